@@ -1,0 +1,153 @@
+/**
+ * One connection of the load generator: a closed loop that keeps a number of requests in flight and compares every byte
+ * that comes back with the tape. Requests on the tape:
+ *
+ *     … done … | #answered → in flight | #unsent → …        both count on and wrap at the tape's end
+ *
+ * All connections read into one buffer, as a chunk is used up before the next read.
+ */
+
+import { connect, type Socket } from "node:net";
+import type { Job } from "./job.ts";
+import type { LatencyHistogram } from "./latency.ts";
+import type { Tape } from "./tape.ts";
+
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/** What the connections of one run share. */
+export interface LoadRun {
+  /** Requests that may still be sent; set to 0 when the time is up. */
+  unsent: number;
+  inFlight: number;
+  completed: number;
+  readonly latency: LatencyHistogram;
+  /** Called when nothing is in flight and nothing may be sent any more. */
+  readonly onDrained: () => void;
+}
+
+export class LoadConnection {
+  readonly #tape: Tape;
+  readonly #onFailure: (error: Error) => void;
+  readonly #socket: Socket;
+  #run: LoadRun | null = null;
+  #inFlight = 0;
+  /** Tape index of the next request to send, and of the oldest one not yet answered. */
+  #unsent: number;
+  #answered: number;
+  /** Offset on the reply tape of the next byte to come. */
+  #replyOffset: number;
+  /** Replies to come until the sampled request is answered; 0 when none is sampled. */
+  #sampleIn = 0;
+  #sampledAtMs = 0;
+
+  /** `first` is the tape index to begin with. `onFailure` may be called more than once. */
+  constructor(job: Job, tape: Tape, first: number, onReady: () => void, onFailure: (error: Error) => void) {
+    this.#tape = tape;
+    this.#onFailure = onFailure;
+    this.#unsent = first;
+    this.#answered = first;
+    this.#replyOffset = startOf(tape.replyEnds, first);
+    this.#socket = connect({
+      host: job.host,
+      port: job.port,
+      noDelay: true,
+      onread: { buffer: readBuffer, callback: (bytes) => this.#onRead(bytes) },
+    });
+    this.#socket.once("connect", onReady);
+    this.#socket.on("error", onFailure);
+    this.#socket.on("close", () => onFailure(new Error(`the connection was closed with ${this.#pending()}`)));
+  }
+
+  /** Sends the first `depth` requests of a run; the rest follow as replies arrive. */
+  begin(run: LoadRun, depth: number): void {
+    this.#run = run;
+    this.#send(run, depth);
+  }
+
+  #send(run: LoadRun, wanted: number): void {
+    let count = Math.min(wanted, run.unsent);
+    if (count === 0) return;
+    run.unsent -= count;
+    run.inFlight += count;
+    this.#inFlight += count;
+    if (this.#sampleIn === 0) {
+      this.#sampleIn = this.#inFlight;
+      this.#sampledAtMs = performance.now();
+    }
+    const { requests, requestEnds } = this.#tape;
+    while (count > 0) {
+      const last = Math.min(this.#unsent + count, requestEnds.length) - 1;
+      this.#socket.write(requests.subarray(startOf(requestEnds, this.#unsent), requestEnds[last]));
+      count -= last + 1 - this.#unsent;
+      this.#unsent = last + 1 === requestEnds.length ? 0 : last + 1;
+    }
+  }
+
+  #onRead(bytes: number): boolean {
+    const run = this.#run;
+    const completed = this.#check(bytes);
+    if (completed < 0 || run === null) return false;
+    if (completed === 0) return true;
+    this.#inFlight -= completed;
+    run.inFlight -= completed;
+    run.completed += completed;
+    if (this.#sampleIn > 0) {
+      this.#sampleIn = Math.max(0, this.#sampleIn - completed);
+      if (this.#sampleIn === 0) run.latency.record(performance.now() - this.#sampledAtMs);
+    }
+    this.#send(run, completed);
+    if (run.inFlight === 0 && run.unsent === 0) run.onDrained();
+    return true;
+  }
+
+  /** Compares a chunk with the reply tape. Returns how many replies it completed, −1 after reporting a wrong one. */
+  #check(bytes: number): number {
+    const { replies, replyEnds } = this.#tape;
+    let completed = 0;
+    let offset = 0;
+    while (offset < bytes) {
+      const span = Math.min(bytes - offset, replies.length - this.#replyOffset);
+      const end = this.#replyOffset + span;
+      if (readBuffer.compare(replies, this.#replyOffset, end, offset, offset + span) !== 0) {
+        return this.#reject(`a wrong reply with ${this.#pending()}`, offset, bytes);
+      }
+      while (this.#answered < replyEnds.length && replyEnds[this.#answered]! <= end) {
+        this.#answered += 1;
+        completed += 1;
+      }
+      if (this.#answered === replyEnds.length) this.#answered = 0;
+      this.#replyOffset = end === replies.length ? 0 : end;
+      offset += span;
+    }
+    const isInsideReply = this.#replyOffset !== startOf(replyEnds, this.#answered);
+    if (completed + (isInsideReply ? 1 : 0) > this.#inFlight)
+      return this.#reject("bytes nobody asked for", bytes, bytes);
+    return completed;
+  }
+
+  /** Reports a chunk whose bytes from `offset` on are not those of the tape, with what stands around the difference. */
+  #reject(problem: string, offset: number, bytes: number): -1 {
+    const { replies } = this.#tape;
+    let same = 0;
+    while (offset + same < bytes && readBuffer[offset + same] === replies[this.#replyOffset + same]) same += 1;
+    const from = Math.max(0, same - 40);
+    const expectedFrom = this.#replyOffset + from;
+    const expected = replies.toString("latin1", expectedFrom, expectedFrom + 100);
+    const received = readBuffer.toString("latin1", offset + from, Math.min(bytes, offset + from + 100));
+    this.#onFailure(
+      new Error(`${problem}\n  expected ${JSON.stringify(expected)}\n  received ${JSON.stringify(received)}`),
+    );
+    return -1;
+  }
+
+  #pending(): string {
+    const { requests, requestEnds } = this.#tape;
+    const start = startOf(requestEnds, this.#answered);
+    const request = requests.toString("latin1", start, Math.min(requestEnds[this.#answered]!, start + 60));
+    return `${this.#inFlight} in flight, the oldest ${JSON.stringify(request)}`;
+  }
+}
+
+function startOf(ends: Uint32Array, index: number): number {
+  return index === 0 ? 0 : ends[index - 1]!;
+}

@@ -1,0 +1,37 @@
+/**
+ * The tiny HTTP server behind the quickstart's `http` source, so that it works without a network. What it says changes
+ * every second, so that a refresh can be seen.
+ */
+import http from "node:http";
+import type { Config } from "../config/config.ts";
+import { PlatypusError } from "../errors.ts";
+
+/** Starts the origin where the quickstart's http source looks for it. Throws a PlatypusError when the port is taken. */
+export async function startOrigin(config: Config): Promise<{ close(): Promise<void> }> {
+  const source = config.sources.find(({ type }) => type === "http");
+  if (source?.type !== "http") throw new PlatypusError("QUICKSTART", "the quickstart has no http source");
+  const { hostname, port } = new URL(source.url.replaceAll(/[{}]/g, ""));
+  const server = http.createServer((request, response) => {
+    const name = decodeURIComponent(request.url ?? "/")
+      .split("/")
+      .at(-1);
+    response.setHeader("content-type", "text/plain");
+    response.end(`${name} from the origin at ${new Date().toISOString().slice(11, 19)}`);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => {
+      const text = `the quickstart's origin cannot listen on ${hostname}:${port}: ${error.message}`;
+      reject(
+        new PlatypusError("LISTEN", `${text}; stop what is there, or run your own config: platypus --config FILE`),
+      );
+    });
+    server.listen(Number(port), hostname, resolve);
+  });
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The one shape every configuration format becomes. Units stand in the names; everything here is checked and complete,
+ * so that no other file has to look at a default or at text again.
+ */
+
+/** Everything one Platypus process runs with. */
+export interface Config {
+  /** Absolute path of the file it was read from; relative paths in it are taken from that file's folder. Null: no file. */
+  readonly file: string | null;
+  readonly server: ServerConfig;
+  /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
+  readonly pools: readonly PoolConfig[];
+  /** In file order: the first match wins. */
+  readonly rules: readonly RuleConfig[];
+  readonly sources: readonly SourceConfig[];
+}
+
+/** An address to listen on or to connect to. `unix:` paths have no port. */
+export type Address = TcpAddress | UnixAddress;
+
+interface TcpAddress {
+  readonly type: "tcp";
+  /** IPv6 hosts without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+interface UnixAddress {
+  readonly type: "unix";
+  readonly path: string;
+}
+
+export interface ServerConfig {
+  readonly listen: readonly Address[];
+  /** Put before every key on its way to the pool, taken off in replies; rules see keys without it. "" : none. */
+  readonly prefix: string;
+  /** Largest value a client may store, in bytes. */
+  readonly maxValueBytes: number;
+  readonly maxConnections: number;
+  /** Replies a client may leave unread before it is cut off, in bytes. */
+  readonly clientOutputLimitBytes: number;
+  readonly drainTimeoutMs: number;
+  readonly isFlushAllAllowed: boolean;
+  /** Bound of the embedded store, keys and values with their overhead, in bytes. */
+  readonly embeddedBytes: number;
+  /** Bound of the values kept because the pool could not store them, in bytes. */
+  readonly holdBytes: number;
+  readonly log: LogConfig;
+}
+
+export interface LogConfig {
+  readonly level: "error" | "warn" | "info" | "debug";
+  readonly form: "text" | "json";
+}
+
+export interface PoolConfig {
+  readonly name: string;
+  readonly servers: readonly PoolServer[];
+  /** Connections to each server; all requests for one key use the same one. */
+  readonly connections: number;
+  readonly serverTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  /** This many time-outs in a row mark a server soft TKO. */
+  readonly timeoutsUntilTko: number;
+}
+
+export interface PoolServer {
+  readonly address: Address;
+  /** Whole number, 1 and more: its share of the ring. */
+  readonly weight: number;
+}
+
+/** `[get.NAME]`: which keys Platypus fills, from where, and for how long. */
+export interface RuleConfig {
+  readonly name: string;
+  /** Regular expression (RE2 syntax) that must match the whole key. */
+  readonly match: string;
+  /** Name of a source that exists. */
+  readonly source: string;
+  /** Taken off the key before matching and captures; keys without it are not covered. "" : none. */
+  readonly stripPrefix: string;
+  readonly ttlMs: number;
+  readonly expiryMs: number;
+  /** How long before the end of its ttl a key falls due; null: a tenth of the ttl, at least 1 s, at most half of it. */
+  readonly refreshBeforeMs: number | null;
+  readonly negativeTtlMs: number;
+  readonly fillTimeoutMs: number;
+  readonly mode: "on" | "observe" | "off";
+  /** What a refresh that finds nothing at the source does to the item. */
+  readonly notFound: "delete" | "keep";
+}
+
+export type SourceConfig = EchoSourceConfig | FileSourceConfig | HttpSourceConfig;
+
+/** What every source has, whatever its type. */
+interface SourceBase {
+  readonly name: string;
+  readonly timeoutMs: number;
+  /** Fetches under way at once; further ones wait in a queue of at most `queue`. */
+  readonly concurrency: number;
+  readonly queue: number;
+}
+
+export interface EchoSourceConfig extends SourceBase {
+  readonly type: "echo";
+  readonly template: string;
+}
+
+export interface FileSourceConfig extends SourceBase {
+  readonly type: "file";
+  /** Absolute; nothing outside it is ever read. */
+  readonly root: string;
+  /** Template of the path below `root`. */
+  readonly path: string;
+  readonly maxBodyBytes: number;
+}
+
+export interface HttpSourceConfig extends SourceBase {
+  readonly type: "http";
+  /** Template; scheme, host and port are literal text. */
+  readonly url: string;
+  readonly method: string;
+  /** Header name, template. */
+  readonly headers: readonly (readonly [string, string])[];
+  readonly maxBodyBytes: number;
+  /** An empty body with status 200 is a value rather than a failure. */
+  readonly isEmptyValue: boolean;
+}
+
+/** An address as people write it: `host:port`, `[v6]:port` or `unix:/path`. */
+export function addressText(address: Address): string {
+  if (address.type === "unix") return `unix:${address.path}`;
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}

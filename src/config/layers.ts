@@ -1,0 +1,202 @@
+/**
+ * The layers of a native configuration, later over earlier: file, environment, command line. What comes out is sections
+ * of unchecked values that know where they stand; the settings table says how the text of the later layers is read.
+ */
+
+import { parse } from "toml";
+import type { TomlLines, TomlPath } from "./locate.ts";
+import { suggestion } from "./nearest-name.ts";
+import { describeValue, type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
+import { environmentName, type SectionKind, type SettingType, settingsByKind } from "./settings.ts";
+
+/** What the layers are made of. */
+export interface LayerInput {
+  /** As the user named it; null: there is none, and the document is empty. */
+  readonly file: string | null;
+  readonly document: Readonly<Record<string, unknown>>;
+  readonly lines: TomlLines;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Full key path ("server.listen", "get.quickstart.ttl") to text in the form the environment takes. */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
+/** Sections by kind; those with names in file order. */
+export interface Layers {
+  readonly server: Section;
+  /** Null: given by no layer. */
+  readonly target: Section | null;
+  readonly pools: ReadonlyMap<string, Section>;
+  readonly rules: ReadonlyMap<string, Section>;
+  readonly sources: ReadonlyMap<string, Section>;
+}
+
+interface LayeredSection extends Section {
+  readonly kind: SectionKind;
+  /** Null: a section of which there is one. */
+  readonly name: string | null;
+  readonly found: Map<string, Found>;
+}
+
+const singleKinds: readonly SectionKind[] = ["server", "target"];
+const namedKinds: readonly SectionKind[] = ["pool", "get", "source"];
+const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
+/** Variables Kubernetes sets for services called "platypus", "platypus-server" and the like. */
+const serviceLink = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP)(_.*)?)$/;
+
+/** Lays the environment and the command line over the file; what fits nowhere is a problem. */
+export function readLayers(input: LayerInput, problems: Problems): Layers {
+  const sections = fileSections(input, problems);
+  applyEnvironment(input.env, sections, problems);
+  applyOverrides(input.overrides, sections, problems);
+  const named = (kind: SectionKind) =>
+    new Map(sections.flatMap((each) => (each.kind === kind && each.name !== null ? [[each.name, each]] : [])));
+  const target = sections.find(({ kind }) => kind === "target")!;
+  return {
+    server: sections.find(({ kind }) => kind === "server")!,
+    target: "target" in input.document || target.found.size > 0 ? target : null,
+    pools: named("pool"),
+    rules: named("get"),
+    sources: named("source"),
+  };
+}
+
+/** [server] and [target] always, whether they are in the file or not, and every named section of the file. */
+function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
+  const { file, document, lines } = input;
+  const placeOf = (path: TomlPath): Place => ({ file, line: lines.lineOf(path), path: path.join(".") });
+  const sectionOf = (kind: SectionKind, name: string | null, value: unknown): LayeredSection => {
+    const path = name === null ? [kind] : [kind, name];
+    const found = new Map<string, Found>();
+    if (isTable(value)) {
+      for (const [key, each] of Object.entries(value)) {
+        const entry = (inner: string | number) => ({
+          ...placeOf([...path, key, inner]),
+          path: typeof inner === "number" ? `${[...path, key].join(".")}[${inner}]` : [...path, key, inner].join("."),
+        });
+        found.set(key, { value: each, place: placeOf([...path, key]), entry });
+      }
+    } else if (value !== undefined) {
+      problems.add(placeOf(path), `expected a section [${path.join(".")}], got ${describeValue(value)}`);
+    }
+    return { kind, name, place: placeOf(path), found };
+  };
+
+  reportUnknownSections(document, placeOf, problems);
+  const sections = singleKinds.map((kind) => sectionOf(kind, null, document[kind]));
+  for (const kind of namedKinds) {
+    const value = document[kind] ?? {};
+    if (!isTable(value)) {
+      problems.add(placeOf([kind]), `expected sections [${kind}.NAME], got ${describeValue(value)}`);
+      continue;
+    }
+    for (const [name, inner] of Object.entries(value)) {
+      if (!isTable(inner)) {
+        problems.add(placeOf([kind, name]), `expected a section [${kind}.NAME] around it, got ${describeValue(inner)}`);
+      } else if (!namePattern.test(name)) {
+        problems.add(placeOf([kind, name]), "expected a name of at most 64 letters, digits, - and _");
+      } else {
+        sections.push(sectionOf(kind, name, inner));
+      }
+    }
+  }
+  // JavaScript puts keys that are whole numbers first; the file's order is the lines'.
+  return sections.sort((a, b) => (a.place.line ?? 0) - (b.place.line ?? 0));
+}
+
+function reportUnknownSections(
+  document: LayerInput["document"],
+  placeOf: (path: TomlPath) => Place,
+  problems: Problems,
+): void {
+  const known = [...singleKinds, ...namedKinds];
+  for (const [key, value] of Object.entries(document)) {
+    if (known.some((kind) => kind === key)) continue;
+    problems.add(
+      placeOf([key]),
+      isTable(value)
+        ? `unknown section${suggestion(key, known)}`
+        : "stands in no section; expected [server], [get.NAME] …",
+    );
+  }
+}
+
+/** Sets what PLATYPUS_… variables say. Empty ones count as unset; named sections must be in the file. */
+function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSection[], problems: Problems): void {
+  const targets = new Map<string, { section: LayeredSection; key: string; type: SettingType }[]>();
+  for (const section of sections) {
+    for (const [key, { type }] of Object.entries(settingsByKind[section.kind])) {
+      const name = environmentName(section.kind, section.name, key);
+      targets.set(name, [...(targets.get(name) ?? []), { section, key, type }]);
+    }
+  }
+  const prefixes = [...singleKinds, ...namedKinds].map((kind) => `PLATYPUS_${kind.toUpperCase()}_`);
+  for (const [name, text] of Object.entries(env).sort()) {
+    if (text === undefined || text === "" || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    const place = { file: null, line: null, path: name };
+    const [target, other] = targets.get(name) ?? [];
+    if (target === undefined) {
+      if (serviceLink.test(name)) continue;
+      problems.add(
+        place,
+        `stands for no setting of a section of this configuration${suggestion(name, targets.keys())}`,
+      );
+    } else if (other !== undefined) {
+      const [one, two] = [target, other].map(({ section, key }) => `${section.place.path}.${key}`);
+      problems.add(place, `stands for both ${one} and ${two}; rename one of the sections`);
+    } else {
+      set(target.section, target.key, target.type, text, name);
+    }
+  }
+}
+
+function applyOverrides(
+  overrides: LayerInput["overrides"],
+  sections: readonly LayeredSection[],
+  problems: Problems,
+): void {
+  for (const [path, text] of Object.entries(overrides)) {
+    const section = sections.find((each) => path.startsWith(`${each.place.path}.`));
+    const key = path.slice(path.lastIndexOf(".") + 1);
+    const rows = section === undefined ? {} : settingsByKind[section.kind];
+    const row = Object.hasOwn(rows, key) ? rows[key] : undefined;
+    if (section !== undefined && row !== undefined && path === `${section.place.path}.${key}`) {
+      set(section, key, row.type, text, "command line");
+    } else {
+      problems.add(
+        { file: null, line: null, path },
+        "stands for no setting of a section of this configuration (command line)",
+      );
+    }
+  }
+}
+
+/** Puts a value from text in place of what an earlier layer said, under any of the setting's names. */
+function set(section: LayeredSection, key: string, type: SettingType, text: string, layer: string): void {
+  for (const synonym of settingsByKind[section.kind][key]?.synonyms ?? []) section.found.delete(synonym);
+  // One way of naming servers replaces the other.
+  const replaced = key === "servers" ? ["host", "port"] : key === "host" ? ["servers"] : [];
+  for (const other of replaced) section.found.delete(other);
+  const place = { file: null, line: null, path: `${section.place.path}.${key} (${layer})` };
+  const entry = (inner: string | number) => ({ ...place, path: `${section.place.path}.${key}[${inner}] (${layer})` });
+  section.found.set(key, { value: valueOfText(type, text), place, entry });
+}
+
+/** The value that a file would hold for `text`; text that fits no such value stays text, for the reader to refuse. */
+function valueOfText(type: SettingType, text: string): unknown {
+  switch (type.kind) {
+    case "boolean":
+      return text === "true" ? true : text === "false" ? false : text;
+    case "integer":
+      return /^\d+$/.test(text) ? Number(text) : text;
+    case "list":
+      return text.split(",").map((entry) => entry.trim());
+    case "templates":
+      try {
+        return parse(`table = ${text}`).table;
+      } catch {
+        return text;
+      }
+    default:
+      return text;
+  }
+}

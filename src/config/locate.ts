@@ -1,0 +1,174 @@
+/**
+ * Lines of a TOML document's sections, keys and list entries. The parser gives positions only for syntax errors; errors
+ * of meaning need them too. This scan reads what the parser has already accepted, so it checks nothing: it follows
+ * keys, strings, brackets and comments just closely enough to know which path each line belongs to.
+ */
+
+/** Keys and list positions from the top of the document: `["target", "servers", 1]`. */
+export type TomlPath = readonly (string | number)[];
+
+/** Where things stand in one document. */
+export interface TomlLines {
+  /** 1-based line that first names `path`, else its nearest ancestor that is named; null if none is. */
+  lineOf(path: TomlPath): number | null;
+}
+
+/** Scans a valid document once. O(length) but for the depth of its paths. */
+export function locateLines(text: string): TomlLines {
+  const lines = new Scanner(text).scan();
+  return {
+    lineOf(path) {
+      for (let length = path.length; length > 0; length--) {
+        const line = lines.get(pathKey(path.slice(0, length)));
+        if (line !== undefined) return line;
+      }
+      return null;
+    },
+  };
+}
+
+function pathKey(path: TomlPath): string {
+  return JSON.stringify(path);
+}
+
+const bareKey = /[A-Za-z0-9_-]+/y;
+const blank = /[ \t\r]*/y;
+const blankLinesAndComments = /(?:[ \t\r\n]|#[^\n]*)*/y;
+const scalar = /[^,\]}#\n]*/y;
+const basicString = /"((?:[^"\\]|\\.)*)"/y;
+const literalString = /'([^']*)'/y;
+// Up to two more quotes may stand before the closing three.
+const longBasicString = /"""(?:[^\\]|\\.)*?"""(?:""?(?!"))?/sy;
+const longLiteralString = /'''.*?'''(?:''?(?!'))?/sy;
+
+class Scanner {
+  readonly #text: string;
+  #at = 0;
+  /** Offset up to which line breaks are counted, and the line there. */
+  #counted = 0;
+  #line = 1;
+  readonly #lines = new Map<string, number>();
+  /** Tables begun so far by each `[[path]]`. */
+  readonly #tableCounts = new Map<string, number>();
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  scan(): ReadonlyMap<string, number> {
+    let section: TomlPath = [];
+    for (;;) {
+      this.#take(blankLinesAndComments);
+      if (this.#at >= this.#text.length) return this.#lines;
+      const start = this.#at;
+      section = this.#peek() === "[" ? this.#header() : this.#assignment(section);
+      // A valid document always moves on; anything else must end as well.
+      if (this.#at === start) return this.#lines;
+    }
+  }
+
+  #header(): TomlPath {
+    const isTableArray = this.#text.startsWith("[[", this.#at);
+    this.#at += isTableArray ? 2 : 1;
+    const path = this.#keys([]);
+    if (isTableArray) {
+      const count = this.#tableCounts.get(pathKey(path)) ?? 0;
+      this.#tableCounts.set(pathKey(path), count + 1);
+      path.push(count);
+      this.#note(path);
+    }
+    this.#at += isTableArray ? 2 : 1;
+    return path;
+  }
+
+  /** `key = value` in `section`, which it hands back. */
+  #assignment(section: TomlPath): TomlPath {
+    const path = this.#keys(section);
+    this.#at += 1;
+    this.#value(path);
+    return section;
+  }
+
+  /** Reads dotted keys and notes each step; a step through an array of tables goes into its newest table. */
+  #keys(parent: TomlPath): (string | number)[] {
+    const path = [...parent];
+    for (;;) {
+      this.#take(blank);
+      path.push(this.#key());
+      this.#note(path);
+      this.#take(blank);
+      const isLast = this.#peek() !== ".";
+      const count = this.#tableCounts.get(pathKey(path));
+      if (count !== undefined && !isLast) path.push(count - 1);
+      if (isLast) return path;
+      this.#at += 1;
+    }
+  }
+
+  #key(): string {
+    if (this.#peek() === '"') return unescapeKey(this.#take(basicString));
+    if (this.#peek() === "'") return this.#take(literalString);
+    return this.#take(bareKey);
+  }
+
+  #value(path: TomlPath): void {
+    this.#take(blank);
+    if (this.#text.startsWith('"""', this.#at)) this.#take(longBasicString);
+    else if (this.#text.startsWith("'''", this.#at)) this.#take(longLiteralString);
+    else if (this.#peek() === '"') this.#take(basicString);
+    else if (this.#peek() === "'") this.#take(literalString);
+    else if (this.#peek() === "[") this.#entries("]", (index) => this.#item([...path, index]));
+    else if (this.#peek() === "{") this.#entries("}", () => this.#assignment(path));
+    else this.#take(scalar);
+  }
+
+  #item(path: TomlPath): void {
+    this.#note(path);
+    this.#value(path);
+  }
+
+  /** Entries between brackets, with commas, line breaks and comments in between. */
+  #entries(close: string, entry: (index: number) => void): void {
+    this.#at += 1;
+    for (let index = 0; ; index++) {
+      this.#take(blankLinesAndComments);
+      if (this.#peek() === close || this.#at >= this.#text.length) break;
+      entry(index);
+      this.#take(blankLinesAndComments);
+      if (this.#peek() !== ",") break;
+      this.#at += 1;
+    }
+    this.#at += 1;
+  }
+
+  /** The first line that names a path is its line. */
+  #note(path: TomlPath): void {
+    for (; this.#counted < this.#at; this.#counted++) {
+      if (this.#text.charCodeAt(this.#counted) === 10) this.#line += 1;
+    }
+    const key = pathKey(path);
+    if (!this.#lines.has(key)) this.#lines.set(key, this.#line);
+  }
+
+  #peek(): string {
+    return this.#text.charAt(this.#at);
+  }
+
+  /** Steps over what a sticky pattern matches here; its first group, else all of it. */
+  #take(pattern: RegExp): string {
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text);
+    if (found === null) return "";
+    this.#at = pattern.lastIndex;
+    return found[1] ?? found[0];
+  }
+}
+
+const escapes: Readonly<Record<string, string>> = { b: "\b", t: "\t", n: "\n", f: "\f", r: "\r", e: "\u001b" };
+
+function unescapeKey(text: string): string {
+  return text.replace(/\\(?:u(.{4})|U(.{8})|x(.{2})|(.))/g, (_, short, long, byte, letter) => {
+    const digits: string | undefined = short ?? long ?? byte;
+    return digits === undefined ? (escapes[letter] ?? letter) : String.fromCodePoint(Number.parseInt(digits, 16));
+  });
+}

@@ -1,0 +1,126 @@
+/** Addresses of a native configuration: where to listen, and the servers of a pool. */
+
+import { defaultPort, parseAddress, reachesListener } from "./address.ts";
+import { type Address, addressText, type PoolConfig, type PoolServer } from "./config.ts";
+import { type Place, type Problems, readSection, type Section } from "./section.ts";
+import { poolSettings, targetSettings } from "./settings.ts";
+
+const maxWeight = 1_000_000;
+
+/** Addresses of `[server] listen`; those that cannot be used are reported and left out. */
+export function readListen(section: Section, texts: readonly string[], folder: string, problems: Problems): Address[] {
+  const found = section.found.get("listen");
+  const listen: Address[] = [];
+  for (const [index, text] of texts.entries()) {
+    const place = entryPlace(section, "listen", index);
+    const address = parseAddress(text, folder);
+    if (address === null) {
+      problems.add(place, `expected host:port, [ipv6]:port or unix:PATH, got ${JSON.stringify(text)}`);
+    } else if (!isFreePort(address) && listen.some((other) => isSameAddress(other, address))) {
+      problems.add(place, `${addressText(address)} is listed twice`);
+    } else {
+      listen.push(address);
+    }
+  }
+  if (texts.length === 0) problems.add(found?.place ?? section.place, "expected at least one address");
+  return listen;
+}
+
+/** What a pool must know of its surroundings. */
+export interface PoolContext {
+  readonly isTarget: boolean;
+  /** Our own addresses, which cannot be servers. */
+  readonly listen: readonly Address[];
+  readonly folder: string;
+}
+
+/** Reads `[target]` or `[pool.NAME]`. */
+export function readPool(name: string, section: Section, context: PoolContext, problems: Problems): PoolConfig {
+  const values = readSection(section, context.isTarget ? targetSettings : poolSettings, problems, () => {});
+  return {
+    name,
+    servers: readServers(section, values, context, problems),
+    connections: values.connections,
+    serverTimeoutMs: values.server_timeout,
+    connectTimeoutMs: values.connect_timeout,
+    timeoutsUntilTko: values.timeouts_until_tko,
+  };
+}
+
+interface ServerValues {
+  readonly servers: readonly string[] | null;
+  readonly host: string | null;
+  readonly port: number;
+}
+
+function readServers(section: Section, values: ServerValues, context: PoolContext, problems: Problems): PoolServer[] {
+  const listed = listedServers(section, values, problems);
+  const servers: PoolServer[] = [];
+  for (const { text, place } of listed) {
+    const server = readServer(text, context.folder, place, problems);
+    if (server === null) continue;
+    const { address } = server;
+    if (context.listen.some((listen) => reachesListener(address, listen))) {
+      problems.add(place, `${addressText(address)} is one of Platypus' own [server] listen addresses`);
+    }
+    if (servers.some((other) => isSameAddress(other.address, address))) {
+      problems.add(place, `${addressText(address)} is listed twice; give it a weight instead`);
+    }
+    servers.push(server);
+  }
+  return servers;
+}
+
+/** Servers as `servers` lists them, or the one of `host` and `port`. */
+function listedServers(section: Section, values: ServerValues, problems: Problems): { text: string; place: Place }[] {
+  const { servers, host, port } = values;
+  const portFound = section.found.get("port");
+  if (servers !== null) {
+    for (const key of ["host", "port"]) {
+      const found = section.found.get(key);
+      if (found !== undefined) problems.add(found.place, "says the same as servers; keep one of them");
+    }
+    if (servers.length === 0) problems.add(section.found.get("servers")!.place, "expected at least one server");
+    return servers.map((text, index) => ({ text, place: entryPlace(section, "servers", index) }));
+  }
+  if (host !== null) {
+    const text = host.includes(":") && !host.startsWith("[") ? `[${host}]:${port}` : `${host}:${port}`;
+    return [{ text, place: section.found.get("host")?.place ?? section.place }];
+  }
+  const isReported = section.found.has("servers") || section.found.has("host");
+  if (portFound !== undefined) problems.add(portFound.place, "stands without host");
+  else if (!isReported)
+    problems.add(section.place, `no servers; expected servers = ["host:${defaultPort}"] or host and port`);
+  return [];
+}
+
+function readServer(text: string, folder: string, place: Place, problems: Problems): PoolServer | null {
+  const [, where = "", weightText = "1"] = /^(\S.*?)(?:\s+(\S+))?$/.exec(text) ?? [];
+  const address = parseAddress(where, folder);
+  if (address === null || (address.type === "tcp" && address.port === 0)) {
+    problems.add(place, `expected "host:port", "host:port weight" or "unix:PATH weight", got ${JSON.stringify(text)}`);
+    return null;
+  }
+  const weight = /^\d{1,7}$/.test(weightText) ? Number(weightText) : 0;
+  if (weight < 1 || weight > maxWeight) {
+    problems.add(place, `expected a weight from 1 to ${maxWeight}, got ${JSON.stringify(weightText)}`);
+    return null;
+  }
+  return { address, weight };
+}
+
+/** Where an entry stands: its own line in a list, the key's for a lone string. */
+function entryPlace(section: Section, key: string, index: number): Place {
+  const found = section.found.get(key);
+  if (found === undefined) return section.place;
+  return Array.isArray(found.value) ? found.entry(index) : found.place;
+}
+
+function isSameAddress(one: Address, other: Address): boolean {
+  return addressText(one).toLowerCase() === addressText(other).toLowerCase();
+}
+
+/** Port 0 takes any free port, so two of them are two addresses. */
+function isFreePort(address: Address): boolean {
+  return address.type === "tcp" && address.port === 0;
+}

@@ -1,0 +1,169 @@
+/** Sources of a native configuration, and the checks that keep a key from choosing where a request goes. */
+
+import { resolve } from "node:path";
+import type { SourceConfig } from "./config.ts";
+import { suggestion } from "./nearest-name.ts";
+import { describeValue, type Place, type Problems, readSection, type Section, type TemplateCheck } from "./section.ts";
+import { echoSettings, fileSettings, httpSettings, sourceSettings, unavailableSourceTypes } from "./settings.ts";
+
+/** What reading needs from the layers that know templates. */
+export interface NativeHooks {
+  /**
+   * Names that a template uses: "key", a capture's name, or its number as digits. Throws an `Error` whose message says
+   * what is wrong if `text` is no template.
+   */
+  checkTemplate(text: string): readonly string[];
+}
+
+/** One source and what its templates use. */
+export interface SourceReading {
+  readonly name: string;
+  /** Null: it cannot be used, and the reason is reported. */
+  readonly source: SourceConfig | null;
+  readonly uses: readonly TemplateUse[];
+}
+
+/** A name that a template uses, and where the template stands. */
+interface TemplateUse {
+  readonly name: string;
+  readonly place: Place;
+}
+
+interface SourceContext {
+  readonly folder: string;
+  readonly hooks: NativeHooks;
+}
+
+const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** Header fields that belong to the connection, not to the request. */
+const connectionHeaders = [
+  "connection",
+  "content-length",
+  "expect",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/** Reads `[source.NAME]` of any type. */
+export function readSource(name: string, section: Section, context: SourceContext, problems: Problems): SourceReading {
+  const uses: TemplateUse[] = [];
+  const checkTemplate: TemplateCheck = (text, place) => {
+    try {
+      uses.push(...context.hooks.checkTemplate(text).map((used) => ({ name: used, place })));
+    } catch (error) {
+      problems.add(place, error instanceof Error ? error.message : String(error));
+    }
+  };
+  return { name, source: readTypedSource(name, section, context, problems, checkTemplate), uses };
+}
+
+function readTypedSource(
+  name: string,
+  section: Section,
+  { folder, hooks }: SourceContext,
+  problems: Problems,
+  checkTemplate: TemplateCheck,
+): SourceConfig | null {
+  const type = section.found.get("type");
+  switch (type?.value) {
+    case "echo": {
+      const values = readSection(section, { ...sourceSettings, ...echoSettings }, problems, checkTemplate);
+      return { type: "echo", ...base(name, values), template: values.template };
+    }
+    case "file": {
+      const values = readSection(section, { ...sourceSettings, ...fileSettings }, problems, checkTemplate);
+      const { root, path } = values;
+      if (root === null || path === null) return null;
+      checkPath(path, section, problems);
+      return { type: "file", ...base(name, values), root: resolve(folder, root), path, maxBodyBytes: values.max_body };
+    }
+    case "http": {
+      const values = readSection(section, { ...sourceSettings, ...httpSettings }, problems, checkTemplate);
+      const { url, method, headers } = values;
+      checkHeaders(headers, section, problems);
+      if (url === null) return null;
+      checkUrl(url, section.found.get("url")!.place, hooks, problems);
+      const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
+      return { type: "http", ...base(name, values), url, method, headers, maxBodyBytes, isEmptyValue };
+    }
+    default:
+      reportType(section, type?.value, problems);
+      return null;
+  }
+}
+
+function base(name: string, values: { timeout: number; concurrency: number; queue: number }) {
+  return { name, timeoutMs: values.timeout, concurrency: values.concurrency, queue: values.queue };
+}
+
+function reportType(section: Section, type: unknown, problems: Problems): void {
+  const place = section.found.get("type")?.place ?? { ...section.place, path: `${section.place.path}.type` };
+  const types = sourceSettings.type.type.choices;
+  const expected = `expected ${types.map((each) => `"${each}"`).join(", ")}`;
+  if (typeof type === "string" && unavailableSourceTypes.includes(type)) {
+    problems.add(place, `sources of type "${type}" are not available in this version; ${expected}`);
+  } else if (type === undefined) {
+    problems.add(place, `missing; ${expected}`);
+  } else {
+    problems.add(
+      place,
+      `${expected}, got ${describeValue(type)}${typeof type === "string" ? suggestion(type, types) : ""}`,
+    );
+  }
+}
+
+function checkPath(path: string, section: Section, problems: Problems): void {
+  if (path.startsWith("/") || path.split(/[/\\]/).includes("..")) {
+    problems.add(
+      section.found.get("path")!.place,
+      `expected a path below root without "..", got ${JSON.stringify(path)}`,
+    );
+  }
+}
+
+/** Scheme, host and port are literal, so that no key can choose them. */
+function checkUrl(url: string, place: Place, hooks: NativeHooks, problems: Problems): void {
+  const [, scheme = "", authority = ""] = httpUrl.exec(url) ?? [];
+  if (authority === "") {
+    // Not the rest, which may hold secrets.
+    const beginning = /^[^/?#]*\/{0,3}/.exec(url)?.[0];
+    problems.add(
+      place,
+      `expected a URL that begins with http://HOST or https://HOST, got ${JSON.stringify(beginning)}`,
+    );
+    return;
+  }
+  if (hasPlaceholder(authority, hooks)) {
+    problems.add(place, `scheme, host and port cannot hold a placeholder, got ${JSON.stringify(scheme + authority)}`);
+  } else if (authority.includes("@")) {
+    problems.add(place, "a user name or password cannot stand in a URL; send an Authorization header");
+  } else if (!URL.canParse(scheme + authority) || /[\s\\{}]/.test(authority)) {
+    problems.add(place, `expected HOST or HOST:PORT after ${scheme}, got ${JSON.stringify(authority)}`);
+  }
+}
+
+function hasPlaceholder(text: string, hooks: NativeHooks): boolean {
+  try {
+    return hooks.checkTemplate(text).length > 0;
+  } catch {
+    // Half a placeholder: the other half stands behind the host.
+    return true;
+  }
+}
+
+function checkHeaders(headers: readonly (readonly [string, string])[], section: Section, problems: Problems): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    const place = section.found.get("headers")!.entry(name);
+    const lower = name.toLowerCase();
+    if (!headerName.test(name)) problems.add(place, "expected the name of a header field");
+    if (connectionHeaders.includes(lower)) problems.add(place, "belongs to the connection and cannot be set");
+    if (seen.has(lower)) problems.add(place, "is given twice");
+    if (/[\r\n\0]/.test(value)) problems.add(place, "a header field cannot hold a line break");
+    seen.add(lower);
+  }
+}

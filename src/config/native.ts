@@ -1,0 +1,197 @@
+/**
+ * Native configuration: TOML text under environment and command line, read by the settings table, then checked for
+ * what no single setting can tell: names that must exist, patterns, templates, addresses. Every problem is found
+ * before any is thrown.
+ */
+
+import { dirname, resolve } from "node:path";
+import { RE2JS } from "re2js";
+import { parse } from "toml";
+import { ConfigError } from "../errors.ts";
+import type { Config, RuleConfig, ServerConfig } from "./config.ts";
+import { type Layers, readLayers } from "./layers.ts";
+import { locateLines } from "./locate.ts";
+import { readListen, readPool } from "./native-pool.ts";
+import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
+import { suggestion } from "./nearest-name.ts";
+import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
+import { ruleSettings, serverSettings, sourceSettings } from "./settings.ts";
+
+/** What a native configuration is read from. */
+export interface NativeInput {
+  /** As the user named it, for messages; null: there is none, and `text` is empty. */
+  readonly file: string | null;
+  readonly text: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Command line: full key path ("server.listen") to text in the form the environment takes. */
+  readonly overrides?: Readonly<Record<string, string>>;
+  readonly hooks: NativeHooks;
+}
+
+/** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
+export function parseNative(input: NativeInput): Config {
+  const { file, text, env, overrides = {}, hooks } = input;
+  const problems = new Problems();
+  const document = parseToml(file, text);
+  const layers = readLayers({ file, document, lines: locateLines(text), env, overrides }, problems);
+  const folder = file === null ? process.cwd() : dirname(resolve(file));
+
+  const server = readServer(layers.server, folder, problems);
+  const pools = [...(layers.target === null ? [] : [["target", layers.target] as const]), ...layers.pools].map(
+    ([name, section]) =>
+      readPool(name, section, { isTarget: section === layers.target, listen: server.listen, folder }, problems),
+  );
+  checkOnePool(layers, problems);
+  const readings = [...layers.sources].map(([name, section]) => readSource(name, section, { folder, hooks }, problems));
+  const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, readings, problems));
+
+  problems.end();
+  return {
+    file: file === null ? null : resolve(file),
+    server,
+    pools,
+    rules: rules.filter((rule) => rule !== null),
+    sources: readings.map(({ source }) => source).filter((source) => source !== null),
+  };
+}
+
+/** The document as plain tables without prototypes. Throws a `ConfigError` with the line of a syntax error. */
+function parseToml(file: string | null, text: string): Readonly<Record<string, unknown>> {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new ConfigError([{ file, ...syntaxProblem(error, text) }], { cause: error });
+  }
+}
+
+/** The parser's grammar errors carry `location` and `found`; its others `line` and a message for people. */
+interface TomlError extends Error {
+  readonly line?: number;
+  readonly location?: { readonly start: { readonly line: number; readonly column: number } };
+  readonly found?: string | null;
+}
+
+function syntaxProblem(error: unknown, text: string): { line: number | null; message: string } {
+  // What the parser throws is documented to be this.
+  const { line, location, found, message } = error as TomlError;
+  if (location === undefined) return { line: line ?? null, message };
+  const { start } = location;
+  const before = (text.split("\n")[start.line - 1] ?? "").slice(0, start.column - 1);
+  const isUnquoted = /^\s*[\w.-]+\s*=\s*[\w.-]*$/.test(before) && typeof found === "string" && !/\s/.test(found);
+  const hint = isUnquoted ? `; text stands in quotes: ${before.split("=")[0]!.trim()} = "…"` : "";
+  const what = typeof found === "string" ? JSON.stringify(found) : "end of file";
+  return { line: start.line, message: `syntax error at column ${start.column}: unexpected ${what}${hint}` };
+}
+
+function readServer(section: Section, folder: string, problems: Problems): ServerConfig {
+  const values = readSection(section, serverSettings, problems, () => {});
+  // Every byte of it goes into keys of at most 250.
+  if (!/^[!-~]{0,200}$/.test(values.prefix)) {
+    const place = section.found.get("prefix")?.place ?? section.place;
+    problems.add(place, "expected at most 200 ASCII characters without blanks");
+  }
+  return {
+    listen: readListen(section, values.listen, folder, problems),
+    prefix: values.prefix,
+    maxValueBytes: values.max_value,
+    maxConnections: values.max_connections,
+    clientOutputLimitBytes: values.client_output_limit,
+    drainTimeoutMs: values.drain_timeout,
+    isFlushAllAllowed: values.flush_all,
+    embeddedBytes: values.embedded_size,
+    holdBytes: values.hold,
+    log: { level: values.log_level, form: values.log_form },
+  };
+}
+
+function checkOnePool({ target, pools }: Layers, problems: Problems): void {
+  const [first, second] = pools.values();
+  if (first === undefined) return;
+  if (target !== null) {
+    problems.add(first.place, "[target] is the only pool already; use one [target] or one [pool.NAME]");
+  } else if (second !== undefined) {
+    problems.add(
+      second.place,
+      "routes between pools are not available in this version; use one [target] or one [pool.NAME]",
+    );
+  }
+}
+
+/** Null: something essential is missing, and reported. */
+function readRule(
+  name: string,
+  section: Section,
+  { sources }: Layers,
+  readings: readonly SourceReading[],
+  problems: Problems,
+): RuleConfig | null {
+  const sourceFound = section.found.get("source");
+  const sourceName = typeof sourceFound?.value === "string" ? sourceFound.value : "";
+  const defaults = ruleDefaults(sources.get(sourceName));
+  const values = readSection(
+    { ...section, found: new Map([...defaults, ...section.found]) },
+    ruleSettings,
+    problems,
+    () => {},
+  );
+  if (values.source !== null && !sources.has(values.source)) {
+    problems.add(
+      sourceFound?.place ?? section.place,
+      `there is no [source.${values.source}]${suggestion(values.source, sources.keys())}`,
+    );
+  }
+  if (values.refresh_before !== null && values.refresh_before >= values.ttl) {
+    const place = section.found.get("refresh_before")?.place ?? section.found.get("ttl")?.place ?? section.place;
+    problems.add(place, "expected refresh_before to be shorter than ttl");
+  }
+  if (values.match === null || values.source === null) return null;
+  const pattern = compile(values.match, section.found.get("match"), problems);
+  const reading = readings.find((each) => each.name === sourceName);
+  if (pattern !== null && reading !== undefined) checkCaptures(name, pattern, reading, problems);
+  return {
+    name,
+    match: values.match,
+    source: values.source,
+    stripPrefix: values.strip_prefix,
+    ttlMs: values.ttl,
+    expiryMs: values.expiry,
+    refreshBeforeMs: values.refresh_before,
+    negativeTtlMs: values.negative_ttl,
+    fillTimeoutMs: values.fill_timeout,
+    mode: values.mode,
+    notFound: values.not_found,
+  };
+}
+
+/** What a source says for its rules: the settings that both tables have. */
+function ruleDefaults(source: Section | undefined): [string, Found][] {
+  const shared = Object.entries(sourceSettings).filter(([key]) => key in ruleSettings);
+  return shared.flatMap(([key, row]) => {
+    const found = source && findSetting(source, key, row);
+    return found === undefined ? [] : [[key, found]];
+  });
+}
+
+function compile(match: string, found: Found | undefined, problems: Problems): RE2JS | null {
+  try {
+    return RE2JS.compile(match);
+  } catch (error) {
+    if (found !== undefined) problems.add(found.place, error instanceof Error ? error.message : String(error));
+    return null;
+  }
+}
+
+/** Every capture that a template of the source uses must be one of the rule's pattern. */
+function checkCaptures(rule: string, pattern: RE2JS, { uses }: SourceReading, problems: Problems): void {
+  const count = pattern.groupCount();
+  const names = Object.keys(pattern.namedGroups());
+  for (const { name, place } of uses) {
+    if (name === "key" || names.includes(name)) continue;
+    const isNumber = /^\d+$/.test(name);
+    if (isNumber && Number(name) >= 1 && Number(name) <= count) continue;
+    const lack = isNumber
+      ? `has only ${count} ${count === 1 ? "capture" : "captures"}`
+      : `has no capture named "${name}"${suggestion(name, [...names, "key"])}`;
+    problems.add(place, `uses {${name}}, but get.${rule}.match ${lack}`);
+  }
+}

@@ -1,0 +1,138 @@
+/** The settings table as a page for people: docs/configuration.md is this text. */
+
+import {
+  echoSettings,
+  environmentName,
+  fileSettings,
+  httpSettings,
+  poolSettings,
+  ruleSettings,
+  type SectionKind,
+  type Setting,
+  type Settings,
+  type SettingType,
+  serverSettings,
+  sourceSettings,
+  targetSettings,
+} from "./settings.ts";
+import { formatDuration, formatSize } from "./units.ts";
+
+/** A group of settings as the page shows it. */
+interface ReferenceSection {
+  readonly title: string;
+  readonly about: string;
+  readonly kind: SectionKind;
+  readonly settings: Settings;
+}
+
+const introduction = `# Configuration
+
+<!-- Written by scripts/write-config-reference.mjs from src/config/settings.ts; change it there. -->
+
+Platypus reads one TOML file. Every setting can also be given by an environment variable, which wins over the file;
+lists stand there with commas between their entries, tables as TOML (\`{ Accept = "text/plain" }\`). An empty variable
+counts as unset. Variables of \`[pool.NAME]\`, \`[get.NAME]\` and \`[source.NAME]\` hold the name in capitals with \`_\` for
+\`-\`, and the section must be in the file.
+
+Durations are written \`250ms\`, \`30s\`, \`5m\`, \`2h\`, \`1d\` or together (\`1m30s\`), in quotes; sizes \`"64KiB"\`, \`"1MiB"\`,
+\`"2GiB"\` or a plain number of bytes. In templates \`{key}\` is the whole key, \`{1}\` the first capture of the rule's
+\`match\` and \`{name}\` a named one; \`%(name)\` and \`{$key}\` say the same.
+`;
+
+const sections: readonly ReferenceSection[] = [
+  { title: "`[server]`", about: "This process.", kind: "server", settings: serverSettings },
+  {
+    title: "`[target]`",
+    about: "The pool of memcached servers. Without it and without a `[pool.NAME]` a store in this process serves.",
+    kind: "target",
+    settings: targetSettings,
+  },
+  {
+    title: "`[pool.NAME]`",
+    about: "The same with a name; at most one, and not beside `[target]`.",
+    kind: "pool",
+    settings: poolSettings,
+  },
+  {
+    title: "`[get.NAME]`",
+    about: "A rule: which keys are filled, from where, and for how long. Rules are tried in file order.",
+    kind: "get",
+    settings: ruleSettings,
+  },
+  {
+    title: "`[source.NAME]`",
+    about: "Where values come from. These settings go with every type.",
+    kind: "source",
+    settings: sourceSettings,
+  },
+  {
+    title: '`[source.NAME]` with `type = "echo"`',
+    about: "Makes the value from the key.",
+    kind: "source",
+    settings: echoSettings,
+  },
+  {
+    title: '`[source.NAME]` with `type = "file"`',
+    about: "Reads a file below a folder.",
+    kind: "source",
+    settings: fileSettings,
+  },
+  {
+    title: '`[source.NAME]` with `type = "http"`',
+    about: "Asks an HTTP server; 404 means the value is not there.",
+    kind: "source",
+    settings: httpSettings,
+  },
+];
+
+/** The whole page in Markdown. */
+export function renderReference(): string {
+  return [introduction, ...sections.map(renderSection)].join("\n");
+}
+
+function renderSection({ title, about, kind, settings }: ReferenceSection): string {
+  const name = kind === "server" || kind === "target" ? null : "<NAME>";
+  const rows = Object.entries<Setting>(settings).map(([key, setting]) => {
+    const cells = [
+      [key, ...(setting.synonyms ?? [])].map(code).join(", "),
+      shortType(setting.type),
+      setting.isRequired === true ? "required" : defaultText(setting),
+      code(environmentName(kind, name, key)),
+      setting.meaning,
+    ];
+    return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  });
+  const head = "| Setting | Type | Default | Environment | Meaning |\n| --- | --- | --- | --- | --- |";
+  return `## ${title}\n\n${about}\n\n${head}\n${rows.join("\n")}\n`;
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}
+
+/** The default as it would stand in the file. */
+function defaultText({ default: value }: Setting): string {
+  if (value === null) return "";
+  return typeof value === "object" && Object.keys(value).length === 0 ? "none" : code(JSON.stringify(value));
+}
+
+function shortType(type: SettingType): string {
+  switch (type.kind) {
+    case "duration":
+      return `duration, ${formatDuration(type.min)} to ${formatDuration(type.max)}`;
+    case "size":
+      return `size, ${formatSize(type.min)} to ${formatSize(type.max)}`;
+    case "integer":
+      return `integer, ${type.min} to ${type.max}`;
+    case "text":
+      return "string";
+    case "list":
+      return "string or list";
+    case "templates":
+      return "table of templates";
+    case "choice":
+      return type.choices.map((each) => code(JSON.stringify(each))).join(", ");
+    default:
+      return type.kind;
+  }
+}

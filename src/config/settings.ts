@@ -1,0 +1,290 @@
+/**
+ * The table of native settings: one row for each, and nothing else knows their types, bounds, defaults or meanings.
+ * Reading and checking (section.ts), environment names, error messages and docs/configuration.md come from here.
+ */
+
+import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
+
+/** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
+export type SettingType =
+  | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
+  | { readonly kind: "boolean" | "text" | "template" }
+  /** One string or several. */
+  | { readonly kind: "list" }
+  /** A table of names, each with a template. */
+  | { readonly kind: "templates" }
+  | { readonly kind: "choice"; readonly choices: readonly string[] };
+
+export interface Setting {
+  readonly type: SettingType;
+  /** As it would stand in the file. Null: none; the setting is left out or, if `isRequired`, missing. */
+  readonly default: string | number | boolean | readonly string[] | Readonly<Record<string, string>> | null;
+  readonly meaning: string;
+  readonly isRequired?: boolean;
+  /** Other names the file may use for the key. */
+  readonly synonyms?: readonly string[];
+}
+
+/** The rows of one section by key. */
+export type Settings = Readonly<Record<string, Setting>>;
+
+type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" }
+  ? number
+  : T extends { kind: "boolean" }
+    ? boolean
+    : T extends { kind: "list" }
+      ? readonly string[]
+      : T extends { kind: "templates" }
+        ? readonly (readonly [string, string])[]
+        : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
+          ? Choice
+          : string;
+
+/** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
+export type Values<Rows extends Settings> = {
+  readonly [Key in keyof Rows]: Value<Rows[Key]["type"]> | (Rows[Key]["default"] extends null ? null : never);
+};
+
+function duration(min: string, max: string) {
+  return { kind: "duration", min: parseDuration(min)!, max: parseDuration(max)! } as const;
+}
+
+function size(min: string, max: string) {
+  return { kind: "size", min: parseSize(min)!, max: parseSize(max)! } as const;
+}
+
+function integer(min: number, max: number) {
+  return { kind: "integer", min, max } as const;
+}
+
+function choice<const Choices extends readonly string[]>(...choices: Choices) {
+  return { kind: "choice", choices } as const;
+}
+
+const boolean = { kind: "boolean" } as const;
+const text = { kind: "text" } as const;
+const template = { kind: "template" } as const;
+const templates = { kind: "templates" } as const;
+const list = { kind: "list" } as const;
+
+/** `[server]` */
+export const serverSettings = {
+  listen: {
+    type: list,
+    default: "127.0.0.1:11211",
+    meaning: "Where clients connect: `host:port`, `[ipv6]:port` or `unix:PATH`, one or several.",
+  },
+  prefix: {
+    type: text,
+    default: "",
+    meaning: "Put before every key on its way to the pool and taken off in replies; rules see keys without it.",
+  },
+  max_value: { type: size("1KiB", "1GiB"), default: "1MiB", meaning: "Largest value a client may store." },
+  max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
+  client_output_limit: {
+    type: size("1KiB", "64GiB"),
+    default: "64MiB",
+    meaning: "Replies a client may leave unread before it is cut off.",
+  },
+  drain_timeout: {
+    type: duration("0s", "1h"),
+    default: "10s",
+    meaning: "How long a shutdown waits for clients to take their last replies.",
+  },
+  flush_all: { type: boolean, default: false, meaning: "Allow `flush_all`; `Rails.cache.clear` needs it." },
+  embedded_size: {
+    type: size("64KiB", "1024GiB"),
+    default: "64MiB",
+    meaning: "Bound of the store that serves when no pool is configured.",
+  },
+  hold: {
+    type: size("0", "64GiB"),
+    default: "64MiB",
+    meaning: "Bound of fetched values kept for a moment because the pool could not store them.",
+  },
+  log_level: {
+    type: choice("error", "warn", "info", "debug"),
+    default: "info",
+    meaning: "Least level that is logged.",
+  },
+  log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
+} as const satisfies Settings;
+
+/** `[target]`, the short form of the only pool */
+export const targetSettings = {
+  servers: {
+    type: list,
+    default: null,
+    meaning:
+      'Servers as `"host:port"`, `"host:port weight"` or `"unix:PATH weight"`; port 11211 and weight 1 if left out.',
+  },
+  host: { type: text, default: null, meaning: "Host of the only server, in place of `servers`." },
+  port: { type: integer(1, 65_535), default: 11_211, meaning: "Port of `host`." },
+  connections: {
+    type: integer(1, 64),
+    default: 1,
+    meaning: "Connections to each server; all requests for one key use the same one.",
+  },
+  server_timeout: { type: duration("1ms", "1h"), default: "250ms", meaning: "How long a server may take to answer." },
+  connect_timeout: { type: duration("1ms", "1h"), default: "100ms", meaning: "How long connecting may take." },
+  timeouts_until_tko: {
+    type: integer(1, 1_000_000),
+    default: 3,
+    meaning: "Time-outs in a row that take a server out until a probe succeeds (soft TKO).",
+  },
+} as const satisfies Settings;
+
+/** `[pool.NAME]` */
+export const poolSettings = {
+  type: { type: choice("memcached"), default: "memcached", meaning: "What the servers are." },
+  ...targetSettings,
+} as const satisfies Settings;
+
+/** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */
+const fillSettings = {
+  ttl: { type: duration("1s", "365d"), default: "60s", meaning: "How long a fetched value is good." },
+  expiry: {
+    type: duration("1s", "365d"),
+    default: "10m",
+    meaning: "How long after a key's last get it is still refreshed.",
+  },
+  refresh_before: {
+    type: duration("1ms", "365d"),
+    default: null,
+    meaning:
+      "How long before the end of its ttl a key is refreshed; else a tenth of the ttl, at least 1s, at most half.",
+  },
+  negative_ttl: {
+    type: duration("0s", "1d"),
+    default: "1s",
+    meaning: 'How long "not there" from the source is remembered.',
+  },
+  fill_timeout: {
+    type: duration("0s", "1h"),
+    default: "400ms",
+    meaning: "How long a client waits for a fill before it gets the miss; 0s answers at once and fills behind.",
+  },
+} as const satisfies Settings;
+
+/** `[get.NAME]` */
+export const ruleSettings = {
+  match: {
+    type: text,
+    default: null,
+    isRequired: true,
+    meaning: "Regular expression (RE2 syntax) that must match the whole key; first match in file order wins.",
+  },
+  source: { type: text, default: null, isRequired: true, meaning: "Name of the source that has the values." },
+  strip_prefix: {
+    type: text,
+    default: "",
+    meaning: "Taken off the key before matching and captures; keys without it are not covered.",
+  },
+  ...fillSettings,
+  mode: {
+    type: choice("on", "observe", "off"),
+    default: "on",
+    meaning: "`observe` counts and logs what would be fetched, `off` only forwards.",
+  },
+  not_found: {
+    type: choice("delete", "keep"),
+    default: "delete",
+    meaning: "What a refresh that finds nothing at the source does to the item.",
+  },
+} as const satisfies Settings;
+
+/** Every `[source.NAME]`, whatever its type */
+export const sourceSettings = {
+  type: {
+    type: choice("echo", "file", "http"),
+    default: null,
+    isRequired: true,
+    meaning: "What kind of source it is.",
+  },
+  timeout: { type: duration("1ms", "1h"), default: "5s", meaning: "How long one fetch may take." },
+  concurrency: { type: integer(1, 10_000), default: 64, meaning: "Fetches under way at once." },
+  queue: { type: integer(0, 1_000_000), default: 1024, meaning: "Fetches that may wait; past them a fill is a miss." },
+  ttl: { ...fillSettings.ttl, default: null, meaning: "Default of `ttl` for its rules." },
+  expiry: { ...fillSettings.expiry, default: null, meaning: "Default of `expiry` for its rules." },
+  refresh_before: { ...fillSettings.refresh_before, meaning: "Default of `refresh_before` for its rules." },
+  negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
+  fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
+} as const satisfies Settings;
+
+const maxBody = { type: size("1", "1GiB"), default: "1MiB", meaning: "Largest value it may give." } as const;
+
+/** `[source.NAME]` with `type = "echo"`, beyond `sourceSettings` */
+export const echoSettings = {
+  template: { type: template, default: "{key}", meaning: "The value, with captures of the key put in." },
+} as const satisfies Settings;
+
+/** `[source.NAME]` with `type = "file"`, beyond `sourceSettings` */
+export const fileSettings = {
+  root: {
+    type: text,
+    default: null,
+    isRequired: true,
+    meaning: "Folder, relative to the configuration file's; nothing outside it is ever read.",
+  },
+  path: { type: template, default: null, isRequired: true, meaning: "Path of the file below `root`." },
+  max_body: maxBody,
+} as const satisfies Settings;
+
+/** `[source.NAME]` with `type = "http"`, beyond `sourceSettings` */
+export const httpSettings = {
+  url: {
+    type: template,
+    default: null,
+    isRequired: true,
+    meaning: "URL; captures are percent-encoded and cannot stand in scheme, host or port.",
+  },
+  method: { type: choice("GET", "POST"), default: "GET", synonyms: ["action"], meaning: "Method of the request." },
+  headers: { type: templates, default: {}, meaning: "Header fields of the request." },
+  max_body: maxBody,
+  empty: { type: boolean, default: false, meaning: "An empty body with status 200 is a value rather than a failure." },
+} as const satisfies Settings;
+
+/** Source types that this project knows and this version does not have. */
+export const unavailableSourceTypes: readonly string[] = ["awssm", "aws_secrets_manager", "merge", "map", "module"];
+
+/** First word of a section's header. */
+export type SectionKind = "server" | "target" | "pool" | "get" | "source";
+
+/** All settings a section of a kind may have; for sources those of all types together. */
+export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
+  server: serverSettings,
+  target: targetSettings,
+  pool: poolSettings,
+  get: ruleSettings,
+  source: { ...sourceSettings, ...echoSettings, ...fileSettings, ...httpSettings },
+};
+
+/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null for [server], [target]. */
+export function environmentName(kind: SectionKind, name: string | null, key: string): string {
+  const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
+  return words.join("_").toUpperCase().replaceAll("-", "_");
+}
+
+/** What a setting takes, for messages and docs: "a duration from 1s to 365d". */
+export function describeType(type: SettingType): string {
+  switch (type.kind) {
+    case "duration":
+      return `a duration from ${formatDuration(type.min)} to ${formatDuration(type.max)}, such as "250ms" or "1m30s"`;
+    case "size":
+      return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
+    case "integer":
+      return `a whole number from ${type.min} to ${type.max}`;
+    case "boolean":
+      return "true or false";
+    case "text":
+      return "a string";
+    case "template":
+      return 'a template such as "{1}" or "{key}"';
+    case "list":
+      return "a string or a list of strings";
+    case "templates":
+      return "a table of templates";
+    case "choice":
+      return type.choices.map((each) => `"${each}"`).join(" or ");
+  }
+}

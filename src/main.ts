@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+/**
+ * The command line: which subcommand, and what goes wrong before one runs.
+ *
+ * Exit codes: 0 done or drained, 1 something failed while running, 2 wrong usage or configuration.
+ */
+import module from "node:module";
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 19)) {
+  process.stderr.write(`Platypus needs Node >= 22.19, this is v${process.versions.node}\n`);
+  process.exit(2);
+}
+// Before anything large is loaded: the second start finds its code compiled.
+module.enableCompileCache();
+const { run } = await import("./commands/run.ts");
+await run(process.argv.slice(2));

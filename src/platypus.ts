@@ -1,0 +1,256 @@
+/**
+ * The composition root: the only file that knows every layer. Builds them from a configuration, joins them, replaces
+ * what a new configuration changes, drains and stops.
+ */
+import { type Clock, systemClock } from "./clock.ts";
+import { type Address, addressText, type Config } from "./config/config.ts";
+import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
+import { Listener } from "./proxy/client/listener.ts";
+import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/build.ts";
+import { FillRoute } from "./proxy/route/fill-route.ts";
+import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
+import type { Route } from "./proxy/route/route.ts";
+import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
+import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
+import { ItemStore } from "./proxy/store/item-store.ts";
+import { Turn } from "./proxy/wire/turn.ts";
+import { Filler } from "./refresh/filler.ts";
+import type { PoolPort } from "./refresh/pool-port.ts";
+import { newRuleCounters, type Rule, Rules } from "./refresh/rules.ts";
+import { Scheduler } from "./refresh/scheduler.ts";
+import { type BuiltSource, buildSources } from "./sources/build.ts";
+import { BurstLog } from "./telemetry/burst-log.ts";
+import { Log } from "./telemetry/log.ts";
+import { statLines } from "./telemetry/stats.ts";
+import { packageVersion } from "./version.ts";
+
+/** What clients are told to be talking to while no server has said what it is. */
+const MEMCACHED_VERSION = "1.6.45";
+const MAX_TRACKED_KEYS = 1_000_000;
+const DRAIN_POLL_MS = 10;
+
+/** What a process may hand in instead of the machine's own. */
+export interface PlatypusOptions {
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly log?: Log;
+}
+
+/** Everything that a configuration decides and a reload replaces. */
+interface Running {
+  readonly config: Config;
+  readonly pools: BuiltPools;
+  readonly sources: ReadonlyMap<string, BuiltSource>;
+  readonly rules: Rules;
+  /** What the pool is asked through, below the fills. */
+  readonly leaf: Route;
+  readonly port: PoolPort;
+}
+
+/** A running Platypus. */
+export class Platypus {
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly log: Log;
+  private readonly bursts: BurstLog;
+  private readonly turn: Turn;
+  private readonly context: ClientContext;
+  private readonly filler: Filler;
+  private readonly scheduler: Scheduler;
+  private readonly store: ItemStore;
+  private readonly startedUnixSeconds: number;
+  private listeners: Listener[] = [];
+  private running: Running;
+  private configuredMs: number;
+  private reloadError: string | null = null;
+
+  private constructor(config: Config, options: PlatypusOptions) {
+    this.clock = options.clock ?? systemClock;
+    this.random = options.random ?? Math.random;
+    this.log = options.log ?? new Log(config.server.log);
+    this.bursts = new BurstLog(this.log, this.clock);
+    this.turn = new Turn(() => this.clock.nowMs());
+    this.startedUnixSeconds = this.clock.unixSeconds();
+    this.configuredMs = this.clock.nowMs();
+    const { embeddedBytes, maxValueBytes } = config.server;
+    // An item is as large as memcached takes with -I max_value.
+    this.store = new ItemStore(embeddedBytes, maxValueBytes, () => this.clock.unixSeconds());
+    this.running = this.build(config, null);
+    const shared = { clock: this.clock, log: this.fillLog(), port: this.running.port, rules: this.running.rules };
+    this.scheduler = new Scheduler({ ...shared, random: this.random, maxKeys: MAX_TRACKED_KEYS });
+    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
+    this.context = {
+      root: this.rootOf(this.running),
+      limits: config.server,
+      turn: this.turn,
+      local: new LocalCommands({
+        version: () => this.memcachedVersion(),
+        stats: (group) => statLines(group, this.facts()),
+        resetStats: () => this.resetStats(),
+      }),
+      counters: newClientCounters(),
+    };
+  }
+
+  /** Starts to listen with `config`. Throws a PlatypusError when an address cannot be had; then nothing is left running. */
+  static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
+    const platypus = new Platypus(config, options);
+    try {
+      for (const address of config.server.listen) {
+        const limit = () => platypus.running.config.server.maxConnections;
+        platypus.listeners.push(await Listener.open(address, platypus.context, limit));
+      }
+    } catch (error) {
+      await platypus.close();
+      throw error;
+    }
+    return platypus;
+  }
+
+  /** Where it listens, with the real ports. */
+  get addresses(): readonly Address[] {
+    return this.listeners.map(({ address }) => address);
+  }
+
+  /**
+   * Goes on with `config`: connections and requests under way stay, what is unchanged lives on. Settings that need a
+   * restart keep their value and are named in the log.
+   */
+  async reload(config: Config): Promise<void> {
+    const previous = this.running;
+    this.warnOfRestart(previous.config, config);
+    const next = this.build(config, previous);
+    this.running = next;
+    this.log.configure(config.server.log);
+    this.filler.replace(next.rules, next.port);
+    this.scheduler.replace(next.rules, next.port);
+    this.context.root = this.rootOf(next);
+    this.context.limits = config.server;
+    this.configuredMs = this.clock.nowMs();
+    this.reloadError = null;
+    closeUnused(previous.pools, next.pools);
+    const gone = [...previous.sources].filter(([name, { source }]) => next.sources.get(name)?.source !== source);
+    await Promise.all(gone.map(([, { source }]) => source.close()));
+  }
+
+  /** Says in `stats` that a configuration was refused; the one before goes on serving. */
+  refuseReload(message: string): void {
+    this.reloadError = message;
+  }
+
+  /**
+   * Stops accepting, answers everything that was read, and closes each client when it is done; cuts off those that are
+   * still there after the drain time-out. Then as `close`.
+   */
+  async drain(): Promise<void> {
+    this.scheduler.stop();
+    for (const listener of this.listeners) listener.drain();
+    const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
+    while (this.listeners.some(({ clientCount }) => clientCount > 0) && this.clock.nowMs() < endMs) {
+      await new Promise<void>((resolve) => this.clock.setTimer(DRAIN_POLL_MS, resolve));
+    }
+    await this.close();
+  }
+
+  /** Closes everything at once. */
+  async close(): Promise<void> {
+    this.scheduler.stop();
+    for (const listener of this.listeners) listener.close();
+    for (const backend of this.running.pools.backends.values()) backend.close();
+    await Promise.all([...this.running.sources.values()].map(({ source }) => source.close()));
+  }
+
+  private build(config: Config, previous: Running | null): Running {
+    const context = { clock: this.clock, turn: this.turn, log: this.log, random: this.random };
+    const pools = buildPools(config, previous?.pools ?? noPools, context);
+    const sources = buildSources(config.sources, previous?.sources ?? new Map(), this.clock);
+    const counters = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule.counters]));
+    const rules = new Rules(
+      config.rules.map((rule): Rule => {
+        const source = sources.get(rule.source)!.limiter;
+        return { config: rule, source, counters: counters.get(rule.name) ?? newRuleCounters() };
+      }),
+    );
+    const pool = pools.routes[0];
+    const leaf = pool ?? new EmbeddedRoute(this.store);
+    const port = pool === undefined ? new EmbeddedPoolPort(this.store) : new RoutedPoolPort(pool);
+    return { config, pools, sources, rules, leaf, port };
+  }
+
+  /** Without rules the fast path: straight to the pool. */
+  private rootOf(running: Running): Route {
+    return running.rules.list.length === 0 ? running.leaf : new FillRoute(running.leaf, this.filler);
+  }
+
+  private fillLog() {
+    return {
+      sourceFailed: (rule: Rule, error: unknown) => {
+        const code = error instanceof Error && "code" in error ? String(error.code) : "unexpected";
+        const text = error instanceof Error ? error.message : String(error);
+        this.bursts.say("warn", "source", `${rule.config.name} ${code}`, `rule ${rule.config.name}: ${text}`);
+      },
+      poolFailed: (rule: Rule, error: unknown) => {
+        const text = error instanceof Error ? error.message : String(error);
+        this.bursts.say("warn", "pool", `${rule.config.name} pool`, `rule ${rule.config.name}: not stored: ${text}`);
+      },
+      observed: (rule: Rule) => {
+        const { name, source } = rule.config;
+        this.bursts.say(
+          "info",
+          "rule",
+          `${name} observed`,
+          `rule ${name}: would fetch from ${source} (mode = "observe")`,
+        );
+      },
+    };
+  }
+
+  private warnOfRestart(old: Config, next: Config): void {
+    const listens = (config: Config) => config.server.listen.map(addressText).join(", ");
+    if (listens(old) !== listens(next)) this.log.warn("config", "listen needs a restart; the old addresses stay");
+    for (const key of ["embeddedBytes", "holdBytes"] as const) {
+      if (old.server[key] !== next.server[key]) {
+        const name = key === "embeddedBytes" ? "embedded_size" : "hold";
+        this.log.warn("config", `${name} needs a restart; the old value stays`);
+      }
+    }
+  }
+
+  /** The lowest version among the servers that have said theirs. */
+  private memcachedVersion(): string {
+    const versions = [...this.running.pools.backends.values()].flatMap(({ version }) => version ?? []);
+    const numbers = (version: string) => version.split(".").map((part) => Number.parseInt(part, 10) || 0);
+    versions.sort((a, b) => {
+      const [left, right] = [numbers(a), numbers(b)];
+      const at = left.findIndex((number, i) => number !== (right[i] ?? 0));
+      return at < 0 ? 0 : left[at]! - (right[at] ?? 0);
+    });
+    return versions[0] ?? MEMCACHED_VERSION;
+  }
+
+  private facts() {
+    const { config, pools, rules } = this.running;
+    return {
+      version: packageVersion,
+      memcachedVersion: this.memcachedVersion(),
+      startedUnixSeconds: this.startedUnixSeconds,
+      unixSeconds: this.clock.unixSeconds(),
+      maxConnections: config.server.maxConnections,
+      clients: this.context.counters,
+      backends: [...pools.backends.values()],
+      rules: rules.list,
+      tracked: this.scheduler.tracked,
+      fillsInFlight: this.filler.inFlight,
+      refreshesInFlight: this.scheduler.inFlight,
+      store: pools.routes.length === 0 ? this.store : null,
+      reloadError: this.reloadError,
+      configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+    };
+  }
+
+  private resetStats(): void {
+    const { connections } = this.context.counters;
+    Object.assign(this.context.counters, newClientCounters(), { connections });
+  }
+}

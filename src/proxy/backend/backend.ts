@@ -1,0 +1,146 @@
+/**
+ * One memcached server: its connections, and whether it is asked at all.
+ */
+import type { Clock } from "../../clock.ts";
+import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
+import type { Log } from "../../telemetry/log.ts";
+import { failures, type Reply, Status } from "../reply.ts";
+import { Operation, Request } from "../request.ts";
+import type { Turn } from "../wire/turn.ts";
+import { BackendConnection, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
+import { Health, HealthState } from "./health.ts";
+
+/** What backends take from the process they live in. */
+export interface BackendContext {
+  readonly clock: Clock;
+  readonly turn: Turn;
+  readonly log: Log;
+  /** 0 ≤ x < 1, for jitter. */
+  readonly random: () => number;
+}
+
+/** Room in a reply beside its value: the VALUE line, meta flags, END. */
+const REPLY_OVERHEAD_BYTES = 64 * 1024;
+const PROBE = Buffer.from("version\r\n", "latin1");
+const states = ["up", "soft TKO", "hard TKO"] as const;
+
+/** Numbers of one backend since the start. */
+export interface BackendCounters {
+  requests: number;
+  timeouts: number;
+  connectFailures: number;
+  outOfStep: number;
+}
+
+/** A server of a pool. */
+export class Backend {
+  /** `host:port` or `unix:path`. */
+  readonly name: string;
+  readonly counters: BackendCounters = { requests: 0, timeouts: 0, connectFailures: 0, outOfStep: 0 };
+  /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
+  version: string | null = null;
+  private readonly connections: BackendConnection[] = [];
+  private readonly health: Health;
+  private readonly log: Log;
+
+  constructor(server: PoolServer, pool: PoolConfig, prefix: Buffer, maxValueBytes: number, context: BackendContext) {
+    this.name = addressText(server.address);
+    this.log = context.log;
+    this.health = new Health(pool.timeoutsUntilTko, context.clock, context.random, {
+      probe: () => this.probe(),
+      changed: (state) => this.report(state),
+    });
+    const options: ConnectionOptions = {
+      address: server.address,
+      prefix,
+      serverTimeoutMs: pool.serverTimeoutMs,
+      connectTimeoutMs: pool.connectTimeoutMs,
+      // A pool may hold larger values than clients may store through us.
+      maxReplyBytes: Math.max(maxValueBytes * 2, 128 * 1024 * 1024) + REPLY_OVERHEAD_BYTES,
+      clock: context.clock,
+      turn: context.turn,
+    };
+    const events: ConnectionEvents = {
+      answered: () => this.health.answered(),
+      timedOut: () => {
+        this.counters.timeouts++;
+        this.health.timedOut();
+      },
+      connectFailed: (reason) => {
+        this.counters.connectFailures++;
+        this.lastReason = reason;
+        this.health.connectFailed();
+      },
+      outOfStep: (reason) => {
+        this.counters.outOfStep++;
+        this.log.warn("backend", `${this.name}: connection closed: ${reason}`);
+      },
+      hello: (line) => {
+        this.version = line.split(" ")[1] ?? null;
+        this.health.probeSucceeded();
+      },
+    };
+    for (let i = 0; i < pool.connections; i++) this.connections.push(new BackendConnection(options, events));
+  }
+
+  private lastReason = "time-outs";
+
+  /** False while the backend is being left alone. */
+  get isUp(): boolean {
+    return this.health.state === HealthState.up;
+  }
+
+  /** Requests sent and not answered yet, on all connections. */
+  get outstanding(): number {
+    return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
+  }
+
+  get connectionCount(): number {
+    return this.connections.length;
+  }
+
+  /** Takes `request` and completes it once. Requests with the same `slot` keep their order; 0 ≤ slot < connections. */
+  send(request: Request, slot: number): void {
+    if (this.health.state !== HealthState.up) {
+      request.complete(failures.tko);
+      return;
+    }
+    this.counters.requests++;
+    this.connections[slot]!.send(request);
+  }
+
+  /** Takes no more probes and closes when nothing is outstanding any more: it left the configuration. */
+  retire(): void {
+    this.health.stop();
+    for (const connection of this.connections) connection.retire();
+  }
+
+  /** Closes everything; what is outstanding fails. */
+  close(): void {
+    this.health.stop();
+    for (const connection of this.connections) connection.close();
+  }
+
+  private probe(): void {
+    const probe = new Request(
+      Operation.version,
+      {
+        onReply: (_request, reply: Reply) => {
+          if (reply.status === Status.ok) this.health.probeSucceeded();
+          else this.health.probeFailed();
+        },
+      },
+      PROBE,
+    );
+    probe.frameEnd = PROBE.length;
+    probe.dataStart = PROBE.length;
+    probe.lineEnd = PROBE.length - 2;
+    probe.isKept = true;
+    this.connections[0]!.send(probe);
+  }
+
+  private report(state: HealthState): void {
+    if (state === HealthState.up) this.log.info("backend", `${this.name}: up again`);
+    else this.log.warn("backend", `${this.name}: marked ${states[state]} (${this.lastReason})`);
+  }
+}

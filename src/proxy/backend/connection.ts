@@ -1,0 +1,335 @@
+/**
+ * One pipelined socket to a backend, shared by all clients. Requests of a turn are appended to one batch and leave in
+ * one write; replies are matched to requests by their position in the queue and by the key they name.
+ *
+ *     queue   head ─► request ─► request ─► tail        (order on the wire)
+ *             ▲ the next reply is for this one
+ *
+ * When the order can no longer be trusted (malformed reply, wrong key, a reply nobody asked for, a head that stays
+ * unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never reaches another
+ * request.
+ */
+import type { Socket } from "node:net";
+import type { Clock, Timer } from "../../clock.ts";
+import type { Address } from "../../config/config.ts";
+import { failures, type Reply, Status } from "../reply.ts";
+import { Operation, Request } from "../request.ts";
+import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
+import { writeRequest } from "../wire/backend-writer.ts";
+import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { OutputBatch } from "../wire/output-batch.ts";
+import { connectSocket, isPoisoning } from "../wire/socket.ts";
+import type { Flushable, Turn } from "../wire/turn.ts";
+
+const MAX_OUTSTANDING = 100_000;
+const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+/** An unanswered head is given up this many time-outs after it was sent, and the connection with it. */
+const DROP_AFTER_TIMEOUTS = 4;
+const KEY_LOG_BYTES = 16 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+const HELLO = Buffer.from("version\r\n", "latin1");
+
+/** What the connections of one backend have in common. */
+export interface ConnectionOptions {
+  readonly address: Address;
+  readonly prefix: Buffer;
+  readonly serverTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly maxReplyBytes: number;
+  readonly clock: Clock;
+  readonly turn: Turn;
+}
+
+/** What happens on a connection, for the backend it belongs to. */
+export interface ConnectionEvents {
+  /** A request was answered. */
+  answered(): void;
+  timedOut(): void;
+  connectFailed(reason: string): void;
+  /** It was closed because it could not be trusted any more. */
+  outOfStep(reason: string): void;
+  /** The answer to the `version` that opens every connection, without CRLF. */
+  hello(line: string): void;
+}
+
+/** A connection that is opened by the first request, and again by the first one after it was lost. */
+export class BackendConnection implements Flushable, FrameReader {
+  wantedBytes = 0;
+  /** Requests sent or waiting to be sent, not answered yet. */
+  outstanding = 0;
+  private readonly options: ConnectionOptions;
+  private readonly events: ConnectionEvents;
+  private readonly batch = new OutputBatch();
+  private readonly input = new InputBuffer();
+  private readonly parser: BackendParser;
+  private socket: Socket | null = null;
+  private isConnected = false;
+  private isSaturated = false;
+  private isJoined = false;
+  private isClosed = false;
+  private isRetired = false;
+  private head: Request | null = null;
+  private tail: Request | null = null;
+  private timer: Timer | null = null;
+  private connectTimer: Timer | null = null;
+  /** Copies of the keys of outstanding requests: replies are checked against them. */
+  private keyLog = EMPTY;
+  private keyLogUsed = 0;
+
+  constructor(options: ConnectionOptions, events: ConnectionEvents) {
+    this.options = options;
+    this.events = events;
+    this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
+  }
+
+  /** Takes `request`: sends it and completes it once, with the backend's reply or a failure. May complete it at once. */
+  send(request: Request): void {
+    if (this.isClosed || this.outstanding >= MAX_OUTSTANDING || this.isSaturated) {
+      request.complete(failures.overloaded);
+      return;
+    }
+    if (this.socket === null) this.open();
+    this.append(request);
+    if (!this.isJoined) {
+      this.isJoined = true;
+      this.options.turn.join(this);
+    }
+  }
+
+  flush(): void {
+    this.isJoined = false;
+    const socket = this.socket;
+    if (socket === null) return;
+    this.batch.flush(socket);
+    if (socket.writableLength > MAX_UNSENT_BYTES) this.isSaturated = true;
+  }
+
+  /** Closes the connection for good once everything outstanding has been answered. */
+  retire(): void {
+    this.isRetired = true;
+    this.closeIfRetired();
+  }
+
+  /** Closes the connection for good; what is outstanding fails. */
+  close(): void {
+    this.isClosed = true;
+    this.fail(failures.connectionLost);
+  }
+
+  readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    let at = start;
+    while (at < end) {
+      const request = this.head;
+      if (request === null) {
+        this.distrust("bytes that answer no request");
+        return end;
+      }
+      const next = this.parser.parse(request, chunk, at, end, isKept);
+      if (next === INCOMPLETE) {
+        this.wantedBytes = this.parser.wantedBytes;
+        return at;
+      }
+      if (next === OUT_OF_STEP) {
+        this.distrust("a reply that does not answer the request");
+        return end;
+      }
+      at = next;
+      this.head = request.nextOfBackend;
+      if (this.head === null) this.tail = null;
+      request.nextOfBackend = null;
+      this.outstanding--;
+      const reply = this.parser.reply;
+      // After a refused data block nobody knows whether the backend read the data as commands.
+      const isDoubtful = reply.status === Status.clientError && request.hasData;
+      if (!request.isAbandoned) {
+        this.events.answered();
+        request.complete(reply);
+      }
+      if (isDoubtful) {
+        this.distrust("a data block was refused");
+        return end;
+      }
+      if (this.socket === null) return end;
+    }
+    return end;
+  }
+
+  private append(request: Request): void {
+    writeRequest(request, this.options.prefix, this.batch);
+    if (!request.isKept && request.indexes === null) this.keepKey(request);
+    request.sentMs = this.options.turn.nowMs();
+    request.nextOfBackend = null;
+    if (this.tail === null) this.head = request;
+    else this.tail.nextOfBackend = request;
+    this.tail = request;
+    this.outstanding++;
+    if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
+  }
+
+  /** Moves the request's key to the key log. */
+  private keepKey(request: Request): void {
+    const length = request.keyEnd - request.keyStart;
+    if (this.keyLogUsed + length > this.keyLog.length) {
+      this.keyLog = Buffer.allocUnsafeSlow(KEY_LOG_BYTES);
+      this.keyLogUsed = 0;
+    }
+    const log = this.keyLog;
+    const source = request.chunk;
+    const at = this.keyLogUsed;
+    for (let i = 0; i < length; i++) log[at + i] = source[request.keyStart + i]!;
+    this.keyLogUsed = at + length;
+    request.chunk = log;
+    request.keyStart = at;
+    request.keyEnd = at + length;
+    request.forgetFrame();
+  }
+
+  private open(): void {
+    const { address, clock, connectTimeoutMs } = this.options;
+    const socket = connectSocket(address, (chunk, length) => {
+      if (this.socket !== socket) return;
+      this.input.feed(chunk, 0, length, this);
+      this.recycleKeyLog();
+      if (this.isRetired) this.closeIfRetired();
+    });
+    this.socket = socket;
+    this.isConnected = false;
+    this.isSaturated = false;
+    socket.once("connect", () => {
+      if (this.socket !== socket) return;
+      this.isConnected = true;
+      this.clearConnectTimer();
+    });
+    socket.on("drain", () => {
+      if (this.socket === socket) this.isSaturated = false;
+    });
+    socket.once("error", (error) => this.lost(socket, error.message));
+    socket.once("end", () => this.lost(socket, "closed by the server"));
+    socket.once("close", () => this.lost(socket, "closed"));
+    this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
+      this.connectTimer = null;
+      if (this.socket !== socket || this.isConnected) return;
+      this.fail(failures.connectTimeout);
+      this.events.connectFailed(`no connection within ${connectTimeoutMs} ms`);
+    });
+    this.greet();
+  }
+
+  /** Asks for the version before anything else: it shows that a memcached is there, and which. */
+  private greet(): void {
+    const hello = new Request(
+      Operation.version,
+      {
+        onReply: (_request, reply: Reply) => {
+          if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
+        },
+      },
+      HELLO,
+    );
+    hello.frameEnd = HELLO.length;
+    hello.lineEnd = HELLO.length - 2;
+    hello.dataStart = HELLO.length;
+    hello.isKept = true;
+    this.append(hello);
+  }
+
+  private lost(socket: Socket, reason: string): void {
+    if (this.socket !== socket) return;
+    if (this.isConnected) {
+      this.fail(failures.connectionLost);
+    } else {
+      this.fail(failures.connectError);
+      this.events.connectFailed(reason);
+    }
+  }
+
+  private distrust(reason: string): void {
+    this.events.outOfStep(reason);
+    this.fail(failures.connectionLost);
+  }
+
+  /** Closes the socket and completes everything outstanding with `reply`. The next request opens a new one. */
+  private fail(reply: Reply): void {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.destroy();
+    this.clearConnectTimer();
+    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
+    this.timer = null;
+    this.isConnected = false;
+    this.isSaturated = false;
+    this.batch.clear();
+    this.input.clear();
+    // Requests that come while these are completed belong to a new socket, a new queue and a new key log.
+    let request = this.head;
+    this.head = null;
+    this.tail = null;
+    this.outstanding = 0;
+    this.keyLog = EMPTY;
+    this.keyLogUsed = 0;
+    while (request !== null) {
+      const next: Request | null = request.nextOfBackend;
+      request.nextOfBackend = null;
+      if (!request.isAbandoned) request.complete(reply);
+      request = next;
+    }
+  }
+
+  private clearConnectTimer(): void {
+    if (this.connectTimer !== null) this.options.clock.clearTimer(this.connectTimer);
+    this.connectTimer = null;
+  }
+
+  private armTimer(delayMs: number): void {
+    this.timer = this.options.clock.setTimer(delayMs, () => {
+      this.timer = null;
+      this.checkDeadlines();
+    });
+  }
+
+  /**
+   * The queue is in the order of sending, so its first unanswered request is the first to time out. Answers that come
+   * later than that are discarded when they come, and the connection stays in step.
+   */
+  private checkDeadlines(): void {
+    const { clock, serverTimeoutMs } = this.options;
+    const nowMs = clock.nowMs();
+    let request = this.head;
+    if (request !== null && nowMs - request.sentMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
+      this.expire(nowMs);
+      this.distrust("a request stayed unanswered past the drop limit");
+      return;
+    }
+    this.expire(nowMs);
+    request = this.head;
+    while (request?.isAbandoned) request = request.nextOfBackend;
+    if (this.timer !== null || this.socket === null) return;
+    if (request !== null && request !== undefined) {
+      this.armTimer(Math.max(1, request.sentMs + serverTimeoutMs - nowMs));
+    } else if (this.head !== null) {
+      this.armTimer(serverTimeoutMs);
+    }
+  }
+
+  private expire(nowMs: number): void {
+    const { serverTimeoutMs } = this.options;
+    for (let request = this.head; request !== null; request = request.nextOfBackend) {
+      if (request.isAbandoned) continue;
+      if (nowMs - request.sentMs < serverTimeoutMs) return;
+      request.isAbandoned = true;
+      this.events.timedOut();
+      request.complete(failures.timeout);
+    }
+  }
+
+  private closeIfRetired(): void {
+    if (this.isRetired && this.head === null) this.close();
+  }
+
+  private recycleKeyLog(): void {
+    if (this.head !== null || this.keyLogUsed === 0) return;
+    if (isPoisoning) this.keyLog.fill(0xff, 0, this.keyLogUsed);
+    this.keyLogUsed = 0;
+  }
+}

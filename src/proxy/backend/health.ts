@@ -1,0 +1,103 @@
+/**
+ * Whether a backend is asked at all. After failures it is left alone ("TKO", mcrouter's word) and probed until it answers.
+ *
+ *     up ──timeouts in a row──► soft TKO ──connect fails──► hard TKO
+ *      ▲──connect fails──────────────────────────────────►     │
+ *      └──────────── a probe is answered ◄─────────────────────┘
+ *
+ * Source: mcrouter's TkoTracker and ProxyDestination, as facts; the delays are shorter by default, because a pool of
+ * one application cannot wait ten seconds for a server that was restarted.
+ */
+import type { Clock, Timer } from "../../clock.ts";
+
+const FIRST_PROBE_MS = 250;
+const LAST_PROBE_MS = 5_000;
+const PROBE_GROWTH = 1.5;
+
+export const HealthState = { up: 0, soft: 1, hard: 2 } as const;
+export type HealthState = (typeof HealthState)[keyof typeof HealthState];
+
+/** What the health of a backend tells its owner. */
+export interface HealthEvents {
+  /** Time to ask the backend for a sign of life; answered by `probeSucceeded` or `probeFailed`. */
+  probe(): void;
+  /** The state changed to `state`. */
+  changed(state: HealthState): void;
+}
+
+/** The state of one backend, shared by its connections. */
+export class Health {
+  state: HealthState = HealthState.up;
+  private timeouts = 0;
+  private delayMs = FIRST_PROBE_MS;
+  private timer: Timer | null = null;
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly events: HealthEvents;
+  private readonly timeoutsUntilTko: number;
+
+  constructor(timeoutsUntilTko: number, clock: Clock, random: () => number, events: HealthEvents) {
+    this.timeoutsUntilTko = timeoutsUntilTko;
+    this.clock = clock;
+    this.random = random;
+    this.events = events;
+  }
+
+  /** Any answer to a request. */
+  answered(): void {
+    this.timeouts = 0;
+  }
+
+  /** A request was not answered in time. */
+  timedOut(): void {
+    this.timeouts++;
+    if (this.state === HealthState.up && this.timeouts >= this.timeoutsUntilTko) this.enter(HealthState.soft);
+  }
+
+  /** No connection could be made. */
+  connectFailed(): void {
+    if (this.state === HealthState.up) this.enter(HealthState.hard);
+    else if (this.state === HealthState.soft) {
+      this.state = HealthState.hard;
+      this.events.changed(this.state);
+    }
+  }
+
+  /** The probe was answered: the backend is asked again. */
+  probeSucceeded(): void {
+    if (this.state === HealthState.up) return;
+    this.stop();
+    this.state = HealthState.up;
+    this.timeouts = 0;
+    this.events.changed(this.state);
+  }
+
+  /** The probe failed: the next one comes later. */
+  probeFailed(): void {
+    if (this.state === HealthState.up) return;
+    this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, LAST_PROBE_MS);
+    this.schedule();
+  }
+
+  /** No more probes. */
+  stop(): void {
+    if (this.timer !== null) this.clock.clearTimer(this.timer);
+    this.timer = null;
+  }
+
+  private enter(state: HealthState): void {
+    this.state = state;
+    this.delayMs = FIRST_PROBE_MS;
+    this.events.changed(state);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    this.stop();
+    const jitter = 1 + 0.05 + this.random() * 0.45;
+    this.timer = this.clock.setTimer(this.delayMs * jitter, () => {
+      this.timer = null;
+      this.events.probe();
+    });
+  }
+}

@@ -1,0 +1,319 @@
+/**
+ * One client: bytes in, requests routed, replies out in the order of the requests.
+ *
+ *     queue   head ─► request ─► request ─► tail       (order of the client's commands)
+ *             ▲ its reply is written at once; replies that come for later ones are held until it is their turn
+ *
+ * Requests whose answer is withheld (noreply) are not queued. A client that does not read its replies is first not read
+ * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
+ */
+import type { Socket } from "node:net";
+import { type Reply, Status } from "../reply.ts";
+import { OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
+import type { Route } from "../route/route.ts";
+import { copyBytes } from "../wire/ascii.ts";
+import { type ClassicLimits, ClassicParser, Parsed } from "../wire/classic-parser.ts";
+import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
+import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { OutputBatch } from "../wire/output-batch.ts";
+import { adoptSocket } from "../wire/socket.ts";
+import type { Flushable, Turn } from "../wire/turn.ts";
+import type { LocalCommands } from "./local-commands.ts";
+
+/** With this many requests under way, or this many reply bytes unsent, no further ones are read. */
+const MAX_OUTSTANDING = 10_000;
+const MAX_UNSENT_BYTES = 1024 * 1024;
+/** Room for answers that wait for their turn is made in blocks of this size. */
+const HELD_BLOCK_BYTES = 8 * 1024;
+const EMPTY = Buffer.alloc(0);
+/** More than this is sent at once even where the client has more answers to come. */
+const MAX_WAITING_BYTES = 32 * 1024;
+
+/** Numbers over all clients since the start, except `connections`: those of now. */
+export interface ClientCounters {
+  connections: number;
+  accepted: number;
+  /** Refused because `max_connections` was reached. */
+  rejected: number;
+  /** Closed because the client did not read its replies. */
+  cutOff: number;
+  bytesRead: number;
+  bytesWritten: number;
+  commands: number;
+  /** By operation, index `Operation`. */
+  operations: Float64Array;
+  getKeys: number;
+  getHits: number;
+}
+
+/** Counters at the start of a process. */
+export function newClientCounters(): ClientCounters {
+  return {
+    connections: 0,
+    accepted: 0,
+    rejected: 0,
+    cutOff: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
+    commands: 0,
+    operations: new Float64Array(OPERATION_COUNT),
+    getKeys: 0,
+    getHits: 0,
+  };
+}
+
+/** What the connections of one listener have in common; `root` and `limits` are replaced when the configuration is. */
+export interface ClientContext {
+  root: Route;
+  limits: ClassicLimits & { readonly clientOutputLimitBytes: number };
+  readonly turn: Turn;
+  readonly local: LocalCommands;
+  readonly counters: ClientCounters;
+}
+
+/** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
+export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
+  wantedBytes = 0;
+  private readonly context: ClientContext;
+  private readonly onClosed: (connection: ClientConnection) => void;
+  private readonly socket: Socket;
+  private readonly parser: ClassicParser;
+  private readonly input = new InputBuffer();
+  private readonly batch = new OutputBatch();
+  private head: Request | null = null;
+  private tail: Request | null = null;
+  private outstanding = 0;
+  /** Answers that wait for their turn: in all, and those that had to be copied. */
+  private heldBytes = 0;
+  private heldBlock = EMPTY;
+  private heldUsed = 0;
+  private swallowBytes = 0;
+  private isJoined = false;
+  /** What is to be sent has waited one turn for more. */
+  private hasWaited = false;
+  private isStopped = false;
+  /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
+  private isEnding = false;
+  /** What was read behind this is no command any more. */
+  private hasQuit = false;
+  private isClosed = false;
+
+  /** Takes over `accepted`; `onClosed` is called once. */
+  constructor(accepted: Socket, context: ClientContext, onClosed: (connection: ClientConnection) => void) {
+    this.context = context;
+    this.onClosed = onClosed;
+    this.parser = new ClassicParser(this, context);
+    const socket = adoptSocket(accepted, (chunk, length) => this.read(chunk, length));
+    this.socket = socket;
+    socket.on("end", () => this.finish());
+    socket.on("error", () => this.close());
+    socket.on("close", () => this.close());
+    socket.on("drain", () => this.resumeReading());
+  }
+
+  /** Answers what was read, then closes; what comes later is not read as commands. */
+  finish(): void {
+    this.isEnding = true;
+    this.endWhenDone();
+  }
+
+  /** Closes at once; requests under way complete into nothing. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.socket.destroy();
+    this.batch.clear();
+    this.input.clear();
+    this.heldBlock = EMPTY;
+    this.head = null;
+    this.tail = null;
+    this.onClosed(this);
+  }
+
+  readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    let at = start;
+    while (at < end && !this.hasQuit && !this.isClosed) {
+      if (this.swallowBytes > 0) {
+        const swallowed = Math.min(this.swallowBytes, end - at);
+        this.swallowBytes -= swallowed;
+        at += swallowed;
+        continue;
+      }
+      if (this.outstanding >= MAX_OUTSTANDING || this.heldBytes >= MAX_UNSENT_BYTES) {
+        this.stopReading();
+        this.wantedBytes = 0;
+        return at;
+      }
+      const parsed = this.parser.parse(chunk, at, end, isKept);
+      if (parsed === Parsed.incomplete) {
+        this.wantedBytes = this.parser.wantedBytes;
+        return at;
+      }
+      if (parsed === Parsed.close) {
+        this.hasQuit = true;
+        this.finish();
+        return end;
+      }
+      at = this.parser.next;
+      this.context.counters.commands++;
+      if (parsed === Parsed.request) this.accept(this.parser.request!);
+      else if (parsed === Parsed.local) this.answer(this.context.local.answer(this.parser.words));
+      else if (this.parser.answer !== null) this.answer(this.parser.answer);
+    }
+    return end;
+  }
+
+  onReply(request: Request, reply: Reply): void {
+    this.outstanding--;
+    if (this.isClosed) return;
+    if (reply.status === Status.found) this.context.counters.getHits += countHits(request);
+    if (!request.isNoreply) {
+      if (request === this.head) {
+        writeReply(request, reply, this.batch);
+        this.head = request.nextOfClient;
+        if (this.head === null) this.tail = null;
+        else if (this.head.held !== null) this.releaseHeld();
+        this.join();
+      } else {
+        this.hold(request, reply);
+      }
+    }
+    if (this.isStopped || this.isEnding) this.afterReply();
+  }
+
+  flush(): void {
+    if (this.isClosed) {
+      this.isJoined = false;
+      return;
+    }
+    // A pipelining client gets its answers from several backends within a turn or two of each other: waiting one turn
+    // for the others makes one write of two or three (bench: pipelined gets).
+    if (this.outstanding > 0 && !this.hasWaited && this.batch.byteLength < MAX_WAITING_BYTES) {
+      this.hasWaited = true;
+      this.context.turn.join(this);
+      return;
+    }
+    this.hasWaited = false;
+    this.isJoined = false;
+    this.context.counters.bytesWritten += this.batch.byteLength;
+    this.batch.flush(this.socket);
+    const unsent = this.socket.writableLength;
+    if (unsent > this.context.limits.clientOutputLimitBytes) {
+      this.context.counters.cutOff++;
+      this.close();
+    } else if (unsent > MAX_UNSENT_BYTES) {
+      this.stopReading();
+    }
+    this.endWhenDone();
+  }
+
+  private read(chunk: Buffer, length: number): void {
+    if (this.isClosed || this.isEnding) return;
+    this.context.counters.bytesRead += length;
+    this.input.feed(chunk, 0, length, this);
+  }
+
+  private accept(request: Request): void {
+    this.swallowBytes = this.parser.swallowBytes;
+    this.parser.swallowBytes = 0;
+    this.outstanding++;
+    if (!request.isNoreply) this.enqueue(request);
+    const counters = this.context.counters;
+    counters.operations[request.operation]!++;
+    if (request.operation <= Operation.gats) counters.getKeys += request.keys?.count ?? 1;
+    if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
+    else this.context.root.route(request);
+  }
+
+  /** Answers in turn with a reply that is known already. */
+  private answer(reply: Reply): void {
+    this.swallowBytes = this.parser.swallowBytes;
+    this.parser.swallowBytes = 0;
+    const request = new Request(Operation.local, this, reply.chunk);
+    this.outstanding++;
+    this.enqueue(request);
+    request.complete(reply);
+  }
+
+  private enqueue(request: Request): void {
+    if (this.tail === null) this.head = request;
+    else this.tail.nextOfClient = request;
+    this.tail = request;
+  }
+
+  private join(): void {
+    if (this.isJoined) return;
+    this.isJoined = true;
+    this.context.turn.join(this);
+  }
+
+  /** Keeps the answer to a request that is not the first of the queue. */
+  private hold(request: Request, reply: Reply): void {
+    const answer = answerTo(request, reply);
+    if (answer === null || answer.isKept) {
+      request.held = answer === null ? joinBlocks(request.keys!) : answer.chunk;
+      request.heldStart = answer === null ? 0 : answer.start;
+      request.heldEnd = answer === null ? request.held.length : answer.end;
+    } else {
+      const length = answer.end - answer.start;
+      if (this.heldUsed + length > this.heldBlock.length) {
+        this.heldBlock = Buffer.allocUnsafeSlow(Math.max(HELD_BLOCK_BYTES, length));
+        this.heldUsed = 0;
+      }
+      request.held = this.heldBlock;
+      request.heldStart = this.heldUsed;
+      this.heldUsed = copyBytes(answer.chunk, answer.start, answer.end, this.heldBlock, this.heldUsed);
+      request.heldEnd = this.heldUsed;
+    }
+    this.heldBytes += request.heldEnd - request.heldStart;
+  }
+
+  /** Writes the held answers at the front of the queue, up to the first request that is still under way. */
+  private releaseHeld(): void {
+    let request = this.head;
+    while (request !== null && request.held !== null) {
+      if (request.held === this.heldBlock) this.batch.copy(request.held, request.heldStart, request.heldEnd);
+      else this.batch.reference(request.held, request.heldStart, request.heldEnd);
+      this.heldBytes -= request.heldEnd - request.heldStart;
+      request = request.nextOfClient;
+    }
+    if (this.heldBytes === 0) this.heldUsed = 0;
+    this.head = request;
+    if (request === null) this.tail = null;
+  }
+
+  private stopReading(): void {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    this.socket.pause();
+  }
+
+  private resumeReading(): void {
+    if (!this.isStopped || this.isClosed) return;
+    if (this.outstanding > MAX_OUTSTANDING / 2 || this.heldBytes > 0 || this.socket.writableLength > MAX_UNSENT_BYTES)
+      return;
+    this.isStopped = false;
+    // What was read before it stopped comes first; it may stop again on that.
+    this.input.resume(this);
+    if (this.isStopped || this.isClosed) return;
+    this.socket.resume();
+    this.endWhenDone();
+  }
+
+  private afterReply(): void {
+    if (this.isStopped) this.resumeReading();
+    this.endWhenDone();
+  }
+
+  private endWhenDone(): void {
+    if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
+    this.socket.end();
+  }
+}
+
+function countHits(request: Request): number {
+  if (request.keys === null) return 1;
+  let hits = 0;
+  for (const block of request.keys.blocks) if (block !== null) hits++;
+  return hits;
+}

@@ -1,0 +1,137 @@
+/**
+ * What a backend, the store or a route answered. A reply points at bytes that are good only while it is being handled;
+ * whoever wants to keep them copies them, unless `isKept` says that nobody will overwrite them.
+ */
+
+/** How a request ended. Numbers below `firstFailure` are answers; from there on something went wrong. */
+export const Status = {
+  /** A retrieval: `found` with at least one value, `missing` with none. */
+  found: 1,
+  missing: 2,
+  stored: 3,
+  notStored: 4,
+  exists: 5,
+  notFound: 6,
+  deleted: 7,
+  touched: 8,
+  /** incr, decr: the new number. */
+  number: 9,
+  ok: 10,
+  /** A meta command's own answer, see `Reply.code`. */
+  meta: 11,
+  /** CLIENT_ERROR or ERROR: the request was wrong, the backend is well. */
+  clientError: 20,
+  /** SERVER_ERROR from the backend. */
+  serverError: 21,
+  timeout: 22,
+  connectTimeout: 23,
+  connectError: 24,
+  /** The connection broke, or could no longer be trusted, after the request was sent. */
+  connectionLost: 25,
+  /** The backend is being left alone after failures. */
+  tko: 26,
+  /** Too much is waiting for this backend already. */
+  overloaded: 27,
+} as const;
+export type Status = (typeof Status)[keyof typeof Status];
+
+/** True for everything that is not an answer. */
+export function isFailure(status: Status): boolean {
+  return status >= Status.clientError;
+}
+
+/** One level of severity per kind of outcome, mcrouter's order (lib/McResUtil.h): broadcast answers with the worst. */
+export function severity(status: Status): number {
+  switch (status) {
+    case Status.notFound:
+    case Status.notStored:
+    case Status.missing:
+      return 4;
+    case Status.timeout:
+    case Status.connectTimeout:
+    case Status.connectError:
+    case Status.tko:
+    case Status.overloaded:
+      return 5;
+    case Status.connectionLost:
+    case Status.serverError:
+      return 7;
+    case Status.clientError:
+      return 9;
+    default:
+      return 1;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** A reply in its text form, with the parts a route may want located in it. One object is used again and again. */
+export class Reply {
+  status: Status = Status.missing;
+  /** Holds the reply's bytes, `[start, end)`, with all its lines and their CRLF; for a retrieval with the END line. */
+  chunk: Buffer = NOTHING;
+  start = 0;
+  end = 0;
+  /** True: `chunk` is never written again, so it may be sent later from where it is. */
+  isKept = false;
+  /** First value of a retrieval, or the value of a meta `VA`: data without CRLF. */
+  valueStart = 0;
+  valueEnd = 0;
+  /** Client flags of the first value. */
+  flags = 0;
+  /** Meta: the two letters of the return code as `a << 8 | b`, else 0. */
+  code = 0;
+
+  /** The same reply with bytes of its own, to be kept. */
+  copy(): Reply {
+    if (this.isKept) return this;
+    const copy = new Reply();
+    copy.status = this.status;
+    copy.chunk = Buffer.from(this.chunk.subarray(this.start, this.end));
+    copy.end = this.end - this.start;
+    copy.isKept = true;
+    copy.valueStart = this.valueStart - this.start;
+    copy.valueEnd = this.valueEnd - this.start;
+    copy.flags = this.flags;
+    copy.code = this.code;
+    return copy;
+  }
+}
+
+/** A reply with a text of its own that can be used for ever: `line` without CRLF. */
+export function fixedReply(status: Status, line: string): Reply {
+  const reply = new Reply();
+  reply.status = status;
+  reply.chunk = Buffer.from(`${line}\r\n`, "latin1");
+  reply.end = reply.chunk.length;
+  reply.isKept = true;
+  return reply;
+}
+
+/** The texts of failures that Platypus itself answers, after mcrouter's. */
+export const failures = {
+  timeout: fixedReply(Status.timeout, "SERVER_ERROR timeout"),
+  connectTimeout: fixedReply(Status.connectTimeout, "SERVER_ERROR connection timeout"),
+  connectError: fixedReply(Status.connectError, "SERVER_ERROR connection error"),
+  connectionLost: fixedReply(Status.connectionLost, "SERVER_ERROR remote error"),
+  tko: fixedReply(Status.tko, "SERVER_ERROR unavailable"),
+  overloaded: fixedReply(Status.overloaded, "SERVER_ERROR busy"),
+} as const;
+
+/** Stands for the blocks in the request's `keys`, each where it was found; the END line is still to be written. */
+export const gatheredReply = fixedReply(Status.found, "END");
+
+/** A retrieval that found nothing. */
+export const missReply = fixedReply(Status.missing, "END");
+
+/** An item of the pool as far as fill and refresh want to know it. */
+export interface PoolItem {
+  /** Whole seconds it has left; −1: no end. */
+  readonly ttlSeconds: number;
+  readonly cas: bigint;
+}
+
+/** What became of a write of Platypus' own: `cas` is the stored item's own. */
+export type WriteResult =
+  | { readonly result: "stored"; readonly cas: bigint }
+  | { readonly result: "notStored" | "exists" | "notFound" };

@@ -1,0 +1,253 @@
+/**
+ * One command on its way from a client (or from Platypus itself) to a backend and back. All protocols become this form.
+ *
+ * Whose bytes: while a request is being routed its key and frame lie in the chunk the client's bytes were read into,
+ * which is overwritten by the next read. A backend connection that takes a request copies what it sends, and re-points
+ * `chunk` and the key at a copy that is good until the request is completed. A route that wants to send a request again,
+ * later, calls `retain` before passing it on.
+ *
+ * Exactly once: whoever holds a request completes it once. Completing walks back through the frames that routes pushed.
+ * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
+ * so with another request (`again`).
+ */
+import type { Reply } from "./reply.ts";
+
+/** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
+export const Operation = {
+  get: 1,
+  gets: 2,
+  gat: 3,
+  gats: 4,
+  set: 5,
+  add: 6,
+  replace: 7,
+  append: 8,
+  prepend: 9,
+  cas: 10,
+  delete: 11,
+  incr: 12,
+  decr: 13,
+  touch: 14,
+  flushAll: 15,
+  /** Answered by Platypus itself: version, stats, verbosity, errors. */
+  local: 16,
+  /** A meta command: the reply is a code, flags and perhaps a value. */
+  metaGet: 17,
+  metaSet: 18,
+  metaDelete: 19,
+  /** `version` to a backend: the hello of a connection and the probe of a backend that is down. */
+  version: 20,
+} as const;
+export type Operation = (typeof Operation)[keyof typeof Operation];
+
+/** Room for something by operation. */
+export const OPERATION_COUNT = 32;
+
+/** get, gets, gat, gats: answered by VALUE blocks and END. */
+export function isRetrieval(operation: Operation): boolean {
+  return operation <= Operation.gats;
+}
+
+/** What changes a value by a client's word; touch and gat only change when it ends. */
+export function isWrite(operation: Operation): boolean {
+  return operation >= Operation.set && operation <= Operation.decr;
+}
+
+/** Gets the reply once every route has seen it. */
+export interface ReplyOwner {
+  /** `reply` and its bytes are good during this call only, unless `reply.isKept`. Must not throw. */
+  onReply(request: Request, reply: Reply): void;
+}
+
+/**
+ * The keys of a retrieval of several keys, and the VALUE blocks (with data and CRLF) that were found for them. The key
+ * bytes are a copy of their own; a block is `blocks[i][blockStarts[i], blockEnds[i])`, null while or when missing.
+ */
+export class KeyList {
+  readonly bytes: Buffer;
+  readonly starts: number[];
+  readonly ends: number[];
+  readonly blocks: (Buffer | null)[];
+  readonly blockStarts: number[];
+  readonly blockEnds: number[];
+
+  constructor(bytes: Buffer, starts: number[], ends: number[]) {
+    this.bytes = bytes;
+    this.starts = starts;
+    this.ends = ends;
+    this.blocks = new Array(starts.length).fill(null);
+    this.blockStarts = new Array(starts.length).fill(0);
+    this.blockEnds = new Array(starts.length).fill(0);
+  }
+
+  get count(): number {
+    return this.starts.length;
+  }
+
+  /** The buffer in which blocks lie that are good only while the reply is being handled; null: all are kept. */
+  borrowed: Buffer | null = null;
+
+  /** Gives the blocks that are only borrowed a copy of their own, so that they outlive the reply. */
+  keepBlocks(): void {
+    const chunk = this.borrowed;
+    if (chunk === null) return;
+    this.borrowed = null;
+    for (let i = 0; i < this.blocks.length; i++) {
+      if (this.blocks[i] !== chunk) continue;
+      const copy = Buffer.allocUnsafe(this.blockEnds[i]! - this.blockStarts[i]!);
+      chunk.copy(copy, 0, this.blockStarts[i]!, this.blockEnds[i]!);
+      this.blocks[i] = copy;
+      this.blockStarts[i] = 0;
+      this.blockEnds[i] = copy.length;
+    }
+  }
+}
+
+/** A request. All fields are set in one order, so that every request has the same shape. */
+export class Request {
+  operation: Operation;
+  owner: ReplyOwner;
+  chunk: Buffer;
+  keyStart: number;
+  keyEnd: number;
+  /** The frame as it was received: command line to `lineEnd` (before any noreply and the line end), then the data. */
+  frameStart: number;
+  lineEnd: number;
+  /** Data block with its CRLF: `[dataStart, frameEnd)`. Without data both are the end of the frame. */
+  dataStart: number;
+  frameEnd: number;
+  /** True: the frame goes to the backend as it is; false: line, CRLF and data are put together again. */
+  isVerbatim: boolean;
+  /** The answer is withheld from the client. */
+  isNoreply: boolean;
+  /** The frame has a data block. */
+  hasData: boolean;
+  /** What the client is answered whatever the reply says; null: the reply. */
+  answerInstead: Reply | null;
+  /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
+  isKept: boolean;
+  /** 32-bit hash of the key when `hasHash`; the placement's own where there is one. */
+  hash: number;
+  hasHash: boolean;
+  /** Set for retrievals of several keys. */
+  keys: KeyList | null;
+  /** Of `keys`, the ones that this request asks for, in order; null: all of them. */
+  indexes: number[] | null;
+  /** gat, gats: exptime as the client gave it. */
+  exptime: number;
+  /** Monotonic ms at which it joined a backend's queue; the time-out runs from here. */
+  sentMs: number;
+  /** Its owner was already told of a time-out; what still comes for it is discarded. */
+  isAbandoned: boolean;
+  /** Next in the queue of a client connection. */
+  nextOfClient: Request | null;
+  /** Next in the queue of a backend connection. */
+  nextOfBackend: Request | null;
+  /** For the client connection: completed while an earlier one was not; then these are the bytes to send. */
+  held: Buffer | null;
+  heldStart: number;
+  heldEnd: number;
+  private frames: ReplyOwner[] | null;
+  private depth: number;
+
+  constructor(operation: Operation, owner: ReplyOwner, chunk: Buffer) {
+    this.operation = operation;
+    this.owner = owner;
+    this.chunk = chunk;
+    this.keyStart = 0;
+    this.keyEnd = 0;
+    this.frameStart = 0;
+    this.lineEnd = 0;
+    this.dataStart = 0;
+    this.frameEnd = 0;
+    this.isVerbatim = true;
+    this.isNoreply = false;
+    this.hasData = false;
+    this.answerInstead = null;
+    this.isKept = false;
+    this.hash = 0;
+    this.hasHash = false;
+    this.keys = null;
+    this.indexes = null;
+    this.exptime = 0;
+    this.sentMs = 0;
+    this.isAbandoned = false;
+    this.nextOfClient = null;
+    this.nextOfBackend = null;
+    this.held = null;
+    this.heldStart = 0;
+    this.heldEnd = 0;
+    this.frames = null;
+    this.depth = 0;
+  }
+
+  /** Has `frame` see the reply before whoever would see it now. */
+  push(frame: ReplyOwner): void {
+    this.frames ??= [];
+    this.frames[this.depth++] = frame;
+  }
+
+  /** Hands `reply` to the last frame pushed, else to the owner. */
+  complete(reply: Reply): void {
+    if (this.depth > 0) {
+      const frame = this.frames![--this.depth]!;
+      frame.onReply(this, reply);
+    } else {
+      this.owner.onReply(this, reply);
+    }
+  }
+
+  /**
+   * Makes the request's bytes its own, so that they stay good as long as it lives. To be called while its chunk still
+   * holds them: while it is being routed, or (then only the key is left) while its reply is being handled.
+   */
+  retain(): void {
+    if (this.isKept) return;
+    const isFrame = this.frameEnd > this.frameStart;
+    const start = isFrame ? this.frameStart : this.keyStart;
+    const end = isFrame ? this.frameEnd : this.keyEnd;
+    const copy = Buffer.allocUnsafe(end - start);
+    this.chunk.copy(copy, 0, start, end);
+    this.chunk = copy;
+    this.keyStart -= start;
+    this.keyEnd -= start;
+    if (isFrame) {
+      this.lineEnd -= start;
+      this.dataStart -= start;
+      this.frameEnd -= start;
+      this.frameStart = 0;
+    }
+    this.isKept = true;
+  }
+
+  /** The bytes of the frame are gone: from now on only the key is known. */
+  forgetFrame(): void {
+    this.frameStart = 0;
+    this.lineEnd = 0;
+    this.dataStart = 0;
+    this.frameEnd = 0;
+  }
+
+  /** A request for the same thing with a life of its own, answered to `owner`. This one must be retained. */
+  again(owner: ReplyOwner): Request {
+    const copy = new Request(this.operation, owner, this.chunk);
+    copy.keyStart = this.keyStart;
+    copy.keyEnd = this.keyEnd;
+    copy.frameStart = this.frameStart;
+    copy.lineEnd = this.lineEnd;
+    copy.dataStart = this.dataStart;
+    copy.frameEnd = this.frameEnd;
+    copy.isVerbatim = this.isVerbatim;
+    copy.hasData = this.hasData;
+    copy.isKept = this.isKept;
+    copy.hash = this.hash;
+    copy.hasHash = this.hasHash;
+    copy.exptime = this.exptime;
+    return copy;
+  }
+
+  /** The key as a string of one character per byte: for maps, rules and logs, not for the path of a hit. */
+  keyText(): string {
+    return this.chunk.toString("latin1", this.keyStart, this.keyEnd);
+  }
+}

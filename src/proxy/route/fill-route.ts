@@ -1,0 +1,146 @@
+/**
+ * Stands above the pool where there are rules. Sees every retrieval going and coming and every write going: a hit of a
+ * tracked key is noted, a miss of a covered key is filled, a write tells the filler that fetches under way are too old.
+ *
+ * What is answered: a plain get from the fetched value. gets, gat and gats ask the pool again after the value was
+ * stored, so that their flags, cas and exptime are real.
+ */
+import { gatheredReply, missReply, type Reply, Status } from "../reply.ts";
+import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import type { Route } from "./route.ts";
+
+/** How a fill ended for one of those who waited for it. Exactly one of the two is called, once. */
+export interface FillWaiter {
+  /** `reply` is the value as the answer to a plain get of the key, or a miss. It is kept. */
+  filled(reply: Reply): void;
+  /** The pool has a newer word than the source: it is to be asked again. */
+  askAgain(): void;
+}
+
+/** What the proxy needs of fill and refresh; implemented outside of it. */
+export interface MissFiller {
+  /** A client got `chunk[start, end)` from the pool. Called for every hit: no strings, no look at rules. */
+  noteHit(chunk: Buffer, start: number, end: number): void;
+  /**
+   * A client's get of `key` (one character per byte) missed. False: no rule covers it. True: `waiter` is called once,
+   * perhaps before this returns.
+   */
+  fill(key: string, waiter: FillWaiter): boolean;
+  /** A client is about to write `key`: fetches that began before lose. */
+  beforeWrite(key: string): void;
+  /** The same for every key. */
+  beforeFlush(): void;
+}
+
+/** Fills the misses of what is below it. */
+export class FillRoute implements Route, ReplyOwner {
+  readonly name = "fill";
+  private readonly child: Route;
+  private readonly filler: MissFiller;
+
+  constructor(child: Route, filler: MissFiller) {
+    this.child = child;
+    this.filler = filler;
+  }
+
+  route(request: Request): void {
+    if (isRetrieval(request.operation)) request.push(this);
+    else if (isWrite(request.operation)) this.filler.beforeWrite(request.keyText());
+    this.child.route(request);
+  }
+
+  broadcast(request: Request): void {
+    if (request.operation === Operation.flushAll) this.filler.beforeFlush();
+    this.child.broadcast(request);
+  }
+
+  onReply(request: Request, reply: Reply): void {
+    const { keys } = request;
+    if (keys !== null) {
+      this.fillMissing(request, keys, reply);
+    } else if (reply.status === Status.found) {
+      this.filler.noteHit(request.chunk, request.keyStart, request.keyEnd);
+      request.complete(reply);
+    } else if (reply.status === Status.clientError) {
+      request.complete(reply);
+    } else {
+      request.retain();
+      const waiter = new Waiter(request, this.child, (answer) => request.complete(answer));
+      if (!this.filler.fill(request.keyText(), waiter)) request.complete(reply);
+    }
+  }
+
+  private fillMissing(request: Request, keys: KeyList, reply: Reply): void {
+    if (reply.status === Status.clientError) {
+      request.complete(reply);
+      return;
+    }
+    // One for this loop, so that fills that end at once do not complete the request before the others have begun.
+    let due = 1;
+    const done = () => {
+      if (--due === 0) request.complete(keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
+    };
+    for (let i = 0; i < keys.count; i++) {
+      if (keys.blocks[i] !== null) {
+        this.filler.noteHit(keys.bytes, keys.starts[i]!, keys.ends[i]!);
+        continue;
+      }
+      const single = new Request(request.operation, request.owner, keys.bytes);
+      single.keyStart = keys.starts[i]!;
+      single.keyEnd = keys.ends[i]!;
+      single.isKept = true;
+      single.exptime = request.exptime;
+      const waiter = new Waiter(single, this.child, (answer) => {
+        if (answer.status === Status.found) putBlock(keys, i, answer);
+        done();
+      });
+      if (this.filler.fill(single.keyText(), waiter)) due++;
+    }
+    if (due > 1) keys.keepBlocks();
+    done();
+  }
+}
+
+/** The VALUE block of a reply to a get of one key becomes the block of key `index`. */
+function putBlock(keys: KeyList, index: number, answer: Reply): void {
+  const kept = answer.copy();
+  keys.blocks[index] = kept.chunk;
+  keys.blockStarts[index] = kept.start;
+  keys.blockEnds[index] = kept.end - END_BYTES;
+}
+
+const END_BYTES = "END\r\n".length;
+
+/** Waits for the value of one key, `request` being a retrieval of that key alone, retained. */
+class Waiter implements FillWaiter, ReplyOwner {
+  private readonly request: Request;
+  private readonly child: Route;
+  private readonly answer: (reply: Reply) => void;
+  private fetched: Reply | null = null;
+
+  constructor(request: Request, child: Route, answer: (reply: Reply) => void) {
+    this.request = request;
+    this.child = child;
+    this.answer = answer;
+  }
+
+  filled(reply: Reply): void {
+    if (this.request.operation === Operation.get || reply.status !== Status.found) {
+      this.answer(reply);
+      return;
+    }
+    this.fetched = reply;
+    this.askAgain();
+  }
+
+  askAgain(): void {
+    this.child.route(this.request.again(this));
+  }
+
+  /** The second answer. Where there is none a gat has the fetched value; a cas that is not real is not made up. */
+  onReply(_request: Request, reply: Reply): void {
+    const isCas = this.request.operation === Operation.gets || this.request.operation === Operation.gats;
+    if (reply.status === Status.found || this.fetched === null || isCas) this.answer(reply);
+    else this.answer(this.fetched);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * A retrieval of many keys becomes one command per backend connection, and the answers are put back in the order of the
+ * keys. A part that fails leaves its keys out: an error between VALUE lines would put clients out of step.
+ *
+ *     get a b c d      server 0 ◄─ get a c        a c ─┐
+ *                      server 1 ◄─ get b d        b d ─┴► a b c d END
+ */
+import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
+import { type KeyList, type ReplyOwner, Request } from "../request.ts";
+
+/** Where keys go: lanes are backend connections. */
+export interface Lanes {
+  readonly laneCount: number;
+  lane(chunk: Buffer, start: number, end: number): number;
+  sendTo(lane: number, request: Request): void;
+}
+
+/** Sends the parts of `request`, whose keys are `keys`, and completes it when all have been answered. */
+export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): void {
+  const parts: Request[] = [];
+  const laneOf: number[] = [];
+  const gather = new Gather(request, keys);
+  for (let i = 0; i < keys.count; i++) {
+    const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
+    let at = 0;
+    while (at < laneOf.length && laneOf[at] !== lane) at++;
+    let part = parts[at];
+    if (part === undefined) {
+      part = new Request(request.operation, gather, keys.bytes);
+      part.isKept = true;
+      part.keys = keys;
+      part.indexes = [];
+      part.exptime = request.exptime;
+      parts.push(part);
+      laneOf.push(lane);
+    }
+    part.indexes!.push(i);
+  }
+  gather.due = parts.length;
+  for (let i = 0; i < parts.length; i++) lanes.sendTo(laneOf[i]!, parts[i]!);
+}
+
+/** Collects the answers to the parts. */
+class Gather implements ReplyOwner {
+  due = 0;
+  private readonly request: Request;
+  private readonly keys: KeyList;
+  private hasFound = false;
+
+  constructor(request: Request, keys: KeyList) {
+    this.request = request;
+    this.keys = keys;
+  }
+
+  onReply(part: Request, reply: Reply): void {
+    this.due--;
+    if (isFailure(reply.status)) forgetBlocks(this.keys, part.indexes!);
+    else if (reply.status === Status.found) {
+      this.hasFound = true;
+      // The blocks lie in the read buffer: the last part's may stay there, they are handled before the next read.
+      if (!reply.isKept) {
+        if (this.due > 0) keepBlocks(this.keys, part.indexes!, reply);
+        else this.keys.borrowed = reply.chunk;
+      }
+    }
+    if (this.due === 0) this.request.complete(this.hasFound ? gatheredReply : missReply);
+  }
+}
+
+/** Copies the reply as a whole and moves the blocks to the copy. */
+function keepBlocks(keys: KeyList, indexes: readonly number[], reply: Reply): void {
+  const copy = Buffer.allocUnsafe(reply.end - reply.start);
+  reply.chunk.copy(copy, 0, reply.start, reply.end);
+  for (const index of indexes) {
+    if (keys.blocks[index] === null) continue;
+    keys.blocks[index] = copy;
+    keys.blockStarts[index]! -= reply.start;
+    keys.blockEnds[index]! -= reply.start;
+  }
+}
+
+/** A part that failed half-way has no values at all. */
+function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {
+  for (const index of indexes) keys.blocks[index] = null;
+}

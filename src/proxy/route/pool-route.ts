@@ -1,0 +1,103 @@
+/**
+ * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
+ * the batch of a backend connection as the client's own bytes.
+ */
+import type { Backend } from "../backend/backend.ts";
+import { KetamaRing, type RingMember } from "../hash/ketama.ts";
+import { type Reply, severity } from "../reply.ts";
+import type { ReplyOwner, Request } from "../request.ts";
+import { splitRetrieval } from "./multi-get.ts";
+import type { Route } from "./route.ts";
+
+/** A pool of servers, placed by ketama. */
+export class PoolRoute implements Route {
+  readonly name: string;
+  readonly backends: readonly Backend[];
+  private readonly ring: KetamaRing;
+  private readonly connections: number;
+  private readonly isSingle: boolean;
+  private readonly prefix: Buffer;
+
+  /** `members[i]` is the place of `backends[i]` on the ring; placement hashes keys with `prefix`. */
+  constructor(name: string, backends: readonly Backend[], members: readonly RingMember[], prefix: Buffer) {
+    this.name = name;
+    this.backends = backends;
+    this.ring = new KetamaRing(members);
+    this.connections = backends[0]!.connectionCount;
+    this.isSingle = backends.length === 1 && this.connections === 1;
+    this.prefix = prefix;
+  }
+
+  route(request: Request): void {
+    if (request.keys !== null) {
+      splitRetrieval(request, request.keys, this);
+      return;
+    }
+    if (this.isSingle) {
+      this.backends[0]!.send(request, 0);
+      return;
+    }
+    if (!request.hasHash) {
+      request.hash = this.hash(request.chunk, request.keyStart, request.keyEnd);
+      request.hasHash = true;
+    }
+    this.backends[this.ring.locate(request.hash)]!.send(request, this.slot(request.hash));
+  }
+
+  /** Every server gets the command; the answer is the worst of theirs. */
+  broadcast(request: Request): void {
+    request.retain();
+    const gather = new WorstReply(request, this.backends.length);
+    for (const backend of this.backends) backend.send(request.again(gather), 0);
+  }
+
+  /**
+   * Which backend and connection a key belongs to, as one number: `server * connections + slot`. Keys of one lane can
+   * be asked for in one command.
+   */
+  lane(chunk: Buffer, start: number, end: number): number {
+    if (this.isSingle) return 0;
+    const hash = this.hash(chunk, start, end);
+    return this.ring.locate(hash) * this.connections + this.slot(hash);
+  }
+
+  /** Number of lanes. */
+  get laneCount(): number {
+    return this.backends.length * this.connections;
+  }
+
+  /** Sends to the backend and connection of a lane. */
+  sendTo(lane: number, request: Request): void {
+    const server = this.connections === 1 ? lane : Math.floor(lane / this.connections);
+    this.backends[server]!.send(request, lane - server * this.connections);
+  }
+
+  private hash(chunk: Buffer, start: number, end: number): number {
+    if (this.prefix.length === 0) return this.ring.hash(chunk, start, end);
+    const key = Buffer.concat([this.prefix, chunk.subarray(start, end)]);
+    return this.ring.hash(key, 0, key.length);
+  }
+
+  /** All requests for a key use one connection of its backend, so that they keep their order. */
+  private slot(hash: number): number {
+    // The ring has sorted keys by the high bits; multiply to draw on all of them (Knuth's multiplicative hashing).
+    return this.connections === 1 ? 0 : (Math.imul(hash, 0x9e3779b1) >>> 8) % this.connections;
+  }
+}
+
+/** Waits for all answers to a broadcast and completes it with the worst; among equals the first received. */
+class WorstReply implements ReplyOwner {
+  private readonly request: Request;
+  private due: number;
+  private worst: Reply | null = null;
+
+  constructor(request: Request, due: number) {
+    this.request = request;
+    this.due = due;
+  }
+
+  onReply(_request: Request, reply: Reply): void {
+    if (this.worst === null || severity(reply.status) > severity(this.worst.status)) this.worst = reply.copy();
+    if (--this.due === 0) this.request.complete(this.worst);
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * What fill and refresh ask of the embedded store.
+ */
+import { BackendError } from "../../errors.ts";
+import type { PoolItem, WriteResult } from "../reply.ts";
+import type { ItemStore, StoreOutcome } from "./item-store.ts";
+
+/** The PoolPort of fill and refresh over the in-process store; answers within the turn. */
+export class EmbeddedPoolPort {
+  private readonly store: ItemStore;
+
+  constructor(store: ItemStore) {
+    this.store = store;
+  }
+
+  async read(key: string): Promise<PoolItem | null> {
+    const item = this.store.get(key);
+    return item === undefined ? null : { ttlSeconds: this.store.remainingSeconds(item), cas: BigInt(item.cas) };
+  }
+
+  async add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return writeResult(this.store.store("add", key, value, 0, exptime));
+  }
+
+  async cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    return writeResult(this.store.compareAndSet(key, value, 0, exptime, Number(cas)));
+  }
+
+  async deleteIf(key: string, cas: bigint): Promise<boolean> {
+    return this.store.delete(key, Number(cas)) === "deleted";
+  }
+}
+
+function writeResult(outcome: StoreOutcome): WriteResult {
+  if (outcome.result === "stored") return { result: "stored", cas: BigInt(outcome.cas) };
+  if (outcome.result === "tooLarge") throw new BackendError("the value is larger than the embedded store takes");
+  return { result: outcome.result };
+}

@@ -1,0 +1,161 @@
+/**
+ * The in-process store as the leaf of the tree: Platypus without a pool is a whole memcached. For development, tests and
+ * single hosts.
+ */
+import { fixedReply, Reply, Status } from "../reply.ts";
+import { type KeyList, Operation, type Request } from "../request.ts";
+import type { Route } from "../route/route.ts";
+import { skipSpaces, tokenEnd } from "../wire/ascii.ts";
+import { tooLarge } from "../wire/classic-parser.ts";
+import type { Item, ItemStore, StoreOutcome, StoreResult, StoreVerb } from "./item-store.ts";
+
+const answers = {
+  stored: fixedReply(Status.stored, "STORED"),
+  notStored: fixedReply(Status.notStored, "NOT_STORED"),
+  exists: fixedReply(Status.exists, "EXISTS"),
+  notFound: fixedReply(Status.notFound, "NOT_FOUND"),
+  tooLarge,
+} satisfies Record<StoreResult, Reply>;
+const deleted = fixedReply(Status.deleted, "DELETED");
+const touched = fixedReply(Status.touched, "TOUCHED");
+const ok = fixedReply(Status.ok, "OK");
+const badDelta = fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument");
+const badExptime = fixedReply(Status.clientError, "CLIENT_ERROR invalid exptime argument");
+const notNumber = fixedReply(Status.clientError, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+
+const storeVerbs = new Map<Operation, StoreVerb>([
+  [Operation.set, "set"],
+  [Operation.add, "add"],
+  [Operation.replace, "replace"],
+  [Operation.append, "append"],
+  [Operation.prepend, "prepend"],
+]);
+
+/** Answers every request at once, from memory. */
+export class EmbeddedRoute implements Route {
+  readonly name = "embedded";
+  readonly store: ItemStore;
+
+  constructor(store: ItemStore) {
+    this.store = store;
+  }
+
+  route(request: Request): void {
+    request.complete(this.carryOut(request));
+  }
+
+  broadcast(request: Request): void {
+    const words = wordsOf(request);
+    this.store.flushAll(words[1] === undefined ? 0 : Number.parseInt(words[1], 10));
+    request.complete(ok);
+  }
+
+  private carryOut(request: Request): Reply {
+    switch (request.operation) {
+      case Operation.get:
+      case Operation.gets:
+      case Operation.gat:
+      case Operation.gats:
+        return this.retrieve(request);
+      case Operation.delete:
+        return this.store.delete(request.keyText()) === "deleted" ? deleted : answers.notFound;
+      case Operation.incr:
+      case Operation.decr:
+        return this.count(request);
+      case Operation.touch: {
+        const exptime = parseNumber(wordsOf(request)[2]!);
+        if (exptime === null || exptime !== BigInt.asIntN(32, exptime)) return badExptime;
+        return this.store.touch(request.keyText(), Number(exptime)) === undefined ? answers.notFound : touched;
+      }
+      default:
+        return answers[this.write(request).result];
+    }
+  }
+
+  private retrieve(request: Request): Reply {
+    const blocks: Buffer[] = [];
+    const keys = request.keys;
+    if (keys === null) {
+      const item = this.find(request, request.keyText());
+      if (item !== undefined) addBlock(blocks, request, request.chunk, request.keyStart, request.keyEnd, item);
+    } else {
+      for (let i = 0; i < keys.count; i++) this.retrieveInto(keys, i, request);
+      for (const block of keys.blocks) if (block !== null) blocks.push(block);
+    }
+    const reply = new Reply();
+    reply.status = blocks.length > 0 ? Status.found : Status.missing;
+    blocks.push(END);
+    reply.chunk = Buffer.concat(blocks);
+    reply.end = reply.chunk.length;
+    reply.isKept = true;
+    return reply;
+  }
+
+  private retrieveInto(keys: KeyList, index: number, request: Request): void {
+    const start = keys.starts[index]!;
+    const end = keys.ends[index]!;
+    const item = this.find(request, keys.bytes.toString("latin1", start, end));
+    if (item === undefined) return;
+    const parts: Buffer[] = [];
+    addBlock(parts, request, keys.bytes, start, end, item);
+    const block = Buffer.concat(parts);
+    keys.blocks[index] = block;
+    keys.blockEnds[index] = block.length;
+  }
+
+  private find(request: Request, key: string): Item | undefined {
+    const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
+    return isTouch ? this.store.touch(key, request.exptime) : this.store.get(key);
+  }
+
+  private count(request: Request): Reply {
+    const delta = parseNumber(wordsOf(request)[2]!);
+    if (delta === null || delta < 0n || delta >= 1n << 64n) return badDelta;
+    const outcome = this.store.arithmetic(request.keyText(), request.operation === Operation.incr, delta);
+    if (outcome === "notFound") return answers.notFound;
+    if (outcome === "notNumber") return notNumber;
+    return fixedReply(Status.number, outcome.value.toString());
+  }
+
+  private write(request: Request): StoreOutcome {
+    const [, , flagsText, exptimeText, , casText] = wordsOf(request);
+    const flags = Number(BigInt.asUintN(32, parseNumber(flagsText!)!));
+    const exptime = Number.parseInt(exptimeText!, 10);
+    const value = Buffer.allocUnsafeSlow(request.frameEnd - 2 - request.dataStart);
+    request.chunk.copy(value, 0, request.dataStart, request.frameEnd - 2);
+    const key = request.keyText();
+    if (request.operation === Operation.cas) {
+      return this.store.compareAndSet(key, value, flags, exptime, Number(parseNumber(casText!)));
+    }
+    return this.store.store(storeVerbs.get(request.operation)!, key, value, flags, exptime);
+  }
+}
+
+const END = Buffer.from("END\r\n", "latin1");
+const CRLF = Buffer.from("\r\n", "latin1");
+const VALUE = Buffer.from("VALUE ", "latin1");
+
+function addBlock(parts: Buffer[], request: Request, chunk: Buffer, start: number, end: number, item: Item): void {
+  const isCas = request.operation === Operation.gets || request.operation === Operation.gats;
+  const rest = ` ${item.flags} ${item.value.length}${isCas ? ` ${item.cas}` : ""}\r\n`;
+  parts.push(VALUE, chunk.subarray(start, end), Buffer.from(rest, "latin1"), item.value, CRLF);
+}
+
+/** The words of the command line, without noreply. */
+function wordsOf(request: Request): string[] {
+  const { chunk, frameStart, lineEnd } = request;
+  const words: string[] = [];
+  for (let i = skipSpaces(chunk, frameStart, lineEnd); i < lineEnd; i = skipSpaces(chunk, i, lineEnd)) {
+    const end = tokenEnd(chunk, i, lineEnd);
+    words.push(chunk.toString("latin1", i, end));
+    i = end;
+  }
+  return words;
+}
+
+/** A whole number as C's strtol reads it, after blanks and with a sign; null: none. */
+function parseNumber(word: string): bigint | null {
+  const match = /^[\t-\r ]*([+-]?)(\d+)(?:[\t-\r ]|$)/.exec(word);
+  if (match === null) return null;
+  return match[1] === "-" ? -BigInt(match[2]!) : BigInt(match[2]!);
+}

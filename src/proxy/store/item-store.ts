@@ -1,0 +1,215 @@
+/**
+ * An in-process memcached: items by key with flags, exptime and cas, bounded in bytes, the least recently used going
+ * first. It behaves as memcached 1.6 does, odd corners included; what it says in which protocol is its callers' affair.
+ *
+ * Sources: memcached doc/protocol.txt; memcached.c (do_add_delta, do_store_item, realtime) for the corners.
+ */
+
+/** Exptimes up to this many seconds count from now, larger ones are unix times. */
+const MAX_RELATIVE_SECONDS = 60 * 60 * 24 * 30;
+/** memcached's own bytes beside key and value: item header and cas. The bound and "too large" count them. */
+const ITEM_OVERHEAD_BYTES = 48 + 8;
+const FLAGS_BYTES = 4;
+
+export interface Item {
+  readonly value: Buffer;
+  readonly flags: number;
+  /** Unix seconds; 0: never. */
+  expiresAt: number;
+  cas: number;
+  readonly storedAt: number;
+  readonly bytes: number;
+}
+
+/** What became of a write. */
+export type StoreResult = "stored" | "notStored" | "exists" | "notFound" | "tooLarge";
+
+/** `cas` of the item as it is now, where the result is `stored`. */
+export interface StoreOutcome {
+  readonly result: StoreResult;
+  readonly cas: number;
+}
+
+export type StoreVerb = "set" | "add" | "replace" | "append" | "prepend";
+
+/** Items in memory. Keys are strings of one character per byte. */
+export class ItemStore {
+  /** Items dropped to keep the bound. */
+  evictions = 0;
+  private readonly items = new Map<string, Item>();
+  private readonly maxBytes: number;
+  private readonly maxItemBytes: number;
+  private readonly unixSeconds: () => number;
+  private usedBytes = 0;
+  private lastCas = 0;
+  private flushAt = 0;
+
+  constructor(maxBytes: number, maxItemBytes: number, unixSeconds: () => number) {
+    this.maxBytes = maxBytes;
+    this.maxItemBytes = maxItemBytes;
+    this.unixSeconds = unixSeconds;
+  }
+
+  get count(): number {
+    return this.items.size;
+  }
+
+  /** Bytes of all items with their overhead. */
+  get byteLength(): number {
+    return this.usedBytes;
+  }
+
+  /** The item, now the most recently used; undefined: none, or its time is over. */
+  get(key: string): Item | undefined {
+    const item = this.live(key);
+    if (item !== undefined) {
+      this.items.delete(key);
+      this.items.set(key, item);
+    }
+    return item;
+  }
+
+  /** As `get`, and gives it a new exptime. */
+  touch(key: string, exptime: number): Item | undefined {
+    const item = this.get(key);
+    if (item !== undefined) {
+      item.expiresAt = this.deadline(exptime);
+      if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) this.remove(key, item);
+    }
+    return item;
+  }
+
+  /** set, add, replace, append, prepend. `value` is kept as it is: the caller gives it away. */
+  store(verb: StoreVerb, key: string, value: Buffer, flags: number, exptime: number): StoreOutcome {
+    const old = this.live(key);
+    if (this.itemBytes(key, value.length, flags) > this.maxItemBytes) {
+      // Nobody should go on reading what its client believes replaced.
+      if (verb === "set" && old !== undefined) this.remove(key, old);
+      return { result: "tooLarge", cas: 0 };
+    }
+    switch (verb) {
+      case "add":
+        if (old !== undefined) {
+          this.get(key);
+          return { result: "notStored", cas: old.cas };
+        }
+        break;
+      case "replace":
+        if (old === undefined) return { result: "notStored", cas: 0 };
+        break;
+      case "append":
+      case "prepend": {
+        if (old === undefined) return { result: "notStored", cas: 0 };
+        const parts = verb === "append" ? [old.value, value] : [value, old.value];
+        const joined = Buffer.concat(parts);
+        if (this.itemBytes(key, joined.length, old.flags) > this.maxItemBytes) return { result: "tooLarge", cas: 0 };
+        return this.put(key, joined, old.flags, old.expiresAt);
+      }
+      case "set":
+        break;
+    }
+    return this.put(key, value, flags, this.deadline(exptime));
+  }
+
+  /** Stores only while the item is still the one of that cas. */
+  compareAndSet(key: string, value: Buffer, flags: number, exptime: number, cas: number): StoreOutcome {
+    const old = this.live(key);
+    if (old === undefined) return { result: "notFound", cas: 0 };
+    if (old.cas !== cas) return { result: "exists", cas: old.cas };
+    return this.store("set", key, value, flags, exptime);
+  }
+
+  /** False: there was nothing. With `cas` only the item of that cas is removed ("exists" otherwise). */
+  delete(key: string, cas?: number): "deleted" | "notFound" | "exists" {
+    const item = this.live(key);
+    if (item === undefined) return "notFound";
+    if (cas !== undefined && item.cas !== cas) return "exists";
+    this.remove(key, item);
+    return "deleted";
+  }
+
+  /**
+   * Adds to or takes from a decimal number; 64 bits, wrapping upwards, stopping at 0 downwards. A result with fewer
+   * digits is padded with spaces to the old length, as memcached writes it in place.
+   */
+  arithmetic(
+    key: string,
+    isIncrement: boolean,
+    delta: bigint,
+  ): { value: bigint; cas: number } | "notFound" | "notNumber" {
+    const item = this.live(key);
+    if (item === undefined) return "notFound";
+    const match = /^[\t-\r ]*\+?(\d+)(?:[\t-\r ]|$)/.exec(item.value.toString("latin1"));
+    const old = match === null ? -1n : BigInt(match[1]!);
+    if (old < 0n || old >= 1n << 64n) return "notNumber";
+    const value = isIncrement ? BigInt.asUintN(64, old + delta) : delta > old ? 0n : old - delta;
+    const text = value.toString().padEnd(item.value.length, " ");
+    return { value, cas: this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt).cas };
+  }
+
+  /** Forgets everything, now or `delaySeconds` from now (items stored until then are gone then). */
+  flushAll(delaySeconds: number): void {
+    if (delaySeconds <= 0) {
+      this.items.clear();
+      this.usedBytes = 0;
+      this.flushAt = 0;
+    } else {
+      this.flushAt = this.deadline(delaySeconds);
+    }
+  }
+
+  /** Whole seconds an item has left; −1: for ever. */
+  remainingSeconds(item: Item): number {
+    return item.expiresAt === 0 ? -1 : item.expiresAt - this.unixSeconds();
+  }
+
+  private live(key: string): Item | undefined {
+    if (this.flushAt !== 0 && this.flushAt <= this.unixSeconds()) this.carryOutFlush();
+    const item = this.items.get(key);
+    if (item === undefined) return undefined;
+    if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) {
+      this.remove(key, item);
+      return undefined;
+    }
+    return item;
+  }
+
+  private carryOutFlush(): void {
+    const flushAt = this.flushAt;
+    this.flushAt = 0;
+    for (const [key, item] of this.items) if (item.storedAt < flushAt) this.remove(key, item);
+  }
+
+  private put(key: string, value: Buffer, flags: number, expiresAt: number): StoreOutcome {
+    const old = this.items.get(key);
+    if (old !== undefined) this.remove(key, old);
+    const cas = ++this.lastCas;
+    const now = this.unixSeconds();
+    if (expiresAt !== 0 && expiresAt <= now) return { result: "stored", cas };
+    const bytes = this.itemBytes(key, value.length, flags);
+    this.items.set(key, { value, flags, expiresAt, cas, storedAt: now, bytes });
+    this.usedBytes += bytes;
+    while (this.usedBytes > this.maxBytes) {
+      const [oldest, item] = this.items.entries().next().value!;
+      this.remove(oldest, item);
+      this.evictions++;
+    }
+    return { result: "stored", cas };
+  }
+
+  private remove(key: string, item: Item): void {
+    this.items.delete(key);
+    this.usedBytes -= item.bytes;
+  }
+
+  private itemBytes(key: string, valueBytes: number, flags: number): number {
+    return ITEM_OVERHEAD_BYTES + key.length + 1 + (flags === 0 ? 0 : FLAGS_BYTES) + valueBytes + 2;
+  }
+
+  /** memcached's realtime(): exptime as clients give it → unix seconds; negative ones are over already. */
+  private deadline(exptime: number): number {
+    if (exptime === 0) return 0;
+    if (exptime < 0) return 1;
+    return exptime > MAX_RELATIVE_SECONDS ? exptime : this.unixSeconds() + exptime;
+  }
+}

@@ -1,0 +1,297 @@
+/**
+ * Backend bytes → Reply. The request at the head of the connection's queue says what kind of answer is due, so most of
+ * a reply is checked rather than searched: a VALUE line must name the key that was asked for, or the connection is out
+ * of step and nothing on it can be believed any more.
+ *
+ * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get" and "Error strings".
+ */
+import { Reply, Status } from "../reply.ts";
+import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
+
+/** The reply goes on behind what was read so far. */
+export const INCOMPLETE = 0;
+/** This is not an answer to the request: the connection is out of step. */
+export const OUT_OF_STEP = -1;
+
+/** Longest answer line; a longer one is no memcached speaking. */
+const MAX_LINE_BYTES = 4096;
+
+const VALUE = Buffer.from("VALUE ", "latin1");
+const UPPER_E = 0x45;
+const UPPER_N = 0x4e;
+const UPPER_D = 0x44;
+const UPPER_V = 0x56;
+const UPPER_A = 0x41;
+
+/** Parses the replies of one connection; the result of the last call stands in its fields. */
+export class BackendParser {
+  /** The reply that was parsed last; used again by the next call. */
+  readonly reply = new Reply();
+  /** After INCOMPLETE: bytes the whole reply will have; 0: not known. */
+  wantedBytes = 0;
+  private readonly maxReplyBytes: number;
+  /** Taken off the front of the keys in VALUE lines. */
+  private readonly prefix: Buffer;
+
+  constructor(maxReplyBytes: number, prefix: Buffer) {
+    this.maxReplyBytes = maxReplyBytes;
+    this.prefix = prefix;
+  }
+
+  /**
+   * Parses one reply to `request` from `chunk[start, end)`. Returns the position behind it with `reply` filled in,
+   * INCOMPLETE or OUT_OF_STEP.
+   */
+  parse(request: Request, chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    const reply = this.reply;
+    reply.chunk = chunk;
+    reply.start = start;
+    reply.isKept = isKept;
+    this.wantedBytes = 0;
+    if (isRetrieval(request.operation)) {
+      return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);
+    }
+    if (chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE) {
+      return this.parseMetaValue(start, end);
+    }
+    return this.parseLine(request, start, end);
+  }
+
+  /** `VALUE key flags bytes [cas]`, data and `END`, or `END` alone, or an error line. */
+  private parseValue(request: Request, start: number, end: number): number {
+    const reply = this.reply;
+    const chunk = reply.chunk;
+    if (chunk[start] === UPPER_E) return this.parseEnd(request, start, end, Status.missing);
+    if (chunk[start] !== UPPER_V) return this.parseLine(request, start, end);
+    const nameEnd = start + 6 + this.prefix.length + request.keyEnd - request.keyStart;
+    // The shortest rest of the line is " 0 0\r\n".
+    if (nameEnd + 6 > end) return this.parsePartOfBlock(start, end);
+    if (!this.isName(start, nameEnd, request.chunk, request.keyStart)) return OUT_OF_STEP;
+    const blockEnd = this.parseBlock(nameEnd, start, start, end);
+    if (blockEnd <= 0) return blockEnd;
+    if (blockEnd + 5 > end) {
+      this.wantedBytes = blockEnd + 5 - start;
+      return INCOMPLETE;
+    }
+    const next = this.parseEnd(request, blockEnd, end, Status.found);
+    if (next > 0 && this.prefix.length > 0) reply.start = this.dropPrefix(start);
+    return next;
+  }
+
+  /** The same for several keys: each VALUE must name one of the keys that are still due, in their order. */
+  private parseValues(request: Request, start: number, end: number): number {
+    const chunk = this.reply.chunk;
+    const keys = request.keys!;
+    const indexes = request.indexes;
+    const asked = indexes === null ? keys.count : indexes.length;
+    let next = 0;
+    let at = start;
+    let found: Status = Status.missing;
+    for (;;) {
+      if (at >= end) return INCOMPLETE;
+      if (chunk[at] !== UPPER_V) break;
+      let nameEnd = at + 6;
+      while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
+      if (nameEnd >= end) return this.parsePartOfBlock(at, end);
+      let index = -1;
+      while (index < 0) {
+        if (next === asked) return OUT_OF_STEP;
+        const due = indexes === null ? next : indexes[next]!;
+        next++;
+        const nameBytes = this.prefix.length + keys.ends[due]! - keys.starts[due]!;
+        if (nameEnd - at - 6 === nameBytes && this.isName(at, nameEnd, keys.bytes, keys.starts[due]!)) index = due;
+      }
+      const blockEnd = this.parseBlock(nameEnd, at, start, end);
+      if (blockEnd <= 0) return blockEnd;
+      // Once its owner was told of a time-out the list is no longer ours to write to.
+      if (!request.isAbandoned) {
+        keys.blocks[index] = chunk;
+        keys.blockStarts[index] = at;
+        keys.blockEnds[index] = blockEnd;
+      }
+      found = Status.found;
+      at = blockEnd;
+    }
+    const isEnd = chunk[at] === UPPER_E && (at + 1 >= end || chunk[at + 1] === UPPER_N);
+    const last = isEnd ? this.parseEnd(request, at, end, found) : this.parseLine(request, at, end);
+    if (last > 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(keys);
+    return last;
+  }
+
+  /** True when the line at `at` reads `VALUE`, then our prefix and the key at `keyStart` up to `nameEnd`, then a space. */
+  private isName(at: number, nameEnd: number, keyChunk: Buffer, keyStart: number): boolean {
+    const chunk = this.reply.chunk;
+    const prefixBytes = this.prefix.length;
+    const nameStart = at + 6 + prefixBytes;
+    if (chunk[at + 1] !== UPPER_A || chunk[at + 5] !== SPACE || chunk[nameEnd] !== SPACE) return false;
+    if (prefixBytes > 0 && !equalBytes(this.prefix, 0, prefixBytes, chunk, at + 6)) return false;
+    return equalBytes(chunk, nameStart, nameEnd, keyChunk, keyStart);
+  }
+
+  /** Takes our prefix out of the VALUE line at `at`, which is whole, by moving `VALUE` up to the key. Returns its new start. */
+  private dropPrefix(at: number): number {
+    const start = at + this.prefix.length;
+    VALUE.copy(this.reply.chunk, start);
+    return start;
+  }
+
+  private dropPrefixes(keys: KeyList): void {
+    for (let i = 0; i < keys.count; i++) {
+      if (keys.blocks[i] === this.reply.chunk) keys.blockStarts[i] = this.dropPrefix(keys.blockStarts[i]!);
+    }
+  }
+
+  /**
+   * The VALUE line at `at`, its name ending at `nameEnd`, with its data and CRLF. Returns the position behind it;
+   * INCOMPLETE with `wantedBytes` counted from `start`; OUT_OF_STEP for a malformed line.
+   */
+  private parseBlock(nameEnd: number, at: number, start: number, end: number): number {
+    const reply = this.reply;
+    const chunk = reply.chunk;
+    let i = nameEnd + 1;
+    let flags = 0;
+    let byte = chunk[i]!;
+    while (byte >= ZERO && byte <= ZERO + 9 && i < end) {
+      flags = flags * 10 + byte - ZERO;
+      byte = chunk[++i]!;
+    }
+    if (i >= end) return this.parsePartOfBlock(at, end);
+    if (byte !== SPACE) return OUT_OF_STEP;
+    let length = 0;
+    const lengthStart = ++i;
+    byte = chunk[i]!;
+    while (byte >= ZERO && byte <= ZERO + 9 && i < end) {
+      length = length * 10 + byte - ZERO;
+      byte = chunk[++i]!;
+    }
+    if (i < end && byte === SPACE) {
+      i++;
+      while (i < end && chunk[i] !== CR) i++;
+    }
+    if (i + 1 >= end) return this.parsePartOfBlock(at, end);
+    if (chunk[i] !== CR || chunk[i + 1] !== LF || i === lengthStart || length > this.maxReplyBytes) return OUT_OF_STEP;
+    const valueStart = i + 2;
+    const valueEnd = valueStart + length;
+    if (valueEnd + 2 > end) {
+      // 5: at least the END line follows.
+      this.wantedBytes = valueEnd + 2 + 5 - start;
+      return INCOMPLETE;
+    }
+    if (chunk[valueEnd] !== CR || chunk[valueEnd + 1] !== LF) return OUT_OF_STEP;
+    reply.flags = flags;
+    reply.valueStart = valueStart;
+    reply.valueEnd = valueEnd;
+    return valueEnd + 2;
+  }
+
+  /** Called when less than a whole VALUE line for the key is there: so a line that has ended is another one. */
+  private parsePartOfBlock(at: number, end: number): number {
+    return this.findLineEnd(at, end) === INCOMPLETE ? INCOMPLETE : OUT_OF_STEP;
+  }
+
+  private parseEnd(request: Request, at: number, end: number, status: Status): number {
+    const chunk = this.reply.chunk;
+    if (at + 5 > end) {
+      // ERROR is as long as END with its line end.
+      return INCOMPLETE;
+    }
+    if (chunk[at + 1] !== UPPER_N) return this.parseLine(request, at, end);
+    if (chunk[at + 2] !== UPPER_D || chunk[at + 3] !== CR || chunk[at + 4] !== LF) return OUT_OF_STEP;
+    this.reply.status = status;
+    this.reply.end = at + 5;
+    return at + 5;
+  }
+
+  /** A meta `VA <bytes> <flags>*`, its data and CRLF. */
+  private parseMetaValue(start: number, end: number): number {
+    const reply = this.reply;
+    const chunk = reply.chunk;
+    const lineEnd = this.findLineEnd(start, end);
+    if (lineEnd <= 0) return lineEnd;
+    let i = start + 3;
+    while (i < lineEnd && chunk[i] !== SPACE && chunk[i] !== CR) i++;
+    const length = readDecimal(chunk, start + 3, i);
+    if (length < 0 || length > this.maxReplyBytes) return OUT_OF_STEP;
+    const total = lineEnd + length + 2;
+    if (total > end) {
+      this.wantedBytes = total - start;
+      return INCOMPLETE;
+    }
+    if (chunk[total - 2] !== CR || chunk[total - 1] !== LF) return OUT_OF_STEP;
+    reply.status = Status.meta;
+    reply.code = (UPPER_V << 8) | UPPER_A;
+    reply.valueStart = lineEnd;
+    reply.valueEnd = total - 2;
+    reply.end = total;
+    return total;
+  }
+
+  /** One line that is the whole answer. */
+  private parseLine(request: Request, start: number, end: number): number {
+    const reply = this.reply;
+    const lineEnd = this.findLineEnd(start, end);
+    if (lineEnd <= 0) return lineEnd;
+    const status = lineStatus(request, reply.chunk, start, lineEnd);
+    if (status === null) return OUT_OF_STEP;
+    reply.status = status;
+    reply.code = status === Status.meta ? (reply.chunk[start]! << 8) | reply.chunk[start + 1]! : 0;
+    reply.start = start;
+    reply.end = lineEnd;
+    return lineEnd;
+  }
+
+  /** Position behind the LF of the line at `start`, INCOMPLETE, or OUT_OF_STEP when it is too long. */
+  private findLineEnd(start: number, end: number): number {
+    const chunk = this.reply.chunk;
+    for (let i = start; i < end; i++) {
+      if (chunk[i] === LF) return i + 1;
+    }
+    return end - start > MAX_LINE_BYTES ? OUT_OF_STEP : INCOMPLETE;
+  }
+}
+
+/** First eight bytes of an answer line as text → what it means. */
+const LINES: readonly (readonly [string, Status])[] = [
+  ["STORED\r\n", Status.stored],
+  ["NOT_STORED\r\n", Status.notStored],
+  ["EXISTS\r\n", Status.exists],
+  ["NOT_FOUND\r\n", Status.notFound],
+  ["DELETED\r\n", Status.deleted],
+  ["TOUCHED\r\n", Status.touched],
+  ["OK\r\n", Status.ok],
+  ["ERROR", Status.clientError],
+  ["CLIENT_ERROR", Status.clientError],
+  ["SERVER_ERROR", Status.serverError],
+];
+const lines = LINES.map(([text, status]) => ({ bytes: Buffer.from(text, "latin1"), status }));
+
+function lineStatus(request: Request, chunk: Buffer, start: number, end: number): Status | null {
+  for (const { bytes, status } of lines) {
+    if (bytes[0] === chunk[start] && end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start)) {
+      return status;
+    }
+  }
+  switch (request.operation) {
+    case Operation.incr:
+    case Operation.decr:
+      return readDigits(chunk, start, end) ? Status.number : null;
+    case Operation.version:
+      return chunk[start] === UPPER_V ? Status.ok : null;
+    case Operation.metaGet:
+    case Operation.metaSet:
+    case Operation.metaDelete:
+      return end - start >= 4 && (chunk[start + 2] === SPACE || chunk[start + 2] === CR) ? Status.meta : null;
+    default:
+      return null;
+  }
+}
+
+/** True for a line of nothing but digits (memcached pads a shorter decr result with spaces). */
+function readDigits(chunk: Buffer, start: number, end: number): boolean {
+  let i = start;
+  while (i < end && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i++;
+  const digits = i - start;
+  while (i < end && (chunk[i] === SPACE || chunk[i] === CR)) i++;
+  return digits > 0 && i === end - 1;
+}

@@ -1,0 +1,48 @@
+/**
+ * Reply → client bytes in the classic text protocol. What a backend said in classic text is passed on as it is. A
+ * retrieval that failed is answered as a miss: every client understands one, and an error in the middle of a batch puts
+ * some of them out of step for good.
+ */
+import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
+import { isRetrieval, type KeyList, type Request } from "../request.ts";
+import { OutputBatch } from "./output-batch.ts";
+
+/**
+ * What the client is told: the reply, or what stands in its place. Null: the blocks gathered in `request.keys`, then END.
+ */
+export function answerTo(request: Request, reply: Reply): Reply | null {
+  if (request.answerInstead !== null) return request.answerInstead;
+  if (reply === gatheredReply) return null;
+  // A CLIENT_ERROR says what is wrong with the request itself.
+  const isHidden = isFailure(reply.status) && reply.status !== Status.clientError && isRetrieval(request.operation);
+  return isHidden ? missReply : reply;
+}
+
+/** Appends the answer to `request`. Copies what does not outlive this call. */
+export function writeReply(request: Request, reply: Reply, batch: OutputBatch): void {
+  const answer = answerTo(request, reply);
+  if (answer === null) writeBlocks(request.keys!, batch);
+  else if (answer.isKept) batch.reference(answer.chunk, answer.start, answer.end);
+  else batch.copy(answer.chunk, answer.start, answer.end);
+}
+
+/** The gathered blocks and END as one buffer of its own. */
+export function joinBlocks(keys: KeyList): Buffer {
+  const batch = new OutputBatch();
+  writeBlocks(keys, batch);
+  return batch.take();
+}
+
+/** The blocks in the order of the keys; neighbours in one buffer go in one piece. */
+function writeBlocks(keys: KeyList, batch: OutputBatch): void {
+  const { blocks, blockStarts, blockEnds } = keys;
+  for (let i = 0; i < blocks.length; i++) {
+    const block = blocks[i];
+    if (block === null || block === undefined) continue;
+    const start = blockStarts[i]!;
+    let stop = blockEnds[i]!;
+    while (i + 1 < blocks.length && blocks[i + 1] === block && blockStarts[i + 1] === stop) stop = blockEnds[++i]!;
+    batch.copy(block, start, stop);
+  }
+  batch.copy(gatheredReply.chunk, 0, gatheredReply.end);
+}

@@ -1,0 +1,97 @@
+/**
+ * Joins a frame that came in several reads. A read that holds whole frames is handed out as it is, without a copy;
+ * the unfinished rest of one is copied out of the shared read buffer, and what follows is added to it.
+ *
+ *     read 1   [ frame ][ frame ][ fra     → two frames in place, "fra" kept
+ *     read 2    me ][ frame ]              → "frame" joined in a buffer of its own, then the rest
+ *
+ * When the parser can tell how long the frame will be, room for all of it is made at once, so that a value of many
+ * reads is copied once, and its buffer can be sent on by reference.
+ */
+
+/** Takes whole frames out of bytes. */
+export interface FrameReader {
+  /**
+   * Handles the whole frames at the beginning of `chunk[start, end)` and returns the position behind the last one;
+   * `isKept`: nobody will overwrite the chunk. When bytes are left, `wantedBytes` says how long their frame will be.
+   */
+  readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number;
+  /** Length of the unfinished frame; 0: not known, or reading was stopped on purpose. */
+  readonly wantedBytes: number;
+}
+
+/** The unfinished frame of one connection. Holds no memory while there is none. */
+export class InputBuffer {
+  private kept: Buffer | null = null;
+  private keptBytes = 0;
+  private wantedBytes = 0;
+
+  /** Bytes of an unfinished frame that are being kept. */
+  get byteLength(): number {
+    return this.keptBytes;
+  }
+
+  /** Passes a read on to `reader`, joined with what was left of earlier ones, and keeps what is left of it. */
+  feed(chunk: Buffer, start: number, end: number, reader: FrameReader): void {
+    let at = start;
+    while (at < end) {
+      if (this.kept === null) {
+        const done = reader.readFrames(chunk, at, end, false);
+        if (done < end) this.keep(chunk, done, end, reader.wantedBytes);
+        return;
+      }
+      at = this.add(chunk, at, end);
+      if (this.keptBytes < this.wantedBytes) return;
+      this.resume(reader);
+    }
+  }
+
+  /** Passes what is kept on to `reader` once more: after reading was stopped on purpose. */
+  resume(reader: FrameReader): void {
+    const own = this.kept;
+    if (own === null) return;
+    const length = this.keptBytes;
+    this.clear();
+    const done = reader.readFrames(own, 0, length, true);
+    if (done === 0) {
+      this.kept = own;
+      this.keptBytes = length;
+      this.wantedBytes = reader.wantedBytes;
+    } else if (done < length) {
+      this.keep(own, done, length, reader.wantedBytes);
+    }
+  }
+
+  /** Forgets what is kept. */
+  clear(): void {
+    this.kept = null;
+    this.keptBytes = 0;
+    this.wantedBytes = 0;
+  }
+
+  private keep(chunk: Buffer, start: number, end: number, wantedBytes: number): void {
+    const length = end - start;
+    const kept = Buffer.allocUnsafeSlow(Math.max(length, wantedBytes, 512));
+    chunk.copy(kept, 0, start, end);
+    this.kept = kept;
+    this.keptBytes = length;
+    this.wantedBytes = wantedBytes;
+  }
+
+  /** Adds what is missing of the frame, or all of the read while its length is not known; returns the position behind. */
+  private add(chunk: Buffer, start: number, end: number): number {
+    const missing = this.wantedBytes - this.keptBytes;
+    const taken = missing > 0 ? Math.min(missing, end - start) : end - start;
+    const needed = this.keptBytes + taken;
+    let target = this.kept!;
+    if (needed > target.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.wantedBytes, target.length * 2));
+      target.copy(larger, 0, 0, this.keptBytes);
+      this.kept = larger;
+      target = larger;
+    }
+    chunk.copy(target, this.keptBytes, start, start + taken);
+    this.keptBytes = needed;
+    return start + taken;
+  }
+}

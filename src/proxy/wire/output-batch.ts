@@ -1,0 +1,134 @@
+/**
+ * What one connection has to send in this turn. Small pieces are copied into blocks that all connections share through
+ * a pool; large values that nobody will overwrite go out by reference. One flush is one system call: a single block is
+ * one write, several pieces are one writev.
+ */
+import type { Socket } from "node:net";
+import { copyBytes, writeDecimal } from "./ascii.ts";
+
+const BLOCK_BYTES = 16 * 1024;
+/** From here on a value that may be kept is sent from where it is instead of being copied. */
+const REFERENCE_BYTES = 8 * 1024;
+/** Blocks kept for the next turn; more of them after a burst are left to the garbage collector. */
+const POOLED_BLOCKS = 256;
+
+const pool: Buffer[] = [];
+const EMPTY = Buffer.alloc(0);
+
+function takeBlock(): Buffer {
+  return pool.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+}
+
+function giveBack(block: Buffer): void {
+  if (block.length === BLOCK_BYTES && pool.length < POOLED_BLOCKS) pool.push(block);
+}
+
+/** Bytes waiting for the end of the turn. Holds no memory while empty. */
+export class OutputBatch {
+  private block: Buffer = EMPTY;
+  private used = 0;
+  private from = 0;
+  /** Finished pieces, in order, before `block[from, used)`. */
+  private pieces: Buffer[] | null = null;
+  private blocks: Buffer[] | null = null;
+  private pieceBytes = 0;
+
+  /** Bytes waiting. */
+  get byteLength(): number {
+    return this.pieceBytes + this.used - this.from;
+  }
+
+  /** Appends a copy of `source[start, end)`. */
+  copy(source: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (this.used + length > this.block.length) this.makeRoom(length);
+    this.used = copyBytes(source, start, end, this.block, this.used);
+  }
+
+  /** Appends `source[start, end)`, which nobody will change any more: large pieces are not copied. */
+  reference(source: Buffer, start: number, end: number): void {
+    if (end - start < REFERENCE_BYTES) {
+      this.copy(source, start, end);
+      return;
+    }
+    this.cut();
+    this.addPiece(source.subarray(start, end));
+  }
+
+  /** Appends one byte. */
+  byte(value: number): void {
+    if (this.used === this.block.length) this.makeRoom(1);
+    this.block[this.used++] = value;
+  }
+
+  /** Appends a whole number of 0 and more in decimal. */
+  decimal(value: number): void {
+    if (this.used + 16 > this.block.length) this.makeRoom(16);
+    this.used = writeDecimal(value, this.block, this.used);
+  }
+
+  /** Hands everything to `socket` in one system call and is empty again. */
+  flush(socket: Socket): void {
+    if (this.pieces === null) {
+      if (this.used === 0) return;
+      socket.write(this.block.subarray(0, this.used));
+    } else {
+      this.cut();
+      socket.cork();
+      for (const piece of this.pieces) socket.write(piece);
+      socket.uncork();
+    }
+    // What the kernel did not take at once is still read from the blocks, so they are the socket's now.
+    this.reset(socket.writableLength === 0);
+  }
+
+  /** Takes out everything as one buffer of its own. */
+  take(): Buffer {
+    this.cut();
+    const taken = Buffer.concat(this.pieces ?? []);
+    this.reset(true);
+    return taken;
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    this.reset(true);
+  }
+
+  private reset(isFree: boolean): void {
+    if (isFree) {
+      giveBack(this.block);
+      if (this.blocks !== null) for (const block of this.blocks) giveBack(block);
+    }
+    this.block = EMPTY;
+    this.used = 0;
+    this.from = 0;
+    this.pieces = null;
+    this.blocks = null;
+    this.pieceBytes = 0;
+  }
+
+  private makeRoom(length: number): void {
+    this.cut();
+    if (this.block.length > 0) {
+      this.blocks ??= [];
+      this.blocks.push(this.block);
+    }
+    this.block = length > BLOCK_BYTES ? Buffer.allocUnsafeSlow(length) : takeBlock();
+    this.used = 0;
+    this.from = 0;
+  }
+
+  /** Ends the piece that is being filled, so that another can follow it. */
+  private cut(): void {
+    if (this.used === this.from) return;
+    this.addPiece(this.block.subarray(this.from, this.used));
+    this.from = this.used;
+  }
+
+  private addPiece(piece: Buffer): void {
+    this.pieces ??= [];
+    this.pieces.push(piece);
+    this.pieceBytes += piece.length;
+  }
+}

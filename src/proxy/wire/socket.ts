@@ -1,0 +1,63 @@
+/**
+ * Sockets that read into one buffer shared by all of them, instead of a new buffer for every read: what is read is
+ * handled before the next read begins, so one is enough, and reading stops being a source of garbage.
+ *
+ * Node offers this (`onread`) for sockets that connect out. For accepted ones the handle of a paused socket is moved to
+ * a new socket that has it. That step leans on Node's `_handle`; where it is not there, plain 'data' events serve.
+ */
+import net from "node:net";
+import type { Address } from "../../config/config.ts";
+
+/** Called with each read; `chunk[0, length)` is overwritten when it returns. */
+export type OnBytes = (chunk: Buffer, length: number) => void;
+
+const READ_BYTES = 256 * 1024;
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+/** In tests: what was read is overwritten as soon as it was handled, so that a view kept too long is seen. */
+export const isPoisoning = process.env.PLATYPUS_POISON_READ_BUFFER === "1";
+
+function onread(onBytes: OnBytes): net.OnReadOpts {
+  return {
+    buffer: readBuffer,
+    callback: (length) => {
+      onBytes(readBuffer, length);
+      if (isPoisoning) readBuffer.fill(0xff, 0, length);
+      return true;
+    },
+  };
+}
+
+/** Connects to `address`; bytes that come are handed to `onBytes`. The caller listens for the other events. */
+export function connectSocket(address: Address, onBytes: OnBytes): net.Socket {
+  const target =
+    address.type === "unix"
+      ? { path: address.path, onread: onread(onBytes) }
+      : { host: address.host, port: address.port, noDelay: true, onread: onread(onBytes) };
+  return net.connect(target);
+}
+
+/**
+ * Turns a socket from a server with `pauseOnConnect` and `allowHalfOpen` into one that reads. The socket returned takes
+ * the place of the one given.
+ */
+export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket {
+  const bare = accepted as net.Socket & { _handle?: { reading?: boolean } | null };
+  const handle = bare._handle;
+  if (handle === undefined || handle === null || !canAdopt) return readByEvents(accepted, onBytes);
+  // From here on the accepted socket owns nothing: it never sees its handle's events and is left to the collector.
+  bare._handle = null;
+  const socket = new net.Socket({ handle, allowHalfOpen: true, onread: onread(onBytes) } as net.SocketConstructorOpts);
+  socket.setNoDelay(true);
+  return socket;
+}
+
+function readByEvents(socket: net.Socket, onBytes: OnBytes): net.Socket {
+  socket.on("data", (chunk: Buffer) => onBytes(chunk, chunk.length));
+  socket.setNoDelay(true);
+  socket.resume();
+  return socket;
+}
+
+/** True when this Node's sockets keep their handle where `adoptSocket` looks for it. */
+const canAdopt = "_handle" in new net.Socket();

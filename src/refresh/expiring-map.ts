@@ -1,0 +1,58 @@
+/**
+ * A small memory of things that are true for a while, bounded in entries and bytes. The oldest go first.
+ */
+
+interface Entry<T> {
+  readonly value: T;
+  readonly untilMs: number;
+  readonly bytes: number;
+}
+
+/** Values by key until a time of the monotonic clock. */
+export class ExpiringMap<T> {
+  private readonly entries = new Map<string, Entry<T>>();
+  private readonly maxEntries: number;
+  private readonly maxBytes: number;
+  private usedBytes = 0;
+
+  constructor(maxEntries: number, maxBytes: number) {
+    this.maxEntries = maxEntries;
+    this.maxBytes = maxBytes;
+  }
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  /** Remembers `value`; one larger than the bound is not kept. */
+  set(key: string, value: T, untilMs: number, bytes: number): void {
+    this.delete(key);
+    if (bytes > this.maxBytes) return;
+    this.entries.set(key, { value, untilMs, bytes });
+    this.usedBytes += bytes;
+    while (this.entries.size > this.maxEntries || this.usedBytes > this.maxBytes) {
+      this.delete(this.entries.keys().next().value!);
+    }
+  }
+
+  /** What is remembered at `nowMs`; undefined: nothing. */
+  get(key: string, nowMs: number): T | undefined {
+    const entry = this.entries.get(key);
+    if (entry === undefined) return undefined;
+    if (entry.untilMs > nowMs) return entry.value;
+    this.delete(key);
+    return undefined;
+  }
+
+  delete(key: string): void {
+    const entry = this.entries.get(key);
+    if (entry === undefined) return;
+    this.entries.delete(key);
+    this.usedBytes -= entry.bytes;
+  }
+
+  clear(): void {
+    this.entries.clear();
+    this.usedBytes = 0;
+  }
+}

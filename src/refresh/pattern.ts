@@ -1,0 +1,58 @@
+/**
+ * Patterns of rules: RE2 syntax, matched in time linear in the key whatever the pattern (re2js), against the whole key.
+ *
+ * Keys are bytes. They are matched as UTF-8 text where they are that, else as one character per byte; captures remember
+ * which, so that the bytes of the key come out again.
+ */
+import { RE2JS } from "re2js";
+import type { Captures } from "../sources/source.ts";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** A compiled pattern. */
+export class Pattern {
+  private readonly regex: RE2JS;
+  private readonly names: readonly (readonly [string, number])[];
+  private readonly groupCount: number;
+  private readonly literalPrefix: string;
+
+  /** Throws an Error that says what is wrong with `text`. */
+  constructor(text: string) {
+    this.regex = RE2JS.compile(text);
+    this.names = Object.entries(this.regex.namedGroups());
+    this.groupCount = this.regex.groupCount();
+    this.literalPrefix = literalPrefix(text);
+  }
+
+  /** Captures of the whole of `key` (one character per byte); null: it does not match. */
+  match(key: string): Captures | null {
+    if (!key.startsWith(this.literalPrefix)) return null;
+    const text = decode(key);
+    const matcher = this.regex.matcher(text ?? key);
+    if (!matcher.matches()) return null;
+    const groups = new Map<string, string>();
+    for (let i = 1; i <= this.groupCount; i++) groups.set(String(i), matcher.group(i) ?? "");
+    for (const [name, index] of this.names) groups.set(name, matcher.group(index) ?? "");
+    return { key: text ?? key, groups, encoding: text === null ? "latin1" : "utf8" };
+  }
+}
+
+/** Bytes as UTF-8 text; null where they are not. */
+function decode(key: string): string | null {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is the same in every encoding
+  if (/^[\x00-\x7f]*$/.test(key)) return key;
+  try {
+    return utf8.decode(Buffer.from(key, "latin1"));
+  } catch {
+    return null;
+  }
+}
+
+/** The plain ASCII characters every match begins with: a cheap test before the pattern. */
+function literalPrefix(text: string): string {
+  // With alternatives at any depth, flags or a quantifier the first characters may not be literal.
+  if (text.includes("|") || text.startsWith("(?")) return "";
+  const literal = /^[A-Za-z0-9 _:/,;=@!"'<>~-]*/.exec(text)![0];
+  const next = text[literal.length];
+  return next === "*" || next === "?" || next === "{" || next === "+" ? literal.slice(0, -1) : literal;
+}

@@ -1,0 +1,90 @@
+/**
+ * Key → rule, in file order: the first rule whose pattern matches the whole key covers it.
+ */
+import type { RuleConfig } from "../config/config.ts";
+import type { Captures, FetchResult } from "../sources/source.ts";
+import { Pattern } from "./pattern.ts";
+
+/** Numbers of one rule since the start; they outlive a reload. */
+export interface RuleCounters {
+  fills: number;
+  joined: number;
+  filled: number;
+  notThere: number;
+  failed: number;
+  observed: number;
+  /** Waiters that got a miss because the fetch took longer than `fill_timeout`. */
+  timedOut: number;
+  /** Fetches whose value a client's write had overtaken. */
+  overtaken: number;
+  held: number;
+  refreshed: number;
+  refreshFailed: number;
+  dropped: number;
+}
+
+/** A rule, ready to be used. */
+export interface Rule {
+  readonly config: RuleConfig;
+  readonly source: LimitedSource;
+  readonly counters: RuleCounters;
+}
+
+/** A source behind its bounds. */
+interface LimitedSource {
+  readonly name: string;
+  /** Throws a SourceError. */
+  fetch(captures: Captures, priority: "fill" | "refresh"): Promise<FetchResult>;
+}
+
+/** A rule that covers a key, and what its pattern took out of it. */
+export interface Match {
+  readonly rule: Rule;
+  readonly captures: Captures;
+}
+
+/** The rules of a configuration. */
+export class Rules {
+  readonly list: readonly Rule[];
+  private readonly patterns: readonly Pattern[];
+
+  constructor(list: readonly Rule[]) {
+    this.list = list;
+    this.patterns = list.map(({ config }) => new Pattern(config.match));
+  }
+
+  /** The rule that covers `key` (one character per byte); null: none. Rules that are off are passed over. */
+  match(key: string): Match | null {
+    for (let i = 0; i < this.list.length; i++) {
+      const match = this.matchOne(i, key);
+      if (match !== null) return match;
+    }
+    return null;
+  }
+
+  private matchOne(index: number, key: string): Match | null {
+    const rule = this.list[index]!;
+    const { mode, stripPrefix } = rule.config;
+    if (mode === "off" || !key.startsWith(stripPrefix)) return null;
+    const captures = this.patterns[index]!.match(stripPrefix === "" ? key : key.slice(stripPrefix.length));
+    return captures === null ? null : { rule, captures };
+  }
+}
+
+/** Counters of a rule that is new. */
+export function newRuleCounters(): RuleCounters {
+  return {
+    fills: 0,
+    joined: 0,
+    filled: 0,
+    notThere: 0,
+    failed: 0,
+    observed: 0,
+    timedOut: 0,
+    overtaken: 0,
+    held: 0,
+    refreshed: 0,
+    refreshFailed: 0,
+    dropped: 0,
+  };
+}

@@ -1,0 +1,236 @@
+/**
+ * Keeps populated keys fresh for as long as clients ask for them.
+ *
+ *     tracked ──due──► needed? ──no──► dropped (its item is left to its exptime)
+ *        ▲                │ yes
+ *        │                ▼
+ *        │        read TTL and cas ── gone ─► dropped (the next get fills it)
+ *        │                │  fresher than expected: another process was here
+ *        │◄── re-arm ─────┤
+ *        │                ▼
+ *        └── re-arm ── fetch, write with that cas        failed: again with back-off, while the item lives
+ */
+import type { Clock, Timer } from "../clock.ts";
+import type { FetchResult } from "../sources/source.ts";
+import type { FillEvents } from "./filler.ts";
+import { dueIn, exptimeOf, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
+import type { PoolPort } from "./pool-port.ts";
+import type { Match, Rule, Rules } from "./rules.ts";
+import { TimingWheel } from "./timing-wheel.ts";
+import { keyHash, Tracker } from "./tracker.ts";
+
+const TICK_MS = 100;
+/** Keys that may fall due in one tick; more of them wait for the next. */
+const DUE_PER_TICK = 10_000;
+/** An item that has this much more left than was expected was refreshed by somebody else. */
+const FRESHER_MS = 2_000;
+
+/** A key that falls due while it is being refreshed is looked at again after this time. */
+const BUSY_MS = 1_000;
+
+/** Tells of what went wrong; a burst of one failure is one line. */
+export interface RefreshLog {
+  sourceFailed(rule: Rule, error: unknown): void;
+  poolFailed(rule: Rule, error: unknown): void;
+}
+
+export interface SchedulerOptions {
+  readonly rules: Rules;
+  readonly port: PoolPort;
+  readonly clock: Clock;
+  /** 0 ≤ x < 1, for jitter. */
+  readonly random: () => number;
+  readonly log: RefreshLog;
+  readonly maxKeys: number;
+}
+
+/** The one scheduler of a process. */
+export class Scheduler implements FillEvents {
+  private rules: Rules;
+  private port: PoolPort;
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly log: RefreshLog;
+  private readonly tracker: Tracker;
+  private readonly wheel: TimingWheel;
+  private timer: Timer | null = null;
+  private nowSeconds: number;
+  private isStopped = false;
+  /** Keys that are being refreshed: a key is refreshed by one at a time. */
+  private readonly busy = new Set<string>();
+
+  constructor(options: SchedulerOptions) {
+    this.rules = options.rules;
+    this.port = options.port;
+    this.clock = options.clock;
+    this.random = options.random;
+    this.log = options.log;
+    this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
+    this.tracker = new Tracker(options.maxKeys, (capacity) => this.wheel.grow(capacity), options.random);
+    this.nowSeconds = Math.floor(this.clock.nowMs() / 1000);
+  }
+
+  /** Keys that are kept fresh. */
+  get tracked(): number {
+    return this.tracker.size;
+  }
+
+  /** Refreshes under way. */
+  get inFlight(): number {
+    return this.busy.size;
+  }
+
+  hit(chunk: Buffer, start: number, end: number): void {
+    if (this.tracker.size > 0) this.tracker.noteGet(keyHash(chunk, start, end), this.nowSeconds);
+  }
+
+  populated(key: string, rule: Rule): void {
+    const index = this.rules.list.indexOf(rule);
+    if (index < 0 || this.isStopped) return;
+    this.nowSeconds = Math.floor(this.clock.nowMs() / 1000);
+    const slot = this.tracker.track(key, index, this.nowSeconds, (evicted) => this.drop(evicted));
+    this.arm(slot, dueIn(rule.config.ttlMs, rule.config, this.random()));
+    this.timer ??= this.setTimer();
+  }
+
+  /**
+   * Rules and pool of a new configuration. Keys go on under the rule of the same name, with its times from their next
+   * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
+   */
+  replace(rules: Rules, port: PoolPort): void {
+    this.rules = rules;
+    this.port = port;
+    for (const slot of [...this.tracker.slots()]) {
+      const match = rules.match(this.tracker.key(slot)!);
+      if (match === null || match.rule.config.mode !== "on") this.drop(slot);
+      else this.tracker.setRule(slot, rules.list.indexOf(match.rule));
+    }
+  }
+
+  /** No more refreshes. */
+  stop(): void {
+    this.isStopped = true;
+    if (this.timer !== null) this.clock.clearTimer(this.timer);
+    this.timer = null;
+  }
+
+  private setTimer(): Timer {
+    return this.clock.setTimer(TICK_MS, () => {
+      this.timer = null;
+      this.tick();
+    });
+  }
+
+  private tick(): void {
+    const nowMs = this.clock.nowMs();
+    this.nowSeconds = Math.floor(nowMs / 1000);
+    this.wheel.advance(nowMs, DUE_PER_TICK, (slot) => this.fallDue(slot));
+    if (this.tracker.size > 0 && !this.isStopped) this.timer ??= this.setTimer();
+  }
+
+  private fallDue(slot: number): void {
+    const key = this.tracker.key(slot)!;
+    const rule = this.rules.list[this.tracker.rule(slot)]!;
+    const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * 1000;
+    if (idleMs > rule.config.expiryMs) {
+      rule.counters.dropped++;
+      this.drop(slot);
+      return;
+    }
+    const match = this.rules.match(key);
+    if (this.busy.has(key)) {
+      this.arm(slot, BUSY_MS);
+      return;
+    }
+    if (match === null || match.rule !== rule) {
+      this.drop(slot);
+      return;
+    }
+    this.busy.add(key);
+    this.refresh(key, match)
+      .catch((error: unknown) => {
+        this.log.poolFailed(rule, error);
+        this.retry(key, rule);
+      })
+      .finally(() => this.busy.delete(key));
+  }
+
+  private async refresh(key: string, match: Match): Promise<void> {
+    const { rule } = match;
+    const item = await this.port.read(key);
+    if (item === null) {
+      this.forget(key, rule);
+      return;
+    }
+    const freshnessMs = freshnessOf(item.ttlSeconds, rule.config);
+    if (freshnessMs > refreshBeforeOf(rule.config) + FRESHER_MS) {
+      this.setFailures(key, 0);
+      this.rearm(key, dueIn(freshnessMs, rule.config, this.random()));
+      return;
+    }
+    let result: FetchResult;
+    try {
+      result = await rule.source.fetch(match.captures, "refresh");
+    } catch (error) {
+      rule.counters.refreshFailed++;
+      this.log.sourceFailed(rule, error);
+      this.retry(key, rule);
+      return;
+    }
+    if (result.type === "value") {
+      await this.write(key, rule, result.value, item.cas);
+    } else if (rule.config.notFound === "keep") {
+      this.retry(key, rule);
+    } else {
+      await this.port.deleteIf(key, item.cas);
+      this.forget(key, rule);
+    }
+  }
+
+  private async write(key: string, rule: Rule, value: Buffer, cas: bigint): Promise<void> {
+    const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
+    const { result } = await this.port.cas(key, value, exptime, cas);
+    if (result === "notFound") {
+      this.forget(key, rule);
+      return;
+    }
+    // A cas that differs is a client's word, or another process' refresh: it stands until this key is due again.
+    if (result === "stored") rule.counters.refreshed++;
+    this.setFailures(key, 0);
+    this.rearm(key, dueIn(rule.config.ttlMs, rule.config, this.random()));
+  }
+
+  private retry(key: string, rule: Rule): void {
+    const slot = this.tracker.find(key);
+    if (slot < 0) return;
+    const failures = this.tracker.failureCount(slot) + 1;
+    this.tracker.setFailureCount(slot, failures);
+    this.arm(slot, Math.min(retryIn(failures, this.random()), rule.config.ttlMs));
+  }
+
+  private rearm(key: string, delayMs: number): void {
+    const slot = this.tracker.find(key);
+    if (slot >= 0) this.arm(slot, delayMs);
+  }
+
+  private arm(slot: number, delayMs: number): void {
+    this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
+  }
+
+  private setFailures(key: string, count: number): void {
+    const slot = this.tracker.find(key);
+    if (slot >= 0) this.tracker.setFailureCount(slot, count);
+  }
+
+  private forget(key: string, rule: Rule): void {
+    const slot = this.tracker.find(key);
+    if (slot < 0) return;
+    rule.counters.dropped++;
+    this.drop(slot);
+  }
+
+  private drop(slot: number): void {
+    this.wheel.cancel(slot);
+    this.tracker.remove(slot);
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * A hierarchical timing wheel (Varghese & Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987): what is due when,
+ * with O(1) work to schedule, move and cancel. Entries are small whole numbers, their owner's slots, so that a million
+ * of them are four typed arrays and no objects.
+ *
+ *     level 0   256 slots of one tick          level 1   256 slots of 256 ticks          …
+ *
+ * When level 0 has gone round once, the next slot of level 1 is spread over it, and so on up.
+ */
+
+const BITS = 8;
+const SLOTS = 1 << BITS;
+const LEVELS = 4;
+const NONE = -1;
+
+/** Times in ms of one monotonic clock. */
+export class TimingWheel {
+  private readonly tickMs: number;
+  /** First entry of each slot, level by level. */
+  private readonly heads = new Int32Array(LEVELS * SLOTS).fill(NONE);
+  private next: Int32Array;
+  /** The entry before, or `NONE − 1 − slot` for the first of a slot; `NONE` for entries not scheduled. */
+  private previous: Int32Array;
+  private due: Float64Array;
+  private now: number;
+  private scheduled = 0;
+
+  constructor(tickMs: number, nowMs: number, capacity: number) {
+    this.tickMs = tickMs;
+    this.now = Math.floor(nowMs / tickMs);
+    this.next = new Int32Array(capacity).fill(NONE);
+    this.previous = new Int32Array(capacity).fill(NONE);
+    this.due = new Float64Array(capacity);
+  }
+
+  /** Entries that are scheduled. */
+  get size(): number {
+    return this.scheduled;
+  }
+
+  /** Makes room for entries below `capacity`. */
+  grow(capacity: number): void {
+    const old = this.next.length;
+    this.next = copyInto(new Int32Array(capacity).fill(NONE, old), this.next);
+    this.previous = copyInto(new Int32Array(capacity).fill(NONE, old), this.previous);
+    this.due = copyInto(new Float64Array(capacity), this.due);
+  }
+
+  /**
+   * Schedules `entry` to fire at `dueMs`. Re-scheduling moves it. Fires no earlier than due and at most one tick late,
+   * from within `advance`. O(1).
+   */
+  schedule(entry: number, dueMs: number): void {
+    this.cancel(entry);
+    this.due[entry] = Math.max(Math.ceil(dueMs / this.tickMs), this.now + 1);
+    this.insert(entry);
+    this.scheduled++;
+  }
+
+  /** Takes `entry` out; nothing happens if it is not scheduled. O(1). */
+  cancel(entry: number): void {
+    if (this.previous[entry] === NONE) return;
+    this.unlink(entry);
+    this.scheduled--;
+  }
+
+  /**
+   * Moves time on and fires entries that are due, at most `limit` of them; what is left fires in the next call. `fire` may
+   * schedule and cancel. Returns how many were fired.
+   */
+  advance(nowMs: number, limit: number, fire: (entry: number) => void): number {
+    const target = Math.floor(nowMs / this.tickMs);
+    let fired = 0;
+    for (;;) {
+      const slot = this.now & (SLOTS - 1);
+      for (let entry = this.heads[slot]!; entry !== NONE; entry = this.heads[slot]!) {
+        if (fired === limit) return fired;
+        this.unlink(entry);
+        this.scheduled--;
+        fired++;
+        fire(entry);
+      }
+      if (this.now >= target) return fired;
+      if (this.scheduled === 0) {
+        this.now = target;
+        return fired;
+      }
+      this.now++;
+      this.cascade();
+    }
+  }
+
+  private insert(entry: number): void {
+    const due = this.due[entry]!;
+    const delta = due - this.now;
+    let level = 0;
+    while (level < LEVELS - 1 && delta >= SLOTS ** (level + 1)) level++;
+    // Beyond the last level entries wait in its farthest slot and are placed anew from there.
+    const at = Math.min(due, this.now + SLOTS ** LEVELS - 1);
+    const slot = level * SLOTS + (Math.floor(at / SLOTS ** level) & (SLOTS - 1));
+    const first = this.heads[slot]!;
+    this.next[entry] = first;
+    if (first !== NONE) this.previous[first] = entry;
+    this.previous[entry] = NONE - 1 - slot;
+    this.heads[slot] = entry;
+  }
+
+  private unlink(entry: number): void {
+    const previous = this.previous[entry]!;
+    const next = this.next[entry]!;
+    if (previous < NONE) this.heads[NONE - 1 - previous] = next;
+    else this.next[previous] = next;
+    if (next !== NONE) this.previous[next] = previous;
+    this.previous[entry] = NONE;
+  }
+
+  /** When lower levels have gone round, spreads the slot of the level above that begins now. */
+  private cascade(): void {
+    for (let level = 1; level < LEVELS && this.now % SLOTS ** level === 0; level++) {
+      const slot = level * SLOTS + (Math.floor(this.now / SLOTS ** level) & (SLOTS - 1));
+      let entry = this.heads[slot]!;
+      this.heads[slot] = NONE;
+      while (entry !== NONE) {
+        const next = this.next[entry]!;
+        this.insert(entry);
+        entry = next;
+      }
+    }
+  }
+}
+
+function copyInto<T extends Int32Array | Float64Array>(target: T, source: T): T {
+  target.set(source as never);
+  return target;
+}

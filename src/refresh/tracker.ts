@@ -1,0 +1,186 @@
+/**
+ * The keys that are kept fresh, as columns: a tracked key is a slot in typed arrays and a string, not an object, so that
+ * a million of them fit in memory and a hit is noted with one probe.
+ *
+ *     buckets[hash & mask] ─► slot ─► chain[slot] ─► …
+ *
+ * Noting a hit compares only the 32-bit hash: a false positive prolongs the need of a key that shares it, no more.
+ */
+
+const NONE = -1;
+const FIRST_CAPACITY = 1024;
+/** Past the bound the least recently needed of this many keys goes (Redis' approximated LRU works the same way). */
+const EVICTION_SAMPLE = 16;
+
+/** 32-bit FNV-1a of key bytes. Source: Fowler, Noll and Vo, "The FNV Non-Cryptographic Hash Algorithm" (IETF draft). */
+export function keyHash(chunk: Buffer, start: number, end: number): number {
+  let hash = 0x811c9dc5 | 0;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ chunk[i]!, 0x01000193);
+  return hash;
+}
+
+/** The same of a key of one character per byte. */
+function keyTextHash(key: string): number {
+  let hash = 0x811c9dc5 | 0;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  return hash;
+}
+
+/** Tracked keys by slot. Slots are reused after `remove`. */
+export class Tracker {
+  /** Keys dropped to keep the bound. */
+  evictions = 0;
+  private readonly maxKeys: number;
+  private readonly onGrow: (capacity: number) => void;
+  private readonly random: () => number;
+  private readonly keys: (string | null)[] = [];
+  private hashes = new Int32Array(FIRST_CAPACITY);
+  private chain = new Int32Array(FIRST_CAPACITY);
+  private rules = new Int32Array(FIRST_CAPACITY);
+  private lastGetSeconds = new Uint32Array(FIRST_CAPACITY);
+  private failures = new Uint8Array(FIRST_CAPACITY);
+  private buckets = new Int32Array(FIRST_CAPACITY).fill(NONE);
+  private readonly free: number[] = [];
+  private count = 0;
+
+  /** `onGrow` is told of the new number of slots before any of them is used. */
+  constructor(maxKeys: number, onGrow: (capacity: number) => void, random: () => number) {
+    this.maxKeys = maxKeys;
+    this.onGrow = onGrow;
+    this.random = random;
+  }
+
+  /** Slots that exist: what is kept by slot elsewhere needs this many entries. */
+  static readonly firstCapacity = FIRST_CAPACITY;
+
+  /** Tracked keys. */
+  get size(): number {
+    return this.count;
+  }
+
+  /** A get of a key with this hash, at `seconds` of the monotonic clock. */
+  noteGet(hash: number, seconds: number): void {
+    for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
+      if (this.hashes[slot] === hash) this.lastGetSeconds[slot] = seconds;
+    }
+  }
+
+  /** Slot of a key, or −1. */
+  find(key: string): number {
+    const hash = keyTextHash(key);
+    for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
+      if (this.hashes[slot] === hash && this.keys[slot] === key) return slot;
+    }
+    return NONE;
+  }
+
+  /**
+   * Slot of `key` with that rule, asked for at `seconds`; a new one where it is not tracked yet. Past the bound another
+   * key is passed to `evict` first, which removes it.
+   */
+  track(key: string, rule: number, seconds: number, evict: (slot: number) => void): number {
+    let slot = this.find(key);
+    if (slot === NONE) {
+      if (this.count >= this.maxKeys) {
+        this.evictions++;
+        evict(this.leastNeeded());
+      }
+      slot = this.take(key);
+    }
+    this.rules[slot] = rule;
+    this.lastGetSeconds[slot] = seconds;
+    this.failures[slot] = 0;
+    return slot;
+  }
+
+  /** Forgets a key; its slot may be used for another one at once. */
+  remove(slot: number): void {
+    const bucket = this.hashes[slot]! & (this.buckets.length - 1);
+    let at = this.buckets[bucket]!;
+    if (at === slot) {
+      this.buckets[bucket] = this.chain[slot]!;
+    } else {
+      while (this.chain[at] !== slot) at = this.chain[at]!;
+      this.chain[at] = this.chain[slot]!;
+    }
+    this.keys[slot] = null;
+    this.free.push(slot);
+    this.count--;
+  }
+
+  /** The key in a slot; null: the slot is free. */
+  key(slot: number): string | null {
+    return this.keys[slot] ?? null;
+  }
+
+  rule(slot: number): number {
+    return this.rules[slot]!;
+  }
+
+  setRule(slot: number, rule: number): void {
+    this.rules[slot] = rule;
+  }
+
+  /** Second of the monotonic clock at which the key was last asked for. */
+  lastGet(slot: number): number {
+    return this.lastGetSeconds[slot]!;
+  }
+
+  /** Refreshes that failed in a row. */
+  failureCount(slot: number): number {
+    return this.failures[slot]!;
+  }
+
+  setFailureCount(slot: number, count: number): void {
+    this.failures[slot] = Math.min(count, 255);
+  }
+
+  /** Slots with a key. */
+  *slots(): Generator<number> {
+    for (let slot = 0; slot < this.keys.length; slot++) if (this.keys[slot] !== null) yield slot;
+  }
+
+  private take(key: string): number {
+    const slot = this.free.pop() ?? this.keys.length;
+    if (slot === this.hashes.length) this.grow();
+    const hash = keyTextHash(key);
+    const bucket = hash & (this.buckets.length - 1);
+    this.keys[slot] = key;
+    this.hashes[slot] = hash;
+    this.chain[slot] = this.buckets[bucket]!;
+    this.buckets[bucket] = slot;
+    this.count++;
+    return slot;
+  }
+
+  private grow(): void {
+    const capacity = this.hashes.length * 2;
+    this.hashes = enlarge(this.hashes, new Int32Array(capacity));
+    this.chain = enlarge(this.chain, new Int32Array(capacity));
+    this.rules = enlarge(this.rules, new Int32Array(capacity));
+    this.lastGetSeconds = enlarge(this.lastGetSeconds, new Uint32Array(capacity));
+    this.failures = enlarge(this.failures, new Uint8Array(capacity));
+    this.buckets = new Int32Array(capacity).fill(NONE);
+    for (const slot of this.slots()) {
+      const bucket = this.hashes[slot]! & (capacity - 1);
+      this.chain[slot] = this.buckets[bucket]!;
+      this.buckets[bucket] = slot;
+    }
+    this.onGrow(capacity);
+  }
+
+  private leastNeeded(): number {
+    let least = NONE;
+    for (let i = 0; i < EVICTION_SAMPLE; i++) {
+      let slot = Math.floor(this.random() * this.keys.length);
+      while (this.keys[slot] === null) slot = (slot + 1) % this.keys.length;
+      if (least === NONE || this.lastGetSeconds[slot]! < this.lastGetSeconds[least]!) least = slot;
+    }
+    return least;
+  }
+}
+
+function enlarge<T extends Int32Array | Uint32Array | Uint8Array>(source: T, target: T): T {
+  target.set(source);
+  return target;
+}

@@ -1,0 +1,24 @@
+/**
+ * A source that answers with its template: for trying things out, and for values that are made of their key.
+ */
+import type { EchoSourceConfig } from "../config/config.ts";
+import type { FetchContext, FetchResult, Source } from "./source.ts";
+import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+/** Answers every key it is asked for. */
+export class EchoSource implements Source {
+  readonly name: string;
+  private readonly template: Template;
+
+  constructor(config: EchoSourceConfig) {
+    this.name = config.name;
+    // As bytes, so that the literal text and the bytes of the key can stand side by side.
+    this.template = parseTemplate(Buffer.from(config.template, "utf8").toString("latin1"));
+  }
+
+  async fetch(context: FetchContext): Promise<FetchResult> {
+    return { type: "value", value: Buffer.from(renderTemplate(this.template, context, asBytes), "latin1") };
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,59 @@
+/**
+ * Values from files below one folder. The key chooses the file, never the folder: `.` and `..` are refused, and what a
+ * link points to must lie below the folder as well.
+ */
+import { constants } from "node:fs";
+import { open, realpath } from "node:fs/promises";
+import path from "node:path";
+import type { FileSourceConfig } from "../config/config.ts";
+import { SourceError } from "../errors.ts";
+import type { FetchContext, FetchResult, Source } from "./source.ts";
+import { asFilePath, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+/** Reads whole files. A missing one is "not there". */
+export class FileSource implements Source {
+  readonly name: string;
+  private readonly config: FileSourceConfig;
+  private readonly template: Template;
+
+  constructor(config: FileSourceConfig) {
+    this.name = config.name;
+    this.config = config;
+    this.template = parseTemplate(config.path);
+  }
+
+  async fetch(context: FetchContext): Promise<FetchResult> {
+    const relative = renderTemplate(this.template, context, asFilePath);
+    try {
+      const root = await realpath(this.config.root);
+      const file = await realpath(path.join(root, relative));
+      if (!file.startsWith(root === path.sep ? root : root + path.sep)) {
+        throw new SourceError("SOURCE_REFUSED", `source ${this.name}: the file lies outside of ${this.config.root}`);
+      }
+      return await this.read(file, context.signal);
+    } catch (error) {
+      if (error instanceof SourceError) throw error;
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ENOTDIR") return { type: "notThere" };
+      throw new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  private async read(file: string, signal: AbortSignal): Promise<FetchResult> {
+    // Not blocking: opening a pipe that nobody writes to would hang.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw new SourceError("SOURCE_REFUSED", `source ${this.name}: not a regular file`);
+      if (stat.size > this.config.maxBodyBytes) {
+        const bounds = `${stat.size} bytes, more than max_body (${this.config.maxBodyBytes})`;
+        throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the file has ${bounds}`);
+      }
+      return { type: "value", value: await handle.readFile({ signal }) };
+    } finally {
+      await handle.close();
+    }
+  }
+}

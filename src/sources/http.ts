@@ -1,0 +1,90 @@
+/**
+ * Values from an HTTP server. The origin is fixed in the configuration; the key only chooses path, query and headers.
+ *
+ * 200 with a body is a value; 404 and 410 are "not there"; everything else, redirects included, is a failure.
+ */
+import { Pool } from "undici";
+import type { HttpSourceConfig } from "../config/config.ts";
+import { SourceError } from "../errors.ts";
+import type { FetchContext, FetchResult, Source } from "./source.ts";
+import { asHeader, asUrl, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+const CONNECT_TIMEOUT_MS = 1_000;
+const KEEP_ALIVE_MS = 10_000;
+
+/** Fetches over a pool of kept-alive connections, at most as many as the source's concurrency. */
+export class HttpSource implements Source {
+  readonly name: string;
+  private readonly config: HttpSourceConfig;
+  private readonly path: Template;
+  private readonly headers: readonly (readonly [string, Template])[];
+  private readonly pool: Pool;
+
+  constructor(config: HttpSourceConfig) {
+    this.name = config.name;
+    this.config = config;
+    const { origin, path } = splitUrl(config.url);
+    this.path = parseTemplate(path);
+    this.headers = config.headers.map(([name, value]) => [name, parseTemplate(value)] as const);
+    this.pool = new Pool(origin, {
+      connections: config.concurrency,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connect: { timeout: Math.min(CONNECT_TIMEOUT_MS, config.timeoutMs) },
+      // The limiter's time-out is the one that counts; these end what it has given up.
+      headersTimeout: config.timeoutMs + CONNECT_TIMEOUT_MS,
+      bodyTimeout: config.timeoutMs + CONNECT_TIMEOUT_MS,
+    });
+  }
+
+  async fetch(context: FetchContext): Promise<FetchResult> {
+    const path = renderTemplate(this.path, context, asUrl);
+    const headers = Object.fromEntries(
+      this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)]),
+    );
+    try {
+      return await this.request(path, headers, context.signal);
+    } catch (error) {
+      if (error instanceof SourceError) throw error;
+      const { message } = error as Error;
+      throw new SourceError("SOURCE_UNREACHABLE", `source ${this.name}: ${message}`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.destroy();
+  }
+
+  private async request(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<FetchResult> {
+    const { method, maxBodyBytes, isEmptyValue } = this.config;
+    const response = await this.pool.request({ method, path, headers, signal });
+    const { statusCode, body } = response;
+    if (statusCode !== 200) {
+      body.on("error", () => {});
+      body.destroy();
+      if (statusCode === 404 || statusCode === 410) return { type: "notThere" };
+      throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`);
+    }
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBodyBytes) {
+        // Leaving the loop destroys the body, and the connection with it.
+        throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the body has more than ${maxBodyBytes} bytes`);
+      }
+      chunks.push(chunk);
+    }
+    if (length === 0 && !isEmptyValue) {
+      throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
+    }
+    return { type: "value", value: Buffer.concat(chunks) };
+  }
+}
+
+/** Divides a URL template behind its origin. The path begins with a slash; a fragment is never sent. */
+function splitUrl(url: string): { origin: string; path: string } {
+  const [, origin, rest] = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(url)!;
+  const path = rest!.split("#")[0]!;
+  return { origin: origin!, path: path.startsWith("/") ? path : `/${path}` };
+}

@@ -1,0 +1,111 @@
+/**
+ * Text with places for parts of a key: `{1}`, `{name}`, `{key}`, and in URL paths `{1:path}`; `%(name)` and `{$key}` mean
+ * the same. `{{` and `}}` are the braces themselves. How a part is escaped depends on where it goes: see `Escape`.
+ */
+import { SourceError } from "../errors.ts";
+import type { FetchContext } from "./source.ts";
+
+/** A literal, or a place for a part of the key. */
+type TemplatePart =
+  | { readonly type: "literal"; readonly text: string }
+  | { readonly type: "place"; readonly name: string; readonly isPath: boolean };
+
+export type Template = readonly TemplatePart[];
+
+/** Turns the bytes of a part into text that stays in its place. `isPath`: slashes divide segments and are kept. */
+export type Escape = (bytes: Buffer, isPath: boolean) => string;
+
+const PLACE = /\{\{|\}\}|\{\$?([A-Za-z0-9_]+)(:path)?\}|%\(([A-Za-z0-9_]+)\)|[{}]/g;
+
+/** Parses a template. Throws an Error that says what is wrong with it. */
+export function parseTemplate(text: string): Template {
+  const parts: TemplatePart[] = [];
+  let literal = "";
+  let at = 0;
+  for (const match of text.matchAll(PLACE)) {
+    literal += text.slice(at, match.index);
+    at = match.index + match[0].length;
+    const name = match[1] ?? match[3];
+    if (match[0] === "{{" || match[0] === "}}") {
+      literal += match[0][0];
+    } else if (name === undefined) {
+      throw new Error(
+        `"${match[0]}" at position ${match.index + 1} belongs to no {name}; write ${match[0]}${match[0]} for the brace itself`,
+      );
+    } else {
+      if (literal !== "") parts.push({ type: "literal", text: literal });
+      literal = "";
+      parts.push({ type: "place", name, isPath: match[2] !== undefined });
+    }
+  }
+  literal += text.slice(at);
+  if (literal !== "") parts.push({ type: "literal", text: literal });
+  return parts;
+}
+
+/** Names of the parts a template needs, `key` among them. */
+export function templateNames(template: Template): string[] {
+  return template.flatMap((part) => (part.type === "place" ? [part.name] : []));
+}
+
+/** Puts the parts of a key into a template. A part that the pattern does not have is a SourceError. */
+export function renderTemplate(template: Template, context: FetchContext, escapeAs: Escape): string {
+  let text = "";
+  for (const part of template) {
+    if (part.type === "literal") {
+      text += part.text;
+      continue;
+    }
+    const value = part.name === "key" ? context.key : context.groups.get(part.name);
+    if (value === undefined) throw new SourceError("SOURCE_REFUSED", `the pattern has no capture "${part.name}"`);
+    text += escapeAs(Buffer.from(value, context.encoding), part.isPath);
+  }
+  return text;
+}
+
+/** For text that is only text: the bytes as characters, one each. */
+export const asBytes: Escape = (bytes) => bytes.toString("latin1");
+
+/** For a URL: everything but unreserved characters percent-encoded (RFC 3986 §2.3); `{1:path}` keeps its slashes. */
+export const asUrl: Escape = (bytes, isPath) => {
+  refuseDots(bytes.toString("latin1"));
+  let text = "";
+  for (const byte of bytes) {
+    const character = String.fromCharCode(byte);
+    const isPlain = /[A-Za-z0-9\-_.~]/.test(character) || (isPath && character === "/");
+    text += isPlain ? character : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return text;
+};
+
+/** For a header: no control characters, so that no header can be begun inside another. */
+export const asHeader: Escape = (bytes) => {
+  for (const byte of bytes) {
+    if (byte < 0x20 || byte === 0x7f) {
+      throw new SourceError("SOURCE_REFUSED", "a part of the key has control characters, which a header must not have");
+    }
+  }
+  return bytes.toString("latin1");
+};
+
+/** For a path of files: no NUL, no `.` or `..`, and slashes only with `{1:path}`. */
+export const asFilePath: Escape = (bytes, isPath) => {
+  const text = bytes.toString("utf8");
+  if (text.includes("\0") || text.includes("\\") || (text.includes("/") && !isPath)) {
+    throw new SourceError("SOURCE_REFUSED", "a part of the key has characters that a file name must not have");
+  }
+  refuseDots(text);
+  return text;
+};
+
+/**
+ * URL parsers and file systems resolve `.` and `..`, and URL parsers even `%2e%2e`: a part that is or holds such a segment
+ * could leave its place however it is escaped.
+ */
+function refuseDots(text: string): void {
+  for (const segment of text.split(/[/\\]/)) {
+    if (segment === "." || segment === "..") {
+      throw new SourceError("SOURCE_REFUSED", 'a part of the key is or holds a "." or ".." segment');
+    }
+  }
+}

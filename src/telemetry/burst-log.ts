@@ -1,0 +1,41 @@
+/**
+ * A failure that comes a thousand times a second is one line every ten seconds, with the count.
+ */
+import type { Clock } from "../clock.ts";
+import type { Log, LogLevel } from "./log.ts";
+
+const QUIET_MS = 10_000;
+const MAX_KINDS = 1_000;
+
+interface Burst {
+  nextMs: number;
+  suppressed: number;
+}
+
+/** Writes one line per kind of failure and quiet time. */
+export class BurstLog {
+  private readonly log: Log;
+  private readonly clock: Clock;
+  private readonly bursts = new Map<string, Burst>();
+
+  constructor(log: Log, clock: Clock) {
+    this.log = log;
+    this.clock = clock;
+  }
+
+  /** Logs `message` unless `kind` was logged a short time ago. */
+  say(level: Exclude<LogLevel, "debug">, module: string, kind: string, message: string): void {
+    const nowMs = this.clock.nowMs();
+    const burst = this.bursts.get(kind) ?? { nextMs: nowMs, suppressed: 0 };
+    if (nowMs < burst.nextMs) {
+      burst.suppressed++;
+      return;
+    }
+    const more = burst.suppressed > 0 ? ` (and ${burst.suppressed} more like it)` : "";
+    this.log[level](module, message + more);
+    burst.nextMs = nowMs + QUIET_MS;
+    burst.suppressed = 0;
+    if (this.bursts.size >= MAX_KINDS) this.bursts.clear();
+    this.bursts.set(kind, burst);
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Log lines on stderr: text for people, JSON for machines. Never holds values; keys only where a caller decides so.
+ */
+import type { LogConfig } from "../config/config.ts";
+
+export type LogLevel = LogConfig["level"];
+
+const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };
+
+/** Fields of a JSON line beside time, level, module and message. */
+export type LogFields = Readonly<Record<string, string | number | boolean>>;
+
+/** Writes lines of at least its level. */
+export class Log {
+  private config: LogConfig;
+  private readonly write: (line: string) => void;
+  private readonly nowIso: () => string;
+
+  constructor(
+    config: LogConfig,
+    write: (line: string) => void = (line) => process.stderr.write(line),
+    nowIso: () => string = () => new Date().toISOString(),
+  ) {
+    this.config = config;
+    this.write = write;
+    this.nowIso = nowIso;
+  }
+
+  /** Level and form from now on. */
+  configure(config: LogConfig): void {
+    this.config = config;
+  }
+
+  error(module: string, message: string, fields?: LogFields): void {
+    this.line("error", module, message, fields);
+  }
+
+  warn(module: string, message: string, fields?: LogFields): void {
+    this.line("warn", module, message, fields);
+  }
+
+  info(module: string, message: string, fields?: LogFields): void {
+    this.line("info", module, message, fields);
+  }
+
+  debug(module: string, message: string, fields?: LogFields): void {
+    this.line("debug", module, message, fields);
+  }
+
+  private line(level: LogLevel, module: string, message: string, fields: LogFields | undefined): void {
+    if (order[level] > order[this.config.level]) return;
+    const time = this.nowIso();
+    if (this.config.form === "json") {
+      this.write(`${JSON.stringify({ time, level, module, message, ...fields })}\n`);
+      return;
+    }
+    const rest =
+      fields === undefined
+        ? ""
+        : Object.entries(fields)
+            .map(([name, value]) => ` ${name}=${value}`)
+            .join("");
+    this.write(`${time} ${level.padEnd(5)} ${module}: ${message}${rest}\n`);
+  }
+}

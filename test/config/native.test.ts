@@ -1,0 +1,410 @@
+import { describe, expect, it } from "vitest";
+import type { Config } from "../../src/config/config.ts";
+import { parseNative } from "../../src/config/native.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { templateNames } from "../support/template-names.ts";
+
+interface Layers {
+  readonly env?: Record<string, string>;
+  readonly overrides?: Record<string, string>;
+}
+
+function read(text: string, { env = {}, overrides = {} }: Layers = {}): Config {
+  return parseNative({ file: "/etc/p.toml", text, env, overrides, hooks: templateNames });
+}
+
+/** Every problem as `line: message`, or `message` for those without a line. */
+function problems(text: string, layers: Layers = {}): string[] {
+  try {
+    read(text, layers);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map(({ line, message }) => (line === null ? message : `${line}: ${message}`));
+  }
+  return [];
+}
+
+const stuff = '[source.stuff]\ntype = "http"\nurl = "http://localhost:123/stuff/{1}"\n';
+const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
+
+describe("a native configuration", () => {
+  it("is complete when nothing is given", () => {
+    expect(read("")).toEqual({
+      file: "/etc/p.toml",
+      server: {
+        listen: [{ type: "tcp", host: "127.0.0.1", port: 11211 }],
+        prefix: "",
+        maxValueBytes: 1_048_576,
+        maxConnections: 10_000,
+        clientOutputLimitBytes: 67_108_864,
+        drainTimeoutMs: 10_000,
+        isFlushAllAllowed: false,
+        embeddedBytes: 67_108_864,
+        holdBytes: 67_108_864,
+        log: { level: "info", form: "text" },
+      },
+      pools: [],
+      rules: [],
+      sources: [],
+    });
+  });
+
+  it("loads the original sample once its strings are quoted", () => {
+    const config = read(`
+      ${quickstart}
+      [source.stuff]
+      type = "http"
+      url = "http://localhost:123/stuff/{1}"
+      action = "GET"
+      [target]
+      host = "localhost"
+      port = 11212`);
+    expect(config.pools).toEqual([
+      {
+        name: "target",
+        servers: [{ address: { type: "tcp", host: "localhost", port: 11212 }, weight: 1 }],
+        connections: 1,
+        serverTimeoutMs: 250,
+        connectTimeoutMs: 100,
+        timeoutsUntilTko: 3,
+      },
+    ]);
+    expect(config.rules).toEqual([
+      {
+        name: "quickstart",
+        match: "quickstart/(.*)",
+        source: "stuff",
+        stripPrefix: "",
+        ttlMs: 60_000,
+        expiryMs: 600_000,
+        refreshBeforeMs: null,
+        negativeTtlMs: 1_000,
+        fillTimeoutMs: 400,
+        mode: "on",
+        notFound: "delete",
+      },
+    ]);
+    expect(config.sources).toEqual([
+      {
+        type: "http",
+        name: "stuff",
+        timeoutMs: 5_000,
+        concurrency: 64,
+        queue: 1024,
+        url: "http://localhost:123/stuff/{1}",
+        method: "GET",
+        headers: [],
+        maxBodyBytes: 1_048_576,
+        isEmptyValue: false,
+      },
+    ]);
+  });
+
+  it("keeps rules in file order", () => {
+    const rules = ["zebra", "7", "ape"].map((name) => quickstart.replace("quickstart]", `"${name}"]`)).join("");
+    expect(read(rules + stuff).rules.map(({ name }) => name)).toEqual(["zebra", "7", "ape"]);
+  });
+
+  it("takes a rule's lifetimes from its source where the rule has none", () => {
+    const [rule] = read(`${quickstart}ttl = "5m"\n${stuff}ttl = "2h"\nexpiry = "1d"\nrefresh_before = "30s"`).rules;
+    expect(rule).toMatchObject({ ttlMs: 300_000, expiryMs: 86_400_000, refreshBeforeMs: 30_000, fillTimeoutMs: 400 });
+  });
+
+  it("reads files and echoes, with paths from the file's folder", () => {
+    const config = read(
+      '[source.f]\ntype = "file"\nroot = "values"\npath = "{key}.txt"\nmax_body = 17\n[source.e]\ntype = "echo"\n',
+    );
+    const common = { timeoutMs: 5_000, concurrency: 64, queue: 1024 };
+    expect(config.sources).toEqual([
+      { type: "file", name: "f", ...common, root: "/etc/values", path: "{key}.txt", maxBodyBytes: 17 },
+      { type: "echo", name: "e", ...common, template: "{key}" },
+    ]);
+  });
+
+  it("reads servers with weights, of a named pool as of the target", () => {
+    const servers = 'servers = ["a:1", "b 2", "[::1]:5  3", "unix:/run/m.sock 4"]\nconnections = 2\n';
+    const [pool] = read(`[pool.main]\ntype = "memcached"\n${servers}`).pools;
+    expect(pool?.name).toBe("main");
+    expect(pool?.connections).toBe(2);
+    expect(pool?.servers).toEqual([
+      { address: { type: "tcp", host: "a", port: 1 }, weight: 1 },
+      { address: { type: "tcp", host: "b", port: 11211 }, weight: 2 },
+      { address: { type: "tcp", host: "::1", port: 5 }, weight: 3 },
+      { address: { type: "unix", path: "/run/m.sock" }, weight: 4 },
+    ]);
+  });
+
+  it("sends the headers it is given", () => {
+    const [source] = read(`${stuff}headers = { Accept = "text/plain", X-Key = "{key}" }`).sources;
+    const headers = [
+      ["Accept", "text/plain"],
+      ["X-Key", "{key}"],
+    ];
+    expect(source).toMatchObject({ headers });
+  });
+});
+
+describe("the environment and the command line", () => {
+  it("win over the file, the command line over both", () => {
+    const env = { PLATYPUS_SERVER_LISTEN: "a:1, b:2", PLATYPUS_SERVER_HOLD: "1MiB", PLATYPUS_SERVER_FLUSH_ALL: "true" };
+    const config = read('[server]\nlisten = "c:3"\nhold = "2MiB"', { env, overrides: { "server.hold": "3MiB" } });
+    expect(config.server.listen.map((each) => each.type === "tcp" && each.port)).toEqual([1, 2]);
+    expect(config.server.holdBytes).toBe(3 * 1_048_576);
+    expect(config.server.isFlushAllAllowed).toBe(true);
+  });
+
+  it("can name the target without a file", () => {
+    expect(read("", { env: { PLATYPUS_TARGET_SERVERS: "a:1 2,b:3" } }).pools[0]?.servers.length).toBe(2);
+    const env = { PLATYPUS_TARGET_HOST: "a", PLATYPUS_TARGET_PORT: "5" };
+    expect(read('[target]\nservers = ["b:1"]', { env }).pools[0]?.servers[0]?.address).toMatchObject({
+      host: "a",
+      port: 5,
+    });
+  });
+
+  it("set what named sections of the file have, under the setting's main name", () => {
+    const env = {
+      PLATYPUS_GET_QUICKSTART_TTL: "2m",
+      PLATYPUS_SOURCE_STUFF_METHOD: "GET",
+      PLATYPUS_SOURCE_STUFF_HEADERS: '{ A = "b" }',
+      PLATYPUS_SOURCE_STUFF_QUEUE: "7",
+    };
+    const config = read(`${quickstart}${stuff}action = "POST"`, { env });
+    expect(config.rules[0]?.ttlMs).toBe(120_000);
+    expect(config.sources[0]).toMatchObject({ method: "GET", headers: [["A", "b"]], queue: 7 });
+  });
+
+  it("count as unset when empty, and leave other variables alone", () => {
+    const env = {
+      PLATYPUS_SERVER_LISTEN: "",
+      PLATYPUS_HOME: "x",
+      PLATYPUS_SERVER_SERVICE_HOST: "10.0.0.1",
+      PLATYPUS_SERVER_PORT_11211_TCP_ADDR: "10.0.0.1",
+    };
+    expect(problems("", { env })).toEqual([]);
+  });
+
+  it("name themselves in problems", () => {
+    const env = { PLATYPUS_GET_QUICKSTART_TLL: "1s", PLATYPUS_SERVER_MAX_CONNECTIONS: "many" };
+    const overrides = { "server.listne": "a:1", "server.hold": "big" };
+    expect(problems(quickstart + stuff, { env, overrides })).toEqual([
+      'PLATYPUS_GET_QUICKSTART_TLL: stands for no setting of a section of this configuration; did you mean "PLATYPUS_GET_QUICKSTART_TTL"?',
+      "server.listne: stands for no setting of a section of this configuration (command line)",
+      'server.max_connections (PLATYPUS_SERVER_MAX_CONNECTIONS): expected a whole number from 1 to 1000000, got "many"',
+      'server.hold (command line): expected a size from 0 to 64GiB, such as "64KiB" or "1MiB", got "big"',
+    ]);
+  });
+
+  it("refuse a variable that stands for two settings", () => {
+    const rules = quickstart + quickstart.replace("quickstart]", "quickstart_negative]");
+    expect(problems(rules + stuff, { env: { PLATYPUS_GET_QUICKSTART_NEGATIVE_TTL: "1s" } })).toEqual([
+      "PLATYPUS_GET_QUICKSTART_NEGATIVE_TTL: stands for both get.quickstart.negative_ttl and get.quickstart_negative.ttl; rename one of the sections",
+    ]);
+  });
+});
+
+describe("problems", () => {
+  it("come all at once, each with its line", () => {
+    expect(
+      problems(
+        [
+          "[server]", // 1
+          "lisen = 1", // 2
+          "max_connections = 0", // 3
+          "[sorce.x]", // 4
+          "[get.a]", // 5
+          'match = "a("', // 6
+          'source = "stuf"', // 7
+          'ttl = "500ms"', // 8
+          'expiry = "soon"', // 9
+          stuff, // 10 to 12
+        ].join("\n"),
+      ),
+    ).toEqual([
+      '2: server.lisen: unknown setting; did you mean "listen"?',
+      "3: server.max_connections: expected a whole number from 1 to 1000000, got 0",
+      '4: sorce: unknown section; did you mean "source"?',
+      "6: get.a.match: error parsing regexp: missing closing ): `a(`",
+      '7: get.a.source: there is no [source.stuf]; did you mean "stuff"?',
+      '8: get.a.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got "500ms"',
+      '9: get.a.expiry: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got "soon"',
+    ]);
+  });
+
+  const cases: [name: string, text: string, expected: string[]][] = [
+    ["a setting outside any section", "ttl = 1", ["1: ttl: stands in no section; expected [server], [get.NAME] …"]],
+    ["a value where a section belongs", "server = 3", ["1: server: expected a section [server], got 3"]],
+    ["a rule without a name", '[get]\nmatch = "a"', ['2: get.match: expected a section [get.NAME] around it, got "a"']],
+    ["a name with blanks", '[get."a b"]', ["1: get.a b: expected a name of at most 64 letters, digits, - and _"]],
+    [
+      "a rule without its essentials",
+      "[get.a]",
+      ["1: get.a.match: missing; expected a string", "1: get.a.source: missing; expected a string"],
+    ],
+    [
+      "a number for a duration",
+      `${quickstart}ttl = 60\n${stuff}`,
+      ['4: get.quickstart.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got 60'],
+    ],
+    [
+      "a wrong choice",
+      `${quickstart}mode = "onn"\n${stuff}`,
+      ['4: get.quickstart.mode: expected "on" or "observe" or "off", got "onn"; did you mean "on"?'],
+    ],
+    [
+      "a refresh before the value is fetched",
+      `${quickstart}refresh_before = "60s"\n${stuff}`,
+      ["4: get.quickstart.refresh_before: expected refresh_before to be shorter than ttl"],
+    ],
+    [
+      "a bad default in a source once, whatever rules use it",
+      `${quickstart}${quickstart.replace("quickstart]", "b]")}${stuff}ttl = 1\n`,
+      ['10: source.stuff.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got 1'],
+    ],
+    [
+      "a setting and its synonym",
+      `${stuff}method = "GET"\naction = "GET"`,
+      ["5: source.stuff.action: says the same as method; keep one of them"],
+    ],
+    [
+      "more captures used than the pattern has",
+      quickstart + stuff.replace("{1}", "{2}"),
+      ["6: source.stuff.url: uses {2}, but get.quickstart.match has only 1 capture"],
+    ],
+    [
+      "a captured name that the pattern does not have",
+      `${quickstart.replace("(.*)", "(?P<ident>.*)")}${stuff}headers = { A = "{key} {ident} {idant}" }`,
+      [
+        '7: source.stuff.headers.A: uses {idant}, but get.quickstart.match has no capture named "idant"; did you mean "ident"?',
+      ],
+    ],
+    ["a template that is none", stuff.replace("{1}", "{1"), ["3: source.stuff.url: placeholder without its closing }"]],
+    [
+      "a source type that this version does not have",
+      '[source.s]\ntype = "awssm"\nkey = "some/prefix/{1}"',
+      ['2: source.s.type: sources of type "awssm" are not available in this version; expected "echo", "file", "http"'],
+    ],
+    [
+      "a source type that nobody has",
+      '[source.s]\ntype = "htpp"',
+      ['2: source.s.type: expected "echo", "file", "http", got "htpp"; did you mean "http"?'],
+    ],
+    ["a source without a type", "[source.s]", ['1: source.s.type: missing; expected "echo", "file", "http"']],
+    [
+      "a setting of another source type",
+      '[source.s]\ntype = "echo"\nurl = "http://a/"',
+      ["3: source.s.url: unknown setting"],
+    ],
+    [
+      "a file path that leaves its root",
+      '[source.s]\ntype = "file"\nroot = "/r"\npath = "../{1}"',
+      ['4: source.s.path: expected a path below root without "..", got "../{1}"'],
+    ],
+    [
+      "headers that belong to the connection",
+      `${stuff}[source.stuff.headers]\nConnection = "close"\n"a b" = ""\nX = 1`,
+      [
+        "5: source.stuff.headers.Connection: belongs to the connection and cannot be set",
+        "6: source.stuff.headers.a b: expected the name of a header field",
+        "7: source.stuff.headers.X: expected a template, got 1",
+      ],
+    ],
+    [
+      "a prefix that cannot stand in a key",
+      '[server]\nprefix = "a b"',
+      ["2: server.prefix: expected at most 200 ASCII characters without blanks"],
+    ],
+    [
+      "addresses that are none, or twice there",
+      '[server]\nlisten = ["a:1",\n"a:1",\n"b:x"]',
+      [
+        "3: server.listen[1]: a:1 is listed twice",
+        '4: server.listen[2]: expected host:port, [ipv6]:port or unix:PATH, got "b:x"',
+      ],
+    ],
+    [
+      "servers that cannot be used",
+      '[target]\nservers = ["a:1", "a:1 2",\n"b:1 0",\n"c:0", "d:1 x"]',
+      [
+        "2: target.servers[1]: a:1 is listed twice; give it a weight instead",
+        '3: target.servers[2]: expected a weight from 1 to 1000000, got "0"',
+        '4: target.servers[3]: expected "host:port", "host:port weight" or "unix:PATH weight", got "c:0"',
+        '4: target.servers[4]: expected a weight from 1 to 1000000, got "x"',
+      ],
+    ],
+    [
+      "a server that is ourselves",
+      '[target]\nhost = "localhost"',
+      ["2: target.host: localhost:11211 is one of Platypus' own [server] listen addresses"],
+    ],
+    [
+      "a target without servers",
+      "[target]",
+      ['1: target: no servers; expected servers = ["host:11211"] or host and port'],
+    ],
+    [
+      "servers beside host",
+      '[target]\nhost = "a"\nservers = ["a:1"]',
+      ["2: target.host: says the same as servers; keep one of them"],
+    ],
+    [
+      "two pools",
+      '[pool.a]\nservers = "a:1"\n[pool.b]\nservers = "b:1"',
+      ["3: pool.b: routes between pools are not available in this version; use one [target] or one [pool.NAME]"],
+    ],
+    [
+      "a pool beside the target",
+      '[pool.a]\nservers = "a:1"\n[target]\nhost = "b"',
+      ["1: pool.a: [target] is the only pool already; use one [target] or one [pool.NAME]"],
+    ],
+    [
+      "a pool of something else",
+      '[pool.a]\ntype = "redis"\nservers = "a:1"',
+      ['2: pool.a.type: expected "memcached", got "redis"'],
+    ],
+  ];
+  it.each(cases)("name %s", (_, text, expected) => {
+    expect(problems(text)).toEqual(expected);
+  });
+
+  it("name every URL in which a key could choose the server", () => {
+    const placeholder = "scheme, host and port cannot hold a placeholder";
+    const begin = "expected a URL that begins with";
+    const urls: [string, string | null][] = [
+      ["http://host{1}/", placeholder],
+      ["http://host:80{1}", placeholder],
+      ["http://{1}@host/", placeholder],
+      ["https://host\\\\{1}", placeholder],
+      ["http:///{1}", begin],
+      ["http:/{1}", begin],
+      ["{1}://host/", begin],
+      ["ftp://host/{1}", begin],
+      ["//host/{1}", begin],
+      ["http://me:secret@host/", "a user name or password"],
+      ["http://host:99999/", "expected HOST or HOST:PORT after http://"],
+      ["HTTP://[::1]:80/{1}?a={key}", null],
+      ["https://host?{1}", null],
+    ];
+    for (const [url, expected] of urls) {
+      const found = problems(`${quickstart}${stuff.replace("http://localhost:123/stuff/{1}", url)}`);
+      expect(found.join(), url).toContain(expected ?? "");
+      expect(found.length, url).toBe(expected === null ? 0 : 1);
+    }
+  });
+
+  it("name the line of a syntax error, and say so where quotes are missing", () => {
+    expect(problems("[server]\n\n[get.a\n")).toEqual(['3: syntax error at column 7: unexpected "\\n"']);
+    expect(problems("[get.a]\nmatch = a(.*)\n")).toEqual([
+      '2: syntax error at column 9: unexpected "a"; text stands in quotes: match = "…"',
+    ]);
+    expect(problems("[get.a]\nttl = 60s\n")).toEqual([
+      '2: syntax error at column 9: unexpected "s"; text stands in quotes: ttl = "…"',
+    ]);
+    expect(problems("a = 1\na = 2")).toEqual(["2: Cannot redefine existing key 'a'."]);
+  });
+
+  it("hold no header values, which may be secret", () => {
+    const env = { PLATYPUS_SOURCE_STUFF_HEADERS: "Authorization: hunter2" };
+    expect(problems(stuff, { env }).join()).not.toContain("hunter2");
+  });
+});

@@ -1,0 +1,15 @@
+import { describe, expect, it } from "vitest";
+import { nearestName } from "../../src/config/nearest-name.ts";
+
+describe("nearest name", () => {
+  it("is the one with the fewest edits", () => {
+    expect(nearestName("expirey", ["ttl", "expiry", "source"])).toBe("expiry");
+    expect(nearestName("tll", ["ttl", "expiry"])).toBe("ttl");
+    expect(nearestName("Listen", ["prefix", "listen"])).toBe("listen");
+  });
+
+  it("is none if too much differs", () => {
+    expect(nearestName("colour", ["ttl", "expiry", "source"])).toBeNull();
+    expect(nearestName("x", [])).toBeNull();
+  });
+});

@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parse } from "toml";
+import { describe, expect, it } from "vitest";
+import { parseNative } from "../../src/config/native.ts";
+import {
+  echoSettings,
+  fileSettings,
+  httpSettings,
+  ruleSettings,
+  type Setting,
+  type Settings,
+  serverSettings,
+  sourceSettings,
+  targetSettings,
+} from "../../src/config/settings.ts";
+import { templateNames } from "../support/template-names.ts";
+
+const file = fileURLToPath(new URL("../../config/platypus.toml", import.meta.url));
+const text = readFileSync(file, "utf8");
+/** The file with every setting switched on. */
+const switchedOn = text.replace(/^#(?=[a-z[])/gm, "");
+/** Of every source the same, so one example has them; or they have nothing to show. */
+const shownOnce = ["type", "timeout", "concurrency", "queue"];
+const ruleDefaults = ["ttl", "expiry", "refresh_before", "negative_ttl", "fill_timeout"];
+
+const read = (toml: string) => parseNative({ file, text: toml, env: {}, hooks: templateNames });
+
+describe("config/platypus.toml", () => {
+  it("says what holds without it", () => {
+    expect(read(text)).toEqual(read(""));
+  });
+
+  it("loads with everything switched on", () => {
+    const config = read(switchedOn);
+    expect(config.pools).toHaveLength(1);
+    expect(config.rules).toHaveLength(1);
+    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo"]);
+  });
+
+  it("has every setting with its default", () => {
+    const document = parse(switchedOn);
+    const source = leaveOut(sourceSettings, ruleDefaults);
+    const examples: [section: string, shown: unknown, settings: Settings][] = [
+      ["server", document.server, serverSettings],
+      ["target", document.target, leaveOut(targetSettings, ["host", "port"])],
+      ["get", document.get.example, ruleSettings],
+      ["source http", document.source.web, { ...source, ...httpSettings }],
+      ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...fileSettings }],
+      ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...echoSettings }],
+    ];
+    for (const [section, shown, settings] of examples) {
+      for (const [key, row] of Object.entries<Setting>(settings)) {
+        expect(shown, section).toHaveProperty(key);
+        if (row.default !== null) expect({ ...(shown as object) }, section).toMatchObject({ [key]: row.default });
+      }
+    }
+    for (const key of ["host", "port", ...ruleDefaults]) expect(text).toContain(key);
+  });
+
+  it("has a line of meaning above every setting", () => {
+    const lines = text.split("\n");
+    for (const [index, line] of lines.entries()) {
+      if (!/^#?[a-z_]+ = /.test(line) || /^#type/.test(line)) continue;
+      expect(lines[index - 1], line).toMatch(/^# ./);
+    }
+  });
+});
+
+function leaveOut(settings: Settings, keys: readonly string[]): Settings {
+  return Object.fromEntries(Object.entries(settings).filter(([key]) => !keys.includes(key)));
+}
