@@ -8,8 +8,10 @@ export interface Job {
   readonly host: string;
   readonly port: number;
   readonly connections: number;
-  /** Requests each connection keeps in flight. */
+  /** Requests each connection has in flight at most. */
   readonly depth: number;
+  /** When further requests are sent: once all are answered, as a client's multi-get does, or for each answer. */
+  readonly refill: "whenAllAnswered" | "forEachAnswer";
   /** "set" stores every key of the key space, "get" reads them back. */
   readonly operation: "get" | "set";
   /** Keys named by one request; 1 for sets. */

@@ -1,5 +1,5 @@
 /**
- * One connection of the load generator: a closed loop that keeps a number of requests in flight and compares every byte
+ * One connection of the load generator: a closed loop with a number of requests in flight; it compares every byte
  * that comes back with the tape. Requests on the tape:
  *
  *     … done … | #answered → in flight | #unsent → …        both count on and wrap at the tape's end
@@ -26,6 +26,7 @@ export interface LoadRun {
 }
 
 export class LoadConnection {
+  readonly #job: Job;
   readonly #tape: Tape;
   readonly #onFailure: (error: Error) => void;
   readonly #socket: Socket;
@@ -42,6 +43,7 @@ export class LoadConnection {
 
   /** `first` is the tape index to begin with. `onFailure` may be called more than once. */
   constructor(job: Job, tape: Tape, first: number, onReady: () => void, onFailure: (error: Error) => void) {
+    this.#job = job;
     this.#tape = tape;
     this.#onFailure = onFailure;
     this.#unsent = first;
@@ -58,10 +60,10 @@ export class LoadConnection {
     this.#socket.on("close", () => onFailure(new Error(`the connection was closed with ${this.#pending()}`)));
   }
 
-  /** Sends the first `depth` requests of a run; the rest follow as replies arrive. */
-  begin(run: LoadRun, depth: number): void {
+  /** Sends the first requests of a run; the rest follow as replies arrive. */
+  begin(run: LoadRun): void {
     this.#run = run;
-    this.#send(run, depth);
+    this.#send(run, this.#job.depth);
   }
 
   #send(run: LoadRun, wanted: number): void {
@@ -95,7 +97,8 @@ export class LoadConnection {
       this.#sampleIn = Math.max(0, this.#sampleIn - completed);
       if (this.#sampleIn === 0) run.latency.record(performance.now() - this.#sampledAtMs);
     }
-    this.#send(run, completed);
+    if (this.#job.refill === "forEachAnswer") this.#send(run, completed);
+    else if (this.#inFlight === 0) this.#send(run, this.#job.depth);
     if (run.inFlight === 0 && run.unsent === 0) run.onDrained();
     return true;
   }

@@ -47,7 +47,7 @@ async function openConnections(job: Job): Promise<LoadConnection[]> {
   return connections;
 }
 
-async function run(connections: readonly LoadConnection[], depth: number, limit: Limit): Promise<JobResult> {
+async function run(connections: readonly LoadConnection[], limit: Limit): Promise<JobResult> {
   const latency = new LatencyHistogram();
   const startMs = performance.now();
   const startCpu = process.cpuUsage();
@@ -70,7 +70,7 @@ async function run(connections: readonly LoadConnection[], depth: number, limit:
     const giveUp = setTimeout(() => {
       fail(new Error(`${load.inFlight} replies are missing ${drainMs / 1000} s after the last request`));
     }, runMs + drainMs);
-    for (const connection of connections) connection.begin(load, depth);
+    for (const connection of connections) connection.begin(load);
   });
   const cpu = process.cpuUsage(startCpu);
   return {
@@ -90,6 +90,6 @@ if (job === null) {
 process.once("disconnect", () => process.exit());
 const connections = await openConnections(job);
 process.on("message", (message: RunMessage) => {
-  run(connections, job.depth, message.limit).then((result) => send({ kind: "result", result }), fail);
+  run(connections, message.limit).then((result) => send({ kind: "result", result }), fail);
 });
 send({ kind: "ready" });

@@ -33,7 +33,7 @@ export interface Measured {
 
 /** Stores every key through the competitor itself and checks that it was stored. */
 export async function preload(group: ProcessGroup, competitor: Competitor): Promise<void> {
-  const load = { connections: 1, depth: 32, operation: "set", keysPerRequest: 1 } as const;
+  const load = { connections: 1, depth: 32, refill: "forEachAnswer", operation: "set", keysPerRequest: 1 } as const;
   const generator = await GeneratorProcess.open(group, competitor, load);
   await generator.run({ requests: keyCount });
   await generator.close();
@@ -48,8 +48,8 @@ export async function measure(
   seconds: number,
   progress: Progress,
 ): Promise<Measured[]> {
-  const { connections, depth, keysPerRequest } = scenario;
-  const load = { connections, depth, operation: "get", keysPerRequest } as const;
+  const { connections, depth, refill, keysPerRequest } = scenario;
+  const load = { connections, depth, refill, operation: "get", keysPerRequest } as const;
   const turns: { readonly generator: GeneratorProcess; readonly measured: Measured }[] = [];
   for (const competitor of competitors) {
     progress.step(`${scenario.name}: warming up ${competitor.name}`);

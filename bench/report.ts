@@ -38,6 +38,7 @@ export interface WorkloadReport {
 }
 
 export function summarize(scenario: Scenario, measured: readonly Measured[]): WorkloadReport {
+  const { goal } = scenario;
   const peerSamples = measured.find(({ competitor }) => competitor.name === peer)?.samples ?? null;
   const rows = measured.map(({ competitor, samples }): Row => {
     const medianOf = (field: Exclude<keyof Sample, "serverCpuMicrosPerRequest">) =>
@@ -53,7 +54,7 @@ export function summarize(scenario: Scenario, measured: readonly Measured[]): Wo
       cpuMicrosPerRequest: cpu,
       cpuMicrosPerKey: cpu.median / scenario.keysPerRequest,
       ratio,
-      meetsGoal: competitor.hasGoals && ratio !== null ? ratio.median <= scenario.goal : null,
+      meetsGoal: competitor.hasGoals && ratio !== null && goal !== null ? ratio.median <= goal : null,
       serverCpuMicrosPerRequest: serverCpu.length === 0 ? null : spread(serverCpu).median,
       requestsPerSecond: medianOf("requestsPerSecond"),
       p50Micros: medianOf("p50Micros"),
@@ -104,7 +105,7 @@ function cells(scenario: Scenario, row: Row): string[] {
     row.cpuMicrosPerKey.toFixed(2),
     ratio === null ? "" : ratio.median.toFixed(2),
     ratio === null ? "" : `${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)}`,
-    meetsGoal === null ? "" : `${scenario.goal.toFixed(2)} ${meetsGoal ? "ok" : "over"}`,
+    meetsGoal === null ? "" : `${scenario.goal?.toFixed(2)} ${meetsGoal ? "ok" : "over"}`,
     Math.round(row.requestsPerSecond).toLocaleString("en"),
     row.p50Micros.toFixed(0),
     row.p99Micros.toFixed(0),

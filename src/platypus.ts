@@ -14,6 +14,7 @@ import type { Route } from "./proxy/route/route.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
 import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
+import { ClassicParser } from "./proxy/wire/classic-parser.ts";
 import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
 import type { PoolPort } from "./refresh/pool-port.ts";
@@ -83,6 +84,7 @@ export class Platypus {
     this.context = {
       root: this.rootOf(this.running),
       limits: config.server,
+      parser: new ClassicParser(() => this.running.config.server),
       turn: this.turn,
       local: new LocalCommands({
         version: () => this.memcachedVersion(),

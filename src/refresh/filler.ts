@@ -29,8 +29,8 @@ const HELD_OVERHEAD_BYTES = 200;
 export interface FillEvents {
   /** A fetched value was stored under `key`. */
   populated(key: string, rule: Rule): void;
-  /** A client got a key from the pool; called for every hit. */
-  hit(chunk: Buffer, start: number, end: number): void;
+  /** A client asked for a key; called for every get, hit or miss. */
+  got(chunk: Buffer, start: number, end: number): void;
 }
 
 /** Tells of what went wrong; a burst of one failure is one line. */
@@ -53,7 +53,9 @@ interface Flight {
   readonly captures: Captures;
   waiting: Waiting[];
   isOvertaken: boolean;
+  /** For the first of those who wait to give up, at `timerMs`. */
   timer: Timer | null;
+  timerMs: number;
   /** The flight of the same key whose value was sent to the pool before this one's, and is not acknowledged yet. */
   older: Flight | null;
 }
@@ -104,8 +106,8 @@ export class Filler implements MissFiller {
     this.held.clear();
   }
 
-  noteHit(chunk: Buffer, start: number, end: number): void {
-    this.events.hit(chunk, start, end);
+  noteGet(chunk: Buffer, start: number, end: number): void {
+    this.events.got(chunk, start, end);
   }
 
   fill(key: string, waiter: FillWaiter): boolean {
@@ -153,7 +155,7 @@ export class Filler implements MissFiller {
   }
 
   private start(key: string, match: Match, waiting: Waiting[]): void {
-    const flight: Flight = { key, ...match, waiting: [], isOvertaken: false, timer: null, older: null };
+    const flight: Flight = { key, ...match, waiting: [], isOvertaken: false, timer: null, timerMs: 0, older: null };
     this.open.set(key, flight);
     this.running++;
     match.rule.counters.fills++;
@@ -175,11 +177,14 @@ export class Filler implements MissFiller {
     try {
       result = await rule.source.fetch(flight.captures, "fill");
     } catch (error) {
+      this.close(flight);
       rule.counters.failed++;
       this.log.sourceFailed(rule, error);
       this.answer(flight, missReply);
       return;
     }
+    // Who comes now asks the pool and finds the value there, or starts anew.
+    this.close(flight);
     if (flight.isOvertaken) {
       rule.counters.overtaken++;
       this.fetchAgain(flight);
@@ -191,8 +196,6 @@ export class Filler implements MissFiller {
       this.answer(flight, missReply);
       return;
     }
-    // The value is on its way from here on: who comes now asks the pool and finds it there, or starts anew.
-    this.close(flight);
     flight.older = this.storing.get(key) ?? null;
     this.storing.set(key, flight);
     await this.populate(flight, result.value);
@@ -242,14 +245,22 @@ export class Filler implements MissFiller {
       return;
     }
     flight.waiting.push(one);
-    flight.timer ??= this.setTimer(flight, one.deadlineMs);
+    // Somebody who was moved from another flight may have less time than those who wait here already.
+    if (flight.timer === null || one.deadlineMs < flight.timerMs) this.setTimer(flight, one.deadlineMs);
   }
 
-  private setTimer(flight: Flight, deadlineMs: number): Timer {
-    return this.clock.setTimer(deadlineMs - this.clock.nowMs(), () => {
+  private setTimer(flight: Flight, deadlineMs: number): void {
+    this.clearTimer(flight);
+    flight.timerMs = deadlineMs;
+    flight.timer = this.clock.setTimer(deadlineMs - this.clock.nowMs(), () => {
       flight.timer = null;
       this.expire(flight);
     });
+  }
+
+  private clearTimer(flight: Flight): void {
+    if (flight.timer !== null) this.clock.clearTimer(flight.timer);
+    flight.timer = null;
   }
 
   /** Answers those whose time is over. Timers may be early by a fraction: then it is set again. */
@@ -258,7 +269,7 @@ export class Filler implements MissFiller {
     const late = flight.waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);
     flight.waiting = flight.waiting.filter(({ deadlineMs }) => deadlineMs > nowMs);
     const next = Math.min(...flight.waiting.map(({ deadlineMs }) => deadlineMs));
-    if (flight.waiting.length > 0) flight.timer = this.setTimer(flight, next);
+    if (flight.waiting.length > 0) this.setTimer(flight, next);
     for (const one of late) this.giveUp(flight, one);
   }
 
@@ -272,8 +283,7 @@ export class Filler implements MissFiller {
   }
 
   private takeWaiting(flight: Flight): Waiting[] {
-    if (flight.timer !== null) this.clock.clearTimer(flight.timer);
-    flight.timer = null;
+    this.clearTimer(flight);
     const waiting = flight.waiting;
     flight.waiting = [];
     return waiting;

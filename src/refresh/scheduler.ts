@@ -13,7 +13,7 @@
 import type { Clock, Timer } from "../clock.ts";
 import type { FetchResult } from "../sources/source.ts";
 import type { FillEvents } from "./filler.ts";
-import { dueIn, exptimeOf, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
+import { dueIn, exptimeOf, freshnessOf, isRefreshedElsewhere, retryIn } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
@@ -22,9 +22,6 @@ import { keyHash, Tracker } from "./tracker.ts";
 const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
 const DUE_PER_TICK = 10_000;
-/** An item that has this much more left than was expected was refreshed by somebody else. */
-const FRESHER_MS = 2_000;
-
 /** A key that falls due while it is being refreshed is looked at again after this time. */
 const BUSY_MS = 1_000;
 
@@ -54,7 +51,8 @@ export class Scheduler implements FillEvents {
   private readonly tracker: Tracker;
   private readonly wheel: TimingWheel;
   private timer: Timer | null = null;
-  private nowSeconds: number;
+  /** The tick of the monotonic clock that runs: gets are noted with this precision. */
+  private nowTicks: number;
   private isStopped = false;
   /** Keys that are being refreshed: a key is refreshed by one at a time. */
   private readonly busy = new Set<string>();
@@ -67,7 +65,7 @@ export class Scheduler implements FillEvents {
     this.log = options.log;
     this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
     this.tracker = new Tracker(options.maxKeys, (capacity) => this.wheel.grow(capacity), options.random);
-    this.nowSeconds = Math.floor(this.clock.nowMs() / 1000);
+    this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
   }
 
   /** Keys that are kept fresh. */
@@ -80,17 +78,16 @@ export class Scheduler implements FillEvents {
     return this.busy.size;
   }
 
-  hit(chunk: Buffer, start: number, end: number): void {
-    if (this.tracker.size > 0) this.tracker.noteGet(keyHash(chunk, start, end), this.nowSeconds);
+  got(chunk: Buffer, start: number, end: number): void {
+    if (this.tracker.size > 0) this.tracker.noteGet(keyHash(chunk, start, end), this.nowTicks);
   }
 
   populated(key: string, rule: Rule): void {
-    const index = this.rules.list.indexOf(rule);
+    const index = this.indexOf(key, rule);
     if (index < 0 || this.isStopped) return;
-    this.nowSeconds = Math.floor(this.clock.nowMs() / 1000);
-    const slot = this.tracker.track(key, index, this.nowSeconds, (evicted) => this.drop(evicted));
+    if (this.timer === null) this.resume();
+    const slot = this.tracker.track(key, index, this.nowTicks, (evicted) => this.drop(evicted));
     this.arm(slot, dueIn(rule.config.ttlMs, rule.config, this.random()));
-    this.timer ??= this.setTimer();
   }
 
   /**
@@ -98,12 +95,13 @@ export class Scheduler implements FillEvents {
    * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
    */
   replace(rules: Rules, port: PoolPort): void {
+    const before = this.rules;
     this.rules = rules;
     this.port = port;
     for (const slot of [...this.tracker.slots()]) {
-      const match = rules.match(this.tracker.key(slot)!);
-      if (match === null || match.rule.config.mode !== "on") this.drop(slot);
-      else this.tracker.setRule(slot, rules.list.indexOf(match.rule));
+      const index = this.indexOf(this.tracker.key(slot)!, before.list[this.tracker.rule(slot)]!);
+      if (index < 0) this.drop(slot);
+      else this.tracker.setRule(slot, index);
     }
   }
 
@@ -112,6 +110,23 @@ export class Scheduler implements FillEvents {
     this.isStopped = true;
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
+  }
+
+  /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
+  private indexOf(key: string, rule: Rule): number {
+    const index = this.rules.list.indexOf(rule);
+    if (index >= 0) return index;
+    const now = this.rules.match(key)?.rule.config;
+    if (now?.name !== rule.config.name || now.mode !== "on") return -1;
+    return this.rules.list.findIndex(({ config }) => config === now);
+  }
+
+  /** Goes on after a time with no keys, which the wheel takes in one step. */
+  private resume(): void {
+    const nowMs = this.clock.nowMs();
+    this.nowTicks = Math.floor(nowMs / TICK_MS);
+    this.wheel.advance(nowMs, 0, () => {});
+    this.timer = this.setTimer();
   }
 
   private setTimer(): Timer {
@@ -123,7 +138,7 @@ export class Scheduler implements FillEvents {
 
   private tick(): void {
     const nowMs = this.clock.nowMs();
-    this.nowSeconds = Math.floor(nowMs / 1000);
+    this.nowTicks = Math.floor(nowMs / TICK_MS);
     this.wheel.advance(nowMs, DUE_PER_TICK, (slot) => this.fallDue(slot));
     if (this.tracker.size > 0 && !this.isStopped) this.timer ??= this.setTimer();
   }
@@ -131,7 +146,7 @@ export class Scheduler implements FillEvents {
   private fallDue(slot: number): void {
     const key = this.tracker.key(slot)!;
     const rule = this.rules.list[this.tracker.rule(slot)]!;
-    const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * 1000;
+    const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * TICK_MS;
     if (idleMs > rule.config.expiryMs) {
       rule.counters.dropped++;
       this.drop(slot);
@@ -157,15 +172,15 @@ export class Scheduler implements FillEvents {
 
   private async refresh(key: string, match: Match): Promise<void> {
     const { rule } = match;
-    const item = await this.port.read(key);
+    // The cas read is good for this pool only, whatever a new configuration brings meanwhile.
+    const port = this.port;
+    const item = await port.read(key);
     if (item === null) {
       this.forget(key, rule);
       return;
     }
-    const freshnessMs = freshnessOf(item.ttlSeconds, rule.config);
-    if (freshnessMs > refreshBeforeOf(rule.config) + FRESHER_MS) {
-      this.setFailures(key, 0);
-      this.rearm(key, dueIn(freshnessMs, rule.config, this.random()));
+    if (isRefreshedElsewhere(item.ttlSeconds, rule.config)) {
+      this.settle(key, rule, freshnessOf(item.ttlSeconds, rule.config));
       return;
     }
     let result: FetchResult;
@@ -178,26 +193,18 @@ export class Scheduler implements FillEvents {
       return;
     }
     if (result.type === "value") {
-      await this.write(key, rule, result.value, item.cas);
+      const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
+      const written = await port.cas(key, result.value, exptime, item.cas);
+      if (written.result === "stored") rule.counters.refreshed++;
+      if (written.result === "notFound") this.forget(key, rule);
+      else this.settle(key, rule, rule.config.ttlMs);
     } else if (rule.config.notFound === "keep") {
       this.retry(key, rule);
+    } else if (await port.deleteIf(key, item.cas)) {
+      this.forget(key, rule);
     } else {
-      await this.port.deleteIf(key, item.cas);
-      this.forget(key, rule);
+      this.settle(key, rule, rule.config.ttlMs);
     }
-  }
-
-  private async write(key: string, rule: Rule, value: Buffer, cas: bigint): Promise<void> {
-    const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
-    const { result } = await this.port.cas(key, value, exptime, cas);
-    if (result === "notFound") {
-      this.forget(key, rule);
-      return;
-    }
-    // A cas that differs is a client's word, or another process' refresh: it stands until this key is due again.
-    if (result === "stored") rule.counters.refreshed++;
-    this.setFailures(key, 0);
-    this.rearm(key, dueIn(rule.config.ttlMs, rule.config, this.random()));
   }
 
   private retry(key: string, rule: Rule): void {
@@ -208,18 +215,19 @@ export class Scheduler implements FillEvents {
     this.arm(slot, Math.min(retryIn(failures, this.random()), rule.config.ttlMs));
   }
 
-  private rearm(key: string, delayMs: number): void {
+  /**
+   * The key is well for `freshnessMs`. Where the cas differed that is for the sake of a client's word, or of another
+   * process' refresh: it stands until the key is due again.
+   */
+  private settle(key: string, rule: Rule, freshnessMs: number): void {
     const slot = this.tracker.find(key);
-    if (slot >= 0) this.arm(slot, delayMs);
+    if (slot < 0) return;
+    this.tracker.setFailureCount(slot, 0);
+    this.arm(slot, dueIn(freshnessMs, rule.config, this.random()));
   }
 
   private arm(slot: number, delayMs: number): void {
     this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
-  }
-
-  private setFailures(key: string, count: number): void {
-    const slot = this.tracker.find(key);
-    if (slot >= 0) this.tracker.setFailureCount(slot, count);
   }
 
   private forget(key: string, rule: Rule): void {

@@ -37,7 +37,7 @@ export class Tracker {
   private hashes = new Int32Array(FIRST_CAPACITY);
   private chain = new Int32Array(FIRST_CAPACITY);
   private rules = new Int32Array(FIRST_CAPACITY);
-  private lastGetSeconds = new Uint32Array(FIRST_CAPACITY);
+  private lastGets = new Uint32Array(FIRST_CAPACITY);
   private failures = new Uint8Array(FIRST_CAPACITY);
   private buckets = new Int32Array(FIRST_CAPACITY).fill(NONE);
   private readonly free: number[] = [];
@@ -58,10 +58,10 @@ export class Tracker {
     return this.count;
   }
 
-  /** A get of a key with this hash, at `seconds` of the monotonic clock. */
-  noteGet(hash: number, seconds: number): void {
+  /** A get of a key with this hash, at `ticks` of a clock of the caller's (32 bits). */
+  noteGet(hash: number, ticks: number): void {
     for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
-      if (this.hashes[slot] === hash) this.lastGetSeconds[slot] = seconds;
+      if (this.hashes[slot] === hash) this.lastGets[slot] = ticks;
     }
   }
 
@@ -75,10 +75,10 @@ export class Tracker {
   }
 
   /**
-   * Slot of `key` with that rule, asked for at `seconds`; a new one where it is not tracked yet. Past the bound another
+   * Slot of `key` with that rule, asked for at `ticks`; a new one where it is not tracked yet. Past the bound another
    * key is passed to `evict` first, which removes it.
    */
-  track(key: string, rule: number, seconds: number, evict: (slot: number) => void): number {
+  track(key: string, rule: number, ticks: number, evict: (slot: number) => void): number {
     let slot = this.find(key);
     if (slot === NONE) {
       if (this.count >= this.maxKeys) {
@@ -88,7 +88,7 @@ export class Tracker {
       slot = this.take(key);
     }
     this.rules[slot] = rule;
-    this.lastGetSeconds[slot] = seconds;
+    this.lastGets[slot] = ticks;
     this.failures[slot] = 0;
     return slot;
   }
@@ -121,9 +121,9 @@ export class Tracker {
     this.rules[slot] = rule;
   }
 
-  /** Second of the monotonic clock at which the key was last asked for. */
+  /** Ticks at which the key was last asked for. */
   lastGet(slot: number): number {
-    return this.lastGetSeconds[slot]!;
+    return this.lastGets[slot]!;
   }
 
   /** Refreshes that failed in a row. */
@@ -158,7 +158,7 @@ export class Tracker {
     this.hashes = enlarge(this.hashes, new Int32Array(capacity));
     this.chain = enlarge(this.chain, new Int32Array(capacity));
     this.rules = enlarge(this.rules, new Int32Array(capacity));
-    this.lastGetSeconds = enlarge(this.lastGetSeconds, new Uint32Array(capacity));
+    this.lastGets = enlarge(this.lastGets, new Uint32Array(capacity));
     this.failures = enlarge(this.failures, new Uint8Array(capacity));
     this.buckets = new Int32Array(capacity).fill(NONE);
     for (const slot of this.slots()) {
@@ -174,7 +174,7 @@ export class Tracker {
     for (let i = 0; i < EVICTION_SAMPLE; i++) {
       let slot = Math.floor(this.random() * this.keys.length);
       while (this.keys[slot] === null) slot = (slot + 1) % this.keys.length;
-      if (least === NONE || this.lastGetSeconds[slot]! < this.lastGetSeconds[least]!) least = slot;
+      if (least === NONE || this.lastGets[slot]! < this.lastGets[least]!) least = slot;
     }
     return least;
   }

@@ -66,6 +66,7 @@ export function newClientCounters(): ClientCounters {
 export interface ClientContext {
   root: Route;
   limits: ClassicLimits & { readonly clientOutputLimitBytes: number };
+  readonly parser: ClassicParser;
   readonly turn: Turn;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
@@ -77,7 +78,6 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
   private readonly socket: Socket;
-  private readonly parser: ClassicParser;
   private readonly input = new InputBuffer();
   private readonly batch = new OutputBatch();
   private head: Request | null = null;
@@ -102,7 +102,6 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   constructor(accepted: Socket, context: ClientContext, onClosed: (connection: ClientConnection) => void) {
     this.context = context;
     this.onClosed = onClosed;
-    this.parser = new ClassicParser(this, context);
     const socket = adoptSocket(accepted, (chunk, length) => this.read(chunk, length));
     this.socket = socket;
     socket.on("end", () => this.finish());
@@ -144,9 +143,10 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
         this.wantedBytes = 0;
         return at;
       }
-      const parsed = this.parser.parse(chunk, at, end, isKept);
+      const { parser } = this.context;
+      const parsed = parser.parse(this, chunk, at, end, isKept);
       if (parsed === Parsed.incomplete) {
-        this.wantedBytes = this.parser.wantedBytes;
+        this.wantedBytes = parser.wantedBytes;
         return at;
       }
       if (parsed === Parsed.close) {
@@ -154,11 +154,14 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
         this.finish();
         return end;
       }
-      at = this.parser.next;
+      at = parser.next;
       this.context.counters.commands++;
-      if (parsed === Parsed.request) this.accept(this.parser.request!);
-      else if (parsed === Parsed.local) this.answer(this.context.local.answer(this.parser.words));
-      else if (this.parser.answer !== null) this.answer(this.parser.answer);
+      // A refused value is thrown away whether its refusal is answered or not.
+      this.swallowBytes = parser.swallowBytes;
+      parser.swallowBytes = 0;
+      if (parsed === Parsed.request) this.accept(parser.request!);
+      else if (parsed === Parsed.local) this.answer(this.context.local.answer(parser.words));
+      else if (parser.answer !== null) this.answer(parser.answer);
     }
     return end;
   }
@@ -214,8 +217,6 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   }
 
   private accept(request: Request): void {
-    this.swallowBytes = this.parser.swallowBytes;
-    this.parser.swallowBytes = 0;
     this.outstanding++;
     if (!request.isNoreply) this.enqueue(request);
     const counters = this.context.counters;
@@ -227,8 +228,6 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   /** Answers in turn with a reply that is known already. */
   private answer(reply: Reply): void {
-    this.swallowBytes = this.parser.swallowBytes;
-    this.parser.swallowBytes = 0;
     const request = new Request(Operation.local, this, reply.chunk);
     this.outstanding++;
     this.enqueue(request);

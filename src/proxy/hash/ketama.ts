@@ -18,6 +18,9 @@ const POINTS_PER_DIGEST = 4;
 /** hashring takes a server's own vnode count only where it differs from this one. */
 const NO_SERVER_HAS_THIS_MANY = 1_000_000;
 
+const FIRSTS_BITS = 12;
+const FIRSTS_SHIFT = 32 - FIRSTS_BITS;
+
 /** Name under which a server stands on the continuum: `host` on the default port, else `host:port`, or the socket path. */
 export function ketamaLabel(server: PoolServer): string {
   if (server.address.type === "unix") return server.address.path;
@@ -34,6 +37,8 @@ export interface RingMember {
 export class KetamaRing {
   private readonly points: Uint32Array;
   private readonly owners: Uint16Array;
+  /** For the top bits of a hash, the first point that may own it: the search begins there and ends a step or two on. */
+  private readonly firsts: Uint32Array;
 
   constructor(members: readonly RingMember[]) {
     // hashring reads servers as host:port, which unix paths and names are not: it gets stand-ins.
@@ -52,6 +57,12 @@ export class KetamaRing {
     const continuum = (ring as unknown as { ring: { value: number; server: string }[] }).ring;
     this.points = Uint32Array.from(continuum, (point) => point.value);
     this.owners = Uint16Array.from(continuum, (point) => Number(point.server.split(":")[0]));
+    this.firsts = new Uint32Array(1 << FIRSTS_BITS);
+    let point = 0;
+    for (let i = 0; i < this.firsts.length; i++) {
+      while (point < this.points.length && this.points[point]! < i * 2 ** FIRSTS_SHIFT) point++;
+      this.firsts[i] = point;
+    }
   }
 
   /** Hash of the key bytes `chunk[start, end)`: an unsigned 32-bit number. */
@@ -62,14 +73,9 @@ export class KetamaRing {
   /** Index of the server that owns keys of this hash: the one of the first point at or behind it, around the end. */
   locate(hash: number): number {
     const points = this.points;
-    let low = 0;
-    let high = points.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (points[middle]! < hash) low = middle + 1;
-      else high = middle;
-    }
-    return this.owners[low === points.length ? 0 : low]!;
+    let at = this.firsts[hash >>> FIRSTS_SHIFT]!;
+    while (at < points.length && points[at]! < hash) at++;
+    return this.owners[at === points.length ? 0 : at]!;
   }
 }
 

@@ -22,14 +22,15 @@ export function md5Word(chunk: Buffer, start: number, end: number): number {
     c = (c + state[2]!) | 0;
     d = (d + state[3]!) | 0;
   }
-  words.fill(0);
   const rest = end - at;
   const whole = rest >> 2;
   for (let i = 0; i < whole; i++) words[i] = wordAt(chunk, at + 4 * i);
+  for (let i = whole + 1; i < 14; i++) words[i] = 0;
   let last = 0x80;
   for (let i = rest - 1; i >= whole * 4; i--) last = (last << 8) | chunk[at + i]!;
   words[whole] = last;
   if (rest >= 56) {
+    if (whole < 15) words[15] = 0;
     mix(a, b, c, d);
     a = (a + state[0]!) | 0;
     b = (b + state[1]!) | 0;

@@ -1,5 +1,5 @@
 /**
- * Stands above the pool where there are rules. Sees every retrieval going and coming and every write going: a hit of a
+ * Stands above the pool where there are rules. Sees every retrieval going and coming and every write going: a get of a
  * tracked key is noted, a miss of a covered key is filled, a write tells the filler that fetches under way are too old.
  *
  * What is answered: a plain get from the fetched value. gets, gat and gats ask the pool again after the value was
@@ -19,8 +19,8 @@ export interface FillWaiter {
 
 /** What the proxy needs of fill and refresh; implemented outside of it. */
 export interface MissFiller {
-  /** A client got `chunk[start, end)` from the pool. Called for every hit: no strings, no look at rules. */
-  noteHit(chunk: Buffer, start: number, end: number): void;
+  /** A client asked for `chunk[start, end)`. Called for every get, hit or miss: no strings, no look at rules. */
+  noteGet(chunk: Buffer, start: number, end: number): void;
   /**
    * A client's get of `key` (one character per byte) missed. False: no rule covers it. True: `waiter` is called once,
    * perhaps before this returns.
@@ -58,12 +58,13 @@ export class FillRoute implements Route, ReplyOwner {
     const { keys } = request;
     if (keys !== null) {
       this.fillMissing(request, keys, reply);
-    } else if (reply.status === Status.found) {
-      this.filler.noteHit(request.chunk, request.keyStart, request.keyEnd);
-      request.complete(reply);
     } else if (reply.status === Status.clientError) {
       request.complete(reply);
+    } else if (reply.status === Status.found) {
+      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
+      request.complete(reply);
     } else {
+      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
       request.retain();
       const waiter = new Waiter(request, this.child, (answer) => request.complete(answer));
       if (!this.filler.fill(request.keyText(), waiter)) request.complete(reply);
@@ -81,10 +82,8 @@ export class FillRoute implements Route, ReplyOwner {
       if (--due === 0) request.complete(keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
     };
     for (let i = 0; i < keys.count; i++) {
-      if (keys.blocks[i] !== null) {
-        this.filler.noteHit(keys.bytes, keys.starts[i]!, keys.ends[i]!);
-        continue;
-      }
+      this.filler.noteGet(keys.bytes, keys.starts[i]!, keys.ends[i]!);
+      if (keys.blocks[i] !== null) continue;
       const single = new Request(request.operation, request.owner, keys.bytes);
       single.keyStart = keys.starts[i]!;
       single.keyEnd = keys.ends[i]!;

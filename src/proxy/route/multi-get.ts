@@ -4,9 +4,15 @@
  *
  *     get a b c d      server 0 ◄─ get a c        a c ─┐
  *                      server 1 ◄─ get b d        b d ─┴► a b c d END
+ *
+ * memcached closes a connection on which it has read 2 KiB of a line other than get and gets without its end: a gat of
+ * many keys becomes several.
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
-import { type KeyList, type ReplyOwner, Request } from "../request.ts";
+import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+
+/** Keys of one gat, each with the longest there is of blank and prefix; verb and exptime go beside them. */
+const MAX_GAT_KEYS = 7;
 
 /** Where keys go: lanes are backend connections. */
 export interface Lanes {
@@ -20,10 +26,12 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
   const parts: Request[] = [];
   const laneOf: number[] = [];
   const gather = new Gather(request, keys);
+  const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
+  const maxKeys = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
   for (let i = 0; i < keys.count; i++) {
     const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
     let at = 0;
-    while (at < laneOf.length && laneOf[at] !== lane) at++;
+    while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys)) at++;
     let part = parts[at];
     if (part === undefined) {
       part = new Request(request.operation, gather, keys.bytes);

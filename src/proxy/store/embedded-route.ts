@@ -7,6 +7,7 @@ import { type KeyList, Operation, type Request } from "../request.ts";
 import type { Route } from "../route/route.ts";
 import { skipSpaces, tokenEnd } from "../wire/ascii.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
+import { parseNumber, parseUnsigned } from "./c-number.ts";
 import type { Item, ItemStore, StoreOutcome, StoreResult, StoreVerb } from "./item-store.ts";
 
 const answers = {
@@ -64,8 +65,9 @@ export class EmbeddedRoute implements Route {
         return this.count(request);
       case Operation.touch: {
         const exptime = parseNumber(wordsOf(request)[2]!);
-        if (exptime === null || exptime !== BigInt.asIntN(32, exptime)) return badExptime;
-        return this.store.touch(request.keyText(), Number(exptime)) === undefined ? answers.notFound : touched;
+        if (exptime === null || exptime !== BigInt.asIntN(64, exptime)) return badExptime;
+        const low = Number(BigInt.asIntN(32, exptime));
+        return this.store.touch(request.keyText(), low) === undefined ? answers.notFound : touched;
       }
       default:
         return answers[this.write(request).result];
@@ -109,8 +111,8 @@ export class EmbeddedRoute implements Route {
   }
 
   private count(request: Request): Reply {
-    const delta = parseNumber(wordsOf(request)[2]!);
-    if (delta === null || delta < 0n || delta >= 1n << 64n) return badDelta;
+    const delta = parseUnsigned(wordsOf(request)[2]!);
+    if (delta === null) return badDelta;
     const outcome = this.store.arithmetic(request.keyText(), request.operation === Operation.incr, delta);
     if (outcome === "notFound") return answers.notFound;
     if (outcome === "notNumber") return notNumber;
@@ -151,11 +153,4 @@ function wordsOf(request: Request): string[] {
     i = end;
   }
   return words;
-}
-
-/** A whole number as C's strtol reads it, after blanks and with a sign; null: none. */
-function parseNumber(word: string): bigint | null {
-  const match = /^[\t-\r ]*([+-]?)(\d+)(?:[\t-\r ]|$)/.exec(word);
-  if (match === null) return null;
-  return match[1] === "-" ? -BigInt(match[2]!) : BigInt(match[2]!);
 }

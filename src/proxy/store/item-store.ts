@@ -5,6 +5,8 @@
  * Sources: memcached doc/protocol.txt; memcached.c (do_add_delta, do_store_item, realtime) for the corners.
  */
 
+import { parseUnsigned } from "./c-number.ts";
+
 /** Exptimes up to this many seconds count from now, larger ones are unix times. */
 const MAX_RELATIVE_SECONDS = 60 * 60 * 24 * 30;
 /** memcached's own bytes beside key and value: item header and cas. The bound and "too large" count them. */
@@ -102,7 +104,8 @@ export class ItemStore {
         if (old === undefined) return { result: "notStored", cas: 0 };
         const parts = verb === "append" ? [old.value, value] : [value, old.value];
         const joined = Buffer.concat(parts);
-        if (this.itemBytes(key, joined.length, old.flags) > this.maxItemBytes) return { result: "tooLarge", cas: 0 };
+        // memcached says no more than this of a result that is too large.
+        if (this.itemBytes(key, joined.length, old.flags) > this.maxItemBytes) return { result: "notStored", cas: 0 };
         return this.put(key, joined, old.flags, old.expiresAt);
       }
       case "set":
@@ -139,9 +142,8 @@ export class ItemStore {
   ): { value: bigint; cas: number } | "notFound" | "notNumber" {
     const item = this.live(key);
     if (item === undefined) return "notFound";
-    const match = /^[\t-\r ]*\+?(\d+)(?:[\t-\r ]|$)/.exec(item.value.toString("latin1"));
-    const old = match === null ? -1n : BigInt(match[1]!);
-    if (old < 0n || old >= 1n << 64n) return "notNumber";
+    const old = parseUnsigned(item.value.toString("latin1"));
+    if (old === null) return "notNumber";
     const value = isIncrement ? BigInt.asUintN(64, old + delta) : delta > old ? 0n : old - delta;
     const text = value.toString().padEnd(item.value.length, " ");
     return { value, cas: this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt).cas };

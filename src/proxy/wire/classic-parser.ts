@@ -24,15 +24,21 @@ export const Parsed = {
 } as const;
 export type Parsed = (typeof Parsed)[keyof typeof Parsed];
 
-/** Longest key, in bytes. */
+/** Longest key on its way to a server, with the pool's prefix, in bytes. */
 const MAX_KEY_BYTES = 250;
+/** Keys up to this length are legal whatever the prefix. */
+const SHORT_KEY_BYTES = 50;
 /** A line that is longer and has not ended can only be a get of many keys; memcached closes on any other. */
 const MAX_LINE_BYTES = 2048;
+/** A server must never see more than MAX_LINE_BYTES of a line without its end, a prefix included. */
+const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
 /** Longest line of a get: some 4,000 keys of the greatest length. */
 const MAX_GET_LINE_BYTES = 1024 * 1024;
 /** memcached looks at this many words of a line (MAX_TOKENS, one of them the terminator). */
 const MAX_TOKENS = 24;
 const MAX_INT32 = 0x7fffffff;
+/** Longer words are no numbers of 64 bits, whatever zeros they begin with. */
+const MAX_NUMBER_BYTES = 400;
 const NUL = 0;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
@@ -125,9 +131,13 @@ function findVerb(chunk: Buffer, start: number, end: number): Verb | null {
 export interface ClassicLimits {
   readonly maxValueBytes: number;
   readonly isFlushAllAllowed: boolean;
+  /** Put before every key on its way to a server, where key and prefix together must be a legal key. */
+  readonly prefix: string;
 }
 
-/** Parses the commands of one connection; the result of the last call stands in its fields. */
+const nobody: ReplyOwner = { onReply: () => {} };
+
+/** Parses the commands of all connections of a listener; the result of the last call stands in its fields. */
 export class ClassicParser {
   request: Request | null = null;
   answer: Reply | null = null;
@@ -139,20 +149,20 @@ export class ClassicParser {
   swallowBytes = 0;
   /** After `incomplete`: length of the whole frame, 0 while it is not known. */
   wantedBytes = 0;
-  private readonly owner: ReplyOwner;
-  private readonly settings: { readonly limits: ClassicLimits };
+  private owner: ReplyOwner = nobody;
+  private readonly limits: () => ClassicLimits;
   private readonly starts = new Int32Array(MAX_TOKENS);
   private readonly ends = new Int32Array(MAX_TOKENS);
   private count = 0;
 
-  /** `settings.limits` is read anew for every command, so that it may be replaced. */
-  constructor(owner: ReplyOwner, settings: { readonly limits: ClassicLimits }) {
-    this.owner = owner;
-    this.settings = settings;
+  /** `limits` is asked for every command that they matter to, so that they may change. */
+  constructor(limits: () => ClassicLimits) {
+    this.limits = limits;
   }
 
-  /** Parses one command at `start`, where at least one byte is. */
-  parse(chunk: Buffer, start: number, end: number, isKept: boolean): Parsed {
+  /** Parses one command at `start`, where at least one byte is; its request will belong to `owner`. */
+  parse(owner: ReplyOwner, chunk: Buffer, start: number, end: number, isKept: boolean): Parsed {
+    this.owner = owner;
     // `get <key>\r\n`, by far the most common line, without looking for its end first.
     if (
       end - start > 6 &&
@@ -164,7 +174,7 @@ export class ClassicParser {
       const keyStart = start + 4;
       let i = keyStart;
       while (i < end && chunk[i]! > SPACE) i++;
-      if (i + 1 < end && chunk[i] === CR && chunk[i + 1] === LF && i > keyStart && i - keyStart <= MAX_KEY_BYTES) {
+      if (i + 1 < end && chunk[i] === CR && chunk[i + 1] === LF && i > keyStart && this.isLegal(i - keyStart)) {
         const request = new Request(Operation.get, this.owner, chunk);
         request.keyStart = keyStart;
         request.keyEnd = i;
@@ -198,6 +208,7 @@ export class ClassicParser {
     this.split(chunk, start, lineEnd);
     if (this.count === 0 || this.ends[0]! - this.starts[0]! < 2) return this.refuse(answers.error);
     const verb = findVerb(chunk, this.starts[0]!, this.ends[0]!);
+    if (lineEnd - start > MAX_FORWARDED_LINE_BYTES && verb !== null && verb.kind !== Kind.retrieval) return Parsed.close;
     switch (verb?.kind) {
       case Kind.retrieval:
         return this.parseRetrieval(verb.operation, chunk, start, lineEnd, isKept, hasNul);
@@ -273,7 +284,11 @@ export class ClassicParser {
   }
 
   private isKeyLegal(): boolean {
-    return this.ends[1]! - this.starts[1]! <= MAX_KEY_BYTES;
+    return this.isLegal(this.ends[1]! - this.starts[1]!);
+  }
+
+  private isLegal(keyBytes: number): boolean {
+    return keyBytes <= SHORT_KEY_BYTES || keyBytes <= MAX_KEY_BYTES - this.limits().prefix.length;
   }
 
   /** A request whose frame is the line; of a noreply it is what stands before that word. */
@@ -311,16 +326,15 @@ export class ClassicParser {
     if (this.count < 2) return this.refuse(answers.error);
     let exptime = 0;
     if (isTouch) {
-      if (!isInteger(chunk, this.starts[1]!, this.ends[1]!, -MAX_INT32 - 1, MAX_INT32))
-        return this.refuse(answers.badExptime);
-      exptime = readInteger(chunk, this.starts[1]!, this.ends[1]!);
+      exptime = readExptime(chunk, this.starts[1]!, this.ends[1]!);
+      if (Number.isNaN(exptime)) return this.refuse(answers.badExptime);
     }
     const from = isTouch ? this.ends[1]! : this.ends[0]!;
     const starts: number[] = [];
     const ends: number[] = [];
     for (let i = skipSpaces(chunk, from, lineEnd); i < lineEnd; i = skipSpaces(chunk, i, lineEnd)) {
       const keyEnd = tokenEnd(chunk, i, lineEnd);
-      if (keyEnd - i > MAX_KEY_BYTES) return this.refuse(answers.badFormat);
+      if (!this.isLegal(keyEnd - i)) return this.refuse(answers.badFormat);
       starts.push(i - from);
       ends.push(keyEnd - from);
       i = keyEnd;
@@ -338,6 +352,9 @@ export class ClassicParser {
       const bytes = Buffer.allocUnsafe(lineEnd - from);
       chunk.copy(bytes, 0, from, lineEnd);
       request.keys = new KeyList(bytes, starts, ends);
+    } else if (lineEnd - start > MAX_FORWARDED_LINE_BYTES) {
+      // Blanks: it is sent on without them.
+      request.forgetFrame();
     }
     return Parsed.request;
   }
@@ -358,12 +375,13 @@ export class ClassicParser {
     if (!this.isKeyLegal()) return this.refuse(bad);
     const { starts, ends } = this;
     if (!isUint64(chunk, starts[2]!, ends[2]!)) return this.refuse(bad);
-    if (!isInteger(chunk, starts[3]!, ends[3]!, -MAX_INT32 - 1, MAX_INT32)) return this.refuse(bad);
+    const exptime = readExptime(chunk, starts[3]!, ends[3]!);
+    if (Number.isNaN(exptime)) return this.refuse(bad);
     const length = readInteger(chunk, starts[4]!, ends[4]!);
     if (!(length >= 0 && length <= MAX_INT32 - 2)) return this.refuse(bad);
     if (operation === Operation.cas && !isUint64(chunk, starts[5]!, ends[5]!)) return this.refuse(bad);
     const dataStart = this.next;
-    if (length > this.settings.limits.maxValueBytes) return this.refuseValue(operation, length, chunk, isNoreply);
+    if (length > this.limits().maxValueBytes) return this.refuseValue(operation, length, chunk, isNoreply);
     const frameEnd = dataStart + length + 2;
     if (frameEnd > end) {
       this.wantedBytes = frameEnd - start;
@@ -376,7 +394,25 @@ export class ClassicParser {
     request.dataStart = dataStart;
     request.frameEnd = frameEnd;
     request.hasData = true;
+    if (exptime !== readInteger(chunk, starts[3]!, ends[3]!)) this.replaceExptime(request, exptime);
     return Parsed.request;
+  }
+
+  /** A server that refused the exptime would take the value for commands: it is sent the number it would have read. */
+  private replaceExptime(request: Request, exptime: number): void {
+    const { chunk, frameStart, frameEnd } = request;
+    const from = this.starts[3]!;
+    const to = this.ends[3]!;
+    const word = Buffer.from(String(exptime), "latin1");
+    request.chunk = Buffer.concat([chunk.subarray(frameStart, from), word, chunk.subarray(to, frameEnd)]);
+    request.isKept = true;
+    request.keyStart -= frameStart;
+    request.keyEnd -= frameStart;
+    const shift = word.length - (to - from) - frameStart;
+    request.lineEnd += shift;
+    request.dataStart += shift;
+    request.frameEnd += shift;
+    request.frameStart = 0;
   }
 
   /**
@@ -443,10 +479,10 @@ export class ClassicParser {
   private parseFlushAll(chunk: Buffer, start: number, lineEnd: number, isKept: boolean): Parsed {
     if (this.count > 3) return this.refuse(answers.error);
     const isNoreply = this.endsInNoreply(chunk);
-    if (!this.settings.limits.isFlushAllAllowed) return this.refuse(isNoreply ? null : answers.flushRefused);
+    if (!this.limits().isFlushAllAllowed) return this.refuse(isNoreply ? null : answers.flushRefused);
     if (this.count !== (isNoreply ? 2 : 1)) {
-      const isDelay = isInteger(chunk, this.starts[1]!, this.ends[1]!, -MAX_INT32 - 1, MAX_INT32);
-      if (!isDelay) return this.refuse(isNoreply ? null : answers.badExptime);
+      const delay = readExptime(chunk, this.starts[1]!, this.ends[1]!);
+      if (Number.isNaN(delay)) return this.refuse(isNoreply ? null : answers.badExptime);
     }
     const request = this.take(Operation.flushAll, chunk, start, lineEnd, isKept, true);
     request.keyStart = this.ends[0]!;
@@ -484,18 +520,28 @@ function readInteger(chunk: Buffer, start: number, end: number): number {
   return isNegative ? -value : value;
 }
 
-/** True for a whole number within bounds, in the forms memcached's safe_strtol takes. */
-function isInteger(chunk: Buffer, start: number, end: number, least: number, most: number): boolean {
+/** An exptime as memcached's safe_strtol reads it: a number of 64 bits, of which the low 32 count. NaN: none. */
+function readExptime(chunk: Buffer, start: number, end: number): number {
   const value = readInteger(chunk, start, end);
-  return value >= least && value <= most;
+  if (value >= -MAX_INT32 - 1 && value <= MAX_INT32) return value;
+  if (Number.isNaN(value) || end - start > MAX_NUMBER_BYTES) return Number.NaN;
+  const exact = exactInteger(chunk, start, end);
+  return exact === BigInt.asIntN(64, exact) ? Number(BigInt.asIntN(32, exact)) : Number.NaN;
+}
+
+/** A number that `readInteger` could read, with all its digits. */
+function exactInteger(chunk: Buffer, start: number, end: number): bigint {
+  const word = chunk.toString("latin1", start, end).trim();
+  // "12\t34" is 12.
+  return BigInt(word.split(/\s/)[0]!.replace("+", ""));
 }
 
 /** True for what memcached's safe_strtoul and safe_strtoull take: up to 2^64 − 1. */
 function isUint64(chunk: Buffer, start: number, end: number): boolean {
   const value = readInteger(chunk, start, end);
   if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return true;
-  if (Number.isNaN(value) || end - start > 400) return false;
-  const exact = BigInt(chunk.toString("latin1", start, end).trim());
+  if (Number.isNaN(value) || end - start > MAX_NUMBER_BYTES) return false;
+  const exact = exactInteger(chunk, start, end);
   // strtoul turns −n into 2^64 − n; memcached refuses that where its top bit makes it look negative.
   return exact > 0n ? exact < 1n << 64n : exact < -(1n << 63n) && exact > -(1n << 64n);
 }

@@ -1,0 +1,196 @@
+import { readdirSync } from "node:fs";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { templateHooks } from "../../src/commands/template-hooks.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { packageVersion } from "../../src/version.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const CONFIG_FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
+const ECHO = `[server]
+listen = "127.0.0.1:0"
+[get.hello]
+match = "hello/(.*)"
+source = "greeting"
+[source.greeting]
+type = "echo"
+template = "Hello, {1}!"
+`;
+
+let running: PlatypusProcess[] = [];
+let clients: TextClient[] = [];
+
+async function start(toml: string): Promise<PlatypusProcess> {
+  const started = await PlatypusProcess.start(toml);
+  running.push(started);
+  return started;
+}
+
+function run(args: string[], env: Record<string, string> = {}): PlatypusProcess {
+  const started = PlatypusProcess.run(args, env);
+  running.push(started);
+  return started;
+}
+
+async function connect(port: number): Promise<TextClient> {
+  const client = await TextClient.connect(port);
+  clients.push(client);
+  return client;
+}
+
+afterEach(async () => {
+  for (const client of clients) client.close();
+  await Promise.all(running.map((one) => one.stop()));
+  clients = [];
+  running = [];
+});
+
+describe("starting", () => {
+  it("the quickstart says where it listens and what to try, and each of its sources answers", async () => {
+    const platypus = run([], { PLATYPUS_SERVER_LISTEN: "127.0.0.1:0" });
+    await platypus.printed(/Try: {2}printf/);
+    expect(platypus.stdout).toContain(`nc -q1 127.0.0.1 ${platypus.port}`);
+    const client = await connect(platypus.port);
+    const first = await client.ask("get quickstart/hello", "END\r\n");
+    expect(first).toMatch(/^VALUE quickstart\/hello 0 \d+\r\nhello from the origin at \d\d:\d\d:\d\d\r\nEND\r\n$/);
+    expect(await client.ask("get hello/Bob", "END\r\n")).toBe("VALUE hello/Bob 0 11\r\nHello, Bob!\r\nEND\r\n");
+    expect(await client.ask("get file/about.txt", "END\r\n")).toContain("This value came from a file.");
+    expect(await client.ask("get file/nothing.txt", "END\r\n")).toBe("END\r\n");
+  });
+
+  it("a port that is taken is named, with what to do, and the exit code is 1", async () => {
+    const first = await start(ECHO);
+    const second = run(["--config", first.configFile, "--listen", `127.0.0.1:${first.port}`]);
+    expect(await second.exit()).toBe(1);
+    expect(second.stderr).toContain(`127.0.0.1:${first.port} is in use`);
+    expect(second.stderr).toContain("--listen");
+  });
+
+  it.each([
+    [["--version"], `platypus ${packageVersion}\n`],
+    [["-V"], `platypus ${packageVersion}\n`],
+  ])("%s prints the version and exits 0", async (args, expected) => {
+    const platypus = run(args);
+    expect(await platypus.exit()).toBe(0);
+    expect(platypus.stdout).toBe(expected);
+  });
+
+  it("an unknown flag is named and the exit code is 2", async () => {
+    const platypus = run(["--confg", "x.toml"]);
+    expect(await platypus.exit()).toBe(2);
+    expect(platypus.stderr).toContain("--confg");
+  });
+});
+
+describe("check", () => {
+  it("lists every problem with file and line and exits 2", async () => {
+    const platypus = await start(ECHO);
+    await writeFile(platypus.configFile, `[server]\nlissen = "x"\n\n[get.a]\nmatch = "("\nsource = "nowhere"\nttl = "5"\n`);
+    const check = run(["check", platypus.configFile]);
+    expect(await check.exit()).toBe(2);
+    const lines = check.stderr.split("\n").filter((line) => line.startsWith(platypus.configFile));
+    expect(lines.map((line) => line.slice(platypus.configFile.length + 1).split(":")[0])).toEqual(["2", "5", "6", "7"]);
+    expect(check.stderr).toContain("listen");
+    expect(check.stderr).toContain("4 problems found");
+  });
+
+  it("a file that is missing is a problem like any other", async () => {
+    const check = run(["check", "/nowhere/platypus.toml"]);
+    expect(await check.exit()).toBe(2);
+    expect(check.stderr).toContain("/nowhere/platypus.toml: there is no such file");
+  });
+
+  it("says of a good file what it holds and exits 0", async () => {
+    const check = run(["check", `${CONFIG_FOLDER}/quickstart.toml`]);
+    expect(await check.exit()).toBe(0);
+    expect(check.stdout).toContain("no problems");
+  });
+});
+
+describe("reload", () => {
+  it("a changed file is taken over without dropping a connection", async () => {
+    const platypus = await start(ECHO);
+    const client = await connect(platypus.port);
+    expect(await client.ask("get hello/a", "END\r\n")).toContain("Hello, a!");
+    await writeFile(`${platypus.configFile}.new`, ECHO.replace("Hello", "Goodbye"));
+    await rename(`${platypus.configFile}.new`, platypus.configFile);
+    await platypus.printed(/reloaded/);
+    expect(await client.ask("get hello/b", "END\r\n")).toContain("Goodbye, b!");
+  });
+
+  it("SIGHUP reloads at once", async () => {
+    const platypus = await start(ECHO);
+    await writeFile(platypus.configFile, ECHO.replace("Hello", "Salut"));
+    platypus.child.kill("SIGHUP");
+    await platypus.printed(/reloaded/);
+    const client = await connect(platypus.port);
+    expect(await client.ask("get hello/b", "END\r\n")).toContain("Salut, b!");
+  });
+
+  it("a bad file changes nothing, is logged with its line and shown in stats until it is mended", async () => {
+    const platypus = await start(ECHO);
+    await writeFile(platypus.configFile, ECHO.replace('"greeting"', '"greetin"'));
+    platypus.child.kill("SIGHUP");
+    await platypus.printed(/not reloaded/);
+    expect(platypus.stderr).toContain(`${platypus.configFile}:5:`);
+    const client = await connect(platypus.port);
+    expect(await client.ask("get hello/a", "END\r\n")).toContain("Hello, a!");
+    expect(await client.ask("stats platypus", "END\r\n")).toMatch(/STAT config_error .*greetin/);
+    await writeFile(platypus.configFile, ECHO.replace("Hello", "Hi"));
+    platypus.child.kill("SIGHUP");
+    await platypus.printed(/: reloaded/);
+    expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT config_error none");
+    expect(await client.ask("get hello/c", "END\r\n")).toContain("Hi, c!");
+  });
+});
+
+describe("stopping", () => {
+  it("SIGTERM answers everything that was read, then exits 0", async () => {
+    const platypus = await start(ECHO);
+    const client = await connect(platypus.port);
+    await client.ask("set k 0 0 5\r\nvalue");
+    const count = 10_000;
+    client.send("get k\r\n".repeat(count));
+    await client.until("END\r\n");
+    platypus.child.kill("SIGTERM");
+    const rest = await client.end();
+    client.close();
+    expect(await platypus.exit()).toBe(0);
+    const answer = "VALUE k 0 5\r\nvalue\r\nEND\r\n";
+    // Every answer is whole and right; what had not been read yet may be unanswered.
+    expect(rest).toBe(answer.repeat(rest.length / answer.length));
+  });
+
+  it("a client that stays is closed when it has its answers", async () => {
+    const platypus = await start(ECHO);
+    const client = await connect(platypus.port);
+    await client.ask("version");
+    client.socket.once("end", () => client.socket.end());
+    platypus.child.kill("SIGTERM");
+    await client.end();
+    expect(await platypus.exit()).toBe(0);
+  });
+});
+
+describe("config/", () => {
+  it.each(readdirSync(CONFIG_FOLDER).filter((name) => name.endsWith(".toml")))("%s loads", async (name) => {
+    const config = await loadConfig({ path: `${CONFIG_FOLDER}/${name}`, env: {}, hooks: templateHooks });
+    expect(config.file).toBe(`${CONFIG_FOLDER}/${name}`);
+  });
+});
+
+describe("README", () => {
+  it("its configuration example loads", async () => {
+    const readme = await readFile(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+    const examples = [...readme.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
+    expect(examples.length).toBeGreaterThan(0);
+    for (const text of examples) {
+      const platypus = await start(ECHO);
+      await writeFile(platypus.configFile, text);
+      const check = run(["check", platypus.configFile]);
+      expect([await check.exit(), check.stderr]).toEqual([0, ""]);
+    }
+  });
+});

@@ -1,0 +1,402 @@
+/**
+ * Platypus against a real memcached: the same bytes to both, and equal answers byte for byte.
+ *
+ * memcached is asked one command at a time, each followed by a `version` whose answer tells that the one before was
+ * answered; Platypus gets a whole section of the stream at once, cut at random places. So what is compared is also what
+ * pipelining and splitting must not change.
+ *
+ * Where the answers may differ:
+ * - cas numbers: every memcached counts its own, and with three servers there are three counts. They are replaced by a
+ *   word, and a `cas` that is meant to succeed takes the number that its own side gave out.
+ * - `version`, `stats`: Platypus answers for itself. Not generated.
+ * - a retrieval with a key over 250 bytes: memcached answers the error after it has touched the keys before that one,
+ *   Platypus touches none. Generated with exptimes that cannot be told apart.
+ * - memcached 1.6.18 drops earlier answers when such a retrieval comes in the same read. Asked one by one it does not.
+ * - a length beyond 32 bits: memcached 1.6.18 takes its low 32 bits, so that 4294967297 is 1. Platypus refuses it. Not
+ *   generated.
+ * - a line over 2 KiB that is no retrieval: memcached closes where it did not come in one read, Platypus always. Not
+ *   generated.
+ * - `flush_all` with a delay: memcached 1.6.18 forgets an earlier flush over it, and what was flushed is back. Not
+ *   generated.
+ * - with several connections to a server `flush_all` keeps no order with commands on the others. One is used here.
+ * - a multi-key command with an error: CLIENTS' rule that errors do not stand between VALUE lines. Needs a failing
+ *   server, and the servers here are well.
+ */
+import net from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+
+const RUNS = 300;
+const SENTINEL = "version\r\n";
+const SENTINEL_ANSWER = /VERSION [^\r\n]*\r\n$/;
+
+// ---- What is generated ------------------------------------------------------------------------------------------
+
+/** A command; what is long or not known yet is put in when it is sent, so that a failure can be read. */
+interface Command {
+  readonly before: string;
+  /** Between `before` and `after` stands the cas number that the last `gets` of this key was answered with. */
+  readonly casOf?: string;
+  /** Between `before` and `after` stand that many bytes. */
+  readonly padding?: number;
+  readonly after?: string;
+}
+
+interface Stream {
+  /** Between two sections all answers are awaited, so that the next one can use cas numbers of the one before. */
+  readonly sections: readonly (readonly Command[])[];
+  /** Bytes behind the last section, after which the client says that it sends no more. */
+  readonly tail: string;
+  /** Lengths of the pieces that Platypus gets, again and again. */
+  readonly pieces: readonly number[];
+}
+
+const longestKey = `${"long".repeat(62)}ab`;
+const keys = ["a", "b", "c", "key:1", "k\x80\xff", "noreply", "t\tb", "r\rq", "\x01", longestKey];
+const key = fc.oneof(
+  { arbitrary: fc.constantFrom("a", "b", "c", "key:1"), weight: 6 },
+  { arbitrary: fc.constantFrom(...keys), weight: 2 },
+);
+const tooLongKey = fc.constantFrom(`${longestKey}x`, "z".repeat(300));
+const anyKey = fc.oneof({ arbitrary: key, weight: 30 }, { arbitrary: tooLongKey, weight: 1 });
+/** Nothing here ends while a stream runs. */
+const goodExptime = fc.constantFrom("0", "1000", "-1", "2592000", "2592001", "2147483647", "+1000", "-0");
+const exptime = fc.oneof(
+  { arbitrary: fc.constant("0"), weight: 6 },
+  { arbitrary: goodExptime, weight: 3 },
+  { arbitrary: fc.constantFrom(
+      ...["abc", "1x", "9223372036854775808", "99999999999999999999", "0x10", "4102444800", "4294967296", "-2147483649"],
+      ...["9223372036854775807", "12\t34", "+-1", "-9223372036854775809", "6442450944\x0b1"],
+    ), weight: 1 },
+);
+const flags = fc.oneof(
+  { arbitrary: fc.constantFrom("0", "1", "42", "4294967295"), weight: 12 },
+  { arbitrary: fc.constantFrom("4294967296", "-1", "abc", "18446744073709551616", "+3", "007"), weight: 1 },
+);
+const number = fc.constantFrom(
+  ...["0", "1", "7", "10", "99", "100", "18446744073709551615", "18446744073709551616", "9223372036854775808"],
+  ...["-1", "-9223372036854775809", "abc", "+1", "1x", "007", "1\t", "99999999999999999999999", "."],
+);
+const casNumber = fc.constantFrom("0", "1", "18446744073709551615", "18446744073709551616", "-1", "abc", "12 34");
+const numberValue = fc.constantFrom(
+  ...["0", "1", "9", "10", "100", "99", "18446744073709551615", "18446744073709551616", "18446744073709551614"],
+  ...["12 ", " 12", "12x", "-1", "007", "", "1\r\n", "+5", "00000000000000000000001", "5\0", "1e3", "-9223372036854775809", "4\0x", "6\t7", "9".repeat(30)],
+);
+
+/**
+ * That many bytes, in lines: refused data is read as commands, and whether a line over 2 KiB closes the connection
+ * depends on how it arrives.
+ */
+function linesOf(length: number): string {
+  return `${"v".repeat(999)}\n`.repeat(Math.ceil(length / 1_000)).slice(0, length);
+}
+
+const binary = fc
+  .array(fc.constantFrom("\r\n", "END\r\n", "VALUE a 0 1\r\n", "get a\r\n", "\0", "\xff", " ", "x", "\n"), {
+    maxLength: 12,
+  })
+  .map((parts) => parts.join(""));
+const value = fc.oneof(
+  { arbitrary: numberValue, weight: 4 },
+  { arbitrary: binary, weight: 4 },
+  { arbitrary: fc.integer({ min: 0, max: 5_000 }).map(linesOf), weight: 3 },
+  { arbitrary: fc.integer({ min: 15_000, max: 40_000 }).map(linesOf), weight: 1 },
+);
+const storageVerb = fc.constantFrom("set", "set", "set", "add", "replace", "append", "prepend");
+const noreply = fc.oneof({ arbitrary: fc.constant(""), weight: 4 }, { arbitrary: fc.constant(" noreply"), weight: 1 });
+const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
+/** How a line is spoiled: words between its words, at its ends, or in its middle. */
+const spoil = fc.oneof(
+  { arbitrary: fc.constant((line: string) => line), weight: 20 },
+  fc.constant((line: string) => line.replaceAll(" ", "  ")),
+  fc.constant((line: string) => `  ${line}`),
+  fc.constant((line: string) => `${line} `),
+  fc.constant((line: string) => `${line} extra`),
+  fc.constant((line: string) => `${line} noreply`),
+  fc.constant((line: string) => line.replace(" ", "\0 ")),
+  fc.constant((line: string) => `${line}\0rest`),
+  fc.constant((line: string) => line.slice(0, line.lastIndexOf(" "))),
+  fc.constant((line: string) => line.toUpperCase()),
+  fc.constant((line: string) => `x${line}`),
+  fc.constant((line: string) => `${line}${" x".repeat(30)}`),
+);
+
+function plain(text: string): Command {
+  return { before: text };
+}
+
+const retrieval = fc
+  .tuple(
+    fc.constantFrom("get", "get", "get", "gets", "gets", "bget"),
+    fc.oneof(
+      { arbitrary: fc.array(anyKey, { minLength: 1, maxLength: 3 }), weight: 4 },
+      { arbitrary: fc.array(key, { minLength: 1, maxLength: 30 }), weight: 1 },
+    ),
+  )
+  .map(([verb, names]) => `${verb} ${names.join(" ")}`);
+const touchingRetrieval = fc.oneof(
+  fc
+    .tuple(fc.constantFrom("gat", "gats"), exptime, fc.array(key, { minLength: 1, maxLength: 30 }))
+    .map(([verb, time, names]) => `${verb} ${time} ${names.join(" ")}`),
+  fc.tuple(key, tooLongKey).map(([first, second]) => `gat 0 ${first} ${second} a`),
+);
+const keyed = fc.oneof(
+  fc.tuple(fc.constantFrom("incr", "decr"), anyKey, number).map((words) => words.join(" ")),
+  fc.tuple(anyKey, exptime).map(([name, time]) => `touch ${name} ${time}`),
+  anyKey.map((name) => `delete ${name}`),
+  fc.tuple(anyKey, fc.constantFrom("0", "1", "-1", "noreply", "0 0")).map((words) => `delete ${words.join(" ")}`),
+);
+const keyless = fc.constantFrom(
+  ...["verbosity 1", "verbosity 0 1", "verbosity", "verbosity x", "verbosity -1", "verbosity 0 1 2", "shutdown now"],
+  ...["flush_all", "flush_all 0", "flush_all -1", "flush_all x", "flush_all 0 0", "flush_all noreply x"],
+  ...["flush_all 0 0 0", "", " ", "x", "xx", "get", "gets", "gat", "gat 0", "gat x", "set", "delete", "incr", "touch"],
+  ...["incr a", "set a 0 0", "cas a 0 0 1", "bogus a b", "GET a", "\0", "get \0", "noreply", "get  ", "touch a", "add"],
+);
+const line = fc
+  .tuple(
+    fc.oneof(
+      { arbitrary: retrieval, weight: 8 },
+      { arbitrary: touchingRetrieval, weight: 2 },
+      { arbitrary: keyed, weight: 5 },
+      { arbitrary: keyless, weight: 1 },
+    ),
+    noreply,
+    spoil,
+    lineEnd,
+  )
+  .filter(([text, quiet]) => !(/^(get|gets|gat|gats|bget) /.test(text) && quiet !== ""))
+  .map(([text, quiet, change, end]) => plain(change(text + quiet) + end));
+
+/**
+ * The data block as declared or not: always at least as long as declared and ending in a line feed, so that what follows
+ * is read as a command on both sides.
+ */
+const dataBlock = fc.tuple(
+  value,
+  fc.oneof(
+    { arbitrary: fc.constant((length: number) => `${length}`), weight: 20 },
+    fc.constant((length: number) => `+${length}`),
+    fc.constant((length: number) => `${Math.max(0, length - 1)}`),
+    fc.constant((length: number) => `${Math.max(0, length - 3)}`),
+    fc.constant(() => "-1"),
+    fc.constant(() => "abc"),
+    fc.constant(() => "2147483647"),
+    fc.constant(() => "9223372036854775808"),
+    fc.constant(() => "0"),
+  ),
+  fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 20 }, fc.constant("xx\n"), fc.constant("\n\n"), fc.constant("\r\r\n")),
+);
+const storage = fc
+  .tuple(storageVerb, anyKey, flags, exptime, dataBlock, noreply, spoil, lineEnd)
+  .map(([verb, name, flagWord, time, [data, declare, terminator], quiet, change, end]) =>
+    plain(`${change(`${verb} ${name} ${flagWord} ${time} ${declare(data.length)}${quiet}`)}${end}${data}${terminator}`),
+  );
+/** Around the largest value: of a server's item, then of Platypus' own bound. */
+const largeStorage = fc
+  .tuple(storageVerb, fc.constantFrom("a", "b"), fc.constantFrom(1_048_000, 1_048_500, 1_048_576, 1_048_577), noreply)
+  .map(([verb, name, length, quiet]): Command => {
+    return { before: `${verb} ${name} 0 0 ${length}${quiet}\r\n`, padding: length, after: "\r\n" };
+  });
+const cas = fc
+  .tuple(key, fc.option(casNumber), value, noreply)
+  .map(([name, given, data, quiet]): Command => {
+    const before = `cas ${name} 0 0 ${data.length} `;
+    const after = `${quiet}\r\n${data}\r\n`;
+    return given === null ? { before, casOf: name, after } : plain(before + given + after);
+  });
+const command = fc.oneof(
+  { arbitrary: line, weight: 40 },
+  { arbitrary: storage, weight: 40 },
+  { arbitrary: cas, weight: 10 },
+  { arbitrary: largeStorage, weight: 1 },
+);
+const tail = fc.oneof(
+  { arbitrary: fc.constant(""), weight: 6 },
+  fc.constantFrom("get a", "set a 0 0 10\r\nhalf", "quit\r\nget a\r\n", "quit", "set a 0 0 1\r\nx\r", "quit now\r\nget a\r\n"),
+  fc.constantFrom("GET / HTTP/1.0\r\n\r\n", "PUT /a HTTP/1.1\r\nHost: x\r\n\r\nget a\r\n"),
+  fc.constant(`set ${"x".repeat(4_000)}`),
+);
+const stream: fc.Arbitrary<Stream> = fc.record({
+  sections: fc.array(fc.array(command, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 3 }),
+  tail,
+  pieces: fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 4_000 }), fc.constant(100_000)), {
+    minLength: 1,
+    maxLength: 6,
+  }),
+});
+
+// ---- How it is asked --------------------------------------------------------------------------------------------
+
+/** A conversation: bytes out, everything that comes back. */
+class Conversation {
+  private readonly chunks: Buffer[] = [];
+  private readonly socket: net.Socket;
+  private isClosed = false;
+  private last = Buffer.alloc(0);
+  private wake: () => void = () => {};
+
+  constructor(port: number) {
+    this.socket = net.connect({ host: "127.0.0.1", port, noDelay: true });
+    // A reset is an end like any other: what was answered before counts.
+    this.socket.on("error", () => {});
+    this.socket.on("close", () => {
+      this.isClosed = true;
+      this.wake();
+    });
+    this.socket.on("data", (chunk) => {
+      this.chunks.push(chunk);
+      this.last = Buffer.concat([this.last, chunk]).subarray(-100);
+      this.wake();
+    });
+  }
+
+  /** Sends `text` in pieces of these lengths, each in a turn of its own. */
+  async send(text: string, pieces: readonly number[]): Promise<void> {
+    const bytes = Buffer.from(text, "latin1");
+    for (let at = 0, i = 0; at < bytes.length; i++) {
+      // Large values are not cut small: the time is better spent on other streams.
+      const length = bytes.length - at > 20_000 ? 100_000 : pieces[i % pieces.length]!;
+      this.socket.write(bytes.subarray(at, at + length));
+      at += length;
+      if (at < bytes.length) await turn();
+    }
+  }
+
+  /** Sends `text` and a question whose answer comes last; returns what was answered before it, or until the end. */
+  async ask(text: string, pieces: readonly number[]): Promise<string> {
+    await this.send(text + SENTINEL, pieces);
+    while (!this.isClosed && !SENTINEL_ANSWER.test(this.last.toString("latin1"))) await this.something();
+    return this.take().replace(SENTINEL_ANSWER, "");
+  }
+
+  /** Sends `text` and the end of the stream; returns what was answered until the other side closed. */
+  async finish(text: string, pieces: readonly number[]): Promise<string> {
+    await this.send(text, pieces);
+    this.socket.end();
+    while (!this.isClosed) await this.something();
+    return this.take();
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  private take(): string {
+    const text = Buffer.concat(this.chunks).toString("latin1");
+    this.chunks.length = 0;
+    this.last = Buffer.alloc(0);
+    return text;
+  }
+
+  /** Resolves when bytes or the end have come. */
+  private something(): Promise<void> {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+    });
+  }
+}
+
+const CAS_LINE = /VALUE ([^ ]+) (\d+) (\d+) (\d+)\r\n/g;
+
+/** The cas numbers that `answers` gave out. */
+function noteCas(answers: string, casOf: Map<string, string>): void {
+  for (const [, name, , , number] of answers.matchAll(CAS_LINE)) casOf.set(name!, number!);
+}
+
+function render(command: Command, casOf: ReadonlyMap<string, string>): string {
+  const { before, casOf: name, padding = 0, after = "" } = command;
+  return before + (name === undefined ? "" : (casOf.get(name) ?? "1")) + "L".repeat(padding) + after;
+}
+
+/** Answers by section, and to the tail, with the cas numbers replaced. */
+async function converse(port: number, stream: Stream, isOneByOne: boolean): Promise<string[]> {
+  const conversation = new Conversation(port);
+  const pieces = isOneByOne ? [1_000_000] : stream.pieces;
+  const casOf = new Map<string, string>();
+  const answers: string[] = [];
+  try {
+    for (const section of stream.sections) {
+      const texts = section.map((command) => render(command, casOf));
+      let answer = "";
+      if (isOneByOne) for (const text of texts) answer += await conversation.ask(text, pieces);
+      else answer = await conversation.ask(texts.join(""), pieces);
+      noteCas(answer, casOf);
+      answers.push(answer);
+    }
+    answers.push(await conversation.finish(stream.tail, pieces));
+  } finally {
+    conversation.close();
+  }
+  return answers.map((answer) => answer.replace(CAS_LINE, "VALUE $1 $2 $3 cas\r\n"));
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does", () => {
+  const servers: MemcachedProcess[] = [];
+  const platypuses: Platypus[] = [];
+  const ports = new Map<string, number>();
+
+  beforeAll(async () => {
+    for (let i = 0; i < 5; i++) servers.push(await MemcachedProcess.start({ args: ["-m", "256"] }));
+    const [, one, ...three] = servers.map(({ port }) => port);
+    // Time-outs are no part of this: a machine that is busy must not make a difference.
+    const patient = 'server_timeout = "10s"\nconnect_timeout = "10s"';
+    const configs = {
+      "one memcached": targetOf([one!], patient),
+      "three memcacheds": targetOf(three, patient),
+      "the embedded store": "",
+    };
+    for (const [name, target] of Object.entries(configs)) {
+      const platypus = await Platypus.start(nativeConfig(`[server]\nflush_all = true\n${target}`));
+      platypuses.push(platypus);
+      const [address] = platypus.addresses;
+      if (address?.type === "tcp") ports.set(name, address.port);
+    }
+  });
+
+  afterAll(async () => {
+    await Promise.all(platypuses.map((platypus) => platypus.close()));
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+
+  async function clear(): Promise<void> {
+    const empty = { sections: [[plain("flush_all\r\n")]], tail: "", pieces: [100] };
+    const all = [...servers.map(({ port }) => port), ports.get("the embedded store")!];
+    await Promise.all(all.map((port) => converse(port, empty, false)));
+  }
+
+  async function expectEqual(stream: Stream): Promise<void> {
+    await clear();
+    const expected = await converse(servers[0]!.port, stream, true);
+    for (const [name, port] of ports) {
+      expect({ over: name, answers: await converse(port, stream, false) }).toEqual({ over: name, answers: expected });
+    }
+  }
+
+  it("to any stream of commands, cut anywhere", async () => {
+    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+  }, 120_000);
+
+  /** What a read of memcached's ends within: it closes on a line over 2 KiB without its end, other than get and gets. */
+  const manyGets = Array.from({ length: 800 }, () => plain("get aaaaaaaaaaa\r\n"));
+  const wideKeys = Array.from({ length: 60 }, (_, i) => `wide:${i}:`.padEnd(200, "k"));
+  const wideSets = wideKeys.map((name, i) => plain(`set ${name} ${i} 0 2\r\n${10 + i}\r\n`));
+
+  for (const verb of ["get", "gets", "gat 1000", "gats 1000"]) {
+    it(`to a line of 12 KB that begins with ${verb}, behind many others`, async () => {
+      const wide = plain(`${verb} ${wideKeys.join(" ")}\r\n`);
+      const sections = [wideSets, [...manyGets, wide, ...manyGets, wide, plain("get wide\r\n")]];
+      await expectEqual({ sections, tail: "get a\r\n", pieces: [100_000] });
+      await expectEqual({ sections, tail: "get a\r\n", pieces: [9_000, 1_460] });
+    });
+  }
+
+  it("to a get of 4 KB, nearly all of it blanks, behind many others", async () => {
+    const long = plain(`get${" ".repeat(4_000)}a\r\n`);
+    const sections = [[plain("set a 0 0 1\r\n5\r\n"), ...manyGets, long, ...manyGets, plain("get a\r\n")]];
+    await expectEqual({ sections, tail: "", pieces: [100_000] });
+  });
+});

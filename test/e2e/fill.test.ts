@@ -1,0 +1,413 @@
+/** Fill and refresh as clients see them: real sockets, real memcacheds, a real origin. */
+import type { ServerResponse } from "node:http";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { templateHooks } from "../../src/commands/template-hooks.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseNative } from "../../src/config/native.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+/** To be undone after the test, last first. */
+let undo: (() => unknown)[] = [];
+let origin: HttpOrigin;
+
+beforeEach(async () => {
+  origin = await HttpOrigin.start();
+  undo = [() => origin.close()];
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+function configOf(toml: string): Config {
+  return parseNative({
+    file: null,
+    text: toml,
+    env: {},
+    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error" },
+    hooks: templateHooks,
+  });
+}
+
+/** One rule: keys of `stuff/…` from the origin. */
+function stuffRule(settings = "", sourceSettings = ""): string {
+  return `
+    [get.stuff]
+    match = "stuff/(.*)"
+    source = "origin"
+    fill_timeout = "10s"
+    ${settings}
+
+    [source.origin]
+    type = "http"
+    url = "${origin.url}/stuff/{1}"
+    ${sourceSettings}
+  `;
+}
+
+async function startMemcached(options: { port?: number } = {}): Promise<MemcachedProcess> {
+  const memcached = await MemcachedProcess.start(options);
+  undo.push(() => memcached.stop());
+  return memcached;
+}
+
+async function startPlatypus(toml: string): Promise<Platypus> {
+  const platypus = await Platypus.start(configOf(toml));
+  undo.push(() => platypus.close());
+  return platypus;
+}
+
+async function connect(port: number): Promise<TextClient> {
+  const client = await TextClient.connect(port);
+  undo.push(() => client.close());
+  return client;
+}
+
+async function connectTo(platypus: Platypus): Promise<TextClient> {
+  const [address] = platypus.addresses;
+  return connect(address?.type === "tcp" ? address.port : 0);
+}
+
+function targetOf(ports: readonly number[], settings = ""): string {
+  return `[target]\nservers = [${ports.map((port) => `"127.0.0.1:${port}"`).join(", ")}]\n${settings}\n`;
+}
+
+/** The remaining TTL of a key as a memcached itself tells it; null: it has no such item. */
+async function ttlIn(port: number, key: string): Promise<number | null> {
+  const client = await connect(port);
+  const answer = await client.ask(`mg ${key} t f`);
+  client.close();
+  if (answer === "EN\r\n") return null;
+  const [, ttl, flags] = /^HD t(-?\d+) f(\d+)\r\n$/.exec(answer)!;
+  expect(flags).toBe("0");
+  return Number(ttl);
+}
+
+/** Has the origin keep its answers until they are asked for. */
+function holdAnswers(): ServerResponse[] {
+  const responses: ServerResponse[] = [];
+  origin.handle = (_request, response) => responses.push(response);
+  return responses;
+}
+
+describe("a miss", () => {
+  it("is answered in the same request and stored with the rule's TTL; the next get is a hit", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const client = await connectTo(platypus);
+    expect(await client.ask("get stuff/one", "END\r\n")).toBe("VALUE stuff/one 0 19\r\nvalue of /stuff/one\r\nEND\r\n");
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeGreaterThanOrEqual(60);
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeLessThanOrEqual(61);
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("value of /stuff/one\r\n");
+    expect(origin.requests).toEqual(["GET /stuff/one"]);
+  });
+
+  it("of a key that no rule covers, or whose value is not there, stays a miss", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    origin.handle = (_request, response) => response.writeHead(404).end();
+    const client = await connectTo(platypus);
+    expect(await client.ask("get other")).toBe("END\r\n");
+    expect(await client.ask("get stuff/none")).toBe("END\r\n");
+    expect(origin.requests).toEqual(["GET /stuff/none"]);
+    expect(await ttlIn(memcached.port, "stuff/none")).toBeNull();
+  });
+
+  it("of 200 clients at once is one request to the origin", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const clients = await Promise.all(Array.from({ length: 200 }, () => connectTo(platypus)));
+    for (const client of clients) client.send("get stuff/one\r\n");
+    await origin.received(1);
+    // A hit of another key behind each get shows that the get has reached its fill.
+    const stats = await connectTo(platypus);
+    while (!(await stats.ask("stats platypus", "END\r\n")).includes("STAT rule:stuff:joined 199\r\n"));
+    responses[0]!.end("the value");
+    for (const client of clients) expect(await client.until("END\r\n")).toContain("\r\nthe value\r\n");
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it("by gets, gat and gats has the flags, cas and exptime that are in the pool", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const client = await connectTo(platypus);
+    const direct = await connect(memcached.port);
+
+    const [, cas] = /^VALUE stuff\/gets 0 20 (\d+)\r\n/.exec(await client.ask("gets stuff/gets", "END\r\n"))!;
+    expect(await direct.ask("mg stuff/gets c")).toBe(`HD c${cas}\r\n`);
+    expect(await client.ask(`cas stuff/gets 0 0 3 ${cas}\r\nnew`)).toBe("STORED\r\n");
+
+    expect(await client.ask("gat 1000 stuff/gat", "END\r\n")).toBe("VALUE stuff/gat 0 19\r\nvalue of /stuff/gat\r\nEND\r\n");
+    expect(await ttlIn(memcached.port, "stuff/gat")).toBeGreaterThan(900);
+
+    const [, casOfGats] = /^VALUE stuff\/gats 0 20 (\d+)\r\n/.exec(await client.ask("gats 2000 stuff/gats", "END\r\n"))!;
+    expect(await direct.ask("mg stuff/gats c")).toBe(`HD c${casOfGats}\r\n`);
+    expect(await ttlIn(memcached.port, "stuff/gats")).toBeGreaterThan(1_900);
+  });
+
+  it("in a multiget over several servers is filled beside the hits, in the order of the keys", async () => {
+    const servers = [await startMemcached(), await startMemcached(), await startMemcached()];
+    const platypus = await startPlatypus(targetOf(servers.map(({ port }) => port)) + stuffRule());
+    const client = await connectTo(platypus);
+    await client.ask("set stuff/b 7 0 3\r\nhit");
+    origin.handle = (request, response) => {
+      if (request.url === "/stuff/c") response.writeHead(404).end();
+      else response.end(request.url!.slice(-1));
+    };
+    expect(await client.ask("get stuff/a stuff/b stuff/c other stuff/d stuff/a", "END\r\n")).toBe(
+      "VALUE stuff/a 0 1\r\na\r\nVALUE stuff/b 7 3\r\nhit\r\nVALUE stuff/d 0 1\r\nd\r\nVALUE stuff/a 0 1\r\na\r\nEND\r\n",
+    );
+    expect([...origin.requests].sort()).toEqual(["GET /stuff/a", "GET /stuff/c", "GET /stuff/d"]);
+  });
+
+  it("in a multiget has its keys fetched side by side", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const client = await connectTo(platypus);
+    client.send("gets stuff/a stuff/b stuff/c\r\n");
+    await origin.received(3);
+    for (const response of responses.reverse()) response.end("v");
+    expect(await client.until("END\r\n")).toMatch(
+      /^VALUE stuff\/a 0 1 \d+\r\nv\r\nVALUE stuff\/b 0 1 \d+\r\nv\r\nVALUE stuff\/c 0 1 \d+\r\nv\r\nEND\r\n$/,
+    );
+  });
+
+  it("is answered in its turn: commands behind it wait, those of other clients do not", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const [slow, other] = [await connectTo(platypus), await connectTo(platypus)];
+    slow.send("get stuff/one\r\nset x 0 0 1\r\n1\r\nget x\r\n");
+    await origin.received(1);
+    while (!(await other.ask("get x", "END\r\n")).startsWith("VALUE"));
+    expect(slow.received).toHaveLength(0);
+    responses[0]!.end("v");
+    expect(await slow.until("VALUE x 0 1\r\n1\r\nEND\r\n")).toBe(
+      "VALUE stuff/one 0 1\r\nv\r\nEND\r\nSTORED\r\nVALUE x 0 1\r\n1\r\nEND\r\n",
+    );
+  });
+
+  it("is the miss after fill_timeout, while the fetch goes on and populates", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule().replace("10s", "20ms"));
+    const responses = holdAnswers();
+    const client = await connectTo(platypus);
+    expect(await client.ask("get stuff/one")).toBe("END\r\n");
+    responses[0]!.end("late");
+    const direct = await connect(memcached.port);
+    let answer = "END\r\n";
+    while (answer === "END\r\n") answer = await direct.ask("get stuff/one", "END\r\n");
+    expect(answer).toBe("VALUE stuff/one 0 4\r\nlate\r\nEND\r\n");
+    expect(await client.ask("get stuff/one", "END\r\n")).toBe(answer);
+  });
+
+  it("with a prefix in the pool is filled under the prefix, by rules that do not see it", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(`[server]\nprefix = "p:"\n${targetOf([memcached.port])}${stuffRule()}`);
+    const client = await connectTo(platypus);
+    for (const command of ["get", "gets", "get"]) {
+      expect(await client.ask(`${command} stuff/one`, "END\r\n")).toMatch(/^VALUE stuff\/one 0 19( \d+)?\r\n/);
+    }
+    expect(await ttlIn(memcached.port, "p:stuff/one")).toBeGreaterThan(50);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it("of a large value arrives whole", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const value = Buffer.alloc(900_000, "0123456789");
+    origin.handle = (_request, response) => response.end(value);
+    const client = await connectTo(platypus);
+    for (let i = 0; i < 2; i++) {
+      const answer = await client.ask("get stuff/big", "END\r\n");
+      expect(answer).toBe(`VALUE stuff/big 0 900000\r\n${value}\r\nEND\r\n`);
+    }
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it("of a key that is not UTF-8 reaches the origin byte for byte", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const client = await connectTo(platypus);
+    expect(await client.ask("get stuff/a\xff\xfe", "END\r\n")).toContain("VALUE stuff/a\xff\xfe 0 ");
+    expect(origin.requests).toEqual(["GET /stuff/a%FF%FE"]);
+  });
+});
+
+describe("a client's write during a fetch", () => {
+  it("that deletes wins: the value fetched before it is neither stored nor given", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+    reader.send("get stuff/one\r\n");
+    await origin.received(1);
+    expect(await writer.ask("delete stuff/one")).toBe("NOT_FOUND\r\n");
+    responses[0]!.end("old");
+    await origin.received(2);
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeNull();
+    responses[1]!.end("new");
+    expect(await reader.until("END\r\n")).toBe("VALUE stuff/one 0 3\r\nnew\r\nEND\r\n");
+    expect(await writer.ask("get stuff/one", "END\r\n")).toBe("VALUE stuff/one 0 3\r\nnew\r\nEND\r\n");
+  });
+
+  it.each(["set stuff/one 5 0 6\r\nclient", "add stuff/one 5 0 6\r\nclient", "set stuff/one 5 0 6 noreply\r\nclient"])(
+    "by %j stays, and the reader is given it",
+    async (command) => {
+      const memcached = await startMemcached();
+      const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+      const responses = holdAnswers();
+      const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+      reader.send("get stuff/one\r\n");
+      await origin.received(1);
+      writer.send(`${command}\r\nget stuff/one\r\n`);
+      await writer.until("END\r\n");
+      responses[0]!.end("old");
+      await origin.received(2);
+      responses[1]!.end("newer, but not the client's");
+      expect(await reader.until("END\r\n")).toBe("VALUE stuff/one 5 6\r\nclient\r\nEND\r\n");
+      expect(await writer.ask("get stuff/one", "END\r\n")).toBe("VALUE stuff/one 5 6\r\nclient\r\nEND\r\n");
+    },
+  );
+
+  it("that flushes wins over every fetch", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(`[server]\nflush_all = true\n${targetOf([memcached.port])}${stuffRule()}`);
+    const responses = holdAnswers();
+    const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+    reader.send("get stuff/one\r\n");
+    await origin.received(1);
+    expect(await writer.ask("flush_all")).toBe("OK\r\n");
+    responses[0]!.end("old");
+    await origin.received(2);
+    responses[1]!.end("new");
+    expect(await reader.until("END\r\n")).toBe("VALUE stuff/one 0 3\r\nnew\r\nEND\r\n");
+  });
+});
+
+describe("a pool that is down", () => {
+  it("does not keep the value from the client, nor the origin busy", async () => {
+    const platypus = await startPlatypus(targetOf([await freePort()]) + stuffRule());
+    const client = await connectTo(platypus);
+    for (let i = 0; i < 5; i++) expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
+    expect(await client.ask("gat 10 stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
+    // A cas that is real cannot be had.
+    expect(await client.ask("gets stuff/one", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("get stuff/one stuff/one other", "END\r\n")).toMatch(/^(VALUE stuff\/one .*\r\n.*\r\n){2}END/);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it("and comes back has values stored again", async () => {
+    const port = await freePort();
+    const platypus = await startPlatypus(targetOf([port]) + stuffRule());
+    const client = await connectTo(platypus);
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("value of");
+    await startMemcached({ port });
+    while ((await client.ask("set x 0 0 1\r\n1")) !== "STORED\r\n");
+    expect(await client.ask("get stuff/two", "END\r\n")).toContain("value of");
+    expect(await ttlIn(port, "stuff/two")).toBeGreaterThan(50);
+  });
+
+  it("because it hangs still lets the client have the value", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port], 'server_timeout = "50ms"') + stuffRule());
+    const client = await connectTo(platypus);
+    await client.ask("get other");
+    memcached.pause();
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
+    memcached.resume();
+  });
+});
+
+describe("a filled key", () => {
+  it("is refreshed before its ttl ends, without a client asking", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
+    let version = 0;
+    origin.handle = (_request, response) => response.end(`v${++version}`);
+    const client = await connectTo(platypus);
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nv1\r\n");
+    await origin.received(2);
+    // The item was there all the time: nothing but its value changes.
+    let answer = "";
+    while (!answer.includes("v2")) {
+      answer = await client.ask("get stuff/one", "END\r\n");
+      expect(answer).toMatch(/^VALUE stuff\/one 0 2\r\nv[12]\r\nEND\r\n$/);
+    }
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeGreaterThanOrEqual(2);
+    expect(origin.requests).toHaveLength(2);
+  });
+
+  it("that a client overwrites without an end is given its source's value by the next refresh", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
+    const client = await connectTo(platypus);
+    await client.ask("get stuff/one", "END\r\n");
+    expect(await client.ask("set stuff/one 3 0 6\r\nclient")).toBe("STORED\r\n");
+    await origin.received(2);
+    while (!(await client.ask("get stuff/one", "END\r\n")).includes("value of /stuff/one"));
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeLessThanOrEqual(3);
+  });
+
+  it("that is gone at its source is deleted by the next refresh", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
+    const client = await connectTo(platypus);
+    await client.ask("get stuff/one", "END\r\n");
+    origin.handle = (_request, response) => response.writeHead(410).end();
+    await origin.received(2);
+    const direct = await connect(memcached.port);
+    while ((await direct.ask("get stuff/one", "END\r\n")) !== "END\r\n");
+  });
+});
+
+describe("the embedded store", () => {
+  it("is filled and refreshed as a pool is", async () => {
+    const platypus = await startPlatypus(stuffRule('ttl = "2s"'));
+    const client = await connectTo(platypus);
+    expect(await client.ask("gets stuff/one", "END\r\n")).toMatch(/^VALUE stuff\/one 0 19 \d+\r\n/);
+    expect(await client.ask("get stuff/one stuff/two", "END\r\n")).toMatch(/stuff\/one\r\n.*\r\n.*stuff\/two\r\n/);
+    await origin.received(4);
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("VALUE");
+  });
+});
+
+describe("a reload", () => {
+  it("that takes a rule away leaves its items, and fills no more", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const client = await connectTo(platypus);
+    await client.ask("get stuff/one", "END\r\n");
+    await platypus.reload(configOf(targetOf([memcached.port])));
+    expect(await client.ask("get stuff/one", "END\r\n")).toContain("value of");
+    expect(await client.ask("get stuff/two", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT tracked 0\r\n");
+  });
+
+  it("keeps tracking under the rule of the same name", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
+    const client = await connectTo(platypus);
+    await client.ask("get stuff/one", "END\r\n");
+    await platypus.reload(configOf(targetOf([memcached.port]) + stuffRule('ttl = "1h"')));
+    expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT tracked 1\r\n");
+    await origin.received(2);
+    while ((await ttlIn(memcached.port, "stuff/one"))! < 3_600);
+  });
+
+  it("lets a fetch under way end under the rule it began with", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const client = await connectTo(platypus);
+    client.send("get stuff/one\r\n");
+    await origin.received(1);
+    await platypus.reload(configOf(targetOf([memcached.port]) + stuffRule("", 'timeout = "9s"')));
+    responses[0]!.end("v");
+    expect(await client.until("END\r\n")).toBe("VALUE stuff/one 0 1\r\nv\r\nEND\r\n");
+  });
+});

@@ -1,0 +1,580 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { RuleConfig } from "../../src/config/config.ts";
+import { SourceError } from "../../src/errors.ts";
+import { Filler } from "../../src/refresh/filler.ts";
+import type { Rule, Rules } from "../../src/refresh/rules.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { ManualSource } from "../support/manual-source.ts";
+import { RecordingWaiter } from "../support/recording-waiter.ts";
+import { settled } from "../support/settled.ts";
+import { SlowPool } from "../support/slow-pool.ts";
+import { testRules } from "../support/test-rules.ts";
+
+let clock: ManualClock;
+let source: ManualSource;
+let pool: SlowPool;
+let populated: string[];
+let logged: string[];
+let rules: Rules;
+let filler: Filler;
+
+beforeEach(() => start({}));
+
+function start(...configs: Partial<RuleConfig>[]): void {
+  clock = new ManualClock();
+  source = new ManualSource();
+  pool = new SlowPool(clock);
+  populated = [];
+  logged = [];
+  rules = testRules(source, ...configs);
+  const note = (what: string) => (rule: Rule, detail: unknown) => {
+    logged.push(`${what} ${rule.config.name} ${detail instanceof Error ? detail.message : String(detail)}`);
+  };
+  filler = new Filler({
+    rules,
+    port: pool,
+    clock,
+    events: { populated: (key) => populated.push(key), got: () => {} },
+    log: { sourceFailed: note("source"), poolFailed: note("pool"), observed: note("observed") },
+    holdBytes: 1 << 20,
+  });
+}
+
+/** A client's get of `key` that missed; null: no rule covers it. */
+function get(key = "k"): RecordingWaiter {
+  const waiter = new RecordingWaiter();
+  if (!filler.fill(key, waiter)) waiter.told.push("not covered");
+  return waiter;
+}
+
+/** A client's write through this process, with the word it leaves in the pool; null: a delete. */
+function write(value: string | null, key = "k"): void {
+  filler.beforeWrite(key);
+  if (value === null) pool.store.delete(key);
+  else pool.set(key, value);
+}
+
+function counters() {
+  return rules.list[0]!.counters;
+}
+
+describe("a miss", () => {
+  it("of a key that no rule covers is nobody's business", () => {
+    start({ match: "covered/.*" });
+    expect(get("other").told).toEqual(["not covered"]);
+    expect(source.fetches).toHaveLength(0);
+  });
+
+  it("is answered with what the source has, which is in the pool by then", async () => {
+    const waiter = get();
+    expect(filler.inFlight).toBe(1);
+    source.last.answer("fresh");
+    await settled();
+    expect(waiter.told).toEqual(["value fresh"]);
+    expect(pool.value("k")).toBe("fresh");
+    expect(pool.ttl("k")).toBe(61);
+    expect(populated).toEqual(["k"]);
+    expect(filler.inFlight).toBe(0);
+    expect(counters()).toMatchObject({ fills: 1, filled: 1, joined: 0 });
+  });
+
+  it("gives the source the captures of the rule and asks as a fill", () => {
+    start({ match: "user/(?P<id>\\d+)" });
+    get("user/17");
+    expect(source.last.priority).toBe("fill");
+    expect(Object.fromEntries(source.last.captures.groups)).toEqual({ 1: "17", id: "17" });
+  });
+
+  it("of an empty value is a value", async () => {
+    const waiter = get();
+    source.last.answer("");
+    await settled();
+    expect(waiter.told).toEqual(["value "]);
+    expect(pool.value("k")).toBe("");
+  });
+
+  it("is answered with the VALUE line of its key, bytes above 0x7f included", async () => {
+    const key = Buffer.from("ключ").toString("latin1");
+    let text = "";
+    filler.fill(key, {
+      filled: (reply) => {
+        text = reply.chunk.toString("latin1", reply.start, reply.end);
+      },
+      askAgain: () => {},
+    });
+    source.last.answer("v");
+    await settled();
+    expect(text).toBe(`VALUE ${key} 0 1\r\nv\r\nEND\r\n`);
+    expect(pool.value(key)).toBe("v");
+  });
+
+  it("waits with a thousand others for one fetch", async () => {
+    const waiters = Array.from({ length: 1_000 }, () => get());
+    expect(source.fetches).toHaveLength(1);
+    source.last.answer("one");
+    await settled();
+    expect(waiters.every(({ told }) => told.length === 1 && told[0] === "value one")).toBe(true);
+    expect(counters()).toMatchObject({ fills: 1, joined: 999, filled: 1 });
+    expect(pool.calls).toEqual(["add k"]);
+  });
+
+  it("of another key has a fetch of its own at the same time", async () => {
+    const [a, b] = [get("a"), get("b")];
+    expect(source.keys).toEqual(["a", "b"]);
+    source.fetches[1]!.answer("B");
+    await settled();
+    expect([a.told, b.told]).toEqual([[], ["value B"]]);
+    source.fetches[0]!.answer("A");
+    await settled();
+    expect(a.told).toEqual(["value A"]);
+  });
+
+  it("after the value was sent to the pool does not join its flight", async () => {
+    pool.isHolding = true;
+    const early = get();
+    source.last.answer("first");
+    await settled();
+    const late = get();
+    expect(source.fetches).toHaveLength(2);
+    source.last.answer("second");
+    await settled();
+    pool.release();
+    await settled();
+    expect(early.told).toEqual(["value first"]);
+    expect(late.told).toEqual(["ask again"]);
+    expect(pool.value("k")).toBe("first");
+  });
+
+  it("of a rule that only observes is counted, logged and not filled", () => {
+    start({ mode: "observe" });
+    expect(get().told).toEqual(["not covered"]);
+    expect(source.fetches).toHaveLength(0);
+    expect(counters().observed).toBe(1);
+    expect(logged).toEqual(["observed rule k"]);
+  });
+
+  it("of a rule that is off is covered by the next rule", () => {
+    start({ name: "first", mode: "off" }, { name: "second" });
+    get();
+    expect(rules.list.map((rule) => rule.counters.fills)).toEqual([0, 1]);
+  });
+});
+
+describe("a waiter", () => {
+  it("gets the miss when fill_timeout is over, while the fetch goes on and populates", async () => {
+    const waiter = get();
+    clock.advance(399);
+    expect(waiter.told).toEqual([]);
+    clock.advance(1);
+    expect(waiter.told).toEqual(["miss"]);
+    source.last.answer("late");
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(pool.value("k")).toBe("late");
+    expect(populated).toEqual(["k"]);
+    expect(counters()).toMatchObject({ timedOut: 1, filled: 1 });
+  });
+
+  it("has a fill_timeout of its own, however long others wait already", () => {
+    const first = get();
+    clock.advance(300);
+    const second = get();
+    clock.advance(100);
+    expect([first.told, second.told]).toEqual([["miss"], []]);
+    clock.advance(299);
+    expect(second.told).toEqual([]);
+    clock.advance(1);
+    expect(second.told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+  });
+
+  it("that comes after everybody has given up joins the fetch that still goes on", async () => {
+    get();
+    clock.advance(1_000);
+    const late = get();
+    expect(source.fetches).toHaveLength(1);
+    source.last.answer("v");
+    await settled();
+    expect(late.told).toEqual(["value v"]);
+  });
+
+  it("is not kept longer by a pool that does not answer", async () => {
+    pool.isHolding = true;
+    const waiter = get();
+    source.last.answer("v");
+    await settled();
+    expect(waiter.told).toEqual([]);
+    clock.advance(400);
+    expect(waiter.told).toEqual(["miss"]);
+    pool.release();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+  });
+
+  it("gets the miss at once with fill_timeout 0, and the fill goes on behind", async () => {
+    start({ fillTimeoutMs: 0 });
+    const waiter = get();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(get().told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+    source.last.answer("v");
+    await settled();
+    expect(pool.value("k")).toBe("v");
+    expect(waiter.told).toEqual(["miss"]);
+  });
+
+  it("that asks for the same key from within its answer opens a flight of its own", async () => {
+    const inner = new RecordingWaiter();
+    filler.fill("k", { filled: () => filler.fill("k", inner), askAgain: () => {} });
+    source.last.fail();
+    await settled();
+    expect(source.fetches).toHaveLength(2);
+    source.last.answer("v");
+    await settled();
+    expect(inner.told).toEqual(["value v"]);
+  });
+});
+
+describe("a key that is not there", () => {
+  it("is a miss, remembered for negative_ttl", async () => {
+    const waiter = get();
+    source.last.notThere();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(pool.calls).toEqual([]);
+    clock.advance(999);
+    expect(get().told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+    clock.advance(1);
+    expect(get().told).toEqual([]);
+    expect(source.fetches).toHaveLength(2);
+    expect(counters()).toMatchObject({ notThere: 1, failed: 0 });
+  });
+
+  it("is asked for again at once with negative_ttl 0", async () => {
+    start({ negativeTtlMs: 0 });
+    get();
+    source.last.notThere();
+    await settled();
+    get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it.each([
+    ["a write to it", () => write("x")],
+    ["a flush", () => filler.beforeFlush()],
+    ["a new configuration", () => filler.replace(rules, pool)],
+  ])("is forgotten by %s", async (_what, forget) => {
+    get();
+    source.last.notThere();
+    await settled();
+    forget();
+    get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("is not remembered when a client wrote the key during the fetch", async () => {
+    get();
+    write(null);
+    source.last.notThere();
+    await settled();
+    source.last.notThere();
+    await settled();
+    // The second fetch began after the write and may be remembered.
+    expect(source.fetches).toHaveLength(2);
+    get();
+    expect(source.fetches).toHaveLength(2);
+  });
+});
+
+describe("a source that fails", () => {
+  it("is a miss for all who wait, and asked again by the next get", async () => {
+    const waiters = [get(), get()];
+    source.last.fail(new SourceError("SOURCE_TIMEOUT", "slow"));
+    await settled();
+    expect(waiters.map(({ told }) => told)).toEqual([["miss"], ["miss"]]);
+    expect(logged).toEqual(["source rule slow"]);
+    expect(counters()).toMatchObject({ failed: 1 });
+    get();
+    expect(source.fetches).toHaveLength(2);
+    expect(filler.inFlight).toBe(1);
+  });
+
+  it("by throwing before there is a promise is a miss as well", async () => {
+    source.throwNext = new Error("thrown");
+    const waiter = get();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(logged).toEqual(["source rule thrown"]);
+    expect(filler.inFlight).toBe(0);
+  });
+
+  it("leaves nothing waiting when a log that throws is told of it", async () => {
+    filler = new Filler({
+      rules,
+      port: pool,
+      clock,
+      events: { populated: () => {}, got: () => {} },
+      log: {
+        sourceFailed: (_rule, error) => {
+          if ((error as Error).message !== "the log is full") throw new Error("the log is full");
+        },
+        poolFailed: () => {},
+        observed: () => {},
+      },
+      holdBytes: 0,
+    });
+    const waiter = get();
+    source.last.fail();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(filler.inFlight).toBe(0);
+  });
+});
+
+describe("a client's write", () => {
+  it("during the fetch wins: nobody is given the older value, those who wait get a newer one", async () => {
+    const waiter = get();
+    write(null);
+    source.fetches[0]!.answer("old");
+    await settled();
+    expect(waiter.told).toEqual([]);
+    expect(pool.value("k")).toBeNull();
+    expect(source.fetches).toHaveLength(2);
+    source.fetches[1]!.answer("new");
+    await settled();
+    expect(waiter.told).toEqual(["value new"]);
+    expect(pool.value("k")).toBe("new");
+    expect(counters()).toMatchObject({ fills: 2, overtaken: 1, filled: 1 });
+  });
+
+  it("of a value during the fetch stays, and those who wait are sent to it", async () => {
+    const waiter = get();
+    write("theirs");
+    source.fetches[0]!.answer("old");
+    await settled();
+    source.fetches[1]!.answer("also old");
+    await settled();
+    expect(waiter.told).toEqual(["ask again"]);
+    expect(pool.value("k")).toBe("theirs");
+    expect(populated).toEqual([]);
+  });
+
+  it("closes the flight to newcomers at once", async () => {
+    const before = get();
+    write(null);
+    const after = get();
+    expect(source.fetches).toHaveLength(2);
+    source.fetches[1]!.answer("new");
+    await settled();
+    expect(after.told).toEqual(["value new"]);
+    expect(before.told).toEqual([]);
+    source.fetches[0]!.answer("old");
+    await settled();
+    // Its second fetch loses against the value that is there.
+    source.last.answer("newest");
+    await settled();
+    expect(before.told).toEqual(["ask again"]);
+    expect(pool.value("k")).toBe("new");
+  });
+
+  it("twice during the waiters' fetches ends in a miss rather than in a third fetch", async () => {
+    const waiter = get();
+    write(null);
+    source.fetches[0]!.answer("old");
+    await settled();
+    write(null);
+    source.fetches[1]!.answer("old too");
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(2);
+    expect(pool.value("k")).toBeNull();
+  });
+
+  it("moves those who wait to the flight that a newcomer has opened", async () => {
+    const before = get();
+    write(null);
+    const after = get();
+    source.fetches[0]!.answer("old");
+    await settled();
+    expect(source.fetches).toHaveLength(2);
+    source.fetches[1]!.answer("new");
+    await settled();
+    expect([before.told, after.told]).toEqual([["value new"], ["value new"]]);
+  });
+
+  it("gives nobody more time than fill_timeout, in a newcomer's flight either", async () => {
+    const before = get();
+    clock.advance(100);
+    write(null);
+    clock.advance(200);
+    const after = get();
+    source.fetches[0]!.answer("old");
+    await settled();
+    clock.advance(99);
+    expect(before.told).toEqual([]);
+    clock.advance(1);
+    expect([before.told, after.told]).toEqual([["miss"], []]);
+    clock.advance(300);
+    expect(after.told).toEqual(["miss"]);
+  });
+
+  it("gives no second fetch to those whose time is over", async () => {
+    const waiter = get();
+    write(null);
+    clock.advance(400);
+    source.last.answer("old");
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+    expect(pool.value("k")).toBeNull();
+  });
+
+  it("while a value is on its way to the pool stands after it", async () => {
+    pool.isHolding = true;
+    const waiter = get();
+    source.last.answer("fetched");
+    await settled();
+    write("theirs");
+    pool.release();
+    await settled();
+    expect(pool.value("k")).toBe("theirs");
+    // It asked before the client wrote.
+    expect(waiter.told).toEqual(["value fetched"]);
+  });
+
+  it("before the value is sent to the pool keeps it out", async () => {
+    pool.set("k", "theirs");
+    const waiter = get();
+    source.last.answer("fetched");
+    await settled();
+    expect(waiter.told).toEqual(["ask again"]);
+    expect(pool.value("k")).toBe("theirs");
+    expect(populated).toEqual([]);
+    expect(counters()).toMatchObject({ filled: 0, overtaken: 1 });
+  });
+
+  it("during a fetch that fails is a miss", async () => {
+    const waiter = get();
+    write(null);
+    source.last.fail();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+  });
+
+  it("to every key, as a flush, overtakes every fetch", async () => {
+    const [a, b] = [get("a"), get("b")];
+    filler.beforeFlush();
+    source.fetches[0]!.answer("old");
+    source.fetches[1]!.answer("old");
+    await settled();
+    expect([pool.value("a"), pool.value("b")]).toEqual([null, null]);
+    expect(source.keys).toEqual(["a", "b", "a", "b"]);
+    source.fetches[2]!.answer("new");
+    source.fetches[3]!.answer("new");
+    await settled();
+    expect([a.told, b.told]).toEqual([["value new"], ["value new"]]);
+  });
+});
+
+describe("a pool that cannot store", () => {
+  it("leaves the fetched value to those who wait and, for five seconds, to those who come", async () => {
+    pool.isDown = true;
+    const waiter = get();
+    source.last.answer("kept");
+    await settled();
+    expect(waiter.told).toEqual(["value kept"]);
+    expect(logged).toEqual(["pool rule the pool is down"]);
+    expect(counters()).toMatchObject({ held: 1, filled: 0 });
+    expect(populated).toEqual([]);
+    clock.advance(4_999);
+    expect(get().told).toEqual(["value kept"]);
+    expect(source.fetches).toHaveLength(1);
+    clock.advance(1);
+    get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("holds no longer than the ttl", async () => {
+    start({ ttlMs: 2_000 });
+    pool.isDown = true;
+    get();
+    source.last.answer("kept");
+    await settled();
+    clock.advance(1_999);
+    expect(get().told).toEqual(["value kept"]);
+    clock.advance(1);
+    expect(get().told).toEqual([]);
+  });
+
+  it.each([
+    ["a write to the key", () => write(null)],
+    ["a flush", () => filler.beforeFlush()],
+    ["a new configuration", () => filler.replace(rules, pool)],
+  ])("has what it held forgotten by %s", async (_what, forget) => {
+    pool.isDown = true;
+    get();
+    source.last.answer("kept");
+    await settled();
+    forget();
+    get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("has nothing held that a client's write has overtaken, and those who wait get a miss", async () => {
+    pool.isDown = true;
+    pool.isHolding = true;
+    const waiter = get();
+    source.last.answer("old");
+    await settled();
+    write(null);
+    pool.release();
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+    expect(get().told).toEqual([]);
+    expect(source.fetches).toHaveLength(2);
+    expect(counters().held).toBe(0);
+  });
+
+  it("has nothing held of the older of two flights that a write has overtaken", async () => {
+    pool.isDown = true;
+    pool.isHolding = true;
+    get();
+    source.last.answer("first");
+    await settled();
+    get();
+    source.last.answer("second");
+    await settled();
+    write(null);
+    pool.release();
+    await settled();
+    expect(counters().held).toBe(0);
+    expect(get().told).toEqual([]);
+  });
+
+  it("holds no more than its bound of bytes", async () => {
+    pool.isDown = true;
+    for (const key of ["a", "b"]) {
+      get(key);
+      source.last.answer(Buffer.alloc(600_000));
+      await settled();
+    }
+    expect(get("b").told).toHaveLength(1);
+    expect(get("a").told).toEqual([]);
+  });
+});
+
+describe("a new configuration", () => {
+  it("lets flights end under the rules they began with, and new ones begin under its own", async () => {
+    const waiter = get();
+    const other = new ManualSource();
+    filler.replace(testRules(other, { name: "other" }), pool);
+    const joined = get();
+    get("new");
+    expect(other.keys).toEqual(["new"]);
+    source.last.answer("v");
+    await settled();
+    expect([waiter.told, joined.told]).toEqual([["value v"], ["value v"]]);
+    expect(counters()).toMatchObject({ fills: 1, filled: 1 });
+  });
+});

@@ -1,0 +1,23 @@
+/** Configurations of tests, written as users write them. */
+
+import type { Config } from "../../src/config/config.ts";
+import { parseNative } from "../../src/config/native.ts";
+import { templateNames } from "./template-names.ts";
+
+/** The configuration of `toml`, on a free port of this machine and logging errors only, unless it says otherwise. */
+export function nativeConfig(toml = ""): Config {
+  const config = parseNative({
+    file: null,
+    text: toml,
+    env: {},
+    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error" },
+    hooks: templateNames,
+  });
+  return config;
+}
+
+/** `[target]` with the memcacheds on these ports. */
+export function targetOf(ports: readonly number[], settings = ""): string {
+  const servers = ports.map((port) => `"127.0.0.1:${port}"`).join(", ");
+  return `[target]\nservers = [${servers}]\n${settings}\n`;
+}

@@ -1,0 +1,87 @@
+/**
+ * Platypus as users run it: the command line in a process of its own.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+/** A running (or ended) command line, everything it printed kept. */
+export class PlatypusProcess {
+  stdout = "";
+  stderr = "";
+  readonly child: ChildProcess;
+  private readonly ended: Promise<unknown>;
+  private readonly folder: string | null;
+
+  private constructor(child: ChildProcess, folder: string | null) {
+    this.child = child;
+    this.folder = folder;
+    this.ended = once(child, "close");
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+    });
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+    });
+  }
+
+  /** Starts the command line with `args`. */
+  static run(args: readonly string[], env: Record<string, string> = {}, folder: string | null = null): PlatypusProcess {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return new PlatypusProcess(child, folder);
+  }
+
+  /** Starts with the configuration `toml` (it should listen on port 0) and waits until it listens. */
+  static async start(toml: string): Promise<PlatypusProcess> {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    const file = path.join(folder, "platypus.toml");
+    await writeFile(file, toml);
+    const started = PlatypusProcess.run(["--config", file], {}, folder);
+    await started.printed(/listens on/);
+    return started;
+  }
+
+  /** The configuration file of `start`. */
+  get configFile(): string {
+    return path.join(this.folder!, "platypus.toml");
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return Number(/listens on [^,\s]*:(\d+)/.exec(this.stderr)![1]);
+  }
+
+  /** Resolves when `pattern` stands in what was printed; rejects when the process ends before. */
+  async printed(pattern: RegExp): Promise<void> {
+    const isThere = () => pattern.test(this.stdout) || pattern.test(this.stderr);
+    while (!isThere()) {
+      const isOver = await Promise.race([
+        once(this.child.stdout!, "data").then(() => false),
+        once(this.child.stderr!, "data").then(() => false),
+        this.ended.then(() => true),
+      ]);
+      if (isOver && !isThere()) throw new Error(`ended without printing ${pattern}:\n${this.stdout}${this.stderr}`);
+    }
+  }
+
+  /** Resolves to the exit code, or the name of the signal that ended it. */
+  async exit(): Promise<number | string> {
+    await this.ended;
+    return this.child.exitCode ?? this.child.signalCode!;
+  }
+
+  /** Ends it, whatever it is doing, and removes its folder. */
+  async stop(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    await this.ended;
+    if (this.folder !== null) await rm(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The embedded store as a pool whose answers the test can keep back, and which can fail. What is asked of it is done at
+ * once, as by a server that answers late: later requests for the key find it done.
+ */
+import { BackendError } from "../../src/errors.ts";
+import type { PoolItem, WriteResult } from "../../src/proxy/reply.ts";
+import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
+import { ItemStore } from "../../src/proxy/store/item-store.ts";
+import type { PoolPort } from "../../src/refresh/pool-port.ts";
+import type { ManualClock } from "./manual-clock.ts";
+
+/** A pool of one server. */
+export class SlowPool implements PoolPort {
+  readonly store: ItemStore;
+  /** Every call so far, such as `add k` or `read k`. */
+  readonly calls: string[] = [];
+  /** True: nothing is done and every call fails. */
+  isDown = false;
+  /** True: calls are done, and not answered before `release`. */
+  isHolding = false;
+  private readonly port: EmbeddedPoolPort;
+  private readonly kept: (() => void)[] = [];
+
+  constructor(clock: ManualClock) {
+    this.store = new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
+    this.port = new EmbeddedPoolPort(this.store);
+  }
+
+  /** The value under `key` as text; null: none. */
+  value(key: string): string | null {
+    return this.store.get(key)?.value.toString() ?? null;
+  }
+
+  /** Whole seconds the item has left; null: there is none. */
+  ttl(key: string): number | null {
+    const item = this.store.get(key);
+    return item === undefined ? null : this.store.remainingSeconds(item);
+  }
+
+  /** A client's set, by way of another process. */
+  set(key: string, value: string, exptime = 0): void {
+    this.store.store("set", key, Buffer.from(value), 0, exptime);
+  }
+
+  /** Gives the answers kept back, in order. */
+  release(): void {
+    this.isHolding = false;
+    for (const give of this.kept.splice(0)) give();
+  }
+
+  read(key: string): Promise<PoolItem | null> {
+    return this.call("read", key, () => this.port.read(key));
+  }
+
+  add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.call("add", key, () => this.port.add(key, value, exptime));
+  }
+
+  cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    return this.call("cas", key, () => this.port.cas(key, value, exptime, cas));
+  }
+
+  deleteIf(key: string, cas: bigint): Promise<boolean> {
+    return this.call("deleteIf", key, () => this.port.deleteIf(key, cas));
+  }
+
+  private async call<T>(name: string, key: string, run: () => Promise<T>): Promise<T> {
+    this.calls.push(`${name} ${key}`);
+    const isDown = this.isDown;
+    const answer = isDown ? null : run();
+    if (this.isHolding) await new Promise<void>((resolve) => this.kept.push(resolve));
+    if (answer === null) throw new BackendError("the pool is down");
+    return answer;
+  }
+}

@@ -1,0 +1,29 @@
+/** Rules of tests: what a test does not name has the default of the configuration. */
+
+import type { RuleConfig } from "../../src/config/config.ts";
+import { newRuleCounters, type Rule, Rules } from "../../src/refresh/rules.ts";
+import type { ManualSource } from "./manual-source.ts";
+
+export const ruleDefaults: RuleConfig = {
+  name: "rule",
+  match: ".*",
+  source: "manual",
+  stripPrefix: "",
+  ttlMs: 60_000,
+  expiryMs: 600_000,
+  refreshBeforeMs: null,
+  negativeTtlMs: 1_000,
+  fillTimeoutMs: 400,
+  mode: "on",
+  notFound: "delete",
+};
+
+/** One rule over `source`. */
+export function testRule(source: ManualSource, config: Partial<RuleConfig> = {}): Rule {
+  return { config: { ...ruleDefaults, ...config }, source, counters: newRuleCounters() };
+}
+
+/** Rules over one source, in this order. */
+export function testRules(source: ManualSource, ...configs: Partial<RuleConfig>[]): Rules {
+  return new Rules(configs.map((config) => testRule(source, config)));
+}

@@ -1,0 +1,65 @@
+/**
+ * A client that writes bytes and reads bytes: no protocol, no repair.
+ */
+import { once } from "node:events";
+import net from "node:net";
+
+/** A connection. Everything received is kept in `received`. */
+export class TextClient {
+  received = Buffer.alloc(0);
+  readonly socket: net.Socket;
+  private readonly closed: Promise<unknown>;
+
+  private constructor(socket: net.Socket) {
+    this.socket = socket;
+    socket.on("error", () => {});
+    this.closed = once(socket, "close");
+    socket.on("data", (chunk) => {
+      this.received = Buffer.concat([this.received, chunk]);
+    });
+  }
+
+  /** Connects to a port of this machine. */
+  static async connect(port: number): Promise<TextClient> {
+    const socket = net.connect({ host: "127.0.0.1", port, noDelay: true });
+    await once(socket, "connect");
+    return new TextClient(socket);
+  }
+
+  send(bytes: string | Buffer): void {
+    this.socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+  }
+
+  /** Takes everything up to and with `end` out of what was received; rejects when the connection closes before. */
+  async until(end: string): Promise<string> {
+    const wanted = Buffer.from(end, "latin1");
+    for (;;) {
+      const at = this.received.indexOf(wanted);
+      if (at >= 0) {
+        const text = this.received.toString("latin1", 0, at + wanted.length);
+        this.received = this.received.subarray(at + wanted.length);
+        return text;
+      }
+      const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
+      if (isClosed && this.received.indexOf(wanted) < 0) {
+        throw new Error(`closed before ${JSON.stringify(end)}; received ${JSON.stringify(this.received.toString("latin1"))}`);
+      }
+    }
+  }
+
+  /** Sends one command and takes its answer, which ends with `end`. */
+  async ask(command: string, end = "\r\n"): Promise<string> {
+    this.send(`${command}\r\n`);
+    return this.until(end);
+  }
+
+  /** Resolves to everything received when the other side has closed. */
+  async end(): Promise<string> {
+    await this.closed;
+    return this.received.toString("latin1");
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
