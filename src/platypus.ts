@@ -119,7 +119,7 @@ export class Platypus {
    * Goes on with `config`: connections and requests under way stay, what is unchanged lives on. Settings that need a
    * restart keep their value and are named in the log.
    */
-  async reload(config: Config): Promise<void> {
+  reload(config: Config): void {
     const previous = this.running;
     this.warnOfRestart(previous.config, config);
     const next = this.build(config, previous);
@@ -132,8 +132,10 @@ export class Platypus {
     this.configuredMs = this.clock.nowMs();
     this.reloadError = null;
     closeUnused(previous.pools, next.pools);
-    const gone = [...previous.sources].filter(([name, { source }]) => next.sources.get(name)?.source !== source);
-    await Promise.all(gone.map(([, { source }]) => source.close()));
+    for (const [name, { source, limiter }] of previous.sources) {
+      if (next.sources.get(name)?.source === source) continue;
+      limiter.retire().catch((error: unknown) => this.log.warn("source", `${name}: not closed: ${String(error)}`));
+    }
   }
 
   /** Says in `stats` that a configuration was refused; the one before goes on serving. */

@@ -76,7 +76,7 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
 
 async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<void> {
   try {
-    await platypus.reload(await load());
+    platypus.reload(await load());
     log.info("config", `${path}: reloaded`);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);

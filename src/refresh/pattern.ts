@@ -7,7 +7,7 @@
 import { RE2JS } from "re2js";
 import type { Captures } from "../sources/source.ts";
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A compiled pattern. */
 export class Pattern {

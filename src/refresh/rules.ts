@@ -47,10 +47,13 @@ export interface Match {
 export class Rules {
   readonly list: readonly Rule[];
   private readonly patterns: readonly Pattern[];
+  /** Bytes to be stripped, one character each. */
+  private readonly prefixes: readonly string[];
 
   constructor(list: readonly Rule[]) {
     this.list = list;
     this.patterns = list.map(({ config }) => new Pattern(config.match));
+    this.prefixes = list.map(({ config }) => Buffer.from(config.stripPrefix, "utf8").toString("latin1"));
   }
 
   /** The rule that covers `key` (one character per byte); null: none. Rules that are off are passed over. */
@@ -64,9 +67,9 @@ export class Rules {
 
   private matchOne(index: number, key: string): Match | null {
     const rule = this.list[index]!;
-    const { mode, stripPrefix } = rule.config;
-    if (mode === "off" || !key.startsWith(stripPrefix)) return null;
-    const captures = this.patterns[index]!.match(stripPrefix === "" ? key : key.slice(stripPrefix.length));
+    const prefix = this.prefixes[index]!;
+    if (rule.config.mode === "off" || !key.startsWith(prefix)) return null;
+    const captures = this.patterns[index]!.match(prefix === "" ? key : key.slice(prefix.length));
     return captures === null ? null : { rule, captures };
   }
 }

@@ -34,7 +34,7 @@ export class FileSource implements Source {
     } catch (error) {
       if (error instanceof SourceError) throw error;
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT" || code === "ENOTDIR") return { type: "notThere" };
+      if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return { type: "notThere" };
       throw new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
     }
   }
@@ -47,13 +47,18 @@ export class FileSource implements Source {
     try {
       const stat = await handle.stat();
       if (!stat.isFile()) throw new SourceError("SOURCE_REFUSED", `source ${this.name}: not a regular file`);
-      if (stat.size > this.config.maxBodyBytes) {
-        const bounds = `${stat.size} bytes, more than max_body (${this.config.maxBodyBytes})`;
-        throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the file has ${bounds}`);
-      }
-      return { type: "value", value: await handle.readFile({ signal }) };
+      if (stat.size > this.config.maxBodyBytes) throw this.tooLarge();
+      const value = await handle.readFile({ signal });
+      // Some files do not tell their size.
+      if (value.length > this.config.maxBodyBytes) throw this.tooLarge();
+      return { type: "value", value };
     } finally {
       await handle.close();
     }
+  }
+
+  private tooLarge(): SourceError {
+    const bound = `more than max_body (${this.config.maxBodyBytes} bytes)`;
+    return new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the file has ${bound}`);
   }
 }

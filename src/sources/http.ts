@@ -7,10 +7,13 @@ import { Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
-import { asHeader, asUrl, parseTemplate, renderTemplate, type Template } from "./template.ts";
+import { asHeader, asUrl, parseTemplate, refuseDots, renderTemplate, type Template } from "./template.ts";
 
 const CONNECT_TIMEOUT_MS = 1_000;
 const KEEP_ALIVE_MS = 10_000;
+/** What of a body that is not wanted is read, and for how long, so that its connection can be used again. */
+const MAX_UNWANTED_BYTES = 16 * 1024;
+const MAX_UNWANTED_MS = 1_000;
 
 /** Fetches over a pool of kept-alive connections, at most as many as the source's concurrency. */
 export class HttpSource implements Source {
@@ -39,6 +42,8 @@ export class HttpSource implements Source {
 
   async fetch(context: FetchContext): Promise<FetchResult> {
     const path = renderTemplate(this.path, context, asUrl);
+    // Parts may be empty, and the template's own dots be what is left of a segment.
+    refuseDots(path.split("?")[0]!);
     const headers = Object.fromEntries(
       this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)]),
     );
@@ -60,8 +65,7 @@ export class HttpSource implements Source {
     const response = await this.pool.request({ method, path, headers, signal });
     const { statusCode, body } = response;
     if (statusCode !== 200) {
-      body.on("error", () => {});
-      body.destroy();
+      body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
       if (statusCode === 404 || statusCode === 410) return { type: "notThere" };
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`);
     }
@@ -82,9 +86,12 @@ export class HttpSource implements Source {
   }
 }
 
-/** Divides a URL template behind its origin. The path begins with a slash; a fragment is never sent. */
+/**
+ * Divides a URL template behind its origin. The path begins with a slash; a fragment is never sent. Blanks and what is
+ * not ASCII are percent-encoded, as in the address bar of a browser.
+ */
 function splitUrl(url: string): { origin: string; path: string } {
   const [, origin, rest] = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(url)!;
-  const path = rest!.split("#")[0]!;
+  const path = rest!.split("#")[0]!.replace(/[^!-~]+/g, encodeURIComponent);
   return { origin: origin!, path: path.startsWith("/") ? path : `/${path}` };
 }

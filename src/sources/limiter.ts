@@ -1,6 +1,7 @@
 /**
  * The bounds around a source: so many fetches at once, so many waiting, and a time-out that holds even where the source
- * does not listen to its signal. Fills go before refreshes, and refreshes take at most half of the places.
+ * does not listen to its signal. Fills go before refreshes: refreshes take at most half of the places, and where the queue
+ * is full the refresh that came last makes room for a fill.
  */
 import type { Clock } from "../clock.ts";
 import { SourceError } from "../errors.ts";
@@ -19,6 +20,7 @@ export interface Limits {
 interface Waiting {
   readonly priority: Priority;
   readonly start: () => void;
+  readonly refuse: (error: SourceError) => void;
 }
 
 /** A source behind its bounds. */
@@ -28,6 +30,8 @@ export class Limiter {
   private readonly limits: Limits;
   private readonly clock: Clock;
   private running = 0;
+  /** Called when the last fetch has ended. */
+  private onIdle = () => {};
   private runningRefreshes = 0;
   private readonly fills: Waiting[] = [];
   private readonly refreshes: Waiting[] = [];
@@ -42,6 +46,16 @@ export class Limiter {
   /** Fetches under way. */
   get inFlight(): number {
     return this.running;
+  }
+
+  /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
+  async retire(): Promise<void> {
+    if (this.running > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.onIdle = resolve;
+      await promise;
+    }
+    await this.source.close();
   }
 
   /** Fetches once a place is free. Throws a SourceError: the source's, a time-out, or SOURCE_OVERLOADED at once. */
@@ -76,14 +90,20 @@ export class Limiter {
       return;
     }
     if (this.fills.length + this.refreshes.length >= this.limits.queue) {
-      throw new SourceError(
-        "SOURCE_OVERLOADED",
-        `source ${this.name}: ${this.limits.queue} fetches are waiting already`,
-      );
+      const last = priority === "fill" ? this.refreshes.pop() : undefined;
+      if (last === undefined) throw this.overloaded();
+      last.refuse(this.overloaded());
     }
-    await new Promise<void>((resolve) => {
-      (priority === "fill" ? this.fills : this.refreshes).push({ priority, start: resolve });
+    await new Promise<void>((resolve, reject) => {
+      (priority === "fill" ? this.fills : this.refreshes).push({ priority, start: resolve, refuse: reject });
     });
+  }
+
+  private overloaded(): SourceError {
+    return new SourceError(
+      "SOURCE_OVERLOADED",
+      `source ${this.name}: ${this.limits.queue} fetches are waiting already`,
+    );
   }
 
   private hasPlace(priority: Priority): boolean {
@@ -106,5 +126,6 @@ export class Limiter {
         next.start();
       }
     }
+    if (this.running === 0) this.onIdle();
   }
 }

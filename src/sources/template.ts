@@ -2,6 +2,7 @@
  * Text with places for parts of a key: `{1}`, `{name}`, `{key}`, and in URL paths `{1:path}`; `%(name)` and `{$key}` mean
  * the same. `{{` and `}}` are the braces themselves. How a part is escaped depends on where it goes: see `Escape`.
  */
+import { isUtf8 } from "node:buffer";
 import { SourceError } from "../errors.ts";
 import type { FetchContext } from "./source.ts";
 
@@ -88,10 +89,10 @@ export const asHeader: Escape = (bytes) => {
   return bytes.toString("latin1");
 };
 
-/** For a path of files: no NUL, no `.` or `..`, and slashes only with `{1:path}`. */
+/** For a path of files: UTF-8 without NUL, no `.` or `..`, and slashes only with `{1:path}`. */
 export const asFilePath: Escape = (bytes, isPath) => {
   const text = bytes.toString("utf8");
-  if (text.includes("\0") || text.includes("\\") || (text.includes("/") && !isPath)) {
+  if (!isUtf8(bytes) || text.includes("\0") || text.includes("\\") || (text.includes("/") && !isPath)) {
     throw new SourceError("SOURCE_REFUSED", "a part of the key has characters that a file name must not have");
   }
   refuseDots(text);
@@ -100,9 +101,9 @@ export const asFilePath: Escape = (bytes, isPath) => {
 
 /**
  * URL parsers and file systems resolve `.` and `..`, and URL parsers even `%2e%2e`: a part that is or holds such a segment
- * could leave its place however it is escaped.
+ * could leave its place however it is escaped. Throws a SourceError.
  */
-function refuseDots(text: string): void {
+export function refuseDots(text: string): void {
   for (const segment of text.split(/[/\\]/)) {
     if (segment === "." || segment === "..") {
       throw new SourceError("SOURCE_REFUSED", 'a part of the key is or holds a "." or ".." segment');

@@ -338,6 +338,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
   const servers: MemcachedProcess[] = [];
   const platypuses: Platypus[] = [];
   const ports = new Map<string, number>();
+  let prefixedPort = 0;
 
   beforeAll(async () => {
     for (let i = 0; i < 5; i++) servers.push(await MemcachedProcess.start({ args: ["-m", "256"] }));
@@ -355,6 +356,11 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
       const [address] = platypus.addresses;
       if (address?.type === "tcp") ports.set(name, address.port);
     }
+    const server = '[server]\nflush_all = true\nprefix = "app:"';
+    const prefixed = await Platypus.start(nativeConfig(`${server}\n${targetOf(three, patient)}`));
+    platypuses.push(prefixed);
+    const [address] = prefixed.addresses;
+    if (address?.type === "tcp") prefixedPort = address.port;
   });
 
   afterAll(async () => {
@@ -378,6 +384,17 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
 
   it("to any stream of commands, cut anywhere", async () => {
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+  }, 120_000);
+
+  it("to any stream of commands with a prefix before every key", async () => {
+    const property = async (any: Stream) => {
+      // A prefix takes its share of the longest key.
+      const stream: Stream = JSON.parse(JSON.stringify(any).replaceAll(longestKey, "long"));
+      await clear();
+      const expected = await converse(servers[0]!.port, stream, true);
+      expect(await converse(prefixedPort, stream, false)).toEqual(expected);
+    };
+    await fc.assert(fc.asyncProperty(stream, property), { numRuns: RUNS });
   }, 120_000);
 
   /** What a read of memcached's ends within: it closes on a line over 2 KiB without its end, other than get and gets. */

@@ -140,10 +140,14 @@ describe("a miss", () => {
     expect(await direct.ask("mg stuff/gets c")).toBe(`HD c${cas}\r\n`);
     expect(await client.ask(`cas stuff/gets 0 0 3 ${cas}\r\nnew`)).toBe("STORED\r\n");
 
-    expect(await client.ask("gat 1000 stuff/gat", "END\r\n")).toBe("VALUE stuff/gat 0 19\r\nvalue of /stuff/gat\r\nEND\r\n");
+    expect(await client.ask("gat 1000 stuff/gat", "END\r\n")).toBe(
+      "VALUE stuff/gat 0 19\r\nvalue of /stuff/gat\r\nEND\r\n",
+    );
     expect(await ttlIn(memcached.port, "stuff/gat")).toBeGreaterThan(900);
 
-    const [, casOfGats] = /^VALUE stuff\/gats 0 20 (\d+)\r\n/.exec(await client.ask("gats 2000 stuff/gats", "END\r\n"))!;
+    const [, casOfGats] = /^VALUE stuff\/gats 0 20 (\d+)\r\n/.exec(
+      await client.ask("gats 2000 stuff/gats", "END\r\n"),
+    )!;
     expect(await direct.ask("mg stuff/gats c")).toBe(`HD c${casOfGats}\r\n`);
     expect(await ttlIn(memcached.port, "stuff/gats")).toBeGreaterThan(1_900);
   });
@@ -293,11 +297,14 @@ describe("a pool that is down", () => {
   it("does not keep the value from the client, nor the origin busy", async () => {
     const platypus = await startPlatypus(targetOf([await freePort()]) + stuffRule());
     const client = await connectTo(platypus);
-    for (let i = 0; i < 5; i++) expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
+    for (let i = 0; i < 5; i++)
+      expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
     expect(await client.ask("gat 10 stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
     // A cas that is real cannot be had.
     expect(await client.ask("gets stuff/one", "END\r\n")).toBe("END\r\n");
-    expect(await client.ask("get stuff/one stuff/one other", "END\r\n")).toMatch(/^(VALUE stuff\/one .*\r\n.*\r\n){2}END/);
+    expect(await client.ask("get stuff/one stuff/one other", "END\r\n")).toMatch(
+      /^(VALUE stuff\/one .*\r\n.*\r\n){2}END/,
+    );
     expect(origin.requests).toHaveLength(1);
   });
 

@@ -444,7 +444,11 @@ describe("a new configuration", () => {
     start({ ...shortRule, name: "a", match: "a/.*" }, { ...shortRule, name: "b", match: "b/.*" });
     populate("a/1");
     populate("b/1");
-    rules = testRules(source, { ...shortRule, name: "new", match: "new/.*" }, { ...shortRule, name: "b", match: "b/.*" });
+    rules = testRules(
+      source,
+      { ...shortRule, name: "new", match: "new/.*" },
+      { ...shortRule, name: "b", match: "b/.*" },
+    );
     scheduler.replace(rules, pool);
     expect(scheduler.tracked).toBe(1);
     await pass(9_100);

@@ -23,7 +23,10 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ type: fc.constant("schedule" as const), entry: entries, inMs: delays }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("cancel" as const), entry: entries }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant("ticks" as const), count: fc.integer({ min: 1, max: 600 }) }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("jump" as const), ms: fc.integer({ min: 1, max: 2_000_000 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant("jump" as const), ms: fc.integer({ min: 1, max: 2_000_000 }) }),
+  },
 );
 
 describe("a timing wheel", () => {

@@ -58,7 +58,8 @@ export class HttpOrigin {
 
   /** Resolves when the client has closed its side of every connection that is open now. */
   async left(): Promise<void> {
-    await Promise.all([...this.sockets].map((socket) => once(socket, "close")));
+    const closed = [...this.sockets].map((socket) => new Promise<unknown>((resolve) => socket.once("close", resolve)));
+    await Promise.all(closed);
   }
 
   async close(): Promise<void> {

@@ -24,10 +24,7 @@ export class ManualSource {
   throwNext: Error | null = null;
   closes = 0;
 
-  fetch(
-    captures: Captures & { readonly signal?: AbortSignal },
-    priority?: "fill" | "refresh",
-  ): Promise<FetchResult> {
+  fetch(captures: Captures & { readonly signal?: AbortSignal }, priority?: "fill" | "refresh"): Promise<FetchResult> {
     const error = this.throwNext;
     this.throwNext = null;
     if (error !== null) throw error;

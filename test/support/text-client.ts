@@ -42,7 +42,9 @@ export class TextClient {
       }
       const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
       if (isClosed && this.received.indexOf(wanted) < 0) {
-        throw new Error(`closed before ${JSON.stringify(end)}; received ${JSON.stringify(this.received.toString("latin1"))}`);
+        throw new Error(
+          `closed before ${JSON.stringify(end)}; received ${JSON.stringify(this.received.toString("latin1"))}`,
+        );
       }
     }
   }

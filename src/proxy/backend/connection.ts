@@ -118,6 +118,7 @@ export class BackendConnection implements Flushable, FrameReader {
   }
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    const { socket } = this;
     let at = start;
     while (at < end) {
       const request = this.head;
@@ -150,7 +151,8 @@ export class BackendConnection implements Flushable, FrameReader {
         this.distrust("a data block was refused");
         return end;
       }
-      if (this.socket === null) return end;
+      // Completing may have closed the connection, even opened another: what is left belongs to nobody.
+      if (this.socket !== socket) return end;
     }
     return end;
   }

@@ -93,7 +93,9 @@ export class FillRoute implements Route, ReplyOwner {
         if (answer.status === Status.found) putBlock(keys, i, answer);
         done();
       });
-      if (this.filler.fill(single.keyText(), waiter)) due++;
+      // Counted before: the waiter may be told before `fill` returns.
+      due++;
+      if (!this.filler.fill(single.keyText(), waiter)) due--;
     }
     if (due > 1) keys.keepBlocks();
     done();

@@ -48,7 +48,8 @@ export class ItemStore {
 
   constructor(maxBytes: number, maxItemBytes: number, unixSeconds: () => number) {
     this.maxBytes = maxBytes;
-    this.maxItemBytes = maxItemBytes;
+    // One that is larger than all there is would drive out everything else, and itself last.
+    this.maxItemBytes = Math.min(maxItemBytes, maxBytes);
     this.unixSeconds = unixSeconds;
   }
 

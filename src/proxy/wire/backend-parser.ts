@@ -5,8 +5,8 @@
  *
  * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get" and "Error strings".
  */
-import { Reply, Status } from "../reply.ts";
-import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { isFailure, Reply, Status } from "../reply.ts";
+import { isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
 
 /** The reply goes on behind what was read so far. */
@@ -52,9 +52,8 @@ export class BackendParser {
     if (isRetrieval(request.operation)) {
       return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);
     }
-    if (chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE) {
-      return this.parseMetaValue(start, end);
-    }
+    const isMetaValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
+    if (isMetaValue && request.operation === Operation.metaGet) return this.parseMetaValue(start, end);
     return this.parseLine(request, start, end);
   }
 
@@ -115,7 +114,7 @@ export class BackendParser {
     }
     const isEnd = chunk[at] === UPPER_E && (at + 1 >= end || chunk[at + 1] === UPPER_N);
     const last = isEnd ? this.parseEnd(request, at, end, found) : this.parseLine(request, at, end);
-    if (last > 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(keys);
+    if (last > 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(request);
     return last;
   }
 
@@ -136,9 +135,14 @@ export class BackendParser {
     return start;
   }
 
-  private dropPrefixes(keys: KeyList): void {
-    for (let i = 0; i < keys.count; i++) {
-      if (keys.blocks[i] === this.reply.chunk) keys.blockStarts[i] = this.dropPrefix(keys.blockStarts[i]!);
+  /** Other parts of the same retrieval may have blocks of an unfinished reply in this chunk: only these keys are ours. */
+  private dropPrefixes(request: Request): void {
+    const keys = request.keys!;
+    const { indexes } = request;
+    const count = indexes === null ? keys.count : indexes.length;
+    for (let i = 0; i < count; i++) {
+      const index = indexes === null ? i : indexes[i]!;
+      if (keys.blocks[index] === this.reply.chunk) keys.blockStarts[index] = this.dropPrefix(keys.blockStarts[index]!);
     }
   }
 
@@ -157,7 +161,7 @@ export class BackendParser {
       byte = chunk[++i]!;
     }
     if (i >= end) return this.parsePartOfBlock(at, end);
-    if (byte !== SPACE) return OUT_OF_STEP;
+    if (byte !== SPACE || i === nameEnd + 1) return OUT_OF_STEP;
     let length = 0;
     const lengthStart = ++i;
     byte = chunk[i]!;
@@ -196,7 +200,7 @@ export class BackendParser {
       // ERROR is as long as END with its line end.
       return INCOMPLETE;
     }
-    if (chunk[at + 1] !== UPPER_N) return this.parseLine(request, at, end);
+    if (chunk[at] !== UPPER_E || chunk[at + 1] !== UPPER_N) return this.parseLine(request, at, end);
     if (chunk[at + 2] !== UPPER_D || chunk[at + 3] !== CR || chunk[at + 4] !== LF) return OUT_OF_STEP;
     this.reply.status = status;
     this.reply.end = at + 5;
@@ -251,7 +255,7 @@ export class BackendParser {
   }
 }
 
-/** First eight bytes of an answer line as text → what it means. */
+/** An answer line, or how it begins → what it means. */
 const LINES: readonly (readonly [string, Status])[] = [
   ["STORED\r\n", Status.stored],
   ["NOT_STORED\r\n", Status.notStored],
@@ -265,11 +269,29 @@ const LINES: readonly (readonly [string, Status])[] = [
   ["SERVER_ERROR", Status.serverError],
 ];
 const lines = LINES.map(([text, status]) => ({ bytes: Buffer.from(text, "latin1"), status }));
+const VERSION = Buffer.from("VERSION ", "latin1");
+const META_CODES = ["HD", "EN", "NS", "EX", "NF"].map((code) => Buffer.from(code, "latin1").readUInt16BE());
+
+/** By operation: the answers it can have, as a set of bits. An answer to anything else means being out of step. */
+const answersTo = new Uint32Array(OPERATION_COUNT);
+const STORAGE_ANSWERS = bits(Status.stored, Status.notStored, Status.exists, Status.notFound);
+for (let operation: number = Operation.set; operation <= Operation.cas; operation++) {
+  answersTo[operation] = STORAGE_ANSWERS;
+}
+answersTo[Operation.delete] = bits(Status.deleted, Status.notFound);
+answersTo[Operation.incr] = bits(Status.notFound);
+answersTo[Operation.decr] = bits(Status.notFound);
+answersTo[Operation.touch] = bits(Status.touched, Status.notFound);
+answersTo[Operation.flushAll] = bits(Status.ok);
+
+function bits(...statuses: Status[]): number {
+  return statuses.reduce((set, status) => set | (1 << status), 0);
+}
 
 function lineStatus(request: Request, chunk: Buffer, start: number, end: number): Status | null {
   for (const { bytes, status } of lines) {
     if (bytes[0] === chunk[start] && end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start)) {
-      return status;
+      return isFailure(status) || ((answersTo[request.operation]! >> status) & 1) === 1 ? status : null;
     }
   }
   switch (request.operation) {
@@ -277,11 +299,13 @@ function lineStatus(request: Request, chunk: Buffer, start: number, end: number)
     case Operation.decr:
       return readDigits(chunk, start, end) ? Status.number : null;
     case Operation.version:
-      return chunk[start] === UPPER_V ? Status.ok : null;
+      return end - start > VERSION.length && equalBytes(VERSION, 0, VERSION.length, chunk, start) ? Status.ok : null;
     case Operation.metaGet:
     case Operation.metaSet:
-    case Operation.metaDelete:
-      return end - start >= 4 && (chunk[start + 2] === SPACE || chunk[start + 2] === CR) ? Status.meta : null;
+    case Operation.metaDelete: {
+      const isCode = end - start >= 4 && META_CODES.includes((chunk[start]! << 8) | chunk[start + 1]!);
+      return isCode && (chunk[start + 2] === SPACE || chunk[start + 2] === CR) ? Status.meta : null;
+    }
     default:
       return null;
   }

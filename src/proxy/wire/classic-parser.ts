@@ -32,8 +32,8 @@ const SHORT_KEY_BYTES = 50;
 const MAX_LINE_BYTES = 2048;
 /** A server must never see more than MAX_LINE_BYTES of a line without its end, a prefix included. */
 const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
-/** Longest line of a get: some 4,000 keys of the greatest length. */
-const MAX_GET_LINE_BYTES = 1024 * 1024;
+/** Longest line of a get: some 1,000 keys of the greatest length. */
+const MAX_GET_LINE_BYTES = 256 * 1024;
 /** memcached looks at this many words of a line (MAX_TOKENS, one of them the terminator). */
 const MAX_TOKENS = 24;
 const MAX_INT32 = 0x7fffffff;

@@ -25,6 +25,7 @@ export class InputBuffer {
   private kept: Buffer | null = null;
   private keptBytes = 0;
   private wantedBytes = 0;
+  private clears = 0;
 
   /** Bytes of an unfinished frame that are being kept. */
   get byteLength(): number {
@@ -42,7 +43,9 @@ export class InputBuffer {
       }
       at = this.add(chunk, at, end);
       if (this.keptBytes < this.wantedBytes) return;
+      const { clears } = this;
       this.resume(reader);
+      if (this.clears !== clears) return;
     }
   }
 
@@ -51,7 +54,7 @@ export class InputBuffer {
     const own = this.kept;
     if (own === null) return;
     const length = this.keptBytes;
-    this.clear();
+    this.release();
     const done = reader.readFrames(own, 0, length, true);
     if (done === 0) {
       this.kept = own;
@@ -62,8 +65,13 @@ export class InputBuffer {
     }
   }
 
-  /** Forgets what is kept. */
+  /** Forgets what is kept. From within a reader it forgets the rest of the read too. */
   clear(): void {
+    this.clears++;
+    this.release();
+  }
+
+  private release(): void {
     this.kept = null;
     this.keptBytes = 0;
     this.wantedBytes = 0;

@@ -1,0 +1,173 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { PoolConfig } from "../../../src/config/config.ts";
+import { Backend } from "../../../src/proxy/backend/backend.ts";
+import { Turn } from "../../../src/proxy/wire/turn.ts";
+import { Asked } from "../../support/asked.ts";
+import { KeptLog } from "../../support/kept-log.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { freePort } from "../../support/memcached-process.ts";
+import { ScriptedBackend } from "../../support/scripted-backend.ts";
+
+const SERVER_TIMEOUT_MS = 250;
+/** The clock is moved by this much while sockets do their work. */
+const STEP_MS = 10;
+const MAX_STEPS = 5_000;
+
+let clock: ManualClock;
+let log: KeptLog;
+let backend: Backend;
+let server: ScriptedBackend | null;
+
+function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
+  const address = { type: "tcp", host: "127.0.0.1", port } as const;
+  const pool: PoolConfig = {
+    name: "pool",
+    servers: [],
+    connections: 1,
+    serverTimeoutMs: SERVER_TIMEOUT_MS,
+    connectTimeoutMs: 100,
+    timeoutsUntilTko: 3,
+    ...changes,
+  };
+  const turn = new Turn(() => clock.nowMs());
+  return new Backend({ address, weight: 1 }, pool, Buffer.alloc(0), 1024 * 1024, {
+    clock,
+    turn,
+    log: log.log,
+    random: () => 0,
+  });
+}
+
+function ask(frame: string, slot = 0): Asked {
+  return new Asked(frame).by((request) => backend.send(request, slot));
+}
+
+/** Lets time pass, for the clock and for the sockets alike, until `isReached`. */
+async function passTime(isReached: () => boolean): Promise<void> {
+  for (let i = 0; i < MAX_STEPS && !isReached(); i++) {
+    clock.advance(STEP_MS);
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(isReached()).toBe(true);
+}
+
+beforeEach(() => {
+  clock = new ManualClock();
+  log = new KeptLog();
+  server = null;
+});
+
+afterEach(async () => {
+  backend.close();
+  await server?.stop();
+});
+
+describe("a backend that refuses connections", () => {
+  it("is left alone: writes fail and gets miss at once", async () => {
+    backend = make(await freePort());
+    expect(await ask("set a 0 0 1\r\n1\r\n").text()).toBe("SERVER_ERROR connection error\r\n");
+    expect(backend.isUp).toBe(false);
+    const write = ask("set a 0 0 1\r\n1\r\n");
+    const read = ask("get a\r\n");
+    const reads = ask("get a b\r\n");
+    // Completed within the call: nothing is waited for.
+    expect([write, read, reads].map(({ answers }) => answers[0]?.text)).toEqual([
+      "SERVER_ERROR unavailable\r\n",
+      "END\r\n",
+      "END\r\n",
+    ]);
+    expect(backend.counters.connectFailures).toBe(1);
+  });
+
+  it("is used again when it is back, without anybody's doing", async () => {
+    const port = await freePort();
+    backend = make(port);
+    await ask("get a\r\n").answer();
+    // Some probes fail first.
+    await passTime(() => backend.counters.connectFailures >= 4);
+    server = await ScriptedBackend.start(port);
+    server.script = () => "END\r\n";
+    await passTime(() => backend.isUp);
+    expect(await ask("get a\r\n").status()).toBe("missing");
+    expect(server.lines).toEqual(["get a"]);
+  });
+});
+
+describe("a backend that does not answer", () => {
+  it("is left alone after that many time-outs in a row, and used again when a probe is answered", async () => {
+    server = await ScriptedBackend.start();
+    server.version = null;
+    backend = make(server.port);
+    const asked = ["get a", "get b", "set c 0 0 1\r\n1"].map((frame) => ask(`${frame}\r\n`));
+    await server.commands(3);
+    clock.advance(SERVER_TIMEOUT_MS);
+    expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["timeout", "timeout", "timeout"]);
+    expect(backend.isUp).toBe(false);
+    expect(ask("set c 0 0 1\r\n1\r\n").answers[0]?.text).toBe("SERVER_ERROR unavailable\r\n");
+    expect(server.lines.length).toBe(3);
+
+    // Probes that are not answered leave it where it is, and past the drop limit the hung connection goes.
+    const first = await server.connection(0);
+    await passTime(() => first.socket.destroyed);
+    expect(backend.isUp).toBe(false);
+
+    server.version = "VERSION 1.6.18\r\n";
+    server.script = () => "END\r\n";
+    await passTime(() => backend.isUp);
+    expect(await ask("get a\r\n").status()).toBe("missing");
+    expect(backend.version).toBe("1.6.18");
+  });
+
+  it("is not left alone for time-outs between which it answers", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port);
+    const greeted = ask("get a\r\n");
+    (await server.command()).reply("END\r\n");
+    await greeted.answer();
+    for (let i = 0; i < 5; i++) {
+      const slow = ask("get a\r\n");
+      const first = await server.command();
+      clock.advance(SERVER_TIMEOUT_MS);
+      expect(await slow.status()).toBe("timeout");
+      const next = ask("get b\r\n");
+      await server.command();
+      first.reply("END\r\nEND\r\n");
+      expect(await next.status()).toBe("missing");
+    }
+    expect(backend.isUp).toBe(true);
+    expect(backend.counters.timeouts).toBe(5);
+  });
+});
+
+describe("a backend of several connections", () => {
+  it("keeps requests of a slot on one connection, and a slow one does not hold up the others", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port, { connections: 2 });
+    const slow = [ask("get a\r\n", 0), ask("get b\r\n", 0)];
+    const [first, second] = await server.commands(2);
+    expect(second!.connection).toBe(first!.connection);
+    const quick = ask("get c\r\n", 1);
+    const third = await server.command();
+    expect(third.connection).not.toBe(first!.connection);
+    third.reply("END\r\n");
+    expect(await quick.status()).toBe("missing");
+    expect(slow.map(({ answers }) => answers.length)).toEqual([0, 0]);
+    expect(backend.outstanding).toBe(2);
+  });
+
+  it("loses only what was on the connection that broke", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port, { connections: 2 });
+    const broken = ask("get a\r\n", 0);
+    const liar = await server.command();
+    const whole = ask("get b\r\n", 1);
+    const honest = await server.command();
+    liar.reply("VALUE other 0 1\r\n1\r\nEND\r\n");
+    expect(await broken.status()).toBe("connectionLost");
+    honest.reply("VALUE b 0 1\r\n2\r\nEND\r\n");
+    expect(await whole.text()).toBe("VALUE b 0 1\r\n2\r\nEND\r\n");
+    expect(backend.counters.outOfStep).toBe(1);
+    expect(backend.isUp).toBe(true);
+    expect(log.lines.filter((line) => line.includes("connection closed")).length).toBe(1);
+  });
+});

@@ -1,0 +1,119 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Health, HealthState } from "../../../src/proxy/backend/health.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+const TIMEOUTS_UNTIL_TKO = 3;
+
+/** A health whose probes are counted and answered by hand. */
+function start(random = () => 0) {
+  const clock = new ManualClock();
+  const states: HealthState[] = [];
+  const probesMs: number[] = [];
+  const health = new Health(TIMEOUTS_UNTIL_TKO, clock, random, {
+    probe: () => probesMs.push(clock.nowMs()),
+    changed: (state) => states.push(state),
+  });
+  return { clock, states, probesMs, health };
+}
+
+describe("the health of a backend", () => {
+  it("ends in soft TKO after that many time-outs in a row", () => {
+    const { health, states } = start();
+    health.timedOut();
+    health.timedOut();
+    expect(health.state).toBe(HealthState.up);
+    health.timedOut();
+    expect(states).toEqual([HealthState.soft]);
+  });
+
+  it("counts anew after an answer", () => {
+    const { health } = start();
+    for (let i = 0; i < 10; i++) {
+      health.timedOut();
+      health.timedOut();
+      health.answered();
+    }
+    expect(health.state).toBe(HealthState.up);
+  });
+
+  it("ends in hard TKO when a connection cannot be made, from up and from soft TKO", () => {
+    const first = start();
+    first.health.connectFailed();
+    expect(first.states).toEqual([HealthState.hard]);
+    const second = start();
+    for (let i = 0; i < TIMEOUTS_UNTIL_TKO; i++) second.health.timedOut();
+    second.health.connectFailed();
+    expect(second.states).toEqual([HealthState.soft, HealthState.hard]);
+  });
+
+  it("is probed once, and again only when the probe has failed", () => {
+    const { health, clock, probesMs } = start();
+    health.connectFailed();
+    clock.advance(60_000);
+    expect(probesMs.length).toBe(1);
+    health.probeFailed();
+    clock.advance(60_000);
+    expect(probesMs.length).toBe(2);
+  });
+
+  it("is probed less and less often, but at least every seven and a half seconds", () => {
+    const { health, clock, probesMs } = start(() => 0.999);
+    health.connectFailed();
+    for (let i = 0; i < 20; i++) {
+      clock.advance(7_500);
+      health.probeFailed();
+    }
+    clock.advance(7_500);
+    expect(probesMs.length).toBe(21);
+    expect(probesMs[0]!).toBeLessThan(400);
+  });
+
+  it("is up again as soon as a probe was answered, and starts over", () => {
+    const { health, clock, states, probesMs } = start();
+    health.connectFailed();
+    clock.advance(1_000);
+    health.probeSucceeded();
+    expect(states).toEqual([HealthState.hard, HealthState.up]);
+    clock.advance(60_000);
+    expect(probesMs.length).toBe(1);
+    health.timedOut();
+    health.timedOut();
+    expect(health.state).toBe(HealthState.up);
+  });
+
+  it("is not probed any more once it was stopped", () => {
+    const { health, clock, probesMs } = start();
+    health.connectFailed();
+    health.stop();
+    clock.advance(60_000);
+    expect(probesMs).toEqual([]);
+  });
+
+  it("whatever happens: one probe waits at most, none while up, and always one or its answer while down", () => {
+    const step = fc.constantFrom("answered", "timedOut", "connectFailed", "probeAnswered", "advance");
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (steps, random) => {
+        const { health, clock, probesMs } = start(() => random);
+        let answeredProbes = 0;
+        for (const [i, name] of steps.entries()) {
+          if (name === "answered") health.answered();
+          else if (name === "timedOut") health.timedOut();
+          else if (name === "connectFailed") health.connectFailed();
+          else if (name === "advance") clock.advance(8_000);
+          else if (probesMs.length > answeredProbes) {
+            answeredProbes++;
+            if (i % 2 === 0) health.probeFailed();
+            else health.probeSucceeded();
+          }
+          expect(probesMs.length - answeredProbes).toBeLessThanOrEqual(1);
+        }
+        if (health.state === HealthState.up) answeredProbes = probesMs.length;
+        const before = probesMs.length;
+        clock.advance(8_000);
+        const isDown = health.state !== HealthState.up;
+        expect(probesMs.length - before).toBe(isDown && before === answeredProbes ? 1 : 0);
+      }),
+    );
+  });
+});

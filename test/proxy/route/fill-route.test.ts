@@ -1,0 +1,242 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
+import { KeyList, Operation, Request } from "../../../src/proxy/request.ts";
+import { FillRoute } from "../../../src/proxy/route/fill-route.ts";
+import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
+import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
+import { FaultyRoute } from "../../support/faulty-route.ts";
+import { ManualFiller } from "../../support/manual-filler.ts";
+
+const NOW_SECONDS = 1_700_000_000;
+const operations = { get: 1, gets: 2, gat: 3, gats: 4 } as const;
+
+let filler: ManualFiller;
+let pool: FaultyRoute;
+let route: FillRoute;
+
+beforeEach(() => {
+  filler = new ManualFiller();
+  pool = new FaultyRoute(() => NOW_SECONDS);
+  route = new FillRoute(pool, filler);
+});
+
+/** A command on its way: `answers` holds what its client was told so far, once if all is well. */
+interface Sent {
+  readonly answers: string[];
+}
+
+/** Sends `get a b`, `gat 100 a`, `delete a` and such, and overwrites the bytes it was read into afterwards. */
+function send(line: string, data = ""): Sent {
+  const [verb, ...words] = line.split(" ");
+  const operation = Operation[verb as keyof typeof Operation];
+  const chunk = Buffer.from(`${line}\r\n${data === "" ? "" : `${data}\r\n`}`, "latin1");
+  const answers: string[] = [];
+  const owner = {
+    onReply: (of: Request, reply: Reply) => {
+      const batch = new OutputBatch();
+      writeReply(of, reply, batch);
+      answers.push(batch.take().toString("latin1"));
+    },
+  };
+  const request = new Request(operation, owner, chunk);
+  const isTouch = verb === "gat" || verb === "gats";
+  if (isTouch) request.exptime = Number(words[0]);
+  const keys = verb! in operations ? words.slice(isTouch ? 1 : 0) : words.slice(0, 1);
+  request.lineEnd = line.length;
+  request.dataStart = line.length + 2;
+  request.frameEnd = chunk.length;
+  request.hasData = data !== "";
+  const starts = keys.map((key, i) => line.indexOf(` ${key}`, i === 0 ? 0 : line.indexOf(` ${keys[i - 1]}`) + 1) + 1);
+  const ends = starts.map((start, i) => start + keys[i]!.length);
+  if (keys.length > 1) {
+    request.keys = new KeyList(Buffer.from(chunk), starts, ends);
+  } else if (keys.length === 1) {
+    request.keyStart = starts[0]!;
+    request.keyEnd = ends[0]!;
+  }
+  if (operation === Operation.flushAll) route.broadcast(request);
+  else route.route(request);
+  chunk.fill(0xff);
+  return { answers };
+}
+
+describe("a get of one key", () => {
+  it("that hits is noted and passed on", () => {
+    pool.set("k", "v", 7);
+    expect(send("get k").answers).toEqual(["VALUE k 7 1\r\nv\r\nEND\r\n"]);
+    expect(filler.told).toEqual(["get k"]);
+  });
+
+  it("that misses is noted and answered with what is fetched", () => {
+    const { answers } = send("get k");
+    expect(filler.told).toEqual(["get k", "fill k"]);
+    expect(answers).toEqual([]);
+    filler.end("k", "fetched");
+    expect(answers).toEqual(["VALUE k 0 7\r\nfetched\r\nEND\r\n"]);
+  });
+
+  it("that misses and is not covered is a miss", () => {
+    filler.notCovered.add("k");
+    expect(send("get k").answers).toEqual(["END\r\n"]);
+  });
+
+  it("whose fill ends without a value is a miss", () => {
+    const { answers } = send("get k");
+    filler.end("k", null);
+    expect(answers).toEqual(["END\r\n"]);
+  });
+
+  it.each([failures.timeout, failures.tko, failures.connectionLost, fixedReply(Status.serverError, "SERVER_ERROR x")])(
+    "that the pool cannot answer is filled (%#)",
+    (failure) => {
+      pool.failure = failure;
+      const { answers } = send("get k");
+      filler.end("k", "fetched");
+      expect(answers).toEqual(["VALUE k 0 7\r\nfetched\r\nEND\r\n"]);
+    },
+  );
+
+  it("that is wrong in itself is not filled", () => {
+    pool.failure = fixedReply(Status.clientError, "CLIENT_ERROR bad");
+    expect(send("get k").answers).toEqual(["CLIENT_ERROR bad\r\n"]);
+    expect(filler.told).toEqual([]);
+  });
+
+  it("is sent to the pool again where a newer word is there", () => {
+    const { answers } = send("get k");
+    pool.set("k", "newer", 3);
+    filler.sendToPool("k");
+    expect(answers).toEqual(["VALUE k 3 5\r\nnewer\r\nEND\r\n"]);
+  });
+
+  it("is a miss where the newer word has gone again, or the pool with it", () => {
+    const [gone, failed] = [send("get a"), send("get b")];
+    filler.sendToPool("a");
+    pool.failure = failures.timeout;
+    filler.sendToPool("b");
+    expect([gone.answers, failed.answers]).toEqual([["END\r\n"], ["END\r\n"]]);
+  });
+});
+
+describe("a get that wants more than the value", () => {
+  it.each(["gets k", "gats 100 k"])("(%s) is answered from the pool after the fill, with its cas", (line) => {
+    const { answers } = send(line);
+    pool.set("k", "stored", 9);
+    filler.end("k", "fetched");
+    const cas = pool.store.get("k")!.cas;
+    expect(answers).toEqual([`VALUE k 9 6 ${cas}\r\nstored\r\nEND\r\n`]);
+  });
+
+  it.each(["gat 100 k", "gats 100 k"])("(%s) gives the item its client's exptime", (line) => {
+    send(line);
+    pool.set("k", "stored", 0, 5);
+    filler.end("k", "fetched");
+    expect(pool.store.get("k")!.expiresAt).toBe(NOW_SECONDS + 100);
+  });
+
+  it("is a miss where no cas can be had, and the fetched value where none is asked for", () => {
+    pool.failure = failures.tko;
+    const sent = ["gets a", "gats 5 b", "gat 5 c"].map((line) => send(line));
+    for (const key of ["a", "b", "c"]) filler.end(key, "fetched");
+    expect(sent.map(({ answers }) => answers)).toEqual([
+      ["END\r\n"],
+      ["END\r\n"],
+      ["VALUE c 0 7\r\nfetched\r\nEND\r\n"],
+    ]);
+  });
+
+  it("does not ask the pool again for a miss", () => {
+    const { answers } = send("gets k");
+    filler.end("k", null);
+    expect(answers).toEqual(["END\r\n"]);
+    expect(pool.asked).toEqual([`${Operation.gets} k`]);
+  });
+});
+
+describe("a get of many keys", () => {
+  it("with hits only is noted key by key and passed on", () => {
+    for (const key of ["a", "b"]) pool.set(key, key);
+    expect(send("get a b").answers).toEqual(["VALUE a 0 1\r\na\r\nVALUE b 0 1\r\nb\r\nEND\r\n"]);
+    expect(filler.told).toEqual(["get a", "get b"]);
+  });
+
+  it("has its missing keys filled side by side, and is answered in the order of its keys when the last is there", () => {
+    pool.set("b", "hit", 5);
+    const { answers } = send("get a b c d e");
+    expect(filler.told.filter((what) => what.startsWith("fill"))).toEqual(["fill a", "fill c", "fill d", "fill e"]);
+    filler.end("e", "E");
+    filler.end("c", "C");
+    filler.end("d", null);
+    expect(answers).toEqual([]);
+    filler.end("a", "A");
+    expect(answers).toEqual([
+      "VALUE a 0 1\r\nA\r\nVALUE b 5 3\r\nhit\r\nVALUE c 0 1\r\nC\r\nVALUE e 0 1\r\nE\r\nEND\r\n",
+    ]);
+  });
+
+  it("fills a key that stands twice once for each", () => {
+    const { answers } = send("get a a");
+    filler.end("a", "A");
+    expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE a 0 1\r\nA\r\nEND\r\n"]);
+  });
+
+  it("is answered once where fills end at once, whatever they end with", () => {
+    for (const key of ["a", "c"]) filler.atOnce.set(key, null);
+    for (const key of ["b", "d"]) filler.atOnce.set(key, key);
+    expect(send("get a b c d").answers).toEqual(["VALUE b 0 1\r\nb\r\nVALUE d 0 1\r\nd\r\nEND\r\n"]);
+  });
+
+  it("is answered once where some fills end at once and others later", () => {
+    filler.atOnce.set("a", "A");
+    filler.atOnce.set("c", null);
+    filler.notCovered.add("d");
+    const { answers } = send("get a b c d");
+    expect(answers).toEqual([]);
+    filler.end("b", "B");
+    expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n"]);
+  });
+
+  it("with nothing to be had is a miss", () => {
+    filler.notCovered.add("a");
+    filler.atOnce.set("b", null);
+    expect(send("get a b").answers).toEqual(["END\r\n"]);
+  });
+
+  it("that the pool cannot answer is filled from end to end", () => {
+    pool.failure = failures.tko;
+    const { answers } = send("get a b");
+    filler.end("a", "A");
+    filler.end("b", "B");
+    expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n"]);
+  });
+
+  it("with gats has flags, cas and exptime of every key from the pool", () => {
+    const { answers } = send("gats 100 a b");
+    for (const key of ["a", "b"]) pool.set(key, key, 4, 5);
+    filler.end("b", "fetched");
+    filler.end("a", "fetched");
+    const [a, b] = [pool.store.get("a")!, pool.store.get("b")!];
+    expect(answers).toEqual([`VALUE a 4 1 ${a.cas}\r\na\r\nVALUE b 4 1 ${b.cas}\r\nb\r\nEND\r\n`]);
+    expect([a.expiresAt, b.expiresAt]).toEqual([NOW_SECONDS + 100, NOW_SECONDS + 100]);
+  });
+});
+
+describe("what is not a get", () => {
+  it("tells of a write before it goes", () => {
+    expect(send("set k 0 0 1", "v").answers).toEqual(["STORED\r\n"]);
+    expect(send("delete k").answers).toEqual(["DELETED\r\n"]);
+    expect(send("incr k 1").answers).toEqual(["NOT_FOUND\r\n"]);
+    expect(filler.told).toEqual(["write k", "write k", "write k"]);
+  });
+
+  it("tells of a flush before it goes", () => {
+    pool.set("k", "v");
+    expect(send("flushAll").answers).toEqual(["OK\r\n"]);
+    expect(filler.told).toEqual(["flush"]);
+  });
+
+  it("tells nothing of a touch", () => {
+    expect(send("touch k 5").answers).toEqual(["NOT_FOUND\r\n"]);
+    expect(filler.told).toEqual([]);
+  });
+});

@@ -1,0 +1,147 @@
+/** One suite for every pool that fill and refresh can stand on: the embedded store and a real memcached. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { BackendError } from "../../src/errors.ts";
+import { buildPools, closeUnused, noPools } from "../../src/proxy/route/build.ts";
+import { RoutedPoolPort } from "../../src/proxy/route/pool-port.ts";
+import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
+import { ItemStore } from "../../src/proxy/store/item-store.ts";
+import { Turn } from "../../src/proxy/wire/turn.ts";
+import type { PoolPort } from "../../src/refresh/pool-port.ts";
+import { Log } from "../../src/telemetry/log.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const undo: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+function routedPort(port: number, settings = ""): PoolPort {
+  const config = nativeConfig(`${settings}\n${targetOf([port])}`);
+  const pools = buildPools(config, noPools, {
+    clock: systemClock,
+    turn: new Turn(() => systemClock.nowMs()),
+    log: new Log(config.server.log),
+    random: Math.random,
+  });
+  undo.push(() => closeUnused(pools, noPools));
+  return new RoutedPoolPort(pools.routes[0]!);
+}
+
+const kinds: [string, () => Promise<PoolPort>][] = [
+  ["the embedded store", async () => new EmbeddedPoolPort(new ItemStore(1 << 24, 1 << 20, systemClock.unixSeconds))],
+];
+if (!MemcachedProcess.isMissing) {
+  const start = async (settings: string) => {
+    const memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    return routedPort(memcached.port, settings);
+  };
+  kinds.push(["a memcached", () => start("")], ["a memcached under a prefix", () => start('[server]\nprefix = "p:"')]);
+}
+
+describe.each(kinds)("%s", (_kind, make) => {
+  let port: PoolPort;
+  beforeAll(async () => {
+    port = await make();
+  });
+
+  const value = Buffer.from("value");
+
+  it("has nothing to read where nothing was stored", async () => {
+    expect(await port.read("missing")).toBeNull();
+  });
+
+  it("adds where there is nothing, and tells the cas that is read later", async () => {
+    const added = await port.add("added", value, 100);
+    const item = await port.read("added");
+    expect(added).toEqual({ result: "stored", cas: item!.cas });
+    expect(item!.ttlSeconds).toBeGreaterThan(97);
+    expect(item!.ttlSeconds).toBeLessThanOrEqual(100);
+  });
+
+  it("does not add where there is something", async () => {
+    await port.add("twice", value, 0);
+    const { cas } = (await port.read("twice"))!;
+    expect(await port.add("twice", value, 0)).toMatchObject({ result: "notStored" });
+    expect(await port.read("twice")).toEqual({ ttlSeconds: -1, cas });
+  });
+
+  it("takes an exptime over 30 days as a unix time", async () => {
+    const exptime = systemClock.unixSeconds() + 100 * 86_400;
+    await port.add("late", value, exptime);
+    const { ttlSeconds } = (await port.read("late"))!;
+    expect(Math.abs(ttlSeconds - 100 * 86_400)).toBeLessThan(5);
+  });
+
+  it("stores over the item of that cas alone", async () => {
+    await port.add("cas", value, 10);
+    const { cas } = (await port.read("cas"))!;
+    expect(await port.cas("cas", value, 100, cas + 1_000n)).toMatchObject({ result: "exists" });
+    const written = await port.cas("cas", value, 100, cas);
+    const item = (await port.read("cas"))!;
+    expect(written).toEqual({ result: "stored", cas: item.cas });
+    expect(item.cas).not.toBe(cas);
+    expect(item.ttlSeconds).toBeGreaterThan(50);
+    expect(await port.cas("cas", value, 100, cas)).toMatchObject({ result: "exists" });
+    expect(await port.cas("nothing", value, 100, cas)).toMatchObject({ result: "notFound" });
+  });
+
+  it("deletes the item of that cas alone", async () => {
+    await port.add("delete", value, 0);
+    const { cas } = (await port.read("delete"))!;
+    expect(await port.deleteIf("delete", cas + 1_000n)).toBe(false);
+    expect(await port.deleteIf("delete", cas)).toBe(true);
+    expect(await port.read("delete")).toBeNull();
+    expect(await port.deleteIf("delete", cas)).toBe(false);
+  });
+
+  it("takes values of any bytes and none, and keys beyond ASCII", async () => {
+    const bytes = Buffer.from("\r\nEND\r\n\0\xff", "latin1");
+    const key = Buffer.from("ключ").toString("latin1");
+    expect(await port.add(key, bytes, 0)).toMatchObject({ result: "stored" });
+    expect(await port.add("empty", Buffer.alloc(0), 0)).toMatchObject({ result: "stored" });
+    expect(await port.read(key)).not.toBeNull();
+    expect(await port.read("empty")).not.toBeNull();
+  });
+
+  it("fails for a value that it does not take, and goes on", async () => {
+    await expect(port.add("large", Buffer.alloc(2 << 20), 0)).rejects.toBeInstanceOf(BackendError);
+    expect(await port.add("small", value, 0)).toMatchObject({ result: "stored" });
+  });
+
+  it("keeps the order of what is asked of a key at once", async () => {
+    const [, added, read] = await Promise.all([
+      port.read("order"),
+      port.add("order", value, 50),
+      port.read("order"),
+    ]);
+    expect(added).toMatchObject({ result: "stored", cas: read!.cas });
+  });
+});
+
+describe.skipIf(MemcachedProcess.isMissing)("a memcached that others use too", () => {
+  it("has what is stored as a value with flags 0", async () => {
+    const memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    await routedPort(memcached.port).add("k", Buffer.from("v"), 0);
+    const client = await TextClient.connect(memcached.port);
+    expect(await client.ask("get k", "END\r\n")).toBe("VALUE k 0 1\r\nv\r\nEND\r\n");
+    client.close();
+  });
+});
+
+describe("a pool that is not there", () => {
+  it("fails every call with a BackendError", async () => {
+    const port = routedPort(await freePort());
+    const calls = [
+      port.read("k"),
+      port.add("k", Buffer.from("v"), 0),
+      port.cas("k", Buffer.from("v"), 0, 1n),
+      port.deleteIf("k", 1n),
+    ];
+    for (const call of calls) await expect(call).rejects.toBeInstanceOf(BackendError);
+  });
+});

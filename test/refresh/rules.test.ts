@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import type { RuleConfig } from "../../src/config/config.ts";
+import { ManualSource } from "../support/manual-source.ts";
+import { testRules } from "../support/test-rules.ts";
+
+function nameOf(key: string, ...configs: Partial<RuleConfig>[]): string | undefined {
+  return testRules(new ManualSource(), ...configs).match(key)?.rule.config.name;
+}
+
+describe("rules", () => {
+  it("cover a key by the first that matches, in file order", () => {
+    const configs = [
+      { name: "one", match: "a/b/.*" },
+      { name: "two", match: "a/.*" },
+      { name: "three", match: ".*" },
+    ];
+    expect(nameOf("a/b/c", ...configs)).toBe("one");
+    expect(nameOf("a/c", ...configs)).toBe("two");
+    expect(nameOf("c", ...configs)).toBe("three");
+    expect(nameOf("a/b/c", ...configs.toReversed())).toBe("three");
+  });
+
+  it("do not cover what none matches as a whole", () => {
+    expect(nameOf("xa", { match: "a" })).toBeUndefined();
+    expect(nameOf("a")).toBeUndefined();
+  });
+
+  it("pass over those that are off, and keep those that observe", () => {
+    expect(nameOf("a", { name: "off", mode: "off" }, { name: "on" })).toBe("on");
+    expect(nameOf("a", { name: "observe", mode: "observe" }, { name: "on" })).toBe("observe");
+  });
+
+  it("match and capture without the prefix to be stripped, and only keys that have it", () => {
+    const rules = testRules(new ManualSource(), { match: "user/(.*)", stripPrefix: "myapp:" });
+    const { captures } = rules.match("myapp:user/1")!;
+    expect([captures.key, captures.groups.get("1")]).toEqual(["user/1", "1"]);
+    expect(rules.match("user/1")).toBeNull();
+    expect(rules.match("myapp:myapp:user/1")).toBeNull();
+  });
+
+  it("strip a prefix that is not ASCII by its bytes", () => {
+    const rules = testRules(new ManualSource(), { match: "(.)", stripPrefix: "имя:" });
+    const { captures } = rules.match(Buffer.from("имя:я").toString("latin1"))!;
+    expect([captures.key, captures.groups.get("1"), captures.encoding]).toEqual(["я", "я", "utf8"]);
+  });
+
+  it("see what is left of a key whose rest is not UTF-8 as bytes", () => {
+    const rules = testRules(new ManualSource(), { match: "(.*)", stripPrefix: "p:" });
+    const { captures } = rules.match("p:\xff\xfe")!;
+    expect([captures.key, captures.encoding]).toEqual(["\xff\xfe", "latin1"]);
+  });
+});

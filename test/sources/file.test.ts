@@ -1,0 +1,159 @@
+import { execFileSync } from "node:child_process";
+import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SourceError } from "../../src/errors.ts";
+import { FileSource } from "../../src/sources/file.ts";
+import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
+
+let folder: string;
+let root: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "platypus-file-"));
+  root = path.join(folder, "root");
+  await mkdir(path.join(root, "sub"), { recursive: true });
+  await writeFile(path.join(folder, "secret"), "outside");
+  await writeFile(path.join(root, "a.txt"), "inside");
+  await writeFile(path.join(root, "sub", "b.txt"), "below");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+function sourceOf(config: { root?: string; path?: string; maxBodyBytes?: number } = {}): FileSource {
+  return new FileSource({
+    type: "file",
+    name: "files",
+    timeoutMs: 5_000,
+    concurrency: 4,
+    queue: 4,
+    root,
+    path: "{1:path}",
+    maxBodyBytes: 1_000,
+    ...config,
+  });
+}
+
+/** What a fetch of `part` ends with: the value's text, "not there" or the error's code. */
+async function outcome(part: string, source = sourceOf()): Promise<string> {
+  try {
+    const result = await source.fetch(contextOf(part, [part]));
+    return result.type === "value" ? result.value.toString() : "not there";
+  } catch (error) {
+    expect(error).toBeInstanceOf(SourceError);
+    return (error as SourceError).code;
+  }
+}
+
+describe("a file", () => {
+  it("below the folder is a value, an empty one too", async () => {
+    await writeFile(path.join(root, "empty"), "");
+    expect(await outcome("a.txt")).toBe("inside");
+    expect(await outcome("sub/b.txt")).toBe("below");
+    expect(await outcome("b", sourceOf({ path: "sub/{1}.txt" }))).toBe("below");
+    expect(await outcome("empty")).toBe("");
+  });
+
+  it.each(["missing", "sub/missing", "missing/b.txt", "a.txt/b", "x".repeat(250)])("%s is not there", async (part) => {
+    expect(await outcome(part)).toBe("not there");
+  });
+
+  it("whose name is longer than names can be is not there", async () => {
+    expect(await outcome("x".repeat(250), sourceOf({ path: "{1}.json.gz" }))).toBe("not there");
+  });
+
+  it("in a folder that is not there is not there, until it is", async () => {
+    const source = sourceOf({ root: path.join(folder, "later") });
+    expect(await outcome("a", source)).toBe("not there");
+    await mkdir(path.join(folder, "later"));
+    await writeFile(path.join(folder, "later", "a"), "now");
+    expect(await outcome("a", source)).toBe("now");
+  });
+
+  it("as large as max_body is a value, a byte more is refused", async () => {
+    await writeFile(path.join(root, "large"), "x".repeat(1_000));
+    expect(await outcome("large")).toHaveLength(1_000);
+    await appendFile(path.join(root, "large"), "x");
+    expect(await outcome("large")).toBe("SOURCE_TOO_LARGE");
+  });
+
+  it.runIf(process.platform === "linux")("that does not tell its size is bounded as well", async () => {
+    const source = sourceOf({ root: "/proc/self", path: "{1}", maxBodyBytes: 10 });
+    expect(await outcome("status", source)).toBe("SOURCE_TOO_LARGE");
+  });
+
+  it("is read with the bytes of its key as the name, which must be UTF-8", async () => {
+    await writeFile(path.join(root, "ключ"), "named");
+    await writeFile(path.join(root, "\ufffd"), "the name of all that is no UTF-8");
+    expect(await outcome("ключ")).toBe("named");
+    await expect(sourceOf().fetch(binaryContextOf("", ["\xff"]))).rejects.toMatchObject({ code: "SOURCE_REFUSED" });
+  });
+});
+
+describe("what is not a regular file", () => {
+  it.each(["sub", "sub/", ""])("such as the folder %j is refused", async (part) => {
+    expect(await outcome(part)).toBe("SOURCE_REFUSED");
+  });
+
+  it("such as a pipe that nobody writes to is refused and does not hang", async () => {
+    execFileSync("mkfifo", [path.join(root, "pipe")]);
+    expect(await outcome("pipe")).toBe("SOURCE_REFUSED");
+  });
+});
+
+describe("a path", () => {
+  it.each(["../secret", "sub/../../secret", "..", ".", "sub/..", "a\0b", "..\\secret"])(
+    "%j is refused",
+    async (part) => {
+      expect(await outcome(part)).toBe("SOURCE_REFUSED");
+    },
+  );
+
+  it("with slashes only where the template says so", async () => {
+    expect(await outcome("sub/b.txt", sourceOf({ path: "{1}" }))).toBe("SOURCE_REFUSED");
+  });
+
+  it("that begins with a slash stays below the folder", async () => {
+    expect(await outcome("/sub/b.txt")).toBe("below");
+    expect(await outcome(path.join(folder, "secret"))).toBe("not there");
+  });
+
+  it("made of dots in the template and nothing of the key is refused", async () => {
+    expect(await outcome("/../secret", sourceOf({ path: ".{1:path}" }))).toBe("SOURCE_REFUSED");
+    expect(await outcome("", sourceOf({ path: "sub/.{1}./../secret" }))).not.toBe("outside");
+  });
+});
+
+describe("a link", () => {
+  it("to a file below the folder is followed", async () => {
+    await symlink(path.join(root, "a.txt"), path.join(root, "sub", "link"));
+    expect(await outcome("sub/link")).toBe("inside");
+  });
+
+  it.each([
+    ["a file", "link", "link"],
+    ["a folder", "link", "link/secret"],
+  ])("to %s outside of it is refused", async (what, name, part) => {
+    await symlink(what === "a file" ? path.join(folder, "secret") : folder, path.join(root, name));
+    expect(await outcome(part)).toBe("SOURCE_REFUSED");
+  });
+
+  it("to a folder whose name begins with the folder's is refused", async () => {
+    await mkdir(path.join(folder, "root-2"));
+    await writeFile(path.join(folder, "root-2", "x"), "outside");
+    await symlink(path.join(folder, "root-2"), path.join(root, "link"));
+    expect(await outcome("link/x")).toBe("SOURCE_REFUSED");
+  });
+
+  it("to itself is a failure, to nothing is not there", async () => {
+    await symlink(path.join(root, "loop"), path.join(root, "loop"));
+    await symlink(path.join(root, "nothing"), path.join(root, "dangling"));
+    expect(await outcome("loop")).toBe("SOURCE_FAILED");
+    expect(await outcome("dangling")).toBe("not there");
+  });
+
+  it("is the folder itself where the configuration names one", async () => {
+    await symlink(root, path.join(folder, "alias"));
+    expect(await outcome("a.txt", sourceOf({ root: path.join(folder, "alias") }))).toBe("inside");
+  });
+});

@@ -1,0 +1,221 @@
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import { SourceError } from "../../src/errors.ts";
+import { Limiter, type Limits, type Priority } from "../../src/sources/limiter.ts";
+import type { FetchResult } from "../../src/sources/source.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { ManualSource } from "../support/manual-source.ts";
+import { settled } from "../support/settled.ts";
+
+let clock: ManualClock;
+let source: ManualSource;
+let limiter: Limiter;
+/** How each fetch ended, by key. */
+let ended: Map<string, string>;
+
+beforeEach(() => start({}));
+
+function start(limits: Partial<Limits>): void {
+  clock = new ManualClock();
+  source = new ManualSource();
+  limiter = new Limiter(source, { timeoutMs: 5_000, concurrency: 4, queue: 8, ...limits }, clock);
+  ended = new Map();
+}
+
+function fetch(key: string, priority: Priority = "fill"): void {
+  limiter.fetch({ key, groups: new Map(), encoding: "utf8" }, priority).then(
+    (result: FetchResult) => ended.set(key, result.type === "value" ? result.value.toString() : "not there"),
+    (error: unknown) => ended.set(key, error instanceof SourceError ? error.code : String(error)),
+  );
+}
+
+function fetchAll(...keys: string[]): void {
+  for (const key of keys) fetch(key, key.startsWith("r") ? "refresh" : "fill");
+}
+
+/** Ends a fetch that has begun. */
+async function end(key: string): Promise<void> {
+  source.fetches.find(({ captures }) => captures.key === key)!.answer("v");
+  await settled();
+}
+
+describe("a source behind its bounds", () => {
+  it("is asked at once and gives its answer", async () => {
+    fetchAll("f1", "f2", "f3");
+    await settled();
+    expect(limiter.inFlight).toBe(3);
+    source.fetches[0]!.answer("v");
+    source.fetches[1]!.notThere();
+    source.fetches[2]!.fail(new SourceError("SOURCE_STATUS", "status 500"));
+    await settled();
+    expect(Object.fromEntries(ended)).toEqual({ f1: "v", f2: "not there", f3: "SOURCE_STATUS" });
+    expect(limiter.inFlight).toBe(0);
+  });
+
+  it("gives its place back when it throws before there is a promise", async () => {
+    start({ concurrency: 1 });
+    source.throwNext = new Error("thrown");
+    fetchAll("f1", "f2");
+    await settled();
+    expect(ended.get("f1")).toBe("Error: thrown");
+    expect(source.keys).toEqual(["f2"]);
+  });
+
+  it("has so many fetches at once and the others wait in order", async () => {
+    fetchAll("f1", "f2", "f3", "f4", "f5", "f6");
+    await settled();
+    expect(source.keys).toEqual(["f1", "f2", "f3", "f4"]);
+    await end("f3");
+    expect(source.keys.slice(4)).toEqual(["f5"]);
+    await end("f1");
+    expect(source.keys.slice(5)).toEqual(["f6"]);
+    expect(limiter.inFlight).toBe(4);
+  });
+
+  it("refuses at once what finds no place in the queue", async () => {
+    start({ concurrency: 1, queue: 2 });
+    fetchAll("f1", "f2", "f3", "f4");
+    await settled();
+    expect(Object.fromEntries(ended)).toEqual({ f4: "SOURCE_OVERLOADED" });
+    await end("f1");
+    fetch("f5");
+    await settled();
+    expect(ended.has("f5")).toBe(false);
+  });
+
+  it("has no queue where it is set to 0", async () => {
+    start({ concurrency: 1, queue: 0 });
+    fetchAll("f1", "f2", "r1");
+    await settled();
+    expect(Object.fromEntries(ended)).toEqual({ f2: "SOURCE_OVERLOADED", r1: "SOURCE_OVERLOADED" });
+  });
+});
+
+describe("fills and refreshes", () => {
+  it("share the places so that refreshes have half of them at most", async () => {
+    fetchAll("r1", "r2", "r3", "f1");
+    await settled();
+    expect(source.keys).toEqual(["r1", "r2", "f1"]);
+    await end("f1");
+    expect(source.keys).toHaveLength(3);
+    await end("r1");
+    expect(source.keys.slice(3)).toEqual(["r3"]);
+  });
+
+  it("have one place for refreshes where there is only one", async () => {
+    start({ concurrency: 1 });
+    fetchAll("r1", "f1", "r2");
+    await settled();
+    expect(source.keys).toEqual(["r1"]);
+    await end("r1");
+    await end("f1");
+    expect(source.keys).toEqual(["r1", "f1", "r2"]);
+  });
+
+  it("wait so that fills go first", async () => {
+    start({ concurrency: 2 });
+    fetchAll("f1", "f2", "r1", "r2", "f3", "f4");
+    await settled();
+    await end("f1");
+    await end("f2");
+    expect(source.keys).toEqual(["f1", "f2", "f3", "f4"]);
+    await end("f3");
+    await end("f4");
+    expect(source.keys.slice(4)).toEqual(["r1"]);
+  });
+
+  it("fill the queue so that a fill takes the place of the refresh that came last", async () => {
+    start({ concurrency: 2, queue: 3 });
+    fetchAll("f1", "f2", "r1", "r2", "r3", "r4", "f3");
+    await settled();
+    expect(Object.fromEntries(ended)).toEqual({ r4: "SOURCE_OVERLOADED", r3: "SOURCE_OVERLOADED" });
+    fetchAll("f4", "f5", "f6");
+    await settled();
+    expect([...ended.keys()].sort()).toEqual(["f6", "r1", "r2", "r3", "r4"]);
+    for (const key of ["f1", "f2", "f3", "f4"]) await end(key);
+    expect(source.keys).toEqual(["f1", "f2", "f3", "f4", "f5"]);
+  });
+
+  it("never exceed their bounds, and every fetch ends once, in any order of events", async () => {
+    const limits = fc.record({
+      timeoutMs: fc.constant(5_000),
+      concurrency: fc.integer({ min: 1, max: 5 }),
+      queue: fc.integer({ min: 0, max: 5 }),
+    });
+    const steps = fc.array(fc.constantFrom("fill", "refresh", "answer first", "fail last", "pass"), { maxLength: 60 });
+    await fc.assert(
+      fc.asyncProperty(limits, steps, async (bounds, script) => {
+        start(bounds);
+        const open = () => source.fetches.filter(({ captures }) => !ended.has(captures.key));
+        let asked = 0;
+        for (const step of script) {
+          if (step === "fill" || step === "refresh") fetch(`${step}${asked++}`, step);
+          else if (step === "answer first") open().at(0)?.answer("v");
+          else if (step === "fail last") open().at(-1)?.fail();
+          else clock.advance(5_000);
+          await settled();
+          const running = open();
+          const refreshes = running.filter(({ captures }) => captures.key.startsWith("refresh"));
+          expect(running.length).toBe(limiter.inFlight);
+          expect(running.length).toBeLessThanOrEqual(bounds.concurrency);
+          expect(refreshes.length).toBeLessThanOrEqual(Math.max(1, Math.floor(bounds.concurrency / 2)));
+          expect(asked - ended.size - running.length).toBeLessThanOrEqual(bounds.queue);
+        }
+        while (ended.size < asked) {
+          clock.advance(5_000);
+          await settled();
+        }
+        expect(limiter.inFlight).toBe(0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe("a time-out", () => {
+  it("ends a fetch, tells the source, and gives the place to the next", async () => {
+    start({ concurrency: 1 });
+    fetchAll("f1", "f2");
+    await settled();
+    clock.advance(4_999);
+    await settled();
+    expect(ended.size).toBe(0);
+    expect(source.fetches[0]!.signal!.aborted).toBe(false);
+    clock.advance(1);
+    await settled();
+    expect(ended.get("f1")).toBe("SOURCE_TIMEOUT");
+    expect(source.fetches[0]!.signal!.aborted).toBe(true);
+    expect(source.keys).toEqual(["f1", "f2"]);
+  });
+
+  it("runs from the start of the fetch, not from its time in the queue", async () => {
+    start({ concurrency: 1 });
+    fetchAll("f1", "f2");
+    await settled();
+    clock.advance(4_000);
+    await end("f1");
+    clock.advance(4_999);
+    await end("f2");
+    expect(ended.get("f2")).toBe("v");
+  });
+
+  it("is not undone by an answer or a failure that comes after it", async () => {
+    fetchAll("f1", "f2");
+    await settled();
+    clock.advance(5_000);
+    await settled();
+    source.fetches[0]!.answer("late");
+    source.fetches[1]!.fail();
+    await settled();
+    expect([ended.get("f1"), ended.get("f2")]).toEqual(["SOURCE_TIMEOUT", "SOURCE_TIMEOUT"]);
+    expect(limiter.inFlight).toBe(0);
+  });
+
+  it("tells nothing to the source of a fetch that has ended", async () => {
+    fetch("f1");
+    await settled();
+    await end("f1");
+    clock.advance(10_000);
+    expect(source.fetches[0]!.signal!.aborted).toBe(false);
+  });
+});

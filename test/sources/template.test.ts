@@ -1,0 +1,198 @@
+import path from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SourceError } from "../../src/errors.ts";
+import type { FetchContext } from "../../src/sources/source.ts";
+import {
+  asBytes,
+  asFilePath,
+  asHeader,
+  asUrl,
+  type Escape,
+  parseTemplate,
+  renderTemplate,
+  templateNames,
+} from "../../src/sources/template.ts";
+import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
+import { hostileText } from "../support/hostile-text.ts";
+
+function render(template: string, context: FetchContext, escapeAs: Escape): string {
+  return renderTemplate(parseTemplate(template), context, escapeAs);
+}
+
+/** What is rendered, or null where the key is refused. */
+function renderOrRefuse(template: string, context: FetchContext, escapeAs: Escape): string | null {
+  try {
+    return render(template, context, escapeAs);
+  } catch (error) {
+    expect(error).toBeInstanceOf(SourceError);
+    expect((error as SourceError).code).toBe("SOURCE_REFUSED");
+    return null;
+  }
+}
+
+describe("a template", () => {
+  const context = contextOf("the key", ["one", "two"]);
+
+  it.each([
+    ["plain", "plain"],
+    ["{1}-{2}", "one-two"],
+    ["a{key}b", "athe keyb"],
+    ["{$1}%(2){$key}%(key)", "onetwothe keythe key"],
+    ["{{1}}", "{1}"],
+    ["{{{1}}}", "{one}"],
+    ["%(", "%("],
+    ["100%", "100%"],
+    ["", ""],
+  ])("%j becomes %j", (template, text) => {
+    expect(render(template, context, asBytes)).toBe(text);
+  });
+
+  it.each(["{", "}", "a{1", "{1}}", "{a-b}", "{}", "{1:paths}", "{ 1 }"])("%j is none, and says where", (template) => {
+    expect(() => parseTemplate(template)).toThrow(/at position \d+ belongs to no \{name\}/);
+  });
+
+  it("tells the names it needs", () => {
+    expect(templateNames(parseTemplate("x{1}y{name}{1:path}%(key)"))).toEqual(["1", "name", "1", "key"]);
+  });
+
+  it("with a name that the pattern does not have is refused", () => {
+    expect(() => render("{3}", context, asBytes)).toThrow('the pattern has no capture "3"');
+  });
+
+  it("gives the bytes of a key back, in either encoding", () => {
+    expect(render("{key}", contextOf("ключ"), asBytes)).toBe(Buffer.from("ключ").toString("latin1"));
+    expect(render("{key}", binaryContextOf("\xff\x80a"), asBytes)).toBe("\xff\x80a");
+  });
+
+  it("is not read again after a part was put in", () => {
+    expect(render("{1}", contextOf("", ["{2}%(2)"]), asBytes)).toBe("{2}%(2)");
+  });
+});
+
+describe("in a URL", () => {
+  it.each([
+    ["a b", "a%20b"],
+    ["a/b", "a%2Fb"],
+    ["100%", "100%25"],
+    ["%2e%2e", "%252e%252e"],
+    ["ключ", "%D0%BA%D0%BB%D1%8E%D1%87"],
+    ["a-b_c.d~e", "a-b_c.d~e"],
+    ["...", "..."],
+    ["a..b", "a..b"],
+    ["?#&=+@:;\\x", "%3F%23%26%3D%2B%40%3A%3B%5Cx"],
+    ["\r\n\0", "%0D%0A%00"],
+  ])("%j is %j", (part, text) => {
+    expect(render("{1}", contextOf("", [part]), asUrl)).toBe(text);
+  });
+
+  it("bytes that are not UTF-8 are percent-encoded one by one", () => {
+    expect(render("{key}", binaryContextOf("\xffa\x80"), asUrl)).toBe("%FFa%80");
+  });
+
+  it("{1:path} keeps slashes and encodes what is between them", () => {
+    expect(render("{1:path}", contextOf("", ["a/b c/d"]), asUrl)).toBe("a/b%20c/d");
+  });
+
+  it.each([".", "..", "a/..", "../a", "a/./b", "a\\..\\b", "/.."])("%j is refused", (part) => {
+    for (const template of ["{1}", "{1:path}"])
+      expect(renderOrRefuse(template, contextOf("", [part]), asUrl)).toBeNull();
+  });
+
+  it("no key changes the origin or a literal segment, or adds a query, a fragment or a line", () => {
+    const templates = ["/stuff/{1}/x/{2}.json", "/stuff/a-{1}/x/{2}", "/stuff/{key}/x/{2}"];
+    fc.assert(
+      fc.property(fc.constantFrom(...templates), hostileText, hostileText, (template, one, two) => {
+        const text = renderOrRefuse(template, contextOf(one, [one, two]), asUrl);
+        if (text === null) return;
+        expect(text).toMatch(/^[!-~]*$/);
+        const url = new URL(`http://127.0.0.1:8080${text}`);
+        expect(url.origin).toBe("http://127.0.0.1:8080");
+        expect([url.username, url.password, url.search, url.hash]).toEqual(["", "", "", ""]);
+        expect(url.pathname).toBe(text);
+        const segments = url.pathname.split("/");
+        expect(segments).toHaveLength(5);
+        expect([segments[1], segments[3]]).toEqual(["stuff", "x"]);
+        const decoded = decodeURIComponent(segments[2]!);
+        expect(decoded.endsWith(one)).toBe(true);
+      }),
+    );
+  });
+
+  it("no key in {1:path} leaves the literal segments before and behind it", () => {
+    fc.assert(
+      fc.property(hostileText, (one) => {
+        const text = renderOrRefuse("/stuff/{1:path}/end", contextOf(one, [one]), asUrl);
+        if (text === null) return;
+        const url = new URL(`http://127.0.0.1:8080${text}`);
+        expect(url.origin).toBe("http://127.0.0.1:8080");
+        expect(url.pathname).toBe(text);
+        expect(url.pathname.startsWith("/stuff/")).toBe(true);
+        expect(url.pathname.endsWith("/end")).toBe(true);
+        expect(url.search + url.hash).toBe("");
+      }),
+    );
+  });
+
+  it("no key in a query begins another parameter", () => {
+    fc.assert(
+      fc.property(hostileText, (one) => {
+        const text = renderOrRefuse("/q?a={1}&b=2", contextOf(one, [one]), asUrl);
+        if (text === null) return;
+        const { searchParams } = new URL(`http://127.0.0.1:8080${text}`);
+        expect([...searchParams]).toEqual([
+          ["a", one],
+          ["b", "2"],
+        ]);
+      }),
+    );
+  });
+});
+
+describe("in a header", () => {
+  it.each(["\r", "\n", "a\r\nX-Evil: 1", "\0", "\x7f", "\t"])("%j is refused", (part) => {
+    expect(renderOrRefuse("{1}", contextOf("", [part]), asHeader)).toBeNull();
+  });
+
+  it("no key brings a control byte", () => {
+    fc.assert(
+      fc.property(hostileText, (one) => {
+        const text = renderOrRefuse("Bearer {1}", contextOf("", [one]), asHeader);
+        if (text === null) return;
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+        expect(text).not.toMatch(/[\x00-\x1f\x7f\u0100-\uffff]/);
+        expect(Buffer.from(text, "latin1").toString()).toBe(`Bearer ${one}`);
+      }),
+    );
+  });
+});
+
+describe("in a path of files", () => {
+  it("a part is one segment", () => {
+    expect(render("{1}.json", contextOf("", ["a b é"]), asFilePath)).toBe("a b é.json");
+    expect(renderOrRefuse("{1}", contextOf("", ["a/b"]), asFilePath)).toBeNull();
+    expect(render("{1:path}", contextOf("", ["a/b"]), asFilePath)).toBe("a/b");
+  });
+
+  it.each(["..", ".", "a/../b", "\0", "a\\b"])("%j is refused", (part) => {
+    expect(renderOrRefuse("{1:path}", contextOf("", [part]), asFilePath)).toBeNull();
+  });
+
+  it("bytes that are not UTF-8 are refused: they would all be the same name", () => {
+    expect(renderOrRefuse("{1}", binaryContextOf("", ["\xff"]), asFilePath)).toBeNull();
+    expect(renderOrRefuse("{1}", binaryContextOf("", ["ok"]), asFilePath)).toBe("ok");
+  });
+
+  it("no key leaves the folder", () => {
+    const templates = ["{1}", "{1:path}", "sub/{1}.txt", "sub/{1:path}", "x{1:path}"];
+    fc.assert(
+      fc.property(fc.constantFrom(...templates), hostileText, (template, one) => {
+        const text = renderOrRefuse(template, contextOf(one, [one]), asFilePath);
+        if (text === null) return;
+        const file = path.join("/root/folder", text);
+        expect(file === "/root/folder/" || file === "/root/folder" || file.startsWith("/root/folder/")).toBe(true);
+        expect(text).not.toContain("\0");
+      }),
+    );
+  });
+});

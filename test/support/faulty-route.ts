@@ -1,0 +1,37 @@
+/** The embedded store as a route that the test can have fail. */
+
+import type { Reply } from "../../src/proxy/reply.ts";
+import type { Request } from "../../src/proxy/request.ts";
+import type { Route } from "../../src/proxy/route/route.ts";
+import { EmbeddedRoute } from "../../src/proxy/store/embedded-route.ts";
+import { ItemStore } from "../../src/proxy/store/item-store.ts";
+
+/** Writes down the operations it is asked for, with their keys. */
+export class FaultyRoute implements Route {
+  readonly name = "faulty";
+  readonly store: ItemStore;
+  readonly asked: string[] = [];
+  /** What every request is answered with instead of being carried out; null: it is carried out. */
+  failure: Reply | null = null;
+  private readonly target: EmbeddedRoute;
+
+  constructor(unixSeconds: () => number) {
+    this.store = new ItemStore(1 << 20, 1 << 20, unixSeconds);
+    this.target = new EmbeddedRoute(this.store);
+  }
+
+  set(key: string, value: string, flags = 0, exptime = 0): void {
+    this.store.store("set", key, Buffer.from(value), flags, exptime);
+  }
+
+  route(request: Request): void {
+    this.asked.push(`${request.operation} ${request.keys === null ? request.keyText() : "keys"}`);
+    if (this.failure === null) this.target.route(request);
+    else request.complete(this.failure);
+  }
+
+  broadcast(request: Request): void {
+    this.asked.push(`${request.operation}`);
+    this.target.broadcast(request);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * A memcached server that says what a test makes it say, over real sockets. It takes commands apart as memcached does;
+ * when and what is answered is the test's affair, except for `version`, which opens every connection.
+ */
+import { once } from "node:events";
+import net from "node:net";
+
+const STORAGE = /^(?:set|add|replace|append|prepend|cas) \S+ \S+ \S+ (\d+)/;
+const META_SET = /^ms \S+ (\d+)/;
+
+/** A command that was received and waits for its answer. */
+export interface ScriptedCommand {
+  /** The command line without its end. */
+  readonly line: string;
+  /** Its data block without its end; null: it has none. */
+  readonly data: string | null;
+  readonly connection: ScriptedConnection;
+  /** Sends `text` on the connection that the command came on. */
+  reply(text: string): void;
+}
+
+/** One accepted connection. */
+export class ScriptedConnection {
+  readonly socket: net.Socket;
+  /** Resolves when the other side has closed it, or this side has. */
+  readonly closed: Promise<unknown>;
+  private unread = Buffer.alloc(0);
+
+  constructor(socket: net.Socket, onCommand: (line: string, data: string | null) => void) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.setNoDelay(true);
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      this.unread = Buffer.concat([this.unread, chunk]);
+      for (let next = this.take(); next !== null; next = this.take()) onCommand(next.line, next.data);
+    });
+  }
+
+  send(text: string): void {
+    this.socket.write(Buffer.from(text, "latin1"));
+  }
+
+  /** Sends the pieces of `text`, each in a turn of its own, so that each is a read of its own. */
+  async sendInPieces(pieces: readonly (string | Buffer)[]): Promise<void> {
+    for (const piece of pieces) {
+      this.socket.write(typeof piece === "string" ? Buffer.from(piece, "latin1") : piece);
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  private take(): { line: string; data: string | null } | null {
+    const lineEnd = this.unread.indexOf("\r\n");
+    if (lineEnd < 0) return null;
+    const line = this.unread.toString("latin1", 0, lineEnd);
+    const length = (STORAGE.exec(line) ?? META_SET.exec(line))?.[1];
+    const dataStart = lineEnd + 2;
+    const dataEnd = length === undefined ? dataStart : dataStart + Number(length) + 2;
+    if (this.unread.length < dataEnd) return null;
+    const data = length === undefined ? null : this.unread.toString("latin1", dataStart, dataEnd - 2);
+    this.unread = this.unread.subarray(dataEnd);
+    return { line, data };
+  }
+}
+
+/** The server. */
+export class ScriptedBackend {
+  /** Every command line received, `version` left out. */
+  readonly lines: string[] = [];
+  readonly connections: ScriptedConnection[] = [];
+  /** What `version` is answered; null: nothing. */
+  version: string | null = "VERSION 1.6.18\r\n";
+  /** When set it answers every command at once: null leaves one for `command`. */
+  script: ((line: string, data: string | null) => string | null) | null = null;
+  readonly port: number;
+  private readonly server: net.Server;
+  private readonly waiting: ScriptedCommand[] = [];
+  private wake: () => void = () => {};
+
+  private constructor(server: net.Server) {
+    this.server = server;
+    this.port = (server.address() as net.AddressInfo).port;
+    server.on("connection", (socket) => this.accept(socket));
+  }
+
+  /** Listens on `port`, 0 being any free one. */
+  static async start(port = 0): Promise<ScriptedBackend> {
+    const server = net.createServer().listen(port, "127.0.0.1");
+    await once(server, "listening");
+    return new ScriptedBackend(server);
+  }
+
+  /** The next command that waits for an answer. */
+  async command(): Promise<ScriptedCommand> {
+    while (this.waiting.length === 0) await this.something();
+    return this.waiting.shift()!;
+  }
+
+  /** The next `count` commands. */
+  async commands(count: number): Promise<ScriptedCommand[]> {
+    const taken: ScriptedCommand[] = [];
+    while (taken.length < count) taken.push(await this.command());
+    return taken;
+  }
+
+  /** The connection that was accepted as the `index`-th, counted from 0; waits for it. */
+  async connection(index: number): Promise<ScriptedConnection> {
+    while (this.connections.length <= index) await this.something();
+    return this.connections[index]!;
+  }
+
+  /** Stops listening and closes all connections. */
+  async stop(): Promise<void> {
+    for (const { socket } of this.connections) socket.destroy();
+    if (!this.server.listening) return;
+    this.server.close();
+    await once(this.server, "close");
+  }
+
+  private accept(socket: net.Socket): void {
+    const connection: ScriptedConnection = new ScriptedConnection(socket, (line, data) => {
+      if (line === "version") {
+        if (this.version !== null) connection.send(this.version);
+        return;
+      }
+      this.lines.push(line);
+      const reply = (text: string) => connection.send(text);
+      const scripted = this.script?.(line, data) ?? null;
+      if (scripted !== null) reply(scripted);
+      else this.waiting.push({ line, data, connection, reply });
+      this.wake();
+    });
+    this.connections.push(connection);
+    this.wake();
+  }
+
+  private something(): Promise<void> {
+    return new Promise((resolve) => {
+      const others = this.wake;
+      this.wake = () => {
+        others();
+        resolve();
+      };
+    });
+  }
+}
