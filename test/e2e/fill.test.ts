@@ -242,6 +242,35 @@ describe("a miss", () => {
   });
 });
 
+describe("a client that leaves during a fetch", () => {
+  it("leaves the fetch to go on and populate", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const [gone, other, stays] = [await connectTo(platypus), await connectTo(platypus), await connectTo(platypus)];
+    gone.send("get stuff/one\r\ngets stuff/one other\r\n");
+    stays.send("get stuff/one\r\n");
+    while (!(await other.ask("stats platypus", "END\r\n")).includes("STAT rule:stuff:joined 2\r\n"));
+    gone.close();
+    responses[0]!.end("v");
+    expect(await stays.until("END\r\n")).toBe("VALUE stuff/one 0 1\r\nv\r\nEND\r\n");
+    expect(await ttlIn(memcached.port, "stuff/one")).toBeGreaterThan(50);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it("because Platypus closes harms nobody", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const responses = holdAnswers();
+    const client = await connectTo(platypus);
+    client.send("get stuff/one\r\n");
+    await origin.received(1);
+    await platypus.close();
+    responses[0]!.end("v");
+    expect(await client.end()).toBe("");
+  });
+});
+
 describe("a client's write during a fetch", () => {
   it("that deletes wins: the value fetched before it is neither stored nor given", async () => {
     const memcached = await startMemcached();

@@ -577,4 +577,18 @@ describe("a new configuration", () => {
     expect([waiter.told, joined.told]).toEqual([["value v"], ["value v"]]);
     expect(counters()).toMatchObject({ fills: 1, filled: 1 });
   });
+
+  it("has those whom a write sends to a second fetch asked for under its own rules", async () => {
+    const waiters = [get("k"), get("gone")];
+    const other = new ManualSource();
+    filler.replace(testRules(other, { name: "other", match: "k" }), pool);
+    for (const key of ["k", "gone"]) write(null, key);
+    for (const fetch of source.fetches) fetch.answer("old");
+    await settled();
+    expect(other.keys).toEqual(["k"]);
+    other.last.answer("new");
+    await settled();
+    expect(waiters.map(({ told }) => told)).toEqual([["value new"], ["miss"]]);
+    expect([source.fetches.length, filler.inFlight]).toEqual([2, 0]);
+  });
 });

@@ -219,3 +219,22 @@ describe("a time-out", () => {
     expect(source.fetches[0]!.signal!.aborted).toBe(false);
   });
 });
+
+describe("a source that left the configuration", () => {
+  it("is closed at once where nobody is fetching", async () => {
+    await limiter.retire();
+    expect(source.closes).toBe(1);
+  });
+
+  it("is closed when the last fetch has ended, those that wait included", async () => {
+    start({ concurrency: 1 });
+    fetchAll("f1", "f2");
+    await settled();
+    const retired = limiter.retire();
+    await end("f1");
+    expect([source.keys, source.closes]).toEqual([["f1", "f2"], 0]);
+    await end("f2");
+    await retired;
+    expect(source.closes).toBe(1);
+  });
+});

@@ -1,0 +1,267 @@
+/**
+ * Real memcacheds that hang, die and come back under Platypus, and clients that do their worst. A reply that reaches the
+ * wrong request is looked for everywhere: each value says whose it is.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+
+describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () => {
+  const servers: MemcachedProcess[] = [];
+  const platypuses: Platypus[] = [];
+  const clients: TextClient[] = [];
+
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.close();
+    await Promise.all(platypuses.splice(0).map((platypus) => platypus.close()));
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  });
+
+  /** Starts `count` memcacheds and a Platypus over them; returns its port. */
+  async function start(count: number, settings: string): Promise<number> {
+    const started = await Promise.all(Array.from({ length: count }, () => MemcachedProcess.start()));
+    servers.push(...started);
+    const ports = started.map(({ port }) => port);
+    const platypus = await Platypus.start(nativeConfig(targetOf(ports, settings)));
+    platypuses.push(platypus);
+    const [address] = platypus.addresses;
+    return address?.type === "tcp" ? address.port : 0;
+  }
+
+  async function connect(port: number): Promise<TextClient> {
+    const client = await TextClient.connect(port);
+    clients.push(client);
+    return client;
+  }
+
+  /** A key for each server, in the order of the servers: set through Platypus, found by asking the servers. */
+  async function keyOfEach(port: number): Promise<string[]> {
+    const client = await connect(port);
+    const keys: (string | undefined)[] = servers.map(() => undefined);
+    for (let i = 0; keys.includes(undefined); i++) {
+      await client.ask(`set key${i} 0 0 1\r\n${i % 10}`);
+      for (const [at, server] of servers.entries()) {
+        const direct = await connect(server.port);
+        if ((await direct.ask(`get key${i}`, "END\r\n")) !== "END\r\n") keys[at] = `key${i}`;
+      }
+    }
+    return keys as string[];
+  }
+
+  it("a noreply set and a get of the same key, pipelined 10,000 times over four connections: always the value", async () => {
+    const client = await connect(await start(2, 'connections = 4\nserver_timeout = "20s"'));
+    const pairs = Array.from({ length: 10_000 }, (_, i) => ({ key: `k${i % 37}`, value: `value ${i}` }));
+    client.send(
+      pairs
+        .map(({ key, value }) => `set ${key} 0 0 ${value.length} noreply\r\n${value}\r\nget ${key}\r\n`)
+        .join("")
+        .concat("version\r\n"),
+    );
+    const expected = pairs.map(({ key, value }) => `VALUE ${key} 0 ${value.length}\r\n${value}\r\nEND\r\n`).join("");
+    const answers = await client.until("VERSION 1.6.18\r\n");
+    expect(answers.slice(0, -"VERSION 1.6.18\r\n".length) === expected).toBe(true);
+  });
+
+  it("a memcached that hangs does not hold up the keys of others, and answers late when it goes on", async () => {
+    const port = await start(3, 'server_timeout = "60s"');
+    const [hung, ...others] = await keyOfEach(port);
+    servers[0]!.pause();
+    const waiting = await connect(port);
+    waiting.send(`get ${hung}\r\nget ${others[0]}\r\n`);
+    for (let i = 0; i < 100; i++) {
+      for (const key of others) {
+        const client = await connect(port);
+        expect(await client.ask(`get ${key}`, "END\r\n")).toContain(`VALUE ${key} `);
+      }
+    }
+    // A client's replies keep their order, so this one waits.
+    expect(waiting.received.length).toBe(0);
+    servers[0]!.resume();
+    expect(await waiting.until("END\r\n")).toContain(`VALUE ${hung} `);
+    expect(await waiting.until("END\r\n")).toContain(`VALUE ${others[0]} `);
+  });
+
+  it("a memcached that hangs past its time-out is left out of a get of many keys", async () => {
+    const port = await start(3, 'server_timeout = "100ms"');
+    const keys = await keyOfEach(port);
+    servers[1]!.pause();
+    const client = await connect(port);
+    const answer = await client.ask(`get ${keys.join(" ")}`, "END\r\n");
+    expect(keys.map((key) => answer.includes(`VALUE ${key} `))).toEqual([true, false, true]);
+    expect(await client.ask(`set ${keys[1]} 0 0 1\r\n1`)).toMatch(/^SERVER_ERROR (timeout|unavailable)\r\n$/);
+    servers[1]!.resume();
+    let answered = "";
+    while (answered !== "STORED\r\n") answered = await client.ask(`set ${keys[1]} 0 0 1\r\n1`);
+    expect(await client.ask(`get ${keys.join(" ")}`, "END\r\n")).toContain(`VALUE ${keys[1]} `);
+  });
+
+  it("a memcached that is gone: writes fail, gets miss, and it is used again when it is back", async () => {
+    const port = await start(1, "");
+    const client = await connect(port);
+    expect(await client.ask("set a 0 0 1\r\n1")).toBe("STORED\r\n");
+    await servers[0]!.stop();
+    expect(await client.ask("set a 0 0 1\r\n1")).toMatch(/^SERVER_ERROR /);
+    expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("set a 0 0 1\r\n1")).toMatch(/^SERVER_ERROR (connection error|unavailable)\r\n$/);
+    expect(await client.ask("version")).toBe("VERSION 1.6.18\r\n");
+    servers[0] = await MemcachedProcess.start({ port: servers[0]!.port });
+    let answered = "";
+    while (answered !== "STORED\r\n") answered = await client.ask("set a 0 0 1\r\n2");
+    expect(await client.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\n2\r\nEND\r\n");
+  });
+
+  it("a CLIENT_ERROR to incr is one client's, whoever else is on the connection", async () => {
+    const port = await start(1, "");
+    const [one, other] = [await connect(port), await connect(port)];
+    await one.ask("set text 0 0 4\r\nabcd");
+    one.send("incr text 1\r\n".repeat(500));
+    other.send("set x 0 0 1\r\n1\r\n".repeat(500));
+    const refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    one.send("version\r\n");
+    other.send("version\r\n");
+    expect(await one.until("VERSION 1.6.18\r\n")).toBe(`${refusal.repeat(500)}VERSION 1.6.18\r\n`);
+    expect(await other.until("VERSION 1.6.18\r\n")).toBe(`${"STORED\r\n".repeat(500)}VERSION 1.6.18\r\n`);
+  });
+
+  const blank = " ".repeat(4_000);
+  const offences: Record<string, string> = {
+    "a set line of 4 KB": `set${blank}a 0 0 1\r\n1\r\n`,
+    "an incr line of 4 KB": `incr a${blank}1\r\n`,
+    "a delete line of 4 KB": `delete a${blank}\r\n`,
+    "a touch line of 4 KB": `touch${blank}a 0\r\n`,
+    "a noreply set line of 4 KB": `set a 0 0 1${blank}noreply\r\n1\r\n`,
+    "a key that is too long": `touch missing 0\r\nget ${"k".repeat(251)}\r\n`,
+    "a value of another length": "set a 0 0 5\r\nabcdefgh\r\n",
+    "an exptime of 20 digits": "set a 0 99999999999999999999 1\r\n1\r\n",
+    "an exptime beyond 32 bits": "set a 0 4102444800 1\r\n1\r\n",
+    "numbers with tabs": "set a 99999999999999999999\t1 0 1\r\n1\r\n",
+    "a length beyond 32 bits": "set a 0 0 4294967297\r\n1\r\n",
+  };
+  for (const [name, offence] of Object.entries(offences)) {
+    it(`${name} from one client fails nobody else's requests`, async () => {
+      const port = await start(1, 'server_timeout = "20s"');
+      const [one, other] = [await connect(port), await connect(port)];
+      const sets = "set x 0 0 1\r\n1\r\n".repeat(700);
+      // What the server reads ends within the offending line.
+      for (let round = 0; round < 5; round++) {
+        const offender = await connect(port);
+        one.send(sets);
+        offender.send(sets + offence);
+        other.send(sets);
+        const ends = await Promise.all([one.ask("version"), other.ask("version")].map((answer) => answer));
+        expect(ends.every((answer) => answer === "STORED\r\n")).toBe(true);
+        const rest = `${"STORED\r\n".repeat(699)}VERSION 1.6.18\r\n`;
+        expect([(await one.until("VERSION 1.6.18\r\n")) === rest, (await other.until("VERSION 1.6.18\r\n")) === rest]).toEqual(
+          [true, true],
+        );
+      }
+    });
+  }
+
+  it("whatever hangs, dies and comes back: a value never reaches who did not ask for it", async () => {
+    const port = await start(3, 'connections = 2\nserver_timeout = "15ms"');
+    // Numbers that look random and are the same every time.
+    let seed = 1;
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+      return (seed >>> 8) % below;
+    };
+    const valueOf = (key: string, length: number) => `${key}=`.padEnd(length, key);
+    let batches = 0;
+    let values = 0;
+
+    async function clientLife(number: number): Promise<void> {
+      for (let round = 0; round < 60; round++) {
+        const client = await connect(port);
+        const expected: { verb: string; keys: string[] }[] = [];
+        let text = "";
+        for (let i = 0; i < 40; i++) {
+          const key = `c${number}k${random(20)}`;
+          const kind = random(10);
+          if (kind < 3) {
+            const value = valueOf(key, random(40) === 0 ? 200_000 : random(3_000));
+            const isQuiet = random(3) === 0;
+            text += `set ${key} 0 0 ${value.length}${isQuiet ? " noreply" : ""}\r\n${value}\r\n`;
+            if (!isQuiet) expected.push({ verb: "set", keys: [key] });
+          } else if (kind < 5) {
+            const keys = Array.from({ length: 1 + random(6) }, () => `c${number}k${random(20)}`);
+            text += `gets ${keys.join(" ")}\r\n`;
+            expected.push({ verb: "get", keys });
+          } else if (kind === 5) {
+            text += `delete ${key}\r\n`;
+            expected.push({ verb: "delete", keys: [key] });
+          } else {
+            text += `get ${key}\r\n`;
+            expected.push({ verb: "get", keys: [key] });
+          }
+        }
+        client.send(`${text}version\r\n`);
+        const answer = await client.until("VERSION 1.6.18\r\n");
+        values += checkAnswers(answer, expected, valueOf);
+        client.close();
+        batches++;
+      }
+    }
+
+    let isOver = false;
+    async function trouble(): Promise<void> {
+      for (let i = 0; !isOver; i++) {
+        const at = i % servers.length;
+        const from = batches;
+        const server = servers[at]!;
+        if (i % 4 === 3) {
+          await server.stop();
+          servers[at] = await MemcachedProcess.start({ port: server.port });
+        } else {
+          server.pause();
+          while (batches < from + 4 && !isOver) await new Promise((resolve) => setImmediate(resolve));
+          server.resume();
+        }
+        const until = batches + 8;
+        while (batches < until && !isOver) await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+
+    const troubled = trouble();
+    await Promise.all(Array.from({ length: 6 }, (_, number) => clientLife(number)));
+    isOver = true;
+    await troubled;
+    expect(values).toBeGreaterThan(100);
+  }, 60_000);
+});
+
+/** Takes `answer` apart by what was asked, and throws where a reply is not for its request. Returns the values seen. */
+function checkAnswers(
+  answer: string,
+  expected: readonly { verb: string; keys: readonly string[] }[],
+  valueOf: (key: string, length: number) => string,
+): number {
+  let at = 0;
+  let values = 0;
+  const line = () => {
+    const end = answer.indexOf("\r\n", at);
+    const text = answer.slice(at, end);
+    at = end + 2;
+    return text;
+  };
+  for (const { verb, keys } of expected) {
+    let text = line();
+    let next = 0;
+    while (verb === "get" && text.startsWith("VALUE ")) {
+      const [, key, , length] = text.split(" ");
+      while (next < keys.length && keys[next] !== key) next++;
+      if (next++ >= keys.length) throw new Error(`${text} to a get of ${keys.join(" ")}`);
+      const value = answer.slice(at, at + Number(length));
+      if (value !== valueOf(key!, value.length)) throw new Error(`another value under ${key}: ${value.slice(0, 100)}`);
+      at += Number(length) + 2;
+      values++;
+      text = line();
+    }
+    const allowed = { get: /^END$/, set: /^(STORED|SERVER_ERROR .*)$/, delete: /^(DELETED|NOT_FOUND|SERVER_ERROR .*)$/ };
+    if (!allowed[verb as keyof typeof allowed].test(text)) throw new Error(`${text} to a ${verb} of ${keys.join(" ")}`);
+  }
+  if (answer.slice(at) !== "VERSION 1.6.18\r\n") throw new Error(`too many answers: ${answer.slice(at, at + 100)}`);
+  return values;
+}
