@@ -182,9 +182,10 @@ export class Platypus {
     return { config, pools, sources, rules, leaf, port };
   }
 
-  /** Without rules the fast path: straight to the pool. */
+  /** Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes. */
   private rootOf(running: Running): Route {
-    return running.rules.list.length === 0 ? running.leaf : new FillRoute(running.leaf, this.filler);
+    const isPlain = running.rules.list.length === 0 && this.filler.inFlight === 0;
+    return isPlain ? running.leaf : new FillRoute(running.leaf, this.filler);
   }
 
   private fillLog() {

@@ -235,8 +235,14 @@ export class Filler implements MissFiller {
     }
     if (again.length === 0) return;
     const newer = this.open.get(flight.key);
-    if (newer === undefined) this.start(flight.key, flight, again);
-    else for (const one of again) this.join(newer, one);
+    if (newer !== undefined) {
+      for (const one of again) this.join(newer, one);
+      return;
+    }
+    // Under the rules of now: a new configuration closes a source that it has no use for when its fetches have ended.
+    const match = this.rules.match(flight.key);
+    if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
+    else for (const { waiter } of again) waiter.filled(missReply);
   }
 
   private join(flight: Flight, one: Waiting): void {

@@ -87,7 +87,10 @@ describe("starting", () => {
 describe("check", () => {
   it("lists every problem with file and line and exits 2", async () => {
     const platypus = await start(ECHO);
-    await writeFile(platypus.configFile, `[server]\nlissen = "x"\n\n[get.a]\nmatch = "("\nsource = "nowhere"\nttl = "5"\n`);
+    await writeFile(
+      platypus.configFile,
+      `[server]\nlissen = "x"\n\n[get.a]\nmatch = "("\nsource = "nowhere"\nttl = "5"\n`,
+    );
     const check = run(["check", platypus.configFile]);
     expect(await check.exit()).toBe(2);
     const lines = check.stderr.split("\n").filter((line) => line.startsWith(platypus.configFile));

@@ -68,10 +68,22 @@ const goodExptime = fc.constantFrom("0", "1000", "-1", "2592000", "2592001", "21
 const exptime = fc.oneof(
   { arbitrary: fc.constant("0"), weight: 6 },
   { arbitrary: goodExptime, weight: 3 },
-  { arbitrary: fc.constantFrom(
-      ...["abc", "1x", "9223372036854775808", "99999999999999999999", "0x10", "4102444800", "4294967296", "-2147483649"],
+  {
+    arbitrary: fc.constantFrom(
+      ...[
+        "abc",
+        "1x",
+        "9223372036854775808",
+        "99999999999999999999",
+        "0x10",
+        "4102444800",
+        "4294967296",
+        "-2147483649",
+      ],
       ...["9223372036854775807", "12\t34", "+-1", "-9223372036854775809", "6442450944\x0b1"],
-    ), weight: 1 },
+    ),
+    weight: 1,
+  },
 );
 const flags = fc.oneof(
   { arbitrary: fc.constantFrom("0", "1", "42", "4294967295"), weight: 12 },
@@ -84,7 +96,23 @@ const number = fc.constantFrom(
 const casNumber = fc.constantFrom("0", "1", "18446744073709551615", "18446744073709551616", "-1", "abc", "12 34");
 const numberValue = fc.constantFrom(
   ...["0", "1", "9", "10", "100", "99", "18446744073709551615", "18446744073709551616", "18446744073709551614"],
-  ...["12 ", " 12", "12x", "-1", "007", "", "1\r\n", "+5", "00000000000000000000001", "5\0", "1e3", "-9223372036854775809", "4\0x", "6\t7", "9".repeat(30)],
+  ...[
+    "12 ",
+    " 12",
+    "12x",
+    "-1",
+    "007",
+    "",
+    "1\r\n",
+    "+5",
+    "00000000000000000000001",
+    "5\0",
+    "1e3",
+    "-9223372036854775809",
+    "4\0x",
+    "6\t7",
+    "9".repeat(30),
+  ],
 );
 
 /**
@@ -188,7 +216,12 @@ const dataBlock = fc.tuple(
     fc.constant(() => "9223372036854775808"),
     fc.constant(() => "0"),
   ),
-  fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 20 }, fc.constant("xx\n"), fc.constant("\n\n"), fc.constant("\r\r\n")),
+  fc.oneof(
+    { arbitrary: fc.constant("\r\n"), weight: 20 },
+    fc.constant("xx\n"),
+    fc.constant("\n\n"),
+    fc.constant("\r\r\n"),
+  ),
 );
 const storage = fc
   .tuple(storageVerb, anyKey, flags, exptime, dataBlock, noreply, spoil, lineEnd)
@@ -201,13 +234,11 @@ const largeStorage = fc
   .map(([verb, name, length, quiet]): Command => {
     return { before: `${verb} ${name} 0 0 ${length}${quiet}\r\n`, padding: length, after: "\r\n" };
   });
-const cas = fc
-  .tuple(key, fc.option(casNumber), value, noreply)
-  .map(([name, given, data, quiet]): Command => {
-    const before = `cas ${name} 0 0 ${data.length} `;
-    const after = `${quiet}\r\n${data}\r\n`;
-    return given === null ? { before, casOf: name, after } : plain(before + given + after);
-  });
+const cas = fc.tuple(key, fc.option(casNumber), value, noreply).map(([name, given, data, quiet]): Command => {
+  const before = `cas ${name} 0 0 ${data.length} `;
+  const after = `${quiet}\r\n${data}\r\n`;
+  return given === null ? { before, casOf: name, after } : plain(before + given + after);
+});
 const command = fc.oneof(
   { arbitrary: line, weight: 40 },
   { arbitrary: storage, weight: 40 },
@@ -216,17 +247,27 @@ const command = fc.oneof(
 );
 const tail = fc.oneof(
   { arbitrary: fc.constant(""), weight: 6 },
-  fc.constantFrom("get a", "set a 0 0 10\r\nhalf", "quit\r\nget a\r\n", "quit", "set a 0 0 1\r\nx\r", "quit now\r\nget a\r\n"),
+  fc.constantFrom(
+    "get a",
+    "set a 0 0 10\r\nhalf",
+    "quit\r\nget a\r\n",
+    "quit",
+    "set a 0 0 1\r\nx\r",
+    "quit now\r\nget a\r\n",
+  ),
   fc.constantFrom("GET / HTTP/1.0\r\n\r\n", "PUT /a HTTP/1.1\r\nHost: x\r\n\r\nget a\r\n"),
   fc.constant(`set ${"x".repeat(4_000)}`),
 );
 const stream: fc.Arbitrary<Stream> = fc.record({
   sections: fc.array(fc.array(command, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 3 }),
   tail,
-  pieces: fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 4_000 }), fc.constant(100_000)), {
-    minLength: 1,
-    maxLength: 6,
-  }),
+  pieces: fc.array(
+    fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 4_000 }), fc.constant(100_000)),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  ),
 });
 
 // ---- How it is asked --------------------------------------------------------------------------------------------

@@ -113,11 +113,7 @@ describe.each(kinds)("%s", (_kind, make) => {
   });
 
   it("keeps the order of what is asked of a key at once", async () => {
-    const [, added, read] = await Promise.all([
-      port.read("order"),
-      port.add("order", value, 50),
-      port.read("order"),
-    ]);
+    const [, added, read] = await Promise.all([port.read("order"), port.add("order", value, 50), port.read("order")]);
     expect(added).toMatchObject({ result: "stored", cas: read!.cas });
   });
 });

@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 const PROGRAM = "/usr/bin/memcached";
 const CONNECT_RETRY_MS = 5;
 const MAX_CONNECTS = 1_000;
+const asked = spawnSync(PROGRAM, ["-V"]);
 const running = new Set<ChildProcess>();
 process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
@@ -17,7 +18,9 @@ process.once("exit", () => {
 /** A memcached on a free port of this machine. Whoever starts one stops it; the end of this process does so too. */
 export class MemcachedProcess {
   /** True where memcached is not installed: suites that need it are skipped. */
-  static readonly isMissing = spawnSync(PROGRAM, ["-V"]).status !== 0;
+  static readonly isMissing: boolean = asked.status !== 0;
+  /** Such as 1.6.18. */
+  static readonly version: string = /\d+\.\d+\.\d+/.exec(asked.stdout?.toString() ?? "")?.[0] ?? "";
   readonly port: number;
   private readonly child: ChildProcess;
   private readonly ended: Promise<unknown>;

@@ -4,7 +4,7 @@ import type { RuleConfig } from "../../src/config/config.ts";
 import { newRuleCounters, type Rule, Rules } from "../../src/refresh/rules.ts";
 import type { ManualSource } from "./manual-source.ts";
 
-export const ruleDefaults: RuleConfig = {
+const ruleDefaults: RuleConfig = {
   name: "rule",
   match: ".*",
   source: "manual",
@@ -19,7 +19,7 @@ export const ruleDefaults: RuleConfig = {
 };
 
 /** One rule over `source`. */
-export function testRule(source: ManualSource, config: Partial<RuleConfig> = {}): Rule {
+function testRule(source: ManualSource, config: Partial<RuleConfig> = {}): Rule {
   return { config: { ...ruleDefaults, ...config }, source, counters: newRuleCounters() };
 }
 

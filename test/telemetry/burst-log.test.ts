@@ -28,6 +28,9 @@ describe("a burst of one failure", () => {
     clock.advance(1);
     bursts.say("warn", "source", "a", "again");
     expect(lines[1]).toBe("now warn  source: again (and 1000 more like it)\n");
+    clock.advance(10_000);
+    bursts.say("warn", "source", "a", "once more");
+    expect(lines[2]).toBe("now warn  source: once more\n");
   });
 
   it("begins anew after a pause", () => {

@@ -12,7 +12,7 @@ import { type Reply, Status } from "../reply.ts";
 import { OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Route } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
-import { type ClassicLimits, ClassicParser, Parsed } from "../wire/classic-parser.ts";
+import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
 import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";

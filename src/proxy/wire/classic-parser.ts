@@ -8,6 +8,7 @@
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE, skipSpaces, tokenEnd, ZERO } from "./ascii.ts";
+import { CommandLine } from "./command-line.ts";
 
 /** What a call of `parse` found. */
 export const Parsed = {
@@ -34,14 +35,7 @@ const MAX_LINE_BYTES = 2048;
 const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
 /** Longest line of a get: some 1,000 keys of the greatest length. */
 const MAX_GET_LINE_BYTES = 256 * 1024;
-/** memcached looks at this many words of a line (MAX_TOKENS, one of them the terminator). */
-const MAX_TOKENS = 24;
 const MAX_INT32 = 0x7fffffff;
-/** Longer words are no numbers of 64 bits, whatever zeros they begin with. */
-const MAX_NUMBER_BYTES = 400;
-const NUL = 0;
-const PLUS = 0x2b;
-const MINUS = 0x2d;
 
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
@@ -151,9 +145,7 @@ export class ClassicParser {
   wantedBytes = 0;
   private owner: ReplyOwner = nobody;
   private readonly limits: () => ClassicLimits;
-  private readonly starts = new Int32Array(MAX_TOKENS);
-  private readonly ends = new Int32Array(MAX_TOKENS);
-  private count = 0;
+  private readonly line = new CommandLine();
 
   /** `limits` is asked for every command that they matter to, so that they may change. */
   constructor(limits: () => ClassicLimits) {
@@ -195,54 +187,49 @@ export class ClassicParser {
     let lineFeed = start;
     while (lineFeed < end && chunk[lineFeed] !== LF) lineFeed++;
     if (lineFeed === end) return this.unfinishedLine(chunk, start, end);
-    this.next = lineFeed + 1;
+    const { line } = this;
+    line.read(chunk, start, lineFeed, isKept);
+    this.next = line.next;
     this.swallowBytes = 0;
-    let lineEnd = lineFeed - start > 1 && chunk[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
-    // To memcached a NUL ends the line: what is forwarded must be put together without the rest.
-    let hasNul = false;
-    for (let i = start; i < lineEnd; i++) {
-      if (chunk[i] !== NUL) continue;
-      lineEnd = i;
-      hasNul = true;
-    }
-    this.split(chunk, start, lineEnd);
-    if (this.count === 0 || this.ends[0]! - this.starts[0]! < 2) return this.refuse(answers.error);
-    const verb = findVerb(chunk, this.starts[0]!, this.ends[0]!);
-    if (lineEnd - start > MAX_FORWARDED_LINE_BYTES && verb !== null && verb.kind !== Kind.retrieval) return Parsed.close;
+    if (line.count === 0 || line.wordLength(0) < 2) return this.refuse(answers.error);
+    const verb = findVerb(chunk, line.wordStart(0), line.wordEnd(0));
+    const isLong = line.end - start > MAX_FORWARDED_LINE_BYTES;
+    if (isLong && verb !== null && verb.kind !== Kind.retrieval) return Parsed.close;
     switch (verb?.kind) {
       case Kind.retrieval:
-        return this.parseRetrieval(verb.operation, chunk, start, lineEnd, isKept, hasNul);
+        return this.parseRetrieval(verb.operation, isLong);
       case Kind.storage:
-        return this.parseStorage(verb, chunk, start, end, lineEnd, isKept, hasNul);
+        return this.parseStorage(verb, end);
       case Kind.delete:
-        return this.parseDelete(chunk, start, lineEnd, isKept, hasNul);
+        return this.parseDelete();
       case Kind.keyed:
-        return this.parseKeyed(verb.operation, chunk, start, lineEnd, isKept, hasNul);
+        return this.parseKeyed(verb.operation);
       case Kind.flushAll:
-        return this.parseFlushAll(chunk, start, lineEnd, isKept);
+        return this.parseFlushAll();
       case Kind.verbosity:
-        return this.parseVerbosity(chunk);
+        return this.parseVerbosity();
       case Kind.quit:
         return Parsed.close;
       case Kind.local:
-        this.words = [];
-        for (let i = 0; i < this.count; i++) this.words.push(chunk.toString("latin1", this.starts[i], this.ends[i]));
+        this.words = line.texts();
         return Parsed.local;
       case Kind.shutdown:
         return this.refuse(answers.noShutdown);
       case Kind.ofBackendOnly:
         return this.refuse(answers.notHere);
       case undefined:
-        return this.refuseUnknown(chunk);
+        return this.refuseUnknown();
       default:
         return assertNever(verb!.kind as never);
     }
   }
 
-  private refuseUnknown(chunk: Buffer): Parsed {
-    const last = this.starts[this.count - 1]!;
+  private refuseUnknown(): Parsed {
+    const { line } = this;
+    const last = line.count - 1;
     // A browser or a health check that speaks HTTP: memcached closes.
-    const isHttp = this.ends[this.count - 1]! - last >= HTTP.length && equalBytes(HTTP, 0, HTTP.length, chunk, last);
+    const isHttp =
+      line.wordLength(last) >= HTTP.length && equalBytes(HTTP, 0, HTTP.length, line.chunk, line.wordStart(last));
     return isHttp ? Parsed.close : this.refuse(answers.error);
   }
 
@@ -255,27 +242,8 @@ export class ClassicParser {
     return isGet ? Parsed.incomplete : Parsed.close;
   }
 
-  /** Finds the words of a line; of more than memcached looks at, the first ones. */
-  private split(chunk: Buffer, start: number, lineEnd: number): void {
-    let count = 0;
-    let i = start;
-    while (i < lineEnd && count < MAX_TOKENS) {
-      if (chunk[i] === SPACE) {
-        i++;
-        continue;
-      }
-      this.starts[count] = i;
-      while (i < lineEnd && chunk[i] !== SPACE) i++;
-      this.ends[count++] = i;
-    }
-    this.count = count;
-  }
-
-  /** True when the last word is `noreply`. */
-  private endsInNoreply(chunk: Buffer): boolean {
-    const last = this.count - 1;
-    const start = this.starts[last]!;
-    return this.ends[last]! - start === NOREPLY.length && equalBytes(NOREPLY, 0, NOREPLY.length, chunk, start);
+  private get isNoreply(): boolean {
+    return this.line.isWord(this.line.count - 1, NOREPLY);
   }
 
   private refuse(answer: Reply | null): Parsed {
@@ -284,7 +252,7 @@ export class ClassicParser {
   }
 
   private isKeyLegal(): boolean {
-    return this.isLegal(this.ends[1]! - this.starts[1]!);
+    return this.isLegal(this.line.wordLength(1));
   }
 
   private isLegal(keyBytes: number): boolean {
@@ -292,118 +260,96 @@ export class ClassicParser {
   }
 
   /** A request whose frame is the line; of a noreply it is what stands before that word. */
-  private take(
-    operation: Operation,
-    chunk: Buffer,
-    start: number,
-    lineEnd: number,
-    isKept: boolean,
-    isCut: boolean,
-  ): Request {
-    const request = new Request(operation, this.owner, chunk);
-    request.isNoreply = this.count > 1 && this.endsInNoreply(chunk);
-    request.keyStart = this.starts[1]!;
-    request.keyEnd = this.ends[1]!;
-    request.frameStart = start;
-    request.lineEnd = request.isNoreply ? this.ends[this.count - 2]! : lineEnd;
+  private take(operation: Operation, isNoreply: boolean): Request {
+    const { line } = this;
+    const request = new Request(operation, this.owner, line.chunk);
+    request.isNoreply = isNoreply;
+    request.keyStart = line.wordStart(1);
+    request.keyEnd = line.wordEnd(1);
+    request.frameStart = line.start;
+    request.lineEnd = isNoreply ? line.wordEnd(line.count - 2) : line.end;
     request.dataStart = this.next;
     request.frameEnd = this.next;
-    request.isVerbatim = !request.isNoreply && !isCut;
-    request.isKept = isKept;
+    request.isVerbatim = !isNoreply && !line.isCut;
+    request.isKept = line.isKept;
     this.request = request;
     return request;
   }
 
-  private parseRetrieval(
-    operation: Operation,
-    chunk: Buffer,
-    start: number,
-    lineEnd: number,
-    isKept: boolean,
-    isCut: boolean,
-  ): Parsed {
+  private parseRetrieval(operation: Operation, isLong: boolean): Parsed {
+    const { line } = this;
+    const { chunk } = line;
     const isTouch = operation === Operation.gat || operation === Operation.gats;
-    if (this.count < 2) return this.refuse(answers.error);
-    let exptime = 0;
-    if (isTouch) {
-      exptime = readExptime(chunk, this.starts[1]!, this.ends[1]!);
-      if (Number.isNaN(exptime)) return this.refuse(answers.badExptime);
-    }
-    const from = isTouch ? this.ends[1]! : this.ends[0]!;
+    if (line.count < 2) return this.refuse(answers.error);
+    const exptime = isTouch ? line.int32(1) : 0;
+    if (Number.isNaN(exptime)) return this.refuse(answers.badExptime);
+    const from = line.wordEnd(isTouch ? 1 : 0);
     const starts: number[] = [];
     const ends: number[] = [];
-    for (let i = skipSpaces(chunk, from, lineEnd); i < lineEnd; i = skipSpaces(chunk, i, lineEnd)) {
-      const keyEnd = tokenEnd(chunk, i, lineEnd);
+    for (let i = skipSpaces(chunk, from, line.end); i < line.end; i = skipSpaces(chunk, i, line.end)) {
+      const keyEnd = tokenEnd(chunk, i, line.end);
       if (!this.isLegal(keyEnd - i)) return this.refuse(answers.badFormat);
       starts.push(i - from);
       ends.push(keyEnd - from);
       i = keyEnd;
     }
     if (starts.length === 0) return this.refuse(endReply);
-    const request = this.take(operation, chunk, start, lineEnd, isKept, isCut);
-    // A key may be called noreply; retrievals have no such word.
-    request.isNoreply = false;
-    request.isVerbatim = !isCut;
-    request.lineEnd = lineEnd;
+    const request = this.take(operation, false);
     request.exptime = exptime;
     request.keyStart = from + starts[0]!;
     request.keyEnd = from + ends[0]!;
     if (starts.length > 1) {
-      const bytes = Buffer.allocUnsafe(lineEnd - from);
-      chunk.copy(bytes, 0, from, lineEnd);
+      const bytes = Buffer.allocUnsafe(line.end - from);
+      chunk.copy(bytes, 0, from, line.end);
       request.keys = new KeyList(bytes, starts, ends);
-    } else if (lineEnd - start > MAX_FORWARDED_LINE_BYTES) {
+    } else if (isLong) {
       // Blanks: it is sent on without them.
       request.forgetFrame();
     }
     return Parsed.request;
   }
 
-  private parseStorage(
-    verb: Verb,
-    chunk: Buffer,
-    start: number,
-    end: number,
-    lineEnd: number,
-    isKept: boolean,
-    isCut: boolean,
-  ): Parsed {
+  private parseStorage(verb: Verb, end: number): Parsed {
     const { operation, words } = verb;
-    if (this.count !== words && this.count !== words + 1) return this.refuse(answers.error);
-    const isNoreply = this.endsInNoreply(chunk);
+    const { line } = this;
+    if (line.count !== words && line.count !== words + 1) return this.refuse(answers.error);
+    const { isNoreply } = this;
     const bad = isNoreply ? null : answers.badFormat;
     if (!this.isKeyLegal()) return this.refuse(bad);
-    const { starts, ends } = this;
-    if (!isUint64(chunk, starts[2]!, ends[2]!)) return this.refuse(bad);
-    const exptime = readExptime(chunk, starts[3]!, ends[3]!);
-    if (Number.isNaN(exptime)) return this.refuse(bad);
-    const length = readInteger(chunk, starts[4]!, ends[4]!);
+    const flags = line.uint32(2);
+    const exptime = line.int32(3);
+    const length = line.int32(4);
+    if (Number.isNaN(flags) || Number.isNaN(exptime)) return this.refuse(bad);
     if (!(length >= 0 && length <= MAX_INT32 - 2)) return this.refuse(bad);
-    if (operation === Operation.cas && !isUint64(chunk, starts[5]!, ends[5]!)) return this.refuse(bad);
-    const dataStart = this.next;
-    if (length > this.limits().maxValueBytes) return this.refuseValue(operation, length, chunk, isNoreply);
-    const frameEnd = dataStart + length + 2;
+    if (operation === Operation.cas && !line.isUint64(5)) return this.refuse(bad);
+    if (length > this.limits().maxValueBytes) return this.refuseValue(operation, length, isNoreply);
+    const frameEnd = line.next + length + 2;
     if (frameEnd > end) {
-      this.wantedBytes = frameEnd - start;
+      this.wantedBytes = frameEnd - line.start;
       return Parsed.incomplete;
     }
     this.next = frameEnd;
-    if (chunk[frameEnd - 2] !== CR || chunk[frameEnd - 1] !== LF)
+    if (line.chunk[frameEnd - 2] !== CR || line.chunk[frameEnd - 1] !== LF) {
       return this.refuse(isNoreply ? null : answers.badChunk);
-    const request = this.take(operation, chunk, start, lineEnd, isKept, isCut);
-    request.dataStart = dataStart;
+    }
+    const request = this.take(operation, isNoreply);
+    request.dataStart = line.next;
     request.frameEnd = frameEnd;
     request.hasData = true;
-    if (exptime !== readInteger(chunk, starts[3]!, ends[3]!)) this.replaceExptime(request, exptime);
+    // A server that refused a number would take the value for commands: it is sent what this one was read as.
+    if (exptime !== line.integer(3)) this.replaceWord(request, 3, exptime);
+    if (flags !== line.integer(2)) this.replaceWord(request, 2, flags);
     return Parsed.request;
   }
 
-  /** A server that refused the exptime would take the value for commands: it is sent the number it would have read. */
-  private replaceExptime(request: Request, exptime: number): void {
+  /** Puts a number in the place of word `index` of the request's line; words before it must not have been replaced. */
+  private replaceWord(request: Request, index: number, value: number): void {
     const { chunk, frameStart, frameEnd } = request;
-    const from = this.starts[3]!;
-    const to = this.ends[3]!;
-    const word = Buffer.from(String(exptime), "latin1");
+    // Behind an earlier replacement the frame lies in a buffer of its own, from 0 on.
+    const base = this.line.start - frameStart;
+    const from = this.line.wordStart(index) - base;
+    const to = this.line.wordEnd(index) - base;
+    const word = Buffer.from(String(value), "latin1");
     request.chunk = Buffer.concat([chunk.subarray(frameStart, from), word, chunk.subarray(to, frameEnd)]);
     request.isKept = true;
     request.keyStart -= frameStart;
@@ -419,20 +365,16 @@ export class ClassicParser {
    * A value over the bound is thrown away as it comes. As memcached, a `set` takes the old value with it, so that nobody
    * goes on reading what its client believes replaced: that delete is the request, `tooLarge` its answer.
    */
-  private refuseValue(operation: Operation, length: number, chunk: Buffer, isNoreply: boolean): Parsed {
+  private refuseValue(operation: Operation, length: number, isNoreply: boolean): Parsed {
     this.swallowBytes = length + 2;
     if (operation !== Operation.set) return this.refuse(isNoreply ? null : tooLarge);
-    const line = Buffer.concat([
-      Buffer.from("delete ", "latin1"),
-      chunk.subarray(this.starts[1], this.ends[1]),
-      Buffer.from("\r\n", "latin1"),
-    ]);
-    const request = new Request(Operation.delete, this.owner, line);
+    const frame = Buffer.from(`delete ${this.line.text(1)}\r\n`, "latin1");
+    const request = new Request(Operation.delete, this.owner, frame);
     request.keyStart = 7;
-    request.keyEnd = line.length - 2;
-    request.lineEnd = line.length - 2;
-    request.dataStart = line.length;
-    request.frameEnd = line.length;
+    request.keyEnd = frame.length - 2;
+    request.lineEnd = frame.length - 2;
+    request.dataStart = frame.length;
+    request.frameEnd = frame.length;
     request.isKept = true;
     request.isNoreply = isNoreply;
     request.answerInstead = tooLarge;
@@ -440,111 +382,54 @@ export class ClassicParser {
     return Parsed.request;
   }
 
-  private parseDelete(chunk: Buffer, start: number, lineEnd: number, isKept: boolean, isCut: boolean): Parsed {
-    if (this.count < 2 || this.count > 4) return this.refuse(answers.error);
-    const isNoreply = this.endsInNoreply(chunk);
-    if (this.count > 2) {
-      const isZero = this.ends[2]! - this.starts[2]! === 1 && chunk[this.starts[2]!] === ZERO;
-      const isValid = (this.count === 3 && (isZero || isNoreply)) || (this.count === 4 && isZero && isNoreply);
+  private parseDelete(): Parsed {
+    const { line } = this;
+    if (line.count < 2 || line.count > 4) return this.refuse(answers.error);
+    // With two words the second is a key, whatever its name.
+    const isNoreply = line.count > 2 && this.isNoreply;
+    if (line.count > 2) {
+      const isZero = line.wordLength(2) === 1 && line.chunk[line.wordStart(2)] === ZERO;
+      const isValid = (line.count === 3 && (isZero || isNoreply)) || (line.count === 4 && isZero && isNoreply);
       if (!isValid) return this.refuse(isNoreply ? null : answers.badDelete);
     }
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
-    const request = this.take(Operation.delete, chunk, start, lineEnd, isKept, isCut);
-    if (this.count === 2 && isNoreply) {
-      // A key of that name.
-      request.isNoreply = false;
-      request.lineEnd = lineEnd;
-    }
+    this.take(Operation.delete, isNoreply);
     return Parsed.request;
   }
 
   /** incr, decr, touch: a key and a number, which the backend judges. */
-  private parseKeyed(
-    operation: Operation,
-    chunk: Buffer,
-    start: number,
-    lineEnd: number,
-    isKept: boolean,
-    isCut: boolean,
-  ): Parsed {
-    if (this.count !== 3 && this.count !== 4) return this.refuse(answers.error);
-    const isNoreply = this.endsInNoreply(chunk);
+  private parseKeyed(operation: Operation): Parsed {
+    const { line, isNoreply } = this;
+    if (line.count !== 3 && line.count !== 4) return this.refuse(answers.error);
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
     // `incr k noreply`: the word stands for the number too, and the answer to that is withheld.
-    if (isNoreply && this.count === 3) return this.refuse(null);
-    this.take(operation, chunk, start, lineEnd, isKept, isCut);
+    if (isNoreply && line.count === 3) return this.refuse(null);
+    this.take(operation, isNoreply);
     return Parsed.request;
   }
 
-  private parseFlushAll(chunk: Buffer, start: number, lineEnd: number, isKept: boolean): Parsed {
-    if (this.count > 3) return this.refuse(answers.error);
-    const isNoreply = this.endsInNoreply(chunk);
+  private parseFlushAll(): Parsed {
+    const { line, isNoreply } = this;
+    if (line.count > 3) return this.refuse(answers.error);
     if (!this.limits().isFlushAllAllowed) return this.refuse(isNoreply ? null : answers.flushRefused);
-    if (this.count !== (isNoreply ? 2 : 1)) {
-      const delay = readExptime(chunk, this.starts[1]!, this.ends[1]!);
-      if (Number.isNaN(delay)) return this.refuse(isNoreply ? null : answers.badExptime);
+    if (line.count !== (isNoreply ? 2 : 1) && Number.isNaN(line.int32(1))) {
+      return this.refuse(isNoreply ? null : answers.badExptime);
     }
-    const request = this.take(Operation.flushAll, chunk, start, lineEnd, isKept, true);
-    request.keyStart = this.ends[0]!;
-    request.keyEnd = this.ends[0]!;
+    const request = this.take(Operation.flushAll, isNoreply);
+    request.isVerbatim = false;
+    request.keyStart = line.wordEnd(0);
+    request.keyEnd = line.wordEnd(0);
     return Parsed.request;
   }
 
-  private parseVerbosity(chunk: Buffer): Parsed {
-    if (this.count !== 2 && this.count !== 3) return this.refuse(answers.error);
-    const isNoreply = this.endsInNoreply(chunk);
-    const isLevel = isUint64(chunk, this.starts[1]!, this.ends[1]!);
-    return this.refuse(isNoreply ? null : isLevel ? answers.ok : answers.badFormat);
+  private parseVerbosity(): Parsed {
+    const { line, isNoreply } = this;
+    if (line.count !== 2 && line.count !== 3) return this.refuse(answers.error);
+    return this.refuse(isNoreply ? null : line.isUint64(1) ? answers.ok : answers.badFormat);
   }
 }
 
 const endReply = fixedReply(Status.missing, "END");
-
-function isBlank(byte: number): boolean {
-  return byte === SPACE || (byte >= 0x09 && byte <= 0x0d);
-}
-
-/**
- * The number in `[start, end)` as C's strtol reads it: after blanks and a sign, up to the end or a blank. NaN when there
- * is none; beyond 2^53 only as exact as a double.
- */
-function readInteger(chunk: Buffer, start: number, end: number): number {
-  let i = start;
-  while (i < end && isBlank(chunk[i]!)) i++;
-  const isNegative = chunk[i] === MINUS;
-  if (isNegative || chunk[i] === PLUS) i++;
-  const first = i;
-  let value = 0;
-  while (i < end && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) value = value * 10 + chunk[i++]! - ZERO;
-  if (i === first || (i < end && !isBlank(chunk[i]!))) return Number.NaN;
-  return isNegative ? -value : value;
-}
-
-/** An exptime as memcached's safe_strtol reads it: a number of 64 bits, of which the low 32 count. NaN: none. */
-function readExptime(chunk: Buffer, start: number, end: number): number {
-  const value = readInteger(chunk, start, end);
-  if (value >= -MAX_INT32 - 1 && value <= MAX_INT32) return value;
-  if (Number.isNaN(value) || end - start > MAX_NUMBER_BYTES) return Number.NaN;
-  const exact = exactInteger(chunk, start, end);
-  return exact === BigInt.asIntN(64, exact) ? Number(BigInt.asIntN(32, exact)) : Number.NaN;
-}
-
-/** A number that `readInteger` could read, with all its digits. */
-function exactInteger(chunk: Buffer, start: number, end: number): bigint {
-  const word = chunk.toString("latin1", start, end).trim();
-  // "12\t34" is 12.
-  return BigInt(word.split(/\s/)[0]!.replace("+", ""));
-}
-
-/** True for what memcached's safe_strtoul and safe_strtoull take: up to 2^64 − 1. */
-function isUint64(chunk: Buffer, start: number, end: number): boolean {
-  const value = readInteger(chunk, start, end);
-  if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return true;
-  if (Number.isNaN(value) || end - start > MAX_NUMBER_BYTES) return false;
-  const exact = exactInteger(chunk, start, end);
-  // strtoul turns −n into 2^64 − n; memcached refuses that where its top bit makes it look negative.
-  return exact > 0n ? exact < 1n << 64n : exact < -(1n << 63n) && exact > -(1n << 64n);
-}
 
 function assertNever(value: never): never {
   throw new Error(`unexpected ${String(value)}`);

@@ -93,27 +93,31 @@ describe("the health of a backend", () => {
   it("whatever happens: one probe waits at most, none while up, and always one or its answer while down", () => {
     const step = fc.constantFrom("answered", "timedOut", "connectFailed", "probeAnswered", "advance");
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (steps, random) => {
-        const { health, clock, probesMs } = start(() => random);
-        let answeredProbes = 0;
-        for (const [i, name] of steps.entries()) {
-          if (name === "answered") health.answered();
-          else if (name === "timedOut") health.timedOut();
-          else if (name === "connectFailed") health.connectFailed();
-          else if (name === "advance") clock.advance(8_000);
-          else if (probesMs.length > answeredProbes) {
-            answeredProbes++;
-            if (i % 2 === 0) health.probeFailed();
-            else health.probeSucceeded();
+      fc.property(
+        fc.array(step, { maxLength: 60 }),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        (steps, random) => {
+          const { health, clock, probesMs } = start(() => random);
+          let answeredProbes = 0;
+          for (const [i, name] of steps.entries()) {
+            if (name === "answered") health.answered();
+            else if (name === "timedOut") health.timedOut();
+            else if (name === "connectFailed") health.connectFailed();
+            else if (name === "advance") clock.advance(8_000);
+            else if (probesMs.length > answeredProbes) {
+              answeredProbes++;
+              if (i % 2 === 0) health.probeFailed();
+              else health.probeSucceeded();
+            }
+            expect(probesMs.length - answeredProbes).toBeLessThanOrEqual(1);
           }
-          expect(probesMs.length - answeredProbes).toBeLessThanOrEqual(1);
-        }
-        if (health.state === HealthState.up) answeredProbes = probesMs.length;
-        const before = probesMs.length;
-        clock.advance(8_000);
-        const isDown = health.state !== HealthState.up;
-        expect(probesMs.length - before).toBe(isDown && before === answeredProbes ? 1 : 0);
-      }),
+          if (health.state === HealthState.up) answeredProbes = probesMs.length;
+          const before = probesMs.length;
+          clock.advance(8_000);
+          const isDown = health.state !== HealthState.up;
+          expect(probesMs.length - before).toBe(isDown && before === answeredProbes ? 1 : 0);
+        },
+      ),
     );
   });
 });

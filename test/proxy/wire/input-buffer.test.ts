@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
+import { cutAt, cutFractions, placesOf } from "../../support/parts.ts";
+
+/** Frames are a length in one byte and that many bytes; `knowsLength`: it says so once it has the first byte. */
+class LengthReader implements FrameReader {
+  wantedBytes = 0;
+  readonly frames: string[] = [];
+  /** Frames that were handed out as bytes nobody will overwrite, to be looked at later. */
+  readonly kept: Buffer[] = [];
+  /** Stops reading before this many frames have been read, until it is raised. */
+  limit = Number.POSITIVE_INFINITY;
+  onFrame: (frame: string) => void = () => {};
+  private readonly knowsLength: boolean;
+
+  constructor(knowsLength: boolean) {
+    this.knowsLength = knowsLength;
+  }
+
+  readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    let at = start;
+    this.wantedBytes = 0;
+    while (at < end) {
+      if (this.frames.length >= this.limit) return at;
+      const length = chunk[at]! + 1;
+      if (at + length > end) {
+        if (this.knowsLength) this.wantedBytes = length;
+        return at;
+      }
+      this.frames.push(chunk.toString("latin1", at + 1, at + length));
+      if (isKept) this.kept.push(chunk.subarray(at + 1, at + length));
+      at += length;
+      this.onFrame(this.frames.at(-1)!);
+    }
+    return at;
+  }
+}
+
+function frameOf(text: string): Buffer {
+  return Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]);
+}
+
+/** Feeds each piece from a buffer that is overwritten afterwards. */
+function feed(input: InputBuffer, reader: FrameReader, pieces: readonly Buffer[]): void {
+  for (const piece of pieces) {
+    const readBuffer = Buffer.concat([Buffer.from("junk"), piece]);
+    input.feed(readBuffer, 4, readBuffer.length, reader);
+    readBuffer.fill(0xff);
+  }
+}
+
+const texts = fc.array(fc.string({ unit: fc.constantFrom("a", "\0", "\xff"), maxLength: 255 }), { maxLength: 12 });
+
+describe("an input buffer", () => {
+  it("hands out the same frames however they are cut, and keeps nothing behind the last", () => {
+    const property = (frames: string[], fractions: number[], knowsLength: boolean) => {
+      const stream = Buffer.concat(frames.map(frameOf));
+      for (const pieces of [
+        cutAt(stream, placesOf(fractions, stream.length)),
+        [...stream].map((byte) => Buffer.from([byte])),
+      ]) {
+        const [input, reader] = [new InputBuffer(), new LengthReader(knowsLength)];
+        feed(input, reader, pieces);
+        expect(reader.frames).toEqual(frames);
+        expect(input.byteLength).toBe(0);
+      }
+    };
+    fc.assert(fc.property(texts, cutFractions, fc.boolean(), property));
+  });
+
+  it("never overwrites what it handed out as kept", () => {
+    const property = (frames: string[], fractions: number[], knowsLength: boolean) => {
+      const stream = Buffer.concat(frames.map(frameOf));
+      const [input, reader] = [new InputBuffer(), new LengthReader(knowsLength)];
+      const copies: Buffer[] = [];
+      reader.onFrame = () => {
+        while (copies.length < reader.kept.length) copies.push(Buffer.from(reader.kept[copies.length]!));
+      };
+      feed(input, reader, cutAt(stream, placesOf(fractions, stream.length)));
+      expect(reader.kept).toEqual(copies);
+    };
+    fc.assert(fc.property(texts, cutFractions, fc.boolean(), property));
+  });
+
+  it("keeps the rest when reading is stopped, and goes on from there", () => {
+    const property = (frames: string[], fractions: number[], limits: number[]) => {
+      const stream = Buffer.concat(frames.map(frameOf));
+      const [input, reader] = [new InputBuffer(), new LengthReader(true)];
+      reader.limit = 0;
+      feed(input, reader, cutAt(stream, placesOf(fractions, stream.length)));
+      expect(reader.frames).toEqual([]);
+      expect(input.byteLength).toBe(stream.length);
+      for (const step of limits) {
+        reader.limit += step;
+        input.resume(reader);
+        expect(reader.frames).toEqual(frames.slice(0, reader.limit));
+      }
+      reader.limit = Number.POSITIVE_INFINITY;
+      input.resume(reader);
+      expect(reader.frames).toEqual(frames);
+    };
+    fc.assert(fc.property(texts, cutFractions, fc.array(fc.nat(4), { maxLength: 4 }), property));
+  });
+
+  it("cleared by the reader of a joined frame drops the rest of that read too", () => {
+    const [input, reader] = [new InputBuffer(), new LengthReader(true)];
+    reader.onFrame = () => input.clear();
+    feed(input, reader, [frameOf("first").subarray(0, 3)]);
+    feed(input, reader, [Buffer.concat([frameOf("first").subarray(3), frameOf("second"), frameOf("third")])]);
+    expect(reader.frames).toEqual(["first"]);
+    expect(input.byteLength).toBe(0);
+    feed(input, reader, [frameOf("fourth")]);
+    expect(reader.frames).toEqual(["first", "fourth"]);
+  });
+
+  it("makes room once for a frame whose length is known", () => {
+    const input = new InputBuffer();
+    const length = 1_000_000;
+    const chunks: Buffer[] = [];
+    const reader: FrameReader = {
+      wantedBytes: length,
+      readFrames: (chunk, start, end) => {
+        if (end - start < length) return start;
+        chunks.push(chunk);
+        return end;
+      },
+    };
+    const piece = Buffer.alloc(10_000, 0x61);
+    for (let i = 0; i < length / piece.length; i++) input.feed(piece, 0, piece.length, reader);
+    expect(chunks.map((chunk) => chunk.length)).toEqual([length]);
+  });
+});

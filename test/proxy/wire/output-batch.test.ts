@@ -1,0 +1,125 @@
+import { once } from "node:events";
+import net from "node:net";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
+
+type Step =
+  | { readonly kind: "copy" | "reference"; readonly text: string }
+  | { readonly kind: "byte" | "decimal"; readonly number: number };
+
+const length = fc.oneof(fc.nat(100), fc.nat(40_000), fc.constantFrom(0, 8_191, 8_192, 16_384, 16_385));
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constantFrom("copy" as const, "reference" as const), size: length, fill: fc.nat(25) }).map(
+    ({ kind, size, fill }) => ({ kind, text: String.fromCharCode(97 + fill).repeat(size) }),
+  ),
+  fc.record({ kind: fc.constant("byte" as const), number: fc.nat(255) }),
+  fc.record({ kind: fc.constant("decimal" as const), number: fc.maxSafeNat() }),
+);
+
+/** Carries out the steps; what is only copied is overwritten at once. Returns what the batch should hold. */
+function carryOut(batch: OutputBatch, steps: readonly Step[]): string {
+  let expected = "";
+  for (const each of steps) {
+    if (each.kind === "byte") {
+      batch.byte(each.number);
+      expected += String.fromCharCode(each.number);
+    } else if (each.kind === "decimal") {
+      batch.decimal(each.number);
+      expected += String(each.number);
+    } else {
+      const source = Buffer.from(`<${each.text}>`, "latin1");
+      if (each.kind === "copy") batch.copy(source, 1, source.length - 1);
+      else batch.reference(source, 1, source.length - 1);
+      if (each.kind === "copy") source.fill(0xff);
+      expected += each.text;
+    }
+  }
+  return expected;
+}
+
+/** A connected pair of sockets; what arrives at the far end is kept. */
+async function pair() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const near = net.connect({ host: "127.0.0.1", port: (server.address() as net.AddressInfo).port });
+  const [far] = (await once(server, "connection")) as [net.Socket];
+  await once(near, "connect").catch(() => {});
+  const chunks: Buffer[] = [];
+  far.on("data", (chunk) => chunks.push(chunk));
+  return {
+    near,
+    far,
+    end: async () => {
+      near.end();
+      await once(far, "end");
+      server.close();
+      far.destroy();
+      return Buffer.concat(chunks).toString("latin1");
+    },
+  };
+}
+
+describe("an output batch", () => {
+  it("holds what was appended, in order, and is empty when it was taken", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const batch = new OutputBatch();
+        for (let round = 0; round < 2; round++) {
+          const expected = carryOut(batch, steps);
+          expect(batch.byteLength).toBe(expected.length);
+          expect(batch.take().toString("latin1") === expected).toBe(true);
+          expect(batch.byteLength).toBe(0);
+        }
+      }),
+    );
+  });
+
+  it("forgets what was appended when it is cleared", () => {
+    const batch = new OutputBatch();
+    carryOut(batch, [{ kind: "copy", text: "a".repeat(20_000) }]);
+    batch.clear();
+    const expected = carryOut(batch, [{ kind: "copy", text: "b" }]);
+    expect(batch.take().toString("latin1")).toBe(expected);
+  });
+
+  it("sends everything through a socket, whatever other batches do with the blocks meanwhile", async () => {
+    const rounds = fc.sample(fc.array(step, { maxLength: 20 }), { numRuns: 60, seed: 7 });
+    const { near, end } = await pair();
+    const [batch, other] = [new OutputBatch(), new OutputBatch()];
+    let expected = "";
+    for (const steps of rounds) {
+      expected += carryOut(batch, steps);
+      batch.flush(near);
+      expect(batch.byteLength).toBe(0);
+      // Takes the blocks that are free again and writes over them.
+      carryOut(other, steps);
+      other.copy(Buffer.alloc(16 * 1024, 0xff), 0, 16 * 1024);
+      other.take();
+    }
+    expect((await end()) === expected).toBe(true);
+  });
+
+  it("leaves its blocks to a socket that does not take them at once", async () => {
+    const { near, far, end } = await pair();
+    far.pause();
+    const [batch, other] = [new OutputBatch(), new OutputBatch()];
+    let expected = "";
+    for (let i = 0; i < 2_000; i++) {
+      expected += carryOut(batch, [{ kind: "copy", text: String(i).padEnd(6_000, "x") }]);
+      batch.flush(near);
+      other.copy(Buffer.alloc(16 * 1024, 0xff), 0, 16 * 1024);
+      other.take();
+    }
+    expect(near.writableLength).toBeGreaterThan(0);
+    far.resume();
+    expect((await end()) === expected).toBe(true);
+  });
+
+  it("with nothing in it writes nothing", async () => {
+    const { near, end } = await pair();
+    new OutputBatch().flush(near);
+    expect(near.bytesWritten).toBe(0);
+    expect(await end()).toBe("");
+  });
+});
