@@ -92,6 +92,7 @@ export class Platypus {
         resetStats: () => this.resetStats(),
       }),
       counters: newClientCounters(),
+      fault: (error) => this.bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
     };
   }
 
@@ -178,7 +179,7 @@ export class Platypus {
     );
     const pool = pools.routes[0];
     const leaf = pool ?? new EmbeddedRoute(this.store);
-    const port = pool === undefined ? new EmbeddedPoolPort(this.store) : new RoutedPoolPort(pool);
+    const port = pool === undefined ? new EmbeddedPoolPort(this.store) : new RoutedPoolPort(pool, config.server.prefix);
     return { config, pools, sources, rules, leaf, port };
   }
 

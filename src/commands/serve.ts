@@ -39,8 +39,10 @@ export async function serve(args: readonly string[]): Promise<void> {
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log });
     onChange = () => reload(platypus, load, path, log);
+    // Signals are heard before anybody is told that there is somebody to send them to.
+    const whenStopped = stopped(platypus, watcher, log);
     announce(platypus, config, path, isQuickstart, log);
-    await stopped(platypus, watcher, log);
+    await whenStopped;
     await origin?.close();
   } finally {
     watcher.close();

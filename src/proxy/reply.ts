@@ -40,6 +40,18 @@ export function isFailure(status: Status): boolean {
   return status >= Status.clientError;
 }
 
+/** Codes of meta answers, as `Reply.code` has them: the two letters as `a << 8 | b`. */
+export const MetaCode = {
+  /** A value follows. */
+  VA: 0x5641,
+  HD: 0x4844,
+  EN: 0x454e,
+  NS: 0x4e53,
+  EX: 0x4558,
+  NF: 0x4e46,
+  ME: 0x4d45,
+} as const;
+
 /** One level of severity per kind of outcome, mcrouter's order (lib/McResUtil.h): broadcast answers with the worst. */
 export function severity(status: Status): number {
   switch (status) {
@@ -79,7 +91,7 @@ export class Reply {
   valueEnd = 0;
   /** Client flags of the first value. */
   flags = 0;
-  /** Meta: the two letters of the return code as `a << 8 | b`, else 0. */
+  /** Of a meta answer one of `MetaCode`, else 0. */
   code = 0;
 
   /** The same reply with bytes of its own, to be kept. */

@@ -37,6 +37,8 @@ export const Operation = {
   metaDelete: 19,
   /** `version` to a backend: the hello of a connection and the probe of a backend that is down. */
   version: 20,
+  metaArithmetic: 21,
+  metaDebug: 22,
 } as const;
 export type Operation = (typeof Operation)[keyof typeof Operation];
 
@@ -50,7 +52,15 @@ export function isRetrieval(operation: Operation): boolean {
 
 /** What changes a value by a client's word; touch and gat only change when it ends. */
 export function isWrite(operation: Operation): boolean {
-  return operation >= Operation.set && operation <= Operation.decr;
+  if (operation <= Operation.decr) return operation >= Operation.set;
+  return (
+    operation === Operation.metaSet || operation === Operation.metaDelete || operation === Operation.metaArithmetic
+  );
+}
+
+/** Commands of the meta protocol; their requests keep their line for as long as they live. */
+export function isMeta(operation: Operation): boolean {
+  return operation >= Operation.metaGet && operation !== Operation.version;
 }
 
 /** Gets the reply once every route has seen it. */
@@ -120,6 +130,10 @@ export class Request {
   isVerbatim: boolean;
   /** The answer is withheld from the client. */
   isNoreply: boolean;
+  /** Meta `q`: the usual answer is withheld, another one is not. */
+  isQuiet: boolean;
+  /** It is followed by `mn`, whose answer shows that the data block was not read as commands. */
+  isGuarded: boolean;
   /** The frame has a data block. */
   hasData: boolean;
   /** What the client is answered whatever the reply says; null: the reply. */
@@ -162,6 +176,8 @@ export class Request {
     this.frameEnd = 0;
     this.isVerbatim = true;
     this.isNoreply = false;
+    this.isQuiet = false;
+    this.isGuarded = false;
     this.hasData = false;
     this.answerInstead = null;
     this.isKept = false;
@@ -238,6 +254,8 @@ export class Request {
     copy.dataStart = this.dataStart;
     copy.frameEnd = this.frameEnd;
     copy.isVerbatim = this.isVerbatim;
+    copy.isQuiet = this.isQuiet;
+    copy.isGuarded = this.isGuarded;
     copy.hasData = this.hasData;
     copy.isKept = this.isKept;
     copy.hash = this.hash;

@@ -27,7 +27,7 @@ function routedPort(port: number, settings = ""): PoolPort {
     random: Math.random,
   });
   undo.push(() => closeUnused(pools, noPools));
-  return new RoutedPoolPort(pools.routes[0]!);
+  return new RoutedPoolPort(pools.routes[0]!, config.server.prefix);
 }
 
 const kinds: [string, () => Promise<PoolPort>][] = [

@@ -13,7 +13,8 @@ import type { Socket } from "node:net";
 import type { Clock, Timer } from "../../clock.ts";
 import type { Address } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
-import { Operation, Request } from "../request.ts";
+import { isMeta, Operation, Request } from "../request.ts";
+import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { writeRequest } from "../wire/backend-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
@@ -90,7 +91,13 @@ export class BackendConnection implements Flushable, FrameReader {
       return;
     }
     if (this.socket === null) this.open();
-    this.append(request);
+    try {
+      this.append(request);
+    } catch (error) {
+      // Nobody knows how much of it stands in the batch: nothing of that may be sent.
+      this.fail(failures.connectionLost);
+      throw error;
+    }
     if (!this.isJoined) {
       this.isJoined = true;
       this.options.turn.join(this);
@@ -142,7 +149,7 @@ export class BackendConnection implements Flushable, FrameReader {
       this.outstanding--;
       const reply = this.parser.reply;
       // After a refused data block nobody knows whether the backend read the data as commands.
-      const isDoubtful = reply.status === Status.clientError && request.hasData;
+      const isDoubtful = reply.status === Status.clientError && request.hasData && !isMeta(request.operation);
       if (!request.isAbandoned) {
         this.events.answered();
         request.complete(reply);
@@ -169,22 +176,28 @@ export class BackendConnection implements Flushable, FrameReader {
     if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
   }
 
-  /** Moves the request's key to the key log. */
+  /** Moves the request's key to the key log; of a meta get the line, in which its key stands. */
   private keepKey(request: Request): void {
-    const length = request.keyEnd - request.keyStart;
+    const isLine = request.operation === Operation.metaGet;
+    const start = isLine ? request.frameStart : request.keyStart;
+    const length = (isLine ? request.frameEnd : request.keyEnd) - start;
     if (this.keyLogUsed + length > this.keyLog.length) {
-      this.keyLog = Buffer.allocUnsafeSlow(KEY_LOG_BYTES);
+      this.keyLog = Buffer.allocUnsafeSlow(Math.max(KEY_LOG_BYTES, length));
       this.keyLogUsed = 0;
     }
-    const log = this.keyLog;
-    const source = request.chunk;
     const at = this.keyLogUsed;
-    for (let i = 0; i < length; i++) log[at + i] = source[request.keyStart + i]!;
-    this.keyLogUsed = at + length;
-    request.chunk = log;
-    request.keyStart = at;
-    request.keyEnd = at + length;
-    request.forgetFrame();
+    this.keyLogUsed = copyBytes(request.chunk, start, start + length, this.keyLog, at);
+    request.chunk = this.keyLog;
+    request.keyStart += at - start;
+    request.keyEnd += at - start;
+    if (isLine) {
+      request.frameStart = at;
+      request.lineEnd += at - start;
+      request.dataStart += at - start;
+      request.frameEnd = at + length;
+    } else {
+      request.forgetFrame();
+    }
   }
 
   private open(): void {
@@ -206,7 +219,11 @@ export class BackendConnection implements Flushable, FrameReader {
     socket.on("drain", () => {
       if (this.socket === socket) this.isSaturated = false;
     });
-    socket.once("error", (error) => this.lost(socket, error.message));
+    socket.once("error", (error) => {
+      // What the network does has a code; the rest is a fault of ours.
+      if (!("code" in error)) this.events.outOfStep(`a fault in Platypus: ${error.stack}`);
+      this.lost(socket, error.message);
+    });
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
     this.connectTimer = clock.setTimer(connectTimeoutMs, () => {

@@ -70,6 +70,8 @@ export interface ClientContext {
   readonly turn: Turn;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
+  /** Told of faults of our own that ended a connection. */
+  fault(error: Error): void;
 }
 
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
@@ -105,7 +107,11 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     const socket = adoptSocket(accepted, (chunk, length) => this.read(chunk, length));
     this.socket = socket;
     socket.on("end", () => this.finish());
-    socket.on("error", () => this.close());
+    socket.on("error", (error) => {
+      // What the network does has a code; the rest is a fault of ours.
+      if (!("code" in error)) context.fault(error);
+      this.close();
+    });
     socket.on("close", () => this.close());
     socket.on("drain", () => this.resumeReading());
   }
@@ -138,7 +144,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
         at += swallowed;
         continue;
       }
-      if (this.outstanding >= MAX_OUTSTANDING || this.heldBytes >= MAX_UNSENT_BYTES) {
+      const { outstanding, heldBytes, batch } = this;
+      if (outstanding >= MAX_OUTSTANDING || heldBytes >= MAX_UNSENT_BYTES || batch.byteLength >= MAX_UNSENT_BYTES) {
         this.stopReading();
         this.wantedBytes = 0;
         return at;
@@ -206,6 +213,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.close();
     } else if (unsent > MAX_UNSENT_BYTES) {
       this.stopReading();
+    } else if (this.isStopped) {
+      this.resumeReading();
     }
     this.endWhenDone();
   }

@@ -5,8 +5,9 @@
  * What is answered: a plain get from the fetched value. gets, gat and gats ask the pool again after the value was
  * stored, so that their flags, cas and exptime are real.
  */
-import { gatheredReply, missReply, type Reply, Status } from "../reply.ts";
+import { gatheredReply, MetaCode, missReply, type Reply, Status } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
 import type { Route } from "./route.ts";
 
 /** How a fill ended for one of those who waited for it. Exactly one of the two is called, once. */
@@ -44,7 +45,7 @@ export class FillRoute implements Route, ReplyOwner {
   }
 
   route(request: Request): void {
-    if (isRetrieval(request.operation)) request.push(this);
+    if (isRetrieval(request.operation) || request.operation === Operation.metaGet) request.push(this);
     else if (isWrite(request.operation)) this.filler.beforeWrite(request.keyText());
     this.child.route(request);
   }
@@ -60,8 +61,10 @@ export class FillRoute implements Route, ReplyOwner {
       this.fillMissing(request, keys, reply);
     } else if (reply.status === Status.clientError) {
       request.complete(reply);
-    } else if (reply.status === Status.found) {
+    } else if (isHit(reply)) {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
+      request.complete(reply);
+    } else if (request.operation === Operation.metaGet && fillsItself(request)) {
       request.complete(reply);
     } else {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
@@ -102,6 +105,16 @@ export class FillRoute implements Route, ReplyOwner {
   }
 }
 
+/** A value, or for a meta get without `v` the word that there is one. */
+function isHit(reply: Reply): boolean {
+  return reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
+}
+
+/** With N (vivify) or R (recache) a client wins the right to fill, and does. */
+function fillsItself(request: Request): boolean {
+  return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
+}
+
 /** The VALUE block of a reply to a get of one key becomes the block of key `index`. */
 function putBlock(keys: KeyList, index: number, answer: Reply): void {
   const kept = answer.copy();
@@ -140,8 +153,20 @@ class Waiter implements FillWaiter, ReplyOwner {
 
   /** The second answer. Where there is none a gat has the fetched value; a cas that is not real is not made up. */
   onReply(_request: Request, reply: Reply): void {
-    const isCas = this.request.operation === Operation.gets || this.request.operation === Operation.gats;
-    if (reply.status === Status.found || this.fetched === null || isCas) this.answer(reply);
-    else this.answer(this.fetched);
+    if (isHit(reply) || this.fetched === null) this.answer(reply);
+    else this.answer(this.made(this.fetched) ?? reply);
+  }
+
+  /** The answer made of the fetched value; null where it would need a cas. */
+  private made(fetched: Reply): Reply | null {
+    switch (this.request.operation) {
+      case Operation.gets:
+      case Operation.gats:
+        return null;
+      case Operation.metaGet:
+        return metaFound(this.request, fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd));
+      default:
+        return fetched;
+    }
   }
 }

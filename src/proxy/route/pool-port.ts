@@ -13,31 +13,34 @@ import type { Route } from "./route.ts";
 /** The PoolPort of fill and refresh over the routes of a pool whose servers speak meta. */
 export class RoutedPoolPort {
   private readonly route: Route;
+  private readonly prefix: string;
 
-  constructor(route: Route) {
+  /** `prefix` stands before every key on the servers. */
+  constructor(route: Route, prefix: string) {
     this.route = route;
+    this.prefix = prefix;
   }
 
   async read(key: string): Promise<PoolItem | null> {
-    const answer = await this.ask(Operation.metaGet, `mg ${key} t c`);
+    const answer = await this.ask(Operation.metaGet, key, ["mg", "t c"]);
     if (answer.code !== "HD") return null;
     return { ttlSeconds: Number(answer.flag("t")), cas: BigInt(answer.flag("c")) };
   }
 
   add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
-    return this.write(`ms ${key} ${value.length} ME T${exptime} F0 c`, value);
+    return this.write(key, `ME T${exptime} F0 c`, value);
   }
 
   cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
-    return this.write(`ms ${key} ${value.length} C${cas} T${exptime} F0 c`, value);
+    return this.write(key, `C${cas} T${exptime} F0 c`, value);
   }
 
   async deleteIf(key: string, cas: bigint): Promise<boolean> {
-    return (await this.ask(Operation.metaDelete, `md ${key} C${cas}`)).code === "HD";
+    return (await this.ask(Operation.metaDelete, key, ["md", `C${cas}`])).code === "HD";
   }
 
-  private async write(line: string, value: Buffer): Promise<WriteResult> {
-    const answer = await this.ask(Operation.metaSet, line, value);
+  private async write(key: string, flags: string, value: Buffer): Promise<WriteResult> {
+    const answer = await this.ask(Operation.metaSet, key, ["ms", `${value.length} ${flags}`], value);
     switch (answer.code) {
       case "HD":
         return { result: "stored", cas: BigInt(answer.flag("c")) };
@@ -52,23 +55,28 @@ export class RoutedPoolPort {
     }
   }
 
-  /** Sends a line (its second word the key) and its data. Rejects with a BackendError when there is no answer. */
-  private ask(operation: Operation, line: string, value?: Buffer): Promise<MetaAnswer> {
+  /** Sends `verb key rest` and its data. Rejects with a BackendError when there is no answer. */
+  private ask(operation: Operation, key: string, [verb, rest]: [string, string], value?: Buffer): Promise<MetaAnswer> {
     return new Promise((resolve, reject) => {
-      const head = Buffer.from(`${line}\r\n`, "latin1");
-      const frame = value === undefined ? head : Buffer.concat([head, value, CRLF]);
       const owner = {
         onReply: (_request: Request, reply: Reply) => {
           if (reply.status === Status.meta) resolve(new MetaAnswer(reply));
           else reject(new BackendError(textOf(reply)));
         },
       };
-      const request = new Request(operation, owner, frame);
-      request.keyStart = 3;
-      request.keyEnd = head.indexOf(" ", 3);
-      request.lineEnd = head.length - 2;
+      // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
+      const isBase64 = /[^!-~\x80-\xff]/.test(key);
+      const word = isBase64 ? Buffer.from(this.prefix + key, "latin1").toString("base64") : key;
+      const head = Buffer.from(`${verb} ${word} ${rest}${isBase64 ? " b" : ""}\r\n`, "latin1");
+      const data = value === undefined ? [] : [value, CRLF];
+      const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
+      const bytes = isBase64 ? [Buffer.from(key, "latin1")] : [];
+      const request = new Request(operation, owner, Buffer.concat([head, ...data, ...bytes]));
+      request.keyStart = isBase64 ? frameEnd : verb.length + 1;
+      request.keyEnd = request.keyStart + key.length;
+      request.lineEnd = head.length - CRLF.length;
       request.dataStart = head.length;
-      request.frameEnd = frame.length;
+      request.frameEnd = frameEnd;
       request.hasData = value !== undefined;
       request.isKept = true;
       this.route.route(request);

@@ -8,6 +8,7 @@ import type { Route } from "../route/route.ts";
 import { skipSpaces, tokenEnd } from "../wire/ascii.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
 import { parseNumber, parseUnsigned } from "./c-number.ts";
+import { carryOutMeta } from "./embedded-meta.ts";
 import type { Item, ItemStore, StoreOutcome, StoreResult, StoreVerb } from "./item-store.ts";
 
 const answers = {
@@ -69,6 +70,12 @@ export class EmbeddedRoute implements Route {
         const low = Number(BigInt.asIntN(32, exptime));
         return this.store.touch(request.keyText(), low) === undefined ? answers.notFound : touched;
       }
+      case Operation.metaGet:
+      case Operation.metaSet:
+      case Operation.metaDelete:
+      case Operation.metaArithmetic:
+      case Operation.metaDebug:
+        return carryOutMeta(this.store, request);
       default:
         return answers[this.write(request).result];
     }

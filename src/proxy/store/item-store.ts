@@ -21,6 +21,16 @@ export interface Item {
   cas: number;
   readonly storedAt: number;
   readonly bytes: number;
+  /** Unix seconds of the last get, or of the store. */
+  lastGetAt: number;
+  /** It was asked for since it was stored. */
+  isFetched: boolean;
+  /** Meta: marked invalid; the first to get it wins the right to write a new one. */
+  isStale: boolean;
+  /** Meta: somebody has won that right. */
+  isTokenSent: boolean;
+  /** Meta: its key is given in base64. */
+  isBinaryKey: boolean;
 }
 
 /** What became of a write. */
@@ -53,6 +63,11 @@ export class ItemStore {
     this.unixSeconds = unixSeconds;
   }
 
+  /** Its clock, in unix seconds. */
+  get nowSeconds(): number {
+    return this.unixSeconds();
+  }
+
   get count(): number {
     return this.items.size;
   }
@@ -68,17 +83,34 @@ export class ItemStore {
     if (item !== undefined) {
       this.items.delete(key);
       this.items.set(key, item);
+      item.isFetched = true;
+      item.lastGetAt = this.unixSeconds();
     }
     return item;
+  }
+
+  /** The item, without counting as a get. */
+  peek(key: string): Item | undefined {
+    return this.live(key);
+  }
+
+  /** A new exptime, as a client gives it, for an item that is there. */
+  expire(key: string, item: Item, exptime: number): void {
+    item.expiresAt = this.deadline(exptime);
+    if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) this.remove(key, item);
+  }
+
+  /** Marks an item invalid: it goes on to be served as stale, under a new cas. */
+  invalidate(item: Item): void {
+    item.isStale = true;
+    item.isTokenSent = false;
+    item.cas = ++this.lastCas;
   }
 
   /** As `get`, and gives it a new exptime. */
   touch(key: string, exptime: number): Item | undefined {
     const item = this.get(key);
-    if (item !== undefined) {
-      item.expiresAt = this.deadline(exptime);
-      if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) this.remove(key, item);
-    }
+    if (item !== undefined) this.expire(key, item, exptime);
     return item;
   }
 
@@ -190,7 +222,8 @@ export class ItemStore {
     const now = this.unixSeconds();
     if (expiresAt !== 0 && expiresAt <= now) return { result: "stored", cas };
     const bytes = this.itemBytes(key, value.length, flags);
-    this.items.set(key, { value, flags, expiresAt, cas, storedAt: now, bytes });
+    const unmarked = { isFetched: false, isStale: false, isTokenSent: false, isBinaryKey: false };
+    this.items.set(key, { value, flags, expiresAt, cas, storedAt: now, bytes, lastGetAt: now, ...unmarked });
     this.usedBytes += bytes;
     while (this.usedBytes > this.maxBytes) {
       const [oldest, item] = this.items.entries().next().value!;

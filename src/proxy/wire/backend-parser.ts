@@ -5,9 +5,10 @@
  *
  * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get" and "Error strings".
  */
-import { isFailure, Reply, Status } from "../reply.ts";
-import { isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
+import { isFailure, MetaCode, Reply, Status } from "../reply.ts";
+import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
+import { dropKeyPrefix } from "./meta-line.ts";
 
 /** The reply goes on behind what was read so far. */
 export const INCOMPLETE = 0;
@@ -52,9 +53,7 @@ export class BackendParser {
     if (isRetrieval(request.operation)) {
       return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);
     }
-    const isMetaValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
-    if (isMetaValue && request.operation === Operation.metaGet) return this.parseMetaValue(start, end);
-    return this.parseLine(request, start, end);
+    return isMeta(request.operation) ? this.parseMeta(request, start, end) : this.parseLine(request, start, end);
   }
 
   /** `VALUE key flags bytes [cas]`, data and `END`, or `END` alone, or an error line. */
@@ -207,6 +206,23 @@ export class BackendParser {
     return at + 5;
   }
 
+  private parseMeta(request: Request, start: number, end: number): number {
+    const reply = this.reply;
+    const chunk = reply.chunk;
+    const isValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
+    const mayBeValue = request.operation === Operation.metaGet || request.operation === Operation.metaArithmetic;
+    const next = isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
+    if (next <= 0) return next;
+    let last = next;
+    if (request.isGuarded) {
+      if (next + GUARD_ANSWER.length > end) return INCOMPLETE;
+      if (!equalBytes(GUARD_ANSWER, 0, GUARD_ANSWER.length, chunk, next)) return OUT_OF_STEP;
+      last = next + GUARD_ANSWER.length;
+    }
+    if (this.prefix.length > 0 && reply.status === Status.meta) dropKeyPrefix(reply, this.prefix.length);
+    return last;
+  }
+
   /** A meta `VA <bytes> <flags>*`, its data and CRLF. */
   private parseMetaValue(start: number, end: number): number {
     const reply = this.reply;
@@ -224,7 +240,7 @@ export class BackendParser {
     }
     if (chunk[total - 2] !== CR || chunk[total - 1] !== LF) return OUT_OF_STEP;
     reply.status = Status.meta;
-    reply.code = (UPPER_V << 8) | UPPER_A;
+    reply.code = MetaCode.VA;
     reply.valueStart = lineEnd;
     reply.valueEnd = total - 2;
     reply.end = total;
@@ -270,7 +286,16 @@ const LINES: readonly (readonly [string, Status])[] = [
 ];
 const lines = LINES.map(([text, status]) => ({ bytes: Buffer.from(text, "latin1"), status }));
 const VERSION = Buffer.from("VERSION ", "latin1");
-const META_CODES = ["HD", "EN", "NS", "EX", "NF"].map((code) => Buffer.from(code, "latin1").readUInt16BE());
+const GUARD_ANSWER = Buffer.from("MN\r\n", "latin1");
+
+/** By operation: the codes its answer can have without a value. */
+const codesOf = new Map<Operation, readonly number[]>([
+  [Operation.metaGet, [MetaCode.HD, MetaCode.EN]],
+  [Operation.metaSet, [MetaCode.HD, MetaCode.NS, MetaCode.EX, MetaCode.NF]],
+  [Operation.metaDelete, [MetaCode.HD, MetaCode.NF, MetaCode.EX]],
+  [Operation.metaArithmetic, [MetaCode.HD, MetaCode.NF, MetaCode.NS, MetaCode.EX]],
+  [Operation.metaDebug, [MetaCode.ME, MetaCode.EN]],
+]);
 
 /** By operation: the answers it can have, as a set of bits. An answer to anything else means being out of step. */
 const answersTo = new Uint32Array(OPERATION_COUNT);
@@ -300,14 +325,10 @@ function lineStatus(request: Request, chunk: Buffer, start: number, end: number)
       return readDigits(chunk, start, end) ? Status.number : null;
     case Operation.version:
       return end - start > VERSION.length && equalBytes(VERSION, 0, VERSION.length, chunk, start) ? Status.ok : null;
-    case Operation.metaGet:
-    case Operation.metaSet:
-    case Operation.metaDelete: {
-      const isCode = end - start >= 4 && META_CODES.includes((chunk[start]! << 8) | chunk[start + 1]!);
+    default: {
+      const isCode = codesOf.get(request.operation)?.includes((chunk[start]! << 8) | chunk[start + 1]!) ?? false;
       return isCode && (chunk[start + 2] === SPACE || chunk[start + 2] === CR) ? Status.meta : null;
     }
-    default:
-      return null;
   }
 }
 

@@ -7,18 +7,26 @@ import { Operation, type Request } from "../request.ts";
 import { CR, LF, SPACE } from "./ascii.ts";
 import type { OutputBatch } from "./output-batch.ts";
 
+const GUARD = Buffer.from("mn\r\n", "latin1");
+
 const verbs = new Map<Operation, Buffer>(
   (["get", "gets", "gat", "gats"] as const).map((name) => [Operation[name], Buffer.from(`${name} `, "latin1")]),
 );
 
 /** Appends what a backend must be sent for `request`. Copies everything but large values that are `isKept`. */
 export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch): void {
+  writeCommand(request, prefix, batch);
+  if (request.isGuarded) batch.copy(GUARD, 0, GUARD.length);
+}
+
+function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): void {
   if (request.indexes !== null || request.frameEnd === request.frameStart) {
     writeRetrieval(request, prefix, batch);
     return;
   }
   const { chunk, frameStart, frameEnd } = request;
-  const hasPrefix = prefix.length > 0 && request.keyEnd > request.keyStart;
+  // A base64 key stands behind its frame, which has it with the prefix already.
+  const hasPrefix = prefix.length > 0 && request.keyEnd > request.keyStart && request.keyEnd <= request.lineEnd;
   if (request.isVerbatim && !hasPrefix) {
     if (request.isKept) batch.reference(chunk, frameStart, frameEnd);
     else batch.copy(chunk, frameStart, frameEnd);

@@ -1,5 +1,5 @@
 /**
- * Client bytes in the classic text protocol → Request. A line is judged here as memcached 1.6 judges it, so that what
+ * Client bytes in the text protocol → Request: classic commands here, meta commands by meta-parser.ts. A line is judged here as memcached 1.6 judges it, so that what
  * reaches a backend has an answer of known form; the bytes themselves are forwarded as they came.
  *
  * Sources: memcached doc/protocol.txt; for error texts and for what counts as malformed, the behaviour of 1.6.18
@@ -9,6 +9,7 @@ import { fixedReply, type Reply, Status } from "../reply.ts";
 import { KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE, skipSpaces, tokenEnd, ZERO } from "./ascii.ts";
 import { CommandLine } from "./command-line.ts";
+import { type MetaParsed, parseMetaLine, parseMetaSet } from "./meta-parser.ts";
 
 /** What a call of `parse` found. */
 export const Parsed = {
@@ -50,6 +51,7 @@ const answers = {
     "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
   ),
   ok: fixedReply(Status.ok, "OK"),
+  metaNoop: fixedReply(Status.ok, "MN"),
 } as const;
 
 /** The answer to a value over the bound. */
@@ -67,6 +69,9 @@ const Kind = {
   local: 8,
   shutdown: 9,
   ofBackendOnly: 10,
+  meta: 11,
+  metaSet: 12,
+  metaNoop: 13,
 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
@@ -98,6 +103,12 @@ const verbs: readonly Verb[] = [
   verb("replace", Kind.storage, Operation.replace, 5),
   verb("append", Kind.storage, Operation.append, 5),
   verb("prepend", Kind.storage, Operation.prepend, 5),
+  verb("mg", Kind.meta, Operation.metaGet),
+  verb("mn", Kind.metaNoop),
+  verb("ms", Kind.metaSet, Operation.metaSet),
+  verb("md", Kind.meta, Operation.metaDelete),
+  verb("ma", Kind.meta, Operation.metaArithmetic),
+  verb("me", Kind.meta, Operation.metaDebug),
   verb("version", Kind.local),
   verb("stats", Kind.local),
   verb("quit", Kind.quit),
@@ -215,12 +226,35 @@ export class ClassicParser {
         return Parsed.local;
       case Kind.shutdown:
         return this.refuse(answers.noShutdown);
+      case Kind.meta:
+        return this.takeMeta(parseMetaLine(verb.operation, line, this.owner, this.limits()));
+      case Kind.metaSet:
+        return this.takeMeta(parseMetaSet(line, end, this.owner, this.limits()));
+      case Kind.metaNoop:
+        return this.refuse(answers.metaNoop);
       case Kind.ofBackendOnly:
         return this.refuse(answers.notHere);
       case undefined:
         return this.refuseUnknown();
       default:
         return assertNever(verb!.kind as never);
+    }
+  }
+
+  private takeMeta(parsed: MetaParsed): Parsed {
+    switch (parsed.type) {
+      case "request":
+        this.request = parsed.request;
+        this.next = parsed.next;
+        return Parsed.request;
+      case "answer":
+        this.swallowBytes = parsed.swallowBytes;
+        return this.refuse(parsed.answer);
+      case "oversize":
+        return this.refuseValue(Operation.set, parsed.length, false);
+      case "incomplete":
+        this.wantedBytes = parsed.wantedBytes;
+        return Parsed.incomplete;
     }
   }
 

@@ -1,11 +1,16 @@
 /**
- * Reply → client bytes in the classic text protocol. What a backend said in classic text is passed on as it is. A
+ * Reply → client bytes in the text protocol, classic and meta. What a backend said is passed on as it is. A
  * retrieval that failed is answered as a miss: every client understands one, and an error in the middle of a batch puts
  * some of them out of step for good.
  */
-import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
-import { isRetrieval, type KeyList, type Request } from "../request.ts";
+import { gatheredReply, isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
+import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { metaMiss } from "./meta-line.ts";
 import { OutputBatch } from "./output-batch.ts";
+
+/** What stands for an answer that is withheld. */
+const nothing = new Reply();
+nothing.isKept = true;
 
 /**
  * What the client is told: the reply, or what stands in its place. Null: the blocks gathered in `request.keys`, then END.
@@ -13,9 +18,25 @@ import { OutputBatch } from "./output-batch.ts";
 export function answerTo(request: Request, reply: Reply): Reply | null {
   if (request.answerInstead !== null) return request.answerInstead;
   if (reply === gatheredReply) return null;
-  // A CLIENT_ERROR says what is wrong with the request itself.
-  const isHidden = isFailure(reply.status) && reply.status !== Status.clientError && isRetrieval(request.operation);
-  return isHidden ? missReply : reply;
+  const answer = isHiddenFailure(reply) || reply.status === Status.missing ? missOf(request, reply) : reply;
+  return request.isQuiet && isUsual(request, answer) ? nothing : answer;
+}
+
+/** True for what a get answers as a miss. A CLIENT_ERROR says what is wrong with the request itself. */
+function isHiddenFailure(reply: Reply): boolean {
+  return isFailure(reply.status) && reply.status !== Status.clientError;
+}
+
+function missOf(request: Request, reply: Reply): Reply {
+  if (request.operation === Operation.metaGet) return metaMiss(request);
+  return isRetrieval(request.operation) && reply.status !== Status.missing ? missReply : reply;
+}
+
+/** True for the answer that a quiet meta command withholds: a miss of `mg`, success of the others. */
+function isUsual(request: Request, answer: Reply): boolean {
+  if (answer.status !== Status.meta) return false;
+  if (request.operation === Operation.metaGet) return answer.code === MetaCode.EN;
+  return answer.code === MetaCode.HD || answer.code === MetaCode.VA;
 }
 
 /** Appends the answer to `request`. Copies what does not outlive this call. */

@@ -17,24 +17,34 @@ const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 /** In tests: what was read is overwritten as soon as it was handled, so that a view kept too long is seen. */
 export const isPoisoning = process.env.PLATYPUS_POISON_READ_BUFFER === "1";
 
-function onread(onBytes: OnBytes): net.OnReadOpts {
+function onread(onBytes: OnBytes, onFault: (error: Error) => void): net.OnReadOpts {
   return {
     buffer: readBuffer,
     callback: (length) => {
-      onBytes(readBuffer, length);
+      try {
+        onBytes(readBuffer, length);
+      } catch (error) {
+        // A fault of ours ends the connection it showed itself on, and nobody else's.
+        onFault(error as Error);
+      }
       if (isPoisoning) readBuffer.fill(0xff, 0, length);
       return true;
     },
   };
 }
 
-/** Connects to `address`; bytes that come are handed to `onBytes`. The caller listens for the other events. */
+/**
+ * Connects to `address`; bytes that come are handed to `onBytes`. The caller listens for the other events. Where `onBytes`
+ * throws, the socket is destroyed with that error.
+ */
 export function connectSocket(address: Address, onBytes: OnBytes): net.Socket {
-  const target =
+  const reading = { onread: onread(onBytes, (error) => socket.destroy(error)) };
+  const socket = net.connect(
     address.type === "unix"
-      ? { path: address.path, onread: onread(onBytes) }
-      : { host: address.host, port: address.port, noDelay: true, onread: onread(onBytes) };
-  return net.connect(target);
+      ? { path: address.path, ...reading }
+      : { host: address.host, port: address.port, noDelay: true, ...reading },
+  );
+  return socket;
 }
 
 /**
@@ -47,7 +57,8 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
   if (handle === undefined || handle === null || !canAdopt) return readByEvents(accepted, onBytes);
   // From here on the accepted socket owns nothing: it never sees its handle's events and is left to the collector.
   bare._handle = null;
-  const socket = new net.Socket({ handle, allowHalfOpen: true, onread: onread(onBytes) } as net.SocketConstructorOpts);
+  const reading = onread(onBytes, (error) => socket.destroy(error));
+  const socket = new net.Socket({ handle, allowHalfOpen: true, onread: reading } as net.SocketConstructorOpts);
   socket.setNoDelay(true);
   return socket;
 }

@@ -363,7 +363,6 @@ const answerLines = {
 } as const;
 type AnswerLine = keyof typeof answerLines;
 const storageAnswers: readonly AnswerLine[] = ["STORED", "NOT_STORED", "EXISTS", "NOT_FOUND"];
-const metaAnswers: readonly AnswerLine[] = ["HD", "HD t30 c7", "EN", "NS", "EX", "NF"];
 const countAnswers: readonly AnswerLine[] = ["18446744073709551615", "5  ", "NOT_FOUND"];
 
 /** What memcached's protocol document lets each command be answered with. */
@@ -380,9 +379,9 @@ const answersOf: readonly (readonly [string, Operation, readonly AnswerLine[]])[
   ["touch", Operation.touch, ["TOUCHED", "NOT_FOUND"]],
   ["flush_all", Operation.flushAll, ["OK"]],
   ["version", Operation.version, ["VERSION 1.6.18"]],
-  ["mg", Operation.metaGet, metaAnswers],
-  ["ms", Operation.metaSet, metaAnswers],
-  ["md", Operation.metaDelete, metaAnswers],
+  ["mg", Operation.metaGet, ["HD", "HD t30 c7", "EN"]],
+  ["ms", Operation.metaSet, ["HD", "HD t30 c7", "NS", "EX", "NF"]],
+  ["md", Operation.metaDelete, ["HD", "HD t30 c7", "EX", "NF"]],
 ];
 
 describe("a command that is answered in a line", () => {

@@ -5,14 +5,16 @@ import { describe, expect, it } from "vitest";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 
 type Step =
-  | { readonly kind: "copy" | "reference"; readonly text: string }
-  | { readonly kind: "byte" | "decimal"; readonly number: number };
+  | { readonly kind: "copy"; readonly text: string }
+  | { readonly kind: "reference"; readonly text: string }
+  | { readonly kind: "byte"; readonly number: number }
+  | { readonly kind: "decimal"; readonly number: number };
 
 const length = fc.oneof(fc.nat(100), fc.nat(40_000), fc.constantFrom(0, 8_191, 8_192, 16_384, 16_385));
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constantFrom("copy" as const, "reference" as const), size: length, fill: fc.nat(25) }).map(
-    ({ kind, size, fill }) => ({ kind, text: String.fromCharCode(97 + fill).repeat(size) }),
-  ),
+  fc
+    .tuple(fc.constantFrom("copy" as const, "reference" as const), length, fc.nat(25))
+    .map(([kind, size, letter]): Step => ({ kind, text: String.fromCharCode(97 + letter).repeat(size) })),
   fc.record({ kind: fc.constant("byte" as const), number: fc.nat(255) }),
   fc.record({ kind: fc.constant("decimal" as const), number: fc.maxSafeNat() }),
 );

@@ -1,0 +1,311 @@
+/**
+ * The meta commands on the in-process store.
+ *
+ * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete", "Meta Arithmetic", "Meta Debug"; error texts
+ * and the order of what is returned as memcached 1.6.18 has them.
+ */
+import { fixedReply, MetaCode, Reply, Status } from "../reply.ts";
+import { Operation, type Request } from "../request.ts";
+import { tooLarge } from "../wire/classic-parser.ts";
+import { parseNumber, parseUnsigned } from "./c-number.ts";
+import type { ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
+
+const MAX_WORDS = 19;
+const MAX_OPAQUE = 32;
+const KNOWN_FLAGS = "bNTRlOPLkstcfvhuqFCMJDI";
+const setVerbs: Record<string, StoreVerb> = { S: "set", E: "add", A: "append", P: "prepend", R: "replace" };
+
+/** Stands where the cas of a stored item will, which no client's text can hold. */
+const CAS_PLACE = "\n";
+
+/** A command line that memcached would refuse; the message is its answer. */
+class Refusal extends Error {}
+
+/** The flags of a line by their letter, with their tokens. */
+class Flags {
+  readonly list: readonly string[];
+  private readonly tokens = new Map<string, string>();
+
+  /** Throws a Refusal where one is unknown, given twice or has a bad token; `text` stands for all of these where given. */
+  constructor(list: readonly string[], text?: string) {
+    this.list = list;
+    const refuse = (message: string) => new Refusal(text ?? `CLIENT_ERROR ${message}`);
+    for (const flag of list) {
+      const letter = flag[0]!;
+      if (this.tokens.has(letter)) throw refuse("duplicate flag");
+      if (!KNOWN_FLAGS.includes(letter)) throw refuse("invalid flag");
+      this.tokens.set(letter, flag.slice(1));
+    }
+    const checks: readonly [letters: string, isGood: (token: string) => boolean, message: string][] = [
+      ["NTR", (token) => int32(token) !== null, "bad token in command line format"],
+      ["C", (token) => parseUnsigned(token) !== null, "bad token in command line format"],
+      ["F", (token) => parseUnsigned(token) !== null, "bad command line format"],
+      ["M", (token) => token.length === 1, "incorrect length for M token"],
+      ["J", (token) => parseUnsigned(token) !== null, "invalid numeric initial value"],
+      ["D", (token) => parseUnsigned(token) !== null, "invalid numeric delta value"],
+    ];
+    for (const [letters, isGood, message] of checks) {
+      for (const letter of letters) {
+        const token = this.tokens.get(letter);
+        if (token !== undefined && !isGood(token)) throw refuse(message);
+      }
+    }
+  }
+
+  has(letter: string): boolean {
+    return this.tokens.has(letter);
+  }
+
+  /** A token as text; undefined: the flag is not there. */
+  token(letter: string): string | undefined {
+    return this.tokens.get(letter);
+  }
+
+  /** An exptime; only for flags that are there. */
+  exptime(letter: string): number {
+    return int32(this.tokens.get(letter)!)!;
+  }
+
+  /** A number of 64 bits; `otherwise` where the flag is not there. */
+  unsigned(letter: string, otherwise: bigint): bigint {
+    const token = this.tokens.get(letter);
+    return token === undefined ? otherwise : parseUnsigned(token)!;
+  }
+}
+
+/** Carries out a meta command. */
+export function carryOutMeta(store: ItemStore, request: Request): Reply {
+  const words = request.chunk
+    .toString("latin1", request.frameStart, request.lineEnd)
+    .split(" ")
+    .filter((word) => word !== "");
+  try {
+    switch (request.operation) {
+      case Operation.metaGet:
+        return metaGet(store, request, words);
+      case Operation.metaSet:
+        return metaSet(store, request, words);
+      case Operation.metaDelete:
+        return metaDelete(store, request, words);
+      case Operation.metaArithmetic:
+        return metaArithmetic(store, request, words);
+      default:
+        return metaDebug(store, request, words[1]!);
+    }
+  } catch (error) {
+    if (error instanceof Refusal) return fixedReply(Status.clientError, error.message);
+    throw error;
+  }
+}
+
+function metaGet(store: ItemStore, request: Request, words: readonly string[]): Reply {
+  if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags are too long");
+  const flags = new Flags(words.slice(2));
+  const key = request.keyText();
+  let item = store.peek(key);
+  let hasWon = false;
+  const isCreated = item === undefined && flags.has("N");
+  if (isCreated) {
+    store.store("set", key, Buffer.alloc(0), 0, 0);
+    item = store.peek(key)!;
+    item.isBinaryKey = flags.has("b");
+    hasWon = true;
+  }
+  if (item === undefined) return metaReply("EN", echoes(flags, words[1]!));
+  // Counts are told as they were before this get.
+  const { isFetched, lastGetAt } = item;
+  let text = "";
+  for (const flag of flags.list) {
+    switch (flag[0]) {
+      case "T":
+        store.expire(key, item, flags.exptime("T"));
+        break;
+      case "N":
+        if (isCreated) store.expire(key, item, flags.exptime("N"));
+        break;
+      case "R":
+        if (!item.isTokenSent && !isCreated && store.remainingSeconds(item) >= 0) {
+          hasWon ||= store.remainingSeconds(item) < flags.exptime("R");
+        }
+        break;
+      case "s":
+        text += ` s${item.value.length}`;
+        break;
+      case "t":
+        text += ` t${store.remainingSeconds(item)}`;
+        break;
+      case "c":
+        text += ` c${item.cas}`;
+        break;
+      case "f":
+        text += ` f${item.flags}`;
+        break;
+      case "l":
+        text += ` l${store.nowSeconds - lastGetAt}`;
+        break;
+      case "h":
+        text += ` h${isFetched ? 1 : 0}`;
+        break;
+      case "k":
+        // In the form it was stored under.
+        text += item.isBinaryKey ? ` k${Buffer.from(key, "latin1").toString("base64")} b` : ` k${key}`;
+        break;
+      default:
+        text += echo(flag, flags, words[1]!);
+    }
+  }
+  if (item.isTokenSent) text += " Z";
+  if (item.isStale) {
+    text += " X";
+    hasWon ||= !item.isTokenSent;
+  }
+  if (hasWon) {
+    text += " W";
+    item.isTokenSent = true;
+  }
+  if (!flags.has("u") && !isCreated) store.get(key);
+  return flags.has("v") ? metaValue(item.value, text) : metaReply("HD", text);
+}
+
+function metaSet(store: ItemStore, request: Request, words: readonly string[]): Reply {
+  if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
+  const flags = new Flags(words.slice(3));
+  const text = flags.list.map((flag) => (flag === "c" ? CAS_PLACE : echo(flag, flags, words[1]!))).join("");
+  const verb = setVerbs[flags.token("M") ?? "S"];
+  if (verb === undefined) throw new Refusal("CLIENT_ERROR invalid mode for ms M token");
+  const value = Buffer.allocUnsafeSlow(request.frameEnd - 2 - request.dataStart);
+  request.chunk.copy(value, 0, request.dataStart, request.frameEnd - 2);
+  const outcome = writeItem(store, request.keyText(), verb, value, flags);
+  if (outcome.result === "tooLarge") return tooLarge;
+  const item = store.peek(request.keyText());
+  if (outcome.result === "stored" && item !== undefined) item.isBinaryKey = flags.has("b");
+  // The cas of the item as stored; where nothing was, memcached returns none that means anything: 0.
+  const cas = outcome.result === "stored" ? outcome.cas : 0;
+  const codes = { stored: "HD", notStored: "NS", exists: "EX", notFound: "NF" } as const;
+  return metaReply(codes[outcome.result], text.replace(CAS_PLACE, ` c${cas}`));
+}
+
+function writeItem(store: ItemStore, key: string, verb: StoreVerb, value: Buffer, flags: Flags): StoreOutcome {
+  const clientFlags = Number(BigInt.asUintN(32, flags.unsigned("F", 0n)));
+  const exptime = flags.has("T") ? flags.exptime("T") : 0;
+  const old = store.peek(key);
+  if (!flags.has("C")) return store.store(verb, key, value, clientFlags, exptime);
+  const cas = Number(flags.unsigned("C", 0n));
+  if (verb === "add") return store.store(verb, key, value, clientFlags, exptime);
+  if (verb === "append" || verb === "prepend") {
+    if (old !== undefined && cas !== 0 && cas !== old.cas) return { result: "exists", cas: 0 };
+    return store.store(verb, key, value, clientFlags, exptime);
+  }
+  if (old !== undefined && flags.has("I") && cas !== 0 && cas < old.cas) {
+    const { expiresAt, isTokenSent } = old;
+    const outcome = store.store("set", key, value, clientFlags, 0);
+    const item = store.peek(key);
+    if (item !== undefined) Object.assign(item, { expiresAt, isTokenSent, isStale: true });
+    return outcome;
+  }
+  return store.compareAndSet(key, value, clientFlags, exptime, cas);
+}
+
+function metaDelete(store: ItemStore, request: Request, words: readonly string[]): Reply {
+  if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
+  const flags = new Flags(words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
+  const text = echoes(flags, words[1]!);
+  const key = request.keyText();
+  const item = store.peek(key);
+  if (item === undefined) return metaReply("NF", text);
+  if (flags.has("C") && BigInt(item.cas) !== flags.unsigned("C", 0n)) return metaReply("EX", text);
+  if (flags.has("I")) {
+    store.invalidate(item);
+    if (flags.has("T")) store.expire(key, item, flags.exptime("T"));
+  } else {
+    store.delete(key);
+  }
+  return metaReply("HD", text);
+}
+
+function metaArithmetic(store: ItemStore, request: Request, words: readonly string[]): Reply {
+  if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
+  const flags = new Flags(words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
+  const mode = flags.token("M") ?? "I";
+  if (!"I+D-".includes(mode)) throw new Refusal("CLIENT_ERROR invalid mode for ma M token");
+  const key = request.keyText();
+  const cas = flags.unsigned("C", 0n);
+  const old = store.peek(key);
+  let value: bigint;
+  if (old === undefined) {
+    if (!flags.has("N")) return metaReply("NF", echoes(flags, words[1]!));
+    value = flags.unsigned("J", 0n);
+    store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);
+    store.expire(key, store.peek(key)!, flags.exptime("N"));
+  } else {
+    if (cas !== 0n && cas !== BigInt(old.cas)) return metaReply("EX", echoes(flags, words[1]!));
+    const outcome = store.arithmetic(key, mode === "I" || mode === "+", flags.unsigned("D", 1n));
+    if (typeof outcome === "string") {
+      throw new Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value");
+    }
+    value = outcome.value;
+    const item = store.peek(key);
+    if (item !== undefined && flags.has("T")) store.expire(key, item, flags.exptime("T"));
+  }
+  const item = store.peek(key);
+  let text = "";
+  for (const flag of flags.list) {
+    if (flag === "c") text += ` c${item?.cas ?? 0}`;
+    else if (flag === "t") text += ` t${item === undefined ? 0 : store.remainingSeconds(item)}`;
+    else text += echo(flag, flags, words[1]!);
+  }
+  return flags.has("v") ? metaValue(Buffer.from(value.toString(), "latin1"), text) : metaReply("HD", text);
+}
+
+function metaDebug(store: ItemStore, request: Request, word: string): Reply {
+  const item = store.peek(request.keyText());
+  if (item === undefined) return metaReply("EN", "");
+  const facts = [
+    `exp=${store.remainingSeconds(item)}`,
+    `la=${store.nowSeconds - item.lastGetAt}`,
+    `cas=${item.cas}`,
+    `fetch=${item.isFetched ? "yes" : "no"}`,
+    "cls=1",
+    `size=${item.bytes}`,
+  ];
+  return metaReply("ME", ` ${word} ${facts.join(" ")}`);
+}
+
+/** Opaque and key as every answer returns them, in the order asked. */
+function echoes(flags: Flags, key: string): string {
+  return flags.list.map((flag) => echo(flag, flags, key)).join("");
+}
+
+function echo(flag: string, flags: Flags, key: string): string {
+  if (flag[0] === "O") {
+    if (flag.length > MAX_OPAQUE) throw new Refusal("CLIENT_ERROR opaque token too long");
+    return ` ${flag}`;
+  }
+  if (flag[0] !== "k") return "";
+  return flags.has("b") ? ` k${key} b` : ` k${key}`;
+}
+
+/** An int32 as memcached's safe_strtol takes it; null: none. */
+function int32(token: string): number | null {
+  const value = parseNumber(token);
+  return value === null || value !== BigInt.asIntN(64, value) ? null : Number(BigInt.asIntN(32, value));
+}
+
+function metaReply(code: keyof typeof MetaCode, text: string): Reply {
+  const reply = fixedReply(Status.meta, code + text);
+  reply.code = MetaCode[code];
+  return reply;
+}
+
+function metaValue(value: Buffer, text: string): Reply {
+  const head = Buffer.from(`VA ${value.length}${text}\r\n`, "latin1");
+  const reply = new Reply();
+  reply.status = Status.meta;
+  reply.code = MetaCode.VA;
+  reply.chunk = Buffer.concat([head, value, Buffer.from("\r\n", "latin1")]);
+  reply.end = reply.chunk.length;
+  reply.isKept = true;
+  reply.valueStart = head.length;
+  reply.valueEnd = head.length + value.length;
+  return reply;
+}

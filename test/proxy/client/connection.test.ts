@@ -1,0 +1,341 @@
+import { once } from "node:events";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { failures, fixedReply, gatheredReply, Status } from "../../../src/proxy/reply.ts";
+import { Operation } from "../../../src/proxy/request.ts";
+import { type ListenerSettings, type StartedListener, startListener } from "../../support/client-listener.ts";
+import { RecordingRoute, valueText } from "../../support/recording-route.ts";
+import { TextClient } from "../../support/text-client.ts";
+
+let route: RecordingRoute;
+let started: StartedListener;
+const clients: TextClient[] = [];
+
+async function listen(changes: Partial<ListenerSettings> = {}): Promise<void> {
+  started?.listener.close();
+  started = await startListener(route, changes);
+}
+
+async function connect(): Promise<TextClient> {
+  const client = await TextClient.connect(started.port);
+  clients.push(client);
+  return client;
+}
+
+/** Lets the event loop turn until `isReached`; the test's time-out bounds it. */
+async function turnsUntil(isReached: () => boolean): Promise<void> {
+  while (!isReached()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+beforeEach(async () => {
+  route = new RecordingRoute();
+  await listen();
+});
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+  started.listener.close();
+});
+
+describe("a client's replies", () => {
+  it("come in the order of its requests, whatever order they are answered in", async () => {
+    const sizes = fc.oneof(fc.nat(50), fc.nat(20_000));
+    const property = async (all: { size: number; turn: number; isKept: boolean; isQuiet: boolean }[]) => {
+      const client = await connect();
+      const from = route.requests.length;
+      const lines = all.map(({ isQuiet }, i) => (isQuiet ? `delete k${i} noreply\r\n` : `get k${i}\r\n`));
+      client.send(`${lines.join("")}version\r\n`);
+      await route.asked(from + all.length);
+      const order = all.map((_, i) => i).sort((a, b) => all[a]!.turn - all[b]!.turn || a - b);
+      for (const i of order) {
+        const { size, isKept, isQuiet } = all[i]!;
+        const text = isQuiet ? "NOT_FOUND" : valueText(`k${i}`, String(i).padEnd(size, "x")).slice(0, -2);
+        const status = isQuiet ? Status.notFound : Status.found;
+        if (isKept) route.requests[from + i]!.complete(fixedReply(status, text));
+        else route.reply(from + i, status, `${text}\r\n`);
+        if (i % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      const expected = all.map(({ size, isQuiet }, i) => {
+        return isQuiet ? "" : valueText(`k${i}`, String(i).padEnd(size, "x"));
+      });
+      expect((await client.until("VERSION 1.6.45\r\n")) === `${expected.join("")}VERSION 1.6.45\r\n`).toBe(true);
+      client.close();
+    };
+    const request = fc.record({ size: sizes, turn: fc.nat(5), isKept: fc.boolean(), isQuiet: fc.boolean() });
+    await fc.assert(fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 30 }), property), { numRuns: 60 });
+  });
+
+  it("answered by Platypus itself wait for their turn", async () => {
+    const client = await connect();
+    client.send("get a\r\nversion\r\nbogus\r\nget b\r\nverbosity 1\r\n");
+    await route.asked(2);
+    route.reply(1, Status.missing, "END\r\n");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(client.received.length).toBe(0);
+    route.replyValue(0, "1");
+    expect(await client.until("OK\r\n")).toBe(`${valueText("a", "1")}VERSION 1.6.45\r\nERROR\r\nEND\r\nOK\r\n`);
+  });
+
+  it("of many keys are put together from where the blocks are", async () => {
+    const client = await connect();
+    client.send("get first\r\nget a b c\r\n");
+    await route.asked(2);
+    const { keys } = route.requests[1]!;
+    for (const [i, text] of ["VALUE a 0 1\r\n1\r\n", null, "VALUE c 0 2\r\n33\r\n"].entries()) {
+      if (text === null) continue;
+      keys!.blocks[i] = Buffer.from(`..${text}..`);
+      keys!.blockStarts[i] = 2;
+      keys!.blockEnds[i] = 2 + text.length;
+    }
+    route.requests[1]!.complete(gatheredReply);
+    route.reply(0, Status.missing, "END\r\n");
+    expect(await client.until("33\r\nEND\r\n")).toBe("END\r\nVALUE a 0 1\r\n1\r\nVALUE c 0 2\r\n33\r\nEND\r\n");
+  });
+
+  it("to gets that failed are misses, to everything else what went wrong", async () => {
+    const client = await connect();
+    client.send("get a\r\nget a b\r\nset a 0 0 1\r\n1\r\nincr a 1\r\n");
+    await route.asked(4);
+    route.requests[0]!.complete(failures.timeout);
+    route.requests[1]!.complete(failures.tko);
+    route.requests[2]!.complete(failures.tko);
+    route.reply(3, Status.clientError, "CLIENT_ERROR no number\r\n");
+    expect(await client.until("number\r\n")).toBe(
+      "END\r\nEND\r\nSERVER_ERROR unavailable\r\nCLIENT_ERROR no number\r\n",
+    );
+  });
+
+  it("to noreply commands are withheld, errors included", async () => {
+    const client = await connect();
+    client.send("set a 0 0 1 noreply\r\n1\r\nincr a x noreply\r\nset a 0 0 x noreply\r\nversion\r\n");
+    await route.asked(2);
+    route.requests[0]!.complete(failures.tko);
+    route.reply(1, Status.clientError, "CLIENT_ERROR no number\r\n");
+    expect(await client.until("\r\n")).toBe("VERSION 1.6.45\r\n");
+  });
+});
+
+describe("a client that leaves", () => {
+  it("with half a command has nothing done, and is forgotten", async () => {
+    for (const half of ["set a 0 0 10\r\nhalf", "get a", "set a 0 0 1\r\nx\r", "s"]) {
+      const client = await connect();
+      client.send(half);
+      await turnsUntil(() => started.counters.bytesRead >= half.length);
+      client.close();
+      await turnsUntil(() => started.counters.connections === 0);
+      started.counters.bytesRead = 0;
+    }
+    expect(route.requests).toEqual([]);
+  });
+
+  it("with requests in flight leaves them to complete into nothing", async () => {
+    const client = await connect();
+    client.send("get a\r\nget b\r\nset c 0 0 1\r\n1\r\n");
+    await route.asked(3);
+    client.socket.resetAndDestroy();
+    await turnsUntil(() => started.counters.connections === 0);
+    for (const i of [1, 0, 2]) route.reply(i, Status.missing, "END\r\n");
+    const other = await connect();
+    expect(await other.ask("version")).toBe("VERSION 1.6.45\r\n");
+  });
+
+  it("by the end of its stream is answered what it has sent, then closed", async () => {
+    const client = await connect();
+    client.send("get a\r\nget b\r\nset half 0 0 10\r\n");
+    client.socket.end();
+    await route.asked(2);
+    route.replyValue(1, "2");
+    route.replyValue(0, "1");
+    expect(await client.end()).toBe(valueText("a", "1") + valueText("b", "2"));
+    await turnsUntil(() => started.counters.connections === 0);
+  });
+
+  it("by quit is answered what came before, and nothing behind is done", async () => {
+    const client = await connect();
+    client.send("get a\r\nquit\r\nset b 0 0 1\r\n1\r\n");
+    await route.asked(1);
+    route.replyValue(0, "1");
+    expect(await client.end()).toBe(valueText("a", "1"));
+    expect(route.requests.length).toBe(1);
+  });
+
+  it("by speaking HTTP is closed", async () => {
+    const client = await connect();
+    client.send("GET /index.html HTTP/1.1\r\nHost: cache\r\n\r\n");
+    expect(await client.end()).toBe("");
+    expect(route.requests).toEqual([]);
+  });
+
+  it("by a line without an end is closed", async () => {
+    const client = await connect();
+    client.send("x".repeat(5_000));
+    expect(await client.end()).toBe("");
+  });
+});
+
+describe("a value that is too large", () => {
+  it("is thrown away as it comes, and none of it is read as commands", async () => {
+    await listen({ maxValueBytes: 1_000 });
+    for (const [line, answers] of [
+      ["add a 0 0 100000", "SERVER_ERROR object too large for cache\r\n"],
+      ["add a 0 0 100000 noreply", ""],
+      ["cas a 0 0 100000 1 noreply", ""],
+    ]) {
+      const client = await connect();
+      const data = "delete victim\r\n".repeat(10_000).slice(0, 100_000);
+      client.send(`${line}\r\n${data}\r\nversion\r\n`);
+      expect(await client.until("VERSION 1.6.45\r\n")).toBe(`${answers}VERSION 1.6.45\r\n`);
+    }
+    expect(route.requests).toEqual([]);
+  });
+
+  it("deletes what a set would have replaced", async () => {
+    await listen({ maxValueBytes: 1_000 });
+    const client = await connect();
+    client.send(`set a 0 0 2000\r\n${"x".repeat(2_000)}\r\nversion\r\n`);
+    await route.asked(1);
+    expect([route.requests[0]!.operation, route.requests[0]!.keyText()]).toEqual([Operation.delete, "a"]);
+    route.reply(0, Status.notFound, "NOT_FOUND\r\n");
+    expect(await client.until("VERSION 1.6.45\r\n")).toBe(
+      "SERVER_ERROR object too large for cache\r\nVERSION 1.6.45\r\n",
+    );
+  });
+});
+
+describe("pressure", () => {
+  const MIB = 1024 * 1024;
+
+  it("a client that never reads is cut off at its limit, and others are not held up", async () => {
+    await listen({ clientOutputLimitBytes: 8 * MIB });
+    const value = "x".repeat(MIB);
+    const [lazy, other] = [await connect(), await connect()];
+    lazy.socket.pause();
+    // More than the limit and what the kernel holds on both sides.
+    lazy.send("get a\r\n".repeat(40));
+    await route.asked(40);
+    for (let i = 0; i < 40; i++) {
+      route.replyValue(i, value);
+      other.send("get b\r\n");
+      await route.asked(40 + i + 1);
+      route.replyValue(40 + i, value);
+      expect((await other.until("END\r\n")).length).toBe(valueText("b", value).length);
+    }
+    await turnsUntil(() => started.counters.connections === 1);
+    expect(started.counters.cutOff).toBe(1);
+  });
+
+  it("a client that never reads is not read from any more, and answered when it does", async () => {
+    await listen({ clientOutputLimitBytes: 8 * MIB });
+    const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
+    route.answerWith = () => value;
+    const lazy = await connect();
+    lazy.socket.pause();
+    lazy.send("get a\r\n".repeat(100));
+    const other = await connect();
+    for (let i = 0; i < 20; i++) expect((await other.ask("get a", "END\r\n")).length).toBe(value.end);
+    const asked = route.requests.length - 20;
+    expect(asked).toBeLessThan(100);
+    let bytes = 0;
+    lazy.socket.removeAllListeners("data").on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    await turnsUntil(() => bytes === 100 * value.end);
+    expect(started.counters.cutOff).toBe(0);
+  });
+
+  it("a client that reads may ask for more than the limit in one go", async () => {
+    await listen({ clientOutputLimitBytes: 4 * MIB });
+    const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
+    route.answerWith = () => value;
+    const client = await connect();
+    let bytes = 0;
+    client.socket.removeAllListeners("data").on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    client.send("get a\r\n".repeat(50));
+    client.socket.end();
+    await once(client.socket, "close");
+    expect(bytes).toBe(value.end * 50);
+    expect(started.counters.cutOff).toBe(0);
+  });
+
+  it("no more than 10,000 requests of a client are under way; the rest is read when they are answered", async () => {
+    const client = await connect();
+    const count = 35_000;
+    client.send(Array.from({ length: count }, (_, i) => `get k${i}\r\n`).join(""));
+    client.send("version\r\n");
+    let answered = 0;
+    while (answered < count) {
+      await turnsUntil(() => route.requests.length > answered);
+      expect(route.requests.length - answered).toBeLessThanOrEqual(10_000);
+      // From the last to the first, so that all but one are held.
+      const upTo = route.requests.length;
+      for (let i = upTo - 1; i >= answered; i--) route.replyValue(i, String(i));
+      answered = upTo;
+    }
+    const text = await client.until("VERSION 1.6.45\r\n");
+    const expected = Array.from({ length: count }, (_, i) => valueText(`k${i}`, String(i))).join("");
+    expect(text === `${expected}VERSION 1.6.45\r\n`).toBe(true);
+  });
+
+  it("values of 1 MiB from many clients at once arrive whole, and go back whole", async () => {
+    const all = await Promise.all(Array.from({ length: 20 }, connect));
+    const values = all.map((_, i) => String.fromCharCode(97 + i).repeat(MIB));
+    for (const [i, client] of all.entries()) client.send(`set k${i} 0 0 ${MIB}\r\n${values[i]}\r\nget k${i}\r\n`);
+    await route.asked(40);
+    for (const [at, request] of route.requests.entries()) {
+      const i = Number(request.keyText().slice(1));
+      if (request.operation === Operation.set) {
+        const { chunk, dataStart, frameEnd } = request;
+        expect(chunk.toString("latin1", dataStart, frameEnd - 2) === values[i]).toBe(true);
+        route.reply(at, Status.stored, "STORED\r\n");
+      } else {
+        route.replyValue(at, values[i]!);
+      }
+    }
+    for (const [i, client] of all.entries()) {
+      expect((await client.until("END\r\n")) === `STORED\r\n${valueText(`k${i}`, values[i]!)}`).toBe(true);
+    }
+  });
+});
+
+describe("a drain", () => {
+  it("answers what was read, then says the end; what comes later is not read", async () => {
+    const client = await connect();
+    const count = 10_000;
+    client.send(Array.from({ length: count }, (_, i) => `get k${i}\r\n`).join(""));
+    await route.asked(count);
+    started.listener.drain();
+    client.send("set late 0 0 1\r\n1\r\n");
+    for (let i = 0; i < count; i++) route.replyValue(i, String(i));
+    const expected = Array.from({ length: count }, (_, i) => valueText(`k${i}`, String(i))).join("");
+    expect((await client.end()) === expected).toBe(true);
+    expect(route.requests.length).toBe(count);
+    await turnsUntil(() => started.listener.clientCount === 0);
+  });
+
+  it("answers also what was read but not yet taken up", async () => {
+    const client = await connect();
+    const count = 15_000;
+    client.send("get a\r\n".repeat(count));
+    await route.asked(10_000);
+    await turnsUntil(() => started.counters.bytesRead === count * 7);
+    started.listener.drain();
+    for (let answered = 0; answered < count; answered++) {
+      await turnsUntil(() => route.requests.length > answered);
+      route.reply(answered, Status.missing, "END\r\n");
+    }
+    expect((await client.end()).length).toBe(count * 5);
+  });
+
+  it("closes clients that have nothing under way, and takes no new ones", async () => {
+    const idle = await connect();
+    const half = await connect();
+    half.send("set a 0 0 10\r\nhalf");
+    await turnsUntil(() => started.counters.bytesRead > 0);
+    started.listener.drain();
+    expect(await idle.end()).toBe("");
+    expect(await half.end()).toBe("");
+    await expect(TextClient.connect(started.port)).rejects.toThrow("ECONNREFUSED");
+  });
+});

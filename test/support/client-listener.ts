@@ -1,0 +1,45 @@
+/** A listener on a free port over a route of the test's, without anything below or beside it. */
+
+import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
+import { Listener } from "../../src/proxy/client/listener.ts";
+import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
+import type { Route } from "../../src/proxy/route/route.ts";
+import { ClassicParser } from "../../src/proxy/wire/classic-parser.ts";
+import { Turn } from "../../src/proxy/wire/turn.ts";
+
+export interface ListenerSettings {
+  readonly maxValueBytes: number;
+  readonly clientOutputLimitBytes: number;
+  readonly maxConnections: number;
+}
+
+/** The listener, where it listens, and the counters of its clients. */
+export interface StartedListener {
+  readonly listener: Listener;
+  readonly port: number;
+  readonly counters: ClientContext["counters"];
+}
+
+/** Starts a listener over `root`. */
+export async function startListener(root: Route, changes: Partial<ListenerSettings> = {}): Promise<StartedListener> {
+  const settings = {
+    maxValueBytes: 1024 * 1024,
+    clientOutputLimitBytes: 64 * 1024 * 1024,
+    maxConnections: 1_000,
+    isFlushAllAllowed: true,
+    prefix: "",
+    ...changes,
+  };
+  const context: ClientContext = {
+    root,
+    limits: settings,
+    parser: new ClassicParser(() => settings),
+    turn: new Turn(() => performance.now()),
+    local: new LocalCommands({ version: () => "1.6.45", stats: () => [["pid", 1]], resetStats: () => {} }),
+    counters: newClientCounters(),
+  };
+  const anyPort = { type: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const listener = await Listener.open(anyPort, context, () => settings.maxConnections);
+  const port = listener.address.type === "tcp" ? listener.address.port : 0;
+  return { listener, port, counters: context.counters };
+}
