@@ -24,7 +24,7 @@ export async function serve(args: readonly string[]): Promise<void> {
   const overrides: Record<string, string> = listen.length === 0 ? {} : { "server.listen": listen.join(",") };
   const load = () => loadConfig({ path, env: process.env, overrides, hooks: templateHooks });
 
-  // The watcher knows the content at this moment, so that no change between here and the first load is missed.
+  // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => {};
   const log = new Log({ level: "info", form: "text" });
   const watcher = watchConfigFile({
@@ -34,6 +34,7 @@ export async function serve(args: readonly string[]): Promise<void> {
     onError: (error) => log.warn("config", `${path}: ${error.message}; the configuration in use stays`),
   });
   try {
+    await watcher.check();
     const config = await load();
     log.configure(config.server.log);
     const origin = isQuickstart ? await startOrigin(config) : null;

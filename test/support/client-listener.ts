@@ -37,6 +37,9 @@ export async function startListener(root: Route, changes: Partial<ListenerSettin
     turn: new Turn(() => performance.now()),
     local: new LocalCommands({ version: () => "1.6.45", stats: () => [["pid", 1]], resetStats: () => {} }),
     counters: newClientCounters(),
+    fault: (error) => {
+      throw error;
+    },
   };
   const anyPort = { type: "tcp", host: "127.0.0.1", port: 0 } as const;
   const listener = await Listener.open(anyPort, context, () => settings.maxConnections);

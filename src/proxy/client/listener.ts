@@ -33,6 +33,8 @@ export class Listener {
     const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
       if (counters.connections >= maxConnections()) {
         counters.rejected++;
+        // It may be gone already.
+        socket.on("error", () => {});
         socket.end("ERROR Too many open connections\r\n");
         socket.destroySoon();
         return;

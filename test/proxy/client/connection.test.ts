@@ -239,6 +239,7 @@ describe("pressure", () => {
     lazy.socket.removeAllListeners("data").on("data", (chunk: Buffer) => {
       bytes += chunk.length;
     });
+    lazy.socket.resume();
     await turnsUntil(() => bytes === 100 * value.end);
     expect(started.counters.cutOff).toBe(0);
   });
