@@ -14,6 +14,7 @@ import type { Route } from "./proxy/route/route.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
 import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
+import { BinaryParser } from "./proxy/wire/binary-parser.ts";
 import { ClassicParser } from "./proxy/wire/classic-parser.ts";
 import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
@@ -85,6 +86,7 @@ export class Platypus {
       root: this.rootOf(this.running),
       limits: config.server,
       parser: new ClassicParser(() => this.running.config.server),
+      binaryParser: new BinaryParser(() => this.running.config.server),
       turn: this.turn,
       local: new LocalCommands({
         version: () => this.memcachedVersion(),

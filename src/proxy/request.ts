@@ -63,6 +63,16 @@ export function isMeta(operation: Operation): boolean {
   return operation >= Operation.metaGet && operation !== Operation.version;
 }
 
+/** What of a binary request its answer needs. */
+export interface BinaryHeader {
+  readonly opcode: number;
+  readonly opaque: number;
+  /** The usual answer (a miss of a get, success of the others) is withheld. */
+  readonly isQuiet: boolean;
+  /** The key is returned. */
+  readonly hasKey: boolean;
+}
+
 /** Gets the reply once every route has seen it. */
 export interface ReplyOwner {
   /** `reply` and its bytes are good during this call only, unless `reply.isKept`. Must not throw. */
@@ -136,6 +146,8 @@ export class Request {
   isGuarded: boolean;
   /** The frame has a data block. */
   hasData: boolean;
+  /** Of a client that speaks binary: what the answer needs of its frame. */
+  binary: BinaryHeader | null;
   /** What the client is answered whatever the reply says; null: the reply. */
   answerInstead: Reply | null;
   /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
@@ -179,6 +191,7 @@ export class Request {
     this.isQuiet = false;
     this.isGuarded = false;
     this.hasData = false;
+    this.binary = null;
     this.answerInstead = null;
     this.isKept = false;
     this.hash = 0;

@@ -4,6 +4,7 @@ import { type ClientContext, newClientCounters } from "../../src/proxy/client/co
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
 import type { Route } from "../../src/proxy/route/route.ts";
+import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../../src/proxy/wire/classic-parser.ts";
 import { Turn } from "../../src/proxy/wire/turn.ts";
 
@@ -34,6 +35,7 @@ export async function startListener(root: Route, changes: Partial<ListenerSettin
     root,
     limits: settings,
     parser: new ClassicParser(() => settings),
+    binaryParser: new BinaryParser(() => settings),
     turn: new Turn(() => performance.now()),
     local: new LocalCommands({ version: () => "1.6.45", stats: () => [["pid", 1]], resetStats: () => {} }),
     counters: newClientCounters(),

@@ -8,10 +8,12 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { type Reply, Status } from "../reply.ts";
-import { OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
+import { MetaCode, type Reply, Status } from "../reply.ts";
+import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Route } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
+import type { BinaryParser } from "../wire/binary-parser.ts";
+import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
 import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
 import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
@@ -67,6 +69,7 @@ export interface ClientContext {
   root: Route;
   limits: ClassicLimits & { readonly clientOutputLimitBytes: number };
   readonly parser: ClassicParser;
+  readonly binaryParser: BinaryParser;
   readonly turn: Turn;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
@@ -90,6 +93,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private heldBlock = EMPTY;
   private heldUsed = 0;
   private swallowBytes = 0;
+  /** Told by its first byte; null: nothing has come yet. */
+  private isBinary: boolean | null = null;
   private isJoined = false;
   /** What is to be sent has waited one turn for more. */
   private hasWaited = false;
@@ -150,7 +155,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
         this.wantedBytes = 0;
         return at;
       }
-      const { parser } = this.context;
+      this.isBinary ??= chunk[at] === REQUEST_MAGIC;
+      const parser = this.isBinary ? this.context.binaryParser : this.context.parser;
       const parsed = parser.parse(this, chunk, at, end, isKept);
       if (parsed === Parsed.incomplete) {
         this.wantedBytes = parser.wantedBytes;
@@ -167,8 +173,13 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
       if (parsed === Parsed.request) this.accept(parser.request!);
-      else if (parsed === Parsed.local) this.answer(this.context.local.answer(parser.words));
-      else if (parser.answer !== null) this.answer(parser.answer);
+      else if (parsed === Parsed.local) this.answer(this.context.local.answer(parser.words), parser.header);
+      else if (parser.answer !== null) this.answer(parser.answer, null);
+      if (parser.isLast) {
+        this.hasQuit = true;
+        this.finish();
+        return end;
+      }
     }
     return end;
   }
@@ -176,7 +187,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   onReply(request: Request, reply: Reply): void {
     this.outstanding--;
     if (this.isClosed) return;
-    if (reply.status === Status.found) this.context.counters.getHits += countHits(request);
+    if (isHit(request, reply)) this.context.counters.getHits += countHits(request);
     if (!request.isNoreply) {
       if (request === this.head) {
         writeReply(request, reply, this.batch);
@@ -230,14 +241,15 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (!request.isNoreply) this.enqueue(request);
     const counters = this.context.counters;
     counters.operations[request.operation]!++;
-    if (request.operation <= Operation.gats) counters.getKeys += request.keys?.count ?? 1;
+    if (isGet(request.operation)) counters.getKeys += request.keys?.count ?? 1;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
     else this.context.root.route(request);
   }
 
   /** Answers in turn with a reply that is known already. */
-  private answer(reply: Reply): void {
+  private answer(reply: Reply, binary: BinaryHeader | null): void {
     const request = new Request(Operation.local, this, reply.chunk);
+    request.binary = binary;
     this.outstanding++;
     this.enqueue(request);
     request.complete(reply);
@@ -317,6 +329,15 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
   }
+}
+
+function isGet(operation: Operation): boolean {
+  return operation <= Operation.gats || operation === Operation.metaGet;
+}
+
+function isHit(request: Request, reply: Reply): boolean {
+  if (reply.status === Status.found) return true;
+  return request.operation === Operation.metaGet && reply.status === Status.meta && reply.code !== MetaCode.EN;
 }
 
 function countHits(request: Request): number {

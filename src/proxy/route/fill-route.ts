@@ -64,7 +64,7 @@ export class FillRoute implements Route, ReplyOwner {
     } else if (isHit(reply)) {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
       request.complete(reply);
-    } else if (request.operation === Operation.metaGet && fillsItself(request)) {
+    } else if (request.operation === Operation.metaGet && isNotFilled(request)) {
       request.complete(reply);
     } else {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
@@ -110,8 +110,9 @@ function isHit(reply: Reply): boolean {
   return reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
 }
 
-/** With N (vivify) or R (recache) a client wins the right to fill, and does. */
-function fillsItself(request: Request): boolean {
+/** With N (vivify) or R (recache) a client wins the right to fill, and does. A binary touch asks for no value. */
+function isNotFilled(request: Request): boolean {
+  if (request.binary !== null) return !hasMetaFlag(request, "v");
   return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
 }
 

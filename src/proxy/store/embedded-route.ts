@@ -84,19 +84,24 @@ export class EmbeddedRoute implements Route {
   private retrieve(request: Request): Reply {
     const blocks: Buffer[] = [];
     const keys = request.keys;
+    const reply = new Reply();
+    reply.isKept = true;
     if (keys === null) {
       const item = this.find(request, request.keyText());
-      if (item !== undefined) addBlock(blocks, request, request.chunk, request.keyStart, request.keyEnd, item);
+      if (item !== undefined) {
+        addBlock(blocks, request, request.chunk, request.keyStart, request.keyEnd, item);
+        reply.flags = item.flags;
+        reply.valueEnd = blocks.reduce((sum, block) => sum + block.length, -CRLF.length);
+        reply.valueStart = reply.valueEnd - item.value.length;
+      }
     } else {
       for (let i = 0; i < keys.count; i++) this.retrieveInto(keys, i, request);
       for (const block of keys.blocks) if (block !== null) blocks.push(block);
     }
-    const reply = new Reply();
     reply.status = blocks.length > 0 ? Status.found : Status.missing;
     blocks.push(END);
     reply.chunk = Buffer.concat(blocks);
     reply.end = reply.chunk.length;
-    reply.isKept = true;
     return reply;
   }
 

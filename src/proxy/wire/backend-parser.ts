@@ -8,7 +8,7 @@
 import { isFailure, MetaCode, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
-import { dropKeyPrefix } from "./meta-line.ts";
+import { dropKeyPrefix, isCutByKey } from "./meta-line.ts";
 
 /** The reply goes on behind what was read so far. */
 export const INCOMPLETE = 0;
@@ -209,6 +209,7 @@ export class BackendParser {
   private parseMeta(request: Request, start: number, end: number): number {
     const reply = this.reply;
     const chunk = reply.chunk;
+    if (isCutByKey(request, this.prefix, chunk, start, end)) return OUT_OF_STEP;
     const isValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
     const mayBeValue = request.operation === Operation.metaGet || request.operation === Operation.metaArithmetic;
     const next = isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
@@ -219,7 +220,7 @@ export class BackendParser {
       if (!equalBytes(GUARD_ANSWER, 0, GUARD_ANSWER.length, chunk, next)) return OUT_OF_STEP;
       last = next + GUARD_ANSWER.length;
     }
-    if (this.prefix.length > 0 && reply.status === Status.meta) dropKeyPrefix(reply, this.prefix.length);
+    if (this.prefix.length > 0 && reply.status === Status.meta) dropKeyPrefix(reply, this.prefix);
     return last;
   }
 

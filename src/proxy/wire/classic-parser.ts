@@ -152,6 +152,9 @@ export class ClassicParser {
   next = 0;
   /** Bytes behind `next` that belong to a refused value and are to be thrown away when they come. */
   swallowBytes = 0;
+  /** Text commands have no frame of their own form to be answered in, and none is the last one but `quit`. */
+  readonly header = null;
+  readonly isLast = false;
   /** After `incomplete`: length of the whole frame, 0 while it is not known. */
   wantedBytes = 0;
   private owner: ReplyOwner = nobody;
@@ -251,7 +254,10 @@ export class ClassicParser {
         this.swallowBytes = parsed.swallowBytes;
         return this.refuse(parsed.answer);
       case "oversize":
-        return this.refuseValue(Operation.set, parsed.length, false);
+        this.swallowBytes = parsed.swallowBytes;
+        this.request = parsed.request;
+        this.request.answerInstead = tooLarge;
+        return Parsed.request;
       case "incomplete":
         this.wantedBytes = parsed.wantedBytes;
         return Parsed.incomplete;

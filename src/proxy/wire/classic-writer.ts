@@ -5,6 +5,7 @@
  */
 import { gatheredReply, isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { binaryAnswer } from "./binary-writer.ts";
 import { metaMiss } from "./meta-line.ts";
 import { OutputBatch } from "./output-batch.ts";
 
@@ -16,6 +17,7 @@ nothing.isKept = true;
  * What the client is told: the reply, or what stands in its place. Null: the blocks gathered in `request.keys`, then END.
  */
 export function answerTo(request: Request, reply: Reply): Reply | null {
+  if (request.binary !== null) return binaryAnswer(request, request.binary, reply) ?? nothing;
   if (request.answerInstead !== null) return request.answerInstead;
   if (reply === gatheredReply) return null;
   const answer = isHiddenFailure(reply) || reply.status === Status.missing ? missOf(request, reply) : reply;

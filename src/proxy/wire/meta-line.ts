@@ -41,7 +41,6 @@ export function metaMiss(request: Request): Reply {
 export function metaFound(request: Request, value: Buffer): Reply | null {
   let text = "";
   let hasValue = false;
-  const key = wordsOf(request.chunk, request.frameStart, request.lineEnd)[0]!;
   const flags = metaFlags(request);
   for (const flag of flags) {
     switch (flag[0]) {
@@ -62,7 +61,7 @@ export function metaFound(request: Request, value: Buffer): Reply | null {
         text += ` s${value.length}`;
         break;
       case "k":
-        text += keyEcho(key, flags);
+        text += keyEcho(request);
         break;
       case "O":
         text += ` ${flag}`;
@@ -79,8 +78,8 @@ export function metaFound(request: Request, value: Buffer): Reply | null {
   return reply;
 }
 
-/** Takes the first `prefixBytes` off the key in the first line of a meta reply, where it returns one. */
-export function dropKeyPrefix(reply: Reply, prefixBytes: number): void {
+/** Takes `prefix` off the key in the first line of a meta reply, where it returns one. */
+export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
   const { chunk, start } = reply;
   const lineEnd = chunk.indexOf(LF, start);
   const words = chunk.toString("latin1", start, lineEnd - 1).split(" ");
@@ -88,8 +87,11 @@ export function dropKeyPrefix(reply: Reply, prefixBytes: number): void {
   if (at < 0) return;
   const mark = reply.code === MetaCode.ME ? "" : "k";
   const text = words[at]!.slice(mark.length);
-  const isBase64 = words.includes("b");
-  const key = isBase64 ? Buffer.from(text, "base64").subarray(prefixBytes).toString("base64") : text.slice(prefixBytes);
+  // Base64 is not marked in the answer to `me`.
+  const isPlain = text.startsWith(prefix.toString("latin1"));
+  const key = isPlain
+    ? text.slice(prefix.length)
+    : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
   words[at] = mark + key;
   const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
   const shift = head.length - (lineEnd + 1 - start);
@@ -103,19 +105,38 @@ export function dropKeyPrefix(reply: Reply, prefixBytes: number): void {
 
 /** What memcached echoes on a miss: opaque and key, in the order asked. */
 function echo(request: Request): string {
-  const [key] = wordsOf(request.chunk, request.frameStart, request.lineEnd);
-  const flags = metaFlags(request);
   let text = "";
-  for (const flag of flags) {
+  for (const flag of metaFlags(request)) {
     if (flag[0] === "O") text += ` ${flag}`;
-    if (flag[0] === "k") text += keyEcho(key!, flags);
+    if (flag[0] === "k") text += keyEcho(request);
   }
   return text;
 }
 
 /** The key as it was given; one in base64 is followed by the word that says so. */
-function keyEcho(key: string, flags: readonly string[]): string {
-  return flags.some((flag) => flag[0] === "b") ? ` k${key} b` : ` k${key}`;
+function keyEcho(request: Request): string {
+  const { chunk, keyStart, keyEnd } = request;
+  return hasDecodedKey(request) ? ` k${chunk.toString("base64", keyStart, keyEnd)} b` : ` k${request.keyText()}`;
+}
+
+/** True for a key that came in base64: its bytes stand behind the frame. */
+function hasDecodedKey(request: Request): boolean {
+  return request.frameEnd > 0 && request.keyStart >= request.frameEnd;
+}
+
+/**
+ * True when the line at `start` breaks off within the key, which has a line feed: an answer can be forged with it. A
+ * memcached knows of some items no more that their key is to be written in base64 (1.6.18: made by `N`, or counted).
+ */
+export function isCutByKey(request: Request, prefix: Buffer, chunk: Buffer, start: number, end: number): boolean {
+  if (!hasDecodedKey(request)) return false;
+  const inKey = request.chunk.indexOf(LF, request.keyStart);
+  if (inKey < 0 || inKey >= request.keyEnd) return false;
+  const lineFeed = chunk.indexOf(LF, start);
+  if (lineFeed < 0 || lineFeed >= end) return false;
+  const mark = request.operation === Operation.metaDebug ? "ME " : " k";
+  const written = mark + prefix.toString("latin1") + request.chunk.toString("latin1", request.keyStart, inKey + 1);
+  return chunk.toString("latin1", start, lineFeed + 1).endsWith(written);
 }
 
 function metaReply(code: number, line: string): Reply {

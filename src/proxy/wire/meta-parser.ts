@@ -12,14 +12,20 @@ import type { CommandLine } from "./command-line.ts";
 
 const MAX_KEY_BYTES = 250;
 const MAX_INT32 = 0x7fffffff;
+/** Words of a line with as many flags as memcached takes (MFLAG_MAX_OPT_LENGTH, one of them the terminator). */
+const MAX_FLAGGED_WORDS = 19;
 const BASE64_FLAG = 0x62;
 const QUIET_FLAG = 0x71;
+const CRLF = Buffer.from("\r\n", "latin1");
 
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
   badFormat: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format"),
   badChunk: fixedReply(Status.clientError, "CLIENT_ERROR bad data chunk"),
   badKey: fixedReply(Status.clientError, "CLIENT_ERROR error decoding key"),
+  badFlag: fixedReply(Status.clientError, "CLIENT_ERROR invalid or duplicate flag"),
+  manyFlags: fixedReply(Status.clientError, "CLIENT_ERROR options flags too long"),
+  manyGetFlags: fixedReply(Status.clientError, "CLIENT_ERROR options flags are too long"),
 } as const;
 
 /** What a meta line came to. */
@@ -27,8 +33,8 @@ export type MetaParsed =
   | { readonly type: "request"; readonly request: Request; readonly next: number }
   /** The answer, and how many bytes behind the line are to be thrown away. */
   | { readonly type: "answer"; readonly answer: Reply; readonly swallowBytes: number }
-  /** A delete in place of a value that is too large, and what is to be thrown away. */
-  | { readonly type: "oversize"; readonly length: number }
+  /** A delete in place of a value that is too large, and how many bytes of it are to be thrown away. */
+  | { readonly type: "oversize"; readonly request: Request; readonly swallowBytes: number }
   | { readonly type: "incomplete"; readonly wantedBytes: number };
 
 /** `prefix` is put before base64 keys here, as a server decodes them; before others where they are written. */
@@ -44,7 +50,8 @@ export function parseMetaLine(
   owner: ReplyOwner,
   limits: MetaLimits,
 ): MetaParsed {
-  if (line.count < 2) return refuse(operation === Operation.metaDebug ? answers.badFormat : answers.error);
+  const isDebug = operation === Operation.metaDebug;
+  if (line.count < 2) return refuse(isDebug ? answers.badFormat : answers.error);
   const request = new Request(operation, owner, line.chunk);
   request.frameStart = line.start;
   request.lineEnd = line.end;
@@ -59,10 +66,12 @@ export function parseMetaLine(
 /** Reads `ms` with its data block, as far as `end`. */
 export function parseMetaSet(line: CommandLine, end: number, owner: ReplyOwner, limits: MetaLimits): MetaParsed {
   if (line.count < 2) return refuse(answers.error);
-  if (line.wordLength(1) > MAX_KEY_BYTES - limits.prefix.length || line.count === 2) return refuse(answers.badFormat);
+  if (line.wordLength(1) > MAX_KEY_BYTES || line.count === 2) return refuse(answers.badFormat);
+  // A server would take the data for commands.
+  if (line.count > MAX_FLAGGED_WORDS) return refuse(answers.manyFlags);
   const length = line.int32(2);
   if (!(length >= 0 && length <= MAX_INT32 - 2)) return refuse(answers.badFormat);
-  if (length > limits.maxValueBytes) return { type: "oversize", length };
+  if (length > limits.maxValueBytes) return deleteInstead(line, length + 2, owner, limits);
   const frameEnd = line.next + length + 2;
   if (frameEnd > end) return { type: "incomplete", wantedBytes: frameEnd - line.start };
   const { chunk } = line;
@@ -83,6 +92,23 @@ export function parseMetaSet(line: CommandLine, end: number, owner: ReplyOwner, 
   return { type: "request", request, next: frameEnd };
 }
 
+/** As memcached, `ms` of a value that is too large takes the old value with it. */
+function deleteInstead(line: CommandLine, swallowBytes: number, owner: ReplyOwner, limits: MetaLimits): MetaParsed {
+  const isBase64 = line.texts().some((word, index) => index > 2 && word[0] === "b");
+  const frame = Buffer.from(`md ${line.text(1)}${isBase64 ? " b" : ""}\r\n`, "latin1");
+  const request = new Request(Operation.metaDelete, owner, frame);
+  request.keyStart = "md ".length;
+  request.keyEnd = request.keyStart + line.wordLength(1);
+  request.lineEnd = frame.length - 2;
+  request.dataStart = frame.length;
+  request.frameEnd = frame.length;
+  request.isKept = true;
+  const problem = isBase64 ? decodeKey(request, limits.prefix) : null;
+  return problem === null
+    ? { type: "oversize", request, swallowBytes }
+    : { type: "answer", answer: problem, swallowBytes };
+}
+
 function refuse(answer: Reply): MetaParsed {
   return { type: "answer", answer, swallowBytes: 0 };
 }
@@ -92,14 +118,26 @@ function takeKey(request: Request, line: CommandLine, first: number, limits: Met
   request.keyStart = line.wordStart(1);
   request.keyEnd = line.wordEnd(1);
   let quiet = -1;
+  let quietCount = 0;
   let isBase64 = false;
   for (let i = first; i < line.count; i++) {
     const letter = line.chunk[line.wordStart(i)]!;
-    if (letter === QUIET_FLAG && quiet < 0) quiet = i;
+    if (letter === QUIET_FLAG) {
+      quiet = i;
+      quietCount++;
+    }
     if (letter === BASE64_FLAG) isBase64 = true;
   }
+  // `me` looks at one word only.
+  const isDebug = request.operation === Operation.metaDebug;
+  if (isDebug) isBase64 = line.count > 2 && line.wordLength(2) === 1 && line.chunk[line.wordStart(2)] === BASE64_FLAG;
   if (line.wordLength(1) > MAX_KEY_BYTES - (isBase64 ? 0 : limits.prefix.length)) return answers.badFormat;
-  if (quiet >= 0) takeOutWord(request, line, quiet);
+  if (!isDebug && line.count > MAX_FLAGGED_WORDS) {
+    return request.operation === Operation.metaGet ? answers.manyGetFlags : answers.manyFlags;
+  }
+  if (quietCount === 1 && !isDebug) takeOutWord(request, line, quiet);
+  // A server refuses a second `q`, and `me` knows none. One that saw it otherwise might say nothing: `mn` shows it.
+  else if (quietCount > 0) request.isGuarded = true;
   return isBase64 ? decodeKey(request, limits.prefix) : null;
 }
 
@@ -127,27 +165,46 @@ function takeOutWord(request: Request, line: CommandLine, index: number): void {
  * bytes, the server sees the line.
  */
 function decodeKey(request: Request, prefix: string): Reply | null {
-  const { chunk, frameStart, frameEnd } = request;
+  const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
   const key = Buffer.from(text, "base64");
-  if (key.length === 0 || key.length + prefix.length > MAX_KEY_BYTES) return answers.badKey;
-  const sent = prefix === "" ? text : Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
-  const parts = [
-    chunk.subarray(frameStart, request.keyStart),
+  let sent = text;
+  if (prefix !== "") {
+    if (key.toString("base64") !== text) return badKeyOf(request.operation);
+    sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
+    if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
+  } else if (key.length === 0) {
+    // The server refuses it.
+    return null;
+  }
+  const head = Buffer.concat([
+    chunk.subarray(request.frameStart, request.keyStart),
     Buffer.from(sent, "latin1"),
-    chunk.subarray(request.keyEnd, frameEnd),
-    key,
-  ];
-  const shift = sent.length - text.length - frameStart;
-  request.chunk = Buffer.concat(parts);
-  request.lineEnd += shift;
-  request.dataStart += shift;
-  request.frameEnd += shift;
+    chunk.subarray(request.keyEnd, request.lineEnd),
+  ]);
+  const data = chunk.subarray(request.dataStart, request.frameEnd);
+  request.chunk = Buffer.concat([head, CRLF, data, key]);
   request.frameStart = 0;
+  request.lineEnd = head.length;
+  request.dataStart = head.length + CRLF.length;
+  request.frameEnd = request.dataStart + data.length;
   request.keyStart = request.frameEnd;
   request.keyEnd = request.frameEnd + key.length;
+  request.isVerbatim = true;
   request.isKept = true;
   return null;
+}
+
+function badKeyOf(operation: Operation): Reply {
+  switch (operation) {
+    case Operation.metaGet:
+    case Operation.metaSet:
+      return answers.badKey;
+    case Operation.metaDebug:
+      return answers.badFormat;
+    default:
+      return answers.badFlag;
+  }
 }
 
 /**
@@ -155,7 +212,6 @@ function decodeKey(request: Request, prefix: string): Reply | null {
  * to be sure of it.
  */
 function isPlainSet(line: CommandLine): boolean {
-  if (line.count > 18) return false;
   const seen = new Set<number>();
   for (let i = 3; i < line.count; i++) {
     const letter = line.chunk[line.wordStart(i)]!;

@@ -15,7 +15,11 @@ interface Vectors {
     keys_hex?: readonly string[];
     index: readonly number[];
   }[];
-  readonly libmemcached: readonly { servers: readonly string[]; weights?: readonly number[]; index: readonly number[] }[];
+  readonly libmemcached: readonly {
+    servers: readonly string[];
+    weights?: readonly number[];
+    index: readonly number[];
+  }[];
   readonly keys_hex: readonly string[];
 }
 

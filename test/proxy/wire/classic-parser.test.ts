@@ -359,15 +359,15 @@ const key = fc.stringMatching(/^[a-z]{1,8}$/);
 const data = fc.string({ unit: fc.constantFrom("\r", "\n", "g", "e", "t", " ", "\0", "\xff"), maxLength: 30 });
 const quiet = fc.constantFrom("", " noreply");
 const command = fc.oneof(
-  fc.tuple(fc.constantFrom("get", "gets"), fc.array(key, { minLength: 1, maxLength: 4 })).map(
-    ([verb, keys]) => `${verb} ${keys.join(" ")}\r\n`,
-  ),
+  fc
+    .tuple(fc.constantFrom("get", "gets"), fc.array(key, { minLength: 1, maxLength: 4 }))
+    .map(([verb, keys]) => `${verb} ${keys.join(" ")}\r\n`),
   fc
     .tuple(fc.constantFrom("set", "add", "append"), key, fc.nat(), data, quiet)
     .map(([verb, name, flags, value, end]) => `${verb} ${name} ${flags} 0 ${value.length}${end}\r\n${value}\r\n`),
-  fc.tuple(fc.constantFrom("incr", "touch"), key, fc.nat(), quiet).map(
-    ([verb, name, number, end]) => `${verb} ${name} ${number}${end}\r\n`,
-  ),
+  fc
+    .tuple(fc.constantFrom("incr", "touch"), key, fc.nat(), quiet)
+    .map(([verb, name, number, end]) => `${verb} ${name} ${number}${end}\r\n`),
   fc.constantFrom("version\r\n", "stats\r\n", "flush_all\r\n", "\r\n", "bogus\r\n"),
 );
 

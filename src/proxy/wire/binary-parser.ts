@@ -1,0 +1,236 @@
+/**
+ * Binary frames → Request. Servers are asked in text: gets as `gets` and `gats`, which have flags and cas and no side
+ * effect, everything else in meta, which has what classic commands lack (cas in answers to writes, initial values). So a
+ * binary client keeps full fidelity on servers that no longer speak binary.
+ *
+ * Sources: memcached protocol_binary.h; what is malformed and what is then answered as in memcached 1.6 (proto_bin.c).
+ */
+import type { Reply } from "../reply.ts";
+import { type BinaryHeader, Operation, type ReplyOwner, Request } from "../request.ts";
+import {
+  BinaryStatus,
+  binaryError,
+  binaryFrame,
+  binaryReply,
+  HEADER_BYTES,
+  Opcode,
+  REQUEST_MAGIC,
+} from "./binary-protocol.ts";
+import { type ClassicLimits, Parsed } from "./classic-parser.ts";
+
+const MAX_KEY_BYTES = 250;
+const NO_INITIAL_VALUE = 0xffffffff;
+const CRLF = Buffer.from("\r\n", "latin1");
+
+/** What a body must look like: bytes of extras (two forms for flush), and which parts there must be. */
+interface Shape {
+  readonly extras: readonly number[];
+  readonly key: "some" | "none" | "any";
+  readonly value: boolean;
+}
+
+const shapes = {
+  key: { extras: [0], key: "some", value: false },
+  store: { extras: [8], key: "some", value: true },
+  concat: { extras: [0], key: "some", value: true },
+  arithmetic: { extras: [20], key: "some", value: false },
+  touch: { extras: [4], key: "some", value: false },
+  flush: { extras: [0, 4], key: "none", value: false },
+  bare: { extras: [0], key: "none", value: false },
+  stat: { extras: [0], key: "any", value: false },
+  verbosity: { extras: [4], key: "none", value: false },
+} as const satisfies Record<string, Shape>;
+
+interface Command {
+  readonly shape: Shape;
+  readonly isQuiet: boolean;
+  readonly hasKey: boolean;
+  /** Mode of `ms` and `ma`. */
+  readonly mode: string;
+}
+
+const commands = new Map<number, Command>();
+function define(shape: Shape, opcodes: readonly number[], quiet: readonly number[] = [], mode = ""): void {
+  const keyed: readonly number[] = [Opcode.getK, Opcode.getKQ, Opcode.gatK, Opcode.gatKQ];
+  for (const opcode of [...opcodes, ...quiet]) {
+    commands.set(opcode, { shape, isQuiet: quiet.includes(opcode), hasKey: keyed.includes(opcode), mode });
+  }
+}
+define(shapes.key, [Opcode.get, Opcode.getK], [Opcode.getQ, Opcode.getKQ]);
+define(shapes.touch, [Opcode.touch, Opcode.gat, Opcode.gatK], [Opcode.gatQ, Opcode.gatKQ]);
+define(shapes.store, [Opcode.set], [Opcode.setQ], "S");
+define(shapes.store, [Opcode.add], [Opcode.addQ], "E");
+define(shapes.store, [Opcode.replace], [Opcode.replaceQ], "R");
+define(shapes.concat, [Opcode.append], [Opcode.appendQ], "A");
+define(shapes.concat, [Opcode.prepend], [Opcode.prependQ], "P");
+define(shapes.key, [Opcode.delete], [Opcode.deleteQ]);
+define(shapes.arithmetic, [Opcode.increment], [Opcode.incrementQ], "I");
+define(shapes.arithmetic, [Opcode.decrement], [Opcode.decrementQ], "D");
+define(shapes.flush, [Opcode.flush], [Opcode.flushQ]);
+define(shapes.bare, [Opcode.quit, Opcode.noop, Opcode.version], [Opcode.quitQ]);
+define(shapes.stat, [Opcode.stat]);
+define(shapes.verbosity, [Opcode.verbosity]);
+
+/** Parses the frames of all binary connections; the result of the last call stands in its fields. */
+export class BinaryParser {
+  request: Request | null = null;
+  answer: Reply | null = null;
+  words: string[] = [];
+  /** Of a local command: what its answer needs. */
+  header: BinaryHeader = { opcode: 0, opaque: 0, isQuiet: false, hasKey: false };
+  next = 0;
+  swallowBytes = 0;
+  wantedBytes = 0;
+  /** The connection is to be closed behind this answer. */
+  isLast = false;
+  private readonly limits: () => ClassicLimits;
+
+  constructor(limits: () => ClassicLimits) {
+    this.limits = limits;
+  }
+
+  /** Parses one frame at `start`, where at least one byte is. */
+  parse(owner: ReplyOwner, chunk: Buffer, start: number, end: number): Parsed {
+    this.swallowBytes = 0;
+    this.isLast = false;
+    if (chunk[start] !== REQUEST_MAGIC) return Parsed.close;
+    this.wantedBytes = HEADER_BYTES;
+    if (end - start < HEADER_BYTES) return Parsed.incomplete;
+    const opcode = chunk[start + 1]!;
+    const keyBytes = chunk.readUInt16BE(start + 2);
+    const extraBytes = chunk[start + 4]!;
+    const bodyBytes = chunk.readUInt32BE(start + 8);
+    const command = commands.get(opcode);
+    const { isQuiet = false, hasKey = false } = command ?? {};
+    this.header = { opcode, opaque: chunk.readUInt32BE(start + 12), isQuiet, hasKey };
+    this.next = start + HEADER_BYTES;
+    const valueBytes = bodyBytes - keyBytes - extraBytes;
+    const { maxValueBytes, prefix } = this.limits();
+    if (command === undefined) return this.refuse(BinaryStatus.unknownCommand, bodyBytes);
+    if (!fits(command.shape, keyBytes, extraBytes, valueBytes) || keyBytes > MAX_KEY_BYTES - prefix.length) {
+      this.isLast = true;
+      return this.refuse(BinaryStatus.invalid, bodyBytes);
+    }
+    if (valueBytes > maxValueBytes) return this.refuse(BinaryStatus.tooLarge, bodyBytes);
+    const frameEnd = this.next + bodyBytes;
+    this.wantedBytes = frameEnd - start;
+    if (frameEnd > end) return Parsed.incomplete;
+    const extras = chunk.subarray(this.next, this.next + extraBytes);
+    const key = chunk.subarray(this.next + extraBytes, this.next + extraBytes + keyBytes);
+    const value = chunk.subarray(this.next + extraBytes + keyBytes, frameEnd);
+    const cas = chunk.readBigUInt64BE(start + 16);
+    this.next = frameEnd;
+    return this.take(owner, command, extras, key, value, cas);
+  }
+
+  private take(owner: ReplyOwner, command: Command, extras: Buffer, key: Buffer, value: Buffer, cas: bigint): Parsed {
+    const onlyCas = cas === 0n ? "" : ` C${cas}`;
+    switch (this.header.opcode) {
+      case Opcode.noop:
+      case Opcode.verbosity:
+        return this.tell(binaryReply(binaryFrame(this.header, BinaryStatus.ok)));
+      case Opcode.quitQ:
+        return Parsed.close;
+      case Opcode.quit:
+        this.isLast = true;
+        return this.tell(binaryReply(binaryFrame(this.header, BinaryStatus.ok)));
+      case Opcode.version:
+        this.words = ["version"];
+        return Parsed.local;
+      case Opcode.stat:
+        this.words = key.length === 0 ? ["stats"] : ["stats", ...key.toString("latin1").split(" ")];
+        return Parsed.local;
+      case Opcode.flush:
+      case Opcode.flushQ: {
+        if (!this.limits().isFlushAllAllowed) return this.tell(binaryError(this.header, BinaryStatus.authError));
+        const delay = extras.length === 4 ? ` ${extras.readUInt32BE()}` : "";
+        return this.ask(owner, Operation.flushAll, `flush_all${delay}`, null, null);
+      }
+      case Opcode.touch:
+        return this.ask(owner, Operation.metaGet, ["mg", ` T${extras.readUInt32BE()} f c`], key, null);
+    }
+    switch (command.shape) {
+      case shapes.key:
+        if (this.header.opcode === Opcode.delete || this.header.opcode === Opcode.deleteQ) {
+          return this.ask(owner, Operation.metaDelete, ["md", onlyCas], key, null);
+        }
+        if (isText(key)) return this.ask(owner, Operation.gets, ["gets", ""], key, null);
+        return this.ask(owner, Operation.metaGet, ["mg", " v f c"], key, null);
+      case shapes.touch: {
+        const exptime = extras.readUInt32BE();
+        if (!isText(key)) return this.ask(owner, Operation.metaGet, ["mg", ` v f c T${exptime}`], key, null);
+        const parsed = this.ask(owner, Operation.gats, [`gats ${exptime}`, ""], key, null);
+        this.request!.exptime = exptime | 0;
+        return parsed;
+      }
+      case shapes.store: {
+        const flags = ` F${extras.readUInt32BE()} T${extras.readUInt32BE(4)} c M${command.mode}${onlyCas}`;
+        return this.ask(owner, Operation.metaSet, ["ms", ` ${value.length}${flags}`], key, value);
+      }
+      case shapes.concat:
+        return this.ask(owner, Operation.metaSet, ["ms", ` ${value.length} c M${command.mode}${onlyCas}`], key, value);
+      default: {
+        const exptime = extras.readUInt32BE(16);
+        const initial = exptime === NO_INITIAL_VALUE ? "" : ` N${exptime} J${extras.readBigUInt64BE(8)}`;
+        const flags = ` v c M${command.mode} D${extras.readBigUInt64BE()}${initial}${onlyCas}`;
+        return this.ask(owner, Operation.metaArithmetic, ["ma", flags], key, null);
+      }
+    }
+  }
+
+  /** A request whose frame is `verb key rest`, in a buffer of its own. */
+  private ask(
+    owner: ReplyOwner,
+    operation: Operation,
+    line: string | readonly [verb: string, rest: string],
+    key: Buffer | null,
+    value: Buffer | null,
+  ): Parsed {
+    const [verb, rest] = typeof line === "string" ? [line, ""] : line;
+    const isBase64 = key !== null && !isText(key);
+    const { prefix } = this.limits();
+    // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
+    const word = isBase64 ? Buffer.from(Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64")) : key;
+    if (isBase64 && word!.length > MAX_KEY_BYTES) return this.tell(binaryError(this.header, BinaryStatus.invalid));
+    const parts: Buffer[] = [Buffer.from(word === null ? verb : `${verb} `, "latin1")];
+    if (word !== null) parts.push(word);
+    parts.push(Buffer.from(`${rest}${isBase64 ? " b" : ""}\r\n`, "latin1"));
+    const lineBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (value !== null) parts.push(value, CRLF);
+    const frameEnd = parts.reduce((sum, part) => sum + part.length, 0);
+    if (isBase64) parts.push(key);
+    const request = new Request(operation, owner, Buffer.concat(parts));
+    request.keyStart = isBase64 ? frameEnd : parts[0]!.length;
+    request.keyEnd = request.keyStart + (key?.length ?? 0);
+    request.lineEnd = lineBytes - CRLF.length;
+    request.dataStart = lineBytes;
+    request.frameEnd = frameEnd;
+    request.hasData = value !== null;
+    request.isKept = true;
+    request.binary = this.header;
+    this.request = request;
+    return Parsed.request;
+  }
+
+  private tell(answer: Reply): Parsed {
+    this.answer = answer;
+    return Parsed.answer;
+  }
+
+  private refuse(status: BinaryStatus, bodyBytes: number): Parsed {
+    this.swallowBytes = bodyBytes;
+    return this.tell(binaryError(this.header, status));
+  }
+}
+
+function fits(shape: Shape, keyBytes: number, extraBytes: number, valueBytes: number): boolean {
+  if (!shape.extras.includes(extraBytes) || valueBytes < 0) return false;
+  if (shape.key !== "any" && keyBytes > 0 !== (shape.key === "some")) return false;
+  return shape.value || valueBytes === 0;
+}
+
+/** True for a key that a text line can hold. */
+function isText(key: Buffer): boolean {
+  for (const byte of key) if (byte <= 0x20 || byte === 0x7f) return false;
+  return true;
+}

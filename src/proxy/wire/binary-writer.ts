@@ -1,0 +1,125 @@
+/**
+ * Reply → binary response. Servers answer in text, classic or meta; what a binary client is told is made of that.
+ *
+ * Source: memcached protocol_binary.h; which answer means which status as in memcached 1.6 (proto_bin.c).
+ */
+import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
+import { type BinaryHeader, Operation, type Request } from "../request.ts";
+import { SPACE } from "./ascii.ts";
+import { BinaryStatus, binaryError, binaryFrame, binaryReply, Opcode } from "./binary-protocol.ts";
+
+/** The answer to a binary request; null: it is withheld. */
+export function binaryAnswer(request: Request, header: BinaryHeader, reply: Reply): Reply | null {
+  switch (request.operation) {
+    case Operation.gets:
+    case Operation.gats:
+    case Operation.metaGet:
+      return retrieved(request, header, reply);
+    case Operation.metaArithmetic:
+      return counted(header, reply);
+    case Operation.local:
+      return local(header, reply);
+    default:
+      return written(header, reply);
+  }
+}
+
+function retrieved(request: Request, header: BinaryHeader, reply: Reply): Reply | null {
+  const key = header.hasKey ? request.chunk.subarray(request.keyStart, request.keyEnd) : undefined;
+  const isHit = reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
+  if (!isHit) {
+    // A get that failed is a miss as well, and a quiet one says nothing.
+    if (header.isQuiet) return null;
+    if (key === undefined) return binaryError(header, BinaryStatus.notFound);
+    return binaryReply(binaryFrame(header, BinaryStatus.notFound, { key }));
+  }
+  const isMeta = reply.status === Status.meta;
+  const extras = Buffer.alloc(4);
+  extras.writeUInt32BE(isMeta ? Number(metaFlag(reply, "f") ?? 0) : reply.flags);
+  const cas = isMeta ? BigInt(metaFlag(reply, "c") ?? 0) : casOf(reply);
+  const hasValue = header.opcode !== Opcode.touch;
+  const value = hasValue ? reply.chunk.subarray(reply.valueStart, reply.valueEnd) : undefined;
+  return binaryReply(
+    binaryFrame(header, BinaryStatus.ok, { extras, cas, ...(key && { key }), ...(value && { value }) }),
+  );
+}
+
+function counted(header: BinaryHeader, reply: Reply): Reply | null {
+  if (reply.status !== Status.meta || reply.code !== MetaCode.VA) return written(header, reply);
+  if (header.isQuiet) return null;
+  const value = Buffer.alloc(8);
+  value.writeBigUInt64BE(BigInt(reply.chunk.toString("latin1", reply.valueStart, reply.valueEnd)));
+  return binaryReply(binaryFrame(header, BinaryStatus.ok, { value, cas: BigInt(metaFlag(reply, "c") ?? 0) }));
+}
+
+function written(header: BinaryHeader, reply: Reply): Reply | null {
+  if (isFailure(reply.status)) return failed(header, reply);
+  if (reply.status !== Status.meta || reply.code === MetaCode.HD) {
+    if (header.isQuiet) return null;
+    const cas = reply.status === Status.meta ? BigInt(metaFlag(reply, "c") ?? 0) : 0n;
+    return binaryReply(binaryFrame(header, BinaryStatus.ok, { cas }));
+  }
+  switch (reply.code) {
+    case MetaCode.EX:
+      return binaryError(header, BinaryStatus.exists);
+    case MetaCode.NF:
+      return binaryError(header, BinaryStatus.notFound);
+    default:
+      return binaryError(header, notStored(header.opcode));
+  }
+}
+
+function notStored(opcode: number): BinaryStatus {
+  switch (opcode) {
+    case Opcode.add:
+    case Opcode.addQ:
+      return BinaryStatus.exists;
+    case Opcode.replace:
+    case Opcode.replaceQ:
+      return BinaryStatus.notFound;
+    default:
+      return BinaryStatus.notStored;
+  }
+}
+
+function failed(header: BinaryHeader, reply: Reply): Reply {
+  const text = reply.chunk.toString("latin1", reply.start, reply.end - 2);
+  if (text.includes("non-numeric")) return binaryError(header, BinaryStatus.notNumber);
+  if (text.includes("too large")) return binaryError(header, BinaryStatus.tooLarge);
+  if (text.includes("out of memory")) return binaryError(header, BinaryStatus.outOfMemory);
+  if (reply.status === Status.clientError) return binaryError(header, BinaryStatus.invalid);
+  return binaryError(header, BinaryStatus.temporaryFailure, text.replace("SERVER_ERROR ", ""));
+}
+
+/** `version` and `stats`, from their text form. */
+function local(header: BinaryHeader, reply: Reply): Reply {
+  const text = reply.chunk.toString("latin1", reply.start, reply.end - 2);
+  if (header.opcode === Opcode.version) {
+    const value = Buffer.from(text.slice("VERSION ".length), "latin1");
+    return binaryReply(binaryFrame(header, BinaryStatus.ok, { value }));
+  }
+  if (header.opcode !== Opcode.stat) return reply;
+  if (reply.status === Status.clientError) return binaryError(header, BinaryStatus.notFound);
+  const frames = text.split("\r\n").flatMap((line) => {
+    const [, name, value] = /^STAT (\S+) (.*)$/.exec(line) ?? [];
+    if (name === undefined) return [];
+    const parts = { key: Buffer.from(name, "latin1"), value: Buffer.from(value!, "latin1") };
+    return [binaryFrame(header, BinaryStatus.ok, parts)];
+  });
+  return binaryReply(Buffer.concat([...frames, binaryFrame(header, BinaryStatus.ok)]));
+}
+
+/** The token of a flag in the first line of a meta answer; undefined: it is not there. */
+function metaFlag(reply: Reply, letter: string): string | undefined {
+  const end = reply.chunk.indexOf("\r", reply.start);
+  const words = reply.chunk.toString("latin1", reply.start, end).split(" ");
+  return words.find((word, index) => index > (reply.code === MetaCode.VA ? 1 : 0) && word[0] === letter)?.slice(1);
+}
+
+/** The last number of a VALUE line of `gets`: it ends before the CRLF that the value follows. */
+function casOf(reply: Reply): bigint {
+  const end = reply.valueStart - 2;
+  let start = end;
+  while (start > reply.start && reply.chunk[start - 1] !== SPACE) start--;
+  return BigInt(reply.chunk.toString("latin1", start, end));
+}

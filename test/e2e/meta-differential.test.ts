@@ -1,0 +1,392 @@
+/**
+ * Platypus against a real memcached in the meta protocol: the same bytes to both, equal answers byte for byte.
+ *
+ * What is the same as in differential.test.ts, the one for classic commands, is told there. Where answers may differ:
+ * - cas numbers, and seconds counted from a server's own clock (`t`, `l`, `exp`, `la`): replaced by a sign.
+ * - `ma` with `N` and `q` of a key that is not there: memcached 1.6.18 answers HD, though it is quiet about a success
+ *   otherwise. An answer does not tell that an item was made, so Platypus withholds it. Not generated.
+ * - `ms` with a value over Platypus' bound and a flag that memcached refuses: memcached tells of the flag, Platypus of the
+ *   value. Not generated.
+ * - `ms` with a broken data block and a flag or key that memcached refuses: memcached tells of the flag, Platypus of the
+ *   data. Not generated.
+ * - base64 keys with a line feed: memcached 1.6.18 writes them as they are after `N`. Not generated.
+ * - `flush_all`: it keeps no order with commands on the other connection to a server. Between streams only.
+ */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { type Command, converse, linesOf, plain, type Stream } from "../support/conversation.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+
+const RUNS = 400;
+
+function base64(text: string): string {
+  return Buffer.from(text, "latin1").toString("base64");
+}
+
+const longestKey = "m".repeat(250);
+/** A word for the key; `b`: it is meant to be decoded. */
+const key: fc.Arbitrary<{ readonly word: string; readonly isBase64: boolean }> = fc.oneof(
+  { arbitrary: fc.constantFrom("a", "b", "c").map((word) => ({ word, isBase64: false })), weight: 12 },
+  {
+    arbitrary: fc
+      .constantFrom("a", "b", "a b", "\0\r\t", "k\xff")
+      .map((text) => ({ word: base64(text), isBase64: true })),
+    weight: 5,
+  },
+  {
+    arbitrary: fc
+      .constantFrom(...["!!!!", "YQ", "YQ=", "=", "====", "Y", "YQ==YQ==", "YWJj\t", "a", "Y=Q=", "AAAA", "-_-_"])
+      .map((word) => ({ word, isBase64: true })),
+    weight: 1,
+  },
+  {
+    arbitrary: fc
+      .constantFrom(longestKey, `${longestKey}x`, "k\x80\xff", "t\tb", "q", "noreply")
+      .map((word) => ({ word, isBase64: false })),
+    weight: 1,
+  },
+  {
+    arbitrary: fc
+      .constantFrom("l".repeat(186), "l".repeat(187), "l".repeat(250))
+      .map((text) => ({ word: base64(text), isBase64: true })),
+    weight: 1,
+  },
+);
+
+/** Flags that most commands take; what ends a value is far away or has been. */
+const goodFlags: Record<string, readonly string[]> = {
+  mg: [
+    "v",
+    "v",
+    "v",
+    "f",
+    "t",
+    "s",
+    "k",
+    "c",
+    "h",
+    "l",
+    "u",
+    "q",
+    "q",
+    "O1",
+    "Oabc",
+    "T0",
+    "T1000",
+    "T-1",
+    "N0",
+    "N1000",
+    "R30",
+    "R2000",
+    "R-1",
+  ],
+  ms: [
+    "k",
+    "c",
+    "q",
+    "q",
+    "O1",
+    "Oabc",
+    "T0",
+    "T1000",
+    "T-1",
+    "F5",
+    "F4294967295",
+    "I",
+    "MS",
+    "ME",
+    "MA",
+    "MP",
+    "MR",
+    "C1",
+    "C18446744073709551615",
+  ],
+  md: ["k", "q", "q", "O1", "Oabc", "I", "T30", "T1000", "C1", "C0"],
+  ma: [
+    "v",
+    "t",
+    "c",
+    "k",
+    "q",
+    "O1",
+    "Oabc",
+    "N0",
+    "N1000",
+    "J5",
+    "D3",
+    "D18446744073709551615",
+    "T1000",
+    "MI",
+    "MD",
+    "M+",
+    "M-",
+    "C1",
+  ],
+  me: ["v", "q", "O1"],
+};
+const oddFlag = fc.constantFrom(
+  ...[
+    "E12",
+    "S5",
+    "X",
+    "W",
+    "Z",
+    "Tabc",
+    "T",
+    "N",
+    "Rx",
+    "M",
+    "MX",
+    "MSS",
+    "Mi",
+    "Jx",
+    "Dx",
+    "D",
+    "C",
+    "Cx",
+    "Fx",
+    "F-1",
+  ],
+  ...[
+    `O${"o".repeat(31)}`,
+    `O${"o".repeat(32)}`,
+    "\xffq",
+    "\x7f",
+    "qq",
+    "bb",
+    "b",
+    "kk",
+    "vx",
+    "0",
+    "-",
+    "T4294967296",
+    "T99999999999",
+  ],
+  ...["O", "P1", "Lx", "q", "\tq", "Oq b", "C18446744073709551616", "F4294967296", "J18446744073709551616", "I5"],
+);
+const tooManyFlags = fc
+  .shuffledSubarray([..."vftskchluqOPLFJDI", "T0", "N0", "R0", "C1", "MS"], { minLength: 16 })
+  .map((flags) => flags.join(" "));
+
+/** The command line without its end; `length` stands behind the key. */
+function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
+  const good = fc.uniqueArray(fc.constantFrom(...goodFlags[verb]!), { maxLength: 6, selector: (flag) => flag[0] });
+  const flags = fc.tuple(good, fc.option(fc.oneof(oddFlag, tooManyFlags), { freq: 8 }), fc.nat());
+  return fc
+    .tuple(key, flags)
+    .map(([{ word, isBase64 }, [good, odd, at]]) => {
+      const words = isBase64 ? [...good, "b"] : [...good];
+      // Where `b` and the odd one stand is part of it.
+      if (isBase64) words.splice(at % words.length, 0, words.pop()!);
+      if (odd !== null) words.splice(at % (words.length + 1), 0, odd);
+      return [verb, word, length, ...words].filter((part) => part !== "").join(" ");
+    })
+    .filter((line) => !(verb === "ma" && / N/.test(line) && / q/.test(line)));
+}
+
+const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
+/** How a line is spoiled. */
+const spoil = fc.oneof(
+  { arbitrary: fc.constant((line: string) => line), weight: 24 },
+  fc.constant((line: string) => line.replaceAll(" ", "  ")),
+  fc.constant((line: string) => `  ${line}`),
+  fc.constant((line: string) => `${line} `),
+  fc.constant((line: string) => line.replace(" ", "\0 ")),
+  fc.constant((line: string) => `${line}\0 q v`),
+  fc.constant((line: string) => line.replace(/ (\S)(\S*)$/, " $1\0$2")),
+  fc.constant((line: string) => line.slice(0, line.lastIndexOf(" "))),
+  fc.constant((line: string) => line.toUpperCase()),
+  fc.constant((line: string) => `${line} noreply`),
+);
+
+const value = fc.oneof(
+  { arbitrary: fc.constantFrom("0", "5", "18446744073709551615", "007", "12 ", "x", ""), weight: 4 },
+  {
+    arbitrary: fc
+      .array(
+        fc.constantFrom("\r\n", "EN\r\n", "MN\r\n", "VA 1 v\r\n", "mg a v\r\n", "md b q\r\n", "\0", "\xff", " ", "x"),
+        { maxLength: 10 },
+      )
+      .map((parts) => parts.join("")),
+    weight: 4,
+  },
+  { arbitrary: fc.integer({ min: 0, max: 5_000 }).map(linesOf), weight: 2 },
+  { arbitrary: fc.integer({ min: 15_000, max: 40_000 }).map(linesOf), weight: 1 },
+);
+/** The data is as long as declared or no data at all, and ends in a line feed, so that what follows is a command. */
+const declared = fc.oneof(
+  { arbitrary: fc.constant((length: number) => `${length}`), weight: 24 },
+  fc.constant((length: number) => `+${length}`),
+  fc.constantFrom("-1", "abc", "2147483647", "9223372036854775808", "S1").map((word) => () => word),
+);
+const terminator = fc.oneof(
+  { arbitrary: fc.constant("\r\n"), weight: 20 },
+  fc.constant("xx\n"),
+  fc.constant("\n\n"),
+  fc.constant("\r\r\n"),
+);
+
+function linesOfVerbs(...verbs: readonly { readonly arbitrary: fc.Arbitrary<string>; readonly weight: number }[]) {
+  return fc.tuple(fc.oneof(...verbs), spoil, lineEnd).map(([text, change, end]) => plain(change(text) + end));
+}
+
+const readingLine = linesOfVerbs(
+  { arbitrary: lineOf("mg"), weight: 10 },
+  { arbitrary: lineOf("md"), weight: 3 },
+  { arbitrary: lineOf("me"), weight: 1 },
+);
+const countingLine = linesOfVerbs({ arbitrary: lineOf("ma"), weight: 3 }, { arbitrary: lineOf("md"), weight: 1 });
+const metaSet = fc
+  .tuple(value, declared)
+  .chain(([data, declare]) =>
+    fc
+      .tuple(lineOf("ms", declare(data.length)), spoil, lineEnd)
+      .map(([text, change, end]) => plain(`${change(text)}${end}${data}\r\n`)),
+  );
+const brokenData = fc
+  .tuple(
+    fc.constantFrom("a", "b"),
+    value,
+    fc.integer({ min: 0, max: 3 }),
+    terminator,
+    fc.constantFrom("", " q", " k O1", " q c T0"),
+  )
+  .map(([name, data, short, close, flags]) =>
+    plain(`ms ${name} ${Math.max(0, data.length - short)}${flags}\r\n${data}${close}`),
+  );
+/** With the cas number that its own side gave out, so that it succeeds where nothing came between. */
+const withCas = fc
+  .tuple(
+    fc.constantFrom("a", "b", "c"),
+    fc.constantFrom("ms", "ms", "md"),
+    fc.constantFrom("", " I", " I T30", " q", " k q"),
+  )
+  .map(([name, verb, flags]): Command => {
+    const before = verb === "ms" ? `ms ${name} 2 C` : `${verb} ${name} C`;
+    return { before, casOf: name, after: `${flags}\r\n${verb === "ms" ? "77\r\n" : ""}` };
+  });
+/** Around the largest value of a server's item, and of Platypus. */
+const largeSet = fc
+  .tuple(
+    fc.constantFrom("a", "b", `${base64("a")} b`),
+    fc.constantFrom(1_048_000, 1_048_500, 1_048_576, 1_048_577),
+    fc.constantFrom("", " q k"),
+  )
+  .map(([name, length, flags]): Command => {
+    const [word, b] = name.split(" ");
+    return { before: `ms ${word} ${length}${b === undefined ? "" : " b"}${flags}\r\n`, padding: length, after: "\r\n" };
+  });
+const retrieving = fc.constantFrom("get a", "get a b c", "gets a b c", "gets a b c", "gat 0 a b");
+const writing = fc.constantFrom(
+  ...["delete a", "touch a 1000", "set a 0 0 1\r\n7", "set b 9 0 2 noreply\r\n12", "append a 0 0 1\r\nx"],
+  ...["add c 0 1000 3\r\nabc", "delete c noreply", "cas a 0 0 1 1\r\n1"],
+);
+const keyless = fc.constantFrom(
+  "mg",
+  "ms",
+  "md",
+  "ma",
+  "me",
+  "mn x",
+  "mx a",
+  "ms a",
+  "mg ",
+  "mn\0",
+  "MN",
+  "mnx",
+  "m",
+  "me a b c",
+);
+/** Quiet ones with their `mn`, as clients send a batch. */
+const batch = fc
+  .array(
+    fc.constantFrom(
+      "mg a v f c k q s",
+      "mg b k v q",
+      "mg YQ== b k q O7 v",
+      "mg c q",
+      "md c q",
+      "ms b 1 q\r\n1",
+      "ms c 1 T30 q MR O9\r\n2",
+    ),
+    { minLength: 1, maxLength: 12 },
+  )
+  .map((lines) => plain([...lines, "mn", ""].join("\r\n")));
+const any = fc.oneof(
+  { arbitrary: metaSet, weight: 24 },
+  { arbitrary: brokenData, weight: 2 },
+  { arbitrary: withCas, weight: 6 },
+  { arbitrary: writing.map((text) => plain(`${text}\r\n`)), weight: 8 },
+  { arbitrary: fc.constantFrom("mn\r\n", "mn\n").map(plain), weight: 6 },
+  { arbitrary: keyless.map((text) => plain(`${text}\r\n`)), weight: 2 },
+  { arbitrary: largeSet, weight: 1 },
+);
+const reading = fc.oneof(
+  { arbitrary: any, weight: 3 },
+  { arbitrary: readingLine, weight: 4 },
+  { arbitrary: batch, weight: 1 },
+  { arbitrary: retrieving.map((text) => plain(`${text}\r\n`)), weight: 1 },
+);
+const counting = fc.oneof({ arbitrary: any, weight: 1 }, { arbitrary: countingLine, weight: 1 });
+/** To memcached a number whose item is still being sent is a new item without the marks of the old one (stale, won). */
+const section = fc.oneof(
+  { arbitrary: fc.array(reading, { minLength: 1, maxLength: 15 }), weight: 3 },
+  { arbitrary: fc.array(counting, { minLength: 1, maxLength: 15 }), weight: 1 },
+);
+const stream: fc.Arbitrary<Stream> = fc.record({
+  sections: fc.array(section, { minLength: 1, maxLength: 5 }),
+  tail: fc.constantFrom("", "", "mg a v", "ms a 10\r\nhalf", "mn\r\nmg a q", "ms a 1 q\r\nx\r"),
+  pieces: fc.array(
+    fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 4_000 }), fc.constant(100_000)),
+    { minLength: 1, maxLength: 6 },
+  ),
+});
+
+/** An answer without what every server counts for itself. */
+function comparable(answer: string): string {
+  return answer.replace(/( [ctl]| cas=| la=| exp=-?(?=\d\d))\d+/g, "$1#");
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as memcached does", () => {
+  const servers: MemcachedProcess[] = [];
+  const platypuses: Platypus[] = [];
+  const ports = new Map<string, number>();
+
+  beforeAll(async () => {
+    for (let i = 0; i < 5; i++) servers.push(await MemcachedProcess.start({ args: ["-m", "256"] }));
+    const [, one, ...three] = servers.map(({ port }) => port);
+    // Time-outs are no part of this: a machine that is busy must not make a difference.
+    const patient = 'connections = 2\nserver_timeout = "10s"\nconnect_timeout = "10s"';
+    const targets = {
+      "one memcached": targetOf([one!], patient),
+      "three memcacheds": targetOf(three, patient),
+    };
+    for (const [name, target] of Object.entries(targets)) {
+      const platypus = await Platypus.start(nativeConfig(target));
+      platypuses.push(platypus);
+      const [address] = platypus.addresses;
+      if (address?.type === "tcp") ports.set(name, address.port);
+    }
+  });
+
+  afterAll(async () => {
+    await Promise.all(platypuses.map((platypus) => platypus.close()));
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+
+  async function expectEqual(stream: Stream): Promise<void> {
+    const empty = { sections: [[plain("flush_all\r\n")]], tail: "", pieces: [100] };
+    await Promise.all(servers.map(({ port }) => converse(port, empty, false)));
+    const expected = (await converse(servers[0]!.port, stream, true)).map(comparable);
+    for (const [name, port] of ports) {
+      const answers = (await converse(port, stream, false)).map(comparable);
+      expect({ over: name, answers }).toEqual({ over: name, answers: expected });
+    }
+  }
+
+  it("to any stream of commands, cut anywhere", async () => {
+    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+  }, 120_000);
+});
