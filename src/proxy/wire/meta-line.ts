@@ -19,7 +19,7 @@ function wordsOf(chunk: Buffer, start: number, end: number): string[] {
 }
 
 /** Flags of a meta request, which must have its line still; the key is left out, for `ms` the length too. */
-export function metaFlags(request: Request): string[] {
+function metaFlags(request: Request): string[] {
   const words = wordsOf(request.chunk, request.frameStart, request.lineEnd);
   return words.slice(request.operation === Operation.metaSet ? 2 : 1);
 }

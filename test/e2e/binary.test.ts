@@ -1,0 +1,118 @@
+import { execFile, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import memjs from "memjs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+
+const CAPABLE = "/usr/bin/memccapable";
+const DALLI = fileURLToPath(new URL("../support/dalli-session.rb", import.meta.url));
+const RAILS = fileURLToPath(new URL("../support/rails-session.rb", import.meta.url));
+const PYLIBMC = fileURLToPath(new URL("../support/pylibmc-session.py", import.meta.url));
+const RUBY = "/usr/bin/ruby";
+const PYTHON = "/usr/bin/python3";
+const isPylibmcMissing = spawnSync(PYTHON, ["-c", "import pylibmc"]).status !== 0;
+const isDalliMissing = spawnSync(RUBY, ["-e", "require 'dalli'"]).status !== 0;
+const isRailsMissing = spawnSync(RUBY, ["-e", "require 'dalli'; require 'active_support'"]).status !== 0;
+
+const RULES = `
+[get.hello]
+match = "(app:)?hello/(?P<name>.*)"
+source = "greeting"
+[source.greeting]
+type = "echo"
+template = "Hello, {name}!"
+`;
+
+async function run(program: string, args: string[]): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)(program, args).catch((error) => error);
+  return stdout + stderr;
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("over", () => {
+  let servers: MemcachedProcess[] = [];
+  const processes = new Map<string, PlatypusProcess>();
+
+  beforeAll(async () => {
+    servers = await Promise.all([1, 2, 3, 4].map(() => MemcachedProcess.start({ args: ["-I", "4m"] })));
+    const ports = servers.map(({ port }) => `"127.0.0.1:${port}"`);
+    const server = `[server]\nlisten = "127.0.0.1:0"\nflush_all = true\nmax_value = "4MiB"\n`;
+    for (const [name, target] of [
+      ["one server", `[target]\nservers = [${ports[0]}]\n`],
+      ["three servers", `[target]\nservers = [${ports.slice(1)}]\nconnections = 2\n`],
+      ["the embedded store", ""],
+    ] as const) {
+      processes.set(name, await PlatypusProcess.start(server + target + RULES));
+    }
+  });
+
+  afterAll(async () => {
+    await Promise.all([...processes.values()].map((platypus) => platypus.stop()));
+    await Promise.all(servers.map((memcached) => memcached.stop()));
+  });
+
+  describe.each(["one server", "three servers", "the embedded store"])("%s", (name) => {
+    it.skipIf(!existsSync(CAPABLE)).each(["-a", "-b"])("memccapable %s passes whole", async (protocol) => {
+      const said = await run(CAPABLE, ["-h", "127.0.0.1", "-p", String(processes.get(name)!.port), protocol]);
+      expect(said).toMatch(/All tests passed/);
+    });
+
+    it.skipIf(isDalliMissing)("Dalli sees what it sees of memcached, and the values of the source", async () => {
+      const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
+      const expected = JSON.parse(await run(RUBY, [DALLI, String(direct.port)]));
+      await direct.stop();
+      const seen = JSON.parse(await run(RUBY, [DALLI, String(processes.get(name)!.port)]));
+      expect(expected.filled).toEqual([null, ["n"]]);
+      expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", ["hello/Tim", "n"]] });
+    });
+
+    it.skipIf(isPylibmcMissing).each(["text", "binary"])("pylibmc (%s) sees what it sees of memcached", async (protocol) => {
+      const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
+      const expected = JSON.parse(await run(PYTHON, [PYLIBMC, String(direct.port), protocol]));
+      await direct.stop();
+      const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
+      expect(expected.filled).toEqual([null, {}]);
+      expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }] });
+    });
+
+    it("memjs sets, gets in parallel, counts and is filled", async () => {
+      const client = memjs.Client.create(`127.0.0.1:${processes.get(name)!.port}`, { timeout: 5 });
+      await client.set("memjs", "value", { expires: 60 });
+      const keys = ["memjs", "memjs none", "hello/Bob", "hello/Ann"];
+      const values = await Promise.all(keys.map(async (key) => (await client.get(key)).value?.toString() ?? null));
+      expect(values).toEqual(["value", null, "Hello, Bob!", "Hello, Ann!"]);
+      expect((await client.increment("memjs count", 2, { initial: 5 })).value).toBe(5);
+      expect((await client.increment("memjs count", 2, { initial: 5 })).value).toBe(7);
+      expect(await client.delete("memjs")).toBe(true);
+      expect((await client.get("memjs")).value).toBe(null);
+      client.close();
+    });
+
+    it.skipIf(isRailsMissing)("Rails.cache reads, writes and clears, and reads the source's exact strings", async () => {
+      const seen = JSON.parse(await run(RUBY, [RAILS, String(processes.get(name)!.port)]));
+      expect(seen).toEqual({
+        "read filled": "Hello, Bob!",
+        "exist? filled": true,
+        "fetch filled": "Hello, Ann!",
+        write: true,
+        read: "one",
+        fetch: ["two", "two"],
+        read_multi: { a: "one", b: "two", "hello/Eve": "Hello, Eve!" },
+        write_multi: { m1: "1", m2: "2" },
+        fetch_multi: { m1: "1", m3: "made m3" },
+        "exist?": [true, false],
+        increment: [6, 16, 13],
+        delete: [true, null, null],
+        unless_exist: [true, false],
+        unicode: [true, "é"],
+        "long key": [true, "long"],
+        marshal: [true, { a: [1, null, "b"] }, [1], [1]],
+        "1.2 MB": true,
+        "1.2 MB packed": true,
+        clear: [null, null],
+      });
+    });
+  });
+});
