@@ -62,6 +62,14 @@ export interface PoolConfig {
   readonly connectTimeoutMs: number;
   /** This many time-outs in a row mark a server soft TKO. */
   readonly timeoutsUntilTko: number;
+  /** For memcached's text authentication; null: the servers ask for none. */
+  readonly login: Login | null;
+}
+
+/** A name and a password, neither of which is ever logged or shown. */
+export interface Login {
+  readonly username: string;
+  readonly password: string;
 }
 
 export interface PoolServer {

@@ -1,7 +1,7 @@
 /** Addresses of a native configuration: where to listen, and the servers of a pool. */
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
-import { type Address, addressText, type PoolConfig, type PoolServer } from "./config.ts";
+import { type Address, addressText, type Login, type PoolConfig, type PoolServer } from "./config.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
 
@@ -44,7 +44,31 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     serverTimeoutMs: values.server_timeout,
     connectTimeoutMs: values.connect_timeout,
     timeoutsUntilTko: values.timeouts_until_tko,
+    login: readLogin(section, values, problems),
   };
+}
+
+/** `username` and `password`, which stand together or not at all. No message repeats either. */
+function readLogin(
+  section: Section,
+  { username, password }: { readonly username: string | null; readonly password: string | null },
+  problems: Problems,
+): Login | null {
+  if (username === null && password === null) return null;
+  if (username === null || password === null) {
+    const [given, missing] = username === null ? ["password", "username"] : ["username", "password"];
+    problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
+    return null;
+  }
+  for (const [key, word] of [
+    ["username", username],
+    ["password", password],
+  ] as const) {
+    if (!/^[!-~]+$/.test(word)) {
+      problems.add(section.found.get(key)?.place ?? section.place, "expected characters without spaces, from ASCII");
+    }
+  }
+  return { username, password };
 }
 
 interface ServerValues {

@@ -132,6 +132,8 @@ export const targetSettings = {
     default: 3,
     meaning: "Time-outs in a row that take a server out until a probe succeeds (soft TKO).",
   },
+  username: { type: text, default: null, meaning: "Name for memcached's text authentication (`memcached -Y`)." },
+  password: { type: text, default: null, meaning: "Password of `username`; better given in the environment." },
 } as const satisfies Settings;
 
 /** `[pool.NAME]` */

@@ -67,6 +67,7 @@ describe("a native configuration", () => {
         serverTimeoutMs: 250,
         connectTimeoutMs: 100,
         timeoutsUntilTko: 3,
+        login: null,
       },
     ]);
     expect(config.rules).toEqual([

@@ -68,14 +68,17 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
       expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", ["hello/Tim", "n"]] });
     });
 
-    it.skipIf(isPylibmcMissing).each(["text", "binary"])("pylibmc (%s) sees what it sees of memcached", async (protocol) => {
-      const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
-      const expected = JSON.parse(await run(PYTHON, [PYLIBMC, String(direct.port), protocol]));
-      await direct.stop();
-      const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
-      expect(expected.filled).toEqual([null, {}]);
-      expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }] });
-    });
+    it.skipIf(isPylibmcMissing).each(["text", "binary"])(
+      "pylibmc (%s) sees what it sees of memcached",
+      async (protocol) => {
+        const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
+        const expected = JSON.parse(await run(PYTHON, [PYLIBMC, String(direct.port), protocol]));
+        await direct.stop();
+        const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
+        expect(expected.filled).toEqual([null, {}]);
+        expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }] });
+      },
+    );
 
     it("memjs sets, gets in parallel, counts and is filled", async () => {
       const client = memjs.Client.create(`127.0.0.1:${processes.get(name)!.port}`, { timeout: 5 });
@@ -90,29 +93,32 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
       client.close();
     });
 
-    it.skipIf(isRailsMissing)("Rails.cache reads, writes and clears, and reads the source's exact strings", async () => {
-      const seen = JSON.parse(await run(RUBY, [RAILS, String(processes.get(name)!.port)]));
-      expect(seen).toEqual({
-        "read filled": "Hello, Bob!",
-        "exist? filled": true,
-        "fetch filled": "Hello, Ann!",
-        write: true,
-        read: "one",
-        fetch: ["two", "two"],
-        read_multi: { a: "one", b: "two", "hello/Eve": "Hello, Eve!" },
-        write_multi: { m1: "1", m2: "2" },
-        fetch_multi: { m1: "1", m3: "made m3" },
-        "exist?": [true, false],
-        increment: [6, 16, 13],
-        delete: [true, null, null],
-        unless_exist: [true, false],
-        unicode: [true, "é"],
-        "long key": [true, "long"],
-        marshal: [true, { a: [1, null, "b"] }, [1], [1]],
-        "1.2 MB": true,
-        "1.2 MB packed": true,
-        clear: [null, null],
-      });
-    });
+    it.skipIf(isRailsMissing)(
+      "Rails.cache reads, writes and clears, and reads the source's exact strings",
+      async () => {
+        const seen = JSON.parse(await run(RUBY, [RAILS, String(processes.get(name)!.port)]));
+        expect(seen).toEqual({
+          "read filled": "Hello, Bob!",
+          "exist? filled": true,
+          "fetch filled": "Hello, Ann!",
+          write: true,
+          read: "one",
+          fetch: ["two", "two"],
+          read_multi: { a: "one", b: "two", "hello/Eve": "Hello, Eve!" },
+          write_multi: { m1: "1", m2: "2" },
+          fetch_multi: { m1: "1", m3: "made m3" },
+          "exist?": [true, false],
+          increment: [6, 16, 13],
+          delete: [true, null, null],
+          unless_exist: [true, false],
+          unicode: [true, "é"],
+          "long key": [true, "long"],
+          marshal: [true, { a: [1, null, "b"] }, [1], [1]],
+          "1.2 MB": true,
+          "1.2 MB packed": true,
+          clear: [null, null],
+        });
+      },
+    );
   });
 });

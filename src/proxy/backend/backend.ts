@@ -4,10 +4,10 @@
 import type { Clock } from "../../clock.ts";
 import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
-import { failures, type Reply, Status } from "../reply.ts";
-import { Operation, Request } from "../request.ts";
+import { failures, Status } from "../reply.ts";
+import { Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
-import { BackendConnection, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
+import { BackendConnection, type ConnectionEvents, type ConnectionOptions, ownRequest } from "./connection.ts";
 import { Health, HealthState } from "./health.ts";
 
 /** What backends take from the process they live in. */
@@ -21,7 +21,6 @@ export interface BackendContext {
 
 /** Room in a reply beside its value: the VALUE line, meta flags, END. */
 const REPLY_OVERHEAD_BYTES = 64 * 1024;
-const PROBE = Buffer.from("version\r\n", "latin1");
 const states = ["up", "soft TKO", "hard TKO"] as const;
 
 /** Numbers of one backend since the start. */
@@ -55,6 +54,7 @@ export class Backend {
       prefix,
       serverTimeoutMs: pool.serverTimeoutMs,
       connectTimeoutMs: pool.connectTimeoutMs,
+      login: pool.login,
       // A pool may hold larger values than clients may store through us.
       maxReplyBytes: Math.max(maxValueBytes * 2, 128 * 1024 * 1024) + REPLY_OVERHEAD_BYTES,
       clock: context.clock,
@@ -74,6 +74,10 @@ export class Backend {
       outOfStep: (reason) => {
         this.counters.outOfStep++;
         this.log.warn("backend", `${this.name}: connection closed: ${reason}`);
+      },
+      refused: (reason) => {
+        this.lastReason = reason;
+        this.health.connectFailed();
       },
       hello: (line) => {
         this.version = line.split(" ")[1] ?? null;
@@ -122,20 +126,10 @@ export class Backend {
   }
 
   private probe(): void {
-    const probe = new Request(
-      Operation.version,
-      {
-        onReply: (_request, reply: Reply) => {
-          if (reply.status === Status.ok) this.health.probeSucceeded();
-          else this.health.probeFailed();
-        },
-      },
-      PROBE,
-    );
-    probe.frameEnd = PROBE.length;
-    probe.dataStart = PROBE.length;
-    probe.lineEnd = PROBE.length - 2;
-    probe.isKept = true;
+    const probe = ownRequest(Operation.version, "version\r\n", "", (reply) => {
+      if (reply.status === Status.ok) this.health.probeSucceeded();
+      else this.health.probeFailed();
+    });
     this.connections[0]!.send(probe);
   }
 

@@ -11,7 +11,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../../clock.ts";
-import type { Address } from "../../config/config.ts";
+import type { Address, Login } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
 import { isMeta, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
@@ -29,7 +29,6 @@ const DROP_AFTER_TIMEOUTS = 4;
 const KEY_LOG_BYTES = 16 * 1024;
 
 const EMPTY = Buffer.alloc(0);
-const HELLO = Buffer.from("version\r\n", "latin1");
 
 /** What the connections of one backend have in common. */
 export interface ConnectionOptions {
@@ -37,6 +36,8 @@ export interface ConnectionOptions {
   readonly prefix: Buffer;
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
+  /** For the text authentication of memcached (doc/protocol.txt, "Authentication"); null: none. */
+  readonly login: Login | null;
   readonly maxReplyBytes: number;
   readonly clock: Clock;
   readonly turn: Turn;
@@ -50,6 +51,8 @@ export interface ConnectionEvents {
   connectFailed(reason: string): void;
   /** It was closed because it could not be trusted any more. */
   outOfStep(reason: string): void;
+  /** The server does not let us in. */
+  refused(reason: string): void;
   /** The answer to the `version` that opens every connection, without CRLF. */
   hello(line: string): void;
 }
@@ -235,22 +238,26 @@ export class BackendConnection implements Flushable, FrameReader {
     this.greet();
   }
 
-  /** Asks for the version before anything else: it shows that a memcached is there, and which. */
+  /**
+   * Logs in where the server wants it, and asks for the version before anything else: it shows that a memcached is there,
+   * and which.
+   */
   private greet(): void {
-    const hello = new Request(
-      Operation.version,
-      {
-        onReply: (_request, reply: Reply) => {
-          if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
-        },
-      },
-      HELLO,
+    const { login } = this.options;
+    if (login !== null) {
+      const word = `${login.username} ${login.password}`;
+      const line = `set auth 0 0 ${word.length}\r\n`;
+      this.append(
+        ownRequest(Operation.set, line, `${word}\r\n`, (reply) => {
+          if (reply.status === Status.clientError) this.events.refused("the server refused username and password");
+        }),
+      );
+    }
+    this.append(
+      ownRequest(Operation.version, "version\r\n", "", (reply) => {
+        if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
+      }),
     );
-    hello.frameEnd = HELLO.length;
-    hello.lineEnd = HELLO.length - 2;
-    hello.dataStart = HELLO.length;
-    hello.isKept = true;
-    this.append(hello);
   }
 
   private lost(socket: Socket, reason: string): void {
@@ -351,4 +358,16 @@ export class BackendConnection implements Flushable, FrameReader {
     if (isPoisoning) this.keyLog.fill(0xff, 0, this.keyLogUsed);
     this.keyLogUsed = 0;
   }
+}
+
+/** A request of the connection's own: one without a key. */
+export function ownRequest(operation: Operation, line: string, data: string, onReply: (reply: Reply) => void): Request {
+  const frame = Buffer.from(line + data, "latin1");
+  const request = new Request(operation, { onReply: (_request, reply) => onReply(reply) }, frame);
+  request.lineEnd = line.length - 2;
+  request.dataStart = line.length;
+  request.frameEnd = frame.length;
+  request.hasData = data !== "";
+  request.isKept = true;
+  return request;
 }

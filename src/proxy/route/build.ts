@@ -46,6 +46,6 @@ export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
   for (const [identity, backend] of previous.backends) if (!current.backends.has(identity)) backend.retire();
 }
 
-function settingsOf(pool: PoolConfig): readonly number[] {
-  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko];
+function settingsOf(pool: PoolConfig): readonly unknown[] {
+  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko, pool.login];
 }

@@ -27,6 +27,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: 100,
     timeoutsUntilTko: 3,
+    login: null,
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());

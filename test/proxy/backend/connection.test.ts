@@ -25,6 +25,7 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     timedOut: () => happened.push("timed out"),
     connectFailed: () => happened.push("connect failed"),
     outOfStep: (reason) => happened.push(`out of step: ${reason}`),
+    refused: (reason) => happened.push(reason),
     hello: (line) => happened.push(line),
   };
   const options: ConnectionOptions = {
@@ -32,6 +33,7 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     prefix: Buffer.alloc(0),
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    login: null,
     maxReplyBytes: 10_000_000,
     clock,
     turn: new Turn(() => clock.nowMs()),
