@@ -112,6 +112,8 @@ class Conversation {
   }
 }
 
+/** A cas number that no server has given out. */
+const NO_CAS = "999999999999";
 const CAS_LINE = /VALUE ([^ ]+) (\d+) (\d+) (\d+)\r\n/g;
 
 /** The cas numbers that `answers` gave out. */
@@ -121,7 +123,7 @@ function noteCas(answers: string, casOf: Map<string, string>): void {
 
 function render(command: Command, casOf: ReadonlyMap<string, string>): string {
   const { before, casOf: name, padding = 0, after = "" } = command;
-  return before + (name === undefined ? "" : (casOf.get(name) ?? "1")) + "L".repeat(padding) + after;
+  return before + (name === undefined ? "" : (casOf.get(name) ?? NO_CAS)) + "L".repeat(padding) + after;
 }
 
 /** Answers by section, and to the tail, with the cas numbers replaced. */

@@ -8,7 +8,7 @@ import { fixedReply, MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
 import { parseNumber, parseUnsigned } from "./c-number.ts";
-import type { ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
+import type { Item, ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
 
 const MAX_WORDS = 19;
 const MAX_OPAQUE = 32;
@@ -18,38 +18,65 @@ const setVerbs: Record<string, StoreVerb> = { S: "set", E: "add", A: "append", P
 /** Stands where the cas of a stored item will, which no client's text can hold. */
 const CAS_PLACE = "\n";
 
+/** A base64 key that could be decoded stands behind its line; memcached passes over other characters and wants fours. */
+function isKeyDecoded(request: Request): boolean {
+  const word = request.chunk.toString("latin1", request.frameStart, request.lineEnd).trim().split(/ +/)[1]!;
+  const characters = word.replaceAll(/[^A-Za-z0-9+/=]/g, "");
+  return request.keyStart >= request.lineEnd && characters.length % 4 === 0 && /^[^=]/.test(characters);
+}
+
+/** Seconds an item has left, as a number of 32 bits without a sign where it is over already. */
+function ttlText(store: ItemStore, item: Item): string {
+  return item.expiresAt === 0 ? "-1" : String(store.remainingSeconds(item) >>> 0);
+}
+
 /** A command line that memcached would refuse; the message is its answer. */
 class Refusal extends Error {}
+
+interface Check {
+  readonly isGood: (token: string) => boolean;
+  /** Null: the message of an earlier one stays. */
+  readonly message: string | null;
+}
+
+const badToken: Check = { isGood: (token) => int32(token) !== null, message: "bad token in command line format" };
+const isUnsigned = (token: string) => parseUnsigned(token) !== null;
+const checks = new Map<string, Check>([
+  ["N", badToken],
+  ["T", badToken],
+  ["R", badToken],
+  ["C", { isGood: isUnsigned, message: badToken.message }],
+  ["F", { isGood: isUnsigned, message: null }],
+  ["M", { isGood: (token) => token.length === 1, message: "incorrect length for M token" }],
+  ["J", { isGood: isUnsigned, message: "invalid numeric initial value" }],
+  ["D", { isGood: isUnsigned, message: "invalid numeric delta value" }],
+]);
 
 /** The flags of a line by their letter, with their tokens. */
 class Flags {
   readonly list: readonly string[];
   private readonly tokens = new Map<string, string>();
 
-  /** Throws a Refusal where one is unknown, given twice or has a bad token; `text` stands for all of these where given. */
-  constructor(list: readonly string[], text?: string) {
+  /**
+   * Throws a Refusal where one is unknown, given twice or has a bad token; `text` stands for all of these where given. Of
+   * several bad tokens the last one's message is told; F has none of its own.
+   */
+  constructor(request: Request, list: readonly string[], text?: string) {
     this.list = list;
-    const refuse = (message: string) => new Refusal(text ?? `CLIENT_ERROR ${message}`);
+    let problem: string | null = null;
+    const isDecoded = isKeyDecoded(request);
     for (const flag of list) {
       const letter = flag[0]!;
-      if (this.tokens.has(letter)) throw refuse("duplicate flag");
-      if (!KNOWN_FLAGS.includes(letter)) throw refuse("invalid flag");
-      this.tokens.set(letter, flag.slice(1));
+      const token = flag.slice(1);
+      if (this.tokens.has(letter) || letter.charCodeAt(0) >= 127)
+        throw new Refusal(text ?? "CLIENT_ERROR duplicate flag");
+      if (!KNOWN_FLAGS.includes(letter)) throw new Refusal(text ?? "CLIENT_ERROR invalid flag");
+      this.tokens.set(letter, token);
+      if (letter === "b" && !isDecoded) problem = "error decoding key";
+      const check = checks.get(letter);
+      if (check !== undefined && !check.isGood(token)) problem = check.message ?? problem ?? "bad command line format";
     }
-    const checks: readonly [letters: string, isGood: (token: string) => boolean, message: string][] = [
-      ["NTR", (token) => int32(token) !== null, "bad token in command line format"],
-      ["C", (token) => parseUnsigned(token) !== null, "bad token in command line format"],
-      ["F", (token) => parseUnsigned(token) !== null, "bad command line format"],
-      ["M", (token) => token.length === 1, "incorrect length for M token"],
-      ["J", (token) => parseUnsigned(token) !== null, "invalid numeric initial value"],
-      ["D", (token) => parseUnsigned(token) !== null, "invalid numeric delta value"],
-    ];
-    for (const [letters, isGood, message] of checks) {
-      for (const letter of letters) {
-        const token = this.tokens.get(letter);
-        if (token !== undefined && !isGood(token)) throw refuse(message);
-      }
-    }
+    if (problem !== null) throw new Refusal(text ?? `CLIENT_ERROR ${problem}`);
   }
 
   has(letter: string): boolean {
@@ -90,7 +117,8 @@ export function carryOutMeta(store: ItemStore, request: Request): Reply {
       case Operation.metaArithmetic:
         return metaArithmetic(store, request, words);
       default:
-        return metaDebug(store, request, words[1]!);
+        if (words[2] === "b" && !isKeyDecoded(request)) throw new Refusal("CLIENT_ERROR bad command line format");
+        return metaDebug(store, request);
     }
   } catch (error) {
     if (error instanceof Refusal) return fixedReply(Status.clientError, error.message);
@@ -100,7 +128,7 @@ export function carryOutMeta(store: ItemStore, request: Request): Reply {
 
 function metaGet(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags are too long");
-  const flags = new Flags(words.slice(2));
+  const flags = new Flags(request, words.slice(2));
   const key = request.keyText();
   let item = store.peek(key);
   let hasWon = false;
@@ -108,7 +136,6 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
   if (isCreated) {
     store.store("set", key, Buffer.alloc(0), 0, 0);
     item = store.peek(key)!;
-    item.isBinaryKey = flags.has("b");
     hasWon = true;
   }
   if (item === undefined) return metaReply("EN", echoes(flags, words[1]!));
@@ -118,10 +145,10 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
   for (const flag of flags.list) {
     switch (flag[0]) {
       case "T":
-        store.expire(key, item, flags.exptime("T"));
+        store.expire(item, flags.exptime("T"));
         break;
       case "N":
-        if (isCreated) store.expire(key, item, flags.exptime("N"));
+        if (isCreated) store.expire(item, flags.exptime("N"));
         break;
       case "R":
         if (!item.isTokenSent && !isCreated && store.remainingSeconds(item) >= 0) {
@@ -132,7 +159,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
         text += ` s${item.value.length}`;
         break;
       case "t":
-        text += ` t${store.remainingSeconds(item)}`;
+        text += ` t${ttlText(store, item)}`;
         break;
       case "c":
         text += ` c${item.cas}`;
@@ -169,7 +196,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
 
 function metaSet(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
-  const flags = new Flags(words.slice(3));
+  const flags = new Flags(request, words.slice(3));
   const text = flags.list.map((flag) => (flag === "c" ? CAS_PLACE : echo(flag, flags, words[1]!))).join("");
   const verb = setVerbs[flags.token("M") ?? "S"];
   if (verb === undefined) throw new Refusal("CLIENT_ERROR invalid mode for ms M token");
@@ -178,7 +205,8 @@ function metaSet(store: ItemStore, request: Request, words: readonly string[]): 
   const outcome = writeItem(store, request.keyText(), verb, value, flags);
   if (outcome.result === "tooLarge") return tooLarge;
   const item = store.peek(request.keyText());
-  if (outcome.result === "stored" && item !== undefined) item.isBinaryKey = flags.has("b");
+  const isNew = verb !== "append" && verb !== "prepend";
+  if (outcome.result === "stored" && item !== undefined) item.isBinaryKey = isNew && flags.has("b");
   // The cas of the item as stored; where nothing was, memcached returns none that means anything: 0.
   const cas = outcome.result === "stored" ? outcome.cas : 0;
   const codes = { stored: "HD", notStored: "NS", exists: "EX", notFound: "NF" } as const;
@@ -208,7 +236,7 @@ function writeItem(store: ItemStore, key: string, verb: StoreVerb, value: Buffer
 
 function metaDelete(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
-  const flags = new Flags(words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
+  const flags = new Flags(request, words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
   const text = echoes(flags, words[1]!);
   const key = request.keyText();
   const item = store.peek(key);
@@ -216,7 +244,7 @@ function metaDelete(store: ItemStore, request: Request, words: readonly string[]
   if (flags.has("C") && BigInt(item.cas) !== flags.unsigned("C", 0n)) return metaReply("EX", text);
   if (flags.has("I")) {
     store.invalidate(item);
-    if (flags.has("T")) store.expire(key, item, flags.exptime("T"));
+    if (flags.has("T")) store.expire(item, flags.exptime("T"));
   } else {
     store.delete(key);
   }
@@ -225,7 +253,7 @@ function metaDelete(store: ItemStore, request: Request, words: readonly string[]
 
 function metaArithmetic(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
-  const flags = new Flags(words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
+  const flags = new Flags(request, words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
   const mode = flags.token("M") ?? "I";
   if (!"I+D-".includes(mode)) throw new Refusal("CLIENT_ERROR invalid mode for ma M token");
   const key = request.keyText();
@@ -236,7 +264,6 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
     if (!flags.has("N")) return metaReply("NF", echoes(flags, words[1]!));
     value = flags.unsigned("J", 0n);
     store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);
-    store.expire(key, store.peek(key)!, flags.exptime("N"));
   } else {
     if (cas !== 0n && cas !== BigInt(old.cas)) return metaReply("EX", echoes(flags, words[1]!));
     const outcome = store.arithmetic(key, mode === "I" || mode === "+", flags.unsigned("D", 1n));
@@ -244,21 +271,23 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
       throw new Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value");
     }
     value = outcome.value;
-    const item = store.peek(key);
-    if (item !== undefined && flags.has("T")) store.expire(key, item, flags.exptime("T"));
   }
   const item = store.peek(key);
   let text = "";
   for (const flag of flags.list) {
-    if (flag === "c") text += ` c${item?.cas ?? 0}`;
-    else if (flag === "t") text += ` t${item === undefined ? 0 : store.remainingSeconds(item)}`;
-    else text += echo(flag, flags, words[1]!);
+    const letter = flag[0]!;
+    if (letter === "c") text += ` c${item?.cas ?? 0}`;
+    else if (letter === "t") text += ` t${item === undefined ? 0 : ttlText(store, item)}`;
+    else if (item !== undefined && (letter === "T" || (letter === "N" && old === undefined))) {
+      store.expire(item, flags.exptime(letter));
+    } else text += echo(flag, flags, words[1]!);
   }
   return flags.has("v") ? metaValue(Buffer.from(value.toString(), "latin1"), text) : metaReply("HD", text);
 }
 
-function metaDebug(store: ItemStore, request: Request, word: string): Reply {
-  const item = store.peek(request.keyText());
+function metaDebug(store: ItemStore, request: Request): Reply {
+  const key = request.keyText();
+  const item = store.peek(key);
   if (item === undefined) return metaReply("EN", "");
   const facts = [
     `exp=${store.remainingSeconds(item)}`,
@@ -268,6 +297,8 @@ function metaDebug(store: ItemStore, request: Request, word: string): Reply {
     "cls=1",
     `size=${item.bytes}`,
   ];
+  // In the form it was stored under.
+  const word = item.isBinaryKey ? Buffer.from(key, "latin1").toString("base64") : key;
   return metaReply("ME", ` ${word} ${facts.join(" ")}`);
 }
 

@@ -95,9 +95,8 @@ export class ItemStore {
   }
 
   /** A new exptime, as a client gives it, for an item that is there. */
-  expire(key: string, item: Item, exptime: number): void {
+  expire(item: Item, exptime: number): void {
     item.expiresAt = this.deadline(exptime);
-    if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) this.remove(key, item);
   }
 
   /** Marks an item invalid: it goes on to be served as stale, under a new cas. */
@@ -110,7 +109,7 @@ export class ItemStore {
   /** As `get`, and gives it a new exptime. */
   touch(key: string, exptime: number): Item | undefined {
     const item = this.get(key);
-    if (item !== undefined) this.expire(key, item, exptime);
+    if (item !== undefined) this.expire(item, exptime);
     return item;
   }
 
@@ -179,7 +178,14 @@ export class ItemStore {
     if (old === null) return "notNumber";
     const value = isIncrement ? BigInt.asUintN(64, old + delta) : delta > old ? 0n : old - delta;
     const text = value.toString().padEnd(item.value.length, " ");
-    return { value, cas: this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt).cas };
+    const { cas } = this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt);
+    const written = this.items.get(key);
+    // One that is written in place stays what it was.
+    if (written !== undefined && text.length === item.value.length) {
+      const { isFetched, isStale, isTokenSent, isBinaryKey } = item;
+      Object.assign(written, { isFetched, isStale, isTokenSent, isBinaryKey });
+    }
+    return { value, cas };
   }
 
   /** Forgets everything, now or `delaySeconds` from now (items stored until then are gone then). */

@@ -20,6 +20,7 @@ import { type ClassicLimits, Parsed } from "./classic-parser.ts";
 
 const MAX_KEY_BYTES = 250;
 const NO_INITIAL_VALUE = 0xffffffff;
+const MAX_EXPTIME = 0x7fffffff;
 const CRLF = Buffer.from("\r\n", "latin1");
 
 /** What a body must look like: bytes of extras (two forms for flush), and which parts there must be. */
@@ -106,12 +107,19 @@ export class BinaryParser {
     this.next = start + HEADER_BYTES;
     const valueBytes = bodyBytes - keyBytes - extraBytes;
     const { maxValueBytes, prefix } = this.limits();
+    if (valueBytes < 0 || keyBytes > MAX_KEY_BYTES) {
+      this.isLast = true;
+      return this.refuse(valueBytes < 0 ? BinaryStatus.unknownCommand : BinaryStatus.invalid, bodyBytes);
+    }
     if (command === undefined) return this.refuse(BinaryStatus.unknownCommand, bodyBytes);
     if (!fits(command.shape, keyBytes, extraBytes, valueBytes) || keyBytes > MAX_KEY_BYTES - prefix.length) {
       this.isLast = true;
       return this.refuse(BinaryStatus.invalid, bodyBytes);
     }
-    if (valueBytes > maxValueBytes) return this.refuse(BinaryStatus.tooLarge, bodyBytes);
+    if (valueBytes > maxValueBytes) {
+      if (command.mode !== "S") return this.refuse(BinaryStatus.tooLarge, bodyBytes);
+      return this.deleteInstead(owner, chunk, start, end, bodyBytes - valueBytes);
+    }
     const frameEnd = this.next + bodyBytes;
     this.wantedBytes = frameEnd - start;
     if (frameEnd > end) return Parsed.incomplete;
@@ -147,7 +155,7 @@ export class BinaryParser {
         return this.ask(owner, Operation.flushAll, `flush_all${delay}`, null, null);
       }
       case Opcode.touch:
-        return this.ask(owner, Operation.metaGet, ["mg", ` T${extras.readUInt32BE()} f c`], key, null);
+        return this.ask(owner, Operation.metaGet, ["mg", ` T${exptimeAt(extras, 0)} f c`], key, null);
     }
     switch (command.shape) {
       case shapes.key:
@@ -157,25 +165,40 @@ export class BinaryParser {
         if (isText(key)) return this.ask(owner, Operation.gets, ["gets", ""], key, null);
         return this.ask(owner, Operation.metaGet, ["mg", " v f c"], key, null);
       case shapes.touch: {
-        const exptime = extras.readUInt32BE();
+        const exptime = exptimeAt(extras, 0);
         if (!isText(key)) return this.ask(owner, Operation.metaGet, ["mg", ` v f c T${exptime}`], key, null);
         const parsed = this.ask(owner, Operation.gats, [`gats ${exptime}`, ""], key, null);
-        this.request!.exptime = exptime | 0;
+        this.request!.exptime = exptime;
         return parsed;
       }
       case shapes.store: {
-        const flags = ` F${extras.readUInt32BE()} T${extras.readUInt32BE(4)} c M${command.mode}${onlyCas}`;
+        // With a cas an add and a replace are no more than that, as in memcached.
+        const mode = cas === 0n ? command.mode : "S";
+        const flags = ` F${extras.readUInt32BE()} T${exptimeAt(extras, 4)} c M${mode}${onlyCas}`;
         return this.ask(owner, Operation.metaSet, ["ms", ` ${value.length}${flags}`], key, value);
       }
       case shapes.concat:
         return this.ask(owner, Operation.metaSet, ["ms", ` ${value.length} c M${command.mode}${onlyCas}`], key, value);
       default: {
-        const exptime = extras.readUInt32BE(16);
-        const initial = exptime === NO_INITIAL_VALUE ? "" : ` N${exptime} J${extras.readBigUInt64BE(8)}`;
+        const hasInitial = extras.readUInt32BE(16) !== NO_INITIAL_VALUE;
+        const initial = !hasInitial ? "" : ` N${exptimeAt(extras, 16)} J${extras.readBigUInt64BE(8)}`;
         const flags = ` v c M${command.mode} D${extras.readBigUInt64BE()}${initial}${onlyCas}`;
         return this.ask(owner, Operation.metaArithmetic, ["ma", flags], key, null);
       }
     }
+  }
+
+  /** As memcached, a set of a value that is too large takes the old value with it. `headBytes`: extras and key. */
+  private deleteInstead(owner: ReplyOwner, chunk: Buffer, start: number, end: number, headBytes: number): Parsed {
+    const keyEnd = this.next + headBytes;
+    this.wantedBytes = keyEnd - start;
+    if (keyEnd > end) return Parsed.incomplete;
+    const keyStart = this.next + chunk[start + 4]!;
+    this.next = keyEnd;
+    this.swallowBytes = chunk.readUInt32BE(start + 8) - headBytes;
+    const parsed = this.ask(owner, Operation.metaDelete, ["md", ""], chunk.subarray(keyStart, keyEnd), null);
+    if (parsed === Parsed.request) this.request!.answerInstead = binaryError(this.header, BinaryStatus.tooLarge);
+    return parsed;
   }
 
   /** A request whose frame is `verb key rest`, in a buffer of its own. */
@@ -224,9 +247,14 @@ export class BinaryParser {
 }
 
 function fits(shape: Shape, keyBytes: number, extraBytes: number, valueBytes: number): boolean {
-  if (!shape.extras.includes(extraBytes) || valueBytes < 0) return false;
+  if (!shape.extras.includes(extraBytes)) return false;
   if (shape.key !== "any" && keyBytes > 0 !== (shape.key === "some")) return false;
   return shape.value || valueBytes === 0;
+}
+
+/** Without a sign in binary; in text a number from 2^31 on is negative, which is expired. */
+function exptimeAt(extras: Buffer, at: number): number {
+  return Math.min(extras.readUInt32BE(at), MAX_EXPTIME);
 }
 
 /** True for a key that a text line can hold. */

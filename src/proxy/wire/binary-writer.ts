@@ -10,6 +10,7 @@ import { BinaryStatus, binaryError, binaryFrame, binaryReply, Opcode } from "./b
 
 /** The answer to a binary request; null: it is withheld. */
 export function binaryAnswer(request: Request, header: BinaryHeader, reply: Reply): Reply | null {
+  if (request.answerInstead !== null) return request.answerInstead;
   switch (request.operation) {
     case Operation.gets:
     case Operation.gats:

@@ -442,8 +442,9 @@ export class ClassicParser {
     const { line, isNoreply } = this;
     if (line.count !== 3 && line.count !== 4) return this.refuse(answers.error);
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
-    // `incr k noreply`: the word stands for the number too, and the answer to that is withheld.
-    if (isNoreply && line.count === 3) return this.refuse(null);
+    // `incr k noreply`: the word stands for the number too, and the answer to that is withheld. Sent on without a
+    // noreply behind it, it would have a server answer nothing, and the replies behind it reach the wrong requests.
+    if (isNoreply && line.isWord(2, NOREPLY)) return this.refuse(null);
     this.take(operation, isNoreply);
     return Parsed.request;
   }
