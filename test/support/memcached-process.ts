@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -50,6 +51,8 @@ export class MemcachedProcess {
   /** It stops answering, with its connections open, as a process that hangs. */
   pause(): void {
     this.child.kill("SIGSTOP");
+    // The signal takes effect a moment later.
+    while (!/\) T /.test(readFileSync(`/proc/${this.child.pid}/stat`, "latin1")));
   }
 
   /** It goes on after `pause`. */

@@ -27,6 +27,8 @@ const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 /** An unanswered head is given up this many time-outs after it was sent, and the connection with it. */
 const DROP_AFTER_TIMEOUTS = 4;
 const KEY_LOG_BYTES = 16 * 1024;
+/** Turns that take longer are made up for: see `restamp`. */
+const LONG_TURN_MS = 5;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -75,6 +77,8 @@ export class BackendConnection implements Flushable, FrameReader {
   private isRetired = false;
   private head: Request | null = null;
   private tail: Request | null = null;
+  /** The first of the requests that stand in the batch. */
+  private unsent: Request | null = null;
   private timer: Timer | null = null;
   private connectTimer: Timer | null = null;
   /** Copies of the keys of outstanding requests: replies are checked against them. */
@@ -111,6 +115,7 @@ export class BackendConnection implements Flushable, FrameReader {
     this.isJoined = false;
     const socket = this.socket;
     if (socket === null) return;
+    this.restamp();
     this.batch.flush(socket);
     if (socket.writableLength > MAX_UNSENT_BYTES) this.isSaturated = true;
   }
@@ -132,7 +137,7 @@ export class BackendConnection implements Flushable, FrameReader {
     let at = start;
     while (at < end) {
       const request = this.head;
-      if (request === null) {
+      if (request === null || request === this.unsent) {
         this.distrust("bytes that answer no request");
         return end;
       }
@@ -171,6 +176,7 @@ export class BackendConnection implements Flushable, FrameReader {
     writeRequest(request, this.options.prefix, this.batch);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     request.sentMs = this.options.turn.nowMs();
+    this.unsent ??= request;
     request.nextOfBackend = null;
     if (this.tail === null) this.head = request;
     else this.tail.nextOfBackend = request;
@@ -230,10 +236,12 @@ export class BackendConnection implements Flushable, FrameReader {
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
     this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
-      this.connectTimer = null;
-      if (this.socket !== socket || this.isConnected) return;
-      this.fail(failures.connectTimeout);
-      this.events.connectFailed(`no connection within ${connectTimeoutMs} ms`);
+      afterReading(() => {
+        if (this.socket !== socket || this.isConnected) return;
+        this.connectTimer = null;
+        this.fail(failures.connectTimeout);
+        this.events.connectFailed(`no connection within ${connectTimeoutMs} ms`);
+      });
     });
     this.greet();
   }
@@ -291,6 +299,7 @@ export class BackendConnection implements Flushable, FrameReader {
     let request = this.head;
     this.head = null;
     this.tail = null;
+    this.unsent = null;
     this.outstanding = 0;
     this.keyLog = EMPTY;
     this.keyLogUsed = 0;
@@ -308,10 +317,26 @@ export class BackendConnection implements Flushable, FrameReader {
   }
 
   private armTimer(delayMs: number): void {
-    this.timer = this.options.clock.setTimer(delayMs, () => {
-      this.timer = null;
-      this.checkDeadlines();
+    const timer = this.options.clock.setTimer(delayMs, () => {
+      afterReading(() => {
+        if (this.timer !== timer) return;
+        this.timer = null;
+        this.checkDeadlines();
+      });
     });
+    this.timer = timer;
+  }
+
+  /** Requests that waited long for the end of a busy turn have their time from now on. */
+  private restamp(): void {
+    const first = this.unsent;
+    this.unsent = null;
+    if (first === null) return;
+    const nowMs = this.options.turn.nowMs();
+    if (nowMs - first.sentMs < LONG_TURN_MS) return;
+    for (let request: Request | null = first; request !== null; request = request.nextOfBackend) {
+      request.sentMs = nowMs;
+    }
   }
 
   /**
@@ -370,4 +395,12 @@ export function ownRequest(operation: Operation, line: string, data: string, onR
   request.hasData = data !== "";
   request.isKept = true;
   return request;
+}
+
+/**
+ * A timer of a process that was busy comes before what the network has brought meanwhile: it is judged when that has
+ * been read.
+ */
+function afterReading(judge: () => void): void {
+  setImmediate(judge);
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
 import {
   BackendConnection,
   type ConnectionEvents,
@@ -36,7 +37,7 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     login: null,
     maxReplyBytes: 10_000_000,
     clock,
-    turn: new Turn(() => clock.nowMs()),
+    turn: new Turn(() => (changes.clock ?? clock).nowMs()),
     ...changes,
   };
   return new BackendConnection(options, events);
@@ -287,6 +288,25 @@ describe("a connection that cannot be trusted", () => {
     expect(happened).toEqual(["VERSION 1.6.18", "out of step: bytes that answer no request", "VERSION 1.6.18"]);
   });
 
+  it("is closed over bytes that came before the request they would answer was sent", async () => {
+    const other = connect(backend.port);
+    backend.script = (line) => (line === "get a" ? "VALUE a 0 1\r\n1\r\nEND\r\n" : null);
+    await ask("get a\r\n").answer();
+    const first = new Asked("get b\r\n").by((request) => other.send(request));
+    const { reply } = await backend.command();
+    let second: Asked | null = null;
+    first.onAnswer = () => {
+      second = ask("get a\r\n");
+    };
+    // Both are there when the event loop looks next: the answer first, then what nobody asked for.
+    reply("END\r\n");
+    (await backend.connection(0)).send("END\r\n");
+    await first.answer();
+    expect(await second!.status()).not.toBe("missing");
+    expect(happened).toContain("out of step: bytes that answer no request");
+    other.close();
+  });
+
   it("gives none of its bytes to requests that are sent while it fails", async () => {
     const first = ask("get a\r\n");
     let second: Asked | null = null;
@@ -373,6 +393,43 @@ describe("connecting", () => {
     const asked = ask("set a 0 0 1\r\n1\r\n");
     (await backend.command()).connection.socket.end();
     expect(await asked.text()).toBe("SERVER_ERROR remote error\r\n");
+  });
+});
+
+describe("this process, when it was busy", () => {
+  /** Keeps the event loop from turning. */
+  function stall(ms: number): void {
+    const endMs = performance.now() + ms;
+    while (performance.now() < endMs);
+  }
+
+  it("takes a connection that was made meanwhile for made", async () => {
+    connection.close();
+    connection = connect(backend.port, { clock: systemClock, connectTimeoutMs: 20, serverTimeoutMs: 10_000 });
+    backend.script = () => "END\r\n";
+    const asked = ask("get a\r\n");
+    stall(50);
+    expect(await asked.status()).toBe("missing");
+    expect(happened).toEqual(["VERSION 1.6.18"]);
+  });
+
+  it("takes an answer that came meanwhile for an answer in time", async () => {
+    connection.close();
+    connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000 });
+    const asked = ask("get a\r\n");
+    const command = await backend.command();
+    command.reply("END\r\n");
+    stall(1_100);
+    expect(await asked.status()).toBe("missing");
+  });
+
+  it("gives a request its time from when it was sent", async () => {
+    connection.close();
+    connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000, connectTimeoutMs: 10_000 });
+    backend.script = () => "END\r\n";
+    const asked = ask("get a\r\n");
+    stall(1_100);
+    expect(await asked.status()).toBe("missing");
   });
 });
 
