@@ -6,21 +6,28 @@
 import type { Socket } from "node:net";
 import { copyBytes, writeDecimal } from "./ascii.ts";
 
+/** The first block of a batch, enough for most answers: a thousand clients answered in one turn fit into the cache. */
+const FIRST_BLOCK_BYTES = 2 * 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** From here on a value that may be kept is sent from where it is instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
-/** Blocks kept for the next turn; more of them after a burst are left to the garbage collector. */
-const POOLED_BLOCKS = 256;
+/** Bytes of blocks kept for the next turn, of each size; more of them after a burst are left to the garbage collector. */
+const POOLED_BYTES = 4 * 1024 * 1024;
 
-const pool: Buffer[] = [];
+const firstBlocks: Buffer[] = [];
+const blocks: Buffer[] = [];
 const EMPTY = Buffer.alloc(0);
 
-function takeBlock(): Buffer {
-  return pool.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+/** A block of a pooled size that holds `length`, or one made for it. */
+function takeBlock(length: number, isFirst: boolean): Buffer {
+  if (isFirst && length <= FIRST_BLOCK_BYTES) return firstBlocks.pop() ?? Buffer.allocUnsafeSlow(FIRST_BLOCK_BYTES);
+  if (length <= BLOCK_BYTES) return blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  return Buffer.allocUnsafeSlow(length);
 }
 
 function giveBack(block: Buffer): void {
-  if (block.length === BLOCK_BYTES && pool.length < POOLED_BLOCKS) pool.push(block);
+  const pool = block.length === FIRST_BLOCK_BYTES ? firstBlocks : block.length === BLOCK_BYTES ? blocks : null;
+  if (pool !== null && pool.length * block.length < POOLED_BYTES) pool.push(block);
 }
 
 /** Bytes waiting for the end of the turn. Holds no memory while empty. */
@@ -114,7 +121,7 @@ export class OutputBatch {
       this.blocks ??= [];
       this.blocks.push(this.block);
     }
-    this.block = length > BLOCK_BYTES ? Buffer.allocUnsafeSlow(length) : takeBlock();
+    this.block = takeBlock(length, this.block.length === 0);
     this.used = 0;
     this.from = 0;
   }

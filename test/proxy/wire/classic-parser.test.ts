@@ -422,6 +422,12 @@ describe("a stream of commands", () => {
       fc.array(fc.constantFrom(...pieces), { maxLength: 25 }).map((parts) => parts.join("")),
       fc.array(fc.constantFrom(...pieces), { maxLength: 25 }).map((parts) => parts.join(" ")),
       fc.uint8Array({ maxLength: 80 }).map((part) => Buffer.from(part).toString("latin1")),
+      fc
+        .tuple(
+          fc.constantFrom(...pieces.slice(0, 11)),
+          fc.array(fc.constantFrom("a", "0", "1", "noreply"), { maxLength: 6 }),
+        )
+        .map(([verb, words]) => `${verb} ${words.join(" ")}\r\n\r\n`),
     );
     const property = (hostile: string, fractions: number[]) => {
       const bytes = Buffer.from(hostile, "latin1");
