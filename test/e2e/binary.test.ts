@@ -31,6 +31,16 @@ async function run(program: string, args: string[]): Promise<string> {
   return stdout + stderr;
 }
 
+/** What a session sees of a memcached that it has to itself. */
+async function ofMemcached(session: (port: string) => Promise<string>): Promise<Record<string, unknown>> {
+  const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
+  try {
+    return JSON.parse(await session(String(direct.port)));
+  } finally {
+    await direct.stop();
+  }
+}
+
 describe.skipIf(MemcachedProcess.isMissing)("over", () => {
   let servers: MemcachedProcess[] = [];
   const processes = new Map<string, PlatypusProcess>();
@@ -60,9 +70,7 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
     });
 
     it.skipIf(isDalliMissing)("Dalli sees what it sees of memcached, and the values of the source", async () => {
-      const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
-      const expected = JSON.parse(await run(RUBY, [DALLI, String(direct.port)]));
-      await direct.stop();
+      const expected = await ofMemcached((port) => run(RUBY, [DALLI, port]));
       const seen = JSON.parse(await run(RUBY, [DALLI, String(processes.get(name)!.port)]));
       expect(expected.filled).toEqual([null, ["n"]]);
       expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", ["hello/Tim", "n"]] });
