@@ -79,9 +79,7 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
     it.skipIf(isPylibmcMissing).each(["text", "binary"])(
       "pylibmc (%s) sees what it sees of memcached",
       async (protocol) => {
-        const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
-        const expected = JSON.parse(await run(PYTHON, [PYLIBMC, String(direct.port), protocol]));
-        await direct.stop();
+        const expected = await ofMemcached((port) => run(PYTHON, [PYLIBMC, port, protocol]));
         const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
         expect(expected.filled).toEqual([null, {}]);
         expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }] });
