@@ -103,8 +103,9 @@ export class Platypus {
     const platypus = new Platypus(config, options);
     try {
       for (const address of config.server.listen) {
-        const limit = () => platypus.running.config.server.maxConnections;
-        platypus.listeners.push(await Listener.open(address, platypus.context, limit));
+        const maxConnections = () => platypus.running.config.server.maxConnections;
+        const options = { maxConnections, tls: config.server.tls };
+        platypus.listeners.push(await Listener.open(address, platypus.context, options));
       }
     } catch (error) {
       await platypus.close();
@@ -134,6 +135,7 @@ export class Platypus {
     this.context.limits = config.server;
     this.configuredMs = this.clock.nowMs();
     this.reloadError = null;
+    if (config.server.tls !== null) for (const listener of this.listeners) listener.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
     for (const [name, { source, limiter }] of previous.sources) {
       if (next.sources.get(name)?.source === source) continue;

@@ -27,8 +27,10 @@ export async function serve(args: readonly string[]): Promise<void> {
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => {};
   const log = new Log({ level: "info", form: "text" });
+  let others: readonly string[] = [];
   const watcher = watchConfigFile({
     path,
+    others: () => others,
     clock: systemClock,
     onChange: () => void onChange(),
     onError: (error) => log.warn("config", `${path}: ${error.message}; the configuration in use stays`),
@@ -36,10 +38,13 @@ export async function serve(args: readonly string[]): Promise<void> {
   try {
     await watcher.check();
     const config = await load();
+    others = filesOf(config);
     log.configure(config.server.log);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log });
-    onChange = () => reload(platypus, load, path, log);
+    onChange = async () => {
+      others = (await reload(platypus, load, path, log)) ?? others;
+    };
     // Signals are heard before anybody is told that there is somebody to send them to.
     const whenStopped = stopped(platypus, watcher, log);
     announce(platypus, config, path, isQuickstart, log);
@@ -77,15 +82,28 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   }
 }
 
-async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<void> {
+/** Files to be watched from now on; null: those of before. */
+async function reload(
+  platypus: Platypus,
+  load: () => Promise<Config>,
+  path: string,
+  log: Log,
+): Promise<readonly string[] | null> {
   try {
-    platypus.reload(await load());
+    const config = await load();
+    platypus.reload(config);
     log.info("config", `${path}: reloaded`);
+    return filesOf(config);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     platypus.refuseReload(text);
     log.error("config", `${path}: not reloaded, the configuration in use stays:\n${text}`);
+    return null;
   }
+}
+
+function filesOf({ server, pools }: Config): string[] {
+  return [server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []);
 }
 
 /** Resolves when a signal has stopped Platypus. */

@@ -10,20 +10,21 @@ export const defaultPort = 11_211;
 const tcpPattern = /^(?:\[([^\]]+)\]|([A-Za-z0-9_.-]+))(?::(\d{1,5}))?$/;
 
 /**
- * Reads `host:port`, `host`, `[ipv6]:port` or `unix:PATH`; relative paths are taken from `folder`. Port 0 is read (a
- * listener takes any free one). Null: no address.
+ * Reads `host:port`, `host`, `[ipv6]:port`, one of these behind `tls:`, or `unix:PATH`; relative paths are taken from
+ * `folder`. Port 0 is read (a listener takes any free one). Null: no address.
  */
 export function parseAddress(text: string, folder: string): Address | null {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
     return path === "" ? null : { type: "unix", path: resolve(folder, path) };
   }
-  const parts = tcpPattern.exec(text);
+  const isTls = text.startsWith("tls:");
+  const parts = tcpPattern.exec(isTls ? text.slice("tls:".length) : text);
   if (parts === null) return null;
   const [, bracketed, name, digits] = parts;
   if (bracketed !== undefined && !isIPv6(bracketed)) return null;
   const port = digits === undefined ? defaultPort : Number(digits);
-  return port > 65_535 ? null : { type: "tcp", host: bracketed ?? name!, port };
+  return port > 65_535 ? null : { type: "tcp", host: bracketed ?? name!, port, isTls };
 }
 
 /** Whether connecting to `address` would reach a listener on `listen`, as far as names tell. */

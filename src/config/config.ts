@@ -23,6 +23,8 @@ interface TcpAddress {
   /** IPv6 hosts without brackets. */
   readonly host: string;
   readonly port: number;
+  /** Of an address to listen on: clients speak TLS. */
+  readonly isTls: boolean;
 }
 
 interface UnixAddress {
@@ -32,6 +34,8 @@ interface UnixAddress {
 
 export interface ServerConfig {
   readonly listen: readonly Address[];
+  /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
+  readonly tls: TlsConfig | null;
   /** Put before every key on its way to the pool, taken off in replies; rules see keys without it. "" : none. */
   readonly prefix: string;
   /** Largest value a client may store, in bytes. */
@@ -48,6 +52,19 @@ export interface ServerConfig {
   readonly log: LogConfig;
 }
 
+/** Certificates as PEM text; null where there is none. */
+export interface TlsConfig {
+  readonly cert: string | null;
+  /** Never logged or shown. */
+  readonly key: string | null;
+  /** Whom to trust; null: the authorities that Node knows. */
+  readonly ca: string | null;
+  /** Name a server's certificate must have; null: its host. */
+  readonly serverName: string | null;
+  /** Where all that was read, absolute paths: a renewed certificate is a new configuration. */
+  readonly files: readonly string[];
+}
+
 export interface LogConfig {
   readonly level: "error" | "warn" | "info" | "debug";
   readonly form: "text" | "json";
@@ -62,12 +79,16 @@ export interface PoolConfig {
   readonly connectTimeoutMs: number;
   /** This many time-outs in a row mark a server soft TKO. */
   readonly timeoutsUntilTko: number;
-  /** For memcached's text authentication; null: the servers ask for none. */
+  /** Null: the servers ask for none. */
   readonly login: Login | null;
+  /** Null: the servers are spoken to without TLS. */
+  readonly tls: TlsConfig | null;
 }
 
 /** A name and a password, neither of which is ever logged or shown. */
 export interface Login {
+  /** memcached's text authentication (`-Y`), or SASL over the binary protocol (`-S`, hosted memcached). */
+  readonly kind: "text" | "sasl";
   readonly username: string;
   readonly password: string;
 }
@@ -135,8 +156,9 @@ export interface HttpSourceConfig extends SourceBase {
   readonly isEmptyValue: boolean;
 }
 
-/** An address as people write it: `host:port`, `[v6]:port` or `unix:/path`. */
+/** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */
 export function addressText(address: Address): string {
   if (address.type === "unix") return `unix:${address.path}`;
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+  return `${address.isTls ? "tls:" : ""}${host}:${address.port}`;
 }

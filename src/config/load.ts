@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import type { Config } from "./config.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
+import { readFailure } from "./read-failure.ts";
 
 /** Where a configuration comes from, later over earlier: file, environment, overrides. */
 export interface LoadOptions {
@@ -41,22 +42,6 @@ async function readText(file: string): Promise<string> {
     return new TextDecoder("utf-8", { fatal: true }).decode(content);
   } catch (error) {
     throw new ConfigError([{ file, line: null, message: "expected UTF-8 text" }], { cause: error });
-  }
-}
-
-function readFailure(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  switch (code) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return "there is no such file";
-    case "EISDIR":
-      return "expected a file, found a folder";
-    case "EACCES":
-    case "EPERM":
-      return "not readable by this user";
-    default:
-      return `could not be read: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 

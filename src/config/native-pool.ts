@@ -4,6 +4,7 @@ import { defaultPort, parseAddress, reachesListener } from "./address.ts";
 import { type Address, addressText, type Login, type PoolConfig, type PoolServer } from "./config.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
+import { readPoolTls } from "./tls.ts";
 
 const maxWeight = 1_000_000;
 
@@ -15,7 +16,7 @@ export function readListen(section: Section, texts: readonly string[], folder: s
     const place = entryPlace(section, "listen", index);
     const address = parseAddress(text, folder);
     if (address === null) {
-      problems.add(place, `expected host:port, [ipv6]:port or unix:PATH, got ${JSON.stringify(text)}`);
+      problems.add(place, `expected host:port, [ipv6]:port, tls:host:port or unix:PATH, got ${JSON.stringify(text)}`);
     } else if (!isFreePort(address) && listen.some((other) => isSameAddress(other, address))) {
       problems.add(place, `${addressText(address)} is listed twice`);
     } else {
@@ -45,16 +46,24 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     connectTimeoutMs: values.connect_timeout,
     timeoutsUntilTko: values.timeouts_until_tko,
     login: readLogin(section, values, problems),
+    tls: readPoolTls(section, values, context.folder, problems),
   };
 }
 
+interface LoginValues {
+  readonly auth: "text" | "sasl";
+  readonly username: string | null;
+  readonly password: string | null;
+}
+
 /** `username` and `password`, which stand together or not at all. No message repeats either. */
-function readLogin(
-  section: Section,
-  { username, password }: { readonly username: string | null; readonly password: string | null },
-  problems: Problems,
-): Login | null {
-  if (username === null && password === null) return null;
+function readLogin(section: Section, values: LoginValues, problems: Problems): Login | null {
+  const { auth, username, password } = values;
+  if (username === null && password === null) {
+    const found = section.found.get("auth");
+    if (found !== undefined) problems.add(found.place, "has no use without username and password");
+    return null;
+  }
   if (username === null || password === null) {
     const [given, missing] = username === null ? ["password", "username"] : ["username", "password"];
     problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
@@ -64,11 +73,13 @@ function readLogin(
     ["username", username],
     ["password", password],
   ] as const) {
-    if (!/^[!-~]+$/.test(word)) {
-      problems.add(section.found.get(key)?.place ?? section.place, "expected characters without spaces, from ASCII");
-    }
+    const [isGood, expected] =
+      auth === "text"
+        ? [/^[!-~]+$/.test(word), "expected characters without spaces, from ASCII"]
+        : [word !== "" && !word.includes("\0"), "expected text without NUL"];
+    if (!isGood) problems.add(section.found.get(key)?.place ?? section.place, expected);
   }
-  return { username, password };
+  return { kind: auth, username, password };
 }
 
 interface ServerValues {
@@ -121,7 +132,7 @@ function listedServers(section: Section, values: ServerValues, problems: Problem
 function readServer(text: string, folder: string, place: Place, problems: Problems): PoolServer | null {
   const [, where = "", weightText = "1"] = /^(\S.*?)(?:\s+(\S+))?$/.exec(text) ?? [];
   const address = parseAddress(where, folder);
-  if (address === null || (address.type === "tcp" && address.port === 0)) {
+  if (address === null || (address.type === "tcp" && (address.port === 0 || address.isTls))) {
     problems.add(place, `expected "host:port", "host:port weight" or "unix:PATH weight", got ${JSON.stringify(text)}`);
     return null;
   }

@@ -16,6 +16,7 @@ import { type NativeHooks, readSource, type SourceReading } from "./native-sourc
 import { suggestion } from "./nearest-name.ts";
 import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
 import { ruleSettings, serverSettings, sourceSettings } from "./settings.ts";
+import { readServerTls } from "./tls.ts";
 
 /** What a native configuration is read from. */
 export interface NativeInput {
@@ -90,8 +91,10 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     const place = section.found.get("prefix")?.place ?? section.place;
     problems.add(place, "expected at most 200 ASCII characters without blanks");
   }
+  const listen = readListen(section, values.listen, folder, problems);
   return {
-    listen: readListen(section, values.listen, folder, problems),
+    listen,
+    tls: readServerTls(section, values, listen, folder, problems),
     prefix: values.prefix,
     maxValueBytes: values.max_value,
     maxConnections: values.max_connections,

@@ -72,7 +72,14 @@ export const serverSettings = {
   listen: {
     type: list,
     default: "127.0.0.1:11211",
-    meaning: "Where clients connect: `host:port`, `[ipv6]:port` or `unix:PATH`, one or several.",
+    meaning: "Where clients connect: `host:port`, `[ipv6]:port`, `tls:host:port` or `unix:PATH`, one or several.",
+  },
+  tls_cert: { type: text, default: null, meaning: "File of the certificate chain (PEM) for `tls:` addresses." },
+  tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
+  tls_ca: {
+    type: text,
+    default: null,
+    meaning: "File of authorities (PEM): clients of `tls:` addresses must have a certificate by one of them.",
   },
   prefix: {
     type: text,
@@ -132,8 +139,26 @@ export const targetSettings = {
     default: 3,
     meaning: "Time-outs in a row that take a server out until a probe succeeds (soft TKO).",
   },
-  username: { type: text, default: null, meaning: "Name for memcached's text authentication (`memcached -Y`)." },
+  auth: {
+    type: choice("text", "sasl"),
+    default: "text",
+    meaning: "How `username` logs in: memcached's text authentication (`-Y`), or SASL (`-S`, hosted memcached).",
+  },
+  username: { type: text, default: null, meaning: "Name for servers that want a login." },
   password: { type: text, default: null, meaning: "Password of `username`; better given in the environment." },
+  tls: { type: boolean, default: false, meaning: "Speak TLS to the servers." },
+  tls_ca: {
+    type: text,
+    default: null,
+    meaning: "File of the authorities (PEM) that may have signed the servers' certificates; else those Node knows.",
+  },
+  tls_server_name: {
+    type: text,
+    default: null,
+    meaning: "Name in the servers' certificates, where it is not the host.",
+  },
+  tls_cert: { type: text, default: null, meaning: "File of our own certificate (PEM), for servers that ask for one." },
+  tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
 } as const satisfies Settings;
 
 /** `[pool.NAME]` */

@@ -41,6 +41,8 @@ export interface WatchedFiles {
 
 export interface WatchOptions {
   readonly path: string;
+  /** Files that the configuration is made of besides: certificates. */
+  readonly others?: () => readonly string[];
   readonly clock: Clock;
   /** The file's content is another one, and has held still. Never called twice in a row for one content. */
   readonly onChange: () => void;
@@ -72,8 +74,8 @@ class FileWatcher implements ConfigWatcher {
   #settling: string | null = null;
   /** An event came in since the last look began. */
   #hasEvent = false;
-  /** Digest of the content that is loaded; null before the first look. */
-  #known: string | null = null;
+  /** Digest by path of the content that is loaded; null before the first look. */
+  #known: Map<string, string> | null = null;
   #reportedError: string | null = null;
   #isClosed = false;
 
@@ -118,23 +120,37 @@ class FileWatcher implements ConfigWatcher {
       errors.push(error);
       return null;
     });
+    const others = await this.#readOthers();
     if (this.#isClosed) return;
     this.#report(errors);
-    const digest = state === null ? null : configDigest(state.content);
-    const seen = state === null ? null : `${state.size} ${state.mtimeMs} ${digest}`;
+    const digests = state === null ? null : new Map([[this.#options.path, digestOf(state)], ...others]);
+    const seen = state === null ? null : JSON.stringify([state.size, state.mtimeMs, ...digests!]);
     const hasSettled = isImmediate || (seen === this.#settling && !this.#hasEvent);
     this.#settling = seen;
     if (!hasSettled || this.#hasEvent || seen === null) this.#arm();
-    if (this.#known === null) this.#known = digest ?? "";
-    else if (hasSettled && digest !== null && digest !== this.#known) {
-      this.#known = digest;
-      this.#options.onChange();
-    }
+    if (!hasSettled || (digests === null && this.#known !== null)) return;
+    const before = this.#known;
+    this.#known = digests ?? new Map([[this.#options.path, ""]]);
+    // A file that has just been named is not a change; what names it was one.
+    const hasChanged = [...this.#known].some(([path, digest]) => (before?.get(path) ?? digest) !== digest);
+    if (hasChanged) this.#options.onChange();
+  }
+
+  /** Digests of the other files; one that cannot be read counts as empty, and whoever loads it complains. */
+  #readOthers(): Promise<[path: string, digest: string][]> {
+    return Promise.all(
+      this.#others().map(async (path) => [path, digestOf(await this.#files.read(path).catch(() => null))]),
+    );
+  }
+
+  #others(): readonly string[] {
+    return this.#options.others?.() ?? [];
   }
 
   /** Follows the folders to where they are now. */
   async #watchFolders(errors: Error[]): Promise<void> {
-    const folders = await this.#files.folders(this.#options.path);
+    const paths = [this.#options.path, ...this.#others()];
+    const folders = (await Promise.all(paths.map((path) => this.#files.folders(path)))).flat();
     if (this.#isClosed) return;
     const current = new Map(folders.map((folder) => [`${folder.identity} ${folder.path}`, folder.path]));
     for (const [key, watched] of this.#watched) {
@@ -169,6 +185,10 @@ class FileWatcher implements ConfigWatcher {
     if (this.#timer !== null) this.#options.clock.clearTimer(this.#timer);
     this.#timer = null;
   }
+}
+
+function digestOf(state: FileState | null): string {
+  return state === null ? "" : configDigest(state.content);
 }
 
 const realFiles: WatchedFiles = {

@@ -6,9 +6,15 @@ const address = (text: string) => parseAddress(text, "/etc/platypus")!;
 
 describe("addresses", () => {
   it("are read as host and port", () => {
-    expect(address("cache-1.example:11212")).toEqual({ type: "tcp", host: "cache-1.example", port: 11212 });
-    expect(address("10.0.0.1")).toEqual({ type: "tcp", host: "10.0.0.1", port: 11211 });
-    expect(address("[::1]:0")).toEqual({ type: "tcp", host: "::1", port: 0 });
+    expect(address("cache-1.example:11212")).toEqual({
+      type: "tcp",
+      isTls: false,
+      host: "cache-1.example",
+      port: 11212,
+    });
+    expect(address("10.0.0.1")).toEqual({ type: "tcp", isTls: false, host: "10.0.0.1", port: 11211 });
+    expect(address("tls:a:1")).toEqual({ type: "tcp", isTls: true, host: "a", port: 1 });
+    expect(address("[::1]:0")).toEqual({ type: "tcp", isTls: false, host: "::1", port: 0 });
   });
 
   it("are read as paths from the folder", () => {
@@ -23,7 +29,7 @@ describe("addresses", () => {
   });
 
   it("are written so that they read back the same", () => {
-    for (const text of ["a:1", "[fe80::1]:2", "unix:/a b"]) expect(addressText(address(text))).toBe(text);
+    for (const text of ["a:1", "[fe80::1]:2", "tls:a:1", "unix:/a b"]) expect(addressText(address(text))).toBe(text);
   });
 
   it("reach a listener on the same place by any of its names", () => {

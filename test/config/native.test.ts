@@ -32,7 +32,8 @@ describe("a native configuration", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       server: {
-        listen: [{ type: "tcp", host: "127.0.0.1", port: 11211 }],
+        listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
+        tls: null,
         prefix: "",
         maxValueBytes: 1_048_576,
         maxConnections: 10_000,
@@ -62,12 +63,13 @@ describe("a native configuration", () => {
     expect(config.pools).toEqual([
       {
         name: "target",
-        servers: [{ address: { type: "tcp", host: "localhost", port: 11212 }, weight: 1 }],
+        servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1 }],
         connections: 1,
         serverTimeoutMs: 250,
         connectTimeoutMs: 100,
         timeoutsUntilTko: 3,
         login: null,
+        tls: null,
       },
     ]);
     expect(config.rules).toEqual([
@@ -128,9 +130,9 @@ describe("a native configuration", () => {
     expect(pool?.name).toBe("main");
     expect(pool?.connections).toBe(2);
     expect(pool?.servers).toEqual([
-      { address: { type: "tcp", host: "a", port: 1 }, weight: 1 },
-      { address: { type: "tcp", host: "b", port: 11211 }, weight: 2 },
-      { address: { type: "tcp", host: "::1", port: 5 }, weight: 3 },
+      { address: { type: "tcp", isTls: false, host: "a", port: 1 }, weight: 1 },
+      { address: { type: "tcp", isTls: false, host: "b", port: 11211 }, weight: 2 },
+      { address: { type: "tcp", isTls: false, host: "::1", port: 5 }, weight: 3 },
       { address: { type: "unix", path: "/run/m.sock" }, weight: 4 },
     ]);
   });
@@ -320,7 +322,7 @@ describe("problems", () => {
       '[server]\nlisten = ["a:1",\n"a:1",\n"b:x"]',
       [
         "3: server.listen[1]: a:1 is listed twice",
-        '4: server.listen[2]: expected host:port, [ipv6]:port or unix:PATH, got "b:x"',
+        '4: server.listen[2]: expected host:port, [ipv6]:port, tls:host:port or unix:PATH, got "b:x"',
       ],
     ],
     [

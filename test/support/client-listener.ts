@@ -43,8 +43,11 @@ export async function startListener(root: Route, changes: Partial<ListenerSettin
       throw error;
     },
   };
-  const anyPort = { type: "tcp", host: "127.0.0.1", port: 0 } as const;
-  const listener = await Listener.open(anyPort, context, () => settings.maxConnections);
+  const anyPort = { type: "tcp", isTls: false, host: "127.0.0.1", port: 0 } as const;
+  const listener = await Listener.open(anyPort, context, {
+    maxConnections: () => settings.maxConnections,
+    tls: null,
+  });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
   return { listener, port, counters: context.counters };
 }

@@ -16,6 +16,14 @@ process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
+export interface MemcachedOptions {
+  readonly port?: number;
+  /** A socket file, in place of a port. */
+  readonly path?: string;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** A memcached on a free port of this machine. Whoever starts one stops it; the end of this process does so too. */
 export class MemcachedProcess {
   /** True where memcached is not installed: suites that need it are skipped. */
@@ -35,12 +43,16 @@ export class MemcachedProcess {
   }
 
   /** Starts one and waits until it accepts connections. `port`: the one to use, for a server that comes back. */
-  static async start(options: { port?: number; args?: readonly string[] } = {}): Promise<MemcachedProcess> {
+  static async start(options: MemcachedOptions = {}): Promise<MemcachedProcess> {
     const port = options.port ?? (await freePort());
-    const args = ["-u", "root", "-l", "127.0.0.1", "-p", String(port), "-U", "0", "-t", "1", ...(options.args ?? [])];
-    const started = new MemcachedProcess(port, spawn(PROGRAM, args, { stdio: "ignore" }));
+    const where =
+      options.path === undefined ? ["-l", "127.0.0.1", "-p", String(port), "-U", "0"] : ["-s", options.path];
+    const args = ["-u", "root", ...where, "-t", "1", ...(options.args ?? [])];
+    const env = { ...process.env, ...options.env };
+    const started = new MemcachedProcess(port, spawn(PROGRAM, args, { stdio: "ignore", env }));
     for (let i = 0; i < MAX_CONNECTS; i++) {
-      if (await accepts(port)) return started;
+      if (await accepts(options.path === undefined ? { host: "127.0.0.1", port } : { path: options.path }))
+        return started;
       if (started.child.exitCode !== null) break;
       await delay(CONNECT_RETRY_MS);
     }
@@ -77,9 +89,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-function accepts(port: number): Promise<boolean> {
+function accepts(where: net.NetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = net.connect({ host: "127.0.0.1", port });
+    const socket = net.connect(where);
     socket.once("connect", () => {
       socket.destroy();
       resolve(true);

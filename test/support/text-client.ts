@@ -26,6 +26,11 @@ export class TextClient {
     return new TextClient(socket);
   }
 
+  /** Over a socket that is connected, of whatever kind. */
+  static over(socket: net.Socket): TextClient {
+    return new TextClient(socket);
+  }
+
   send(bytes: string | Buffer): void {
     this.socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
   }

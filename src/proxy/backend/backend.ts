@@ -51,6 +51,7 @@ export class Backend {
     });
     const options: ConnectionOptions = {
       address: server.address,
+      tls: pool.tls,
       prefix,
       serverTimeoutMs: pool.serverTimeoutMs,
       connectTimeoutMs: pool.connectTimeoutMs,

@@ -11,7 +11,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../../clock.ts";
-import type { Address, Login } from "../../config/config.ts";
+import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
 import { isMeta, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
@@ -35,6 +35,7 @@ const EMPTY = Buffer.alloc(0);
 /** What the connections of one backend have in common. */
 export interface ConnectionOptions {
   readonly address: Address;
+  readonly tls: TlsConfig | null;
   readonly prefix: Buffer;
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
@@ -210,21 +211,21 @@ export class BackendConnection implements Flushable, FrameReader {
   }
 
   private open(): void {
-    const { address, clock, connectTimeoutMs } = this.options;
-    const socket = connectSocket(address, (chunk, length) => {
+    const { address, tls, clock, connectTimeoutMs } = this.options;
+    const read = (chunk: Buffer, length: number) => {
       if (this.socket !== socket) return;
       this.input.feed(chunk, 0, length, this);
       this.recycleKeyLog();
       if (this.isRetired) this.closeIfRetired();
-    });
-    this.socket = socket;
-    this.isConnected = false;
-    this.isSaturated = false;
-    socket.once("connect", () => {
+    };
+    const socket = connectSocket(address, tls, read, () => {
       if (this.socket !== socket) return;
       this.isConnected = true;
       this.clearConnectTimer();
     });
+    this.socket = socket;
+    this.isConnected = false;
+    this.isSaturated = false;
     socket.on("drain", () => {
       if (this.socket === socket) this.isSaturated = false;
     });

@@ -1,56 +1,64 @@
 /**
- * Accepts clients on one address. Each becomes a ClientConnection, or is closed at once past the bound on connections.
+ * Accepts clients on one address. Each becomes a ClientConnection, or is closed at once past the bound on connections. On
+ * a `tls:` address it becomes one when its handshake is done; until then it is only counted.
  */
 import { mkdir, unlink } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
-import { type Address, addressText } from "../../config/config.ts";
+import tls from "node:tls";
+import { type Address, addressText, type TlsConfig } from "../../config/config.ts";
 import { PlatypusError } from "../../errors.ts";
 import { ClientConnection, type ClientContext } from "./connection.ts";
 
 const BACKLOG = 4096;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** What a listener asks of the configuration of now. */
+export interface ListenerOptions {
+  /** Bounds the clients of all listeners together. */
+  maxConnections(): number;
+  /** For a `tls:` address. */
+  readonly tls: TlsConfig | null;
+}
 
 /** A bound address and the clients that came through it. */
 export class Listener {
-  /** Where it listens: with the real port where 0 was asked for. */
-  readonly address: Address;
+  private readonly context: ClientContext;
+  private readonly options: ListenerOptions;
   private readonly server: net.Server;
-  private readonly clients: Set<ClientConnection>;
+  private readonly clients = new Set<ClientConnection>();
+  /** Accepted sockets of a `tls:` address, in their handshake or behind it. */
+  private readonly underTls = new Set<net.Socket>();
+  private bound: Address;
 
-  private constructor(address: Address, server: net.Server, clients: Set<ClientConnection>) {
-    this.address = address;
-    this.server = server;
-    this.clients = clients;
+  private constructor(address: Address, context: ClientContext, options: ListenerOptions) {
+    this.context = context;
+    this.options = options;
+    this.bound = address;
+    this.server = address.type === "tcp" && address.isTls ? this.createTlsServer() : this.createServer();
   }
 
-  /**
-   * Starts to listen. `maxConnections()` bounds the clients of all listeners together. Throws a PlatypusError with code
-   * LISTEN that says why the address cannot be had and what to do.
-   */
-  static async open(address: Address, context: ClientContext, maxConnections: () => number): Promise<Listener> {
-    const clients = new Set<ClientConnection>();
-    const { counters } = context;
-    const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-      if (counters.connections >= maxConnections()) {
-        counters.rejected++;
-        // It may be gone already.
-        socket.on("error", () => {});
-        socket.end("ERROR Too many open connections\r\n");
-        socket.destroySoon();
-        return;
-      }
-      counters.connections++;
-      counters.accepted++;
-      clients.add(
-        new ClientConnection(socket, context, (client) => {
-          counters.connections--;
-          clients.delete(client);
-        }),
-      );
-    });
+  /** Starts to listen. Throws a PlatypusError with code LISTEN that says why the address cannot be had and what to do. */
+  static async open(address: Address, context: ClientContext, options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(address, context, options);
     if (address.type === "unix") await makeWay(address.path);
-    const bound = await listen(server, address);
-    return new Listener(bound, server, clients);
+    listener.bound = await listen(listener.server, address);
+    return listener;
+  }
+
+  /** Where it listens: with the real port where 0 was asked for. */
+  get address(): Address {
+    return this.bound;
+  }
+
+  /** Clients that are still connected. */
+  get clientCount(): number {
+    return this.clients.size;
+  }
+
+  /** Certificates for the connections to come. */
+  renew(config: TlsConfig): void {
+    if (this.server instanceof tls.Server) this.server.setSecureContext(secureOptions(config));
   }
 
   /** No new clients; those that are there have what was read answered, and are closed when they are done. */
@@ -59,16 +67,78 @@ export class Listener {
     for (const client of this.clients) client.finish();
   }
 
-  /** Clients that are still connected. */
-  get clientCount(): number {
-    return this.clients.size;
-  }
-
   /** Closes everything at once. */
   close(): void {
     this.server.close();
     for (const client of this.clients) client.close();
+    for (const socket of this.underTls) socket.destroy();
   }
+
+  private createServer(): net.Server {
+    return net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+      if (this.isFull()) {
+        // It may be gone already.
+        socket.on("error", () => {});
+        socket.end("ERROR Too many open connections\r\n");
+        socket.destroySoon();
+        return;
+      }
+      this.count();
+      this.begin(socket, () => this.uncount());
+    });
+  }
+
+  private createTlsServer(): net.Server {
+    const { tls: config } = this.options;
+    const settings = { handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...secureOptions(config!) };
+    // What goes wrong in a handshake is the client's affair: Node destroys its socket.
+    return tls
+      .createServer(settings, (socket) => {
+        // Not before: Node would wait for the end of a handshake whose client has left.
+        socket.allowHalfOpen = true;
+        this.begin(socket, () => {});
+      })
+      .prependListener("connection", (socket: net.Socket) => {
+        if (this.isFull()) {
+          socket.destroy();
+          return;
+        }
+        this.count();
+        this.underTls.add(socket);
+        socket.once("close", () => {
+          this.underTls.delete(socket);
+          this.uncount();
+        });
+      });
+  }
+
+  private begin(socket: net.Socket, onClosed: () => void): void {
+    const client = new ClientConnection(socket, this.context, (closed) => {
+      this.clients.delete(closed);
+      onClosed();
+    });
+    this.clients.add(client);
+  }
+
+  private isFull(): boolean {
+    const { counters } = this.context;
+    if (counters.connections < this.options.maxConnections()) return false;
+    counters.rejected++;
+    return true;
+  }
+
+  private count(): void {
+    this.context.counters.connections++;
+    this.context.counters.accepted++;
+  }
+
+  private uncount(): void {
+    this.context.counters.connections--;
+  }
+}
+
+function secureOptions({ cert, key, ca }: TlsConfig): tls.SecureContextOptions & tls.TlsOptions {
+  return { cert: cert!, key: key!, ...(ca !== null && { ca, requestCert: true, rejectUnauthorized: true }) };
 }
 
 function listen(server: net.Server, address: Address): Promise<Address> {
@@ -81,7 +151,7 @@ function listen(server: net.Server, address: Address): Promise<Address> {
       () => {
         const bound = server.address();
         const isTcp = address.type === "tcp" && bound !== null && typeof bound === "object";
-        resolve(isTcp ? { type: "tcp", host: address.host, port: bound.port } : address);
+        resolve(isTcp ? { ...address, port: bound.port } : address);
       },
     );
   });

@@ -47,5 +47,5 @@ export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {
-  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko, pool.login];
+  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko, pool.login, pool.tls];
 }

@@ -3,10 +3,12 @@
  * handled before the next read begins, so one is enough, and reading stops being a source of garbage.
  *
  * Node offers this (`onread`) for sockets that connect out. For accepted ones the handle of a paused socket is moved to
- * a new socket that has it. That step leans on Node's `_handle`; where it is not there, plain 'data' events serve.
+ * a new socket that has it. That step leans on Node's `_handle`; where it is not there, and under TLS, plain 'data'
+ * events serve.
  */
 import net from "node:net";
-import type { Address } from "../../config/config.ts";
+import tls from "node:tls";
+import type { Address, TlsConfig } from "../../config/config.ts";
 
 /** Called with each read; `chunk[0, length)` is overwritten when it returns. */
 export type OnBytes = (chunk: Buffer, length: number) => void;
@@ -34,24 +36,49 @@ function onread(onBytes: OnBytes, onFault: (error: Error) => void): net.OnReadOp
 }
 
 /**
- * Connects to `address`; bytes that come are handed to `onBytes`. The caller listens for the other events. Where `onBytes`
- * throws, the socket is destroyed with that error.
+ * Connects to `address`, with TLS where `secure` is given; bytes that come are handed to `onBytes`, `onReady` is called
+ * when the first may be sent. The caller listens for the other events. Where `onBytes` throws, the socket is destroyed
+ * with that error.
  */
-export function connectSocket(address: Address, onBytes: OnBytes): net.Socket {
+export function connectSocket(
+  address: Address,
+  secure: TlsConfig | null,
+  onBytes: OnBytes,
+  onReady: () => void,
+): net.Socket {
   const reading = { onread: onread(onBytes, (error) => socket.destroy(error)) };
-  const socket = net.connect(
-    address.type === "unix"
-      ? { path: address.path, ...reading }
-      : { host: address.host, port: address.port, noDelay: true, ...reading },
-  );
+  const where =
+    address.type === "unix" ? { path: address.path } : { host: address.host, port: address.port, noDelay: true };
+  let socket: net.Socket;
+  if (secure === null) {
+    socket = net.connect({ ...where, ...reading });
+    socket.once("connect", onReady);
+  } else {
+    socket = tls.connect({ ...where, ...reading, ...secureOptions(secure, address) });
+    socket.once("secureConnect", onReady);
+  }
   return socket;
 }
 
+function secureOptions({ cert, key, ca, serverName }: TlsConfig, address: Address): tls.ConnectionOptions {
+  const host = address.type === "tcp" ? address.host : "localhost";
+  const name = serverName ?? host;
+  return {
+    ...(cert !== null && { cert }),
+    ...(key !== null && { key }),
+    ...(ca !== null && { ca }),
+    // No name is sent for an address (RFC 6066, section 3), but the certificate must have it.
+    ...(net.isIP(name) === 0 && { servername: name }),
+    checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
+  };
+}
+
 /**
- * Turns a socket from a server with `pauseOnConnect` and `allowHalfOpen` into one that reads. The socket returned takes
- * the place of the one given.
+ * Turns a socket from a server with `pauseOnConnect` and `allowHalfOpen`, or from a TLS server, into one that reads. The
+ * socket returned takes the place of the one given.
  */
 export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket {
+  if (accepted instanceof tls.TLSSocket) return readByEvents(accepted, onBytes);
   const bare = accepted as net.Socket & { _handle?: { reading?: boolean } | null };
   const handle = bare._handle;
   if (handle === undefined || handle === null || !canAdopt) return readByEvents(accepted, onBytes);
@@ -64,7 +91,13 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
 }
 
 function readByEvents(socket: net.Socket, onBytes: OnBytes): net.Socket {
-  socket.on("data", (chunk: Buffer) => onBytes(chunk, chunk.length));
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      onBytes(chunk, chunk.length);
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  });
   socket.setNoDelay(true);
   socket.resume();
   return socket;

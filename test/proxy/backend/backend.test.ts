@@ -19,7 +19,7 @@ let backend: Backend;
 let server: ScriptedBackend | null;
 
 function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
-  const address = { type: "tcp", host: "127.0.0.1", port } as const;
+  const address = { type: "tcp", isTls: false, host: "127.0.0.1", port } as const;
   const pool: PoolConfig = {
     name: "pool",
     servers: [],
@@ -28,6 +28,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     connectTimeoutMs: 100,
     timeoutsUntilTko: 3,
     login: null,
+    tls: null,
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());

@@ -30,11 +30,12 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     hello: (line) => happened.push(line),
   };
   const options: ConnectionOptions = {
-    address: { type: "tcp", host: "127.0.0.1", port },
+    address: { type: "tcp", isTls: false, host: "127.0.0.1", port },
     prefix: Buffer.alloc(0),
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     login: null,
+    tls: null,
     maxReplyBytes: 10_000_000,
     clock,
     turn: new Turn(() => (changes.clock ?? clock).nowMs()),

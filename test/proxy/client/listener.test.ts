@@ -81,9 +81,11 @@ describe("an address", () => {
     counters: newClientCounters(),
   } as unknown as Parameters<typeof Listener.open>[1];
 
+  const options = { maxConnections: () => 1, tls: null };
+
   it("that is taken is named, with what to do", async () => {
-    const address = { type: "tcp", host: "127.0.0.1", port: started.port } as const;
-    await expect(Listener.open(address, context, () => 1)).rejects.toThrow(
+    const address = { type: "tcp", isTls: false, host: "127.0.0.1", port: started.port } as const;
+    await expect(Listener.open(address, context, options)).rejects.toThrow(
       `127.0.0.1:${started.port} is in use: another memcached, mcrouter or Platypus`,
     );
   });
@@ -92,13 +94,13 @@ describe("an address", () => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "below", "a.sock");
     const address = { type: "unix", path: file } as const;
-    const first = await Listener.open(address, context, () => 1);
-    await expect(Listener.open(address, context, () => 1)).rejects.toThrow("in use");
+    const first = await Listener.open(address, context, options);
+    await expect(Listener.open(address, context, options)).rejects.toThrow("in use");
     first.close();
     // What a process that was killed leaves behind.
     const dead = `require("node:net").createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, "SIGKILL"))`;
     expect(() => execFileSync(process.execPath, ["-e", dead], { stdio: "ignore" })).toThrow();
-    const second = await Listener.open(address, context, () => 1);
+    const second = await Listener.open(address, context, options);
     const client = net.connect(file);
     await once(client, "connect");
     client.destroy();

@@ -22,7 +22,7 @@ async function listen(): Promise<{ port: number; accepted: Promise<net.Socket> }
 }
 
 function connect(port: number, onBytes: (chunk: Buffer, length: number) => void): net.Socket {
-  const socket = connectSocket({ type: "tcp", host: "127.0.0.1", port }, onBytes);
+  const socket = connectSocket({ type: "tcp", isTls: false, host: "127.0.0.1", port }, null, onBytes, () => {});
   sockets.push(socket);
   return socket;
 }

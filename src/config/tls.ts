@@ -1,0 +1,95 @@
+/**
+ * Certificates of a native configuration. The files are read and tried while the configuration is, so that a certificate
+ * that does not fit its key is an error of the file, not of the first client.
+ */
+
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { createSecureContext } from "node:tls";
+import type { Address, TlsConfig } from "./config.ts";
+import { readFailure } from "./read-failure.ts";
+import type { Problems, Section } from "./section.ts";
+
+/** Settings as they stand in the file: paths. */
+interface TlsValues {
+  readonly tls_cert: string | null;
+  readonly tls_key: string | null;
+  readonly tls_ca: string | null;
+}
+
+/** `[server]`: certificate and key, which `tls:` addresses need and others have no use for. Null: none. */
+export function readServerTls(
+  section: Section,
+  values: TlsValues,
+  listen: readonly Address[],
+  folder: string,
+  problems: Problems,
+): TlsConfig | null {
+  const hasListener = listen.some((address) => address.type === "tcp" && address.isTls);
+  if (!hasListener) {
+    refuseAll(section, 'has no use without an address such as "tls:0.0.0.0:11212" in listen', problems);
+    return null;
+  }
+  if (values.tls_cert === null || values.tls_key === null) {
+    const place = section.found.get("listen")?.place ?? section.place;
+    problems.add(place, "a tls: address needs tls_cert and tls_key");
+    return null;
+  }
+  return readFiles(section, values, null, folder, problems);
+}
+
+/** `[target]`, `[pool.NAME]`: null where the servers are spoken to without TLS. */
+export function readPoolTls(
+  section: Section,
+  values: TlsValues & { readonly tls: boolean; readonly tls_server_name: string | null },
+  folder: string,
+  problems: Problems,
+): TlsConfig | null {
+  if (!values.tls) {
+    refuseAll(section, "has no use without tls = true", problems);
+    return null;
+  }
+  return readFiles(section, values, values.tls_server_name, folder, problems);
+}
+
+function refuseAll(section: Section, message: string, problems: Problems): void {
+  for (const key of ["tls_cert", "tls_key", "tls_ca", "tls_server_name"]) {
+    const found = section.found.get(key);
+    if (found !== undefined) problems.add(found.place, message);
+  }
+}
+
+function readFiles(
+  section: Section,
+  values: TlsValues,
+  serverName: string | null,
+  folder: string,
+  problems: Problems,
+): TlsConfig | null {
+  const files: string[] = [];
+  const read = (key: keyof TlsValues) => {
+    const value = values[key];
+    if (value === null) return null;
+    const path = resolve(folder, value);
+    files.push(path);
+    try {
+      return readFileSync(path, "utf8");
+    } catch (error) {
+      problems.add(section.found.get(key)?.place ?? section.place, `${path}: ${readFailure(error)}`);
+      return null;
+    }
+  };
+  const [cert, key, ca] = [read("tls_cert"), read("tls_key"), read("tls_ca")];
+  if ((values.tls_cert === null) !== (values.tls_key === null)) {
+    const [given, missing] = values.tls_cert === null ? ["tls_key", "tls_cert"] : ["tls_cert", "tls_key"];
+    problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
+  }
+  try {
+    createSecureContext({ ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) });
+  } catch (error) {
+    const place = (section.found.get("tls_cert") ?? section.found.get("tls_ca"))?.place ?? section.place;
+    problems.add(place, `certificate, key and authority cannot be used: ${(error as Error).message}`);
+    return null;
+  }
+  return { cert, key, ca, serverName, files };
+}

@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseNative } from "../../src/config/native.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { templateNames } from "../support/template-names.ts";
+import { TextClient } from "../support/text-client.ts";
+
+describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
+  let folder: string;
+  const undo: (() => unknown)[] = [];
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+  });
+
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+    await rm(folder, { recursive: true });
+  });
+
+  async function start(servers: readonly string[]): Promise<TextClient> {
+    const text = `[server]\nlisten = "unix:p.sock"\nlog_level = "error"\n[target]\nservers = ${JSON.stringify(servers)}`;
+    // Relative paths are taken from the configuration's folder.
+    const file = path.join(folder, "platypus.toml");
+    const platypus = await Platypus.start(parseNative({ file, text, env: {}, hooks: templateNames }));
+    undo.push(() => platypus.close());
+    const socket = net.connect(path.join(folder, "p.sock"));
+    await once(socket, "connect");
+    const client = TextClient.over(socket);
+    undo.push(() => client.close());
+    return client;
+  }
+
+  it("carry clients and servers", async () => {
+    const names = ["a.sock", "b.sock"];
+    for (const name of names) {
+      const memcached = await MemcachedProcess.start({ path: path.join(folder, name) });
+      undo.push(() => memcached.stop());
+    }
+    const client = await start(["unix:a.sock 2", "unix:b.sock"]);
+    const keys = Array.from({ length: 40 }, (_, i) => `key-${i}`);
+    for (const key of keys) client.send(`set ${key} 0 0 ${key.length}\r\n${key}\r\n`);
+    expect(await client.until("STORED\r\n".repeat(keys.length))).toBe("STORED\r\n".repeat(keys.length));
+    const values = keys.map((key) => `VALUE ${key} 0 ${key.length}\r\n${key}\r\n`);
+    expect(await client.ask(`get ${keys.join(" ")}`, "END\r\n")).toBe(`${values.join("")}END\r\n`);
+    const large = "z".repeat(1_000_000);
+    expect(await client.ask(`set large 0 0 ${large.length}\r\n${large}`)).toBe("STORED\r\n");
+    expect(await client.ask("get large", "END\r\n")).toBe(`VALUE large 0 ${large.length}\r\n${large}\r\nEND\r\n`);
+  });
+
+  it("whose server is gone are misses and errors, and come back", async () => {
+    const socketPath = path.join(folder, "a.sock");
+    const client = await start(["unix:a.sock"]);
+    expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("set a 0 0 1\r\n1")).toMatch(/^SERVER_ERROR /);
+    const memcached = await MemcachedProcess.start({ path: socketPath });
+    undo.push(() => memcached.stop());
+    await expect.poll(() => client.ask("set a 0 0 1\r\n1"), { timeout: 5_000 }).toBe("STORED\r\n");
+  });
+});
