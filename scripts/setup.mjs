@@ -20,6 +20,7 @@ const debianPackages = {
   "ruby-activesupport": "/usr/share/rubygems-integration/all/gems/activesupport-6.1.7.10/lib/active_support.rb",
   "python3-pymemcache": "/usr/lib/python3/dist-packages/pymemcache",
   "python3-pylibmc": "/usr/lib/python3/dist-packages/pylibmc",
+  "sasl2-bin": "/usr/sbin/saslpasswd2",
   "netcat-openbsd": "/usr/bin/nc.openbsd",
 };
 

@@ -50,6 +50,7 @@ export const MetaCode = {
   EX: 0x4558,
   NF: 0x4e46,
   ME: 0x4d45,
+  MN: 0x4d4e,
 } as const;
 
 /** One level of severity per kind of outcome, mcrouter's order (lib/McResUtil.h): broadcast answers with the worst. */
@@ -133,17 +134,20 @@ export const failures = {
 /** Stands for the blocks in the request's `keys`, each where it was found; the END line is still to be written. */
 export const gatheredReply = fixedReply(Status.found, "END");
 
+/** A server that is not spoken to in meta cannot be asked for everything that meta can. */
+export const notSupported = fixedReply(Status.clientError, "CLIENT_ERROR not supported by this pool");
+
 /** A retrieval that found nothing. */
 export const missReply = fixedReply(Status.missing, "END");
 
 /** An item of the pool as far as fill and refresh want to know it. */
 export interface PoolItem {
-  /** Whole seconds it has left; −1: no end. */
-  readonly ttlSeconds: number;
+  /** Whole seconds it has left; −1: no end; null: the servers cannot say. */
+  readonly ttlSeconds: number | null;
   readonly cas: bigint;
 }
 
 /** What became of a write of Platypus' own: `cas` is the stored item's own. */
 export type WriteResult =
-  | { readonly result: "stored"; readonly cas: bigint }
-  | { readonly result: "notStored" | "exists" | "notFound" };
+  /** Null: the servers cannot say. */
+  { readonly result: "stored"; readonly cas: bigint | null } | { readonly result: "notStored" | "exists" | "notFound" };

@@ -39,6 +39,8 @@ export const Operation = {
   version: 20,
   metaArithmetic: 21,
   metaDebug: 22,
+  /** `mn`: asked of a new connection, to learn whether the server knows meta commands. */
+  metaNoop: 30,
 } as const;
 export type Operation = (typeof Operation)[keyof typeof Operation];
 

@@ -33,9 +33,9 @@ function lifeSeconds(ttlMs: number): number {
   return Math.ceil(ttlMs / 1000) + SLACK_SECONDS;
 }
 
-/** Freshness that an item of `ttlSeconds` still has by the rule, in ms: never more than the rule's ttl. */
-export function freshnessOf(ttlSeconds: number, times: RuleTimes): number {
-  if (ttlSeconds < 0) return times.ttlMs;
+/** Freshness that an item of `ttlSeconds` (null: not known) still has by the rule, in ms: never more than the rule's ttl. */
+export function freshnessOf(ttlSeconds: number | null, times: RuleTimes): number {
+  if (ttlSeconds === null || ttlSeconds < 0) return times.ttlMs;
   return Math.min(times.ttlMs, Math.max(0, (ttlSeconds - SLACK_SECONDS) * 1000));
 }
 
@@ -53,8 +53,8 @@ export function dueIn(freshnessMs: number, times: RuleTimes, random: number): nu
  * Whether an item of which `ttlSeconds` are left when its key falls due was refreshed by another process. It has more left
  * then than it would have here, however early jitter made it due. More than the rule gives, or no end, is a client's word.
  */
-export function isRefreshedElsewhere(ttlSeconds: number, times: RuleTimes): boolean {
-  if (ttlSeconds < 0 || ttlSeconds > lifeSeconds(times.ttlMs)) return false;
+export function isRefreshedElsewhere(ttlSeconds: number | null, times: RuleTimes): boolean {
+  if (ttlSeconds === null || ttlSeconds < 0 || ttlSeconds > lifeSeconds(times.ttlMs)) return false;
   const beforeMs = refreshBeforeOf(times);
   return freshnessOf(ttlSeconds, times) > beforeMs + (times.ttlMs - beforeMs) * JITTER + FRESHER_MS;
 }

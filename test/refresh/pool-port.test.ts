@@ -73,7 +73,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     const exptime = systemClock.unixSeconds() + 100 * 86_400;
     await port.add("late", value, exptime);
     const { ttlSeconds } = (await port.read("late"))!;
-    expect(Math.abs(ttlSeconds - 100 * 86_400)).toBeLessThan(5);
+    expect(Math.abs(ttlSeconds! - 100 * 86_400)).toBeLessThan(5);
   });
 
   it("stores over the item of that cas alone", async () => {

@@ -1,6 +1,6 @@
 /**
  * A memcached server that says what a test makes it say, over real sockets. It takes commands apart as memcached does;
- * when and what is answered is the test's affair, except for `version`, which opens every connection.
+ * when and what is answered is the test's affair, except for `version` and `mn`, which open every connection.
  */
 import { once } from "node:events";
 import net from "node:net";
@@ -66,11 +66,13 @@ export class ScriptedConnection {
 
 /** The server. */
 export class ScriptedBackend {
-  /** Every command line received, `version` left out. */
+  /** Every command line received, `version` and its `mn` left out. */
   readonly lines: string[] = [];
   readonly connections: ScriptedConnection[] = [];
   /** What `version` is answered; null: nothing. */
   version: string | null = "VERSION 1.6.18\r\n";
+  /** What the `mn` behind it is answered; null: nothing. */
+  metaNoop: string | null = "MN\r\n";
   /** When set it answers every command at once: null leaves one for `command`. */
   script: ((line: string, data: string | null) => string | null) | null = null;
   readonly port: number;
@@ -119,9 +121,16 @@ export class ScriptedBackend {
   }
 
   private accept(socket: net.Socket): void {
+    let isGreeting = false;
     const connection: ScriptedConnection = new ScriptedConnection(socket, (line, data) => {
-      if (line === "version") {
+      const wasGreeting = isGreeting;
+      isGreeting = line === "version";
+      if (isGreeting) {
         if (this.version !== null) connection.send(this.version);
+        return;
+      }
+      if (wasGreeting && line === "mn") {
+        if (this.metaNoop !== null) connection.send(this.metaNoop);
         return;
       }
       this.lines.push(line);

@@ -5,10 +5,18 @@ import type { Clock } from "../../clock.ts";
 import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
-import { Operation, type Request } from "../request.ts";
+import { isMeta, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
-import { BackendConnection, type ConnectionEvents, type ConnectionOptions, ownRequest } from "./connection.ts";
+import { asClassic } from "./classic-pool.ts";
+import {
+  BackendConnection,
+  type BackendLink,
+  type ConnectionEvents,
+  type ConnectionOptions,
+  ownRequest,
+} from "./connection.ts";
 import { Health, HealthState } from "./health.ts";
+import { SaslConnection } from "./sasl-connection.ts";
 
 /** What backends take from the process they live in. */
 export interface BackendContext {
@@ -38,13 +46,17 @@ export class Backend {
   readonly counters: BackendCounters = { requests: 0, timeouts: 0, connectFailures: 0, outOfStep: 0 };
   /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
   version: string | null = null;
-  private readonly connections: BackendConnection[] = [];
+  /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
+  isClassic: boolean;
+  private readonly connections: BackendLink[] = [];
   private readonly health: Health;
   private readonly log: Log;
 
   constructor(server: PoolServer, pool: PoolConfig, prefix: Buffer, maxValueBytes: number, context: BackendContext) {
     this.name = addressText(server.address);
     this.log = context.log;
+    const isSasl = pool.login?.kind === "sasl";
+    this.isClassic = false;
     this.health = new Health(pool.timeoutsUntilTko, context.clock, context.random, {
       probe: () => this.probe(),
       changed: (state) => this.report(state),
@@ -84,8 +96,17 @@ export class Backend {
         this.version = line.split(" ")[1] ?? null;
         this.health.probeSucceeded();
       },
+      speaksMeta: (isKnown) => {
+        if (this.isClassic === !isKnown) return;
+        this.isClassic = !isKnown;
+        const state = isKnown
+          ? "knows meta commands"
+          : "knows no meta commands: leases are per process, TTLs cannot be read";
+        this.log.info("backend", `${this.name}: ${state}`);
+      },
     };
-    for (let i = 0; i < pool.connections; i++) this.connections.push(new BackendConnection(options, events));
+    const Link = isSasl ? SaslConnection : BackendConnection;
+    for (let i = 0; i < pool.connections; i++) this.connections.push(new Link(options, events));
   }
 
   private lastReason = "time-outs";
@@ -111,7 +132,8 @@ export class Backend {
       return;
     }
     this.counters.requests++;
-    this.connections[slot]!.send(request);
+    const sent = this.isClassic && isMeta(request.operation) ? asClassic(request) : request;
+    if (sent !== null) this.connections[slot]!.send(sent);
   }
 
   /** Takes no more probes and closes when nothing is outstanding any more: it left the configuration. */

@@ -21,6 +21,7 @@ import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { connectSocket, isPoisoning } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
+import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -58,12 +59,25 @@ export interface ConnectionEvents {
   refused(reason: string): void;
   /** The answer to the `version` that opens every connection, without CRLF. */
   hello(line: string): void;
+  /** Whether the server knows meta commands; it may be told more than once. */
+  speaksMeta(isKnown: boolean): void;
+}
+
+/** What a backend needs of a connection, whatever is spoken on it. */
+export interface BackendLink {
+  /** Requests sent or waiting to be sent, not answered yet. */
+  readonly outstanding: number;
+  /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
+  send(request: Request): void;
+  /** Closes the connection for good once everything outstanding has been answered. */
+  retire(): void;
+  /** Closes the connection for good; what is outstanding fails. */
+  close(): void;
 }
 
 /** A connection that is opened by the first request, and again by the first one after it was lost. */
-export class BackendConnection implements Flushable, FrameReader {
+export class BackendConnection implements BackendLink, Flushable, FrameReader {
   wantedBytes = 0;
-  /** Requests sent or waiting to be sent, not answered yet. */
   outstanding = 0;
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
@@ -92,7 +106,6 @@ export class BackendConnection implements Flushable, FrameReader {
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
-  /** Takes `request`: sends it and completes it once, with the backend's reply or a failure. May complete it at once. */
   send(request: Request): void {
     if (this.isClosed || this.outstanding >= MAX_OUTSTANDING || this.isSaturated) {
       request.complete(failures.overloaded);
@@ -121,13 +134,11 @@ export class BackendConnection implements Flushable, FrameReader {
     if (socket.writableLength > MAX_UNSENT_BYTES) this.isSaturated = true;
   }
 
-  /** Closes the connection for good once everything outstanding has been answered. */
   retire(): void {
     this.isRetired = true;
     this.closeIfRetired();
   }
 
-  /** Closes the connection for good; what is outstanding fails. */
   close(): void {
     this.isClosed = true;
     this.fail(failures.connectionLost);
@@ -158,7 +169,7 @@ export class BackendConnection implements Flushable, FrameReader {
       this.outstanding--;
       const reply = this.parser.reply;
       // After a refused data block nobody knows whether the backend read the data as commands.
-      const isDoubtful = reply.status === Status.clientError && request.hasData && !isMeta(request.operation);
+      const isDoubtful = request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply);
       if (!request.isAbandoned) {
         this.events.answered();
         request.complete(reply);
@@ -249,7 +260,7 @@ export class BackendConnection implements Flushable, FrameReader {
 
   /**
    * Logs in where the server wants it, and asks for the version before anything else: it shows that a memcached is there,
-   * and which.
+   * and which. Then whether it knows meta commands.
    */
   private greet(): void {
     const { login } = this.options;
@@ -265,6 +276,12 @@ export class BackendConnection implements Flushable, FrameReader {
     this.append(
       ownRequest(Operation.version, "version\r\n", "", (reply) => {
         if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
+      }),
+    );
+    this.append(
+      ownRequest(Operation.metaNoop, "mn\r\n", "", (reply) => {
+        if (isMetaNoop(reply)) this.events.speaksMeta(true);
+        else if (isUnknownCommand(reply)) this.events.speaksMeta(false);
       }),
     );
   }
@@ -384,6 +401,11 @@ export class BackendConnection implements Flushable, FrameReader {
     if (isPoisoning) this.keyLog.fill(0xff, 0, this.keyLogUsed);
     this.keyLogUsed = 0;
   }
+}
+
+/** A refused meta set swallows its data, unless the server does not know the command at all. */
+function mayHaveReadData(request: Request, reply: Reply): boolean {
+  return !isMeta(request.operation) || isUnknownCommand(reply);
 }
 
 /** A request of the connection's own: one without a key. */

@@ -165,7 +165,7 @@ class Waiter implements FillWaiter, ReplyOwner {
       case Operation.gats:
         return null;
       case Operation.metaGet:
-        return metaFound(this.request, fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd));
+        return metaFound(this.request, fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd), 0, null);
       default:
         return fetched;
     }

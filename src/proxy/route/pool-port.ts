@@ -6,7 +6,7 @@
  * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete".
  */
 import { BackendError } from "../../errors.ts";
-import { isFailure, type PoolItem, type Reply, Status, type WriteResult } from "../reply.ts";
+import { isFailure, notSupported, type PoolItem, type Reply, Status, type WriteResult } from "../reply.ts";
 import { Operation, Request } from "../request.ts";
 import type { Route } from "./route.ts";
 
@@ -22,28 +22,32 @@ export class RoutedPoolPort {
   }
 
   async read(key: string): Promise<PoolItem | null> {
-    const answer = await this.ask(Operation.metaGet, key, ["mg", "t c"]);
-    if (answer.code !== "HD") return null;
-    return { ttlSeconds: Number(answer.flag("t")), cas: BigInt(answer.flag("c")) };
+    const answer =
+      (await this.ask(Operation.metaGet, key, ["mg", "t c"])) ?? (await this.ask(Operation.metaGet, key, ["mg", "c"]));
+    if (answer?.code !== "HD") return null;
+    return { ttlSeconds: answer.has("t") ? Number(answer.flag("t")) : null, cas: BigInt(answer.flag("c")) };
   }
 
   add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
-    return this.write(key, `ME T${exptime} F0 c`, value);
+    return this.write(key, `ME T${exptime} F0`, value);
   }
 
   cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
-    return this.write(key, `C${cas} T${exptime} F0 c`, value);
+    return this.write(key, `C${cas} T${exptime} F0`, value);
   }
 
   async deleteIf(key: string, cas: bigint): Promise<boolean> {
-    return (await this.ask(Operation.metaDelete, key, ["md", `C${cas}`])).code === "HD";
+    return (await this.ask(Operation.metaDelete, key, ["md", `C${cas}`]))?.code === "HD";
   }
 
   private async write(key: string, flags: string, value: Buffer): Promise<WriteResult> {
-    const answer = await this.ask(Operation.metaSet, key, ["ms", `${value.length} ${flags}`], value);
-    switch (answer.code) {
+    const line = `${value.length} ${flags}`;
+    const answer =
+      (await this.ask(Operation.metaSet, key, ["ms", `${line} c`], value)) ??
+      (await this.ask(Operation.metaSet, key, ["ms", line], value));
+    switch (answer?.code) {
       case "HD":
-        return { result: "stored", cas: BigInt(answer.flag("c")) };
+        return { result: "stored", cas: answer.has("c") ? BigInt(answer.flag("c")) : null };
       case "NS":
         return { result: "notStored" };
       case "EX":
@@ -51,16 +55,25 @@ export class RoutedPoolPort {
       case "NF":
         return { result: "notFound" };
       default:
-        throw new BackendError(`unexpected answer ${answer.code} to a meta set`);
+        throw new BackendError(`unexpected answer ${answer?.code} to a meta set`);
     }
   }
 
-  /** Sends `verb key rest` and its data. Rejects with a BackendError when there is no answer. */
-  private ask(operation: Operation, key: string, [verb, rest]: [string, string], value?: Buffer): Promise<MetaAnswer> {
+  /**
+   * Sends `verb key rest` and its data. Null: the servers know no meta commands and cannot be asked this. Rejects with a
+   * BackendError when there is no answer.
+   */
+  private ask(
+    operation: Operation,
+    key: string,
+    [verb, rest]: [string, string],
+    value?: Buffer,
+  ): Promise<MetaAnswer | null> {
     return new Promise((resolve, reject) => {
       const owner = {
         onReply: (_request: Request, reply: Reply) => {
           if (reply.status === Status.meta) resolve(new MetaAnswer(reply));
+          else if (reply === notSupported) resolve(null);
           else reject(new BackendError(textOf(reply)));
         },
       };
@@ -95,6 +108,10 @@ class MetaAnswer {
     const [code, ...flags] = textOf(reply).split(" ");
     this.code = code!;
     this.flags = flags;
+  }
+
+  has(letter: string): boolean {
+    return this.flags.some((text) => text[0] === letter);
   }
 
   /** What stands behind the flag's letter. Throws a BackendError when the server did not return it. */

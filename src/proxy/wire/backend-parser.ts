@@ -296,6 +296,7 @@ const codesOf = new Map<Operation, readonly number[]>([
   [Operation.metaDelete, [MetaCode.HD, MetaCode.NF, MetaCode.EX]],
   [Operation.metaArithmetic, [MetaCode.HD, MetaCode.NF, MetaCode.NS, MetaCode.EX]],
   [Operation.metaDebug, [MetaCode.ME, MetaCode.EN]],
+  [Operation.metaNoop, [MetaCode.MN]],
 ]);
 
 /** By operation: the answers it can have, as a set of bits. An answer to anything else means being out of step. */

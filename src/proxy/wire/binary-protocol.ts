@@ -88,15 +88,24 @@ export interface BinaryParts {
 
 /** One response frame. */
 export function binaryFrame(header: BinaryHeader, status: BinaryStatus, parts: BinaryParts = {}): Buffer {
+  return frame(RESPONSE_MAGIC, header.opcode, status, header.opaque, parts);
+}
+
+/** One request frame. */
+export function requestFrame(opcode: number, opaque: number, parts: BinaryParts): Buffer {
+  return frame(REQUEST_MAGIC, opcode, 0, opaque, parts);
+}
+
+function frame(magic: number, opcode: number, status: number, opaque: number, parts: BinaryParts): Buffer {
   const { extras = EMPTY, key = EMPTY, value = EMPTY, cas = 0n } = parts;
   const head = Buffer.alloc(HEADER_BYTES);
-  head[0] = RESPONSE_MAGIC;
-  head[1] = header.opcode;
+  head[0] = magic;
+  head[1] = opcode;
   head.writeUInt16BE(key.length, 2);
   head[4] = extras.length;
   head.writeUInt16BE(status, 6);
   head.writeUInt32BE(extras.length + key.length + value.length, 8);
-  head.writeUInt32BE(header.opaque, 12);
+  head.writeUInt32BE(opaque, 12);
   head.writeBigUInt64BE(cas, 16);
   return Buffer.concat([head, extras, key, value]);
 }

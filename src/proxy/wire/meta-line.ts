@@ -9,6 +9,8 @@ import { MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { LF } from "./ascii.ts";
 
+const CRLF = Buffer.from("\r\n", "latin1");
+
 /** Words of the line at `start`, without the command or code that it begins with. */
 function wordsOf(chunk: Buffer, start: number, end: number): string[] {
   return chunk
@@ -19,7 +21,7 @@ function wordsOf(chunk: Buffer, start: number, end: number): string[] {
 }
 
 /** Flags of a meta request, which must have its line still; the key is left out, for `ms` the length too. */
-function metaFlags(request: Request): string[] {
+export function metaFlags(request: Request): string[] {
   const words = wordsOf(request.chunk, request.frameStart, request.lineEnd);
   return words.slice(request.operation === Operation.metaSet ? 2 : 1);
 }
@@ -35,10 +37,10 @@ export function metaMiss(request: Request): Reply {
 }
 
 /**
- * The answer to an `mg` with `value`, which is in no server: flags and cas are 0. Null where a cas is asked for, because
- * one that is not real is not made up.
+ * The answer to an `mg` with `value`, made here. `cas` null: it is not known, and null is returned where it is asked for,
+ * because one that is not real is not made up.
  */
-export function metaFound(request: Request, value: Buffer): Reply | null {
+export function metaFound(request: Request, value: Buffer, clientFlags: number, cas: bigint | null): Reply | null {
   let text = "";
   let hasValue = false;
   const flags = metaFlags(request);
@@ -48,8 +50,12 @@ export function metaFound(request: Request, value: Buffer): Reply | null {
         hasValue = true;
         break;
       case "c":
-        return null;
+        if (cas === null) return null;
+        text += ` c${cas}`;
+        break;
       case "f":
+        text += ` f${clientFlags}`;
+        break;
       case "h":
       case "l":
         text += ` ${flag[0]}0`;
@@ -69,13 +75,7 @@ export function metaFound(request: Request, value: Buffer): Reply | null {
     }
   }
   if (!hasValue) return metaReply(MetaCode.HD, `HD${text}`);
-  const head = Buffer.from(`VA ${value.length}${text}\r\n`, "latin1");
-  const reply = metaReply(MetaCode.VA, "");
-  reply.chunk = Buffer.concat([head, value, Buffer.from("\r\n", "latin1")]);
-  reply.end = reply.chunk.length;
-  reply.valueStart = head.length;
-  reply.valueEnd = head.length + value.length;
-  return reply;
+  return metaReply(MetaCode.VA, `VA ${value.length}${text}`, value);
 }
 
 /** Takes `prefix` off the key in the first line of a meta reply, where it returns one. */
@@ -114,7 +114,7 @@ function echo(request: Request): string {
 }
 
 /** The key as it was given; one in base64 is followed by the word that says so. */
-function keyEcho(request: Request): string {
+export function keyEcho(request: Request): string {
   const { chunk, keyStart, keyEnd } = request;
   return hasDecodedKey(request) ? ` k${chunk.toString("base64", keyStart, keyEnd)} b` : ` k${request.keyText()}`;
 }
@@ -139,12 +139,18 @@ export function isCutByKey(request: Request, prefix: Buffer, chunk: Buffer, star
   return chunk.toString("latin1", start, lineFeed + 1).endsWith(written);
 }
 
-function metaReply(code: number, line: string): Reply {
+/** A meta answer of `line` and, for `VA`, the value. */
+export function metaReply(code: number, line: string, value: Buffer | null = null): Reply {
   const reply = new Reply();
   reply.status = Status.meta;
   reply.code = code;
-  reply.chunk = Buffer.from(`${line}\r\n`, "latin1");
+  const head = Buffer.from(`${line}\r\n`, "latin1");
+  reply.chunk = value === null ? head : Buffer.concat([head, value, CRLF]);
   reply.end = reply.chunk.length;
+  if (value !== null) {
+    reply.valueStart = head.length;
+    reply.valueEnd = head.length + value.length;
+  }
   reply.isKept = true;
   return reply;
 }

@@ -28,6 +28,7 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     outOfStep: (reason) => happened.push(`out of step: ${reason}`),
     refused: (reason) => happened.push(reason),
     hello: (line) => happened.push(line),
+    speaksMeta: () => {},
   };
   const options: ConnectionOptions = {
     address: { type: "tcp", isTls: false, host: "127.0.0.1", port },

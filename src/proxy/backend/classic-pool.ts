@@ -1,0 +1,107 @@
+/**
+ * Meta commands for a server that knows none (older than memcached 1.6): what classic commands can say is said in them,
+ * the rest is refused.
+ */
+import { isFailure, MetaCode, notSupported, type Reply, Status } from "../reply.ts";
+import { Operation, Request } from "../request.ts";
+import { type Command, commandOf, type Outcome, replyTo } from "../wire/command.ts";
+import { metaFlags } from "../wire/meta-line.ts";
+
+const CRLF = "\r\n";
+const NO_PREFIX = Buffer.alloc(0);
+
+/**
+ * A classic request that does what `request` says and completes it. Null: `request` was refused, and is completed. The
+ * prefix of the pool is put in by the connection.
+ */
+export function asClassic(request: Request): Request | null {
+  const command = commandOf(request, NO_PREFIX);
+  if (!("verb" in command)) {
+    request.complete(command);
+    return null;
+  }
+  const form = classicForm(request, command);
+  if (form === null) {
+    request.complete(notSupported);
+    return null;
+  }
+  // Its line says what the answer must have.
+  request.retain();
+  const [operation, head, rest] = form;
+  const hasData = operation >= Operation.set && operation <= Operation.cas;
+  const value = operation === Operation.cas && command.verb === "delete" ? NO_PREFIX : command.value;
+  const line = Buffer.concat([Buffer.from(`${head} `, "latin1"), command.key, Buffer.from(rest + CRLF, "latin1")]);
+  const data = hasData ? [value, Buffer.from(CRLF, "latin1")] : [];
+  const isDelete = command.verb === "delete";
+  const owner = {
+    onReply: (_classic: Request, reply: Reply) => {
+      request.complete(isFailure(reply.status) ? reply.copy() : replyTo(request, outcomeOf(reply, isDelete)));
+    },
+  };
+  const classic = new Request(operation, owner, Buffer.concat([line, ...data]));
+  classic.keyStart = head.length + 1;
+  classic.keyEnd = classic.keyStart + command.key.length;
+  classic.lineEnd = line.length - CRLF.length;
+  classic.dataStart = line.length;
+  classic.frameEnd = classic.chunk.length;
+  classic.hasData = hasData;
+  classic.isKept = true;
+  classic.exptime = command.exptime;
+  return classic;
+}
+
+/** Operation, words before the key and words behind it; null: classic commands cannot say it. */
+function classicForm(request: Request, command: Command): [Operation, string, string] | null {
+  const { verb, key, value, flags, exptime, cas, delta, initial } = command;
+  // Answers to writes have no cas, except that a binary client takes 0 for "not said".
+  const wantsCas = request.operation !== Operation.metaGet && metaFlags(request).some((flag) => flag[0] === "c");
+  if (wantsCas && request.binary === null) return null;
+  // What a line cannot hold.
+  if (/[^!-~\x80-\xff]/.test(key.toString("latin1"))) return null;
+  switch (verb) {
+    case "get":
+      return [Operation.gets, "gets", ""];
+    case "gat":
+      return [Operation.gats, `gats ${exptime}`, ""];
+    case "touch":
+      return [Operation.touch, "touch", ` ${exptime}`];
+    case "delete":
+      // An empty value that ends at once, written over the item of that cas alone, is a delete of that item alone.
+      return cas === 0n ? [Operation.delete, "delete", ""] : [Operation.cas, "cas", ` 0 -1 0 ${cas}`];
+    case "incr":
+    case "decr":
+      if (initial !== null || cas !== 0n) return null;
+      return [Operation[verb], verb, ` ${delta}`];
+    case "set":
+      if (cas !== 0n) return [Operation.cas, "cas", ` ${flags} ${exptime} ${value.length} ${cas}`];
+      return [Operation.set, "set", ` ${flags} ${exptime} ${value.length}`];
+    case "add":
+    case "replace":
+    case "append":
+    case "prepend":
+      if (cas !== 0n) return null;
+      return [Operation[verb], verb, ` ${flags} ${exptime} ${value.length}`];
+    default:
+      return null;
+  }
+}
+
+function outcomeOf(reply: Reply, isDelete: boolean): Outcome {
+  const { chunk, start, end, valueStart, valueEnd, status } = reply;
+  if (status === Status.number) return { status, text: chunk.toString("latin1", start, end).trim() };
+  if (status !== Status.found) return { status: isDelete && status === Status.stored ? Status.deleted : status };
+  const line = chunk.toString("latin1", start, valueStart - CRLF.length);
+  const value = Buffer.from(chunk.subarray(valueStart, valueEnd));
+  return { status, value, flags: reply.flags, cas: BigInt(line.slice(line.lastIndexOf(" ") + 1)) };
+}
+
+/** True for a server's word that it does not know the command. */
+export function isUnknownCommand(reply: Reply): boolean {
+  if (reply.status !== Status.clientError) return false;
+  return reply.chunk.toString("latin1", reply.start, reply.start + 6) === `ERROR\r`;
+}
+
+/** True for the answer to `mn`. */
+export function isMetaNoop(reply: Reply): boolean {
+  return reply.status === Status.meta && reply.code === MetaCode.MN;
+}

@@ -1,0 +1,385 @@
+/**
+ * One connection to a server that wants SASL, which memcached has in its binary protocol only. memjs' `Server` connects,
+ * logs in and matches replies by their opaque; the frames are ours, because its client drops flags and cas. After any
+ * error or close a new `Server` is made: the old one keeps half a reply in its buffer, and hangs on a clean close what
+ * is pending. Its own time-outs are set out of reach; the deadlines here decide.
+ *
+ * Sources: memcached's SASL authentication page and protocol_binary.h; memjs 1.3 (server.js).
+ */
+
+import type { Socket } from "node:net";
+import { type Response, Server } from "memjs";
+import type { Timer } from "../../clock.ts";
+import { failures, gatheredReply, missReply, Reply, Status } from "../reply.ts";
+import { Request } from "../request.ts";
+import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
+import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
+import type { Flushable } from "../wire/turn.ts";
+import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./connection.ts";
+
+const MAX_OUTSTANDING = 100_000;
+const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+/** A request is given up this many time-outs after it was sent, and the connection with it. */
+const DROP_AFTER_TIMEOUTS = 4;
+/** memjs counts in seconds, and Node's timers end at 2^31 ms. */
+const OUT_OF_REACH_SECONDS = 86_400;
+const NO_INITIAL_VALUE = 0xffffffff;
+/** Longer ones are unix times, so this is long ago: the binary form of "at once". */
+const PAST_EXPTIME = 60 * 60 * 24 * 30 + 1;
+
+const opcodes: Readonly<Record<Verb, number>> = {
+  get: Opcode.get,
+  gat: Opcode.gat,
+  touch: Opcode.touch,
+  set: Opcode.set,
+  add: Opcode.add,
+  replace: Opcode.replace,
+  append: Opcode.append,
+  prepend: Opcode.prepend,
+  delete: Opcode.delete,
+  incr: Opcode.increment,
+  decr: Opcode.decrement,
+  flush: Opcode.flush,
+  version: Opcode.version,
+};
+
+/** One frame that was sent. */
+interface Pending {
+  readonly command: Command;
+  readonly sentMs: number;
+  /** Set when its owner was told of a time-out; its reply is dropped when it comes. */
+  isAbandoned: boolean;
+  /** Exactly one of the two is called, once. */
+  readonly answered: (outcome: Outcome) => void;
+  readonly failed: (reply: Reply) => void;
+}
+
+/** A connection that is opened by the first request, and again by the first one after it was lost. */
+export class SaslConnection implements BackendLink, Flushable {
+  private readonly options: ConnectionOptions;
+  private readonly events: ConnectionEvents;
+  private server: Server | null = null;
+  private socket: Socket | null = null;
+  /** By opaque, in the order of sending. */
+  private readonly pending = new Map<number, Pending>();
+  private opaque = 0;
+  private unsent: Buffer[] = [];
+  private isJoined = false;
+  private isClosed = false;
+  private isRetired = false;
+  private timer: Timer | null = null;
+  private connectTimer: Timer | null = null;
+
+  constructor(options: ConnectionOptions, events: ConnectionEvents) {
+    this.options = options;
+    this.events = events;
+  }
+
+  get outstanding(): number {
+    return this.pending.size;
+  }
+
+  send(request: Request): void {
+    const isSaturated = (this.socket?.writableLength ?? 0) > MAX_UNSENT_BYTES;
+    if (this.isClosed || isSaturated || this.pending.size >= MAX_OUTSTANDING) {
+      request.complete(failures.overloaded);
+      return;
+    }
+    if (request.keys !== null) {
+      this.sendEach(request, request.indexes ?? request.keys.starts.map((_, index) => index));
+      return;
+    }
+    const command = commandOf(request, this.options.prefix);
+    if (command instanceof Reply) {
+      request.complete(command);
+      return;
+    }
+    // The line of a meta command says what its answer has; the key is named in the answer.
+    request.retain();
+    this.ask(
+      command,
+      (outcome) => request.complete(replyTo(request, outcome)),
+      (failure) => request.complete(failure),
+    );
+  }
+
+  flush(): void {
+    this.isJoined = false;
+    const frames = this.unsent;
+    this.unsent = [];
+    if (frames.length > 0) this.server?.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames));
+  }
+
+  retire(): void {
+    this.isRetired = true;
+    if (this.pending.size === 0) this.close();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.fail(failures.connectionLost);
+  }
+
+  /** A retrieval of several keys is as many frames in one write; a key that failed is left out. */
+  private sendEach(request: Request, indexes: readonly number[]): void {
+    const keys = request.keys!;
+    let due = indexes.length;
+    let hasFound = false;
+    const settle = () => {
+      if (--due === 0) request.complete(hasFound ? gatheredReply : missReply);
+    };
+    for (const index of indexes) {
+      // Whatever the retrieval, `commandOf` has an answer for it.
+      const command = commandOf(request, this.options.prefix, index) as Command;
+      const single = new Request(request.operation, request.owner, keys.bytes);
+      single.keyStart = keys.starts[index]!;
+      single.keyEnd = keys.ends[index]!;
+      const answered = (outcome: Outcome) => {
+        if (outcome.status === Status.found) {
+          const reply = replyTo(single, outcome);
+          hasFound = true;
+          keys.blocks[index] = reply.chunk;
+          keys.blockStarts[index] = 0;
+          keys.blockEnds[index] = reply.end - "END\r\n".length;
+        }
+        settle();
+      };
+      this.ask(command, answered, settle);
+    }
+  }
+
+  private ask(command: Command, answered: (outcome: Outcome) => void, failed: (reply: Reply) => void): void {
+    const server = this.server ?? this.open();
+    this.append(server, command, answered, failed);
+    if (this.isJoined) return;
+    this.isJoined = true;
+    this.options.turn.join(this);
+  }
+
+  private append(
+    server: Server,
+    command: Command,
+    answered: (outcome: Outcome) => void,
+    failed: (reply: Reply) => void,
+  ): void {
+    const opaque = this.opaque++ % 2 ** 32;
+    this.pending.set(opaque, { command, sentMs: this.options.clock.nowMs(), isAbandoned: false, answered, failed });
+    server.onResponse(opaque, (response) => this.take(server, opaque, response));
+    server.onError(opaque, (error) => this.lost(server, error));
+    this.unsent.push(frameOf(command, opaque));
+    if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
+  }
+
+  private open(): Server {
+    const { address, login, clock, connectTimeoutMs } = this.options;
+    const [host, port] = address.type === "unix" ? [undefined, address.path] : [address.host, address.port];
+    const server = new Server(host, port, login!.username, login!.password, {
+      timeout: OUT_OF_REACH_SECONDS,
+      conntimeout: OUT_OF_REACH_SECONDS,
+    });
+    this.server = server;
+    this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
+      this.connectTimer = null;
+      if (this.server !== server || this.socket !== null) return;
+      this.fail(failures.connectTimeout);
+      this.events.connectFailed(`no connection and login within ${connectTimeoutMs} ms`);
+    });
+    const greet = (outcome: Outcome) => {
+      if (outcome.status === Status.ok) this.events.hello(outcome.text!);
+    };
+    this.append(server, { ...HELLO }, greet, () => {});
+    server.sock(false, (socket) => {
+      if (this.server !== server) return;
+      this.socket = socket;
+      this.clearConnectTimer();
+      socket.setNoDelay(true);
+      // memjs hears of a clean close too, but tells nobody.
+      socket.once("close", () => this.lost(server, new Error("closed by the server")));
+    });
+    return server;
+  }
+
+  private take(server: Server, opaque: number, response: Response): void {
+    const pending = this.pending.get(opaque);
+    if (this.server !== server || pending === undefined) return;
+    if (response.header.opcode !== opcodes[pending.command.verb]) {
+      this.events.outOfStep("a reply that does not answer the request");
+      this.fail(failures.connectionLost);
+      return;
+    }
+    this.pending.delete(opaque);
+    if (!pending.isAbandoned) {
+      this.events.answered();
+      pending.answered(outcomeOf(pending.command, response));
+    }
+    if (this.isRetired && this.pending.size === 0) this.close();
+  }
+
+  private lost(server: Server, error: unknown): void {
+    if (this.server !== server) return;
+    if (this.socket !== null) {
+      this.fail(failures.connectionLost);
+    } else if (typeof error === "string") {
+      // memjs tells a refused login as text, everything else as an Error.
+      this.fail(failures.connectError);
+      this.events.refused("the server refused username and password");
+    } else {
+      this.fail(failures.connectError);
+      this.events.connectFailed((error as Error).message);
+    }
+  }
+
+  /** Leaves this `Server` and completes everything outstanding with `reply`. The next request makes a new one. */
+  private fail(reply: Reply): void {
+    const { server } = this;
+    this.server = null;
+    this.socket = null;
+    this.unsent = [];
+    this.clearConnectTimer();
+    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
+    this.timer = null;
+    const pending = [...this.pending.values()];
+    this.pending.clear();
+    // Its callbacks find that they are not of this connection's server any more.
+    server?.error(new Error("left"));
+    for (const { isAbandoned, failed } of pending) if (!isAbandoned) failed(reply);
+  }
+
+  private clearConnectTimer(): void {
+    if (this.connectTimer !== null) this.options.clock.clearTimer(this.connectTimer);
+    this.connectTimer = null;
+  }
+
+  private armTimer(delayMs: number): void {
+    const timer = this.options.clock.setTimer(delayMs, () => {
+      // What the network has brought meanwhile is read first.
+      setImmediate(() => {
+        if (this.timer !== timer) return;
+        this.timer = null;
+        this.checkDeadlines();
+      });
+    });
+    this.timer = timer;
+  }
+
+  private checkDeadlines(): void {
+    const { clock, serverTimeoutMs } = this.options;
+    const nowMs = clock.nowMs();
+    for (const pending of [...this.pending.values()]) {
+      const ageMs = nowMs - pending.sentMs;
+      if (ageMs < serverTimeoutMs) break;
+      if (!pending.isAbandoned) {
+        pending.isAbandoned = true;
+        this.events.timedOut();
+        pending.failed(failures.timeout);
+      }
+      if (ageMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
+        this.events.outOfStep("a request stayed unanswered past the drop limit");
+        this.fail(failures.connectionLost);
+        return;
+      }
+    }
+    const first = [...this.pending.values()].find(({ isAbandoned }) => !isAbandoned);
+    if (this.timer !== null || this.pending.size === 0) return;
+    this.armTimer(first === undefined ? serverTimeoutMs : Math.max(1, first.sentMs + serverTimeoutMs - nowMs));
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const HELLO: Command = {
+  verb: "version",
+  key: NOTHING,
+  value: NOTHING,
+  flags: 0,
+  exptime: 0,
+  cas: 0n,
+  delta: 0n,
+  initial: null,
+};
+
+function frameOf(command: Command, opaque: number): Buffer {
+  const { verb, key, value, cas } = command;
+  return requestFrame(opcodes[verb], opaque, { key, value, cas, extras: extrasOf(command) });
+}
+
+function extrasOf({ verb, flags, exptime, delta, initial }: Command): Buffer {
+  const expiration = exptime < 0 ? PAST_EXPTIME : exptime;
+  switch (verb) {
+    case "set":
+    case "add":
+    case "replace": {
+      const extras = Buffer.alloc(8);
+      extras.writeUInt32BE(flags, 0);
+      extras.writeUInt32BE(expiration, 4);
+      return extras;
+    }
+    case "gat":
+    case "touch":
+    case "flush": {
+      const extras = Buffer.alloc(4);
+      extras.writeUInt32BE(expiration, 0);
+      return extras;
+    }
+    case "incr":
+    case "decr": {
+      const extras = Buffer.alloc(20);
+      extras.writeBigUInt64BE(BigInt.asUintN(64, delta), 0);
+      extras.writeBigUInt64BE(BigInt.asUintN(64, initial ?? 0n), 8);
+      extras.writeUInt32BE(initial === null ? NO_INITIAL_VALUE : expiration, 16);
+      return extras;
+    }
+    default:
+      return NOTHING;
+  }
+}
+
+/** What success of a verb is called. */
+const successes: Readonly<Record<Verb, Status>> = {
+  get: Status.found,
+  gat: Status.found,
+  touch: Status.touched,
+  set: Status.stored,
+  add: Status.stored,
+  replace: Status.stored,
+  append: Status.stored,
+  prepend: Status.stored,
+  delete: Status.deleted,
+  incr: Status.number,
+  decr: Status.number,
+  flush: Status.ok,
+  version: Status.ok,
+};
+
+function outcomeOf({ verb, cas }: Command, { header, extras, val }: Response): Outcome {
+  if (header.status === BinaryStatus.ok) {
+    const outcome: Outcome = { status: successes[verb], cas: header.cas.readBigUInt64BE() };
+    if (verb === "version") return { ...outcome, text: `VERSION ${val.toString("latin1")}` };
+    if (outcome.status === Status.number) return { ...outcome, text: val.readBigUInt64BE().toString() };
+    if (outcome.status !== Status.found) return outcome;
+    return { ...outcome, value: val, flags: extras.length === 4 ? extras.readUInt32BE() : 0 };
+  }
+  const isStore = successes[verb] === Status.stored;
+  switch (header.status) {
+    case BinaryStatus.notFound:
+      if (successes[verb] === Status.found) return { status: Status.missing };
+      return { status: isStore && cas === 0n ? Status.notStored : Status.notFound };
+    case BinaryStatus.exists:
+      return { status: isStore && cas === 0n ? Status.notStored : Status.exists };
+    case BinaryStatus.notStored:
+      return { status: Status.notStored };
+    case BinaryStatus.notNumber:
+      return error(Status.clientError, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+    case BinaryStatus.tooLarge:
+      return error(Status.serverError, "SERVER_ERROR object too large for cache");
+    case BinaryStatus.outOfMemory:
+      return error(Status.serverError, "SERVER_ERROR out of memory storing object");
+    case BinaryStatus.invalid:
+      return error(Status.clientError, "CLIENT_ERROR bad command line format");
+    default:
+      return error(Status.serverError, `SERVER_ERROR status ${header.status}`);
+  }
+}
+
+function error(status: Status, text: string): Outcome {
+  return { status, text };
+}

@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { BinaryClient, words } from "../support/binary-client.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { OldMemcached } from "../support/old-memcached.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const REFUSED = "CLIENT_ERROR not supported by this pool\r\n";
+const RULE = '[get.echo]\nmatch = "echo/(.*)"\nsource = "echo"\n[source.echo]\ntype = "echo"\ntemplate = "<{1}>"';
+
+describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands", () => {
+  let old: OldMemcached;
+  let client: TextClient;
+  let port: number;
+  const undo: (() => unknown)[] = [];
+
+  beforeEach(async () => {
+    const memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    old = await OldMemcached.start(memcached.port);
+    undo.push(() => old.stop());
+    const platypus = await Platypus.start(nativeConfig(`${targetOf([old.port])}\n${RULE}`));
+    undo.push(() => platypus.close());
+    const [address] = platypus.addresses;
+    port = address!.type === "tcp" ? address!.port : 0;
+    client = await TextClient.connect(port);
+    undo.push(() => client.close());
+  });
+
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  });
+
+  it("are asked once, and never sent a meta command afterwards", async () => {
+    await client.ask("get a", "END\r\n");
+    await client.ask("ms a 1 T0\r\nx");
+    await client.ask("mg a v", "\r\n");
+    expect(old.refused).toEqual(["mn"]);
+  });
+
+  it("have what meta commands say said in classic ones", async () => {
+    await client.ask("get a", "END\r\n");
+    const steps: [command: string, answer: string | RegExp, end?: string][] = [
+      ["ms a 1 T0 F7\r\nx", "HD\r\n"],
+      ["mg a v f k O1", "VA 1 f7 ka O1\r\nx\r\n", "x\r\n"],
+      ["mg a s c", /^HD s1 c\d+\r\n$/],
+      ["mg none v k", "EN knone\r\n"],
+      ["ms a 1 ME k\r\nx", "NS ka\r\n"],
+      ["ms a 1 MA\r\ny", "HD\r\n"],
+      ["mg a v T60", "VA 2\r\nxy\r\n", "xy\r\n"],
+      ["mg a T60", "HD\r\n"],
+      ["ms a 1 C1\r\nx", "EX\r\n"],
+      ["md a C1", "EX\r\n"],
+      ["ms n 1\r\n5", "HD\r\n"],
+      ["ma n D3 v", "VA 1\r\n8\r\n", "8\r\n"],
+      ["ma none", "NF\r\n"],
+      ["md a", "HD\r\n"],
+      ["md a", "NF\r\n"],
+    ];
+    for (const [command, answer, end] of steps) expect(await client.ask(command, end), command).toMatch(answer);
+  });
+
+  it("delete by cas, and only that item", async () => {
+    await client.ask("set a 0 0 1\r\nx");
+    const [, cas] = / c(\d+)/.exec(await client.ask("mg a c"))!;
+    expect(await client.ask(`md a C${cas}`)).toBe("HD\r\n");
+    expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
+  });
+
+  it.each(["mg a t", "mg a N30 v", "ms a 1 c\r\nx", "ma a N30 v", "me a", "mg YSBi b v"])(
+    "refuse what they cannot say: %s",
+    async (command) => {
+      await client.ask("set a 0 0 1\r\nx");
+      expect(await client.ask(command)).toBe(REFUSED);
+      expect(await client.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\nx\r\nEND\r\n");
+    },
+  );
+
+  it("do not fall out of step over a meta set that comes first of all", async () => {
+    client.send("ms first 5 T0\r\nget b\r\nget first\r\n");
+    expect(await client.until("END\r\n")).toMatch(/^(ERROR|SERVER_ERROR .*)\r\nEND\r\n$/);
+    expect(await client.ask("set a 0 0 1\r\nx")).toBe("STORED\r\n");
+    expect(await client.ask("ms first 5 T0\r\nvalue")).toBe("HD\r\n");
+    expect(await client.ask("get a first", "END\r\n")).toBe("VALUE a 0 1\r\nx\r\nVALUE first 0 5\r\nvalue\r\nEND\r\n");
+  });
+
+  it("serve binary clients, which are told no cas of writes", async () => {
+    const binary = await BinaryClient.connect(port);
+    undo.push(() => binary.close());
+    await binary.ask([{ opcode: 0x00, key: "bin" }]);
+    const [stored] = await binary.ask([{ opcode: 0x01, key: "bin", extras: words(9, 0), value: "value" }]);
+    expect([stored!.status, stored!.cas]).toEqual([0, 0n]);
+    const [got] = await binary.ask([{ opcode: 0x00, key: "bin" }]);
+    expect([got!.value, got!.extras]).toEqual(["value", words(9)]);
+  });
+
+  it("are filled", async () => {
+    expect(await client.ask("get echo/a", "END\r\n")).toBe("VALUE echo/a 0 3\r\n<a>\r\nEND\r\n");
+    expect(await client.ask("gets echo/a", "END\r\n")).toMatch(/^VALUE echo\/a 0 3 \d+\r\n<a>\r\nEND\r\n$/);
+    expect(old.refused).toEqual(["mn"]);
+  });
+});
