@@ -114,6 +114,8 @@ export interface RuleConfig {
   readonly refreshBeforeMs: number | null;
   readonly negativeTtlMs: number;
   readonly fillTimeoutMs: number;
+  /** Who shares a fetch: all processes over one pool, or each process for itself. */
+  readonly lease: "fleet" | "process";
   readonly mode: "on" | "observe" | "off";
   /** What a refresh that finds nothing at the source does to the item. */
   readonly notFound: "delete" | "keep";

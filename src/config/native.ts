@@ -161,6 +161,7 @@ function readRule(
     refreshBeforeMs: values.refresh_before,
     negativeTtlMs: values.negative_ttl,
     fillTimeoutMs: values.fill_timeout,
+    lease: values.lease,
     mode: values.mode,
     notFound: values.not_found,
   };

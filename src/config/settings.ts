@@ -191,6 +191,11 @@ const fillSettings = {
     default: "400ms",
     meaning: "How long a client waits for a fill before it gets the miss; 0s answers at once and fills behind.",
   },
+  lease: {
+    type: choice("fleet", "process"),
+    default: "fleet",
+    meaning: "Who shares one fetch of a key: all processes over the pool, or each process for itself.",
+  },
 } as const satisfies Settings;
 
 /** `[get.NAME]` */
@@ -236,6 +241,7 @@ export const sourceSettings = {
   refresh_before: { ...fillSettings.refresh_before, meaning: "Default of `refresh_before` for its rules." },
   negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
   fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
+  lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
 } as const satisfies Settings;
 
 const maxBody = { type: size("1", "1GiB"), default: "1MiB", meaning: "Largest value it may give." } as const;

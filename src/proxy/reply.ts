@@ -147,6 +147,12 @@ export interface PoolItem {
   readonly cas: bigint;
 }
 
+/** A value of the pool with its client flags. */
+export interface PoolValue {
+  readonly value: Buffer;
+  readonly flags: number;
+}
+
 /** What became of a write of Platypus' own: `cas` is the stored item's own. */
 export type WriteResult =
   /** Null: the servers cannot say. */

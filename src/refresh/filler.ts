@@ -1,18 +1,21 @@
 /**
  * Fills misses: one fetch per key at a time, however many clients wait for it.
  *
- *     miss ─► known? (held, not there) ─► join the key's flight ─► or open one: source ─► add to the pool ─► answer all
+ *     miss ─► known? (held, not there) ─► join the key's flight ─► or open one:
+ *             lease ─► source ─► add to the pool, end the lease ─► answer all
+ *               └─ another process has it: watch the pool for its value
  *
- * A flight takes newcomers until its value is sent to the pool. A client's write through this process closes it: whoever
- * comes later starts a fetch of their own, and those who wait are not given a value that is older than that write; for
- * them it is fetched once more within what is left of their `fill_timeout`. A waiter whose time is over gets the miss,
- * while the fetch goes on.
+ * A flight takes newcomers until its value is sent to the pool. A client's write closes it: through this process at once,
+ * through another one when the lease is found gone. Whoever comes later starts a fetch of their own, and those who wait
+ * are not given a value that is older than that write; for them it is fetched once more within what is left of their
+ * `fill_timeout`. A waiter whose time is over gets the miss, while the fetch goes on.
  */
 import type { Clock, Timer } from "../clock.ts";
-import { missReply, Reply, Status } from "../proxy/reply.ts";
+import { missReply, type PoolValue, Reply, Status } from "../proxy/reply.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
-import type { Captures } from "../sources/source.ts";
+import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
 import { ExpiringMap } from "./expiring-map.ts";
+import { Lease } from "./lease.ts";
 import { exptimeOf } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
@@ -24,6 +27,11 @@ const MAX_NOT_THERE_KEYS = 100_000;
 const NOT_THERE_BYTES = 1;
 /** Counted for a held value beside its bytes. */
 const HELD_OVERHEAD_BYTES = 200;
+/** Another process' value is looked for at these distances: ever further apart. */
+const FIRST_LOOK_MS = 5;
+const LAST_LOOK_MS = 100;
+/** A lease that was found gone without a value is tried for again, so many times in all. */
+const MAX_TAKES = 2;
 
 /** Tells of what was filled; implemented by the scheduler. */
 export interface FillEvents {
@@ -45,6 +53,8 @@ interface Waiting {
   readonly deadlineMs: number;
   /** It was moved from a flight that a write had overtaken: that happens once. */
   readonly isSecondTry: boolean;
+  /** Looks at the pool that its flight had sent before it came: what they see may be older than its own miss. */
+  looksBefore: number;
 }
 
 interface Flight {
@@ -53,12 +63,17 @@ interface Flight {
   readonly captures: Captures;
   waiting: Waiting[];
   isOvertaken: boolean;
+  /** Looks at the pool for another process' value, so far. */
+  looks: number;
   /** For the first of those who wait to give up, at `timerMs`. */
   timer: Timer | null;
   timerMs: number;
   /** The flight of the same key whose value was sent to the pool before this one's, and is not acknowledged yet. */
   older: Flight | null;
 }
+
+/** A lease that was taken, and the cas that proves it; null: it is fetched without one. */
+type Right = { readonly lease: Lease; readonly proof: bigint } | null;
 
 export interface FillerOptions {
   readonly rules: Rules;
@@ -124,7 +139,7 @@ export class Filler implements MissFiller {
     const flight = this.open.get(key);
     if (flight !== undefined) {
       flight.rule.counters.joined++;
-      this.join(flight, { waiter, deadlineMs: nowMs + flight.rule.config.fillTimeoutMs, isSecondTry: false });
+      this.join(flight, newWaiting(waiter, nowMs + flight.rule.config.fillTimeoutMs));
       return true;
     }
     const match = this.rules.match(key);
@@ -134,11 +149,26 @@ export class Filler implements MissFiller {
       this.log.observed(match.rule, key);
       return false;
     }
-    this.start(key, match, [{ waiter, deadlineMs: nowMs + match.rule.config.fillTimeoutMs, isSecondTry: false }]);
+    this.start(key, match, [newWaiting(waiter, nowMs + match.rule.config.fillTimeoutMs)]);
     return true;
   }
 
   beforeWrite(key: string): void {
+    this.overtake(key);
+    // Other processes hear of it by their lease, if they may have one.
+    if (this.rules.hasLeases && this.port.isShared(key) && this.rules.match(key)?.rule.config.lease === "fleet") {
+      new Lease(this.port, key).drop();
+    }
+  }
+
+  beforeFlush(): void {
+    this.held.clear();
+    this.notThere.clear();
+    // Leases are flushed with everything else.
+    for (const key of [...this.open.keys(), ...this.storing.keys()]) this.overtake(key);
+  }
+
+  private overtake(key: string): void {
     this.held.delete(key);
     this.notThere.delete(key);
     for (let flight = this.storing.get(key) ?? null; flight !== null; flight = flight.older) flight.isOvertaken = true;
@@ -148,14 +178,17 @@ export class Filler implements MissFiller {
     this.open.delete(key);
   }
 
-  beforeFlush(): void {
-    this.held.clear();
-    this.notThere.clear();
-    for (const key of [...this.open.keys(), ...this.storing.keys()]) this.beforeWrite(key);
-  }
-
   private start(key: string, match: Match, waiting: Waiting[]): void {
-    const flight: Flight = { key, ...match, waiting: [], isOvertaken: false, timer: null, timerMs: 0, older: null };
+    const flight: Flight = {
+      key,
+      ...match,
+      waiting: [],
+      isOvertaken: false,
+      looks: 0,
+      timer: null,
+      timerMs: 0,
+      older: null,
+    };
     this.open.set(key, flight);
     this.running++;
     match.rule.counters.fills++;
@@ -173,11 +206,20 @@ export class Filler implements MissFiller {
 
   private async fly(flight: Flight): Promise<void> {
     const { key, rule } = flight;
-    let result: Awaited<ReturnType<Rule["source"]["fetch"]>>;
+    // What the pool says is good for this pool only, whatever a new configuration brings meanwhile.
+    const { port } = this;
+    let right: Right = null;
+    if (rule.config.lease === "fleet" && port.isShared(key)) {
+      const taken = await this.takeLease(flight, new Lease(port, key), port);
+      if (taken === "elsewhere") return;
+      right = taken;
+    }
+    let result: FetchResult;
     try {
       result = await rule.source.fetch(flight.captures, "fill");
     } catch (error) {
       this.close(flight);
+      right?.lease.release(right.proof).catch(() => {});
       rule.counters.failed++;
       this.log.sourceFailed(rule, error);
       this.answer(flight, missReply);
@@ -186,48 +228,144 @@ export class Filler implements MissFiller {
     // Who comes now asks the pool and finds the value there, or starts anew.
     this.close(flight);
     if (flight.isOvertaken) {
-      rule.counters.overtaken++;
+      right?.lease.release(right.proof).catch(() => {});
       this.fetchAgain(flight);
-      return;
+    } else if (result.type === "notThere") {
+      await this.rememberNotThere(flight, right);
+    } else {
+      flight.older = this.storing.get(key) ?? null;
+      this.storing.set(key, flight);
+      await this.populate(flight, result, right, port);
     }
-    if (result.type === "notThere") {
-      rule.counters.notThere++;
-      this.notThere.set(key, true, this.clock.nowMs() + rule.config.negativeTtlMs, NOT_THERE_BYTES);
+  }
+
+  /**
+   * The right to fetch; null: the pool is in trouble, and it is fetched without. "elsewhere": another process has
+   * fetched it, or those who wait have been answered otherwise.
+   */
+  private async takeLease(flight: Flight, lease: Lease, port: PoolPort): Promise<Right | "elsewhere"> {
+    const { counters, source } = flight.rule;
+    try {
+      for (let takes = 1; takes <= MAX_TAKES; takes++) {
+        const look = ++flight.looks;
+        // A lease that ended since our miss has left its value.
+        const [proof, found] = await Promise.all([lease.take(source.timeoutMs), port.get(flight.key, flight.key)]);
+        if (found !== null) this.answerSeen(flight, look, found);
+        if (proof !== null && (found === null || flight.waiting.length > 0)) {
+          counters.leasesTaken++;
+          return { lease, proof };
+        }
+        if (proof !== null) {
+          lease.release(proof).catch(() => {});
+          return "elsewhere";
+        }
+        if (takes === 1) counters.leasesAwaited++;
+        if (!(await this.watch(flight, lease, port))) return "elsewhere";
+      }
+    } catch (error) {
+      this.log.poolFailed(flight.rule, error);
+      return null;
+    }
+    this.close(flight);
+    this.answer(flight, missReply);
+    return "elsewhere";
+  }
+
+  /**
+   * Looks for another process' value for as long as somebody waits here. True: the lease has ended without one, and
+   * somebody still waits. Rejects with a BackendError.
+   */
+  private async watch(flight: Flight, lease: Lease, port: PoolPort): Promise<boolean> {
+    for (let delayMs = FIRST_LOOK_MS; flight.waiting.length > 0; delayMs = Math.min(delayMs * 2, LAST_LOOK_MS)) {
+      await new Promise<void>((resolve) => this.clock.setTimer(delayMs, resolve));
+      if (flight.waiting.length === 0) break;
+      const look = ++flight.looks;
+      const [found, state] = await Promise.all([port.get(flight.key, flight.key), lease.look()]);
+      if (found !== null) {
+        this.answerSeen(flight, look, found);
+      } else if (state === "absent") {
+        flight.rule.counters.notThere++;
+        this.close(flight);
+        this.answer(flight, missReply);
+      } else if (state === "gone" && flight.waiting.length > 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** What a look at the pool saw, for those who waited before it was sent: who came later may have seen a newer miss. */
+  private answerSeen(flight: Flight, look: number, { value, flags }: PoolValue): void {
+    const seen = this.takeWaiting(flight, ({ looksBefore }) => looksBefore < look);
+    if (seen.length === 0) return;
+    const reply = valueReply(flight.key, value, flags);
+    for (const { waiter } of seen) waiter.filled(reply);
+  }
+
+  private async rememberNotThere(flight: Flight, right: Right): Promise<void> {
+    const { rule, key } = flight;
+    const { negativeTtlMs } = rule.config;
+    let isOurs: boolean;
+    try {
+      isOurs = right === null || (await right.lease.releaseAbsent(right.proof, negativeTtlMs));
+    } catch (error) {
+      this.log.poolFailed(rule, error);
       this.answer(flight, missReply);
       return;
     }
-    flight.older = this.storing.get(key) ?? null;
-    this.storing.set(key, flight);
-    await this.populate(flight, result.value);
+    if (!isOurs || flight.isOvertaken) {
+      this.fetchAgain(flight);
+      return;
+    }
+    rule.counters.notThere++;
+    this.notThere.set(key, true, this.clock.nowMs() + negativeTtlMs, NOT_THERE_BYTES);
+    this.answer(flight, missReply);
   }
 
-  private async populate(flight: Flight, value: Buffer): Promise<void> {
+  private async populate(flight: Flight, fetched: FetchedValue, right: Right, port: PoolPort): Promise<void> {
     const { key, rule } = flight;
-    const reply = valueReply(key, value);
-    try {
-      const { result } = await this.port.add(key, value, exptimeOf(rule.config.ttlMs, this.clock.unixSeconds()));
-      if (result === "stored") {
-        rule.counters.filled++;
-        this.events.populated(key, rule);
-        this.answer(flight, reply);
-      } else {
-        // A client wrote in between: its word is the newer one.
-        rule.counters.overtaken++;
-        for (const { waiter } of this.takeWaiting(flight)) waiter.askAgain();
-      }
-    } catch (error) {
-      this.log.poolFailed(rule, error);
-      if (!flight.isOvertaken) {
-        const holdMs = Math.min(rule.config.ttlMs, MAX_HOLD_MS);
-        this.held.set(key, reply, this.clock.nowMs() + holdMs, value.length + key.length + HELD_OVERHEAD_BYTES);
-        rule.counters.held++;
-      }
-      this.answer(flight, flight.isOvertaken ? missReply : reply);
+    const reply = valueReply(key, fetched.value, 0);
+    const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
+    // Both in one write: a process that dies between the two would leave a value that nobody has checked.
+    const adding = port.add(key, key, fetched.value, exptime);
+    const ending = right?.lease.release(right.proof) ?? Promise.resolve(true);
+    const [added, ended] = await Promise.allSettled([adding, ending]);
+    // Where nobody can say whether the lease was still ours it was not.
+    const isOurs = ended.status === "fulfilled" && ended.value;
+    if (added.status === "rejected") {
+      this.hold(flight, reply, added.reason, isOurs || ended.status === "rejected");
+    } else if (added.value.result !== "stored") {
+      // A client wrote in between: its word is the newer one.
+      rule.counters.overtaken++;
+      for (const { waiter } of this.takeWaiting(flight)) waiter.askAgain();
+    } else if (isOurs) {
+      rule.counters.filled++;
+      this.events.populated(key, rule);
+      this.answer(flight, reply);
+    } else {
+      // A client deleted it in between. The cas is known: what has no cas has no lease.
+      port.deleteIf(key, key, added.value.cas!).catch((error: unknown) => this.log.poolFailed(rule, error));
+      this.fetchAgain(flight);
     }
+  }
+
+  /** The pool could not store the value: it is kept here for a moment, unless a write has overtaken it. */
+  private hold(flight: Flight, reply: Reply, error: unknown, isOurs: boolean): void {
+    const { rule, key } = flight;
+    this.log.poolFailed(rule, error);
+    const isOvertaken = flight.isOvertaken || !isOurs;
+    if (!isOvertaken) {
+      const holdMs = Math.min(rule.config.ttlMs, MAX_HOLD_MS);
+      const bytes = reply.chunk.length + key.length + HELD_OVERHEAD_BYTES;
+      this.held.set(key, reply, this.clock.nowMs() + holdMs, bytes);
+      rule.counters.held++;
+    }
+    this.answer(flight, isOvertaken ? missReply : reply);
   }
 
   /** For those who still wait on a flight that a write has overtaken. */
   private fetchAgain(flight: Flight): void {
+    flight.rule.counters.overtaken++;
     const again: Waiting[] = [];
     for (const one of this.takeWaiting(flight)) {
       if (one.isSecondTry) one.waiter.filled(missReply);
@@ -250,6 +388,7 @@ export class Filler implements MissFiller {
       this.giveUp(flight, one);
       return;
     }
+    one.looksBefore = flight.looks;
     flight.waiting.push(one);
     // Somebody who was moved from another flight may have less time than those who wait here already.
     if (flight.timer === null || one.deadlineMs < flight.timerMs) this.setTimer(flight, one.deadlineMs);
@@ -288,11 +427,12 @@ export class Filler implements MissFiller {
     for (const { waiter } of this.takeWaiting(flight)) waiter.filled(reply);
   }
 
-  private takeWaiting(flight: Flight): Waiting[] {
-    this.clearTimer(flight);
-    const waiting = flight.waiting;
-    flight.waiting = [];
-    return waiting;
+  /** Takes those out of the flight who are to be answered: all, or the ones that `isMeant`. */
+  private takeWaiting(flight: Flight, isMeant: (one: Waiting) => boolean = () => true): Waiting[] {
+    const taken = flight.waiting.filter(isMeant);
+    flight.waiting = flight.waiting.filter((one) => !isMeant(one));
+    if (flight.waiting.length === 0) this.clearTimer(flight);
+    return taken;
   }
 
   /** Takes a flight out of those whose value is on its way. */
@@ -313,9 +453,13 @@ export class Filler implements MissFiller {
   }
 }
 
-/** The answer to `get key` with flags 0. */
-function valueReply(key: string, value: Buffer): Reply {
-  const head = Buffer.from(`VALUE ${key} 0 ${value.length}\r\n`, "latin1");
+function newWaiting(waiter: FillWaiter, deadlineMs: number): Waiting {
+  return { waiter, deadlineMs, isSecondTry: false, looksBefore: 0 };
+}
+
+/** The answer to `get key`. */
+function valueReply(key: string, value: Buffer, flags: number): Reply {
+  const head = Buffer.from(`VALUE ${key} ${flags} ${value.length}\r\n`, "latin1");
   const reply = new Reply();
   reply.status = Status.found;
   reply.chunk = Buffer.concat([head, value, TAIL]);
@@ -323,6 +467,7 @@ function valueReply(key: string, value: Buffer): Reply {
   reply.isKept = true;
   reply.valueStart = head.length;
   reply.valueEnd = head.length + value.length;
+  reply.flags = flags;
   return reply;
 }
 

@@ -2,17 +2,29 @@
  * What fill and refresh need of the pool. Keys are strings of one character per byte; exptimes as memcached takes them
  * (0: never, up to 30 days from now, else unix seconds). Every call rejects with a BackendError when the pool cannot
  * answer.
+ *
+ * `owner` is the key whose server and connection are meant, `key` the one that is read or written there. Calls for one
+ * owner keep their order, among themselves and with clients' requests for that key; those made in one turn leave in one
+ * write.
  */
 
-import type { PoolItem, WriteResult } from "../proxy/reply.ts";
+import type { PoolItem, PoolValue, WriteResult } from "../proxy/reply.ts";
 
 export interface PoolPort {
-  /** TTL and cas of an item, not its value; null: none. */
+  /** Whether other processes see what is written for `owner` here, with its cas: without that there are no leases. */
+  isShared(owner: string): boolean;
+  /** TTL and cas of the value's own item; null: none. */
   read(key: string): Promise<PoolItem | null>;
+  /** The value as a client's get sees it; null: none. */
+  get(owner: string, key: string): Promise<PoolValue | null>;
   /** Stores where there is nothing; `notStored` where there is. */
-  add(key: string, value: Buffer, exptime: number): Promise<WriteResult>;
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult>;
   /** Stores only over the item of that cas; else `exists` or `notFound`. */
-  cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult>;
+  cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult>;
+  /** Gives the value's own item a new exptime, whichever item that is by then. Its cas; null: there is none. */
+  touch(key: string, exptime: number): Promise<bigint | null>;
   /** Deletes only the item of that cas; false: it was another one, or none. */
-  deleteIf(key: string, cas: bigint): Promise<boolean>;
+  deleteIf(owner: string, key: string, cas: bigint): Promise<boolean>;
+  /** Deletes; nobody waits for the answer. */
+  drop(owner: string, key: string): void;
 }

@@ -18,6 +18,9 @@ export interface RuleCounters {
   /** Fetches whose value a client's write had overtaken. */
   overtaken: number;
   held: number;
+  /** Leases won for a fill, and fills that waited for another process' instead. */
+  leasesTaken: number;
+  leasesAwaited: number;
   refreshed: number;
   refreshFailed: number;
   dropped: number;
@@ -33,6 +36,8 @@ export interface Rule {
 /** A source behind its bounds. */
 interface LimitedSource {
   readonly name: string;
+  /** How long a fetch may take, its wait for a place included. */
+  readonly timeoutMs: number;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh"): Promise<FetchResult>;
 }
@@ -46,12 +51,15 @@ export interface Match {
 /** The rules of a configuration. */
 export class Rules {
   readonly list: readonly Rule[];
+  /** False: no rule shares its fetches with other processes. */
+  readonly hasLeases: boolean;
   private readonly patterns: readonly Pattern[];
   /** Bytes to be stripped, one character each. */
   private readonly prefixes: readonly string[];
 
   constructor(list: readonly Rule[]) {
     this.list = list;
+    this.hasLeases = list.some(({ config }) => config.lease === "fleet" && config.mode !== "off");
     this.patterns = list.map(({ config }) => new Pattern(config.match));
     this.prefixes = list.map(({ config }) => Buffer.from(config.stripPrefix, "utf8").toString("latin1"));
   }
@@ -86,6 +94,8 @@ export function newRuleCounters(): RuleCounters {
     timedOut: 0,
     overtaken: 0,
     held: 0,
+    leasesTaken: 0,
+    leasesAwaited: 0,
     refreshed: 0,
     refreshFailed: 0,
     dropped: 0,

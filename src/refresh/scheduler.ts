@@ -194,13 +194,13 @@ export class Scheduler implements FillEvents {
     }
     if (result.type === "value") {
       const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
-      const written = await port.cas(key, result.value, exptime, item.cas);
+      const written = await port.cas(key, key, result.value, exptime, item.cas);
       if (written.result === "stored") rule.counters.refreshed++;
       if (written.result === "notFound") this.forget(key, rule);
       else this.settle(key, rule, rule.config.ttlMs);
     } else if (rule.config.notFound === "keep") {
       this.retry(key, rule);
-    } else if (await port.deleteIf(key, item.cas)) {
+    } else if (await port.deleteIf(key, key, item.cas)) {
       this.forget(key, rule);
     } else {
       this.settle(key, rule, rule.config.ttlMs);

@@ -43,6 +43,11 @@ export class Limiter {
     this.clock = clock;
   }
 
+  /** How long a fetch may take, its wait for a place included. */
+  get timeoutMs(): number {
+    return this.limits.timeoutMs;
+  }
+
   /** Fetches under way. */
   get inFlight(): number {
     return this.running;

@@ -18,8 +18,13 @@ export interface FetchContext extends Captures {
   readonly signal: AbortSignal;
 }
 
+export interface FetchedValue {
+  readonly type: "value";
+  readonly value: Buffer;
+}
+
 /** What a source answered. "Not there" is an answer; failures are thrown. */
-export type FetchResult = { readonly type: "value"; readonly value: Buffer } | { readonly type: "notThere" };
+export type FetchResult = FetchedValue | { readonly type: "notThere" };
 
 /** A named source. */
 export interface Source {

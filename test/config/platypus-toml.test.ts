@@ -22,7 +22,7 @@ const text = readFileSync(file, "utf8");
 const switchedOn = text.replace(/^#(?=[a-z[])/gm, "");
 /** Of every source the same, so one example has them; or they have nothing to show. */
 const shownOnce = ["type", "timeout", "concurrency", "queue"];
-const ruleDefaults = ["ttl", "expiry", "refresh_before", "negative_ttl", "fill_timeout"];
+const ruleDefaults = ["ttl", "expiry", "refresh_before", "negative_ttl", "fill_timeout", "lease"];
 
 const read = (toml: string) => parseNative({ file, text: toml, env: {}, hooks: templateNames });
 /** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */

@@ -55,7 +55,7 @@ describe.each(kinds)("%s", (_kind, make) => {
   });
 
   it("adds where there is nothing, and tells the cas that is read later", async () => {
-    const added = await port.add("added", value, 100);
+    const added = await port.add("added", "added", value, 100);
     const item = await port.read("added");
     expect(added).toEqual({ result: "stored", cas: item!.cas });
     expect(item!.ttlSeconds).toBeGreaterThan(97);
@@ -63,57 +63,61 @@ describe.each(kinds)("%s", (_kind, make) => {
   });
 
   it("does not add where there is something", async () => {
-    await port.add("twice", value, 0);
+    await port.add("twice", "twice", value, 0);
     const { cas } = (await port.read("twice"))!;
-    expect(await port.add("twice", value, 0)).toMatchObject({ result: "notStored" });
+    expect(await port.add("twice", "twice", value, 0)).toMatchObject({ result: "notStored" });
     expect(await port.read("twice")).toEqual({ ttlSeconds: -1, cas });
   });
 
   it("takes an exptime over 30 days as a unix time", async () => {
     const exptime = systemClock.unixSeconds() + 100 * 86_400;
-    await port.add("late", value, exptime);
+    await port.add("late", "late", value, exptime);
     const { ttlSeconds } = (await port.read("late"))!;
     expect(Math.abs(ttlSeconds! - 100 * 86_400)).toBeLessThan(5);
   });
 
   it("stores over the item of that cas alone", async () => {
-    await port.add("cas", value, 10);
+    await port.add("cas", "cas", value, 10);
     const { cas } = (await port.read("cas"))!;
-    expect(await port.cas("cas", value, 100, cas + 1_000n)).toMatchObject({ result: "exists" });
-    const written = await port.cas("cas", value, 100, cas);
+    expect(await port.cas("cas", "cas", value, 100, cas + 1_000n)).toMatchObject({ result: "exists" });
+    const written = await port.cas("cas", "cas", value, 100, cas);
     const item = (await port.read("cas"))!;
     expect(written).toEqual({ result: "stored", cas: item.cas });
     expect(item.cas).not.toBe(cas);
     expect(item.ttlSeconds).toBeGreaterThan(50);
-    expect(await port.cas("cas", value, 100, cas)).toMatchObject({ result: "exists" });
-    expect(await port.cas("nothing", value, 100, cas)).toMatchObject({ result: "notFound" });
+    expect(await port.cas("cas", "cas", value, 100, cas)).toMatchObject({ result: "exists" });
+    expect(await port.cas("nothing", "nothing", value, 100, cas)).toMatchObject({ result: "notFound" });
   });
 
   it("deletes the item of that cas alone", async () => {
-    await port.add("delete", value, 0);
+    await port.add("delete", "delete", value, 0);
     const { cas } = (await port.read("delete"))!;
-    expect(await port.deleteIf("delete", cas + 1_000n)).toBe(false);
-    expect(await port.deleteIf("delete", cas)).toBe(true);
+    expect(await port.deleteIf("delete", "delete", cas + 1_000n)).toBe(false);
+    expect(await port.deleteIf("delete", "delete", cas)).toBe(true);
     expect(await port.read("delete")).toBeNull();
-    expect(await port.deleteIf("delete", cas)).toBe(false);
+    expect(await port.deleteIf("delete", "delete", cas)).toBe(false);
   });
 
   it("takes values of any bytes and none, and keys beyond ASCII", async () => {
     const bytes = Buffer.from("\r\nEND\r\n\0\xff", "latin1");
     const key = Buffer.from("ключ").toString("latin1");
-    expect(await port.add(key, bytes, 0)).toMatchObject({ result: "stored" });
-    expect(await port.add("empty", Buffer.alloc(0), 0)).toMatchObject({ result: "stored" });
+    expect(await port.add(key, key, bytes, 0)).toMatchObject({ result: "stored" });
+    expect(await port.add("empty", "empty", Buffer.alloc(0), 0)).toMatchObject({ result: "stored" });
     expect(await port.read(key)).not.toBeNull();
     expect(await port.read("empty")).not.toBeNull();
   });
 
   it("fails for a value that it does not take, and goes on", async () => {
-    await expect(port.add("large", Buffer.alloc(2 << 20), 0)).rejects.toBeInstanceOf(BackendError);
-    expect(await port.add("small", value, 0)).toMatchObject({ result: "stored" });
+    await expect(port.add("large", "large", Buffer.alloc(2 << 20), 0)).rejects.toBeInstanceOf(BackendError);
+    expect(await port.add("small", "small", value, 0)).toMatchObject({ result: "stored" });
   });
 
   it("keeps the order of what is asked of a key at once", async () => {
-    const [, added, read] = await Promise.all([port.read("order"), port.add("order", value, 50), port.read("order")]);
+    const [, added, read] = await Promise.all([
+      port.read("order"),
+      port.add("order", "order", value, 50),
+      port.read("order"),
+    ]);
     expect(added).toMatchObject({ result: "stored", cas: read!.cas });
   });
 });
@@ -122,7 +126,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a memcached that others use too", (
   it("has what is stored as a value with flags 0", async () => {
     const memcached = await MemcachedProcess.start();
     undo.push(() => memcached.stop());
-    await routedPort(memcached.port).add("k", Buffer.from("v"), 0);
+    await routedPort(memcached.port).add("k", "k", Buffer.from("v"), 0);
     const client = await TextClient.connect(memcached.port);
     expect(await client.ask("get k", "END\r\n")).toBe("VALUE k 0 1\r\nv\r\nEND\r\n");
     client.close();
@@ -134,9 +138,9 @@ describe("a pool that is not there", () => {
     const port = routedPort(await freePort());
     const calls = [
       port.read("k"),
-      port.add("k", Buffer.from("v"), 0),
-      port.cas("k", Buffer.from("v"), 0, 1n),
-      port.deleteIf("k", 1n),
+      port.add("k", "k", Buffer.from("v"), 0),
+      port.cas("k", "k", Buffer.from("v"), 0, 1n),
+      port.deleteIf("k", "k", 1n),
     ];
     for (const call of calls) await expect(call).rejects.toBeInstanceOf(BackendError);
   });

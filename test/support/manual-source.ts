@@ -19,6 +19,7 @@ export interface ManualFetch {
 /** Keeps every fetch, in order. */
 export class ManualSource {
   readonly name = "manual";
+  readonly timeoutMs = 5_000;
   readonly fetches: ManualFetch[] = [];
   /** Thrown from within the next `fetch`, before there is a promise. */
   throwNext: Error | null = null;

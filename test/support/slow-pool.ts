@@ -3,7 +3,7 @@
  * once, as by a server that answers late: later requests for the key find it done.
  */
 import { BackendError } from "../../src/errors.ts";
-import type { PoolItem, WriteResult } from "../../src/proxy/reply.ts";
+import type { PoolItem, PoolValue, WriteResult } from "../../src/proxy/reply.ts";
 import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
@@ -16,6 +16,8 @@ export class SlowPool implements PoolPort {
   readonly calls: string[] = [];
   /** True: nothing is done and every call fails. */
   isDown = false;
+  /** True: other processes use it too. */
+  isFleet = false;
   /** True: calls are done, and not answered before `release`. */
   isHolding = false;
   private readonly port: EmbeddedPoolPort;
@@ -48,24 +50,40 @@ export class SlowPool implements PoolPort {
     for (const give of this.kept.splice(0)) give();
   }
 
+  isShared(): boolean {
+    return this.isFleet;
+  }
+
   read(key: string): Promise<PoolItem | null> {
     return this.call("read", key, () => this.port.read(key));
   }
 
-  add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
-    return this.call("add", key, () => this.port.add(key, value, exptime));
+  get(owner: string, key: string): Promise<PoolValue | null> {
+    return this.call("get", key, () => this.port.get(owner, key));
   }
 
-  cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
-    return this.call("cas", key, () => this.port.cas(key, value, exptime, cas));
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.call("add", key, () => this.port.add(owner, key, value, exptime));
   }
 
-  deleteIf(key: string, cas: bigint): Promise<boolean> {
-    return this.call("deleteIf", key, () => this.port.deleteIf(key, cas));
+  cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    return this.call("cas", key, () => this.port.cas(owner, key, value, exptime, cas));
+  }
+
+  touch(key: string, exptime: number): Promise<bigint | null> {
+    return this.call("touch", key, () => this.port.touch(key, exptime));
+  }
+
+  deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
+    return this.call("deleteIf", key, () => this.port.deleteIf(owner, key, cas));
+  }
+
+  drop(owner: string, key: string): void {
+    this.call("drop", key, async () => this.port.drop(owner, key)).catch(() => {});
   }
 
   private async call<T>(name: string, key: string, run: () => Promise<T>): Promise<T> {
-    this.calls.push(`${name} ${key}`);
+    this.calls.push(`${name} ${key.replace(/^platypus:lease:.*/, "lease")}`);
     const isDown = this.isDown;
     const answer = isDown ? null : run();
     if (this.isHolding) await new Promise<void>((resolve) => this.kept.push(resolve));

@@ -4,7 +4,7 @@ import type { RuleConfig } from "../../src/config/config.ts";
 import { newRuleCounters, type Rule, Rules } from "../../src/refresh/rules.ts";
 import type { ManualSource } from "./manual-source.ts";
 
-const ruleDefaults: RuleConfig = {
+export const ruleDefaults: RuleConfig = {
   name: "rule",
   match: ".*",
   source: "manual",
@@ -13,6 +13,7 @@ const ruleDefaults: RuleConfig = {
   expiryMs: 600_000,
   refreshBeforeMs: null,
   negativeTtlMs: 1_000,
+  lease: "fleet",
   fillTimeoutMs: 400,
   mode: "on",
   notFound: "delete",

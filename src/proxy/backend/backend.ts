@@ -47,7 +47,8 @@ export class Backend {
   /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
   version: string | null = null;
   /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
-  isClassic: boolean;
+  private isClassic = false;
+  private readonly isSasl: boolean;
   private readonly connections: BackendLink[] = [];
   private readonly health: Health;
   private readonly log: Log;
@@ -55,8 +56,7 @@ export class Backend {
   constructor(server: PoolServer, pool: PoolConfig, prefix: Buffer, maxValueBytes: number, context: BackendContext) {
     this.name = addressText(server.address);
     this.log = context.log;
-    const isSasl = pool.login?.kind === "sasl";
-    this.isClassic = false;
+    this.isSasl = pool.login?.kind === "sasl";
     this.health = new Health(pool.timeoutsUntilTko, context.clock, context.random, {
       probe: () => this.probe(),
       changed: (state) => this.report(state),
@@ -105,7 +105,7 @@ export class Backend {
         this.log.info("backend", `${this.name}: ${state}`);
       },
     };
-    const Link = isSasl ? SaslConnection : BackendConnection;
+    const Link = this.isSasl ? SaslConnection : BackendConnection;
     for (let i = 0; i < pool.connections; i++) this.connections.push(new Link(options, events));
   }
 
@@ -114,6 +114,11 @@ export class Backend {
   /** False while the backend is being left alone. */
   get isUp(): boolean {
     return this.health.state === HealthState.up;
+  }
+
+  /** False where only classic or binary commands can be said. */
+  get speaksMeta(): boolean {
+    return !this.isClassic && !this.isSasl;
   }
 
   /** Requests sent and not answered yet, on all connections. */

@@ -6,48 +6,100 @@
  * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete".
  */
 import { BackendError } from "../../errors.ts";
-import { isFailure, notSupported, type PoolItem, type Reply, Status, type WriteResult } from "../reply.ts";
+import {
+  isFailure,
+  notSupported,
+  type PoolItem,
+  type PoolValue,
+  type Reply,
+  Status,
+  type WriteResult,
+} from "../reply.ts";
 import { Operation, Request } from "../request.ts";
-import type { Route } from "./route.ts";
+import type { PoolRoute } from "./pool-route.ts";
 
-/** The PoolPort of fill and refresh over the routes of a pool whose servers speak meta. */
+/** A command of ours: the words around the key, and its data. */
+interface Words {
+  readonly verb: string;
+  readonly rest: string;
+  readonly value?: Buffer;
+}
+
+/** The PoolPort of fill and refresh over a pool. */
 export class RoutedPoolPort {
-  private readonly route: Route;
+  private readonly route: PoolRoute;
   private readonly prefix: string;
 
   /** `prefix` stands before every key on the servers. */
-  constructor(route: Route, prefix: string) {
+  constructor(route: PoolRoute, prefix: string) {
     this.route = route;
     this.prefix = prefix;
   }
 
+  isShared(owner: string): boolean {
+    return this.route.backendOf(Buffer.from(owner, "latin1")).speaksMeta;
+  }
+
   async read(key: string): Promise<PoolItem | null> {
     const answer =
-      (await this.ask(Operation.metaGet, key, ["mg", "t c"])) ?? (await this.ask(Operation.metaGet, key, ["mg", "c"]));
+      (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: "t c" })) ??
+      (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: "c" }));
     if (answer?.code !== "HD") return null;
-    return { ttlSeconds: answer.has("t") ? Number(answer.flag("t")) : null, cas: BigInt(answer.flag("c")) };
+    const ttl = answer.flag("t");
+    return { ttlSeconds: ttl === null ? null : Number(ttl), cas: answer.cas() };
   }
 
-  add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
-    return this.write(key, `ME T${exptime} F0`, value);
+  get(owner: string, key: string): Promise<PoolValue | null> {
+    // Classic: a meta get may win the right to recache, and nobody here would use it. What is no text has no classic form.
+    if (!isText(key)) return this.getByMeta(owner, key);
+    return this.send(Operation.get, owner, key, { verb: "get", rest: "" }, (reply) => {
+      if (reply.status === Status.missing) return null;
+      if (reply.status !== Status.found) throw new BackendError(textOf(reply));
+      return { value: Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd)), flags: reply.flags };
+    });
   }
 
-  cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
-    return this.write(key, `C${cas} T${exptime} F0`, value);
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.write(owner, key, `ME T${exptime} F0`, value);
   }
 
-  async deleteIf(key: string, cas: bigint): Promise<boolean> {
-    return (await this.ask(Operation.metaDelete, key, ["md", `C${cas}`]))?.code === "HD";
+  cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    return this.write(owner, key, `C${cas} T${exptime} F0`, value);
   }
 
-  private async write(key: string, flags: string, value: Buffer): Promise<WriteResult> {
-    const line = `${value.length} ${flags}`;
+  async touch(key: string, exptime: number): Promise<bigint | null> {
+    const answer = await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: `T${exptime} c` });
+    return answer?.code === "HD" ? answer.cas() : null;
+  }
+
+  async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
+    return (await this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: `C${cas}` }))?.code === "HD";
+  }
+
+  drop(owner: string, key: string): void {
+    this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
+  }
+
+  private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
+    return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
+      if (reply.status !== Status.meta) throw new BackendError(textOf(reply));
+      const answer = new MetaAnswer(reply);
+      if (answer.code !== "VA") return null;
+      const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
+      return { value, flags: Number(answer.flag("f") ?? 0) };
+    });
+  }
+
+  private async write(owner: string, key: string, flags: string, value: Buffer): Promise<WriteResult> {
+    const words = { verb: "ms", rest: `${value.length} ${flags}`, value };
     const answer =
-      (await this.ask(Operation.metaSet, key, ["ms", `${line} c`], value)) ??
-      (await this.ask(Operation.metaSet, key, ["ms", line], value));
+      (await this.ask(Operation.metaSet, owner, key, { ...words, rest: `${words.rest} c` })) ??
+      (await this.ask(Operation.metaSet, owner, key, words));
     switch (answer?.code) {
-      case "HD":
-        return { result: "stored", cas: answer.has("c") ? BigInt(answer.flag("c")) : null };
+      case "HD": {
+        const cas = answer.flag("c");
+        return { result: "stored", cas: cas === null ? null : BigInt(cas) };
+      }
       case "NS":
         return { result: "notStored" };
       case "EX":
@@ -59,32 +111,40 @@ export class RoutedPoolPort {
     }
   }
 
-  /**
-   * Sends `verb key rest` and its data. Null: the servers know no meta commands and cannot be asked this. Rejects with a
-   * BackendError when there is no answer.
-   */
-  private ask(
+  /** Sends a meta command. Null: the servers know no meta commands and cannot be asked this. */
+  private ask(operation: Operation, owner: string, key: string, words: Words): Promise<MetaAnswer | null> {
+    return this.send(operation, owner, key, words, (reply) => {
+      if (reply.status === Status.meta) return new MetaAnswer(reply);
+      if (reply === notSupported) return null;
+      throw new BackendError(textOf(reply));
+    });
+  }
+
+  /** Sends `verb key rest` and its data, before it returns. `read` takes from the reply what outlives it, or throws. */
+  private send<T>(
     operation: Operation,
+    owner: string,
     key: string,
-    [verb, rest]: [string, string],
-    value?: Buffer,
-  ): Promise<MetaAnswer | null> {
+    { verb, rest, value }: Words,
+    read: (reply: Reply) => T,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const owner = {
-        onReply: (_request: Request, reply: Reply) => {
-          if (reply.status === Status.meta) resolve(new MetaAnswer(reply));
-          else if (reply === notSupported) resolve(null);
-          else reject(new BackendError(textOf(reply)));
-        },
+      const onReply = (_request: Request, reply: Reply) => {
+        try {
+          resolve(read(reply));
+        } catch (error) {
+          reject(error);
+        }
       };
       // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
-      const isBase64 = /[^!-~\x80-\xff]/.test(key);
+      const isBase64 = !isText(key);
       const word = isBase64 ? Buffer.from(this.prefix + key, "latin1").toString("base64") : key;
-      const head = Buffer.from(`${verb} ${word} ${rest}${isBase64 ? " b" : ""}\r\n`, "latin1");
+      const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
+      const head = Buffer.from(`${line}\r\n`, "latin1");
       const data = value === undefined ? [] : [value, CRLF];
       const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
       const bytes = isBase64 ? [Buffer.from(key, "latin1")] : [];
-      const request = new Request(operation, owner, Buffer.concat([head, ...data, ...bytes]));
+      const request = new Request(operation, { onReply }, Buffer.concat([head, ...data, ...bytes]));
       request.keyStart = isBase64 ? frameEnd : verb.length + 1;
       request.keyEnd = request.keyStart + key.length;
       request.lineEnd = head.length - CRLF.length;
@@ -92,12 +152,18 @@ export class RoutedPoolPort {
       request.frameEnd = frameEnd;
       request.hasData = value !== undefined;
       request.isKept = true;
-      this.route.route(request);
+      if (owner === key) this.route.route(request);
+      else this.route.routeAs(Buffer.from(owner, "latin1"), request);
     });
   }
 }
 
 const CRLF = Buffer.from("\r\n", "latin1");
+
+/** True for a key that a text line can hold. */
+function isText(key: string): boolean {
+  return /^[!-~\x80-\xff]*$/.test(key);
+}
 
 /** A meta answer's code and flags as text. */
 class MetaAnswer {
@@ -110,15 +176,16 @@ class MetaAnswer {
     this.flags = flags;
   }
 
-  has(letter: string): boolean {
-    return this.flags.some((text) => text[0] === letter);
+  /** What stands behind the flag's letter; null: it was not returned. */
+  flag(letter: string): string | null {
+    return this.flags.find((text) => text[0] === letter)?.slice(1) ?? null;
   }
 
-  /** What stands behind the flag's letter. Throws a BackendError when the server did not return it. */
-  flag(letter: string): string {
-    const flag = this.flags.find((text) => text[0] === letter);
-    if (flag === undefined) throw new BackendError(`the server returned no flag ${letter}`);
-    return flag.slice(1);
+  /** Throws a BackendError when the server did not return it. */
+  cas(): bigint {
+    const flag = this.flag("c");
+    if (flag === null) throw new BackendError("the server returned no cas");
+    return BigInt(flag);
   }
 }
 

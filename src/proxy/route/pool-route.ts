@@ -44,6 +44,16 @@ export class PoolRoute implements Route {
     this.backends[this.ring.locate(request.hash)]!.send(request, this.slot(request.hash));
   }
 
+  /** Sends a request of one key to the connection that requests for the key `owner` use. */
+  routeAs(owner: Buffer, request: Request): void {
+    this.sendTo(this.lane(owner, 0, owner.length), request);
+  }
+
+  /** The server that owns a key. */
+  backendOf(key: Buffer): Backend {
+    return this.backends[Math.floor(this.lane(key, 0, key.length) / this.connections)]!;
+  }
+
   /** Every server gets the command; the answer is the worst of theirs. */
   broadcast(request: Request): void {
     request.retain();

@@ -2,7 +2,7 @@
  * What fill and refresh ask of the embedded store.
  */
 import { BackendError } from "../../errors.ts";
-import type { PoolItem, WriteResult } from "../reply.ts";
+import type { PoolItem, PoolValue, WriteResult } from "../reply.ts";
 import type { ItemStore, StoreOutcome } from "./item-store.ts";
 
 /** The PoolPort of fill and refresh over the in-process store; answers within the turn. */
@@ -13,21 +13,42 @@ export class EmbeddedPoolPort {
     this.store = store;
   }
 
+  /** The store has one owner. */
+  isShared(): boolean {
+    return false;
+  }
+
   async read(key: string): Promise<PoolItem | null> {
-    const item = this.store.get(key);
+    const item = this.store.peek(key);
     return item === undefined ? null : { ttlSeconds: this.store.remainingSeconds(item), cas: BigInt(item.cas) };
   }
 
-  async add(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+  async get(_owner: string, key: string): Promise<PoolValue | null> {
+    const item = this.store.get(key);
+    return item === undefined ? null : { value: item.value, flags: item.flags };
+  }
+
+  async add(_owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
     return writeResult(this.store.store("add", key, value, 0, exptime));
   }
 
-  async cas(key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+  async cas(_owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
     return writeResult(this.store.compareAndSet(key, value, 0, exptime, Number(cas)));
   }
 
-  async deleteIf(key: string, cas: bigint): Promise<boolean> {
+  async touch(key: string, exptime: number): Promise<bigint | null> {
+    const item = this.store.peek(key);
+    if (item === undefined) return null;
+    this.store.expire(item, exptime);
+    return BigInt(item.cas);
+  }
+
+  async deleteIf(_owner: string, key: string, cas: bigint): Promise<boolean> {
     return this.store.delete(key, Number(cas)) === "deleted";
+  }
+
+  drop(_owner: string, key: string): void {
+    this.store.delete(key);
   }
 }
 
