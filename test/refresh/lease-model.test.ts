@@ -27,7 +27,6 @@ const scenarios: [name: string, scenario: Scenario][] = [
 describe("whatever the order of messages", () => {
   it.each(scenarios)("%s leaves nothing old behind", { timeout: 120_000 }, async (_name, scenario) => {
     const { failure, states, ends } = await explore(scenario);
-    console.log(_name, states, ends);
     expect(failure).toBeNull();
     expect(states).toBeGreaterThan(10);
     expect(ends).toBeGreaterThan(0);
