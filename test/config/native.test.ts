@@ -34,6 +34,7 @@ describe("a native configuration", () => {
       server: {
         listen: [{ type: "tcp", host: "127.0.0.1", port: 11211 }],
         prefix: "",
+        keyEncoding: "plain",
         maxValueBytes: 1_048_576,
         maxConnections: 10_000,
         clientOutputLimitBytes: 67_108_864,
@@ -76,6 +77,7 @@ describe("a native configuration", () => {
         match: "quickstart/(.*)",
         source: "stuff",
         stripPrefix: "",
+        keyEncoding: "plain",
         ttlMs: 60_000,
         expiryMs: 600_000,
         refreshBeforeMs: null,
@@ -99,6 +101,13 @@ describe("a native configuration", () => {
         isEmptyValue: false,
       },
     ]);
+  });
+
+  it("takes key_encoding from the rule, else from [server]", () => {
+    const rules = `${quickstart}[get.other]\nmatch = "(o)"\nsource = "stuff"\nkey_encoding = "plain"\n${stuff}`;
+    const encodings = (toml: string) => read(toml).rules.map((rule) => rule.keyEncoding);
+    expect(encodings(rules)).toEqual(["plain", "plain"]);
+    expect(encodings(`[server]\nkey_encoding = "rails"\n${rules}`)).toEqual(["rails", "plain"]);
   });
 
   it("keeps rules in file order", () => {
