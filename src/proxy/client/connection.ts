@@ -127,6 +127,13 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.endWhenDone();
   }
 
+  /** The other end: `tcp:host:port`, or `unix` where it has no name. */
+  get peer(): string {
+    const { remoteAddress, remotePort } = this.socket;
+    if (remoteAddress === undefined) return "unix";
+    return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
+  }
+
   /** Closes at once; requests under way complete into nothing. */
   close(): void {
     if (this.isClosed) return;
@@ -173,7 +180,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
       if (parsed === Parsed.request) this.accept(parser.request!);
-      else if (parsed === Parsed.local) this.answer(this.context.local.answer(parser.words), parser.header);
+      else if (parsed === Parsed.local) this.carryOut(parser.words, parser.header);
       else if (parser.answer !== null) this.answer(parser.answer, null);
       if (parser.isLast) {
         this.hasQuit = true;
@@ -248,11 +255,20 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   /** Answers in turn with a reply that is known already. */
   private answer(reply: Reply, binary: BinaryHeader | null): void {
-    const request = new Request(Operation.local, this, reply.chunk);
+    this.takeLocal(binary).complete(reply);
+  }
+
+  private carryOut(words: readonly string[], binary: BinaryHeader | null): void {
+    this.context.local.carryOut(words, this.takeLocal(binary));
+  }
+
+  /** A request that is answered in its turn, but not routed. */
+  private takeLocal(binary: BinaryHeader | null): Request {
+    const request = new Request(Operation.local, this, EMPTY);
     request.binary = binary;
     this.outstanding++;
     this.enqueue(request);
-    request.complete(reply);
+    return request;
   }
 
   private enqueue(request: Request): void {

@@ -64,6 +64,11 @@ export class Listener {
     return this.clients.size;
   }
 
+  /** The other ends of its clients, as `ClientConnection.peer` has them. */
+  get peers(): readonly string[] {
+    return [...this.clients].map(({ peer }) => peer);
+  }
+
   /** Closes everything at once. */
   close(): void {
     this.server.close();
