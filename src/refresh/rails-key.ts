@@ -18,7 +18,7 @@ export function isRailsDigest(key: string): boolean {
 
 /**
  * Key and captures as they were before Rails escaped them: decoded once, each by itself. A `%` without two hex digits
- * behind it stays.
+ * behind it stays. (Rails writes bytes below 10 with one digit, which cannot be told from two where a hex digit follows.)
  */
 export function decodeRailsKey({ key, groups, encoding }: Captures): Captures {
   if (!key.includes("%")) return { key, groups, encoding };

@@ -213,7 +213,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
 
   it("leaves out a server whose time-out is over, which is then left alone", async () => {
     const servers = await startServers(2);
-    const target = targetOf(portsOf(servers), 'server_timeout = "20ms"\ntimeouts_until_tko = 2');
+    const target = targetOf(portsOf(servers), 'server_timeout = "200ms"\ntimeouts_until_tko = 2');
     const client = await connect(await startPlatypus(target));
     await fill(client, 20);
     const each = await statsOfEach(servers);
