@@ -6,11 +6,12 @@ import { type Clock, systemClock } from "./clock.ts";
 import { type Address, addressText, type Config } from "./config/config.ts";
 import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
 import { Listener } from "./proxy/client/listener.ts";
-import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
 import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
 import type { Route } from "./proxy/route/route.ts";
+import { askServers } from "./proxy/route/server-stats.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
 import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
@@ -24,7 +25,7 @@ import { Scheduler } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { Log } from "./telemetry/log.ts";
-import { statLines } from "./telemetry/stats.ts";
+import { isOfServers, statLines } from "./telemetry/stats.ts";
 import { packageVersion } from "./version.ts";
 
 /** What clients are told to be talking to while no server has said what it is. */
@@ -90,7 +91,7 @@ export class Platypus {
       turn: this.turn,
       local: new LocalCommands({
         version: () => this.memcachedVersion(),
-        stats: (group) => statLines(group, this.facts()),
+        stats: (group, done) => this.tellStats(group, done),
         resetStats: () => this.resetStats(),
       }),
       counters: newClientCounters(),
@@ -239,6 +240,11 @@ export class Platypus {
     return versions[0] ?? MEMCACHED_VERSION;
   }
 
+  private tellStats(group: string, done: (lines: readonly StatLine[] | null) => void): void {
+    const asked = isOfServers(group) ? [...this.running.pools.backends.values()] : [];
+    askServers(asked, group, this.clock, (answers) => done(statLines(group, this.facts(), answers)));
+  }
+
   private facts() {
     const { config, pools, rules } = this.running;
     return {
@@ -246,7 +252,8 @@ export class Platypus {
       memcachedVersion: this.memcachedVersion(),
       startedUnixSeconds: this.startedUnixSeconds,
       unixSeconds: this.clock.unixSeconds(),
-      maxConnections: config.server.maxConnections,
+      server: config.server,
+      listeners: this.listeners,
       clients: this.context.counters,
       backends: [...pools.backends.values()],
       rules: rules.list,
@@ -262,5 +269,6 @@ export class Platypus {
   private resetStats(): void {
     const { connections } = this.context.counters;
     Object.assign(this.context.counters, newClientCounters(), { connections });
+    this.store.resetCounters();
   }
 }

@@ -38,6 +38,8 @@ export interface ServerConfig {
   readonly tls: TlsConfig | null;
   /** Put before every key on its way to the pool, taken off in replies; rules see keys without it. "" : none. */
   readonly prefix: string;
+  /** Default of the rules' `keyEncoding`. */
+  readonly keyEncoding: RuleConfig["keyEncoding"];
   /** Largest value a client may store, in bytes. */
   readonly maxValueBytes: number;
   readonly maxConnections: number;
@@ -108,6 +110,8 @@ export interface RuleConfig {
   readonly source: string;
   /** Taken off the key before matching and captures; keys without it are not covered. "" : none. */
   readonly stripPrefix: string;
+  /** "rails": the key is percent-encoded, and captures are decoded once; keys that end in a digest are not covered. */
+  readonly keyEncoding: "plain" | "rails";
   readonly ttlMs: number;
   readonly expiryMs: number;
   /** How long before the end of its ttl a key falls due; null: a tenth of the ttl, at least 1 s, at most half of it. */

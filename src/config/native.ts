@@ -44,7 +44,7 @@ export function parseNative(input: NativeInput): Config {
   );
   checkOnePool(layers, problems);
   const readings = [...layers.sources].map(([name, section]) => readSource(name, section, { folder, hooks }, problems));
-  const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, readings, problems));
+  const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
   problems.end();
   return {
@@ -96,6 +96,7 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     listen,
     tls: readServerTls(section, values, listen, folder, problems),
     prefix: values.prefix,
+    keyEncoding: values.key_encoding,
     maxValueBytes: values.max_value,
     maxConnections: values.max_connections,
     clientOutputLimitBytes: values.client_output_limit,
@@ -125,6 +126,7 @@ function readRule(
   name: string,
   section: Section,
   { sources }: Layers,
+  server: ServerConfig,
   readings: readonly SourceReading[],
   problems: Problems,
 ): RuleConfig | null {
@@ -156,6 +158,7 @@ function readRule(
     match: values.match,
     source: values.source,
     stripPrefix: values.strip_prefix,
+    keyEncoding: values.key_encoding ?? server.keyEncoding,
     ttlMs: values.ttl,
     expiryMs: values.expiry,
     refreshBeforeMs: values.refresh_before,

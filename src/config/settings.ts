@@ -61,6 +61,7 @@ function choice<const Choices extends readonly string[]>(...choices: Choices) {
   return { kind: "choice", choices } as const;
 }
 
+const keyEncoding = choice("plain", "rails");
 const boolean = { kind: "boolean" } as const;
 const text = { kind: "text" } as const;
 const template = { kind: "template" } as const;
@@ -86,6 +87,7 @@ export const serverSettings = {
     default: "",
     meaning: "Put before every key on its way to the pool and taken off in replies; rules see keys without it.",
   },
+  key_encoding: { type: keyEncoding, default: "plain", meaning: "Default of `key_encoding` for all rules." },
   max_value: { type: size("1KiB", "1GiB"), default: "1MiB", meaning: "Largest value a client may store." },
   max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
   client_output_limit: {
@@ -211,6 +213,12 @@ export const ruleSettings = {
     type: text,
     default: "",
     meaning: "Taken off the key before matching and captures; keys without it are not covered.",
+  },
+  key_encoding: {
+    type: keyEncoding,
+    default: null,
+    meaning:
+      "`rails`: captures and `{key}` are percent-decoded once, keys that end in a digest are not filled; else that of `[server]`.",
   },
   ...fillSettings,
   mode: {

@@ -39,8 +39,10 @@ export const Operation = {
   version: 20,
   metaArithmetic: 21,
   metaDebug: 22,
+  /** `stats` to a backend. */
+  stats: 23,
   /** `mn`: asked of a new connection, to learn whether the server knows meta commands. */
-  metaNoop: 30,
+  metaNoop: 24,
 } as const;
 export type Operation = (typeof Operation)[keyof typeof Operation];
 
@@ -62,7 +64,7 @@ export function isWrite(operation: Operation): boolean {
 
 /** Commands of the meta protocol; their requests keep their line for as long as they live. */
 export function isMeta(operation: Operation): boolean {
-  return operation >= Operation.metaGet && operation !== Operation.version;
+  return operation >= Operation.metaGet && operation <= Operation.metaDebug && operation !== Operation.version;
 }
 
 /** What of a binary request its answer needs. */

@@ -1,9 +1,11 @@
 /**
- * Key → rule, in file order: the first rule whose pattern matches the whole key covers it.
+ * Key → rule, in file order: the first rule whose pattern matches the whole key covers it. Patterns see the key as it was
+ * sent; captures are decoded behind them, where the rule says that Rails encoded the key.
  */
 import type { RuleConfig } from "../config/config.ts";
 import type { Captures, FetchResult } from "../sources/source.ts";
 import { Pattern } from "./pattern.ts";
+import { decodeRailsKey, isRailsDigest } from "./rails-key.ts";
 
 /** Numbers of one rule since the start; they outlive a reload. */
 export interface RuleCounters {
@@ -64,11 +66,16 @@ export class Rules {
     this.prefixes = list.map(({ config }) => Buffer.from(config.stripPrefix, "utf8").toString("latin1"));
   }
 
-  /** The rule that covers `key` (one character per byte); null: none. Rules that are off are passed over. */
+  /**
+   * The rule that covers `key` (one character per byte); null: none. Rules that are off are passed over. Where the first
+   * that matches is one for keys of Rails, a key with a digest for its end is covered by none: no source knows it.
+   */
   match(key: string): Match | null {
     for (let i = 0; i < this.list.length; i++) {
       const match = this.matchOne(i, key);
-      if (match !== null) return match;
+      if (match === null) continue;
+      if (match.rule.config.keyEncoding === "plain") return match;
+      return isRailsDigest(key) ? null : { rule: match.rule, captures: decodeRailsKey(match.captures) };
     }
     return null;
   }

@@ -4,7 +4,7 @@
 
 /** What a rule's pattern took out of a key. */
 export interface Captures {
-  /** The key without the rule's `strip_prefix`, as text. */
+  /** The key without the rule's `strip_prefix`, decoded where its `key_encoding` says so, as text. */
   readonly key: string;
   /** Captures by number as text ("1" is the first) and by name. A group that took part in no match is "". */
   readonly groups: ReadonlyMap<string, string>;

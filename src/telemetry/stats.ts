@@ -1,14 +1,19 @@
 /**
- * Numbers → lines of `stats`, under memcached's names where memcached has one.
+ * Numbers → lines of `stats`, under memcached's names where memcached has one. Of what clients do here, the numbers are
+ * Platypus' own; of what is stored, the servers' together, or the embedded store's.
  *
- * Source: memcached doc/protocol.txt, "General-purpose statistics".
+ * Source: memcached doc/protocol.txt, "General-purpose statistics" and "Settings statistics".
  */
+import { type Address, addressText, type ServerConfig } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/connection.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
 import { Operation } from "../proxy/request.ts";
+import type { ServerStats } from "../proxy/route/server-stats.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Rule } from "../refresh/rules.ts";
+import { mergeSettings, mergeStats } from "./merged-stats.ts";
+import { storeItemLines, storeLines, storeSlabLines } from "./store-stats.ts";
 
 /** What `stats` speaks of. */
 export interface StatsFacts {
@@ -16,44 +21,61 @@ export interface StatsFacts {
   readonly memcachedVersion: string;
   readonly startedUnixSeconds: number;
   readonly unixSeconds: number;
-  readonly maxConnections: number;
+  readonly server: ServerConfig;
+  readonly listeners: readonly { readonly address: Address; readonly peers: readonly string[] }[];
   readonly clients: ClientCounters;
   readonly backends: readonly Backend[];
   readonly rules: readonly Rule[];
   readonly tracked: number;
   readonly fillsInFlight: number;
   readonly refreshesInFlight: number;
+  /** Null: there is a pool. */
   readonly store: ItemStore | null;
   /** Why the last reload was refused; null: it was not. */
   readonly reloadError: string | null;
   readonly configAgeSeconds: number;
 }
 
-/** The lines of `stats GROUP`; null: there is no such group. */
-export function statLines(group: string, facts: StatsFacts): readonly StatLine[] | null {
+/** Groups of which the servers have something to say; "" is plain `stats`. */
+const groupsOfServers: readonly string[] = ["", "items", "slabs", "sizes", "settings"];
+
+/** True where `statLines` wants the servers' answers to `stats GROUP`. */
+export function isOfServers(group: string): boolean {
+  return groupsOfServers.includes(group);
+}
+
+/** The lines of `stats GROUP`; null: there is no such group. `servers`: what those that answered said of it. */
+export function statLines(
+  group: string,
+  facts: StatsFacts,
+  servers: readonly ServerStats[],
+): readonly StatLine[] | null {
+  const { store } = facts;
   switch (group) {
     case "":
-      return general(facts);
+      return general(facts, servers);
     case "platypus":
       return ofPlatypus(facts);
     case "settings":
-      return [["maxconns", facts.maxConnections]];
+      return settings(facts, servers);
     case "items":
+      return store === null ? mergeStats(servers) : storeItemLines(store);
     case "slabs":
+      if (store === null) return mergeStats(servers);
+      return storeSlabLines(store, { getHits: facts.clients.getHits, sets: setsOf(facts.clients) });
     case "sizes":
+      return store === null ? mergeStats(servers) : [["sizes_status", "disabled"]];
     case "conns":
-      return [];
+      return connections(facts);
     default:
       return null;
   }
 }
 
-function general(facts: StatsFacts): StatLine[] {
+function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[] {
   const { clients, store } = facts;
   const usage = process.resourceUsage();
-  const sets = [Operation.set, Operation.add, Operation.replace, Operation.append, Operation.prepend, Operation.cas];
-  const count = (operation: Operation) => clients.operations[operation]!;
-  return [
+  const own: StatLine[] = [
     ["pid", process.pid],
     ["uptime", facts.unixSeconds - facts.startedUnixSeconds],
     ["time", facts.unixSeconds],
@@ -61,23 +83,79 @@ function general(facts: StatsFacts): StatLine[] {
     ["pointer_size", 64],
     ["rusage_user", (usage.userCPUTime / 1e6).toFixed(6)],
     ["rusage_system", (usage.systemCPUTime / 1e6).toFixed(6)],
-    ["max_connections", facts.maxConnections],
+    ["max_connections", facts.server.maxConnections],
     ["curr_connections", clients.connections],
     ["total_connections", clients.accepted],
     ["rejected_connections", clients.rejected],
-    ["cmd_get", clients.getKeys],
-    ["cmd_set", sets.reduce((sum, operation) => sum + count(operation), 0)],
-    ["cmd_flush", count(Operation.flushAll)],
-    ["cmd_touch", count(Operation.touch)],
+    ["accepting_conns", 1],
+    ["cmd_get", clients.getHits + clients.getMisses],
+    ["cmd_set", setsOf(clients)],
+    ["cmd_flush", clients.operations[Operation.flushAll]!],
+    ["cmd_touch", clients.operations[Operation.touch]!],
     ["get_hits", clients.getHits],
-    ["get_misses", clients.getKeys - clients.getHits],
+    ["get_misses", clients.getMisses],
     ["bytes_read", clients.bytesRead],
     ["bytes_written", clients.bytesWritten],
-    ["threads", 1],
-    ["curr_items", store?.count ?? 0],
-    ["bytes", store?.byteLength ?? 0],
-    ["evictions", store?.evictions ?? 0],
   ];
+  const names = new Set(own.map(([name]) => name));
+  const stored = store === null ? mergeStats(servers) : storeLines(store);
+  // Texts, such as the version of a library, belong to one server alone.
+  return [...own, ...stored.filter(([name, value]) => !names.has(name) && !Number.isNaN(Number(value)))];
+}
+
+function setsOf(clients: ClientCounters): number {
+  const { set, add, replace, append, prepend, cas, metaSet } = Operation;
+  const sets = [set, add, replace, append, prepend, cas, metaSet];
+  return sets.reduce((sum, operation) => sum + clients.operations[operation]!, 0);
+}
+
+/** Settings that say how servers store; the others would speak of their sockets, and clients have to do with ours. */
+const ofStorage =
+  /^(evictions|growth_factor|chunk_size|num_threads|slab_|lru_|hot_|warm_|temp|hash|tail_repair|track_sizes)/;
+
+function settings(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[] {
+  const { server, store } = facts;
+  const tcp = facts.listeners.flatMap(({ address }) => (address.type === "tcp" ? [address] : []));
+  const unix = facts.listeners.flatMap(({ address }) => (address.type === "unix" ? [address.path] : []));
+  const merged = mergeSettings(servers);
+  const ofServers = new Map(merged);
+  const maxBytes = store === null ? ofServers.get("maxbytes") : store.maxBytes;
+  const itemBytes = Math.min(server.maxValueBytes, Number(ofServers.get("item_size_max") ?? Number.POSITIVE_INFINITY));
+  return [
+    ...(maxBytes === undefined ? [] : [["maxbytes", maxBytes] as const]),
+    ["maxconns", server.maxConnections],
+    ["tcpport", tcp[0]?.port ?? 0],
+    ["udpport", 0],
+    ["inter", tcp.map(({ host }) => host).join(",") || "NULL"],
+    ["verbosity", 0],
+    ["domain_socket", unix.join(",") || "NULL"],
+    ["shutdown_command", "no"],
+    ["detail_enabled", "no"],
+    ["cas_enabled", "yes"],
+    ["binding_protocol", "auto-negotiate"],
+    ["auth_enabled_sasl", "no"],
+    ["auth_enabled_ascii", "no"],
+    ["item_size_max", itemBytes],
+    ["flush_enabled", server.isFlushAllAllowed ? "yes" : "no"],
+    ["dump_enabled", "no"],
+    ...(store === null
+      ? merged.filter(([name]) => ofStorage.test(name))
+      : ([
+          ["evictions", "on"],
+          ["num_threads", 1],
+          ["lru_crawler", "no"],
+          ["lru_maintainer_thread", "no"],
+        ] as const)),
+  ];
+}
+
+function connections({ listeners }: StatsFacts): StatLine[] {
+  const ends = listeners.flatMap(({ address, peers }) => {
+    const text = addressText(address);
+    const own = address.type === "unix" ? text : `${text.startsWith("[") ? "tcp6" : "tcp"}:${text}`;
+    return peers.map((peer) => [peer, own] as const);
+  });
+  return ends.flatMap(([peer, own], i) => [[`${i + 1}:addr`, peer] as const, [`${i + 1}:listen_addr`, own] as const]);
 }
 
 function ofPlatypus(facts: StatsFacts): StatLine[] {

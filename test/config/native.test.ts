@@ -35,6 +35,7 @@ describe("a native configuration", () => {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         tls: null,
         prefix: "",
+        keyEncoding: "plain",
         maxValueBytes: 1_048_576,
         maxConnections: 10_000,
         clientOutputLimitBytes: 67_108_864,
@@ -78,11 +79,13 @@ describe("a native configuration", () => {
         match: "quickstart/(.*)",
         source: "stuff",
         stripPrefix: "",
+        keyEncoding: "plain",
         ttlMs: 60_000,
         expiryMs: 600_000,
         refreshBeforeMs: null,
         negativeTtlMs: 1_000,
         fillTimeoutMs: 400,
+        lease: "fleet",
         mode: "on",
         notFound: "delete",
       },
@@ -101,6 +104,13 @@ describe("a native configuration", () => {
         isEmptyValue: false,
       },
     ]);
+  });
+
+  it("takes key_encoding from the rule, else from [server]", () => {
+    const rules = `${quickstart}[get.other]\nmatch = "(o)"\nsource = "stuff"\nkey_encoding = "plain"\n${stuff}`;
+    const encodings = (toml: string) => read(toml).rules.map((rule) => rule.keyEncoding);
+    expect(encodings(rules)).toEqual(["plain", "plain"]);
+    expect(encodings(`[server]\nkey_encoding = "rails"\n${rules}`)).toEqual(["rails", "plain"]);
   });
 
   it("keeps rules in file order", () => {

@@ -9,17 +9,15 @@ import { PlatypusProcess } from "../support/platypus-process.ts";
 
 const CAPABLE = "/usr/bin/memccapable";
 const DALLI = fileURLToPath(new URL("../support/dalli-session.rb", import.meta.url));
-const RAILS = fileURLToPath(new URL("../support/rails-session.rb", import.meta.url));
 const PYLIBMC = fileURLToPath(new URL("../support/pylibmc-session.py", import.meta.url));
 const RUBY = "/usr/bin/ruby";
 const PYTHON = "/usr/bin/python3";
 const isPylibmcMissing = spawnSync(PYTHON, ["-c", "import pylibmc"]).status !== 0;
 const isDalliMissing = spawnSync(RUBY, ["-e", "require 'dalli'"]).status !== 0;
-const isRailsMissing = spawnSync(RUBY, ["-e", "require 'dalli'; require 'active_support'"]).status !== 0;
 
 const RULES = `
 [get.hello]
-match = "(app:)?hello/(?P<name>.*)"
+match = "hello/(?P<name>.*)"
 source = "greeting"
 [source.greeting]
 type = "echo"
@@ -98,33 +96,5 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
       expect((await client.get("memjs")).value).toBe(null);
       client.close();
     });
-
-    it.skipIf(isRailsMissing)(
-      "Rails.cache reads, writes and clears, and reads the source's exact strings",
-      async () => {
-        const seen = JSON.parse(await run(RUBY, [RAILS, String(processes.get(name)!.port)]));
-        expect(seen).toEqual({
-          "read filled": "Hello, Bob!",
-          "exist? filled": true,
-          "fetch filled": "Hello, Ann!",
-          write: true,
-          read: "one",
-          fetch: ["two", "two"],
-          read_multi: { a: "one", b: "two", "hello/Eve": "Hello, Eve!" },
-          write_multi: { m1: "1", m2: "2" },
-          fetch_multi: { m1: "1", m3: "made m3" },
-          "exist?": [true, false],
-          increment: [6, 16, 13],
-          delete: [true, null, null],
-          unless_exist: [true, false],
-          unicode: [true, "é"],
-          "long key": [true, "long"],
-          marshal: [true, { a: [1, null, "b"] }, [1], [1]],
-          "1.2 MB": true,
-          "1.2 MB packed": true,
-          clear: [null, null],
-        });
-      },
-    );
   });
 });

@@ -446,4 +446,16 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
     responses[0]!.end("v");
     expect(await client.until("END\r\n")).toBe("VALUE stuff/one 0 1\r\nv\r\nEND\r\n");
   });
+
+  it("to keys of Rails has the source asked for what Rails was asked for, encoded once", async () => {
+    const platypus = await startPlatypus(stuffRule());
+    const client = await connectTo(platypus);
+    await client.ask("get stuff/cl%C3%A9", "END\r\n");
+    platypus.reload(configOf(`[server]\nkey_encoding = "rails"\n${stuffRule()}`));
+    await client.ask("get stuff/na%C3%AFve%2525", "END\r\n");
+    expect(await client.ask(`get stuff/x:hash:${"0".repeat(32)}`, "END\r\n")).toBe("END\r\n");
+    platypus.reload(configOf(stuffRule()));
+    await client.ask("get stuff/%25", "END\r\n");
+    expect(origin.requests).toEqual(["GET /stuff/cl%25C3%25A9", "GET /stuff/na%C3%AFve%2525", "GET /stuff/%2525"]);
+  });
 });

@@ -40,6 +40,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
       expect(await client.ask(`set k${i} 0 0 1\r\nv`)).toBe("STORED\r\n");
       expect(await client.ask(`get k${i}`, "END\r\n")).toBe(`VALUE k${i} 0 1\r\nv\r\nEND\r\n`);
     }
+    expect(await client.ask("stats", "END\r\n")).toContain("STAT curr_items 20\r\n");
   });
 
   it.each(["", 'username = "platypus"\npassword = "wrong"'])(
@@ -49,6 +50,8 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
       expect(await client.ask("get k1", "END\r\n")).toBe("END\r\n");
       expect(await client.ask("set k1 0 0 1\r\nx")).toMatch(/^(SERVER_ERROR|CLIENT_ERROR) .*\r\n$/);
       expect(await client.ask("get k1", "END\r\n")).toBe("END\r\n");
+      expect(await client.ask("stats", "END\r\n")).not.toContain("STAT curr_items");
+      expect(await client.ask("stats items", "END\r\n")).toBe("END\r\n");
     },
   );
 

@@ -49,4 +49,24 @@ describe("rules", () => {
     const { captures } = rules.match("p:\xff\xfe")!;
     expect([captures.key, captures.encoding]).toEqual(["\xff\xfe", "latin1"]);
   });
+
+  describe("for keys of Rails", () => {
+    const digest = "0123456789abcdef0123456789abcdef";
+    const rails = { name: "rails", match: "user/(.*)", keyEncoding: "rails" } as const;
+
+    it("decode captures, and those of other rules stay as they are", () => {
+      const rules = testRules(new ManualSource(), rails, { match: "(.*)" });
+      const { captures } = rules.match("user/cl%C3%A9")!;
+      expect([captures.key, captures.groups.get("1")]).toEqual(["user/clé", "clé"]);
+      expect(rules.match("shop/cl%C3%A9")!.captures.groups.get("1")).toBe("shop/cl%C3%A9");
+    });
+
+    it("do not cover a key whose end is a digest, and leave it to no other rule", () => {
+      const key = `user/x:hash:${digest}`;
+      expect(nameOf(key, rails)).toBeUndefined();
+      expect(nameOf(key, rails, { name: "rest" })).toBeUndefined();
+      expect(nameOf(key, { ...rails, mode: "off" }, { name: "rest" })).toBe("rest");
+      expect(nameOf(`shop/x:md5:${digest}`, rails, { name: "rest" })).toBe("rest");
+    });
+  });
 });

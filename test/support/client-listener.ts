@@ -37,7 +37,11 @@ export async function startListener(root: Route, changes: Partial<ListenerSettin
     parser: new ClassicParser(() => settings),
     binaryParser: new BinaryParser(() => settings),
     turn: new Turn(() => performance.now()),
-    local: new LocalCommands({ version: () => "1.6.45", stats: () => [["pid", 1]], resetStats: () => {} }),
+    local: new LocalCommands({
+      version: () => "1.6.45",
+      stats: (_group, done) => done([["pid", 1]]),
+      resetStats: () => {},
+    }),
     counters: newClientCounters(),
     fault: (error) => {
       throw error;

@@ -24,7 +24,7 @@ const LONGEST_LOOK_MS = 200;
 const MAX_LOOKS = 2;
 
 /** What a client does, through which process. */
-export type Step =
+type Step =
   | { readonly does: "get"; readonly via: number }
   /** Changes the source, then writes to the key: a delete, or a set of `value`. */
   | { readonly does: "invalidate"; readonly via: number; readonly value: string | null };

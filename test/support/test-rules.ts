@@ -9,6 +9,7 @@ export const ruleDefaults: RuleConfig = {
   match: ".*",
   source: "manual",
   stripPrefix: "",
+  keyEncoding: "plain",
   ttlMs: 60_000,
   expiryMs: 600_000,
   refreshBeforeMs: null,

@@ -44,8 +44,9 @@ export interface ClientCounters {
   commands: number;
   /** By operation, index `Operation`. */
   operations: Float64Array;
-  getKeys: number;
+  /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
   getHits: number;
+  getMisses: number;
 }
 
 /** Counters at the start of a process. */
@@ -59,8 +60,8 @@ export function newClientCounters(): ClientCounters {
     bytesWritten: 0,
     commands: 0,
     operations: new Float64Array(OPERATION_COUNT),
-    getKeys: 0,
     getHits: 0,
+    getMisses: 0,
   };
 }
 
@@ -127,6 +128,13 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.endWhenDone();
   }
 
+  /** The other end: `tcp:host:port`, or `unix` where it has no name. */
+  get peer(): string {
+    const { remoteAddress, remotePort } = this.socket;
+    if (remoteAddress === undefined) return "unix";
+    return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
+  }
+
   /** Closes at once; requests under way complete into nothing. */
   close(): void {
     if (this.isClosed) return;
@@ -173,7 +181,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
       if (parsed === Parsed.request) this.accept(parser.request!);
-      else if (parsed === Parsed.local) this.answer(this.context.local.answer(parser.words), parser.header);
+      else if (parsed === Parsed.local) this.carryOut(parser.words, parser.header);
       else if (parser.answer !== null) this.answer(parser.answer, null);
       if (parser.isLast) {
         this.hasQuit = true;
@@ -186,8 +194,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   onReply(request: Request, reply: Reply): void {
     this.outstanding--;
+    if (isGet(request.operation)) countKeys(request, reply, this.context.counters);
     if (this.isClosed) return;
-    if (isHit(request, reply)) this.context.counters.getHits += countHits(request);
     if (!request.isNoreply) {
       if (request === this.head) {
         writeReply(request, reply, this.batch);
@@ -239,20 +247,27 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private accept(request: Request): void {
     this.outstanding++;
     if (!request.isNoreply) this.enqueue(request);
-    const counters = this.context.counters;
-    counters.operations[request.operation]!++;
-    if (isGet(request.operation)) counters.getKeys += request.keys?.count ?? 1;
+    this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
     else this.context.root.route(request);
   }
 
   /** Answers in turn with a reply that is known already. */
   private answer(reply: Reply, binary: BinaryHeader | null): void {
-    const request = new Request(Operation.local, this, reply.chunk);
+    this.takeLocal(binary).complete(reply);
+  }
+
+  private carryOut(words: readonly string[], binary: BinaryHeader | null): void {
+    this.context.local.carryOut(words, this.takeLocal(binary));
+  }
+
+  /** A request that is answered in its turn, but not routed. */
+  private takeLocal(binary: BinaryHeader | null): Request {
+    const request = new Request(Operation.local, this, EMPTY);
     request.binary = binary;
     this.outstanding++;
     this.enqueue(request);
-    request.complete(reply);
+    return request;
   }
 
   private enqueue(request: Request): void {
@@ -335,14 +350,16 @@ function isGet(operation: Operation): boolean {
   return operation <= Operation.gats || operation === Operation.metaGet;
 }
 
-function isHit(request: Request, reply: Reply): boolean {
-  if (reply.status === Status.found) return true;
-  return request.operation === Operation.metaGet && reply.status === Status.meta && reply.code !== MetaCode.EN;
-}
-
-function countHits(request: Request): number {
-  if (request.keys === null) return 1;
+function countKeys(request: Request, reply: Reply, counters: ClientCounters): void {
+  const { keys } = request;
+  if (keys === null) {
+    const isHit = reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
+    if (isHit) counters.getHits++;
+    else counters.getMisses++;
+    return;
+  }
   let hits = 0;
-  for (const block of request.keys.blocks) if (block !== null) hits++;
-  return hits;
+  for (const block of keys.blocks) if (block !== null) hits++;
+  counters.getHits += hits;
+  counters.getMisses += keys.count - hits;
 }

@@ -67,6 +67,11 @@ export class Listener {
     for (const client of this.clients) client.finish();
   }
 
+  /** The other ends of its clients, as `ClientConnection.peer` has them. */
+  get peers(): readonly string[] {
+    return [...this.clients].map(({ peer }) => peer);
+  }
+
   /** Closes everything at once. */
   close(): void {
     this.server.close();

@@ -240,7 +240,10 @@ function metaDelete(store: ItemStore, request: Request, words: readonly string[]
   const text = echoes(flags, words[1]!);
   const key = request.keyText();
   const item = store.peek(key);
-  if (item === undefined) return metaReply("NF", text);
+  if (item === undefined) {
+    store.counters.deleteMisses++;
+    return metaReply("NF", text);
+  }
   if (flags.has("C") && BigInt(item.cas) !== flags.unsigned("C", 0n)) return metaReply("EX", text);
   if (flags.has("I")) {
     store.invalidate(item);
@@ -256,17 +259,20 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
   const flags = new Flags(request, words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
   const mode = flags.token("M") ?? "I";
   if (!"I+D-".includes(mode)) throw new Refusal("CLIENT_ERROR invalid mode for ma M token");
+  const isIncrement = mode === "I" || mode === "+";
   const key = request.keyText();
   const cas = flags.unsigned("C", 0n);
   const old = store.peek(key);
   let value: bigint;
   if (old === undefined) {
+    if (isIncrement) store.counters.incrMisses++;
+    else store.counters.decrMisses++;
     if (!flags.has("N")) return metaReply("NF", echoes(flags, words[1]!));
     value = flags.unsigned("J", 0n);
     store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);
   } else {
     if (cas !== 0n && cas !== BigInt(old.cas)) return metaReply("EX", echoes(flags, words[1]!));
-    const outcome = store.arithmetic(key, mode === "I" || mode === "+", flags.unsigned("D", 1n));
+    const outcome = store.arithmetic(key, isIncrement, flags.unsigned("D", 1n));
     if (typeof outcome === "string") {
       throw new Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value");
     }

@@ -42,14 +42,63 @@ export interface StoreOutcome {
   readonly cas: number;
 }
 
+/** Numbers since the start, or since they were reset. */
+export interface StoreCounters {
+  /** Items stored. */
+  stored: number;
+  /** Items dropped to keep the bound, by what they were: see memcached doc/protocol.txt, "Item statistics". */
+  evicted: number;
+  evictedNonzero: number;
+  evictedUnfetched: number;
+  /** Seconds since the last get of the item that was dropped last. */
+  evictedSeconds: number;
+  /** Items whose time was over already when the bound came to them. */
+  reclaimed: number;
+  expiredUnfetched: number;
+  deleteHits: number;
+  deleteMisses: number;
+  incrHits: number;
+  incrMisses: number;
+  decrHits: number;
+  decrMisses: number;
+  casHits: number;
+  casMisses: number;
+  casBadval: number;
+  touchHits: number;
+  touchMisses: number;
+}
+
+function newStoreCounters(): StoreCounters {
+  return {
+    stored: 0,
+    evicted: 0,
+    evictedNonzero: 0,
+    evictedUnfetched: 0,
+    evictedSeconds: 0,
+    reclaimed: 0,
+    expiredUnfetched: 0,
+    deleteHits: 0,
+    deleteMisses: 0,
+    incrHits: 0,
+    incrMisses: 0,
+    decrHits: 0,
+    decrMisses: 0,
+    casHits: 0,
+    casMisses: 0,
+    casBadval: 0,
+    touchHits: 0,
+    touchMisses: 0,
+  };
+}
+
 export type StoreVerb = "set" | "add" | "replace" | "append" | "prepend";
 
 /** Items in memory. Keys are strings of one character per byte. */
 export class ItemStore {
-  /** Items dropped to keep the bound. */
-  evictions = 0;
+  readonly counters = newStoreCounters();
+  /** Bound of all items with their overhead. */
+  readonly maxBytes: number;
   private readonly items = new Map<string, Item>();
-  private readonly maxBytes: number;
   private readonly maxItemBytes: number;
   private readonly unixSeconds: () => number;
   private usedBytes = 0;
@@ -75,6 +124,16 @@ export class ItemStore {
   /** Bytes of all items with their overhead. */
   get byteLength(): number {
     return this.usedBytes;
+  }
+
+  /** Seconds since the last get of the least recently used item; 0: there is none. */
+  get ageSeconds(): number {
+    const oldest = this.items.values().next().value;
+    return oldest === undefined ? 0 : this.unixSeconds() - oldest.lastGetAt;
+  }
+
+  resetCounters(): void {
+    Object.assign(this.counters, newStoreCounters());
   }
 
   /** The item, now the most recently used; undefined: none, or its time is over. */
@@ -109,7 +168,11 @@ export class ItemStore {
   /** As `get`, and gives it a new exptime. */
   touch(key: string, exptime: number): Item | undefined {
     const item = this.get(key);
-    if (item !== undefined) this.expire(item, exptime);
+    if (item === undefined) this.counters.touchMisses++;
+    else {
+      this.counters.touchHits++;
+      this.expire(item, exptime);
+    }
     return item;
   }
 
@@ -149,16 +212,27 @@ export class ItemStore {
   /** Stores only while the item is still the one of that cas. */
   compareAndSet(key: string, value: Buffer, flags: number, exptime: number, cas: number): StoreOutcome {
     const old = this.live(key);
-    if (old === undefined) return { result: "notFound", cas: 0 };
-    if (old.cas !== cas) return { result: "exists", cas: old.cas };
+    if (old === undefined) {
+      this.counters.casMisses++;
+      return { result: "notFound", cas: 0 };
+    }
+    if (old.cas !== cas) {
+      this.counters.casBadval++;
+      return { result: "exists", cas: old.cas };
+    }
+    this.counters.casHits++;
     return this.store("set", key, value, flags, exptime);
   }
 
   /** False: there was nothing. With `cas` only the item of that cas is removed ("exists" otherwise). */
   delete(key: string, cas?: number): "deleted" | "notFound" | "exists" {
     const item = this.live(key);
-    if (item === undefined) return "notFound";
+    if (item === undefined) {
+      this.counters.deleteMisses++;
+      return "notFound";
+    }
     if (cas !== undefined && item.cas !== cas) return "exists";
+    this.counters.deleteHits++;
     this.remove(key, item);
     return "deleted";
   }
@@ -173,9 +247,16 @@ export class ItemStore {
     delta: bigint,
   ): { value: bigint; cas: number } | "notFound" | "notNumber" {
     const item = this.live(key);
-    if (item === undefined) return "notFound";
+    const { counters } = this;
+    if (item === undefined) {
+      if (isIncrement) counters.incrMisses++;
+      else counters.decrMisses++;
+      return "notFound";
+    }
     const old = parseUnsigned(item.value.toString("latin1"));
     if (old === null) return "notNumber";
+    if (isIncrement) counters.incrHits++;
+    else counters.decrHits++;
     const value = isIncrement ? BigInt.asUintN(64, old + delta) : delta > old ? 0n : old - delta;
     const text = value.toString().padEnd(item.value.length, " ");
     const { cas } = this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt);
@@ -226,6 +307,7 @@ export class ItemStore {
     if (old !== undefined) this.remove(key, old);
     const cas = ++this.lastCas;
     const now = this.unixSeconds();
+    this.counters.stored++;
     if (expiresAt !== 0 && expiresAt <= now) return { result: "stored", cas };
     const bytes = this.itemBytes(key, value.length, flags);
     const unmarked = { isFetched: false, isStale: false, isTokenSent: false, isBinaryKey: false };
@@ -234,9 +316,22 @@ export class ItemStore {
     while (this.usedBytes > this.maxBytes) {
       const [oldest, item] = this.items.entries().next().value!;
       this.remove(oldest, item);
-      this.evictions++;
+      this.countDropped(item, now);
     }
     return { result: "stored", cas };
+  }
+
+  private countDropped(item: Item, now: number): void {
+    const { counters } = this;
+    if (item.expiresAt !== 0 && item.expiresAt <= now) {
+      counters.reclaimed++;
+      if (!item.isFetched) counters.expiredUnfetched++;
+      return;
+    }
+    counters.evicted++;
+    if (item.expiresAt !== 0) counters.evictedNonzero++;
+    if (!item.isFetched) counters.evictedUnfetched++;
+    counters.evictedSeconds = now - item.lastGetAt;
   }
 
   private remove(key: string, item: Item): void {

@@ -3,7 +3,8 @@
  * a reply is checked rather than searched: a VALUE line must name the key that was asked for, or the connection is out
  * of step and nothing on it can be believed any more.
  *
- * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get" and "Error strings".
+ * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get", "Statistics" and "Error
+ * strings".
  */
 import { isFailure, MetaCode, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
@@ -17,8 +18,12 @@ export const OUT_OF_STEP = -1;
 
 /** Longest answer line; a longer one is no memcached speaking. */
 const MAX_LINE_BYTES = 4096;
+/** Longest answer to `stats`; the largest, `stats sizes`, has some 30,000 short lines. */
+const MAX_STATS_BYTES = 4 * 1024 * 1024;
 
 const VALUE = Buffer.from("VALUE ", "latin1");
+const STAT = Buffer.from("STAT ", "latin1");
+const END_LINE = Buffer.from("END\r\n", "latin1");
 const UPPER_E = 0x45;
 const UPPER_N = 0x4e;
 const UPPER_D = 0x44;
@@ -53,7 +58,10 @@ export class BackendParser {
     if (isRetrieval(request.operation)) {
       return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);
     }
-    return isMeta(request.operation) ? this.parseMeta(request, start, end) : this.parseLine(request, start, end);
+    if (isMeta(request.operation)) return this.parseMeta(request, start, end);
+    return request.operation === Operation.stats
+      ? this.parseStats(request, start, end)
+      : this.parseLine(request, start, end);
   }
 
   /** `VALUE key flags bytes [cas]`, data and `END`, or `END` alone, or an error line. */
@@ -248,6 +256,26 @@ export class BackendParser {
     return total;
   }
 
+  /** `STAT` lines and END, or an error line. */
+  private parseStats(request: Request, start: number, end: number): number {
+    const { reply } = this;
+    const { chunk } = reply;
+    let at = start;
+    while (at < end) {
+      const lineEnd = this.findLineEnd(at, end);
+      if (lineEnd <= 0) return lineEnd;
+      if (isLine(END_LINE, chunk, at, lineEnd) && lineEnd - at === END_LINE.length) {
+        reply.status = Status.ok;
+        reply.end = lineEnd;
+        return lineEnd;
+      }
+      if (!isLine(STAT, chunk, at, lineEnd)) return at === start ? this.parseLine(request, start, end) : OUT_OF_STEP;
+      at = lineEnd;
+      if (at - start > MAX_STATS_BYTES) return OUT_OF_STEP;
+    }
+    return INCOMPLETE;
+  }
+
   /** One line that is the whole answer. */
   private parseLine(request: Request, start: number, end: number): number {
     const reply = this.reply;
@@ -270,6 +298,11 @@ export class BackendParser {
     }
     return end - start > MAX_LINE_BYTES ? OUT_OF_STEP : INCOMPLETE;
   }
+}
+
+/** True when the line `chunk[start, end)` begins with `bytes`. */
+function isLine(bytes: Buffer, chunk: Buffer, start: number, end: number): boolean {
+  return end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start);
 }
 
 /** An answer line, or how it begins → what it means. */

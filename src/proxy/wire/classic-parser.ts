@@ -46,13 +46,15 @@ const answers = {
   badDelete: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"),
   flushRefused: fixedReply(Status.clientError, "CLIENT_ERROR flush_all not allowed"),
   noShutdown: fixedReply(Status.clientError, "ERROR: shutdown not enabled"),
-  notHere: fixedReply(
-    Status.clientError,
-    "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
-  ),
   ok: fixedReply(Status.ok, "OK"),
   metaNoop: fixedReply(Status.ok, "MN"),
 } as const;
+
+/** The answer to what only a server can do, and must not be done to all of them by way of one. */
+export const notHere = fixedReply(
+  Status.clientError,
+  "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
+);
 
 /** The answer to a value over the bound. */
 export const tooLarge = fixedReply(Status.serverError, "SERVER_ERROR object too large for cache");
@@ -236,7 +238,7 @@ export class ClassicParser {
       case Kind.metaNoop:
         return this.refuse(answers.metaNoop);
       case Kind.ofBackendOnly:
-        return this.refuse(answers.notHere);
+        return this.refuse(notHere);
       case undefined:
         return this.refuseUnknown();
       default:

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { failures, fixedReply, gatheredReply, Status } from "../../../src/proxy/reply.ts";
+import { failures, fixedReply, gatheredReply, MetaCode, Status } from "../../../src/proxy/reply.ts";
 import { Operation } from "../../../src/proxy/request.ts";
 import { type ListenerSettings, type StartedListener, startListener } from "../../support/client-listener.ts";
 import { RecordingRoute, valueText } from "../../support/recording-route.ts";
@@ -338,5 +338,32 @@ describe("a drain", () => {
     expect(await idle.end()).toBe("");
     expect(await half.end()).toBe("");
     await expect(TextClient.connect(started.port)).rejects.toThrow("ECONNREFUSED");
+  });
+});
+
+describe("keys of gets", () => {
+  it("are counted when they are answered, so that what is under way is neither hit nor miss", async () => {
+    const client = await connect();
+    client.send("get a\r\nget b\r\nmg c v\r\nmg d v\r\n");
+    await route.asked(4);
+    expect(started.counters).toMatchObject({ getHits: 0, getMisses: 0 });
+    route.replyValue(0, "x");
+    route.reply(1, Status.missing, "END\r\n");
+    expect(started.counters).toMatchObject({ getHits: 1, getMisses: 1 });
+    const hit = fixedReply(Status.meta, "HD");
+    hit.code = MetaCode.HD;
+    const miss = fixedReply(Status.meta, "EN");
+    miss.code = MetaCode.EN;
+    route.requests[2]!.complete(hit);
+    route.requests[3]!.complete(miss);
+    expect(started.counters).toMatchObject({ getHits: 2, getMisses: 2 });
+    await client.until("EN\r\n");
+    client.send("get a b c\r\n");
+    await route.asked(5);
+    const keys = route.requests[4]!.keys!;
+    keys.blocks[1] = Buffer.from("VALUE b 0 1\r\nx\r\n");
+    keys.blockEnds[1] = keys.blocks[1]!.length;
+    route.requests[4]!.complete(gatheredReply);
+    expect(started.counters).toMatchObject({ getHits: 3, getMisses: 4 });
   });
 });

@@ -174,7 +174,7 @@ describe("the bound of a store", () => {
     store.get("a");
     store.store("set", "d", Buffer.alloc(200), 0, 0);
     expect(["a", "b", "c", "d"].map((key) => store.get(key) !== undefined)).toEqual([true, false, true, true]);
-    expect(store.evictions).toBe(1);
+    expect(store.counters.evicted).toBe(1);
     expect(store.byteLength).toBeLessThanOrEqual(1_000);
   });
 
@@ -204,7 +204,59 @@ describe("the bound of a store", () => {
     store.store("set", "other", bytes("v"), 0, 0);
     expect(store.store("set", "k", Buffer.alloc(2_000), 0, 0).result).toBe("tooLarge");
     expect(textOf(store, "other")).toBe("v");
-    expect(store.evictions).toBe(0);
+    expect(store.counters.evicted).toBe(0);
+  });
+});
+
+describe("what a store counts", () => {
+  it("is what was dropped to keep the bound, apart from what had ended already", () => {
+    const store = storeOf(1_000);
+    store.store("set", "lasting", Buffer.alloc(200), 0, 0);
+    store.store("set", "fetched", Buffer.alloc(200), 0, 100);
+    store.store("set", "over", Buffer.alloc(200), 0, 5);
+    store.get("fetched");
+    nowSeconds += 7;
+    for (const key of ["a", "b", "c"]) store.store("set", key, Buffer.alloc(200), 0, 0);
+    expect(store.counters).toMatchObject({
+      stored: 6,
+      evicted: 2,
+      evictedNonzero: 1,
+      evictedUnfetched: 1,
+      evictedSeconds: 7,
+      reclaimed: 1,
+      expiredUnfetched: 1,
+    });
+    nowSeconds += 3;
+    expect(store.ageSeconds).toBe(3);
+    store.resetCounters();
+    expect([store.counters.stored, store.count]).toEqual([0, 3]);
+  });
+
+  it("is how its commands ended", () => {
+    const store = storeOf();
+    store.store("set", "n", bytes("1"), 0, 0);
+    store.arithmetic("n", true, 1n);
+    store.arithmetic("n", false, 1n);
+    store.touch("n", 10);
+    store.compareAndSet("n", bytes("2"), 0, 0, 0);
+    store.compareAndSet("n", bytes("2"), 0, 0, store.get("n")!.cas);
+    store.delete("n");
+    store.arithmetic("n", true, 1n);
+    store.arithmetic("n", false, 1n);
+    store.touch("n", 10);
+    store.compareAndSet("n", bytes("2"), 0, 0, 0);
+    store.delete("n");
+    const { stored, ...counters } = store.counters;
+    expect(stored).toBe(4);
+    const dropped = [
+      "evicted",
+      "evictedNonzero",
+      "evictedUnfetched",
+      "evictedSeconds",
+      "reclaimed",
+      "expiredUnfetched",
+    ];
+    for (const [name, count] of Object.entries(counters)) expect(count, name).toBe(dropped.includes(name) ? 0 : 1);
   });
 });
 

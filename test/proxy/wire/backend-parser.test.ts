@@ -457,6 +457,44 @@ const exchange: fc.Arbitrary<Exchange> = fc.oneof(
     .map(({ operation, line }) => ({ ask: () => request(operation, "key"), text: `${line}\r\n` })),
 );
 
+describe("stats", () => {
+  const stats = () => request(Operation.stats, "");
+
+  it("is all lines up to END", () => {
+    for (const text of ["END\r\n", "STAT a 1\r\nEND\r\n", "STAT a b c\r\nSTAT END \r\nSTAT x:1:y 0\r\nEND\r\n"]) {
+      expect(parseOne(stats, text)).toEqual({ status: Status.ok, text });
+    }
+  });
+
+  it("may be refused", () => {
+    for (const line of ["ERROR", "CLIENT_ERROR unauthenticated", "CLIENT_ERROR usage: stats detail on|off|dump"]) {
+      expect(parseOne(stats, `${line}\r\n`)).toEqual({ status: Status.clientError, text: `${line}\r\n` });
+    }
+    expect(parseOne(stats, "SERVER_ERROR busy\r\n")).toMatchObject({ status: Status.serverError });
+  });
+
+  it("ends where the next answer begins", () => {
+    const asked = () => [request(Operation.get, "key"), stats(), stats(), request(Operation.get, "key")];
+    const value = "VALUE key 0 1\r\na\r\nEND\r\n";
+    const outcomes = parseAll(asked, `${value}STAT a 1\r\nEND\r\nERROR\r\n${value}`);
+    expect(outcomes.map(({ text }) => text)).toEqual([value, "STAT a 1\r\nEND\r\n", "ERROR\r\n", value]);
+  });
+
+  it("is out of step when anything else comes", () => {
+    for (const line of ["STORED", "OK", "RESET", "VALUE key 0 1", "HD", "12", "STATS a", "ENDING", ""]) {
+      expect([line, isRefused(stats, `${line}\r\n`)]).toEqual([line, true]);
+      expect([line, isRefused(stats, `STAT a 1\r\n${line}\r\n`)]).toEqual([line, true]);
+    }
+    expect(isRefused(stats, "STAT a 1\r\nERROR\r\n")).toBe(true);
+  });
+
+  it("does not go on for ever", () => {
+    const lines = bytes("STAT name 1\r\n".repeat(10_000));
+    const replies = new Replies([stats()], "").feed(Array.from({ length: 50 }, () => lines));
+    expect([replies.isOutOfStep, replies.keptBytes]).toEqual([true, 0]);
+  });
+});
+
 describe("a stream of replies", () => {
   it("is read the same however it is cut", () => {
     const property = (exchanges: Exchange[], fractions: number[]) => {
@@ -490,6 +528,7 @@ describe("a stream of replies", () => {
       "-",
       "VA ",
       "HD",
+      "STAT ",
       "ERROR",
       "\xff",
     ];
@@ -503,6 +542,7 @@ describe("a stream of replies", () => {
       () => request(Operation.set, "key"),
       () => request(Operation.incr, "key"),
       () => request(Operation.metaGet, "key"),
+      () => request(Operation.stats, ""),
     );
     const property = (asks: (() => Request)[], hostile: string, fractions: number[]) => {
       const requests = () => asks.map((ask) => ask());
