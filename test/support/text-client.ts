@@ -49,6 +49,17 @@ export class TextClient {
     }
   }
 
+  /** Takes that many bytes out of what was received; rejects when the connection closes before. */
+  async take(length: number): Promise<string> {
+    while (this.received.length < length) {
+      const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
+      if (isClosed && this.received.length < length) throw new Error(`closed before ${length} bytes`);
+    }
+    const text = this.received.toString("latin1", 0, length);
+    this.received = this.received.subarray(length);
+    return text;
+  }
+
   /** Sends one command and takes its answer, which ends with `end`. */
   async ask(command: string, end = "\r\n"): Promise<string> {
     this.send(`${command}\r\n`);
