@@ -20,6 +20,8 @@ const debianPackages = {
   "ruby-activesupport": "/usr/share/rubygems-integration/all/gems/activesupport-6.1.7.10/lib/active_support.rb",
   "python3-pymemcache": "/usr/lib/python3/dist-packages/pymemcache",
   "python3-pylibmc": "/usr/lib/python3/dist-packages/pylibmc",
+  "php-cli": "/usr/bin/php",
+  "php-memcached": "/etc/php/8.2/mods-available/memcached.ini",
   "netcat-openbsd": "/usr/bin/nc.openbsd",
 };
 
