@@ -67,6 +67,11 @@ export class RoutedPoolPort {
       // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
       const isBase64 = /[^!-~\x80-\xff]/.test(key);
       const word = isBase64 ? Buffer.from(this.prefix + key, "latin1").toString("base64") : key;
+      // A server would refuse the line and take the data for commands.
+      if (isBase64 && word.length > MAX_KEY_BYTES) {
+        reject(new BackendError("the key is too long for a server in base64"));
+        return;
+      }
       const head = Buffer.from(`${verb} ${word} ${rest}${isBase64 ? " b" : ""}\r\n`, "latin1");
       const data = value === undefined ? [] : [value, CRLF];
       const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
@@ -84,6 +89,7 @@ export class RoutedPoolPort {
   }
 }
 
+const MAX_KEY_BYTES = 250;
 const CRLF = Buffer.from("\r\n", "latin1");
 
 /** A meta answer's code and flags as text. */
