@@ -151,9 +151,9 @@ function question(random: Random): Question {
     case 2:
       return { text: `incr ${one} 1`, keys: [], isMeta: false, line: line("\\d+ *|NOT_FOUND") };
     case 3:
-      return { text: `mg ${one} k v`, keys: [one], isMeta: true, line: line("(?:EN|HD)(?: [^\n]*)?") };
+      return { text: `mg ${one} k v`, keys: [one], isMeta: true, line: line("(?:EN|HD)(?:[ \r][^\n]*)?") };
     case 4:
-      return { text: `ms ${one} 1 c\r\n1`, keys: [], isMeta: true, line: line("(?:HD|NS|EX|NF)(?: [^\n]*)?") };
+      return { text: `ms ${one} 1 c\r\n1`, keys: [], isMeta: true, line: line("(?:HD|NS|EX|NF)(?:[ \r][^\n]*)?") };
     case 5:
     case 6: {
       const keys = [...new Set(Array.from({ length: 2 + random.below(8) }, key))];
