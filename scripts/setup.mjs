@@ -21,6 +21,8 @@ const debianPackages = {
   "python3-pymemcache": "/usr/lib/python3/dist-packages/pymemcache",
   "python3-pylibmc": "/usr/lib/python3/dist-packages/pylibmc",
   "sasl2-bin": "/usr/sbin/saslpasswd2",
+  "php-cli": "/usr/bin/php",
+  "php-memcached": "/etc/php/8.2/mods-available/memcached.ini",
   "netcat-openbsd": "/usr/bin/nc.openbsd",
 };
 

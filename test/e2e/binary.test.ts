@@ -10,9 +10,12 @@ import { PlatypusProcess } from "../support/platypus-process.ts";
 const CAPABLE = "/usr/bin/memccapable";
 const DALLI = fileURLToPath(new URL("../support/dalli-session.rb", import.meta.url));
 const PYLIBMC = fileURLToPath(new URL("../support/pylibmc-session.py", import.meta.url));
+const PHP_SESSION = fileURLToPath(new URL("../support/php-memcached-session.php", import.meta.url));
+const PHP = "/usr/bin/php";
 const RUBY = "/usr/bin/ruby";
 const PYTHON = "/usr/bin/python3";
 const isPylibmcMissing = spawnSync(PYTHON, ["-c", "import pylibmc"]).status !== 0;
+const isPhpMissing = spawnSync(PHP, ["-r", "new Memcached();"]).status !== 0;
 const isDalliMissing = spawnSync(RUBY, ["-e", "require 'dalli'"]).status !== 0;
 
 const RULES = `
@@ -81,6 +84,20 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
         const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
         expect(expected.filled).toEqual([null, {}]);
         expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }] });
+      },
+    );
+
+    it.skipIf(isPhpMissing).each(["text", "binary"])(
+      "php-memcached (%s) sees what it sees of memcached",
+      async (protocol) => {
+        const expected = await ofMemcached((port) => run(PHP, [PHP_SESSION, port, protocol]));
+        const seen = JSON.parse(await run(PHP, [PHP_SESSION, String(processes.get(name)!.port), protocol]));
+        expect(expected).toMatchObject({ filled: [false, []], "filled extended": null, big: [true, true] });
+        expect(seen).toEqual({
+          ...expected,
+          filled: ["Hello, Bob!", { "hello/Tim": "Hello, Tim!" }],
+          "filled extended": ["Hello, Eve!", 0, true],
+        });
       },
     );
 

@@ -104,6 +104,17 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(origin.requests).toEqual(["GET /stuff/one"]);
   });
 
+  it("of a key that a server cannot be given in base64 is answered, and its value never read as commands", async () => {
+    const memcached = await startMemcached();
+    const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
+    const [client, direct] = [await connectTo(platypus), await connect(memcached.port)];
+    origin.handle = (_request, response) => response.end("md other");
+    await direct.ask("set other 0 0 1\r\n1");
+    expect(await client.ask(`mg stuff/${"k".repeat(200)}\x01 v`, "other\r\n")).toBe("VA 8\r\nmd other\r\n");
+    expect(await client.ask("get other", "END\r\n")).toBe("VALUE other 0 1\r\n1\r\nEND\r\n");
+    expect(await client.ask("stats platypus", "END\r\n")).toMatch(/:out_of_step 0\r\n/);
+  });
+
   it("of a key that no rule covers, or whose value is not there, stays a miss", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());

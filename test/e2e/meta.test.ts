@@ -6,7 +6,7 @@ import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/platypus.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
-import { targetOf } from "../support/native-config.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
 
 /** To be undone after the test, last first. */
@@ -199,6 +199,20 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
         "SERVER_ERROR object too large for cache\r\n",
       );
       expect(await client.ask(`mg ${word} ${flags!.replace("q", "")} s`)).toMatch(/^EN/);
+    }
+  });
+});
+
+describe("the embedded store", () => {
+  it("takes a key of white space other than blanks for a key", async () => {
+    const platypus = await Platypus.start(nativeConfig());
+    undo.push(() => platypus.close());
+    const [address] = platypus.addresses;
+    const client = await connect(address?.type === "tcp" ? address.port : 0);
+    for (const key of ["\t", "\xa0", "\x0b\xa0"]) {
+      expect(await client.ask(`ms ${key} 1 T0\r\n1`)).toBe("HD\r\n");
+      expect(await client.ask(`mg ${key} k s`)).toBe(`HD k${key} s1\r\n`);
+      expect(await client.ask(`md ${key}`)).toBe("HD\r\n");
     }
   });
 });

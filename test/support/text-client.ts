@@ -4,9 +4,9 @@
 import { once } from "node:events";
 import net from "node:net";
 
-/** A connection. Everything received is kept in `received`. */
+/** A connection. Everything received is kept, in pieces until somebody looks at it. */
 export class TextClient {
-  received = Buffer.alloc(0);
+  private chunks: Buffer[] = [];
   readonly socket: net.Socket;
   private readonly closed: Promise<unknown>;
 
@@ -15,8 +15,14 @@ export class TextClient {
     socket.on("error", () => {});
     this.closed = once(socket, "close");
     socket.on("data", (chunk) => {
-      this.received = Buffer.concat([this.received, chunk]);
+      this.chunks.push(chunk);
     });
+  }
+
+  /** What was received and not taken yet. */
+  get received(): Buffer {
+    if (this.chunks.length !== 1) this.chunks = [Buffer.concat(this.chunks)];
+    return this.chunks[0]!;
   }
 
   /** Connects to a port of this machine. */
@@ -42,7 +48,7 @@ export class TextClient {
       const at = this.received.indexOf(wanted);
       if (at >= 0) {
         const text = this.received.toString("latin1", 0, at + wanted.length);
-        this.received = this.received.subarray(at + wanted.length);
+        this.chunks = [this.received.subarray(at + wanted.length)];
         return text;
       }
       const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
@@ -52,6 +58,18 @@ export class TextClient {
         );
       }
     }
+  }
+
+  /** Takes that many bytes out of what was received; rejects when the connection closes before. */
+  async take(length: number): Promise<string> {
+    const isShort = () => this.chunks.reduce((sum, chunk) => sum + chunk.length, 0) < length;
+    while (isShort()) {
+      const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
+      if (isClosed && isShort()) throw new Error(`closed before ${length} bytes`);
+    }
+    const text = this.received.toString("latin1", 0, length);
+    this.chunks = [this.received.subarray(length)];
+    return text;
   }
 
   /** Sends one command and takes its answer, which ends with `end`. */

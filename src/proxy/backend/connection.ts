@@ -25,7 +25,7 @@ import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
-/** An unanswered head is given up this many time-outs after it was sent, and the connection with it. */
+/** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
 const DROP_AFTER_TIMEOUTS = 4;
 const KEY_LOG_BYTES = 16 * 1024;
 /** Turns that take longer are made up for: see `restamp`. */
@@ -94,6 +94,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private tail: Request | null = null;
   /** The first of the requests that stand in the batch. */
   private unsent: Request | null = null;
+  /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
+  private lateSinceMs: number | null = null;
   private timer: Timer | null = null;
   private connectTimer: Timer | null = null;
   /** Copies of the keys of outstanding requests: replies are checked against them. */
@@ -165,6 +167,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       at = next;
       this.head = request.nextOfBackend;
       if (this.head === null) this.tail = null;
+      if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
       request.nextOfBackend = null;
       this.outstanding--;
       const reply = this.parser.reply;
@@ -319,6 +322,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.tail = null;
     this.unsent = null;
     this.outstanding = 0;
+    this.lateSinceMs = null;
     this.keyLog = EMPTY;
     this.keyLogUsed = 0;
     while (request !== null) {
@@ -359,19 +363,18 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   /**
    * The queue is in the order of sending, so its first unanswered request is the first to time out. Answers that come
-   * later than that are discarded when they come, and the connection stays in step.
+   * later than that are discarded when they come, and the connection stays in step. But where an answer was lost, each
+   * that comes is taken for that of the request before, and none is in time: so a run of these is ended too.
    */
   private checkDeadlines(): void {
     const { clock, serverTimeoutMs } = this.options;
     const nowMs = clock.nowMs();
-    let request = this.head;
-    if (request !== null && nowMs - request.sentMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
-      this.expire(nowMs);
-      this.distrust("a request stayed unanswered past the drop limit");
+    this.expire(nowMs);
+    if (this.lateSinceMs !== null && nowMs - this.lateSinceMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
+      this.distrust("nothing was answered in time up to the drop limit");
       return;
     }
-    this.expire(nowMs);
-    request = this.head;
+    let request = this.head;
     while (request?.isAbandoned) request = request.nextOfBackend;
     if (this.timer !== null || this.socket === null) return;
     if (request !== null && request !== undefined) {
@@ -387,6 +390,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (request.isAbandoned) continue;
       if (nowMs - request.sentMs < serverTimeoutMs) return;
       request.isAbandoned = true;
+      this.lateSinceMs ??= request.sentMs;
       this.events.timedOut();
       request.complete(failures.timeout);
     }

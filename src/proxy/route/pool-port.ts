@@ -139,6 +139,11 @@ export class RoutedPoolPort {
       // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
       const isBase64 = !isText(key);
       const word = isBase64 ? Buffer.from(this.prefix + key, "latin1").toString("base64") : key;
+      // A server would refuse the line and take the data for commands.
+      if (isBase64 && word.length > MAX_KEY_BYTES) {
+        reject(new BackendError("the key is too long for a server in base64"));
+        return;
+      }
       const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
       const head = Buffer.from(`${line}\r\n`, "latin1");
       const data = value === undefined ? [] : [value, CRLF];
@@ -158,6 +163,7 @@ export class RoutedPoolPort {
   }
 }
 
+const MAX_KEY_BYTES = 250;
 const CRLF = Buffer.from("\r\n", "latin1");
 
 /** True for a key that a text line can hold. */

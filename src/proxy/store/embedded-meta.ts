@@ -20,9 +20,14 @@ const CAS_PLACE = "\n";
 
 /** A base64 key that could be decoded stands behind its line; memcached passes over other characters and wants fours. */
 function isKeyDecoded(request: Request): boolean {
-  const word = request.chunk.toString("latin1", request.frameStart, request.lineEnd).trim().split(/ +/)[1]!;
-  const characters = word.replaceAll(/[^A-Za-z0-9+/=]/g, "");
+  const characters = wordsOf(request)[1]!.replaceAll(/[^A-Za-z0-9+/=]/g, "");
   return request.keyStart >= request.lineEnd && characters.length % 4 === 0 && /^[^=]/.test(characters);
+}
+
+/** Words of the line; nothing but spaces ends one: a tab or a byte over 127 is a character of it. */
+function wordsOf(request: Request): string[] {
+  const line = request.chunk.toString("latin1", request.frameStart, request.lineEnd);
+  return line.split(" ").filter((word) => word !== "");
 }
 
 /** Seconds an item has left, as a number of 32 bits without a sign where it is over already. */
@@ -102,10 +107,7 @@ class Flags {
 
 /** Carries out a meta command. */
 export function carryOutMeta(store: ItemStore, request: Request): Reply {
-  const words = request.chunk
-    .toString("latin1", request.frameStart, request.lineEnd)
-    .split(" ")
-    .filter((word) => word !== "");
+  const words = wordsOf(request);
   try {
     switch (request.operation) {
       case Operation.metaGet:

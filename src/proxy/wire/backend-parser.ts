@@ -9,7 +9,7 @@
 import { isFailure, MetaCode, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
-import { dropKeyPrefix, isCutByKey } from "./meta-line.ts";
+import { dropKeyPrefix, isCutByKey, isOfOtherKey } from "./meta-line.ts";
 
 /** The reply goes on behind what was read so far. */
 export const INCOMPLETE = 0;
@@ -130,7 +130,7 @@ export class BackendParser {
     const chunk = this.reply.chunk;
     const prefixBytes = this.prefix.length;
     const nameStart = at + 6 + prefixBytes;
-    if (chunk[at + 1] !== UPPER_A || chunk[at + 5] !== SPACE || chunk[nameEnd] !== SPACE) return false;
+    if (chunk[nameEnd] !== SPACE || !equalBytes(VALUE, 0, VALUE.length, chunk, at)) return false;
     if (prefixBytes > 0 && !equalBytes(this.prefix, 0, prefixBytes, chunk, at + 6)) return false;
     return equalBytes(chunk, nameStart, nameEnd, keyChunk, keyStart);
   }
@@ -177,8 +177,9 @@ export class BackendParser {
       byte = chunk[++i]!;
     }
     if (i < end && byte === SPACE) {
-      i++;
-      while (i < end && chunk[i] !== CR) i++;
+      // The cas.
+      byte = chunk[++i]!;
+      while (byte >= ZERO && byte <= ZERO + 9 && i < end) byte = chunk[++i]!;
     }
     if (i + 1 >= end) return this.parsePartOfBlock(at, end);
     if (chunk[i] !== CR || chunk[i + 1] !== LF || i === lengthStart || length > this.maxReplyBytes) return OUT_OF_STEP;
@@ -222,6 +223,7 @@ export class BackendParser {
     const mayBeValue = request.operation === Operation.metaGet || request.operation === Operation.metaArithmetic;
     const next = isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
     if (next <= 0) return next;
+    if (reply.status === Status.meta && isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
     let last = next;
     if (request.isGuarded) {
       if (next + GUARD_ANSWER.length > end) return INCOMPLETE;
@@ -290,11 +292,12 @@ export class BackendParser {
     return lineEnd;
   }
 
-  /** Position behind the LF of the line at `start`, INCOMPLETE, or OUT_OF_STEP when it is too long. */
+  /** Position behind the CR LF of the line at `start`, INCOMPLETE, or OUT_OF_STEP when it is too long or ends otherwise. */
   private findLineEnd(start: number, end: number): number {
     const chunk = this.reply.chunk;
     for (let i = start; i < end; i++) {
-      if (chunk[i] === LF) return i + 1;
+      // A client that looks for CR LF would take the next answer for the rest of this one.
+      if (chunk[i] === LF) return i > start && chunk[i - 1] === CR ? i + 1 : OUT_OF_STEP;
     }
     return end - start > MAX_LINE_BYTES ? OUT_OF_STEP : INCOMPLETE;
   }
@@ -367,11 +370,11 @@ function lineStatus(request: Request, chunk: Buffer, start: number, end: number)
   }
 }
 
-/** True for a line of nothing but digits (memcached pads a shorter decr result with spaces). */
+/** True for a line of nothing but digits (memcached pads a shorter decr result with spaces) and its CR LF. */
 function readDigits(chunk: Buffer, start: number, end: number): boolean {
   let i = start;
   while (i < end && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i++;
   const digits = i - start;
-  while (i < end && (chunk[i] === SPACE || chunk[i] === CR)) i++;
-  return digits > 0 && i === end - 1;
+  while (i < end && chunk[i] === SPACE) i++;
+  return digits > 0 && i === end - 2;
 }

@@ -8,6 +8,8 @@ import { type BinaryHeader, Operation, type Request } from "../request.ts";
 import { SPACE } from "./ascii.ts";
 import { BinaryStatus, binaryError, binaryFrame, binaryReply, Opcode } from "./binary-protocol.ts";
 
+const MAX_FLAGS = 0xffffffffn;
+
 /** The answer to a binary request; null: it is withheld. */
 export function binaryAnswer(request: Request, header: BinaryHeader, reply: Reply): Reply | null {
   if (request.answerInstead !== null) return request.answerInstead;
@@ -36,8 +38,8 @@ function retrieved(request: Request, header: BinaryHeader, reply: Reply): Reply 
   }
   const isMeta = reply.status === Status.meta;
   const extras = Buffer.alloc(4);
-  extras.writeUInt32BE(isMeta ? Number(metaFlag(reply, "f") ?? 0) : reply.flags);
-  const cas = isMeta ? BigInt(metaFlag(reply, "c") ?? 0) : casOf(reply);
+  extras.writeUInt32BE(isMeta ? Number(unsigned(metaFlag(reply, "f")) & MAX_FLAGS) : reply.flags >>> 0);
+  const cas = isMeta ? unsigned(metaFlag(reply, "c")) : casOf(reply);
   const hasValue = header.opcode !== Opcode.touch;
   const value = hasValue ? reply.chunk.subarray(reply.valueStart, reply.valueEnd) : undefined;
   return binaryReply(
@@ -49,15 +51,15 @@ function counted(header: BinaryHeader, reply: Reply): Reply | null {
   if (reply.status !== Status.meta || reply.code !== MetaCode.VA) return written(header, reply);
   if (header.isQuiet) return null;
   const value = Buffer.alloc(8);
-  value.writeBigUInt64BE(BigInt(reply.chunk.toString("latin1", reply.valueStart, reply.valueEnd)));
-  return binaryReply(binaryFrame(header, BinaryStatus.ok, { value, cas: BigInt(metaFlag(reply, "c") ?? 0) }));
+  value.writeBigUInt64BE(unsigned(reply.chunk.toString("latin1", reply.valueStart, reply.valueEnd).trimEnd()));
+  return binaryReply(binaryFrame(header, BinaryStatus.ok, { value, cas: unsigned(metaFlag(reply, "c")) }));
 }
 
 function written(header: BinaryHeader, reply: Reply): Reply | null {
   if (isFailure(reply.status)) return failed(header, reply);
   if (reply.status !== Status.meta || reply.code === MetaCode.HD) {
     if (header.isQuiet) return null;
-    const cas = reply.status === Status.meta ? BigInt(metaFlag(reply, "c") ?? 0) : 0n;
+    const cas = reply.status === Status.meta ? unsigned(metaFlag(reply, "c")) : 0n;
     return binaryReply(binaryFrame(header, BinaryStatus.ok, { cas }));
   }
   switch (reply.code) {
@@ -122,5 +124,10 @@ function casOf(reply: Reply): bigint {
   const end = reply.valueStart - 2;
   let start = end;
   while (start > reply.start && reply.chunk[start - 1] !== SPACE) start--;
-  return BigInt(reply.chunk.toString("latin1", start, end));
+  return unsigned(reply.chunk.toString("latin1", start, end));
+}
+
+/** A number of 64 bits; 0 for what is none: whatever a server says, the client is answered. */
+function unsigned(text: string | undefined): bigint {
+  return text !== undefined && /^\d+$/.test(text) ? BigInt.asUintN(64, BigInt(text)) : 0n;
 }

@@ -7,7 +7,9 @@
  */
 import { MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
-import { LF } from "./ascii.ts";
+import { CR, equalBytes, LF, SPACE } from "./ascii.ts";
+
+const LOWER_K = 0x6b;
 
 const CRLF = Buffer.from("\r\n", "latin1");
 
@@ -137,6 +139,34 @@ export function isCutByKey(request: Request, prefix: Buffer, chunk: Buffer, star
   const mark = request.operation === Operation.metaDebug ? "ME " : " k";
   const written = mark + prefix.toString("latin1") + request.chunk.toString("latin1", request.keyStart, inKey + 1);
   return chunk.toString("latin1", start, lineFeed + 1).endsWith(written);
+}
+
+/**
+ * True when the line at `start`, which is whole, returns a key (flag `k`) and it is not the one that was asked for. An item
+ * whose key was once given in base64 returns it so, whatever it is asked with now.
+ */
+export function isOfOtherKey(request: Request, prefix: Buffer, chunk: Buffer, start: number): boolean {
+  if (request.operation === Operation.metaDebug) return false;
+  let at = start;
+  while (chunk[at] !== LF && !(chunk[at] === SPACE && chunk[at + 1] === LOWER_K)) at++;
+  if (chunk[at] === LF) return false;
+  const keyStart = at + 2 + prefix.length;
+  const keyEnd = keyStart + request.keyEnd - request.keyStart;
+  const isPlain =
+    (chunk[keyEnd] === SPACE || chunk[keyEnd] === CR) &&
+    equalBytes(prefix, 0, prefix.length, chunk, at + 2) &&
+    equalBytes(request.chunk, request.keyStart, request.keyEnd, chunk, keyStart);
+  if (isPlain) return false;
+  const wordsAsked = hasDecodedKey(request) ? wordsOf(request.chunk, request.frameStart, request.lineEnd) : [];
+  const key = Buffer.concat([prefix, request.chunk.subarray(request.keyStart, request.keyEnd)]).toString("base64");
+  // What is no clean base64 may be another key to a server than to us.
+  if (wordsAsked.length > 0 && wordsAsked[0] !== key) return false;
+  return !startsWithWord(chunk, at + 2, key);
+}
+
+function startsWithWord(chunk: Buffer, at: number, word: string): boolean {
+  const end = chunk[at + word.length];
+  return (end === SPACE || end === CR) && chunk.toString("latin1", at, at + word.length) === word;
 }
 
 /** A meta answer of `line` and, for `VA`, the value. */

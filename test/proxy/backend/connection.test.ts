@@ -256,6 +256,35 @@ describe("a time-out", () => {
     expect(backend.connections.length).toBe(2);
     expect(happened.filter((what) => what.startsWith("out of step")).length).toBe(1);
   });
+
+  it("for ever, because one answer was lost and each is taken for that of the request before, closes it too", async () => {
+    ask("get a\r\n");
+    await backend.command();
+    for (let i = 0; i < 10 && backend.connections.length === 1; i++) {
+      const behind = ask("get a\r\n");
+      (await backend.command()).reply("END\r\n");
+      clock.advance(SERVER_TIMEOUT_MS);
+      await behind.answer();
+    }
+    expect(backend.connections.length).toBe(2);
+    const next = ask("get a\r\n");
+    (await backend.command()).reply("END\r\n");
+    expect(await next.text()).toBe("END\r\n");
+  });
+
+  it("now and then leaves the connection alone, however long ago the last time was", async () => {
+    for (let i = 0; i < 6; i++) {
+      const slow = ask("get a\r\n");
+      const late = await backend.command();
+      clock.advance(SERVER_TIMEOUT_MS);
+      expect(await slow.status()).toBe("timeout");
+      const next = ask("get b\r\n");
+      late.reply("END\r\n");
+      (await backend.command()).reply("END\r\n");
+      expect(await next.text()).toBe("END\r\n");
+    }
+    expect(backend.connections.length).toBe(1);
+  });
 });
 
 describe("a connection that cannot be trusted", () => {

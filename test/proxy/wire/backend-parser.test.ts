@@ -219,6 +219,18 @@ describe("a retrieval of one key", () => {
     for (const text of broken) expect([text, isRefused(get, text)]).toEqual([text, true]);
   });
 
+  it("is out of step when VALUE is spelt otherwise", () => {
+    for (const word of ["VADUE", "VALUF", "VA", "value"]) {
+      expect(isRefused(() => request(Operation.get, "key"), `${word} key 0 1\r\na\r\nEND\r\n`)).toBe(true);
+    }
+  });
+
+  it("is out of step when the cas is no number", () => {
+    for (const cas of ["x", "7x", "-7", "7 8", "7\n"]) {
+      expect(isRefused(() => request(Operation.gets, "key"), `VALUE key 0 1 ${cas}\r\na\r\nEND\r\n`)).toBe(true);
+    }
+  });
+
   it("gives up on a line that does not end", () => {
     expect(isOut(get(), `SERVER_ERROR ${"x".repeat(10_000)}`)).toBe(true);
     expect(isOut(get(), `VALUE key 0 1 ${"1".repeat(10_000)}`)).toBe(true);
@@ -415,6 +427,33 @@ describe("a command that is answered in a line", () => {
     expect(outcome).toMatchObject({ status: Status.meta, code: "VA", value: "EN\r\n!" });
     expect(isRefused(() => request(Operation.metaGet, "key"), "VA x\r\na\r\n")).toBe(true);
     expect(isRefused(() => request(Operation.metaGet, "key"), "VA 1\r\nabc\r\n")).toBe(true);
+  });
+
+  it("mg is out of step when another key is returned", () => {
+    const asked = () => request(Operation.metaGet, "key");
+    for (const key of ["key", `${Buffer.from("key").toString("base64")} b`]) {
+      expect(parseOne(asked, `VA 1 t30 k${key} c7\r\na\r\n`)?.value).toBe("a");
+      expect(parseOne(asked, `HD k${key}\r\n`)?.code).toBe("HD");
+    }
+    for (const key of ["other", "ke", "keys", "", Buffer.from("ke").toString("base64")]) {
+      expect(isRefused(asked, `VA 1 t30 k${key} c7\r\na\r\n`)).toBe(true);
+      expect(isRefused(asked, `HD k${key}\r\n`)).toBe(true);
+    }
+    expect(parseOne(asked, "HD kapp:key\r\n", "app:")?.code).toBe("HD");
+    expect(isRefused(asked, "HD kkey\r\n", "app:")).toBe(true);
+  });
+
+  it("is out of step when a line ends without a carriage return", () => {
+    for (const text of ["HD\n", "HD t30\n", "EN\n", "VA 1 t30\na\r\n", "CLIENT_ERROR bad\n", "\n"]) {
+      expect(isRefused(() => request(Operation.metaGet, "key"), text)).toBe(true);
+    }
+  });
+
+  it("incr is out of step when its number is followed by anything but blanks", () => {
+    expect(parseOne(() => request(Operation.incr, "key"), "5  \r\n")?.text).toBe("5  \r\n");
+    for (const text of ["5\r\r\n", "5 \r \r\n", "5x\r\n", " 5\r\n"]) {
+      expect(isRefused(() => request(Operation.incr, "key"), text)).toBe(true);
+    }
   });
 
   it("only mg is answered by a value", () => {

@@ -1,0 +1,175 @@
+/**
+ * The first hard rule of clients: a get in a batch that failed is silence, never an error; the rest of the batch and what
+ * comes after it are answered as if nothing had happened. Dalli, libmemcached and others are out of step for good
+ * otherwise. The others of these rules stand where their subject is:
+ * - answers within the time-out of clients, or a miss: faults.test.ts (a memcached that hangs), filler.test.ts;
+ * - values that Platypus stores have flags 0: fill.test.ts (`ttlIn`);
+ * - meta flags in the order asked: meta.test.ts, transcripts.test.ts;
+ * - `version` is answered at once: below;
+ * - keys as Rails sends them, base64 keys decoded for rules: binary.test.ts (Rails.cache), meta.test.ts.
+ */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { BinaryClient, words } from "../support/binary-client.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const GET = 0x00;
+const SET = 0x01;
+const GETKQ = 0x0d;
+const SETQ = 0x11;
+const VERSION = 0x0b;
+const KEYS = Array.from({ length: 20 }, (_, i) => `key${i}`);
+
+/** To be undone after the test, last first. */
+let undo: (() => unknown)[] = [];
+let servers: MemcachedProcess[];
+let port: number;
+/** The keys that the server in trouble has, and those of the others. */
+let lost: string[];
+let held: string[];
+
+beforeEach(async () => {
+  undo = [];
+  servers = await Promise.all([1, 2, 3].map(() => MemcachedProcess.start()));
+  undo.push(() => Promise.all(servers.map((server) => server.stop())));
+  const origin: Server = createServer((_request, response) => response.writeHead(500).end("no"));
+  await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
+  undo.push(() => origin.close());
+  const target = targetOf(
+    servers.map((server) => server.port),
+    'server_timeout = "100ms"',
+  );
+  const platypus = await Platypus.start(
+    nativeConfig(`${target}
+[get.failing]
+match = "failing/.*"
+source = "failing"
+[source.failing]
+type = "http"
+url = "http://127.0.0.1:${(origin.address() as AddressInfo).port}/"
+`),
+  );
+  undo.push(() => platypus.close());
+  const [address] = platypus.addresses;
+  port = address?.type === "tcp" ? address.port : 0;
+  const client = await text(port);
+  for (const key of KEYS) await client.ask(`set ${key} 0 0 ${key.length}\r\n${key}`);
+  const direct = await text(servers[0]!.port);
+  const first = await direct.ask(`get ${KEYS.join(" ")}`, "END\r\n");
+  lost = KEYS.filter((key) => first.includes(`VALUE ${key} `));
+  held = KEYS.filter((key) => !lost.includes(key));
+  expect(lost).not.toHaveLength(0);
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+async function text(to: number): Promise<TextClient> {
+  const client = await TextClient.connect(to);
+  undo.push(() => client.close());
+  return client;
+}
+
+async function binary(): Promise<BinaryClient> {
+  const client = await BinaryClient.connect(port);
+  undo.push(() => client.close());
+  return client;
+}
+
+interface Trouble {
+  begin(): unknown;
+  /** What is asked, in this order. */
+  keys(): string[];
+}
+
+const troubles: Record<string, Trouble> = {
+  "a dead server": { begin: () => servers[0]!.stop(), keys: () => KEYS },
+  "a server that hangs": { begin: () => servers[0]!.pause(), keys: () => KEYS },
+  "a failing source": {
+    begin: () => {
+      lost = [];
+      held = KEYS;
+    },
+    keys: () => KEYS.flatMap((key) => [`failing/${key}`, key]),
+  },
+};
+
+describe.skipIf(MemcachedProcess.isMissing)("rule 1: a get that failed is silence within a batch", () => {
+  describe.each(Object.keys(troubles))("over %s", (name) => {
+    const { begin, keys } = troubles[name]!;
+
+    it("a text get of many keys leaves it out", async () => {
+      const client = await text(port);
+      await begin();
+      for (let i = 0; i < 3; i++) {
+        const expected = held.map((key) => `VALUE ${key} 0 ${key.length}\r\n${key}\r\n`).join("");
+        expect(await client.ask(`get ${keys().join(" ")}\r\nmn`, "MN\r\n")).toBe(`${expected}END\r\nMN\r\n`);
+      }
+    });
+
+    it("a quiet meta batch leaves it out, and the next get is answered with its own value", async () => {
+      const client = await text(port);
+      await begin();
+      for (let i = 0; i < 3; i++) {
+        client.send(
+          keys()
+            .map((key) => `mg ${key} v f c k q s\r\n`)
+            .join(""),
+        );
+        const expected = held.map((key) => `VA ${key.length} f0 c# k${key} s${key.length}\r\n${key}\r\n`).join("");
+        expect((await client.ask("mn", "MN\r\n")).replaceAll(/ c\d+/g, " c#")).toBe(`${expected}MN\r\n`);
+        expect(await client.ask(`mg ${held[i]} v\r\nmn`, "MN\r\n")).toBe(
+          `VA ${held[i]!.length}\r\n${held[i]}\r\nMN\r\n`,
+        );
+      }
+    });
+
+    it("a quiet binary batch leaves it out; a plain get of it is a miss", async () => {
+      const client = await binary();
+      await begin();
+      for (let i = 0; i < 3; i++) {
+        const asked = keys();
+        const answers = await client.ask([
+          ...asked.map((key, opaque) => ({ opcode: GETKQ, key, opaque })),
+          { opcode: GET, key: asked.find((key) => !held.includes(key))!, opaque: 1_000 },
+        ]);
+        expect(answers.map(({ opaque, status, key, value }) => [opaque, status, key, value])).toEqual([
+          ...held.map((key) => [asked.indexOf(key), 0, key, key]),
+          [1_000, 1, "", "Not found"],
+        ]);
+      }
+    });
+  });
+});
+
+describe.skipIf(MemcachedProcess.isMissing)("a server that is gone", () => {
+  it("fails binary sets of its keys, quiet or not, each in its turn; the others are stored", async () => {
+    const client = await binary();
+    await servers[0]!.stop();
+    const set = (opcode: number) => (key: string, opaque: number) => {
+      return { opcode, key, opaque, value: "new", extras: words(0, 0) };
+    };
+    for (const [opcode, answered] of [
+      [SETQ, lost],
+      [SET, KEYS],
+    ] as const) {
+      const answers = await client.ask(Array.from({ length: 10 }, () => KEYS.map(set(opcode))).flat());
+      const expected = answered.map((key) => [KEYS.indexOf(key), lost.includes(key) ? 0x86 : 0]);
+      const batches = Array.from({ length: 10 }, () => expected).flat();
+      expect(answers.map(({ opaque, status }) => [opaque, status])).toEqual(batches);
+    }
+    const values = await client.ask(KEYS.map((key) => ({ opcode: GETKQ, key })));
+    expect(values.map(({ key, value }) => [key, value])).toEqual(held.map((key) => [key, "new"]));
+  });
+
+  it("rule 5: version is answered at once, in text and binary, though no server is there", async () => {
+    await Promise.all(servers.map((server) => server.stop()));
+    expect(await (await text(port)).ask("version")).toMatch(/^VERSION \d+\.\d+\.\d+\r\n$/);
+    const [answer] = await (await binary()).ask([{ opcode: VERSION }]);
+    expect(answer!.value).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+});
