@@ -47,15 +47,19 @@ export type SourceErrorCode =
   | "SOURCE_TOO_LARGE"
   | "SOURCE_REFUSED"
   | "SOURCE_OVERLOADED"
+  | "SOURCE_LEFT_ALONE"
   | "SOURCE_FAILED";
 
 /** A source that failed, or was not asked: bounds, time-outs and answers that are no value. */
 export class SourceError extends PlatypusError {
   override readonly code: SourceErrorCode;
+  /** The source itself says that it may do better at once: asking again may help. */
+  readonly isTransient: boolean;
 
-  constructor(code: SourceErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: SourceErrorCode, message: string, options: ErrorOptions & { isTransient?: boolean } = {}) {
     super(code, message, options);
     this.code = code;
+    this.isTransient = options.isTransient ?? false;
   }
 }
 

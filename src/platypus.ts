@@ -20,7 +20,7 @@ import { ClassicParser } from "./proxy/wire/classic-parser.ts";
 import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
 import type { PoolPort } from "./refresh/pool-port.ts";
-import { newRuleCounters, type Rule, Rules } from "./refresh/rules.ts";
+import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./refresh/rules.ts";
 import { Scheduler } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
@@ -30,7 +30,6 @@ import { packageVersion } from "./version.ts";
 
 /** What clients are told to be talking to while no server has said what it is. */
 const MEMCACHED_VERSION = "1.6.45";
-const MAX_TRACKED_KEYS = 1_000_000;
 const DRAIN_POLL_MS = 10;
 
 /** What a process may hand in instead of the machine's own. */
@@ -81,7 +80,7 @@ export class Platypus {
     this.store = new ItemStore(embeddedBytes, maxValueBytes, () => this.clock.unixSeconds());
     this.running = this.build(config, null);
     const shared = { clock: this.clock, log: this.fillLog(), port: this.running.port, rules: this.running.rules };
-    this.scheduler = new Scheduler({ ...shared, random: this.random, maxKeys: MAX_TRACKED_KEYS });
+    this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server });
     this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
     this.context = {
       root: this.rootOf(this.running),
@@ -130,8 +129,8 @@ export class Platypus {
     const next = this.build(config, previous);
     this.running = next;
     this.log.configure(config.server.log);
-    this.filler.replace(next.rules, next.port);
-    this.scheduler.replace(next.rules, next.port);
+    this.filler.replace(next.rules, next.port, config.server.holdBytes);
+    this.scheduler.replace(next.rules, next.port, config.server);
     this.context.root = this.rootOf(next);
     this.context.limits = config.server;
     this.configuredMs = this.clock.nowMs();
@@ -157,7 +156,9 @@ export class Platypus {
     this.scheduler.stop();
     for (const listener of this.listeners) listener.drain();
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
-    while (this.listeners.some(({ clientCount }) => clientCount > 0) && this.clock.nowMs() < endMs) {
+    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
+    const isBusy = () => this.filler.inFlight > 0 || this.listeners.some(({ clientCount }) => clientCount > 0);
+    while (isBusy() && this.clock.nowMs() < endMs) {
       await new Promise<void>((resolve) => this.clock.setTimer(DRAIN_POLL_MS, resolve));
     }
     await this.close();
@@ -175,11 +176,12 @@ export class Platypus {
     const context = { clock: this.clock, turn: this.turn, log: this.log, random: this.random };
     const pools = buildPools(config, previous?.pools ?? noPools, context);
     const sources = buildSources(config.sources, previous?.sources ?? new Map(), this.clock);
-    const counters = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule.counters]));
+    const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
     const rules = new Rules(
       config.rules.map((rule): Rule => {
         const source = sources.get(rule.source)!.limiter;
-        return { config: rule, source, counters: counters.get(rule.name) ?? newRuleCounters() };
+        const { counters = newRuleCounters(), timings = newRuleTimings() } = before.get(rule.name) ?? {};
+        return { config: rule, source, counters, timings };
       }),
     );
     const pool = pools.routes[0];
@@ -220,11 +222,8 @@ export class Platypus {
   private warnOfRestart(old: Config, next: Config): void {
     const listens = (config: Config) => config.server.listen.map(addressText).join(", ");
     if (listens(old) !== listens(next)) this.log.warn("config", "listen needs a restart; the old addresses stay");
-    for (const key of ["embeddedBytes", "holdBytes"] as const) {
-      if (old.server[key] !== next.server[key]) {
-        const name = key === "embeddedBytes" ? "embedded_size" : "hold";
-        this.log.warn("config", `${name} needs a restart; the old value stays`);
-      }
+    if (old.server.embeddedBytes !== next.server.embeddedBytes) {
+      this.log.warn("config", "embedded_size needs a restart; the old value stays");
     }
   }
 
@@ -257,7 +256,9 @@ export class Platypus {
       clients: this.context.counters,
       backends: [...pools.backends.values()],
       rules: rules.list,
+      sources: [...this.running.sources.values()].map(({ limiter }) => limiter),
       tracked: this.scheduler.tracked,
+      trackedByRule: this.scheduler.trackedByRule(),
       fillsInFlight: this.filler.inFlight,
       refreshesInFlight: this.scheduler.inFlight,
       store: pools.routes.length === 0 ? this.store : null,

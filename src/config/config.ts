@@ -51,6 +51,10 @@ export interface ServerConfig {
   readonly embeddedBytes: number;
   /** Bound of the values kept because the pool could not store them, in bytes. */
   readonly holdBytes: number;
+  /** Keys that are kept fresh at most. */
+  readonly maxTrackedKeys: number;
+  /** Looks a second at keys that clients ask for and nobody here tracks. */
+  readonly pickUpRate: number;
   readonly log: LogConfig;
 }
 
@@ -112,10 +116,19 @@ export interface RuleConfig {
   readonly stripPrefix: string;
   /** "rails": the key is percent-encoded, and captures are decoded once; keys that end in a digest are not covered. */
   readonly keyEncoding: "plain" | "rails";
+  /** With `isSourceTtl` what holds where the source says nothing of it. */
   readonly ttlMs: number;
+  /** The source's own word on freshness counts, between `minTtlMs` and `maxTtlMs`. */
+  readonly isSourceTtl: boolean;
+  readonly minTtlMs: number;
+  readonly maxTtlMs: number;
+  /** How long a value is served after its ttl, while it is being refreshed or its source fails. */
+  readonly staleMs: number;
   readonly expiryMs: number;
   /** How long before the end of its ttl a key falls due; null: a tenth of the ttl, at least 1 s, at most half of it. */
   readonly refreshBeforeMs: number | null;
+  /** Gets from which on a key is refreshed, the one that filled it included. */
+  readonly refreshAfterGets: number;
   readonly negativeTtlMs: number;
   readonly fillTimeoutMs: number;
   /** Who shares a fetch: all processes over one pool, or each process for itself. */
@@ -134,6 +147,13 @@ interface SourceBase {
   /** Fetches under way at once; further ones wait in a queue of at most `queue`. */
   readonly concurrency: number;
   readonly queue: number;
+  /** Fetches a second; 0: any number. */
+  readonly ratePerSecond: number;
+  /** Failures in a row after which it is left alone for `breakerMs`, longer each time; 0: never. */
+  readonly breakerFailures: number;
+  readonly breakerMs: number;
+  /** Times a failed fetch is tried again, where that may help. */
+  readonly retries: number;
 }
 
 export interface EchoSourceConfig extends SourceBase {

@@ -4,7 +4,14 @@ import { resolve } from "node:path";
 import type { SourceConfig } from "./config.ts";
 import { suggestion } from "./nearest-name.ts";
 import { describeValue, type Place, type Problems, readSection, type Section, type TemplateCheck } from "./section.ts";
-import { echoSettings, fileSettings, httpSettings, sourceSettings, unavailableSourceTypes } from "./settings.ts";
+import {
+  echoSettings,
+  fileSettings,
+  httpSettings,
+  sourceSettings,
+  unavailableSourceTypes,
+  type Values,
+} from "./settings.ts";
 
 /** What reading needs from the layers that know templates. */
 export interface NativeHooks {
@@ -88,7 +95,9 @@ function readTypedSource(
       if (url === null) return null;
       checkUrl(url, section.found.get("url")!.place, hooks, problems);
       const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
-      return { type: "http", ...base(name, values), url, method, headers, maxBodyBytes, isEmptyValue };
+      // What is not idempotent is asked once.
+      const retries = method === "GET" ? values.retries : 0;
+      return { type: "http", ...base(name, values), retries, url, method, headers, maxBodyBytes, isEmptyValue };
     }
     default:
       reportType(section, type?.value, problems);
@@ -96,8 +105,17 @@ function readTypedSource(
   }
 }
 
-function base(name: string, values: { timeout: number; concurrency: number; queue: number }) {
-  return { name, timeoutMs: values.timeout, concurrency: values.concurrency, queue: values.queue };
+function base(name: string, values: Values<typeof sourceSettings>) {
+  return {
+    name,
+    timeoutMs: values.timeout,
+    concurrency: values.concurrency,
+    queue: values.queue,
+    ratePerSecond: values.rate,
+    breakerFailures: values.breaker_failures,
+    breakerMs: values.breaker_time,
+    retries: values.retries,
+  };
 }
 
 function reportType(section: Section, type: unknown, problems: Problems): void {

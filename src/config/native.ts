@@ -18,6 +18,9 @@ import { type Found, findSetting, Problems, readSection, type Section } from "./
 import { ruleSettings, serverSettings, sourceSettings } from "./settings.ts";
 import { readServerTls } from "./tls.ts";
 
+/** What `ttl = "source"` means where the source says nothing. */
+const DEFAULT_TTL_MS = 60_000;
+
 /** What a native configuration is read from. */
 export interface NativeInput {
   /** As the user named it, for messages; null: there is none, and `text` is empty. */
@@ -104,6 +107,8 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     isFlushAllAllowed: values.flush_all,
     embeddedBytes: values.embedded_size,
     holdBytes: values.hold,
+    maxTrackedKeys: values.max_tracked,
+    pickUpRate: values.pickup_rate,
     log: { level: values.log_level, form: values.log_form },
   };
 }
@@ -145,7 +150,12 @@ function readRule(
       `there is no [source.${values.source}]${suggestion(values.source, sources.keys())}`,
     );
   }
-  if (values.refresh_before !== null && values.refresh_before >= values.ttl) {
+  const isSourceTtl = values.ttl === "source";
+  const ttlMs = values.ttl === "source" ? DEFAULT_TTL_MS : values.ttl;
+  if (values.min_ttl > values.max_ttl) {
+    problems.add(section.found.get("min_ttl")?.place ?? section.place, "expected min_ttl to be no more than max_ttl");
+  }
+  if (values.refresh_before !== null && !isSourceTtl && values.refresh_before >= ttlMs) {
     const place = section.found.get("refresh_before")?.place ?? section.found.get("ttl")?.place ?? section.place;
     problems.add(place, "expected refresh_before to be shorter than ttl");
   }
@@ -159,9 +169,14 @@ function readRule(
     source: values.source,
     stripPrefix: values.strip_prefix,
     keyEncoding: values.key_encoding ?? server.keyEncoding,
-    ttlMs: values.ttl,
+    ttlMs,
+    isSourceTtl,
+    minTtlMs: values.min_ttl,
+    maxTtlMs: values.max_ttl,
+    staleMs: values.stale,
     expiryMs: values.expiry,
     refreshBeforeMs: values.refresh_before,
+    refreshAfterGets: values.refresh_after_gets,
     negativeTtlMs: values.negative_ttl,
     fillTimeoutMs: values.fill_timeout,
     lease: values.lease,

@@ -120,6 +120,8 @@ function shortType(type: SettingType): string {
   switch (type.kind) {
     case "duration":
       return `duration, ${formatDuration(type.min)} to ${formatDuration(type.max)}`;
+    case "ttl":
+      return `duration, ${formatDuration(type.min)} to ${formatDuration(type.max)}, or \`"source"\``;
     case "size":
       return `size, ${formatSize(type.min)} to ${formatSize(type.max)}`;
     case "integer":

@@ -110,6 +110,9 @@ class ValueReader {
     switch (type.kind) {
       case "duration":
         return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
+      case "ttl":
+        if (value === "source") return value;
+        return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
       case "size":
         return this.#bounded(found, type, typeof value === "string" ? parseSize(value) : value);
       case "integer":

@@ -8,6 +8,8 @@ import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts
 /** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
 export type SettingType =
   | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
+  /** A duration, or the word that leaves it to the source. */
+  | { readonly kind: "ttl"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. */
   | { readonly kind: "list" }
@@ -30,15 +32,17 @@ export type Settings = Readonly<Record<string, Setting>>;
 
 type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" }
   ? number
-  : T extends { kind: "boolean" }
-    ? boolean
-    : T extends { kind: "list" }
-      ? readonly string[]
-      : T extends { kind: "templates" }
-        ? readonly (readonly [string, string])[]
-        : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
-          ? Choice
-          : string;
+  : T extends { kind: "ttl" }
+    ? number | "source"
+    : T extends { kind: "boolean" }
+      ? boolean
+      : T extends { kind: "list" }
+        ? readonly string[]
+        : T extends { kind: "templates" }
+          ? readonly (readonly [string, string])[]
+          : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
+            ? Choice
+            : string;
 
 /** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
 export type Values<Rows extends Settings> = {
@@ -111,6 +115,16 @@ export const serverSettings = {
     default: "64MiB",
     meaning: "Bound of fetched values kept for a moment because the pool could not store them.",
   },
+  max_tracked: {
+    type: integer(0, 100_000_000),
+    default: 1_000_000,
+    meaning: "Keys that are kept fresh at most; past it the least recently needed go.",
+  },
+  pickup_rate: {
+    type: integer(0, 1_000_000),
+    default: 2_000,
+    meaning: "Looks a second at the TTL of keys that clients ask for and this process did not fill.",
+  },
   log_level: {
     type: choice("error", "warn", "info", "debug"),
     default: "info",
@@ -171,7 +185,18 @@ export const poolSettings = {
 
 /** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */
 const fillSettings = {
-  ttl: { type: duration("1s", "365d"), default: "60s", meaning: "How long a fetched value is good." },
+  ttl: {
+    type: { ...duration("1s", "365d"), kind: "ttl" },
+    default: "60s",
+    meaning: 'How long a fetched value is good; "source": as long as the source says (`Cache-Control`), else 60s.',
+  },
+  min_ttl: { type: duration("1s", "365d"), default: "1s", meaning: 'Least ttl with `ttl = "source"`.' },
+  max_ttl: { type: duration("1s", "365d"), default: "1d", meaning: 'Greatest ttl with `ttl = "source"`.' },
+  stale: {
+    type: duration("0s", "365d"),
+    default: "0s",
+    meaning: "How long a value is served after its ttl, while it is being refreshed or its source fails.",
+  },
   expiry: {
     type: duration("1s", "365d"),
     default: "10m",
@@ -182,6 +207,11 @@ const fillSettings = {
     default: null,
     meaning:
       "How long before the end of its ttl a key is refreshed; else a tenth of the ttl, at least 1s, at most half.",
+  },
+  refresh_after_gets: {
+    type: integer(1, 255),
+    default: 1,
+    meaning: "Gets from which on a key is refreshed; the one that filled it is the first.",
   },
   negative_ttl: {
     type: duration("0s", "1d"),
@@ -241,12 +271,45 @@ export const sourceSettings = {
     isRequired: true,
     meaning: "What kind of source it is.",
   },
-  timeout: { type: duration("1ms", "1h"), default: "5s", meaning: "How long one fetch may take." },
+  timeout: {
+    type: duration("1ms", "1h"),
+    default: "5s",
+    meaning: "How long one fetch may take; its wait for a place, which may take half of it, included.",
+  },
   concurrency: { type: integer(1, 10_000), default: 64, meaning: "Fetches under way at once." },
   queue: { type: integer(0, 1_000_000), default: 1024, meaning: "Fetches that may wait; past them a fill is a miss." },
+  rate: {
+    type: integer(0, 1_000_000),
+    default: 0,
+    meaning: "Fetches a second, refreshes half of them; 0 is no bound.",
+  },
+  breaker_failures: {
+    type: integer(0, 1_000_000),
+    default: 10,
+    meaning: "Failures in a row after which the source is left alone for a while; 0 is never.",
+  },
+  breaker_time: {
+    type: duration("100ms", "1h"),
+    default: "1s",
+    meaning: "How long it is left alone at first; twice as long after each probe that fails, up to a minute.",
+  },
+  retries: {
+    type: integer(0, 10),
+    default: 1,
+    meaning:
+      "Times a fetch is tried again, within `timeout`, where the source was not reached or had no time (502, 503, 504).",
+  },
   ttl: { ...fillSettings.ttl, default: null, meaning: "Default of `ttl` for its rules." },
+  min_ttl: { ...fillSettings.min_ttl, default: null, meaning: "Default of `min_ttl` for its rules." },
+  max_ttl: { ...fillSettings.max_ttl, default: null, meaning: "Default of `max_ttl` for its rules." },
+  stale: { ...fillSettings.stale, default: null, meaning: "Default of `stale` for its rules." },
   expiry: { ...fillSettings.expiry, default: null, meaning: "Default of `expiry` for its rules." },
   refresh_before: { ...fillSettings.refresh_before, meaning: "Default of `refresh_before` for its rules." },
+  refresh_after_gets: {
+    ...fillSettings.refresh_after_gets,
+    default: null,
+    meaning: "Default of `refresh_after_gets` for its rules.",
+  },
   negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
   fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
   lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
@@ -311,6 +374,8 @@ export function describeType(type: SettingType): string {
   switch (type.kind) {
     case "duration":
       return `a duration from ${formatDuration(type.min)} to ${formatDuration(type.max)}, such as "250ms" or "1m30s"`;
+    case "ttl":
+      return `a duration from ${formatDuration(type.min)} to ${formatDuration(type.max)}, or "source"`;
     case "size":
       return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
     case "integer":

@@ -15,8 +15,9 @@ import { missReply, type PoolValue, Reply, Status } from "../proxy/reply.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
 import { ExpiringMap } from "./expiring-map.ts";
+import { fetchFor } from "./fetch.ts";
 import { Lease } from "./lease.ts";
-import { exptimeOf } from "./policy.ts";
+import { exptimeOf, freshnessOfFetched } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 
@@ -36,9 +37,19 @@ const MAX_TAKES = 2;
 /** Tells of what was filled; implemented by the scheduler. */
 export interface FillEvents {
   /** A fetched value was stored under `key`. */
-  populated(key: string, rule: Rule): void;
+  populated(key: string, rule: Rule, stored: Stored): void;
   /** A client asked for a key; called for every get, hit or miss. */
-  got(chunk: Buffer, start: number, end: number): void;
+  got(chunk: Buffer, start: number, end: number, isHit: boolean): void;
+}
+
+/** A value as it was stored. */
+export interface Stored {
+  /** Null: the servers cannot say. */
+  readonly cas: bigint | null;
+  readonly value: Buffer;
+  readonly tag: string | null;
+  readonly ttlMs: number;
+  readonly staleMs: number;
 }
 
 /** Tells of what went wrong; a burst of one failure is one line. */
@@ -96,7 +107,7 @@ export class Filler implements MissFiller {
   /** Flights whose value is on its way to the pool, the newest of a key. */
   private readonly storing = new Map<string, Flight>();
   private readonly notThere = new ExpiringMap<true>(MAX_NOT_THERE_KEYS, MAX_NOT_THERE_KEYS * NOT_THERE_BYTES);
-  private readonly held: ExpiringMap<Reply>;
+  private held: ExpiringMap<Reply>;
   private running = 0;
 
   constructor(options: FillerOptions) {
@@ -114,15 +125,15 @@ export class Filler implements MissFiller {
   }
 
   /** Rules and pool of a new configuration; flights end under the rules they began with. */
-  replace(rules: Rules, port: PoolPort): void {
+  replace(rules: Rules, port: PoolPort, holdBytes: number): void {
     this.rules = rules;
     this.port = port;
     this.notThere.clear();
-    this.held.clear();
+    this.held = new ExpiringMap(MAX_HELD_KEYS, holdBytes);
   }
 
-  noteGet(chunk: Buffer, start: number, end: number): void {
-    this.events.got(chunk, start, end);
+  noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void {
+    this.events.got(chunk, start, end, isHit);
   }
 
   fill(key: string, waiter: FillWaiter): boolean {
@@ -216,7 +227,7 @@ export class Filler implements MissFiller {
     }
     let result: FetchResult;
     try {
-      result = await rule.source.fetch(flight.captures, "fill");
+      result = await fetchFor(flight, "fill", null, this.clock);
     } catch (error) {
       this.close(flight);
       right?.lease.release(right.proof).catch(() => {});
@@ -230,7 +241,7 @@ export class Filler implements MissFiller {
     if (flight.isOvertaken) {
       right?.lease.release(right.proof).catch(() => {});
       this.fetchAgain(flight);
-    } else if (result.type === "notThere") {
+    } else if (result.type !== "value") {
       await this.rememberNotThere(flight, right);
     } else {
       flight.older = this.storing.get(key) ?? null;
@@ -325,7 +336,8 @@ export class Filler implements MissFiller {
   private async populate(flight: Flight, fetched: FetchedValue, right: Right, port: PoolPort): Promise<void> {
     const { key, rule } = flight;
     const reply = valueReply(key, fetched.value, 0);
-    const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
+    const good = freshnessOfFetched(fetched.freshness, rule.config);
+    const exptime = exptimeOf(good.ttlMs, rule.config, this.clock.unixSeconds());
     // Both in one write: a process that dies between the two would leave a value that nobody has checked.
     const adding = port.add(key, key, fetched.value, exptime);
     const ending = right?.lease.release(right.proof) ?? Promise.resolve(true);
@@ -333,14 +345,17 @@ export class Filler implements MissFiller {
     // Where nobody can say whether the lease was still ours it was not.
     const isOurs = ended.status === "fulfilled" && ended.value;
     if (added.status === "rejected") {
-      this.hold(flight, reply, added.reason, isOurs || ended.status === "rejected");
+      this.log.poolFailed(rule, added.reason);
+      const isOvertaken = flight.isOvertaken || (ended.status === "fulfilled" && !ended.value);
+      if (!isOvertaken) this.hold(flight, reply, good.ttlMs);
+      this.answer(flight, isOvertaken ? missReply : reply);
     } else if (added.value.result !== "stored") {
       // A client wrote in between: its word is the newer one.
       rule.counters.overtaken++;
       for (const { waiter } of this.takeWaiting(flight)) waiter.askAgain();
     } else if (isOurs) {
       rule.counters.filled++;
-      this.events.populated(key, rule);
+      this.events.populated(key, rule, { ...good, cas: added.value.cas, value: fetched.value, tag: fetched.tag });
       this.answer(flight, reply);
     } else {
       // A client deleted it in between. The cas is known: what has no cas has no lease.
@@ -349,18 +364,11 @@ export class Filler implements MissFiller {
     }
   }
 
-  /** The pool could not store the value: it is kept here for a moment, unless a write has overtaken it. */
-  private hold(flight: Flight, reply: Reply, error: unknown, isOurs: boolean): void {
-    const { rule, key } = flight;
-    this.log.poolFailed(rule, error);
-    const isOvertaken = flight.isOvertaken || !isOurs;
-    if (!isOvertaken) {
-      const holdMs = Math.min(rule.config.ttlMs, MAX_HOLD_MS);
-      const bytes = reply.chunk.length + key.length + HELD_OVERHEAD_BYTES;
-      this.held.set(key, reply, this.clock.nowMs() + holdMs, bytes);
-      rule.counters.held++;
-    }
-    this.answer(flight, isOvertaken ? missReply : reply);
+  /** The pool could not store the value: it is kept here for a moment. */
+  private hold({ key, rule }: Flight, reply: Reply, ttlMs: number): void {
+    const bytes = reply.chunk.length + key.length + HELD_OVERHEAD_BYTES;
+    this.held.set(key, reply, this.clock.nowMs() + Math.min(ttlMs, MAX_HOLD_MS), bytes);
+    rule.counters.held++;
   }
 
   /** For those who still wait on a flight that a write has overtaken. */

@@ -4,6 +4,7 @@
  */
 import type { RuleConfig } from "../config/config.ts";
 import type { Captures, FetchResult } from "../sources/source.ts";
+import { Histogram } from "../telemetry/histogram.ts";
 import { Pattern } from "./pattern.ts";
 import { decodeRailsKey, isRailsDigest } from "./rails-key.ts";
 
@@ -23,9 +24,25 @@ export interface RuleCounters {
   /** Leases won for a fill, and fills that waited for another process' instead. */
   leasesTaken: number;
   leasesAwaited: number;
+  /** Keys of which a hit showed that nobody here was tracking them. */
+  pickedUp: number;
+  /** Refreshes that came due, those that wrote, those that found the same, that failed, that had to wait. */
+  due: number;
   refreshed: number;
+  unchanged: number;
   refreshFailed: number;
+  deferred: number;
   dropped: number;
+}
+
+/** How long things take under a rule; they outlive a reload too. */
+export interface RuleTimings {
+  /** Fetches, fills and refreshes together. */
+  readonly fetch: Histogram;
+  /** By how much refreshes begin later than they should. */
+  readonly lag: Histogram;
+  /** Fetches under way or waiting for their source. */
+  inFlight: number;
 }
 
 /** A rule, ready to be used. */
@@ -33,6 +50,7 @@ export interface Rule {
   readonly config: RuleConfig;
   readonly source: LimitedSource;
   readonly counters: RuleCounters;
+  readonly timings: RuleTimings;
 }
 
 /** A source behind its bounds. */
@@ -41,7 +59,9 @@ interface LimitedSource {
   /** How long a fetch may take, its wait for a place included. */
   readonly timeoutMs: number;
   /** Throws a SourceError. */
-  fetch(captures: Captures, priority: "fill" | "refresh"): Promise<FetchResult>;
+  fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
+  /** Whether another refresh may be begun now: a backlog waits in the schedule rather than in the source's queue. */
+  readonly hasRoomForRefresh: boolean;
 }
 
 /** A rule that covers a key, and what its pattern took out of it. */
@@ -89,6 +109,11 @@ export class Rules {
   }
 }
 
+/** Timings of a rule that is new. */
+export function newRuleTimings(): RuleTimings {
+  return { fetch: new Histogram(), lag: new Histogram(), inFlight: 0 };
+}
+
 /** Counters of a rule that is new. */
 export function newRuleCounters(): RuleCounters {
   return {
@@ -103,8 +128,12 @@ export function newRuleCounters(): RuleCounters {
     held: 0,
     leasesTaken: 0,
     leasesAwaited: 0,
+    pickedUp: 0,
+    due: 0,
     refreshed: 0,
+    unchanged: 0,
     refreshFailed: 0,
+    deferred: 0,
     dropped: 0,
   };
 }

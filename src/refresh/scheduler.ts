@@ -4,17 +4,16 @@
  *     tracked ──due──► needed? ──no──► dropped (its item is left to its exptime)
  *        ▲                │ yes
  *        │                ▼
- *        │        read TTL and cas ── gone ─► dropped (the next get fills it)
- *        │                │  fresher than expected: another process was here
- *        │◄── re-arm ─────┤
- *        │                ▼
- *        └── re-arm ── fetch, write with that cas        failed: again with back-off, while the item lives
+ *        └── re-arm ── refresh (refresher.ts)        failed: again with back-off, while the item lives
+ *
+ * Keys that nobody here filled are tracked as well once clients ask for them: their TTL says how fresh they are.
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { FetchResult } from "../sources/source.ts";
-import type { FillEvents } from "./filler.ts";
-import { dueIn, exptimeOf, freshnessOf, isRefreshedElsewhere, retryIn } from "./policy.ts";
+import type { FillEvents, Stored } from "./filler.ts";
+import { PickUp } from "./pick-up.ts";
+import { dueIn, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
+import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
 import { keyHash, Tracker } from "./tracker.ts";
@@ -22,8 +21,13 @@ import { keyHash, Tracker } from "./tracker.ts";
 const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
 const DUE_PER_TICK = 10_000;
-/** A key that falls due while it is being refreshed is looked at again after this time. */
+/** A key that falls due while it is being refreshed, here or elsewhere, is looked at again after this time. */
 const BUSY_MS = 1_000;
+/** Where the source has no room a key is looked at again after this time at least, and up to so many times as much. */
+const DEFER_MS = 1_000;
+const MAX_DEFERS = 10;
+/** A key that no rule covers is not looked at again for this long. */
+const NOT_COVERED_TICKS = 6_000;
 
 /** Tells of what went wrong; a burst of one failure is one line. */
 export interface RefreshLog {
@@ -38,7 +42,13 @@ export interface SchedulerOptions {
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
   readonly log: RefreshLog;
-  readonly maxKeys: number;
+  readonly bounds: TrackingBounds;
+}
+
+export interface TrackingBounds {
+  readonly maxTrackedKeys: number;
+  /** Looks a second at items that nobody here tracks. */
+  readonly pickUpRate: number;
 }
 
 /** The one scheduler of a process. */
@@ -50,6 +60,7 @@ export class Scheduler implements FillEvents {
   private readonly log: RefreshLog;
   private readonly tracker: Tracker;
   private readonly wheel: TimingWheel;
+  private readonly pickUp: PickUp;
   private timer: Timer | null = null;
   /** The tick of the monotonic clock that runs: gets are noted with this precision. */
   private nowTicks: number;
@@ -64,7 +75,8 @@ export class Scheduler implements FillEvents {
     this.random = options.random;
     this.log = options.log;
     this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
-    this.tracker = new Tracker(options.maxKeys, (capacity) => this.wheel.grow(capacity), options.random);
+    this.tracker = new Tracker(options.bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), options.random);
+    this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
     this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
   }
 
@@ -73,28 +85,44 @@ export class Scheduler implements FillEvents {
     return this.tracker.size;
   }
 
+  /** Keys of each rule that are kept fresh. */
+  trackedByRule(): Map<Rule, number> {
+    const counts = new Map<Rule, number>();
+    for (const slot of this.tracker.slots()) {
+      const rule = this.rules.list[this.tracker.rule(slot)]!;
+      counts.set(rule, (counts.get(rule) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** Refreshes under way. */
   get inFlight(): number {
     return this.busy.size;
   }
 
-  got(chunk: Buffer, start: number, end: number): void {
-    if (this.tracker.size > 0) this.tracker.noteGet(keyHash(chunk, start, end), this.nowTicks);
+  got(chunk: Buffer, start: number, end: number, isHit: boolean): void {
+    const hash = keyHash(chunk, start, end);
+    if (this.tracker.size > 0 && this.tracker.noteGet(hash, this.nowTicks)) return;
+    // Without keys no tick tells the time.
+    if (this.timer === null) this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
+    if (isHit && this.pickUp.isDue(hash, this.nowTicks)) this.lookAt(chunk.toString("latin1", start, end), hash);
   }
 
-  populated(key: string, rule: Rule): void {
-    const index = this.indexOf(key, rule);
-    if (index < 0 || this.isStopped) return;
-    if (this.timer === null) this.resume();
-    const slot = this.tracker.track(key, index, this.nowTicks, (evicted) => this.drop(evicted));
-    this.arm(slot, dueIn(rule.config.ttlMs, rule.config, this.random()));
+  populated(key: string, rule: Rule, stored: Stored): void {
+    const slot = this.track(key, rule);
+    if (slot < 0) return;
+    const { cas, value, tag } = stored;
+    if (cas !== null) this.tracker.remember(slot, { cas, digest: digestOf(value), tag });
+    this.settle(slot, rule, stored);
   }
 
   /**
    * Rules and pool of a new configuration. Keys go on under the rule of the same name, with its times from their next
    * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
    */
-  replace(rules: Rules, port: PoolPort): void {
+  replace(rules: Rules, port: PoolPort, bounds: TrackingBounds): void {
+    this.tracker.maxKeys = bounds.maxTrackedKeys;
+    this.pickUp.rate = bounds.pickUpRate;
     const before = this.rules;
     this.rules = rules;
     this.port = port;
@@ -112,6 +140,14 @@ export class Scheduler implements FillEvents {
     this.timer = null;
   }
 
+  /** Slot of a key that clients need from now on; −1: nothing is to be tracked under that rule. */
+  private track(key: string, rule: Rule): number {
+    const index = this.indexOf(key, rule);
+    if (index < 0 || this.isStopped) return -1;
+    if (this.timer === null) this.resume();
+    return this.tracker.track(key, index, this.nowTicks, (evicted) => this.drop(evicted));
+  }
+
   /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
   private indexOf(key: string, rule: Rule): number {
     const index = this.rules.list.indexOf(rule);
@@ -119,6 +155,28 @@ export class Scheduler implements FillEvents {
     const now = this.rules.match(key)?.rule.config;
     if (now?.name !== rule.config.name || now.mode !== "on") return -1;
     return this.rules.list.findIndex(({ config }) => config === now);
+  }
+
+  /** Reads how fresh the item of a key is that clients ask for and nobody here tracks. */
+  private lookAt(key: string, hash: number): void {
+    const match = this.rules.match(key);
+    if (match === null || match.rule.config.mode !== "on" || this.isStopped) {
+      this.pickUp.rest(hash, this.nowTicks + NOT_COVERED_TICKS);
+      return;
+    }
+    const { rule } = match;
+    this.pickUp.rest(hash, this.nowTicks + rule.config.ttlMs / 2 / TICK_MS);
+    this.port
+      .read(key)
+      .then((item) => {
+        // It may have been filled meanwhile; what it is by then is known better.
+        if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0) return;
+        const slot = this.track(key, rule);
+        if (slot < 0) return;
+        rule.counters.pickedUp++;
+        this.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, rule.config), staleMs: rule.config.staleMs });
+      })
+      .catch((error: unknown) => this.log.poolFailed(rule, error));
   }
 
   /** Goes on after a time with no keys, which the wheel takes in one step. */
@@ -146,23 +204,34 @@ export class Scheduler implements FillEvents {
   private fallDue(slot: number): void {
     const key = this.tracker.key(slot)!;
     const rule = this.rules.list[this.tracker.rule(slot)]!;
+    const { config, counters, source, timings } = rule;
     const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * TICK_MS;
-    if (idleMs > rule.config.expiryMs) {
-      rule.counters.dropped++;
+    if (idleMs > config.expiryMs || this.tracker.getCount(slot) < config.refreshAfterGets) {
+      counters.dropped++;
       this.drop(slot);
       return;
     }
-    const match = this.rules.match(key);
     if (this.busy.has(key)) {
       this.arm(slot, BUSY_MS);
       return;
     }
+    const match = this.rules.match(key);
     if (match === null || match.rule !== rule) {
       this.drop(slot);
       return;
     }
+    if (!source.hasRoomForRefresh) {
+      // A backlog drains at the source's pace; those who wait are looked at ever less often.
+      counters.deferred++;
+      const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
+      this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
+      return;
+    }
+    counters.due++;
+    const dueTicks = this.tracker.freshUntilTicks(slot) - refreshBeforeOf(config.ttlMs, config) / TICK_MS;
+    timings.lag.add(Math.max(0, this.clock.nowMs() - dueTicks * TICK_MS));
     this.busy.add(key);
-    this.refresh(key, match)
+    this.refresh(key, slot, match)
       .catch((error: unknown) => {
         this.log.poolFailed(rule, error);
         this.retry(key, rule);
@@ -170,40 +239,56 @@ export class Scheduler implements FillEvents {
       .finally(() => this.busy.delete(key));
   }
 
-  private async refresh(key: string, match: Match): Promise<void> {
-    const { rule } = match;
+  private async refresh(key: string, slot: number, match: Match): Promise<void> {
+    const { tracker } = this;
+    const nowTicks = this.clock.nowMs() / TICK_MS;
+    const before = {
+      known: tracker.knownItem(slot),
+      expectedMs: (tracker.freshUntilTicks(slot) - nowTicks) * TICK_MS,
+      isServable: tracker.staleUntilTicks(slot) > nowTicks,
+    };
     // The cas read is good for this pool only, whatever a new configuration brings meanwhile.
-    const port = this.port;
-    const item = await port.read(key);
-    if (item === null) {
-      this.forget(key, rule);
-      return;
+    const outcome = await refreshKey(key, match, before, this.port, this.clock);
+    this.take(key, match.rule, outcome);
+  }
+
+  private take(key: string, rule: Rule, outcome: RefreshOutcome): void {
+    const { counters, config } = rule;
+    // Counted though the key may not be tracked any more.
+    if (outcome.type === "failed") {
+      counters.refreshFailed++;
+      this.log.sourceFailed(rule, outcome.error);
+    } else if (outcome.type === "stored") {
+      if (outcome.isUnchanged) counters.unchanged++;
+      else counters.refreshed++;
     }
-    if (isRefreshedElsewhere(item.ttlSeconds, rule.config)) {
-      this.settle(key, rule, freshnessOf(item.ttlSeconds, rule.config));
-      return;
-    }
-    let result: FetchResult;
-    try {
-      result = await rule.source.fetch(match.captures, "refresh");
-    } catch (error) {
-      rule.counters.refreshFailed++;
-      this.log.sourceFailed(rule, error);
-      this.retry(key, rule);
-      return;
-    }
-    if (result.type === "value") {
-      const exptime = exptimeOf(rule.config.ttlMs, this.clock.unixSeconds());
-      const written = await port.cas(key, key, result.value, exptime, item.cas);
-      if (written.result === "stored") rule.counters.refreshed++;
-      if (written.result === "notFound") this.forget(key, rule);
-      else this.settle(key, rule, rule.config.ttlMs);
-    } else if (rule.config.notFound === "keep") {
-      this.retry(key, rule);
-    } else if (await port.deleteIf(key, key, item.cas)) {
-      this.forget(key, rule);
-    } else {
-      this.settle(key, rule, rule.config.ttlMs);
+    const slot = this.tracker.find(key);
+    if (slot < 0) return;
+    switch (outcome.type) {
+      case "gone":
+        counters.dropped++;
+        this.drop(slot);
+        break;
+      case "busy":
+        this.arm(slot, BUSY_MS * (1 + this.random()));
+        break;
+      case "failed":
+      case "notThere":
+        this.retry(key, rule);
+        break;
+      case "fresh":
+        this.tracker.forgetItem(slot);
+        this.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
+        break;
+      case "kept":
+        this.tracker.forgetItem(slot);
+        this.settle(slot, rule, outcome);
+        break;
+      case "stored":
+        if (outcome.known === null) this.tracker.forgetItem(slot);
+        else this.tracker.remember(slot, outcome.known);
+        this.settle(slot, rule, outcome);
+        break;
     }
   }
 
@@ -212,29 +297,22 @@ export class Scheduler implements FillEvents {
     if (slot < 0) return;
     const failures = this.tracker.failureCount(slot) + 1;
     this.tracker.setFailureCount(slot, failures);
-    this.arm(slot, Math.min(retryIn(failures, this.random()), rule.config.ttlMs));
+    // No later than the moment from which a stale value must not be served any more.
+    const leftMs = this.tracker.staleUntilTicks(slot) * TICK_MS - this.clock.nowMs();
+    const delayMs = Math.min(retryIn(failures, this.random()), rule.config.ttlMs);
+    this.arm(slot, leftMs > 0 ? Math.min(delayMs, leftMs + TICK_MS) : delayMs);
   }
 
-  /**
-   * The key is well for `freshnessMs`. Where the cas differed that is for the sake of a client's word, or of another
-   * process' refresh: it stands until the key is due again.
-   */
-  private settle(key: string, rule: Rule, freshnessMs: number): void {
-    const slot = this.tracker.find(key);
-    if (slot < 0) return;
+  /** The key's value is good for that long, whoever wrote it. */
+  private settle(slot: number, { config }: Rule, { ttlMs, staleMs }: { ttlMs: number; staleMs: number }): void {
     this.tracker.setFailureCount(slot, 0);
-    this.arm(slot, dueIn(freshnessMs, rule.config, this.random()));
+    const freshUntil = this.clock.nowMs() + ttlMs;
+    this.tracker.setTimes(slot, freshUntil / TICK_MS, (freshUntil + staleMs) / TICK_MS);
+    this.arm(slot, dueIn(ttlMs, config, this.random()));
   }
 
   private arm(slot: number, delayMs: number): void {
     this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
-  }
-
-  private forget(key: string, rule: Rule): void {
-    const slot = this.tracker.find(key);
-    if (slot < 0) return;
-    rule.counters.dropped++;
-    this.drop(slot);
   }
 
   private drop(slot: number): void {

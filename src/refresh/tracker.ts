@@ -12,6 +12,17 @@ const FIRST_CAPACITY = 1024;
 /** Past the bound the least recently needed of this many keys goes (Redis' approximated LRU works the same way). */
 const EVICTION_SAMPLE = 16;
 
+const MAX_GETS = 255;
+
+/** What a process knows of an item that it wrote: good for as long as the pool says that cas. */
+export interface KnownItem {
+  readonly cas: bigint;
+  /** Of the value's bytes. */
+  readonly digest: bigint;
+  /** The source's own mark of the value; null: it gave none. */
+  readonly tag: string | null;
+}
+
 /** 32-bit FNV-1a of key bytes. Source: Fowler, Noll and Vo, "The FNV Non-Cryptographic Hash Algorithm" (IETF draft). */
 export function keyHash(chunk: Buffer, start: number, end: number): number {
   let hash = 0x811c9dc5 | 0;
@@ -30,7 +41,8 @@ function keyTextHash(key: string): number {
 export class Tracker {
   /** Keys dropped to keep the bound. */
   evictions = 0;
-  private readonly maxKeys: number;
+  /** A lower one than there are keys takes effect as new ones come. */
+  maxKeys: number;
   private readonly onGrow: (capacity: number) => void;
   private readonly random: () => number;
   private readonly keys: (string | null)[] = [];
@@ -39,6 +51,12 @@ export class Tracker {
   private rules = new Int32Array(FIRST_CAPACITY);
   private lastGets = new Uint32Array(FIRST_CAPACITY);
   private failures = new Uint8Array(FIRST_CAPACITY);
+  private gets = new Uint8Array(FIRST_CAPACITY);
+  private freshUntil = new Uint32Array(FIRST_CAPACITY);
+  private staleUntil = new Uint32Array(FIRST_CAPACITY);
+  private casNumbers = new BigUint64Array(FIRST_CAPACITY);
+  private digests = new BigUint64Array(FIRST_CAPACITY);
+  private readonly tags: (string | null)[] = [];
   private buckets = new Int32Array(FIRST_CAPACITY).fill(NONE);
   private readonly free: number[] = [];
   private count = 0;
@@ -58,11 +76,16 @@ export class Tracker {
     return this.count;
   }
 
-  /** A get of a key with this hash, at `ticks` of a clock of the caller's (32 bits). */
-  noteGet(hash: number, ticks: number): void {
+  /** A get of a key with this hash, at `ticks` of a clock of the caller's (32 bits). False: no key has it. */
+  noteGet(hash: number, ticks: number): boolean {
+    let isTracked = false;
     for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
-      if (this.hashes[slot] === hash) this.lastGets[slot] = ticks;
+      if (this.hashes[slot] !== hash) continue;
+      isTracked = true;
+      this.lastGets[slot] = ticks;
+      if (this.gets[slot]! < MAX_GETS) this.gets[slot]!++;
     }
+    return isTracked;
   }
 
   /** Slot of a key, or −1. */
@@ -81,16 +104,59 @@ export class Tracker {
   track(key: string, rule: number, ticks: number, evict: (slot: number) => void): number {
     let slot = this.find(key);
     if (slot === NONE) {
-      if (this.count >= this.maxKeys) {
+      // Two for one until the bound is kept.
+      for (let i = 0; i < 2 && this.count > 0 && this.count >= this.maxKeys; i++) {
         this.evictions++;
         evict(this.leastNeeded());
       }
       slot = this.take(key);
+      // The get that brought it here.
+      this.gets[slot] = 1;
     }
     this.rules[slot] = rule;
     this.lastGets[slot] = ticks;
     this.failures[slot] = 0;
+    this.forgetItem(slot);
     return slot;
+  }
+
+  /** What is known of the item that the pool has under the key in `slot`. */
+  remember(slot: number, item: KnownItem): void {
+    this.casNumbers[slot] = item.cas;
+    this.digests[slot] = item.digest;
+    this.tags[slot] = item.tag;
+  }
+
+  /** Nothing is known of the item any more, such as after somebody else's write. */
+  forgetItem(slot: number): void {
+    this.casNumbers[slot] = 0n;
+    this.digests[slot] = 0n;
+    this.tags[slot] = null;
+  }
+
+  /** Null: nothing is known of it. */
+  knownItem(slot: number): KnownItem | null {
+    const cas = this.casNumbers[slot]!;
+    return cas === 0n ? null : { cas, digest: this.digests[slot]!, tag: this.tags[slot] ?? null };
+  }
+
+  /** Ticks at which its freshness ends, and at which it must not be served any more. */
+  setTimes(slot: number, freshUntil: number, staleUntil: number): void {
+    this.freshUntil[slot] = freshUntil;
+    this.staleUntil[slot] = staleUntil;
+  }
+
+  freshUntilTicks(slot: number): number {
+    return this.freshUntil[slot]!;
+  }
+
+  staleUntilTicks(slot: number): number {
+    return this.staleUntil[slot]!;
+  }
+
+  /** Gets since it is tracked, the one that filled it included; no more than 255. */
+  getCount(slot: number): number {
+    return this.gets[slot]!;
   }
 
   /** Forgets a key; its slot may be used for another one at once. */
@@ -104,6 +170,7 @@ export class Tracker {
       this.chain[at] = this.chain[slot]!;
     }
     this.keys[slot] = null;
+    this.tags[slot] = null;
     this.free.push(slot);
     this.count--;
   }
@@ -160,6 +227,11 @@ export class Tracker {
     this.rules = enlarge(this.rules, new Int32Array(capacity));
     this.lastGets = enlarge(this.lastGets, new Uint32Array(capacity));
     this.failures = enlarge(this.failures, new Uint8Array(capacity));
+    this.gets = enlarge(this.gets, new Uint8Array(capacity));
+    this.freshUntil = enlarge(this.freshUntil, new Uint32Array(capacity));
+    this.staleUntil = enlarge(this.staleUntil, new Uint32Array(capacity));
+    this.casNumbers = enlarge(this.casNumbers, new BigUint64Array(capacity));
+    this.digests = enlarge(this.digests, new BigUint64Array(capacity));
     this.buckets = new Int32Array(capacity).fill(NONE);
     for (const slot of this.slots()) {
       const bucket = this.hashes[slot]! & (capacity - 1);
@@ -180,7 +252,7 @@ export class Tracker {
   }
 }
 
-function enlarge<T extends Int32Array | Uint32Array | Uint8Array>(source: T, target: T): T {
-  target.set(source);
+function enlarge<T extends Int32Array | Uint32Array | Uint8Array | BigUint64Array>(source: T, target: T): T {
+  target.set(source as never);
   return target;
 }

@@ -17,7 +17,12 @@ export class EchoSource implements Source {
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
-    return { type: "value", value: Buffer.from(renderTemplate(this.template, context, asBytes), "latin1") };
+    return {
+      type: "value",
+      tag: null,
+      freshness: null,
+      value: Buffer.from(renderTemplate(this.template, context, asBytes), "latin1"),
+    };
   }
 
   async close(): Promise<void> {}

@@ -2,13 +2,16 @@
  * Values from files below one folder. The key chooses the file, never the folder: `.` and `..` are refused, and what a
  * link points to must lie below the folder as well.
  */
-import { constants } from "node:fs";
+import { type BigIntStats, constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import path from "node:path";
 import type { FileSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
 import { asFilePath, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+/** Times of files are only as fine as the kernel's tick. */
+const SETTLED_NS = 2_000_000_000n;
 
 /** Reads whole files. A missing one is "not there". */
 export class FileSource implements Source {
@@ -30,7 +33,7 @@ export class FileSource implements Source {
       if (!file.startsWith(root === path.sep ? root : root + path.sep)) {
         throw new SourceError("SOURCE_REFUSED", `source ${this.name}: the file lies outside of ${this.config.root}`);
       }
-      return await this.read(file, context.signal);
+      return await this.read(file, context.tag, context.signal);
     } catch (error) {
       if (error instanceof SourceError) throw error;
       const { code, message } = error as NodeJS.ErrnoException;
@@ -41,17 +44,19 @@ export class FileSource implements Source {
 
   async close(): Promise<void> {}
 
-  private async read(file: string, signal: AbortSignal): Promise<FetchResult> {
+  private async read(file: string, known: string | null, signal: AbortSignal): Promise<FetchResult> {
     // Not blocking: opening a pipe that nobody writes to would hang.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const stat = await handle.stat();
+      const stat = await handle.stat({ bigint: true });
       if (!stat.isFile()) throw new SourceError("SOURCE_REFUSED", `source ${this.name}: not a regular file`);
       if (stat.size > this.config.maxBodyBytes) throw this.tooLarge();
+      const tag = tagOf(stat);
+      if (tag !== null && tag === known) return { type: "unchanged", freshness: null };
       const value = await handle.readFile({ signal });
       // Some files do not tell their size.
       if (value.length > this.config.maxBodyBytes) throw this.tooLarge();
-      return { type: "value", value };
+      return { type: "value", value, tag, freshness: null };
     } finally {
       await handle.close();
     }
@@ -61,4 +66,10 @@ export class FileSource implements Source {
     const bound = `more than max_body (${this.config.maxBodyBytes} bytes)`;
     return new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the file has ${bound}`);
   }
+}
+
+/** What is the same for the same content; null: the file is so new that it may change without this showing it. */
+function tagOf({ ino, size, mtimeNs }: BigIntStats): string | null {
+  const ageNs = BigInt(Date.now()) * 1_000_000n - mtimeNs;
+  return ageNs < SETTLED_NS ? null : `${ino}:${size}:${mtimeNs}`;
 }

@@ -1,11 +1,14 @@
 /**
  * Values from an HTTP server. The origin is fixed in the configuration; the key only chooses path, query and headers.
  *
- * 200 with a body is a value; 404 and 410 are "not there"; everything else, redirects included, is a failure.
+ * 200 with a body is a value; 404 and 410 are "not there"; 304 to a conditional request is "unchanged"; everything else,
+ * redirects included, is a failure.
  */
+import type { IncomingHttpHeaders } from "node:http";
 import { Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { freshnessOfResponse } from "./freshness.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
 import { asHeader, asUrl, parseTemplate, refuseDots, renderTemplate, type Template } from "./template.ts";
 
@@ -14,6 +17,11 @@ const KEEP_ALIVE_MS = 10_000;
 /** What of a body that is not wanted is read, and for how long, so that its connection can be used again. */
 const MAX_UNWANTED_BYTES = 16 * 1024;
 const MAX_UNWANTED_MS = 1_000;
+/** Statuses after which asking again at once may help. */
+const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
+const ETAG = "etag ";
+const DATE = "date ";
+const MAX_TAG_LENGTH = 256;
 
 /** Fetches over a pool of kept-alive connections, at most as many as the source's concurrency. */
 export class HttpSource implements Source {
@@ -48,7 +56,7 @@ export class HttpSource implements Source {
       this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)]),
     );
     try {
-      return await this.request(path, headers, context.signal);
+      return await this.request(path, headers, context);
     } catch (error) {
       if (error instanceof SourceError) throw error;
       const { message } = error as Error;
@@ -60,14 +68,21 @@ export class HttpSource implements Source {
     await this.pool.destroy();
   }
 
-  private async request(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<FetchResult> {
+  private async request(
+    path: string,
+    headers: Record<string, string>,
+    { tag, signal }: FetchContext,
+  ): Promise<FetchResult> {
     const { method, maxBodyBytes, isEmptyValue } = this.config;
-    const response = await this.pool.request({ method, path, headers, signal });
+    const response = await this.pool.request({ method, path, headers: { ...conditions(tag), ...headers }, signal });
     const { statusCode, body } = response;
+    const freshness = freshnessOfResponse(statusCode, response.headers);
     if (statusCode !== 200) {
       body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
       if (statusCode === 404 || statusCode === 410) return { type: "notThere" };
-      throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`);
+      if (statusCode === 304 && tag !== null) return { type: "unchanged", freshness };
+      const isTransient = TRANSIENT.has(statusCode);
+      throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
     }
     const chunks: Buffer[] = [];
     let length = 0;
@@ -82,8 +97,23 @@ export class HttpSource implements Source {
     if (length === 0 && !isEmptyValue) {
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
     }
-    return { type: "value", value: Buffer.concat(chunks) };
+    return { type: "value", value: Buffer.concat(chunks), tag: tagOf(response.headers), freshness };
   }
+}
+
+/** Marks of what a response is: its ETag, else when it was last modified; null: neither, or too long to be kept. */
+function tagOf(headers: IncomingHttpHeaders): string | null {
+  const { etag, "last-modified": modified } = headers;
+  const tag = typeof etag === "string" ? `${ETAG}${etag}` : typeof modified === "string" ? `${DATE}${modified}` : null;
+  return tag === null || tag.length > MAX_TAG_LENGTH ? null : tag;
+}
+
+/** Asks for the body only if it is another one than that of `tag` (RFC 9110, section 13). */
+function conditions(tag: string | null): Record<string, string> {
+  if (tag === null) return {};
+  return tag.startsWith(ETAG)
+    ? { "if-none-match": tag.slice(ETAG.length) }
+    : { "if-modified-since": tag.slice(DATE.length) };
 }
 
 /**

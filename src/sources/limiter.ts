@@ -1,46 +1,103 @@
 /**
- * The bounds around a source: so many fetches at once, so many waiting, and a time-out that holds even where the source
- * does not listen to its signal. Fills go before refreshes: refreshes take at most half of the places, and where the queue
- * is full the refresh that came last makes room for a fill.
+ * The bounds around a source: so many fetches at once, so many a second, so many waiting, a time-out that holds even
+ * where the source does not listen to its signal, and a breaker that leaves a failing source alone.
+ *
+ *     fetch ─► breaker ─► place and rate? ──no──► queue (half of the time-out at most)
+ *                              │ yes
+ *                              ▼
+ *                           source ─► again, after a pause, where a retry may help and there is time for it
+ *
+ * Fills go before refreshes: refreshes take at most half of the places and of the rate, and where the queue is full the
+ * refresh that came last makes room for a fill.
  */
-import type { Clock } from "../clock.ts";
-import { SourceError } from "../errors.ts";
-import type { Captures, FetchResult, Source } from "./source.ts";
+import type { Clock, Timer } from "../clock.ts";
+import { SourceError, type SourceErrorCode } from "../errors.ts";
+import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
+import type { Captures, FetchContext, FetchResult, Source } from "./source.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /** A fill has somebody waiting; a refresh has not. */
 export type Priority = "fill" | "refresh";
 
-export interface Limits {
+export interface Limits extends BreakerLimits {
+  /** For one fetch, its wait for a place included. */
   readonly timeoutMs: number;
   readonly concurrency: number;
   /** Fetches that may wait for a place. */
   readonly queue: number;
+  /** Fetches a second; 0: any number. */
+  readonly ratePerSecond: number;
+  /** Times a failed fetch is tried again. */
+  readonly retries: number;
+}
+
+/** Numbers since the start. */
+export interface SourceCounters {
+  fetches: number;
+  failed: number;
+  timedOut: number;
+  retried: number;
+  /** Not asked: no place in time, or the queue was full. */
+  overloaded: number;
+  /** Not asked: the breaker was open. */
+  leftAlone: number;
+  /** Ms of all fetches that ended. */
+  fetchMs: number;
 }
 
 interface Waiting {
   readonly priority: Priority;
   readonly start: () => void;
   readonly refuse: (error: SourceError) => void;
+  timer: Timer | null;
 }
+
+/** Failures that say that the source is not well, rather than what it was asked for. */
+const FAULTS: ReadonlySet<SourceErrorCode> = new Set([
+  "SOURCE_TIMEOUT",
+  "SOURCE_UNREACHABLE",
+  "SOURCE_STATUS",
+  "SOURCE_FAILED",
+]);
+const FIRST_PAUSE_MS = 25;
 
 /** A source behind its bounds. */
 export class Limiter {
   readonly name: string;
+  readonly counters: SourceCounters = {
+    fetches: 0,
+    failed: 0,
+    timedOut: 0,
+    retried: 0,
+    overloaded: 0,
+    leftAlone: 0,
+    fetchMs: 0,
+  };
   private readonly source: Source;
   private readonly limits: Limits;
   private readonly clock: Clock;
+  private readonly breaker: Breaker;
+  /** Null: no bound. Refreshes need a token of both. */
+  private readonly rate: TokenBucket | null;
+  private readonly refreshRate: TokenBucket | null;
   private running = 0;
+  private runningRefreshes = 0;
   /** Called when the last fetch has ended. */
   private onIdle = () => {};
-  private runningRefreshes = 0;
   private readonly fills: Waiting[] = [];
   private readonly refreshes: Waiting[] = [];
+  /** For the next token. */
+  private rateTimer: Timer | null = null;
 
   constructor(source: Source, limits: Limits, clock: Clock) {
     this.name = source.name;
     this.source = source;
     this.limits = limits;
     this.clock = clock;
+    this.breaker = new Breaker(limits, clock);
+    const { ratePerSecond } = limits;
+    this.rate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond, clock.nowMs());
+    this.refreshRate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond / 2, clock.nowMs());
   }
 
   /** How long a fetch may take, its wait for a place included. */
@@ -48,9 +105,29 @@ export class Limiter {
     return this.limits.timeoutMs;
   }
 
-  /** Fetches under way. */
+  /** Fetches under way, those that were given up and have not ended yet among them. */
   get inFlight(): number {
     return this.running;
+  }
+
+  /** Fetches that wait for a place. */
+  get waiting(): number {
+    return this.fills.length + this.refreshes.length;
+  }
+
+  get breakerState(): BreakerState {
+    return this.breaker.state;
+  }
+
+  /** Times the breaker opened. */
+  get breakerOpened(): number {
+    return this.breaker.opened;
+  }
+
+  /** Whether a refresh that is begun now would be under way soon. */
+  get hasRoomForRefresh(): boolean {
+    if (this.breaker.state === "open") return false;
+    return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
   }
 
   /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
@@ -63,52 +140,122 @@ export class Limiter {
     await this.source.close();
   }
 
-  /** Fetches once a place is free. Throws a SourceError: the source's, a time-out, or SOURCE_OVERLOADED at once. */
-  async fetch(captures: Captures, priority: Priority): Promise<FetchResult> {
+  /** Fetches once a place is free. Throws a SourceError: the source's, a time-out, or that it was not asked at all. */
+  async fetch(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
+    const deadlineMs = this.clock.nowMs() + this.limits.timeoutMs;
     await this.enter(priority);
-    try {
-      return await this.fetchInTime(captures);
-    } finally {
+    if (!this.breaker.tryEnter()) {
       this.leave(priority);
+      throw this.leftAlone();
+    }
+    const startMs = this.clock.nowMs();
+    this.counters.fetches++;
+    try {
+      const result = await this.attempt(captures, priority, tag, deadlineMs);
+      this.breaker.succeeded();
+      return result;
+    } catch (error) {
+      this.judge(error);
+      throw error;
+    } finally {
+      this.counters.fetchMs += this.clock.nowMs() - startMs;
     }
   }
 
-  private async fetchInTime(captures: Captures): Promise<FetchResult> {
-    const { timeoutMs } = this.limits;
+  /** The place is left when the source has ended what it does, be that after the time-out. */
+  private async attempt(
+    captures: Captures,
+    priority: Priority,
+    tag: string | null,
+    deadlineMs: number,
+  ): Promise<FetchResult> {
     const abort = new AbortController();
     const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = this.clock.setTimer(timeoutMs, () => {
+    const timer = this.clock.setTimer(Math.max(1, deadlineMs - this.clock.nowMs()), () => {
+      const { timeoutMs } = this.limits;
       const error = new SourceError("SOURCE_TIMEOUT", `source ${this.name}: no answer within ${timeoutMs} ms`);
       reject(error);
       abort.abort(error);
     });
+    const asking = this.askWithRetries({ ...captures, tag, signal: abort.signal }, deadlineMs).finally(() =>
+      this.leave(priority),
+    );
     try {
-      return await Promise.race([this.source.fetch({ ...captures, signal: abort.signal }), late]);
+      return await Promise.race([asking, late]);
     } finally {
       this.clock.clearTimer(timer);
+      // Nobody hears of it any more.
+      asking.catch(() => {});
+    }
+  }
+
+  private async askWithRetries(context: FetchContext, deadlineMs: number): Promise<FetchResult> {
+    for (let retry = 0; ; retry++) {
+      try {
+        return await this.source.fetch(context);
+      } catch (error) {
+        const pauseMs = FIRST_PAUSE_MS * 2 ** retry;
+        const isInTime = this.clock.nowMs() + pauseMs < deadlineMs && !context.signal.aborted;
+        if (retry >= this.limits.retries || !isInTime || !mayHelp(error)) throw error;
+        this.counters.retried++;
+        await new Promise<void>((resolve) => this.clock.setTimer(pauseMs, resolve));
+        if (context.signal.aborted) throw error;
+      }
+    }
+  }
+
+  private judge(error: unknown): void {
+    this.counters.failed++;
+    const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
+    if (code === "SOURCE_TIMEOUT") this.counters.timedOut++;
+    if (!FAULTS.has(code)) {
+      this.breaker.cancelled();
+    } else if (this.breaker.failed()) {
+      for (const waiting of [...this.fills.splice(0), ...this.refreshes.splice(0)]) {
+        this.refuse(waiting, this.leftAlone());
+      }
     }
   }
 
   private async enter(priority: Priority): Promise<void> {
-    if (this.hasPlace(priority)) {
+    if (this.breaker.state === "open") throw this.leftAlone();
+    const queue = priority === "fill" ? this.fills : this.refreshes;
+    if (queue.length === 0 && this.hasPlace(priority) && this.tokenWaitMs(priority) === 0) {
       this.occupy(priority);
       return;
     }
-    if (this.fills.length + this.refreshes.length >= this.limits.queue) {
+    if (this.waiting >= this.limits.queue) {
       const last = priority === "fill" ? this.refreshes.pop() : undefined;
-      if (last === undefined) throw this.overloaded();
-      last.refuse(this.overloaded());
+      if (last === undefined) throw this.overloaded(`${this.limits.queue} fetches are waiting already`);
+      this.refuse(last, this.overloaded("a fill took its place in the queue"));
     }
     await new Promise<void>((resolve, reject) => {
-      (priority === "fill" ? this.fills : this.refreshes).push({ priority, start: resolve, refuse: reject });
+      const waiting: Waiting = { priority, start: resolve, refuse: reject, timer: null };
+      // What begins late has at least half of the time for itself, so that a busy source is not asked for nothing.
+      const patienceMs = this.limits.timeoutMs / 2;
+      waiting.timer = this.clock.setTimer(patienceMs, () => {
+        waiting.timer = null;
+        queue.splice(queue.indexOf(waiting), 1);
+        this.refuse(waiting, this.overloaded(`no place within ${patienceMs} ms`));
+      });
+      queue.push(waiting);
+      this.startNext();
     });
   }
 
-  private overloaded(): SourceError {
-    return new SourceError(
-      "SOURCE_OVERLOADED",
-      `source ${this.name}: ${this.limits.queue} fetches are waiting already`,
-    );
+  private refuse(waiting: Waiting, error: SourceError): void {
+    if (waiting.timer !== null) this.clock.clearTimer(waiting.timer);
+    waiting.refuse(error);
+  }
+
+  private overloaded(why: string): SourceError {
+    this.counters.overloaded++;
+    return new SourceError("SOURCE_OVERLOADED", `source ${this.name}: ${why}`);
+  }
+
+  private leftAlone(): SourceError {
+    this.counters.leftAlone++;
+    return new SourceError("SOURCE_LEFT_ALONE", `source ${this.name}: left alone for a while after failures`);
   }
 
   private hasPlace(priority: Priority): boolean {
@@ -116,21 +263,52 @@ export class Limiter {
     return priority === "fill" || this.runningRefreshes < Math.max(1, Math.floor(this.limits.concurrency / 2));
   }
 
+  /** Ms until the rate allows one more. */
+  private tokenWaitMs(priority: Priority): number {
+    const nowMs = this.clock.nowMs();
+    const wait = this.rate?.waitMs(nowMs) ?? 0;
+    return priority === "fill" ? wait : Math.max(wait, this.refreshRate?.waitMs(nowMs) ?? 0);
+  }
+
   private occupy(priority: Priority): void {
     this.running++;
-    if (priority === "refresh") this.runningRefreshes++;
+    this.rate?.take();
+    if (priority === "fill") return;
+    this.runningRefreshes++;
+    this.refreshRate?.take();
   }
 
   private leave(priority: Priority): void {
     this.running--;
     if (priority === "refresh") this.runningRefreshes--;
+    this.startNext();
+    if (this.running === 0) this.onIdle();
+  }
+
+  private startNext(): void {
+    let waitMs = Number.POSITIVE_INFINITY;
     for (const queue of [this.fills, this.refreshes]) {
       while (queue.length > 0 && this.hasPlace(queue[0]!.priority)) {
+        const tokenMs = this.tokenWaitMs(queue[0]!.priority);
+        if (tokenMs > 0) {
+          waitMs = Math.min(waitMs, tokenMs);
+          break;
+        }
         const next = queue.shift()!;
+        if (next.timer !== null) this.clock.clearTimer(next.timer);
         this.occupy(next.priority);
         next.start();
       }
     }
-    if (this.running === 0) this.onIdle();
+    if (this.rateTimer !== null || waitMs === Number.POSITIVE_INFINITY) return;
+    this.rateTimer = this.clock.setTimer(Math.ceil(waitMs), () => {
+      this.rateTimer = null;
+      this.startNext();
+    });
   }
+}
+
+/** A server that was not reached, or has no time now, may answer the next time; another failure stays what it is. */
+function mayHelp(error: unknown): boolean {
+  return error instanceof SourceError && (error.code === "SOURCE_UNREACHABLE" || error.isTransient);
 }

@@ -4,7 +4,7 @@
 
 /** What a rule's pattern took out of a key. */
 export interface Captures {
-  /** The key without the rule's `strip_prefix`, decoded where its `key_encoding` says so, as text. */
+  /** The key without the rule's `strip_prefix`, as text. */
   readonly key: string;
   /** Captures by number as text ("1" is the first) and by name. A group that took part in no match is "". */
   readonly groups: ReadonlyMap<string, string>;
@@ -14,17 +14,36 @@ export interface Captures {
 
 /** One fetch. */
 export interface FetchContext extends Captures {
+  /**
+   * What the source said of the value that the pool still has (`FetchedValue.tag`): it may answer that this is unchanged.
+   * Null: it has to give the value.
+   */
+  readonly tag: string | null;
   /** Aborted when nobody wants the result any more: the source gives up what it is doing. */
   readonly signal: AbortSignal;
+}
+
+/** How long a value is good, by the source's own word. */
+export interface Freshness {
+  readonly ttlMs: number;
+  /** How long it may be served after that; null: not said. */
+  readonly staleMs: number | null;
 }
 
 export interface FetchedValue {
   readonly type: "value";
   readonly value: Buffer;
+  /** By which the source knows this value again (an ETag, a version); null: it has nothing of the kind. */
+  readonly tag: string | null;
+  readonly freshness: Freshness | null;
 }
 
 /** What a source answered. "Not there" is an answer; failures are thrown. */
-export type FetchResult = FetchedValue | { readonly type: "notThere" };
+export type FetchResult =
+  | FetchedValue
+  | { readonly type: "notThere" }
+  /** Only where a tag was given. */
+  | { readonly type: "unchanged"; readonly freshness: Freshness | null };
 
 /** A named source. */
 export interface Source {

@@ -12,6 +12,8 @@ import { Operation } from "../proxy/request.ts";
 import type { ServerStats } from "../proxy/route/server-stats.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Rule } from "../refresh/rules.ts";
+import type { Limiter } from "../sources/limiter.ts";
+import type { Histogram } from "./histogram.ts";
 import { mergeSettings, mergeStats } from "./merged-stats.ts";
 import { storeItemLines, storeLines, storeSlabLines } from "./store-stats.ts";
 
@@ -26,7 +28,9 @@ export interface StatsFacts {
   readonly clients: ClientCounters;
   readonly backends: readonly Backend[];
   readonly rules: readonly Rule[];
+  readonly sources: readonly Limiter[];
   readonly tracked: number;
+  readonly trackedByRule: ReadonlyMap<Rule, number>;
   readonly fillsInFlight: number;
   readonly refreshesInFlight: number;
   /** Null: there is a pool. */
@@ -178,10 +182,45 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
       [`backend:${backend.name}:out_of_step`, outOfStep],
     );
   }
-  for (const { config, counters } of facts.rules) {
-    for (const [name, value] of Object.entries(counters)) {
-      lines.push([`rule:${config.name}:${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`, value]);
-    }
+  for (const source of facts.sources) {
+    const { name, counters, inFlight, waiting, breakerState, breakerOpened } = source;
+    lines.push(
+      [`source:${name}:breaker`, breakerState],
+      [`source:${name}:breaker_opened`, breakerOpened],
+      [`source:${name}:in_flight`, inFlight],
+      [`source:${name}:waiting`, waiting],
+      ...countersOf(`source:${name}`, counters),
+    );
+  }
+  for (const rule of facts.rules) {
+    const { config, counters, timings } = rule;
+    const name = `rule:${config.name}`;
+    lines.push(
+      [`${name}:tracked`, facts.trackedByRule.get(rule) ?? 0],
+      [`${name}:in_flight`, timings.inFlight],
+      ...countersOf(name, counters),
+      ...quantilesOf(`${name}:fetch_ms`, timings.fetch),
+      ...quantilesOf(`${name}:refresh_lag_ms`, timings.lag),
+    );
   }
   return lines;
+}
+
+function countersOf(name: string, counters: object): StatLine[] {
+  return Object.entries(counters).map(([key, value]) => {
+    const words = key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    return [`${name}:${words}`, Math.round(value)] as const;
+  });
+}
+
+function quantilesOf(name: string, histogram: Histogram): StatLine[] {
+  const shares = [
+    ["p50", 0.5],
+    ["p99", 0.99],
+  ] as const;
+  return [
+    [`${name}:count`, histogram.count],
+    ...shares.map(([label, share]) => [`${name}:${label}`, Math.round(histogram.quantileMs(share))] as const),
+    [`${name}:max`, Math.round(histogram.maxMs)],
+  ];
 }

@@ -43,6 +43,8 @@ describe("a native configuration", () => {
         isFlushAllAllowed: false,
         embeddedBytes: 67_108_864,
         holdBytes: 67_108_864,
+        maxTrackedKeys: 1_000_000,
+        pickUpRate: 2_000,
         log: { level: "info", form: "text" },
       },
       pools: [],
@@ -86,6 +88,11 @@ describe("a native configuration", () => {
         negativeTtlMs: 1_000,
         fillTimeoutMs: 400,
         lease: "fleet",
+        isSourceTtl: false,
+        minTtlMs: 1_000,
+        maxTtlMs: 86_400_000,
+        staleMs: 0,
+        refreshAfterGets: 1,
         mode: "on",
         notFound: "delete",
       },
@@ -97,6 +104,10 @@ describe("a native configuration", () => {
         timeoutMs: 5_000,
         concurrency: 64,
         queue: 1024,
+        ratePerSecond: 0,
+        breakerFailures: 10,
+        breakerMs: 1_000,
+        retries: 1,
         url: "http://localhost:123/stuff/{1}",
         method: "GET",
         headers: [],
@@ -127,7 +138,8 @@ describe("a native configuration", () => {
     const config = read(
       '[source.f]\ntype = "file"\nroot = "values"\npath = "{key}.txt"\nmax_body = 17\n[source.e]\ntype = "echo"\n',
     );
-    const common = { timeoutMs: 5_000, concurrency: 64, queue: 1024 };
+    const bounds = { ratePerSecond: 0, breakerFailures: 10, breakerMs: 1_000, retries: 1 };
+    const common = { timeoutMs: 5_000, concurrency: 64, queue: 1024, ...bounds };
     expect(config.sources).toEqual([
       { type: "file", name: "f", ...common, root: "/etc/values", path: "{key}.txt", maxBodyBytes: 17 },
       { type: "echo", name: "e", ...common, template: "{key}" },
@@ -239,7 +251,7 @@ describe("problems", () => {
       '4: sorce: unknown section; did you mean "source"?',
       "6: get.a.match: error parsing regexp: missing closing ): `a(`",
       '7: get.a.source: there is no [source.stuf]; did you mean "stuff"?',
-      '8: get.a.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got "500ms"',
+      '8: get.a.ttl: expected a duration from 1s to 365d, or "source", got "500ms"',
       '9: get.a.expiry: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got "soon"',
     ]);
   });
@@ -257,7 +269,7 @@ describe("problems", () => {
     [
       "a number for a duration",
       `${quickstart}ttl = 60\n${stuff}`,
-      ['4: get.quickstart.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got 60'],
+      ['4: get.quickstart.ttl: expected a duration from 1s to 365d, or "source", got 60'],
     ],
     [
       "a wrong choice",
@@ -272,7 +284,7 @@ describe("problems", () => {
     [
       "a bad default in a source once, whatever rules use it",
       `${quickstart}${quickstart.replace("quickstart]", "b]")}${stuff}ttl = 1\n`,
-      ['10: source.stuff.ttl: expected a duration from 1s to 365d, such as "250ms" or "1m30s", got 1'],
+      ['10: source.stuff.ttl: expected a duration from 1s to 365d, or "source", got 1'],
     ],
     [
       "a setting and its synonym",

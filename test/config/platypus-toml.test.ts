@@ -21,8 +21,19 @@ const text = readFileSync(file, "utf8");
 /** The file with every setting switched on. */
 const switchedOn = text.replace(/^#(?=[a-z[])/gm, "");
 /** Of every source the same, so one example has them; or they have nothing to show. */
-const shownOnce = ["type", "timeout", "concurrency", "queue"];
-const ruleDefaults = ["ttl", "expiry", "refresh_before", "negative_ttl", "fill_timeout", "lease"];
+const shownOnce = ["type", "timeout", "concurrency", "queue", "rate", "breaker_failures", "breaker_time", "retries"];
+const ruleDefaults = [
+  "ttl",
+  "min_ttl",
+  "max_ttl",
+  "stale",
+  "expiry",
+  "refresh_before",
+  "refresh_after_gets",
+  "negative_ttl",
+  "fill_timeout",
+  "lease",
+];
 
 const read = (toml: string) => parseNative({ file, text: toml, env: {}, hooks: templateNames });
 /** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */

@@ -263,7 +263,7 @@ describe("a key that is not there", () => {
   it.each([
     ["a write to it", () => write("x")],
     ["a flush", () => filler.beforeFlush()],
-    ["a new configuration", () => filler.replace(rules, pool)],
+    ["a new configuration", () => filler.replace(rules, pool, 1 << 20)],
   ])("is forgotten by %s", async (_what, forget) => {
     get();
     source.last.notThere();
@@ -510,7 +510,7 @@ describe("a pool that cannot store", () => {
   it.each([
     ["a write to the key", () => write(null)],
     ["a flush", () => filler.beforeFlush()],
-    ["a new configuration", () => filler.replace(rules, pool)],
+    ["a new configuration", () => filler.replace(rules, pool, 1 << 20)],
   ])("has what it held forgotten by %s", async (_what, forget) => {
     pool.isDown = true;
     get();
@@ -568,7 +568,7 @@ describe("a new configuration", () => {
   it("lets flights end under the rules they began with, and new ones begin under its own", async () => {
     const waiter = get();
     const other = new ManualSource();
-    filler.replace(testRules(other, { name: "other" }), pool);
+    filler.replace(testRules(other, { name: "other" }), pool, 1 << 20);
     const joined = get();
     get("new");
     expect(other.keys).toEqual(["new"]);
@@ -581,7 +581,7 @@ describe("a new configuration", () => {
   it("has those whom a write sends to a second fetch asked for under its own rules", async () => {
     const waiters = [get("k"), get("gone")];
     const other = new ManualSource();
-    filler.replace(testRules(other, { name: "other", match: "k" }), pool);
+    filler.replace(testRules(other, { name: "other", match: "k" }), pool, 1 << 20);
     for (const key of ["k", "gone"]) write(null, key);
     for (const fetch of source.fetches) fetch.answer("old");
     await settled();

@@ -4,6 +4,7 @@ import {
   dueIn,
   exptimeOf,
   freshnessOf,
+  freshnessOfFetched,
   isRefreshedElsewhere,
   type RuleTimes,
   refreshBeforeOf,
@@ -18,13 +19,18 @@ const ttls = fc.oneof(fc.integer({ min: 1_000, max: 120_000 }), fc.integer({ min
 const anyTimes: fc.Arbitrary<RuleTimes> = ttls.chain((ttlMs) =>
   fc.record({
     ttlMs: fc.constant(ttlMs),
+    isSourceTtl: fc.constant(false),
+    minTtlMs: fc.constant(1_000),
+    maxTtlMs: fc.constant(DAY_MS),
+    staleMs: fc.constantFrom(0, 500, 600_000),
     expiryMs: fc.integer({ min: 1_000, max: 365 * DAY_MS }),
     refreshBeforeMs: fc.option(fc.integer({ min: 1, max: ttlMs - 1 })),
   }),
 );
 
-function times(ttlMs: number, refreshBeforeMs: number | null = null): RuleTimes {
-  return { ttlMs, expiryMs: 600_000, refreshBeforeMs };
+function times(ttlMs: number, changes: Partial<RuleTimes> = {}): RuleTimes {
+  const bounds = { isSourceTtl: false, minTtlMs: 1_000, maxTtlMs: DAY_MS, staleMs: 0 };
+  return { ttlMs, ...bounds, expiryMs: 600_000, refreshBeforeMs: null, ...changes };
 }
 
 /** Seconds that memcached keeps an item stored with this exptime. */
@@ -39,17 +45,21 @@ describe("exptime", () => {
     [60_000, 61],
     [30 * DAY_MS - 1_000, 2_592_000],
   ])("of a ttl of %d ms is %d seconds", (ttlMs, exptime) => {
-    expect(exptimeOf(ttlMs, NOW_SECONDS)).toBe(exptime);
+    expect(exptimeOf(ttlMs, times(ttlMs), NOW_SECONDS)).toBe(exptime);
   });
 
   it("over 30 days is a unix time", () => {
-    expect(exptimeOf(30 * DAY_MS, NOW_SECONDS)).toBe(NOW_SECONDS + 30 * 86_400 + 1);
+    expect(exptimeOf(30 * DAY_MS, times(30 * DAY_MS), NOW_SECONDS)).toBe(NOW_SECONDS + 30 * 86_400 + 1);
+  });
+
+  it("has the time in it for which a stale value is served", () => {
+    expect(exptimeOf(60_000, times(60_000, { staleMs: 600_000 }), NOW_SECONDS)).toBe(661);
   });
 
   it("keeps an item for its ttl though memcached may drop it a second early, and no more than two seconds longer", () => {
     fc.assert(
       fc.property(ttls, (ttlMs) => {
-        const lifeMs = lifeSeconds(exptimeOf(ttlMs, NOW_SECONDS)) * 1000;
+        const lifeMs = lifeSeconds(exptimeOf(ttlMs, times(ttlMs), NOW_SECONDS)) * 1000;
         expect(lifeMs - 1_000).toBeGreaterThanOrEqual(ttlMs);
         expect(lifeMs - 2_000).toBeLessThan(ttlMs);
       }),
@@ -67,6 +77,19 @@ describe("freshness read from a TTL", () => {
     [100_000, 60_000],
   ])("of %d seconds under a ttl of a minute is %d ms", (ttlSeconds, freshnessMs) => {
     expect(freshnessOf(ttlSeconds, times(60_000))).toBe(freshnessMs);
+  });
+
+  it("does not count the time for which it is stale", () => {
+    const rule = times(60_000, { staleMs: 600_000 });
+    expect([661, 631, 601, 300, 0].map((ttlSeconds) => freshnessOf(ttlSeconds, rule))).toEqual([
+      60_000, 30_000, 0, 0, 0,
+    ]);
+  });
+
+  it("is up to the greatest ttl where the source says how long", () => {
+    const rule = times(60_000, { isSourceTtl: true, maxTtlMs: 3_600_000 });
+    expect(freshnessOf(1_801, rule)).toBe(1_800_000);
+    expect(freshnessOf(100_000, rule)).toBe(3_600_000);
   });
 
   it("is never negative and never above the ttl", () => {
@@ -88,15 +111,15 @@ describe("a key falls due", () => {
     ["as long before as the rule says", 60_000, 20_000, 20_000],
     ["as long before as the rule says, more than half of the ttl too", 60_000, 50_000, 50_000],
   ])("%s", (_what, ttlMs, refreshBeforeMs, beforeMs) => {
-    expect(refreshBeforeOf(times(ttlMs, refreshBeforeMs))).toBe(beforeMs);
-    expect(dueIn(ttlMs, times(ttlMs, refreshBeforeMs), 0)).toBe(ttlMs - beforeMs);
+    expect(refreshBeforeOf(ttlMs, times(ttlMs, { refreshBeforeMs }))).toBe(beforeMs);
+    expect(dueIn(ttlMs, times(ttlMs, { refreshBeforeMs }), 0)).toBe(ttlMs - beforeMs);
   });
 
   it("never later than that, and at most a tenth of the time earlier", () => {
     fc.assert(
       fc.property(anyTimes, randoms, fc.double({ min: 0, max: 1, noNaN: true }), (rule, random, share) => {
         const freshnessMs = rule.ttlMs * share;
-        const latestMs = Math.max(0, freshnessMs - refreshBeforeOf(rule));
+        const latestMs = Math.max(0, freshnessMs - refreshBeforeOf(rule.ttlMs, rule));
         const ms = dueIn(freshnessMs, rule, random);
         expect(ms).toBeLessThanOrEqual(latestMs);
         expect(ms).toBeGreaterThanOrEqual(latestMs * 0.9);
@@ -111,8 +134,8 @@ describe("an item whose key is due", () => {
       fc.property(anyTimes, randoms, (rule, random) => {
         // Read as soon as it is due, by a server whose seconds have just begun.
         const ageMs = dueIn(rule.ttlMs, rule, random);
-        const ttlSeconds = lifeSeconds(exptimeOf(rule.ttlMs, NOW_SECONDS)) - Math.floor(ageMs / 1000);
-        expect(isRefreshedElsewhere(ttlSeconds, rule)).toBe(false);
+        const ttlSeconds = lifeSeconds(exptimeOf(rule.ttlMs, rule, NOW_SECONDS)) - Math.floor(ageMs / 1000);
+        expect(isRefreshedElsewhere(ttlSeconds, rule.ttlMs - ageMs, rule)).toBe(false);
       }),
     );
   });
@@ -120,15 +143,47 @@ describe("an item whose key is due", () => {
   it("is seen as refreshed elsewhere where that was a moment ago, for all but short times", () => {
     fc.assert(
       fc.property(ttls, (ttlMs) => {
-        fc.pre(ttlMs >= 5_000);
-        const ttlSeconds = lifeSeconds(exptimeOf(ttlMs, NOW_SECONDS)) - 1;
-        expect(isRefreshedElsewhere(ttlSeconds, times(ttlMs))).toBe(true);
+        fc.pre(ttlMs >= 8_000);
+        const rule = times(ttlMs);
+        const ttlSeconds = lifeSeconds(exptimeOf(ttlMs, rule, NOW_SECONDS)) - 1;
+        expect(isRefreshedElsewhere(ttlSeconds, refreshBeforeOf(ttlMs, rule), rule)).toBe(true);
       }),
     );
   });
 
-  it.each([-1, 62, 86_400])("with a TTL of %d under a ttl of a minute has it from a client", (ttlSeconds) => {
-    expect(isRefreshedElsewhere(ttlSeconds, times(60_000))).toBe(false);
+  it("that is stale is seen as refreshed elsewhere as soon as it is fresh again", () => {
+    const rule = times(60_000, { staleMs: 600_000 });
+    expect(isRefreshedElsewhere(300, -300_000, rule)).toBe(false);
+    expect(isRefreshedElsewhere(660, -300_000, rule)).toBe(true);
+  });
+
+  it.each([null, -1, 62, 86_400])("with a TTL of %s under a ttl of a minute has it from a client", (ttlSeconds) => {
+    expect(isRefreshedElsewhere(ttlSeconds, 6_000, times(60_000))).toBe(false);
+  });
+});
+
+describe("a source's own word", () => {
+  const rule = times(60_000, { isSourceTtl: true, minTtlMs: 5_000, maxTtlMs: 3_600_000, staleMs: 600_000 });
+
+  it.each([
+    ["nothing", null, 60_000, 600_000],
+    ["something between the bounds", { ttlMs: 120_000, staleMs: null }, 120_000, 600_000],
+    ["too little", { ttlMs: 0, staleMs: null }, 5_000, 600_000],
+    ["too much", { ttlMs: 1e9, staleMs: 1e9 }, 3_600_000, 600_000],
+    ["that it may be stale for less", { ttlMs: 10_000, staleMs: 30_000 }, 10_000, 30_000],
+  ])("of %s counts within the rule's bounds", (_what, said, ttlMs, staleMs) => {
+    expect(freshnessOfFetched(said, rule)).toEqual({ ttlMs, staleMs });
+  });
+
+  it("counts only where the rule asks for it", () => {
+    expect(freshnessOfFetched({ ttlMs: 5_000, staleMs: 0 }, { ...rule, isSourceTtl: false })).toEqual({
+      ttlMs: 60_000,
+      staleMs: 600_000,
+    });
+  });
+
+  it("never lets a key fall due later than half of what is left", () => {
+    expect(dueIn(10_000, { ...rule, refreshBeforeMs: 50_000 }, 0)).toBe(5_000);
   });
 });
 

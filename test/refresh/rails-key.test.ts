@@ -24,7 +24,11 @@ function capturesOf(key: string) {
 
 /** What a template becomes for a key of Rails, or null where the key is refused. */
 function renderOrRefuse(template: string, text: string, escapeAs: Escape): string | null {
-  const context = { ...capturesOf(railsKey(Buffer.from(`x/${text}`))), signal: new AbortController().signal };
+  const context = {
+    ...capturesOf(railsKey(Buffer.from(`x/${text}`))),
+    tag: null,
+    signal: new AbortController().signal,
+  };
   try {
     return renderTemplate(parseTemplate(template), context, escapeAs);
   } catch (error) {

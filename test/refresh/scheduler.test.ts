@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
+import type { Stored } from "../../src/refresh/filler.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -9,6 +10,7 @@ import { SlowPool } from "../support/slow-pool.ts";
 import { testRules } from "../support/test-rules.ts";
 
 const TICK_MS = 100;
+const bounds = { maxTrackedKeys: 1_000, pickUpRate: 1_000 };
 
 let clock: ManualClock;
 let source: ManualSource;
@@ -43,15 +45,22 @@ function startWith(options: { maxKeys?: number }, ...configs: Partial<RuleConfig
       sourceFailed: (_rule, error) => logged.push(`source: ${(error as Error).message}`),
       poolFailed: (_rule, error) => logged.push(`pool: ${(error as Error).message}`),
     },
-    maxKeys: options.maxKeys ?? 1_000,
+    bounds: { maxTrackedKeys: options.maxKeys ?? 1_000, pickUpRate: 1_000 },
   });
+}
+
+/** What a fill tells of the value that the pool has now. */
+function storedNow(key = "k", value = "v0", tag: string | null = null): Stored {
+  const { config } = rules.match(key)!.rule;
+  const item = pool.store.peek(key);
+  return { cas: BigInt(item?.cas ?? 1), value: Buffer.from(value), tag, ttlMs: config.ttlMs, staleMs: config.staleMs };
 }
 
 /** As after a fill: the value is in the pool, with the rule's exptime. */
 function populate(key = "k", value = "v0"): void {
   const { rule } = rules.match(key)!;
   pool.set(key, value, Math.ceil(rule.config.ttlMs / 1000) + 1);
-  scheduler.populated(key, rule);
+  scheduler.populated(key, rule, storedNow(key, value));
 }
 
 /** Lets time pass as it does, tick by tick, with what hangs on each tick done before the next. */
@@ -64,7 +73,7 @@ async function pass(ms: number): Promise<void> {
 
 function clientGets(key = "k"): void {
   const bytes = Buffer.from(`....${key}..`, "latin1");
-  scheduler.got(bytes, 4, 4 + Buffer.byteLength(key, "latin1"));
+  scheduler.got(bytes, 4, 4 + Buffer.byteLength(key, "latin1"), true);
 }
 
 function counters() {
@@ -157,18 +166,19 @@ describe("a populated key", () => {
 
   it("under a rule that is not in use any more is not tracked", () => {
     const { rule } = rules.match("k")!;
-    scheduler.replace(testRules(source), pool);
-    scheduler.replace(testRules(source, { name: "other" }), pool);
-    scheduler.populated("k", rule);
+    scheduler.replace(testRules(source), pool, bounds);
+    scheduler.replace(testRules(source, { name: "other" }), pool, bounds);
+    scheduler.populated("k", rule, storedNow());
     expect(scheduler.tracked).toBe(0);
   });
 
   it("by a fetch that began under the previous configuration is tracked under the rule of the same name", async () => {
     const { rule } = rules.match("k")!;
-    rules = testRules(source, { name: "first", match: "none" }, { ...shortRule, ttlMs: 20_000 });
-    scheduler.replace(rules, pool);
     pool.set("k", "v0", 11);
-    scheduler.populated("k", rule);
+    const stored = storedNow();
+    rules = testRules(source, { name: "first", match: "none" }, { ...shortRule, ttlMs: 20_000 });
+    scheduler.replace(rules, pool, bounds);
+    scheduler.populated("k", rule, stored);
     expect(scheduler.tracked).toBe(1);
     await pass(9_100);
     source.last.answer("v1");
@@ -449,7 +459,7 @@ describe("a new configuration", () => {
       { ...shortRule, name: "new", match: "new/.*" },
       { ...shortRule, name: "b", match: "b/.*" },
     );
-    scheduler.replace(rules, pool);
+    scheduler.replace(rules, pool, bounds);
     expect(scheduler.tracked).toBe(1);
     await pass(9_100);
     expect(source.keys).toEqual(["b/1"]);
@@ -458,13 +468,13 @@ describe("a new configuration", () => {
   it("drops the keys of a rule that is gone though another one covers them", () => {
     start({ ...shortRule, name: "a", match: "a/.*" }, { ...shortRule, name: "rest" });
     populate("a/1");
-    scheduler.replace(testRules(source, { ...shortRule, name: "rest" }), pool);
+    scheduler.replace(testRules(source, { ...shortRule, name: "rest" }), pool, bounds);
     expect(scheduler.tracked).toBe(0);
   });
 
   it.each(["off", "observe"] as const)("drops the keys of a rule that is now %s", async (mode) => {
     populate();
-    scheduler.replace(testRules(source, { ...shortRule, mode }), pool);
+    scheduler.replace(testRules(source, { ...shortRule, mode }), pool, bounds);
     expect(scheduler.tracked).toBe(0);
     await pass(30_000);
     expect(source.fetches).toHaveLength(0);
@@ -472,7 +482,7 @@ describe("a new configuration", () => {
 
   it("gives keys the times of their rule from the next refresh on", async () => {
     populate();
-    scheduler.replace(testRules(source, { ...shortRule, ttlMs: 60_000 }), pool);
+    scheduler.replace(testRules(source, { ...shortRule, ttlMs: 60_000 }), pool, bounds);
     await pass(9_100);
     source.last.answer("v1");
     await settled();
@@ -484,7 +494,7 @@ describe("a new configuration", () => {
     await pass(9_100);
     const other = new SlowPool(clock);
     other.set("k", "another server's", 60);
-    scheduler.replace(testRules(source, shortRule), other);
+    scheduler.replace(testRules(source, shortRule), other, bounds);
     source.last.answer("v1");
     await settled();
     expect(other.value("k")).toBe("another server's");
@@ -498,7 +508,7 @@ describe("stopping", () => {
     scheduler.stop();
     await pass(30_000);
     expect(pool.calls).toEqual([]);
-    scheduler.populated("other", rules.list[0]!);
+    scheduler.populated("other", rules.list[0]!, storedNow());
     expect(scheduler.tracked).toBe(1);
   });
 });

@@ -5,8 +5,9 @@ import { EchoSource } from "../../src/sources/echo.ts";
 import { FileSource } from "../../src/sources/file.ts";
 import { HttpSource } from "../../src/sources/http.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { looseLimits } from "../support/source-limits.ts";
 
-const base = { timeoutMs: 1_000, concurrency: 2, queue: 3 };
+const base = { ...looseLimits, timeoutMs: 1_000, concurrency: 2, queue: 3 };
 const echo: SourceConfig = { ...base, type: "echo", name: "echo", template: "{key}" };
 const file: SourceConfig = { ...base, type: "file", name: "file", root: "/", path: "{1}", maxBodyBytes: 1 };
 const http: SourceConfig = {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import { FileSource } from "../../src/sources/file.ts";
 import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
+import { looseLimits } from "../support/source-limits.ts";
 
 let folder: string;
 let root: string;
@@ -24,9 +25,7 @@ function sourceOf(config: { root?: string; path?: string; maxBodyBytes?: number 
   return new FileSource({
     type: "file",
     name: "files",
-    timeoutMs: 5_000,
-    concurrency: 4,
-    queue: 4,
+    ...looseLimits,
     root,
     path: "{1:path}",
     maxBodyBytes: 1_000,

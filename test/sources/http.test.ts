@@ -10,6 +10,7 @@ import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { freePort } from "../support/memcached-process.ts";
+import { looseLimits } from "../support/source-limits.ts";
 
 let origin: HttpOrigin;
 let open: HttpSource[];
@@ -27,9 +28,7 @@ function configOf(config: Partial<HttpSourceConfig>): HttpSourceConfig {
   return {
     type: "http",
     name: "web",
-    timeoutMs: 5_000,
-    concurrency: 4,
-    queue: 100,
+    ...looseLimits,
     url: `${origin.url}/{1}`,
     method: "GET",
     headers: [],
@@ -58,8 +57,8 @@ async function outcome(source: HttpSource, part = "k"): Promise<string> {
 
 /** A fetch behind bounds whose time is the test's. */
 function boundedFetch(clock: ManualClock): Promise<string> {
-  const limiter = new Limiter(sourceOf(), { timeoutMs: 5_000, concurrency: 4, queue: 0 }, clock);
-  return limiter.fetch(contextOf("k", ["k"]), "fill").then(
+  const limiter = new Limiter(sourceOf(), looseLimits, clock);
+  return limiter.fetch(contextOf("k", ["k"]), "fill", null).then(
     () => "a value",
     (error: unknown) => (error as SourceError).code,
   );

@@ -6,6 +6,7 @@ import type { FetchResult } from "../../src/sources/source.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
 import { settled } from "../support/settled.ts";
+import { looseLimits } from "../support/source-limits.ts";
 
 let clock: ManualClock;
 let source: ManualSource;
@@ -18,12 +19,12 @@ beforeEach(() => start({}));
 function start(limits: Partial<Limits>): void {
   clock = new ManualClock();
   source = new ManualSource();
-  limiter = new Limiter(source, { timeoutMs: 5_000, concurrency: 4, queue: 8, ...limits }, clock);
+  limiter = new Limiter(source, { ...looseLimits, queue: 8, ...limits }, clock);
   ended = new Map();
 }
 
 function fetch(key: string, priority: Priority = "fill"): void {
-  limiter.fetch({ key, groups: new Map(), encoding: "utf8" }, priority).then(
+  limiter.fetch({ key, groups: new Map(), encoding: "utf8" }, priority, null).then(
     (result: FetchResult) => ended.set(key, result.type === "value" ? result.value.toString() : "not there"),
     (error: unknown) => ended.set(key, error instanceof SourceError ? error.code : String(error)),
   );
@@ -175,9 +176,11 @@ describe("fills and refreshes", () => {
 describe("a time-out", () => {
   it("ends a fetch, tells the source, and gives the place to the next", async () => {
     start({ concurrency: 1 });
-    fetchAll("f1", "f2");
+    fetch("f1");
     await settled();
-    clock.advance(4_999);
+    clock.advance(4_000);
+    fetch("f2");
+    clock.advance(999);
     await settled();
     expect(ended.size).toBe(0);
     expect(source.fetches[0]!.signal!.aborted).toBe(false);
@@ -188,15 +191,38 @@ describe("a time-out", () => {
     expect(source.keys).toEqual(["f1", "f2"]);
   });
 
-  it("runs from the start of the fetch, not from its time in the queue", async () => {
+  it("has the wait in the queue in it, which is half of it at most", async () => {
     start({ concurrency: 1 });
-    fetchAll("f1", "f2");
+    fetchAll("f1", "f2", "f3");
     await settled();
-    clock.advance(4_000);
+    clock.advance(2_499);
     await end("f1");
-    clock.advance(4_999);
-    await end("f2");
-    expect(ended.get("f2")).toBe("v");
+    clock.advance(1);
+    await settled();
+    expect(Object.fromEntries(ended)).toEqual({ f1: "v", f3: "SOURCE_OVERLOADED" });
+    clock.advance(2_499);
+    await settled();
+    expect(ended.has("f2")).toBe(false);
+    clock.advance(1);
+    await settled();
+    expect(ended.get("f2")).toBe("SOURCE_TIMEOUT");
+  });
+
+  it("keeps the place of a fetch that does not hear of it until that has ended, so that none pile up", async () => {
+    start({ concurrency: 1 });
+    source.isDeaf = true;
+    fetch("f1");
+    await settled();
+    clock.advance(5_000);
+    await settled();
+    expect(ended.get("f1")).toBe("SOURCE_TIMEOUT");
+    expect(limiter.inFlight).toBe(1);
+    fetch("f2");
+    await settled();
+    expect(source.keys).toEqual(["f1"]);
+    source.fetches[0]!.answer("late");
+    await settled();
+    expect(source.keys).toEqual(["f1", "f2"]);
   });
 
   it("is not undone by an answer or a failure that comes after it", async () => {

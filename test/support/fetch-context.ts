@@ -7,6 +7,7 @@ export function contextOf(key: string, groups: readonly string[] = [], signal?: 
     key,
     groups: new Map(groups.map((text, i) => [String(i + 1), text])),
     encoding: "utf8",
+    tag: null,
     signal: signal ?? new AbortController().signal,
   };
 }

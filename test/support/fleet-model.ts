@@ -13,7 +13,7 @@ import type { PoolItem, PoolValue, Reply, WriteResult } from "../../src/proxy/re
 import { Status } from "../../src/proxy/reply.ts";
 import { Filler } from "../../src/refresh/filler.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
-import { newRuleCounters, Rules } from "../../src/refresh/rules.ts";
+import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { ruleDefaults } from "./test-rules.ts";
 
@@ -74,9 +74,9 @@ class Process {
       clearTimer: () => {},
     };
     const config: RuleConfig = { ...ruleDefaults, fillTimeoutMs: 1_000_000 };
-    const source = { name: "source", timeoutMs: 5_000, fetch: () => world.fetch(index) };
+    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch: () => world.fetch(index) };
     this.filler = new Filler({
-      rules: new Rules([{ config, source, counters: newRuleCounters() }]),
+      rules: new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]),
       port: world.port(this),
       clock,
       events: { populated: () => {}, got: () => {} },
@@ -178,7 +178,7 @@ class World {
       fetch.done = () => {
         this.processes[process]!.heard.push(`fetched ${version}`);
         const value = Buffer.from(`v${version}#${id}`);
-        resolve(has === null ? { type: "notThere" } : { type: "value", value });
+        resolve(has === null ? { type: "notThere" } : { type: "value", value, tag: null, freshness: null });
       };
     });
   }

@@ -3,7 +3,7 @@
  * the bounded source of a rule.
  */
 import { SourceError } from "../../src/errors.ts";
-import type { Captures, FetchResult } from "../../src/sources/source.ts";
+import type { Captures, FetchResult, Freshness } from "../../src/sources/source.ts";
 
 /** One fetch under way. */
 export interface ManualFetch {
@@ -11,7 +11,10 @@ export interface ManualFetch {
   readonly priority: "fill" | "refresh" | undefined;
   /** Undefined where it was asked as the source of a rule. */
   readonly signal: AbortSignal | undefined;
-  answer(value: string | Buffer): void;
+  /** The tag that it was asked with. */
+  readonly tag: string | null;
+  answer(value: string | Buffer, said?: { readonly tag?: string; readonly freshness?: Freshness }): void;
+  unchanged(freshness?: Freshness): void;
   notThere(): void;
   fail(error?: Error): void;
 }
@@ -20,21 +23,36 @@ export interface ManualFetch {
 export class ManualSource {
   readonly name = "manual";
   readonly timeoutMs = 5_000;
+  hasRoomForRefresh = true;
+  /** True: fetches go on after their signal has told them to give up. */
+  isDeaf = false;
   readonly fetches: ManualFetch[] = [];
   /** Thrown from within the next `fetch`, before there is a promise. */
   throwNext: Error | null = null;
   closes = 0;
 
-  fetch(captures: Captures & { readonly signal?: AbortSignal }, priority?: "fill" | "refresh"): Promise<FetchResult> {
+  fetch(
+    captures: Captures & { readonly tag?: string | null; readonly signal?: AbortSignal },
+    priority?: "fill" | "refresh",
+    tag: string | null = captures.tag ?? null,
+  ): Promise<FetchResult> {
     const error = this.throwNext;
     this.throwNext = null;
     if (error !== null) throw error;
     const { promise, resolve, reject } = Promise.withResolvers<FetchResult>();
+    captures.signal?.addEventListener("abort", () => {
+      if (!this.isDeaf) reject(captures.signal!.reason);
+    });
     this.fetches.push({
       captures,
       priority,
       signal: captures.signal,
-      answer: (value) => resolve({ type: "value", value: Buffer.from(value) }),
+      tag,
+      answer: (value, said = {}) => {
+        const { tag: newTag = null, freshness = null } = said;
+        resolve({ type: "value", value: Buffer.from(value), tag: newTag, freshness });
+      },
+      unchanged: (freshness) => resolve({ type: "unchanged", freshness: freshness ?? null }),
       notThere: () => resolve({ type: "notThere" }),
       fail: (failure = new SourceError("SOURCE_FAILED", "as the test wants it")) => reject(failure),
     });

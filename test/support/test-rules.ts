@@ -1,7 +1,7 @@
 /** Rules of tests: what a test does not name has the default of the configuration. */
 
 import type { RuleConfig } from "../../src/config/config.ts";
-import { newRuleCounters, type Rule, Rules } from "../../src/refresh/rules.ts";
+import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../src/refresh/rules.ts";
 import type { ManualSource } from "./manual-source.ts";
 
 export const ruleDefaults: RuleConfig = {
@@ -11,8 +11,13 @@ export const ruleDefaults: RuleConfig = {
   stripPrefix: "",
   keyEncoding: "plain",
   ttlMs: 60_000,
+  isSourceTtl: false,
+  minTtlMs: 1_000,
+  maxTtlMs: 86_400_000,
+  staleMs: 0,
   expiryMs: 600_000,
   refreshBeforeMs: null,
+  refreshAfterGets: 1,
   negativeTtlMs: 1_000,
   lease: "fleet",
   fillTimeoutMs: 400,
@@ -22,7 +27,7 @@ export const ruleDefaults: RuleConfig = {
 
 /** One rule over `source`. */
 function testRule(source: ManualSource, config: Partial<RuleConfig> = {}): Rule {
-  return { config: { ...ruleDefaults, ...config }, source, counters: newRuleCounters() };
+  return { config: { ...ruleDefaults, ...config }, source, counters: newRuleCounters(), timings: newRuleTimings() };
 }
 
 /** Rules over one source, in this order. */

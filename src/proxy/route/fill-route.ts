@@ -21,7 +21,7 @@ export interface FillWaiter {
 /** What the proxy needs of fill and refresh; implemented outside of it. */
 export interface MissFiller {
   /** A client asked for `chunk[start, end)`. Called for every get, hit or miss: no strings, no look at rules. */
-  noteGet(chunk: Buffer, start: number, end: number): void;
+  noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void;
   /**
    * A client's get of `key` (one character per byte) missed. False: no rule covers it. True: `waiter` is called once,
    * perhaps before this returns.
@@ -62,12 +62,12 @@ export class FillRoute implements Route, ReplyOwner {
     } else if (reply.status === Status.clientError) {
       request.complete(reply);
     } else if (isHit(reply)) {
-      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
+      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, true);
       request.complete(reply);
     } else if (request.operation === Operation.metaGet && isNotFilled(request)) {
       request.complete(reply);
     } else {
-      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd);
+      this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, false);
       request.retain();
       const waiter = new Waiter(request, this.child, (answer) => request.complete(answer));
       if (!this.filler.fill(request.keyText(), waiter)) request.complete(reply);
@@ -85,8 +85,9 @@ export class FillRoute implements Route, ReplyOwner {
       if (--due === 0) request.complete(keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
     };
     for (let i = 0; i < keys.count; i++) {
-      this.filler.noteGet(keys.bytes, keys.starts[i]!, keys.ends[i]!);
-      if (keys.blocks[i] !== null) continue;
+      const isHit = keys.blocks[i] !== null;
+      this.filler.noteGet(keys.bytes, keys.starts[i]!, keys.ends[i]!, isHit);
+      if (isHit) continue;
       const single = new Request(request.operation, request.owner, keys.bytes);
       single.keyStart = keys.starts[i]!;
       single.keyEnd = keys.ends[i]!;

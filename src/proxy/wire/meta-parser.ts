@@ -8,6 +8,7 @@
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, LF } from "./ascii.ts";
+import { decodeBase64Key } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
 
 const MAX_KEY_BYTES = 250;
@@ -167,15 +168,13 @@ function takeOutWord(request: Request, line: CommandLine, index: number): void {
 function decodeKey(request: Request, prefix: string): Reply | null {
   const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
-  const key = Buffer.from(text, "base64");
+  const key = decodeBase64Key(text);
+  // Without a prefix the line can go as it is, and the server finds fault with what it looks at first.
+  if (key === null) return prefix === "" ? null : badKeyOf(request.operation);
   let sent = text;
   if (prefix !== "") {
-    if (key.toString("base64") !== text) return badKeyOf(request.operation);
     sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
     if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
-  } else if (key.length === 0) {
-    // The server refuses it.
-    return null;
   }
   const head = Buffer.concat([
     chunk.subarray(request.frameStart, request.keyStart),

@@ -1,0 +1,125 @@
+/**
+ * One refresh of one key, from reading what the pool has to writing what the source has.
+ *
+ *     read TTL and cas ── gone                                         ─► gone
+ *          │ more left than this process gave it: another refreshed it ─► fresh
+ *          ▼
+ *     lease ── another process has it                                  ─► busy
+ *          ▼
+ *     fetch ── failed                                                  ─► failed
+ *          │ the same bytes, a 304, the same version over our own item ─► stored (only its TTL is extended)
+ *          │ not there                                                 ─► deleted with the cas, gone
+ *          ▼
+ *     write with the cas read ── a client wrote meanwhile              ─► kept
+ *
+ * What was remembered of an item (bytes, tag) belongs to the cas it was stored under: over another cas it says nothing, so
+ * that a value a client wrote is replaced though the source has not changed.
+ */
+import { hash } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import type { FetchResult, Freshness } from "../sources/source.ts";
+import { fetchFor } from "./fetch.ts";
+import { Lease } from "./lease.ts";
+import { exptimeOf, freshnessOf, freshnessOfFetched, isRefreshedElsewhere } from "./policy.ts";
+import type { PoolPort } from "./pool-port.ts";
+import type { Match } from "./rules.ts";
+import type { KnownItem } from "./tracker.ts";
+
+/** How a refresh ended. */
+export type RefreshOutcome =
+  | { readonly type: "gone" | "busy" }
+  /** Another process was here; the item is good for that long. */
+  | { readonly type: "fresh"; readonly freshMs: number }
+  /** The item is the source's own now. */
+  | ({ readonly type: "stored"; readonly isUnchanged: boolean; readonly known: KnownItem | null } & GoodFor)
+  /** A client's word, or another process', came in between and stands. */
+  | ({ readonly type: "kept" } & GoodFor)
+  /** The source did not say what it has. */
+  | { readonly type: "failed"; readonly error: unknown }
+  /** It has nothing, and the rule has the item kept. */
+  | { readonly type: "notThere" };
+
+interface GoodFor {
+  readonly ttlMs: number;
+  readonly staleMs: number;
+}
+
+/** What is known of the key before. */
+export interface Before {
+  readonly known: KnownItem | null;
+  /** Freshness the item should have left, in ms; below 0 it is stale. */
+  readonly expectedMs: number;
+  /** False: a stale item is served no longer by the source's own word. */
+  readonly isServable: boolean;
+}
+
+/** Of a value's bytes: 64 bits of their SHA-256, never 0. */
+export function digestOf(value: Buffer): bigint {
+  return hash("sha256", value, "buffer").readBigUInt64BE() || 1n;
+}
+
+/** Refreshes `key`. Rejects with a BackendError when the pool cannot answer. */
+export async function refreshKey(
+  key: string,
+  match: Match,
+  before: Before,
+  port: PoolPort,
+  clock: Clock,
+): Promise<RefreshOutcome> {
+  const { config, source } = match.rule;
+  const item = await port.read(key);
+  if (item === null) return { type: "gone" };
+  if (isRefreshedElsewhere(item.ttlSeconds, before.expectedMs, config)) {
+    return { type: "fresh", freshMs: freshnessOf(item.ttlSeconds, config) };
+  }
+  const lease = config.lease === "fleet" && port.isShared(key) ? new Lease(port, key) : null;
+  const proof = (await lease?.take(source.timeoutMs)) ?? null;
+  if (lease !== null && proof === null) return { type: "busy" };
+  const release = () => {
+    if (lease !== null && proof !== null) lease.release(proof).catch(() => {});
+  };
+  const known = before.known?.cas === item.cas ? before.known : null;
+  let result: FetchResult;
+  try {
+    result = await fetchFor(match, "refresh", known?.tag ?? null, clock);
+  } catch (error) {
+    release();
+    if (before.isServable) return { type: "failed", error };
+    return (await port.deleteIf(key, key, item.cas)) ? { type: "gone" } : { type: "failed", error };
+  }
+  if (result.type === "notThere") {
+    const isKept = config.notFound === "keep";
+    const deleting = isKept ? null : port.deleteIf(key, key, item.cas);
+    release();
+    if (deleting === null) return { type: "notThere" };
+    return (await deleting) ? { type: "gone" } : { type: "kept", ...goodFor(null) };
+  }
+  const good = goodFor(result.freshness);
+  const exptime = exptimeOf(good.ttlMs, config, clock.unixSeconds());
+  const digest = result.type === "value" ? digestOf(result.value) : null;
+  if (result.type === "unchanged" || digest === known?.digest) {
+    const touching = port.touch(key, exptime);
+    release();
+    const cas = await touching;
+    if (cas === null) return { type: "gone" };
+    // Somebody wrote between the read and this: what that is only the next refresh finds out.
+    return { type: "stored", isUnchanged: true, known: cas === item.cas ? tagged(known, result) : null, ...good };
+  }
+  const writing = port.cas(key, key, result.value, exptime, item.cas);
+  release();
+  const written = await writing;
+  if (written.result === "notFound") return { type: "gone" };
+  if (written.result !== "stored") return { type: "kept", ...good };
+  const { cas } = written;
+  const now = cas === null ? null : { cas, digest: digest!, tag: result.tag };
+  return { type: "stored", isUnchanged: false, known: now, ...good };
+
+  function goodFor(freshness: Freshness | null): GoodFor {
+    return freshnessOfFetched(freshness, config);
+  }
+}
+
+/** The source may know the same bytes by a new tag. */
+function tagged(known: KnownItem | null, result: { readonly type: string; readonly tag?: string | null }) {
+  return known === null || result.type !== "value" ? known : { ...known, tag: result.tag ?? null };
+}

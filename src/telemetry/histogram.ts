@@ -1,0 +1,33 @@
+/** How often something took how long: counts in fixed buckets, cheap to add to and to read. */
+
+/** Upper bounds in ms; what is longer is counted behind the last. */
+export const bucketBoundsMs: readonly number[] = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000,
+];
+
+export class Histogram {
+  /** One more than there are bounds. */
+  readonly counts = new Float64Array(bucketBoundsMs.length + 1);
+  count = 0;
+  sumMs = 0;
+  maxMs = 0;
+
+  add(ms: number): void {
+    let bucket = 0;
+    while (bucket < bucketBoundsMs.length && ms > bucketBoundsMs[bucket]!) bucket++;
+    this.counts[bucket]!++;
+    this.count++;
+    this.sumMs += ms;
+    if (ms > this.maxMs) this.maxMs = ms;
+  }
+
+  /** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
+  quantileMs(share: number): number {
+    let left = share * this.count;
+    for (const [bucket, bound] of bucketBoundsMs.entries()) {
+      left -= this.counts[bucket]!;
+      if (left <= 0) return Math.min(bound, this.maxMs);
+    }
+    return this.maxMs;
+  }
+}
