@@ -5,6 +5,7 @@ import { ConfigError, PlatypusError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
 import { check } from "./check.ts";
 import { serve } from "./serve.ts";
+import { SIMULATE_HELP, simulate } from "./simulate.ts";
 import { UsageError } from "./usage-error.ts";
 
 const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own misses
@@ -12,6 +13,7 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   platypus                         run the quickstart: an in-process store and three example sources
   platypus --config FILE           run with a configuration
   platypus check FILE              say everything that is wrong with a configuration, and run nothing
+  platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
 
   --config FILE        TOML; docs/configuration.md lists every setting
   --listen ADDRESS     host:port or unix:PATH instead of [server] listen; may be repeated
@@ -46,10 +48,12 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 function dispatch(args: readonly string[]): Promise<void> {
+  if (args[0] === "simulate" && (args.includes("--help") || args.includes("-h"))) return print(SIMULATE_HELP);
   if (args.includes("--help") || args.includes("-h")) return print(HELP);
   if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
   const [first, ...rest] = args;
   if (first === "check") return check(rest);
+  if (first === "simulate") return simulate(rest);
   if (first === "serve") return serve(rest);
   return serve(args);
 }

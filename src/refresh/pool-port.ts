@@ -21,8 +21,8 @@ export interface PoolPort {
   add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult>;
   /** Stores only over the item of that cas; else `exists` or `notFound`. */
   cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult>;
-  /** Gives the value's own item a new exptime, whichever item that is by then. Its cas; null: there is none. */
-  touch(key: string, exptime: number): Promise<bigint | null>;
+  /** Gives the value's own item a new exptime, whichever item that is by then; false: there is none. */
+  touch(key: string, exptime: number): Promise<boolean>;
   /** Deletes only the item of that cas; false: it was another one, or none. */
   deleteIf(owner: string, key: string, cas: bigint): Promise<boolean>;
   /** Deletes; nobody waits for the answer. */

@@ -100,10 +100,9 @@ export async function refreshKey(
   if (result.type === "unchanged" || digest === known?.digest) {
     const touching = port.touch(key, exptime);
     release();
-    const cas = await touching;
-    if (cas === null) return { type: "gone" };
-    // Somebody wrote between the read and this: what that is only the next refresh finds out.
-    return { type: "stored", isUnchanged: true, known: cas === item.cas ? tagged(known, result) : null, ...good };
+    if (!(await touching)) return { type: "gone" };
+    // Where somebody wrote between the read and this, the next refresh reads another cas than the one that is known.
+    return { type: "stored", isUnchanged: true, known: tagged(known, result), ...good };
   }
   const writing = port.cas(key, key, result.value, exptime, item.cas);
   release();

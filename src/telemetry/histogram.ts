@@ -7,14 +7,22 @@ export const bucketBoundsMs: readonly number[] = [
 
 export class Histogram {
   /** One more than there are bounds. */
-  readonly counts = new Float64Array(bucketBoundsMs.length + 1);
+  readonly counts: Float64Array;
+  private readonly bounds: readonly number[];
   count = 0;
   sumMs = 0;
   maxMs = 0;
 
+  /** `bounds`: upper bounds of the buckets, rising. */
+  constructor(bounds: readonly number[] = bucketBoundsMs) {
+    this.bounds = bounds;
+    this.counts = new Float64Array(bounds.length + 1);
+  }
+
   add(ms: number): void {
+    const { bounds } = this;
     let bucket = 0;
-    while (bucket < bucketBoundsMs.length && ms > bucketBoundsMs[bucket]!) bucket++;
+    while (bucket < bounds.length && ms > bounds[bucket]!) bucket++;
     this.counts[bucket]!++;
     this.count++;
     this.sumMs += ms;
@@ -24,7 +32,7 @@ export class Histogram {
   /** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
   quantileMs(share: number): number {
     let left = share * this.count;
-    for (const [bucket, bound] of bucketBoundsMs.entries()) {
+    for (const [bucket, bound] of this.bounds.entries()) {
       left -= this.counts[bucket]!;
       if (left <= 0) return Math.min(bound, this.maxMs);
     }

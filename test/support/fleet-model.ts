@@ -223,7 +223,7 @@ class World {
           if (item === undefined) return { result: "notFound" };
           return item.cas === cas ? put(key, value) : { result: "exists" };
         }),
-      touch: (key) => call(`touch ${key}`, () => items.get(key)?.cas ?? null),
+      touch: (key) => call(`touch ${key}`, () => items.has(key)),
       deleteIf: (_owner, key, cas) =>
         call(`deleteIf ${key}`, () => {
           const item = items.get(key);

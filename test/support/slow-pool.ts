@@ -70,7 +70,7 @@ export class SlowPool implements PoolPort {
     return this.call("cas", key, () => this.port.cas(owner, key, value, exptime, cas));
   }
 
-  touch(key: string, exptime: number): Promise<bigint | null> {
+  touch(key: string, exptime: number): Promise<boolean> {
     return this.call("touch", key, () => this.port.touch(key, exptime));
   }
 

@@ -67,9 +67,8 @@ export class RoutedPoolPort {
     return this.write(owner, key, `C${cas} T${exptime} F0`, value);
   }
 
-  async touch(key: string, exptime: number): Promise<bigint | null> {
-    const answer = await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: `T${exptime} c` });
-    return answer?.code === "HD" ? answer.cas() : null;
+  async touch(key: string, exptime: number): Promise<boolean> {
+    return (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: `T${exptime}` }))?.code === "HD";
   }
 
   async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {

@@ -36,11 +36,10 @@ export class EmbeddedPoolPort {
     return writeResult(this.store.compareAndSet(key, value, 0, exptime, Number(cas)));
   }
 
-  async touch(key: string, exptime: number): Promise<bigint | null> {
+  async touch(key: string, exptime: number): Promise<boolean> {
     const item = this.store.peek(key);
-    if (item === undefined) return null;
-    this.store.expire(item, exptime);
-    return BigInt(item.cas);
+    if (item !== undefined) this.store.expire(item, exptime);
+    return item !== undefined;
   }
 
   async deleteIf(_owner: string, key: string, cas: bigint): Promise<boolean> {
