@@ -8,6 +8,7 @@
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, LF } from "./ascii.ts";
+import { decodeBase64 } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
 
 const MAX_KEY_BYTES = 250;
@@ -167,7 +168,7 @@ function takeOutWord(request: Request, line: CommandLine, index: number): void {
 function decodeKey(request: Request, prefix: string): Reply | null {
   const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
-  const key = Buffer.from(text, "base64");
+  const key = decodeBase64(text);
   let sent = text;
   if (prefix !== "") {
     if (key.toString("base64") !== text) return badKeyOf(request.operation);
