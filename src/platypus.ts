@@ -193,7 +193,7 @@ export class Platypus {
   /** Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes. */
   private rootOf(running: Running): Route {
     const isPlain = running.rules.list.length === 0 && this.filler.inFlight === 0;
-    return isPlain ? running.leaf : new FillRoute(running.leaf, this.filler);
+    return isPlain ? running.leaf : new FillRoute(running.leaf, this.filler, this.clock);
   }
 
   private fillLog() {

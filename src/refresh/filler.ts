@@ -107,7 +107,7 @@ export class Filler implements MissFiller {
   /** Flights whose value is on its way to the pool, the newest of a key. */
   private readonly storing = new Map<string, Flight>();
   private readonly notThere = new ExpiringMap<true>(MAX_NOT_THERE_KEYS, MAX_NOT_THERE_KEYS * NOT_THERE_BYTES);
-  private held: ExpiringMap<Reply>;
+  private held: ExpiringMap<{ readonly reply: Reply; readonly rule: Rule }>;
   private running = 0;
 
   constructor(options: FillerOptions) {
@@ -140,11 +140,11 @@ export class Filler implements MissFiller {
     const nowMs = this.clock.nowMs();
     const held = this.held.get(key, nowMs);
     if (held !== undefined) {
-      waiter.filled(held);
+      waiter.filled(held.reply, held.rule.config.fillTimeoutMs);
       return true;
     }
     if (this.notThere.get(key, nowMs)) {
-      waiter.filled(missReply);
+      waiter.filled(missReply, 0);
       return true;
     }
     const flight = this.open.get(key);
@@ -310,7 +310,7 @@ export class Filler implements MissFiller {
     const seen = this.takeWaiting(flight, ({ looksBefore }) => looksBefore < look);
     if (seen.length === 0) return;
     const reply = valueReply(flight.key, value, flags);
-    for (const { waiter } of seen) waiter.filled(reply);
+    for (const one of seen) this.tell(one, reply);
   }
 
   private async rememberNotThere(flight: Flight, right: Right): Promise<void> {
@@ -352,7 +352,7 @@ export class Filler implements MissFiller {
     } else if (added.value.result !== "stored") {
       // A client wrote in between: its word is the newer one.
       rule.counters.overtaken++;
-      for (const { waiter } of this.takeWaiting(flight)) waiter.askAgain();
+      for (const one of this.takeWaiting(flight)) one.waiter.askAgain(this.leftMs(one));
     } else if (isOurs) {
       rule.counters.filled++;
       this.events.populated(key, rule, { ...good, cas: added.value.cas, value: fetched.value, tag: fetched.tag });
@@ -367,7 +367,7 @@ export class Filler implements MissFiller {
   /** The pool could not store the value: it is kept here for a moment. */
   private hold({ key, rule }: Flight, reply: Reply, ttlMs: number): void {
     const bytes = reply.chunk.length + key.length + HELD_OVERHEAD_BYTES;
-    this.held.set(key, reply, this.clock.nowMs() + Math.min(ttlMs, MAX_HOLD_MS), bytes);
+    this.held.set(key, { reply, rule }, this.clock.nowMs() + Math.min(ttlMs, MAX_HOLD_MS), bytes);
     rule.counters.held++;
   }
 
@@ -376,7 +376,7 @@ export class Filler implements MissFiller {
     flight.rule.counters.overtaken++;
     const again: Waiting[] = [];
     for (const one of this.takeWaiting(flight)) {
-      if (one.isSecondTry) one.waiter.filled(missReply);
+      if (one.isSecondTry) this.tell(one, missReply);
       else again.push({ ...one, isSecondTry: true });
     }
     if (again.length === 0) return;
@@ -388,7 +388,7 @@ export class Filler implements MissFiller {
     // Under the rules of now: a new configuration closes a source that it has no use for when its fetches have ended.
     const match = this.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
-    else for (const { waiter } of again) waiter.filled(missReply);
+    else for (const one of again) this.tell(one, missReply);
   }
 
   private join(flight: Flight, one: Waiting): void {
@@ -428,11 +428,19 @@ export class Filler implements MissFiller {
 
   private giveUp(flight: Flight, one: Waiting): void {
     flight.rule.counters.timedOut++;
-    one.waiter.filled(missReply);
+    this.tell(one, missReply);
+  }
+
+  private tell(one: Waiting, reply: Reply): void {
+    one.waiter.filled(reply, this.leftMs(one));
+  }
+
+  private leftMs({ deadlineMs }: Waiting): number {
+    return Math.max(0, deadlineMs - this.clock.nowMs());
   }
 
   private answer(flight: Flight, reply: Reply): void {
-    for (const { waiter } of this.takeWaiting(flight)) waiter.filled(reply);
+    for (const one of this.takeWaiting(flight)) this.tell(one, reply);
   }
 
   /** Takes those out of the flight who are to be answered: all, or the ones that `isMeant`. */

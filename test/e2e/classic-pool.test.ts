@@ -77,6 +77,20 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
     },
   );
 
+  it.each(["ms a 1 Tabc\r\nx", "ms a 1 F-1\r\nx", "ms a 1 Cx\r\nx", "ms a 1 T1 T2\r\nx", "mg a Tabc v", "ma a Dx"])(
+    "are not sent numbers that are none, over which all their clients would lose the connection: %s",
+    async (command) => {
+      await client.ask("set a 0 0 1\r\nx");
+      const other = await TextClient.connect(port);
+      undo.push(() => other.close());
+      client.send(`${command}\r\n`);
+      other.send("get a\r\n");
+      expect(await client.until("\r\n")).toMatch(/^CLIENT_ERROR (bad token|duplicate flag|invalid or duplicate)/);
+      expect(await other.until("END\r\n")).toBe("VALUE a 0 1\r\nx\r\nEND\r\n");
+      expect(old.connections).toBe(1);
+    },
+  );
+
   it("do not fall out of step over a meta set that comes first of all", async () => {
     client.send("ms first 5 T0\r\nget b\r\nget first\r\n");
     expect(await client.until("END\r\n")).toMatch(/^(ERROR|SERVER_ERROR .*)\r\nEND\r\n$/);

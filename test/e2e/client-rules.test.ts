@@ -2,11 +2,13 @@
  * The first hard rule of clients: a get in a batch that failed is silence, never an error; the rest of the batch and what
  * comes after it are answered as if nothing had happened. Dalli, libmemcached and others are out of step for good
  * otherwise. The others of these rules stand where their subject is:
- * - answers within the time-out of clients, or a miss: faults.test.ts (a memcached that hangs), filler.test.ts;
- * - values that Platypus stores have flags 0: fill.test.ts (`ttlIn`);
- * - meta flags in the order asked: meta.test.ts, transcripts.test.ts;
+ * - answers within the time-out of clients, or a miss: client-fill-rules.test.ts, faults.test.ts (a memcached that
+ *   hangs), filler.test.ts, fill-route.test.ts (a server that hangs when it is asked again);
+ * - values that Platypus stores have flags 0: client-fill-rules.test.ts;
+ * - meta flags in the order asked: client-fill-rules.test.ts, meta.test.ts, transcripts.test.ts;
  * - `version` is answered at once: below;
- * - keys as Rails sends them, base64 keys decoded for rules: binary.test.ts (Rails.cache), meta.test.ts.
+ * - base64 keys decoded for rules: client-fill-rules.test.ts; keys as Rails sends them: rails.test.ts, fill.test.ts
+ *   (key_encoding).
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -139,6 +139,41 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     for (const [command, answer, end] of steps) expect(await client.ask(command, end), command).toMatch(answer);
   });
 
+  it("judge numbers as memcached does, whatever a client writes, and nobody else is harmed", async () => {
+    const port = await start(`${login()}\ntimeouts_until_tko = 1`);
+    const [client, other] = [await connect(port), await connect(port)];
+    const badToken = "CLIENT_ERROR bad token in command line format\r\n";
+    const badFlag = "CLIENT_ERROR invalid or duplicate flag\r\n";
+    await client.ask("set n 0 0 1\r\n5");
+    const steps: [command: string, answer: string][] = [
+      ["ms a 1 Tabc\r\nx", badToken],
+      ["ms a 1 Cabc\r\nx", badToken],
+      ["ms a 1 F-1\r\nx", badToken],
+      ["mg a T v", badToken],
+      ["mg a v v", "CLIENT_ERROR duplicate flag\r\n"],
+      ["ma n D-1", badFlag],
+      ["ma n N30 Jx", badFlag],
+      ["md n C18446744073709551616", badFlag],
+      ["touch n abc", "CLIENT_ERROR invalid exptime argument\r\n"],
+      ["incr n 99999999999999999999", "CLIENT_ERROR invalid numeric delta argument\r\n"],
+      ["incr n 1\t2", "6\r\n"],
+      // As memcached, the low 32 bits count.
+      ["ms a 1 F4294967303 T4294967396\r\nx", "HD\r\n"],
+      ["touch n 4294967396", "TOUCHED\r\n"],
+      ["set b 0\t1 0\t1 1\r\nx", "STORED\r\n"],
+    ];
+    for (const [command, answer] of steps) expect(await client.ask(command), command).toBe(answer);
+    expect(await client.ask("mg a f")).toBe("HD f7\r\n");
+    expect(await other.ask("get n", "END\r\n")).toBe("VALUE n 0 1\r\n6\r\nEND\r\n");
+  });
+
+  it.each(["flush_all -1", "flush_all 0"])("flush at once on %s", async (command) => {
+    const client = await connect(await start());
+    await client.ask("set a 0 0 1\r\nx");
+    expect(await client.ask(command)).toBe("OK\r\n");
+    expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
+  });
+
   it("serve binary clients with flags and cas", async () => {
     const client = await BinaryClient.connect(await start());
     undo.push(() => client.close());

@@ -109,6 +109,46 @@ describe("a tls: address", () => {
     expect(await client.end()).toBe("STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
   });
 
+  it("drains: what was read is answered, and a client whose handshake ends behind that is let go", async () => {
+    const platypus = await start(`[server]\n${certificate}\ndrain_timeout = "1h"`);
+    const client = await connect(portOf(platypus));
+    const late = net.connect(portOf(platypus), "127.0.0.1");
+    undo.push(() => late.destroy());
+    await once(late, "connect");
+    client.send("set a 0 0 1\r\n1\r\n");
+    expect(await client.until("\r\n")).toBe("STORED\r\n");
+    const drained = platypus.drain();
+    const secure = tls.connect({ socket: late, ca });
+    secure.on("error", () => {});
+    undo.push(() => secure.destroy());
+    await once(secure, "secureConnect");
+    await once(secure.resume(), "end");
+    expect(await client.end()).toBe("");
+    await drained;
+  });
+
+  it("outlives handshakes that break off, and counts nobody twice", async () => {
+    const platypus = await start(`[server]\n${certificate}\nmax_connections = 3`);
+    for (let round = 0; round < 3; round++) {
+      const sockets = Array.from({ length: 12 }, () => net.connect(portOf(platypus), "127.0.0.1"));
+      for (const socket of sockets) socket.on("error", () => {});
+      await Promise.all(sockets.map((socket) => once(socket, "connect")));
+      for (const socket of sockets) {
+        // The beginning of a hello, then a reset.
+        socket.write(Buffer.from("16030100ff0100", "hex"));
+        socket.resetAndDestroy();
+      }
+      await Promise.all(sockets.map((socket) => socket.closed || once(socket, "close")));
+    }
+    const connections = async () => {
+      const client = await connect(portOf(platypus));
+      const stats = await client.ask("stats", "END\r\n");
+      client.close();
+      return /STAT curr_connections (\d+)/.exec(stats)![1];
+    };
+    await expect.poll(() => connections().catch(String)).toBe("1");
+  });
+
   it("takes a renewed certificate with a reload, without losing a client", async () => {
     const own = await mkdtemp(path.join(tmpdir(), "platypus-"));
     undo.push(() => rm(own, { recursive: true }));

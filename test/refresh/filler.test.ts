@@ -78,6 +78,27 @@ describe("a miss", () => {
     expect(counters()).toMatchObject({ fills: 1, filled: 1, joined: 0 });
   });
 
+  it("tells each who waits what is left of its fill_timeout", async () => {
+    start({ fillTimeoutMs: 400 });
+    const first = get();
+    clock.advance(150);
+    const second = get();
+    clock.advance(50);
+    source.last.answer("fresh");
+    await settled();
+    expect([first.leftMs, second.leftMs]).toEqual([[200], [350]]);
+  });
+
+  it("tells what is left too where a client wrote meanwhile", async () => {
+    start({ fillTimeoutMs: 400 });
+    const waiter = get();
+    clock.advance(150);
+    pool.set("k", "written");
+    source.last.answer("fresh");
+    await settled();
+    expect([waiter.told, waiter.leftMs]).toEqual([["ask again"], [250]]);
+  });
+
   it("gives the source the captures of the rule and asks as a fill", () => {
     start({ match: "user/(?P<id>\\d+)" });
     get("user/17");

@@ -14,6 +14,7 @@ export class FaultyRoute implements Route {
   /** What every request is answered with instead of being carried out; null: it is carried out. */
   failure: Reply | null = null;
   private readonly target: EmbeddedRoute;
+  private hung: Request[] | null = null;
 
   constructor(unixSeconds: () => number) {
     this.store = new ItemStore(1 << 20, 1 << 20, unixSeconds);
@@ -24,9 +25,16 @@ export class FaultyRoute implements Route {
     this.store.store("set", key, Buffer.from(value), flags, exptime);
   }
 
+  /** From now on nothing is answered; what is asked is put into the list returned. */
+  hang(): Request[] {
+    this.hung = [];
+    return this.hung;
+  }
+
   route(request: Request): void {
     this.asked.push(`${request.operation} ${request.keys === null ? request.keyText() : "keys"}`);
-    if (this.failure === null) this.target.route(request);
+    if (this.hung !== null) this.hung.push(request);
+    else if (this.failure === null) this.target.route(request);
     else request.complete(this.failure);
   }
 

@@ -17,6 +17,11 @@ export class ManualClock implements Clock {
     return this.#nowMs;
   }
 
+  /** Timers that are set. */
+  get timerCount(): number {
+    return this.#timers.size;
+  }
+
   unixSeconds(): number {
     return 1_700_000_000 + Math.floor(this.#nowMs / 1000);
   }

@@ -9,6 +9,8 @@ export class ManualFiller implements MissFiller {
   readonly notCovered = new Set<string>();
   /** Keys that are answered at once, from within `fill`: with a value, or null for a miss. */
   readonly atOnce = new Map<string, string | null>();
+  /** What waiters are told they have left. */
+  leftMs = 1_000;
   private readonly waiters = new Map<string, FillWaiter[]>();
 
   noteGet(chunk: Buffer, start: number, end: number): void {
@@ -19,7 +21,7 @@ export class ManualFiller implements MissFiller {
     if (this.notCovered.has(key)) return false;
     this.told.push(`fill ${key}`);
     const value = this.atOnce.get(key);
-    if (value !== undefined) waiter.filled(value === null ? missReply : valueReply(key, value));
+    if (value !== undefined) waiter.filled(value === null ? missReply : valueReply(key, value), this.leftMs);
     else this.waiters.set(key, [...(this.waiters.get(key) ?? []), waiter]);
     return true;
   }
@@ -34,12 +36,13 @@ export class ManualFiller implements MissFiller {
 
   /** Ends the fills of `key` with a value, or null for a miss. */
   end(key: string, value: string | null): void {
-    for (const waiter of this.take(key)) waiter.filled(value === null ? missReply : valueReply(key, value));
+    for (const waiter of this.take(key))
+      waiter.filled(value === null ? missReply : valueReply(key, value), this.leftMs);
   }
 
   /** Sends those who wait for `key` to the pool. */
   sendToPool(key: string): void {
-    for (const waiter of this.take(key)) waiter.askAgain();
+    for (const waiter of this.take(key)) waiter.askAgain(this.leftMs);
   }
 
   private take(key: string): FillWaiter[] {

@@ -12,6 +12,8 @@ export class OldMemcached {
   readonly port: number;
   /** Every line that was answered with ERROR. */
   readonly refused: string[] = [];
+  /** Accepted so far. */
+  connections = 0;
   private readonly server: net.Server;
   private readonly sockets = new Set<net.Socket>();
 
@@ -20,6 +22,7 @@ export class OldMemcached {
     this.port = (server.address() as net.AddressInfo).port;
     server.on("connection", (socket) => {
       this.sockets.add(socket);
+      this.connections++;
       socket.on("error", () => {});
       void this.serve(socket, realPort).catch(() => socket.destroy());
     });

@@ -6,13 +6,17 @@ import type { FillWaiter } from "../../src/proxy/route/fill-route.ts";
 /** Told once: `value …`, `miss` or `ask again`. */
 export class RecordingWaiter implements FillWaiter {
   readonly told: string[] = [];
+  /** How much longer it might have been made to wait, each time it was told. */
+  readonly leftMs: number[] = [];
 
-  filled(reply: Reply): void {
+  filled(reply: Reply, leftMs: number): void {
+    this.leftMs.push(leftMs);
     const value = reply.chunk.toString("latin1", reply.valueStart, reply.valueEnd);
     this.told.push(reply.status === Status.found ? `value ${value}` : "miss");
   }
 
-  askAgain(): void {
+  askAgain(leftMs: number): void {
+    this.leftMs.push(leftMs);
     this.told.push("ask again");
   }
 }

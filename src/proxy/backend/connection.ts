@@ -428,6 +428,6 @@ export function ownRequest(operation: Operation, line: string, data: string, onR
  * A timer of a process that was busy comes before what the network has brought meanwhile: it is judged when that has
  * been read.
  */
-function afterReading(judge: () => void): void {
+export function afterReading(judge: () => void): void {
   setImmediate(judge);
 }

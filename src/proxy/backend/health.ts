@@ -31,6 +31,7 @@ export class Health {
   private timeouts = 0;
   private delayMs = FIRST_PROBE_MS;
   private timer: Timer | null = null;
+  private isStopped = false;
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly events: HealthEvents;
@@ -66,7 +67,7 @@ export class Health {
   /** The probe was answered: the backend is asked again. */
   probeSucceeded(): void {
     if (this.state === HealthState.up) return;
-    this.stop();
+    this.clearTimer();
     this.state = HealthState.up;
     this.timeouts = 0;
     this.events.changed(this.state);
@@ -79,8 +80,13 @@ export class Health {
     this.schedule();
   }
 
-  /** No more probes. */
+  /** No more probes, whatever is still heard of those under way. */
   stop(): void {
+    this.isStopped = true;
+    this.clearTimer();
+  }
+
+  private clearTimer(): void {
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
   }
@@ -93,7 +99,8 @@ export class Health {
   }
 
   private schedule(): void {
-    this.stop();
+    this.clearTimer();
+    if (this.isStopped) return;
     const jitter = 1 + 0.05 + this.random() * 0.45;
     this.timer = this.clock.setTimer(this.delayMs * jitter, () => {
       this.timer = null;

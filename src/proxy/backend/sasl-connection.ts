@@ -15,7 +15,7 @@ import { Request } from "../request.ts";
 import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
 import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
 import type { Flushable } from "../wire/turn.ts";
-import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./connection.ts";
+import { afterReading, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -163,10 +163,11 @@ export class SaslConnection implements BackendLink, Flushable {
     failed: (reply: Reply) => void,
   ): void {
     const opaque = this.opaque++ % 2 ** 32;
+    const frame = frameOf(command, opaque);
     this.pending.set(opaque, { command, sentMs: this.options.clock.nowMs(), isAbandoned: false, answered, failed });
-    server.onResponse(opaque, (response) => this.take(server, opaque, response));
+    server.onResponse(opaque, (response) => this.read(server, opaque, response));
     server.onError(opaque, (error) => this.lost(server, error));
-    this.unsent.push(frameOf(command, opaque));
+    this.unsent.push(frame);
     if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
   }
 
@@ -179,10 +180,12 @@ export class SaslConnection implements BackendLink, Flushable {
     });
     this.server = server;
     this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
-      this.connectTimer = null;
-      if (this.server !== server || this.socket !== null) return;
-      this.fail(failures.connectTimeout);
-      this.events.connectFailed(`no connection and login within ${connectTimeoutMs} ms`);
+      afterReading(() => {
+        if (this.server !== server || this.socket !== null) return;
+        this.connectTimer = null;
+        this.fail(failures.connectTimeout);
+        this.events.connectFailed(`no connection and login within ${connectTimeoutMs} ms`);
+      });
     });
     const greet = (outcome: Outcome) => {
       if (outcome.status === Status.ok) this.events.hello(outcome.text!);
@@ -199,10 +202,21 @@ export class SaslConnection implements BackendLink, Flushable {
     return server;
   }
 
+  /** memjs reads for us: what is thrown at it would end the process. */
+  private read(server: Server, opaque: number, response: Response): void {
+    try {
+      this.take(server, opaque, response);
+    } catch (error) {
+      // A fault of ours ends the connection it showed itself on, and nobody else's.
+      this.events.outOfStep(`a fault in Platypus: ${(error as Error).stack}`);
+      if (this.server === server) this.fail(failures.connectionLost);
+    }
+  }
+
   private take(server: Server, opaque: number, response: Response): void {
     const pending = this.pending.get(opaque);
     if (this.server !== server || pending === undefined) return;
-    if (response.header.opcode !== opcodes[pending.command.verb]) {
+    if (!isAnswerTo(pending.command, response)) {
       this.events.outOfStep("a reply that does not answer the request");
       this.fail(failures.connectionLost);
       return;
@@ -252,8 +266,7 @@ export class SaslConnection implements BackendLink, Flushable {
 
   private armTimer(delayMs: number): void {
     const timer = this.options.clock.setTimer(delayMs, () => {
-      // What the network has brought meanwhile is read first.
-      setImmediate(() => {
+      afterReading(() => {
         if (this.timer !== timer) return;
         this.timer = null;
         this.checkDeadlines();
@@ -285,6 +298,12 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 }
 
+function isAnswerTo({ verb }: Command, { header, val }: Response): boolean {
+  if (header.opcode !== opcodes[verb]) return false;
+  return successes[verb] !== Status.number || header.status !== BinaryStatus.ok || val.length === NUMBER_BYTES;
+}
+
+const NUMBER_BYTES = 8;
 const NOTHING = Buffer.alloc(0);
 const HELLO: Command = {
   verb: "version",
@@ -317,7 +336,8 @@ function extrasOf({ verb, flags, exptime, delta, initial }: Command): Buffer {
     case "touch":
     case "flush": {
       const extras = Buffer.alloc(4);
-      extras.writeUInt32BE(expiration, 0);
+      // A flush at a time long ago would flush nothing (memcached 1.6.18).
+      extras.writeUInt32BE(verb === "flush" ? Math.max(exptime, 0) : expiration, 0);
       return extras;
     }
     case "incr":

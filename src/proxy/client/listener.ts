@@ -30,6 +30,7 @@ export class Listener {
   /** Accepted sockets of a `tls:` address, in their handshake or behind it. */
   private readonly underTls = new Set<net.Socket>();
   private bound: Address;
+  private isDraining = false;
 
   private constructor(address: Address, context: ClientContext, options: ListenerOptions) {
     this.context = context;
@@ -63,6 +64,7 @@ export class Listener {
 
   /** No new clients; those that are there have what was read answered, and are closed when they are done. */
   drain(): void {
+    this.isDraining = true;
     this.server.close();
     for (const client of this.clients) client.finish();
   }
@@ -123,6 +125,8 @@ export class Listener {
       onClosed();
     });
     this.clients.add(client);
+    // Its handshake ended behind the others: nothing of it was read.
+    if (this.isDraining) client.finish();
   }
 
   private isFull(): boolean {

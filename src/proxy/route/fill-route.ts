@@ -3,19 +3,24 @@
  * tracked key is noted, a miss of a covered key is filled, a write tells the filler that fetches under way are too old.
  *
  * What is answered: a plain get from the fetched value. gets, gat and gats ask the pool again after the value was
- * stored, so that their flags, cas and exptime are real.
+ * stored, so that their flags, cas and exptime are real; within what is left of the key's `fill_timeout`, so that a
+ * server that hangs by then does not make a client wait for its time-out a second time.
  */
+import type { Clock, Timer } from "../../clock.ts";
 import { gatheredReply, MetaCode, missReply, type Reply, Status } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
 import type { Route } from "./route.ts";
 
-/** How a fill ended for one of those who waited for it. Exactly one of the two is called, once. */
+/**
+ * How a fill ended for one of those who waited for it. Exactly one of the two is called, once. `leftMs`: how much longer
+ * the client may be made to wait.
+ */
 export interface FillWaiter {
   /** `reply` is the value as the answer to a plain get of the key, or a miss. It is kept. */
-  filled(reply: Reply): void;
+  filled(reply: Reply, leftMs: number): void;
   /** The pool has a newer word than the source: it is to be asked again. */
-  askAgain(): void;
+  askAgain(leftMs: number): void;
 }
 
 /** What the proxy needs of fill and refresh; implemented outside of it. */
@@ -38,10 +43,12 @@ export class FillRoute implements Route, ReplyOwner {
   readonly name = "fill";
   private readonly child: Route;
   private readonly filler: MissFiller;
+  private readonly clock: Clock;
 
-  constructor(child: Route, filler: MissFiller) {
+  constructor(child: Route, filler: MissFiller, clock: Clock) {
     this.child = child;
     this.filler = filler;
+    this.clock = clock;
   }
 
   route(request: Request): void {
@@ -69,7 +76,7 @@ export class FillRoute implements Route, ReplyOwner {
     } else {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, false);
       request.retain();
-      const waiter = new Waiter(request, this.child, (answer) => request.complete(answer));
+      const waiter = new Waiter(request, this.child, this.clock, (answer) => request.complete(answer));
       if (!this.filler.fill(request.keyText(), waiter)) request.complete(reply);
     }
   }
@@ -93,7 +100,7 @@ export class FillRoute implements Route, ReplyOwner {
       single.keyEnd = keys.ends[i]!;
       single.isKept = true;
       single.exptime = request.exptime;
-      const waiter = new Waiter(single, this.child, (answer) => {
+      const waiter = new Waiter(single, this.child, this.clock, (answer) => {
         if (answer.status === Status.found) putBlock(keys, i, answer);
         done();
       });
@@ -131,30 +138,46 @@ const END_BYTES = "END\r\n".length;
 class Waiter implements FillWaiter, ReplyOwner {
   private readonly request: Request;
   private readonly child: Route;
+  private readonly clock: Clock;
   private readonly answer: (reply: Reply) => void;
   private fetched: Reply | null = null;
+  /** Set while the second answer is awaited. */
+  private timer: Timer | null = null;
 
-  constructor(request: Request, child: Route, answer: (reply: Reply) => void) {
+  constructor(request: Request, child: Route, clock: Clock, answer: (reply: Reply) => void) {
     this.request = request;
     this.child = child;
+    this.clock = clock;
     this.answer = answer;
   }
 
-  filled(reply: Reply): void {
+  filled(reply: Reply, leftMs: number): void {
     if (this.request.operation === Operation.get || reply.status !== Status.found) {
       this.answer(reply);
       return;
     }
     this.fetched = reply;
-    this.askAgain();
+    this.askAgain(leftMs);
   }
 
-  askAgain(): void {
+  askAgain(leftMs: number): void {
+    this.timer = this.clock.setTimer(leftMs, () => {
+      this.timer = null;
+      this.second(missReply);
+    });
     this.child.route(this.request.again(this));
   }
 
-  /** The second answer. Where there is none a gat has the fetched value; a cas that is not real is not made up. */
   onReply(_request: Request, reply: Reply): void {
+    // Too late: the client was answered.
+    if (this.timer === null) return;
+    this.clock.clearTimer(this.timer);
+    this.timer = null;
+    this.second(reply);
+  }
+
+  /** The second answer. Where there is none a gat has the fetched value; a cas that is not real is not made up. */
+  private second(reply: Reply): void {
     if (isHit(reply) || this.fetched === null) this.answer(reply);
     else this.answer(this.made(this.fetched) ?? reply);
   }

@@ -54,11 +54,14 @@ export class PoolRoute implements Route {
     return this.backends[Math.floor(this.lane(key, 0, key.length) / this.connections)]!;
   }
 
-  /** Every server gets the command; the answer is the worst of theirs. */
+  /**
+   * Every server gets the command, on each of its connections, so that it keeps its place among the client's others; the
+   * answer is the worst of theirs.
+   */
   broadcast(request: Request): void {
     request.retain();
-    const gather = new WorstReply(request, this.backends.length);
-    for (const backend of this.backends) backend.send(request.again(gather), 0);
+    const gather = new WorstReply(request, this.laneCount);
+    for (let lane = 0; lane < this.laneCount; lane++) this.sendTo(lane, request.again(gather));
   }
 
   /**

@@ -12,16 +12,17 @@ import type { Item, ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
 
 const MAX_WORDS = 19;
 const MAX_OPAQUE = 32;
+/** memcached keeps what is larger in chunks, which it does not look into for a number. */
+const MAX_PLAIN_VALUE_BYTES = 512 * 1024;
 const KNOWN_FLAGS = "bNTRlOPLkstcfvhuqFCMJDI";
 const setVerbs: Record<string, StoreVerb> = { S: "set", E: "add", A: "append", P: "prepend", R: "replace" };
 
 /** Stands where the cas of a stored item will, which no client's text can hold. */
 const CAS_PLACE = "\n";
 
-/** A base64 key that could be decoded stands behind its line; memcached passes over other characters and wants fours. */
+/** A base64 key that could be decoded stands behind its line. */
 function isKeyDecoded(request: Request): boolean {
-  const characters = wordsOf(request)[1]!.replaceAll(/[^A-Za-z0-9+/=]/g, "");
-  return request.keyStart >= request.lineEnd && characters.length % 4 === 0 && /^[^=]/.test(characters);
+  return request.keyStart >= request.lineEnd;
 }
 
 /** Words of the line; nothing but spaces ends one: a tab or a byte over 127 is a character of it. */
@@ -140,7 +141,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     item = store.peek(key)!;
     hasWon = true;
   }
-  if (item === undefined) return metaReply("EN", echoes(flags, words[1]!));
+  if (item === undefined) return metaReply("EN", echoes(flags, request.keyText()));
   // Counts are told as they were before this get.
   const { isFetched, lastGetAt } = item;
   let text = "";
@@ -153,8 +154,8 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
         if (isCreated) store.expire(item, flags.exptime("N"));
         break;
       case "R":
-        if (!item.isTokenSent && !isCreated && store.remainingSeconds(item) >= 0) {
-          hasWon ||= store.remainingSeconds(item) < flags.exptime("R");
+        if (!item.isTokenSent && !isCreated && item.expiresAt !== 0) {
+          hasWon ||= flags.exptime("R") >= 0 && store.remainingSeconds(item) < flags.exptime("R");
         }
         break;
       case "s":
@@ -180,7 +181,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
         text += item.isBinaryKey ? ` k${Buffer.from(key, "latin1").toString("base64")} b` : ` k${key}`;
         break;
       default:
-        text += echo(flag, flags, words[1]!);
+        text += echo(flag, flags, key);
     }
   }
   if (item.isTokenSent) text += " Z";
@@ -192,14 +193,14 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     text += " W";
     item.isTokenSent = true;
   }
-  if (!flags.has("u") && !isCreated) store.get(key);
+  if (!flags.has("u")) store.get(key);
   return flags.has("v") ? metaValue(item.value, text) : metaReply("HD", text);
 }
 
 function metaSet(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
   const flags = new Flags(request, words.slice(3));
-  const text = flags.list.map((flag) => (flag === "c" ? CAS_PLACE : echo(flag, flags, words[1]!))).join("");
+  const text = flags.list.map((flag) => (flag[0] === "c" ? CAS_PLACE : echo(flag, flags, request.keyText()))).join("");
   const verb = setVerbs[flags.token("M") ?? "S"];
   if (verb === undefined) throw new Refusal("CLIENT_ERROR invalid mode for ms M token");
   const value = Buffer.allocUnsafeSlow(request.frameEnd - 2 - request.dataStart);
@@ -239,7 +240,7 @@ function writeItem(store: ItemStore, key: string, verb: StoreVerb, value: Buffer
 function metaDelete(store: ItemStore, request: Request, words: readonly string[]): Reply {
   if (words.length > MAX_WORDS) throw new Refusal("CLIENT_ERROR options flags too long");
   const flags = new Flags(request, words.slice(2), "CLIENT_ERROR invalid or duplicate flag");
-  const text = echoes(flags, words[1]!);
+  const text = echoes(flags, request.keyText());
   const key = request.keyText();
   const item = store.peek(key);
   if (item === undefined) {
@@ -269,11 +270,12 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
   if (old === undefined) {
     if (isIncrement) store.counters.incrMisses++;
     else store.counters.decrMisses++;
-    if (!flags.has("N")) return metaReply("NF", echoes(flags, words[1]!));
+    if (!flags.has("N")) return metaReply("NF", echoes(flags, request.keyText()));
     value = flags.unsigned("J", 0n);
     store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);
   } else {
-    if (cas !== 0n && cas !== BigInt(old.cas)) return metaReply("EX", echoes(flags, words[1]!));
+    const mayBeNumber = old.value.length > 0 && old.value.length <= MAX_PLAIN_VALUE_BYTES;
+    if (mayBeNumber && cas !== 0n && cas !== BigInt(old.cas)) return metaReply("EX", echoes(flags, request.keyText()));
     const outcome = store.arithmetic(key, isIncrement, flags.unsigned("D", 1n));
     if (typeof outcome === "string") {
       throw new Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value");
@@ -288,7 +290,7 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
     else if (letter === "t") text += ` t${item === undefined ? 0 : ttlText(store, item)}`;
     else if (item !== undefined && (letter === "T" || (letter === "N" && old === undefined))) {
       store.expire(item, flags.exptime(letter));
-    } else text += echo(flag, flags, words[1]!);
+    } else text += echo(flag, flags, key);
   }
   return flags.has("v") ? metaValue(Buffer.from(value.toString(), "latin1"), text) : metaReply("HD", text);
 }
@@ -298,7 +300,8 @@ function metaDebug(store: ItemStore, request: Request): Reply {
   const item = store.peek(key);
   if (item === undefined) return metaReply("EN", "");
   const facts = [
-    `exp=${store.remainingSeconds(item)}`,
+    // Seconds since its end, which is still to come.
+    `exp=${item.expiresAt === 0 ? -1 : -store.remainingSeconds(item)}`,
     `la=${store.nowSeconds - item.lastGetAt}`,
     `cas=${item.cas}`,
     `fetch=${item.isFetched ? "yes" : "no"}`,
@@ -321,7 +324,7 @@ function echo(flag: string, flags: Flags, key: string): string {
     return ` ${flag}`;
   }
   if (flag[0] !== "k") return "";
-  return flags.has("b") ? ` k${key} b` : ` k${key}`;
+  return flags.has("b") ? ` k${Buffer.from(key, "latin1").toString("base64")} b` : ` k${key}`;
 }
 
 /** An int32 as memcached's safe_strtol takes it; null: none. */

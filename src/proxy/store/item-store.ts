@@ -140,10 +140,8 @@ export class ItemStore {
   get(key: string): Item | undefined {
     const item = this.live(key);
     if (item !== undefined) {
-      this.items.delete(key);
-      this.items.set(key, item);
+      this.bump(key, item);
       item.isFetched = true;
-      item.lastGetAt = this.unixSeconds();
     }
     return item;
   }
@@ -187,7 +185,8 @@ export class ItemStore {
     switch (verb) {
       case "add":
         if (old !== undefined) {
-          this.get(key);
+          // Not fetched, but of use to somebody.
+          this.bump(key, old);
           return { result: "notStored", cas: old.cas };
         }
         break;
@@ -283,6 +282,13 @@ export class ItemStore {
   /** Whole seconds an item has left; −1: for ever. */
   remainingSeconds(item: Item): number {
     return item.expiresAt === 0 ? -1 : item.expiresAt - this.unixSeconds();
+  }
+
+  /** It is the most recently used one now. */
+  private bump(key: string, item: Item): void {
+    this.items.delete(key);
+    this.items.set(key, item);
+    item.lastGetAt = this.unixSeconds();
   }
 
   private live(key: string): Item | undefined {

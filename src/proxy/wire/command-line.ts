@@ -132,6 +132,11 @@ export class CommandLine {
     return (value >= 0 && value <= Number.MAX_SAFE_INTEGER) || this.uint64(index, skip, value) !== null;
   }
 
+  /** The number that `isUint64` is true of; null: none. */
+  unsigned(index: number, skip = 0): bigint | null {
+    return this.uint64(index, skip, this.integer(index, skip));
+  }
+
   private uint64(index: number, skip: number, value: number): bigint | null {
     const exact = this.exact(index, skip, value);
     if (exact === null) return null;

@@ -7,6 +7,7 @@
  */
 import { fixedReply, MetaCode, notSupported, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, Operation, type Request } from "../request.ts";
+import { CommandLine } from "./command-line.ts";
 import { keyEcho, metaFlags, metaFound, metaMiss, metaReply } from "./meta-line.ts";
 
 export type Verb =
@@ -52,7 +53,13 @@ export interface Outcome {
 }
 
 const NOTHING = Buffer.alloc(0);
-const badNumber = fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument");
+const answers = {
+  badNumber: fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument"),
+  badExptime: fixedReply(Status.clientError, "CLIENT_ERROR invalid exptime argument"),
+  badToken: fixedReply(Status.clientError, "CLIENT_ERROR bad token in command line format"),
+  twice: fixedReply(Status.clientError, "CLIENT_ERROR duplicate flag"),
+  badFlag: fixedReply(Status.clientError, "CLIENT_ERROR invalid or duplicate flag"),
+} as const;
 
 const classicVerbs = new Map<Operation, Verb>([
   [Operation.get, "get"],
@@ -82,6 +89,16 @@ const metaSupport = new Map<Operation, string>([
 ]);
 
 const setModes: Readonly<Record<string, Verb>> = { S: "set", E: "add", R: "replace", A: "append", P: "prepend" };
+const countModes: Readonly<Record<string, Verb>> = {
+  I: "incr",
+  INCR: "incr",
+  "+": "incr",
+  D: "decr",
+  DECR: "decr",
+  "-": "decr",
+};
+/** The line that is looked at now: numbers in it are read as memcached reads them. */
+const line = new CommandLine();
 
 /** The command of a request for one key or for none; for several keys that of key `index`. Or why it is refused. */
 export function commandOf(request: Request, prefix: Buffer, index = -1): Command | Reply {
@@ -89,20 +106,26 @@ export function commandOf(request: Request, prefix: Buffer, index = -1): Command
   if (verb === undefined) return metaCommand(request, keyOf(request, prefix, index));
   const base = bare(verb, keyOf(request, prefix, index));
   if (isRetrieval(request.operation)) return verb === "gat" ? { ...base, exptime: request.exptime } : base;
-  const words = request.chunk.toString("latin1", request.frameStart, request.lineEnd).trim().split(/ +/);
+  line.read(request.chunk, request.frameStart, request.lineEnd, true);
   switch (verb) {
     case "delete":
     case "version":
       return base;
     case "flush":
-    case "touch":
-      return { ...base, exptime: Number(words[verb === "flush" ? 1 : 2] ?? 0) };
+      return line.count > 1 ? { ...base, exptime: line.int32(1) } : base;
+    case "touch": {
+      const exptime = line.int32(2);
+      return Number.isNaN(exptime) ? answers.badExptime : { ...base, exptime };
+    }
     case "incr":
-    case "decr":
-      return /^\d{1,20}$/.test(words[2] ?? "") ? { ...base, delta: BigInt(words[2]!) } : badNumber;
+    case "decr": {
+      const delta = line.unsigned(2);
+      return delta === null ? answers.badNumber : { ...base, delta };
+    }
     default: {
-      const cas = request.operation === Operation.cas ? BigInt(words[5] ?? 0) : 0n;
-      return { ...base, value: dataOf(request), flags: Number(words[2]), exptime: Number(words[3]), cas };
+      // The parser has looked at these.
+      const cas = request.operation === Operation.cas ? line.unsigned(5)! : 0n;
+      return { ...base, value: dataOf(request), flags: line.uint32(2), exptime: line.int32(3), cas };
     }
   }
 }
@@ -160,34 +183,68 @@ function dataOf(request: Request): Buffer {
 
 function metaCommand(request: Request, key: Buffer): Command | Reply {
   const supported = metaSupport.get(request.operation);
-  const flags = metaFlags(request);
-  if (supported === undefined || flags.some((flag) => !supported.includes(flag[0]!))) return notSupported;
-  const token = (letter: string) => flags.find((flag) => flag[0] === letter)?.slice(1);
-  const cas = BigInt(token("C") ?? 0);
-  const exptime = Number(token("T") ?? 0);
+  if (supported === undefined) return notSupported;
+  const isSet = request.operation === Operation.metaSet;
+  line.read(request.chunk, request.frameStart, request.lineEnd, true);
+  /** The word of a flag, by its letter. */
+  const flags = new Map<string, number>();
+  for (let i = isSet ? 3 : 2; i < line.count; i++) {
+    const letter = line.text(i)[0]!;
+    if (!supported.includes(letter)) return notSupported;
+    if (flags.has(letter) || !isToken(letter, i)) return problemOf(request.operation, flags.has(letter));
+    flags.set(letter, i);
+  }
+  const at = (letter: string) => flags.get(letter) ?? 0;
+  const big = (letter: string, otherwise: bigint) => (flags.has(letter) ? line.unsigned(at(letter), 1)! : otherwise);
+  const small = (letter: string) => (flags.has(letter) ? line.int32(at(letter), 1) : 0);
+  const mode = (otherwise: string) => (flags.has("M") ? line.text(at("M")).slice(1) : otherwise).toUpperCase();
+  const cas = big("C", 0n);
   switch (request.operation) {
     case Operation.metaGet: {
-      const isTouch = token("T") !== undefined;
-      if (!isTouch) return bare("get", key);
+      if (!flags.has("T")) return bare("get", key);
       // A touch answers with neither value nor flags nor cas.
-      const wantsItem = flags.some((flag) => "vfcs".includes(flag[0]!));
-      return { ...bare(wantsItem ? "gat" : "touch", key), exptime };
+      const wantsItem = ["v", "f", "c", "s"].some((letter) => flags.has(letter));
+      return { ...bare(wantsItem ? "gat" : "touch", key), exptime: small("T") };
     }
     case Operation.metaDelete:
       return { ...bare("delete", key), cas };
     case Operation.metaSet: {
-      const verb = setModes[(token("M") ?? "S").toUpperCase()];
+      const verb = setModes[mode("S")];
       // "Invalidate" with an older cas marks an item as stale, which only meta knows.
-      if (verb === undefined || token("I") !== undefined) return notSupported;
-      return { ...bare(verb, key), value: dataOf(request), flags: Number(token("F") ?? 0), exptime, cas };
+      if (verb === undefined || flags.has("I")) return notSupported;
+      const clientFlags = flags.has("F") ? line.uint32(at("F"), 1) : 0;
+      return { ...bare(verb, key), value: dataOf(request), flags: clientFlags, exptime: small("T"), cas };
     }
     default: {
-      const isIncrement = ["I", "INCR", "+"].includes((token("M") ?? "I").toUpperCase());
-      const initial = token("N") === undefined ? null : BigInt(token("J") ?? 0);
-      const command = { ...bare(isIncrement ? "incr" : "decr", key), delta: BigInt(token("D") ?? 1), initial, cas };
-      return { ...command, exptime: Number(token("N") ?? 0) };
+      const verb = countModes[mode("I")];
+      if (verb === undefined) return notSupported;
+      const initial = flags.has("N") ? big("J", 0n) : null;
+      return { ...bare(verb, key), delta: big("D", 1n), initial, exptime: small("N"), cas };
     }
   }
+}
+
+/** True where a flag that needs a number, in word `index`, has one. */
+function isToken(letter: string, index: number): boolean {
+  switch (letter) {
+    case "T":
+    case "N":
+      return !Number.isNaN(line.int32(index, 1));
+    case "F":
+      return !Number.isNaN(line.uint32(index, 1));
+    case "C":
+    case "D":
+    case "J":
+      return line.isUint64(index, 1);
+    default:
+      return true;
+  }
+}
+
+/** What memcached says of a flag that is there twice or has no good number. */
+function problemOf(operation: Operation, isTwice: boolean): Reply {
+  if (operation !== Operation.metaGet && operation !== Operation.metaSet) return answers.badFlag;
+  return isTwice ? answers.twice : answers.badToken;
 }
 
 const metaCodes = new Map<Status, readonly [code: number, word: string]>([

@@ -8,7 +8,7 @@
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, LF } from "./ascii.ts";
-import { decodeBase64Key } from "./base64.ts";
+import { decodeBase64 } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
 
 const MAX_KEY_BYTES = 250;
@@ -168,9 +168,9 @@ function takeOutWord(request: Request, line: CommandLine, index: number): void {
 function decodeKey(request: Request, prefix: string): Reply | null {
   const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
-  const key = decodeBase64Key(text);
-  // Without a prefix the line can go as it is, and the server finds fault with what it looks at first.
-  if (key === null) return prefix === "" ? null : badKeyOf(request.operation);
+  const key = decodeBase64(text);
+  // A server refuses it, but with our prefix it would find that alone in it.
+  if (key.length === 0) return prefix === "" ? null : badKeyOf(request.operation);
   let sent = text;
   if (prefix !== "") {
     sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");

@@ -11,7 +11,7 @@ import { ScriptedBackend } from "../../support/scripted-backend.ts";
 const SERVER_TIMEOUT_MS = 250;
 /** The clock is moved by this much while sockets do their work. */
 const STEP_MS = 10;
-const MAX_STEPS = 5_000;
+const MAX_STEPS = 10_000;
 
 let clock: ManualClock;
 let log: KeptLog;
@@ -92,6 +92,31 @@ describe("a backend that refuses connections", () => {
     await passTime(() => backend.isUp);
     expect(await ask("get a\r\n").status()).toBe("missing");
     expect(server.lines).toEqual(["get a"]);
+  });
+});
+
+describe("a backend that is left alone", () => {
+  it.each(["close", "retire"] as const)("is not probed for ever behind its %s", async (end) => {
+    server = await ScriptedBackend.start();
+    server.version = null;
+    server.metaNoop = null;
+    backend = make(server.port);
+    const asked = ["get a", "get b", "get c"].map((frame) => ask(`${frame}\r\n`));
+    await server.commands(3);
+    clock.advance(SERVER_TIMEOUT_MS);
+    for (const each of asked) await each.answer();
+    const [connection] = server.connections;
+    const before = backend.outstanding;
+    // A probe is under way.
+    await passTime(() => backend.outstanding > before);
+    backend[end]();
+    if (end === "retire") connection!.socket.destroy();
+    await connection!.closed;
+    await passTime(() => backend.outstanding === 0);
+    const behindMs = clock.nowMs() + 60_000;
+    await passTime(() => clock.nowMs() >= behindMs);
+    expect(server.connections.length).toBe(1);
+    expect(clock.timerCount).toBe(0);
   });
 });
 

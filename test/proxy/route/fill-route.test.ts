@@ -5,6 +5,7 @@ import { FillRoute } from "../../../src/proxy/route/fill-route.ts";
 import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { FaultyRoute } from "../../support/faulty-route.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { ManualFiller } from "../../support/manual-filler.ts";
 
 const NOW_SECONDS = 1_700_000_000;
@@ -13,11 +14,13 @@ const operations = { get: 1, gets: 2, gat: 3, gats: 4 } as const;
 let filler: ManualFiller;
 let pool: FaultyRoute;
 let route: FillRoute;
+let clock: ManualClock;
 
 beforeEach(() => {
   filler = new ManualFiller();
   pool = new FaultyRoute(() => NOW_SECONDS);
-  route = new FillRoute(pool, filler);
+  clock = new ManualClock();
+  route = new FillRoute(pool, filler, clock);
 });
 
 /** A command on its way: `answers` holds what its client was told so far, once if all is well. */
@@ -28,7 +31,7 @@ interface Sent {
 /** Sends `get a b`, `gat 100 a`, `delete a` and such, and overwrites the bytes it was read into afterwards. */
 function send(line: string, data = ""): Sent {
   const [verb, ...words] = line.split(" ");
-  const operation = Operation[verb as keyof typeof Operation];
+  const operation = verb === "mg" ? Operation.metaGet : Operation[verb as keyof typeof Operation];
   const chunk = Buffer.from(`${line}\r\n${data === "" ? "" : `${data}\r\n`}`, "latin1");
   const answers: string[] = [];
   const owner = {
@@ -59,6 +62,49 @@ function send(line: string, data = ""): Sent {
   chunk.fill(0xff);
   return { answers };
 }
+
+describe("a server that hangs when it is asked again", () => {
+  it.each([
+    ["gets k", "END\r\n"],
+    ["gat 100 k", "VALUE k 0 3\r\nnew\r\nEND\r\n"],
+    ["mg k v f", "VA 3 f0\r\nnew\r\n"],
+    ["mg k v c", "EN\r\n"],
+    ["gets k other", "END\r\n"],
+  ])("makes a client wait no longer than it has left: %s", (line, answer) => {
+    const sent = send(line);
+    const hung = pool.hang();
+    filler.leftMs = 80;
+    filler.end("k", "new");
+    filler.end("other", null);
+    clock.advance(79);
+    expect(sent.answers).toEqual([]);
+    clock.advance(1);
+    expect(sent.answers).toEqual([answer]);
+    // What comes later is nobody's.
+    hung[0]!.complete(failures.timeout);
+    clock.advance(10_000);
+    expect(sent.answers).toEqual([answer]);
+  });
+
+  it("is waited for no longer where a client wrote meanwhile", () => {
+    const sent = send("get k");
+    const hung = pool.hang();
+    filler.leftMs = 80;
+    filler.sendToPool("k");
+    clock.advance(80);
+    expect(sent.answers).toEqual(["END\r\n"]);
+    hung[0]!.complete(failures.timeout);
+    expect(sent.answers).toEqual(["END\r\n"]);
+  });
+
+  it("leaves no timer behind when it answers", () => {
+    const sent = send("gets k");
+    pool.set("k", "new");
+    filler.end("k", "new");
+    expect(sent.answers).toEqual([expect.stringMatching(/^VALUE k 0 3 \d+\r\nnew\r\nEND\r\n$/)]);
+    expect(clock.timerCount).toBe(0);
+  });
+});
 
 describe("a get of one key", () => {
   it("that hits is noted and passed on", () => {

@@ -1,27 +1,24 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { decodeBase64Key } from "../../../src/proxy/wire/base64.ts";
+import { expect, it } from "vitest";
+import { decodeBase64 } from "../../../src/proxy/wire/base64.ts";
 
-describe("base64 of a key", () => {
-  it("is what everybody writes", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ minLength: 1, maxLength: 180 }), (bytes) => {
-        const key = Buffer.from(bytes);
-        expect(decodeBase64Key(key.toString("base64"))).toEqual(key);
-      }),
-    );
-  });
+it("gives back what was encoded", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+      expect(decodeBase64(Buffer.from(bytes).toString("base64"))).toEqual(Buffer.from(bytes));
+    }),
+  );
+});
 
-  // Each as memcached 1.6.18 takes it: the key is what `me` and the flag k show.
-  it.each([
-    ["Y=Q=", "`"],
-    ["YQ==YQ==", "a"],
-    ["Y-Q=_=", "a"],
-    ["YWI", null],
-    ["====", null],
-    ["-", null],
-    ["", null],
-  ])("%s is what memcached makes of it", (text, key) => {
-    expect(decodeBase64Key(text)?.toString("latin1") ?? null).toBe(key);
-  });
+it.each([
+  ["Y=Q=", "`"],
+  ["YQ==YQ==", "a"],
+  ["YWJj\t", "abc"],
+  ["YQ", ""],
+  ["-_-_", ""],
+  ["====", ""],
+  ["Y===", ""],
+  ["", ""],
+])("reads %j as memcached does", (text, key) => {
+  expect(decodeBase64(text).toString("latin1")).toBe(key);
 });
