@@ -259,6 +259,8 @@ export class Filler implements MissFiller {
     try {
       for (let takes = 1; takes <= MAX_TAKES; takes++) {
         const look = ++flight.looks;
+        // What is fetched from here on is younger than the writes so far, which were sent before this.
+        flight.isOvertaken = false;
         // A lease that ended since our miss has left its value.
         const [proof, found] = await Promise.all([lease.take(source.timeoutMs), port.get(flight.key, flight.key)]);
         if (found !== null) this.answerSeen(flight, look, found);

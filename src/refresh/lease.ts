@@ -8,7 +8,8 @@
  *     absent    the source has nothing: said in the lease itself, for negative_ttl
  *
  * Whichever way these interleave on the server, a value fetched before a client's write does not outlive it, but for the
- * round trip between adding it and deleting it again (test/refresh/lease-model.test.ts steps every order).
+ * round trip between adding it and deleting it again (test/refresh/lease-model.test.ts steps every order). A client's incr,
+ * append or prepend in that very round trip makes an item of its own of it, with a cas of its own: that one stays.
  *
  * After the leases of "Scaling Memcache at Facebook" (NSDI 2013, section 3.2), without a server that knows of them.
  */
