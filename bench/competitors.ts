@@ -25,7 +25,7 @@ export interface Competitor {
   readonly hasGoals: boolean;
 }
 
-interface Server {
+export interface Server {
   readonly port: number;
   readonly pid: number;
 }
@@ -62,7 +62,7 @@ export async function startCompetitors(
   return competitors;
 }
 
-async function startServers(group: ProcessGroup): Promise<Server[]> {
+export async function startServers(group: ProcessGroup): Promise<Server[]> {
   const memcached = program("memcached", "memcached");
   const user = process.getuid?.() === 0 ? ["-u", "root"] : [];
   const ports = await freePorts(serverCount);
@@ -75,13 +75,20 @@ async function startServers(group: ProcessGroup): Promise<Server[]> {
   return servers;
 }
 
-async function startPlatypus(group: ProcessGroup, folder: string, servers: readonly Server[]): Promise<Competitor> {
+/** `server` and `rest` are added to its configuration: lines of [server], and further sections. */
+export async function startPlatypus(
+  group: ProcessGroup,
+  folder: string,
+  servers: readonly Server[],
+  { name = "platypus", server = "", rest = "" } = {},
+): Promise<Competitor> {
   const [port] = await freePorts(1);
-  const addresses = servers.map((server) => `"${host}:${server.port}"`).join(", ");
-  const config = join(folder, "platypus.toml");
-  writeFileSync(config, `[server]\nlisten = "${host}:${port}"\n\n[target]\nservers = [${addresses}]\n`);
-  const pid = group.start("platypus", process.execPath, [main, "--config", config]);
-  return behind("platypus", port!, pid, servers, true);
+  const addresses = servers.map((each) => `"${host}:${each.port}"`).join(", ");
+  const config = join(folder, `${name.replaceAll(/\W+/g, "-")}.toml`);
+  const own = `[server]\nlisten = "${host}:${port}"\n${server}\n`;
+  writeFileSync(config, `${own}\n[target]\nservers = [${addresses}]\n${rest}`);
+  const pid = group.start(name, process.execPath, [main, "--config", config]);
+  return behind(name, port!, pid, servers, true);
 }
 
 async function startTwemproxy(

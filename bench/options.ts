@@ -7,8 +7,9 @@ import { BenchError } from "./process-group.ts";
 const startable = ["platypus", "twemproxy", "direct"];
 
 /** Shown for `--help`. */
-export const usage = `npm run bench -- [options]
+export const usage = `npm run bench -- [refresh] [options]
 
+  refresh              what keeping keys fresh costs, instead of the workloads of a proxy
   --quick              the short form, about two minutes
   --workload PART      only workloads whose name contains PART
   --competitors LIST   of ${startable.join(", ")}; default all of them
@@ -28,6 +29,8 @@ export interface ProxyAddress {
 export interface Options {
   readonly isHelp: boolean;
   readonly isQuick: boolean;
+  /** Measure refresh rather than the proxy's own workloads. */
+  readonly isRefresh: boolean;
   /** Lower case; empty matches every workload. */
   readonly workload: string;
   readonly competitors: readonly string[];
@@ -38,7 +41,9 @@ export interface Options {
 
 /** Throws a BenchError that says what is wrong with the command line. */
 export function readOptions(args: readonly string[]): Options {
-  const { values } = parse(args);
+  const { values, positionals } = parse(args);
+  const isRefresh = positionals.length === 1 && positionals[0] === "refresh";
+  if (positionals.length > 0 && !isRefresh) throw new BenchError(`unexpected ${positionals.join(" ")}\n\n${usage}`);
   const isQuick = values.quick ?? false;
   const competitors = (values.competitors ?? startable.join(",")).split(",").filter((name) => name !== "");
   for (const name of competitors) {
@@ -51,6 +56,7 @@ export function readOptions(args: readonly string[]): Options {
   return {
     isHelp: values.help ?? false,
     isQuick,
+    isRefresh,
     workload: (values.workload ?? "").toLowerCase(),
     competitors: startable.filter((name) => competitors.includes(name)),
     proxies: (values.proxy ?? []).map(proxyAddress),
@@ -65,6 +71,7 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({
       args: [...args],
+      allowPositionals: true,
       options: {
         help: flag,
         quick: flag,

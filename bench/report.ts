@@ -3,9 +3,6 @@
 import type { Measured, Sample } from "./measure.ts";
 import type { Scenario } from "./scenarios/hits.ts";
 
-/** The competitor all ratios are taken to. */
-const peer = "twemproxy";
-
 /** Median of the rounds, and the lowest and highest of them. */
 interface Spread {
   readonly median: number;
@@ -18,7 +15,7 @@ interface Row {
   readonly competitor: string;
   readonly cpuMicrosPerRequest: Spread;
   readonly cpuMicrosPerKey: number;
-  /** CPU per request as a multiple of twemproxy's in the same round; null for twemproxy, or where it did not run. */
+  /** CPU per request as a multiple of the peer's in the same round; null for the peer, or where it did not run. */
   readonly ratio: Spread | null;
   /** Whether the median ratio meets the workload's goal; null for yardsticks and without a ratio. */
   readonly meetsGoal: boolean | null;
@@ -34,10 +31,12 @@ interface Row {
 /** A workload with all competitors. */
 export interface WorkloadReport {
   readonly scenario: Scenario;
+  /** The competitor that ratios are taken to. */
+  readonly peer: string;
   readonly rows: readonly Row[];
 }
 
-export function summarize(scenario: Scenario, measured: readonly Measured[]): WorkloadReport {
+export function summarize(scenario: Scenario, measured: readonly Measured[], peer = "twemproxy"): WorkloadReport {
   const { goal } = scenario;
   const peerSamples = measured.find(({ competitor }) => competitor.name === peer)?.samples ?? null;
   const rows = measured.map(({ competitor, samples }): Row => {
@@ -64,7 +63,7 @@ export function summarize(scenario: Scenario, measured: readonly Measured[]): Wo
       samples,
     };
   });
-  return { scenario, rows };
+  return { scenario, peer, rows };
 }
 
 /** Columns are separated by two spaces; the first is aligned left, the others right. */
@@ -73,7 +72,7 @@ export function formatTable(reports: readonly WorkloadReport[]): string {
     "",
     "CPU µs/request",
     "µs/key",
-    `× ${peer}`,
+    `× ${[...new Set(reports.map(({ peer }) => peer))].join(", ")}`,
     "(min–max)",
     "goal",
     "requests/s",

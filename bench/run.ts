@@ -12,6 +12,7 @@ import { measure, preload } from "./measure.ts";
 import { type Options, readOptions, usage } from "./options.ts";
 import { BenchError, ProcessGroup } from "./process-group.ts";
 import { Progress } from "./progress.ts";
+import { measureRefresh } from "./refresh.ts";
 import { formatTable, summarize, type WorkloadReport } from "./report.ts";
 import { hits, type Scenario } from "./scenarios/hits.ts";
 
@@ -73,7 +74,8 @@ async function main(): Promise<void> {
   const group = new ProcessGroup();
   const folder = mkdtempSync(join(tmpdir(), "platypus-bench-"));
   try {
-    const reports = await Promise.race([runAll(group, folder, options), group.failed, interruption()]);
+    const run = options.isRefresh ? measureRefresh(group, folder, options) : runAll(group, folder, options);
+    const reports = await Promise.race([run, group.failed, interruption()]);
     console.log(formatTable(reports));
     console.error(`\nall samples: ${saveResults(options, reports)}`);
   } finally {

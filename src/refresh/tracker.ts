@@ -2,12 +2,17 @@
  * The keys that are kept fresh, as columns: a tracked key is a slot in typed arrays and a string, not an object, so that
  * a million of them fit in memory and a hit is noted with one probe.
  *
- *     buckets[hash & mask] ─► slot ─► chain[slot] ─► …
+ *     buckets[hash & mask] ─► slot ─► next of slot ─► …
  *
  * Noting a hit compares only the 32-bit hash: a false positive prolongs the need of a key that shares it, no more.
  */
 
 const NONE = -1;
+/** Places in `probed`; the hash comes first. */
+const STRIDE = 4;
+const NEXT = 1;
+const LAST_GET = 2;
+const GETS = 3;
 const FIRST_CAPACITY = 1024;
 /** Past the bound the least recently needed of this many keys goes (Redis' approximated LRU works the same way). */
 const EVICTION_SAMPLE = 16;
@@ -46,12 +51,10 @@ export class Tracker {
   private readonly onGrow: (capacity: number) => void;
   private readonly random: () => number;
   private readonly keys: (string | null)[] = [];
-  private hashes = new Int32Array(FIRST_CAPACITY);
-  private chain = new Int32Array(FIRST_CAPACITY);
+  /** What a hit touches, side by side: hash, next slot of the same bucket, ticks of the last get, gets. */
+  private probed = new Int32Array(FIRST_CAPACITY * STRIDE);
   private rules = new Int32Array(FIRST_CAPACITY);
-  private lastGets = new Uint32Array(FIRST_CAPACITY);
   private failures = new Uint8Array(FIRST_CAPACITY);
-  private gets = new Uint8Array(FIRST_CAPACITY);
   private freshUntil = new Uint32Array(FIRST_CAPACITY);
   private staleUntil = new Uint32Array(FIRST_CAPACITY);
   private casNumbers = new BigUint64Array(FIRST_CAPACITY);
@@ -78,12 +81,17 @@ export class Tracker {
 
   /** A get of a key with this hash, at `ticks` of a clock of the caller's (32 bits). False: no key has it. */
   noteGet(hash: number, ticks: number): boolean {
+    const { probed } = this;
     let isTracked = false;
-    for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
-      if (this.hashes[slot] !== hash) continue;
-      isTracked = true;
-      this.lastGets[slot] = ticks;
-      if (this.gets[slot]! < MAX_GETS) this.gets[slot]!++;
+    let slot = this.buckets[hash & (this.buckets.length - 1)]!;
+    while (slot !== NONE) {
+      const at = slot * STRIDE;
+      if (probed[at] === hash) {
+        isTracked = true;
+        probed[at + LAST_GET] = ticks;
+        if (probed[at + GETS]! < MAX_GETS) probed[at + GETS]!++;
+      }
+      slot = probed[at + NEXT]!;
     }
     return isTracked;
   }
@@ -91,10 +99,9 @@ export class Tracker {
   /** Slot of a key, or −1. */
   find(key: string): number {
     const hash = keyTextHash(key);
-    for (let slot = this.buckets[hash & (this.buckets.length - 1)]!; slot !== NONE; slot = this.chain[slot]!) {
-      if (this.hashes[slot] === hash && this.keys[slot] === key) return slot;
-    }
-    return NONE;
+    let slot = this.buckets[hash & (this.buckets.length - 1)]!;
+    while (slot !== NONE && (this.probed[slot * STRIDE] !== hash || this.keys[slot] !== key)) slot = this.next(slot);
+    return slot;
   }
 
   /**
@@ -111,10 +118,10 @@ export class Tracker {
       }
       slot = this.take(key);
       // The get that brought it here.
-      this.gets[slot] = 1;
+      this.probed[slot * STRIDE + GETS] = 1;
     }
     this.rules[slot] = rule;
-    this.lastGets[slot] = ticks;
+    this.probed[slot * STRIDE + LAST_GET] = ticks;
     this.failures[slot] = 0;
     this.forgetItem(slot);
     return slot;
@@ -156,18 +163,18 @@ export class Tracker {
 
   /** Gets since it is tracked, the one that filled it included; no more than 255. */
   getCount(slot: number): number {
-    return this.gets[slot]!;
+    return this.probed[slot * STRIDE + GETS]!;
   }
 
   /** Forgets a key; its slot may be used for another one at once. */
   remove(slot: number): void {
-    const bucket = this.hashes[slot]! & (this.buckets.length - 1);
+    const bucket = this.probed[slot * STRIDE]! & (this.buckets.length - 1);
     let at = this.buckets[bucket]!;
     if (at === slot) {
-      this.buckets[bucket] = this.chain[slot]!;
+      this.buckets[bucket] = this.next(slot);
     } else {
-      while (this.chain[at] !== slot) at = this.chain[at]!;
-      this.chain[at] = this.chain[slot]!;
+      while (this.next(at) !== slot) at = this.next(at);
+      this.probed[at * STRIDE + NEXT] = this.next(slot);
     }
     this.keys[slot] = null;
     this.tags[slot] = null;
@@ -190,7 +197,7 @@ export class Tracker {
 
   /** Ticks at which the key was last asked for. */
   lastGet(slot: number): number {
-    return this.lastGets[slot]!;
+    return this.probed[slot * STRIDE + LAST_GET]! >>> 0;
   }
 
   /** Refreshes that failed in a row. */
@@ -209,33 +216,30 @@ export class Tracker {
 
   private take(key: string): number {
     const slot = this.free.pop() ?? this.keys.length;
-    if (slot === this.hashes.length) this.grow();
+    if (slot === this.rules.length) this.grow();
     const hash = keyTextHash(key);
     const bucket = hash & (this.buckets.length - 1);
     this.keys[slot] = key;
-    this.hashes[slot] = hash;
-    this.chain[slot] = this.buckets[bucket]!;
+    this.probed[slot * STRIDE] = hash;
+    this.probed[slot * STRIDE + NEXT] = this.buckets[bucket]!;
     this.buckets[bucket] = slot;
     this.count++;
     return slot;
   }
 
   private grow(): void {
-    const capacity = this.hashes.length * 2;
-    this.hashes = enlarge(this.hashes, new Int32Array(capacity));
-    this.chain = enlarge(this.chain, new Int32Array(capacity));
+    const capacity = this.rules.length * 2;
+    this.probed = enlarge(this.probed, new Int32Array(capacity * STRIDE));
     this.rules = enlarge(this.rules, new Int32Array(capacity));
-    this.lastGets = enlarge(this.lastGets, new Uint32Array(capacity));
     this.failures = enlarge(this.failures, new Uint8Array(capacity));
-    this.gets = enlarge(this.gets, new Uint8Array(capacity));
     this.freshUntil = enlarge(this.freshUntil, new Uint32Array(capacity));
     this.staleUntil = enlarge(this.staleUntil, new Uint32Array(capacity));
     this.casNumbers = enlarge(this.casNumbers, new BigUint64Array(capacity));
     this.digests = enlarge(this.digests, new BigUint64Array(capacity));
     this.buckets = new Int32Array(capacity).fill(NONE);
     for (const slot of this.slots()) {
-      const bucket = this.hashes[slot]! & (capacity - 1);
-      this.chain[slot] = this.buckets[bucket]!;
+      const bucket = this.probed[slot * STRIDE]! & (capacity - 1);
+      this.probed[slot * STRIDE + NEXT] = this.buckets[bucket]!;
       this.buckets[bucket] = slot;
     }
     this.onGrow(capacity);
@@ -246,9 +250,14 @@ export class Tracker {
     for (let i = 0; i < EVICTION_SAMPLE; i++) {
       let slot = Math.floor(this.random() * this.keys.length);
       while (this.keys[slot] === null) slot = (slot + 1) % this.keys.length;
-      if (least === NONE || this.lastGets[slot]! < this.lastGets[least]!) least = slot;
+      if (least === NONE || this.lastGet(slot) < this.lastGet(least)) least = slot;
     }
     return least;
+  }
+
+  /** The slot behind `slot` in its bucket. */
+  private next(slot: number): number {
+    return this.probed[slot * STRIDE + NEXT]!;
   }
 }
 

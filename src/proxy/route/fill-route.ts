@@ -86,15 +86,17 @@ export class FillRoute implements Route, ReplyOwner {
       request.complete(reply);
       return;
     }
+    if (this.noteGets(keys) === 0) {
+      request.complete(gatheredReply);
+      return;
+    }
     // One for this loop, so that fills that end at once do not complete the request before the others have begun.
     let due = 1;
     const done = () => {
       if (--due === 0) request.complete(keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
     };
     for (let i = 0; i < keys.count; i++) {
-      const isHit = keys.blocks[i] !== null;
-      this.filler.noteGet(keys.bytes, keys.starts[i]!, keys.ends[i]!, isHit);
-      if (isHit) continue;
+      if (keys.blocks[i] !== null) continue;
       const single = new Request(request.operation, request.owner, keys.bytes);
       single.keyStart = keys.starts[i]!;
       single.keyEnd = keys.ends[i]!;
@@ -110,6 +112,17 @@ export class FillRoute implements Route, ReplyOwner {
     }
     if (due > 1) keys.keepBlocks();
     done();
+  }
+
+  /** How many of them are missing. */
+  private noteGets({ bytes, starts, ends, blocks }: KeyList): number {
+    let missing = 0;
+    for (let i = 0; i < blocks.length; i++) {
+      const isHit = blocks[i] !== null;
+      if (!isHit) missing++;
+      this.filler.noteGet(bytes, starts[i]!, ends[i]!, isHit);
+    }
+    return missing;
   }
 }
 
