@@ -38,7 +38,7 @@ export async function serve(args: readonly string[]): Promise<void> {
   try {
     await watcher.check();
     const config = await load();
-    others = filesOf(config);
+    others = config.files;
     log.configure(config.server.log);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log });
@@ -93,17 +93,13 @@ async function reload(
     const config = await load();
     platypus.reload(config);
     log.info("config", `${path}: reloaded`);
-    return filesOf(config);
+    return config.files;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     platypus.refuseReload(text);
     log.error("config", `${path}: not reloaded, the configuration in use stays:\n${text}`);
     return null;
   }
-}
-
-function filesOf({ server, pools }: Config): string[] {
-  return [server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []);
 }
 
 /** Resolves when a signal has stopped Platypus. */

@@ -7,6 +7,8 @@
 export interface Config {
   /** Absolute path of the file it was read from; relative paths in it are taken from that file's folder. Null: no file. */
   readonly file: string | null;
+  /** Files besides that it was made of: certificates, secrets. One that changes makes another configuration. */
+  readonly files: readonly string[];
   readonly server: ServerConfig;
   /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
   readonly pools: readonly PoolConfig[];
@@ -177,6 +179,21 @@ export interface HttpSourceConfig extends SourceBase {
   readonly method: string;
   /** Header name, template. */
   readonly headers: readonly (readonly [string, string])[];
+  /** Name and template of what is added to the URL's query. */
+  readonly query: readonly (readonly [string, string])[];
+  /** Template; null: none is sent. */
+  readonly body: string | null;
+  /** The Authorization header; null: none. Never logged or shown. */
+  readonly authorization: string | null;
+  readonly connectTimeoutMs: number;
+  /** Longest pause between two pieces of an answer; null: only `timeoutMs` counts. */
+  readonly readTimeoutMs: number | null;
+  readonly valueStatuses: readonly number[];
+  readonly notFoundStatuses: readonly number[];
+  /** JSON pointer of the part of the body that is the value; null: the body as it is. */
+  readonly select: string | null;
+  /** Redirects followed, to the same origin only. */
+  readonly redirects: number;
   readonly maxBodyBytes: number;
   /** An empty body with status 200 is a value rather than a failure. */
   readonly isEmptyValue: boolean;

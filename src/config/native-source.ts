@@ -3,7 +3,15 @@
 import { resolve } from "node:path";
 import type { SourceConfig } from "./config.ts";
 import { suggestion } from "./nearest-name.ts";
-import { describeValue, type Place, type Problems, readSection, type Section, type TemplateCheck } from "./section.ts";
+import {
+  describeValue,
+  isTable,
+  type Place,
+  type Problems,
+  readSection,
+  type Section,
+  type TemplateCheck,
+} from "./section.ts";
 import {
   echoSettings,
   fileSettings,
@@ -90,14 +98,41 @@ function readTypedSource(
     }
     case "http": {
       const values = readSection(section, { ...sourceSettings, ...httpSettings }, problems, checkTemplate);
-      const { url, method, headers } = values;
+      const { url, method, headers, query, body, select, redirects } = values;
       checkHeaders(headers, section, problems);
+      if (body !== null && method === "GET") {
+        problems.add(section.found.get("body")!.place, 'a GET has no body; method = "POST" has');
+      }
+      if (select !== null && !/^(\/([^~]|~[01])*)*$/.test(select)) {
+        problems.add(section.found.get("select")!.place, `expected a JSON pointer such as "/data/value"`);
+      }
+      const request = {
+        query,
+        body,
+        select,
+        redirects,
+        authorization: readAuthorization(section, values, problems),
+        connectTimeoutMs: values.connect_timeout,
+        readTimeoutMs: values.read_timeout,
+        valueStatuses: readStatuses(section, "value_statuses", values.value_statuses, problems),
+        notFoundStatuses: readStatuses(section, "not_found_statuses", values.not_found_statuses, problems),
+      };
       if (url === null) return null;
       checkUrl(url, section.found.get("url")!.place, hooks, problems);
       const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
       // What is not idempotent is asked once.
       const retries = method === "GET" ? values.retries : 0;
-      return { type: "http", ...base(name, values), retries, url, method, headers, maxBodyBytes, isEmptyValue };
+      return {
+        type: "http",
+        ...base(name, values),
+        retries,
+        url,
+        method,
+        headers,
+        maxBodyBytes,
+        isEmptyValue,
+        ...request,
+      };
     }
     default:
       reportType(section, type?.value, problems);
@@ -171,6 +206,47 @@ function hasPlaceholder(text: string, hooks: NativeHooks): boolean {
     // Half a placeholder: the other half stands behind the host.
     return true;
   }
+}
+
+/** The header of `username` and `password`, or of `bearer_token`. No message shows any of them. */
+function readAuthorization(
+  section: Section,
+  values: { username: string | null; password: string | null; bearer_token: string | null },
+  problems: Problems,
+): string | null {
+  const { username, password, bearer_token: token } = values;
+  const complain = (key: string, message: string) => {
+    problems.add(section.found.get(key)?.place ?? section.place, message);
+    return null;
+  };
+  const header = section.found.get("headers");
+  const hasOwn =
+    isTable(header?.value) && Object.keys(header.value).some((name) => name.toLowerCase() === "authorization");
+  if (hasOwn && (token !== null || username !== null)) return complain("headers", "has an Authorization of its own");
+  if (token !== null && username !== null) return complain("bearer_token", "username and password say another login");
+  if (token !== null) {
+    if (!/^[!-~]+$/.test(token)) return complain("bearer_token", "expected characters without spaces, from ASCII");
+    return `Bearer ${token}`;
+  }
+  if (username === null && password === null) return null;
+  if (username === null) return complain("password", "stands without username");
+  if (password === null) return complain("username", "stands without password");
+  if (username.includes(":")) return complain("username", "cannot hold a colon (RFC 7617)");
+  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+}
+
+/** `"200"` and `"200-299"` as numbers. */
+function readStatuses(section: Section, key: string, texts: readonly string[], problems: Problems): number[] {
+  return texts.flatMap((text, index) => {
+    const [, first, last = first] = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text) ?? [];
+    if (first === undefined || Number(last) < Number(first)) {
+      const found = section.found.get(key)!;
+      const place = Array.isArray(found.value) ? found.entry(index) : found.place;
+      problems.add(place, `expected a status such as "200" or a range such as "200-299", got ${JSON.stringify(text)}`);
+      return [];
+    }
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+  });
 }
 
 function checkHeaders(headers: readonly (readonly [string, string])[], section: Section, problems: Problems): void {

@@ -14,8 +14,9 @@ import { locateLines } from "./locate.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
 import { suggestion } from "./nearest-name.ts";
+import { resolveReferences } from "./references.ts";
 import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
-import { ruleSettings, serverSettings, sourceSettings } from "./settings.ts";
+import { ruleSettings, type SectionKind, serverSettings, settingsByKind, sourceSettings } from "./settings.ts";
 import { readServerTls } from "./tls.ts";
 
 /** What `ttl = "source"` means where the source says nothing. */
@@ -41,17 +42,29 @@ export function parseNative(input: NativeInput): Config {
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
   const server = readServer(layers.server, folder, problems);
+  const files: string[] = [];
+  const resolved = (section: Section, kind: SectionKind) => {
+    const result = resolveReferences(section, settingsByKind[kind], { env, folder }, problems);
+    files.push(...result.files);
+    return result.section;
+  };
   const pools = [...(layers.target === null ? [] : [["target", layers.target] as const]), ...layers.pools].map(
-    ([name, section]) =>
-      readPool(name, section, { isTarget: section === layers.target, listen: server.listen, folder }, problems),
+    ([name, section]) => {
+      const isTarget = section === layers.target;
+      const pool = resolved(section, isTarget ? "target" : "pool");
+      return readPool(name, pool, { isTarget, listen: server.listen, folder }, problems);
+    },
   );
   checkOnePool(layers, problems);
-  const readings = [...layers.sources].map(([name, section]) => readSource(name, section, { folder, hooks }, problems));
+  const readings = [...layers.sources].map(([name, section]) =>
+    readSource(name, resolved(section, "source"), { folder, hooks }, problems),
+  );
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
   problems.end();
   return {
     file: file === null ? null : resolve(file),
+    files: [...files, ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? [])],
     server,
     pools,
     rules: rules.filter((rule) => rule !== null),

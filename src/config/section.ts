@@ -21,6 +21,8 @@ export interface Place {
 export interface Found {
   readonly value: unknown;
   readonly place: Place;
+  /** It may be secret: no message shows it. */
+  readonly isHidden?: boolean;
   /** Where an entry of a list or a table stands. */
   entry(key: string | number): Place;
 }
@@ -160,7 +162,8 @@ class ValueReader {
 
   #refuse(found: Found, hint = ""): undefined {
     // Header fields may be secret, and text that should have been a table of them is too.
-    const got = this.#type.kind === "templates" ? "something else" : describeValue(found.value);
+    const isHidden = this.#type.kind === "templates" || found.isHidden === true;
+    const got = isHidden ? "something else" : describeValue(found.value);
     this.#problems.add(found.place, `expected ${describeType(this.#type)}, got ${got}${hint}`);
   }
 }

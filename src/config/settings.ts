@@ -342,8 +342,37 @@ export const httpSettings = {
     isRequired: true,
     meaning: "URL; captures are percent-encoded and cannot stand in scheme, host or port.",
   },
-  method: { type: choice("GET", "POST"), default: "GET", synonyms: ["action"], meaning: "Method of the request." },
+  method: {
+    type: choice("GET", "POST", "PUT", "QUERY"),
+    default: "GET",
+    synonyms: ["action"],
+    meaning: "Method of the request.",
+  },
+  query: { type: templates, default: {}, meaning: "Names and values added to the query of `url`, percent-encoded." },
   headers: { type: templates, default: {}, meaning: "Header fields of the request." },
+  body: {
+    type: template,
+    default: null,
+    meaning:
+      "Body of the request; captures are escaped for its `content-type`: JSON, form, else only text without control characters.",
+  },
+  username: { type: text, default: null, meaning: "For basic authentication, with `password`." },
+  password: { type: text, default: null, meaning: "Best as `${ENV:NAME}` or `${file:PATH}`." },
+  bearer_token: { type: text, default: null, meaning: "For `Authorization: Bearer`, best as `${file:PATH}`." },
+  connect_timeout: { type: duration("1ms", "1h"), default: "1s", meaning: "How long connecting may take." },
+  read_timeout: {
+    type: duration("1ms", "1h"),
+    default: null,
+    meaning: "Longest pause between two pieces of an answer; else as long as `timeout`.",
+  },
+  value_statuses: { type: list, default: ["200"], meaning: 'Statuses whose body is a value: `"200"` or `"200-299"`.' },
+  not_found_statuses: { type: list, default: ["404", "410"], meaning: "Statuses that say that there is nothing." },
+  select: {
+    type: text,
+    default: null,
+    meaning: 'JSON pointer (RFC 6901) of the part of a JSON body that is the value, such as `"/data/value"`.',
+  },
+  redirects: { type: integer(0, 10), default: 3, meaning: "Redirects followed, to the same origin only." },
   max_body: maxBody,
   empty: { type: boolean, default: false, meaning: "An empty body with status 200 is a value rather than a failure." },
 } as const satisfies Settings;

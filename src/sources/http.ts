@@ -1,62 +1,89 @@
 /**
- * Values from an HTTP server. The origin is fixed in the configuration; the key only chooses path, query and headers.
+ * Values from an HTTP server. The origin is fixed in the configuration; the key only chooses path, query, headers and
+ * body, and no redirect leaves the origin.
  *
- * 200 with a body is a value; 404 and 410 are "not there"; 304 to a conditional request is "unchanged"; everything else,
- * redirects included, is a failure.
+ * What a status means is configured: a value, "not there", or a failure; 304 to a conditional request is "unchanged".
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { Pool } from "undici";
+import { type Dispatcher, interceptors, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import { freshnessOfResponse } from "./freshness.ts";
-import type { FetchContext, FetchResult, Source } from "./source.ts";
-import { asHeader, asUrl, parseTemplate, refuseDots, renderTemplate, type Template } from "./template.ts";
+import { selectJson } from "./json-pointer.ts";
+import type { FetchContext, FetchedValue, FetchResult, Source } from "./source.ts";
+import {
+  asForm,
+  asHeader,
+  asJson,
+  asPlainText,
+  asUrl,
+  type Escape,
+  parseTemplate,
+  refuseDots,
+  renderTemplate,
+  type Template,
+} from "./template.ts";
 
-const CONNECT_TIMEOUT_MS = 1_000;
 const KEEP_ALIVE_MS = 10_000;
+const GRACE_MS = 1_000;
+/** A connection is not used for longer, so that a change of the name's addresses is followed. */
+const CONNECTION_LIFE_MS = 60_000;
 /** What of a body that is not wanted is read, and for how long, so that its connection can be used again. */
 const MAX_UNWANTED_BYTES = 16 * 1024;
 const MAX_UNWANTED_MS = 1_000;
 /** Statuses after which asking again at once may help. */
 const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 const ETAG = "etag ";
 const DATE = "date ";
 const MAX_TAG_LENGTH = 256;
+
+interface HttpRequest {
+  readonly method: Dispatcher.HttpMethod;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body: Buffer | null;
+}
 
 /** Fetches over a pool of kept-alive connections, at most as many as the source's concurrency. */
 export class HttpSource implements Source {
   readonly name: string;
   private readonly config: HttpSourceConfig;
+  private readonly origin: string;
   private readonly path: Template;
+  private readonly query: readonly (readonly [string, Template])[];
   private readonly headers: readonly (readonly [string, Template])[];
+  private readonly body: Template | null;
+  private readonly escapeBody: Escape;
   private readonly pool: Pool;
+  private readonly dispatcher: Dispatcher;
 
   constructor(config: HttpSourceConfig) {
     this.name = config.name;
     this.config = config;
     const { origin, path } = splitUrl(config.url);
+    this.origin = origin;
     this.path = parseTemplate(path);
-    this.headers = config.headers.map(([name, value]) => [name, parseTemplate(value)] as const);
+    this.query = parseAll(config.query);
+    this.headers = parseAll(config.headers);
+    this.body = config.body === null ? null : parseTemplate(Buffer.from(config.body, "utf8").toString("latin1"));
+    this.escapeBody = escapeFor(config.headers);
     this.pool = new Pool(origin, {
       connections: config.concurrency,
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      connect: { timeout: Math.min(CONNECT_TIMEOUT_MS, config.timeoutMs) },
-      // The limiter's time-out is the one that counts; these end what it has given up.
-      headersTimeout: config.timeoutMs + CONNECT_TIMEOUT_MS,
-      bodyTimeout: config.timeoutMs + CONNECT_TIMEOUT_MS,
+      clientTtl: CONNECTION_LIFE_MS,
+      connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs) },
+      // Without one of its own the limiter's time-out counts; this ends what it has given up.
+      headersTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
+      bodyTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
     });
+    this.dispatcher = this.pool.compose(interceptors.decompress());
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
-    const path = renderTemplate(this.path, context, asUrl);
-    // Parts may be empty, and the template's own dots be what is left of a segment.
-    refuseDots(path.split("?")[0]!);
-    const headers = Object.fromEntries(
-      this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)]),
-    );
     try {
-      return await this.request(path, headers, context);
+      return await this.ask(this.requestFor(context), context);
     } catch (error) {
       if (error instanceof SourceError) throw error;
       const { message } = error as Error;
@@ -68,25 +95,61 @@ export class HttpSource implements Source {
     await this.pool.destroy();
   }
 
-  private async request(
-    path: string,
-    headers: Record<string, string>,
-    { tag, signal }: FetchContext,
-  ): Promise<FetchResult> {
-    const { method, maxBodyBytes, isEmptyValue } = this.config;
-    const response = await this.pool.request({ method, path, headers: { ...conditions(tag), ...headers }, signal });
-    const { statusCode, body } = response;
-    const freshness = freshnessOfResponse(statusCode, response.headers);
-    if (statusCode !== 200) {
-      body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
-      if (statusCode === 404 || statusCode === 410) return { type: "notThere" };
-      if (statusCode === 304 && tag !== null) return { type: "unchanged", freshness };
-      const isTransient = TRANSIENT.has(statusCode);
-      throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
+  private requestFor(context: FetchContext): HttpRequest {
+    let path = renderTemplate(this.path, context, asUrl);
+    // Parts may be empty, and the template's own dots be what is left of a segment.
+    refuseDots(path.split("?")[0]!);
+    for (const [name, value] of this.query) {
+      const separator = path.includes("?") ? "&" : "?";
+      path += `${separator}${encodeURIComponent(name)}=${renderTemplate(value, context, asForm)}`;
     }
+    const { authorization, method } = this.config;
+    return {
+      method: method as Dispatcher.HttpMethod,
+      path,
+      headers: {
+        "accept-encoding": "gzip, br",
+        ...conditions(context.tag),
+        ...(authorization !== null && { authorization }),
+        ...Object.fromEntries(this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)])),
+      },
+      body: this.body === null ? null : Buffer.from(renderTemplate(this.body, context, this.escapeBody), "latin1"),
+    };
+  }
+
+  private async ask(first: HttpRequest, { tag, signal }: FetchContext): Promise<FetchResult> {
+    const { redirects, valueStatuses, notFoundStatuses } = this.config;
+    let request = first;
+    for (let followed = 0; ; followed++) {
+      const { statusCode, headers, body } = await this.dispatcher.request({ origin: this.origin, ...request, signal });
+      if (valueStatuses.includes(statusCode)) return this.read(statusCode, headers, body);
+      body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
+      if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
+      if (statusCode === 304 && tag !== null) {
+        return { type: "unchanged", freshness: freshnessOfResponse(statusCode, headers) };
+      }
+      const target = REDIRECTS.has(statusCode) && request.body === null ? this.redirectOf(request, headers) : null;
+      if (target === null || followed === redirects) {
+        const isTransient = TRANSIENT.has(statusCode);
+        throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
+      }
+      request = { ...request, path: target };
+    }
+  }
+
+  /** Path of a redirect to the same origin; null: there is none, or it would leave it. */
+  private redirectOf({ path }: HttpRequest, { location }: IncomingHttpHeaders): string | null {
+    const base = new URL(path, this.origin);
+    if (location === undefined || !URL.canParse(location, base.href)) return null;
+    const target = new URL(location, base);
+    return target.origin === base.origin ? target.pathname + target.search : null;
+  }
+
+  private async read(status: number, headers: IncomingHttpHeaders, body: AsyncIterable<Buffer>): Promise<FetchedValue> {
+    const { maxBodyBytes, isEmptyValue, select } = this.config;
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    for await (const chunk of body) {
       length += chunk.length;
       if (length > maxBodyBytes) {
         // Leaving the loop destroys the body, and the connection with it.
@@ -94,11 +157,24 @@ export class HttpSource implements Source {
       }
       chunks.push(chunk);
     }
-    if (length === 0 && !isEmptyValue) {
+    const whole = Buffer.concat(chunks);
+    const value = select === null ? whole : selectJson(whole, select, this.name);
+    if (value.length === 0 && !isEmptyValue) {
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
     }
-    return { type: "value", value: Buffer.concat(chunks), tag: tagOf(response.headers), freshness };
+    return { type: "value", value, tag: tagOf(headers), freshness: freshnessOfResponse(status, headers) };
   }
+}
+
+function parseAll(templates: readonly (readonly [string, string])[]): [string, Template][] {
+  return templates.map(([name, value]) => [name, parseTemplate(value)]);
+}
+
+/** How parts of a key are escaped in a body of that type. */
+function escapeFor(headers: readonly (readonly [string, string])[]): Escape {
+  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1].toLowerCase() ?? "";
+  if (/^application\/([\w.-]+\+)?json\b/.test(type)) return asJson;
+  return type.startsWith("application/x-www-form-urlencoded") ? asForm : asPlainText;
 }
 
 /** Marks of what a response is: its ETag, else when it was last modified; null: neither, or too long to be kept. */

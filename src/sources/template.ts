@@ -79,6 +79,32 @@ export const asUrl: Escape = (bytes, isPath) => {
   return text;
 };
 
+/** For a value in a query or a form: everything but unreserved characters percent-encoded. Nothing there has segments. */
+export const asForm: Escape = (bytes) => {
+  let text = "";
+  for (const byte of bytes) {
+    const character = String.fromCharCode(byte);
+    text += /[A-Za-z0-9\-_.~]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return text;
+};
+
+/** For the inside of a JSON string: quotes, backslashes and control characters escaped; bytes that are UTF-8. */
+export const asJson: Escape = (bytes) => {
+  if (!isUtf8(bytes)) throw new SourceError("SOURCE_REFUSED", "a part of the key is not UTF-8, which JSON has to be");
+  return Buffer.from(JSON.stringify(bytes.toString("utf8")).slice(1, -1), "utf8").toString("latin1");
+};
+
+/** For text of a form that is not known: no control characters, which might end a line or a field. */
+export const asPlainText: Escape = (bytes) => {
+  for (const byte of bytes) {
+    if (byte < 0x20 || byte === 0x7f) {
+      throw new SourceError("SOURCE_REFUSED", "a part of the key has control characters, which this body cannot hold");
+    }
+  }
+  return bytes.toString("latin1");
+};
+
 /** For a header: no control characters, so that no header can be begun inside another. */
 export const asHeader: Escape = (bytes) => {
   for (const byte of bytes) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { plainRequest } from "../support/source-limits.ts";
 import { templateNames } from "../support/template-names.ts";
 
 interface Layers {
@@ -31,6 +32,7 @@ describe("a native configuration", () => {
   it("is complete when nothing is given", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
+      files: [],
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         tls: null,
@@ -111,6 +113,7 @@ describe("a native configuration", () => {
         url: "http://localhost:123/stuff/{1}",
         method: "GET",
         headers: [],
+        ...plainRequest,
         maxBodyBytes: 1_048_576,
         isEmptyValue: false,
       },

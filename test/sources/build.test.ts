@@ -5,7 +5,7 @@ import { EchoSource } from "../../src/sources/echo.ts";
 import { FileSource } from "../../src/sources/file.ts";
 import { HttpSource } from "../../src/sources/http.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { looseLimits, plainRequest } from "../support/source-limits.ts";
 
 const base = { ...looseLimits, timeoutMs: 1_000, concurrency: 2, queue: 3 };
 const echo: SourceConfig = { ...base, type: "echo", name: "echo", template: "{key}" };
@@ -17,6 +17,7 @@ const http: SourceConfig = {
   url: "http://127.0.0.1/{1}",
   method: "GET",
   headers: [],
+  ...plainRequest,
   maxBodyBytes: 1,
   isEmptyValue: false,
 };

@@ -10,7 +10,7 @@ import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { freePort } from "../support/memcached-process.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { looseLimits, plainRequest } from "../support/source-limits.ts";
 
 let origin: HttpOrigin;
 let open: HttpSource[];
@@ -32,6 +32,7 @@ function configOf(config: Partial<HttpSourceConfig>): HttpSourceConfig {
     url: `${origin.url}/{1}`,
     method: "GET",
     headers: [],
+    ...plainRequest,
     maxBodyBytes: 1_000,
     isEmptyValue: false,
     ...config,
@@ -89,8 +90,8 @@ describe("an answer", () => {
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });
 
-  it.each([301, 302, 303, 307, 308])("%d is not followed", async (status) => {
-    origin.handle = (_request, response) => response.writeHead(status, { location: `${origin.url}/other` }).end();
+  it.each([301, 302, 303, 307, 308])("%d to another origin is not followed", async (status) => {
+    origin.handle = (_request, response) => response.writeHead(status, { location: "http://127.0.0.1:1/other" }).end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
     expect(origin.requests).toEqual(["GET /k"]);
   });

@@ -1,0 +1,75 @@
+/**
+ * `${ENV:NAME}` and `${file:PATH}` in settings of sources and pools: what must not stand in the file itself, such as a
+ * password, is taken from the environment or from a file of its own.
+ */
+
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { readFailure } from "./read-failure.ts";
+import { type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
+import type { Setting, Settings } from "./settings.ts";
+
+const REFERENCE = /\$\{(ENV|file):([^}]*)\}/g;
+
+export interface ReferenceContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Paths are taken from here. */
+  readonly folder: string;
+}
+
+/**
+ * Puts in what is referred to. Returns the section, with values that messages do not show where something was put in, and
+ * the files that were read. A brace in it is only a brace where the setting is a template.
+ */
+export function resolveReferences(
+  section: Section,
+  settings: Settings,
+  context: ReferenceContext,
+  problems: Problems,
+): { section: Section; files: string[] } {
+  const files: string[] = [];
+  const found = new Map(
+    [...section.found].map(([key, value]) => {
+      const row = settings[key] ?? Object.values(settings).find(({ synonyms }) => synonyms?.includes(key));
+      return [key, resolveFound(value, row, files, context, problems)];
+    }),
+  );
+  return { section: { ...section, found }, files };
+}
+
+function resolveFound(
+  found: Found,
+  row: Setting | undefined,
+  files: string[],
+  context: ReferenceContext,
+  problems: Problems,
+): Found {
+  const isTemplate = row?.type.kind === "template" || row?.type.kind === "templates";
+  let hasReference = false;
+  const put = (value: unknown, place: Place): unknown => {
+    if (typeof value !== "string") return value;
+    return value.replaceAll(REFERENCE, (_match, kind: string, name: string) => {
+      hasReference = true;
+      const text = kind === "ENV" ? context.env[name] : readText(resolve(context.folder, name), files, place, problems);
+      if (text === undefined) problems.add(place, `there is no environment variable ${name}`);
+      return isTemplate ? (text ?? "").replaceAll(/[{}]/g, "$&$&") : (text ?? "");
+    });
+  };
+  const value = isTable(found.value)
+    ? Object.fromEntries(Object.entries(found.value).map(([name, entry]) => [name, put(entry, found.entry(name))]))
+    : Array.isArray(found.value)
+      ? found.value.map((entry, index) => put(entry, found.entry(index)))
+      : put(found.value, found.place);
+  return hasReference ? { ...found, value, isHidden: true } : found;
+}
+
+/** What a file has, without the line end that editors put at its end. */
+function readText(path: string, files: string[], place: Place, problems: Problems): string {
+  files.push(path);
+  try {
+    return readFileSync(path, "utf8").replace(/\r?\n$/, "");
+  } catch (error) {
+    problems.add(place, `${path}: ${readFailure(error)}`);
+    return "";
+  }
+}

@@ -1,0 +1,270 @@
+/** What an http source sends, and what it takes for a value: all that goes beyond a plain GET of a URL. */
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { HttpSourceConfig } from "../../src/config/config.ts";
+import { SourceError } from "../../src/errors.ts";
+import { HttpSource } from "../../src/sources/http.ts";
+import { contextOf } from "../support/fetch-context.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { looseLimits, plainRequest } from "../support/source-limits.ts";
+
+let origin: HttpOrigin;
+let open: HttpSource[];
+let bodies: string[];
+
+beforeEach(async () => {
+  origin = await HttpOrigin.start();
+  open = [];
+  bodies = [];
+});
+afterEach(async () => {
+  for (const source of open) await source.close();
+  await origin.close();
+});
+
+function sourceOf(config: Partial<HttpSourceConfig> = {}): HttpSource {
+  const source = new HttpSource({
+    type: "http",
+    name: "web",
+    ...looseLimits,
+    ...plainRequest,
+    url: `${origin.url}/a`,
+    method: "GET",
+    headers: [],
+    maxBodyBytes: 100_000,
+    isEmptyValue: false,
+    ...config,
+  });
+  open.push(source);
+  return source;
+}
+
+/** Value, "not there", "unchanged", or the error's code. */
+async function outcome(source: HttpSource, part = "k", tag: string | null = null): Promise<string> {
+  try {
+    const result = await source.fetch({ ...contextOf(part, [part]), tag });
+    return result.type === "value" ? result.value.toString() : result.type === "notThere" ? "not there" : "unchanged";
+  } catch (error) {
+    expect(error).toBeInstanceOf(SourceError);
+    return (error as SourceError).code;
+  }
+}
+
+/** Keeps the bodies that are sent. */
+function keepBodies(): void {
+  origin.handle = (request, response) => {
+    let body = "";
+    request.setEncoding("utf8");
+    request.on("data", (text: string) => {
+      body += text;
+    });
+    request.on("end", () => {
+      bodies.push(body);
+      response.end("v");
+    });
+  };
+}
+
+describe("a query", () => {
+  it("is added to the URL's own, percent-encoded", async () => {
+    const source = sourceOf({
+      url: `${origin.url}/a?x=1`,
+      query: [
+        ["näme", "<{1}>"],
+        ["y", "2"],
+      ],
+    });
+    await outcome(source, "a&b=c#d?e/..");
+    expect(origin.requests).toEqual(["GET /a?x=1&n%C3%A4me=<a%26b%3Dc%23d%3Fe%2F..>&y=2"]);
+  });
+
+  it("never has more names than the configuration, whatever the key", async () => {
+    const source = sourceOf({ query: [["q", "{1}"]] });
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: "binary", minLength: 1, maxLength: 100 }), async (part) => {
+        await outcome(source, part);
+        const asked = new URL(origin.requests.at(-1)!.slice("GET ".length), origin.url);
+        expect([...asked.searchParams.keys()]).toEqual(["q"]);
+        expect(asked.pathname).toBe("/a");
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("a body", () => {
+  const post = { method: "POST" } as const;
+
+  it("of JSON keeps parts of the key inside their strings", async () => {
+    keepBodies();
+    const headers = [["Content-Type", "application/json; charset=utf-8"]] as const;
+    const source = sourceOf({ ...post, headers, body: '{{"id": "{1}", "é": 1}}' });
+    for (const part of ['a"b', "a\\", 'x", "admin": "true', "zeile\r\nzwei", "ключ"]) {
+      await outcome(source, part);
+      expect(JSON.parse(bodies.at(-1)!)).toEqual({ id: part, é: 1 });
+    }
+  });
+
+  it("of a form keeps them inside their fields", async () => {
+    keepBodies();
+    const headers = [["content-type", "application/x-www-form-urlencoded"]] as const;
+    await outcome(sourceOf({ ...post, headers, body: "id={1}&x=1" }), "a&x=2 ");
+    expect(bodies).toEqual(["id=a%26x%3D2%20&x=1"]);
+  });
+
+  it("of another form takes no control characters", async () => {
+    keepBodies();
+    const source = sourceOf({ ...post, body: "id {1}" });
+    expect(await outcome(source, "a\nb")).toBe("SOURCE_REFUSED");
+    expect(await outcome(source, "a b")).toBe("v");
+    expect(bodies).toEqual(["id a b"]);
+  });
+});
+
+describe("a login", () => {
+  it("is sent as it is configured, and never where a redirect leaves the origin", async () => {
+    const other = await HttpOrigin.start();
+    origin.handle = (request, response) => {
+      if (request.url === "/a") response.writeHead(302, { location: `${other.url}/b` });
+      response.end();
+    };
+    expect(await outcome(sourceOf({ authorization: "Bearer abc" }))).toBe("SOURCE_STATUS");
+    expect(origin.headers[0]!.authorization).toBe("Bearer abc");
+    expect(other.requests).toEqual([]);
+    await other.close();
+  });
+});
+
+describe("a redirect to the same origin", () => {
+  it("is followed, so many times and no more", async () => {
+    origin.handle = (request, response) => {
+      const step = Number(/\d+/.exec(request.url!)?.[0] ?? 0);
+      if (step < 3) response.writeHead(302, { location: `/step${step + 1}?x=${step}` }).end();
+      else response.end("arrived");
+    };
+    expect(await outcome(sourceOf({ redirects: 3 }))).toBe("arrived");
+    expect(await outcome(sourceOf({ redirects: 2 }))).toBe("SOURCE_STATUS");
+    expect(await outcome(sourceOf({ redirects: 0 }))).toBe("SOURCE_STATUS");
+  });
+
+  it("is not followed with a body", async () => {
+    origin.handle = (_request, response) => response.writeHead(307, { location: "/b" }).end();
+    expect(await outcome(sourceOf({ method: "POST", body: "x" }))).toBe("SOURCE_STATUS");
+    expect(origin.requests).toEqual(["POST /a"]);
+  });
+
+  it.each(["//127.0.0.1:1/b", "https://127.0.0.1/b", "http://[bad", "http://user@127.0.0.1:1/"])(
+    "is not what %s is",
+    async (location) => {
+      origin.handle = (_request, response) => response.writeHead(302, { location }).end();
+      expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
+      expect(origin.requests).toHaveLength(1);
+    },
+  );
+});
+
+describe("statuses", () => {
+  it("mean what the configuration says", async () => {
+    const source = sourceOf({ valueStatuses: [200, 203], notFoundStatuses: [204, 451] });
+    const answers: string[] = [];
+    for (const status of [200, 203, 204, 451, 404, 410]) {
+      origin.handle = (_request, response) => response.writeHead(status).end(status === 204 ? undefined : "v");
+      answers.push(await outcome(source));
+    }
+    expect(answers).toEqual(["v", "v", "not there", "not there", "SOURCE_STATUS", "SOURCE_STATUS"]);
+  });
+});
+
+describe("a compressed answer", () => {
+  it.each([
+    ["gzip", gzipSync],
+    ["br", brotliCompressSync],
+  ] as const)("in %s is unpacked", async (encoding, pack) => {
+    origin.handle = (_request, response) =>
+      response.writeHead(200, { "content-encoding": encoding }).end(pack("value ".repeat(1_000)));
+    expect(await outcome(sourceOf())).toBe("value ".repeat(1_000));
+    expect(origin.headers[0]!["accept-encoding"]).toBe("gzip, br");
+  });
+
+  it("that grows beyond max_body is refused", async () => {
+    origin.handle = (_request, response) =>
+      response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(50_000_000)));
+    expect(await outcome(sourceOf())).toBe("SOURCE_TOO_LARGE");
+  });
+
+  it("that is no such thing is a failure", async () => {
+    origin.handle = (_request, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("not gzip");
+    expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
+  });
+});
+
+describe("select", () => {
+  const document = { data: { value: "text", list: [1, { "a/b~c": null }], "": true } };
+
+  it.each([
+    ["/data/value", "text"],
+    ["/data/list", '[1,{"a/b~c":null}]'],
+    ["/data/list/0", "1"],
+    ["/data/list/1/a~1b~0c", "null"],
+    ["/data/", "true"],
+    ["", JSON.stringify(document)],
+    ["/data/none", "SOURCE_FAILED"],
+    ["/data/list/2", "SOURCE_FAILED"],
+    ["/data/list/length", "SOURCE_FAILED"],
+    ["/data/list/00", "SOURCE_FAILED"],
+    ["/data/value/0", "SOURCE_FAILED"],
+    ["/data/__proto__", "SOURCE_FAILED"],
+  ])("%s takes %s", async (select, expected) => {
+    origin.handle = (_request, response) => response.end(JSON.stringify(document));
+    expect(await outcome(sourceOf({ select }))).toBe(expected);
+  });
+
+  it("of what is no JSON is a failure that shows nothing of it", async () => {
+    origin.handle = (_request, response) => response.end("<html>secret</html>");
+    const source = sourceOf({ select: "/a" });
+    expect(await outcome(source)).toBe("SOURCE_FAILED");
+    await expect(source.fetch(contextOf("k"))).rejects.toThrow(
+      expect.objectContaining({ message: "source web: the answer is no JSON" }),
+    );
+  });
+});
+
+describe("a conditional request", () => {
+  it("is made by ETag, else by date, and answered with 304", async () => {
+    const date = "Tue, 24 Nov 2026 12:00:00 GMT";
+    let headers: Record<string, string> = { etag: 'W/"1"', "last-modified": date };
+    origin.handle = (request, response) => {
+      const { "if-none-match": match, "if-modified-since": since } = request.headers;
+      const isSame = match === headers.etag && (match !== undefined || since === date);
+      response.writeHead(isSame ? 304 : 200, headers).end(isSame ? undefined : "v");
+    };
+    const source = sourceOf();
+    const tagOf = async () => {
+      const result = await source.fetch(contextOf("k"));
+      return result.type === "value" ? result.tag : null;
+    };
+    const byTag = await tagOf();
+    expect(await outcome(source, "k", byTag)).toBe("unchanged");
+    expect(origin.headers[1]).toMatchObject({ "if-none-match": 'W/"1"' });
+    headers = { "last-modified": date };
+    const byDate = await tagOf();
+    expect(await outcome(source, "k", byDate)).toBe("unchanged");
+    expect(await outcome(source, "k", byTag)).toBe("v");
+  });
+
+  it("that was not made is not answered with 304", async () => {
+    origin.handle = (_request, response) => response.writeHead(304).end();
+    expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
+  });
+});
+
+describe("time-outs", () => {
+  it("of reading end an answer that pauses", async () => {
+    origin.handle = (_request, response) => {
+      response.writeHead(200);
+      response.write("a");
+    };
+    expect(await outcome(sourceOf({ readTimeoutMs: 50 }))).toBe("SOURCE_UNREACHABLE");
+  });
+});
