@@ -39,6 +39,13 @@ function formatProblem(problem: ConfigProblem): string {
   return place === "" ? problem.message : `${place}: ${problem.message}`;
 }
 
+/** Wrong use of the command line or the library. The message says what was expected. */
+export class UsageError extends PlatypusError {
+  constructor(message: string) {
+    super("USAGE", message);
+  }
+}
+
 /** Why a source gave no value. "Not there" is a result, not an error. */
 export type SourceErrorCode =
   | "SOURCE_TIMEOUT"

@@ -3,8 +3,8 @@
  */
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/load.ts";
-import { templateHooks } from "./template-hooks.ts";
-import { UsageError } from "./usage-error.ts";
+import { UsageError } from "../errors.ts";
+import { templateHooks } from "../template-hooks.ts";
 
 /** Throws a ConfigError with all problems; prints one line when there are none. */
 export async function check(args: readonly string[]): Promise<void> {

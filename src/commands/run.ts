@@ -1,12 +1,11 @@
 /**
  * Chooses the subcommand. The first word is one only if it is one of ours.
  */
-import { ConfigError, PlatypusError } from "../errors.ts";
+import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
 import { check } from "./check.ts";
 import { serve } from "./serve.ts";
 import { SIMULATE_HELP, simulate } from "./simulate.ts";
-import { UsageError } from "./usage-error.ts";
 
 const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own misses
 

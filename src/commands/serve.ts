@@ -7,12 +7,12 @@ import { systemClock } from "../clock.ts";
 import { addressText, type Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
+import { UsageError } from "../errors.ts";
 import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
+import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
 import { startOrigin } from "./quickstart-origin.ts";
-import { templateHooks } from "./template-hooks.ts";
-import { UsageError } from "./usage-error.ts";
 
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
 

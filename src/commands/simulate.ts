@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import type { Config, RuleConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { formatDuration, formatSize, parseDuration } from "../config/units.ts";
+import { UsageError } from "../errors.ts";
 import { EmbeddedPoolPort } from "../proxy/store/embedded-pool-port.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import { Pattern } from "../refresh/pattern.ts";
@@ -17,8 +18,7 @@ import {
   type SimulationResult,
 } from "../refresh/simulator.ts";
 import { ZipfSampler } from "../refresh/zipf.ts";
-import { templateHooks } from "./template-hooks.ts";
-import { UsageError } from "./usage-error.ts";
+import { templateHooks } from "../template-hooks.ts";
 
 export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh
 

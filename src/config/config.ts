@@ -3,6 +3,8 @@
  * so that no other file has to look at a default or at text again.
  */
 
+import type { Getter } from "../getter.ts";
+
 /** Everything one Platypus process runs with. */
 export interface Config {
   /** Absolute path of the file it was read from; relative paths in it are taken from that file's folder. Null: no file. */
@@ -140,7 +142,13 @@ export interface RuleConfig {
   readonly notFound: "delete" | "keep";
 }
 
-export type SourceConfig = EchoSourceConfig | FileSourceConfig | HttpSourceConfig;
+export type SourceConfig =
+  | EchoSourceConfig
+  | FileSourceConfig
+  | HttpSourceConfig
+  | MergeSourceConfig
+  | ModuleSourceConfig
+  | GetterSourceConfig;
 
 /** What every source has, whatever its type. */
 interface SourceBase {
@@ -197,6 +205,36 @@ export interface HttpSourceConfig extends SourceBase {
   readonly maxBodyBytes: number;
   /** An empty body with status 200 is a value rather than a failure. */
   readonly isEmptyValue: boolean;
+}
+
+export interface MergeSourceConfig extends SourceBase {
+  readonly type: "merge";
+  readonly parts: readonly MergePart[];
+}
+
+export interface MergePart {
+  /** Members on the way to where the part is put; none: its own members are put at the top. */
+  readonly path: readonly string[];
+  /** Name of a source that exists. */
+  readonly source: string;
+  /** Name and template of captures that are replaced. */
+  readonly replace: readonly (readonly [string, string])[];
+  /** What becomes of the whole when the part fails or is not there. */
+  readonly onFailure: "fail" | "null" | "omit";
+}
+
+export interface ModuleSourceConfig extends SourceBase {
+  readonly type: "module";
+  /** Absolute. */
+  readonly path: string;
+  /** Another one when the file has changed. */
+  readonly version: string;
+}
+
+/** A function of the process that Platypus runs in: only in code. */
+export interface GetterSourceConfig extends SourceBase {
+  readonly type: "getter";
+  readonly getter: Getter;
 }
 
 /** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */

@@ -1,8 +1,11 @@
 /** Sources of a native configuration, and the checks that keep a key from choosing where a request goes. */
 
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { SourceConfig } from "./config.ts";
+import { readParts } from "./native-merge.ts";
 import { suggestion } from "./nearest-name.ts";
+import { readFailure } from "./read-failure.ts";
 import {
   describeValue,
   isTable,
@@ -16,6 +19,8 @@ import {
   echoSettings,
   fileSettings,
   httpSettings,
+  mergeSettings,
+  moduleSettings,
   sourceSettings,
   unavailableSourceTypes,
   type Values,
@@ -133,6 +138,26 @@ function readTypedSource(
         isEmptyValue,
         ...request,
       };
+    }
+    case "merge":
+    case "map": {
+      const values = readSection(section, { ...sourceSettings, ...mergeSettings }, problems, checkTemplate);
+      if (values.template === null) return null;
+      const list = section.found.get("template") ?? section.found.get("merge")!;
+      const merge = { values: values.template, list, onFailure: values.on_failure };
+      return { type: "merge", ...base(name, values), parts: readParts(merge, problems, checkTemplate) };
+    }
+    case "module": {
+      const values = readSection(section, { ...sourceSettings, ...moduleSettings }, problems, checkTemplate);
+      if (values.path === null) return null;
+      const path = resolve(folder, values.path);
+      try {
+        const { size, mtimeMs } = statSync(path);
+        return { type: "module", ...base(name, values), path, version: `${size}-${mtimeMs}` };
+      } catch (error) {
+        problems.add(section.found.get("path")!.place, `${path}: ${readFailure(error)}`);
+        return null;
+      }
     }
     default:
       reportType(section, type?.value, problems);

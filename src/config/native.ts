@@ -9,8 +9,9 @@ import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
 import type { Config, RuleConfig, ServerConfig } from "./config.ts";
-import { type Layers, readLayers } from "./layers.ts";
+import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
+import { checkMerges } from "./native-merge.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
 import { suggestion } from "./nearest-name.ts";
@@ -18,6 +19,7 @@ import { resolveReferences } from "./references.ts";
 import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
 import { ruleSettings, type SectionKind, serverSettings, settingsByKind, sourceSettings } from "./settings.ts";
 import { readServerTls } from "./tls.ts";
+import { parseDuration } from "./units.ts";
 
 /** What `ttl = "source"` means where the source says nothing. */
 const DEFAULT_TTL_MS = 60_000;
@@ -36,9 +38,15 @@ export interface NativeInput {
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
 export function parseNative(input: NativeInput): Config {
   const { file, text, env, overrides = {}, hooks } = input;
-  const problems = new Problems();
   const document = parseToml(file, text);
-  const layers = readLayers({ file, document, lines: locateLines(text), env, overrides }, problems);
+  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks });
+}
+
+/** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
+export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }): Config {
+  const { file, env, hooks } = input;
+  const problems = new Problems();
+  const layers = readLayers(input, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
   const server = readServer(layers.server, folder, problems);
@@ -59,12 +67,17 @@ export function parseNative(input: NativeInput): Config {
   const readings = [...layers.sources].map(([name, section]) =>
     readSource(name, resolved(section, "source"), { folder, hooks }, problems),
   );
+  checkMerges(readings, layers.sources, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
   problems.end();
   return {
     file: file === null ? null : resolve(file),
-    files: [...files, ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? [])],
+    files: [
+      ...files,
+      ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []),
+      ...readings.flatMap(({ source }) => (source?.type === "module" ? source.path : [])),
+    ],
     server,
     pools,
     rules: rules.filter((rule) => rule !== null),
@@ -164,7 +177,9 @@ function readRule(
     );
   }
   const isSourceTtl = values.ttl === "source";
-  const ttlMs = values.ttl === "source" ? DEFAULT_TTL_MS : values.ttl;
+  const ownTtlMs = values.ttl === "source" ? DEFAULT_TTL_MS : values.ttl;
+  // What is put together is no fresher than its parts.
+  const ttlMs = Math.min(ownTtlMs, leastTtlMs(sourceName, readings, sources));
   if (values.min_ttl > values.max_ttl) {
     problems.add(section.found.get("min_ttl")?.place ?? section.place, "expected min_ttl to be no more than max_ttl");
   }
@@ -175,7 +190,7 @@ function readRule(
   if (values.match === null || values.source === null) return null;
   const pattern = compile(values.match, section.found.get("match"), problems);
   const reading = readings.find((each) => each.name === sourceName);
-  if (pattern !== null && reading !== undefined) checkCaptures(name, pattern, reading, problems);
+  if (pattern !== null && reading !== undefined) checkCaptures(name, pattern, usesOf(reading, readings), problems);
   return {
     name,
     match: values.match,
@@ -216,8 +231,35 @@ function compile(match: string, found: Found | undefined, problems: Problems): R
   }
 }
 
+/** What a source uses of a key; a merge also what its parts use, but for what it replaces on the way to them. */
+function usesOf(
+  reading: SourceReading,
+  readings: readonly SourceReading[],
+  seen = new Set<string>(),
+): SourceReading["uses"] {
+  if (reading.source?.type !== "merge" || seen.has(reading.name)) return reading.uses;
+  seen.add(reading.name);
+  const ofParts = reading.source.parts.flatMap(({ source, replace }) => {
+    const part = readings.find(({ name }) => name === source);
+    const replaced = replace.map(([name]) => name);
+    return part === undefined ? [] : usesOf(part, readings, seen).filter(({ name }) => !replaced.includes(name));
+  });
+  return [...reading.uses, ...ofParts];
+}
+
+/** The least ttl that the parts of a merge are given, in ms; infinity: none is. */
+function leastTtlMs(name: string, readings: readonly SourceReading[], sources: Layers["sources"]): number {
+  const source = readings.find((each) => each.name === name)?.source;
+  if (source?.type !== "merge") return Number.POSITIVE_INFINITY;
+  const ttls = source.parts.map((part) => {
+    const value = sources.get(part.source)?.found.get("ttl")?.value;
+    return (typeof value === "string" ? parseDuration(value) : null) ?? Number.POSITIVE_INFINITY;
+  });
+  return Math.min(...ttls);
+}
+
 /** Every capture that a template of the source uses must be one of the rule's pattern. */
-function checkCaptures(rule: string, pattern: RE2JS, { uses }: SourceReading, problems: Problems): void {
+function checkCaptures(rule: string, pattern: RE2JS, uses: SourceReading["uses"], problems: Problems): void {
   const count = pattern.groupCount();
   const names = Object.keys(pattern.namedGroups());
   for (const { name, place } of uses) {

@@ -5,6 +5,8 @@ import {
   environmentName,
   fileSettings,
   httpSettings,
+  mergeSettings,
+  moduleSettings,
   poolSettings,
   ruleSettings,
   type SectionKind,
@@ -83,6 +85,18 @@ const sections: readonly ReferenceSection[] = [
     kind: "source",
     settings: httpSettings,
   },
+  {
+    title: '`[source.NAME]` with `type = "merge"`',
+    about: 'Puts JSON together from other sources; `type = "map"` means the same.',
+    kind: "source",
+    settings: mergeSettings,
+  },
+  {
+    title: '`[source.NAME]` with `type = "module"`',
+    about: "Calls a function of your own.",
+    kind: "source",
+    settings: moduleSettings,
+  },
 ];
 
 /** The whole page in Markdown. */
@@ -132,6 +146,8 @@ function shortType(type: SettingType): string {
       return "string or list";
     case "templates":
       return "table of templates";
+    case "parts":
+      return "list of parts";
     case "choice":
       return type.choices.map((each) => code(JSON.stringify(each))).join(", ");
     default:

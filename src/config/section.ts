@@ -129,6 +129,10 @@ class ValueReader {
         return this.#list(found);
       case "templates":
         return this.#templates(found);
+      case "parts": {
+        const isParts = Array.isArray(found.value) && found.value.length > 0 && found.value.every(isTable);
+        return isParts ? found.value : this.#refuse(found);
+      }
       case "choice":
         if (typeof value === "string" && type.choices.includes(value)) return value;
         return this.#refuse(found, typeof value === "string" ? suggestion(value, type.choices) : "");

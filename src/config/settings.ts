@@ -15,6 +15,8 @@ export type SettingType =
   | { readonly kind: "list" }
   /** A table of names, each with a template. */
   | { readonly kind: "templates" }
+  /** A list of tables: what a merge is made of. */
+  | { readonly kind: "parts" }
   | { readonly kind: "choice"; readonly choices: readonly string[] };
 
 export interface Setting {
@@ -38,11 +40,13 @@ type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "int
       ? boolean
       : T extends { kind: "list" }
         ? readonly string[]
-        : T extends { kind: "templates" }
-          ? readonly (readonly [string, string])[]
-          : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
-            ? Choice
-            : string;
+        : T extends { kind: "parts" }
+          ? readonly Readonly<Record<string, unknown>>[]
+          : T extends { kind: "templates" }
+            ? readonly (readonly [string, string])[]
+            : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
+              ? Choice
+              : string;
 
 /** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
 export type Values<Rows extends Settings> = {
@@ -70,6 +74,7 @@ const boolean = { kind: "boolean" } as const;
 const text = { kind: "text" } as const;
 const template = { kind: "template" } as const;
 const templates = { kind: "templates" } as const;
+const parts = { kind: "parts" } as const;
 const list = { kind: "list" } as const;
 
 /** `[server]` */
@@ -266,7 +271,7 @@ export const ruleSettings = {
 /** Every `[source.NAME]`, whatever its type */
 export const sourceSettings = {
   type: {
-    type: choice("echo", "file", "http"),
+    type: choice("echo", "file", "http", "merge", "map", "module"),
     default: null,
     isRequired: true,
     meaning: "What kind of source it is.",
@@ -377,8 +382,36 @@ export const httpSettings = {
   empty: { type: boolean, default: false, meaning: "An empty body with status 200 is a value rather than a failure." },
 } as const satisfies Settings;
 
+/** `[source.NAME]` with `type = "merge"`, beyond `sourceSettings` */
+export const mergeSettings = {
+  format: { type: choice("json"), default: "json", meaning: "What it makes: a JSON object." },
+  template: {
+    type: parts,
+    default: null,
+    isRequired: true,
+    synonyms: ["merge"],
+    meaning:
+      'Its parts: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
+  },
+  on_failure: {
+    type: choice("fail", "null", "omit"),
+    default: "fail",
+    meaning: "What becomes of the whole when a part fails or is not there: nothing, null in its place, or left out.",
+  },
+} as const satisfies Settings;
+
+/** `[source.NAME]` with `type = "module"`, beyond `sourceSettings` */
+export const moduleSettings = {
+  path: {
+    type: text,
+    default: null,
+    isRequired: true,
+    meaning: "TypeScript or JavaScript file, from the configuration file's folder, whose default export is the getter.",
+  },
+} as const satisfies Settings;
+
 /** Source types that this project knows and this version does not have. */
-export const unavailableSourceTypes: readonly string[] = ["awssm", "aws_secrets_manager", "merge", "map", "module"];
+export const unavailableSourceTypes: readonly string[] = ["awssm", "aws_secrets_manager"];
 
 /** First word of a section's header. */
 export type SectionKind = "server" | "target" | "pool" | "get" | "source";
@@ -389,7 +422,7 @@ export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   target: targetSettings,
   pool: poolSettings,
   get: ruleSettings,
-  source: { ...sourceSettings, ...echoSettings, ...fileSettings, ...httpSettings },
+  source: { ...sourceSettings, ...mergeSettings, ...moduleSettings, ...echoSettings, ...fileSettings, ...httpSettings },
 };
 
 /** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null for [server], [target]. */
@@ -419,6 +452,8 @@ export function describeType(type: SettingType): string {
       return "a string or a list of strings";
     case "templates":
       return "a table of templates";
+    case "parts":
+      return 'a list of parts such as [{ key = ["a"], source = "NAME" }]';
     case "choice":
       return type.choices.map((each) => `"${each}"`).join(" or ");
   }

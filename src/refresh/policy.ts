@@ -33,7 +33,7 @@ export interface RuleTimes {
 /** How long a value that was fetched now is good, and how long it may be served after that. */
 export function freshnessOfFetched(freshness: Freshness | null, times: RuleTimes): { ttlMs: number; staleMs: number } {
   const { ttlMs, staleMs, minTtlMs, maxTtlMs } = times;
-  if (!times.isSourceTtl) return { ttlMs, staleMs };
+  if (!times.isSourceTtl && freshness?.isBinding !== true) return { ttlMs, staleMs };
   const said = freshness?.ttlMs ?? ttlMs;
   // The source's word only lowers it: any process reads freshness from the TTL with the rule's figure.
   return {

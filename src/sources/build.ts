@@ -2,11 +2,13 @@
  * Config → named sources behind their bounds.
  */
 import type { Clock } from "../clock.ts";
-import type { SourceConfig } from "../config/config.ts";
+import type { MergeSourceConfig, SourceConfig } from "../config/config.ts";
 import { EchoSource } from "./echo.ts";
 import { FileSource } from "./file.ts";
 import { HttpSource } from "./http.ts";
 import { Limiter } from "./limiter.ts";
+import { MergeSource } from "./merge.ts";
+import { GetterSource, moduleSource } from "./module.ts";
 import type { Source } from "./source.ts";
 
 /** A source as it runs. */
@@ -16,23 +18,41 @@ export interface BuiltSource {
   readonly limiter: Limiter;
 }
 
-/** Builds the sources; those whose configuration has not changed are taken over from `previous`. */
+/**
+ * Builds the sources, those of a merge before it; those whose configuration has not changed are taken over from
+ * `previous`. The configuration has been checked: every name exists, and no merge needs itself.
+ */
 export function buildSources(
   configs: readonly SourceConfig[],
   previous: ReadonlyMap<string, BuiltSource>,
   clock: Clock,
 ): Map<string, BuiltSource> {
-  return new Map(
-    configs.map((config) => {
-      const old = previous.get(config.name);
-      if (old !== undefined && JSON.stringify(old.config) === JSON.stringify(config)) return [config.name, old];
-      const source = createSource(config);
-      return [config.name, { config, source, limiter: new Limiter(source, config, clock) }];
-    }),
-  );
+  const built = new Map<string, BuiltSource>();
+  const build = (config: SourceConfig): BuiltSource => {
+    const done = built.get(config.name);
+    if (done !== undefined) return done;
+    const parts =
+      config.type === "merge" ? partsOf(config).map((name) => build(configs.find((each) => each.name === name)!)) : [];
+    const old = previous.get(config.name);
+    // A merge holds on to its parts: it is the same only where they are.
+    const isSame =
+      old !== undefined &&
+      JSON.stringify(old.config) === JSON.stringify(config) &&
+      parts.every((part) => previous.get(part.config.name) === part);
+    const result = isSame ? old : create(config, built, clock);
+    built.set(config.name, result);
+    return result;
+  };
+  for (const config of configs) build(config);
+  return new Map(configs.map(({ name }) => [name, built.get(name)!]));
 }
 
-function createSource(config: SourceConfig): Source {
+function create(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>, clock: Clock): BuiltSource {
+  const source = createSource(config, built);
+  return { config, source, limiter: new Limiter(source, config, clock) };
+}
+
+function createSource(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>): Source {
   switch (config.type) {
     case "echo":
       return new EchoSource(config);
@@ -40,5 +60,15 @@ function createSource(config: SourceConfig): Source {
       return new FileSource(config);
     case "http":
       return new HttpSource(config);
+    case "merge":
+      return new MergeSource(config, (name) => built.get(name)!.limiter);
+    case "module":
+      return moduleSource(config);
+    case "getter":
+      return new GetterSource(config.name, async () => config.getter);
   }
+}
+
+function partsOf({ parts }: MergeSourceConfig): string[] {
+  return parts.map(({ source }) => source);
 }

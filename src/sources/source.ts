@@ -28,6 +28,8 @@ export interface Freshness {
   readonly ttlMs: number;
   /** How long it may be served after that; null: not said. */
   readonly staleMs: number | null;
+  /** It counts whatever the rule says; else only where the rule has `ttl = "source"`. */
+  readonly isBinding?: boolean;
 }
 
 export interface FetchedValue {

@@ -2,8 +2,8 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { templateHooks } from "../../src/commands/template-hooks.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
 const files = readdirSync(FOLDER).filter((name) => name.endsWith(".toml"));

@@ -310,14 +310,20 @@ describe("problems", () => {
     [
       "a source type that this version does not have",
       '[source.s]\ntype = "awssm"\nkey = "some/prefix/{1}"',
-      ['2: source.s.type: sources of type "awssm" are not available in this version; expected "echo", "file", "http"'],
+      [
+        '2: source.s.type: sources of type "awssm" are not available in this version; expected "echo", "file", "http", "merge", "map", "module"',
+      ],
     ],
     [
       "a source type that nobody has",
       '[source.s]\ntype = "htpp"',
-      ['2: source.s.type: expected "echo", "file", "http", got "htpp"; did you mean "http"?'],
+      ['2: source.s.type: expected "echo", "file", "http", "merge", "map", "module", got "htpp"; did you mean "http"?'],
     ],
-    ["a source without a type", "[source.s]", ['1: source.s.type: missing; expected "echo", "file", "http"']],
+    [
+      "a source without a type",
+      "[source.s]",
+      ['1: source.s.type: missing; expected "echo", "file", "http", "merge", "map", "module"'],
+    ],
     [
       "a setting of another source type",
       '[source.s]\ntype = "echo"\nurl = "http://a/"',

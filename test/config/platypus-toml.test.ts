@@ -7,6 +7,8 @@ import {
   echoSettings,
   fileSettings,
   httpSettings,
+  mergeSettings,
+  moduleSettings,
   ruleSettings,
   type Setting,
   type Settings,
@@ -42,6 +44,7 @@ const withCertificates = switchedOn
   .replaceAll('"tls/', '"../test/support/tls/')
   .replace('listen = "', 'listen = "tls:')
   .replace("tls = false", "tls = true")
+  .replace('"getter.ts"', '"../test/support/modules/getter.ts"')
   // What does not go together.
   .replace('method = "GET"', 'method = "POST"')
   .replace(/^bearer_token.*$/m, "");
@@ -55,7 +58,7 @@ describe("config/platypus.toml", () => {
     const config = read(withCertificates);
     expect(config.pools).toHaveLength(1);
     expect(config.rules).toHaveLength(1);
-    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo"]);
+    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo", "merge", "module"]);
   });
 
   it("has every setting with its default", () => {
@@ -68,6 +71,8 @@ describe("config/platypus.toml", () => {
       ["source http", document.source.web, { ...source, ...httpSettings }],
       ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...fileSettings }],
       ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...echoSettings }],
+      ["source merge", document.source.profile, { ...leaveOut(source, shownOnce), ...mergeSettings }],
+      ["source module", document.source.own, { ...leaveOut(source, shownOnce), ...moduleSettings }],
     ];
     for (const [section, shown, settings] of examples) {
       for (const [key, row] of Object.entries<Setting>(settings)) {

@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { templateHooks } from "../../src/commands/template-hooks.ts";
 import type { HttpSourceConfig } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
 
 let folder: string;
 

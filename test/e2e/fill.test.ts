@@ -1,10 +1,10 @@
 /** Fill and refresh as clients see them: real sockets, real memcacheds, a real origin. */
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { templateHooks } from "../../src/commands/template-hooks.ts";
 import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/platypus.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { TextClient } from "../support/text-client.ts";

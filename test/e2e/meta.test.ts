@@ -1,9 +1,9 @@
 /** Meta commands as clients rely on them: quiet batches over servers that die, base64 keys, fills, and no two answers mixed up. */
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { templateHooks } from "../../src/commands/template-hooks.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/platypus.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

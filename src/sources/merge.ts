@@ -1,0 +1,120 @@
+/**
+ * JSON put together from several sources, which are asked side by side, each within its own bounds.
+ *
+ *     template   [{ key = ["config"], source = "a" }, { key = [], source = "b" }]
+ *     value      { "config": <value of a>, …the members of b's object… }
+ */
+import type { MergeSourceConfig } from "../config/config.ts";
+import { SourceError } from "../errors.ts";
+import type { Captures, FetchContext, FetchResult, Freshness, Source } from "./source.ts";
+import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+/** A source that is asked for a part, behind its bounds. */
+export interface PartSource {
+  fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
+}
+
+interface Part {
+  readonly path: readonly string[];
+  readonly source: PartSource;
+  /** Captures that are replaced on the way to the source. */
+  readonly replaced: readonly (readonly [string, Template])[];
+  readonly onFailure: "fail" | "null" | "omit";
+}
+
+/** What a part has: its JSON, or the reason why there is none. */
+type Answer =
+  | { readonly json: unknown; readonly freshness: Freshness | null }
+  | "notThere"
+  | { readonly error: unknown };
+
+/** A JSON object of the parts. */
+export class MergeSource implements Source {
+  readonly name: string;
+  private readonly parts: readonly Part[];
+
+  /** `sourceOf` finds a source that is built already, by its name. */
+  constructor(config: MergeSourceConfig, sourceOf: (name: string) => PartSource) {
+    this.name = config.name;
+    this.parts = config.parts.map(({ path, source, replace, onFailure }) => ({
+      path,
+      source: sourceOf(source),
+      replaced: replace.map(([name, template]) => [name, parseTemplate(template)] as const),
+      onFailure,
+    }));
+  }
+
+  async fetch(context: FetchContext): Promise<FetchResult> {
+    const answers = await Promise.all(this.parts.map((part) => this.ask(part, context)));
+    if (answers.every((answer) => answer === "notThere")) return { type: "notThere" };
+    const value: Record<string, unknown> = {};
+    const freshness: Freshness[] = [];
+    for (const [i, answer] of answers.entries()) {
+      const { path, onFailure } = this.parts[i]!;
+      if (answer !== "notThere" && "json" in answer) {
+        this.put(value, path, answer.json);
+        if (answer.freshness !== null) freshness.push(answer.freshness);
+      } else if (onFailure === "null") {
+        this.put(value, path, null);
+      } else if (onFailure === "fail") {
+        if (answer === "notThere") return { type: "notThere" };
+        throw answer.error;
+      }
+    }
+    const soonest = freshness.sort((a, b) => a.ttlMs - b.ttlMs)[0] ?? null;
+    return { type: "value", value: Buffer.from(JSON.stringify(value), "utf8"), tag: null, freshness: soonest };
+  }
+
+  async close(): Promise<void> {}
+
+  private async ask({ source, replaced }: Part, context: FetchContext): Promise<Answer> {
+    try {
+      const groups = new Map(context.groups);
+      for (const [name, template] of replaced) {
+        const bytes = Buffer.from(renderTemplate(template, context, asBytes), "latin1");
+        groups.set(name, bytes.toString(context.encoding));
+      }
+      const result = await source.fetch({ ...context, groups }, "fill", null);
+      if (result.type !== "value") return "notThere";
+      return { json: jsonOf(result.value), freshness: result.freshness };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  /** Puts `json` at a path of members; at no path at all its own members are put in. */
+  private put(value: Record<string, unknown>, path: readonly string[], json: unknown): void {
+    if (path.length === 0) {
+      if (json === null) return;
+      if (typeof json !== "object" || Array.isArray(json)) {
+        throw new SourceError("SOURCE_FAILED", `source ${this.name}: only an object can be put at the top`);
+      }
+      for (const [name, member] of Object.entries(json)) define(value, name, member);
+      return;
+    }
+    let at = value;
+    for (const name of path.slice(0, -1)) {
+      const next = Object.hasOwn(at, name) ? at[name] : undefined;
+      const isObject = typeof next === "object" && next !== null && !Array.isArray(next);
+      const inner: Record<string, unknown> = isObject ? (next as Record<string, unknown>) : {};
+      define(at, name, inner);
+      at = inner;
+    }
+    define(at, path.at(-1)!, json);
+  }
+}
+
+/** As a member of its own, whatever its name: `__proto__` is one like any other. */
+function define(object: Record<string, unknown>, name: string, value: unknown): void {
+  Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** A value that is JSON as such, another as a string. */
+function jsonOf(value: Buffer): unknown {
+  const text = value.toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * A user's own function: a TypeScript or JavaScript file whose default export gets what a key's pattern took out of it and
+ * gives the value. Node runs TypeScript by leaving the types out, so only erasable syntax works there.
+ */
+import { pathToFileURL } from "node:url";
+import type { ModuleSourceConfig } from "../config/config.ts";
+import { parseDuration } from "../config/units.ts";
+import { SourceError } from "../errors.ts";
+import type { Getter, GetterResult, GetterValue } from "../getter.ts";
+import type { FetchContext, FetchResult, Source } from "./source.ts";
+
+/** Calls a getter; what it throws, and what it gives that is no value, is a SourceError. */
+export class GetterSource implements Source {
+  readonly name: string;
+  private readonly load: () => Promise<Getter>;
+  /** Null: not asked for yet, or not had. */
+  private getter: Promise<Getter> | null = null;
+
+  /** `load` is called once, at the first fetch; again where it failed. */
+  constructor(name: string, load: () => Promise<Getter>) {
+    this.name = name;
+    this.load = load;
+  }
+
+  async fetch({ key, groups, tag, signal }: FetchContext): Promise<FetchResult> {
+    this.getter ??= this.load().catch((error: unknown) => {
+      this.getter = null;
+      throw error;
+    });
+    let result: GetterResult;
+    try {
+      const getter = await this.getter;
+      result = await getter({ key, captures: Object.fromEntries(groups), tag, signal });
+    } catch (error) {
+      if (error instanceof SourceError) throw error;
+      const { message } = error instanceof Error ? error : new Error(String(error));
+      throw new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
+    }
+    return this.resultOf(result);
+  }
+
+  async close(): Promise<void> {}
+
+  private resultOf(result: GetterResult): FetchResult {
+    if (result === undefined || result === null) return { type: "notThere" };
+    if (isValue(result)) return { type: "value", value: bytesOf(result), tag: null, freshness: null };
+    if (typeof result === "object" && "unchanged" in result) {
+      return { type: "unchanged", freshness: this.freshnessOf(result.ttl) };
+    }
+    if (typeof result !== "object" || !isValue(result.value)) {
+      throw this.wrong("a string, bytes, { value, ttl, tag } or undefined", result);
+    }
+    const { value, ttl, tag = null } = result;
+    return { type: "value", value: bytesOf(value), tag, freshness: this.freshnessOf(ttl) };
+  }
+
+  private freshnessOf(ttl: string | number | undefined) {
+    if (ttl === undefined) return null;
+    const ttlMs = typeof ttl === "number" ? ttl : parseDuration(ttl);
+    if (ttlMs === null || !(ttlMs >= 0)) throw this.wrong('a ttl such as "60s" or 60000', ttl);
+    return { ttlMs, staleMs: null, isBinding: true };
+  }
+
+  /** Says what kind of thing it is, never what is in it. */
+  private wrong(expected: string, got: unknown): SourceError {
+    const kind = Array.isArray(got) ? "an array" : `a ${typeof got}`;
+    return new SourceError("SOURCE_FAILED", `source ${this.name}: expected ${expected} from the getter, got ${kind}`);
+  }
+}
+
+/** The getter of a file. */
+export function moduleSource({ name, path, version }: ModuleSourceConfig): GetterSource {
+  return new GetterSource(name, async () => {
+    // A file that has changed is another module.
+    const loaded = (await import(`${pathToFileURL(path).href}?${version}`)) as { default?: unknown };
+    if (typeof loaded.default !== "function") {
+      throw new SourceError("SOURCE_FAILED", `source ${name}: ${path} has no function as its default export`);
+    }
+    return loaded.default as Getter;
+  });
+}
+
+function isValue(value: unknown): value is GetterValue {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
+function bytesOf(value: GetterValue): Buffer {
+  return typeof value === "string" ? Buffer.from(value, "utf8") : Buffer.from(value);
+}

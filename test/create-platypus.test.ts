@@ -1,0 +1,106 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { ConfigError, createPlatypus, type PlatypusServer } from "../src/index.ts";
+import { MemcachedProcess } from "./support/memcached-process.ts";
+import { TextClient } from "./support/text-client.ts";
+
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+async function connect(platypus: PlatypusServer): Promise<TextClient> {
+  undo.push(() => platypus.close());
+  const [address] = await platypus.listen("127.0.0.1:0");
+  const client = await TextClient.connect(Number(address!.split(":").at(-1)));
+  undo.push(() => client.close());
+  return client;
+}
+
+const quiet = { logLevel: "error" } as const;
+
+describe("a Platypus in code", () => {
+  it("answers gets from its getters, the first that matches", async () => {
+    const asked: string[] = [];
+    const client = await connect(
+      createPlatypus(quiet)
+        .get("user/(?<id>\\d+)", ({ captures }) => `user ${captures.id}`)
+        .get("user/(.*)", async ({ key, captures }) => {
+          asked.push(key);
+          return captures[1] === "nobody" ? undefined : Buffer.from([0, 255]);
+        }),
+    );
+    expect(await client.ask("get user/17", "END\r\n")).toBe("VALUE user/17 0 7\r\nuser 17\r\nEND\r\n");
+    expect(await client.ask("get user/x", "END\r\n")).toBe("VALUE user/x 0 2\r\n\0\xff\r\nEND\r\n");
+    expect(await client.ask("get user/nobody other", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("get user/x", "END\r\n")).toContain("VALUE user/x 0 2");
+    expect(asked).toEqual(["user/x", "user/nobody"]);
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("stores what they give in its target, for as long as they say", async () => {
+    const memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    const client = await connect(
+      createPlatypus(quiet)
+        .get("a", () => "value", { ttl: "100s" })
+        .get("b", () => ({ value: "value", ttl: "50s" }), { ttl: "100s" })
+        .target(`memcache://127.0.0.1:${memcached.port}`, { connectTimeout: "1s" }),
+    );
+    await client.ask("get a b", "END\r\n");
+    const direct = await TextClient.connect(memcached.port);
+    undo.push(() => direct.close());
+    for (const [key, seconds] of [
+      ["a", 101],
+      ["b", 51],
+    ] as const) {
+      const [, ttl] = /t(\d+)/.exec(await direct.ask(`mg ${key} t`))!;
+      expect(Math.abs(Number(ttl) - seconds)).toBeLessThanOrEqual(2);
+    }
+  });
+
+  it("goes on when a getter throws", async () => {
+    const client = await connect(
+      createPlatypus(quiet).get("(.*)", ({ key }) => {
+        if (key === "bad") throw new Error("no");
+        return key;
+      }),
+    );
+    expect(await client.ask("get bad", "END\r\n")).toBe("END\r\n");
+    expect(await client.ask("get good", "END\r\n")).toBe("VALUE good 0 4\r\ngood\r\nEND\r\n");
+  });
+
+  it("says everything that is wrong with its options at once", async () => {
+    const platypus = createPlatypus({ maxValue: "much", ...quiet })
+      .get("(", () => "v")
+      .get("a", () => "v", { ttl: "soon" as never, timeout: "1s", concurrency: 0 })
+      .target("memcache://nowhere:x");
+    const error = await platypus.listen("127.0.0.1:0").catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    const { message } = error as ConfigError;
+    for (const what of [
+      "server.max_value",
+      "get.getter1.match",
+      "get.getter2.ttl",
+      "source.getter2.concurrency",
+      "target.servers",
+    ]) {
+      expect(message).toContain(what);
+    }
+  });
+
+  it("says who has its address", async () => {
+    const first = createPlatypus(quiet);
+    undo.push(() => first.close());
+    const [address] = await first.listen("127.0.0.1:0");
+    await expect(createPlatypus(quiet).listen(address!)).rejects.toThrow(`${address} is in use`);
+    await expect(first.listen("127.0.0.1:0")).rejects.toThrow("listen was called already");
+  });
+
+  it("can be closed and started again", async () => {
+    const platypus = createPlatypus(quiet).get("a", () => "v");
+    const client = await connect(platypus);
+    expect(await client.ask("get a", "END\r\n")).toContain("VALUE a");
+    client.socket.end();
+    await platypus.close();
+    expect(await (await connect(platypus)).ask("get a", "END\r\n")).toContain("VALUE a");
+  });
+});

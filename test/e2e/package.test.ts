@@ -1,0 +1,92 @@
+/** The package as users get it: packed, installed in an empty folder, used as a command and as a library. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { packageVersion } from "../../src/version.ts";
+import { freePort } from "../support/memcached-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const INSTALL_TIMEOUT_MS = 180_000;
+
+describe("the package", () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "platypus-package-"));
+    const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+    execFileSync("npm", ["pack", "--pack-destination", folder, ...quiet], { cwd: root, stdio: "pipe" });
+    const [packed] = await readdir(folder);
+    await writeFile(path.join(folder, "package.json"), '{"name": "user", "type": "module"}');
+    execFileSync("npm", ["install", "--prefer-offline", ...quiet, `./${packed}`], { cwd: folder, stdio: "pipe" });
+  }, INSTALL_TIMEOUT_MS);
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it("has the command", () => {
+    const bin = path.join(folder, "node_modules/.bin/platypus");
+    expect(execFileSync(process.execPath, [bin, "--version"], { encoding: "utf8" })).toBe(
+      `platypus ${packageVersion}\n`,
+    );
+    const config = path.join(folder, "node_modules/platypus/config/quickstart.toml");
+    expect(execFileSync(process.execPath, [bin, "check", config], { encoding: "utf8" })).toContain("no problems");
+  });
+
+  it("runs what its command runs without a file", async () => {
+    const port = await freePort();
+    const bin = path.join(folder, "node_modules/.bin/platypus");
+    const child = spawn(process.execPath, [bin, "--listen", `127.0.0.1:${port}`], { cwd: folder });
+    const ended = once(child, "exit");
+    try {
+      let output = "";
+      child.stdout.setEncoding("utf8");
+      while (!output.includes("Try:")) output += (await once(child.stdout, "data"))[0];
+      const client = await TextClient.connect(port);
+      expect(await client.ask("get quickstart/hello", "END\r\n")).toContain("VALUE quickstart/hello 0");
+      client.close();
+    } finally {
+      child.kill("SIGTERM");
+      await ended;
+    }
+  });
+
+  it("is a library with types", async () => {
+    const program = `import { createPlatypus, type Getter } from "platypus";
+import { connect } from "node:net";
+const getter: Getter = ({ captures }) => \`value of \${captures[1]}\`;
+const platypus = createPlatypus({ logLevel: "error" }).get("key/(.*)", getter, { ttl: "60s" });
+const [address] = await platypus.listen("127.0.0.1:0");
+const client = connect(Number(address!.split(":")[1]), "127.0.0.1");
+client.write("get key/one\\r\\n");
+client.once("data", async (data) => {
+  console.log(String(data));
+  client.destroy();
+  await platypus.close();
+});
+`;
+    const file = path.join(folder, "program.ts");
+    await writeFile(file, program);
+    expect(execFileSync(process.execPath, [file], { cwd: folder, encoding: "utf8" })).toContain("value of one");
+    const types = path.join(root, "node_modules/@types");
+    const options = {
+      module: "nodenext",
+      target: "es2024",
+      strict: true,
+      noEmit: true,
+      types: ["node"],
+      typeRoots: [types],
+    };
+    await writeFile(
+      path.join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: options, files: ["program.ts"] }),
+    );
+    const tsc = path.join(root, "node_modules/.bin/tsc");
+    expect(execFileSync(tsc, ["-p", folder], { encoding: "utf8" })).toBe("");
+    await writeFile(file, program.replace('ttl: "60s"', "ttl: 60"));
+    expect(() => execFileSync(tsc, ["-p", folder], { encoding: "utf8", stdio: "pipe" })).toThrow();
+  });
+});

@@ -1,0 +1,100 @@
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { parseNative } from "../../src/config/native.ts";
+import { SourceError } from "../../src/errors.ts";
+import { Limiter } from "../../src/sources/limiter.ts";
+import { moduleSource } from "../../src/sources/module.ts";
+import type { Source } from "../../src/sources/source.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
+import { contextOf } from "../support/fetch-context.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { settled } from "../support/settled.ts";
+import { looseLimits } from "../support/source-limits.ts";
+
+const file = (name: string) => fileURLToPath(new URL(`../support/modules/${name}`, import.meta.url));
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+function sourceOf(name = "getter.ts"): Source {
+  return moduleSource({ type: "module", name: "own", ...looseLimits, path: file(name), version: "1" });
+}
+
+async function outcome(source: Source, part: string, tag: string | null = null): Promise<unknown> {
+  try {
+    const context = contextOf(`k/${part}`, [part]);
+    return await source.fetch({ ...context, groups: new Map([...context.groups, ["id", part]]), tag });
+  } catch (error) {
+    expect(error).toBeInstanceOf(SourceError);
+    return (error as SourceError).message;
+  }
+}
+
+describe("a module", () => {
+  it("is asked with the key and its captures", async () => {
+    expect(await outcome(sourceOf(), "17")).toMatchObject({ type: "value", value: Buffer.from("k/17 of 17") });
+  });
+
+  it("may give bytes, a ttl and a tag, nothing, or say that nothing has changed", async () => {
+    const source = sourceOf();
+    expect(await outcome(source, "bytes")).toMatchObject({ value: Buffer.from([0, 255]), freshness: null });
+    expect(await outcome(source, "ttl")).toMatchObject({ tag: "one", freshness: { ttlMs: 2_000, isBinding: true } });
+    expect(await outcome(source, "none")).toEqual({ type: "notThere" });
+    expect(await outcome(source, "unchanged", "one")).toMatchObject({ type: "unchanged" });
+  });
+
+  it("that throws is a failure with its own words, and goes on being asked", async () => {
+    const source = sourceOf();
+    expect(await outcome(source, "throws")).toBe("source own: the database is away");
+    expect(await outcome(source, "bytes")).toMatchObject({ type: "value" });
+  });
+
+  it("that gives something else is told what it may give", async () => {
+    expect(await outcome(sourceOf(), "number")).toBe(
+      "source own: expected a string, bytes, { value, ttl, tag } or undefined from the getter, got a number",
+    );
+  });
+
+  it("that hangs hears of the time-out", async () => {
+    const clock = new ManualClock();
+    const limiter = new Limiter(sourceOf(), looseLimits, clock);
+    const fetching = limiter.fetch(contextOf("k", ["hangs"]), "fill", null).catch((error: SourceError) => error.code);
+    // Loading the module takes the real event loop.
+    await outcome(sourceOf(), "none");
+    await settled();
+    clock.advance(5_000);
+    expect(await fetching).toBe("SOURCE_TIMEOUT");
+    await expect.poll(() => limiter.inFlight).toBe(0);
+  });
+
+  it.each([
+    ["no-getter.js", /no-getter.js has no function as its default export$/],
+    ["none.js", /Cannot find module|Failed to load|ERR_MODULE_NOT_FOUND/],
+  ])("without a getter says so: %s", async (name, message) => {
+    expect(await outcome(sourceOf(name), "x")).toMatch(message);
+  });
+});
+
+describe("a module in a configuration", () => {
+  it("must exist, and is another one when it has changed", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const read = (name: string) =>
+      parseNative({
+        file: path.join(folder, "p.toml"),
+        text: `[source.own]\ntype = "module"\npath = "${name}"`,
+        env: {},
+        hooks: templateHooks,
+      });
+    expect(() => read("none.ts")).toThrow(/p\.toml:3: source\.own\.path: .*none\.ts: there is no such file/);
+    await copyFile(file("no-getter.js"), path.join(folder, "own.js"));
+    const before = read("own.js");
+    expect(before.files).toEqual([path.join(folder, "own.js")]);
+    await writeFile(path.join(folder, "own.js"), "export default () => 'changed';");
+    expect(read("own.js").sources[0]).not.toEqual(before.sources[0]);
+  });
+});
