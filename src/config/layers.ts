@@ -6,6 +6,7 @@
 import { parse } from "toml";
 import type { TomlLines, TomlPath } from "./locate.ts";
 import { suggestion } from "./nearest-name.ts";
+import { translateOriginal } from "./original.ts";
 import { describeValue, type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
 import { environmentName, type SectionKind, type SettingType, settingsByKind } from "./settings.ts";
 
@@ -44,7 +45,9 @@ const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
 const serviceLink = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP)(_.*)?)$/;
 
 /** Lays the environment and the command line over the file; what fits nowhere is a problem. */
-export function readLayers(input: LayerInput, problems: Problems): Layers {
+export function readLayers(given: LayerInput, problems: Problems): Layers {
+  const { document, originOf } = translateOriginal(given.document);
+  const input = { ...given, document, lines: { lineOf: (path: TomlPath) => given.lines.lineOf(originOf(path)) } };
   const sections = fileSections(input, problems);
   applyEnvironment(input.env, sections, problems);
   applyOverrides(input.overrides, sections, problems);
@@ -130,7 +133,9 @@ function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSect
     }
   }
   const prefixes = [...singleKinds, ...namedKinds].map((kind) => `PLATYPUS_${kind.toUpperCase()}_`);
-  for (const [name, text] of Object.entries(env).sort()) {
+  for (const [given, text] of Object.entries(env).sort()) {
+    // The first Platypus's target stands in [server].
+    const name = given.replace(/^PLATYPUS_SERVER_TARGET_(?=HOST$|PORT$)/, "PLATYPUS_TARGET_");
     if (text === undefined || text === "" || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
     const place = { file: null, line: null, path: name };
     const [target, other] = targets.get(name) ?? [];
