@@ -4,6 +4,7 @@
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
 import { check } from "./check.ts";
+import { explain } from "./explain.ts";
 import { serve } from "./serve.ts";
 import { SIMULATE_HELP, simulate } from "./simulate.ts";
 
@@ -12,6 +13,8 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   platypus                         run the quickstart: an in-process store and three example sources
   platypus --config FILE           run with a configuration
   platypus check FILE              say everything that is wrong with a configuration, and run nothing
+  platypus explain KEY --config FILE
+                                   a key's server, rule, source call and times; --fetch asks its source
   platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
 
   --config FILE        TOML; docs/configuration.md lists every setting
@@ -52,6 +55,7 @@ function dispatch(args: readonly string[]): Promise<void> {
   if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
   const [first, ...rest] = args;
   if (first === "check") return check(rest);
+  if (first === "explain") return explain(rest);
   if (first === "simulate") return simulate(rest);
   if (first === "serve") return serve(rest);
   return serve(args);

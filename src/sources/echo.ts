@@ -25,5 +25,9 @@ export class EchoSource implements Source {
     };
   }
 
+  describe(context: FetchContext): string[] {
+    return [JSON.stringify(renderTemplate(this.template, context, asBytes))];
+  }
+
   async close(): Promise<void> {}
 }

@@ -42,6 +42,10 @@ export class FileSource implements Source {
     }
   }
 
+  describe(context: FetchContext): string[] {
+    return [path.join(this.config.root, renderTemplate(this.template, context, asFilePath))];
+  }
+
   async close(): Promise<void> {}
 
   private async read(file: string, known: string | null, signal: AbortSignal): Promise<FetchResult> {

@@ -91,6 +91,13 @@ export class HttpSource implements Source {
     }
   }
 
+  describe(context: FetchContext): string[] {
+    const { method, path, headers, body } = this.requestFor(context);
+    const names = Object.keys(headers).join(", ");
+    const sent = body === null ? "" : `, ${body.length} bytes of body`;
+    return [`${method} ${this.origin}${path} with ${names}${sent}`];
+  }
+
   async close(): Promise<void> {
     await this.pool.destroy();
   }

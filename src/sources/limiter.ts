@@ -130,6 +130,11 @@ export class Limiter {
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
   }
 
+  /** What the source would do. */
+  describe(context: FetchContext): string[] {
+    return this.source.describe?.(context) ?? [];
+  }
+
   /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
   async retire(): Promise<void> {
     if (this.running > 0) {

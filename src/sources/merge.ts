@@ -12,6 +12,7 @@ import { asBytes, parseTemplate, renderTemplate, type Template } from "./templat
 /** A source that is asked for a part, behind its bounds. */
 export interface PartSource {
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
+  describe(context: FetchContext): string[];
 }
 
 interface Part {
@@ -65,16 +66,18 @@ export class MergeSource implements Source {
     return { type: "value", value: Buffer.from(JSON.stringify(value), "utf8"), tag: null, freshness: soonest };
   }
 
+  describe(context: FetchContext): string[] {
+    return this.parts.flatMap((part) => {
+      const place = part.path.length === 0 ? "the top" : part.path.join(".");
+      return part.source.describe(contextFor(part, context)).map((line) => `${place}: ${line}`);
+    });
+  }
+
   async close(): Promise<void> {}
 
-  private async ask({ source, replaced }: Part, context: FetchContext): Promise<Answer> {
+  private async ask(part: Part, context: FetchContext): Promise<Answer> {
     try {
-      const groups = new Map(context.groups);
-      for (const [name, template] of replaced) {
-        const bytes = Buffer.from(renderTemplate(template, context, asBytes), "latin1");
-        groups.set(name, bytes.toString(context.encoding));
-      }
-      const result = await source.fetch({ ...context, groups }, "fill", null);
+      const result = await part.source.fetch(contextFor(part, context), "fill", null);
       if (result.type !== "value") return "notThere";
       return { json: jsonOf(result.value), freshness: result.freshness };
     } catch (error) {
@@ -102,6 +105,16 @@ export class MergeSource implements Source {
     }
     define(at, path.at(-1)!, json);
   }
+}
+
+/** What a part's source is handed: the captures, but for those that are replaced. */
+function contextFor({ replaced }: Part, context: FetchContext): FetchContext {
+  const groups = new Map(context.groups);
+  for (const [name, template] of replaced) {
+    const bytes = Buffer.from(renderTemplate(template, context, asBytes), "latin1");
+    groups.set(name, bytes.toString(context.encoding));
+  }
+  return { ...context, groups };
 }
 
 /** As a member of its own, whatever its name: `__proto__` is one like any other. */

@@ -39,6 +39,10 @@ export class GetterSource implements Source {
     return this.resultOf(result);
   }
 
+  describe({ key }: FetchContext): string[] {
+    return [`its function with ${JSON.stringify(key)}`];
+  }
+
   async close(): Promise<void> {}
 
   private resultOf(result: GetterResult): FetchResult {

@@ -52,6 +52,8 @@ export interface Source {
   readonly name: string;
   /** Throws a SourceError when it has no answer. */
   fetch(context: FetchContext): Promise<FetchResult>;
+  /** What `fetch` would do, a line for each call, without secrets. Throws a SourceError where it would refuse the key. */
+  describe?(context: FetchContext): string[];
   /** Lets go of connections and files. */
   close(): Promise<void>;
 }

@@ -71,6 +71,10 @@ export class ManualSource {
     return last;
   }
 
+  describe(): string[] {
+    return [];
+  }
+
   async close(): Promise<void> {
     this.closes++;
   }

@@ -1,0 +1,107 @@
+/**
+ * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
+ */
+import { addressText, type Config, type PoolConfig, type RuleConfig } from "../config/config.ts";
+import { formatDuration } from "../config/units.ts";
+import { KetamaRing, ketamaLabel } from "../proxy/hash/ketama.ts";
+import { dueIn, exptimeOf, freshnessOfFetched } from "../refresh/policy.ts";
+import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
+import type { BuiltSource } from "../sources/build.ts";
+import type { Captures, FetchContext } from "../sources/source.ts";
+
+/** One line of an explanation: what it is about, and what there is to say. */
+export type Line = readonly [name: string, text: string];
+
+/** The rule that covers a key, and what it would hand to its source. */
+export interface Covered {
+  readonly rule: RuleConfig;
+  readonly source: BuiltSource;
+  readonly captures: Captures;
+}
+
+/** Null: no rule covers `key` (one character per byte). */
+export function coveredBy(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Covered | null {
+  const list = config.rules.map((rule): Rule => {
+    const source = sources.get(rule.source)!.limiter;
+    return { config: rule, source, counters: newRuleCounters(), timings: newRuleTimings() };
+  });
+  const match = new Rules(list).match(key);
+  if (match === null) return null;
+  const { config: rule } = match.rule;
+  return { rule, source: sources.get(rule.source)!, captures: match.captures };
+}
+
+/** The lines about `key` (one character per byte). */
+export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Line[] {
+  const covered = coveredBy(config, sources, key);
+  return [
+    ["key", JSON.stringify(key)],
+    ...(config.server.prefix === "" ? [] : [["on the servers", JSON.stringify(config.server.prefix + key)] as const]),
+    ...placement(config, key),
+    ...(covered === null
+      ? [["rule", "none covers it: it is forwarded, and a miss is a miss"] as const]
+      : rule(config, covered)),
+  ];
+}
+
+function placement({ pools, server }: Config, key: string): Line[] {
+  const [pool] = pools;
+  if (pool === undefined) return [["server", "the store in this process"]];
+  const bytes = Buffer.from(server.prefix + key, "latin1");
+  const { hash, index } = locate(pool, bytes);
+  const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} by ketama, at ${hash})`;
+  return [["server", `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`]];
+}
+
+function locate({ servers }: PoolConfig, key: Buffer): { hash: number; index: number } {
+  const ring = new KetamaRing(servers.map((server) => ({ label: ketamaLabel(server), weight: server.weight })));
+  const hash = ring.hash(key, 0, key.length);
+  return { hash, index: ring.locate(hash) };
+}
+
+function rule(config: Config, { rule: own, source, captures }: Covered): Line[] {
+  const { groups } = captures;
+  const parts = [...groups].map(([name, text]) => `{${name}} = ${JSON.stringify(text)}`);
+  const mode = own.mode === "on" ? "" : ` (mode = "${own.mode}": nothing is fetched)`;
+  const where = config.rules.indexOf(own) + 1;
+  return [
+    ["rule", `${own.name}, number ${where} of ${config.rules.length}: match = ${JSON.stringify(own.match)}${mode}`],
+    ["captures", parts.length === 0 ? "none" : parts.join(", ")],
+    ...call(source, captures),
+    ...times(own),
+  ];
+}
+
+/** What the source would be asked; what it refuses the key for, if it does. */
+function call({ config, source }: BuiltSource, captures: Captures): Line[] {
+  const head: Line = ["source", `${config.name} (${config.type}), at most ${config.timeoutMs} ms`];
+  const context: FetchContext = { ...captures, tag: null, signal: new AbortController().signal };
+  try {
+    const lines = source.describe?.(context) ?? [];
+    return [head, ...lines.map((line): Line => ["  asks for", line])];
+  } catch (error) {
+    return [head, ["  refuses", (error as Error).message]];
+  }
+}
+
+function times(config: RuleConfig): Line[] {
+  const { ttlMs } = freshnessOfFetched(null, config);
+  const exptime = exptimeOf(ttlMs, config, 0);
+  const dueMs = Math.round(dueIn(ttlMs, config, 0));
+  const ttl = config.isSourceTtl
+    ? `as the source says, from ${formatDuration(config.minTtlMs)} to ${formatDuration(config.maxTtlMs)}; else ${formatDuration(ttlMs)}`
+    : formatDuration(ttlMs);
+  const fromGets = config.refreshAfterGets === 1 ? "" : `, if asked for ${config.refreshAfterGets} times`;
+  return [
+    ["a client waits", `at most ${formatDuration(config.fillTimeoutMs)} for it (fill_timeout), then has a miss`],
+    ["ttl", ttl],
+    [
+      "is stored for",
+      `${exptime} s (ttl${config.staleMs > 0 ? `, stale ${formatDuration(config.staleMs)}` : ""} and 1 s)`,
+    ],
+    ["is refreshed", `${formatDuration(dueMs)} after it was stored, or up to a tenth earlier${fromGets}`],
+    ["is needed", `until ${formatDuration(config.expiryMs)} after its last get (expiry)`],
+    ["is not there", `is remembered for ${formatDuration(config.negativeTtlMs)} (negative_ttl)`],
+    ["one fetch for", config.lease === "fleet" ? "all processes over the pool (lease)" : "this process"],
+  ];
+}

@@ -1,0 +1,66 @@
+/**
+ * `platypus explain KEY --config FILE`: what would happen to a key; with `--fetch` its source is asked.
+ */
+import { parseArgs } from "node:util";
+import { coveredBy, explain as explainKey, type Line } from "../admin/explain.ts";
+import { systemClock } from "../clock.ts";
+import type { Config } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { formatDuration } from "../config/units.ts";
+import { SourceError, UsageError } from "../errors.ts";
+import { type BuiltSource, buildSources } from "../sources/build.ts";
+import { templateHooks } from "../template-hooks.ts";
+
+/** Prints the lines. Throws a UsageError or ConfigError that says what is wrong. */
+export async function explain(args: readonly string[]): Promise<void> {
+  const { path, key, isFetching } = readOptions(args);
+  const config = await loadConfig({ path, env: process.env, hooks: templateHooks });
+  const sources = buildSources(config.sources, new Map(), systemClock);
+  try {
+    const lines = explainKey(config, sources, key);
+    if (isFetching) lines.push(...(await fetchOnce(config, sources, key)));
+    const width = Math.max(...lines.map(([name]) => name.length)) + 2;
+    process.stdout.write(lines.map(([name, text]) => `${name.padEnd(width)}${text}\n`).join(""));
+  } finally {
+    await Promise.all([...sources.values()].map(({ source }) => source.close()));
+  }
+}
+
+/** What the source answers now. The value itself is not shown: it may be secret. */
+async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Promise<Line[]> {
+  const covered = coveredBy(config, sources, key);
+  if (covered === null) return [];
+  const startMs = systemClock.nowMs();
+  const took = () => `in ${Math.round(systemClock.nowMs() - startMs)} ms`;
+  try {
+    const result = await covered.source.limiter.fetch(covered.captures, "fill", null);
+    if (result.type !== "value") return [["fetched", `not there, ${took()}`]];
+    const { value, tag, freshness } = result;
+    const said = freshness === null ? "nothing of how long it is good" : `good for ${formatDuration(freshness.ttlMs)}`;
+    return [["fetched", `${value.length} bytes ${took()}; ${said}${tag === null ? "" : `; marked ${tag}`}`]];
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    process.exitCode = 1;
+    return [["failed", `${error.code}: ${error.message}, ${took()}`]];
+  }
+}
+
+function readOptions(args: readonly string[]): { path: string; key: string; isFetching: boolean } {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { config: { type: "string" }, fetch: { type: "boolean" } },
+    });
+    const [key, ...others] = positionals;
+    if (key === undefined || others.length > 0 || values.config === undefined) {
+      throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
+    }
+    // As the bytes that a client would send.
+    const bytes = Buffer.from(key, "utf8").toString("latin1");
+    return { path: values.config, key: bytes, isFetching: values.fetch ?? false };
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError((error as Error).message);
+  }
+}

@@ -1,0 +1,116 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { explain } from "../../src/admin/explain.ts";
+import { systemClock } from "../../src/clock.ts";
+import { parseNative } from "../../src/config/native.ts";
+import { buildSources } from "../../src/sources/build.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+const TOML = `[server]
+prefix = "p:"
+[target]
+servers = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+[get.users]
+match = "user/(?<id>[^/]+)"
+source = "web"
+ttl = "60s"
+stale = "10m"
+[get.all]
+match = "all/(.*)"
+source = "both"
+[source.web]
+type = "http"
+url = "http://origin:8080/users/{id}?x=1"
+bearer_token = "\${ENV:TOKEN}"
+[source.echo]
+type = "echo"
+template = "<{id}>"
+[source.both]
+type = "merge"
+template = [{ key = ["a"], source = "echo", args = { replace = { id = "{1}" } } }]
+`;
+
+function lines(key: string, toml = TOML): Map<string, string> {
+  const config = parseNative({ file: null, text: toml, env: { TOKEN: "secret" }, hooks: templateHooks });
+  return new Map(explain(config, buildSources(config.sources, new Map(), systemClock), key));
+}
+
+describe("what is explained of a key", () => {
+  it("is its server, its rule, the call and the times", () => {
+    const explained = lines("user/a b");
+    expect(explained.get("on the servers")).toBe('"p:user/a b"');
+    expect(explained.get("server")).toMatch(/^10\.0\.0\.[123]:11211 of pool target \([123] of 3 by ketama, at \d+\)$/);
+    expect(explained.get("rule")).toBe('users, number 1 of 2: match = "user/(?<id>[^/]+)"');
+    expect(explained.get("captures")).toBe('{1} = "a b", {id} = "a b"');
+    expect(explained.get("  asks for")).toBe(
+      "GET http://origin:8080/users/a%20b?x=1 with accept-encoding, authorization",
+    );
+    expect(explained.get("is stored for")).toBe("661 s (ttl, stale 10m and 1 s)");
+    expect(explained.get("is refreshed")).toBe("54s after it was stored, or up to a tenth earlier");
+    expect([...explained.values()].join()).not.toContain("secret");
+  });
+
+  it("is what the parts of a merge are asked", () => {
+    expect(lines("all/x").get("  asks for")).toBe('a: "<x>"');
+  });
+
+  it("is why its source would refuse it", () => {
+    expect(lines("user/..").get("  refuses")).toContain('".." segment');
+  });
+
+  it("is that no rule covers it", () => {
+    expect(lines("other").get("rule")).toContain("none covers it");
+  });
+
+  it("is that the store of this process has it", () => {
+    expect(lines("k", "").get("server")).toBe("the store in this process");
+  });
+});
+
+describe("platypus explain", () => {
+  async function run(args: string[], env: Record<string, string> = {}) {
+    const child = PlatypusProcess.run(args, env);
+    undo.push(() => child.stop());
+    return { code: await child.exit(), stdout: child.stdout, stderr: child.stderr };
+  }
+
+  it("asks the source with --fetch, and shows all but the value", async () => {
+    const origin = await HttpOrigin.start();
+    undo.push(() => origin.close());
+    origin.handle = (_request, response) =>
+      response.writeHead(200, { etag: '"1"', "cache-control": "max-age=30" }).end("a secret value");
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const config = path.join(folder, "platypus.toml");
+    const toml = `[get.a]\nmatch = "(.*)"\nsource = "web"\n[source.web]\ntype = "http"\nurl = "${origin.url}/{1}"\n`;
+    await writeFile(config, toml);
+    const { code, stdout } = await run(["explain", "k", "--config", config, "--fetch"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/fetched +14 bytes in \d+ ms; good for \d+s; marked etag "1"/);
+    expect(stdout).not.toContain("a secret value");
+    expect(origin.requests).toEqual(["GET /k"]);
+  });
+
+  it("asks nobody without it", async () => {
+    const { code, stdout } = await run(["explain", "quickstart/hello", "--config", "config/quickstart.toml"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("quickstart");
+  });
+
+  it("says in one sentence what it takes", async () => {
+    const { code, stderr } = await run(["explain", "--config", "config/quickstart.toml"]);
+    expect([code, stderr.split("\n")[0]]).toEqual([
+      2,
+      "platypus: explain takes a key and a file: platypus explain KEY --config FILE [--fetch]",
+    ]);
+  });
+});
