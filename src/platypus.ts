@@ -12,6 +12,7 @@ import { FillRoute } from "./proxy/route/fill-route.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
 import type { Route } from "./proxy/route/route.ts";
 import { askServers } from "./proxy/route/server-stats.ts";
+import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
 import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
@@ -193,7 +194,9 @@ export class Platypus {
   /** Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes. */
   private rootOf(running: Running): Route {
     const isPlain = running.rules.list.length === 0 && this.filler.inFlight === 0;
-    return isPlain ? running.leaf : new FillRoute(running.leaf, this.filler, this.clock);
+    if (isPlain) return running.leaf;
+    const fills = new FillRoute(running.leaf, this.filler, this.clock);
+    return running.config.server.mode === "sidecar" ? new SidecarRoute(fills, this.filler) : fills;
   }
 
   private fillLog() {

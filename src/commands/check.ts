@@ -2,6 +2,7 @@
  * `platypus check FILE`: every problem of a configuration, and nothing else.
  */
 import { parseArgs } from "node:util";
+import { warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { UsageError } from "../errors.ts";
 import { templateHooks } from "../template-hooks.ts";
@@ -12,6 +13,7 @@ export async function check(args: readonly string[]): Promise<void> {
   if (files.length !== 1) throw new UsageError("check takes one file: platypus check FILE");
   const config = await loadConfig({ path: files[0]!, env: process.env, hooks: templateHooks });
   const pools = config.pools.length === 0 ? "no pool: the embedded store serves" : `${config.pools.length} pool`;
+  for (const warning of warningsOf(config)) process.stdout.write(`${files[0]}: warning: ${warning}\n`);
   process.stdout.write(
     `${files[0]}: no problems (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,
   );

@@ -4,7 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config } from "../config/config.ts";
+import { addressText, type Config, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
 import { UsageError } from "../errors.ts";
@@ -76,6 +76,7 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
       : `${pool.servers.length} server${pool.servers.length === 1 ? "" : "s"}`;
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
+  for (const warning of warningsOf(config)) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);

@@ -40,6 +40,8 @@ export interface ServerConfig {
   readonly listen: readonly Address[];
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
   readonly tls: TlsConfig | null;
+  /** A sidecar is asked by another proxy after a miss, and does not read the pool again first. */
+  readonly mode: "front" | "sidecar";
   /** Put before every key on its way to the pool, taken off in replies; rules see keys without it. "" : none. */
   readonly prefix: string;
   /** Default of the rules' `keyEncoding`. */
@@ -235,6 +237,15 @@ export interface ModuleSourceConfig extends SourceBase {
 export interface GetterSourceConfig extends SourceBase {
   readonly type: "getter";
   readonly getter: Getter;
+}
+
+/** What a user should know of a configuration that is right as such. */
+export function warningsOf({ server, pools }: Config): string[] {
+  const count = pools[0]?.servers.length ?? 0;
+  if (server.mode !== "sidecar" || count < 2) return [];
+  return [
+    `a sidecar over ${count} servers places keys by ketama: that must be the caller's placement too, or it fills where nobody looks`,
+  ];
 }
 
 /** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */

@@ -124,6 +124,7 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   return {
     listen,
     tls: readServerTls(section, values, listen, folder, problems),
+    mode: values.mode,
     prefix: values.prefix,
     keyEncoding: values.key_encoding,
     maxValueBytes: values.max_value,

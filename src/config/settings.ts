@@ -91,6 +91,11 @@ export const serverSettings = {
     default: null,
     meaning: "File of authorities (PEM): clients of `tls:` addresses must have a certificate by one of them.",
   },
+  mode: {
+    type: choice("front", "sidecar"),
+    default: "front",
+    meaning: "`sidecar`: another proxy asks here after a miss; the pool is not read again first.",
+  },
   prefix: {
     type: text,
     default: "",

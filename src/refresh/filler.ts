@@ -13,6 +13,7 @@
 import type { Clock, Timer } from "../clock.ts";
 import { missReply, type PoolValue, Reply, Status } from "../proxy/reply.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
+import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { fetchFor } from "./fetch.ts";
@@ -26,6 +27,9 @@ const MAX_HOLD_MS = 5_000;
 const MAX_HELD_KEYS = 100_000;
 const MAX_NOT_THERE_KEYS = 100_000;
 const NOT_THERE_BYTES = 1;
+/** So long a miss may be older than a fill. */
+const RECENT_MS = 2_000;
+const MAX_RECENT_KEYS = 100_000;
 /** Counted for a held value beside its bytes. */
 const HELD_OVERHEAD_BYTES = 200;
 /** Another process' value is looked for at these distances: ever further apart. */
@@ -40,6 +44,7 @@ export interface FillEvents {
   populated(key: string, rule: Rule, stored: Stored): void;
   /** A client asked for a key; called for every get, hit or miss. */
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void;
+  isTracked(key: string): boolean;
 }
 
 /** A value as it was stored. */
@@ -96,7 +101,7 @@ export interface FillerOptions {
 }
 
 /** The MissFiller of a process. */
-export class Filler implements MissFiller {
+export class Filler implements MissFiller, StoredKeys {
   private rules: Rules;
   private port: PoolPort;
   private readonly clock: Clock;
@@ -106,6 +111,8 @@ export class Filler implements MissFiller {
   private readonly open = new Map<string, Flight>();
   /** Flights whose value is on its way to the pool, the newest of a key. */
   private readonly storing = new Map<string, Flight>();
+  /** Keys filled a moment ago, tracked or not. */
+  private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
   private readonly notThere = new ExpiringMap<true>(MAX_NOT_THERE_KEYS, MAX_NOT_THERE_KEYS * NOT_THERE_BYTES);
   private held: ExpiringMap<{ readonly reply: Reply; readonly rule: Rule }>;
   private running = 0;
@@ -134,6 +141,10 @@ export class Filler implements MissFiller {
 
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void {
     this.events.got(chunk, start, end, isHit);
+  }
+
+  isStored(key: string): boolean {
+    return this.recent.get(key, this.clock.nowMs()) === true || this.events.isTracked(key);
   }
 
   fill(key: string, waiter: FillWaiter): boolean {
@@ -357,6 +368,7 @@ export class Filler implements MissFiller {
       for (const one of this.takeWaiting(flight)) one.waiter.askAgain(this.leftMs(one));
     } else if (isOurs) {
       rule.counters.filled++;
+      this.recent.set(key, true, this.clock.nowMs() + RECENT_MS, 1);
       this.events.populated(key, rule, { ...good, cas: added.value.cas, value: fetched.value, tag: fetched.tag });
       this.answer(flight, reply);
     } else {

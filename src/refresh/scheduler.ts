@@ -100,6 +100,10 @@ export class Scheduler implements FillEvents {
     return this.busy.size;
   }
 
+  isTracked(key: string): boolean {
+    return this.tracker.find(key) >= 0;
+  }
+
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void {
     const hash = keyHash(chunk, start, end);
     if (this.tracker.size > 0 && this.tracker.noteGet(hash, this.nowTicks)) return;

@@ -36,6 +36,7 @@ describe("a native configuration", () => {
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         tls: null,
+        mode: "front",
         prefix: "",
         keyEncoding: "plain",
         maxValueBytes: 1_048_576,

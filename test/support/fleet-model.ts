@@ -79,7 +79,7 @@ class Process {
       rules: new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]),
       port: world.port(this),
       clock,
-      events: { populated: () => {}, got: () => {} },
+      events: { populated: () => {}, got: () => {}, isTracked: () => false },
       log: { sourceFailed: fail, poolFailed: fail, observed: () => {} },
       holdBytes: 0,
     });

@@ -1,0 +1,48 @@
+/**
+ * For a Platypus that another proxy asks after a miss (`[server] mode = "sidecar"`): the pool was read a moment ago, so a
+ * get goes straight to the fills. Only a key that this process keeps in the pool itself is read from there first: the
+ * caller's miss is older than what was stored since.
+ */
+import { missReply } from "../reply.ts";
+import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { metaMiss } from "../wire/meta-line.ts";
+import type { FillRoute } from "./fill-route.ts";
+import type { Route } from "./route.ts";
+
+/** What it asks of who fills. */
+export interface StoredKeys {
+  /** Whether `key` (one character per byte) is tracked, or was filled a moment ago. */
+  isStored(key: string): boolean;
+}
+
+/** Stands above the fills. */
+export class SidecarRoute implements Route {
+  readonly name = "sidecar";
+  private readonly fills: FillRoute;
+  private readonly keys: StoredKeys;
+
+  constructor(fills: FillRoute, keys: StoredKeys) {
+    this.fills = fills;
+    this.keys = keys;
+  }
+
+  route(request: Request): void {
+    const { operation, keys } = request;
+    const isGet = isRetrieval(operation) || operation === Operation.metaGet;
+    if (!isGet || (keys === null ? this.keys.isStored(request.keyText()) : this.isAnyStored(keys))) {
+      this.fills.route(request);
+    } else {
+      request.retain();
+      // As if the pool had been asked.
+      this.fills.onReply(request, operation === Operation.metaGet ? metaMiss(request) : missReply);
+    }
+  }
+
+  broadcast(request: Request): void {
+    this.fills.broadcast(request);
+  }
+
+  private isAnyStored({ bytes, starts, ends }: KeyList): boolean {
+    return starts.some((start, i) => this.keys.isStored(bytes.toString("latin1", start, ends[i])));
+  }
+}
