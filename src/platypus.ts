@@ -177,6 +177,7 @@ export class Platypus {
     const context = { clock: this.clock, turn: this.turn, log: this.log, random: this.random };
     const pools = buildPools(config, previous?.pools ?? noPools, context);
     const sources = buildSources(config.sources, previous?.sources ?? new Map(), this.clock);
+    for (const { source } of sources.values()) source.onChanged = (key) => this.scheduler.changed(key);
     const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
     const rules = new Rules(
       config.rules.map((rule): Rule => {

@@ -5,6 +5,7 @@ import type { Match } from "./rules.ts";
 
 /** Throws a SourceError. */
 export async function fetchFor(
+  key: string,
   { rule, captures }: Match,
   priority: "fill" | "refresh",
   tag: string | null,
@@ -13,7 +14,7 @@ export async function fetchFor(
   const startMs = clock.nowMs();
   rule.timings.inFlight++;
   try {
-    return await rule.source.fetch(captures, priority, tag);
+    return await rule.source.fetch({ ...captures, cacheKey: key }, priority, tag);
   } finally {
     rule.timings.inFlight--;
     rule.timings.fetch.add(clock.nowMs() - startMs);

@@ -238,7 +238,7 @@ export class Filler implements MissFiller, StoredKeys {
     }
     let result: FetchResult;
     try {
-      result = await fetchFor(flight, "fill", null, this.clock);
+      result = await fetchFor(key, flight, "fill", null, this.clock);
     } catch (error) {
       this.close(flight);
       right?.lease.release(right.proof).catch(() => {});

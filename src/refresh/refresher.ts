@@ -81,7 +81,7 @@ export async function refreshKey(
   const known = before.known?.cas === item.cas ? before.known : null;
   let result: FetchResult;
   try {
-    result = await fetchFor(match, "refresh", known?.tag ?? null, clock);
+    result = await fetchFor(key, match, "refresh", known?.tag ?? null, clock);
   } catch (error) {
     release();
     if (before.isServable) return { type: "failed", error };

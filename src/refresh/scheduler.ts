@@ -100,6 +100,12 @@ export class Scheduler implements FillEvents {
     return this.busy.size;
   }
 
+  /** The source says that the value of `key` has changed: it is refreshed in a moment, if it is needed. */
+  changed(key: string): void {
+    const slot = this.tracker.find(key);
+    if (slot >= 0 && !this.isStopped) this.arm(slot, 0);
+  }
+
   isTracked(key: string): boolean {
     return this.tracker.find(key) >= 0;
   }

@@ -5,8 +5,10 @@
 import { type BigIntStats, constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import path from "node:path";
+import { systemClock } from "../clock.ts";
 import type { FileSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { FileWatch } from "./file-watch.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
 import { asFilePath, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
@@ -18,6 +20,8 @@ export class FileSource implements Source {
   readonly name: string;
   private readonly config: FileSourceConfig;
   private readonly template: Template;
+  onChanged?: (key: string) => void;
+  private files: FileWatch | null = null;
 
   constructor(config: FileSourceConfig) {
     this.name = config.name;
@@ -33,6 +37,7 @@ export class FileSource implements Source {
       if (!file.startsWith(root === path.sep ? root : root + path.sep)) {
         throw new SourceError("SOURCE_REFUSED", `source ${this.name}: the file lies outside of ${this.config.root}`);
       }
+      if (context.cacheKey !== undefined) this.watchFor(context.cacheKey, file, relative);
       return await this.read(file, context.tag, context.signal);
     } catch (error) {
       if (error instanceof SourceError) throw error;
@@ -46,7 +51,18 @@ export class FileSource implements Source {
     return [path.join(this.config.root, renderTemplate(this.template, context, asFilePath))];
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.files?.close();
+  }
+
+  /** The real file, and the name by which it was found: a link may come to point elsewhere. */
+  private watchFor(key: string, file: string, relative: string): void {
+    if (this.onChanged === undefined) return;
+    this.files ??= new FileWatch((changed) => this.onChanged?.(changed), systemClock);
+    this.files.note(file, key);
+    const name = path.join(this.config.root, relative);
+    if (name !== file) this.files.note(name, key);
+  }
 
   private async read(file: string, known: string | null, signal: AbortSignal): Promise<FetchResult> {
     // Not blocking: opening a pipe that nobody writes to would hang.

@@ -8,6 +8,8 @@ export interface Captures {
   readonly key: string;
   /** Captures by number as text ("1" is the first) and by name. A group that took part in no match is "". */
   readonly groups: ReadonlyMap<string, string>;
+  /** The whole key, one character per byte: by which a source may say that its value has changed. */
+  readonly cacheKey?: string;
   /** How `key` and the captures become the key's bytes again. */
   readonly encoding: "utf8" | "latin1";
 }
@@ -54,6 +56,8 @@ export interface Source {
   fetch(context: FetchContext): Promise<FetchResult>;
   /** What `fetch` would do, a line for each call, without secrets. Throws a SourceError where it would refuse the key. */
   describe?(context: FetchContext): string[];
+  /** Set by whoever wants to be told that the value of a key (`Captures.cacheKey`) has changed. */
+  onChanged?: (key: string) => void;
   /** Lets go of connections and files. */
   close(): Promise<void>;
 }

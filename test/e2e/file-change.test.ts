@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { nativeConfig } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+
+describe("a file that changes", () => {
+  let folder: string;
+  let client: TextClient;
+  const undo: (() => unknown)[] = [];
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    await mkdir(path.join(folder, "one"));
+    await mkdir(path.join(folder, "two"));
+    await writeFile(path.join(folder, "one", "a"), "first");
+    await writeFile(path.join(folder, "two", "a"), "second");
+    await symlink("one", path.join(folder, "current"));
+    const files = `[source.files]\ntype = "file"\nroot = "${folder}"\npath = "{1:path}"\n`;
+    const merge = '[source.both]\ntype = "merge"\ntemplate = [{ key = ["file"], source = "files" }]\n';
+    const rules = ["files", "both"].map((name) => `[get.${name}]\nmatch = "${name}/(.*)"\nsource = "${name}"\nttl = "1h"\n`);
+    const platypus = await Platypus.start(nativeConfig(rules.join("") + files + merge));
+    undo.push(() => platypus.close());
+    const [address] = platypus.addresses;
+    client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
+    undo.push(() => client.close());
+  });
+
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  });
+
+  const get = async (key: string) => (await client.ask(`get ${key}`, "END\r\n")).split("\r\n")[1];
+  const patience = { timeout: 10_000 };
+
+  it("is read again at once, long before its ttl ends", async () => {
+    expect(await get("files/one/a")).toBe("first");
+    await writeFile(path.join(folder, "one", "a"), "changed");
+    await expect.poll(() => get("files/one/a"), patience).toBe("changed");
+    await writeFile(path.join(folder, "one", "new"), "renamed over");
+    await rename(path.join(folder, "one", "new"), path.join(folder, "one", "a"));
+    await expect.poll(() => get("files/one/a"), patience).toBe("renamed over");
+  });
+
+  it("is so where it is a part of a merge", async () => {
+    expect(await get("both/one/a")).toBe('{"file":"first"}');
+    await writeFile(path.join(folder, "one", "a"), "changed");
+    await expect.poll(() => get("both/one/a"), patience).toBe('{"file":"changed"}');
+  });
+
+  it("and is gone is deleted", async () => {
+    expect(await get("files/two/a")).toBe("second");
+    await rm(path.join(folder, "two", "a"));
+    await expect.poll(() => client.ask("get files/two/a", "END\r\n"), patience).toBe("END\r\n");
+  });
+
+  it("is read through links", async () => {
+    expect(await get("files/current/a")).toBe("first");
+    await writeFile(path.join(folder, "one", "a"), "changed");
+    await expect.poll(() => get("files/current/a"), patience).toBe("changed");
+  });
+});
