@@ -200,6 +200,8 @@ export interface HttpSourceConfig extends SourceBase {
   readonly readTimeoutMs: number | null;
   readonly valueStatuses: readonly number[];
   readonly notFoundStatuses: readonly number[];
+  /** In lower case, without parameters; none: any. */
+  readonly contentTypes: readonly string[];
   /** JSON pointer of the part of the body that is the value; null: the body as it is. */
   readonly select: string | null;
   /** Redirects followed, to the same origin only. */

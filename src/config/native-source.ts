@@ -120,6 +120,7 @@ function readTypedSource(
         connectTimeoutMs: values.connect_timeout,
         readTimeoutMs: values.read_timeout,
         valueStatuses: readStatuses(section, "value_statuses", values.value_statuses, problems),
+        contentTypes: values.content_types.map((type) => type.toLowerCase()),
         notFoundStatuses: readStatuses(section, "not_found_statuses", values.not_found_statuses, problems),
       };
       if (url === null) return null;

@@ -377,6 +377,11 @@ export const httpSettings = {
   },
   value_statuses: { type: list, default: ["200"], meaning: 'Statuses whose body is a value: `"200"` or `"200-299"`.' },
   not_found_statuses: { type: list, default: ["404", "410"], meaning: "Statuses that say that there is nothing." },
+  content_types: {
+    type: list,
+    default: [],
+    meaning: 'Content types whose body is a value, such as `"application/json"`; others are failures. None: any.',
+  },
   select: {
     type: text,
     default: null,

@@ -21,7 +21,9 @@ describe("a file that changes", () => {
     await symlink("one", path.join(folder, "current"));
     const files = `[source.files]\ntype = "file"\nroot = "${folder}"\npath = "{1:path}"\n`;
     const merge = '[source.both]\ntype = "merge"\ntemplate = [{ key = ["file"], source = "files" }]\n';
-    const rules = ["files", "both"].map((name) => `[get.${name}]\nmatch = "${name}/(.*)"\nsource = "${name}"\nttl = "1h"\n`);
+    const rules = ["files", "both"].map(
+      (name) => `[get.${name}]\nmatch = "${name}/(.*)"\nsource = "${name}"\nttl = "1h"\n`,
+    );
     const platypus = await Platypus.start(nativeConfig(rules.join("") + files + merge));
     undo.push(() => platypus.close());
     const [address] = platypus.addresses;
