@@ -130,7 +130,7 @@ export class HttpSource implements Source {
     for (let followed = 0; ; followed++) {
       const { statusCode, headers, body } = await this.dispatcher.request({ origin: this.origin, ...request, signal });
       if (valueStatuses.includes(statusCode)) return this.read(statusCode, headers, body);
-      body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
+      leaveUnread(body);
       if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
       if (statusCode === 304 && tag !== null) {
         return { type: "unchanged", freshness: freshnessOfResponse(statusCode, headers) };
@@ -152,11 +152,23 @@ export class HttpSource implements Source {
     return target.origin === base.origin ? target.pathname + target.search : null;
   }
 
-  private async read(status: number, headers: IncomingHttpHeaders, body: AsyncIterable<Buffer>): Promise<FetchedValue> {
-    const { maxBodyBytes, isEmptyValue, select } = this.config;
+  private async read(
+    status: number,
+    headers: IncomingHttpHeaders,
+    body: Dispatcher.ResponseData["body"],
+  ): Promise<FetchedValue> {
+    const { maxBodyBytes, isEmptyValue, select, contentTypes } = this.config;
+    const type = String(headers["content-type"] ?? "none")
+      .split(";")[0]!
+      .trim()
+      .toLowerCase();
+    if (contentTypes.length > 0 && !contentTypes.includes(type)) {
+      leaveUnread(body);
+      throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status} with content type ${type}`);
+    }
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of body) {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
       length += chunk.length;
       if (length > maxBodyBytes) {
         // Leaving the loop destroys the body, and the connection with it.
@@ -171,6 +183,11 @@ export class HttpSource implements Source {
     }
     return { type: "value", value, tag: tagOf(headers), freshness: freshnessOfResponse(status, headers) };
   }
+}
+
+/** Its connection can be used again where what is left of the body is short and comes soon. */
+function leaveUnread(body: Dispatcher.ResponseData["body"]): void {
+  body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
 }
 
 function parseAll(templates: readonly (readonly [string, string])[]): [string, Template][] {

@@ -35,7 +35,6 @@ export interface Limits extends BreakerLimits {
 export interface SourceCounters {
   fetches: number;
   failed: number;
-  timedOut: number;
   retried: number;
   /** Not asked: no place in time, or the queue was full. */
   overloaded: number;
@@ -44,6 +43,9 @@ export interface SourceCounters {
   /** Ms of all fetches that ended. */
   fetchMs: number;
 }
+
+/** Failures by their code, since the start. */
+type FailureCounts = Map<SourceErrorCode, number>;
 
 interface Waiting {
   readonly priority: Priority;
@@ -67,12 +69,12 @@ export class Limiter {
   readonly counters: SourceCounters = {
     fetches: 0,
     failed: 0,
-    timedOut: 0,
     retried: 0,
     overloaded: 0,
     leftAlone: 0,
     fetchMs: 0,
   };
+  readonly failures: FailureCounts = new Map();
   private readonly source: Source;
   private readonly limits: Limits;
   private readonly clock: Clock;
@@ -212,7 +214,7 @@ export class Limiter {
   private judge(error: unknown): void {
     this.counters.failed++;
     const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
-    if (code === "SOURCE_TIMEOUT") this.counters.timedOut++;
+    this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
     if (!FAULTS.has(code)) {
       this.breaker.cancelled();
     } else if (this.breaker.failed()) {

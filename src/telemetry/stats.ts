@@ -183,13 +183,16 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     );
   }
   for (const source of facts.sources) {
-    const { name, counters, inFlight, waiting, breakerState, breakerOpened } = source;
+    const { name, counters, failures, inFlight, waiting, breakerState, breakerOpened } = source;
     lines.push(
       [`source:${name}:breaker`, breakerState],
       [`source:${name}:breaker_opened`, breakerOpened],
       [`source:${name}:in_flight`, inFlight],
       [`source:${name}:waiting`, waiting],
       ...countersOf(`source:${name}`, counters),
+      ...[...failures].map(([code, count]) => {
+        return [`source:${name}:failed_${code.replace("SOURCE_", "").toLowerCase()}`, count] as const;
+      }),
     );
   }
   for (const rule of facts.rules) {

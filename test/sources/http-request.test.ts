@@ -176,6 +176,18 @@ describe("statuses", () => {
   });
 });
 
+describe("an answer of another content type", () => {
+  it("is a failure where types are named, whatever its status", async () => {
+    const source = sourceOf({ contentTypes: ["application/json"] });
+    const answers: string[] = [];
+    for (const type of ["application/json; charset=utf-8", "Application/JSON", "text/html", undefined]) {
+      origin.handle = (_request, response) => response.writeHead(200, type && { "content-type": type }).end("v");
+      answers.push(await outcome(source));
+    }
+    expect(answers).toEqual(["v", "v", "SOURCE_STATUS", "SOURCE_STATUS"]);
+  });
+});
+
 describe("a compressed answer", () => {
   it.each([
     ["gzip", gzipSync],

@@ -10,6 +10,7 @@ export const plainRequest = {
   readTimeoutMs: null,
   valueStatuses: [200],
   notFoundStatuses: [404, 410],
+  contentTypes: [],
   select: null,
   redirects: 3,
 } as const;
