@@ -181,7 +181,8 @@ describe("an answer of another content type", () => {
     const source = sourceOf({ contentTypes: ["application/json"] });
     const answers: string[] = [];
     for (const type of ["application/json; charset=utf-8", "Application/JSON", "text/html", undefined]) {
-      origin.handle = (_request, response) => response.writeHead(200, type && { "content-type": type }).end("v");
+      origin.handle = (_request, response) =>
+        response.writeHead(200, type === undefined ? {} : { "content-type": type }).end("v");
       answers.push(await outcome(source));
     }
     expect(answers).toEqual(["v", "v", "SOURCE_STATUS", "SOURCE_STATUS"]);
