@@ -138,7 +138,7 @@ export interface RuleConfig {
   readonly notFound: "delete" | "keep";
 }
 
-export type SourceConfig = EchoSourceConfig | FileSourceConfig | HttpSourceConfig;
+export type SourceConfig = EchoSourceConfig | FileSourceConfig | HttpSourceConfig | AwsSecretsManagerSourceConfig;
 
 /** What every source has, whatever its type. */
 interface SourceBase {
@@ -180,6 +180,29 @@ export interface HttpSourceConfig extends SourceBase {
   readonly maxBodyBytes: number;
   /** An empty body with status 200 is a value rather than a failure. */
   readonly isEmptyValue: boolean;
+}
+
+export interface AwsSecretsManagerSourceConfig extends SourceBase {
+  readonly type: "awssm";
+  /** Template of the secret's name, or of its ARN. */
+  readonly key: string;
+  readonly versionStage: string;
+  /** Of a secret that is a JSON object; null: the whole secret. */
+  readonly field: string | null;
+  readonly connection: AwsConnection;
+}
+
+/** How AWS is reached. What is null is found as the SDK finds it: environment, shared files, instance. */
+export interface AwsConnection {
+  /** `[pool.NAME]` it is of: sources of one pool share one client. Null: it is the source's own. */
+  readonly pool: string | null;
+  readonly region: string | null;
+  /** Of the shared configuration and credentials files. */
+  readonly profile: string | null;
+  /** URL, where it is not AWS' own. */
+  readonly endpoint: string | null;
+  /** ARN of a role. */
+  readonly assumeRole: string | null;
 }
 
 /** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */

@@ -1,10 +1,20 @@
 /** Sources of a native configuration, and the checks that keep a key from choosing where a request goes. */
 
 import { resolve } from "node:path";
-import type { SourceConfig } from "./config.ts";
+import type { AwsConnection, SourceConfig } from "./config.ts";
+import { checkSecretName, readAwsConnection } from "./native-aws.ts";
 import { suggestion } from "./nearest-name.ts";
-import { describeValue, type Place, type Problems, readSection, type Section, type TemplateCheck } from "./section.ts";
 import {
+  describeValue,
+  findSetting,
+  type Place,
+  type Problems,
+  readSection,
+  type Section,
+  type TemplateCheck,
+} from "./section.ts";
+import {
+  awsSecretsManagerSettings,
   echoSettings,
   fileSettings,
   httpSettings,
@@ -39,6 +49,8 @@ interface TemplateUse {
 interface SourceContext {
   readonly folder: string;
   readonly hooks: NativeHooks;
+  /** Pools that are ways to AWS. */
+  readonly awsPools: ReadonlyMap<string, AwsConnection>;
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
@@ -71,7 +83,7 @@ export function readSource(name: string, section: Section, context: SourceContex
 function readTypedSource(
   name: string,
   section: Section,
-  { folder, hooks }: SourceContext,
+  { folder, hooks, awsPools }: SourceContext,
   problems: Problems,
   checkTemplate: TemplateCheck,
 ): SourceConfig | null {
@@ -98,6 +110,19 @@ function readTypedSource(
       // What is not idempotent is asked once.
       const retries = method === "GET" ? values.retries : 0;
       return { type: "http", ...base(name, values), retries, url, method, headers, maxBodyBytes, isEmptyValue };
+    }
+    case "awssm":
+    case "aws_secrets_manager": {
+      const values = readSection(section, { ...sourceSettings, ...awsSecretsManagerSettings }, problems, checkTemplate);
+      const { key, version_stage: versionStage, field } = values;
+      const connection = readAwsConnection(section, values, awsPools, problems);
+      if (!/^[!-~]{1,256}$/.test(versionStage)) {
+        problems.add(section.found.get("version_stage")!.place, "expected the staging label of a version");
+      }
+      if (field === "") problems.add(section.found.get("field")!.place, "expected the name of a field");
+      if (key === null) return null;
+      checkSecretName(key, findSetting(section, "key", awsSecretsManagerSettings.key)!.place, problems);
+      return { type: "awssm", ...base(name, values), key, versionStage, field, connection };
     }
     default:
       reportType(section, type?.value, problems);

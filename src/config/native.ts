@@ -8,9 +8,10 @@ import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
-import type { Config, RuleConfig, ServerConfig } from "./config.ts";
+import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
 import { type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
+import { isAwsPool, readAwsPool } from "./native-aws.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
 import { suggestion } from "./nearest-name.ts";
@@ -41,12 +42,19 @@ export function parseNative(input: NativeInput): Config {
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
   const server = readServer(layers.server, folder, problems);
-  const pools = [...(layers.target === null ? [] : [["target", layers.target] as const]), ...layers.pools].map(
-    ([name, section]) =>
-      readPool(name, section, { isTarget: section === layers.target, listen: server.listen, folder }, problems),
+  const awsPools = new Map<string, AwsConnection>();
+  const serverPools: (readonly [string, Section])[] = layers.target === null ? [] : [["target", layers.target]];
+  for (const [name, section] of layers.pools) {
+    if (isAwsPool(section)) awsPools.set(name, readAwsPool(name, section, problems));
+    else serverPools.push([name, section]);
+  }
+  const pools = serverPools.map(([name, section]) =>
+    readPool(name, section, { isTarget: section === layers.target, listen: server.listen, folder }, problems),
   );
-  checkOnePool(layers, problems);
-  const readings = [...layers.sources].map(([name, section]) => readSource(name, section, { folder, hooks }, problems));
+  checkOnePool(layers.target, serverPools, problems);
+  const readings = [...layers.sources].map(([name, section]) =>
+    readSource(name, section, { folder, hooks, awsPools }, problems),
+  );
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
   problems.end();
@@ -113,17 +121,19 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   };
 }
 
-function checkOnePool({ target, pools }: Layers, problems: Problems): void {
-  const [first, second] = pools.values();
-  if (first === undefined) return;
-  if (target !== null) {
-    problems.add(first.place, "[target] is the only pool already; use one [target] or one [pool.NAME]");
-  } else if (second !== undefined) {
-    problems.add(
-      second.place,
-      "routes between pools are not available in this version; use one [target] or one [pool.NAME]",
-    );
-  }
+function checkOnePool(
+  target: Section | null,
+  pools: readonly (readonly [string, Section])[],
+  problems: Problems,
+): void {
+  const second = pools[1]?.[1];
+  if (second === undefined) return;
+  problems.add(
+    second.place,
+    target === null
+      ? "routes between pools are not available in this version; use one [target] or one [pool.NAME]"
+      : "[target] is the only pool already; use one [target] or one [pool.NAME]",
+  );
 }
 
 /** Null: something essential is missing, and reported. */
