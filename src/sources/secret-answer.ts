@@ -54,13 +54,23 @@ const BAD_CREDENTIALS: ReadonlySet<string> = new Set([
   "ExpiredTokenException",
   "OptInRequired",
 ]);
-const NO_CREDENTIALS: ReadonlySet<string> = new Set(["CredentialsProviderError", "TokenProviderError"]);
+const BAD_REQUEST: ReadonlySet<string> = new Set(["InvalidParameterException", "ValidationException"]);
+/** By this name go all failures to get credentials. */
+const NO_CREDENTIALS = "CredentialsProviderError";
 
-/** What the SDK threw. */
+/** What the SDK threw, without what it carries. */
 export function errorOf(thrown: unknown): AwsError {
   if (!(thrown instanceof Error)) return { name: "Error", message: "", status: null };
   const { $metadata: metadata } = thrown as { readonly $metadata?: { readonly httpStatusCode?: number } };
   return { name: thrown.name, message: thrown.message, status: metadata?.httpStatusCode ?? null };
+}
+
+/** What a provider of credentials threw, by the name of what it kept from being done. Answers of AWS are told by their code. */
+export function credentialsError(thrown: unknown): Error {
+  const { name, message, status } = errorOf(thrown);
+  const error = new Error(status === null ? message : `AWS refused them (${name}, status ${status})`);
+  error.name = NO_CREDENTIALS;
+  return error;
 }
 
 /** What `error` means to whoever asked for `secretId` with `action` ("GetSecretValue"). */
@@ -78,20 +88,21 @@ export function answerOfError({ name, message, status }: AwsError, secretId: str
     if (/delet/i.test(message)) return { type: "notThere" };
     return failure("SOURCE_REFUSED", `secret ${secret} cannot be read as it is now (${name})`, true);
   }
-  if (name === "AccessDeniedException" || name === "AccessDenied") {
+  if (name === "AccessDeniedException") {
     const needed = deniedAction(message) ?? `secretsmanager:${action}`;
     return failure("SOURCE_REFUSED", `access to secret ${secret} is denied: ${needed} is not allowed`, true);
   }
   if (name === "DecryptionFailure") return failure("SOURCE_FAILED", `secret ${secret} cannot be decrypted`, true);
   if (THROTTLED.has(name) || status === 429) return failure("SOURCE_STATUS", `throttled by AWS (${name})`);
   if (BAD_CREDENTIALS.has(name)) return failure("SOURCE_FAILED", `AWS does not accept the credentials (${name})`);
-  if (NO_CREDENTIALS.has(name)) return failure("SOURCE_FAILED", `no AWS credentials: ${message.split("\n")[0]}`);
+  if (name === NO_CREDENTIALS) return failure("SOURCE_FAILED", `no AWS credentials: ${message.split("\n")[0]}`);
   if (message === "Region is missing") return failure("SOURCE_FAILED", "no AWS region is set (region, or AWS_REGION)");
   if (name === "InternalServiceError" || (status !== null && status >= 500)) {
     return failure("SOURCE_STATUS", `AWS failed (${name}${status === null ? "" : `, status ${status}`})`);
   }
+  if (BAD_REQUEST.has(name)) return failure("SOURCE_REFUSED", `secret ${secret} was refused (${name})`, true);
   if (status !== null && status >= 400)
-    return failure("SOURCE_REFUSED", `secret ${secret} was refused (${name})`, true);
+    return failure("SOURCE_FAILED", `AWS refused (${name}, status ${status})`, true);
   // Answered, and not with what was asked for.
   if (status !== null || name === "SyntaxError") return failure("SOURCE_FAILED", "the answer cannot be read");
   return failure("SOURCE_UNREACHABLE", `AWS was not reached (${name})`);

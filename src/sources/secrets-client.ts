@@ -13,13 +13,17 @@
 import type { APIErrorType, GetSecretValueCommandOutput, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import type { Clock, Timer } from "../clock.ts";
 import type { AwsConnection } from "../config/config.ts";
-import { type AwsError, answerOfError, errorOf, type SecretAnswer } from "./secret-answer.ts";
+import { type AwsError, answerOfError, credentialsError, errorOf, type SecretAnswer } from "./secret-answer.ts";
 
 const BATCH_WINDOW_MS = 5;
 const MAX_BATCH = 20;
 const CONNECT_TIMEOUT_MS = 1_000;
+/** Limiters give up earlier. This ends what nobody can abort: credentials, which all requests wait for together. */
+const REQUEST_TIMEOUT_MS = 10_000;
 /** The version that a batch gives. */
 const CURRENT = "AWSCURRENT";
+/** Batches are not allowed, or whoever plays AWS does not know them. */
+const NO_BATCHES: ReadonlySet<string> = new Set(["AccessDeniedException", "UnknownOperationException"]);
 const ROLE_SESSION = "platypus";
 
 /** A secret that is asked for, and who waits for it. */
@@ -36,17 +40,20 @@ export class SecretsClient {
   private readonly clock: Clock;
   private readonly client: Promise<SecretsManagerClient>;
   private users = 0;
-  private readonly closing = new AbortController();
+  private isClosed = false;
+  /** By which those under way are given up. */
+  private readonly requests = new Set<AbortController>();
   /** For the next batch, by secret. */
   private readonly collected = new Map<string, Ask>();
   private windowTimer: Timer | null = null;
   /** False: it was refused once; each secret is asked for alone. */
   private mayBatch = true;
 
-  constructor(connection: AwsConnection, clock: Clock) {
+  /** `requestTimeoutMs`: after which one request, those for credentials included, is given up as lost. */
+  constructor(connection: AwsConnection, clock: Clock, requestTimeoutMs = REQUEST_TIMEOUT_MS) {
     this.connection = connection;
     this.clock = clock;
-    this.client = createClient(connection);
+    this.client = createClient(connection, requestTimeoutMs);
     // Whoever asks is told.
     this.client.catch(() => {});
   }
@@ -59,7 +66,8 @@ export class SecretsClient {
   async release(): Promise<void> {
     this.users--;
     if (this.users > 0) return;
-    this.closing.abort();
+    this.isClosed = true;
+    for (const abort of this.requests) abort.abort();
     if (this.windowTimer !== null) this.clock.clearTimer(this.windowTimer);
     for (const ask of this.collected.values()) settle(ask, givenUp);
     this.collected.clear();
@@ -69,7 +77,7 @@ export class SecretsClient {
 
   /** The secret as of a version stage. An abort answers at once, with a failure that nobody hears. */
   get(secretId: string, versionStage: string, signal: AbortSignal): Promise<SecretAnswer> {
-    if (signal.aborted || this.closing.signal.aborted) return Promise.resolve(givenUp);
+    if (signal.aborted || this.isClosed) return Promise.resolve(givenUp);
     const isBatched = versionStage === CURRENT && this.mayBatch;
     const ask: Ask = (isBatched ? this.collected.get(secretId) : undefined) ?? {
       secretId,
@@ -99,23 +107,27 @@ export class SecretsClient {
 
   private async askAlone(ask: Ask, versionStage: string): Promise<void> {
     const { secretId } = ask;
+    const abort = this.beginRequest([ask]);
     try {
       const { GetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
       const client = await this.client;
       const command = new GetSecretValueCommand({ SecretId: secretId, VersionStage: versionStage });
-      settle(ask, answerOf(await client.send(command, { abortSignal: this.signalOf([ask]) })));
+      settle(ask, answerOf(await client.send(command, { abortSignal: abort.signal })));
     } catch (error) {
       settle(ask, answerOfError(errorOf(error), secretId, "GetSecretValue"));
+    } finally {
+      this.requests.delete(abort);
     }
   }
 
   private async askTogether(asks: readonly Ask[]): Promise<void> {
+    const abort = this.beginRequest(asks);
     try {
       const { BatchGetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
       const client = await this.client;
       const command = new BatchGetSecretValueCommand({ SecretIdList: asks.map(({ secretId }) => secretId) });
       const { SecretValues: found = [], Errors: errors = [] } = await client.send(command, {
-        abortSignal: this.signalOf(asks),
+        abortSignal: abort.signal,
       });
       for (const ask of asks) {
         const secret = found.find(({ Name: name, ARN: arn }) => isNamed(ask.secretId, name, arn));
@@ -126,7 +138,7 @@ export class SecretsClient {
       }
     } catch (thrown) {
       const error = errorOf(thrown);
-      if (error.name === "AccessDeniedException") this.mayBatch = false;
+      if (NO_BATCHES.has(error.name)) this.mayBatch = false;
       for (const ask of asks) {
         const answer = answerOfError(error, ask.secretId, "BatchGetSecretValue");
         // One bad name must not fail the others, and GetSecretValue may be allowed where batches are not.
@@ -134,18 +146,22 @@ export class SecretsClient {
           this.askAlone(ask, CURRENT);
         else settle(ask, answer);
       }
+    } finally {
+      this.requests.delete(abort);
     }
   }
 
-  /** Aborted once nobody waits for any of `asks`, or the client is closed. */
-  private signalOf(asks: readonly Ask[]): AbortSignal {
-    const deserted = new AbortController();
-    const check = () => {
-      if (asks.every(({ waiters }) => waiters.size === 0)) deserted.abort();
-    };
-    for (const ask of asks) ask.onDeserted = check;
-    check();
-    return AbortSignal.any([deserted.signal, this.closing.signal]);
+  /** Aborts once nobody waits for any of `asks`, or the client is closed. */
+  private beginRequest(asks: readonly Ask[]): AbortController {
+    const abort = new AbortController();
+    this.requests.add(abort);
+    for (const ask of asks) {
+      ask.onDeserted = () => {
+        if (asks.every(({ waiters }) => waiters.size === 0)) abort.abort();
+      };
+    }
+    asks[0]!.onDeserted();
+    return abort;
   }
 }
 
@@ -198,7 +214,10 @@ function listedError({ ErrorCode: name = "Error", Message: message = "" }: APIEr
 }
 
 /** Region, credentials and what else the connection leaves open are found as the SDK finds them. */
-async function createClient({ region, profile, endpoint, assumeRole }: AwsConnection): Promise<SecretsManagerClient> {
+async function createClient(
+  { region, profile, endpoint, assumeRole }: AwsConnection,
+  requestTimeout: number,
+): Promise<SecretsManagerClient> {
   const [{ SecretsManagerClient }, { fromNodeProviderChain, fromTemporaryCredentials }] = await Promise.all([
     import("@aws-sdk/client-secrets-manager"),
     import("@aws-sdk/credential-providers"),
@@ -206,19 +225,32 @@ async function createClient({ region, profile, endpoint, assumeRole }: AwsConnec
   const own = fromNodeProviderChain(profile === null ? {} : { profile });
   // Limiters bound the requests.
   const agent = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
+  const provider =
+    assumeRole === null
+      ? own
+      : fromTemporaryCredentials({
+          masterCredentials: own,
+          params: { RoleArn: assumeRole, RoleSessionName: ROLE_SESSION },
+          clientConfig: profile === null ? {} : { profile },
+        });
   return new SecretsManagerClient({
     ...(region === null ? {} : { region }),
     ...(profile === null ? {} : { profile }),
     ...(endpoint === null ? {} : { endpoint }),
-    credentials:
-      assumeRole === null
-        ? own
-        : fromTemporaryCredentials({
-            masterCredentials: own,
-            params: { RoleArn: assumeRole, RoleSessionName: ROLE_SESSION },
-            clientConfig: profile === null ? {} : { profile },
-          }),
+    credentials: async (...context) => {
+      try {
+        return await provider(...context);
+      } catch (error) {
+        throw credentialsError(error);
+      }
+    },
     retryMode: "adaptive",
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, httpAgent: agent, httpsAgent: agent },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout,
+      throwOnRequestTimeout: true,
+      httpAgent: agent,
+      httpsAgent: agent,
+    },
   });
 }

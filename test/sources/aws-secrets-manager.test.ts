@@ -40,13 +40,14 @@ async function useEnvironment(variables: Record<string, string>, profiles = ""):
 function sourceOf(
   config: Partial<AwsSecretsManagerSourceConfig> = {},
   connection: Partial<AwsConnection> = {},
+  requestTimeoutMs?: number,
 ): AwsSecretsManagerSource {
   const complete: AwsSecretsManagerSourceConfig = {
     ...{ type: "awssm", name: "vault", ...looseLimits, key: "app/{1}", versionStage: "AWSCURRENT", field: null },
     connection: { pool: null, region: null, profile: null, endpoint: server.url, assumeRole: null, ...connection },
     ...config,
   };
-  const source = new AwsSecretsManagerSource(complete, new SecretsClient(complete.connection, clock));
+  const source = new AwsSecretsManagerSource(complete, new SecretsClient(complete.connection, clock, requestTimeoutMs));
   open.push(source);
   return source;
 }
@@ -122,6 +123,7 @@ describe("a secret", () => {
     ["DecryptionFailure", 'SOURCE_FAILED source vault: secret "app/one" cannot be decrypted'],
     ["InvalidRequestException", 'SOURCE_REFUSED source vault: secret "app/one" cannot be read as it is now'],
     ["InvalidParameterException", 'SOURCE_REFUSED source vault: secret "app/one" was refused (InvalidParameter'],
+    ["SomethingNewException", "SOURCE_FAILED source vault: AWS refused (SomethingNewException, status 400)"],
     ["ExpiredTokenException", "SOURCE_FAILED source vault: AWS does not accept the credentials (ExpiredToken"],
   ])("met by %s is a failure", async (type, expected) => {
     server.fail("app/one", type, "no");
@@ -235,9 +237,12 @@ describe("secrets that are asked for together", () => {
     expect(server.calls.map(({ action }) => action)).toEqual(["GetSecretValue", "GetSecretValue"]);
   });
 
-  it("are asked for alone where batches are not allowed, and from then on", async () => {
+  it.each([
+    ["AccessDeniedException", "are not allowed"],
+    ["UnknownOperationException", "are not known"],
+  ])("are asked for alone after %s: batches %s", async (type) => {
     for (const part of ["a", "b", "c", "d"]) server.put(`app/${part}`, part);
-    const denied = { status: 400, type: "AccessDeniedException", message: "secretsmanager:BatchGetSecretValue" };
+    const denied = { status: 400, type, message: "secretsmanager:BatchGetSecretValue" };
     server.intercept = ({ action }) => (action === "BatchGetSecretValue" ? denied : null);
     const source = sourceOf();
     expect((await fetchAll(source, ["a", "b"])).map(shown)).toEqual(["a", "b"]);
@@ -245,6 +250,17 @@ describe("secrets that are asked for together", () => {
     expect(server.calls.map(({ action }) => action).sort()).toEqual([
       "BatchGetSecretValue",
       ...Array<string>(4).fill("GetSecretValue"),
+    ]);
+  });
+
+  it("that a batch leaves out are asked for alone", async () => {
+    for (const part of ["a", "b", "c"]) server.put(`app/${part}`, part);
+    server.leftOut.add("app/b").add("app/d");
+    expect((await fetchAll(sourceOf(), ["a", "b", "c", "d"])).map(shown)).toEqual(["a", "b", "c", "notThere"]);
+    expect(server.asked.sort()).toEqual([
+      "BatchGetSecretValue app/a app/b app/c app/d",
+      "GetSecretValue app/b",
+      "GetSecretValue app/d",
     ]);
   });
 
@@ -419,6 +435,40 @@ describe("a connection", () => {
       { action: "AssumeRole", accessKeyId: "AKIDOFPROFILE", region: "ap-southeast-2" },
       { action: "GetSecretValue", region: "ap-southeast-2" },
     ]);
+  });
+
+  it("whose role may not be taken on is a failure of the source, told once for a batch", async () => {
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    server.intercept = () => ({ status: 403, type: "AccessDenied", message: "not authorized: sts:AssumeRole" });
+    const ends = (await fetchAll(sourceOf({}, { assumeRole: ROLE }), ["one", "two"])).map(shown);
+    for (const end of ends) {
+      expect(end).toBe("SOURCE_FAILED source vault: no AWS credentials: AWS refused them (AccessDenied, status 403)");
+    }
+    expect(server.calls.map(({ action }) => action)).toEqual(["AssumeRole"]);
+  });
+
+  it("whose role is never given is given up at the time-out", async () => {
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    server.intercept = () => "hang";
+    const limiter = new Limiter(sourceOf({}, { assumeRole: ROLE }), looseLimits, clock);
+    const failed = expect(limiter.fetch(contextOf("k", ["k"]), "fill", null)).rejects.toMatchObject({
+      code: "SOURCE_TIMEOUT",
+    });
+    await settled();
+    clock.advance(5);
+    await server.origin.received(1);
+    clock.advance(5_000);
+    await failed;
+    await settled();
+    expect(limiter.inFlight).toBe(0);
+  });
+
+  it("whose role is not given the first time asks for it again", async () => {
+    Object.assign(process.env, { AWS_ENDPOINT_URL_STS: server.url, AWS_MAX_ATTEMPTS: "1" });
+    server.intercept = () => (server.calls.length === 1 ? "hang" : null);
+    const source = sourceOf({}, { assumeRole: ROLE }, 500);
+    expect(await outcome(source)).toMatch(/^SOURCE_FAILED source vault: no AWS credentials: /);
+    expect(await outcome(source)).toBe("v");
   });
 
   it("whose signature is not accepted is a failure", async () => {

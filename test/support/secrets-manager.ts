@@ -42,6 +42,8 @@ export class SecretsManagerServer {
   readonly badSignatures: string[] = [];
   /** Says of a call that it fails, or that it is never answered; null: it is served. */
   intercept: (call: AwsCall) => AwsFault | "hang" | null = () => null;
+  /** Names that a batch says nothing of. */
+  readonly leftOut = new Set<string>();
   readonly origin: HttpOrigin;
   private readonly secretKeys = new Map([[ACCESS_KEY, SECRET_KEY]]);
   /** By name and stage. */
@@ -130,7 +132,7 @@ export class SecretsManagerServer {
   }
 
   private batch(ids: readonly string[]): object {
-    const answers = ids.map((id) => [id, this.lookUp(id, "AWSCURRENT")] as const);
+    const answers = ids.filter((id) => !this.leftOut.has(id)).map((id) => [id, this.lookUp(id, "AWSCURRENT")] as const);
     return {
       // In an order of its own, as AWS may.
       SecretValues: answers.flatMap(([, answer]) => ("type" in answer ? [] : [answer])).reverse(),
@@ -158,7 +160,15 @@ export class SecretsManagerServer {
   private assumeRole(form: URLSearchParams, scope: SignedScope, response: http.ServerResponse): void {
     const role = form.get("RoleArn") ?? "";
     const action = form.get("Action") ?? "";
-    this.calls.push({ ...scope, action, ids: [role, form.get("RoleSessionName") ?? ""], versionStage: null });
+    const call = { ...scope, action, ids: [role, form.get("RoleSessionName") ?? ""], versionStage: null };
+    this.calls.push(call);
+    const fault = this.intercept(call);
+    if (fault === "hang") return;
+    if (fault !== null) {
+      const error = `<Error><Type>Sender</Type><Code>${fault.type}</Code><Message>${fault.message}</Message></Error>`;
+      response.writeHead(fault.status, { "content-type": "text/xml" }).end(`<ErrorResponse>${error}</ErrorResponse>`);
+      return;
+    }
     const [accessKeyId, secretKey] = [`ASIA${role.length}`, `secret of ${role}`];
     this.addKey(accessKeyId, secretKey);
     response.writeHead(200, { "content-type": "text/xml" }).end(
