@@ -150,6 +150,7 @@ export type SourceConfig =
   | HttpSourceConfig
   | MergeSourceConfig
   | ModuleSourceConfig
+  | AwsSecretsManagerSourceConfig
   | GetterSourceConfig;
 
 /** What every source has, whatever its type. */
@@ -239,6 +240,29 @@ export interface ModuleSourceConfig extends SourceBase {
 export interface GetterSourceConfig extends SourceBase {
   readonly type: "getter";
   readonly getter: Getter;
+}
+
+export interface AwsSecretsManagerSourceConfig extends SourceBase {
+  readonly type: "awssm";
+  /** Template of the secret's name, or of its ARN. */
+  readonly key: string;
+  readonly versionStage: string;
+  /** Of a secret that is a JSON object; null: the whole secret. */
+  readonly field: string | null;
+  readonly connection: AwsConnection;
+}
+
+/** How AWS is reached. What is null is found as the SDK finds it: environment, shared files, instance. */
+export interface AwsConnection {
+  /** `[pool.NAME]` it is of: sources of one pool share one client. Null: it is the source's own. */
+  readonly pool: string | null;
+  readonly region: string | null;
+  /** Of the shared configuration and credentials files. */
+  readonly profile: string | null;
+  /** URL, where it is not AWS' own. */
+  readonly endpoint: string | null;
+  /** ARN of a role. */
+  readonly assumeRole: string | null;
 }
 
 /** What a user should know of a configuration that is right as such. */

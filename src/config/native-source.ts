@@ -2,12 +2,14 @@
 
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
-import type { SourceConfig } from "./config.ts";
+import type { AwsConnection, SourceConfig } from "./config.ts";
+import { checkSecretName, readAwsConnection } from "./native-aws.ts";
 import { readParts } from "./native-merge.ts";
 import { suggestion } from "./nearest-name.ts";
 import { readFailure } from "./read-failure.ts";
 import {
   describeValue,
+  findSetting,
   isTable,
   type Place,
   type Problems,
@@ -16,13 +18,13 @@ import {
   type TemplateCheck,
 } from "./section.ts";
 import {
+  awsSecretsManagerSettings,
   echoSettings,
   fileSettings,
   httpSettings,
   mergeSettings,
   moduleSettings,
   sourceSettings,
-  unavailableSourceTypes,
   type Values,
 } from "./settings.ts";
 
@@ -52,6 +54,8 @@ interface TemplateUse {
 interface SourceContext {
   readonly folder: string;
   readonly hooks: NativeHooks;
+  /** Pools that are ways to AWS. */
+  readonly awsPools: ReadonlyMap<string, AwsConnection>;
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
@@ -84,7 +88,7 @@ export function readSource(name: string, section: Section, context: SourceContex
 function readTypedSource(
   name: string,
   section: Section,
-  { folder, hooks }: SourceContext,
+  { folder, hooks, awsPools }: SourceContext,
   problems: Problems,
   checkTemplate: TemplateCheck,
 ): SourceConfig | null {
@@ -160,6 +164,19 @@ function readTypedSource(
         return null;
       }
     }
+    case "awssm":
+    case "aws_secrets_manager": {
+      const values = readSection(section, { ...sourceSettings, ...awsSecretsManagerSettings }, problems, checkTemplate);
+      const { key, version_stage: versionStage, field } = values;
+      const connection = readAwsConnection(section, values, awsPools, problems);
+      if (!/^[!-~]{1,256}$/.test(versionStage)) {
+        problems.add(section.found.get("version_stage")!.place, "expected the staging label of a version");
+      }
+      if (field === "") problems.add(section.found.get("field")!.place, "expected the name of a field");
+      if (key === null) return null;
+      checkSecretName(key, findSetting(section, "key", awsSecretsManagerSettings.key)!.place, problems);
+      return { type: "awssm", ...base(name, values), key, versionStage, field, connection };
+    }
     default:
       reportType(section, type?.value, problems);
       return null;
@@ -183,9 +200,7 @@ function reportType(section: Section, type: unknown, problems: Problems): void {
   const place = section.found.get("type")?.place ?? { ...section.place, path: `${section.place.path}.type` };
   const types = sourceSettings.type.type.choices;
   const expected = `expected ${types.map((each) => `"${each}"`).join(", ")}`;
-  if (typeof type === "string" && unavailableSourceTypes.includes(type)) {
-    problems.add(place, `sources of type "${type}" are not available in this version; ${expected}`);
-  } else if (type === undefined) {
+  if (type === undefined) {
     problems.add(place, `missing; ${expected}`);
   } else {
     problems.add(

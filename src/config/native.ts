@@ -8,9 +8,10 @@ import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
-import type { Config, RuleConfig, ServerConfig } from "./config.ts";
+import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
+import { isAwsPool, readAwsPool } from "./native-aws.ts";
 import { checkMerges } from "./native-merge.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
@@ -56,16 +57,20 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
     files.push(...result.files);
     return result.section;
   };
-  const pools = [...(layers.target === null ? [] : [["target", layers.target] as const]), ...layers.pools].map(
-    ([name, section]) => {
-      const isTarget = section === layers.target;
-      const pool = resolved(section, isTarget ? "target" : "pool");
-      return readPool(name, pool, { isTarget, listen: server.listen, folder }, problems);
-    },
-  );
-  checkOnePool(layers, problems);
+  const awsPools = new Map<string, AwsConnection>();
+  const serverPools: (readonly [string, Section])[] = layers.target === null ? [] : [["target", layers.target]];
+  for (const [name, section] of layers.pools) {
+    if (isAwsPool(section)) awsPools.set(name, readAwsPool(name, section, problems));
+    else serverPools.push([name, section]);
+  }
+  const pools = serverPools.map(([name, section]) => {
+    const isTarget = section === layers.target;
+    const pool = resolved(section, isTarget ? "target" : "pool");
+    return readPool(name, pool, { isTarget, listen: server.listen, folder }, problems);
+  });
+  checkOnePool(layers.target, serverPools, problems);
   const readings = [...layers.sources].map(([name, section]) =>
-    readSource(name, resolved(section, "source"), { folder, hooks }, problems),
+    readSource(name, resolved(section, "source"), { folder, hooks, awsPools }, problems),
   );
   checkMerges(readings, layers.sources, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
@@ -140,17 +145,19 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   };
 }
 
-function checkOnePool({ target, pools }: Layers, problems: Problems): void {
-  const [first, second] = pools.values();
-  if (first === undefined) return;
-  if (target !== null) {
-    problems.add(first.place, "[target] is the only pool already; use one [target] or one [pool.NAME]");
-  } else if (second !== undefined) {
-    problems.add(
-      second.place,
-      "routes between pools are not available in this version; use one [target] or one [pool.NAME]",
-    );
-  }
+function checkOnePool(
+  target: Section | null,
+  pools: readonly (readonly [string, Section])[],
+  problems: Problems,
+): void {
+  const second = pools[1]?.[1];
+  if (second === undefined) return;
+  problems.add(
+    second.place,
+    target === null
+      ? "routes between pools are not available in this version; use one [target] or one [pool.NAME]"
+      : "[target] is the only pool already; use one [target] or one [pool.NAME]",
+  );
 }
 
 /** Null: something essential is missing, and reported. */

@@ -1,6 +1,8 @@
 /** The settings table as a page for people: docs/configuration.md is this text. */
 
 import {
+  awsPoolSettings,
+  awsSecretsManagerSettings,
   echoSettings,
   environmentName,
   fileSettings,
@@ -56,6 +58,12 @@ const sections: readonly ReferenceSection[] = [
     settings: poolSettings,
   },
   {
+    title: '`[pool.NAME]` with `type = "aws_secrets_manager"`',
+    about: "A way to AWS Secrets Manager that sources share. It serves no keys itself, and there may be many.",
+    kind: "pool",
+    settings: awsPoolSettings,
+  },
+  {
     title: "`[get.NAME]`",
     about: "A rule: which keys are filled, from where, and for how long. Rules are tried in file order.",
     kind: "get",
@@ -96,6 +104,12 @@ const sections: readonly ReferenceSection[] = [
     about: "Calls a function of your own.",
     kind: "source",
     settings: moduleSettings,
+  },
+  {
+    title: '`[source.NAME]` with `type = "awssm"`, or `type = "aws_secrets_manager"`',
+    about: "Asks AWS Secrets Manager; a secret that does not exist is not there. See [sources.md](sources.md).",
+    kind: "source",
+    settings: awsSecretsManagerSettings,
   },
 ];
 

@@ -69,6 +69,8 @@ function choice<const Choices extends readonly string[]>(...choices: Choices) {
   return { kind: "choice", choices } as const;
 }
 
+/** Types of sources and pools for AWS Secrets Manager; they say the same. */
+export const awsTypes = ["awssm", "aws_secrets_manager"] as const;
 const keyEncoding = choice("plain", "rails");
 const boolean = { kind: "boolean" } as const;
 const text = { kind: "text" } as const;
@@ -189,8 +191,44 @@ export const targetSettings = {
 
 /** `[pool.NAME]` */
 export const poolSettings = {
-  type: { type: choice("memcached"), default: "memcached", meaning: "What the servers are." },
+  type: {
+    type: choice("memcached", ...awsTypes),
+    default: "memcached",
+    meaning: "What is behind it; other types have settings of their own.",
+  },
   ...targetSettings,
+} as const satisfies Settings;
+
+/** How AWS is reached: of `[pool.NAME]` with an AWS type, and of sources that name no pool */
+const awsSettings = {
+  region: {
+    type: text,
+    default: null,
+    meaning: "AWS region; else that of the profile or of `AWS_REGION`, as the AWS SDK finds it.",
+  },
+  profile: {
+    type: text,
+    default: null,
+    meaning:
+      "Profile of the shared AWS files (`~/.aws/config`); else what the SDK finds: environment, profile, instance.",
+  },
+  endpoint: { type: text, default: null, meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server." },
+  assume_role: {
+    type: text,
+    default: null,
+    meaning: "ARN of a role to take on with those credentials; its session is called `platypus`.",
+  },
+} as const satisfies Settings;
+
+/** `[pool.NAME]` with `type = "aws_secrets_manager"` or `type = "awssm"` */
+export const awsPoolSettings = {
+  type: {
+    type: choice(...awsTypes),
+    default: null,
+    isRequired: true,
+    meaning: "That this is a way to AWS Secrets Manager; both words say the same.",
+  },
+  ...awsSettings,
 } as const satisfies Settings;
 
 /** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */
@@ -276,7 +314,7 @@ export const ruleSettings = {
 /** Every `[source.NAME]`, whatever its type */
 export const sourceSettings = {
   type: {
-    type: choice("echo", "file", "http", "merge", "map", "module"),
+    type: choice("echo", "file", "http", "merge", "map", "module", ...awsTypes),
     default: null,
     isRequired: true,
     meaning: "What kind of source it is.",
@@ -420,8 +458,29 @@ export const moduleSettings = {
   },
 } as const satisfies Settings;
 
-/** Source types that this project knows and this version does not have. */
-export const unavailableSourceTypes: readonly string[] = ["awssm", "aws_secrets_manager"];
+/** `[source.NAME]` with `type = "awssm"` or `type = "aws_secrets_manager"`, beyond `sourceSettings` */
+export const awsSecretsManagerSettings = {
+  key: {
+    type: template,
+    default: null,
+    isRequired: true,
+    synonyms: ["secret_id"],
+    meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
+  },
+  version_stage: { type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
+  field: {
+    type: text,
+    default: null,
+    meaning:
+      "Field of a secret that is a JSON object: a string as it is, anything else as JSON; else the whole secret.",
+  },
+  pool: {
+    type: text,
+    default: null,
+    meaning: "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of the next four.",
+  },
+  ...awsSettings,
+} as const satisfies Settings;
 
 /** First word of a section's header. */
 export type SectionKind = "server" | "target" | "pool" | "get" | "source";
@@ -430,9 +489,17 @@ export type SectionKind = "server" | "target" | "pool" | "get" | "source";
 export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   server: serverSettings,
   target: targetSettings,
-  pool: poolSettings,
+  pool: { ...poolSettings, ...awsPoolSettings },
   get: ruleSettings,
-  source: { ...sourceSettings, ...mergeSettings, ...moduleSettings, ...echoSettings, ...fileSettings, ...httpSettings },
+  source: {
+    ...sourceSettings,
+    ...mergeSettings,
+    ...moduleSettings,
+    ...echoSettings,
+    ...fileSettings,
+    ...httpSettings,
+    ...awsSecretsManagerSettings,
+  },
 };
 
 /** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null for [server], [target]. */

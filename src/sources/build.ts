@@ -2,13 +2,15 @@
  * Config → named sources behind their bounds.
  */
 import type { Clock } from "../clock.ts";
-import type { MergeSourceConfig, SourceConfig } from "../config/config.ts";
+import type { AwsConnection, MergeSourceConfig, SourceConfig } from "../config/config.ts";
+import { AwsSecretsManagerSource } from "./aws-secrets-manager.ts";
 import { EchoSource } from "./echo.ts";
 import { FileSource } from "./file.ts";
 import { HttpSource } from "./http.ts";
 import { Limiter } from "./limiter.ts";
 import { MergeSource } from "./merge.ts";
 import { GetterSource, moduleSource } from "./module.ts";
+import { SecretsClient } from "./secrets-client.ts";
 import type { Source } from "./source.ts";
 
 /** A source as it runs. */
@@ -28,6 +30,7 @@ export function buildSources(
   clock: Clock,
 ): Map<string, BuiltSource> {
   const built = new Map<string, BuiltSource>();
+  const clients = new SharedClients(previous, clock);
   const build = (config: SourceConfig): BuiltSource => {
     const done = built.get(config.name);
     if (done !== undefined) return done;
@@ -39,7 +42,7 @@ export function buildSources(
       old !== undefined &&
       JSON.stringify(old.config) === JSON.stringify(config) &&
       parts.every((part) => previous.get(part.config.name) === part);
-    const result = isSame ? old : create(config, built, clock);
+    const result = isSame ? old : create(config, built, clients, clock);
     built.set(config.name, result);
     return result;
   };
@@ -47,12 +50,17 @@ export function buildSources(
   return new Map(configs.map(({ name }) => [name, built.get(name)!]));
 }
 
-function create(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>, clock: Clock): BuiltSource {
-  const source = createSource(config, built);
+function create(
+  config: SourceConfig,
+  built: ReadonlyMap<string, BuiltSource>,
+  clients: SharedClients,
+  clock: Clock,
+): BuiltSource {
+  const source = createSource(config, built, clients);
   return { config, source, limiter: new Limiter(source, config, clock) };
 }
 
-function createSource(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>): Source {
+function createSource(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>, clients: SharedClients): Source {
   switch (config.type) {
     case "echo":
       return new EchoSource(config);
@@ -66,6 +74,32 @@ function createSource(config: SourceConfig, built: ReadonlyMap<string, BuiltSour
       return moduleSource(config);
     case "getter":
       return new GetterSource(config.name, async () => config.getter);
+    case "awssm":
+      return new AwsSecretsManagerSource(config, clients.of(config.connection));
+  }
+}
+
+/** Clients of pools, those of the sources that were there before included. */
+class SharedClients {
+  private readonly clients = new Map<string, SecretsClient>();
+  private readonly clock: Clock;
+
+  constructor(previous: ReadonlyMap<string, BuiltSource>, clock: Clock) {
+    this.clock = clock;
+    for (const { source } of previous.values()) {
+      if (source instanceof AwsSecretsManagerSource) {
+        this.clients.set(JSON.stringify(source.client.connection), source.client);
+      }
+    }
+  }
+
+  /** That of the connection's pool, or one of its own. */
+  of(connection: AwsConnection): SecretsClient {
+    const id = JSON.stringify(connection);
+    const shared = connection.pool === null ? undefined : this.clients.get(id);
+    const client = shared ?? new SecretsClient(connection, this.clock);
+    this.clients.set(id, client);
+    return client;
   }
 }
 

@@ -125,6 +125,16 @@ export const asFilePath: Escape = (bytes, isPath) => {
   return text;
 };
 
+/** For the name of an AWS secret: its alphabet, and nothing is escaped. Slashes are ordinary there. */
+export const asSecretName: Escape = (bytes) => {
+  const text = bytes.toString("latin1");
+  if (!/^[A-Za-z0-9/_+=.@-]*$/.test(text)) {
+    throw new SourceError("SOURCE_REFUSED", "a part of the key has characters that the name of a secret must not have");
+  }
+  refuseDots(text);
+  return text;
+};
+
 /**
  * URL parsers and file systems resolve `.` and `..`, and URL parsers even `%2e%2e`: a part that is or holds such a segment
  * could leave its place however it is escaped. Throws a SourceError.

@@ -1,8 +1,9 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
+import { parseNative } from "../../src/config/native.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
@@ -14,10 +15,27 @@ describe("the files of config/", () => {
     await expect(load(name)).resolves.toMatchObject({ file: path.join(FOLDER, name) });
   });
 
+  it("secrets.toml has one way to AWS for both its sources", async () => {
+    const { pools, sources } = await load("secrets.toml");
+    expect(pools).toEqual([]);
+    expect(sources).toMatchObject([{ field: "password" }, { field: null }]);
+    const connection = { pool: "aws", region: "eu-central-1" };
+    for (const source of sources) expect(source).toMatchObject({ type: "awssm", key: "{1}", connection });
+  });
+
   it("fleet.toml has processes share their fetches, over three servers", async () => {
     const { rules, pools, sources } = await load("fleet.toml");
     expect(rules).toMatchObject([{ lease: "fleet", fillTimeoutMs: 2_000, source: "products" }]);
     expect(pools.map(({ servers }) => servers.length)).toEqual([3]);
     expect(sources).toMatchObject([{ type: "http", timeoutMs: 1_000 }]);
+  });
+});
+
+describe("the examples of docs/sources.md", () => {
+  const page = readFileSync(new URL("../../docs/sources.md", import.meta.url), "utf8");
+  const examples = [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
+
+  it.each(examples)("load: %#", (text) => {
+    expect(parseNative({ file: null, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
   });
 });

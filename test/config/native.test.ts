@@ -26,6 +26,8 @@ function problems(text: string, layers: Layers = {}): string[] {
 }
 
 const stuff = '[source.stuff]\ntype = "http"\nurl = "http://localhost:123/stuff/{1}"\n';
+const vault = '[source.s]\ntype = "awssm"\nkey = "app/{1}"\n';
+const sourceTypes = '"echo", "file", "http", "merge", "map", "module", "awssm", "aws_secrets_manager"';
 const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
 
 describe("a native configuration", () => {
@@ -232,6 +234,48 @@ describe("the environment and the command line", () => {
   });
 });
 
+describe("AWS Secrets Manager", () => {
+  const own = { pool: null, region: null, profile: null, endpoint: null, assumeRole: null };
+
+  it.each(["awssm", "aws_secrets_manager"])("is a source of type %s", (type) => {
+    expect(read(`[source.s]\ntype = "${type}"\nkey = "some/prefix/{1}"`).sources).toMatchObject([
+      { type: "awssm", key: "some/prefix/{1}", versionStage: "AWSCURRENT", field: null, connection: own },
+    ]);
+  });
+
+  it("knows the secret as secret_id, in every form of a template", () => {
+    const key = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{$1}/%(name)/{2:path}";
+    expect(read(`[source.s]\ntype = "awssm"\nsecret_id = "${key}"`).sources).toMatchObject([{ key }]);
+  });
+
+  it.each(["awssm", "aws_secrets_manager"])("is a pool of type %s, which serves no keys", (type) => {
+    const pool = `[pool.vault]\ntype = "${type}"\nregion = "eu-west-1"\nprofile = "p"\nendpoint = "https://host:1/"\n`;
+    const config = read(`${pool}assume_role = "arn:aws:iam::123456789012:role/a/b"\n${vault}pool = "vault"`);
+    expect(config.pools).toEqual([]);
+    expect(config.sources).toMatchObject([
+      {
+        connection: {
+          ...{ pool: "vault", region: "eu-west-1", profile: "p", endpoint: "https://host:1/" },
+          assumeRole: "arn:aws:iam::123456789012:role/a/b",
+        },
+      },
+    ]);
+  });
+
+  it("has pools beside the one of servers, however they are called", () => {
+    const aws = '[pool.a]\ntype = "awssm"\n[pool.b]\ntype = "awssm"\n';
+    expect(read(`${aws}[pool.c]\nservers = "a:1"\n`).pools).toMatchObject([{ name: "c" }]);
+    expect(read(`${aws}[pool.c]\ntype = "memcached"\nservers = "a:1"\n`).pools).toMatchObject([{ name: "c" }]);
+    expect(read(`${aws}[target]\nservers = "a:1"\n`).pools).toMatchObject([{ name: "target" }]);
+  });
+
+  it("takes its settings from the environment too", () => {
+    const env = { PLATYPUS_POOL_VAULT_REGION: "eu-west-1", PLATYPUS_SOURCE_S_POOL: "vault" };
+    const { sources } = read(`[pool.vault]\ntype = "awssm"\n${vault}`, { env });
+    expect(sources).toMatchObject([{ connection: { ...own, pool: "vault", region: "eu-west-1" } }]);
+  });
+});
+
 describe("problems", () => {
   it("come all at once, each with its line", () => {
     expect(
@@ -309,22 +353,11 @@ describe("problems", () => {
     ],
     ["a template that is none", stuff.replace("{1}", "{1"), ["3: source.stuff.url: placeholder without its closing }"]],
     [
-      "a source type that this version does not have",
-      '[source.s]\ntype = "awssm"\nkey = "some/prefix/{1}"',
-      [
-        '2: source.s.type: sources of type "awssm" are not available in this version; expected "echo", "file", "http", "merge", "map", "module"',
-      ],
-    ],
-    [
       "a source type that nobody has",
       '[source.s]\ntype = "htpp"',
-      ['2: source.s.type: expected "echo", "file", "http", "merge", "map", "module", got "htpp"; did you mean "http"?'],
+      [`2: source.s.type: expected ${sourceTypes}, got "htpp"; did you mean "http"?`],
     ],
-    [
-      "a source without a type",
-      "[source.s]",
-      ['1: source.s.type: missing; expected "echo", "file", "http", "merge", "map", "module"'],
-    ],
+    ["a source without a type", "[source.s]", [`1: source.s.type: missing; expected ${sourceTypes}`]],
     [
       "a setting of another source type",
       '[source.s]\ntype = "echo"\nurl = "http://a/"',
@@ -395,7 +428,55 @@ describe("problems", () => {
     [
       "a pool of something else",
       '[pool.a]\ntype = "redis"\nservers = "a:1"',
-      ['2: pool.a.type: expected "memcached", got "redis"'],
+      ['2: pool.a.type: expected "memcached" or "awssm" or "aws_secrets_manager", got "redis"'],
+    ],
+    [
+      "servers of a pool that has none",
+      '[pool.a]\ntype = "aws_secrets_manager"\nservers = "a:1"',
+      ["3: pool.a.servers: unknown setting"],
+    ],
+    [
+      "a connection of AWS that cannot be one",
+      '[pool.a]\ntype = "awssm"\nregion = "Ireland"\nprofile = ""\nendpoint = "localhost:1"\nassume_role = "cache"',
+      [
+        '3: pool.a.region: expected a region such as "eu-central-1"',
+        "4: pool.a.profile: expected the name of a profile",
+        "5: pool.a.endpoint: expected http://HOST or https://HOST, with a port if need be",
+        '6: pool.a.assume_role: expected the ARN of a role, such as "arn:aws:iam::123456789012:role/cache"',
+      ],
+    ],
+    [
+      "a login in the URL of an AWS endpoint",
+      `${vault}endpoint = "http://me:hunter2@host/"`,
+      ["4: source.s.endpoint: expected http://HOST or https://HOST, with a port if need be"],
+    ],
+    [
+      "a pool that is no way to AWS",
+      `[pool.cache]\nservers = "a:1"\n[pool.accounts]\ntype = "awssm"\n${vault}pool = "acounts"`,
+      ['8: source.s.pool: there is no [pool.acounts] with type = "aws_secrets_manager"; did you mean "accounts"?'],
+    ],
+    [
+      "a connection beside a pool's",
+      `[pool.a]\ntype = "awssm"\n${vault}pool = "a"\nregion = "eu-west-1"`,
+      ["7: source.s.region: belongs into [pool.a], whose connection is used"],
+    ],
+    [
+      "a secret's name that cannot be one",
+      vault.replace("app/{1}", "app {1}"),
+      ['3: source.s.key: expected the name of a secret: letters, digits and /_+=.@-, got "app {1}"'],
+    ],
+    [
+      "both names of one setting",
+      `${vault}secret_id = "b"`,
+      ["4: source.s.secret_id: says the same as key; keep one of them"],
+    ],
+    [
+      "what a version stage and a field cannot be",
+      `${vault}version_stage = ""\nfield = ""`,
+      [
+        "4: source.s.version_stage: expected the staging label of a version",
+        "5: source.s.field: expected the name of a field",
+      ],
     ],
   ];
   it.each(cases)("name %s", (_, text, expected) => {

@@ -4,6 +4,8 @@ import { parse } from "toml";
 import { describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import {
+  awsPoolSettings,
+  awsSecretsManagerSettings,
   echoSettings,
   fileSettings,
   httpSettings,
@@ -24,6 +26,8 @@ const text = readFileSync(file, "utf8");
 const switchedOn = text.replace(/^#(?=[a-z[])/gm, "");
 /** Of every source the same, so one example has them; or they have nothing to show. */
 const shownOnce = ["type", "timeout", "concurrency", "queue", "rate", "breaker_failures", "breaker_time", "retries"];
+/** Of a pool, which the example's source names. */
+const connection = ["region", "profile", "endpoint", "assume_role"];
 const ruleDefaults = [
   "ttl",
   "min_ttl",
@@ -58,7 +62,7 @@ describe("config/platypus.toml", () => {
     const config = read(withCertificates);
     expect(config.pools).toHaveLength(1);
     expect(config.rules).toHaveLength(1);
-    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo", "merge", "module"]);
+    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo", "merge", "module", "awssm"]);
   });
 
   it("has every setting with its default", () => {
@@ -70,6 +74,12 @@ describe("config/platypus.toml", () => {
       ["get", document.get.example, ruleSettings],
       ["source http", document.source.web, { ...source, ...httpSettings }],
       ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...fileSettings }],
+      ["pool", document.pool.aws, awsPoolSettings],
+      [
+        "source awssm",
+        document.source.secrets,
+        leaveOut({ ...leaveOut(source, shownOnce), ...awsSecretsManagerSettings }, connection),
+      ],
       ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...echoSettings }],
       ["source merge", document.source.profile, { ...leaveOut(source, shownOnce), ...mergeSettings }],
       ["source module", document.source.own, { ...leaveOut(source, shownOnce), ...moduleSettings }],

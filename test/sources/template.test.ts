@@ -7,6 +7,7 @@ import {
   asBytes,
   asFilePath,
   asHeader,
+  asSecretName,
   asUrl,
   type Escape,
   parseTemplate,
@@ -192,6 +193,40 @@ describe("in a path of files", () => {
         const file = path.join("/root/folder", text);
         expect(file === "/root/folder/" || file === "/root/folder" || file.startsWith("/root/folder/")).toBe(true);
         expect(text).not.toContain("\0");
+      }),
+    );
+  });
+});
+
+describe("in the name of a secret", () => {
+  it("a part stands as it is", () => {
+    expect(render("app/{1}-{2:path}", contextOf("", ["A-z0/9_+=.@", "a/b"]), asSecretName)).toBe("app/A-z0/9_+=.@-a/b");
+    expect(render("app/{1}", contextOf("", ["a".repeat(250)]), asSecretName)).toHaveLength(254);
+  });
+
+  it.each(["..", ".", "a/..", "\r\n", "a\n", "\0", " ", "%2e", "é", ":", "*", "?", "\\", "{1}"])(
+    "%j is refused",
+    (part) => {
+      for (const template of ["{1}", "{1:path}"])
+        expect(renderOrRefuse(template, contextOf("", [part]), asSecretName)).toBeNull();
+    },
+  );
+
+  it("bytes that are not UTF-8 are refused", () => {
+    expect(renderOrRefuse("{1}", binaryContextOf("", ["\xe9"]), asSecretName)).toBeNull();
+  });
+
+  it("no key brings another character or leaves its place, and none that has only AWS' is refused", () => {
+    fc.assert(
+      fc.property(hostileText, (one) => {
+        const text = renderOrRefuse("app/{1}/end", contextOf(one, [one]), asSecretName);
+        const isName = /^[A-Za-z0-9/_+=.@-]*$/.test(one) && !one.split("/").some((each) => /^\.\.?$/.test(each));
+        expect(text).toBe(isName ? `app/${one}/end` : null);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.stringMatching(/^[A-Za-z0-9/_+=@-]{0,250}$/), (one) => {
+        expect(render("app/{1}/end", contextOf(one, [one]), asSecretName)).toBe(`app/${one}/end`);
       }),
     );
   });

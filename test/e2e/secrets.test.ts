@@ -1,0 +1,186 @@
+/** Secrets as clients see them: real sockets, a real memcached, the SDK, and a server that checks its signatures. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { awsEnvironment } from "../support/aws-environment.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { ACCESS_KEY, SECRET_KEY, SecretsManagerServer } from "../support/secrets-manager.ts";
+import { TextClient } from "../support/text-client.ts";
+
+/** To be undone after the test, last first. */
+let undo: (() => unknown)[] = [];
+let server: SecretsManagerServer;
+let kept: KeptLog;
+
+beforeEach(async () => {
+  const environment = await awsEnvironment({ AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY });
+  undo = [() => environment.restore()];
+  server = await SecretsManagerServer.start();
+  undo.push(() => server.close());
+  kept = new KeptLog();
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+/** Two rules over one pool of AWS: whole secrets, and a field of them. */
+function secretRules(settings = ""): string {
+  return `
+    [pool.aws]
+    type = "aws_secrets_manager"
+    region = "eu-central-1"
+    endpoint = "${server.url}"
+
+    [get.field]
+    match = "secret/(?P<name>.+)#(?:password)"
+    source = "fields"
+    fill_timeout = "10s"
+
+    [get.whole]
+    match = "secret/(.+)"
+    source = "secrets"
+    fill_timeout = "10s"
+    ${settings}
+
+    [source.secrets]
+    type = "aws_secrets_manager"
+    secret_id = "app/{1}"
+    pool = "aws"
+
+    [source.fields]
+    type = "awssm"
+    key = "app/{name}"
+    field = "password"
+    pool = "aws"
+  `;
+}
+
+async function startMemcached(): Promise<MemcachedProcess> {
+  const memcached = await MemcachedProcess.start();
+  undo.push(() => memcached.stop());
+  return memcached;
+}
+
+async function startPlatypus(toml: string): Promise<TextClient> {
+  const platypus = await Platypus.start(nativeConfig(toml), { log: kept.log });
+  undo.push(() => platypus.close());
+  const [address] = platypus.addresses;
+  return connect(address?.type === "tcp" ? address.port : 0);
+}
+
+async function connect(port: number): Promise<TextClient> {
+  const client = await TextClient.connect(port);
+  undo.push(() => client.close());
+  return client;
+}
+
+describe("a secret", () => {
+  it("is filled, whole or by field; one that is not there is a miss", async () => {
+    server.put("app/db", '{"user":"me","password":"hunter2"}');
+    server.put("app/bytes", Buffer.from([0, 255, 13, 10]));
+    const client = await startPlatypus(secretRules());
+    expect(await client.ask("get secret/db", "END\r\n")).toContain('{"user":"me","password":"hunter2"}');
+    expect(await client.ask("get secret/db#password", "END\r\n")).toBe(
+      "VALUE secret/db#password 0 7\r\nhunter2\r\nEND\r\n",
+    );
+    expect(await client.ask("get secret/bytes", "END\r\n")).toBe("VALUE secret/bytes 0 4\r\n\0\xff\r\n\r\nEND\r\n");
+    expect(await client.ask("get secret/none", "END\r\n")).toBe("END\r\n");
+    expect(server.calls).toHaveLength(4);
+    expect(await client.ask("get secret/db", "END\r\n")).toContain("hunter2");
+    expect(server.calls).toHaveLength(4);
+    expect(server.badSignatures).toEqual([]);
+  });
+
+  it("comes with others that one get asks for", async () => {
+    for (const name of ["a", "b", "c"]) server.put(`app/${name}`, `{"password":"of ${name}"}`);
+    const client = await startPlatypus(secretRules());
+    const answer = await client.ask("get secret/a secret/b#password secret/c secret/none", "END\r\n");
+    expect(answer.match(/of [abc]/g)).toEqual(["of a", "of b", "of c"]);
+    expect(server.asked).toEqual(["BatchGetSecretValue app/a app/b app/c app/none"]);
+  });
+
+  it("by a name that AWS does not have is refused without asking", async () => {
+    const client = await startPlatypus(secretRules());
+    for (const key of ["secret/a:b", "secret/../root", "secret/%2e%2e", "secret/a*"]) {
+      expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
+    }
+    expect(server.origin.requests).toEqual([]);
+  });
+
+  it("that cannot be given is a miss, logged with its name; nothing of any secret is in logs or stats", async () => {
+    server.put("app/good", '{"password":"hunter2"}');
+    server.put("app/bad", '{"passwort":"hunter2"}');
+    server.put("app/text", "hunter2");
+    server.fail("app/mine", "AccessDeniedException", "not authorized to perform: secretsmanager:GetSecretValue");
+    const client = await startPlatypus(secretRules());
+    expect(await client.ask("get secret/good#password", "END\r\n")).toContain("hunter2");
+    for (const key of ["secret/bad#password", "secret/text#password", "secret/mine"]) {
+      expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
+    }
+    await kept.said(/access to secret "app\/mine" is denied: secretsmanager:GetSecretValue is not allowed/);
+    await kept.said(/secret "app\/bad" has no field "password"/);
+    const shown = [...kept.lines];
+    for (const stats of ["stats", "stats platypus", "stats settings"]) shown.push(await client.ask(stats, "END\r\n"));
+    expect(shown.join()).toContain("source:secrets");
+    for (const word of ["hunter2", SECRET_KEY]) expect(shown.join()).not.toContain(word);
+    expect(shown.join()).toMatch(/source:fields:breaker closed/);
+  });
+});
+
+describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
+  it("that has the same version is touched by the refresh, and another version is written", async () => {
+    const memcached = await startMemcached();
+    server.put("app/one", "first");
+    const client = await startPlatypus(targetOf([memcached.port]) + secretRules('ttl = "2s"'));
+    const direct = await connect(memcached.port);
+    expect(await client.ask("get secret/one", "END\r\n")).toContain("first");
+    const filled = await direct.ask("mg secret/one c v", "first\r\n");
+    while (!/rule:whole:unchanged 1\r\n/.test(await client.ask("stats platypus", "END\r\n")));
+    // The very item that the fill wrote, with a whole ttl before it.
+    expect(await direct.ask("mg secret/one c v", "first\r\n")).toBe(filled);
+    expect(await direct.ask("mg secret/one t")).toMatch(/^HD t[23]\r\n$/);
+    expect(server.asked).toEqual(["GetSecretValue app/one", "GetSecretValue app/one"]);
+    server.put("app/one", "second");
+    while (!(await client.ask("get secret/one", "END\r\n")).includes("second"));
+    expect(await client.ask("stats platypus", "END\r\n")).toMatch(/rule:whole:refreshed 1\r\n/);
+  });
+
+  it("is fetched once for two processes, and kept fresh by the one that stays", async () => {
+    const memcached = await startMemcached();
+    server.put("app/one", "hunter2");
+    const toml = targetOf([memcached.port]) + secretRules('ttl = "2s"');
+    const first = await PlatypusProcess.start(`[server]\nlisten = "127.0.0.1:0"\nlog_level = "debug"\n${toml}`);
+    undo.push(() => first.stop());
+    const clients = [await connect(first.port), await startPlatypus(toml)] as const;
+    const answers = await Promise.all(clients.map((client) => client.ask("get secret/one", "END\r\n")));
+    for (const answer of answers) expect(answer).toBe("VALUE secret/one 0 7\r\nhunter2\r\nEND\r\n");
+    expect(server.calls).toHaveLength(1);
+    first.child.kill("SIGTERM");
+    expect(await first.exit()).toBe(0);
+    expect(first.stdout + first.stderr).not.toContain("hunter2");
+    // Whose item it was, and of which version, the other one learns by its first refresh; its next one touches.
+    while (!/rule:whole:unchanged [1-9]/.test(await clients[1].ask("stats platypus", "END\r\n"))) {
+      expect(await clients[1].ask("get secret/one", "END\r\n")).toContain("hunter2");
+    }
+    expect(server.badSignatures).toEqual([]);
+  });
+});
+
+describe("a reload", () => {
+  it("keeps the connection of sources that stay, and has others ask through the new one", async () => {
+    server.put("app/one", "first");
+    const platypus = await Platypus.start(nativeConfig(secretRules()), { log: kept.log });
+    undo.push(() => platypus.close());
+    const [address] = platypus.addresses;
+    const client = await connect(address?.type === "tcp" ? address.port : 0);
+    await client.ask("get secret/one", "END\r\n");
+    platypus.reload(nativeConfig(secretRules("stale = '1m'").replaceAll('field = "password"', 'field = "user"')));
+    await client.ask("get secret/two", "END\r\n");
+    expect(server.origin.connections).toBe(1);
+    platypus.reload(nativeConfig(secretRules().replaceAll("eu-central-1", "eu-west-1")));
+    await client.ask("get secret/three", "END\r\n");
+    expect(server.calls.map(({ region }) => region)).toEqual(["eu-central-1", "eu-central-1", "eu-west-1"]);
+  });
+});
