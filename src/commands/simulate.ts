@@ -26,12 +26,13 @@ export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet wou
   platypus simulate platypus.toml --rule users --trace gets.csv
 
   --rule NAME          the rule to simulate; left out: the first of the file
-  --trace FILE         gets to play: lines of TIME,KEY in the order of time, TIME in seconds; else gets are made up:
+  --trace FILE         gets to play: lines of TIME,KEY in the order of time, TIME in seconds; those of keys that the
+                       rule does not match are left out. Without it gets are made up:
   --rate N             gets a second (1000)
   --keys N             different keys (10000), asked for by Zipf's law
   --zipf S             its exponent (1); 0: all keys alike
   --duration TIME      how long (10m)
-  --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*)
+  --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*) or the like
   --latency TIME       how long the source takes (50ms)
   --failures SHARE     share of its calls that fail (0)
   --processes N        Platypus processes over the pool (1)
@@ -60,6 +61,7 @@ export async function simulate(args: readonly string[]): Promise<void> {
   const options = await readOptions(args);
   const results: SimulationResult[] = [];
   for (const isRefreshing of [true, false]) results.push(await run(options, isRefreshing));
+  if (results[0]!.gets === 0) throw new UsageError(`there are no gets of keys that rule ${options.rule.name} matches`);
   process.stdout.write(render(options, results[0]!, results[1]!));
 }
 
@@ -72,7 +74,8 @@ async function run(options: Options, isRefreshing: boolean): Promise<SimulationR
     process.stderr.write(`\r${isRefreshing ? "with" : "without"} refresh: ${formatSeconds(atMs)}${share}   `);
   };
   const result = await play({
-    rule,
+    // What a rule would do that is not on yet is worth knowing, too.
+    rule: { ...rule, mode: "on" },
     source,
     gets: options.gets(),
     processes: options.processes,
@@ -103,7 +106,8 @@ function createPool(unixSeconds: () => number, isShared: boolean): SimulatedPool
 
 function render({ rule, processes }: Options, on: SimulationResult, off: SimulationResult): string {
   const share = (part: number, { gets }: SimulationResult) => `${((100 * part) / gets).toFixed(2)} %`;
-  const perSecond = (count: number, { durationMs }: SimulationResult) => (count / (durationMs / 1000)).toFixed(1);
+  const perSecond = (count: number, { durationMs }: SimulationResult) =>
+    (count / (Math.max(durationMs, 1000) / 1000)).toFixed(1);
   const ms = (value: number) => formatSeconds(value);
   const rows: [string, (result: SimulationResult) => string][] = [
     ["gets", (result) => String(result.gets)],
@@ -146,9 +150,9 @@ async function readOptions(args: readonly string[]): Promise<Options> {
     const names = config.rules.map(({ name }) => name).join(", ") || "none";
     throw new UsageError(`there is no rule ${values.rule ?? "at all"} in ${path}; it has: ${names}`);
   }
-  const seed = numberOf("seed", values.seed, 0, 2 ** 32);
+  const seed = integerOf("seed", values.seed, 0, 2 ** 32);
   const rate = numberOf("rate", values.rate, 0.001, 1e7);
-  const keys = numberOf("keys", values.keys, 1, 1e7);
+  const keys = integerOf("keys", values.keys, 1, 1e7);
   const exponent = numberOf("zipf", values.zipf, 0, 10);
   const durationMs = durationOf("duration", values.duration);
   const { trace } = values;
@@ -158,10 +162,12 @@ async function readOptions(args: readonly string[]): Promise<Options> {
     config,
     latencyMs: durationOf("latency", values.latency),
     failureShare: numberOf("failures", values.failures, 0, 1),
-    processes: numberOf("processes", values.processes, 1, 1_000),
+    processes: integerOf("processes", values.processes, 1, 1_000),
     seed,
     gets: () =>
-      trace === undefined ? madeUp({ rate, keys, exponent, durationMs, template, seed: seed + 1 }) : readTrace(trace),
+      trace === undefined
+        ? madeUp({ rate, keys, exponent, durationMs, template, seed: seed + 1 })
+        : covered(rule, readTrace(trace)),
     durationMs: trace === undefined ? durationMs : null,
   };
 }
@@ -189,7 +195,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new UsageError((error as Error).message.replaceAll("\n", " "));
   }
 }
 
@@ -201,6 +207,12 @@ function numberOf(name: string, text: string, min: number, max: number): number 
   return value;
 }
 
+function integerOf(name: string, text: string, min: number, max: number): number {
+  const value = numberOf(name, text, min, max);
+  if (!Number.isInteger(value)) throw new UsageError(`--${name}: expected a whole number, got ${JSON.stringify(text)}`);
+  return value;
+}
+
 function durationOf(name: string, text: string): number {
   const ms = parseDuration(text);
   if (ms === null)
@@ -209,16 +221,22 @@ function durationOf(name: string, text: string): number {
 }
 
 /** A template of keys that the rule matches. */
-function keyTemplate({ name, match, stripPrefix }: RuleConfig, given: string | undefined): string {
-  const literal = /^([^\\^$.|?*+()[\]{}]*)\((?:\?P?<\w+>)?(?:\.[*+]|\[\^\/\][*+]|\\d\+)\)$/.exec(match)?.[1];
+function keyTemplate(rule: RuleConfig, given: string | undefined): string {
+  const { name, match, stripPrefix } = rule;
+  const literal = /^([^\\^$.|?*+()[\]{}]*)\((?:\?P?<\w+>)?(?:\.[*+]|\[\^\/\][*+]|\\d\+|\[0-9\]\+)\)$/.exec(match)?.[1];
   const template = given ?? (literal === undefined ? null : `${stripPrefix}${literal}{n}`);
   if (template === null) {
     throw new UsageError(`--key is needed: no key can be made up from the match of ${name}, ${JSON.stringify(match)}`);
   }
   const key = template.replaceAll("{n}", "0");
-  const isCovered = key.startsWith(stripPrefix) && new Pattern(match).match(key.slice(stripPrefix.length)) !== null;
-  if (!isCovered) throw new UsageError(`--key: ${JSON.stringify(key)} is no key that rule ${name} matches`);
+  if (!coverage(rule)(key)) throw new UsageError(`--key: ${JSON.stringify(key)} is no key that rule ${name} matches`);
   return template;
+}
+
+/** Whether the rule matches a key. */
+function coverage({ match, stripPrefix }: RuleConfig): (key: string) => boolean {
+  const pattern = new Pattern(match);
+  return (key) => key.startsWith(stripPrefix) && pattern.match(key.slice(stripPrefix.length)) !== null;
 }
 
 interface Made {
@@ -242,6 +260,12 @@ function* madeUp({ rate, keys, exponent, durationMs, template, seed }: Made): Ge
     const n = sampler.next();
     yield { atMs, key: names[n]!, bytes: bytes[n]! };
   }
+}
+
+/** Gets of the rule's keys: a trace may hold everybody's. */
+function* covered(rule: RuleConfig, gets: Iterable<SimulatedGet>): Generator<SimulatedGet> {
+  const isCovered = coverage(rule);
+  for (const get of gets) if (isCovered(get.key)) yield get;
 }
 
 const CHUNK_BYTES = 1 << 20;

@@ -173,8 +173,8 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     }
   }
   // What is under way ends; what would go on for ever does not.
-  await passTo(lastMs + simulation.source.timeoutMs);
   for (const { scheduler } of processes) scheduler.stop();
+  await passTo(lastMs + simulation.source.timeoutMs);
   return {
     ...result,
     sourceCalls: source.calls,
@@ -187,7 +187,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
 
   function ask(filler: Filler, key: string): void {
     const askedMs = clock.nowMs();
-    filler.fill(key, {
+    const isCovered = filler.fill(key, {
       filled: (reply) => {
         result.wait.add(clock.nowMs() - askedMs);
         if (reply.status !== Status.found) {
@@ -202,6 +202,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
         else result.filled++;
       },
     });
+    if (!isCovered) result.missed++;
   }
 
   async function passTo(ms: number): Promise<void> {

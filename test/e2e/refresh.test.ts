@@ -1,0 +1,248 @@
+/**
+ * Keys that are kept fresh, over a real memcached and a real origin. Each test has servers of its own, and they run side by
+ * side: what takes time here is ttls of whole seconds.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, it, type TestContext } from "vitest";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const POLL_MS = 20;
+const HANGS_MS = 15_000;
+/** Falls due after 2.7 to 3 s. */
+const REFRESHED = 'ttl = "4s"\nrefresh_before = "1s"';
+
+type Undo = (step: () => unknown) => void;
+
+/** A memcached, an origin, and processes with one rule: keys of `k/…`, from the origin under the same path. */
+class Scene {
+  readonly origin: HttpOrigin;
+  readonly direct: TextClient;
+  private readonly memcached: MemcachedProcess;
+  private readonly undo: Undo;
+
+  private constructor(origin: HttpOrigin, memcached: MemcachedProcess, direct: TextClient, undo: Undo) {
+    this.origin = origin;
+    this.memcached = memcached;
+    this.direct = direct;
+    this.undo = undo;
+  }
+
+  static async set({ onTestFinished }: TestContext): Promise<Scene> {
+    // Called last first.
+    const undo: Undo = (step) => onTestFinished(async () => void (await step()));
+    const origin = await HttpOrigin.start();
+    undo(() => origin.close());
+    const memcached = await MemcachedProcess.start();
+    undo(() => memcached.stop());
+    const direct = await TextClient.connect(memcached.port);
+    undo(() => direct.close());
+    return new Scene(origin, memcached, direct, undo);
+  }
+
+  async start(rule: string, rest = ""): Promise<PlatypusProcess> {
+    const platypus = await PlatypusProcess.start(`
+      [server]
+      listen = "127.0.0.1:0"
+      [target]
+      servers = ["127.0.0.1:${this.memcached.port}"]
+      [source.origin]
+      type = "http"
+      url = "${this.origin.url}/{key:path}"
+      breaker_failures = 0
+      retries = 0
+      [get.rule]
+      match = "k/.*"
+      source = "origin"
+      fill_timeout = "5s"
+      ${rule}
+      ${rest}
+    `);
+    this.undo(() => platypus.stop());
+    return platypus;
+  }
+
+  async connect(platypus: PlatypusProcess): Promise<TextClient> {
+    const client = await TextClient.connect(platypus.port);
+    this.undo(() => client.close());
+    return client;
+  }
+
+  /** Cas and TTL of an item as memcached itself tells them; null: there is none. */
+  async item(key: string): Promise<{ cas: string; ttl: number } | null> {
+    const answer = await this.direct.ask(`mg ${key} c t`);
+    const [, cas, ttl] = /^HD c(\d+) t(-?\d+)\r\n$/.exec(answer) ?? [];
+    return cas === undefined ? null : { cas, ttl: Number(ttl) };
+  }
+
+  /** The origin answers the n-th request (from 1) so. */
+  answer(how: (n: number, request: IncomingMessage, response: ServerResponse) => void): void {
+    let n = 0;
+    this.origin.handle = (request, response) => how(++n, request, response);
+  }
+}
+
+/** The value of a key; null: a miss. */
+async function get(client: TextClient, key: string): Promise<string | null> {
+  const answer = await client.ask(`get ${key}`, "END\r\n");
+  return /^VALUE \S+ 0 \d+\r\n(.*)\r\nEND\r\n$/.exec(answer)?.[1] ?? null;
+}
+
+/** A number of `stats platypus`. */
+async function stat(client: TextClient, name: string): Promise<number> {
+  const answer = await client.ask("stats platypus", "END\r\n");
+  return Number(new RegExp(`^STAT ${name} (\\d+)\\r$`, "m").exec(answer)![1]);
+}
+
+/** Looks again and again until it is so. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + HANGS_MS;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`never became so: ${isSo}`);
+    await delay(POLL_MS);
+  }
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, concurrent: true }, () => {
+  it("that is answered 304 to its ETag has the item live longer, and does not rewrite it", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((_n, request, response) => {
+      const isKnown = request.headers["if-none-match"] === '"one"';
+      response.writeHead(isKnown ? 304 : 200, { etag: '"one"' }).end(isKnown ? "" : "value");
+    });
+    const client = await scene.connect(await scene.start(REFRESHED));
+    expect(await get(client, "k/1")).toBe("value");
+    const { cas } = (await scene.item("k/1"))!;
+    await until(async () => (await stat(client, "rule:rule:unchanged")) === 1);
+    // It had 2 or 3 s left of its 5.
+    const after = (await scene.item("k/1"))!;
+    expect(after.cas).toBe(cas);
+    expect(after.ttl).toBeGreaterThanOrEqual(4);
+    expect(scene.origin.headers.map((headers) => headers["if-none-match"])).toEqual([undefined, '"one"']);
+    expect(await get(client, "k/1")).toBe("value");
+    expect(await stat(client, "rule:rule:fills")).toBe(1);
+  });
+
+  it("that is given the same bytes, with no mark on them, does the same", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((_n, _request, response) => response.end("value"));
+    const client = await scene.connect(await scene.start(REFRESHED));
+    expect(await get(client, "k/1")).toBe("value");
+    const { cas } = (await scene.item("k/1"))!;
+    await until(async () => (await stat(client, "rule:rule:unchanged")) === 1);
+    const after = (await scene.item("k/1"))!;
+    expect(after.cas).toBe(cas);
+    expect(after.ttl).toBeGreaterThanOrEqual(4);
+    expect(scene.origin.requests).toEqual(["GET /k/1", "GET /k/1"]);
+  });
+
+  it("puts the source's value over a client's, though the source has not changed", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((_n, request, response) => {
+      const isKnown = request.headers["if-none-match"] === '"one"';
+      response.writeHead(isKnown ? 304 : 200, { etag: '"one"' }).end(isKnown ? "" : "the source's");
+    });
+    const client = await scene.connect(await scene.start(REFRESHED));
+    expect(await get(client, "k/1")).toBe("the source's");
+    expect(await client.ask("set k/1 0 0 8\r\nclient's")).toBe("STORED\r\n");
+    expect(await get(client, "k/1")).toBe("client's");
+    await until(async () => (await stat(client, "rule:rule:refreshed")) === 1);
+    expect(await get(client, "k/1")).toBe("the source's");
+    expect(await get(scene.direct, "k/1")).toBe("the source's");
+    expect(scene.origin.headers.map((headers) => headers["if-none-match"])).toEqual([undefined, undefined]);
+    expect((await scene.item("k/1"))!.ttl).toBeLessThanOrEqual(5);
+  });
+
+  it("that fails leaves the value to be served until stale is over, and no longer", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((n, _request, response) => response.writeHead(n === 1 ? 200 : 500).end("value"));
+    const client = await scene.connect(await scene.start('ttl = "2s"\nrefresh_before = "1s"\nstale = "3s"'));
+    expect(await get(client, "k/1")).toBe("value");
+    // Failed after 1, 2 and 4 s: the item of a value without stale would be gone by the second.
+    await until(async () => (await stat(client, "rule:rule:refresh_failed")) === 3);
+    expect(await get(client, "k/1")).toBe("value");
+    expect(await stat(client, "rule:rule:fills")).toBe(1);
+    await until(async () => (await get(client, "k/1")) === null);
+    expect(await scene.item("k/1")).toBeNull();
+  });
+
+  it("goes by the freshness that the source says, where ttl is its own", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((n, _request, response) =>
+      response.writeHead(200, { "cache-control": `max-age=${n === 1 ? 3 : 100}` }).end(`value ${n}`),
+    );
+    const client = await scene.connect(await scene.start('ttl = "source"'));
+    expect(await get(client, "k/1")).toBe("value 1");
+    const first = (await scene.item("k/1"))!.ttl;
+    expect([3, 4]).toContain(first);
+    await until(async () => (await stat(client, "rule:rule:refreshed")) === 1);
+    expect(await get(client, "k/1")).toBe("value 2");
+    expect([100, 101]).toContain((await scene.item("k/1"))!.ttl);
+    expect(await stat(client, "rule:rule:fills")).toBe(1);
+  });
+
+  it("of a key that a process filled which was killed is made by the next one, before the item ends", async (context) => {
+    const scene = await Scene.set(context);
+    scene.answer((n, _request, response) => response.end(`value ${n}`));
+    const rule = 'ttl = "6s"\nrefresh_before = "2s"';
+    const first = await scene.start(rule);
+    expect(await get(await scene.connect(first), "k/1")).toBe("value 1");
+    first.child.kill("SIGKILL");
+    expect(await first.exit()).toBe("SIGKILL");
+    const client = await scene.connect(await scene.start(rule));
+    const seen: (string | null)[] = [];
+    await until(async () => seen[seen.push(await get(client, "k/1")) - 1] !== "value 1");
+    // Whoever asked got a value each time, and nobody waited for one.
+    expect([seen[0], seen.at(-1)]).toEqual(["value 1", "value 2"]);
+    expect(await stat(client, "rule:rule:picked_up")).toBe(1);
+    expect(await stat(client, "rule:rule:refreshed")).toBe(1);
+    expect(await stat(client, "rule:rule:fills")).toBe(0);
+  });
+
+  it("of a key that two processes keep fresh is made by one of them at a time", async (context) => {
+    const scene = await Scene.set(context);
+    let [running, most] = [0, 0];
+    scene.answer((n, _request, response) => {
+      most = Math.max(most, ++running);
+      // Long enough for the other one to find the key due as well.
+      setTimeout(() => {
+        running--;
+        response.end(`value ${n}`);
+      }, 300);
+    });
+    const rule = 'ttl = "5s"\nrefresh_before = "1s"';
+    const clients = await Promise.all([1, 2].map(async () => scene.connect(await scene.start(rule))));
+    const dues = () => Promise.all(clients.map((client) => stat(client, "rule:rule:due")));
+    await until(async () => {
+      for (const client of clients) expect(await get(client, "k/1")).toMatch(/^value \d$/);
+      return (await dues()).every((due) => due >= 2);
+    });
+    await until(async () => running === 0);
+    const [one, two] = await dues();
+    expect(await Promise.all(clients.map((client) => stat(client, "tracked")))).toEqual([1, 1]);
+    expect(most).toBe(1);
+    // It fell due twice in each: the second look found that the first had been there, or was there.
+    expect(scene.origin.requests.length - 1).toBeLessThanOrEqual((one! + two!) / 2 + 1);
+  });
+
+  it("that finds nothing at the source deletes the item, or keeps it where the rule says so", async (context) => {
+    const scene = await Scene.set(context);
+    scene.origin.handle = (request, response) => {
+      const isFirst = scene.origin.requests.filter((asked) => asked === `GET ${request.url}`).length === 1;
+      response.writeHead(isFirst ? 200 : 404).end("value");
+    };
+    const times = 'ttl = "2s"\nrefresh_before = "1s"\nstale = "1m"';
+    const keeping = `[get.keeping]\nmatch = "kept/.*"\nsource = "origin"\nnot_found = "keep"\n${times}`;
+    const client = await scene.connect(await scene.start(times, keeping));
+    expect([await get(client, "k/1"), await get(client, "kept/1")]).toEqual(["value", "value"]);
+    await until(async () => (await scene.item("k/1")) === null);
+    expect(await get(client, "k/1")).toBeNull();
+    await until(async () => scene.origin.requests.filter((asked) => asked === "GET /kept/1").length === 3);
+    expect(await get(client, "kept/1")).toBe("value");
+    expect(await get(scene.direct, "kept/1")).toBe("value");
+    expect(await stat(client, "rule:keeping:fills")).toBe(1);
+  });
+});

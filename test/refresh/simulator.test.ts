@@ -1,0 +1,118 @@
+/** Traces so small that what comes of them can be counted by hand. Jitter is left out: random numbers are 0, but for those of who asks. */
+import { describe, expect, it } from "vitest";
+import type { RuleConfig, SourceConfig } from "../../src/config/config.ts";
+import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
+import { ItemStore } from "../../src/proxy/store/item-store.ts";
+import { type SimulatedGet, type Simulation, simulate } from "../../src/refresh/simulator.ts";
+import { seededRandom } from "../support/seeded-random.ts";
+import { looseLimits } from "../support/source-limits.ts";
+import { ruleDefaults } from "../support/test-rules.ts";
+
+interface Changes extends Partial<Omit<Simulation, "rule" | "source" | "gets">> {
+  rule?: Partial<RuleConfig>;
+  source?: Partial<SourceConfig>;
+}
+
+/** ttl 10 s and due after 9 s, a source that takes 100 ms, one process. Gets: key and seconds. */
+function run(gets: readonly [key: string, seconds: number][], { rule, source, ...changes }: Changes = {}) {
+  return simulate({
+    rule: { ...ruleDefaults, match: "k.*", ttlMs: 10_000, ...rule },
+    source: { type: "echo", name: "simulated", template: "", ...looseLimits, ...source } as SourceConfig,
+    gets: gets.map(([key, seconds]): SimulatedGet => ({ atMs: seconds * 1_000, key, bytes: Buffer.from(key) })),
+    processes: 1,
+    latencyMs: 100,
+    failureShare: 0,
+    isRefreshing: true,
+    maxTrackedKeys: 1_000,
+    pickUpRate: 1_000,
+    random: () => 0,
+    createPool(unixSeconds) {
+      const store = new ItemStore(1 << 20, 1 << 20, unixSeconds);
+      const isShared = () => (changes.processes ?? 1) > 1;
+      return {
+        port: Object.assign(new EmbeddedPoolPort(store), { isShared }),
+        get: (key) => store.peek(key)?.value ?? null,
+        get byteLength() {
+          return store.byteLength;
+        },
+      };
+    },
+    ...changes,
+  });
+}
+
+/** A get of k every second from 0 to `last`. */
+function everySecond(last: number): [string, number][] {
+  return Array.from({ length: last + 1 }, (_, second) => ["k", second]);
+}
+
+describe("a simulated key that is asked for every second", () => {
+  it("without refresh is missed whenever its 10 s, and one for memcached, are over", async () => {
+    const result = await run(everySecond(25), { isRefreshing: false });
+    // Filled at 0, 11 and 22.
+    expect(result).toMatchObject({ gets: 26, hits: 23, filled: 3, missed: 0, sourceCalls: 3, peakTracked: 0 });
+    expect([result.age.maxMs, result.wait.count, result.wait.maxMs, result.durationMs]).toEqual([
+      10_000, 3, 100, 25_000,
+    ]);
+  });
+
+  it("with refresh is missed once, and its source asked no more often; what comes after the trace is not counted", async () => {
+    const result = await run(everySecond(25));
+    // Fetched at 0, refreshed some 9 s after each store: at 9 and at 18. The next one would be at 27.
+    expect(result).toMatchObject({ gets: 26, hits: 25, filled: 1, missed: 0, sourceCalls: 3, peakTracked: 1 });
+    expect([result.age.maxMs, result.wait.count]).toEqual([9_000, 1]);
+  });
+
+  it("is not refreshed for longer than expiry after its last get", async () => {
+    const gets: [string, number][] = [
+      ["k", 0],
+      ["k2", 60],
+    ];
+    expect(await run(gets, { rule: { expiryMs: 20_000 } })).toMatchObject({ filled: 2, sourceCalls: 1 + 2 + 1 });
+    expect(await run(gets, { rule: { expiryMs: 5_000 } })).toMatchObject({ filled: 2, sourceCalls: 1 + 1 });
+  });
+});
+
+describe("a simulated fleet", () => {
+  const atOnce = Array.from({ length: 20 }, (_, i): [string, number] => ["k", i / 1_000]);
+
+  it("fetches a key once between its processes", async () => {
+    const result = await run(atOnce, { processes: 2, random: seededRandom(1) });
+    expect(result).toMatchObject({ gets: 20, hits: 0, filled: 20, missed: 0, sourceCalls: 1, peakConcurrency: 1 });
+  });
+
+  it("fetches it once in each process without leases", async () => {
+    const result = await run(atOnce, { processes: 2, random: seededRandom(1), rule: { lease: "process" } });
+    expect(result).toMatchObject({ filled: 20, missed: 0, sourceCalls: 2, peakConcurrency: 2 });
+  });
+});
+
+describe("a simulated source", () => {
+  it("that fails gives misses, and is asked each time", async () => {
+    const result = await run(everySecond(4), { failureShare: 1 });
+    expect(result).toMatchObject({ hits: 0, filled: 0, missed: 5, sourceCalls: 5, sourceFailures: 5 });
+  });
+
+  it("that fails is left alone by the breaker of the server itself", async () => {
+    const source = { breakerFailures: 2, breakerMs: 60_000 };
+    expect(await run(everySecond(9), { failureShare: 1, source })).toMatchObject({ missed: 10, sourceCalls: 2 });
+  });
+
+  it("that is slower than fill_timeout costs a miss, and fills all the same", async () => {
+    const result = await run(
+      [
+        ["k", 0],
+        ["k", 2],
+      ],
+      { latencyMs: 1_000 },
+    );
+    expect(result).toMatchObject({ hits: 1, filled: 0, missed: 1, sourceCalls: 1 });
+    expect([result.wait.maxMs, result.age.maxMs]).toEqual([400, 2_000]);
+  });
+
+  it("is asked for so many keys at once and no more, and for no key that the rule does not match", async () => {
+    const gets = ["k1", "k2", "k3", "k4", "k5", "other"].map((key): [string, number] => [key, 0]);
+    const result = await run(gets);
+    expect(result).toMatchObject({ filled: 5, missed: 1, sourceCalls: 5, peakConcurrency: 4, peakCallsPerSecond: 5 });
+  });
+});
