@@ -116,6 +116,8 @@ describe("a service", () => {
     server.intercept = () => (server.calls.length === 1 ? throttled : null);
     expect(await aws.outcome(aws.make())).toBe("v");
     expect(server.calls).toHaveLength(2);
+    // The SDK's own word for its adaptive mode.
+    expect(server.origin.headers[0]?.["user-agent"]).toMatch(/ m\/([^ ]+,)?F(,|$)/);
   });
 
   it("that goes on throttling, or fails, is a failure that may pass", async () => {
@@ -132,7 +134,7 @@ describe("a service", () => {
 
   it("that hangs is given up at the time-out, and its connection closed", async () => {
     server.intercept = () => "hang";
-    const limiter = new Limiter(aws.make(), looseLimits, aws.clock);
+    const limiter = new Limiter(aws.make({}, {}, 3_600_000), looseLimits, aws.clock);
     const failed = expect(limiter.fetch(contextOf("k", ["k"]), "fill", null)).rejects.toMatchObject({
       code: "SOURCE_TIMEOUT",
     });
@@ -172,6 +174,17 @@ describe("a service", () => {
     await expect(fetching).rejects.toBeInstanceOf(SourceError);
     aws.clock.advance(5);
     expect(server.calls).toEqual([]);
+  });
+
+  it("is asked alone for what is left when another was given up before", async () => {
+    server.put("app/b", "2");
+    const abort = new AbortController();
+    const source = aws.make();
+    const failed = expect(source.fetch(contextOf("a", ["a"], abort.signal))).rejects.toBeInstanceOf(SourceError);
+    abort.abort();
+    expect(await aws.outcome(source, "b")).toBe("2");
+    await failed;
+    expect(server.asked).toEqual(["GetSecretValue app/b"]);
   });
 
   it("that is not there is unreachable", async () => {
