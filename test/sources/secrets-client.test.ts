@@ -1,0 +1,316 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SourceError } from "../../src/errors.ts";
+import { Limiter } from "../../src/sources/limiter.ts";
+import { contextOf } from "../support/fetch-context.ts";
+import { freePort } from "../support/memcached-process.ts";
+import { accessKeys, SecretSources } from "../support/secret-sources.ts";
+import { ACCESS_KEY, type SecretsManagerServer } from "../support/secrets-manager.ts";
+import { settled } from "../support/settled.ts";
+import { looseLimits } from "../support/source-limits.ts";
+
+const ROLE = "arn:aws:iam::123456789012:role/cache";
+
+let aws: SecretSources;
+let server: SecretsManagerServer;
+
+beforeEach(async () => {
+  aws = await SecretSources.start();
+  server = aws.server;
+});
+afterEach(() => aws.close());
+
+describe("secrets that are asked for together", () => {
+  const parts = Array.from({ length: 45 }, (_, i) => `s${i}`);
+
+  it("come in batches of twenty, each with its own end", async () => {
+    for (const part of parts) server.put(`app/${part}`, `value of ${part}`);
+    server.fail("app/s7", "ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+    server.fail("app/s33", "AccessDeniedException", "You are not authorized to perform: secretsmanager:GetSecretValue");
+    const ends = await aws.outcomes(aws.make(), parts);
+    expect(server.calls.map(({ action, ids }) => `${action} ${ids.length}`)).toEqual([
+      "BatchGetSecretValue 20",
+      "BatchGetSecretValue 20",
+      "BatchGetSecretValue 5",
+    ]);
+    for (const [i, end] of ends.entries()) {
+      if (i === 7) expect(end).toBe("notThere");
+      else if (i === 33) expect(end).toMatch(/^SOURCE_REFUSED .*"app\/s33" is denied: secretsmanager:GetSecretValue/);
+      else expect(end).toBe(`value of s${i}`);
+    }
+  });
+
+  it("are asked for once each, whoever asks", async () => {
+    server.put("app/a", "1");
+    expect(await aws.outcomes(aws.make(), ["a", "a", "a"])).toEqual(["1", "1", "1"]);
+    expect(server.asked).toEqual(["GetSecretValue app/a"]);
+  });
+
+  it("may be named by ARN", async () => {
+    server.put("app/a", "1");
+    server.put("app/b", "2");
+    const key = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/{1}";
+    expect(await aws.outcomes(aws.make({ key }), ["a", "b-AbCdEf", "c"])).toEqual(["1", "2", "notThere"]);
+    expect(server.calls).toHaveLength(1);
+  });
+
+  it("at a version stage of their own are asked for alone", async () => {
+    for (const part of ["a", "b"]) server.put(`app/${part}`, part, "AWSPREVIOUS");
+    const source = aws.make({ versionStage: "AWSPREVIOUS" });
+    expect(await aws.outcomes(source, ["a", "b"])).toEqual(["a", "b"]);
+    expect(server.calls.map(({ action }) => action)).toEqual(["GetSecretValue", "GetSecretValue"]);
+  });
+
+  it.each([
+    ["AccessDeniedException", "are not allowed"],
+    ["UnknownOperationException", "are not known"],
+  ])("are asked for alone after %s: batches %s", async (type) => {
+    for (const part of ["a", "b", "c", "d"]) server.put(`app/${part}`, part);
+    const denied = { status: 400, type, message: "secretsmanager:BatchGetSecretValue" };
+    server.intercept = ({ action }) => (action === "BatchGetSecretValue" ? denied : null);
+    const source = aws.make();
+    expect(await aws.outcomes(source, ["a", "b"])).toEqual(["a", "b"]);
+    expect(await aws.outcomes(source, ["c", "d"])).toEqual(["c", "d"]);
+    expect(server.calls.map(({ action }) => action).sort()).toEqual([
+      "BatchGetSecretValue",
+      ...Array<string>(4).fill("GetSecretValue"),
+    ]);
+  });
+
+  it("that a batch leaves out are asked for alone", async () => {
+    for (const part of ["a", "b", "c"]) server.put(`app/${part}`, part);
+    server.leftOut.add("app/b").add("app/d");
+    expect(await aws.outcomes(aws.make(), ["a", "b", "c", "d"])).toEqual(["a", "b", "c", "notThere"]);
+    expect(server.asked.sort()).toEqual([
+      "BatchGetSecretValue app/a app/b app/c app/d",
+      "GetSecretValue app/b",
+      "GetSecretValue app/d",
+    ]);
+  });
+
+  it("do not fail with a batch that is refused for one of them", async () => {
+    server.put("app/a", "1");
+    server.fail("app/b", "InvalidParameterException", "bad");
+    const refused = { status: 400, type: "InvalidParameterException", message: "bad" };
+    server.intercept = ({ action }) => (action === "BatchGetSecretValue" ? refused : null);
+    const ends = await aws.outcomes(aws.make(), ["a", "b"]);
+    expect(ends).toEqual(["1", expect.stringMatching(/^SOURCE_REFUSED .*"app\/b"/)]);
+  });
+
+  it("through sources of one pool share a client and its batches", async () => {
+    for (const name of ["app/a", "db/b"]) server.put(name, name);
+    const one = aws.make();
+    const other = aws.makeOver(one.client, { name: "other", key: "db/{1}" });
+    const fetching = [one.fetch(contextOf("a", ["a"])), other.fetch(contextOf("b", ["b"]))];
+    aws.clock.advance(5);
+    expect(await Promise.all(fetching)).toMatchObject([{ type: "value" }, { type: "value" }]);
+    expect(server.asked).toEqual(["BatchGetSecretValue app/a db/b"]);
+    await one.close();
+    expect(await aws.outcome(other, "b")).toBe("db/b");
+  });
+});
+
+describe("a service", () => {
+  it("that throttles is asked again", async () => {
+    server.put("app/one", "v");
+    const throttled = { status: 400, type: "ThrottlingException", message: "Rate exceeded" };
+    server.intercept = () => (server.calls.length === 1 ? throttled : null);
+    expect(await aws.outcome(aws.make())).toBe("v");
+    expect(server.calls).toHaveLength(2);
+    // The SDK's own word for its adaptive mode.
+    expect(server.origin.headers[0]?.["user-agent"]).toMatch(/ m\/([^ ]+,)?F(,|$)/);
+  });
+
+  it("that goes on throttling, or fails, is a failure that may pass", async () => {
+    process.env.AWS_MAX_ATTEMPTS = "1";
+    for (const [status, type] of [
+      [400, "ThrottlingException"],
+      [500, "InternalServiceError"],
+      [503, "ServiceUnavailable"],
+    ] as const) {
+      server.intercept = () => ({ status, type, message: "later" });
+      expect(await aws.outcome(aws.make())).toMatch(/^SOURCE_STATUS .*\(transient\)$/);
+    }
+  });
+
+  it("that hangs is given up at the time-out, and its connection closed", async () => {
+    server.intercept = () => "hang";
+    const limiter = new Limiter(aws.make({}, {}, 3_600_000), looseLimits, aws.clock);
+    const failed = expect(limiter.fetch(contextOf("k", ["k"]), "fill", null)).rejects.toMatchObject({
+      code: "SOURCE_TIMEOUT",
+    });
+    await settled();
+    aws.clock.advance(5);
+    await server.origin.received(1);
+    aws.clock.advance(5_000);
+    await failed;
+    await server.origin.left();
+    expect(limiter.inFlight).toBe(0);
+  });
+
+  it("is asked on for those of a batch that still wait", async () => {
+    let release = () => {};
+    for (const part of ["a", "b"]) server.put(`app/${part}`, part);
+    const origin = server.origin;
+    const serve = origin.handle;
+    origin.handle = (request, response) => {
+      release = () => serve(request, response);
+    };
+    const abort = new AbortController();
+    const source = aws.make();
+    const left = source.fetch(contextOf("a", ["a"], abort.signal));
+    const waits = source.fetch(contextOf("b", ["b"]));
+    aws.clock.advance(5);
+    await origin.received(1);
+    abort.abort();
+    await expect(left).rejects.toBeInstanceOf(SourceError);
+    release();
+    expect(await waits).toMatchObject({ type: "value", value: Buffer.from("b") });
+  });
+
+  it("is not asked for what was given up before", async () => {
+    const abort = new AbortController();
+    const fetching = aws.make().fetch(contextOf("a", ["a"], abort.signal));
+    abort.abort();
+    await expect(fetching).rejects.toBeInstanceOf(SourceError);
+    aws.clock.advance(5);
+    expect(server.calls).toEqual([]);
+  });
+
+  it("is asked alone for what is left when another was given up before", async () => {
+    server.put("app/b", "2");
+    const abort = new AbortController();
+    const source = aws.make();
+    const failed = expect(source.fetch(contextOf("a", ["a"], abort.signal))).rejects.toBeInstanceOf(SourceError);
+    abort.abort();
+    expect(await aws.outcome(source, "b")).toBe("2");
+    await failed;
+    expect(server.asked).toEqual(["GetSecretValue app/b"]);
+  });
+
+  it("that is not there is unreachable", async () => {
+    process.env.AWS_MAX_ATTEMPTS = "1";
+    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    expect(await aws.outcome(aws.make({}, { endpoint }))).toMatch(/^SOURCE_UNREACHABLE /);
+  });
+
+  it("that answers with something else is a failure that shows nothing of it", async () => {
+    process.env.AWS_MAX_ATTEMPTS = "1";
+    server.origin.handle = (_request, response) => response.end('{"SecretString":"hidden');
+    const text = await aws.outcome(aws.make());
+    expect(text).toMatch(/^SOURCE_FAILED /);
+    expect(text).not.toContain("hidden");
+  });
+
+  it("is left when the source is closed, with what is under way", async () => {
+    server.intercept = () => "hang";
+    const source = aws.make();
+    const fetching = source.fetch(contextOf("a", ["a"]));
+    const failed = expect(fetching).rejects.toBeInstanceOf(SourceError);
+    aws.clock.advance(5);
+    await server.origin.received(1);
+    await Promise.all([failed, server.origin.left(), source.close()]);
+    expect(await aws.outcome(source)).toMatch(/^SOURCE_FAILED /);
+  });
+});
+
+describe("a connection", () => {
+  const profiles = `
+    [profile other]
+    region = ap-southeast-2
+    aws_access_key_id = AKIDOFPROFILE
+    aws_secret_access_key = key-of-profile
+  `.replace(/^ +/gm, "");
+
+  beforeEach(() => {
+    server.put("app/one", "v");
+  });
+
+  it("has region and credentials of the environment", async () => {
+    expect(await aws.outcome(aws.make())).toBe("v");
+    expect(server.calls).toMatchObject([{ accessKeyId: ACCESS_KEY, region: "eu-west-1", service: "secretsmanager" }]);
+  });
+
+  it("has the region it is given", async () => {
+    expect(await aws.outcome(aws.make({}, { region: "us-west-2" }))).toBe("v");
+    expect(server.calls).toMatchObject([{ region: "us-west-2" }]);
+  });
+
+  it("has region and credentials of the profile it is given", async () => {
+    await aws.useEnvironment({}, profiles);
+    server.addKey("AKIDOFPROFILE", "key-of-profile");
+    expect(await aws.outcome(aws.make({}, { profile: "other" }))).toBe("v");
+    expect(server.calls).toMatchObject([{ accessKeyId: "AKIDOFPROFILE", region: "ap-southeast-2" }]);
+  });
+
+  it("takes on the role it is given", async () => {
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    const source = aws.make({}, { assumeRole: ROLE });
+    expect([await aws.outcome(source), await aws.outcome(source)]).toEqual(["v", "v"]);
+    expect(server.calls).toMatchObject([
+      { action: "AssumeRole", ids: [ROLE, "platypus"], accessKeyId: ACCESS_KEY, service: "sts", region: "eu-west-1" },
+      { action: "GetSecretValue", accessKeyId: expect.stringMatching(/^ASIA/) },
+      { action: "GetSecretValue" },
+    ]);
+  });
+
+  it("takes on a role with the credentials of its profile", async () => {
+    await aws.useEnvironment({}, profiles);
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    server.addKey("AKIDOFPROFILE", "key-of-profile");
+    expect(await aws.outcome(aws.make({}, { assumeRole: ROLE, profile: "other" }))).toBe("v");
+    expect(server.calls).toMatchObject([
+      { action: "AssumeRole", accessKeyId: "AKIDOFPROFILE", region: "ap-southeast-2" },
+      { action: "GetSecretValue", region: "ap-southeast-2" },
+    ]);
+  });
+
+  it("whose role may not be taken on is a failure of the source, told once for a batch", async () => {
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    server.intercept = () => ({ status: 403, type: "AccessDenied", message: "not authorized: sts:AssumeRole" });
+    const ends = await aws.outcomes(aws.make({}, { assumeRole: ROLE }), ["one", "two"]);
+    for (const end of ends) {
+      expect(end).toBe("SOURCE_FAILED source vault: no AWS credentials: AWS refused them (AccessDenied, status 403)");
+    }
+    expect(server.calls.map(({ action }) => action)).toEqual(["AssumeRole"]);
+  });
+
+  it("whose role is never given is given up at the time-out", async () => {
+    process.env.AWS_ENDPOINT_URL_STS = server.url;
+    server.intercept = () => "hang";
+    const limiter = new Limiter(aws.make({}, { assumeRole: ROLE }), looseLimits, aws.clock);
+    const failed = expect(limiter.fetch(contextOf("k", ["k"]), "fill", null)).rejects.toMatchObject({
+      code: "SOURCE_TIMEOUT",
+    });
+    await settled();
+    aws.clock.advance(5);
+    await server.origin.received(1);
+    aws.clock.advance(5_000);
+    await failed;
+    await settled();
+    expect(limiter.inFlight).toBe(0);
+  });
+
+  it("whose role is not given the first time asks for it again", async () => {
+    Object.assign(process.env, { AWS_ENDPOINT_URL_STS: server.url, AWS_MAX_ATTEMPTS: "1" });
+    server.intercept = () => (server.calls.length === 1 ? "hang" : null);
+    const source = aws.make({}, { assumeRole: ROLE }, 500);
+    expect(await aws.outcome(source)).toMatch(/^SOURCE_FAILED source vault: no AWS credentials: /);
+    expect(await aws.outcome(source)).toBe("v");
+  });
+
+  it("whose signature is not accepted is a failure", async () => {
+    process.env.AWS_SECRET_ACCESS_KEY = "another";
+    expect(await aws.outcome(aws.make())).toMatch(
+      /^SOURCE_FAILED .*does not accept the credentials \(InvalidSignature/,
+    );
+    expect(server.badSignatures).not.toEqual([]);
+    expect(server.calls).toEqual([]);
+  });
+
+  it("without credentials, or without a region, says so", async () => {
+    await aws.useEnvironment({ AWS_REGION: "eu-west-1" });
+    expect(await aws.outcome(aws.make())).toMatch(/^SOURCE_FAILED source vault: no AWS credentials: /);
+    await aws.useEnvironment(accessKeys);
+    expect(await aws.outcome(aws.make())).toMatch(/^SOURCE_FAILED source vault: no AWS region is set/);
+  });
+});
