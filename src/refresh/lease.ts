@@ -17,17 +17,18 @@ import { hash } from "node:crypto";
 import type { WriteResult } from "../proxy/reply.ts";
 import type { PoolPort } from "./pool-port.ts";
 
-const PREFIX = "platypus:lease:";
+const LEASE_PREFIX = "platypus:lease:";
+/** A value that was found unchanged keeps its cas: only this tells a refresh from a client's touch. */
+const MARK_PREFIX = "platypus:extended:";
 const HASH_BYTES = 16;
 /** memcached may drop an item up to a second early. */
 const SLACK_SECONDS = 1;
 const NOTHING = Buffer.alloc(0);
 const ABSENT = Buffer.from("absent", "latin1");
 
-/** Name of the lease of `key`: the prefix and 128 bits of the key's SHA-256. */
-function leaseKey(key: string): string {
-  const digest = hash("sha256", Buffer.from(key, "latin1"), "buffer").subarray(0, HASH_BYTES);
-  return PREFIX + digest.toString("base64url");
+/** What a key's own items are called after: 128 bits of its SHA-256. */
+function digestOfKey(key: string): string {
+  return hash("sha256", Buffer.from(key, "latin1"), "buffer").subarray(0, HASH_BYTES).toString("base64url");
 }
 
 /** What somebody else's lease says. */
@@ -38,11 +39,14 @@ export class Lease {
   private readonly port: PoolPort;
   private readonly key: string;
   private readonly name: string;
+  private readonly markName: string;
 
   constructor(port: PoolPort, key: string) {
     this.port = port;
     this.key = key;
-    this.name = leaseKey(key);
+    const digest = digestOfKey(key);
+    this.name = LEASE_PREFIX + digest;
+    this.markName = MARK_PREFIX + digest;
   }
 
   /** Takes it for a fetch of at most `timeoutMs`. The cas that proves it; null: somebody else has it. */
@@ -70,6 +74,19 @@ export class Lease {
     const item = await this.port.get(this.key, this.name);
     if (item === null) return "gone";
     return item.value.equals(ABSENT) ? "absent" : "held";
+  }
+
+  /** Says that the value was found unchanged at `unixSeconds`, and is good for `ttlMs` from then on. */
+  noteExtended(unixSeconds: number, ttlMs: number): void {
+    const exptime = Math.ceil(ttlMs / 1000);
+    this.port.put(this.key, this.markName, Buffer.from(String(unixSeconds), "latin1"), exptime);
+  }
+
+  /** When another process last found the value unchanged, in unix seconds; null: nobody has said so lately. */
+  async extendedAt(): Promise<number | null> {
+    const item = await this.port.get(this.key, this.markName);
+    const seconds = Number(item?.value.toString("latin1"));
+    return item === null || !Number.isFinite(seconds) ? null : seconds;
   }
 
   /** Before a client's write: whoever holds it has lost it. Sent before this returns; nobody waits for the answer. */

@@ -79,13 +79,18 @@ export function dueIn(freshnessMs: number, times: RuleTimes, random: number): nu
   return Math.max(0, freshnessMs - refreshBeforeOf(ttlMs, times)) * (1 - JITTER * random);
 }
 
+/** Whether an item that has this much freshness left has more than it was given here, by more than clocks and seconds do. */
+export function isFresher(freshMs: number, expectedMs: number): boolean {
+  return freshMs > Math.max(0, expectedMs) + FRESHER_MS;
+}
+
 /**
  * Whether an item of which `ttlSeconds` are left, though no more than `expectedMs` of freshness were expected, was
  * refreshed by another process. More than the rule gives, or no end, is a client's word.
  */
 export function isRefreshedElsewhere(ttlSeconds: number | null, expectedMs: number, times: RuleTimes): boolean {
   if (ttlSeconds === null || ttlSeconds < 0 || ttlSeconds > lifeSeconds(longestTtlMs(times), times)) return false;
-  return freshnessOf(ttlSeconds, times) > Math.max(0, expectedMs) + FRESHER_MS;
+  return isFresher(freshnessOf(ttlSeconds, times), expectedMs);
 }
 
 /** Ms until a refresh that failed `failures` times in a row is tried again. */

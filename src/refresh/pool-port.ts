@@ -25,6 +25,8 @@ export interface PoolPort {
   touch(key: string, exptime: number): Promise<boolean>;
   /** Deletes only the item of that cas; false: it was another one, or none. */
   deleteIf(owner: string, key: string, cas: bigint): Promise<boolean>;
+  /** Stores whatever there is; nobody waits for the answer. */
+  put(owner: string, key: string, value: Buffer, exptime: number): void;
   /** Deletes; nobody waits for the answer. */
   drop(owner: string, key: string): void;
 }

@@ -17,10 +17,12 @@
  */
 import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
+import type { RuleConfig } from "../config/config.ts";
+import type { PoolItem } from "../proxy/reply.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
 import { fetchFor } from "./fetch.ts";
 import { Lease } from "./lease.ts";
-import { exptimeOf, freshnessOf, freshnessOfFetched, isRefreshedElsewhere } from "./policy.ts";
+import { exptimeOf, freshnessOf, freshnessOfFetched, isFresher, isRefreshedElsewhere } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match } from "./rules.ts";
 import type { KnownItem } from "./tracker.ts";
@@ -29,7 +31,7 @@ import type { KnownItem } from "./tracker.ts";
 export type RefreshOutcome =
   | { readonly type: "gone" | "busy" }
   /** Another process was here; the item is good for that long. */
-  | { readonly type: "fresh"; readonly freshMs: number }
+  | { readonly type: "fresh"; readonly freshMs: number; readonly cas: bigint }
   /** The item is the source's own now. */
   | ({ readonly type: "stored"; readonly isUnchanged: boolean; readonly known: KnownItem | null } & GoodFor)
   /** A client's word, or another process', came in between and stands. */
@@ -67,17 +69,28 @@ export async function refreshKey(
   clock: Clock,
 ): Promise<RefreshOutcome> {
   const { config, source } = match.rule;
-  const item = await port.read(key);
-  if (item === null) return { type: "gone" };
-  if (isRefreshedElsewhere(item.ttlSeconds, before.expectedMs, config)) {
-    return { type: "fresh", freshMs: freshnessOf(item.ttlSeconds, config) };
-  }
+  const first = await port.read(key);
+  if (first === null) return { type: "gone" };
   const lease = config.lease === "fleet" && port.isShared(key) ? new Lease(port, key) : null;
-  const proof = (await lease?.take(source.timeoutMs)) ?? null;
+  if (isRefreshedElsewhere(first.ttlSeconds, before.expectedMs, config)) {
+    const freshMs = await trueFreshness(first, before, lease, config, clock);
+    if (isFresher(freshMs, before.expectedMs)) return { type: "fresh", freshMs, cas: first.cas };
+  }
+  // Read once more under the lease: whoever had it until now has left what it wrote.
+  const [proof, item] =
+    lease === null ? [null, first] : await Promise.all([lease.take(source.timeoutMs), port.read(key)]);
   if (lease !== null && proof === null) return { type: "busy" };
   const release = () => {
     if (lease !== null && proof !== null) lease.release(proof).catch(() => {});
   };
+  if (item === null) {
+    release();
+    return { type: "gone" };
+  }
+  if (item.cas !== first.cas || (item.ttlSeconds ?? 0) > (first.ttlSeconds ?? 0)) {
+    release();
+    return { type: "fresh", freshMs: freshnessOf(item.ttlSeconds, config), cas: item.cas };
+  }
   const known = before.known?.cas === item.cas ? before.known : null;
   let result: FetchResult;
   try {
@@ -99,6 +112,7 @@ export async function refreshKey(
   const digest = result.type === "value" ? digestOf(result.value) : null;
   if (result.type === "unchanged" || digest === known?.digest) {
     const touching = port.touch(key, exptime);
+    lease?.noteExtended(clock.unixSeconds(), good.ttlMs);
     release();
     if (!(await touching)) return { type: "gone" };
     // Where somebody wrote between the read and this, the next refresh reads another cas than the one that is known.
@@ -116,6 +130,26 @@ export async function refreshKey(
   function goodFor(freshness: Freshness | null): GoodFor {
     return freshnessOfFetched(freshness, config);
   }
+}
+
+/**
+ * Freshness of an item that has more left than it was given here, in ms. Under another cas it was written anew; under the
+ * one that is known another process has found it unchanged, and said so, or a client has touched it, which does not make
+ * it any fresher.
+ */
+async function trueFreshness(
+  item: PoolItem,
+  { known, expectedMs }: Before,
+  lease: Lease | null,
+  config: RuleConfig,
+  clock: Clock,
+): Promise<number> {
+  const leftMs = freshnessOf(item.ttlSeconds, config);
+  if (known?.cas !== item.cas) return leftMs;
+  const extendedAt = (await lease?.extendedAt()) ?? null;
+  if (extendedAt === null) return expectedMs;
+  const longestMs = config.isSourceTtl ? config.maxTtlMs : config.ttlMs;
+  return Math.min(leftMs, (extendedAt - clock.unixSeconds()) * 1000 + longestMs);
 }
 
 /** The source may know the same bytes by a new tag. */

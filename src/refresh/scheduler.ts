@@ -16,7 +16,7 @@ import type { PoolPort } from "./pool-port.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
-import { keyHash, Tracker } from "./tracker.ts";
+import { type KnownItem, keyHash, Tracker } from "./tracker.ts";
 
 const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
@@ -184,6 +184,7 @@ export class Scheduler implements FillEvents {
         const slot = this.track(key, rule);
         if (slot < 0) return;
         rule.counters.pickedUp++;
+        this.tracker.remember(slot, unknownItem(item.cas));
         this.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, rule.config), staleMs: rule.config.staleMs });
       })
       .catch((error: unknown) => this.log.poolFailed(rule, error));
@@ -230,7 +231,9 @@ export class Scheduler implements FillEvents {
       this.drop(slot);
       return;
     }
-    if (!source.hasRoomForRefresh) {
+    // What must not be served any longer has to be looked at, whatever the source's bounds: it is deleted where those hold.
+    const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
+    if (!source.hasRoomForRefresh && !isOver) {
       // A backlog drains at the source's pace; those who wait are looked at ever less often.
       counters.deferred++;
       const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
@@ -287,7 +290,7 @@ export class Scheduler implements FillEvents {
         this.retry(key, rule);
         break;
       case "fresh":
-        this.tracker.forgetItem(slot);
+        if (this.tracker.knownItem(slot)?.cas !== outcome.cas) this.tracker.remember(slot, unknownItem(outcome.cas));
         this.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
         break;
       case "kept":
@@ -329,4 +332,9 @@ export class Scheduler implements FillEvents {
     this.wheel.cancel(slot);
     this.tracker.remove(slot);
   }
+}
+
+/** An item of which only the cas is known: no bytes are the same as its. */
+function unknownItem(cas: bigint): KnownItem {
+  return { cas, digest: 0n, tag: null };
 }

@@ -151,6 +151,19 @@ describe("a client's touch", () => {
   });
 });
 
+describe("a client that touches a key over and over", () => {
+  it.each([false, true])("does not keep it from being refreshed (fleet: %s)", async (isFleet) => {
+    pool.isFleet = isFleet;
+    await fill("value");
+    for (let i = 0; i < 100; i++) {
+      await pass(200);
+      pool.store.touch("k", 10);
+      get();
+    }
+    expect(source.fetches.length).toBeGreaterThanOrEqual(2);
+  });
+});
+
 describe("a stale value", () => {
   it("is there for as long as the rule says, and no longer", async () => {
     start({ staleMs: 20_000 });
@@ -321,6 +334,25 @@ describe("a fleet", () => {
     await pass(8_500);
     expect(source.fetches).toHaveLength(2);
     await untilAsked(3, 2_000);
+  });
+
+  it("goes by the word of the one that found the value unchanged, which keeps its cas", async () => {
+    const other = process();
+    await fill("same");
+    for (let i = 0; i < 20; i++) get(other);
+    await pass(1_000);
+    for (let i = 0; i < 20; i++) get(other);
+    await settled();
+    expect(other.scheduler.tracked).toBe(1);
+    for (let count = 2; count <= 4; count++) {
+      await untilAsked(count, 11_000);
+      source.last.answer("same");
+      await pass(7_000);
+      expect(source.fetches).toHaveLength(count);
+    }
+    // Who has not seen the bytes itself writes them once.
+    expect(counters().unchanged).toBeGreaterThan(0);
+    expect(counters().unchanged + counters().refreshed).toBe(3);
   });
 
   it("leaves a key to the process that holds its lease, and looks again shortly", async () => {

@@ -231,6 +231,9 @@ class World {
           if (key === KEY) this.undone.add(item.value);
           return items.delete(key);
         }),
+      put: (_owner, key, value) => {
+        void call(`put ${key}`, () => put(key, value));
+      },
       drop: (_owner, key) => {
         void call(`drop ${key}`, () => items.delete(key));
       },

@@ -8,6 +8,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /** A running (or ended) command line, everything it printed kept. */
@@ -22,6 +26,9 @@ export class PlatypusProcess {
     this.child = child;
     this.folder = folder;
     this.ended = once(child, "close");
+    // Should a test end without stopping it.
+    running.add(child);
+    child.once("close", () => running.delete(child));
     child.stdout!.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
     });

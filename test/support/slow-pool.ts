@@ -78,12 +78,16 @@ export class SlowPool implements PoolPort {
     return this.call("deleteIf", key, () => this.port.deleteIf(owner, key, cas));
   }
 
+  put(owner: string, key: string, value: Buffer, exptime: number): void {
+    this.call("put", key, async () => this.port.put(owner, key, value, exptime)).catch(() => {});
+  }
+
   drop(owner: string, key: string): void {
     this.call("drop", key, async () => this.port.drop(owner, key)).catch(() => {});
   }
 
   private async call<T>(name: string, key: string, run: () => Promise<T>): Promise<T> {
-    this.calls.push(`${name} ${key.replace(/^platypus:lease:.*/, "lease")}`);
+    this.calls.push(`${name} ${key.replace(/^platypus:(lease|extended):.*/, "$1")}`);
     const isDown = this.isDown;
     const answer = isDown ? null : run();
     if (this.isHolding) await new Promise<void>((resolve) => this.kept.push(resolve));

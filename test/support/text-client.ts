@@ -13,7 +13,8 @@ export class TextClient {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on("error", () => {});
-    this.closed = once(socket, "close");
+    // Not `once` of node:events: a reset that nobody waits for would be a rejection that nobody handles.
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (chunk) => {
       this.chunks.push(chunk);
     });
@@ -51,7 +52,7 @@ export class TextClient {
         this.chunks = [this.received.subarray(at + wanted.length)];
         return text;
       }
-      const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
+      const isClosed = await this.more();
       if (isClosed && this.received.indexOf(wanted) < 0) {
         throw new Error(
           `closed before ${JSON.stringify(end)}; received ${JSON.stringify(this.received.toString("latin1"))}`,
@@ -60,11 +61,19 @@ export class TextClient {
     }
   }
 
+  /** Resolves when more has been received; true: the connection is closed. */
+  private more(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.socket.once("data", () => resolve(false));
+      void this.closed.then(() => resolve(true));
+    });
+  }
+
   /** Takes that many bytes out of what was received; rejects when the connection closes before. */
   async take(length: number): Promise<string> {
     const isShort = () => this.chunks.reduce((sum, chunk) => sum + chunk.length, 0) < length;
     while (isShort()) {
-      const isClosed = await Promise.race([once(this.socket, "data").then(() => false), this.closed.then(() => true)]);
+      const isClosed = await this.more();
       if (isClosed && isShort()) throw new Error(`closed before ${length} bytes`);
     }
     const text = this.received.toString("latin1", 0, length);

@@ -75,6 +75,10 @@ export class RoutedPoolPort {
     return (await this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: `C${cas}` }))?.code === "HD";
   }
 
+  put(owner: string, key: string, value: Buffer, exptime: number): void {
+    this.write(owner, key, `T${exptime} F0`, value).catch(() => {});
+  }
+
   drop(owner: string, key: string): void {
     this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
   }

@@ -46,6 +46,10 @@ export class EmbeddedPoolPort {
     return this.store.delete(key, Number(cas)) === "deleted";
   }
 
+  put(_owner: string, key: string, value: Buffer, exptime: number): void {
+    this.store.store("set", key, value, 0, exptime);
+  }
+
   drop(_owner: string, key: string): void {
     this.store.delete(key);
   }
