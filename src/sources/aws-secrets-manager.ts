@@ -31,8 +31,7 @@ export class AwsSecretsManagerSource implements Source {
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
-    const secretId = renderTemplate(this.template, context, asSecretName);
-    if (secretId === "" || secretId.length > MAX_ID_LENGTH) throw this.refused("the key gives no name of a secret");
+    const secretId = this.nameFor(context);
     const answer = await this.client.get(secretId, this.config.versionStage, context.signal);
     switch (answer.type) {
       case "notThere":
@@ -49,8 +48,21 @@ export class AwsSecretsManagerSource implements Source {
     }
   }
 
+  describe(context: FetchContext): string[] {
+    const { versionStage, field } = this.config;
+    const part = field === null ? "" : `, its field ${JSON.stringify(field)}`;
+    return [`secret ${JSON.stringify(this.nameFor(context))}, version ${versionStage}${part}`];
+  }
+
   async close(): Promise<void> {
     await this.client.release();
+  }
+
+  /** Throws a SourceError where the key gives none. */
+  private nameFor(context: FetchContext): string {
+    const secretId = renderTemplate(this.template, context, asSecretName);
+    if (secretId === "" || secretId.length > MAX_ID_LENGTH) throw this.refused("the key gives no name of a secret");
+    return secretId;
   }
 
   /** The version; with the field, since a reload may choose another one of the same version. */

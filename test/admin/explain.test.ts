@@ -34,6 +34,13 @@ bearer_token = "\${ENV:TOKEN}"
 [source.echo]
 type = "echo"
 template = "<{id}>"
+[get.secret]
+match = "secret/(.*)"
+source = "passwords"
+[source.passwords]
+type = "awssm"
+key = "app/{1}"
+field = "password"
 [source.both]
 type = "merge"
 template = [{ key = ["a"], source = "echo", args = { replace = { id = "{1}" } } }]
@@ -49,7 +56,7 @@ describe("what is explained of a key", () => {
     const explained = lines("user/a b");
     expect(explained.get("on the servers")).toBe('"p:user/a b"');
     expect(explained.get("server")).toMatch(/^10\.0\.0\.[123]:11211 of pool target \([123] of 3 by ketama, at \d+\)$/);
-    expect(explained.get("rule")).toBe('users, number 1 of 2: match = "user/(?<id>[^/]+)"');
+    expect(explained.get("rule")).toBe('users, number 1 of 3: match = "user/(?<id>[^/]+)"');
     expect(explained.get("captures")).toBe('{1} = "a b", {id} = "a b"');
     expect(explained.get("  asks for")).toBe(
       "GET http://origin:8080/users/a%20b?x=1 with accept-encoding, authorization",
@@ -61,6 +68,10 @@ describe("what is explained of a key", () => {
 
   it("is what the parts of a merge are asked", () => {
     expect(lines("all/x").get("  asks for")).toBe('a: "<x>"');
+  });
+
+  it("is which secret is asked for", () => {
+    expect(lines("secret/db").get("  asks for")).toBe('secret "app/db", version AWSCURRENT, its field "password"');
   });
 
   it("is why its source would refuse it", () => {
