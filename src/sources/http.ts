@@ -5,7 +5,9 @@
  * What a status means is configured: a value, "not there", or a failure; 304 to a conditional request is "unchanged".
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { type Dispatcher, interceptors, Pool } from "undici";
+import { pipeline } from "node:stream";
+import { createBrotliDecompress, createGunzip } from "node:zlib";
+import { type Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import { freshnessOfResponse } from "./freshness.ts";
@@ -56,7 +58,6 @@ export class HttpSource implements Source {
   private readonly body: Template | null;
   private readonly escapeBody: Escape;
   private readonly pool: Pool;
-  private readonly dispatcher: Dispatcher;
 
   constructor(config: HttpSourceConfig) {
     this.name = config.name;
@@ -78,7 +79,6 @@ export class HttpSource implements Source {
       headersTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
       bodyTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
     });
-    this.dispatcher = this.pool.compose(interceptors.decompress());
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
@@ -128,7 +128,7 @@ export class HttpSource implements Source {
     const { redirects, valueStatuses, notFoundStatuses } = this.config;
     let request = first;
     for (let followed = 0; ; followed++) {
-      const { statusCode, headers, body } = await this.dispatcher.request({ origin: this.origin, ...request, signal });
+      const { statusCode, headers, body } = await this.pool.request({ ...request, signal });
       if (valueStatuses.includes(statusCode)) return this.read(statusCode, headers, body);
       leaveUnread(body);
       if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
@@ -168,7 +168,7 @@ export class HttpSource implements Source {
     }
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    for await (const chunk of this.unpacked(body, headers["content-encoding"])) {
       length += chunk.length;
       if (length > maxBodyBytes) {
         // Leaving the loop destroys the body, and the connection with it.
@@ -182,6 +182,29 @@ export class HttpSource implements Source {
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
     }
     return { type: "value", value, tag: tagOf(headers), freshness: freshnessOfResponse(status, headers) };
+  }
+
+  /** Throws a SourceError for an encoding that was not asked for. */
+  private unpacked(
+    body: Dispatcher.ResponseData["body"],
+    encoding: string | string[] | undefined,
+  ): AsyncIterable<Buffer> {
+    switch (String(encoding ?? "identity").toLowerCase()) {
+      case "identity":
+        return body as AsyncIterable<Buffer>;
+      // Whichever side fails or is left ends the other; what iterates over the result hears of it.
+      case "gzip":
+      case "x-gzip":
+        return pipeline(body, createGunzip(), () => {});
+      case "br":
+        return pipeline(body, createBrotliDecompress(), () => {});
+      default:
+        leaveUnread(body);
+        throw new SourceError(
+          "SOURCE_STATUS",
+          `source ${this.name}: an answer in ${String(encoding)}, which was not asked for`,
+        );
+    }
   }
 }
 

@@ -111,6 +111,19 @@ describe("platypus explain", () => {
     expect(origin.requests).toEqual(["GET /k"]);
   });
 
+  it("says why its source did not answer", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const config = path.join(folder, "platypus.toml");
+    await writeFile(
+      config,
+      '[get.a]\nmatch = "(.*)"\nsource = "web"\n[source.web]\ntype = "http"\nurl = "http://127.0.0.1:1/{1}"\n',
+    );
+    const { code, stdout, stderr } = await run(["explain", "k", "--config", config, "--fetch"]);
+    expect([code, stderr]).toEqual([1, ""]);
+    expect(stdout).toMatch(/failed +SOURCE_UNREACHABLE: source web: .*ECONNREFUSED/);
+  });
+
   it("asks nobody without it", async () => {
     const { code, stdout } = await run(["explain", "quickstart/hello", "--config", "config/quickstart.toml"]);
     expect(code).toBe(0);

@@ -206,6 +206,11 @@ describe("a compressed answer", () => {
     expect(await outcome(sourceOf())).toBe("SOURCE_TOO_LARGE");
   });
 
+  it("in an encoding that was not asked for is a failure", async () => {
+    origin.handle = (_request, response) => response.writeHead(200, { "content-encoding": "zstd" }).end("v");
+    expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
+  });
+
   it("that is no such thing is a failure", async () => {
     origin.handle = (_request, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("not gzip");
     expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
