@@ -121,6 +121,23 @@ export function fixedReply(status: Status, line: string): Reply {
   return reply;
 }
 
+const RETRIEVAL_TAIL = Buffer.from("\r\nEND\r\n", "latin1");
+
+/** The answer to a retrieval of one key, made here; `cas` null: the answer has none. It is kept. */
+export function valueReply(key: string, value: Buffer, flags: number, cas: bigint | null = null): Reply {
+  const unique = cas === null ? "" : ` ${cas}`;
+  const head = Buffer.from(`VALUE ${key} ${flags} ${value.length}${unique}\r\n`, "latin1");
+  const reply = new Reply();
+  reply.status = Status.found;
+  reply.chunk = Buffer.concat([head, value, RETRIEVAL_TAIL]);
+  reply.end = reply.chunk.length;
+  reply.isKept = true;
+  reply.valueStart = head.length;
+  reply.valueEnd = head.length + value.length;
+  reply.flags = flags;
+  return reply;
+}
+
 /** The texts of failures that Platypus itself answers, after mcrouter's. */
 export const failures = {
   timeout: fixedReply(Status.timeout, "SERVER_ERROR timeout"),

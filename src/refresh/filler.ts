@@ -11,7 +11,7 @@
  * `fill_timeout`. A waiter whose time is over gets the miss, while the fetch goes on.
  */
 import type { Clock, Timer } from "../clock.ts";
-import { missReply, type PoolValue, Reply, Status } from "../proxy/reply.ts";
+import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/reply.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
@@ -486,19 +486,3 @@ export class Filler implements MissFiller, StoredKeys {
 function newWaiting(waiter: FillWaiter, deadlineMs: number): Waiting {
   return { waiter, deadlineMs, isSecondTry: false, looksBefore: 0 };
 }
-
-/** The answer to `get key`. */
-function valueReply(key: string, value: Buffer, flags: number): Reply {
-  const head = Buffer.from(`VALUE ${key} ${flags} ${value.length}\r\n`, "latin1");
-  const reply = new Reply();
-  reply.status = Status.found;
-  reply.chunk = Buffer.concat([head, value, TAIL]);
-  reply.end = reply.chunk.length;
-  reply.isKept = true;
-  reply.valueStart = head.length;
-  reply.valueEnd = head.length + value.length;
-  reply.flags = flags;
-  return reply;
-}
-
-const TAIL = Buffer.from("\r\nEND\r\n", "latin1");

@@ -5,7 +5,7 @@
  *
  *     Request ── commandsOf ──► Command ── server ──► Outcome ── replyTo ──► Reply in the request's own form
  */
-import { fixedReply, MetaCode, notSupported, Reply, Status } from "../reply.ts";
+import { fixedReply, MetaCode, notSupported, type Reply, Status, valueReply } from "../reply.ts";
 import { isMeta, isRetrieval, Operation, type Request } from "../request.ts";
 import { CommandLine } from "./command-line.ts";
 import { keyEcho, metaFlags, metaFound, metaMiss, metaReply } from "./meta-line.ts";
@@ -137,22 +137,8 @@ export function replyTo(request: Request, outcome: Outcome): Reply {
   if (isMeta(request.operation)) return metaAnswer(request, outcome);
   if (status !== Status.found) return fixedReply(status, outcome.text ?? lines.get(status) ?? "END");
   const hasCas = request.operation === Operation.gets || request.operation === Operation.gats;
-  const head = Buffer.from(
-    `VALUE ${request.keyText()} ${flags} ${value.length}${hasCas ? ` ${cas ?? 0n}` : ""}\r\n`,
-    "latin1",
-  );
-  const reply = new Reply();
-  reply.status = Status.found;
-  reply.chunk = Buffer.concat([head, value, TAIL]);
-  reply.end = reply.chunk.length;
-  reply.isKept = true;
-  reply.valueStart = head.length;
-  reply.valueEnd = head.length + value.length;
-  reply.flags = flags;
-  return reply;
+  return valueReply(request.keyText(), value, flags, hasCas ? (cas ?? 0n) : null);
 }
-
-const TAIL = Buffer.from("\r\nEND\r\n", "latin1");
 
 const lines = new Map<Status, string>([
   [Status.stored, "STORED"],
