@@ -68,7 +68,7 @@ function rule(config: Config, { rule: own, source, captures }: Covered): Line[] 
     ["rule", `${own.name}, number ${where} of ${config.rules.length}: match = ${JSON.stringify(own.match)}${mode}`],
     ["captures", parts.length === 0 ? "none" : parts.join(", ")],
     ...call(source, captures),
-    ...times(own),
+    ...times(own, hasLeases(config)),
   ];
 }
 
@@ -84,7 +84,12 @@ function call({ config, source }: BuiltSource, captures: Captures): Line[] {
   }
 }
 
-function times(config: RuleConfig): Line[] {
+/** Leases need servers that other processes use too and that speak meta commands. */
+function hasLeases({ pools }: Config): boolean {
+  return pools.some(({ login }) => login?.kind !== "sasl");
+}
+
+function times(config: RuleConfig, canShare: boolean): Line[] {
   const { ttlMs } = freshnessOfFetched(null, config);
   const exptime = exptimeOf(ttlMs, config, 0);
   const dueMs = Math.round(dueIn(ttlMs, config, 0));
@@ -102,6 +107,6 @@ function times(config: RuleConfig): Line[] {
     ["is refreshed", `${formatDuration(dueMs)} after it was stored, or up to a tenth earlier${fromGets}`],
     ["is needed", `until ${formatDuration(config.expiryMs)} after its last get (expiry)`],
     ["is not there", `is remembered for ${formatDuration(config.negativeTtlMs)} (negative_ttl)`],
-    ["one fetch for", config.lease === "fleet" ? "all processes over the pool (lease)" : "this process"],
+    ["one fetch for", config.lease === "fleet" && canShare ? "all processes over the pool (lease)" : "this process"],
   ];
 }

@@ -82,8 +82,11 @@ describe("what is explained of a key", () => {
     expect(lines("other").get("rule")).toContain("none covers it");
   });
 
-  it("is that the store of this process has it", () => {
+  it("is that the store of this process has it, where no other process is", () => {
     expect(lines("k", "").get("server")).toBe("the store in this process");
+    expect(lines("user/1").get("one fetch for")).toBe("all processes over the pool (lease)");
+    const alone = TOML.replace(/\[target\]\n.*\n/, "");
+    expect(lines("user/1", alone).get("one fetch for")).toBe("this process");
   });
 });
 
