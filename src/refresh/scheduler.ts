@@ -137,9 +137,15 @@ export class Scheduler implements FillEvents {
     this.rules = rules;
     this.port = port;
     for (const slot of [...this.tracker.slots()]) {
-      const index = this.indexOf(this.tracker.key(slot)!, before.list[this.tracker.rule(slot)]!);
-      if (index < 0) this.drop(slot);
-      else this.tracker.setRule(slot, index);
+      const old = before.list[this.tracker.rule(slot)]!;
+      const index = this.indexOf(this.tracker.key(slot)!, old);
+      if (index < 0) {
+        this.drop(slot);
+        continue;
+      }
+      this.tracker.setRule(slot, index);
+      // What another source, or another rule, said of a value is no word of this one's: its marks may mean another value.
+      if (!isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
     }
   }
 
@@ -332,6 +338,10 @@ export class Scheduler implements FillEvents {
     this.wheel.cancel(slot);
     this.tracker.remove(slot);
   }
+}
+
+function isSameOrigin(old: Rule, now: Rule): boolean {
+  return old.source === now.source && JSON.stringify(old.config) === JSON.stringify(now.config);
 }
 
 /** An item of which only the cas is known: no bytes are the same as its. */

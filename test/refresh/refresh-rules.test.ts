@@ -139,6 +139,28 @@ describe("a source that has not changed", () => {
   });
 });
 
+describe("a new configuration", () => {
+  const bounds = { maxTrackedKeys: 1_000, pickUpRate: 0 };
+
+  it("with another source does not take the old one's marks for its own", async () => {
+    await fill("value", { tag: "v1" });
+    const other = new ManualSource();
+    scheduler.replace(testRules(other, rule), pool, bounds);
+    await pass(9_500);
+    expect(other.last.tag).toBeNull();
+    other.last.answer("other");
+    await settled();
+    expect(pool.value("k")).toBe("other");
+  });
+
+  it("that changes nothing about a rule keeps them", async () => {
+    await fill("value", { tag: "v1" });
+    scheduler.replace(testRules(source, rule), pool, bounds);
+    await untilAsked(2);
+    expect(source.last.tag).toBe("v1");
+  });
+});
+
 describe("a client's touch", () => {
   it.each([0, 1_000_000, 8])("to an exptime of %d is set right by the next refresh", async (exptime) => {
     await fill("value");
