@@ -139,7 +139,8 @@ export class Limiter {
 
   /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
   async retire(): Promise<void> {
-    if (this.running > 0) {
+    // Those that wait for a token of the rate have nobody running before them.
+    if (this.running + this.waiting > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.onIdle = resolve;
       await promise;
@@ -244,6 +245,7 @@ export class Limiter {
         waiting.timer = null;
         queue.splice(queue.indexOf(waiting), 1);
         this.refuse(waiting, this.overloaded(`no place within ${patienceMs} ms`));
+        if (this.running + this.waiting === 0) this.onIdle();
       });
       queue.push(waiting);
       this.startNext();
@@ -289,7 +291,7 @@ export class Limiter {
     this.running--;
     if (priority === "refresh") this.runningRefreshes--;
     this.startNext();
-    if (this.running === 0) this.onIdle();
+    if (this.running + this.waiting === 0) this.onIdle();
   }
 
   private startNext(): void {

@@ -252,6 +252,23 @@ describe("a source that left the configuration", () => {
     expect(source.closes).toBe(1);
   });
 
+  it("is closed after those that wait for the rate alone", async () => {
+    start({ ratePerSecond: 1 });
+    fetch("f1");
+    await settled();
+    await end("f1");
+    fetch("f2");
+    await settled();
+    const retired = limiter.retire();
+    await settled();
+    expect([source.keys, source.closes]).toEqual([["f1"], 0]);
+    clock.advance(1_000);
+    await settled();
+    await end("f2");
+    await retired;
+    expect([ended.get("f2"), source.closes]).toEqual(["v", 1]);
+  });
+
   it("is closed when the last fetch has ended, those that wait included", async () => {
     start({ concurrency: 1 });
     fetchAll("f1", "f2");
