@@ -31,8 +31,8 @@ describe("the files of config/", () => {
   });
 });
 
-describe("the examples of docs/sources.md", () => {
-  const page = readFileSync(new URL("../../docs/sources.md", import.meta.url), "utf8");
+describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the examples of %s", (name) => {
+  const page = readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
   const examples = [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
 
   it.each(examples)("load: %#", (text) => {
