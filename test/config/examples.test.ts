@@ -31,11 +31,13 @@ describe("the files of config/", () => {
   });
 });
 
-describe("the examples of docs/sources.md", () => {
-  const page = readFileSync(new URL("../../docs/sources.md", import.meta.url), "utf8");
+describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the examples of %s", (name) => {
+  const page = readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
   const examples = [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
 
   it.each(examples)("load: %#", (text) => {
-    expect(parseNative({ file: null, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
+    // Their paths are those of config/.
+    const file = path.join(FOLDER, "example.toml");
+    expect(parseNative({ file, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
   });
 });
