@@ -92,7 +92,7 @@ class LibraryPlatypus implements PlatypusServer {
   private readonly options: ServerOptions;
   private readonly getters: Given[] = [];
   private pool: Record<string, unknown> | null = null;
-  private running: Platypus | null = null;
+  private running: Promise<Platypus> | null = null;
 
   constructor(options: ServerOptions) {
     this.options = options;
@@ -112,13 +112,22 @@ class LibraryPlatypus implements PlatypusServer {
   async listen(...addresses: string[]): Promise<readonly string[]> {
     if (this.running !== null) throw new UsageError("listen was called already");
     const config = this.configFor(addresses);
-    this.running = await Platypus.start(config);
-    return this.running.addresses.map(addressText);
+    const running = Platypus.start(config);
+    // At once: a second call, or a close, may come before it listens.
+    this.running = running;
+    try {
+      return (await running).addresses.map(addressText);
+    } catch (error) {
+      if (this.running === running) this.running = null;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
-    await this.running?.drain();
-    this.running = null;
+    const running = this.running;
+    // Where it could not be started `listen` says so.
+    await (await running?.catch(() => null))?.drain();
+    if (this.running === running) this.running = null;
   }
 
   private configFor(addresses: readonly string[]): Config {

@@ -158,7 +158,8 @@ export class Platypus {
     for (const listener of this.listeners) listener.drain();
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
     // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
-    const isBusy = () => this.filler.inFlight > 0 || this.listeners.some(({ clientCount }) => clientCount > 0);
+    const isBusy = () =>
+      this.filler.inFlight + this.scheduler.inFlight > 0 || this.listeners.some(({ clientCount }) => clientCount > 0);
     while (isBusy() && this.clock.nowMs() < endMs) {
       await new Promise<void>((resolve) => this.clock.setTimer(DRAIN_POLL_MS, resolve));
     }
@@ -188,6 +189,12 @@ export class Platypus {
     );
     const pool = pools.routes[0];
     const leaf = pool ?? new EmbeddedRoute(this.store);
+    const isSamePool =
+      previous !== null &&
+      JSON.stringify([previous.config.pools, previous.config.server.prefix]) ===
+        JSON.stringify([config.pools, config.server.prefix]);
+    // Its backends are the same ones: what was learned through it holds.
+    if (isSamePool) return { config, pools, sources, rules, leaf, port: previous.port };
     const port = pool === undefined ? new EmbeddedPoolPort(this.store) : new RoutedPoolPort(pool, config.server.prefix);
     return { config, pools, sources, rules, leaf, port };
   }

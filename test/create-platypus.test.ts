@@ -19,6 +19,15 @@ async function connect(platypus: PlatypusServer): Promise<TextClient> {
 const quiet = { logLevel: "error" } as const;
 
 describe("a Platypus in code", () => {
+  it("listens once, and is closed though it does not listen yet", async () => {
+    const platypus = createPlatypus(quiet);
+    const listening = platypus.listen("127.0.0.1:0");
+    await expect(platypus.listen("127.0.0.1:0")).rejects.toThrow("listen was called already");
+    await platypus.close();
+    const [address] = await listening;
+    await expect(TextClient.connect(Number(address!.split(":").at(-1)))).rejects.toThrow();
+  });
+
   it("answers gets from its getters, the first that matches", async () => {
     const asked: string[] = [];
     const client = await connect(

@@ -134,6 +134,7 @@ export class Scheduler implements FillEvents {
     this.tracker.maxKeys = bounds.maxTrackedKeys;
     this.pickUp.rate = bounds.pickUpRate;
     const before = this.rules;
+    const isSamePool = port === this.port;
     this.rules = rules;
     this.port = port;
     for (const slot of [...this.tracker.slots()]) {
@@ -145,7 +146,8 @@ export class Scheduler implements FillEvents {
       }
       this.tracker.setRule(slot, index);
       // What another source, or another rule, said of a value is no word of this one's: its marks may mean another value.
-      if (!isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
+      // And a cas of other servers is a number that may come again.
+      if (!isSamePool || !isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
     }
   }
 

@@ -7,7 +7,7 @@ import path from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 
 const MAX_FOLDERS = 1_000;
-const MAX_FILES = 100_000;
+const MAX_KEYS = 100_000;
 /** An editor or a deployment changes a file in several steps. */
 const SETTLE_MS = 50;
 
@@ -17,8 +17,11 @@ export class FileWatch {
   private readonly folders = new Map<string, FSWatcher>();
   /** Keys by the path of the file that they were read from. */
   private readonly keys = new Map<string, Set<string>>();
+  /** Keys in all of these sets. */
+  private count = 0;
   private readonly changed = new Set<string>();
   private timer: Timer | null = null;
+  private isClosed = false;
 
   constructor(onChanged: (key: string) => void, clock: Clock) {
     this.onChanged = onChanged;
@@ -28,16 +31,15 @@ export class FileWatch {
   /** `key` is read from `file`; a change of it is told from now on. */
   note(file: string, key: string): void {
     const known = this.keys.get(file);
-    if (known !== undefined) {
-      known.add(key);
-      return;
-    }
-    const folder = path.dirname(file);
-    if (this.keys.size >= MAX_FILES || !this.watch(folder)) return;
-    this.keys.set(file, new Set([key]));
+    if (known?.has(key) || this.count >= MAX_KEYS || this.isClosed) return;
+    if (known === undefined && !this.watch(path.dirname(file))) return;
+    this.count++;
+    if (known === undefined) this.keys.set(file, new Set([key]));
+    else known.add(key);
   }
 
   close(): void {
+    this.isClosed = true;
     for (const watcher of this.folders.values()) watcher.close();
     this.folders.clear();
     this.keys.clear();
@@ -76,6 +78,10 @@ export class FileWatch {
   private leave(folder: string): void {
     this.folders.get(folder)?.close();
     this.folders.delete(folder);
-    for (const file of [...this.keys.keys()]) if (path.dirname(file) === folder) this.keys.delete(file);
+    for (const [file, keys] of [...this.keys]) {
+      if (path.dirname(file) !== folder) continue;
+      this.count -= keys.size;
+      this.keys.delete(file);
+    }
   }
 }

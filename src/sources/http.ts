@@ -146,7 +146,7 @@ export class HttpSource implements Source {
 
   /** Path of a redirect to the same origin; null: there is none, or it would leave it. */
   private redirectOf({ path }: HttpRequest, { location }: IncomingHttpHeaders): string | null {
-    const base = new URL(path, this.origin);
+    const base = new URL(this.origin + path);
     if (location === undefined || !URL.canParse(location, base.href)) return null;
     const target = new URL(location, base);
     return target.origin === base.origin ? target.pathname + target.search : null;

@@ -84,12 +84,15 @@ export class Limiter {
   private readonly refreshRate: TokenBucket | null;
   private running = 0;
   private runningRefreshes = 0;
+  /** Fetches that were begun and have not been answered yet. */
+  private asked = 0;
   /** Called when the last fetch has ended. */
   private onIdle = () => {};
   private readonly fills: Waiting[] = [];
   private readonly refreshes: Waiting[] = [];
   /** For the next token. */
   private rateTimer: Timer | null = null;
+  private rateTimerMs = 0;
 
   constructor(source: Source, limits: Limits, clock: Clock) {
     this.name = source.name;
@@ -129,6 +132,7 @@ export class Limiter {
   /** Whether a refresh that is begun now would be under way soon. */
   get hasRoomForRefresh(): boolean {
     if (this.breaker.state === "open") return false;
+    if (this.limits.queue === 0) return this.hasPlace("refresh") && this.tokenWaitMs("refresh") === 0;
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
   }
 
@@ -139,8 +143,7 @@ export class Limiter {
 
   /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
   async retire(): Promise<void> {
-    // Those that wait for a token of the rate have nobody running before them.
-    if (this.running + this.waiting > 0) {
+    if (!this.isIdle) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.onIdle = resolve;
       await promise;
@@ -150,6 +153,20 @@ export class Limiter {
 
   /** Fetches once a place is free. Throws a SourceError: the source's, a time-out, or that it was not asked at all. */
   async fetch(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
+    this.asked++;
+    try {
+      return await this.fetchInTime(captures, priority, tag);
+    } finally {
+      this.asked--;
+      if (this.isIdle) this.onIdle();
+    }
+  }
+
+  private get isIdle(): boolean {
+    return this.asked === 0 && this.running === 0;
+  }
+
+  private async fetchInTime(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
     const deadlineMs = this.clock.nowMs() + this.limits.timeoutMs;
     await this.enter(priority);
     if (!this.breaker.tryEnter()) {
@@ -245,7 +262,6 @@ export class Limiter {
         waiting.timer = null;
         queue.splice(queue.indexOf(waiting), 1);
         this.refuse(waiting, this.overloaded(`no place within ${patienceMs} ms`));
-        if (this.running + this.waiting === 0) this.onIdle();
       });
       queue.push(waiting);
       this.startNext();
@@ -291,7 +307,7 @@ export class Limiter {
     this.running--;
     if (priority === "refresh") this.runningRefreshes--;
     this.startNext();
-    if (this.running + this.waiting === 0) this.onIdle();
+    if (this.isIdle) this.onIdle();
   }
 
   private startNext(): void {
@@ -309,7 +325,14 @@ export class Limiter {
         next.start();
       }
     }
-    if (this.rateTimer !== null || waitMs === Number.POSITIVE_INFINITY) return;
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    const atMs = this.clock.nowMs() + Math.ceil(waitMs);
+    if (this.rateTimer !== null) {
+      // A fill may have its token sooner than the refresh that the timer was set for.
+      if (this.rateTimerMs <= atMs) return;
+      this.clock.clearTimer(this.rateTimer);
+    }
+    this.rateTimerMs = atMs;
     this.rateTimer = this.clock.setTimer(Math.ceil(waitMs), () => {
       this.rateTimer = null;
       this.startNext();

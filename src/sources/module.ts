@@ -36,7 +36,7 @@ export class GetterSource implements Source {
       const { message } = error instanceof Error ? error : new Error(String(error));
       throw new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
     }
-    return this.resultOf(result);
+    return this.resultOf(result, tag);
   }
 
   describe({ key }: FetchContext): string[] {
@@ -45,17 +45,18 @@ export class GetterSource implements Source {
 
   async close(): Promise<void> {}
 
-  private resultOf(result: GetterResult): FetchResult {
+  private resultOf(result: GetterResult, tag: string | null): FetchResult {
     if (result === undefined || result === null) return { type: "notThere" };
     if (isValue(result)) return { type: "value", value: bytesOf(result), tag: null, freshness: null };
     if (typeof result === "object" && "unchanged" in result) {
+      if (tag === null) throw this.wrong("a value, since no tag was given,", result);
       return { type: "unchanged", freshness: this.freshnessOf(result.ttl) };
     }
     if (typeof result !== "object" || !isValue(result.value)) {
       throw this.wrong("a string, bytes, { value, ttl, tag } or undefined", result);
     }
-    const { value, ttl, tag = null } = result;
-    return { type: "value", value: bytesOf(value), tag, freshness: this.freshnessOf(ttl) };
+    const { value, ttl, tag: own = null } = result;
+    return { type: "value", value: bytesOf(value), tag: own, freshness: this.freshnessOf(ttl) };
   }
 
   private freshnessOf(ttl: string | number | undefined) {

@@ -79,6 +79,11 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
     expect(origin.requests).toEqual([]);
   });
 
+  it("leaves gets that vivify, and so fill by themselves, to the pool", async () => {
+    expect(await sidecar.ask("mg user/9 N30 v t", "\r\n\r\n")).toMatch(/^VA 0 t\d+ W\r\n\r\n$/);
+    expect(origin.requests).toEqual([]);
+  });
+
   it("passes writes on, and what was deleted is fetched anew", async () => {
     await sidecar.ask("get user/1", "END\r\n");
     expect(await sidecar.ask("delete user/1")).toBe("DELETED\r\n");

@@ -280,4 +280,40 @@ describe("a source that left the configuration", () => {
     await retired;
     expect(source.closes).toBe(1);
   });
+
+  it("is not closed while a fetch waits for the rate", async () => {
+    start({ ratePerSecond: 1 });
+    fetchAll("f1", "f2");
+    await settled();
+    await end("f1");
+    limiter.retire();
+    await settled();
+    expect(source.closes).toBe(0);
+    clock.advance(1_000);
+    await settled();
+    await end("f2");
+    expect([ended.get("f2"), source.closes]).toEqual(["v", 1]);
+  });
+});
+
+describe("a fill behind a refresh that waits for its rate", () => {
+  it("begins when the rate has room for it", async () => {
+    start({ ratePerSecond: 1 });
+    fetchAll("r1", "r2", "f1");
+    await settled();
+    expect(source.keys).toEqual(["r1"]);
+    clock.advance(1_000);
+    await settled();
+    expect(source.keys).toEqual(["r1", "f1"]);
+  });
+});
+
+describe("a source without a queue", () => {
+  it("has room for a refresh while it has a place", async () => {
+    start({ queue: 0, concurrency: 2 });
+    expect(limiter.hasRoomForRefresh).toBe(true);
+    fetchAll("r1");
+    await settled();
+    expect(limiter.hasRoomForRefresh).toBe(false);
+  });
 });

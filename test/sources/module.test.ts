@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { SourceError } from "../../src/errors.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
-import { moduleSource } from "../../src/sources/module.ts";
+import { GetterSource, moduleSource } from "../../src/sources/module.ts";
 import type { Source } from "../../src/sources/source.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 import { contextOf } from "../support/fetch-context.ts";
@@ -57,6 +57,11 @@ describe("a module", () => {
     expect(await outcome(sourceOf(), "number")).toBe(
       "source own: expected a string, bytes, { value, ttl, tag } or undefined from the getter, got a number",
     );
+  });
+
+  it("that says nothing has changed of a value that nobody has is a failure", async () => {
+    const source = new GetterSource("own", async () => () => ({ unchanged: true }));
+    expect(await outcome(source, "x")).toMatch(/^source own: expected a value, since no tag was given/);
   });
 
   it("that hangs hears of the time-out", async () => {

@@ -132,7 +132,7 @@ function isHit(reply: Reply): boolean {
 }
 
 /** With N (vivify) or R (recache) a client wins the right to fill, and does. A binary touch asks for no value. */
-function isNotFilled(request: Request): boolean {
+export function isNotFilled(request: Request): boolean {
   if (request.binary !== null) return !hasMetaFlag(request, "v");
   return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
 }

@@ -6,7 +6,7 @@
 import { missReply } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
 import { metaMiss } from "../wire/meta-line.ts";
-import type { FillRoute } from "./fill-route.ts";
+import { type FillRoute, isNotFilled } from "./fill-route.ts";
 import type { Route } from "./route.ts";
 
 /** What it asks of who fills. */
@@ -28,7 +28,8 @@ export class SidecarRoute implements Route {
 
   route(request: Request): void {
     const { operation, keys } = request;
-    const isGet = isRetrieval(operation) || operation === Operation.metaGet;
+    // Who fills himself, or asks for no value, means the pool.
+    const isGet = isRetrieval(operation) || (operation === Operation.metaGet && !isNotFilled(request));
     if (!isGet || (keys === null ? this.keys.isStored(request.keyText()) : this.isAnyStored(keys))) {
       this.fills.route(request);
     } else {
