@@ -75,7 +75,7 @@ function rule(config: Config, { rule: own, source, captures }: Covered): Line[] 
 /** What the source would be asked; what it refuses the key for, if it does. */
 function call({ config, source }: BuiltSource, captures: Captures): Line[] {
   const head: Line = ["source", `${config.name} (${config.type}), at most ${config.timeoutMs} ms`];
-  const context: FetchContext = { ...captures, tag: null, signal: new AbortController().signal };
+  const context: FetchContext = { ...captures, tag: null, priority: "fill", signal: new AbortController().signal };
   try {
     const lines = source.describe?.(context) ?? [];
     return [head, ...lines.map((line): Line => ["  asks for", line])];

@@ -202,7 +202,7 @@ export class Limiter {
       reject(error);
       abort.abort(error);
     });
-    const asking = this.askWithRetries({ ...captures, tag, signal: abort.signal }, deadlineMs).finally(() =>
+    const asking = this.askWithRetries({ ...captures, tag, priority, signal: abort.signal }, deadlineMs).finally(() =>
       this.leave(priority),
     );
     try {

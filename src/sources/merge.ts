@@ -77,7 +77,7 @@ export class MergeSource implements Source {
 
   private async ask(part: Part, context: FetchContext): Promise<Answer> {
     try {
-      const result = await part.source.fetch(contextFor(part, context), "fill", null);
+      const result = await part.source.fetch(contextFor(part, context), context.priority, null);
       if (result.type !== "value") return "notThere";
       return { json: jsonOf(result.value), freshness: result.freshness };
     } catch (error) {

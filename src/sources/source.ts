@@ -21,6 +21,8 @@ export interface FetchContext extends Captures {
    * Null: it has to give the value.
    */
   readonly tag: string | null;
+  /** What it is for: fills go before refreshes, those of the parts of a merge too. */
+  readonly priority: "fill" | "refresh";
   /** Aborted when nobody wants the result any more: the source gives up what it is doing. */
   readonly signal: AbortSignal;
 }

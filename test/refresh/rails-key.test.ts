@@ -27,6 +27,7 @@ function renderOrRefuse(template: string, text: string, escapeAs: Escape): strin
   const context = {
     ...capturesOf(railsKey(Buffer.from(`x/${text}`))),
     tag: null,
+    priority: "fill" as const,
     signal: new AbortController().signal,
   };
   try {

@@ -120,6 +120,12 @@ describe("a merge", () => {
     expect(Object.fromEntries(b.last.captures.groups)).toEqual({ 1: "<one>", n: "k" });
   });
 
+  it("asks for its parts with the priority that it is asked with", async () => {
+    void sourceOf({ path: ["a"] }).fetch({ ...contextOf("k"), priority: "refresh" });
+    await settled();
+    expect(a.last.priority).toBe("refresh");
+  });
+
   it("is as fresh as the part that is fresh for the shortest time", async () => {
     const source = sourceOf({ path: ["a"] }, { path: ["b"] });
     const fetching = source.fetch(contextOf("k"));

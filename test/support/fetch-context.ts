@@ -8,6 +8,7 @@ export function contextOf(key: string, groups: readonly string[] = [], signal?: 
     groups: new Map(groups.map((text, i) => [String(i + 1), text])),
     encoding: "utf8",
     tag: null,
+    priority: "fill",
     signal: signal ?? new AbortController().signal,
   };
 }
