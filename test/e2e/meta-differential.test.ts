@@ -6,6 +6,8 @@
  *   `me`, which the embedded store has none of: replaced by a sign.
  * - `ma` with `N` and `q` of a key that is not there: memcached 1.6.18 answers HD, though it is quiet about a success
  *   otherwise. An answer does not tell that an item was made, so Platypus withholds it. Not generated.
+ * - `ma` with `T` of a number that gets a digit more: memcached 1.6.18 gives the new ttl to the item it has just replaced,
+ *   and it is lost; the embedded store keeps it. Generated for decrements only, which need no more digits.
  * - `ms` with a value over Platypus' bound and a flag that memcached refuses: memcached tells of the flag, Platypus of the
  *   value. Not generated.
  * - `ms` with a broken data block and a flag or key that memcached refuses: memcached tells of the flag, Platypus of the
@@ -171,6 +173,9 @@ const tooManyFlags = fc
   .shuffledSubarray([..."vftskchluqOPLFJDI", "T0", "N0", "R0", "C1", "MS"], { minLength: 16 })
   .map((flags) => flags.join(" "));
 
+const isQuietCreation = (line: string) => / N/.test(line) && / q/.test(line);
+const isIncrementWithTtl = (line: string) => / T[1-9]/.test(line) && !/ M[D-]/.test(line);
+
 /** The command line without its end; `length` stands behind the key. */
 function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
   const good = fc.uniqueArray(fc.constantFrom(...goodFlags[verb]!), { maxLength: 6, selector: (flag) => flag[0] });
@@ -184,7 +189,7 @@ function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
       if (odd !== null) words.splice(at % (words.length + 1), 0, odd);
       return [verb, word, length, ...words].filter((part) => part !== "").join(" ");
     })
-    .filter((line) => !(verb === "ma" && / N/.test(line) && / q/.test(line)));
+    .filter((line) => verb !== "ma" || !(isQuietCreation(line) || isIncrementWithTtl(line)));
 }
 
 const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
@@ -396,4 +401,14 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
   it("to any stream of commands, cut anywhere", async () => {
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
   }, 120_000);
+
+  it("but for the ttl of a number that gets a digit more, which the embedded store keeps", async () => {
+    const asked = plain("set grows 0 50 1\r\n7\r\nma grows T1000 D3\r\nmg grows t v\r\n");
+    const answers = await converse(
+      ports.get("the embedded store")!,
+      { sections: [[asked]], tail: "", pieces: [100] },
+      false,
+    );
+    expect(answers.join("")).toMatch(/^STORED\r\nHD\r\nVA 2 t(1000|9\d\d)\r\n10\r\n/);
+  });
 });
