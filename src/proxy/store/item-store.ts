@@ -271,6 +271,8 @@ export class ItemStore {
   /** Forgets everything, now or `delaySeconds` from now (items stored until then are gone then). */
   flushAll(delaySeconds: number): void {
     if (delaySeconds <= 0) {
+      // It takes a cas number, as memcached's does: an item stored next has another one than a fresh server's first.
+      this.lastCas++;
       this.items.clear();
       this.usedBytes = 0;
       this.flushAt = 0;

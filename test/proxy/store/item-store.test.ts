@@ -167,6 +167,19 @@ describe("a store", () => {
   });
 });
 
+describe("the cas numbers of a store", () => {
+  it("go on over a flush, which takes one for itself as memcached's does; one to come takes none", () => {
+    const store = storeOf();
+    store.flushAll(0);
+    expect(store.store("set", "a", bytes("v"), 0, 0)).toEqual({ result: "stored", cas: 2 });
+    store.flushAll(10);
+    expect(store.store("set", "a", bytes("v"), 0, 0)).toEqual({ result: "stored", cas: 3 });
+    store.flushAll(0);
+    expect(store.compareAndSet("a", bytes("w"), 0, 0, 3).result).toBe("notFound");
+    expect(store.store("set", "a", bytes("v"), 0, 0)).toEqual({ result: "stored", cas: 5 });
+  });
+});
+
 describe("the bound of a store", () => {
   it("is never exceeded; what was used least recently goes", () => {
     const store = storeOf(1_000);
