@@ -10,7 +10,7 @@
  * request.
  */
 import type { Socket } from "node:net";
-import type { Clock, Timer } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
 import { isMeta, Operation, Request } from "../request.ts";
@@ -22,6 +22,7 @@ import { OutputBatch } from "../wire/output-batch.ts";
 import { connectSocket, isPoisoning } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
+import { Deadline } from "./deadline.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -96,8 +97,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private unsent: Request | null = null;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
-  private timer: Timer | null = null;
-  private connectTimer: Timer | null = null;
+  private readonly answerDeadline: Deadline;
+  private readonly connectDeadline: Deadline;
   /** Copies of the keys of outstanding requests: replies are checked against them. */
   private keyLog = EMPTY;
   private keyLogUsed = 0;
@@ -105,6 +106,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
     this.options = options;
     this.events = events;
+    this.answerDeadline = new Deadline(options.clock, () => this.checkDeadlines());
+    this.connectDeadline = new Deadline(options.clock, () => {
+      this.fail(failures.connectTimeout);
+      this.events.connectFailed(`no connection within ${options.connectTimeoutMs} ms`);
+    });
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
@@ -197,7 +203,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     else this.tail.nextOfBackend = request;
     this.tail = request;
     this.outstanding++;
-    if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
+    if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
   }
 
   /** Moves the request's key to the key log; of a meta get the line, in which its key stands. */
@@ -225,7 +231,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private open(): void {
-    const { address, tls, clock, connectTimeoutMs } = this.options;
+    const { address, tls, connectTimeoutMs } = this.options;
     const read = (chunk: Buffer, length: number) => {
       if (this.socket !== socket) return;
       this.input.feed(chunk, 0, length, this);
@@ -235,7 +241,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const socket = connectSocket(address, tls, read, () => {
       if (this.socket !== socket) return;
       this.isConnected = true;
-      this.clearConnectTimer();
+      this.connectDeadline.clear();
     });
     this.socket = socket;
     this.isConnected = false;
@@ -250,14 +256,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     });
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
-    this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
-      afterReading(() => {
-        if (this.socket !== socket || this.isConnected) return;
-        this.connectTimer = null;
-        this.fail(failures.connectTimeout);
-        this.events.connectFailed(`no connection within ${connectTimeoutMs} ms`);
-      });
-    });
+    this.connectDeadline.set(connectTimeoutMs);
     this.greet();
   }
 
@@ -309,9 +308,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const socket = this.socket;
     this.socket = null;
     socket?.destroy();
-    this.clearConnectTimer();
-    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
-    this.timer = null;
+    this.connectDeadline.clear();
+    this.answerDeadline.clear();
     this.isConnected = false;
     this.isSaturated = false;
     this.batch.clear();
@@ -331,22 +329,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (!request.isAbandoned) request.complete(reply);
       request = next;
     }
-  }
-
-  private clearConnectTimer(): void {
-    if (this.connectTimer !== null) this.options.clock.clearTimer(this.connectTimer);
-    this.connectTimer = null;
-  }
-
-  private armTimer(delayMs: number): void {
-    const timer = this.options.clock.setTimer(delayMs, () => {
-      afterReading(() => {
-        if (this.timer !== timer) return;
-        this.timer = null;
-        this.checkDeadlines();
-      });
-    });
-    this.timer = timer;
   }
 
   /** Requests that waited long for the end of a busy turn have their time from now on. */
@@ -376,11 +358,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
     let request = this.head;
     while (request?.isAbandoned) request = request.nextOfBackend;
-    if (this.timer !== null || this.socket === null) return;
+    if (this.answerDeadline.isSet || this.socket === null) return;
     if (request !== null && request !== undefined) {
-      this.armTimer(Math.max(1, request.sentMs + serverTimeoutMs - nowMs));
+      this.answerDeadline.set(Math.max(1, request.sentMs + serverTimeoutMs - nowMs));
     } else if (this.head !== null) {
-      this.armTimer(serverTimeoutMs);
+      this.answerDeadline.set(serverTimeoutMs);
     }
   }
 
@@ -422,12 +404,4 @@ export function ownRequest(operation: Operation, line: string, data: string, onR
   request.hasData = data !== "";
   request.isKept = true;
   return request;
-}
-
-/**
- * A timer of a process that was busy comes before what the network has brought meanwhile: it is judged when that has
- * been read.
- */
-export function afterReading(judge: () => void): void {
-  setImmediate(judge);
 }

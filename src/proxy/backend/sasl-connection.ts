@@ -9,13 +9,13 @@
 
 import type { Socket } from "node:net";
 import { type Response, Server } from "memjs";
-import type { Timer } from "../../clock.ts";
 import { failures, gatheredReply, missReply, Reply, Status } from "../reply.ts";
 import { Request } from "../request.ts";
 import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
 import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
 import type { Flushable } from "../wire/turn.ts";
-import { afterReading, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
+import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./connection.ts";
+import { Deadline } from "./deadline.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -67,12 +67,17 @@ export class SaslConnection implements BackendLink, Flushable {
   private isJoined = false;
   private isClosed = false;
   private isRetired = false;
-  private timer: Timer | null = null;
-  private connectTimer: Timer | null = null;
+  private readonly answerDeadline: Deadline;
+  private readonly connectDeadline: Deadline;
 
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
     this.options = options;
     this.events = events;
+    this.answerDeadline = new Deadline(options.clock, () => this.checkDeadlines());
+    this.connectDeadline = new Deadline(options.clock, () => {
+      this.fail(failures.connectTimeout);
+      this.events.connectFailed(`no connection and login within ${options.connectTimeoutMs} ms`);
+    });
   }
 
   get outstanding(): number {
@@ -168,25 +173,18 @@ export class SaslConnection implements BackendLink, Flushable {
     server.onResponse(opaque, (response) => this.read(server, opaque, response));
     server.onError(opaque, (error) => this.lost(server, error));
     this.unsent.push(frame);
-    if (this.timer === null) this.armTimer(this.options.serverTimeoutMs);
+    if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
   }
 
   private open(): Server {
-    const { address, login, clock, connectTimeoutMs } = this.options;
+    const { address, login, connectTimeoutMs } = this.options;
     const [host, port] = address.type === "unix" ? [undefined, address.path] : [address.host, address.port];
     const server = new Server(host, port, login!.username, login!.password, {
       timeout: OUT_OF_REACH_SECONDS,
       conntimeout: OUT_OF_REACH_SECONDS,
     });
     this.server = server;
-    this.connectTimer = clock.setTimer(connectTimeoutMs, () => {
-      afterReading(() => {
-        if (this.server !== server || this.socket !== null) return;
-        this.connectTimer = null;
-        this.fail(failures.connectTimeout);
-        this.events.connectFailed(`no connection and login within ${connectTimeoutMs} ms`);
-      });
-    });
+    this.connectDeadline.set(connectTimeoutMs);
     const greet = (outcome: Outcome) => {
       if (outcome.status === Status.ok) this.events.hello(outcome.text!);
     };
@@ -194,7 +192,7 @@ export class SaslConnection implements BackendLink, Flushable {
     server.sock(false, (socket) => {
       if (this.server !== server) return;
       this.socket = socket;
-      this.clearConnectTimer();
+      this.connectDeadline.clear();
       socket.setNoDelay(true);
       // memjs hears of a clean close too, but tells nobody.
       socket.once("close", () => this.lost(server, new Error("closed by the server")));
@@ -249,30 +247,13 @@ export class SaslConnection implements BackendLink, Flushable {
     this.server = null;
     this.socket = null;
     this.unsent = [];
-    this.clearConnectTimer();
-    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
-    this.timer = null;
+    this.connectDeadline.clear();
+    this.answerDeadline.clear();
     const pending = [...this.pending.values()];
     this.pending.clear();
     // Its callbacks find that they are not of this connection's server any more.
     server?.error(new Error("left"));
     for (const { isAbandoned, failed } of pending) if (!isAbandoned) failed(reply);
-  }
-
-  private clearConnectTimer(): void {
-    if (this.connectTimer !== null) this.options.clock.clearTimer(this.connectTimer);
-    this.connectTimer = null;
-  }
-
-  private armTimer(delayMs: number): void {
-    const timer = this.options.clock.setTimer(delayMs, () => {
-      afterReading(() => {
-        if (this.timer !== timer) return;
-        this.timer = null;
-        this.checkDeadlines();
-      });
-    });
-    this.timer = timer;
   }
 
   private checkDeadlines(): void {
@@ -293,8 +274,10 @@ export class SaslConnection implements BackendLink, Flushable {
       }
     }
     const first = [...this.pending.values()].find(({ isAbandoned }) => !isAbandoned);
-    if (this.timer !== null || this.pending.size === 0) return;
-    this.armTimer(first === undefined ? serverTimeoutMs : Math.max(1, first.sentMs + serverTimeoutMs - nowMs));
+    if (this.answerDeadline.isSet || this.pending.size === 0) return;
+    this.answerDeadline.set(
+      first === undefined ? serverTimeoutMs : Math.max(1, first.sentMs + serverTimeoutMs - nowMs),
+    );
   }
 }
 
