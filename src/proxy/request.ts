@@ -152,6 +152,8 @@ export class Request {
   hasData: boolean;
   /** Of a client that speaks binary: what the answer needs of its frame. */
   binary: BinaryHeader | null;
+  /** `/region/cluster/` as it stood before the key, for servers that are to be told; null: there was none. */
+  routingPrefix: Buffer | null;
   /** What the client is answered whatever the reply says; null: the reply. */
   answerInstead: Reply | null;
   /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
@@ -196,6 +198,7 @@ export class Request {
     this.isGuarded = false;
     this.hasData = false;
     this.binary = null;
+    this.routingPrefix = null;
     this.answerInstead = null;
     this.isKept = false;
     this.hash = 0;
@@ -278,6 +281,8 @@ export class Request {
     copy.hash = this.hash;
     copy.hasHash = this.hasHash;
     copy.exptime = this.exptime;
+    copy.binary = this.binary;
+    copy.routingPrefix = this.routingPrefix;
     return copy;
   }
 

@@ -2,30 +2,59 @@
  * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
  * the batch of a backend connection as the client's own bytes.
  */
-import type { Backend } from "../backend/backend.ts";
-import { KetamaRing, type RingMember } from "../hash/ketama.ts";
-import { type Reply, severity } from "../reply.ts";
-import type { ReplyOwner, Request } from "../request.ts";
+import type { PoolServer } from "../../config/config.ts";
+import type { Placement } from "../hash/placement.ts";
+import type { Request } from "../request.ts";
+import { WorstReply } from "./all-sync-route.ts";
 import { splitRetrieval } from "./multi-get.ts";
-import type { Route } from "./route.ts";
+import type { Root } from "./route.ts";
+import type { ServerRoute } from "./server-of.ts";
 
-/** A pool of servers, placed by ketama. */
-export class PoolRoute implements Route {
+/** What a leaf needs of a server. */
+export interface KeyedBackend {
+  /** `host:port` or `unix:path`. */
   readonly name: string;
-  readonly backends: readonly Backend[];
-  private readonly ring: KetamaRing;
+  readonly connectionCount: number;
+  readonly speaksMeta: boolean;
+  /** Takes `request` and completes it once. Requests with the same `slot` keep their order. */
+  send(request: Request, slot: number): void;
+}
+
+/** A pool of servers. */
+export class PoolRoute implements Root, ServerRoute {
+  readonly name: string;
+  readonly backends: readonly KeyedBackend[];
+  /** As the configuration has them, in the order of `backends`. */
+  readonly servers: readonly PoolServer[];
+  private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
-  private readonly prefix: Buffer;
 
-  /** `members[i]` is the place of `backends[i]` on the ring; placement hashes keys with `prefix`. */
-  constructor(name: string, backends: readonly Backend[], members: readonly RingMember[], prefix: Buffer) {
+  /** `placement` gives indexes of `backends`. */
+  constructor(
+    name: string,
+    backends: readonly KeyedBackend[],
+    servers: readonly PoolServer[],
+    placement: Placement,
+  ) {
     this.name = name;
     this.backends = backends;
-    this.ring = new KetamaRing(members);
+    this.servers = servers;
+    this.placement = placement;
     this.connections = backends[0]!.connectionCount;
     this.isSingle = backends.length === 1 && this.connections === 1;
-    this.prefix = prefix;
+  }
+
+  /** Every server of `pools` gets the command, on each of its connections; the answer is the worst of theirs. */
+  static broadcastToAll(request: Request, pools: readonly PoolRoute[]): void {
+    request.retain();
+    const gather = new WorstReply(
+      request,
+      pools.reduce((sum, { laneCount }) => sum + laneCount, 0),
+    );
+    for (const pool of pools) {
+      for (let lane = 0; lane < pool.laneCount; lane++) pool.sendTo(lane, request.again(gather));
+    }
   }
 
   route(request: Request): void {
@@ -37,11 +66,15 @@ export class PoolRoute implements Route {
       this.backends[0]!.send(request, 0);
       return;
     }
-    if (!request.hasHash) {
-      request.hash = this.hash(request.chunk, request.keyStart, request.keyEnd);
-      request.hasHash = true;
-    }
-    this.backends[this.ring.locate(request.hash)]!.send(request, this.slot(request.hash));
+    const { chunk, keyStart, keyEnd } = request;
+    const server = this.placement.locate(chunk, keyStart, keyEnd);
+    this.backends[server]!.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
+  }
+
+  forEachTarget(): void {}
+
+  serverOf({ chunk, keyStart, keyEnd }: Request): string {
+    return this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!.name;
   }
 
   /** Sends a request of one key to the connection that requests for the key `owner` use. */
@@ -50,8 +83,8 @@ export class PoolRoute implements Route {
   }
 
   /** The server that owns a key. */
-  backendOf(key: Buffer): Backend {
-    return this.backends[Math.floor(this.lane(key, 0, key.length) / this.connections)]!;
+  backendOf(key: Buffer): KeyedBackend {
+    return this.backends[this.placement.locate(key, 0, key.length)]!;
   }
 
   /**
@@ -59,9 +92,7 @@ export class PoolRoute implements Route {
    * answer is the worst of theirs.
    */
   broadcast(request: Request): void {
-    request.retain();
-    const gather = new WorstReply(request, this.laneCount);
-    for (let lane = 0; lane < this.laneCount; lane++) this.sendTo(lane, request.again(gather));
+    PoolRoute.broadcastToAll(request, [this]);
   }
 
   /**
@@ -70,8 +101,8 @@ export class PoolRoute implements Route {
    */
   lane(chunk: Buffer, start: number, end: number): number {
     if (this.isSingle) return 0;
-    const hash = this.hash(chunk, start, end);
-    return this.ring.locate(hash) * this.connections + this.slot(hash);
+    const server = this.placement.locate(chunk, start, end);
+    return server * this.connections + keySlot(chunk, start, end, this.connections);
   }
 
   /** Number of lanes. */
@@ -84,33 +115,15 @@ export class PoolRoute implements Route {
     const server = this.connections === 1 ? lane : Math.floor(lane / this.connections);
     this.backends[server]!.send(request, lane - server * this.connections);
   }
-
-  private hash(chunk: Buffer, start: number, end: number): number {
-    if (this.prefix.length === 0) return this.ring.hash(chunk, start, end);
-    const key = Buffer.concat([this.prefix, chunk.subarray(start, end)]);
-    return this.ring.hash(key, 0, key.length);
-  }
-
-  /** All requests for a key use one connection of its backend, so that they keep their order. */
-  private slot(hash: number): number {
-    // The ring has sorted keys by the high bits; multiply to draw on all of them (Knuth's multiplicative hashing).
-    return this.connections === 1 ? 0 : (Math.imul(hash, 0x9e3779b1) >>> 8) % this.connections;
-  }
 }
 
-/** Waits for all answers to a broadcast and completes it with the worst; among equals the first received. */
-class WorstReply implements ReplyOwner {
-  private readonly request: Request;
-  private due: number;
-  private worst: Reply | null = null;
-
-  constructor(request: Request, due: number) {
-    this.request = request;
-    this.due = due;
-  }
-
-  onReply(_request: Request, reply: Reply): void {
-    if (this.worst === null || severity(reply.status) > severity(this.worst.status)) this.worst = reply.copy();
-    if (--this.due === 0) this.request.complete(this.worst);
-  }
+/**
+ * Which of a backend's connections a key uses: always the same one, whatever way it comes, so that requests for a key keep
+ * their order. Source: FNV-1a.
+ */
+export function keySlot(chunk: Buffer, start: number, end: number, connections: number): number {
+  if (connections === 1) return 0;
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ chunk[i]!, 0x01000193);
+  return ((hash ^ (hash >>> 15)) >>> 0) % connections;
 }

@@ -1,0 +1,34 @@
+/**
+ * Key → one of the children. What PoolRoute is for the servers of a pool, for any routes.
+ *
+ * Source: mcrouter HashRouteFactory.h, lib/routes/SelectionRoute.h, as facts.
+ */
+import type { Placement } from "../hash/placement.ts";
+import type { Request } from "../request.ts";
+import type { Route, SeeTarget } from "./route.ts";
+
+/** mcrouter's HashRoute. */
+export class HashRoute implements Route {
+  readonly name: string;
+  private readonly children: readonly Route[];
+  private readonly placement: Placement;
+
+  /** `placement` gives an index of `children`; `hashName` is what the configuration calls it. */
+  constructor(children: readonly Route[], placement: Placement, hashName: string) {
+    this.name = `selection|${hashName}`;
+    this.children = children;
+    this.placement = placement;
+  }
+
+  route(request: Request): void {
+    this.childOf(request).route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.childOf(request), request);
+  }
+
+  private childOf({ chunk, keyStart, keyEnd }: Request): Route {
+    return this.children[this.placement.locate(chunk, keyStart, keyEnd)]!;
+  }
+}
