@@ -3,29 +3,27 @@
  * the batch of a backend connection as the client's own bytes.
  */
 import type { Backend } from "../backend/backend.ts";
-import { KetamaRing, type RingMember } from "../hash/ketama.ts";
+import type { Placement } from "../hash/placement.ts";
 import { type Reply, severity } from "../reply.ts";
 import type { ReplyOwner, Request } from "../request.ts";
 import { splitRetrieval } from "./multi-get.ts";
 import type { Route } from "./route.ts";
 
-/** A pool of servers, placed by ketama. */
+/** A pool of servers. */
 export class PoolRoute implements Route {
   readonly name: string;
   readonly backends: readonly Backend[];
-  private readonly ring: KetamaRing;
+  private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
-  private readonly prefix: Buffer;
 
-  /** `members[i]` is the place of `backends[i]` on the ring; placement hashes keys with `prefix`. */
-  constructor(name: string, backends: readonly Backend[], members: readonly RingMember[], prefix: Buffer) {
+  /** `placement` gives indexes of `backends`. */
+  constructor(name: string, backends: readonly Backend[], placement: Placement) {
     this.name = name;
     this.backends = backends;
-    this.ring = new KetamaRing(members);
+    this.placement = placement;
     this.connections = backends[0]!.connectionCount;
     this.isSingle = backends.length === 1 && this.connections === 1;
-    this.prefix = prefix;
   }
 
   route(request: Request): void {
@@ -37,11 +35,8 @@ export class PoolRoute implements Route {
       this.backends[0]!.send(request, 0);
       return;
     }
-    if (!request.hasHash) {
-      request.hash = this.hash(request.chunk, request.keyStart, request.keyEnd);
-      request.hasHash = true;
-    }
-    this.backends[this.ring.locate(request.hash)]!.send(request, this.slot(request.hash));
+    const server = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
+    this.backends[server]!.send(request, this.slot(this.placement.keyHash));
   }
 
   /** Sends a request of one key to the connection that requests for the key `owner` use. */
@@ -70,8 +65,8 @@ export class PoolRoute implements Route {
    */
   lane(chunk: Buffer, start: number, end: number): number {
     if (this.isSingle) return 0;
-    const hash = this.hash(chunk, start, end);
-    return this.ring.locate(hash) * this.connections + this.slot(hash);
+    const server = this.placement.locate(chunk, start, end);
+    return server * this.connections + this.slot(this.placement.keyHash);
   }
 
   /** Number of lanes. */
@@ -85,15 +80,9 @@ export class PoolRoute implements Route {
     this.backends[server]!.send(request, lane - server * this.connections);
   }
 
-  private hash(chunk: Buffer, start: number, end: number): number {
-    if (this.prefix.length === 0) return this.ring.hash(chunk, start, end);
-    const key = Buffer.concat([this.prefix, chunk.subarray(start, end)]);
-    return this.ring.hash(key, 0, key.length);
-  }
-
   /** All requests for a key use one connection of its backend, so that they keep their order. */
   private slot(hash: number): number {
-    // The ring has sorted keys by the high bits; multiply to draw on all of them (Knuth's multiplicative hashing).
+    // The placement has sorted keys by the high bits; multiply to draw on all of them (Knuth's multiplicative hashing).
     return this.connections === 1 ? 0 : (Math.imul(hash, 0x9e3779b1) >>> 8) % this.connections;
   }
 }
