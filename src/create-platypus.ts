@@ -2,7 +2,13 @@
  * The library: a Platypus put together in code. Options have the names of the configuration file's settings in camel
  * case, and are read and checked by the same table.
  */
-import { addressText, type Config, type GetterSourceConfig } from "./config/config.ts";
+import {
+  addressText,
+  type Config,
+  type GetterSourceConfig,
+  type KeyHashName,
+  type PlacementConfig,
+} from "./config/config.ts";
 import { locateLines } from "./config/locate.ts";
 import { readDocument } from "./config/native.ts";
 import { UsageError } from "./errors.ts";
@@ -48,6 +54,10 @@ export interface ServerOptions {
 
 /** Settings of the pool of memcached servers. */
 export interface TargetOptions {
+  readonly hash?: PlacementConfig["type"];
+  readonly hashKey?: KeyHashName;
+  readonly hashTag?: string;
+  readonly salt?: string;
   readonly connections?: number;
   readonly serverTimeout?: Text;
   readonly connectTimeout?: Text;

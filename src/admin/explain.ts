@@ -1,9 +1,9 @@
 /**
  * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
  */
-import { addressText, type Config, type PoolConfig, type RuleConfig } from "../config/config.ts";
+import { addressText, type Config, type RuleConfig } from "../config/config.ts";
 import { formatDuration } from "../config/units.ts";
-import { KetamaRing, ketamaLabel } from "../proxy/hash/ketama.ts";
+import { buildPlacement } from "../proxy/hash/build.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../refresh/policy.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
 import type { BuiltSource } from "../sources/build.ts";
@@ -47,16 +47,16 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
 function placement({ pools, server }: Config, key: string): Line[] {
   const [pool] = pools;
   if (pool === undefined) return [["server", "the store in this process"]];
-  const bytes = Buffer.from(server.prefix + key, "latin1");
-  const { hash, index } = locate(pool, bytes);
-  const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} by ketama, at ${hash})`;
+  if (pool.servers.length > 1 && pool.placement.type === "random") {
+    return [["server", `any of the ${pool.servers.length} of pool ${pool.name}`]];
+  }
+  const prefix = Buffer.from(server.prefix, "latin1");
+  const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: () => 0 });
+  const bytes = Buffer.from(key, "latin1");
+  const index = placement.locate(bytes, 0, bytes.length);
+  const how = `by ${pool.placement.type}, at ${placement.keyHash}`;
+  const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} ${how})`;
   return [["server", `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`]];
-}
-
-function locate({ servers }: PoolConfig, key: Buffer): { hash: number; index: number } {
-  const ring = new KetamaRing(servers.map((server) => ({ label: ketamaLabel(server), weight: server.weight })));
-  const hash = ring.hash(key, 0, key.length);
-  return { hash, index: ring.locate(hash) };
 }
 
 function rule(config: Config, { rule: own, source, captures }: Covered): Line[] {

@@ -85,6 +85,9 @@ export interface LogConfig {
 export interface PoolConfig {
   readonly name: string;
   readonly servers: readonly PoolServer[];
+  readonly placement: PlacementConfig;
+  /** The configuration names its placement; else it is the default one. */
+  readonly isPlacementGiven: boolean;
   /** Connections to each server; all requests for one key use the same one. */
   readonly connections: number;
   readonly serverTimeoutMs: number;
@@ -107,9 +110,67 @@ export interface Login {
 
 export interface PoolServer {
   readonly address: Address;
-  /** Whole number, 1 and more: its share of the ring. */
+  /** Whole number, 1 and more: its share of the keys. */
   readonly weight: number;
+  /** Under which it is placed instead of its address; null: none. */
+  readonly name: string | null;
 }
+
+/** How keys are placed over the servers of a pool. */
+export type PlacementConfig =
+  | HashedPlacementConfig
+  | RandomPlacementConfig
+  | DalliPlacementConfig
+  | IndexPlacementConfig;
+
+/** twemproxy's and libmemcached's: a hash of the key, then a server for the hash. */
+interface HashedPlacementConfig {
+  readonly type: "ketama" | "modula";
+  readonly keyHash: KeyHashName;
+  /** Two characters between which the part of a key stands that is hashed; "": keys are hashed whole. */
+  readonly hashTag: string;
+}
+
+interface RandomPlacementConfig {
+  readonly type: "random";
+}
+
+/** As the Ruby client Dalli places. */
+interface DalliPlacementConfig {
+  readonly type: "dalli";
+}
+
+/** mcrouter's: over the index of a member, or its tag. The part of a key before `|#|` is hashed, with `salt` behind it. */
+export type IndexPlacementConfig =
+  | { readonly type: "ch3" | "crc32" | "const_shard"; readonly salt: string }
+  /** From 0 to 1; members beyond them have 0.5. */
+  | { readonly type: "weighted_ch3"; readonly salt: string; readonly weights: readonly number[] }
+  /** A tag for each member. */
+  | { readonly type: "rendezvous"; readonly salt: string; readonly tags: readonly string[] }
+  /** A tag and a weight for each. */
+  | {
+      readonly type: "weighted_rendezvous";
+      readonly salt: string;
+      readonly tags: readonly string[];
+      readonly weights: readonly number[];
+    };
+
+/** twemproxy's names for hashes of keys. */
+export const keyHashNames = [
+  "one_at_a_time",
+  "md5",
+  "crc16",
+  "crc32",
+  "crc32a",
+  "fnv1_64",
+  "fnv1a_64",
+  "fnv1_32",
+  "fnv1a_32",
+  "hsieh",
+  "murmur",
+  "jenkins",
+] as const;
+export type KeyHashName = (typeof keyHashNames)[number];
 
 /** `[get.NAME]`: which keys Platypus fills, from where, and for how long. */
 export interface RuleConfig {
@@ -267,11 +328,20 @@ export interface AwsConnection {
 
 /** What a user should know of a configuration that is right as such. */
 export function warningsOf({ server, pools }: Config): string[] {
-  const count = pools[0]?.servers.length ?? 0;
-  if (server.mode !== "sidecar" || count < 2) return [];
-  return [
-    `a sidecar over ${count} servers places keys by ketama: that must be the caller's placement too, or it fills where nobody looks`,
-  ];
+  const warnings: string[] = [];
+  for (const { name, servers, placement, isPlacementGiven } of pools) {
+    const count = servers.length;
+    if (count < 2) continue;
+    if (server.mode === "sidecar" && !isPlacementGiven) {
+      warnings.push(
+        `a sidecar over ${count} servers places keys by ${placement.type}: that must be the caller's placement too (hash = "…" says which), or it fills where nobody looks`,
+      );
+    }
+    if (placement.type === "random") {
+      warnings.push(`pool ${name}: hash = "random" finds what it stored only where all servers reach the same items`);
+    }
+  }
+  return warnings;
 }
 
 /** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */

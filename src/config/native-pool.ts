@@ -2,6 +2,7 @@
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
 import { type Address, addressText, type Login, type PoolConfig, type PoolServer } from "./config.ts";
+import { readPlacement } from "./native-placement.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
 import { readPoolTls } from "./tls.ts";
@@ -41,9 +42,12 @@ export function readPool(name: string, section: Section, context: PoolContext, p
   if (values.tls && values.auth === "sasl") {
     problems.add(section.found.get("tls")?.place ?? section.place, 'TLS and auth = "sasl" do not go together');
   }
+  const servers = readServers(section, values, context, problems);
   return {
     name,
-    servers: readServers(section, values, context, problems),
+    servers,
+    placement: readPlacement(section, values, servers, problems),
+    isPlacementGiven: section.found.has("hash"),
     connections: values.connections,
     serverTimeoutMs: values.server_timeout,
     connectTimeoutMs: values.connect_timeout,
@@ -104,6 +108,9 @@ function readServers(section: Section, values: ServerValues, context: PoolContex
     if (servers.some((other) => isSameAddress(other.address, address))) {
       problems.add(place, `${addressText(address)} is listed twice; give it a weight instead`);
     }
+    if (server.name !== null && servers.some(({ name }) => name === server.name)) {
+      problems.add(place, `the name ${JSON.stringify(server.name)} is another server's`);
+    }
     servers.push(server);
   }
   return servers;
@@ -133,10 +140,11 @@ function listedServers(section: Section, values: ServerValues, problems: Problem
 }
 
 function readServer(text: string, folder: string, place: Place, problems: Problems): PoolServer | null {
-  const [, where = "", weightText = "1"] = /^(\S.*?)(?:\s+(\S+))?$/.exec(text) ?? [];
+  const [, where = "", weightText = "1", name = null] = /^(\S+)(?:\s+(\S+)(?:\s+(\S+))?)?$/.exec(text) ?? [];
   const address = parseAddress(where, folder);
   if (address === null || (address.type === "tcp" && (address.port === 0 || address.isTls))) {
-    problems.add(place, `expected "host:port", "host:port weight" or "unix:PATH weight", got ${JSON.stringify(text)}`);
+    const forms = '"host:port", "host:port weight", "host:port weight name" or "unix:PATH weight"';
+    problems.add(place, `expected ${forms}, got ${JSON.stringify(text)}`);
     return null;
   }
   const weight = /^\d{1,7}$/.test(weightText) ? Number(weightText) : 0;
@@ -144,7 +152,7 @@ function readServer(text: string, folder: string, place: Place, problems: Proble
     problems.add(place, `expected a weight from 1 to ${maxWeight}, got ${JSON.stringify(weightText)}`);
     return null;
   }
-  return { address, weight };
+  return { address, weight, name };
 }
 
 /** Where an entry stands: its own line in a list, the key's for a lone string. */

@@ -3,6 +3,7 @@
  * Reading and checking (section.ts), environment names, error messages and docs/configuration.md come from here.
  */
 
+import { keyHashNames, type PlacementConfig } from "./config.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
 /** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
@@ -145,13 +146,49 @@ export const serverSettings = {
   log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
 } as const satisfies Settings;
 
+/** Placements by the names they have in a configuration. */
+const placementNames = [
+  "ketama",
+  "modula",
+  "random",
+  "dalli",
+  "ch3",
+  "weighted_ch3",
+  "crc32",
+  "const_shard",
+  "rendezvous",
+  "weighted_rendezvous",
+] as const satisfies readonly PlacementConfig["type"][];
+
 /** `[target]`, the short form of the only pool */
 export const targetSettings = {
   servers: {
     type: list,
     default: null,
     meaning:
-      'Servers as `"host:port"`, `"host:port weight"` or `"unix:PATH weight"`; port 11211 and weight 1 if left out.',
+      'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; port 11211 and weight 1 if left out, a name to be placed by in place of the address.',
+  },
+  hash: {
+    type: choice(...placementNames),
+    default: "ketama",
+    meaning:
+      "How keys are placed over the servers: as libmemcached and twemproxy do (`ketama`, `modula`, `random`), as mcrouter does (`ch3` …), or as the Ruby client Dalli.",
+  },
+  hash_key: {
+    type: choice(...keyHashNames),
+    default: "md5",
+    meaning: "Hash of the key for `ketama` and `modula`, by twemproxy's names.",
+  },
+  hash_tag: {
+    type: text,
+    default: "",
+    meaning:
+      'Two characters, such as `"{}"`: for `ketama` and `modula` only what stands between them in a key is hashed.',
+  },
+  salt: {
+    type: text,
+    default: "",
+    meaning: "Put behind the part of the key that is hashed (before any `|#|`), for mcrouter's placements.",
   },
   host: { type: text, default: null, meaning: "Host of the only server, in place of `servers`." },
   port: { type: integer(1, 65_535), default: 11_211, meaning: "Port of `host`." },

@@ -158,9 +158,6 @@ export class Request {
   answerInstead: Reply | null;
   /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
   isKept: boolean;
-  /** 32-bit hash of the key when `hasHash`; the placement's own where there is one. */
-  hash: number;
-  hasHash: boolean;
   /** Set for retrievals of several keys. */
   keys: KeyList | null;
   /** Of `keys`, the ones that this request asks for, in order; null: all of them. */
@@ -201,8 +198,6 @@ export class Request {
     this.routingPrefix = null;
     this.answerInstead = null;
     this.isKept = false;
-    this.hash = 0;
-    this.hasHash = false;
     this.keys = null;
     this.indexes = null;
     this.exptime = 0;
@@ -278,8 +273,6 @@ export class Request {
     copy.isGuarded = this.isGuarded;
     copy.hasData = this.hasData;
     copy.isKept = this.isKept;
-    copy.hash = this.hash;
-    copy.hasHash = this.hasHash;
     copy.exptime = this.exptime;
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;

@@ -66,6 +66,12 @@ describe("what is explained of a key", () => {
     expect([...explained.values()].join()).not.toContain("secret");
   });
 
+  it("says by what the server was chosen", () => {
+    const serverBy = (hash: string) => lines("key", `[target]\nservers = ["a:1", "b:1"]\n${hash}`).get("server");
+    expect(serverBy('hash = "ch3"')).toMatch(/^[ab]:1 of pool target \([12] of 2 by ch3, at \d+\)$/);
+    expect(serverBy('hash = "random"')).toBe("any of the 2 of pool target");
+  });
+
   it("is what the parts of a merge are asked", () => {
     expect(lines("all/x").get("  asks for")).toBe('a: "<x>"');
   });

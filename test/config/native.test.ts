@@ -71,7 +71,9 @@ describe("a native configuration", () => {
     expect(config.pools).toEqual([
       {
         name: "target",
-        servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1 }],
+        servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1, name: null }],
+        placement: { type: "ketama", keyHash: "md5", hashTag: "" },
+        isPlacementGiven: false,
         connections: 1,
         serverTimeoutMs: 250,
         connectTimeoutMs: 100,
@@ -153,15 +155,16 @@ describe("a native configuration", () => {
   });
 
   it("reads servers with weights, of a named pool as of the target", () => {
-    const servers = 'servers = ["a:1", "b 2", "[::1]:5  3", "unix:/run/m.sock 4"]\nconnections = 2\n';
+    const servers = 'servers = ["a:1", "b 2", "[::1]:5  3", "unix:/run/m.sock 4", "c:2 5 alpha"]\nconnections = 2\n';
     const [pool] = read(`[pool.main]\ntype = "memcached"\n${servers}`).pools;
     expect(pool?.name).toBe("main");
     expect(pool?.connections).toBe(2);
     expect(pool?.servers).toEqual([
-      { address: { type: "tcp", isTls: false, host: "a", port: 1 }, weight: 1 },
-      { address: { type: "tcp", isTls: false, host: "b", port: 11211 }, weight: 2 },
-      { address: { type: "tcp", isTls: false, host: "::1", port: 5 }, weight: 3 },
-      { address: { type: "unix", path: "/run/m.sock" }, weight: 4 },
+      { address: { type: "tcp", isTls: false, host: "a", port: 1 }, weight: 1, name: null },
+      { address: { type: "tcp", isTls: false, host: "b", port: 11211 }, weight: 2, name: null },
+      { address: { type: "tcp", isTls: false, host: "::1", port: 5 }, weight: 3, name: null },
+      { address: { type: "unix", path: "/run/m.sock" }, weight: 4, name: null },
+      { address: { type: "tcp", isTls: false, host: "c", port: 2 }, weight: 5, name: "alpha" },
     ]);
   });
 
@@ -396,7 +399,7 @@ describe("problems", () => {
       [
         "2: target.servers[1]: a:1 is listed twice; give it a weight instead",
         '3: target.servers[2]: expected a weight from 1 to 1000000, got "0"',
-        '4: target.servers[3]: expected "host:port", "host:port weight" or "unix:PATH weight", got "c:0"',
+        '4: target.servers[3]: expected "host:port", "host:port weight", "host:port weight name" or "unix:PATH weight", got "c:0"',
         '4: target.servers[4]: expected a weight from 1 to 1000000, got "x"',
       ],
     ],

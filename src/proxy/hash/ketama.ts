@@ -1,9 +1,9 @@
 /**
- * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED with md5 and to twemproxy's `ketama` + `md5`.
+ * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED and, with the same hash of the key, to twemproxy's `ketama`.
  *
  * The continuum is hashring's; the number of points of each server is computed here, because the C libraries do it in
- * float32 and hashring in float64, which moves keys at 7, 14, 25 … servers. A look-up hashes the key bytes in place and
- * searches a typed array: hashring's own takes microseconds and hashes strings.
+ * float32 and hashring in float64, which moves keys at 7, 14, 25 … servers. Look-ups are ours too: hashring's own take
+ * microseconds and hash strings.
  *
  * Source: libmemcached (hosts.cc) and twemproxy (nc_ketama.c), as facts; observed placements in test/vectors.
  */
@@ -11,18 +11,21 @@ import { createHash } from "node:crypto";
 import HashRing from "hashring";
 import { defaultPort } from "../../config/address.ts";
 import { addressText, type PoolServer } from "../../config/config.ts";
-import { md5Word } from "./md5.ts";
+import { Continuum } from "./continuum.ts";
+import type { KeyHash } from "./key-hash.ts";
+import type { Placement } from "./placement.ts";
 
 const POINTS_PER_SERVER = 160;
 const POINTS_PER_DIGEST = 4;
 /** hashring takes a server's own vnode count only where it differs from this one. */
 const NO_SERVER_HAS_THIS_MANY = 1_000_000;
 
-const FIRSTS_BITS = 12;
-const FIRSTS_SHIFT = 32 - FIRSTS_BITS;
-
-/** Name under which a server stands on the continuum: `host` on the default port, else `host:port`, or the socket path. */
+/**
+ * Name under which a server stands on the continuum: its own where it has one, `host` on the default port, else
+ * `host:port`, or the socket path.
+ */
 export function ketamaLabel(server: PoolServer): string {
+  if (server.name !== null) return server.name;
   if (server.address.type === "unix") return server.address.path;
   return server.address.port === defaultPort ? server.address.host : addressText(server.address);
 }
@@ -33,14 +36,14 @@ export interface RingMember {
   readonly weight: number;
 }
 
-/** From key to server index. */
-export class KetamaRing {
-  private readonly points: Uint32Array;
-  private readonly owners: Uint16Array;
-  /** For the top bits of a hash, the first point that may own it: the search begins there and ends a step or two on. */
-  private readonly firsts: Uint32Array;
+/** Every server owns many points of a circle; a key belongs to the first point at or behind its hash. */
+export class KetamaRing implements Placement {
+  keyHash = 0;
+  private readonly continuum: Continuum;
+  private readonly hash: KeyHash;
 
-  constructor(members: readonly RingMember[]) {
+  constructor(members: readonly RingMember[], hash: KeyHash) {
+    this.hash = hash;
     // hashring reads servers as host:port, which unix paths and names are not: it gets stand-ins.
     const standIns: Record<string, { vnodes: number }> = {};
     members.forEach((member, index) => {
@@ -54,28 +57,13 @@ export class KetamaRing {
         .digest();
     };
     const ring = new HashRing(standIns, digest as never, { "vnode count": NO_SERVER_HAS_THIS_MANY });
-    const continuum = (ring as unknown as { ring: { value: number; server: string }[] }).ring;
-    this.points = Uint32Array.from(continuum, (point) => point.value);
-    this.owners = Uint16Array.from(continuum, (point) => Number(point.server.split(":")[0]));
-    this.firsts = new Uint32Array(1 << FIRSTS_BITS);
-    let point = 0;
-    for (let i = 0; i < this.firsts.length; i++) {
-      while (point < this.points.length && this.points[point]! < i * 2 ** FIRSTS_SHIFT) point++;
-      this.firsts[i] = point;
-    }
+    const { ring: points } = ring as unknown as { ring: { value: number; server: string }[] };
+    this.continuum = new Continuum(points.map(({ value, server }) => ({ value, owner: Number(server.split(":")[0]) })));
   }
 
-  /** Hash of the key bytes `chunk[start, end)`: an unsigned 32-bit number. */
-  hash(chunk: Buffer, start: number, end: number): number {
-    return md5Word(chunk, start, end);
-  }
-
-  /** Index of the server that owns keys of this hash: the one of the first point at or behind it, around the end. */
-  locate(hash: number): number {
-    const points = this.points;
-    let at = this.firsts[hash >>> FIRSTS_SHIFT]!;
-    while (at < points.length && points[at]! < hash) at++;
-    return this.owners[at === points.length ? 0 : at]!;
+  locate(chunk: Buffer, start: number, end: number): number {
+    this.keyHash = this.hash(chunk, start, end);
+    return this.continuum.ownerFrom(this.keyHash);
   }
 }
 

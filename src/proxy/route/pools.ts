@@ -4,7 +4,7 @@
  */
 import { addressText, type Config, type PoolConfig } from "../../config/config.ts";
 import { Backend, type BackendContext } from "../backend/backend.ts";
-import { ketamaLabel } from "../hash/ketama.ts";
+import { buildPlacement } from "../hash/build.ts";
 import { PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration, built. */
@@ -29,14 +29,10 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
         previous.backends.get(identity) ??
         new Backend(server, pool, prefix, config.server.maxValueBytes, context);
       backends.set(identity, backend);
-      return { backend, label: ketamaLabel(server), weight: server.weight };
+      return backend;
     });
-    return new PoolRoute(
-      pool.name,
-      members.map(({ backend }) => backend),
-      members,
-      prefix,
-    );
+    const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
+    return new PoolRoute(pool.name, members, pool.servers, placement);
   });
   return { routes, backends };
 }

@@ -23,6 +23,8 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
   const pool: PoolConfig = {
     name: "pool",
     servers: [],
+    placement: { type: "random" },
+    isPlacementGiven: true,
     connections: 1,
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: 100,
@@ -32,7 +34,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());
-  return new Backend({ address, weight: 1 }, pool, Buffer.alloc(0), 1024 * 1024, {
+  return new Backend({ address, weight: 1, name: null }, pool, Buffer.alloc(0), 1024 * 1024, {
     clock,
     turn,
     log: log.log,

@@ -1,0 +1,116 @@
+/**
+ * mcrouter's Rendezvous and WeightedRendezvous: every member has a score for a key, made of the hashes of its tag and of
+ * the key, and the greatest wins. Takes time in the number of members.
+ *
+ * Source: mcrouter lib/RendezvousHashFunc.cpp and WeightedRendezvousHashFunc.cpp, as facts; the mixing of two hashes is
+ * CityHash's Hash128to64.
+ */
+import { murmur64 } from "./murmur64.ts";
+import type { Placement } from "./placement.ts";
+import { multiplyHigh, toDouble } from "./uint64.ts";
+
+const TAG_SEED = 4_193_360_111;
+const KEY_SEED = 2_718_281_828;
+const MUL_LOW = 0xeb382d69 | 0;
+const MUL_HIGH = 0x9ddfea08 | 0;
+
+/** Hashes of the tags, low half and high half; the key's; the score's. */
+class Scores {
+  readonly count: number;
+  private readonly tags: Int32Array;
+  private readonly key = new Int32Array(2);
+  low = 0;
+  high = 0;
+
+  constructor(tags: readonly Buffer[]) {
+    this.count = tags.length;
+    this.tags = new Int32Array(2 * tags.length);
+    for (const [i, tag] of tags.entries()) murmur64(tag, 0, tag.length, TAG_SEED, this.tags, 2 * i);
+  }
+
+  get keyHash(): number {
+    return (this.key[0]! ^ this.key[1]!) >>> 0;
+  }
+
+  hashKey(chunk: Buffer, start: number, end: number): void {
+    murmur64(chunk, start, end, KEY_SEED, this.key, 0);
+  }
+
+  /** Leaves the score of a member for the key hashed last in `low` and `high`. */
+  score(member: number): void {
+    const tagLow = this.tags[2 * member]!;
+    const tagHigh = this.tags[2 * member + 1]!;
+    let low = this.key[0]! ^ tagLow;
+    let high = this.key[1]! ^ tagHigh;
+    high = (multiplyHigh(low, MUL_LOW) + Math.imul(low, MUL_HIGH) + Math.imul(high, MUL_LOW)) | 0;
+    low = Math.imul(low, MUL_LOW);
+    low = tagLow ^ low ^ (high >>> 15);
+    high = tagHigh ^ high;
+    high = (multiplyHigh(low, MUL_LOW) + Math.imul(low, MUL_HIGH) + Math.imul(high, MUL_LOW)) | 0;
+    low = Math.imul(low, MUL_LOW);
+    low ^= high >>> 15;
+    this.high = (multiplyHigh(low, MUL_LOW) + Math.imul(low, MUL_HIGH) + Math.imul(high, MUL_LOW)) | 0;
+    this.low = Math.imul(low, MUL_LOW);
+  }
+}
+
+/** Among equal scores the last member wins. */
+export class RendezvousPlacement implements Placement {
+  private readonly scores: Scores;
+
+  constructor(tags: readonly Buffer[]) {
+    this.scores = new Scores(tags);
+  }
+
+  get keyHash(): number {
+    return this.scores.keyHash;
+  }
+
+  locate(chunk: Buffer, start: number, end: number): number {
+    const scores = this.scores;
+    scores.hashKey(chunk, start, end);
+    let best = -1;
+    let index = 0;
+    for (let i = 0; i < scores.count; i++) {
+      scores.score(i);
+      const score = toDouble(scores.low, scores.high);
+      if (score < best) continue;
+      best = score;
+      index = i;
+    }
+    return index;
+  }
+}
+
+/** Among equal scores the first member wins. */
+export class WeightedRendezvousPlacement implements Placement {
+  private readonly scores: Scores;
+  private readonly weights: readonly number[];
+
+  /** A weight for each tag. */
+  constructor(tags: readonly Buffer[], weights: readonly number[]) {
+    this.scores = new Scores(tags);
+    this.weights = weights;
+  }
+
+  get keyHash(): number {
+    return this.scores.keyHash;
+  }
+
+  locate(chunk: Buffer, start: number, end: number): number {
+    const scores = this.scores;
+    scores.hashKey(chunk, start, end);
+    let best = 0;
+    let index = 0;
+    for (let i = 0; i < scores.count; i++) {
+      scores.score(i);
+      // The low 53 bits as a fraction.
+      const fraction = ((scores.high & 0x1fffff) * 2 ** 32 + (scores.low >>> 0)) / 2 ** 53;
+      const score = this.weights[i]! * (1 / -Math.log(fraction));
+      if (score <= best) continue;
+      best = score;
+      index = i;
+    }
+    return index;
+  }
+}

@@ -1,0 +1,15 @@
+import { expect, it } from "vitest";
+import { spooky32, spooky64 } from "../../../src/proxy/hash/spooky.ts";
+import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
+
+it("SpookyHash is the one mcrouter uses, of short keys and long", () => {
+  const lengths = new Set<number>();
+  for (const key of vectors.keys) {
+    const bytes = Buffer.concat([Buffer.from("x"), routingKey(key)]);
+    lengths.add(bytes.length - 1);
+    expect([key.key, spooky32(bytes, 1, bytes.length, 0)]).toEqual([key.key, key.spooky32_0]);
+    expect([key.key, spooky32(bytes, 1, bytes.length, 0xface2014)]).toEqual([key.key, key.spooky32_w]);
+    expect([key.key, spooky64(bytes, 1, bytes.length, 0)]).toEqual([key.key, BigInt(`0x${key.spooky64_0}`)]);
+  }
+  expect(Math.max(...lengths)).toBeGreaterThan(192);
+});
