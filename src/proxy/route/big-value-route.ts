@@ -75,8 +75,7 @@ export class BigValueRoute implements Route {
         return storeOf("set", partKey(key, part, suffix), { value: bytes, flags: 0 }, exptime, owner);
       },
       (_part, reply) => {
-        const isWorse =
-          worst === null || severity(resultOf(request, reply)) > severity(resultOf(request, worst));
+        const isWorse = worst === null || severity(resultOf(request, reply)) > severity(resultOf(request, worst));
         if (isWorse) worst = reply.copy();
       },
       () => {
@@ -174,7 +173,9 @@ function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
   const words = line.split(" ");
   const at = isMeta ? 1 : 3;
   words[at] = String(value.length);
-  const text = words.map((word, i) => (isMeta && i > 1 && word === `s${oldLength}` ? `s${value.length}` : word)).join(" ");
+  const text = words
+    .map((word, i) => (isMeta && i > 1 && word === `s${oldLength}` ? `s${value.length}` : word))
+    .join(" ");
   const head = Buffer.from(`${text}\r\n`, "latin1");
   const own = Object.assign(new Reply(), reply);
   own.isKept = true;

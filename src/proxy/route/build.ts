@@ -2,6 +2,7 @@
  * RouteConfig → routes. A node that stands in several places becomes one route. A new route is a new file, and a line here.
  */
 import type { Clock } from "../../clock.ts";
+import type { PlacementConfig } from "../../config/config.ts";
 import { childrenOf, type RouteConfig } from "../../config/route-config.ts";
 import { buildIndexPlacement, buildPlacement } from "../hash/build.ts";
 import { spooky32 } from "../hash/spooky.ts";
@@ -46,13 +47,6 @@ export function newRouteCounters(): RouteCounters {
   return { failoverAll: 0, failoverAllFailed: 0, failoverRateLimited: 0, devNullRequests: 0 };
 }
 
-/** A pool as routes are made of it. */
-export interface TreePool {
-  readonly route: PoolRoute;
-  /** Servers get keys with the routing prefix that stood before them. */
-  readonly keepsRoutingPrefix: boolean;
-}
-
 /** What routes take from the process that they live in. */
 export interface TreeContext {
   readonly clock: Clock;
@@ -64,7 +58,7 @@ export interface TreeContext {
   readonly log: RequestLog;
   readonly spool: DeleteSpool;
   /** By name; all that the tree names. */
-  readonly pools: ReadonlyMap<string, TreePool>;
+  readonly pools: ReadonlyMap<string, PoolRoute>;
 }
 
 /** Builds routes of one configuration, each node once. */
@@ -91,12 +85,16 @@ export class TreeBuilder {
       case "pool":
         return this.makePool(node.pool, node.placement);
       case "destination": {
-        const { route, keepsRoutingPrefix } = this.poolNamed(node.pool);
-        const destination = new DestinationRoute(route.backends[node.index]!, node.pool, node.index);
-        return keepsRoutingPrefix ? new KeepPrefixRoute(destination) : destination;
+        const { pool, backends } = this.poolNamed(node.pool);
+        const destination = new DestinationRoute(backends[node.index]!, pool, node.index);
+        return pool.keepsRoutingPrefix ? new KeepPrefixRoute(destination) : destination;
       }
       case "hash":
-        return new HashRoute(children(), buildIndexPlacement(node.placement, node.children.length), node.placement.type);
+        return new HashRoute(
+          children(),
+          buildIndexPlacement(node.placement, node.children.length),
+          node.placement.type,
+        );
       case "all-sync":
         return new AllSyncRoute(children());
       case "all-fastest":
@@ -127,7 +125,10 @@ export class TreeBuilder {
       }
       case "operation-selector": {
         const policies = [...node.policies].map(([name, each]) => [operationNamed(name), this.build(each)] as const);
-        return new OperationSelectorRoute(new Map(policies), node.otherwise === null ? null : this.build(node.otherwise));
+        return new OperationSelectorRoute(
+          new Map(policies),
+          node.otherwise === null ? null : this.build(node.otherwise),
+        );
       }
       case "prefix-selector": {
         const policies = [...node.policies].map(([prefix, each]) => [prefix, this.build(each)] as const);
@@ -177,25 +178,29 @@ export class TreeBuilder {
   }
 
   /** The pool's own route where nothing is different about this one: the fast path. */
-  private makePool(name: string, placement: Parameters<typeof buildPlacement>[0] | null): Route {
-    const { route, keepsRoutingPrefix } = this.poolNamed(name);
-    const own =
+  private makePool(name: string, placement: PlacementConfig | null): Route {
+    const own = this.poolNamed(name);
+    const { pool, backends } = own;
+    const { random } = this.context;
+    const route =
       placement === null
-        ? route
+        ? own
         : new PoolRoute(
-            name,
-            route.backends,
-            buildPlacement(placement, route.servers, { prefix: Buffer.alloc(0), random: this.context.random }),
+            { ...pool, placement },
+            backends,
+            buildPlacement(placement, pool.servers, { prefix: NO_PREFIX, random }),
           );
-    return keepsRoutingPrefix ? new KeepPrefixRoute(own) : own;
+    return pool.keepsRoutingPrefix ? new KeepPrefixRoute(route) : route;
   }
 
-  private poolNamed(name: string): TreePool {
+  private poolNamed(name: string): PoolRoute {
     const pool = this.context.pools.get(name);
     if (pool === undefined) throw new Error(`no pool ${name}`);
     return pool;
   }
 }
+
+const NO_PREFIX = Buffer.alloc(0);
 
 /** A host's hash, salted as a configuration says. */
 function saltedHost(hostId: number, salt: string): number {

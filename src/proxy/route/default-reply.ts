@@ -52,7 +52,7 @@ const errorStatuses: Partial<Record<Result, Status>> = {
 /** An error as a route's own answer; `message` "": what the result is usually called. It can be used for ever. */
 export function errorReply(result: Result, message: string): Reply {
   const status = errorStatuses[result] ?? Status.localError;
-  if (status === Status.clientError) return fixedReply(status, message === "" ? "CLIENT_ERROR" : `CLIENT_ERROR ${message}`);
+  if (status === Status.clientError)
+    return fixedReply(status, message === "" ? "CLIENT_ERROR" : `CLIENT_ERROR ${message}`);
   return fixedReply(status, `SERVER_ERROR ${message === "" ? (errorTexts[result] ?? result) : message}`);
 }
-

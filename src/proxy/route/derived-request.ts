@@ -5,7 +5,7 @@
  * All of these are retained: their bytes are their own.
  */
 import { Reply, Status } from "../reply.ts";
-import { isMeta, isRetrieval, Operation, type ReplyOwner, Request } from "../request.ts";
+import { isMeta, isRetrieval, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasDecodedKey, renameKey } from "../wire/meta-line.ts";
 
 const EMPTY = Buffer.alloc(0);

@@ -3,9 +3,9 @@
  *
  * Source: mcrouter DestinationRoute.h, as facts.
  */
+import type { PoolConfig } from "../../config/config.ts";
 import type { Request } from "../request.ts";
-import type { KeyedBackend } from "./pool-route.ts";
-import { keySlot } from "./pool-route.ts";
+import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import type { ServerRoute } from "./server-of.ts";
 
 /** mcrouter's destination. */
@@ -13,9 +13,17 @@ export class DestinationRoute implements ServerRoute {
   readonly name: string;
   readonly backend: KeyedBackend;
 
-  /** `pool` and `index` say where the configuration has it. */
-  constructor(backend: KeyedBackend, pool: string, index: number) {
-    this.name = `host|pool=${pool}|id=${index}|ap=${backend.name}`;
+  /** `index` is its position in the pool. */
+  constructor(backend: KeyedBackend, { name, serverTimeoutMs, keepsRoutingPrefix, tls }: PoolConfig, index: number) {
+    const security = tls === null ? "plain" : "ssl";
+    this.name = [
+      "host",
+      `pool=${name}`,
+      `id=${index}`,
+      `ap=${backend.name}:ascii:${security}:notcompressed`,
+      `timeout=${serverTimeoutMs}ms`,
+      `keep_routing_prefix=${keepsRoutingPrefix}`,
+    ].join("|");
     this.backend = backend;
   }
 

@@ -69,8 +69,7 @@ class Search implements ReplyOwner {
 
   private keepBest(reply: Reply): void {
     const { request } = this;
-    const isBetter =
-      this.best === null || severity(resultOf(request, reply)) <= severity(resultOf(request, this.best));
+    const isBetter = this.best === null || severity(resultOf(request, reply)) <= severity(resultOf(request, this.best));
     if (isBetter) this.best = reply.copy();
   }
 }

@@ -77,6 +77,11 @@ export class RoutedPoolPort {
     this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
   }
 
+  /** The servers know it by the cas, and by the lease. */
+  noteWrite(): void {}
+
+  noteFlush(): void {}
+
   private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
     return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
       if (reply.status !== Status.meta) throw new BackendError(textOf(reply));

@@ -2,44 +2,32 @@
  * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
  * the batch of a backend connection as the client's own bytes.
  */
-import type { PoolServer } from "../../config/config.ts";
+import type { PoolConfig } from "../../config/config.ts";
 import type { Placement } from "../hash/placement.ts";
 import type { Request } from "../request.ts";
 import { WorstReply } from "./all-sync-route.ts";
+import { DestinationRoute } from "./destination-route.ts";
+import { hashNames } from "./hash-route.ts";
+import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import { splitRetrieval } from "./multi-get.ts";
-import type { Root } from "./route.ts";
+import type { Root, SeeTarget } from "./route.ts";
 import type { ServerRoute } from "./server-of.ts";
-
-/** What a leaf needs of a server. */
-export interface KeyedBackend {
-  /** `host:port` or `unix:path`. */
-  readonly name: string;
-  readonly connectionCount: number;
-  readonly speaksMeta: boolean;
-  /** Takes `request` and completes it once. Requests with the same `slot` keep their order. */
-  send(request: Request, slot: number): void;
-}
 
 /** A pool of servers. */
 export class PoolRoute implements Root, ServerRoute {
   readonly name: string;
+  readonly pool: PoolConfig;
+  /** In the order of the pool's servers. */
   readonly backends: readonly KeyedBackend[];
-  /** As the configuration has them, in the order of `backends`. */
-  readonly servers: readonly PoolServer[];
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
 
   /** `placement` gives indexes of `backends`. */
-  constructor(
-    name: string,
-    backends: readonly KeyedBackend[],
-    servers: readonly PoolServer[],
-    placement: Placement,
-  ) {
-    this.name = name;
+  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
+    this.name = `selection|${hashNames[pool.placement.type] ?? pool.placement.type}`;
+    this.pool = pool;
     this.backends = backends;
-    this.servers = servers;
     this.placement = placement;
     this.connections = backends[0]!.connectionCount;
     this.isSingle = backends.length === 1 && this.connections === 1;
@@ -71,7 +59,10 @@ export class PoolRoute implements Root, ServerRoute {
     this.backends[server]!.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
   }
 
-  forEachTarget(): void {}
+  forEachTarget(request: Request, see: SeeTarget): void {
+    const index = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
+    see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
+  }
 
   serverOf({ chunk, keyStart, keyEnd }: Request): string {
     return this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!.name;
@@ -115,15 +106,4 @@ export class PoolRoute implements Root, ServerRoute {
     const server = this.connections === 1 ? lane : Math.floor(lane / this.connections);
     this.backends[server]!.send(request, lane - server * this.connections);
   }
-}
-
-/**
- * Which of a backend's connections a key uses: always the same one, whatever way it comes, so that requests for a key keep
- * their order. Source: FNV-1a.
- */
-export function keySlot(chunk: Buffer, start: number, end: number, connections: number): number {
-  if (connections === 1) return 0;
-  let hash = 0x811c9dc5;
-  for (let i = start; i < end; i++) hash = Math.imul(hash ^ chunk[i]!, 0x01000193);
-  return ((hash ^ (hash >>> 15)) >>> 0) % connections;
 }

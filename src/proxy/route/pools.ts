@@ -9,19 +9,22 @@ import { PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration, built. */
 export interface BuiltPools {
-  readonly routes: readonly PoolRoute[];
+  /** By name, in the order of the configuration; pools without servers have none. */
+  readonly routes: ReadonlyMap<string, PoolRoute>;
   /** By what makes a backend the same one. */
   readonly backends: ReadonlyMap<string, Backend>;
 }
 
 /** No pools. */
-export const noPools: BuiltPools = { routes: [], backends: new Map() };
+export const noPools: BuiltPools = { routes: new Map(), backends: new Map() };
 
 /** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`closeUnused`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
-  const routes = config.pools.map((pool) => {
+  const routes = new Map<string, PoolRoute>();
+  for (const pool of config.pools) {
+    if (pool.servers.length === 0) continue;
     const members = pool.servers.map((server) => {
       const identity = JSON.stringify([addressText(server.address), ...settingsOf(pool), config.server.prefix]);
       const backend =
@@ -32,8 +35,8 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       return backend;
     });
     const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
-    return new PoolRoute(pool.name, members, pool.servers, placement);
-  });
+    routes.set(pool.name, new PoolRoute(pool, members, placement));
+  }
   return { routes, backends };
 }
 
@@ -43,5 +46,5 @@ export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {
-  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko, pool.login, pool.tls];
+  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.health, pool.login, pool.tls];
 }

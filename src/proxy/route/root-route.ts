@@ -9,6 +9,7 @@
  *
  * Source: mcrouter RootRoute.h, RouteHandleMap.h, lib/carbon/Keys.h, ServiceInfo.h, as facts.
  */
+import type { RootConfig } from "../../config/config.ts";
 import { routingPrefixLength } from "../key.ts";
 import { failures, fixedReply, isFailure, type Reply, Status, valueReply } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
@@ -31,27 +32,13 @@ const missingKey = errorReply("local_error", "invalid key: missing");
 /** Answers `get __mcrouter__.X`: the whole text for X, errors too. */
 export type AdminAnswers = (command: string) => string;
 
-/** How the root behaves; mcrouter's options. */
-export interface RootOptions {
-  /** `--send-invalid-route-to-default`. */
-  readonly sendsInvalidToDefault: boolean;
-  /** `--allow-only-gets`: everything else is answered as if there were nothing. */
-  readonly allowsOnlyGets: boolean;
-  /** `--group-remote-errors`: clients see every error of a server as one. */
-  readonly groupsRemoteErrors: boolean;
-  /** `--disable-miss-on-get-errors`. */
-  readonly showsGetErrors: boolean;
-  /** `--disable-miss-on-arith-errors`. */
-  readonly showsArithmeticErrors: boolean;
-}
-
 /** mcrouter's RootRoute. */
 export class RootRoute implements Root, ReplyOwner {
   readonly name = "root";
   private readonly routes: ReadonlyMap<string, Route>;
   private readonly defaultPrefix: string;
   private readonly defaultRoute: Route;
-  private readonly options: RootOptions;
+  private readonly options: RootConfig;
   private readonly pools: readonly PoolRoute[];
   private readonly admin: AdminAnswers;
   /** What prefixes mean, for those that were asked for. */
@@ -62,7 +49,7 @@ export class RootRoute implements Root, ReplyOwner {
     routes: ReadonlyMap<string, Route>,
     defaultPrefix: string,
     pools: readonly PoolRoute[],
-    options: RootOptions,
+    options: RootConfig,
     admin: AdminAnswers,
   ) {
     this.routes = routes;

@@ -88,7 +88,11 @@ class WarmUp implements ReplyOwner {
       onReply: () => parent.cold.route(request.again({ onReply: (_copy, last) => request.complete(last) })),
     };
     if (isTouch) this.addToCold(found, exptimeOf(request) ?? 0, again);
-    else this.withExptime((exptime) => this.addToCold(found, exptime, again), () => request.complete(this.coldReply!));
+    else
+      this.withExptime(
+        (exptime) => this.addToCold(found, exptime, again),
+        () => request.complete(this.coldReply!),
+      );
   }
 
   private addToCold(found: StoredValue, exptime: number, owner: ReplyOwner): void {
@@ -105,7 +109,8 @@ class WarmUp implements ReplyOwner {
     const owner: ReplyOwner = {
       onReply: (_meta, reply) => {
         const line = reply.chunk.toString("latin1", reply.start, reply.end);
-        const ttl = reply.status === Status.meta && reply.code === MetaCode.HD ? / t(-?\d+)/.exec(line)?.[1] : undefined;
+        const ttl =
+          reply.status === Status.meta && reply.code === MetaCode.HD ? / t(-?\d+)/.exec(line)?.[1] : undefined;
         if (ttl === undefined || ttl === "0") otherwise();
         else use(Math.max(0, Number(ttl)));
       },

@@ -85,9 +85,7 @@ export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
   changeReturnedKey(reply, (text) => {
     // Base64 is not marked in the answer to `me`.
     const isPlain = text.startsWith(prefix.toString("latin1"));
-    return isPlain
-      ? text.slice(prefix.length)
-      : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
+    return isPlain ? text.slice(prefix.length) : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
   });
 }
 
