@@ -10,8 +10,8 @@
  */
 import { parseArgs } from "node:util";
 import type { LoadOptions } from "../config/load.ts";
-import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
 import { configFileOf } from "../config/mcrouter/config.ts";
+import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
 import { UsageError } from "../errors.ts";
 
 /** What a command line asks for. */

@@ -37,7 +37,9 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
   }
   if (file !== null) refuseOtherForms(file, text);
   if (options.rules != null) {
-    throw new ConfigError([{ file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" }]);
+    throw new ConfigError([
+      { file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" },
+    ]);
   }
   return parseNative({ file, text, env, overrides, hooks });
 }

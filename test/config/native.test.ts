@@ -35,6 +35,8 @@ describe("a native configuration", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       files: [],
+      tree: null,
+      mcrouter: null,
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         tls: null,
