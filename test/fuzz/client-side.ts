@@ -96,9 +96,15 @@ export class ClientSide {
     await Promise.all(this.servers.map((server) => server.stop()));
   }
 
-  /** Faults of Platypus' own end a connection and are logged; nothing that clients send takes a server's away. */
+  /**
+   * Faults of Platypus' own end a connection and are logged; nothing that clients send takes a server's away. What
+   * cannot be stored because of its key is answered all the same, and said.
+   */
   private checkLog(): void {
-    const bad = this.log.lines.splice(0).filter((line) => /^(error|warn)/.test(line));
+    const lines = this.log.lines
+      .splice(0)
+      .filter((line) => !line.includes("the key is too long for a server in base64"));
+    const bad = lines.filter((line) => /^(error|warn)/.test(line));
     if (bad.length > 0) throw new FuzzFailure(bad.join("\n"));
   }
 }
