@@ -24,6 +24,9 @@ export const clientSetups = [
   { name: "three memcacheds", memcacheds: 3 },
 ] as const;
 
+/** What may be kept is soon full, so that memory that goes on growing is a leak. */
+const BOUNDS = '[server]\nembedded_size = "4MiB"\nhold = "1MiB"\nmax_tracked = 1000\n';
+
 /** A Platypus that is fuzzed from the clients' side. */
 export class ClientSide {
   readonly name: string;
@@ -49,7 +52,7 @@ export class ClientSide {
     );
     const log = new KeptLog();
     try {
-      const config = nativeConfig((memcacheds === 0 ? "" : target) + FILL_RULE);
+      const config = nativeConfig((memcacheds === 0 ? "" : target) + FILL_RULE + BOUNDS);
       return new ClientSide(name, servers, await Platypus.start(config, { log: log.log }), log);
     } catch (error) {
       await Promise.all(servers.map((server) => server.stop()));
