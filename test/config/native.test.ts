@@ -172,6 +172,12 @@ describe("a native configuration", () => {
     ]);
   });
 
+  it("has a request tried again unless it may do something twice", () => {
+    const retries = (method: string) =>
+      (read(`${stuff}method = "${method}"`).sources[0] as { retries: number }).retries;
+    expect(["GET", "PUT", "QUERY", "POST"].map(retries)).toEqual([1, 1, 1, 0]);
+  });
+
   it("sends the headers it is given", () => {
     const [source] = read(`${stuff}headers = { Accept = "text/plain", X-Key = "{key}" }`).sources;
     const headers = [
