@@ -11,7 +11,7 @@ import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
-import { type Invocation, readInvocation } from "./invocation.ts";
+import { readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
@@ -19,11 +19,7 @@ const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.
 
 /** Starts and stays; returns when everything has been stopped. Throws what makes starting impossible. */
 export async function serve(args: readonly string[]): Promise<void> {
-  await serveInvocation(readInvocation(args));
-}
-
-/** The same for a command line that has been read. */
-export async function serveInvocation({ load: given, file, mcrouter }: Invocation): Promise<void> {
+  const { load: given, file, mcrouter } = readInvocation(args);
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;

@@ -396,7 +396,7 @@ export function treeWarnings({ tree, rules }: Config): string[] {
 }
 
 /** The pool that a node is nothing but; null: there is more to it. */
-export function plainPoolOf(node: RouteConfig): string | null {
+function plainPoolOf(node: RouteConfig): string | null {
   if (node.type === "pool") return node.pool;
   return node.type === "asynclog" ? plainPoolOf(childrenOf(node)[0]!) : null;
 }

@@ -7,10 +7,10 @@
  */
 
 /** How the text of an option is read. A toggle given without a value is the other than its default. */
-export type OptionKind = "toggle" | "integer" | "number" | "string" | "list" | "map";
+type OptionKind = "toggle" | "integer" | "number" | "string" | "list" | "map";
 
 /** Whether an option does what it does in mcrouter, or is taken and changes nothing. */
-export type OptionEffect = "works" | "none";
+type OptionEffect = "works" | "none";
 
 export interface OptionRow {
   /** mcrouter's own name, as `get __mcrouter__.options` shows it. */

@@ -15,7 +15,7 @@ import type { ReadPool } from "./read-pools.ts";
 import type { RouteReader } from "./read-routes.ts";
 
 /** What a type is read from: its object's fields, or whatever stands behind the bar of a short form. */
-export interface RouteInput {
+interface RouteInput {
   readonly spot: Spot;
   /** Null: it is no object. */
   readonly fields: Fields | null;
