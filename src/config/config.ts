@@ -98,6 +98,7 @@ export interface PoolConfig {
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly health: HealthConfig;
+  readonly socket: SocketConfig;
   /** Servers get keys with the routing prefix that stood before them. */
   readonly keepsRoutingPrefix: boolean;
   /** Addresses on which this pool alone is served; none: those of the server. */
@@ -106,6 +107,16 @@ export interface PoolConfig {
   readonly login: Login | null;
   /** Null: the servers are spoken to without TLS. */
   readonly tls: TlsConfig | null;
+}
+
+/** Of the connections to a server. */
+export interface SocketConfig {
+  /** Times a connection that is not there within the time-out is tried again. */
+  readonly connectRetries: number;
+  /** Of TCP keep-alive: the pause after which a silent connection is probed; 0: never. */
+  readonly keepAliveMs: number;
+  /** A connection that nothing was sent on for one to two times this is closed; 0: never. */
+  readonly idleMs: number;
 }
 
 /** When a server is left alone, and looked at again. */

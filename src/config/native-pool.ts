@@ -52,6 +52,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     serverTimeoutMs: values.server_timeout,
     connectTimeoutMs: values.connect_timeout,
     health: { timeoutsUntilTko: values.timeouts_until_tko, ...nativeProbes, failOpen: null },
+    socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
     listen: [],
     login: readLogin(section, values, problems),

@@ -80,6 +80,7 @@ describe("a native configuration", () => {
         serverTimeoutMs: 250,
         connectTimeoutMs: 100,
         health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
+        socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
         keepsRoutingPrefix: false,
         listen: [],
         login: null,

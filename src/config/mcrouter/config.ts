@@ -160,6 +160,11 @@ async function poolOptionsOf(options: McrouterOptions): Promise<PoolOptions> {
   const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
   return {
     serverTimeoutMs: options.integer("server_timeout_ms", 1),
+    socket: {
+      connectRetries: options.integer("connect_timeout_retries"),
+      keepAliveMs: options.integer("keepalive_cnt") === 0 ? 0 : options.integer("keepalive_idle_s") * 1000,
+      idleMs: options.integer("reset_inactive_connection_interval"),
+    },
     timeoutsUntilTko: options.integer("failures_until_tko", 1),
     isTkoDisabled: options.toggle("disable_tko_tracking"),
     firstProbeMs: options.integer(options.isGiven("retry_timeout") ? "retry_timeout" : "probe_delay_initial_ms", 1),

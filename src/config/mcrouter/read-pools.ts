@@ -6,7 +6,7 @@
  */
 import path from "node:path";
 import { parseAddress } from "../address.ts";
-import type { Address, PoolConfig, PoolServer, TlsConfig } from "../config.ts";
+import type { Address, PoolConfig, PoolServer, SocketConfig, TlsConfig } from "../config.ts";
 import { suggestion } from "../nearest-name.ts";
 import type { RouteConfig } from "../route-config.ts";
 import type { Problems } from "../section.ts";
@@ -16,6 +16,7 @@ import { describeJson, type Json, type JsonObject } from "./json-value.ts";
 /** What of mcrouter's options pools are made with. */
 export interface PoolOptions {
   readonly serverTimeoutMs: number;
+  readonly socket: SocketConfig;
   readonly timeoutsUntilTko: number;
   readonly isTkoDisabled: boolean;
   readonly firstProbeMs: number;
@@ -187,6 +188,7 @@ export class PoolReader {
         lastProbeMs: options.lastProbeMs,
         failOpen: this.failOpen(fields, servers.length),
       },
+      socket: options.socket,
       keepsRoutingPrefix: fields.boolean("keep_routing_prefix", false),
       listen: [],
       login: null,

@@ -1,7 +1,7 @@
 /**
  * One memcached server: its connections, and whether it is asked at all.
  */
-import type { Clock } from "../../clock.ts";
+import type { Clock, Timer } from "../../clock.ts";
 import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
@@ -15,7 +15,7 @@ import {
   type ConnectionOptions,
   ownRequest,
 } from "./connection.ts";
-import { Health, HealthState } from "./health.ts";
+import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { SaslConnection } from "./sasl-connection.ts";
 
 /** What backends take from the process they live in. */
@@ -40,7 +40,7 @@ export interface BackendCounters {
 }
 
 /** A server of a pool. */
-export class Backend {
+export class Backend implements HealthEvents {
   /** `host:port` or `unix:path`. */
   readonly name: string;
   readonly counters: BackendCounters = { requests: 0, timeouts: 0, connectFailures: 0, outOfStep: 0 };
@@ -51,22 +51,33 @@ export class Backend {
   private readonly isSasl: boolean;
   private readonly connections: BackendLink[] = [];
   private readonly health: Health;
+  private readonly clock: Clock;
+  private readonly idleMs: number;
+  private idleTimer: Timer | null = null;
   private readonly log: Log;
 
-  constructor(server: PoolServer, pool: PoolConfig, prefix: Buffer, maxValueBytes: number, context: BackendContext) {
+  /** `health` is that of the server, whatever other pools it stands in. */
+  constructor(
+    server: PoolServer,
+    pool: PoolConfig,
+    health: Health,
+    prefix: Buffer,
+    maxValueBytes: number,
+    context: BackendContext,
+  ) {
     this.name = addressText(server.address);
     this.log = context.log;
     this.isSasl = pool.login?.kind === "sasl";
-    this.health = new Health(pool.health, context.clock, context.random, {
-      probe: () => this.probe(),
-      changed: (state) => this.report(state),
-    });
+    this.health = health;
+    this.health.join(this);
     const options: ConnectionOptions = {
       address: server.address,
       tls: pool.tls,
       prefix,
       serverTimeoutMs: pool.serverTimeoutMs,
       connectTimeoutMs: pool.connectTimeoutMs,
+      connectRetries: pool.socket.connectRetries,
+      keepAliveMs: pool.socket.keepAliveMs,
       login: pool.login,
       // A pool may hold larger values than clients may store through us.
       maxReplyBytes: Math.max(maxValueBytes * 2, 128 * 1024 * 1024) + REPLY_OVERHEAD_BYTES,
@@ -107,6 +118,9 @@ export class Backend {
     };
     const Link = this.isSasl ? SaslConnection : BackendConnection;
     for (let i = 0; i < pool.connections; i++) this.connections.push(new Link(options, events));
+    this.clock = context.clock;
+    this.idleMs = pool.socket.idleMs;
+    this.watchIdle();
   }
 
   private lastReason = "time-outs";
@@ -143,17 +157,33 @@ export class Backend {
 
   /** Takes no more probes and closes when nothing is outstanding any more: it left the configuration. */
   retire(): void {
-    this.health.stop();
+    this.stop();
     for (const connection of this.connections) connection.retire();
   }
 
   /** Closes everything; what is outstanding fails. */
   close(): void {
-    this.health.stop();
+    this.stop();
     for (const connection of this.connections) connection.close();
   }
 
-  private probe(): void {
+  /** Closes connections that nothing was sent on for one to two of the intervals. */
+  private watchIdle(): void {
+    if (this.idleMs === 0) return;
+    this.idleTimer = this.clock.setTimer(this.idleMs, () => {
+      for (const connection of this.connections) connection.closeIfIdle();
+      this.watchIdle();
+    });
+  }
+
+  private stop(): void {
+    this.health.leave(this);
+    if (this.idleTimer !== null) this.clock.clearTimer(this.idleTimer);
+    this.idleTimer = null;
+  }
+
+  /** Asks for a sign of life: called by the server's health. */
+  probe(): void {
     const probe = ownRequest(Operation.version, "version\r\n", "", (reply) => {
       if (reply.status === Status.ok) this.health.probeSucceeded();
       else this.health.probeFailed();
@@ -161,7 +191,8 @@ export class Backend {
     this.connections[0]!.send(probe);
   }
 
-  private report(state: HealthState): void {
+  /** Tells of the server's health: called by it. */
+  changed(state: HealthState): void {
     if (state === HealthState.up) this.log.info("backend", `${this.name}: up again`);
     else this.log.warn("backend", `${this.name}: marked ${states[state]} (${this.lastReason})`);
   }

@@ -41,6 +41,10 @@ export interface ConnectionOptions {
   readonly prefix: Buffer;
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
+  /** Times a connection that is not there in time is tried again before that counts as a failure. */
+  readonly connectRetries: number;
+  /** 0: none. */
+  readonly keepAliveMs: number;
   /** For the text authentication of memcached (doc/protocol.txt, "Authentication"); null: none. */
   readonly login: Login | null;
   readonly maxReplyBytes: number;
@@ -70,6 +74,8 @@ export interface BackendLink {
   readonly outstanding: number;
   /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
   send(request: Request): void;
+  /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
+  closeIfIdle(): void;
   /** Closes the connection for good once everything outstanding has been answered. */
   retire(): void;
   /** Closes the connection for good; what is outstanding fails. */
@@ -99,6 +105,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private lateSinceMs: number | null = null;
   private readonly answerDeadline: Deadline;
   private readonly connectDeadline: Deadline;
+  private retriesLeft = 0;
+  /** Something was sent since `closeIfIdle` last looked. */
+  private isUsed = false;
   /** Copies of the keys of outstanding requests: replies are checked against them. */
   private keyLog = EMPTY;
   private keyLogUsed = 0;
@@ -108,6 +117,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.events = events;
     this.answerDeadline = new Deadline(options.clock, () => this.checkDeadlines());
     this.connectDeadline = new Deadline(options.clock, () => {
+      if (this.retriesLeft > 0) {
+        this.retriesLeft--;
+        this.connect();
+        return;
+      }
       this.fail(failures.connectTimeout);
       this.events.connectFailed(`no connection within ${options.connectTimeoutMs} ms`);
     });
@@ -137,9 +151,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isJoined = false;
     const socket = this.socket;
     if (socket === null) return;
+    // Until there is a connection everything waits here: it may have to be made a second time.
+    if (!this.isConnected) {
+      if (this.batch.byteLength > MAX_UNSENT_BYTES) this.isSaturated = true;
+      return;
+    }
+    this.isUsed = true;
     this.restamp();
     this.batch.flush(socket);
     if (socket.writableLength > MAX_UNSENT_BYTES) this.isSaturated = true;
+  }
+
+  closeIfIdle(): void {
+    const isIdle = !this.isUsed && this.isConnected && this.head === null;
+    this.isUsed = false;
+    if (isIdle) this.fail(failures.connectionLost);
   }
 
   retire(): void {
@@ -231,7 +257,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private open(): void {
-    const { address, tls, connectTimeoutMs } = this.options;
+    this.retriesLeft = this.options.connectRetries;
+    this.isSaturated = false;
+    this.connect();
+    this.greet();
+  }
+
+  /** Makes a socket, another one than before if there was one. What is to be sent waits until it is connected. */
+  private connect(): void {
+    const { address, tls, connectTimeoutMs, keepAliveMs } = this.options;
+    this.socket?.destroy();
     const read = (chunk: Buffer, length: number) => {
       if (this.socket !== socket) return;
       this.input.feed(chunk, 0, length, this);
@@ -242,10 +277,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (this.socket !== socket) return;
       this.isConnected = true;
       this.connectDeadline.clear();
+      if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
+      this.isSaturated = false;
+      this.flush();
     });
     this.socket = socket;
     this.isConnected = false;
-    this.isSaturated = false;
     socket.on("drain", () => {
       if (this.socket === socket) this.isSaturated = false;
     });
@@ -257,7 +294,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
     this.connectDeadline.set(connectTimeoutMs);
-    this.greet();
   }
 
   /**
@@ -351,6 +387,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private checkDeadlines(): void {
     const { clock, serverTimeoutMs } = this.options;
     const nowMs = clock.nowMs();
+    if (this.socket !== null && !this.isConnected) {
+      // The time for an answer runs from when it was asked for.
+      this.answerDeadline.set(serverTimeoutMs);
+      return;
+    }
     this.expire(nowMs);
     if (this.lateSinceMs !== null && nowMs - this.lateSinceMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
       this.distrust("nothing was answered in time up to the drop limit");

@@ -23,23 +23,71 @@ export interface HealthEvents {
   changed(state: HealthState): void;
 }
 
-/** The state of one backend, shared by its connections. */
+/**
+ * The servers of a pool that are left alone. With too many of them none more is: a pool that answers late is better than one
+ * that does not.
+ */
+export class FailOpenGate {
+  private readonly upper: number;
+  private readonly lower: number;
+  private tko = 0;
+  private isOpen = false;
+
+  /** Opens at `upper` servers, closes below `lower`. */
+  constructor({ upper, lower }: { readonly upper: number; readonly lower: number }) {
+    this.upper = upper;
+    this.lower = lower;
+  }
+
+  /** True: one more may be left alone, and is counted. */
+  enter(): boolean {
+    if (this.isOpen) return false;
+    if (++this.tko >= this.upper) this.isOpen = true;
+    return true;
+  }
+
+  leave(): void {
+    if (--this.tko < this.lower) this.isOpen = false;
+  }
+}
+
+/** The state of one server, shared by all backends that stand for it. */
 export class Health {
   state: HealthState = HealthState.up;
   private timeouts = 0;
   private delayMs = 0;
   private timer: Timer | null = null;
-  private isStopped = false;
   private readonly clock: Clock;
   private readonly random: () => number;
-  private readonly events: HealthEvents;
+  /** The first one is told; the others only ask. */
+  private readonly members: HealthEvents[] = [];
   private readonly config: HealthConfig;
+  private readonly gate: FailOpenGate | null;
 
-  constructor(config: HealthConfig, clock: Clock, random: () => number, events: HealthEvents) {
+  constructor(config: HealthConfig, clock: Clock, random: () => number, gate: FailOpenGate | null = null) {
     this.config = config;
     this.clock = clock;
     this.random = random;
-    this.events = events;
+    this.gate = gate;
+  }
+
+  /** One more backend of this server. */
+  join(member: HealthEvents): void {
+    this.members.push(member);
+  }
+
+  /** A backend that is there no more: another one probes, or none. */
+  leave(member: HealthEvents): void {
+    const at = this.members.indexOf(member);
+    if (at < 0) return;
+    this.members.splice(at, 1);
+    if (this.members.length === 0) {
+      this.clearTimer();
+      if (this.state !== HealthState.up) this.gate?.leave();
+    } else if (at === 0 && this.state !== HealthState.up && this.timer === null) {
+      // Nobody will hear of the probe that it sent.
+      this.schedule();
+    }
   }
 
   /** Any answer to a request. */
@@ -61,7 +109,7 @@ export class Health {
     if (this.state === HealthState.up) this.enter(HealthState.hard);
     else if (this.state === HealthState.soft) {
       this.state = HealthState.hard;
-      this.events.changed(this.state);
+      this.members[0]?.changed(this.state);
     }
   }
 
@@ -71,7 +119,8 @@ export class Health {
     this.clearTimer();
     this.state = HealthState.up;
     this.timeouts = 0;
-    this.events.changed(this.state);
+    this.gate?.leave();
+    this.members[0]?.changed(this.state);
   }
 
   /** The probe failed: the next one comes later. */
@@ -81,31 +130,26 @@ export class Health {
     this.schedule();
   }
 
-  /** No more probes, whatever is still heard of those under way. */
-  stop(): void {
-    this.isStopped = true;
-    this.clearTimer();
-  }
-
   private clearTimer(): void {
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
   }
 
   private enter(state: HealthState): void {
+    if (this.gate !== null && !this.gate.enter()) return;
     this.state = state;
     this.delayMs = this.config.firstProbeMs;
-    this.events.changed(state);
+    this.members[0]?.changed(state);
     this.schedule();
   }
 
   private schedule(): void {
     this.clearTimer();
-    if (this.isStopped) return;
+    if (this.members.length === 0) return;
     const jitter = 1 + 0.05 + this.random() * 0.45;
     this.timer = this.clock.setTimer(this.delayMs * jitter, () => {
       this.timer = null;
-      this.events.probe();
+      this.members[0]?.probe();
     });
   }
 }

@@ -115,6 +115,9 @@ export class SaslConnection implements BackendLink, Flushable {
     if (frames.length > 0) this.server?.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames));
   }
 
+  /** Hosted servers close idle connections themselves. */
+  closeIfIdle(): void {}
+
   retire(): void {
     this.isRetired = true;
     if (this.pending.size === 0) this.close();

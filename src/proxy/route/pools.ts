@@ -2,8 +2,9 @@
  * Config → pools of servers. Backends that the new configuration has in common with the old one live on, with their
  * connections, what is outstanding on them and what is known of their health.
  */
-import { addressText, type Config, type PoolConfig } from "../../config/config.ts";
+import { addressText, type Config, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { Backend, type BackendContext } from "../backend/backend.ts";
+import { FailOpenGate, Health } from "../backend/health.ts";
 import { buildPlacement } from "../hash/build.ts";
 import { PoolRoute } from "./pool-route.ts";
 
@@ -13,31 +14,47 @@ export interface BuiltPools {
   readonly routes: ReadonlyMap<string, PoolRoute>;
   /** By what makes a backend the same one. */
   readonly backends: ReadonlyMap<string, Backend>;
+  /** By server: what is known of one is known in all pools that it stands in. */
+  readonly healths: ReadonlyMap<string, Health>;
 }
 
 /** No pools. */
-export const noPools: BuiltPools = { routes: new Map(), backends: new Map() };
+export const noPools: BuiltPools = { routes: new Map(), backends: new Map(), healths: new Map() };
 
 /** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`closeUnused`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
+  const healths = new Map<string, Health>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
   const routes = new Map<string, PoolRoute>();
   for (const pool of config.pools) {
     if (pool.servers.length === 0) continue;
+    const { failOpen } = pool.health;
+    const gate = failOpen === null ? null : new FailOpenGate(failOpen);
+    const healthOf = (server: PoolServer): Health => {
+      const place = failOpen === null ? null : pool.name;
+      const identity = JSON.stringify([addressText(server.address), pool.health, place]);
+      const health =
+        healths.get(identity) ??
+        previous.healths.get(identity) ??
+        new Health(pool.health, context.clock, context.random, gate);
+      healths.set(identity, health);
+      return health;
+    };
     const members = pool.servers.map((server) => {
       const identity = JSON.stringify([addressText(server.address), ...settingsOf(pool), config.server.prefix]);
+      const health = healthOf(server);
       const backend =
         backends.get(identity) ??
         previous.backends.get(identity) ??
-        new Backend(server, pool, prefix, config.server.maxValueBytes, context);
+        new Backend(server, pool, health, prefix, config.server.maxValueBytes, context);
       backends.set(identity, backend);
       return backend;
     });
     const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
     routes.set(pool.name, new PoolRoute(pool, members, placement));
   }
-  return { routes, backends };
+  return { routes, backends, healths };
 }
 
 /** Closes the backends of `previous` that `current` has no use for. */
@@ -46,5 +63,13 @@ export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {
-  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.health, pool.login, pool.tls];
+  return [
+    pool.connections,
+    pool.serverTimeoutMs,
+    pool.connectTimeoutMs,
+    pool.health,
+    pool.socket,
+    pool.login,
+    pool.tls,
+  ];
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PoolConfig } from "../../../src/config/config.ts";
 import { Backend } from "../../../src/proxy/backend/backend.ts";
+import { Health } from "../../../src/proxy/backend/health.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
 import { Asked } from "../../support/asked.ts";
 import { KeptLog } from "../../support/kept-log.ts";
@@ -29,6 +30,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: 100,
     health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
+    socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
     listen: [],
     login: null,
@@ -36,7 +38,8 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());
-  return new Backend({ address, weight: 1, name: null }, pool, Buffer.alloc(0), 1024 * 1024, {
+  const health = new Health(pool.health, clock, () => 0);
+  return new Backend({ address, weight: 1, name: null }, pool, health, Buffer.alloc(0), 1024 * 1024, {
     clock,
     turn,
     log: log.log,

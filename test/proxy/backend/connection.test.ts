@@ -37,6 +37,8 @@ function connect(port: number, changes: Partial<ConnectionOptions> = {}): Backen
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     login: null,
     tls: null,
+    connectRetries: 0,
+    keepAliveMs: 0,
     maxReplyBytes: 10_000_000,
     clock,
     turn: new Turn(() => (changes.clock ?? clock).nowMs()),

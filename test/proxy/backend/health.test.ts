@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Health, HealthState } from "../../../src/proxy/backend/health.ts";
+import { FailOpenGate, Health, HealthState } from "../../../src/proxy/backend/health.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 const CONFIG = { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null };
@@ -10,11 +10,13 @@ function start(random = () => 0) {
   const clock = new ManualClock();
   const states: HealthState[] = [];
   const probesMs: number[] = [];
-  const health = new Health(CONFIG, clock, random, {
-    probe: () => probesMs.push(clock.nowMs()),
-    changed: (state) => states.push(state),
-  });
-  return { clock, states, probesMs, health };
+  const health = new Health(CONFIG, clock, random);
+  const member = {
+    probe: () => void probesMs.push(clock.nowMs()),
+    changed: (state: HealthState) => void states.push(state),
+  };
+  health.join(member);
+  return { clock, states, probesMs, health, member };
 }
 
 describe("the health of a backend", () => {
@@ -82,12 +84,45 @@ describe("the health of a backend", () => {
     expect(health.state).toBe(HealthState.up);
   });
 
-  it("is not probed any more once it was stopped", () => {
-    const { health, clock, probesMs } = start();
+  it("is not probed any more once nobody stands for it", () => {
+    const { health, clock, probesMs, member } = start();
     health.connectFailed();
-    health.stop();
+    health.leave(member);
     clock.advance(60_000);
     expect(probesMs).toEqual([]);
+  });
+
+  it("is probed by another backend of the server when the first has left, though its probe is under way", () => {
+    const { health, clock, probesMs, member } = start();
+    const others: number[] = [];
+    health.join({ probe: () => void others.push(clock.nowMs()), changed: () => {} });
+    health.connectFailed();
+    clock.advance(60_000);
+    expect([probesMs.length, others.length]).toEqual([1, 0]);
+    health.leave(member);
+    clock.advance(60_000);
+    expect([probesMs.length, others.length]).toEqual([1, 1]);
+  });
+
+  it("does not become TKO while too many of its pool are, until fewer are again", () => {
+    const clock = new ManualClock();
+    const gate = new FailOpenGate({ upper: 2, lower: 1 });
+    const [first, second, third] = [1, 2, 3].map(() => new Health(CONFIG, clock, () => 0, gate));
+    for (const health of [first!, second!, third!]) health.connectFailed();
+    expect([first!.state, second!.state, third!.state]).toEqual([HealthState.hard, HealthState.hard, HealthState.up]);
+    first!.probeSucceeded();
+    third!.connectFailed();
+    expect(third!.state).toBe(HealthState.up);
+    second!.probeSucceeded();
+    third!.connectFailed();
+    expect(third!.state).toBe(HealthState.hard);
+  });
+
+  it("is never TKO where that is switched off", () => {
+    const health = new Health({ ...CONFIG, timeoutsUntilTko: null }, new ManualClock(), () => 0);
+    for (let i = 0; i < 10; i++) health.timedOut();
+    health.connectFailed();
+    expect(health.state).toBe(HealthState.up);
   });
 
   it("whatever happens: one probe waits at most, none while up, and always one or its answer while down", () => {

@@ -29,6 +29,8 @@ beforeEach(async () => {
       serverTimeoutMs: SERVER_TIMEOUT_MS,
       connectTimeoutMs: 100,
       login: { kind: "sasl", username: "user", password: "word" },
+      connectRetries: 0,
+      keepAliveMs: 0,
       maxReplyBytes: 1024 * 1024,
       clock,
       turn: new Turn(() => clock.nowMs()),
