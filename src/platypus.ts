@@ -3,7 +3,7 @@
  * what a new configuration changes, drains and stops.
  */
 import { type Clock, systemClock } from "./clock.ts";
-import { type Address, addressText, type Config } from "./config/config.ts";
+import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
@@ -122,7 +122,8 @@ export class Platypus {
     try {
       for (const address of config.server.listen) {
         const maxConnections = () => platypus.running.config.server.maxConnections;
-        const options = { maxConnections, tls: config.server.tls };
+        const { evictsIdle, backlog, tls } = config.server;
+        const options = { maxConnections, evictsIdle, backlog, tls };
         platypus.listeners.push(await Listener.open(address, platypus.context, options));
       }
     } catch (error) {
@@ -133,7 +134,7 @@ export class Platypus {
   }
 
   /** Where it listens, with the real ports. */
-  get addresses(): readonly Address[] {
+  get addresses(): readonly ListenAddress[] {
     return this.listeners.map(({ address }) => address);
   }
 
@@ -234,7 +235,8 @@ export class Platypus {
     });
     const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
     const answerAdmin = (command: string) => this.answerAdmin(command);
-    const root = new RootRoute(routes, tree.defaultPrefix, [...pools.routes.values()], mcrouter!.root, answerAdmin);
+    const all = [...pools.routes.values()];
+    const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, this.clock);
     const first = routes.get(tree.defaultPrefix);
     const plain = first instanceof PoolRoute ? new RoutedPoolPort(first, prefix) : null;
     return { leaf: root, port: new TreePoolPort(root, plain) };

@@ -2,7 +2,7 @@
 
 import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
-import { type Address, addressText } from "./config.ts";
+import { type Address, addressText, type ListenAddress } from "./config.ts";
 
 /** memcached's port, where an address leaves it out. */
 export const defaultPort = 11_211;
@@ -28,7 +28,8 @@ export function parseAddress(text: string, folder: string): Address | null {
 }
 
 /** Whether connecting to `address` would reach a listener on `listen`, as far as names tell. */
-export function reachesListener(address: Address, listen: Address): boolean {
+export function reachesListener(address: Address, listen: ListenAddress): boolean {
+  if (listen.type === "fd") return false;
   if (address.type === "unix" || listen.type === "unix") return addressText(address) === addressText(listen);
   if (address.port !== listen.port) return false;
   const [from, to] = [address.host.toLowerCase(), listen.host.toLowerCase()];

@@ -41,8 +41,13 @@ interface UnixAddress {
   readonly path: string;
 }
 
+/** Where to listen: an address, or a socket that listens already and was handed over by whoever started this process. */
+export type ListenAddress = Address | { readonly type: "fd"; readonly fd: number };
+
 export interface ServerConfig {
-  readonly listen: readonly Address[];
+  readonly listen: readonly ListenAddress[];
+  /** Connections that may wait to be accepted. */
+  readonly backlog: number;
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
   readonly tls: TlsConfig | null;
   /** A sidecar is asked by another proxy after a miss, and does not read the pool again first. */
@@ -54,6 +59,12 @@ export interface ServerConfig {
   /** Largest value a client may store, in bytes. */
   readonly maxValueBytes: number;
   readonly maxConnections: number;
+  /** Past that bound the client that was silent longest makes room, instead of the new one being refused. */
+  readonly evictsIdle: boolean;
+  /** Requests of one client under way at which no more of it are read. */
+  readonly maxOutstanding: number;
+  /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
+  readonly writeTimeoutMs: number;
   /** Replies a client may leave unread before it is cut off, in bytes. */
   readonly clientOutputLimitBytes: number;
   readonly drainTimeoutMs: number;
@@ -225,6 +236,10 @@ export interface McrouterConfig {
   readonly statsIntervalMs: number;
   /** Where the last good configuration is kept; null: nowhere. */
   readonly dumpRoot: string | null;
+  /** It was read from there, because its own files cannot be used. */
+  readonly isFromDump: boolean;
+  /** Pools with counters of their own in the stats files, by the beginning of their names. */
+  readonly statsPools: readonly string[];
 }
 
 /** How the root of mcrouter's tree behaves. */
@@ -239,6 +254,12 @@ export interface RootConfig {
   readonly showsGetErrors: boolean;
   /** `--disable-miss-on-arith-errors`. */
   readonly showsArithmeticErrors: boolean;
+  /** Requests under way at once; further ones wait. 0: any number. */
+  readonly maxInflight: number;
+  /** Requests that wait at most; the others are told that it is busy. 0: any number. */
+  readonly maxThrottled: number;
+  /** A request that waited so long is told that it is busy; 0: it waits on. */
+  readonly waitTimeoutMs: number;
 }
 
 /** What a mcrouter configuration was read from; digests are MD5 of the text as it was, in hexadecimal. */
@@ -250,6 +271,8 @@ interface McrouterSources {
   readonly imports: ReadonlyMap<string, string>;
   /** By path: pools of `file:` names. */
   readonly pools: ReadonlyMap<string, string>;
+  /** By path: the text of every file. */
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 /** `[get.NAME]`: which keys Platypus fills, from where, and for how long. */
@@ -424,8 +447,9 @@ export function warningsOf({ server, pools, mcrouter }: Config): string[] {
   return warnings;
 }
 
-/** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port` or `unix:/path`. */
-export function addressText(address: Address): string {
+/** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port`, `unix:/path` or `fd:number`. */
+export function addressText(address: ListenAddress): string {
+  if (address.type === "fd") return `fd:${address.fd}`;
   if (address.type === "unix") return `unix:${address.path}`;
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   return `${address.isTls ? "tls:" : ""}${host}:${address.port}`;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../errors.ts";
 import type { Config } from "./config.ts";
-import { configFileOf, configTextOf, loadMcrouterConfig } from "./mcrouter/config.ts";
+import { loadMcrouterConfig, type ReadText } from "./mcrouter/config.ts";
 import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly mcrouter?: McrouterOptions;
   /** A native file that adds rules, sources and [server] to a mcrouter configuration. */
   readonly rules?: string | null;
+  /** Where the files of a mcrouter configuration are read from instead. */
+  readonly readFrom?: ReadText;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
@@ -27,13 +29,10 @@ export interface LoadOptions {
 /** Reads and checks a configuration. Rejects with a `ConfigError` that holds every problem; nothing else. */
 export async function loadConfig(options: LoadOptions): Promise<Config> {
   const { path: file, env, overrides = {}, hooks, mcrouter } = options;
-  if (mcrouter !== undefined) {
-    const given = configFileOf(mcrouter);
-    return loadMcrouter(options, mcrouter, given === null ? await configTextOf(mcrouter) : await readText(given));
-  }
+  if (mcrouter !== undefined) return loadMcrouter(options, mcrouter);
   const text = file === null ? "" : await readText(file);
   if (file !== null && isJson(text)) {
-    return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])), text);
+    return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
   }
   if (file !== null) refuseOtherForms(file, text);
   if (options.rules != null) {
@@ -45,14 +44,14 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
 }
 
 /** A mcrouter configuration, with what a native file adds to it. */
-async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions, text: string): Promise<Config> {
+async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions): Promise<Config> {
   const { env, overrides = {}, hooks, rules: file = null } = options;
   const added = parseNative({ file, text: file === null ? "" : await readText(file), env, overrides, hooks });
   if (added.pools.length > 0) {
     const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const config = await loadMcrouterConfig(mcrouter, text, added.server);
+  const config = await loadMcrouterConfig(mcrouter, added.server, options.readFrom ?? null);
   const own = added.file === null ? [] : [added.file];
   return { ...config, files: [...config.files, ...own, ...added.files], rules: added.rules, sources: added.sources };
 }

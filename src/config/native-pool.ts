@@ -1,7 +1,7 @@
 /** Addresses of a native configuration: where to listen, and the servers of a pool. */
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
-import { type Address, addressText, type Login, type PoolConfig, type PoolServer } from "./config.ts";
+import { addressText, type ListenAddress, type Login, type PoolConfig, type PoolServer } from "./config.ts";
 import { readPlacement } from "./native-placement.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
@@ -10,14 +10,23 @@ import { readPoolTls } from "./tls.ts";
 const maxWeight = 1_000_000;
 
 /** Addresses of `[server] listen`; those that cannot be used are reported and left out. */
-export function readListen(section: Section, texts: readonly string[], folder: string, problems: Problems): Address[] {
+export function readListen(
+  section: Section,
+  texts: readonly string[],
+  folder: string,
+  problems: Problems,
+): ListenAddress[] {
   const found = section.found.get("listen");
-  const listen: Address[] = [];
+  const listen: ListenAddress[] = [];
   for (const [index, text] of texts.entries()) {
     const place = entryPlace(section, "listen", index);
-    const address = parseAddress(text, folder);
+    const fd = /^fd:(\d{1,4})$/.exec(text)?.[1];
+    const address = fd === undefined ? parseAddress(text, folder) : ({ type: "fd", fd: Number(fd) } as const);
     if (address === null) {
-      problems.add(place, `expected host:port, [ipv6]:port, tls:host:port or unix:PATH, got ${JSON.stringify(text)}`);
+      problems.add(
+        place,
+        `expected host:port, [ipv6]:port, tls:host:port, unix:PATH or fd:NUMBER, got ${JSON.stringify(text)}`,
+      );
     } else if (!isFreePort(address) && listen.some((other) => isSameAddress(other, address))) {
       problems.add(place, `${addressText(address)} is listed twice`);
     } else {
@@ -32,7 +41,7 @@ export function readListen(section: Section, texts: readonly string[], folder: s
 export interface PoolContext {
   readonly isTarget: boolean;
   /** Our own addresses, which cannot be servers. */
-  readonly listen: readonly Address[];
+  readonly listen: readonly ListenAddress[];
   readonly folder: string;
 }
 
@@ -168,11 +177,11 @@ function entryPlace(section: Section, key: string, index: number): Place {
   return Array.isArray(found.value) ? found.entry(index) : found.place;
 }
 
-function isSameAddress(one: Address, other: Address): boolean {
+function isSameAddress(one: ListenAddress, other: ListenAddress): boolean {
   return addressText(one).toLowerCase() === addressText(other).toLowerCase();
 }
 
 /** Port 0 takes any free port, so two of them are two addresses. */
-function isFreePort(address: Address): boolean {
+function isFreePort(address: ListenAddress): boolean {
   return address.type === "tcp" && address.port === 0;
 }

@@ -25,6 +25,10 @@ import { parseDuration } from "./units.ts";
 /** What `ttl = "source"` means where the source says nothing. */
 const DEFAULT_TTL_MS = 60_000;
 
+const BACKLOG = 4096;
+/** With so many requests of a client under way no more are read. */
+const MAX_OUTSTANDING = 10_000;
+
 /** What a native configuration is read from. */
 export interface NativeInput {
   /** As the user named it, for messages; null: there is none, and `text` is empty. */
@@ -136,6 +140,10 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     keyEncoding: values.key_encoding,
     maxValueBytes: values.max_value,
     maxConnections: values.max_connections,
+    evictsIdle: false,
+    backlog: BACKLOG,
+    maxOutstanding: MAX_OUTSTANDING,
+    writeTimeoutMs: 0,
     clientOutputLimitBytes: values.client_output_limit,
     drainTimeoutMs: values.drain_timeout,
     isFlushAllAllowed: values.flush_all,

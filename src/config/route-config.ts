@@ -125,6 +125,8 @@ export interface ShadowConfig {
   readonly keys: readonly string[] | null;
   /** Part of those requests, by chance. */
   readonly requestsFraction: number;
+  /** With so many under way no more are mirrored. */
+  readonly maxOutstanding: number;
 }
 
 interface ShadowRouteConfig {
@@ -194,6 +196,10 @@ interface OutstandingLimitRouteConfig {
   readonly type: "outstanding-limit";
   readonly target: RouteConfig;
   readonly maxOutstanding: number;
+  /** Requests that wait at most. */
+  readonly maxWaiting: number;
+  /** What those beyond are told, behind SERVER_ERROR. */
+  readonly message: string;
 }
 
 export interface ModifyKeyRouteConfig {

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import type { Address, TlsConfig } from "./config.ts";
+import type { ListenAddress, TlsConfig } from "./config.ts";
 import { readFailure } from "./read-failure.ts";
 import type { Problems, Section } from "./section.ts";
 
@@ -21,7 +21,7 @@ interface TlsValues {
 export function readServerTls(
   section: Section,
   values: TlsValues,
-  listen: readonly Address[],
+  listen: readonly ListenAddress[],
   folder: string,
   problems: Problems,
 ): TlsConfig | null {

@@ -3,7 +3,7 @@
  * a key would go, told by the very routes that would send it there.
  */
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config/config.ts";
+import { addressText, type Config } from "../config/config.ts";
 import { buildPlacement } from "../proxy/hash/build.ts";
 import { Operation, type Request } from "../proxy/request.ts";
 import { newRouteCounters, TreeBuilder } from "../proxy/route/build.ts";
@@ -38,7 +38,7 @@ export class RecordedTree {
     const routes = new Map<string, PoolRoute>();
     for (const pool of pools) {
       if (pool.servers.length === 0) continue;
-      const backends = pool.servers.map(({ address }) => backend(serverName(address)));
+      const backends = pool.servers.map(({ address }) => backend(addressText(address)));
       const placement = buildPlacement(pool.placement, pool.servers, { prefix: Buffer.alloc(0), random });
       routes.set(pool.name, new PoolRoute(pool, backends, placement));
     }
@@ -53,7 +53,7 @@ export class RecordedTree {
       pools: routes,
     });
     const built = new Map([...tree!.routes].map(([name, node]) => [name, builder.build(node)] as const));
-    this.root = new RootRoute(built, tree!.defaultPrefix, [], mcrouter!.root, () => "");
+    this.root = new RootRoute(built, tree!.defaultPrefix, [], mcrouter!.root, () => "", clock);
     this.pools = routes;
   }
 
@@ -83,11 +83,6 @@ export class RecordedTree {
     show(this.root, requestFor(operation, key), 1);
     return lines.join("\n");
   }
-}
-
-function serverName(address: Config["server"]["listen"][number]): string {
-  if (address.type === "unix") return `unix:${address.path}`;
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 /** True for an operation that a configuration has a name for. */

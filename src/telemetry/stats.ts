@@ -4,7 +4,7 @@
  *
  * Source: memcached doc/protocol.txt, "General-purpose statistics" and "Settings statistics".
  */
-import { type Address, addressText, type ServerConfig } from "../config/config.ts";
+import { addressText, type ListenAddress, type ServerConfig } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/connection.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
@@ -24,7 +24,7 @@ export interface StatsFacts {
   readonly startedUnixSeconds: number;
   readonly unixSeconds: number;
   readonly server: ServerConfig;
-  readonly listeners: readonly { readonly address: Address; readonly peers: readonly string[] }[];
+  readonly listeners: readonly { readonly address: ListenAddress; readonly peers: readonly string[] }[];
   readonly clients: ClientCounters;
   readonly backends: readonly Backend[];
   readonly rules: readonly Rule[];

@@ -29,6 +29,9 @@ export async function startListener(root: Root, changes: Partial<ListenerSetting
     maxConnections: 1_000,
     isFlushAllAllowed: true,
     prefix: "",
+    maxOutstanding: 10_000,
+    writeTimeoutMs: 0,
+    evictsIdle: false,
     ...changes,
   };
   const context: ClientContext = {
@@ -50,6 +53,7 @@ export async function startListener(root: Root, changes: Partial<ListenerSetting
   const anyPort = { type: "tcp", isTls: false, host: "127.0.0.1", port: 0 } as const;
   const listener = await Listener.open(anyPort, context, {
     maxConnections: () => settings.maxConnections,
+    backlog: 511,
     tls: null,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;

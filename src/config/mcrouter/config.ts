@@ -9,7 +9,7 @@ import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
 import { parseAddress } from "../address.ts";
-import type { Address, Config, McrouterConfig, TlsConfig } from "../config.ts";
+import type { Config, ListenAddress, McrouterConfig, TlsConfig } from "../config.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
 import { Problems } from "../section.ts";
@@ -20,7 +20,7 @@ import { describeJson, type Json, type JsonObject, plainJson } from "./json-valu
 import { optionRows } from "./option-table.ts";
 import type { McrouterOptions } from "./options.ts";
 import { type PoolOptions, PoolReader } from "./read-pools.ts";
-import { RouteReader } from "./read-routes.ts";
+import { type RouteOptions, RouteReader } from "./read-routes.ts";
 
 const FILE_PREFIX = "file:";
 /** `[server]` settings that mcrouter has no option for, as the native defaults have them. */
@@ -33,31 +33,32 @@ export function configFileOf(options: McrouterOptions): string | null {
   return options.optionalText("config_file");
 }
 
-/** The configuration's own text. Rejects with a ConfigError. */
-export async function configTextOf(options: McrouterOptions): Promise<string> {
-  const file = configFileOf(options);
-  if (file !== null) return readText(file, file);
-  const text = options.optionalText("config") ?? options.optionalText("config_str");
-  if (text !== null) return text;
-  throw problem(null, "no configuration; give one with --config file:PATH or -f PATH");
-}
+/** How files are read: rejects as `fs.readFile` does. */
+export type ReadText = (path: string) => Promise<string>;
 
 /** Reads everything. Rejects with a ConfigError that holds every problem. */
 export async function loadMcrouterConfig(
   options: McrouterOptions,
-  text: string,
   defaults: ServerDefaults,
+  readFrom: ReadText | null = null,
 ): Promise<Config> {
   const file = configFileOf(options);
-  const read = new Map<string, string>();
+  const texts = new Map<string, string>();
+  const read: ReadText = async (name) => {
+    const text = await (readFrom ?? readFromDisk)(name);
+    texts.set(path.resolve(name), text);
+    return text;
+  };
+  const text = await mainText(options, file, read);
+  const imports = new Map<string, string>();
   const params = paramsOf(options);
   const expanded = await expandMcrouterConfig({
     text,
     file,
     params,
     readFile: async (name) => {
-      const content = await readFile(name, "utf8");
-      read.set(name, md5(content));
+      const content = await read(name);
+      imports.set(name, md5(content));
       return content;
     },
   });
@@ -72,7 +73,7 @@ export async function loadMcrouterConfig(
     warnings.push(`${place}${spot.path}: ${message}`);
   };
   const fields = new Fields(document, "", problems);
-  const poolFiles = await readPoolFiles(document, problems);
+  const poolFiles = await readPoolFiles(document, read, problems);
   const pools = new PoolReader(
     fields.nested("pools")?.object.members ?? new Map(),
     poolFiles.objects,
@@ -80,9 +81,10 @@ export async function loadMcrouterConfig(
     problems,
     warn,
   );
-  const reader = new RouteReader(pools, { isAsyncLogOn: !options.toggle("asynclog_disable") }, problems, warn);
+  const reader = new RouteReader(pools, routeOptionsOf(options), problems, warn);
   registerNamed(fields, reader);
   const tree = readTree(fields, reader, options);
+  const statsPools = await readStatsPools(options);
   for (const name of ["macros", "routing_options", "version", "name"]) fields.has(name);
   for (const spot of fields.unread()) warn(spot, "is not known and has no effect");
   const listen = readListen(options);
@@ -96,13 +98,17 @@ export async function loadMcrouterConfig(
       groupsRemoteErrors: options.toggle("group_remote_errors"),
       showsGetErrors: !options.toggle("miss_on_get_errors"),
       showsArithmeticErrors: !options.toggle("miss_on_arith_errors"),
+      maxInflight: options.integer("proxy_max_inflight_requests"),
+      maxThrottled: options.integer("proxy_max_throttled_requests"),
+      waitTimeoutMs: options.integer("waiting_request_timeout_ms"),
     },
     options: options.all(),
     sources: {
       file,
       digest: expanded.rawDigest,
-      imports: read,
+      imports,
       pools: poolFiles.digests,
+      texts,
     },
     document: plainJson(document),
     globalParams: new Map(Object.entries(params).map(([name, value]) => [name, String(value)])),
@@ -113,6 +119,8 @@ export async function loadMcrouterConfig(
     statsRoot: options.integer("stats_logging_interval") === 0 ? null : options.optionalText("stats_root"),
     statsIntervalMs: options.integer("stats_logging_interval"),
     dumpRoot: options.optionalText("config_dump_root"),
+    isFromDump: readFrom !== null,
+    statsPools,
   };
   const own = file === null ? [] : [path.resolve(file)];
   return {
@@ -160,6 +168,8 @@ async function poolOptionsOf(options: McrouterOptions): Promise<PoolOptions> {
   const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
   return {
     serverTimeoutMs: options.integer("server_timeout_ms", 1),
+    maxInflight: options.integer("target_max_inflight_requests"),
+    maxPending: options.integer("target_max_pending_requests", 1),
     socket: {
       connectRetries: options.integer("connect_timeout_retries"),
       keepAliveMs: options.integer("keepalive_cnt") === 0 ? 0 : options.integer("keepalive_idle_s") * 1000,
@@ -204,9 +214,22 @@ async function tlsOf(
   };
 }
 
+/** `--max-conns` lets the idlest client go for a new one; `--connection-limit` of older releases is a bound for all. */
+function connectionLimits(options: McrouterOptions): Partial<ServerDefaults> {
+  const maxConns = options.integer("max_conns");
+  // 1 is for "as many as the system allows", which the system sees to.
+  if (maxConns > 1) return { maxConnections: maxConns, evictsIdle: true };
+  const limit = options.integer("connection_limit");
+  return limit > 0 ? { maxConnections: limit, evictsIdle: true } : { maxConnections: UNLIMITED_CONNECTIONS };
+}
+
+/** More than a system lets a process have. */
+const UNLIMITED_CONNECTIONS = 1_000_000;
+
 /** Pools whose names are files, wherever the document names one. */
 async function readPoolFiles(
   document: JsonObject,
+  read: ReadText,
   problems: Problems,
 ): Promise<{ objects: Map<string, JsonObject>; digests: Map<string, string> }> {
   const objects = new Map<string, JsonObject>();
@@ -216,13 +239,15 @@ async function readPoolFiles(
   for (const [name, json] of spots) {
     const file = name.slice(FILE_PREFIX.length);
     try {
-      const text = await readText(file, file);
+      const text = await read(file).catch((error: unknown) => {
+        throw problem(file, readFailure(error));
+      });
       digests.set(path.resolve(file), md5(text));
       const expanded = await expandMcrouterConfig({
         text,
         file,
         params: {},
-        readFile: (each) => readFile(each, "utf8"),
+        readFile: read,
       });
       for (const each of expanded.problems)
         problems.add({ file: each.file, line: each.line, path: name }, each.message);
@@ -246,6 +271,13 @@ function collectPoolFiles(json: Json, into: Map<string, Json>): void {
   } else if (json.type === "object") {
     for (const member of json.members.values()) collectPoolFiles(member, into);
   }
+}
+
+function routeOptionsOf(options: McrouterOptions): RouteOptions {
+  return {
+    isAsyncLogOn: !options.toggle("asynclog_disable"),
+    maxShadows: options.integer("target_max_shadow_requests"),
+  };
 }
 
 function registerNamed(fields: Fields, reader: RouteReader): void {
@@ -329,9 +361,9 @@ function bigValues(route: RouteConfig, options: McrouterOptions): RouteConfig {
   };
 }
 
-function readListen(options: McrouterOptions): Address[] {
+function readListen(options: McrouterOptions): ListenAddress[] {
   const hosts = options.list("listen_addresses");
-  const listen: Address[] = [];
+  const listen: ListenAddress[] = [];
   const add = (name: string, isTls: boolean) => {
     for (const text of options.list(name)) {
       const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
@@ -350,10 +382,12 @@ function readListen(options: McrouterOptions): Address[] {
   add("ssl_ports", true);
   const socket = options.optionalText("unix_domain_sock");
   if (socket !== null) listen.push({ type: "unix", path: path.resolve(socket) });
+  const fd = options.integer("listen_sock_fd", -1);
+  if (fd >= 0) listen.push({ type: "fd", fd });
   return listen;
 }
 
-async function serverOf(options: McrouterOptions, listen: readonly Address[]): Promise<Partial<ServerDefaults>> {
+async function serverOf(options: McrouterOptions, listen: readonly ListenAddress[]): Promise<Partial<ServerDefaults>> {
   const tls = await tlsOf(options, {
     cert: "server_pem_cert_path",
     key: "server_pem_key_path",
@@ -366,18 +400,47 @@ async function serverOf(options: McrouterOptions, listen: readonly Address[]): P
     ...(listen.length === 0 ? {} : { listen }),
     ...(tls === null ? {} : { tls: { ...tls, ca: isPeerChecked ? tls.ca : null } }),
     ...(options.toggle("enable_flush_cmd") ? { isFlushAllAllowed: true } : {}),
+    ...connectionLimits(options),
+    backlog: options.integer("tcp_listen_backlog", 1),
+    maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
+    writeTimeoutMs: options.integer("client_timeout_ms"),
     ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),
     prefix: "",
     mode: "front",
   };
 }
 
-async function readText(file: string, shown: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw problem(shown, readFailure(error));
+const readFromDisk: ReadText = (file) => readFile(file, "utf8");
+
+async function mainText(options: McrouterOptions, file: string | null, read: ReadText): Promise<string> {
+  if (file !== null) {
+    return read(file).catch((error: unknown) => {
+      throw problem(file, readFailure(error));
+    });
   }
+  const text = options.optionalText("config") ?? options.optionalText("config_str");
+  if (text !== null) return text;
+  throw problem(null, "no configuration; give one with --config file:PATH or -f PATH");
+}
+
+/** `--pool-stats-config-file`: which pools have counters of their own. */
+async function readStatsPools(options: McrouterOptions): Promise<readonly string[]> {
+  const file = options.optionalText("pool_stats_config_file");
+  if (file === null) return [];
+  try {
+    const { document } = await expandMcrouterConfig({
+      text: await readFromDisk(file),
+      file,
+      params: {},
+      readFile: readFromDisk,
+    });
+    const list = document?.members.get("stats_enabled_pools");
+    if (list?.type === "array") return list.items.flatMap((item) => (item.type === "string" ? [item.value] : []));
+    options.complain("pool_stats_config_file", `${file}: expected {"stats_enabled_pools": ["NAME", …]}`);
+  } catch (error) {
+    options.complain("pool_stats_config_file", `${file}: ${readFailure(error)}`);
+  }
+  return [];
 }
 
 function problem(file: string | null, message: string): ConfigError {

@@ -6,7 +6,14 @@
  */
 import path from "node:path";
 import { parseAddress } from "../address.ts";
-import type { Address, PoolConfig, PoolServer, SocketConfig, TlsConfig } from "../config.ts";
+import {
+  type Address,
+  addressText,
+  type PoolConfig,
+  type PoolServer,
+  type SocketConfig,
+  type TlsConfig,
+} from "../config.ts";
 import { suggestion } from "../nearest-name.ts";
 import type { RouteConfig } from "../route-config.ts";
 import type { Problems } from "../section.ts";
@@ -17,6 +24,10 @@ import { describeJson, type Json, type JsonObject } from "./json-value.ts";
 export interface PoolOptions {
   readonly serverTimeoutMs: number;
   readonly socket: SocketConfig;
+  /** Requests to one server at once; 0: any number. */
+  readonly maxInflight: number;
+  /** Requests that wait for that. */
+  readonly maxPending: number;
   readonly timeoutsUntilTko: number;
   readonly isTkoDisabled: boolean;
   readonly firstProbeMs: number;
@@ -40,6 +51,8 @@ export interface ReadPool {
   /** One for each entry of `servers`: a server of `config`, or whatever route stands in its place. */
   readonly destinations: readonly RouteConfig[];
   readonly isErrorOnEmpty: boolean;
+  /** Its destinations are its servers, and nothing stands before one. */
+  readonly isPlain: boolean;
 }
 
 /** Reads a route that stands in the place of a server. */
@@ -150,10 +163,12 @@ export class PoolReader {
       }
       isTls = server.isTls;
       servers.push({ address: server.address, weight: 1, name: null });
-      return { type: "destination", pool: name, index: servers.length - 1 };
+      return this.limited({ type: "destination", pool: name, index: servers.length - 1 }, server.address);
     });
     const config = this.poolConfig(name, fields, servers, isTls ?? false);
-    const pool = { name, fields, config, destinations, isErrorOnEmpty: fields.boolean("error_on_empty", true) };
+    const isErrorOnEmpty = fields.boolean("error_on_empty", true);
+    const isPlain = destinations.every(({ type }) => type === "destination");
+    const pool = { name, fields, config, destinations, isErrorOnEmpty, isPlain };
     // What a route's own hash is laid over.
     for (const key of ["weights", "tags"]) fields.has(key);
     for (const key of idleKeys) {
@@ -164,6 +179,14 @@ export class PoolReader {
     if (servers.length > 0) this.configs.push(config);
     this.read.set(name, pool);
     return pool;
+  }
+
+  /** A server with as many requests at once as it may have. */
+  private limited(target: RouteConfig, address: Address): RouteConfig {
+    const { maxInflight, maxPending } = this.options;
+    if (maxInflight === 0) return target;
+    const message = `Max pending requests (${maxPending}) reached for destination "${addressText(address)}".`;
+    return { type: "outstanding-limit", target, maxOutstanding: maxInflight, maxWaiting: maxPending, message };
   }
 
   private poolConfig(name: string, fields: Fields, servers: readonly PoolServer[], isTls: boolean): PoolConfig {

@@ -20,6 +20,8 @@ import { routeRefusals, routeTypes } from "./route-types.ts";
 /** What of mcrouter's options routes are made with. */
 export interface RouteOptions {
   readonly isAsyncLogOn: boolean;
+  /** Mirrored requests to one place at once; 0: any number. */
+  readonly maxShadows: number;
 }
 
 /** Null: it was reported as a problem, and stands for nothing. */

@@ -26,6 +26,8 @@ type ReadType = (input: RouteInput) => readonly RouteConfig[];
 
 const nothing: RouteConfig = { type: "null" };
 const INFINITE = Number.MAX_SAFE_INTEGER;
+/** Of requests that wait for `max_outstanding`: mcrouter has no bound, a process has memory. */
+const MAX_WAITING = 100_000;
 const MAX_INT32 = 2 ** 31 - 1;
 
 /** By type. */
@@ -258,7 +260,13 @@ function poolRoute(input: RouteInput): RouteConfig {
   let destinations = pool.destinations;
   const maxOutstanding = fields?.integer("max_outstanding", 0, 0, 1_000_000) ?? 0;
   if (maxOutstanding > 0) {
-    destinations = destinations.map((target) => ({ type: "outstanding-limit", target, maxOutstanding }));
+    destinations = destinations.map((target) => ({
+      type: "outstanding-limit",
+      target,
+      maxOutstanding,
+      maxWaiting: MAX_WAITING,
+      message: `Max pending requests (${MAX_WAITING}) reached`,
+    }));
   }
   const warmUp = fields?.nested("slow_warmup") ?? null;
   if (warmUp !== null) destinations = slowWarmUp(destinations, warmUp, reader);
@@ -292,7 +300,7 @@ function hashed(
     if (!pool.isErrorOnEmpty) return nothing;
     return { type: "error", message: `no servers in pool ${pool.name}`, result: "local_error" };
   }
-  const isOwn = destinations === pool.destinations && pool.config.servers.length === count;
+  const isOwn = destinations === pool.destinations && pool.isPlain;
   const hash = fields?.get("hash") ?? null;
   const members = new Map<string, Json>();
   for (const key of ["weights", "tags"]) {
@@ -552,7 +560,17 @@ function readShadow(spot: Spot, reader: RouteReader): { from: number; to: number
     fields.complain("key_fraction_range_rv needs runtime variables, which are not supported; use key_fraction_range");
   }
   const requestsFraction = fields.number("requests_fraction", 1, 0, 1)!;
-  return { from, to, shadow: { target: reader.one(target), keyFraction, keys, requestsFraction } };
+  return {
+    from,
+    to,
+    shadow: {
+      target: reader.one(target),
+      keyFraction,
+      keys,
+      requestsFraction,
+      maxOutstanding: reader.options.maxShadows === 0 ? INFINITE : reader.options.maxShadows,
+    },
+  };
 }
 
 /** Two numbers, the first not above the second; null: there is no such field. */

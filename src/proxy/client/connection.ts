@@ -22,8 +22,7 @@ import { adoptSocket } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import type { LocalCommands } from "./local-commands.ts";
 
-/** With this many requests under way, or this many reply bytes unsent, no further ones are read. */
-const MAX_OUTSTANDING = 10_000;
+/** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Room for answers that wait for their turn is made in blocks of this size. */
 const HELD_BLOCK_BYTES = 8 * 1024;
@@ -65,10 +64,21 @@ export function newClientCounters(): ClientCounters {
   };
 }
 
+/** Bounds of one client. */
+export interface ClientLimits extends ClassicLimits {
+  readonly clientOutputLimitBytes: number;
+  /** Requests under way at which no more are read. */
+  readonly maxOutstanding: number;
+  /** Cut off when it takes nothing for so long; 0: never. */
+  readonly writeTimeoutMs: number;
+  /** The client that was silent longest makes room for a new one. */
+  readonly evictsIdle: boolean;
+}
+
 /** What the connections of one listener have in common; `root` and `limits` are replaced when the configuration is. */
 export interface ClientContext {
   root: Root;
-  limits: ClassicLimits & { readonly clientOutputLimitBytes: number };
+  limits: ClientLimits;
   readonly parser: ClassicParser;
   readonly binaryParser: BinaryParser;
   readonly turn: Turn;
@@ -81,6 +91,8 @@ export interface ClientContext {
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
 export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   wantedBytes = 0;
+  /** Monotonic; of the turn in which something of it was last read, where that matters. */
+  lastReadMs = 0;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
   private readonly socket: Socket;
@@ -100,6 +112,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   /** What is to be sent has waited one turn for more. */
   private hasWaited = false;
   private isStopped = false;
+  /** Since when replies are unsent; null: none are. */
+  private stalledSinceMs: number | null = null;
   /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
   private isEnding = false;
   /** What was read behind this is no command any more. */
@@ -119,7 +133,10 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.close();
     });
     socket.on("close", () => this.close());
-    socket.on("drain", () => this.resumeReading());
+    socket.on("drain", () => {
+      this.stalledSinceMs = null;
+      this.resumeReading();
+    });
   }
 
   /** Answers what was read, then closes; what comes later is not read as commands. */
@@ -158,7 +175,11 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
         continue;
       }
       const { outstanding, heldBytes, batch } = this;
-      if (outstanding >= MAX_OUTSTANDING || heldBytes >= MAX_UNSENT_BYTES || batch.byteLength >= MAX_UNSENT_BYTES) {
+      if (
+        outstanding >= this.context.limits.maxOutstanding ||
+        heldBytes >= MAX_UNSENT_BYTES ||
+        batch.byteLength >= MAX_UNSENT_BYTES
+      ) {
         this.stopReading();
         this.wantedBytes = 0;
         return at;
@@ -227,7 +248,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.context.counters.bytesWritten += this.batch.byteLength;
     this.batch.flush(this.socket);
     const unsent = this.socket.writableLength;
-    if (unsent > this.context.limits.clientOutputLimitBytes) {
+    if (unsent > this.context.limits.clientOutputLimitBytes || this.isStalled(unsent)) {
       this.context.counters.cutOff++;
       this.close();
     } else if (unsent > MAX_UNSENT_BYTES) {
@@ -240,6 +261,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   private read(chunk: Buffer, length: number): void {
     if (this.isClosed || this.isEnding) return;
+    if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;
     this.input.feed(chunk, 0, length, this);
   }
@@ -317,6 +339,15 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (request === null) this.tail = null;
   }
 
+  /** True: for too long nothing of what is unsent was taken. Looked at whenever there is more to send. */
+  private isStalled(unsentBytes: number): boolean {
+    const { writeTimeoutMs } = this.context.limits;
+    if (unsentBytes === 0 || writeTimeoutMs === 0) return false;
+    const nowMs = this.context.turn.nowMs();
+    this.stalledSinceMs ??= nowMs;
+    return nowMs - this.stalledSinceMs >= writeTimeoutMs;
+  }
+
   private stopReading(): void {
     if (this.isStopped) return;
     this.isStopped = true;
@@ -325,7 +356,11 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   private resumeReading(): void {
     if (!this.isStopped || this.isClosed) return;
-    if (this.outstanding > MAX_OUTSTANDING / 2 || this.heldBytes > 0 || this.socket.writableLength > MAX_UNSENT_BYTES)
+    if (
+      this.outstanding > this.context.limits.maxOutstanding / 2 ||
+      this.heldBytes > 0 ||
+      this.socket.writableLength > MAX_UNSENT_BYTES
+    )
       return;
     this.isStopped = false;
     // What was read before it stopped comes first; it may stop again on that.

@@ -6,17 +6,19 @@ import { mkdir, unlink } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
-import { type Address, addressText, type TlsConfig } from "../../config/config.ts";
+import { addressText, type ListenAddress, type TlsConfig } from "../../config/config.ts";
 import { PlatypusError } from "../../errors.ts";
 import { ClientConnection, type ClientContext } from "./connection.ts";
 
-const BACKLOG = 4096;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** What a listener asks of the configuration of now. */
 export interface ListenerOptions {
   /** Bounds the clients of all listeners together. */
   maxConnections(): number;
+  /** Past that bound the client that was silent longest makes room. */
+  readonly evictsIdle?: boolean;
+  readonly backlog: number;
   /** For a `tls:` address. */
   readonly tls: TlsConfig | null;
 }
@@ -29,10 +31,10 @@ export class Listener {
   private readonly clients = new Set<ClientConnection>();
   /** Accepted sockets of a `tls:` address, in their handshake or behind it. */
   private readonly underTls = new Set<net.Socket>();
-  private bound: Address;
+  private bound: ListenAddress;
   private isDraining = false;
 
-  private constructor(address: Address, context: ClientContext, options: ListenerOptions) {
+  private constructor(address: ListenAddress, context: ClientContext, options: ListenerOptions) {
     this.context = context;
     this.options = options;
     this.bound = address;
@@ -40,15 +42,15 @@ export class Listener {
   }
 
   /** Starts to listen. Throws a PlatypusError with code LISTEN that says why the address cannot be had and what to do. */
-  static async open(address: Address, context: ClientContext, options: ListenerOptions): Promise<Listener> {
+  static async open(address: ListenAddress, context: ClientContext, options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(address, context, options);
     if (address.type === "unix") await makeWay(address.path);
-    listener.bound = await listen(listener.server, address);
+    listener.bound = await listen(listener.server, address, options.backlog);
     return listener;
   }
 
   /** Where it listens: with the real port where 0 was asked for. */
-  get address(): Address {
+  get address(): ListenAddress {
     return this.bound;
   }
 
@@ -133,7 +135,16 @@ export class Listener {
     const { counters } = this.context;
     if (counters.connections < this.options.maxConnections()) return false;
     counters.rejected++;
+    if (this.options.evictsIdle && this.evict()) return false;
     return true;
+  }
+
+  /** Closes the client that was silent longest. False: there is none here. */
+  private evict(): boolean {
+    let idlest: ClientConnection | null = null;
+    for (const client of this.clients) if (idlest === null || client.lastReadMs < idlest.lastReadMs) idlest = client;
+    idlest?.close();
+    return idlest !== null;
   }
 
   private count(): void {
@@ -150,13 +161,15 @@ function secureOptions({ cert, key, ca }: TlsConfig): tls.SecureContextOptions &
   return { cert: cert!, key: key!, ...(ca !== null && { ca, requestCert: true, rejectUnauthorized: true }) };
 }
 
-function listen(server: net.Server, address: Address): Promise<Address> {
+function listen(server: net.Server, address: ListenAddress, backlog: number): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(address, error)));
     server.listen(
-      address.type === "unix"
-        ? { path: address.path, backlog: BACKLOG }
-        : { host: address.host, port: address.port, backlog: BACKLOG },
+      address.type === "tcp"
+        ? { host: address.host, port: address.port, backlog }
+        : address.type === "unix"
+          ? { path: address.path, backlog }
+          : { fd: address.fd },
       () => {
         const bound = server.address();
         const isTcp = address.type === "tcp" && bound !== null && typeof bound === "object";
@@ -166,7 +179,7 @@ function listen(server: net.Server, address: Address): Promise<Address> {
   });
 }
 
-function listenError(address: Address, error: NodeJS.ErrnoException): PlatypusError {
+function listenError(address: ListenAddress, error: NodeJS.ErrnoException): PlatypusError {
   const where = addressText(address);
   const reasons: Record<string, string> = {
     EADDRINUSE: `${where} is in use: another memcached, mcrouter or Platypus is probably running there. Stop it, or set [server] listen or --listen to another address`,

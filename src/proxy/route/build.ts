@@ -14,6 +14,7 @@ import { AllMajorityRoute } from "./all-majority-route.ts";
 import { AllSyncRoute } from "./all-sync-route.ts";
 import { AsyncLogRoute, type DeleteSpool } from "./async-log-route.ts";
 import { BigValueRoute } from "./big-value-route.ts";
+import { errorReply } from "./default-reply.ts";
 import { DestinationRoute } from "./destination-route.ts";
 import { type FailoverCounters, FailoverRoute } from "./failover-route.ts";
 import { HashRoute } from "./hash-route.ts";
@@ -155,7 +156,11 @@ export class TreeBuilder {
           clock,
         );
       case "outstanding-limit":
-        return new OutstandingLimitRoute(this.build(node.target), node.maxOutstanding);
+        return new OutstandingLimitRoute(
+          asTarget(this.build(node.target)),
+          { ...node, waitTimeoutMs: 0, refusal: errorReply("local_error", node.message) },
+          clock,
+        );
       case "modify-key":
         return new ModifyKeyRoute(this.build(node.target), node);
       case "modify-exptime":
@@ -201,6 +206,11 @@ export class TreeBuilder {
 }
 
 const NO_PREFIX = Buffer.alloc(0);
+
+/** A route as what stands above it passes requests on to it: it is seen itself. */
+function asTarget(route: Route): Pick<Route, "route" | "forEachTarget"> {
+  return { route: (request) => route.route(request), forEachTarget: (request, see) => see(route, request) };
+}
 
 /** A host's hash, salted as a configuration says. */
 function saltedHost(hostId: number, salt: string): number {

@@ -9,6 +9,7 @@
  *
  * Source: mcrouter RootRoute.h, RouteHandleMap.h, lib/carbon/Keys.h, ServiceInfo.h, as facts.
  */
+import type { Clock } from "../../clock.ts";
 import type { RootConfig } from "../../config/config.ts";
 import { routingPrefixLength } from "../key.ts";
 import { failures, fixedReply, isFailure, type Reply, Status, valueReply } from "../reply.ts";
@@ -18,6 +19,7 @@ import { defaultReply, errorReply } from "./default-reply.ts";
 import { withKey } from "./derived-request.ts";
 import { nobody } from "./keyed-request.ts";
 import { GatherKeys } from "./multi-get.ts";
+import { OutstandingLimitRoute } from "./outstanding-limit-route.ts";
 import { PoolRoute } from "./pool-route.ts";
 import { kindOf } from "./result.ts";
 import type { Root, Route, SeeTarget } from "./route.ts";
@@ -41,6 +43,8 @@ export class RootRoute implements Root, ReplyOwner {
   private readonly options: RootConfig;
   private readonly pools: readonly PoolRoute[];
   private readonly admin: AdminAnswers;
+  /** Null: any number of requests may be under way. */
+  private readonly limiter: OutstandingLimitRoute | null;
   /** What prefixes mean, for those that were asked for. */
   private readonly known = new Map<string, readonly Route[]>();
 
@@ -51,6 +55,7 @@ export class RootRoute implements Root, ReplyOwner {
     pools: readonly PoolRoute[],
     options: RootConfig,
     admin: AdminAnswers,
+    clock: Clock,
   ) {
     this.routes = routes;
     this.defaultPrefix = defaultPrefix;
@@ -58,9 +63,19 @@ export class RootRoute implements Root, ReplyOwner {
     this.pools = pools;
     this.options = options;
     this.admin = admin;
+    const { maxInflight, maxThrottled, waitTimeoutMs } = options;
+    const maxWaiting = maxThrottled === 0 ? Number.MAX_SAFE_INTEGER : maxThrottled;
+    const limits = { maxOutstanding: maxInflight, maxWaiting, waitTimeoutMs, refusal: errorReply("busy", "") };
+    const routing = { route: (request: Request) => this.routeAll(request), forEachTarget: () => {} };
+    this.limiter = maxInflight === 0 ? null : new OutstandingLimitRoute(routing, limits, clock);
   }
 
   route(request: Request): void {
+    if (this.limiter === null) this.routeAll(request);
+    else this.limiter.route(request);
+  }
+
+  private routeAll(request: Request): void {
     const { keys } = request;
     if (keys === null) {
       this.routeOne(request);

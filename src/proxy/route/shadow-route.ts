@@ -6,8 +6,7 @@
  */
 import { spooky32 } from "../hash/spooky.ts";
 import { routingKeyEnd } from "../key.ts";
-import type { Request } from "../request.ts";
-import { nobody } from "./keyed-request.ts";
+import type { ReplyOwner, Request } from "../request.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
 const MAX_UINT32 = 0xffff_ffff;
@@ -19,6 +18,7 @@ export interface Shadow {
   /** Null: by `keyFraction`. */
   readonly keys: ReadonlySet<string> | null;
   readonly requestsFraction: number;
+  readonly maxOutstanding: number;
 }
 
 /** mcrouter's ShadowRoute, for one child. */
@@ -26,20 +26,26 @@ export class ShadowRoute implements Route {
   readonly name = "shadow";
   private readonly child: Route;
   private readonly shadows: readonly Shadow[];
+  /** In the order of `shadows`. */
+  private readonly counters: readonly OutstandingCounter[];
   private readonly random: () => number;
 
   constructor(child: Route, shadows: readonly Shadow[], random: () => number) {
     this.child = child;
     this.shadows = shadows;
+    this.counters = shadows.map(() => new OutstandingCounter());
     this.random = random;
   }
 
   route(request: Request): void {
-    for (const shadow of this.shadows) {
+    for (const [i, shadow] of this.shadows.entries()) {
       if (!covers(shadow, request)) continue;
       if (shadow.requestsFraction < 1 && this.random() >= shadow.requestsFraction) continue;
+      const counter = this.counters[i]!;
+      if (counter.outstanding >= shadow.maxOutstanding) continue;
       request.retain();
-      shadow.target.route(request.again(nobody));
+      counter.outstanding++;
+      shadow.target.route(request.again(counter));
     }
     this.child.route(request);
   }
@@ -47,6 +53,15 @@ export class ShadowRoute implements Route {
   forEachTarget(request: Request, see: SeeTarget): void {
     see(this.child, request);
     for (const shadow of this.shadows) if (covers(shadow, request)) see(shadow.target, request);
+  }
+}
+
+/** Nobody waits for the answers, but they are counted. */
+class OutstandingCounter implements ReplyOwner {
+  outstanding = 0;
+
+  onReply(): void {
+    this.outstanding--;
   }
 }
 

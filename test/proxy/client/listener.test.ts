@@ -81,7 +81,7 @@ describe("an address", () => {
     counters: newClientCounters(),
   } as unknown as Parameters<typeof Listener.open>[1];
 
-  const options = { maxConnections: () => 1, tls: null };
+  const options = { maxConnections: () => 1, backlog: 511, tls: null };
 
   it("that is taken is named, with what to do", async () => {
     const address = { type: "tcp", isTls: false, host: "127.0.0.1", port: started.port } as const;
