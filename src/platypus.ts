@@ -4,15 +4,22 @@
  */
 import { type Clock, systemClock } from "./clock.ts";
 import { type Address, addressText, type Config } from "./config/config.ts";
+import { answerAdmin } from "./mcrouter/admin.ts";
+import { AsyncLog } from "./mcrouter/async-log.ts";
+import { hostId } from "./mcrouter/host-id.ts";
 import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
 import { Listener } from "./proxy/client/listener.ts";
 import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
-import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/build.ts";
+import { newRouteCounters, TreeBuilder } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
-import type { Route } from "./proxy/route/route.ts";
+import { PoolRoute } from "./proxy/route/pool-route.ts";
+import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/pools.ts";
+import { RootRoute } from "./proxy/route/root-route.ts";
+import type { Root } from "./proxy/route/route.ts";
 import { askServers } from "./proxy/route/server-stats.ts";
 import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
+import { TreePoolPort } from "./proxy/route/tree-pool-port.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
 import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
@@ -47,7 +54,7 @@ interface Running {
   readonly sources: ReadonlyMap<string, BuiltSource>;
   readonly rules: Rules;
   /** What the pool is asked through, below the fills. */
-  readonly leaf: Route;
+  readonly leaf: Root;
   readonly port: PoolPort;
 }
 
@@ -62,6 +69,9 @@ export class Platypus {
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
   private readonly store: ItemStore;
+  private readonly hostId = hostId();
+  private readonly routeCounters = newRouteCounters();
+  private readonly spool: AsyncLog;
   private readonly startedUnixSeconds: number;
   private listeners: Listener[] = [];
   private running: Running;
@@ -79,6 +89,13 @@ export class Platypus {
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.
     this.store = new ItemStore(embeddedBytes, maxValueBytes, () => this.clock.unixSeconds());
+    this.spool = new AsyncLog({
+      root: config.mcrouter?.asyncLogRoot ?? null,
+      serviceName: config.mcrouter?.serviceName ?? "",
+      routerName: config.mcrouter?.routerName ?? "",
+      clock: this.clock,
+      failed: (error) => this.bursts.say("error", "asynclog", "write", `a delete was not kept: ${String(error)}`),
+    });
     this.running = this.build(config, null);
     const shared = { clock: this.clock, log: this.fillLog(), port: this.running.port, rules: this.running.rules };
     this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server });
@@ -171,7 +188,7 @@ export class Platypus {
     this.scheduler.stop();
     for (const listener of this.listeners) listener.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
-    await Promise.all([...this.running.sources.values()].map(({ source }) => source.close()));
+    await Promise.all([this.spool.close(), ...[...this.running.sources.values()].map(({ source }) => source.close())]);
   }
 
   private build(config: Config, previous: Running | null): Running {
@@ -187,20 +204,44 @@ export class Platypus {
         return { config: rule, source, counters, timings };
       }),
     );
-    const pool = pools.routes[0];
-    const leaf = pool ?? new EmbeddedRoute(this.store);
+    const { leaf, port } = this.buildRoutes(config, pools);
     const isSamePool =
       previous !== null &&
+      config.tree === null &&
       JSON.stringify([previous.config.pools, previous.config.server.prefix]) ===
         JSON.stringify([config.pools, config.server.prefix]);
     // Its backends are the same ones: what was learned through it holds.
-    if (isSamePool) return { config, pools, sources, rules, leaf, port: previous.port };
-    const port = pool === undefined ? new EmbeddedPoolPort(this.store) : new RoutedPoolPort(pool, config.server.prefix);
-    return { config, pools, sources, rules, leaf, port };
+    return { config, pools, sources, rules, leaf, port: isSamePool ? previous.port : port };
+  }
+
+  /** What clients' commands go through below the fills, and what fills and refreshes ask. */
+  private buildRoutes(config: Config, pools: BuiltPools): { leaf: Root; port: PoolPort } {
+    const { prefix } = config.server;
+    const { tree, mcrouter } = config;
+    if (tree === null) {
+      const pool = pools.routes.values().next().value;
+      if (pool === undefined) return { leaf: new EmbeddedRoute(this.store), port: new EmbeddedPoolPort(this.store) };
+      return { leaf: pool, port: new RoutedPoolPort(pool, prefix) };
+    }
+    const builder = new TreeBuilder({
+      clock: this.clock,
+      random: this.random,
+      hostId: this.hostId,
+      counters: this.routeCounters,
+      log: (line) => this.log.debug("route", line),
+      spool: this.spool,
+      pools: pools.routes,
+    });
+    const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
+    const answerAdmin = (command: string) => this.answerAdmin(command);
+    const root = new RootRoute(routes, tree.defaultPrefix, [...pools.routes.values()], mcrouter!.root, answerAdmin);
+    const first = routes.get(tree.defaultPrefix);
+    const plain = first instanceof PoolRoute ? new RoutedPoolPort(first, prefix) : null;
+    return { leaf: root, port: new TreePoolPort(root, plain) };
   }
 
   /** Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes. */
-  private rootOf(running: Running): Route {
+  private rootOf(running: Running): Root {
     const isPlain = running.rules.list.length === 0 && this.filler.inFlight === 0;
     if (isPlain) return running.leaf;
     const fills = new FillRoute(running.leaf, this.filler, this.clock);
@@ -272,10 +313,21 @@ export class Platypus {
       trackedByRule: this.scheduler.trackedByRule(),
       fillsInFlight: this.filler.inFlight,
       refreshesInFlight: this.scheduler.inFlight,
-      store: pools.routes.length === 0 ? this.store : null,
+      store: pools.routes.size === 0 ? this.store : null,
       reloadError: this.reloadError,
       configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
     };
+  }
+
+  private answerAdmin(command: string): string {
+    return answerAdmin(command, {
+      config: this.running.config,
+      clock: this.clock,
+      hostId: this.hostId,
+      configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+      logLevel: this.log.level,
+      setLogLevel: (level) => this.log.configure({ ...this.running.config.server.log, level }),
+    });
   }
 
   private resetStats(): void {

@@ -4,6 +4,7 @@
  */
 
 import type { Getter } from "../getter.ts";
+import type { TreeConfig } from "./route-config.ts";
 
 /** Everything one Platypus process runs with. */
 export interface Config {
@@ -14,6 +15,10 @@ export interface Config {
   readonly server: ServerConfig;
   /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
   readonly pools: readonly PoolConfig[];
+  /** Null: the only pool, or the embedded store. */
+  readonly tree: TreeConfig | null;
+  /** Null: the configuration is not mcrouter's. */
+  readonly mcrouter: McrouterConfig | null;
   /** In file order: the first match wins. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
@@ -92,12 +97,26 @@ export interface PoolConfig {
   readonly connections: number;
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  /** This many time-outs in a row mark a server soft TKO. */
-  readonly timeoutsUntilTko: number;
+  readonly health: HealthConfig;
+  /** Servers get keys with the routing prefix that stood before them. */
+  readonly keepsRoutingPrefix: boolean;
+  /** Addresses on which this pool alone is served; none: those of the server. */
+  readonly listen: readonly Address[];
   /** Null: the servers ask for none. */
   readonly login: Login | null;
   /** Null: the servers are spoken to without TLS. */
   readonly tls: TlsConfig | null;
+}
+
+/** When a server is left alone, and looked at again. */
+export interface HealthConfig {
+  /** This many time-outs in a row mark a server soft TKO; null: servers are never left alone. */
+  readonly timeoutsUntilTko: number | null;
+  /** Before the first probe; each further one comes later, up to `lastProbeMs`. */
+  readonly firstProbeMs: number;
+  readonly lastProbeMs: number;
+  /** With `upper` servers of the pool TKO no more are left alone, until there are fewer than `lower`; null: any number. */
+  readonly failOpen: { readonly upper: number; readonly lower: number } | null;
 }
 
 /** A name and a password, neither of which is ever logged or shown. */
@@ -171,6 +190,54 @@ export const keyHashNames = [
   "jenkins",
 ] as const;
 export type KeyHashName = (typeof keyHashNames)[number];
+
+/** What a mcrouter configuration and its flags decide beside pools and tree. */
+export interface McrouterConfig {
+  readonly root: RootConfig;
+  /** Options by mcrouter's internal names, in their order, as `get __mcrouter__.options` shows them. */
+  readonly options: ReadonlyMap<string, string>;
+  readonly sources: McrouterSources;
+  /** The configuration with its macros expanded: a JSON value. */
+  readonly document: unknown;
+  /** What macros were given, by name. */
+  readonly globalParams: ReadonlyMap<string, string>;
+  /** Of log lines, file names and stats. */
+  readonly serviceName: string;
+  /** Of file names: the port that was given first. */
+  readonly routerName: string;
+  /** Where failed deletes are kept; null: they are not. */
+  readonly asyncLogRoot: string | null;
+  /** Null: no stats files are written. */
+  readonly statsRoot: string | null;
+  readonly statsIntervalMs: number;
+  /** Where the last good configuration is kept; null: nowhere. */
+  readonly dumpRoot: string | null;
+}
+
+/** How the root of mcrouter's tree behaves. */
+export interface RootConfig {
+  /** `--send-invalid-route-to-default`. */
+  readonly sendsInvalidToDefault: boolean;
+  /** `--allow-only-gets`: everything else is answered as if there were nothing. */
+  readonly allowsOnlyGets: boolean;
+  /** `--group-remote-errors`: clients see every error of a server as one. */
+  readonly groupsRemoteErrors: boolean;
+  /** `--disable-miss-on-get-errors`. */
+  readonly showsGetErrors: boolean;
+  /** `--disable-miss-on-arith-errors`. */
+  readonly showsArithmeticErrors: boolean;
+}
+
+/** What a mcrouter configuration was read from; digests are MD5 of the text as it was, in hexadecimal. */
+export interface McrouterSources {
+  /** Null: it was given on the command line. */
+  readonly file: string | null;
+  readonly digest: string;
+  /** By path: what `@import` read. */
+  readonly imports: ReadonlyMap<string, string>;
+  /** By path: pools of `file:` names. */
+  readonly pools: ReadonlyMap<string, string>;
+}
 
 /** `[get.NAME]`: which keys Platypus fills, from where, and for how long. */
 export interface RuleConfig {

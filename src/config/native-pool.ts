@@ -51,11 +51,16 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     connections: values.connections,
     serverTimeoutMs: values.server_timeout,
     connectTimeoutMs: values.connect_timeout,
-    timeoutsUntilTko: values.timeouts_until_tko,
+    health: { timeoutsUntilTko: values.timeouts_until_tko, ...nativeProbes, failOpen: null },
+    keepsRoutingPrefix: false,
+    listen: [],
     login: readLogin(section, values, problems),
     tls: readPoolTls(section, values, context.folder, problems),
   };
 }
+
+/** A pool of one application cannot wait ten seconds, as mcrouter does, for a server that was restarted. */
+const nativeProbes = { firstProbeMs: 250, lastProbeMs: 5_000 } as const;
 
 interface LoginValues {
   readonly auth: "text" | "sasl";

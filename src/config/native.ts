@@ -85,6 +85,8 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
     ],
     server,
     pools,
+    tree: null,
+    mcrouter: null,
     rules: rules.filter((rule) => rule !== null),
     sources: readings.map(({ source }) => source).filter((source) => source !== null),
   };

@@ -32,6 +32,8 @@ export const Status = {
   tko: 26,
   /** Too much is waiting for this backend already. */
   overloaded: 27,
+  /** No backend was asked: a route refused it. */
+  localError: 28,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
@@ -52,29 +54,6 @@ export const MetaCode = {
   ME: 0x4d45,
   MN: 0x4d4e,
 } as const;
-
-/** One level of severity per kind of outcome, mcrouter's order (lib/McResUtil.h): broadcast answers with the worst. */
-export function severity(status: Status): number {
-  switch (status) {
-    case Status.notFound:
-    case Status.notStored:
-    case Status.missing:
-      return 4;
-    case Status.timeout:
-    case Status.connectTimeout:
-    case Status.connectError:
-    case Status.tko:
-    case Status.overloaded:
-      return 5;
-    case Status.connectionLost:
-    case Status.serverError:
-      return 7;
-    case Status.clientError:
-      return 9;
-    default:
-      return 1;
-  }
-}
 
 const NOTHING = Buffer.alloc(0);
 

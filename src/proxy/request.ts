@@ -152,6 +152,8 @@ export class Request {
   hasData: boolean;
   /** Of a client that speaks binary: what the answer needs of its frame. */
   binary: BinaryHeader | null;
+  /** `/region/cluster/` as it stood before the key, for servers that are to be told; null: there was none. */
+  routingPrefix: Buffer | null;
   /** What the client is answered whatever the reply says; null: the reply. */
   answerInstead: Reply | null;
   /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
@@ -193,6 +195,7 @@ export class Request {
     this.isGuarded = false;
     this.hasData = false;
     this.binary = null;
+    this.routingPrefix = null;
     this.answerInstead = null;
     this.isKept = false;
     this.keys = null;
@@ -271,6 +274,8 @@ export class Request {
     copy.hasData = this.hasData;
     copy.isKept = this.isKept;
     copy.exptime = this.exptime;
+    copy.binary = this.binary;
+    copy.routingPrefix = this.routingPrefix;
     return copy;
   }
 

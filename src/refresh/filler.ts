@@ -177,6 +177,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   beforeWrite(key: string): void {
     this.overtake(key);
+    this.port.noteWrite(key);
     // Other processes hear of it by their lease, if they may have one.
     if (this.rules.hasLeases && this.port.isShared(key) && this.rules.match(key)?.rule.config.lease === "fleet") {
       new Lease(this.port, key).drop();
@@ -186,6 +187,7 @@ export class Filler implements MissFiller, StoredKeys {
   beforeFlush(): void {
     this.held.clear();
     this.notThere.clear();
+    this.port.noteFlush();
     // Leases are flushed with everything else.
     for (const key of [...this.open.keys(), ...this.storing.keys()]) this.overtake(key);
   }

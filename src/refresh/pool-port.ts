@@ -29,4 +29,8 @@ export interface PoolPort {
   put(owner: string, key: string, value: Buffer, exptime: number): void;
   /** Deletes; nobody waits for the answer. */
   drop(owner: string, key: string): void;
+  /** A client is about to write `key` through this process. */
+  noteWrite(key: string): void;
+  /** The same for every key. */
+  noteFlush(): void;
 }

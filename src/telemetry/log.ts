@@ -26,6 +26,11 @@ export class Log {
     this.nowIso = nowIso;
   }
 
+  /** Lines below it are not written. */
+  get level(): LogLevel {
+    return this.config.level;
+  }
+
   /** Level and form from now on. */
   configure(config: LogConfig): void {
     this.config = config;

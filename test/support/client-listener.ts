@@ -3,7 +3,7 @@
 import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
-import type { Route } from "../../src/proxy/route/route.ts";
+import type { Root } from "../../src/proxy/route/route.ts";
 import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../../src/proxy/wire/classic-parser.ts";
 import { Turn } from "../../src/proxy/wire/turn.ts";
@@ -22,7 +22,7 @@ export interface StartedListener {
 }
 
 /** Starts a listener over `root`. */
-export async function startListener(root: Route, changes: Partial<ListenerSettings> = {}): Promise<StartedListener> {
+export async function startListener(root: Root, changes: Partial<ListenerSettings> = {}): Promise<StartedListener> {
   const settings = {
     maxValueBytes: 1024 * 1024,
     clientOutputLimitBytes: 64 * 1024 * 1024,

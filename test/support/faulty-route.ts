@@ -2,12 +2,12 @@
 
 import type { Reply } from "../../src/proxy/reply.ts";
 import type { Request } from "../../src/proxy/request.ts";
-import type { Route } from "../../src/proxy/route/route.ts";
+import type { Root } from "../../src/proxy/route/route.ts";
 import { EmbeddedRoute } from "../../src/proxy/store/embedded-route.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
 
 /** Writes down the operations it is asked for, with their keys. */
-export class FaultyRoute implements Route {
+export class FaultyRoute implements Root {
   readonly name = "faulty";
   readonly store: ItemStore;
   readonly asked: string[] = [];
@@ -37,6 +37,8 @@ export class FaultyRoute implements Route {
     else if (this.failure === null) this.target.route(request);
     else request.complete(this.failure);
   }
+
+  forEachTarget(): void {}
 
   broadcast(request: Request): void {
     this.asked.push(`${request.operation}`);

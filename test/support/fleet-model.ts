@@ -203,6 +203,8 @@ class World {
     };
     return {
       isShared: () => true,
+      noteWrite: () => {},
+      noteFlush: () => {},
       read: (key) =>
         call(`read ${key}`, (): PoolItem | null => {
           const item = items.get(key);

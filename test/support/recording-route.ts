@@ -2,13 +2,13 @@
 
 import { Reply, Status } from "../../src/proxy/reply.ts";
 import type { Request } from "../../src/proxy/request.ts";
-import type { Route } from "../../src/proxy/route/route.ts";
+import type { Root } from "../../src/proxy/route/route.ts";
 
 /** Answers are written here, and overwritten as soon as they were handled, as a backend's read buffer is. */
 const readBuffer = Buffer.alloc(4 * 1024 * 1024);
 
 /** Takes every request; each is answered by hand, or at once by `answerWith`. */
-export class RecordingRoute implements Route {
+export class RecordingRoute implements Root {
   readonly name = "recording";
   /** Every request so far, answered or not. */
   readonly requests: Request[] = [];
@@ -23,6 +23,8 @@ export class RecordingRoute implements Route {
     if (this.answerWith !== null) request.complete(this.answerWith(request));
     this.wake();
   }
+
+  forEachTarget(): void {}
 
   broadcast(request: Request): void {
     this.route(request);

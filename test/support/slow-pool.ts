@@ -28,6 +28,10 @@ export class SlowPool implements PoolPort {
     this.port = new EmbeddedPoolPort(this.store);
   }
 
+  noteWrite(): void {}
+
+  noteFlush(): void {}
+
   /** The value under `key` as text; null: none. */
   value(key: string): string | null {
     return this.store.get(key)?.value.toString() ?? null;

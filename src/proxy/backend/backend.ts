@@ -57,7 +57,7 @@ export class Backend {
     this.name = addressText(server.address);
     this.log = context.log;
     this.isSasl = pool.login?.kind === "sasl";
-    this.health = new Health(pool.timeoutsUntilTko, context.clock, context.random, {
+    this.health = new Health(pool.health, context.clock, context.random, {
       probe: () => this.probe(),
       changed: (state) => this.report(state),
     });

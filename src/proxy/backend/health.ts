@@ -5,13 +5,11 @@
  *      ▲──connect fails──────────────────────────────────►     │
  *      └──────────── a probe is answered ◄─────────────────────┘
  *
- * Source: mcrouter's TkoTracker and ProxyDestination, as facts; the delays are shorter by default, because a pool of
- * one application cannot wait ten seconds for a server that was restarted.
+ * Source: mcrouter's TkoTracker and ProxyDestination, as facts.
  */
 import type { Clock, Timer } from "../../clock.ts";
+import type { HealthConfig } from "../../config/config.ts";
 
-const FIRST_PROBE_MS = 250;
-const LAST_PROBE_MS = 5_000;
 const PROBE_GROWTH = 1.5;
 
 export const HealthState = { up: 0, soft: 1, hard: 2 } as const;
@@ -29,16 +27,16 @@ export interface HealthEvents {
 export class Health {
   state: HealthState = HealthState.up;
   private timeouts = 0;
-  private delayMs = FIRST_PROBE_MS;
+  private delayMs = 0;
   private timer: Timer | null = null;
   private isStopped = false;
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly events: HealthEvents;
-  private readonly timeoutsUntilTko: number;
+  private readonly config: HealthConfig;
 
-  constructor(timeoutsUntilTko: number, clock: Clock, random: () => number, events: HealthEvents) {
-    this.timeoutsUntilTko = timeoutsUntilTko;
+  constructor(config: HealthConfig, clock: Clock, random: () => number, events: HealthEvents) {
+    this.config = config;
     this.clock = clock;
     this.random = random;
     this.events = events;
@@ -52,11 +50,14 @@ export class Health {
   /** A request was not answered in time. */
   timedOut(): void {
     this.timeouts++;
-    if (this.state === HealthState.up && this.timeouts >= this.timeoutsUntilTko) this.enter(HealthState.soft);
+    const { timeoutsUntilTko } = this.config;
+    const isEnough = timeoutsUntilTko !== null && this.timeouts >= timeoutsUntilTko;
+    if (this.state === HealthState.up && isEnough) this.enter(HealthState.soft);
   }
 
   /** No connection could be made. */
   connectFailed(): void {
+    if (this.config.timeoutsUntilTko === null) return;
     if (this.state === HealthState.up) this.enter(HealthState.hard);
     else if (this.state === HealthState.soft) {
       this.state = HealthState.hard;
@@ -76,7 +77,7 @@ export class Health {
   /** The probe failed: the next one comes later. */
   probeFailed(): void {
     if (this.state === HealthState.up) return;
-    this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, LAST_PROBE_MS);
+    this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, this.config.lastProbeMs);
     this.schedule();
   }
 
@@ -93,7 +94,7 @@ export class Health {
 
   private enter(state: HealthState): void {
     this.state = state;
-    this.delayMs = FIRST_PROBE_MS;
+    this.delayMs = this.config.firstProbeMs;
     this.events.changed(state);
     this.schedule();
   }

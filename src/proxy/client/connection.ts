@@ -10,7 +10,7 @@
 import type { Socket } from "node:net";
 import { MetaCode, type Reply, Status } from "../reply.ts";
 import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
-import type { Route } from "../route/route.ts";
+import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
@@ -67,7 +67,7 @@ export function newClientCounters(): ClientCounters {
 
 /** What the connections of one listener have in common; `root` and `limits` are replaced when the configuration is. */
 export interface ClientContext {
-  root: Route;
+  root: Root;
   limits: ClassicLimits & { readonly clientOutputLimitBytes: number };
   readonly parser: ClassicParser;
   readonly binaryParser: BinaryParser;

@@ -1,47 +1,231 @@
 /**
- * Config → routing tree. Backends that the new configuration has in common with the old one live on, with their
- * connections, what is outstanding on them and what is known of their health.
+ * RouteConfig → routes. A node that stands in several places becomes one route. A new route is a new file, and a line here.
  */
-import { addressText, type Config, type PoolConfig } from "../../config/config.ts";
-import { Backend, type BackendContext } from "../backend/backend.ts";
-import { buildPlacement } from "../hash/build.ts";
+import type { Clock } from "../../clock.ts";
+import type { PlacementConfig } from "../../config/config.ts";
+import { childrenOf, type RouteConfig } from "../../config/route-config.ts";
+import { buildIndexPlacement, buildPlacement } from "../hash/build.ts";
+import { spooky32 } from "../hash/spooky.ts";
+import { WeightedCh3Placement } from "../hash/weighted-ch3.ts";
+import { AllAsyncRoute } from "./all-async-route.ts";
+import { AllFastestRoute } from "./all-fastest-route.ts";
+import { AllInitialRoute } from "./all-initial-route.ts";
+import { AllMajorityRoute } from "./all-majority-route.ts";
+import { AllSyncRoute } from "./all-sync-route.ts";
+import { AsyncLogRoute, type DeleteSpool } from "./async-log-route.ts";
+import { BigValueRoute } from "./big-value-route.ts";
+import { DestinationRoute } from "./destination-route.ts";
+import { type FailoverCounters, FailoverRoute } from "./failover-route.ts";
+import { HashRoute } from "./hash-route.ts";
+import { KeepPrefixRoute } from "./keep-prefix-route.ts";
+import { KeySplitRoute } from "./key-split-route.ts";
+import { L1L2CacheRoute } from "./l1l2-cache-route.ts";
+import { LatencyInjectionRoute } from "./latency-injection-route.ts";
+import { LoggingRoute, type RequestLog } from "./logging-route.ts";
+import { MigrateRoute } from "./migrate-route.ts";
+import { MissFailoverRoute } from "./miss-failover-route.ts";
+import { ModifyExptimeRoute } from "./modify-exptime-route.ts";
+import { ModifyKeyRoute } from "./modify-key-route.ts";
+import { type DevNullCounters, DevNullRoute, ErrorRoute, NullRoute } from "./null-route.ts";
+import { OperationSelectorRoute } from "./operation-selector-route.ts";
+import { OutstandingLimitRoute } from "./outstanding-limit-route.ts";
 import { PoolRoute } from "./pool-route.ts";
+import { PrefixSelectorRoute } from "./prefix-selector-route.ts";
+import { RandomRoute } from "./random-route.ts";
+import { RateLimitRoute } from "./rate-limit-route.ts";
+import { operationNamed } from "./result.ts";
+import type { Route } from "./route.ts";
+import { ShadowRoute } from "./shadow-route.ts";
+import { SlowWarmUpRoute } from "./slow-warm-up-route.ts";
+import { WarmUpRoute } from "./warm-up-route.ts";
 
-/** The pools of a configuration, built. */
-export interface BuiltPools {
-  readonly routes: readonly PoolRoute[];
-  /** By what makes a backend the same one. */
-  readonly backends: ReadonlyMap<string, Backend>;
+/** What routes count, over the whole tree and all trees of a process. */
+export type RouteCounters = FailoverCounters & DevNullCounters;
+
+/** Counters at the start of a process. */
+export function newRouteCounters(): RouteCounters {
+  return { failoverAll: 0, failoverAllFailed: 0, failoverRateLimited: 0, devNullRequests: 0 };
 }
 
-/** No pools. */
-export const noPools: BuiltPools = { routes: [], backends: new Map() };
-
-/** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`closeUnused`). */
-export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
-  const backends = new Map<string, Backend>();
-  const prefix = Buffer.from(config.server.prefix, "latin1");
-  const routes = config.pools.map((pool) => {
-    const members = pool.servers.map((server) => {
-      const identity = JSON.stringify([addressText(server.address), ...settingsOf(pool), config.server.prefix]);
-      const backend =
-        backends.get(identity) ??
-        previous.backends.get(identity) ??
-        new Backend(server, pool, prefix, config.server.maxValueBytes, context);
-      backends.set(identity, backend);
-      return backend;
-    });
-    const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
-    return new PoolRoute(pool.name, members, placement);
-  });
-  return { routes, backends };
+/** What routes take from the process that they live in. */
+export interface TreeContext {
+  readonly clock: Clock;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+  /** 32 bits, the same at every start on this host. */
+  readonly hostId: number;
+  readonly counters: RouteCounters;
+  readonly log: RequestLog;
+  readonly spool: DeleteSpool;
+  /** By name; all that the tree names. */
+  readonly pools: ReadonlyMap<string, PoolRoute>;
 }
 
-/** Closes the backends of `previous` that `current` has no use for. */
-export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
-  for (const [identity, backend] of previous.backends) if (!current.backends.has(identity)) backend.retire();
+/** Builds routes of one configuration, each node once. */
+export class TreeBuilder {
+  private readonly context: TreeContext;
+  private readonly built = new Map<RouteConfig, Route>();
+
+  constructor(context: TreeContext) {
+    this.context = context;
+  }
+
+  build(node: RouteConfig): Route {
+    const known = this.built.get(node);
+    if (known !== undefined) return known;
+    const route = this.make(node);
+    this.built.set(node, route);
+    return route;
+  }
+
+  private make(node: RouteConfig): Route {
+    const { clock, random, counters, hostId } = this.context;
+    const children = () => childrenOf(node).map((child) => this.build(child));
+    switch (node.type) {
+      case "pool":
+        return this.makePool(node.pool, node.placement);
+      case "destination": {
+        const { pool, backends } = this.poolNamed(node.pool);
+        const destination = new DestinationRoute(backends[node.index]!, pool, node.index);
+        return pool.keepsRoutingPrefix ? new KeepPrefixRoute(destination) : destination;
+      }
+      case "hash":
+        return new HashRoute(
+          children(),
+          buildIndexPlacement(node.placement, node.children.length),
+          node.placement.type,
+        );
+      case "all-sync":
+        return new AllSyncRoute(children());
+      case "all-fastest":
+        return new AllFastestRoute(children());
+      case "all-initial":
+        return new AllInitialRoute(children());
+      case "all-majority":
+        return new AllMajorityRoute(children());
+      case "all-async":
+        return new AllAsyncRoute(children());
+      case "random":
+        return new RandomRoute(children(), random);
+      case "failover":
+        return new FailoverRoute(children(), node, counters);
+      case "miss-failover":
+        return new MissFailoverRoute(children(), node.returnsBestOnError);
+      case "warm-up":
+        return new WarmUpRoute(this.build(node.cold), this.build(node.warm), node.exptime);
+      case "migrate":
+        return new MigrateRoute(this.build(node.from), this.build(node.to), node, clock);
+      case "shadow": {
+        const shadows = node.shadows.map((shadow) => ({
+          ...shadow,
+          target: this.build(shadow.target),
+          keys: shadow.keys === null ? null : new Set(shadow.keys),
+        }));
+        return new ShadowRoute(this.build(node.child), shadows, random);
+      }
+      case "operation-selector": {
+        const policies = [...node.policies].map(([name, each]) => [operationNamed(name), this.build(each)] as const);
+        return new OperationSelectorRoute(
+          new Map(policies),
+          node.otherwise === null ? null : this.build(node.otherwise),
+        );
+      }
+      case "prefix-selector": {
+        const policies = [...node.policies].map(([prefix, each]) => [prefix, this.build(each)] as const);
+        return new PrefixSelectorRoute(new Map(policies), node.wildcard === null ? null : this.build(node.wildcard));
+      }
+      case "error":
+        return new ErrorRoute(node.result, node.message);
+      case "null":
+        return new NullRoute();
+      case "devnull":
+        return new DevNullRoute(counters);
+      case "host-id":
+        return this.build(node.children[saltedHost(hostId, node.salt) % node.children.length]!);
+      case "latest": {
+        const chosen = latest(node.children, node.weights, node.failover.maxTries, saltedHost(hostId, node.salt));
+        const routes = chosen.map((child) => this.build(child));
+        return routes.length === 1 ? routes[0]! : new FailoverRoute(routes, node.failover, counters);
+      }
+      case "rate-limit":
+        return new RateLimitRoute(
+          this.build(node.target),
+          node.fallback === null ? null : this.build(node.fallback),
+          node,
+          clock,
+        );
+      case "outstanding-limit":
+        return new OutstandingLimitRoute(this.build(node.target), node.maxOutstanding);
+      case "modify-key":
+        return new ModifyKeyRoute(this.build(node.target), node);
+      case "modify-exptime":
+        return new ModifyExptimeRoute(this.build(node.target), node.action, node.exptime);
+      case "logging":
+        return new LoggingRoute(this.build(node.target), this.context.log);
+      case "l1l2-cache":
+        return new L1L2CacheRoute(this.build(node.l1), this.build(node.l2), node);
+      case "keysplit":
+        return new KeySplitRoute(this.build(node.destination), node, hostId);
+      case "latency-injection":
+        return new LatencyInjectionRoute(this.build(node.child), node, clock);
+      case "slow-warmup":
+        return new SlowWarmUpRoute(this.build(node.target), this.build(node.failover), node, random);
+      case "asynclog":
+        return new AsyncLogRoute(this.build(node.target), node.name, this.context.spool);
+      case "big-value":
+        return new BigValueRoute(this.build(node.target), node);
+    }
+  }
+
+  /** The pool's own route where nothing is different about this one: the fast path. */
+  private makePool(name: string, placement: PlacementConfig | null): Route {
+    const own = this.poolNamed(name);
+    const { pool, backends } = own;
+    const { random } = this.context;
+    const route =
+      placement === null
+        ? own
+        : new PoolRoute(
+            { ...pool, placement },
+            backends,
+            buildPlacement(placement, pool.servers, { prefix: NO_PREFIX, random }),
+          );
+    return pool.keepsRoutingPrefix ? new KeepPrefixRoute(route) : route;
+  }
+
+  private poolNamed(name: string): PoolRoute {
+    const pool = this.context.pools.get(name);
+    if (pool === undefined) throw new Error(`no pool ${name}`);
+    return pool;
+  }
 }
 
-function settingsOf(pool: PoolConfig): readonly unknown[] {
-  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.timeoutsUntilTko, pool.login, pool.tls];
+const NO_PREFIX = Buffer.alloc(0);
+
+/** A host's hash, salted as a configuration says. */
+function saltedHost(hostId: number, salt: string): number {
+  if (salt === "") return hostId;
+  const bytes = Buffer.from(`${hostId}${salt}`, "latin1");
+  return spooky32(bytes, 0, bytes.length, 0);
+}
+
+/** `count` children in the order of this host: weighted, each drawn by a hash of the host and of its turn. */
+function latest(
+  children: readonly RouteConfig[],
+  weights: readonly number[],
+  count: number,
+  host: number,
+): readonly RouteConfig[] {
+  const left = children.map((child, i) => ({ child, weight: weights[i] ?? 1 }));
+  const chosen: RouteConfig[] = [];
+  while (left.length > 0 && chosen.length < count) {
+    const key = Buffer.from(`${host}-${chosen.length}`, "latin1");
+    const placement = new WeightedCh3Placement(
+      left.length,
+      left.map(({ weight }) => weight),
+    );
+    const at = left.length === 1 ? 0 : placement.locate(key, 0, key.length);
+    chosen.push(left.splice(at, 1)[0]!.child);
+  }
+  return chosen;
 }

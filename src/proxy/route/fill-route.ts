@@ -8,9 +8,10 @@
  */
 import type { Clock, Timer } from "../../clock.ts";
 import { gatheredReply, MetaCode, missReply, type Reply, Status } from "../reply.ts";
-import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
-import type { Route } from "./route.ts";
+import { putBlock, singleOf } from "./multi-get.ts";
+import type { Root, Route, SeeTarget } from "./route.ts";
 
 /**
  * How a fill ended for one of those who waited for it. Exactly one of the two is called, once. `leftMs`: how much longer
@@ -39,13 +40,13 @@ export interface MissFiller {
 }
 
 /** Fills the misses of what is below it. */
-export class FillRoute implements Route, ReplyOwner {
+export class FillRoute implements Root, ReplyOwner {
   readonly name = "fill";
-  private readonly child: Route;
+  private readonly child: Root;
   private readonly filler: MissFiller;
   private readonly clock: Clock;
 
-  constructor(child: Route, filler: MissFiller, clock: Clock) {
+  constructor(child: Root, filler: MissFiller, clock: Clock) {
     this.child = child;
     this.filler = filler;
     this.clock = clock;
@@ -55,6 +56,10 @@ export class FillRoute implements Route, ReplyOwner {
     if (isRetrieval(request.operation) || request.operation === Operation.metaGet) request.push(this);
     else if (isWrite(request.operation)) this.filler.beforeWrite(request.keyText());
     this.child.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.child, request);
   }
 
   broadcast(request: Request): void {
@@ -97,11 +102,7 @@ export class FillRoute implements Route, ReplyOwner {
     };
     for (let i = 0; i < keys.count; i++) {
       if (keys.blocks[i] !== null) continue;
-      const single = new Request(request.operation, request.owner, keys.bytes);
-      single.keyStart = keys.starts[i]!;
-      single.keyEnd = keys.ends[i]!;
-      single.isKept = true;
-      single.exptime = request.exptime;
+      const single = singleOf(request, keys, i, request.owner);
       const waiter = new Waiter(single, this.child, this.clock, (answer) => {
         if (answer.status === Status.found) putBlock(keys, i, answer);
         done();
@@ -136,16 +137,6 @@ export function isNotFilled(request: Request): boolean {
   if (request.binary !== null) return !hasMetaFlag(request, "v");
   return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
 }
-
-/** The VALUE block of a reply to a get of one key becomes the block of key `index`. */
-function putBlock(keys: KeyList, index: number, answer: Reply): void {
-  const kept = answer.copy();
-  keys.blocks[index] = kept.chunk;
-  keys.blockStarts[index] = kept.start;
-  keys.blockEnds[index] = kept.end - END_BYTES;
-}
-
-const END_BYTES = "END\r\n".length;
 
 /** Waits for the value of one key, `request` being a retrieval of that key alone, retained. */
 class Waiter implements FillWaiter, ReplyOwner {

@@ -75,6 +75,64 @@ class Gather implements ReplyOwner {
   }
 }
 
+/**
+ * The keys of a retrieval asked for one by one, each by a request of its own, where they do not all go the same way. A key
+ * that fails is left out.
+ */
+export class GatherKeys implements ReplyOwner {
+  private readonly request: Request;
+  private readonly keys: KeyList;
+  private readonly indexes = new Map<Request, number>();
+  /** One for the loop of `send`, so that answers that come at once do not complete the request early. */
+  private due = 1;
+
+  constructor(request: Request, keys: KeyList) {
+    this.request = request;
+    this.keys = keys;
+  }
+
+  /** Calls `route` for each key. Completes the request when all have been answered. */
+  send(route: (single: Request) => void): void {
+    for (let i = 0; i < this.keys.count; i++) {
+      const single = singleOf(this.request, this.keys, i, this);
+      this.indexes.set(single, i);
+      this.due++;
+      route(single);
+    }
+    this.answered();
+  }
+
+  onReply(single: Request, reply: Reply): void {
+    if (reply.status === Status.found) putBlock(this.keys, this.indexes.get(single)!, reply);
+    this.answered();
+  }
+
+  private answered(): void {
+    if (--this.due > 0) return;
+    this.request.complete(this.keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
+  }
+}
+
+/** A retrieval of key `index` of `keys` alone. */
+export function singleOf(request: Request, keys: KeyList, index: number, owner: ReplyOwner): Request {
+  const single = new Request(request.operation, owner, keys.bytes);
+  single.keyStart = keys.starts[index]!;
+  single.keyEnd = keys.ends[index]!;
+  single.isKept = true;
+  single.exptime = request.exptime;
+  return single;
+}
+
+/** The VALUE block of a reply to a get of one key becomes the block of key `index`. */
+export function putBlock(keys: KeyList, index: number, answer: Reply): void {
+  const kept = answer.copy();
+  keys.blocks[index] = kept.chunk;
+  keys.blockStarts[index] = kept.start;
+  keys.blockEnds[index] = kept.end - END_BYTES;
+}
+
+const END_BYTES = "END\r\n".length;
+
 /** Copies the reply as a whole and moves the blocks to the copy. */
 function keepBlocks(keys: KeyList, indexes: readonly number[], reply: Reply): void {
   const copy = Buffer.allocUnsafe(reply.end - reply.start);

@@ -15,15 +15,9 @@ import {
   Status,
   type WriteResult,
 } from "../reply.ts";
-import { Operation, Request } from "../request.ts";
+import { Operation, type Request } from "../request.ts";
+import { isText, keyedRequest, type Words } from "./keyed-request.ts";
 import type { PoolRoute } from "./pool-route.ts";
-
-/** A command of ours: the words around the key, and its data. */
-interface Words {
-  readonly verb: string;
-  readonly rest: string;
-  readonly value?: Buffer;
-}
 
 /** The PoolPort of fill and refresh over a pool. */
 export class RoutedPoolPort {
@@ -83,6 +77,11 @@ export class RoutedPoolPort {
     this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
   }
 
+  /** The servers know it by the cas, and by the lease. */
+  noteWrite(): void {}
+
+  noteFlush(): void {}
+
   private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
     return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
       if (reply.status !== Status.meta) throw new BackendError(textOf(reply));
@@ -128,7 +127,7 @@ export class RoutedPoolPort {
     operation: Operation,
     owner: string,
     key: string,
-    { verb, rest, value }: Words,
+    words: Words,
     read: (reply: Reply) => T,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -139,39 +138,11 @@ export class RoutedPoolPort {
           reject(error);
         }
       };
-      // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
-      const isBase64 = !isText(key);
-      const word = isBase64 ? Buffer.from(this.prefix + key, "latin1").toString("base64") : key;
-      // A server would refuse the line and take the data for commands.
-      if (isBase64 && word.length > MAX_KEY_BYTES) {
-        reject(new BackendError("the key is too long for a server in base64"));
-        return;
-      }
-      const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
-      const head = Buffer.from(`${line}\r\n`, "latin1");
-      const data = value === undefined ? [] : [value, CRLF];
-      const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
-      const bytes = isBase64 ? [Buffer.from(key, "latin1")] : [];
-      const request = new Request(operation, { onReply }, Buffer.concat([head, ...data, ...bytes]));
-      request.keyStart = isBase64 ? frameEnd : verb.length + 1;
-      request.keyEnd = request.keyStart + key.length;
-      request.lineEnd = head.length - CRLF.length;
-      request.dataStart = head.length;
-      request.frameEnd = frameEnd;
-      request.hasData = value !== undefined;
-      request.isKept = true;
+      const request = keyedRequest(operation, key, words, this.prefix, { onReply });
       if (owner === key) this.route.route(request);
       else this.route.routeAs(Buffer.from(owner, "latin1"), request);
     });
   }
-}
-
-const MAX_KEY_BYTES = 250;
-const CRLF = Buffer.from("\r\n", "latin1");
-
-/** True for a key that a text line can hold. */
-function isText(key: string): boolean {
-  return /^[!-~\x80-\xff]*$/.test(key);
 }
 
 /** A meta answer's code and flags as text. */

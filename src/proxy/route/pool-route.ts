@@ -2,28 +2,47 @@
  * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
  * the batch of a backend connection as the client's own bytes.
  */
-import type { Backend } from "../backend/backend.ts";
+import type { PoolConfig } from "../../config/config.ts";
 import type { Placement } from "../hash/placement.ts";
-import { type Reply, severity } from "../reply.ts";
-import type { ReplyOwner, Request } from "../request.ts";
+import type { Request } from "../request.ts";
+import { WorstReply } from "./all-sync-route.ts";
+import { DestinationRoute } from "./destination-route.ts";
+import { hashNames } from "./hash-route.ts";
+import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import { splitRetrieval } from "./multi-get.ts";
-import type { Route } from "./route.ts";
+import type { Root, SeeTarget } from "./route.ts";
+import type { ServerRoute } from "./server-of.ts";
 
 /** A pool of servers. */
-export class PoolRoute implements Route {
+export class PoolRoute implements Root, ServerRoute {
   readonly name: string;
-  readonly backends: readonly Backend[];
+  readonly pool: PoolConfig;
+  /** In the order of the pool's servers. */
+  readonly backends: readonly KeyedBackend[];
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
 
   /** `placement` gives indexes of `backends`. */
-  constructor(name: string, backends: readonly Backend[], placement: Placement) {
-    this.name = name;
+  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
+    this.name = `selection|${hashNames[pool.placement.type] ?? pool.placement.type}`;
+    this.pool = pool;
     this.backends = backends;
     this.placement = placement;
     this.connections = backends[0]!.connectionCount;
     this.isSingle = backends.length === 1 && this.connections === 1;
+  }
+
+  /** Every server of `pools` gets the command, on each of its connections; the answer is the worst of theirs. */
+  static broadcastToAll(request: Request, pools: readonly PoolRoute[]): void {
+    request.retain();
+    const gather = new WorstReply(
+      request,
+      pools.reduce((sum, { laneCount }) => sum + laneCount, 0),
+    );
+    for (const pool of pools) {
+      for (let lane = 0; lane < pool.laneCount; lane++) pool.sendTo(lane, request.again(gather));
+    }
   }
 
   route(request: Request): void {
@@ -35,8 +54,18 @@ export class PoolRoute implements Route {
       this.backends[0]!.send(request, 0);
       return;
     }
-    const server = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
-    this.backends[server]!.send(request, this.slot(this.placement.keyHash));
+    const { chunk, keyStart, keyEnd } = request;
+    const server = this.placement.locate(chunk, keyStart, keyEnd);
+    this.backends[server]!.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    const index = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
+    see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
+  }
+
+  serverOf({ chunk, keyStart, keyEnd }: Request): string {
+    return this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!.name;
   }
 
   /** Sends a request of one key to the connection that requests for the key `owner` use. */
@@ -45,8 +74,8 @@ export class PoolRoute implements Route {
   }
 
   /** The server that owns a key. */
-  backendOf(key: Buffer): Backend {
-    return this.backends[Math.floor(this.lane(key, 0, key.length) / this.connections)]!;
+  backendOf(key: Buffer): KeyedBackend {
+    return this.backends[this.placement.locate(key, 0, key.length)]!;
   }
 
   /**
@@ -54,9 +83,7 @@ export class PoolRoute implements Route {
    * answer is the worst of theirs.
    */
   broadcast(request: Request): void {
-    request.retain();
-    const gather = new WorstReply(request, this.laneCount);
-    for (let lane = 0; lane < this.laneCount; lane++) this.sendTo(lane, request.again(gather));
+    PoolRoute.broadcastToAll(request, [this]);
   }
 
   /**
@@ -66,7 +93,7 @@ export class PoolRoute implements Route {
   lane(chunk: Buffer, start: number, end: number): number {
     if (this.isSingle) return 0;
     const server = this.placement.locate(chunk, start, end);
-    return server * this.connections + this.slot(this.placement.keyHash);
+    return server * this.connections + keySlot(chunk, start, end, this.connections);
   }
 
   /** Number of lanes. */
@@ -78,28 +105,5 @@ export class PoolRoute implements Route {
   sendTo(lane: number, request: Request): void {
     const server = this.connections === 1 ? lane : Math.floor(lane / this.connections);
     this.backends[server]!.send(request, lane - server * this.connections);
-  }
-
-  /** All requests for a key use one connection of its backend, so that they keep their order. */
-  private slot(hash: number): number {
-    // The placement has sorted keys by the high bits; multiply to draw on all of them (Knuth's multiplicative hashing).
-    return this.connections === 1 ? 0 : (Math.imul(hash, 0x9e3779b1) >>> 8) % this.connections;
-  }
-}
-
-/** Waits for all answers to a broadcast and completes it with the worst; among equals the first received. */
-class WorstReply implements ReplyOwner {
-  private readonly request: Request;
-  private due: number;
-  private worst: Reply | null = null;
-
-  constructor(request: Request, due: number) {
-    this.request = request;
-    this.due = due;
-  }
-
-  onReply(_request: Request, reply: Reply): void {
-    if (this.worst === null || severity(reply.status) > severity(this.worst.status)) this.worst = reply.copy();
-    if (--this.due === 0) this.request.complete(this.worst);
   }
 }

@@ -7,7 +7,7 @@ import { missReply } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
 import { metaMiss } from "../wire/meta-line.ts";
 import { type FillRoute, isNotFilled } from "./fill-route.ts";
-import type { Route } from "./route.ts";
+import type { Root, SeeTarget } from "./route.ts";
 
 /** What it asks of who fills. */
 export interface StoredKeys {
@@ -16,7 +16,7 @@ export interface StoredKeys {
 }
 
 /** Stands above the fills. */
-export class SidecarRoute implements Route {
+export class SidecarRoute implements Root {
   readonly name = "sidecar";
   private readonly fills: FillRoute;
   private readonly keys: StoredKeys;
@@ -37,6 +37,10 @@ export class SidecarRoute implements Route {
       // As if the pool had been asked.
       this.fills.onReply(request, operation === Operation.metaGet ? metaMiss(request) : missReply);
     }
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.fills, request);
   }
 
   broadcast(request: Request): void {

@@ -53,6 +53,11 @@ export class EmbeddedPoolPort {
   drop(_owner: string, key: string): void {
     this.store.delete(key);
   }
+
+  /** The store knows it by the cas, and by the lease. */
+  noteWrite(): void {}
+
+  noteFlush(): void {}
 }
 
 function writeResult(outcome: StoreOutcome): WriteResult {

@@ -4,7 +4,7 @@
  */
 import { fixedReply, Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type Request } from "../request.ts";
-import type { Route } from "../route/route.ts";
+import type { Root } from "../route/route.ts";
 import { skipSpaces, tokenEnd } from "../wire/ascii.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
 import { parseNumber, parseUnsigned } from "./c-number.ts";
@@ -34,7 +34,7 @@ const storeVerbs = new Map<Operation, StoreVerb>([
 ]);
 
 /** Answers every request at once, from memory. */
-export class EmbeddedRoute implements Route {
+export class EmbeddedRoute implements Root {
   readonly name = "embedded";
   readonly store: ItemStore;
 
@@ -45,6 +45,8 @@ export class EmbeddedRoute implements Route {
   route(request: Request): void {
     request.complete(this.carryOut(request));
   }
+
+  forEachTarget(): void {}
 
   broadcast(request: Request): void {
     const words = wordsOf(request);

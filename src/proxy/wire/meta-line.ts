@@ -82,19 +82,30 @@ export function metaFound(request: Request, value: Buffer, clientFlags: number, 
 
 /** Takes `prefix` off the key in the first line of a meta reply, where it returns one. */
 export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
+  changeReturnedKey(reply, (text) => {
+    // Base64 is not marked in the answer to `me`.
+    const isPlain = text.startsWith(prefix.toString("latin1"));
+    return isPlain ? text.slice(prefix.length) : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
+  });
+}
+
+/** Puts the key of `request` in place of the one that a meta reply returns, if it does: it was asked by another name. */
+export function renameKey(reply: Reply, request: Request): void {
+  const { chunk, keyStart, keyEnd } = request;
+  changeReturnedKey(reply, () =>
+    hasDecodedKey(request) ? chunk.toString("base64", keyStart, keyEnd) : request.keyText(),
+  );
+}
+
+/** Puts `change` of the returned key's text in its place, in bytes of the reply's own. */
+function changeReturnedKey(reply: Reply, change: (text: string) => string): void {
   const { chunk, start } = reply;
   const lineEnd = chunk.indexOf(LF, start);
   const words = chunk.toString("latin1", start, lineEnd - 1).split(" ");
   const at = reply.code === MetaCode.ME ? 1 : words.findIndex((word, index) => index > 0 && word[0] === "k");
   if (at < 0) return;
   const mark = reply.code === MetaCode.ME ? "" : "k";
-  const text = words[at]!.slice(mark.length);
-  // Base64 is not marked in the answer to `me`.
-  const isPlain = text.startsWith(prefix.toString("latin1"));
-  const key = isPlain
-    ? text.slice(prefix.length)
-    : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
-  words[at] = mark + key;
+  words[at] = mark + change(words[at]!.slice(mark.length));
   const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
   const shift = head.length - (lineEnd + 1 - start);
   reply.chunk = Buffer.concat([head, chunk.subarray(lineEnd + 1, reply.end)]);
@@ -122,7 +133,7 @@ export function keyEcho(request: Request): string {
 }
 
 /** True for a key that came in base64: its bytes stand behind the frame. */
-function hasDecodedKey(request: Request): boolean {
+export function hasDecodedKey(request: Request): boolean {
   return request.frameEnd > 0 && request.keyStart >= request.frameEnd;
 }
 

@@ -3,14 +3,14 @@ import { describe, expect, it } from "vitest";
 import { Health, HealthState } from "../../../src/proxy/backend/health.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-const TIMEOUTS_UNTIL_TKO = 3;
+const CONFIG = { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null };
 
 /** A health whose probes are counted and answered by hand. */
 function start(random = () => 0) {
   const clock = new ManualClock();
   const states: HealthState[] = [];
   const probesMs: number[] = [];
-  const health = new Health(TIMEOUTS_UNTIL_TKO, clock, random, {
+  const health = new Health(CONFIG, clock, random, {
     probe: () => probesMs.push(clock.nowMs()),
     changed: (state) => states.push(state),
   });
@@ -42,7 +42,7 @@ describe("the health of a backend", () => {
     first.health.connectFailed();
     expect(first.states).toEqual([HealthState.hard]);
     const second = start();
-    for (let i = 0; i < TIMEOUTS_UNTIL_TKO; i++) second.health.timedOut();
+    for (let i = 0; i < CONFIG.timeoutsUntilTko; i++) second.health.timedOut();
     second.health.connectFailed();
     expect(second.states).toEqual([HealthState.soft, HealthState.hard]);
   });

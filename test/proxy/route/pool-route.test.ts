@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/config.ts";
 import type { BackendContext } from "../../../src/proxy/backend/backend.ts";
-import { type BuiltPools, buildPools, closeUnused, noPools } from "../../../src/proxy/route/build.ts";
 import type { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
+import { type BuiltPools, buildPools, closeUnused, noPools } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
 import { Asked } from "../../support/asked.ts";
 import { KeptLog } from "../../support/kept-log.ts";
@@ -27,7 +27,7 @@ function configOf(settings = "", server = ""): Config {
 
 function build(config: Config): void {
   pools = buildPools(config, noPools, context);
-  pool = pools.routes[0]!;
+  pool = pools.routes.values().next().value!;
 }
 
 function ask(frame: string): Asked {
@@ -245,7 +245,7 @@ describe("a new configuration", () => {
     const old = pools;
     const ports = [servers[0]!.port, servers[2]!.port];
     pools = buildPools(nativeConfig(targetOf(ports)), old, context);
-    pool = pools.routes[0]!;
+    pool = pools.routes.values().next().value!;
     closeUnused(old, pools);
     commands[0]!.reply(answerOf(commands[0]!.line, new Set()));
     commands[1]!.reply(answerOf(commands[1]!.line, new Set()));

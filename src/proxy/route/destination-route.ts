@@ -1,0 +1,39 @@
+/**
+ * One server of a pool, whatever the key.
+ *
+ * Source: mcrouter DestinationRoute.h, as facts.
+ */
+import type { PoolConfig } from "../../config/config.ts";
+import type { Request } from "../request.ts";
+import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
+import type { ServerRoute } from "./server-of.ts";
+
+/** mcrouter's destination. */
+export class DestinationRoute implements ServerRoute {
+  readonly name: string;
+  readonly backend: KeyedBackend;
+
+  /** `index` is its position in the pool. */
+  constructor(backend: KeyedBackend, { name, serverTimeoutMs, keepsRoutingPrefix, tls }: PoolConfig, index: number) {
+    const security = tls === null ? "plain" : "ssl";
+    this.name = [
+      "host",
+      `pool=${name}`,
+      `id=${index}`,
+      `ap=${backend.name}:ascii:${security}:notcompressed`,
+      `timeout=${serverTimeoutMs}ms`,
+      `keep_routing_prefix=${keepsRoutingPrefix}`,
+    ].join("|");
+    this.backend = backend;
+  }
+
+  route(request: Request): void {
+    this.backend.send(request, keySlot(request.chunk, request.keyStart, request.keyEnd, this.backend.connectionCount));
+  }
+
+  forEachTarget(): void {}
+
+  serverOf(): string {
+    return this.backend.name;
+  }
+}

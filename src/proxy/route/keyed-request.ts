@@ -1,0 +1,94 @@
+/**
+ * Requests that Platypus itself makes for a key: of fills and refreshes, and of routes that keep several places in step.
+ */
+import { BackendError } from "../../errors.ts";
+import { Operation, type ReplyOwner, Request } from "../request.ts";
+
+const MAX_KEY_BYTES = 250;
+const CRLF = Buffer.from("\r\n", "latin1");
+
+/** A command: the words around the key, and its data. */
+export interface Words {
+  readonly verb: string;
+  /** Behind the key; "": nothing. */
+  readonly rest: string;
+  readonly value?: Buffer;
+}
+
+/** True for a key (one character per byte) that a text line can hold. */
+export function isText(key: string): boolean {
+  return /^[!-~\x80-\xff]*$/.test(key);
+}
+
+/**
+ * The request `verb key rest` with its data, answered to `owner`. A key that a line cannot hold goes as base64, with `prefix`
+ * in it; before others the connection puts it. Throws a BackendError where it is longer then than a server takes.
+ */
+export function keyedRequest(
+  operation: Operation,
+  key: string,
+  { verb, rest, value }: Words,
+  prefix: string,
+  owner: ReplyOwner,
+): Request {
+  // The bytes of such a key stand behind the frame for placement (as meta-parser.ts has it).
+  const isBase64 = !isText(key);
+  const word = isBase64 ? Buffer.from(prefix + key, "latin1").toString("base64") : key;
+  // A server would refuse the line and take the data for commands.
+  if (isBase64 && word.length > MAX_KEY_BYTES) {
+    throw new BackendError("the key is too long for a server in base64");
+  }
+  const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
+  const head = Buffer.from(`${line}\r\n`, "latin1");
+  const data = value === undefined ? [] : [value, CRLF];
+  const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
+  const bytes = isBase64 ? [Buffer.from(key, "latin1")] : [];
+  const request = new Request(operation, owner, Buffer.concat([head, ...data, ...bytes]));
+  request.keyStart = isBase64 ? frameEnd : verb.length + 1;
+  request.keyEnd = request.keyStart + key.length;
+  request.lineEnd = head.length - CRLF.length;
+  request.dataStart = head.length;
+  request.frameEnd = frameEnd;
+  request.hasData = value !== undefined;
+  request.isKept = true;
+  return request;
+}
+
+/** A plain get of `key`; its reply is `found` with value and flags, or for a key that is no text a meta one. */
+export function getOf(key: string, owner: ReplyOwner): Request {
+  return isText(key)
+    ? keyedRequest(Operation.get, key, { verb: "get", rest: "" }, "", owner)
+    : keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "v f" }, "", owner);
+}
+
+/** A delete of `key`. */
+export function deleteOf(key: string, owner: ReplyOwner): Request {
+  return isText(key)
+    ? keyedRequest(Operation.delete, key, { verb: "delete", rest: "" }, "", owner)
+    : keyedRequest(Operation.metaDelete, key, { verb: "md", rest: "" }, "", owner);
+}
+
+/** What is stored by a route. */
+export interface StoredValue {
+  readonly value: Buffer;
+  readonly flags: number;
+}
+
+/** `add` or `set` of `key`, with the exptime as memcached takes it. */
+export function storeOf(
+  verb: "add" | "set",
+  key: string,
+  { value, flags }: StoredValue,
+  exptime: number,
+  owner: ReplyOwner,
+): Request {
+  if (isText(key)) {
+    const rest = `${flags} ${exptime} ${value.length}`;
+    return keyedRequest(Operation[verb], key, { verb, rest, value }, "", owner);
+  }
+  const rest = `${value.length} F${flags} T${exptime} M${verb === "add" ? "E" : "S"}`;
+  return keyedRequest(Operation.metaSet, key, { verb: "ms", rest, value }, "", owner);
+}
+
+/** Gets answers that nobody waits for. */
+export const nobody: ReplyOwner = { onReply: () => {} };

@@ -1,0 +1,50 @@
+/**
+ * Config → pools of servers. Backends that the new configuration has in common with the old one live on, with their
+ * connections, what is outstanding on them and what is known of their health.
+ */
+import { addressText, type Config, type PoolConfig } from "../../config/config.ts";
+import { Backend, type BackendContext } from "../backend/backend.ts";
+import { buildPlacement } from "../hash/build.ts";
+import { PoolRoute } from "./pool-route.ts";
+
+/** The pools of a configuration, built. */
+export interface BuiltPools {
+  /** By name, in the order of the configuration; pools without servers have none. */
+  readonly routes: ReadonlyMap<string, PoolRoute>;
+  /** By what makes a backend the same one. */
+  readonly backends: ReadonlyMap<string, Backend>;
+}
+
+/** No pools. */
+export const noPools: BuiltPools = { routes: new Map(), backends: new Map() };
+
+/** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`closeUnused`). */
+export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
+  const backends = new Map<string, Backend>();
+  const prefix = Buffer.from(config.server.prefix, "latin1");
+  const routes = new Map<string, PoolRoute>();
+  for (const pool of config.pools) {
+    if (pool.servers.length === 0) continue;
+    const members = pool.servers.map((server) => {
+      const identity = JSON.stringify([addressText(server.address), ...settingsOf(pool), config.server.prefix]);
+      const backend =
+        backends.get(identity) ??
+        previous.backends.get(identity) ??
+        new Backend(server, pool, prefix, config.server.maxValueBytes, context);
+      backends.set(identity, backend);
+      return backend;
+    });
+    const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
+    routes.set(pool.name, new PoolRoute(pool, members, placement));
+  }
+  return { routes, backends };
+}
+
+/** Closes the backends of `previous` that `current` has no use for. */
+export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
+  for (const [identity, backend] of previous.backends) if (!current.backends.has(identity)) backend.retire();
+}
+
+function settingsOf(pool: PoolConfig): readonly unknown[] {
+  return [pool.connections, pool.serverTimeoutMs, pool.connectTimeoutMs, pool.health, pool.login, pool.tls];
+}

@@ -1,0 +1,247 @@
+/**
+ * How a request ended, in the terms that routes decide by: mcrouter's results, named as its configurations and stats name
+ * them. And which command a request is, whatever protocol it came in.
+ *
+ * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
+ */
+import { MetaCode, type Reply, Status } from "../reply.ts";
+import { isRetrieval, Operation, type Request } from "../request.ts";
+import { metaFlags } from "../wire/meta-line.ts";
+
+/** Severity by result: a broadcast answers with the worst. */
+const severities = {
+  ok: 1,
+  stored: 1,
+  exists: 1,
+  deleted: 1,
+  found: 1,
+  notfound: 4,
+  notstored: 4,
+  timeout: 5,
+  connect_timeout: 5,
+  connect_error: 5,
+  busy: 5,
+  shutdown: 5,
+  try_again: 5,
+  tko: 5,
+  bad_key: 6,
+  bad_value: 6,
+  aborted: 6,
+  deadline_exceeded: 6,
+  remote_error: 7,
+  unknown: 7,
+  local_error: 8,
+  client_error: 9,
+  touched: 10,
+} as const satisfies Record<string, number>;
+
+/** A result, by mcrouter's name without `mc_res_`. */
+export type Result = keyof typeof severities;
+
+/** All results, in the order of their severity. */
+export const results = Object.keys(severities) as readonly Result[];
+
+/** From here on a result is an error. */
+const FIRST_ERROR_SEVERITY = severities.timeout;
+
+/** Worse results have more. */
+export function severity(result: Result): number {
+  return severities[result];
+}
+
+/** True for what is no answer. */
+export function isError(result: Result): boolean {
+  return severities[result] >= FIRST_ERROR_SEVERITY && result !== "touched";
+}
+
+/** mcrouter's "hit": there was something, whatever the request did with it. */
+export function isHit(result: Result): boolean {
+  return result === "found" || result === "deleted" || result === "touched";
+}
+
+/** Results that make a request fail over where nothing else is said. */
+export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
+  "busy",
+  "shutdown",
+  "tko",
+  "try_again",
+  "local_error",
+  "connect_error",
+  "connect_timeout",
+  "timeout",
+  "remote_error",
+  "deadline_exceeded",
+]);
+
+/** What became of `request`. */
+export function resultOf(request: Request, reply: Reply): Result {
+  switch (reply.status) {
+    case Status.found:
+      return "found";
+    case Status.missing:
+    case Status.notFound:
+      return "notfound";
+    case Status.stored:
+    case Status.number:
+      return "stored";
+    case Status.notStored:
+      return "notstored";
+    case Status.exists:
+      return "exists";
+    case Status.deleted:
+      return "deleted";
+    case Status.touched:
+      return "touched";
+    case Status.ok:
+      return "ok";
+    case Status.meta:
+      return metaResult(request.operation, reply.code);
+    case Status.clientError:
+      return "client_error";
+    case Status.serverError:
+      return serverErrorResult(reply);
+    case Status.timeout:
+      return "timeout";
+    case Status.connectTimeout:
+      return "connect_timeout";
+    case Status.connectError:
+      return "connect_error";
+    case Status.connectionLost:
+      return "remote_error";
+    case Status.tko:
+      return "tko";
+    case Status.overloaded:
+    case Status.localError:
+      return "local_error";
+  }
+}
+
+function metaResult(operation: Operation, code: number): Result {
+  switch (code) {
+    case MetaCode.EN:
+    case MetaCode.NF:
+      return "notfound";
+    case MetaCode.NS:
+      return "notstored";
+    case MetaCode.EX:
+      return "exists";
+    default:
+      if (operation === Operation.metaDelete) return "deleted";
+      return operation === Operation.metaSet || operation === Operation.metaArithmetic ? "stored" : "found";
+  }
+}
+
+const SERVER_ERROR_BYTES = "SERVER_ERROR ".length;
+
+/** mcrouter's servers put a number before some errors. */
+function serverErrorResult(reply: Reply): Result {
+  const start = reply.start + SERVER_ERROR_BYTES;
+  switch (reply.chunk.toString("latin1", start, start + 4)) {
+    case "307 ":
+      return "busy";
+    case "302 ":
+      return "try_again";
+    case "301 ":
+      return "shutdown";
+    default:
+      return "remote_error";
+  }
+}
+
+/** Commands by the names that mcrouter's configurations use. */
+const operationNames = {
+  get: Operation.get,
+  gets: Operation.gets,
+  gat: Operation.gat,
+  gats: Operation.gats,
+  metaget: Operation.metaDebug,
+  set: Operation.set,
+  add: Operation.add,
+  replace: Operation.replace,
+  append: Operation.append,
+  prepend: Operation.prepend,
+  cas: Operation.cas,
+  delete: Operation.delete,
+  incr: Operation.incr,
+  decr: Operation.decr,
+  touch: Operation.touch,
+} as const satisfies Record<string, Operation>;
+
+/** A command's name in a configuration. */
+export type OperationName = keyof typeof operationNames;
+
+/** All of them. */
+export const allOperationNames = Object.keys(operationNames) as readonly OperationName[];
+
+const namesByOperation = new Map<Operation, OperationName>(
+  Object.entries(operationNames).map(([name, operation]) => [operation, name as OperationName]),
+);
+
+/** The operation that a configuration calls `name`. */
+export function operationNamed(name: OperationName): Operation {
+  return operationNames[name];
+}
+
+/** What a configuration calls the request; undefined: it has no name there (flush_all). */
+export function operationNameOf(request: Request): OperationName | undefined {
+  return namesByOperation.get(classicOperation(request));
+}
+
+/**
+ * The classic command that does what the request does; a meta debug stays one. Meta requests must have their line still.
+ */
+export function classicOperation(request: Request): Operation {
+  switch (request.operation) {
+    case Operation.metaGet:
+      return metaGetOperation(request);
+    case Operation.metaSet: {
+      const flags = metaFlags(request);
+      const mode = flags.find((flag) => flag[0] === "M")?.[1]?.toUpperCase();
+      const operation = setModes.get(mode ?? "S") ?? Operation.set;
+      return operation === Operation.set && flags.some((flag) => flag[0] === "C") ? Operation.cas : operation;
+    }
+    case Operation.metaDelete:
+      return Operation.delete;
+    case Operation.metaArithmetic: {
+      const mode = metaFlags(request).find((flag) => flag[0] === "M")?.[1];
+      return mode !== undefined && "dD-".includes(mode) ? Operation.decr : Operation.incr;
+    }
+    default:
+      return request.operation;
+  }
+}
+
+const setModes: ReadonlyMap<string, Operation> = new Map([
+  ["S", Operation.set],
+  ["E", Operation.add],
+  ["A", Operation.append],
+  ["P", Operation.prepend],
+  ["R", Operation.replace],
+]);
+
+/** One that changes when the item ends, and asks for nothing of it, is a touch. */
+function metaGetOperation(request: Request): Operation {
+  let isTouch = false;
+  let hasCas = false;
+  let wantsItem = false;
+  for (const flag of metaFlags(request)) {
+    const letter = flag[0]!;
+    if (letter === "T") isTouch = true;
+    if (letter === "c") hasCas = true;
+    if ("vfcsthl".includes(letter)) wantsItem = true;
+  }
+  if (isTouch) return !wantsItem ? Operation.touch : hasCas ? Operation.gats : Operation.gat;
+  return hasCas ? Operation.gets : Operation.get;
+}
+
+/** mcrouter's kinds of commands; touch and flush_all are of none. */
+export type OperationKind = "get" | "update" | "delete" | "arithmetic" | "other";
+
+/** The kind of the request's command. */
+export function kindOf(request: Request): OperationKind {
+  const operation = classicOperation(request);
+  if (isRetrieval(operation) || operation === Operation.metaDebug) return "get";
+  if (operation >= Operation.set && operation <= Operation.cas) return "update";
+  if (operation === Operation.delete) return "delete";
+  return operation === Operation.incr || operation === Operation.decr ? "arithmetic" : "other";
+}

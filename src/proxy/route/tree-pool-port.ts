@@ -1,0 +1,136 @@
+/**
+ * What fill and refresh ask of a tree of routes, where a key does not lie on one server of one pool: values are stored by a
+ * plain `set` sent the way of a client's, so that every place that the tree keeps has them. There is no cas to write by, and
+ * no lease: a write through this process wins over a fetch that began before it, another process' may be overtaken.
+ *
+ * Keys that do lie in one pool go to that pool's own port.
+ */
+import { BackendError } from "../../errors.ts";
+import type { PoolPort } from "../../refresh/pool-port.ts";
+import { isFailure, type PoolItem, type PoolValue, type Reply, Status, type WriteResult } from "../reply.ts";
+import { Operation, type Request } from "../request.ts";
+import { deleteOf, getOf, keyedRequest, nobody, storeOf } from "./keyed-request.ts";
+import { isHit, resultOf } from "./result.ts";
+import type { Route } from "./route.ts";
+import { storedValue } from "./stored-value.ts";
+
+/** Keys whose writes are watched for at once; with more, refreshes under way are taken for overtaken. */
+const MAX_WATCHED_KEYS = 100_000;
+
+/** The PoolPort of fill and refresh over a tree. */
+export class TreePoolPort implements PoolPort {
+  private readonly root: Route;
+  /** Of keys that are not the tree's business; null: all are. */
+  private readonly plain: PoolPort | null;
+  /** By key the number that its last read was given; gone: a client has written since. */
+  private readonly watched = new Map<string, bigint>();
+  private reads = 0n;
+
+  /** `plain` takes the keys without a routing prefix. */
+  constructor(root: Route, plain: PoolPort | null) {
+    this.root = root;
+    this.plain = plain;
+  }
+
+  isShared(owner: string): boolean {
+    return this.plainOf(owner)?.isShared(owner) ?? false;
+  }
+
+  noteWrite(key: string): void {
+    this.watched.delete(key);
+  }
+
+  noteFlush(): void {
+    this.watched.clear();
+  }
+
+  async read(key: string): Promise<PoolItem | null> {
+    const plain = this.plainOf(key);
+    if (plain !== null) return plain.read(key);
+    const isThere = await this.ask(
+      keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", nobody),
+      (request, reply) => isHit(resultOf(request, reply)),
+    );
+    if (!isThere) return null;
+    if (this.watched.size >= MAX_WATCHED_KEYS) this.watched.clear();
+    const cas = ++this.reads;
+    this.watched.set(key, cas);
+    return { ttlSeconds: null, cas };
+  }
+
+  get(owner: string, key: string): Promise<PoolValue | null> {
+    const plain = this.plainOf(owner);
+    return plain !== null
+      ? plain.get(owner, key)
+      : this.ask(getOf(key, nobody), (_request, reply) => storedValue(reply));
+  }
+
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    const plain = this.plainOf(owner);
+    return plain !== null ? plain.add(owner, key, value, exptime) : this.set(key, value, exptime);
+  }
+
+  async cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    const plain = this.plainOf(owner);
+    if (plain !== null) return plain.cas(owner, key, value, exptime, cas);
+    return this.isUntouched(key, cas) ? this.set(key, value, exptime) : { result: "exists" };
+  }
+
+  async touch(key: string, exptime: number): Promise<boolean> {
+    const plain = this.plainOf(key);
+    if (plain !== null) return plain.touch(key, exptime);
+    const words = { verb: "mg", rest: `T${exptime}` };
+    return this.ask(keyedRequest(Operation.metaGet, key, words, "", nobody), (request, reply) =>
+      isHit(resultOf(request, reply)),
+    );
+  }
+
+  async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
+    const plain = this.plainOf(owner);
+    if (plain !== null) return plain.deleteIf(owner, key, cas);
+    if (!this.isUntouched(key, cas)) return false;
+    return this.ask(deleteOf(key, nobody), (request, reply) => isHit(resultOf(request, reply)));
+  }
+
+  put(owner: string, key: string, value: Buffer, exptime: number): void {
+    this.plainOf(owner)?.put(owner, key, value, exptime);
+  }
+
+  drop(owner: string, key: string): void {
+    this.plainOf(owner)?.drop(owner, key);
+  }
+
+  private plainOf(owner: string): PoolPort | null {
+    return owner.startsWith("/") ? null : this.plain;
+  }
+
+  /** True, once, where no client has written through this process since the read that was given `cas`. */
+  private isUntouched(key: string, cas: bigint): boolean {
+    if (this.watched.get(key) !== cas) return false;
+    this.watched.delete(key);
+    return true;
+  }
+
+  private set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.ask(storeOf("set", key, { value, flags: 0 }, exptime, nobody), (_request, reply): WriteResult => {
+      const isStored = reply.status === Status.stored || reply.status === Status.meta;
+      return isStored ? { result: "stored", cas: null } : { result: "notStored" };
+    });
+  }
+
+  /** Rejects with a BackendError where the tree's answer is a failure. */
+  private ask<T>(request: Request, read: (request: Request, reply: Reply) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      request.owner = {
+        onReply: (_request, reply) => {
+          if (isFailure(reply.status)) {
+            reject(new BackendError(reply.chunk.toString("latin1", reply.start, reply.end - 2)));
+          } else {
+            resolve(read(request, reply));
+          }
+        },
+      };
+      this.root.route(request);
+    });
+  }
+}

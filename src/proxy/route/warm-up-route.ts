@@ -1,0 +1,120 @@
+/**
+ * A cold place in front of a warm one: what cold has not is got from warm, and added to cold. Writes go to cold alone.
+ *
+ *     get k ─► cold ── miss ──► warm ── hit ──► answered, and added to cold
+ *     gets, gat, gats: added to cold first, which is then asked again: its cas and exptime are real
+ *
+ * Source: mcrouter WarmUpRoute.h, as facts.
+ */
+import { MetaCode, type Reply, Status } from "../reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../request.ts";
+import { exptimeOf } from "./derived-request.ts";
+import { getOf, keyedRequest, nobody, type StoredValue, storeOf } from "./keyed-request.ts";
+import { classicOperation, isHit, kindOf, resultOf } from "./result.ts";
+import type { Route, SeeTarget } from "./route.ts";
+import { answerWith, storedValue } from "./stored-value.ts";
+
+/** mcrouter's WarmUpRoute. */
+export class WarmUpRoute implements Route {
+  readonly name = "warm-up";
+  readonly cold: Route;
+  readonly warm: Route;
+  readonly exptime: number | null;
+
+  /** `exptime` of what is copied, as memcached takes it; null: what the item has left in the warm place. */
+  constructor(cold: Route, warm: Route, exptime: number | null) {
+    this.cold = cold;
+    this.warm = warm;
+    this.exptime = exptime;
+  }
+
+  route(request: Request): void {
+    if (kindOf(request) === "get") {
+      request.retain();
+      request.push(new WarmUp(this, request));
+    }
+    this.cold.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.cold, request);
+    if (kindOf(request) === "get") see(this.warm, request);
+  }
+}
+
+/** One get on its way from cold to warm and back. */
+class WarmUp implements ReplyOwner {
+  private readonly parent: WarmUpRoute;
+  private readonly request: Request;
+  private coldReply: Reply | null = null;
+
+  constructor(parent: WarmUpRoute, request: Request) {
+    this.parent = parent;
+    this.request = request;
+  }
+
+  /** The answer of the cold place. */
+  onReply(_request: Request, reply: Reply): void {
+    const { request, parent } = this;
+    if (isHit(resultOf(request, reply)) || reply.status === Status.clientError) {
+      request.complete(reply);
+      return;
+    }
+    if (request.operation === Operation.metaDebug) {
+      parent.warm.route(request.again({ onReply: (_copy, answer) => request.complete(answer) }));
+      return;
+    }
+    this.coldReply = reply.copy();
+    parent.warm.route(getOf(request.keyText(), { onReply: (_get, answer) => this.warmed(answer) }));
+  }
+
+  private warmed(reply: Reply): void {
+    const { request, parent } = this;
+    const found = storedValue(reply);
+    if (found === null) {
+      // A plain get is told what the warm place said; others have nothing to be told of it but the miss.
+      request.complete(request.operation === Operation.get ? reply : this.coldReply!);
+      return;
+    }
+    const operation = classicOperation(request);
+    const isTouch = operation === Operation.gat || operation === Operation.gats || operation === Operation.touch;
+    const answer = operation === Operation.get ? answerWith(request, found) : null;
+    if (answer !== null) {
+      this.withExptime((exptime) => this.addToCold(found, exptime, nobody));
+      request.complete(answer);
+      return;
+    }
+    const again: ReplyOwner = {
+      onReply: () => parent.cold.route(request.again({ onReply: (_copy, last) => request.complete(last) })),
+    };
+    if (isTouch) this.addToCold(found, exptimeOf(request) ?? 0, again);
+    else
+      this.withExptime(
+        (exptime) => this.addToCold(found, exptime, again),
+        () => request.complete(this.coldReply!),
+      );
+  }
+
+  private addToCold(found: StoredValue, exptime: number, owner: ReplyOwner): void {
+    this.parent.cold.route(storeOf("add", this.request.keyText(), found, exptime, owner));
+  }
+
+  /** Calls `use` with the exptime for the cold place, or `otherwise` where the item has gone meanwhile. */
+  private withExptime(use: (exptime: number) => void, otherwise: () => void = () => {}): void {
+    const { parent, request } = this;
+    if (parent.exptime !== null) {
+      use(parent.exptime);
+      return;
+    }
+    const owner: ReplyOwner = {
+      onReply: (_meta, reply) => {
+        const line = reply.chunk.toString("latin1", reply.start, reply.end);
+        const ttl =
+          reply.status === Status.meta && reply.code === MetaCode.HD ? / t(-?\d+)/.exec(line)?.[1] : undefined;
+        if (ttl === undefined || ttl === "0") otherwise();
+        else use(Math.max(0, Number(ttl)));
+      },
+    };
+    parent.warm.route(keyedRequest(Operation.metaGet, request.keyText(), { verb: "mg", rest: "t" }, "", owner));
+  }
+}
