@@ -201,6 +201,8 @@ export interface McrouterConfig {
   readonly document: unknown;
   /** What macros were given, by name. */
   readonly globalParams: ReadonlyMap<string, string>;
+  /** What was ignored, and why. */
+  readonly warnings: readonly string[];
   /** Of log lines, file names and stats. */
   readonly serviceName: string;
   /** Of file names: the port that was given first. */
@@ -394,8 +396,8 @@ export interface AwsConnection {
 }
 
 /** What a user should know of a configuration that is right as such. */
-export function warningsOf({ server, pools }: Config): string[] {
-  const warnings: string[] = [];
+export function warningsOf({ server, pools, mcrouter }: Config): string[] {
+  const warnings: string[] = [...(mcrouter?.warnings ?? [])];
   for (const { name, servers, placement, isPlacementGiven } of pools) {
     const count = servers.length;
     if (count < 2) continue;

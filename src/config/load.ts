@@ -4,6 +4,8 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../errors.ts";
 import type { Config } from "./config.ts";
+import { configFileOf, configTextOf, loadMcrouterConfig } from "./mcrouter/config.ts";
+import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
 import { readFailure } from "./read-failure.ts";
@@ -12,6 +14,10 @@ import { readFailure } from "./read-failure.ts";
 export interface LoadOptions {
   /** Null: no file; defaults, environment and overrides make the configuration. */
   readonly path: string | null;
+  /** mcrouter's options, which name the file themselves, or hold the configuration; `path` is not looked at. */
+  readonly mcrouter?: McrouterOptions;
+  /** A native file that adds rules, sources and [server] to a mcrouter configuration. */
+  readonly rules?: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
@@ -20,10 +26,38 @@ export interface LoadOptions {
 
 /** Reads and checks a configuration. Rejects with a `ConfigError` that holds every problem; nothing else. */
 export async function loadConfig(options: LoadOptions): Promise<Config> {
-  const { path: file, env, overrides = {}, hooks } = options;
+  const { path: file, env, overrides = {}, hooks, mcrouter } = options;
+  if (mcrouter !== undefined) {
+    const given = configFileOf(mcrouter);
+    return loadMcrouter(options, mcrouter, given === null ? await configTextOf(mcrouter) : await readText(given));
+  }
   const text = file === null ? "" : await readText(file);
+  if (file !== null && isJson(text)) {
+    return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])), text);
+  }
   if (file !== null) refuseOtherForms(file, text);
+  if (options.rules != null) {
+    throw new ConfigError([{ file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" }]);
+  }
   return parseNative({ file, text, env, overrides, hooks });
+}
+
+/** A mcrouter configuration, with what a native file adds to it. */
+async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions, text: string): Promise<Config> {
+  const { env, overrides = {}, hooks, rules: file = null } = options;
+  const added = parseNative({ file, text: file === null ? "" : await readText(file), env, overrides, hooks });
+  if (added.pools.length > 0) {
+    const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
+    throw new ConfigError([{ file, line: null, message }]);
+  }
+  const config = await loadMcrouterConfig(mcrouter, text, added.server);
+  const own = added.file === null ? [] : [added.file];
+  return { ...config, files: [...config.files, ...own, ...added.files], rules: added.rules, sources: added.sources };
+}
+
+/** A mcrouter configuration begins with a brace, or with a comment that TOML does not have. */
+function isJson(text: string): boolean {
+  return /^\s*(\{|\/[/*])/.test(text);
 }
 
 /** Equal for equal bytes: SHA-256 in hexadecimal. */
@@ -45,16 +79,12 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** mcrouter's JSON and twemproxy's YAML; neither can begin a TOML document. */
+/** twemproxy's YAML, which cannot begin a TOML document. */
 function refuseOtherForms(file: string, text: string): void {
   const lines = text.split("\n");
   const index = lines.findIndex((line) => /^\s*[^\s#]/.test(line));
   const first = lines[index] ?? "";
-  const form = /^\s*(\{|\/[/*])/.test(first)
-    ? "JSON; mcrouter configurations are"
-    : /^(---|[\w-]+:(\s|$))/.test(first)
-      ? "YAML; twemproxy configurations are"
-      : null;
+  const form = /^(---|[\w-]+:(\s|$))/.test(first) ? "YAML; twemproxy configurations are" : null;
   if (form === null) return;
   const message = `expected TOML, found what looks like ${form} not supported in this version`;
   throw new ConfigError([{ file, line: index + 1, message }]);

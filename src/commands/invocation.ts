@@ -1,0 +1,82 @@
+/**
+ * A command line that runs Platypus → where its configuration comes from. Ours and mcrouter's options are told apart here:
+ *
+ *     platypus --config platypus.toml --listen 127.0.0.1:11211        ours
+ *     platypus -p 5000 -f /etc/mcrouter.json                          mcrouter's
+ *     platypus --config file:/etc/mcrouter.json --port=5000           mcrouter's
+ *     platypus --config mcrouter.json                                 a file whose content says that it is mcrouter's
+ *
+ * --rules FILE belongs to both forms.
+ */
+import { parseArgs } from "node:util";
+import type { LoadOptions } from "../config/load.ts";
+import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
+import { configFileOf } from "../config/mcrouter/config.ts";
+import { UsageError } from "../errors.ts";
+
+/** What a command line asks for. */
+export interface Invocation {
+  /** For `loadConfig`, beside environment and hooks. */
+  readonly load: Pick<LoadOptions, "path" | "mcrouter" | "rules" | "overrides">;
+  /** The file to watch; null: there is none. */
+  readonly file: string | null;
+  /** Null: the command line is not mcrouter's. */
+  readonly mcrouter: McrouterInvocation | null;
+}
+
+export interface McrouterInvocation {
+  readonly options: McrouterOptions;
+  /** What there is to say of options that are unknown or have no effect. */
+  readonly notes: readonly string[];
+  readonly wants: "run" | "help" | "version" | "validate";
+}
+
+/** Reads the command line of `serve`. Throws a UsageError. */
+export function readInvocation(args: readonly string[]): Invocation {
+  const config = optionOf(args, "config");
+  const isMcrouter = isMcrouterCommandLine(args) || (config !== null && /^(file:|\s*\{)/.test(config));
+  return isMcrouter ? readMcrouter(args) : readNative(args);
+}
+
+function readMcrouter(args: readonly string[]): Invocation {
+  const rules = optionOf(args, "rules");
+  const { given, words, notes, wants } = parseMcrouterArguments(without(args, "rules"));
+  const [flavor] = words;
+  if (flavor !== undefined) {
+    throw new UsageError(`${flavor}: flavor files are not supported; give their options on the command line`);
+  }
+  // A plain path is taken as well.
+  const config = given.get("config");
+  const isPath = config !== undefined && !/^(file:|\s*\{)/.test(config);
+  const options = new McrouterOptions(isPath ? new Map([...given, ["config", `file:${config}`]]) : given);
+  const mcrouter = { options, notes, wants };
+  return { load: { path: null, mcrouter: options, rules }, file: configFileOf(options), mcrouter };
+}
+
+function readNative(args: readonly string[]): Invocation {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { config: { type: "string" }, listen: { type: "string", multiple: true }, rules: { type: "string" } },
+    });
+    const overrides = values.listen === undefined ? {} : { "server.listen": values.listen.join(",") };
+    const path = values.config ?? null;
+    return { load: { path, rules: values.rules ?? null, overrides }, file: path, mcrouter: null };
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** The value of `--NAME VALUE` or `--NAME=VALUE`; null: it is not given. */
+function optionOf(args: readonly string[], name: string): string | null {
+  const at = args.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
+  if (at < 0) return null;
+  const arg = args[at]!;
+  return arg === `--${name}` ? (args[at + 1] ?? "") : arg.slice(`--${name}=`.length);
+}
+
+function without(args: readonly string[], name: string): readonly string[] {
+  const at = args.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
+  if (at < 0) return args;
+  return args.filter((_, index) => index !== at && !(args[at] === `--${name}` && index === at + 1));
+}

@@ -1,0 +1,389 @@
+/**
+ * mcrouter's configuration and options → Config.
+ *
+ * Source: mcrouter ProxyConfig-inl.h, ProxyConfigBuilder.cpp, as facts.
+ */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { ConfigError, type ConfigProblem } from "../../errors.ts";
+import { hostId } from "../../mcrouter/host-id.ts";
+import { parseAddress } from "../address.ts";
+import type { Address, Config, McrouterConfig, TlsConfig } from "../config.ts";
+import { readFailure } from "../read-failure.ts";
+import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
+import { Problems } from "../section.ts";
+import { expandMcrouterConfig } from "./expand.ts";
+import { Fields, type Spot } from "./fields.ts";
+import { globalParams } from "./global-params.ts";
+import { describeJson, type Json, type JsonObject, plainJson } from "./json-value.ts";
+import { optionRows } from "./option-table.ts";
+import type { McrouterOptions } from "./options.ts";
+import { PoolReader, type PoolOptions } from "./read-pools.ts";
+import { RouteReader } from "./read-routes.ts";
+
+const FILE_PREFIX = "file:";
+/** `[server]` settings that mcrouter has no option for, as the native defaults have them. */
+export type ServerDefaults = Config["server"];
+
+/** The file of the options, without `file:`; null: the configuration is given on the command line. */
+export function configFileOf(options: McrouterOptions): string | null {
+  const config = options.text("config");
+  if (config !== "") return config.startsWith(FILE_PREFIX) ? config.slice(FILE_PREFIX.length) : null;
+  return options.optionalText("config_file");
+}
+
+/** The configuration's own text. Rejects with a ConfigError. */
+export async function configTextOf(options: McrouterOptions): Promise<string> {
+  const file = configFileOf(options);
+  if (file !== null) return readText(file, file);
+  const text = options.optionalText("config") ?? options.optionalText("config_str");
+  if (text !== null) return text;
+  throw problem(null, "no configuration; give one with --config file:PATH or -f PATH");
+}
+
+/** Reads everything. Rejects with a ConfigError that holds every problem. */
+export async function loadMcrouterConfig(
+  options: McrouterOptions,
+  text: string,
+  defaults: ServerDefaults,
+): Promise<Config> {
+  const file = configFileOf(options);
+  const read = new Map<string, string>();
+  const params = paramsOf(options);
+  const expanded = await expandMcrouterConfig({
+    text,
+    file,
+    params,
+    readFile: async (name) => {
+      const content = await readFile(name, "utf8");
+      read.set(name, md5(content));
+      return content;
+    },
+  });
+  if (expanded.document === null) throw new ConfigError(expanded.problems);
+  const problems = new Problems();
+  for (const each of expanded.problems) problems.add({ file: each.file, line: each.line, path: "" }, each.message);
+  const { document } = expanded;
+  const warnings: string[] = [];
+  const warn = (spot: Spot, message: string) => {
+    const { file: name, line } = spot.json.place;
+    const place = name === null ? "" : `${name}:${line}: `;
+    warnings.push(`${place}${spot.path}: ${message}`);
+  };
+  const fields = new Fields(document, "", problems);
+  const poolFiles = await readPoolFiles(document, problems);
+  const pools = new PoolReader(
+    fields.nested("pools")?.object.members ?? new Map(),
+    poolFiles.objects,
+    await poolOptionsOf(options),
+    problems,
+    warn,
+  );
+  const reader = new RouteReader(pools, { isAsyncLogOn: !options.toggle("asynclog_disable") }, problems, warn);
+  registerNamed(fields, reader);
+  const tree = readTree(fields, reader, options);
+  for (const name of ["macros", "routing_options", "version", "name"]) fields.has(name);
+  for (const spot of fields.unread()) warn(spot, "is not known and has no effect");
+  const listen = readListen(options);
+  const server = { ...defaults, ...(await serverOf(options, listen)) };
+  options.end();
+  problems.end();
+  const mcrouter: McrouterConfig = {
+    root: {
+      sendsInvalidToDefault: options.toggle("send_invalid_route_to_default"),
+      allowsOnlyGets: options.toggle("allow_only_gets"),
+      groupsRemoteErrors: options.toggle("group_remote_errors"),
+      showsGetErrors: !options.toggle("miss_on_get_errors"),
+      showsArithmeticErrors: !options.toggle("miss_on_arith_errors"),
+    },
+    options: options.all(),
+    sources: {
+      file,
+      digest: expanded.rawDigest,
+      imports: read,
+      pools: poolFiles.digests,
+    },
+    document: plainJson(document),
+    globalParams: new Map(Object.entries(params).map(([name, value]) => [name, String(value)])),
+    warnings,
+    serviceName: options.text("service_name"),
+    routerName: routerNameOf(options),
+    asyncLogRoot: options.toggle("asynclog_disable") ? null : options.optionalText("async_spool"),
+    statsRoot: options.integer("stats_logging_interval") === 0 ? null : options.optionalText("stats_root"),
+    statsIntervalMs: options.integer("stats_logging_interval"),
+    dumpRoot: options.optionalText("config_dump_root"),
+  };
+  const own = file === null ? [] : [path.resolve(file)];
+  return {
+    file: file === null ? null : path.resolve(file),
+    files: [...own, ...expanded.files, ...poolFiles.digests.keys(), ...(server.tls?.files ?? [])],
+    server,
+    pools: pools.configs,
+    tree,
+    mcrouter,
+    rules: [],
+    sources: [],
+  };
+}
+
+function paramsOf(options: McrouterOptions): Record<string, string | number> {
+  const numbers = optionRows.flatMap(({ name, kind }): (readonly [string, number | boolean])[] => {
+    if (kind === "toggle") return [[name, options.toggle(name)]];
+    return kind === "integer" && options.optionalText(name) !== null ? [[name, options.integer(name, -1)]] : [];
+  });
+  return globalParams({
+    routePrefix: routePrefixOf(options),
+    hostId: hostId(),
+    routerName: routerNameOf(options),
+    serviceName: options.text("service_name"),
+    numProxies: options.integer("num_proxies", 1),
+    options: Object.fromEntries(numbers),
+    configParams: options.configParams(),
+  });
+}
+
+/** `/region/cluster/`, with both slashes. */
+function routePrefixOf(options: McrouterOptions): string {
+  const prefix = options.text("default_route").replace(/^\/?(.*?)\/?$/, "/$1/");
+  if (/^\/[^/]+\/[^/]+\/$/.test(prefix)) return prefix;
+  options.complain("default_route", `expected /region/cluster/, got ${JSON.stringify(options.text("default_route"))}`);
+  return "/././";
+}
+
+/** mcrouter names itself after its port. */
+function routerNameOf(options: McrouterOptions): string {
+  return options.list("ports")[0] ?? options.optionalText("unix_domain_sock")?.replaceAll("/", "_") ?? "unknown";
+}
+
+async function poolOptionsOf(options: McrouterOptions): Promise<PoolOptions> {
+  const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
+  return {
+    serverTimeoutMs: options.integer("server_timeout_ms", 1),
+    timeoutsUntilTko: options.integer("failures_until_tko", 1),
+    isTkoDisabled: options.toggle("disable_tko_tracking"),
+    firstProbeMs: options.integer(options.isGiven("retry_timeout") ? "retry_timeout" : "probe_delay_initial_ms", 1),
+    lastProbeMs: options.integer("probe_delay_max_ms", 1),
+    withinClusterTimeoutMs: options.integer("within_cluster_timeout_ms"),
+    crossClusterTimeoutMs: options.integer("cross_cluster_timeout_ms") || options.integer("cluster_pools_timeout_ms"),
+    crossRegionTimeoutMs: options.integer("cross_region_timeout_ms") || options.integer("regional_pools_timeout_ms"),
+    region,
+    cluster,
+    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }),
+  };
+}
+
+async function tlsOf(
+  options: McrouterOptions,
+  names: { cert: string; key: string; ca: string },
+): Promise<TlsConfig | null> {
+  const files = [names.cert, names.key, names.ca].map((name) => options.optionalText(name));
+  if (files.every((file) => file === null)) return null;
+  const [cert, key, ca] = await Promise.all(
+    files.map(async (file, index) => {
+      if (file === null) return null;
+      try {
+        return await readFile(file, "utf8");
+      } catch (error) {
+        options.complain([names.cert, names.key, names.ca][index]!, `${file}: ${readFailure(error)}`);
+        return null;
+      }
+    }),
+  );
+  return {
+    cert: cert ?? null,
+    key: key ?? null,
+    ca: ca ?? null,
+    serverName: options.optionalText("ssl_service_identity"),
+    files: files.flatMap((file) => (file === null ? [] : [path.resolve(file)])),
+  };
+}
+
+/** Pools whose names are files, wherever the document names one. */
+async function readPoolFiles(
+  document: JsonObject,
+  problems: Problems,
+): Promise<{ objects: Map<string, JsonObject>; digests: Map<string, string> }> {
+  const objects = new Map<string, JsonObject>();
+  const digests = new Map<string, string>();
+  const spots = new Map<string, Json>();
+  collectPoolFiles(document, spots);
+  for (const [name, json] of spots) {
+    const file = name.slice(FILE_PREFIX.length);
+    try {
+      const text = await readText(file, file);
+      digests.set(path.resolve(file), md5(text));
+      const expanded = await expandMcrouterConfig({ text, file, params: {}, readFile: (each) => readFile(each, "utf8") });
+      for (const each of expanded.problems) problems.add({ file: each.file, line: each.line, path: name }, each.message);
+      if (expanded.document !== null) objects.set(name, expanded.document);
+    } catch (error) {
+      const reason = error instanceof ConfigError ? error.problems[0]!.message : String(error);
+      problems.add({ ...json.place, path: name }, reason);
+    }
+  }
+  return { objects, digests };
+}
+
+/** Every string `file:PATH` that may be a pool's name: alone, or behind the bar of a short form. */
+function collectPoolFiles(json: Json, into: Map<string, Json>): void {
+  if (json.type === "string") {
+    const at = json.value.lastIndexOf("|") + 1;
+    const name = json.value.slice(at);
+    if (name.startsWith(FILE_PREFIX)) into.set(name, json);
+  } else if (json.type === "array") {
+    for (const item of json.items) collectPoolFiles(item, into);
+  } else if (json.type === "object") {
+    for (const member of json.members.values()) collectPoolFiles(member, into);
+  }
+}
+
+function registerNamed(fields: Fields, reader: RouteReader): void {
+  const spot = fields.get("named_handles");
+  if (spot === null) return;
+  if (spot.json.type === "array") {
+    // Read in their order; each is known by its own name from then on.
+    for (const [index, json] of spot.json.items.entries()) reader.list({ json, path: `named_handles[${index}]` });
+  } else if (spot.json.type === "object") {
+    for (const [name, json] of spot.json.members) reader.register(name, { json, path: `named_handles.${name}` });
+  } else {
+    fields.complainAt(spot, `expected an object or a list, got ${describeJson(spot.json)}`);
+  }
+}
+
+function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions): TreeConfig {
+  const defaultPrefix = routePrefixOf(options);
+  const routes = new Map<string, RouteConfig>();
+  const wrap = (route: RouteConfig) => bigValues(route, options);
+  const route = fields.get("route");
+  const list = fields.get("routes");
+  if (route !== null && list !== null) fields.complainAt(list, '"route" and "routes" do not go together');
+  if (route !== null) {
+    routes.set(defaultPrefix, wrap(reader.one(route)));
+  } else if (list?.json.type === "object") {
+    for (const [prefix, json] of list.json.members) {
+      routes.set(prefix, wrap(reader.one({ json, path: `routes.${prefix}` })));
+    }
+  } else if (list?.json.type === "array") {
+    for (const [index, json] of list.json.items.entries()) readAliased(json, index, routes, reader, wrap);
+  } else if (list !== null) {
+    fields.complainAt(list, `expected an object or a list, got ${describeJson(list.json)}`);
+  } else {
+    fields.complain('no route; expected "route" or "routes"');
+  }
+  if (list !== null && !routes.has(defaultPrefix)) {
+    fields.complainAt(list, `invalid default route: ${defaultPrefix} is not among them (--route-prefix says which it is)`);
+  }
+  return { routes, defaultPrefix };
+}
+
+function readAliased(
+  json: Json,
+  index: number,
+  routes: Map<string, RouteConfig>,
+  reader: RouteReader,
+  wrap: (route: RouteConfig) => RouteConfig,
+): void {
+  const at = `routes[${index}]`;
+  if (json.type !== "object") {
+    reader.complain({ json, path: at }, `expected an object with "aliases" and "route", got ${describeJson(json)}`);
+    return;
+  }
+  const fields = reader.fieldsOf(json, at);
+  fields.need("aliases");
+  const aliases = fields.strings("aliases") ?? [];
+  const found = fields.need("route");
+  if (found === null) return;
+  const route = wrap(reader.one(found));
+  for (const alias of aliases) routes.set(alias, route);
+}
+
+/** Large values are split above everything else, for each prefix of a prefix selector apart. */
+function bigValues(route: RouteConfig, options: McrouterOptions): RouteConfig {
+  const thresholdBytes = options.integer("big_value_split_threshold");
+  if (thresholdBytes === 0) return route;
+  const wrap = (target: RouteConfig): RouteConfig => ({
+    type: "big-value",
+    target,
+    thresholdBytes,
+    batchSize: options.integer("big_value_batch_size"),
+  });
+  if (route.type !== "prefix-selector") return wrap(route);
+  return {
+    ...route,
+    policies: new Map([...route.policies].map(([prefix, each]) => [prefix, wrap(each)])),
+    wildcard: route.wildcard === null ? null : wrap(route.wildcard),
+  };
+}
+
+function readListen(options: McrouterOptions): Address[] {
+  const hosts = options.list("listen_addresses");
+  const listen: Address[] = [];
+  const add = (name: string, isTls: boolean) => {
+    for (const text of options.list(name)) {
+      const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+      if (port < 1 || port > 65535) {
+        options.complain(name, `expected ports from 1 to 65535, got ${JSON.stringify(text)}`);
+        continue;
+      }
+      for (const host of hosts.length === 0 ? ["::"] : hosts) {
+        const address = parseAddress(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, "/");
+        if (address === null) options.complain("listen_addresses", `expected an address, got ${JSON.stringify(host)}`);
+        else listen.push(address.type === "tcp" ? { ...address, isTls } : address);
+      }
+    }
+  };
+  add("ports", false);
+  add("ssl_ports", true);
+  const socket = options.optionalText("unix_domain_sock");
+  if (socket !== null) listen.push({ type: "unix", path: path.resolve(socket) });
+  return listen;
+}
+
+async function serverOf(options: McrouterOptions, listen: readonly Address[]): Promise<Partial<ServerDefaults>> {
+  const tls = await tlsOf(options, { cert: "server_pem_cert_path", key: "server_pem_key_path", ca: "server_pem_ca_path" });
+  const isPeerChecked = options.toggle("ssl_require_peer_certs");
+  const level = (["warn", "info", "debug"] as const)[Math.min(2, options.integer("verbosity"))]!;
+  const isQuiet = options.toggle("test_mode") || !options.toggle("enable_failure_logging");
+  return {
+    ...(listen.length === 0 ? {} : { listen }),
+    ...(tls === null ? {} : { tls: { ...tls, ca: isPeerChecked ? tls.ca : null } }),
+    ...(options.toggle("enable_flush_cmd") ? { isFlushAllAllowed: true } : {}),
+    ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),
+    prefix: "",
+    mode: "front",
+  };
+}
+
+async function readText(file: string, shown: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw problem(shown, readFailure(error));
+  }
+}
+
+function problem(file: string | null, message: string): ConfigError {
+  const found: ConfigProblem = { file, line: null, message };
+  return new ConfigError([found]);
+}
+
+function md5(text: string): string {
+  return createHash("md5").update(text).digest("hex");
+}
+
+/** What a user should know of a tree that is right as such: rules fill through it, but cannot do all that they can in a pool. */
+export function treeWarnings({ tree, rules }: Config): string[] {
+  if (tree === null || rules.length === 0) return [];
+  const top = tree.routes.get(tree.defaultPrefix);
+  if (top !== undefined && plainPoolOf(top) !== null) return [];
+  return rules.map(
+    ({ name }) =>
+      `rule ${name}: keys do not lie in one pool here, so values are stored by set through the tree, without leases: writes through other processes may be overtaken`,
+  );
+}
+
+/** The pool that a node is nothing but; null: there is more to it. */
+export function plainPoolOf(node: RouteConfig): string | null {
+  if (node.type === "pool") return node.pool;
+  return node.type === "asynclog" ? plainPoolOf(childrenOf(node)[0]!) : null;
+}

@@ -1,0 +1,214 @@
+/**
+ * mcrouter's command line → its options. getopt's ways: `--name value`, `--name=value`, names may be cut short as long as one
+ * fits, short options may stand together, `--` ends them. An unknown option is said and left out, as mcrouter does.
+ *
+ * Source: mcrouter StandaloneUtils.cpp; getopt_long(3).
+ */
+import { UsageError } from "../../errors.ts";
+import { parseConfigParams } from "./global-params.ts";
+import { type OptionRow, optionRows } from "./option-table.ts";
+
+/** What a command line asks for. */
+export interface McrouterArguments {
+  /** Text by internal name, of those that were given. */
+  readonly given: ReadonlyMap<string, string>;
+  /** What is not an option: mcrouter's flavor. */
+  readonly words: readonly string[];
+  /** What there is to say of it: unknown options, and known ones that change nothing. */
+  readonly notes: readonly string[];
+  readonly wants: "run" | "help" | "version" | "validate";
+}
+
+/** Names that mcrouter takes without a row of their own. */
+const bareNames = ["help", "version", "gets", "skip-sanity-checks"] as const;
+
+/** Reads a command line, without the program's name. Throws a UsageError for an option that lacks its value. */
+export function parseMcrouterArguments(args: readonly string[]): McrouterArguments {
+  const given = new Map<string, string>();
+  const words: string[] = [];
+  const notes: string[] = [];
+  let wants: McrouterArguments["wants"] = "run";
+  const set = (row: OptionRow, text: string) => {
+    given.set(row.name, text);
+    if (row.effect === "none") notes.push(`--${row.long} is accepted and has no effect in Platypus`);
+  };
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === "--") {
+      words.push(...args.slice(i + 1));
+      break;
+    }
+    if (arg.startsWith("--")) {
+      const equals = arg.indexOf("=");
+      const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
+      const value = equals < 0 ? null : arg.slice(equals + 1);
+      const found = longOption(name);
+      if (found === null) {
+        notes.push(`unknown option ${arg}, left out`);
+      } else if (found === "help" || found === "version") {
+        wants = found;
+      } else if (typeof found !== "string") {
+        if (found.name === "validate_config") {
+          if (value === null || value === "exit") wants = "validate";
+          else if (value !== "run") notes.push(`--validate-config: expected exit or run, got ${JSON.stringify(value)}`);
+          given.set(found.name, value ?? "exit");
+        } else if (found.kind === "toggle") {
+          set(found, value ?? switched(found));
+        } else {
+          const text = value ?? args[++i];
+          if (text === undefined) throw new UsageError(`--${found.long} needs a value`);
+          set(found, text);
+        }
+      }
+    } else if (arg.startsWith("-") && arg !== "-") {
+      i = shortOptions(arg, args, i, set, notes, (what) => {
+        wants = what;
+      });
+    } else {
+      words.push(arg);
+    }
+  }
+  return { given, words, notes, wants };
+}
+
+/** Reads one word of short options; returns the position of the last word it took. */
+function shortOptions(
+  arg: string,
+  args: readonly string[],
+  index: number,
+  set: (row: OptionRow, text: string) => void,
+  notes: string[],
+  want: (what: "help" | "version") => void,
+): number {
+  for (let at = 1; at < arg.length; at++) {
+    const letter = arg[at]!;
+    if (letter === "h" || letter === "V") {
+      want(letter === "h" ? "help" : "version");
+      continue;
+    }
+    const row = optionRows.find(({ short }) => short === letter);
+    if (row === undefined) {
+      notes.push(`unknown option -${letter}, left out`);
+      continue;
+    }
+    const rest = arg.slice(at + 1);
+    if (row.kind === "toggle") {
+      set(row, switched(row));
+      continue;
+    }
+    const text = rest === "" ? args[index + 1] : rest;
+    if (text === undefined) throw new UsageError(`-${letter} needs a value`);
+    set(row, text);
+    return rest === "" ? index + 1 : index;
+  }
+  return index;
+}
+
+function longOption(name: string): OptionRow | string | null {
+  const exact = optionRows.find(({ long }) => long === name && long !== "");
+  if (exact !== undefined) return exact;
+  if ((bareNames as readonly string[]).includes(name)) return name;
+  const fitting = [...optionRows.filter(({ long }) => long !== "" && long.startsWith(name)), ...bareNames.filter((bare) => bare.startsWith(name))];
+  return fitting.length === 1 ? fitting[0]! : null;
+}
+
+/** A toggle that is given without a value is the other than its default. */
+function switched(row: OptionRow): string {
+  return row.default === "true" ? "0" : "1";
+}
+
+/** The options with their values, defaults included. */
+export class McrouterOptions {
+  private readonly given: ReadonlyMap<string, string>;
+  private readonly problems: string[] = [];
+
+  constructor(given: ReadonlyMap<string, string>) {
+    this.given = given;
+  }
+
+  isGiven(name: string): boolean {
+    return this.given.has(name);
+  }
+
+  text(name: string): string {
+    return this.given.get(name) ?? rowOf(name).default;
+  }
+
+  /** "" counts as not given. */
+  optionalText(name: string): string | null {
+    const text = this.text(name);
+    return text === "" ? null : text;
+  }
+
+  toggle(name: string): boolean {
+    const text = this.text(name);
+    if (text === "1" || text === "true" || text === "yes" || text === "on") return true;
+    if (text !== "0" && text !== "false" && text !== "no" && text !== "off") {
+      this.complain(name, `expected 1, 0, true or false, got ${JSON.stringify(text)}`);
+    }
+    return false;
+  }
+
+  integer(name: string, min = 0): number {
+    const text = this.text(name);
+    const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min) return value;
+    this.complain(name, `expected a whole number from ${min} on, got ${JSON.stringify(text)}`);
+    return Number(rowOf(name).default);
+  }
+
+  list(name: string): readonly string[] {
+    const text = this.text(name);
+    return text === "" ? [] : text.split(",").map((each) => each.trim());
+  }
+
+  /** `--config-params`, those of `--additional-config-params` over them. */
+  configParams(): Map<string, string> {
+    try {
+      return new Map([
+        ...parseConfigParams(this.text("config_params")),
+        ...parseConfigParams(this.text("additional_config_params")),
+      ]);
+    } catch (error) {
+      this.problems.push((error as Error).message);
+      return new Map();
+    }
+  }
+
+  /** Throws a UsageError with everything that was asked for and cannot be used. */
+  end(): void {
+    if (this.problems.length > 0) throw new UsageError(this.problems.join("\n"));
+  }
+
+  complain(name: string, message: string): void {
+    const { long } = rowOf(name);
+    const problem = `--${long}: ${message}`;
+    if (!this.problems.includes(problem)) this.problems.push(problem);
+  }
+
+  /** Every option as `get __mcrouter__.options` tells it. */
+  all(): Map<string, string> {
+    return new Map(optionRows.map(({ name, kind }) => [name, kind === "toggle" ? String(Number(this.toggle(name))) : this.text(name)]));
+  }
+}
+
+const rowsByName = new Map(optionRows.map((row) => [row.name, row]));
+
+function rowOf(name: string): OptionRow {
+  const row = rowsByName.get(name);
+  if (row === undefined) throw new Error(`no option ${name}`);
+  return row;
+}
+
+/** One of them makes a command line mcrouter's. */
+const telling = new Set(["-p", "-f", "-R", "-t", "-a", "-K", "-I", "-L", "-r"]);
+
+/** True for a command line that only mcrouter's options explain. */
+export function isMcrouterCommandLine(args: readonly string[]): boolean {
+  return args.some((arg) => {
+    if (telling.has(arg) || /^-[pfRt]\S/.test(arg)) return true;
+    const name = /^--([^=]+)/.exec(arg)?.[1];
+    if (name === undefined || name === "config" || name === "help" || name === "version") return false;
+    return optionRows.some(({ long }) => long === name);
+  });
+}
