@@ -12,7 +12,10 @@ export async function check(args: readonly string[]): Promise<void> {
   const files = parsePositionals(args);
   if (files.length !== 1) throw new UsageError("check takes one file: platypus check FILE");
   const config = await loadConfig({ path: files[0]!, env: process.env, hooks: templateHooks });
-  const pools = config.pools.length === 0 ? "no pool: the embedded store serves" : `${config.pools.length} pool`;
+  const pools =
+    config.pools.length === 0
+      ? "no pool: the embedded store serves"
+      : `${config.pools.length} pool${config.pools.length === 1 ? "" : "s"}`;
   for (const warning of warningsOf(config)) process.stdout.write(`${files[0]}: warning: ${warning}\n`);
   process.stdout.write(
     `${files[0]}: no problems (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,

@@ -69,13 +69,16 @@ function parseOptions(args: readonly string[]): { config: string | undefined; li
 
 function announce(platypus: Platypus, config: Config, path: string, isQuickstart: boolean, log: Log): void {
   const listens = platypus.addresses.map(addressText);
-  const [pool] = config.pools;
+  const pools = config.pools.map(({ servers }) => `${servers.length} server${servers.length === 1 ? "" : "s"}`);
   const target =
-    pool === undefined
+    pools.length === 0
       ? "in-process store (for development and single hosts; set [target] servers for a pool)"
-      : `${pool.servers.length} server${pool.servers.length === 1 ? "" : "s"}`;
+      : pools.join(", ");
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
-  log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
+  log.info(
+    "serve",
+    `pool${pools.length > 1 ? "s" : ""}: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`,
+  );
   for (const warning of warningsOf(config)) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {

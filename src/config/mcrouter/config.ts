@@ -122,6 +122,7 @@ export async function loadMcrouterConfig(
     pools: pools.configs,
     tree,
     mcrouter,
+    warnings: [],
     rules: [],
     sources: [],
   };

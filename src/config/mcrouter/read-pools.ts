@@ -182,6 +182,7 @@ export class PoolReader {
         lastProbeMs: options.lastProbeMs,
         failOpen: this.failOpen(fields, servers.length),
       },
+      ejectsDeadServers: false,
       keepsRoutingPrefix: fields.boolean("keep_routing_prefix", false),
       listen: [],
       login: null,

@@ -2,9 +2,10 @@
  * Config → pools of servers. Backends that the new configuration has in common with the old one live on, with their
  * connections, what is outstanding on them and what is known of their health.
  */
-import { addressText, type Config, type PoolConfig } from "../../config/config.ts";
+import { addressText, type Config, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { Backend, type BackendContext } from "../backend/backend.ts";
 import { buildPlacement } from "../hash/build.ts";
+import { EjectingPlacement } from "../hash/ejecting-placement.ts";
 import { PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration, built. */
@@ -34,7 +35,11 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       backends.set(identity, backend);
       return backend;
     });
-    const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
+    const place = (servers: readonly PoolServer[]) =>
+      buildPlacement(pool.placement, servers, { prefix, random: context.random });
+    const placement = pool.ejectsDeadServers
+      ? new EjectingPlacement(pool.servers, (i) => members[i]!.isUp, place)
+      : place(pool.servers);
     routes.set(pool.name, new PoolRoute(pool, members, placement));
   }
   return { routes, backends };
