@@ -15,3 +15,5 @@ if (major < 22 || (major === 22 && minor < 19)) {
 module.enableCompileCache();
 const { run } = await import("./commands/run.ts");
 await run(process.argv.slice(2));
+// Whatever a user's own getters have left open, such as connections to a database, keeps no process that is done.
+process.exit();

@@ -10,8 +10,8 @@
  */
 import { parseArgs } from "node:util";
 import type { LoadOptions } from "../config/load.ts";
-import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
 import { configFileOf } from "../config/mcrouter/config.ts";
+import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
 import { UsageError } from "../errors.ts";
 
 /** What a command line asks for. */
@@ -24,7 +24,7 @@ export interface Invocation {
   readonly mcrouter: McrouterInvocation | null;
 }
 
-export interface McrouterInvocation {
+interface McrouterInvocation {
   readonly options: McrouterOptions;
   /** What there is to say of options that are unknown or have no effect. */
   readonly notes: readonly string[];

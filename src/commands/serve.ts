@@ -2,84 +2,76 @@
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { systemClock } from "../clock.ts";
 import { addressText, type Config, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
-import { UsageError } from "../errors.ts";
 import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
+import { readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
+const DEFAULT_SETTLE_MS = 1_000;
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
 
 /** Starts and stays; returns when everything has been stopped. Throws what makes starting impossible. */
 export async function serve(args: readonly string[]): Promise<void> {
-  const { config: file, listen } = parseOptions(args);
-  const isQuickstart = file === undefined;
-  const path = file ?? QUICKSTART;
-  const overrides: Record<string, string> = listen.length === 0 ? {} : { "server.listen": listen.join(",") };
-  const load = () => loadConfig({ path, env: process.env, overrides, hooks: templateHooks });
+  const { load: given, file, mcrouter } = readInvocation(args);
+  const isQuickstart = file === null && mcrouter === null;
+  const path = isQuickstart ? QUICKSTART : file;
+  const source = mcrouter === null ? { ...given, path } : given;
+  const load = () => loadConfig({ ...source, env: process.env, hooks: templateHooks });
+  const shown = path ?? "the command line";
 
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => {};
   const log = new Log({ level: "info", form: "text" });
+  for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   let others: readonly string[] = [];
-  const watcher = watchConfigFile({
-    path,
-    others: () => others,
-    clock: systemClock,
-    onChange: () => void onChange(),
-    onError: (error) => log.warn("config", `${path}: ${error.message}; the configuration in use stays`),
-  });
+  const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
+  const watcher = isWatched
+    ? watchConfigFile({
+        path,
+        others: () => others,
+        clock: systemClock,
+        settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
+        onChange: () => void onChange(),
+        onError: (error) => log.warn("config", `${shown}: ${error.message}; the configuration in use stays`),
+      })
+    : null;
   try {
-    await watcher.check();
+    await watcher?.check();
     const config = await load();
     others = config.files;
     log.configure(config.server.log);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log });
     onChange = async () => {
-      others = (await reload(platypus, load, path, log)) ?? others;
+      others = (await reload(platypus, load, shown, log)) ?? others;
     };
     // Signals are heard before anybody is told that there is somebody to send them to.
     const whenStopped = stopped(platypus, watcher, log);
-    announce(platypus, config, path, isQuickstart, log);
+    announce(platypus, config, shown, isQuickstart, log);
     await whenStopped;
     await origin?.close();
   } finally {
-    watcher.close();
-  }
-}
-
-function parseOptions(args: readonly string[]): { config: string | undefined; listen: string[] } {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { config: { type: "string" }, listen: { type: "string", multiple: true } },
-    });
-    return { config: values.config, listen: values.listen ?? [] };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
+    watcher?.close();
   }
 }
 
 function announce(platypus: Platypus, config: Config, path: string, isQuickstart: boolean, log: Log): void {
   const listens = platypus.addresses.map(addressText);
-  const pools = config.pools.map(({ servers }) => `${servers.length} server${servers.length === 1 ? "" : "s"}`);
+  const servers = config.pools.reduce((sum, pool) => sum + pool.servers.length, 0);
   const target =
-    pools.length === 0
+    config.pools.length === 0 && config.tree === null
       ? "in-process store (for development and single hosts; set [target] servers for a pool)"
-      : pools.join(", ");
+      : `${servers} server${servers === 1 ? "" : "s"}${config.pools.length > 1 ? ` in ${config.pools.length} pools` : ""}`;
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
-  log.info(
-    "serve",
-    `pool${pools.length > 1 ? "s" : ""}: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`,
-  );
-  for (const warning of warningsOf(config)) log.warn("config", warning);
+  log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
+  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
@@ -107,7 +99,7 @@ async function reload(
 }
 
 /** Resolves when a signal has stopped Platypus. */
-function stopped(platypus: Platypus, watcher: ConfigWatcher, log: Log): Promise<void> {
+function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log): Promise<void> {
   return new Promise((resolve) => {
     // Keeps the process alive whatever else lets go of the event loop.
     const alive = setInterval(() => {}, 2 ** 30);
@@ -119,7 +111,7 @@ function stopped(platypus: Platypus, watcher: ConfigWatcher, log: Log): Promise<
       }
       isStopping = true;
       log.info("serve", `${signal}: answering what was read, then stopping`);
-      watcher.close();
+      watcher?.close();
       void platypus.drain().then(() => {
         clearInterval(alive);
         process.removeAllListeners("SIGHUP");
@@ -129,6 +121,6 @@ function stopped(platypus: Platypus, watcher: ConfigWatcher, log: Log): Promise<
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
-    process.on("SIGHUP", () => void watcher.check());
+    process.on("SIGHUP", () => void watcher?.check());
   });
 }

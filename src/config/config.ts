@@ -235,7 +235,7 @@ export interface RootConfig {
 }
 
 /** What a mcrouter configuration was read from; digests are MD5 of the text as it was, in hexadecimal. */
-export interface McrouterSources {
+interface McrouterSources {
   /** Null: it was given on the command line. */
   readonly file: string | null;
   readonly digest: string;

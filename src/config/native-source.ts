@@ -131,7 +131,7 @@ function readTypedSource(
       checkUrl(url, section.found.get("url")!.place, hooks, problems);
       const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
       // What is not idempotent is asked once.
-      const retries = method === "GET" ? values.retries : 0;
+      const retries = method === "POST" ? 0 : values.retries;
       return {
         type: "http",
         ...base(name, values),

@@ -38,7 +38,7 @@ export type RouteConfig =
   | BigValueRouteConfig;
 
 /** Key → server of a pool. */
-export interface PoolRouteConfig {
+interface PoolRouteConfig {
   readonly type: "pool";
   /** Name of a pool that exists. */
   readonly pool: string;
@@ -47,7 +47,7 @@ export interface PoolRouteConfig {
 }
 
 /** One server of a pool. */
-export interface DestinationConfig {
+interface DestinationConfig {
   readonly type: "destination";
   readonly pool: string;
   /** Position in the pool's list. */
@@ -55,7 +55,7 @@ export interface DestinationConfig {
 }
 
 /** Key → one of the children. */
-export interface HashRouteConfig {
+interface HashRouteConfig {
   readonly type: "hash";
   readonly placement: IndexPlacementConfig;
   /** One and more. */
@@ -63,7 +63,7 @@ export interface HashRouteConfig {
 }
 
 /** Routes that differ in which of their children's answers they give. */
-export interface ManyRouteConfig {
+interface ManyRouteConfig {
   readonly type: "all-sync" | "all-fastest" | "all-initial" | "all-majority" | "all-async" | "random";
   /** Two and more. */
   readonly children: readonly RouteConfig[];
@@ -92,7 +92,7 @@ export interface FailoverRouteConfig {
   readonly maxTries: number;
 }
 
-export interface MissFailoverRouteConfig {
+interface MissFailoverRouteConfig {
   readonly type: "miss-failover";
   /** Two and more. */
   readonly children: readonly RouteConfig[];
@@ -100,7 +100,7 @@ export interface MissFailoverRouteConfig {
   readonly returnsBestOnError: boolean;
 }
 
-export interface WarmUpRouteConfig {
+interface WarmUpRouteConfig {
   readonly type: "warm-up";
   readonly cold: RouteConfig;
   readonly warm: RouteConfig;
@@ -108,7 +108,7 @@ export interface WarmUpRouteConfig {
   readonly exptime: number | null;
 }
 
-export interface MigrateRouteConfig {
+interface MigrateRouteConfig {
   readonly type: "migrate";
   readonly from: RouteConfig;
   readonly to: RouteConfig;
@@ -127,27 +127,27 @@ export interface ShadowConfig {
   readonly requestsFraction: number;
 }
 
-export interface ShadowRouteConfig {
+interface ShadowRouteConfig {
   readonly type: "shadow";
   readonly child: RouteConfig;
   readonly shadows: readonly ShadowConfig[];
 }
 
-export interface OperationSelectorRouteConfig {
+interface OperationSelectorRouteConfig {
   readonly type: "operation-selector";
   readonly policies: ReadonlyMap<OperationName, RouteConfig>;
   /** Null: other operations are answered with an error. */
   readonly otherwise: RouteConfig | null;
 }
 
-export interface PrefixSelectorRouteConfig {
+interface PrefixSelectorRouteConfig {
   readonly type: "prefix-selector";
   /** By the beginning of the key, its routing prefix left out; the longest that fits wins. */
   readonly policies: ReadonlyMap<string, RouteConfig>;
   readonly wildcard: RouteConfig | null;
 }
 
-export interface ErrorRouteConfig {
+interface ErrorRouteConfig {
   readonly type: "error";
   /** Behind SERVER_ERROR; "": what the result is usually called. */
   readonly message: string;
@@ -155,18 +155,18 @@ export interface ErrorRouteConfig {
 }
 
 /** Answers as if there were nothing. */
-export interface EmptyRouteConfig {
+interface EmptyRouteConfig {
   readonly type: "null" | "devnull";
 }
 
-export interface HostIdRouteConfig {
+interface HostIdRouteConfig {
   readonly type: "host-id";
   readonly children: readonly RouteConfig[];
   readonly salt: string;
 }
 
 /** Some of the children, the same ones for all keys of this host, in an order of its own, with failover between them. */
-export interface LatestRouteConfig {
+interface LatestRouteConfig {
   readonly type: "latest";
   readonly children: readonly RouteConfig[];
   readonly weights: readonly number[];
@@ -180,7 +180,7 @@ export interface Rate {
   readonly burst: number;
 }
 
-export interface RateLimitRouteConfig {
+interface RateLimitRouteConfig {
   readonly type: "rate-limit";
   readonly target: RouteConfig;
   /** Takes what is over the limit; null: that is answered as if there were nothing. */
@@ -190,7 +190,7 @@ export interface RateLimitRouteConfig {
   readonly deletes: Rate | null;
 }
 
-export interface OutstandingLimitRouteConfig {
+interface OutstandingLimitRouteConfig {
   readonly type: "outstanding-limit";
   readonly target: RouteConfig;
   readonly maxOutstanding: number;
@@ -207,7 +207,7 @@ export interface ModifyKeyRouteConfig {
   readonly suffix: string;
 }
 
-export interface ModifyExptimeRouteConfig {
+interface ModifyExptimeRouteConfig {
   readonly type: "modify-exptime";
   readonly target: RouteConfig;
   readonly action: "set" | "min";
@@ -215,7 +215,7 @@ export interface ModifyExptimeRouteConfig {
   readonly exptime: number;
 }
 
-export interface LoggingRouteConfig {
+interface LoggingRouteConfig {
   readonly type: "logging";
   readonly target: RouteConfig;
 }
@@ -238,7 +238,7 @@ export interface KeySplitRouteConfig {
   readonly isFirstHit: boolean;
 }
 
-export interface LatencyInjectionRouteConfig {
+interface LatencyInjectionRouteConfig {
   readonly type: "latency-injection";
   readonly child: RouteConfig;
   readonly beforeMs: number;
@@ -259,7 +259,7 @@ export interface SlowWarmUpRouteConfig {
 }
 
 /** Failed deletes are written to the async log. */
-export interface AsyncLogRouteConfig {
+interface AsyncLogRouteConfig {
   readonly type: "asynclog";
   readonly target: RouteConfig;
   /** Name of the pool in the log. */

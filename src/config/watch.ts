@@ -14,7 +14,7 @@ import { dirname, resolve } from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 import { configDigest } from "./load.ts";
 
-const settleMs = 1_000;
+const defaultSettleMs = 1_000;
 
 /** A file at one moment. */
 interface FileState {
@@ -44,6 +44,8 @@ export interface WatchOptions {
   /** Files that the configuration is made of besides: certificates. */
   readonly others?: () => readonly string[];
   readonly clock: Clock;
+  /** How long a file must hold still; a second where nothing is said. */
+  readonly settleMs?: number;
   /** The file's content is another one, and has held still. Never called twice in a row for one content. */
   readonly onChange: () => void;
   /** The file cannot be read; once until it can be again. */
@@ -175,7 +177,7 @@ class FileWatcher implements ConfigWatcher {
   }
 
   #arm(): void {
-    this.#timer = this.#options.clock.setTimer(settleMs, () => {
+    this.#timer = this.#options.clock.setTimer(this.#options.settleMs ?? defaultSettleMs, () => {
       this.#timer = null;
       void this.#enqueueLook(false);
     });

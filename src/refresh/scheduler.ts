@@ -9,6 +9,7 @@
  * Keys that nobody here filled are tracked as well once clients ask for them: their TTL says how fresh they are.
  */
 import type { Clock, Timer } from "../clock.ts";
+import { SourceError } from "../errors.ts";
 import type { FillEvents, Stored } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
 import { dueIn, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
@@ -242,10 +243,7 @@ export class Scheduler implements FillEvents {
     // What must not be served any longer has to be looked at, whatever the source's bounds: it is deleted where those hold.
     const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
     if (!source.hasRoomForRefresh && !isOver) {
-      // A backlog drains at the source's pace; those who wait are looked at ever less often.
-      counters.deferred++;
-      const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
-      this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
+      this.defer(slot, rule);
       return;
     }
     counters.due++;
@@ -275,8 +273,9 @@ export class Scheduler implements FillEvents {
 
   private take(key: string, rule: Rule, outcome: RefreshOutcome): void {
     const { counters, config } = rule;
+    const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
     // Counted though the key may not be tracked any more.
-    if (outcome.type === "failed") {
+    if (outcome.type === "failed" && wasAsked) {
       counters.refreshFailed++;
       this.log.sourceFailed(rule, outcome.error);
     } else if (outcome.type === "stored") {
@@ -295,7 +294,8 @@ export class Scheduler implements FillEvents {
         break;
       case "failed":
       case "notThere":
-        this.retry(key, rule);
+        if (wasAsked) this.retry(key, rule);
+        else this.defer(slot, rule);
         break;
       case "fresh":
         if (this.tracker.knownItem(slot)?.cas !== outcome.cas) this.tracker.remember(slot, unknownItem(outcome.cas));
@@ -311,6 +311,13 @@ export class Scheduler implements FillEvents {
         this.settle(slot, rule, outcome);
         break;
     }
+  }
+
+  /** A backlog drains at the source's pace; many who wait are spread over a longer time. */
+  private defer(slot: number, { config, counters }: Rule): void {
+    counters.deferred++;
+    const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
+    this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
   }
 
   private retry(key: string, rule: Rule): void {
@@ -340,6 +347,11 @@ export class Scheduler implements FillEvents {
     this.wheel.cancel(slot);
     this.tracker.remove(slot);
   }
+}
+
+/** The source found no place for it after all, or was left alone meanwhile: it was not asked. */
+function isWithoutRoom(error: unknown): boolean {
+  return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
 }
 
 function isSameOrigin(old: Rule, now: Rule): boolean {

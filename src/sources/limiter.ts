@@ -133,6 +133,9 @@ export class Limiter {
   get hasRoomForRefresh(): boolean {
     if (this.breaker.state === "open") return false;
     if (this.limits.queue === 0) return this.hasPlace("refresh") && this.tokenWaitMs("refresh") === 0;
+    // Half of the patience with which it would wait: fills may come in between.
+    const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), this.refreshes.length + 1) ?? 0;
+    if (rateMs > this.patienceMs / 2) return false;
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
   }
 
@@ -160,6 +163,11 @@ export class Limiter {
       this.asked--;
       if (this.isIdle) this.onIdle();
     }
+  }
+
+  /** What begins late has at least half of the time for itself, so that a busy source is not asked for nothing. */
+  private get patienceMs(): number {
+    return this.limits.timeoutMs / 2;
   }
 
   private get isIdle(): boolean {
@@ -256,8 +264,7 @@ export class Limiter {
     }
     await new Promise<void>((resolve, reject) => {
       const waiting: Waiting = { priority, start: resolve, refuse: reject, timer: null };
-      // What begins late has at least half of the time for itself, so that a busy source is not asked for nothing.
-      const patienceMs = this.limits.timeoutMs / 2;
+      const { patienceMs } = this;
       waiting.timer = this.clock.setTimer(patienceMs, () => {
         waiting.timer = null;
         queue.splice(queue.indexOf(waiting), 1);

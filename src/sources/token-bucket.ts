@@ -19,12 +19,12 @@ export class TokenBucket {
     this.lastMs = nowMs;
   }
 
-  /** Ms until there is a token; 0: there is one. */
-  waitMs(nowMs: number): number {
+  /** Ms until there is a token; 0: there is one. With a `count`: until that many will have been there. */
+  waitMs(nowMs: number, count = 1): number {
     this.tokens = Math.min(this.most, this.tokens + (nowMs - this.lastMs) * this.perMs);
     this.lastMs = nowMs;
     // A hair less counts as one, so that a timer that fires in time finds it.
-    return this.tokens >= 1 - 1e-9 ? 0 : (1 - this.tokens) / this.perMs;
+    return this.tokens >= count - 1e-9 ? 0 : (count - this.tokens) / this.perMs;
   }
 
   /** Takes one, which `waitMs` has said is there. */

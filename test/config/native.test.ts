@@ -35,6 +35,8 @@ describe("a native configuration", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       files: [],
+      tree: null,
+      mcrouter: null,
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         tls: null,
@@ -170,6 +172,12 @@ describe("a native configuration", () => {
       { address: { type: "unix", path: "/run/m.sock" }, weight: 4, name: null },
       { address: { type: "tcp", isTls: false, host: "c", port: 2 }, weight: 5, name: "alpha" },
     ]);
+  });
+
+  it("has a request tried again unless it may do something twice", () => {
+    const retries = (method: string) =>
+      (read(`${stuff}method = "${method}"`).sources[0] as { retries: number }).retries;
+    expect(["GET", "PUT", "QUERY", "POST"].map(retries)).toEqual([1, 1, 1, 0]);
   });
 
   it("sends the headers it is given", () => {

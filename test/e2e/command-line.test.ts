@@ -175,6 +175,22 @@ describe("stopping", () => {
     await client.end();
     expect(await platypus.exit()).toBe(0);
   });
+
+  it("does not wait for what a module has left open", async () => {
+    const module = fileURLToPath(new URL("../support/modules/open-connection.ts", import.meta.url));
+    const rule = `[get.a]\nmatch = "a"\nsource = "own"\nfill_timeout = "10s"\n`;
+    const platypus = await start(
+      `[server]\nlisten = "127.0.0.1:0"\n${rule}[source.own]\ntype = "module"\npath = "${module}"\n`,
+    );
+    const client = await connect(platypus.port);
+    expect(await client.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\nv\r\nEND\r\n");
+    client.close();
+    const explaining = run(["explain", "a", "--config", platypus.configFile, "--fetch"]);
+    expect(await explaining.exit()).toBe(0);
+    expect(explaining.stdout).toContain("1 bytes in");
+    platypus.child.kill("SIGTERM");
+    expect(await platypus.exit()).toBe(0);
+  });
 });
 
 describe("config/", () => {

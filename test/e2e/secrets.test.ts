@@ -129,6 +129,24 @@ describe("a secret", () => {
   });
 });
 
+describe("config/secrets.toml", () => {
+  it("gives whole secrets and passwords, as it stands", async () => {
+    server.put("app/db", '{"username":"me","password":"hunter2"}');
+    const platypus = PlatypusProcess.run(["--config", "config/secrets.toml", "--listen", "127.0.0.1:0"], {
+      PLATYPUS_POOL_AWS_ENDPOINT: server.url,
+      PLATYPUS_GET_PASSWORD_FILL_TIMEOUT: "10s",
+      PLATYPUS_GET_SECRET_FILL_TIMEOUT: "10s",
+    });
+    undo.push(() => platypus.stop());
+    await platypus.printed(/listens on/);
+    const client = await connect(platypus.port);
+    expect(await client.ask("get secret/app/db/password", "END\r\n")).toContain(" 0 7\r\nhunter2\r\n");
+    expect(await client.ask("get secret/app/db", "END\r\n")).toContain('{"username":"me","password":"hunter2"}');
+    expect(await client.ask("get secret/app/none", "END\r\n")).toBe("END\r\n");
+    expect(server.badSignatures).toEqual([]);
+  });
+});
+
 describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
   it("that has the same version is touched by the refresh, and another version is written", async () => {
     const memcached = await startMemcached();

@@ -24,6 +24,9 @@ export const clientSetups = [
   { name: "three memcacheds", memcacheds: 3 },
 ] as const;
 
+/** What may be kept is soon full, so that memory that goes on growing is a leak. */
+const BOUNDS = '[server]\nembedded_size = "4MiB"\nhold = "1MiB"\nmax_tracked = 1000\n';
+
 /** A Platypus that is fuzzed from the clients' side. */
 export class ClientSide {
   readonly name: string;
@@ -49,7 +52,7 @@ export class ClientSide {
     );
     const log = new KeptLog();
     try {
-      const config = nativeConfig((memcacheds === 0 ? "" : target) + FILL_RULE);
+      const config = nativeConfig((memcacheds === 0 ? "" : target) + FILL_RULE + BOUNDS);
       return new ClientSide(name, servers, await Platypus.start(config, { log: log.log }), log);
     } catch (error) {
       await Promise.all(servers.map((server) => server.stop()));
@@ -96,9 +99,15 @@ export class ClientSide {
     await Promise.all(this.servers.map((server) => server.stop()));
   }
 
-  /** Faults of Platypus' own end a connection and are logged; nothing that clients send takes a server's away. */
+  /**
+   * Faults of Platypus' own end a connection and are logged; nothing that clients send takes a server's away. What
+   * cannot be stored because of its key is answered all the same, and said.
+   */
   private checkLog(): void {
-    const bad = this.log.lines.splice(0).filter((line) => /^(error|warn)/.test(line));
+    const lines = this.log.lines
+      .splice(0)
+      .filter((line) => !line.includes("the key is too long for a server in base64"));
+    const bad = lines.filter((line) => /^(error|warn)/.test(line));
     if (bad.length > 0) throw new FuzzFailure(bad.join("\n"));
   }
 }

@@ -1,8 +1,11 @@
 /**
  * Fuzzes until the time is over or something is found: `npm run fuzz -- --seconds 600 --seed 1`. Round after round has
- * the next seed, so a round that failed comes first again with its own.
+ * the next seed, so a round that failed comes first again with its own. Memory that goes on growing is a find, too.
  */
+
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { FuzzFailure } from "./deadline.ts";
@@ -13,6 +16,19 @@ const { values } = parseArgs({
 const endMs = performance.now() + Number(values.seconds) * 1_000;
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 const PROGRESS_ROUNDS = 100;
+/** Rounds after which memory has what it needs: code compiled, stores filled. */
+const WARM_ROUNDS = 300;
+const MAX_GROWTH_BYTES = 48 * 1024 * 1024;
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** Bytes in use, without garbage. */
+function usedBytes(): number {
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
 
 async function main(): Promise<void> {
   process.stdout.write(`fuzz: seed ${firstSeed}, ${values.seconds} s\n`);
@@ -21,10 +37,16 @@ async function main(): Promise<void> {
     for (const setup of clientSetups) sides.push(await ClientSide.start(setup));
     sides.push(await BackendSide.start());
     let seed = firstSeed;
+    let warmBytes = Number.POSITIVE_INFINITY;
     for (; performance.now() < endMs; seed++) {
       for (const side of sides) await side.round(seed);
       const rounds = seed - firstSeed + 1;
-      if (rounds % PROGRESS_ROUNDS === 0) process.stdout.write(`fuzz: ${rounds} rounds, seed ${seed}\n`);
+      if (rounds % PROGRESS_ROUNDS !== 0) continue;
+      const bytes = usedBytes();
+      process.stdout.write(`fuzz: ${rounds} rounds, seed ${seed}, ${(bytes / 2 ** 20).toFixed(1)} MiB in use\n`);
+      if (rounds === WARM_ROUNDS) warmBytes = bytes;
+      if (bytes > warmBytes + MAX_GROWTH_BYTES)
+        throw new FuzzFailure(`memory grew from ${warmBytes} to ${bytes} bytes`);
     }
     process.stdout.write(`fuzz: ${seed - firstSeed} rounds on ${sides.length} sides, nothing found\n`);
   } catch (error) {

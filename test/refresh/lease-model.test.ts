@@ -1,12 +1,13 @@
 /**
- * Every order in which the messages of a small fleet can reach the server, with the real code of each process. What is
- * promised: from a write's acknowledgement on, no get is answered with a value fetched before it, and none stays in the
- * pool; but for the round trip between adding such a value and deleting it again.
+ * Every order in which the messages of a small fleet can reach the server, with the real code of each process for fills
+ * and refreshes. What is promised: from a write's acknowledgement on, no get is answered with a value fetched before it,
+ * and none stays in the pool; but for the round trip between adding such a value and deleting it again.
  */
 import { describe, expect, it } from "vitest";
 import { explore, type Scenario } from "../support/fleet-model.ts";
 
 const get = (via: number) => ({ does: "get", via }) as const;
+const refresh = (via: number) => ({ does: "refresh", via }) as const;
 const remove = (via: number) => ({ does: "invalidate", via, value: null }) as const;
 const set = (via: number) => ({ does: "invalidate", via, value: "set" }) as const;
 
@@ -22,6 +23,27 @@ const scenarios: [name: string, scenario: Scenario][] = [
     "a source that had nothing, until a client says so",
     { processes: 2, clients: [[get(0)], [remove(1), get(1)]], source: [null] },
   ],
+  [
+    "a refresh, and a delete",
+    {
+      processes: 2,
+      clients: [
+        [get(0), refresh(0)],
+        [remove(1), get(1)],
+      ],
+    },
+  ],
+  [
+    "a refresh, and a set",
+    {
+      processes: 2,
+      clients: [
+        [get(0), refresh(0)],
+        [set(1), get(1)],
+      ],
+    },
+  ],
+  ["two refreshes, and a delete", { processes: 2, clients: [[get(0), refresh(0)], [refresh(1)], [remove(1)]] }],
 ];
 
 describe("whatever the order of messages", () => {

@@ -1,4 +1,6 @@
 /** What an http source sends, and what it takes for a value: all that goes beyond a plain GET of a URL. */
+import { once } from "node:events";
+import net, { type AddressInfo } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -278,6 +280,18 @@ describe("a conditional request", () => {
 });
 
 describe("time-outs", () => {
+  it("of connecting count until TLS is agreed on", async () => {
+    // Accepts, and says nothing.
+    const server = net.createServer((socket) => socket.on("error", () => {}).resume()).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const source = sourceOf({ url, connectTimeoutMs: 50 });
+    expect(await outcome(source)).toBe("SOURCE_UNREACHABLE");
+    await source.close();
+    server.close();
+    await once(server, "close");
+  });
+
   it("of reading end an answer that pauses", async () => {
     origin.handle = (_request, response) => {
       response.writeHead(200);

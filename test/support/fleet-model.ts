@@ -1,6 +1,6 @@
 /**
- * A fleet small enough to be looked at whole: processes with the real Filler each, one server, one source, clients that
- * follow scripts. Nothing happens by itself: every message, every end of a fetch, every timer and every step of a client
+ * A fleet small enough to be looked at whole: processes with the real Filler and refresh each, one server, one source,
+ * clients that follow scripts. Nothing happens by itself: every message, every end of a fetch, every timer and every step of a client
  * is an event that the explorer chooses, and it chooses every order there is.
  *
  * The source has versions. A client that changes it writes to the key afterwards ("change the source, then delete"), so
@@ -13,19 +13,21 @@ import type { PoolItem, PoolValue, Reply, WriteResult } from "../../src/proxy/re
 import { Status } from "../../src/proxy/reply.ts";
 import { Filler } from "../../src/refresh/filler.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
+import { refreshKey } from "../../src/refresh/refresher.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { ruleDefaults } from "./test-rules.ts";
 
 const KEY = "k";
+const TTL_SECONDS = 60;
 /** Timers of those who wait are longer, and do not fire here: a waiter that gives up gets a miss, which is never wrong. */
 const LONGEST_LOOK_MS = 200;
 /** How often one process may look for another's value. */
 const MAX_LOOKS = 2;
 
-/** What a client does, through which process. */
+/** What a client does, through which process; or that the key falls due there. */
 type Step =
-  | { readonly does: "get"; readonly via: number }
+  | { readonly does: "get" | "refresh"; readonly via: number }
   /** Changes the source, then writes to the key: a delete, or a set of `value`. */
   | { readonly does: "invalidate"; readonly via: number; readonly value: string | null };
 
@@ -62,6 +64,8 @@ class Process {
   readonly read = new Set<string>();
   looks = 0;
   readonly filler: Filler;
+  /** The refresh of a key that is due. */
+  readonly refresh: () => Promise<unknown>;
 
   constructor(world: World, index: number) {
     const clock: Clock = {
@@ -75,9 +79,13 @@ class Process {
     };
     const config: RuleConfig = { ...ruleDefaults, fillTimeoutMs: 1_000_000 };
     const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch: () => world.fetch(index) };
+    const rules = new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
+    const port = world.port(this);
+    const before = { known: null, expectedMs: TTL_SECONDS * 1000, isServable: true };
+    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, port, clock);
     this.filler = new Filler({
-      rules: new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]),
-      port: world.port(this),
+      rules,
+      port,
       clock,
       events: { populated: () => {}, got: () => {}, isTracked: () => false },
       log: { sourceFailed: fail, poolFailed: fail, observed: () => {} },
@@ -208,7 +216,7 @@ class World {
       read: (key) =>
         call(`read ${key}`, (): PoolItem | null => {
           const item = items.get(key);
-          return item === undefined ? null : { ttlSeconds: 60, cas: item.cas };
+          return item === undefined ? null : { ttlSeconds: TTL_SECONDS, cas: item.cas };
         }),
       get: (_owner, key) =>
         call(`get ${key}`, (): PoolValue | null => {
@@ -248,7 +256,12 @@ class World {
     this.isBusy[client] = true;
     process.heard.push(`client ${client} ${step.does}`);
     if (step.does === "get") this.get(client, process, this.acknowledged);
-    else this.invalidate(client, process, step.value);
+    else if (step.does === "invalidate") this.invalidate(client, process, step.value);
+    else {
+      void process.refresh().then(() => {
+        this.isBusy[client] = false;
+      });
+    }
   }
 
   private get(client: number, process: Process, since: number): void {

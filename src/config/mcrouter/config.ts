@@ -19,7 +19,7 @@ import { globalParams } from "./global-params.ts";
 import { describeJson, type Json, type JsonObject, plainJson } from "./json-value.ts";
 import { optionRows } from "./option-table.ts";
 import type { McrouterOptions } from "./options.ts";
-import { PoolReader, type PoolOptions } from "./read-pools.ts";
+import { type PoolOptions, PoolReader } from "./read-pools.ts";
 import { RouteReader } from "./read-routes.ts";
 
 const FILE_PREFIX = "file:";
@@ -214,8 +214,14 @@ async function readPoolFiles(
     try {
       const text = await readText(file, file);
       digests.set(path.resolve(file), md5(text));
-      const expanded = await expandMcrouterConfig({ text, file, params: {}, readFile: (each) => readFile(each, "utf8") });
-      for (const each of expanded.problems) problems.add({ file: each.file, line: each.line, path: name }, each.message);
+      const expanded = await expandMcrouterConfig({
+        text,
+        file,
+        params: {},
+        readFile: (each) => readFile(each, "utf8"),
+      });
+      for (const each of expanded.problems)
+        problems.add({ file: each.file, line: each.line, path: name }, each.message);
       if (expanded.document !== null) objects.set(name, expanded.document);
     } catch (error) {
       const reason = error instanceof ConfigError ? error.problems[0]!.message : String(error);
@@ -272,7 +278,10 @@ function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions)
     fields.complain('no route; expected "route" or "routes"');
   }
   if (list !== null && !routes.has(defaultPrefix)) {
-    fields.complainAt(list, `invalid default route: ${defaultPrefix} is not among them (--route-prefix says which it is)`);
+    fields.complainAt(
+      list,
+      `invalid default route: ${defaultPrefix} is not among them (--route-prefix says which it is)`,
+    );
   }
   return { routes, defaultPrefix };
 }
@@ -341,7 +350,11 @@ function readListen(options: McrouterOptions): Address[] {
 }
 
 async function serverOf(options: McrouterOptions, listen: readonly Address[]): Promise<Partial<ServerDefaults>> {
-  const tls = await tlsOf(options, { cert: "server_pem_cert_path", key: "server_pem_key_path", ca: "server_pem_ca_path" });
+  const tls = await tlsOf(options, {
+    cert: "server_pem_cert_path",
+    key: "server_pem_key_path",
+    ca: "server_pem_ca_path",
+  });
   const isPeerChecked = options.toggle("ssl_require_peer_certs");
   const level = (["warn", "info", "debug"] as const)[Math.min(2, options.integer("verbosity"))]!;
   const isQuiet = options.toggle("test_mode") || !options.toggle("enable_failure_logging");
@@ -384,7 +397,7 @@ export function treeWarnings({ tree, rules }: Config): string[] {
 }
 
 /** The pool that a node is nothing but; null: there is more to it. */
-export function plainPoolOf(node: RouteConfig): string | null {
+function plainPoolOf(node: RouteConfig): string | null {
   if (node.type === "pool") return node.pool;
   return node.type === "asynclog" ? plainPoolOf(childrenOf(node)[0]!) : null;
 }

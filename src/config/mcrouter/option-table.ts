@@ -7,10 +7,10 @@
  */
 
 /** How the text of an option is read. A toggle given without a value is the other than its default. */
-export type OptionKind = "toggle" | "integer" | "number" | "string" | "list" | "map";
+type OptionKind = "toggle" | "integer" | "number" | "string" | "list" | "map";
 
 /** Whether an option does what it does in mcrouter, or is taken and changes nothing. */
-export type OptionEffect = "works" | "none";
+type OptionEffect = "works" | "none";
 
 export interface OptionRow {
   /** mcrouter's own name, as `get __mcrouter__.options` shows it. */
@@ -62,7 +62,14 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["ssl_service_identity", "string", "", "ssl-service-identity", "", "works"],
   ["additional_ssl_service_identities", "list", "", "additional-ssl-service-identities", "", "none"],
   ["ssl_service_identity_authorization_log", "toggle", "false", "ssl-service-identity-authorization-log", "", "none"],
-  ["ssl_service_identity_authorization_enforce", "toggle", "false", "ssl-service-identity-authorization-enforce", "", "none"],
+  [
+    "ssl_service_identity_authorization_enforce",
+    "toggle",
+    "false",
+    "ssl-service-identity-authorization-enforce",
+    "",
+    "none",
+  ],
   ["enable_qos", "toggle", "false", "enable-qos", "", "none"],
   ["default_qos_class", "integer", "0", "default-qos-class", "", "none"],
   ["default_qos_path", "integer", "0", "default-qos-path", "", "none"],
@@ -121,12 +128,47 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["thrift_compression_threshold", "integer", "0", "thrift-compression-threshold", "", "none"],
   ["xdp_tx_truncate_bytes", "integer", "3072", "xdp-tx-truncate-bytes", "", "none"],
   ["enable_axonlog", "toggle", "false", "enable-axonlog", "", "none"],
-  ["external_carbon_connection_logging_enabled", "toggle", "false", "external-carbon-connection-logging-enabled", "", "none"],
-  ["external_carbon_connection_log_rate_per_hour", "integer", "3600", "external-carbon-connection-log-rate-per-hour", "", "none"],
-  ["external_carbon_connection_log_max_burst", "integer", "500", "external-carbon-connection-log-max-burst", "", "none"],
-  ["external_carbon_connection_log_sample_rate", "integer", "10000", "external-carbon-connection-log-sample-rate", "", "none"],
+  [
+    "external_carbon_connection_logging_enabled",
+    "toggle",
+    "false",
+    "external-carbon-connection-logging-enabled",
+    "",
+    "none",
+  ],
+  [
+    "external_carbon_connection_log_rate_per_hour",
+    "integer",
+    "3600",
+    "external-carbon-connection-log-rate-per-hour",
+    "",
+    "none",
+  ],
+  [
+    "external_carbon_connection_log_max_burst",
+    "integer",
+    "500",
+    "external-carbon-connection-log-max-burst",
+    "",
+    "none",
+  ],
+  [
+    "external_carbon_connection_log_sample_rate",
+    "integer",
+    "10000",
+    "external-carbon-connection-log-sample-rate",
+    "",
+    "none",
+  ],
   ["proxy_cpu_interval_s", "integer", "0", "proxy-cpu-interval-s", "", "none"],
-  ["delete_carbon_instance_upon_init_failure", "toggle", "true", "delete-carbon-instance-upon-init-failure", "", "none"],
+  [
+    "delete_carbon_instance_upon_init_failure",
+    "toggle",
+    "true",
+    "delete-carbon-instance-upon-init-failure",
+    "",
+    "none",
+  ],
   ["dump_preprocessed_config_enabled", "toggle", "false", "dump_preprocessed_config_enabled", "", "none"],
   ["max_preprocessed_config_history", "integer", "0", "max_preprocessed_config_history", "", "none"],
   ["log_file", "string", "", "log-path", "L", "works"],
@@ -165,7 +207,14 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["core_multiplier_threshold", "integer", "0", "core-multiplier-threshold", "", "none"],
   ["key_client_binding_enable", "toggle", "false", "key-client-binding-enable", "", "none"],
   ["key_client_binding_nonlookaside_enable", "toggle", "false", "key-client-binding-nonlookaside-enable", "", "none"],
-  ["key_client_binding_nonlookaside_verifier", "string", "ucache", "key-client-binding-nonlookaside-verifier", "", "none"],
+  [
+    "key_client_binding_nonlookaside_verifier",
+    "string",
+    "ucache",
+    "key-client-binding-nonlookaside-verifier",
+    "",
+    "none",
+  ],
   // Read before the others by mcrouter's own main program.
   ["proxy_threads", "string", "", "proxy-threads", "", "works"],
   ["validate_config", "string", "", "validate-config", "", "works"],

@@ -108,7 +108,10 @@ function longOption(name: string): OptionRow | string | null {
   const exact = optionRows.find(({ long }) => long === name && long !== "");
   if (exact !== undefined) return exact;
   if ((bareNames as readonly string[]).includes(name)) return name;
-  const fitting = [...optionRows.filter(({ long }) => long !== "" && long.startsWith(name)), ...bareNames.filter((bare) => bare.startsWith(name))];
+  const fitting = [
+    ...optionRows.filter(({ long }) => long !== "" && long.startsWith(name)),
+    ...bareNames.filter((bare) => bare.startsWith(name)),
+  ];
   return fitting.length === 1 ? fitting[0]! : null;
 }
 
@@ -188,7 +191,12 @@ export class McrouterOptions {
 
   /** Every option as `get __mcrouter__.options` tells it. */
   all(): Map<string, string> {
-    return new Map(optionRows.map(({ name, kind }) => [name, kind === "toggle" ? String(Number(this.toggle(name))) : this.text(name)]));
+    return new Map(
+      optionRows.map(({ name, kind }) => [
+        name,
+        kind === "toggle" ? String(Number(this.toggle(name))) : this.text(name),
+      ]),
+    );
   }
 }
 

@@ -112,7 +112,8 @@ export class PoolReader {
     const known = this.read.get(name.value);
     if (known !== undefined) return known;
     const declared = this.declared.get(name.value);
-    const object = declared?.type === "object" ? { json: declared, path: `pools.${name.value}` } : { json, path: spot.path };
+    const object =
+      declared?.type === "object" ? { json: declared, path: `pools.${name.value}` } : { json, path: spot.path };
     return this.readPool(name.value, object, readRoute);
   }
 
@@ -128,8 +129,12 @@ export class PoolReader {
     return null;
   }
 
-  private readPool(name: string, { json, path: at }: { json: JsonObject; path: string }, readRoute: ReadRoute): ReadPool {
-    const fields = new Fields(this.inherited(json, name, at, new Set([name])), at, this.problems);
+  private readPool(
+    name: string,
+    { json, path: at }: { json: JsonObject; path: string },
+    readRoute: ReadRoute,
+  ): ReadPool {
+    const fields = new Fields(this.inherited(json, at, new Set([name])), at, this.problems);
     const entries = fields.need("servers") === null ? [] : (fields.array("servers")?.items ?? []);
     const shared = this.sharedServerSettings(fields);
     const servers: PoolServer[] = [];
@@ -221,7 +226,7 @@ export class PoolReader {
   }
 
   /** The pool's keys, those of the pools it inherits from behind them. */
-  private inherited(object: JsonObject, name: string, at: string, seen: ReadonlySet<string>): JsonObject {
+  private inherited(object: JsonObject, at: string, seen: ReadonlySet<string>): JsonObject {
     const parent = object.members.get("inherit");
     if (parent === undefined) return object;
     const spot = { json: parent, path: `${at}.inherit` };
@@ -240,7 +245,7 @@ export class PoolReader {
     }
     const found = this.named(parent.value, spot);
     if (found === null) return without(object);
-    const base = this.inherited(found.json, parent.value, found.path, new Set([...seen, parent.value]));
+    const base = this.inherited(found.json, found.path, new Set([...seen, parent.value]));
     return { ...object, members: new Map([...base.members, ...without(object).members]) };
   }
 
@@ -257,7 +262,10 @@ export class PoolReader {
   private checkProtocol(spot: Spot | null): void {
     if (spot === null) return;
     if (spot.json.type === "string" && spot.json.value.toLowerCase() === "ascii") return;
-    this.complain(spot, `expected "ascii": Platypus speaks memcached's text protocol to servers, got ${describeJson(spot.json)}`);
+    this.complain(
+      spot,
+      `expected "ascii": Platypus speaks memcached's text protocol to servers, got ${describeJson(spot.json)}`,
+    );
   }
 
   private isTls(mechanism: string, spot: Spot): boolean {

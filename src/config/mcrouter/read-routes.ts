@@ -94,7 +94,8 @@ export class RouteReader {
 
   /** The fields of what should be an object; none where it is not. */
   fieldsIn({ json, path }: Spot): Fields {
-    const object: JsonObject = json.type === "object" ? json : { type: "object", members: new Map(), place: json.place };
+    const object: JsonObject =
+      json.type === "object" ? json : { type: "object", members: new Map(), place: json.place };
     return this.fieldsOf(object, path);
   }
 
@@ -107,7 +108,11 @@ export class RouteReader {
     if (this.seen.has(text) || this.registered.has(text)) return this.named(text, spot);
     const bar = text.indexOf("|");
     const type = bar < 0 ? text : text.slice(0, bar);
-    const routes = this.ofType(type, bar < 0 ? null : { ...spot, json: jsonString(text.slice(bar + 1), spot.json.place) }, spot);
+    const routes = this.ofType(
+      type,
+      bar < 0 ? null : { ...spot, json: jsonString(text.slice(bar + 1), spot.json.place) },
+      spot,
+    );
     this.seen.set(text, routes);
     return routes;
   }

@@ -3,18 +3,19 @@
  *
  * Source: mcrouter routes/*.h, as facts; Facebook's own handles are refused by name.
  */
+
+import { allOperationNames, isError, type OperationName, type Result, results } from "../../proxy/route/result.ts";
 import type { IndexPlacementConfig } from "../config.ts";
 import type { FailoverErrors, FailoverRouteConfig, Rate, RouteConfig, ShadowConfig } from "../route-config.ts";
-import { allOperationNames, isError, type OperationName, type Result, results } from "../../proxy/route/result.ts";
 import type { Fields, Spot } from "./fields.ts";
 import { numberOf } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
-import type { ReadPool } from "./read-pools.ts";
 import { readPlacement, readWeights } from "./read-placement.ts";
+import type { ReadPool } from "./read-pools.ts";
 import type { RouteReader } from "./read-routes.ts";
 
 /** What a type is read from: its object's fields, or whatever stands behind the bar of a short form. */
-export interface RouteInput {
+interface RouteInput {
   readonly spot: Spot;
   /** Null: it is no object. */
   readonly fields: Fields | null;
@@ -96,7 +97,10 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
     const name = fields.string("result", "mc_res_local_error");
     const result = resultNamed(name);
     if (result === null || !isError(result)) {
-      fields.complainAt(fields.get("result")!, `expected an error such as "mc_res_timeout", got ${JSON.stringify(name)}`);
+      fields.complainAt(
+        fields.get("result")!,
+        `expected an error such as "mc_res_timeout", got ${JSON.stringify(name)}`,
+      );
     }
     return [{ type: "error", message: fields.string("response", ""), result: result ?? "local_error" }];
   },
@@ -164,7 +168,9 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
     const ms = (name: string) => fields.integer(name, 0, 0, 3_600_000)!;
     const [beforeMs, afterMs, totalMs] = [ms("before_latency_ms"), ms("after_latency_ms"), ms("total_latency_ms")];
     if (fields.has("total_latency_percentile_ms")) {
-      fields.complain("total_latency_percentile_ms is not supported; use before_latency_ms, after_latency_ms or total_latency_ms");
+      fields.complain(
+        "total_latency_percentile_ms is not supported; use before_latency_ms, after_latency_ms or total_latency_ms",
+      );
     } else if (beforeMs + afterMs + totalMs === 0) {
       fields.complain('expected "before_latency_ms", "after_latency_ms" or "total_latency_ms"');
     }
@@ -193,8 +199,14 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
   ]
     .map((name) => [name, `${name} ${ofFacebook}`])
     .concat([
-      ["LoadBalancerRoute", "LoadBalancerRoute goes by the load that servers report, and memcached servers report none"],
-      ["L1L2SizeSplitRoute", "L1L2SizeSplitRoute needs servers that keep its sentinels from other clients; memcached does not"],
+      [
+        "LoadBalancerRoute",
+        "LoadBalancerRoute goes by the load that servers report, and memcached servers report none",
+      ],
+      [
+        "L1L2SizeSplitRoute",
+        "L1L2SizeSplitRoute needs servers that keep its sentinels from other clients; memcached does not",
+      ],
     ]),
 );
 
@@ -451,7 +463,14 @@ function rateLimit(target: RouteConfig, fallback: RouteConfig | null, rates: Fie
     const burst = rates.number(`${name}_burst`, rate, Number.MIN_VALUE, Number.POSITIVE_INFINITY);
     return rate === null ? null : { rate, burst: burst! };
   };
-  return { type: "rate-limit", target, fallback, gets: rateOf("gets"), sets: rateOf("sets"), deletes: rateOf("deletes") };
+  return {
+    type: "rate-limit",
+    target,
+    fallback,
+    gets: rateOf("gets"),
+    sets: rateOf("sets"),
+    deletes: rateOf("deletes"),
+  };
 }
 
 function modifyKey({ fields, child }: ObjectInput): RouteConfig {
@@ -463,7 +482,10 @@ function modifyKey({ fields, child }: ObjectInput): RouteConfig {
   };
   const prefix = part("set_routing_prefix");
   if (prefix !== null && prefix !== "" && !/^\/[^/]+\/[^/]+\/?$/.test(prefix)) {
-    fields.complainAt(fields.get("set_routing_prefix")!, `expected "/region/cluster/" or "", got ${JSON.stringify(prefix)}`);
+    fields.complainAt(
+      fields.get("set_routing_prefix")!,
+      `expected "/region/cluster/" or "", got ${JSON.stringify(prefix)}`,
+    );
   }
   const replacePrefix = part("replace_key_prefix");
   const isInPlace = fields.boolean("modify_inplace", false);

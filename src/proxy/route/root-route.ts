@@ -182,7 +182,7 @@ export class RootRoute implements Root, ReplyOwner {
 }
 
 /** Sends a keyless command to every server of `pools` and completes it with the worst answer. */
-export function broadcastTo(request: Request, pools: readonly PoolRoute[]): void {
+function broadcastTo(request: Request, pools: readonly PoolRoute[]): void {
   if (pools.length === 1) {
     pools[0]!.broadcast(request);
     return;

@@ -174,7 +174,7 @@ export class ItemStore {
     return item;
   }
 
-  /** set, add, replace, append, prepend. `value` is kept as it is: the caller gives it away. */
+  /** set, add, replace, append, prepend. The caller gives `value` away. */
   store(verb: StoreVerb, key: string, value: Buffer, flags: number, exptime: number): StoreOutcome {
     const old = this.live(key);
     if (this.itemBytes(key, value.length, flags) > this.maxItemBytes) {
@@ -319,7 +319,16 @@ export class ItemStore {
     if (expiresAt !== 0 && expiresAt <= now) return { result: "stored", cas };
     const bytes = this.itemBytes(key, value.length, flags);
     const unmarked = { isFetched: false, isStale: false, isTokenSent: false, isBinaryKey: false };
-    this.items.set(key, { value, flags, expiresAt, cas, storedAt: now, bytes, lastGetAt: now, ...unmarked });
+    this.items.set(key, {
+      value: alone(value),
+      flags,
+      expiresAt,
+      cas,
+      storedAt: now,
+      bytes,
+      lastGetAt: now,
+      ...unmarked,
+    });
     this.usedBytes += bytes;
     while (this.usedBytes > this.maxBytes) {
       const [oldest, item] = this.items.entries().next().value!;
@@ -357,4 +366,12 @@ export class ItemStore {
     if (exptime < 0) return 1;
     return exptime > MAX_RELATIVE_SECONDS ? exptime : this.unixSeconds() + exptime;
   }
+}
+
+/** The same bytes in memory of their own: a small Buffer is a part of a block, all of which it would keep. */
+function alone(value: Buffer): Buffer {
+  if (value.buffer.byteLength === value.length) return value;
+  const copy = Buffer.allocUnsafeSlow(value.length);
+  value.copy(copy);
+  return copy;
 }

@@ -277,3 +277,18 @@ function snapshot(store: ItemStore, key: string): ModelItem {
   const item = store.get(key)!;
   return { value: item.value.toString("latin1"), flags: item.flags, expiresAt: item.expiresAt, cas: item.cas };
 }
+
+describe("the memory of a store", () => {
+  it("is its values' own, however they came", () => {
+    const store = storeOf();
+    store.store("set", "small", bytes("from a block that others use"), 0, 0);
+    store.store("set", "n", bytes("41"), 0, 0);
+    store.arithmetic("n", true, 1n);
+    store.store("append", "small", bytes("!"), 0, 0);
+    for (const key of ["small", "n"]) {
+      const { value } = store.get(key)!;
+      expect(value.buffer.byteLength).toBe(value.length);
+    }
+    expect([textOf(store, "small"), textOf(store, "n")]).toEqual(["from a block that others use!", "42"]);
+  });
+});

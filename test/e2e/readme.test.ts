@@ -1,0 +1,88 @@
+/** What the README shows, run as it stands there; only addresses are those of the test. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
+  const undo: (() => unknown)[] = [];
+  let readme: string;
+  let origin: HttpOrigin;
+  let memcached: MemcachedProcess;
+  let folder: string;
+
+  beforeEach(async () => {
+    readme = await readFile(path.join(ROOT, "README.md"), "utf8");
+    origin = await HttpOrigin.start();
+    undo.push(() => origin.close());
+    memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    folder = await mkdtemp(path.join(tmpdir(), "platypus-readme-"));
+    undo.push(() => rm(folder, { recursive: true }));
+  });
+
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  });
+
+  function block(language: string): string {
+    return new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(readme)![1]!;
+  }
+
+  async function connect(port: number): Promise<TextClient> {
+    const client = await TextClient.connect(port);
+    undo.push(() => client.close());
+    return client;
+  }
+
+  it("has a program that fills from its function and stores in its target", async () => {
+    origin.handle = ({ url }, response) => response.writeHead(url === "/users/17" ? 200 : 404).end("Ada");
+    const port = await freePort();
+    const program = block("ts")
+      .replace('"platypus"', JSON.stringify(path.join(ROOT, "src/index.ts")))
+      .replace("127.0.0.1:8080", `127.0.0.1:${origin.port}`)
+      .replace("127.0.0.1:11211", `127.0.0.1:${memcached.port}`)
+      .replace("127.0.0.1:11212", `127.0.0.1:${port}`);
+    const file = path.join(folder, "program.ts");
+    await writeFile(file, `${program}\nconsole.log("started");\n`);
+    const child: ChildProcess = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(child, "exit");
+    undo.push(async () => {
+      child.kill("SIGKILL");
+      await ended;
+    });
+    await once(child.stdout!, "data");
+    const [client, direct] = [await connect(port), await connect(memcached.port)];
+    const value = "VALUE user/17 0 3\r\nAda\r\nEND\r\n";
+    // A busy machine may be slower than fill_timeout; the fetch goes on all the same.
+    while ((await client.ask("get user/17", "END\r\n")) !== value);
+    expect(await direct.ask("get user/17", "END\r\n")).toBe(value);
+    expect(await client.ask("get user/18", "END\r\n")).toBe("END\r\n");
+    expect(origin.requests.slice(0, 2)).toEqual(["GET /users/17", "GET /users/18"]);
+  });
+
+  it("has a configuration that does what it says", async () => {
+    const file = path.join(folder, "platypus.toml");
+    await writeFile(file, block("toml"));
+    const platypus = PlatypusProcess.run(["--config", file, "--listen", "127.0.0.1:0"], {
+      PLATYPUS_TARGET_SERVERS: `127.0.0.1:${memcached.port}`,
+      PLATYPUS_SOURCE_STUFF_URL: `${origin.url}/stuff/{1}`,
+      PLATYPUS_GET_QUICKSTART_FILL_TIMEOUT: "10s",
+    });
+    undo.push(() => platypus.stop());
+    await platypus.printed(/listens on/);
+    const [client, direct] = [await connect(platypus.port), await connect(memcached.port)];
+    const value = "VALUE quickstart/a 0 17\r\nvalue of /stuff/a\r\nEND\r\n";
+    expect(await client.ask("get quickstart/a", "END\r\n")).toBe(value);
+    expect(await direct.ask("get quickstart/a", "END\r\n")).toBe(value);
+  });
+});
