@@ -36,12 +36,12 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
   if (file !== null && isJson(text)) {
     return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])), text);
   }
-  if (file !== null && isYaml(text)) return loadTwemproxy(options, file, text);
   if (options.rules != null) {
     throw new ConfigError([
       { file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" },
     ]);
   }
+  if (file !== null && isYaml(text)) return loadTwemproxy(options, file, text);
   return parseNative({ file, text, env, overrides, hooks });
 }
 
