@@ -74,6 +74,8 @@ export class Platypus {
   private readonly spool: AsyncLog;
   private readonly startedUnixSeconds: number;
   private listeners: Listener[] = [];
+  /** Of pools that are served alone, by name. */
+  private readonly poolListeners = new Map<string, { context: ClientContext; listener: Listener }[]>();
   private running: Running;
   private configuredMs: number;
   private reloadError: string | null = null;
@@ -120,11 +122,15 @@ export class Platypus {
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
     const platypus = new Platypus(config, options);
     try {
-      for (const address of config.server.listen) {
-        const maxConnections = () => platypus.running.config.server.maxConnections;
-        const { evictsIdle, backlog, tls } = config.server;
-        const options = { maxConnections, evictsIdle, backlog, tls };
-        platypus.listeners.push(await Listener.open(address, platypus.context, options));
+      for (const address of config.server.listen) await platypus.listen(address, platypus.context);
+      for (const { name, listen } of config.pools) {
+        const root = platypus.running.pools.routes.get(name);
+        for (const address of root === undefined ? [] : listen) {
+          const context = { ...platypus.context, root: root! };
+          const listener = await platypus.listen(address, context);
+          const others = platypus.poolListeners.get(name) ?? [];
+          platypus.poolListeners.set(name, [...others, { context, listener }]);
+        }
       }
     } catch (error) {
       await platypus.close();
@@ -152,6 +158,7 @@ export class Platypus {
     this.scheduler.replace(next.rules, next.port, config.server);
     this.context.root = this.rootOf(next);
     this.context.limits = config.server;
+    this.replacePoolRoots(next);
     this.configuredMs = this.clock.nowMs();
     this.reloadError = null;
     if (config.server.tls !== null) for (const listener of this.listeners) listener.renew(config.server.tls);
@@ -190,6 +197,31 @@ export class Platypus {
     for (const listener of this.listeners) listener.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     await Promise.all([this.spool.close(), ...[...this.running.sources.values()].map(({ source }) => source.close())]);
+  }
+
+  private async listen(address: ListenAddress, context: ClientContext): Promise<Listener> {
+    const maxConnections = () => this.running.config.server.maxConnections;
+    const { evictsIdle, backlog, tls } = this.running.config.server;
+    const listener = await Listener.open(address, context, { maxConnections, evictsIdle, backlog, tls });
+    this.listeners.push(listener);
+    return listener;
+  }
+
+  /** Pools that are served alone go on with their new servers; one that is gone is not served any more. */
+  private replacePoolRoots({ pools, config }: Running): void {
+    for (const [name, listeners] of this.poolListeners) {
+      const root = pools.routes.get(name);
+      for (const { context, listener } of listeners) {
+        if (root === undefined) {
+          listener.drain();
+          this.log.warn("config", `pool ${name} is gone: ${addressText(listener.address)} takes no more clients`);
+        } else {
+          context.root = root;
+          context.limits = config.server;
+        }
+      }
+      if (root === undefined) this.poolListeners.delete(name);
+    }
   }
 
   private build(config: Config, previous: Running | null): Running {
@@ -274,7 +306,10 @@ export class Platypus {
   }
 
   private warnOfRestart(old: Config, next: Config): void {
-    const listens = (config: Config) => config.server.listen.map(addressText).join(", ");
+    const listens = ({ server, pools }: Config) => {
+      const ofPools = pools.flatMap(({ name, listen }) => listen.map((address) => `${name} ${addressText(address)}`));
+      return [...server.listen.map(addressText), ...ofPools].join(", ");
+    };
     if (listens(old) !== listens(next)) this.log.warn("config", "listen needs a restart; the old addresses stay");
     if (old.server.embeddedBytes !== next.server.embeddedBytes) {
       this.log.warn("config", "embedded_size needs a restart; the old value stays");

@@ -1,7 +1,7 @@
 /**
  * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
  */
-import { addressText, type Config, type RuleConfig } from "../config/config.ts";
+import { addressText, type Config, type PoolConfig, type RuleConfig, type ServerConfig } from "../config/config.ts";
 import { formatDuration } from "../config/units.ts";
 import { buildPlacement } from "../proxy/hash/build.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../refresh/policy.ts";
@@ -44,11 +44,16 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
   ];
 }
 
+/** Pools with addresses of their own are told each. */
 function placement({ pools, server }: Config, key: string): Line[] {
-  const [pool] = pools;
-  if (pool === undefined) return [["server", "the store in this process"]];
+  if (pools.length === 0) return [["server", "the store in this process"]];
+  const alone = pools.filter(({ listen }) => listen.length > 0);
+  return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
+}
+
+function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
   if (pool.servers.length > 1 && pool.placement.type === "random") {
-    return [["server", `any of the ${pool.servers.length} of pool ${pool.name}`]];
+    return `any of the ${pool.servers.length} of pool ${pool.name}`;
   }
   const prefix = Buffer.from(server.prefix, "latin1");
   const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: () => 0 });
@@ -56,7 +61,7 @@ function placement({ pools, server }: Config, key: string): Line[] {
   const index = placement.locate(bytes, 0, bytes.length);
   const how = `by ${pool.placement.type}, at ${placement.keyHash}`;
   const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} ${how})`;
-  return [["server", `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`]];
+  return `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`;
 }
 
 function rule(config: Config, { rule: own, source, captures }: Covered): Line[] {

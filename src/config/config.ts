@@ -19,6 +19,8 @@ export interface Config {
   readonly tree: TreeConfig | null;
   /** Null: the configuration is not mcrouter's. */
   readonly mcrouter: McrouterConfig | null;
+  /** What the file says that has no effect, and why; of a mcrouter configuration `mcrouter` has it. */
+  readonly warnings: readonly string[];
   /** In file order: the first match wins. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
@@ -104,6 +106,8 @@ export interface PoolConfig {
   readonly placement: PlacementConfig;
   /** The configuration names its placement; else it is the default one. */
   readonly isPlacementGiven: boolean;
+  /** Keys of a server that is being left alone go to the others until it answers again. */
+  readonly ejectsDeadServers: boolean;
   /** Connections to each server; all requests for one key use the same one. */
   readonly connections: number;
   readonly serverTimeoutMs: number;
@@ -223,8 +227,6 @@ export interface McrouterConfig {
   readonly document: unknown;
   /** What macros were given, by name. */
   readonly globalParams: ReadonlyMap<string, string>;
-  /** What was ignored, and why. */
-  readonly warnings: readonly string[];
   /** Of log lines, file names and stats. */
   readonly serviceName: string;
   /** Of file names: the port that was given first. */
@@ -430,8 +432,8 @@ export interface AwsConnection {
 }
 
 /** What a user should know of a configuration that is right as such. */
-export function warningsOf({ server, pools, mcrouter }: Config): string[] {
-  const warnings: string[] = [...(mcrouter?.warnings ?? [])];
+export function warningsOf({ server, pools, warnings: noEffect }: Config): string[] {
+  const warnings: string[] = [...noEffect];
   for (const { name, servers, placement, isPlacementGiven } of pools) {
     const count = servers.length;
     if (count < 2) continue;

@@ -9,6 +9,7 @@ import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
 import { readFailure } from "./read-failure.ts";
+import { parseTwemproxy } from "./twemproxy.ts";
 
 /** Where a configuration comes from, later over earlier: file, environment, overrides. */
 export interface LoadOptions {
@@ -34,12 +35,12 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
   if (file !== null && isJson(text)) {
     return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
   }
-  if (file !== null) refuseOtherForms(file, text);
   if (options.rules != null) {
     throw new ConfigError([
       { file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" },
     ]);
   }
+  if (file !== null && isYaml(text)) return loadTwemproxy(options, file, text);
   return parseNative({ file, text, env, overrides, hooks });
 }
 
@@ -80,13 +81,18 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** twemproxy's YAML, which cannot begin a TOML document. */
-function refuseOtherForms(file: string, text: string): void {
-  const lines = text.split("\n");
-  const index = lines.findIndex((line) => /^\s*[^\s#]/.test(line));
-  const first = lines[index] ?? "";
-  const form = /^(---|[\w-]+:(\s|$))/.test(first) ? "YAML; twemproxy configurations are" : null;
-  if (form === null) return;
-  const message = `expected TOML, found what looks like ${form} not supported in this version`;
-  throw new ConfigError([{ file, line: index + 1, message }]);
+/** The first line that says something is a mapping or the beginning of a document, which TOML does not have. */
+function isYaml(text: string): boolean {
+  const first = text.split("\n").find((line) => /^\s*[^\s#]/.test(line)) ?? "";
+  return /^(---|%YAML|[^\s=[\]"']+:(\s|$))/.test(first);
+}
+
+/** Pools of twemproxy's file; everything else comes from the environment and the command line. */
+function loadTwemproxy({ env, overrides = {}, hooks }: LoadOptions, file: string, text: string): Config {
+  if (overrides["server.listen"] !== undefined) {
+    const message = "--listen has no place here: every pool listens where the file says";
+    throw new ConfigError([{ file, line: null, message }]);
+  }
+  const { server } = parseNative({ file: null, text: "", env, overrides, hooks });
+  return parseTwemproxy({ file, text, server });
 }

@@ -57,6 +57,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     servers,
     placement: readPlacement(section, values, servers, problems),
     isPlacementGiven: section.found.has("hash"),
+    ejectsDeadServers: false,
     connections: values.connections,
     serverTimeoutMs: values.server_timeout,
     connectTimeoutMs: values.connect_timeout,

@@ -91,6 +91,7 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
     pools,
     tree: null,
     mcrouter: null,
+    warnings: [],
     rules: rules.filter((rule) => rule !== null),
     sources: readings.map(({ source }) => source).filter((source) => source !== null),
   };

@@ -7,7 +7,7 @@ import { parseNative } from "../../src/config/native.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
-const files = readdirSync(FOLDER).filter((name) => name.endsWith(".toml"));
+const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml)$/.test(name));
 const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env: {}, hooks: templateHooks });
 
 describe("the files of config/", () => {

@@ -52,11 +52,21 @@ describe("loading a configuration", () => {
   it("tells other proxies' files from broken TOML", async () => {
     expect(await failure(await file("m.json", '// x\n{ "pools": {} }'))).toMatch(/FILE:2: : no route;/);
     expect(await failure(await file("t.yml", "# x\nalpha:\n  listen: 127.0.0.1:22121\n"))).toBe(
-      "FILE:2: expected TOML, found what looks like YAML; twemproxy configurations are not supported in this version",
+      "FILE:2: alpha.servers: expected at least one server",
     );
     expect(await failure(await file("bad.toml", "# x\n[server\n"))).toBe(
       'FILE:2: syntax error at column 8: unexpected "\\n"',
     );
+  });
+
+  it("reads twemproxy's file, with the process's settings from the environment", async () => {
+    const path = await file("nutcracker.yml", "%YAML 1.2\n---\nalpha:\n  listen: 127.0.0.1:1\n  servers:\n  - a:1:1\n");
+    const env = { PLATYPUS_SERVER_MAX_VALUE: "2MiB" };
+    const config = await loadConfig({ path, env, hooks: templateNames });
+    expect(config.server).toMatchObject({ listen: [], maxValueBytes: 2_097_152 });
+    expect(config.pools).toMatchObject([{ name: "alpha", listen: [{ port: 1 }] }]);
+    const listening = loadConfig({ path, env, overrides: { "server.listen": "a:1" }, hooks: templateNames });
+    await expect(listening).rejects.toThrow("--listen has no place here");
   });
 
   it("digests equal bytes equally", () => {

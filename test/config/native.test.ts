@@ -58,6 +58,7 @@ describe("a native configuration", () => {
         pickUpRate: 2_000,
         log: { level: "info", form: "text" },
       },
+      warnings: [],
       pools: [],
       rules: [],
       sources: [],
@@ -80,6 +81,7 @@ describe("a native configuration", () => {
         servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1, name: null }],
         placement: { type: "ketama", keyHash: "md5", hashTag: "" },
         isPlacementGiven: false,
+        ejectsDeadServers: false,
         connections: 1,
         serverTimeoutMs: 250,
         connectTimeoutMs: 100,
@@ -405,7 +407,7 @@ describe("problems", () => {
       '[server]\nlisten = ["a:1",\n"a:1",\n"b:x"]',
       [
         "3: server.listen[1]: a:1 is listed twice",
-        '4: server.listen[2]: expected host:port, [ipv6]:port, tls:host:port or unix:PATH, got "b:x"',
+        '4: server.listen[2]: expected host:port, [ipv6]:port, tls:host:port, unix:PATH or fd:NUMBER, got "b:x"',
       ],
     ],
     [

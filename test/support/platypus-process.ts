@@ -46,11 +46,11 @@ export class PlatypusProcess {
     return new PlatypusProcess(child, folder);
   }
 
-  /** Starts with the configuration `toml` (it should listen on port 0) and waits until it listens. */
-  static async start(toml: string): Promise<PlatypusProcess> {
+  /** Starts with the configuration `text` (it should listen on port 0) and waits until it listens. */
+  static async start(text: string): Promise<PlatypusProcess> {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "platypus.toml");
-    await writeFile(file, toml);
+    await writeFile(file, text);
     const started = PlatypusProcess.run(["--config", file], {}, folder);
     await started.printed(/listens on/);
     return started;

@@ -112,7 +112,6 @@ export async function loadMcrouterConfig(
     },
     document: plainJson(document),
     globalParams: new Map(Object.entries(params).map(([name, value]) => [name, String(value)])),
-    warnings,
     serviceName: options.text("service_name"),
     routerName: routerNameOf(options),
     asyncLogRoot: options.toggle("asynclog_disable") ? null : options.optionalText("async_spool"),
@@ -130,6 +129,7 @@ export async function loadMcrouterConfig(
     pools: pools.configs,
     tree,
     mcrouter,
+    warnings,
     rules: [],
     sources: [],
   };

@@ -212,6 +212,7 @@ export class PoolReader {
         failOpen: this.failOpen(fields, servers.length),
       },
       socket: options.socket,
+      ejectsDeadServers: false,
       keepsRoutingPrefix: fields.boolean("keep_routing_prefix", false),
       listen: [],
       login: null,

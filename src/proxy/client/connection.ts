@@ -65,7 +65,7 @@ export function newClientCounters(): ClientCounters {
 }
 
 /** Bounds of one client. */
-export interface ClientLimits extends ClassicLimits {
+interface ClientLimits extends ClassicLimits {
   readonly clientOutputLimitBytes: number;
   /** Requests under way at which no more are read. */
   readonly maxOutstanding: number;

@@ -6,6 +6,7 @@ import { addressText, type Config, type PoolConfig, type PoolServer } from "../.
 import { Backend, type BackendContext } from "../backend/backend.ts";
 import { FailOpenGate, Health } from "../backend/health.ts";
 import { buildPlacement } from "../hash/build.ts";
+import { EjectingPlacement } from "../hash/ejecting-placement.ts";
 import { PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration, built. */
@@ -51,7 +52,11 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       backends.set(identity, backend);
       return backend;
     });
-    const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: context.random });
+    const place = (servers: readonly PoolServer[]) =>
+      buildPlacement(pool.placement, servers, { prefix, random: context.random });
+    const placement = pool.ejectsDeadServers
+      ? new EjectingPlacement(pool.servers, (i) => members[i]!.isUp, place)
+      : place(pool.servers);
     routes.set(pool.name, new PoolRoute(pool, members, placement));
   }
   return { routes, backends, healths };

@@ -26,6 +26,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     servers: [],
     placement: { type: "random" },
     isPlacementGiven: true,
+    ejectsDeadServers: false,
     connections: 1,
     serverTimeoutMs: SERVER_TIMEOUT_MS,
     connectTimeoutMs: 100,
