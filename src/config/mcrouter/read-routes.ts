@@ -157,10 +157,15 @@ export class RouteReader {
     const spot = config ?? { json: { type: "null", place: at.json.place }, path: at.path };
     const fields = spot.json.type === "object" ? new Fields(spot.json, spot.path, this.problems) : null;
     const routes = read({ spot, fields, reader: this });
-    for (const ignored of fields?.unread() ?? []) {
-      const isUsual = ["type", "name"].some((name) => ignored.path.endsWith(`.${name}`));
-      if (!isUsual) this.warn(ignored, `is not known to ${type} and has no effect`);
-    }
+    if (fields !== null) this.warnOfUnread(fields, type);
     return routes;
+  }
+
+  /** Says which fields nothing has asked for. */
+  warnOfUnread(fields: Fields, of: string): void {
+    for (const ignored of fields.unread()) {
+      const isUsual = ["type", "name"].some((name) => ignored.path.endsWith(`.${name}`));
+      if (!isUsual) this.warn(ignored, `is not known to ${of} and has no effect`);
+    }
   }
 }

@@ -244,7 +244,7 @@ const metaCodes = new Map<Status, readonly [code: number, word: string]>([
 
 function metaAnswer(request: Request, outcome: Outcome): Reply {
   const { status, value = NOTHING, flags = 0, cas = null, text = "" } = outcome;
-  const isGet = request.operation === Operation.metaGet;
+  const isGet = request.operation === Operation.metaGet || request.operation === Operation.metaDebug;
   if (status === Status.found) return metaFound(request, value, flags, cas) ?? notSupported;
   if (isGet && status !== Status.touched) return metaMiss(request);
   const isNumber = status === Status.number;
