@@ -92,20 +92,22 @@ export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
 /** Puts the key of `request` in place of the one that a meta reply returns, if it does: it was asked by another name. */
 export function renameKey(reply: Reply, request: Request): void {
   const { chunk, keyStart, keyEnd } = request;
-  changeReturnedKey(reply, () =>
-    hasDecodedKey(request) ? chunk.toString("base64", keyStart, keyEnd) : request.keyText(),
+  // As the server gave it: an item whose key came in base64 once returns it so, whatever it is asked with.
+  const isDebugged = reply.code === MetaCode.ME && hasDecodedKey(request);
+  changeReturnedKey(reply, (_text, isBase64) =>
+    isBase64 || isDebugged ? chunk.toString("base64", keyStart, keyEnd) : request.keyText(),
   );
 }
 
-/** Puts `change` of the returned key's text in its place, in bytes of the reply's own. */
-function changeReturnedKey(reply: Reply, change: (text: string) => string): void {
+/** Puts `change` of the returned key's text in its place, in bytes of the reply's own; in base64 it is marked, but to `me`. */
+function changeReturnedKey(reply: Reply, change: (text: string, isBase64: boolean) => string): void {
   const { chunk, start } = reply;
   const lineEnd = chunk.indexOf(LF, start);
   const words = chunk.toString("latin1", start, lineEnd - 1).split(" ");
   const at = reply.code === MetaCode.ME ? 1 : words.findIndex((word, index) => index > 0 && word[0] === "k");
   if (at < 0) return;
   const mark = reply.code === MetaCode.ME ? "" : "k";
-  words[at] = mark + change(words[at]!.slice(mark.length));
+  words[at] = mark + change(words[at]!.slice(mark.length), words[at + 1] === "b");
   const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
   const shift = head.length - (lineEnd + 1 - start);
   reply.chunk = Buffer.concat([head, chunk.subarray(lineEnd + 1, reply.end)]);
