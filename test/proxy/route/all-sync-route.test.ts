@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
 import { AllSyncRoute } from "../../../src/proxy/route/all-sync-route.ts";
 import { ask, told } from "../../support/ask.ts";
-import { valueText } from "../../support/recording-route.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
+import { valueText } from "../../support/recording-route.ts";
 
 describe("AllSyncRoute", () => {
   const setUp = (count = 3) => {

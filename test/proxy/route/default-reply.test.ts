@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { defaultReply, errorReply } from "../../../src/proxy/route/default-reply.ts";
 import { NullRoute } from "../../../src/proxy/route/null-route.ts";
 import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
-import { frameBytes } from "../../support/binary-client.ts";
 import { Asked } from "../../support/asked.ts";
+import { frameBytes } from "../../support/binary-client.ts";
 
 describe("the answer of routes that ask nobody", () => {
   it.each([

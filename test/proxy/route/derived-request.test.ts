@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Reply } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
-import {
-  canHaveKey,
-  exptimeOf,
-  withData,
-  withExptimes,
-  withKey,
-} from "../../../src/proxy/route/derived-request.ts";
+import { canHaveKey, exptimeOf, withData, withExptimes, withKey } from "../../../src/proxy/route/derived-request.ts";
 import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
 import { Asked } from "../../support/asked.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
@@ -73,7 +67,11 @@ describe("the command for another key", () => {
     const get = ask(renamer(leaf, "other"), binaryGet("k"));
     const set = ask(renamer(leaf, "other"), binarySet("k", "x", 9));
     const strange = ask(renamer(leaf, "other"), binaryGet("a b"));
-    expect(leaf.sent).toEqual(["gets other\r\n", "ms other 1 F9 T0 c MS\r\nx\r\n", `mg ${base64("other")} v f c b\r\n`]);
+    expect(leaf.sent).toEqual([
+      "gets other\r\n",
+      "ms other 1 F9 T0 c MS\r\nx\r\n",
+      `mg ${base64("other")} v f c b\r\n`,
+    ]);
     leaf.answer(0, "VALUE other 9 1 55\r\nx\r\nEND\r\n");
     leaf.answer(1, "HD c56\r\n");
     leaf.answer(2, "VA 1 f9 c57\r\ny\r\n");
