@@ -38,7 +38,7 @@ export function copyWithKey(request: Request, key: Buffer, owner: ReplyOwner): R
 export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   if (reply.status === Status.meta) {
     const copy = Object.assign(new Reply(), reply);
-    renameKey(copy, request);
+    renameKey(copy, sent, request);
     return copy;
   }
   if (reply.status !== Status.found) return reply;
