@@ -107,7 +107,7 @@ export class RouteReader {
   }
 
   private short(text: string, spot: Spot): readonly RouteConfig[] {
-    if (this.seen.has(text) || this.registered.has(text)) return this.named(text, spot);
+    if (this.seen.has(text) || this.registered.has(text) || this.open.has(text)) return this.named(text, spot);
     const bar = text.indexOf("|");
     const type = bar < 0 ? text : text.slice(0, bar);
     const routes = this.ofType(

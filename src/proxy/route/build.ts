@@ -192,7 +192,7 @@ export class TreeBuilder {
     if (!pool.keepsRoutingPrefix) return new PoolRoute(pool, backends, placement);
     // A key's prefix has no part in where it lies: it is put back below that.
     const servers = backends.map((backend, index) => new KeepPrefixRoute(new DestinationRoute(backend, pool, index)));
-    return new HashRoute(servers, placement, pool.placement.type);
+    return servers.length === 1 ? servers[0]! : new HashRoute(servers, placement, pool.placement.type);
   }
 
   private poolNamed(name: string): PoolRoute {
