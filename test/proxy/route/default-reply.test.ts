@@ -24,6 +24,7 @@ describe("the answer of routes that ask nobody", () => {
     ["md k O5\r\n", "NF O5\r\n"],
     ["ma k\r\n", "NF\r\n"],
     ["me k\r\n", "EN\r\n"],
+    ["me k O1 k\r\n", "EN\r\n"],
     ["flush_all\r\n", "OK\r\n"],
   ])("%j: %j", (frame, answer) => {
     expect(told(ask(new NullRoute(), frame))).toBe(answer);

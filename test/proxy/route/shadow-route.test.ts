@@ -78,7 +78,10 @@ describe("ShadowRoute", () => {
     const all = { keyFraction: [0, 1], keys: null, requestsFraction: 1, maxOutstanding: 1000 } as const;
     const shadow = new ShadowRoute(destinations[0]!, [{ ...all, target: destinations[1]! }], () => 0);
     const route = new AsyncLogRoute(shadow, "A", {
-      spool: (server, _pool, _key, done) => (spooled.push(server), done()),
+      spool: (server, _pool, _key, done) => {
+        spooled.push(server);
+        done();
+      },
     });
     ask(route, "delete k\r\n");
     target.leaf.answer(0, failures.timeout);
