@@ -7,6 +7,9 @@ import { addressText, type Config, type ListenAddress } from "./config/config.ts
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
+import { RateWindow } from "./mcrouter/rate-window.ts";
+import { mcrouterStatLines, poolStats, totalsOf } from "./mcrouter/stats.ts";
+import { StatsFiles } from "./mcrouter/stats-files.ts";
 import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
 import { Listener } from "./proxy/client/listener.ts";
 import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
@@ -79,6 +82,11 @@ export class Platypus {
   private running: Running;
   private configuredMs: number;
   private reloadError: string | null = null;
+  private configFailures = 0;
+  private configAttemptUnixSeconds: number;
+  /** Of a mcrouter configuration: what its stats need. */
+  private rates: RateWindow | null = null;
+  private statsFiles: StatsFiles | null = null;
 
   private constructor(config: Config, options: PlatypusOptions) {
     this.clock = options.clock ?? systemClock;
@@ -88,6 +96,7 @@ export class Platypus {
     this.turn = new Turn(() => this.clock.nowMs());
     this.startedUnixSeconds = this.clock.unixSeconds();
     this.configuredMs = this.clock.nowMs();
+    this.configAttemptUnixSeconds = this.startedUnixSeconds;
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.
     this.store = new ItemStore(embeddedBytes, maxValueBytes, () => this.clock.unixSeconds());
@@ -136,6 +145,7 @@ export class Platypus {
       await platypus.close();
       throw error;
     }
+    platypus.beginMcrouterStats();
     return platypus;
   }
 
@@ -160,6 +170,7 @@ export class Platypus {
     this.context.limits = config.server;
     this.replacePoolRoots(next);
     this.configuredMs = this.clock.nowMs();
+    this.configAttemptUnixSeconds = this.clock.unixSeconds();
     this.reloadError = null;
     if (config.server.tls !== null) for (const listener of this.listeners) listener.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
@@ -171,6 +182,8 @@ export class Platypus {
 
   /** Says in `stats` that a configuration was refused; the one before goes on serving. */
   refuseReload(message: string): void {
+    this.configFailures++;
+    this.configAttemptUnixSeconds = this.clock.unixSeconds();
     this.reloadError = message;
   }
 
@@ -196,7 +209,12 @@ export class Platypus {
     this.scheduler.stop();
     for (const listener of this.listeners) listener.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
-    await Promise.all([this.spool.close(), ...[...this.running.sources.values()].map(({ source }) => source.close())]);
+    this.rates?.stop();
+    await Promise.all([
+      this.statsFiles?.close(),
+      this.spool.close(),
+      ...[...this.running.sources.values()].map(({ source }) => source.close()),
+    ]);
   }
 
   private async listen(address: ListenAddress, context: ClientContext): Promise<Listener> {
@@ -329,6 +347,13 @@ export class Platypus {
   }
 
   private tellStats(group: string, done: (lines: readonly StatLine[] | null) => void): void {
+    const { mcrouter } = this.running.config;
+    // Names that mean other things there have mcrouter's meaning; what only memcached knows is memcached's.
+    const lines = mcrouter === null || group === "platypus" ? null : mcrouterStatLines(group, this.mcrouterFacts());
+    if (lines !== null) {
+      done(lines);
+      return;
+    }
     const asked = isOfServers(group) ? [...this.running.pools.backends.values()] : [];
     askServers(asked, group, this.clock, (answers) => done(statLines(group, this.facts(), answers)));
   }
@@ -353,6 +378,48 @@ export class Platypus {
       store: pools.routes.size === 0 ? this.store : null,
       reloadError: this.reloadError,
       configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+    };
+  }
+
+  private beginMcrouterStats(): void {
+    const { mcrouter } = this.running.config;
+    if (mcrouter === null) return;
+    this.rates = new RateWindow(this.clock, () => totalsOf(this.mcrouterCounters()));
+    const { statsRoot, statsIntervalMs, serviceName, routerName } = mcrouter;
+    if (statsRoot === null) return;
+    this.statsFiles = new StatsFiles({
+      root: statsRoot,
+      serviceName,
+      routerName,
+      intervalMs: statsIntervalMs,
+      clock: this.clock,
+      stats: () => {
+        const facts = this.mcrouterFacts();
+        return Object.fromEntries([...(mcrouterStatLines("ods", facts) ?? []), ...poolStats(facts)]);
+      },
+      options: () => Object.fromEntries(mcrouter.options),
+      sources: () => JSON.parse(this.answerAdmin("config_sources_info")),
+      failed: (error) => this.bursts.say("warn", "stats", "files", `stats files are not written: ${String(error)}`),
+    });
+  }
+
+  private mcrouterFacts() {
+    const counters = this.mcrouterCounters();
+    return { ...counters, rates: this.rates?.rates() ?? totalsOf(counters) };
+  }
+
+  private mcrouterCounters() {
+    return {
+      config: this.running.config,
+      clock: this.clock,
+      startedUnixSeconds: this.startedUnixSeconds,
+      clients: this.context.counters,
+      backends: [...this.running.pools.backends.values()],
+      routes: this.routeCounters,
+      asyncLog: this.spool.counters,
+      configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+      configLastAttemptUnixSeconds: this.configAttemptUnixSeconds,
+      configFailures: this.configFailures,
     };
   }
 

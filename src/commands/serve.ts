@@ -1,17 +1,21 @@
 /**
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
+import { appendFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config, warningsOf } from "../config/config.ts";
+import { addressText, type Config, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { treeWarnings } from "../config/mcrouter/config.ts";
+import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
+import { ConfigError } from "../errors.ts";
+import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
-import { readInvocation } from "./invocation.ts";
+import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
@@ -23,12 +27,13 @@ export async function serve(args: readonly string[]): Promise<void> {
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;
-  const load = () => loadConfig({ ...source, env: process.env, hooks: templateHooks });
+  const load = (readFrom?: ReadText) =>
+    loadConfig({ ...source, env: process.env, hooks: templateHooks, ...(readFrom !== undefined && { readFrom }) });
   const shown = path ?? "the command line";
 
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => {};
-  const log = new Log({ level: "info", form: "text" });
+  const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   let others: readonly string[] = [];
   const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
@@ -44,9 +49,14 @@ export async function serve(args: readonly string[]): Promise<void> {
     : null;
   try {
     await watcher?.check();
-    const config = await load();
+    const config = await loadFirst(load, mcrouter, log);
     others = config.files;
     log.configure(config.server.log);
+    if (mcrouter?.wants === "validate") {
+      log.info("config", `${shown}: no problems`);
+      return;
+    }
+    if (mcrouter !== null) await beginLikeMcrouter(config, mcrouter, log);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log });
     onChange = async () => {
@@ -55,11 +65,57 @@ export async function serve(args: readonly string[]): Promise<void> {
     // Signals are heard before anybody is told that there is somebody to send them to.
     const whenStopped = stopped(platypus, watcher, log);
     announce(platypus, config, shown, isQuickstart, log);
+    if (mcrouter !== null)
+      log.info("serve", "mcrouter's options say where to listen: all addresses, where none are given");
     await whenStopped;
     await origin?.close();
   } finally {
     watcher?.close();
   }
+}
+
+/**
+ * The configuration to start with. Where mcrouter's is bad, the last good one that was kept serves, as there. Rejects with a
+ * ConfigError.
+ */
+async function loadFirst(
+  load: (readFrom?: ReadText) => Promise<Config>,
+  mcrouter: McrouterInvocation | null,
+  log: Log,
+): Promise<Config> {
+  try {
+    return await load();
+  } catch (error) {
+    const root = mcrouter?.options.optionalText("config_dump_root") ?? null;
+    const maxAgeSeconds = mcrouter?.options.integer("max_dumped_config_age") ?? 0;
+    if (!(error instanceof ConfigError) || root === null || maxAgeSeconds === 0 || mcrouter?.wants !== "run")
+      throw error;
+    const place = dumpPlaceOf(mcrouter.options, root);
+    const config = await load(readDump(place, maxAgeSeconds, systemClock)).catch(() => null);
+    if (config === null) throw error;
+    log.error("config", `the configuration cannot be used, the last good one from ${root} serves:\n${error.message}`);
+    return config;
+  }
+}
+
+/** Files that mcrouter writes at its start. */
+async function beginLikeMcrouter({ mcrouter: own }: Config, { options }: McrouterInvocation, log: Log): Promise<void> {
+  const pidFile = options.optionalText("pid_file");
+  if (pidFile !== null) {
+    await writeFile(pidFile, `${process.pid}\n`).catch((error: Error) =>
+      log.warn("options", `--pid-file: ${error.message}`),
+    );
+  }
+  if (own !== null) await keepConfig(own, log);
+}
+
+/** Keeps a good configuration for a start with a bad one. */
+async function keepConfig(own: McrouterConfig, log: Log): Promise<void> {
+  const { dumpRoot, isFromDump } = own;
+  if (dumpRoot === null || isFromDump) return;
+  await dumpConfig({ ...own, root: dumpRoot }, own).catch((error: Error) => {
+    log.warn("config", `--config-dump-root: the configuration is not kept: ${error.message}`);
+  });
 }
 
 function announce(platypus: Platypus, config: Config, path: string, isQuickstart: boolean, log: Log): void {
@@ -78,6 +134,12 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   }
 }
 
+/** `--log-path`: where lines are appended instead of stderr. */
+function logFileOf({ options }: McrouterInvocation): ((line: string) => void) | undefined {
+  const file = options.optionalText("log_file");
+  return file === null ? undefined : (line) => appendFileSync(file, line);
+}
+
 /** Files to be watched from now on; null: those of before. */
 async function reload(
   platypus: Platypus,
@@ -88,6 +150,7 @@ async function reload(
   try {
     const config = await load();
     platypus.reload(config);
+    if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
     return config.files;
   } catch (error) {

@@ -10,7 +10,7 @@
  * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
  * so with another request (`again`).
  */
-import type { Reply } from "./reply.ts";
+import { MetaCode, type Reply, Status } from "./reply.ts";
 
 /** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
 export const Operation = {
@@ -65,6 +65,23 @@ export function isWrite(operation: Operation): boolean {
 /** Commands of the meta protocol; their requests keep their line for as long as they live. */
 export function isMeta(operation: Operation): boolean {
   return operation >= Operation.metaGet && operation <= Operation.metaDebug && operation !== Operation.version;
+}
+
+/** The status of a reply; of one to a meta command that of the classic answer that says the same. */
+export function classicStatus(operation: Operation, { status, code }: Reply): Status {
+  if (status !== Status.meta) return status;
+  switch (code) {
+    case MetaCode.EN:
+    case MetaCode.NF:
+      return Status.notFound;
+    case MetaCode.NS:
+      return Status.notStored;
+    case MetaCode.EX:
+      return Status.exists;
+    default:
+      if (operation === Operation.metaDelete) return Status.deleted;
+      return operation === Operation.metaSet || operation === Operation.metaArithmetic ? Status.stored : Status.found;
+  }
 }
 
 /** What of a binary request its answer needs. */

@@ -33,6 +33,11 @@ export function configFileOf(options: McrouterOptions): string | null {
   return options.optionalText("config_file");
 }
 
+/** Where the last good configuration is kept. */
+export function dumpPlaceOf(options: McrouterOptions, root: string) {
+  return { root, serviceName: options.text("service_name"), routerName: routerNameOf(options) };
+}
+
 /** How files are read: rejects as `fs.readFile` does. */
 export type ReadText = (path: string) => Promise<string>;
 

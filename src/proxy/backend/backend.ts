@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../clock.ts";
 import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
-import { isMeta, Operation, type Request } from "../request.ts";
+import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import { asClassic } from "./classic-pool.ts";
 import {
@@ -37,13 +37,38 @@ export interface BackendCounters {
   timeouts: number;
   connectFailures: number;
   outOfStep: number;
+  /** Connections made, and lost or closed again. */
+  connects: number;
+  disconnects: number;
+  /** By operation, index `Operation`. */
+  operations: Float64Array;
+  /** By how requests ended, index `Status`; answers to meta commands as the classic ones that say the same. */
+  results: Float64Array;
+  /** Smoothed time from sending a request to its answer, in µs. */
+  latencyUs: number;
 }
+
+/** Weight of one request in the smoothed latency. */
+const LATENCY_WEIGHT = 1 / 64;
+const STATUS_COUNT = 32;
 
 /** A server of a pool. */
 export class Backend implements HealthEvents {
   /** `host:port` or `unix:path`. */
   readonly name: string;
-  readonly counters: BackendCounters = { requests: 0, timeouts: 0, connectFailures: 0, outOfStep: 0 };
+  readonly counters: BackendCounters = {
+    requests: 0,
+    timeouts: 0,
+    connectFailures: 0,
+    outOfStep: 0,
+    connects: 0,
+    disconnects: 0,
+    operations: new Float64Array(OPERATION_COUNT),
+    results: new Float64Array(STATUS_COUNT),
+    latencyUs: 0,
+  };
+  readonly isTls: boolean;
+  readonly serverTimeoutMs: number;
   /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
   version: string | null = null;
   /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
@@ -66,6 +91,8 @@ export class Backend implements HealthEvents {
     context: BackendContext,
   ) {
     this.name = addressText(server.address);
+    this.isTls = pool.tls !== null;
+    this.serverTimeoutMs = pool.serverTimeoutMs;
     this.log = context.log;
     this.isSasl = pool.login?.kind === "sasl";
     this.health = health;
@@ -85,9 +112,26 @@ export class Backend implements HealthEvents {
       turn: context.turn,
     };
     const events: ConnectionEvents = {
-      answered: () => this.health.answered(),
+      answered: (status, sentMs) => {
+        this.health.answered();
+        if (status === 0) return;
+        const { counters } = this;
+        counters.results[status]!++;
+        const tookUs = (context.turn.nowMs() - sentMs) * 1000;
+        counters.latencyUs += (tookUs - counters.latencyUs) * LATENCY_WEIGHT;
+      },
+      opened: () => {
+        this.counters.connects++;
+      },
+      closed: () => {
+        this.counters.disconnects++;
+      },
+      failed: (status) => {
+        this.counters.results[status]!++;
+      },
       timedOut: () => {
         this.counters.timeouts++;
+        this.counters.results[Status.timeout]!++;
         this.health.timedOut();
       },
       connectFailed: (reason) => {
@@ -130,6 +174,11 @@ export class Backend implements HealthEvents {
     return this.health.state === HealthState.up;
   }
 
+  /** It is being left alone because no connection could be made. */
+  get isHardTko(): boolean {
+    return this.health.state === HealthState.hard;
+  }
+
   /** False where only classic or binary commands can be said. */
   get speaksMeta(): boolean {
     return !this.isClassic && !this.isSasl;
@@ -147,10 +196,12 @@ export class Backend implements HealthEvents {
   /** Takes `request` and completes it once. Requests with the same `slot` keep their order; 0 ≤ slot < connections. */
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
+      this.counters.results[Status.tko]!++;
       request.complete(failures.tko);
       return;
     }
     this.counters.requests++;
+    this.counters.operations[request.operation]!++;
     const sent = this.isClassic && isMeta(request.operation) ? asClassic(request) : request;
     if (sent !== null) this.connections[slot]!.send(sent);
   }

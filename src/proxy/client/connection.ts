@@ -8,7 +8,7 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { MetaCode, type Reply, Status } from "../reply.ts";
+import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
 import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
@@ -46,6 +46,8 @@ export interface ClientCounters {
   /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
   getHits: number;
   getMisses: number;
+  /** Requests whose reply was a failure, whatever the client was told. */
+  failures: number;
 }
 
 /** Counters at the start of a process. */
@@ -61,6 +63,7 @@ export function newClientCounters(): ClientCounters {
     operations: new Float64Array(OPERATION_COUNT),
     getHits: 0,
     getMisses: 0,
+    failures: 0,
   };
 }
 
@@ -215,6 +218,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   onReply(request: Request, reply: Reply): void {
     this.outstanding--;
+    if (isFailure(reply.status)) this.context.counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, this.context.counters);
     if (this.isClosed) return;
     if (!request.isNoreply) {

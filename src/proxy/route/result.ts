@@ -4,8 +4,8 @@
  *
  * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
  */
-import { MetaCode, type Reply, Status } from "../reply.ts";
-import { isRetrieval, Operation, type Request } from "../request.ts";
+import { type Reply, Status } from "../reply.ts";
+import { classicStatus, isRetrieval, Operation, type Request } from "../request.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 
 /** Severity by result: a broadcast answers with the worst. */
@@ -75,7 +75,7 @@ export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
 
 /** What became of `request`. */
 export function resultOf(request: Request, reply: Reply): Result {
-  switch (reply.status) {
+  switch (classicStatus(request.operation, reply)) {
     case Status.found:
       return "found";
     case Status.missing:
@@ -94,8 +94,6 @@ export function resultOf(request: Request, reply: Reply): Result {
       return "touched";
     case Status.ok:
       return "ok";
-    case Status.meta:
-      return metaResult(request.operation, reply.code);
     case Status.clientError:
       return "client_error";
     case Status.serverError:
@@ -113,21 +111,8 @@ export function resultOf(request: Request, reply: Reply): Result {
     case Status.overloaded:
     case Status.localError:
       return "local_error";
-  }
-}
-
-function metaResult(operation: Operation, code: number): Result {
-  switch (code) {
-    case MetaCode.EN:
-    case MetaCode.NF:
-      return "notfound";
-    case MetaCode.NS:
-      return "notstored";
-    case MetaCode.EX:
-      return "exists";
     default:
-      if (operation === Operation.metaDelete) return "deleted";
-      return operation === Operation.metaSet || operation === Operation.metaArithmetic ? "stored" : "found";
+      return "unknown";
   }
 }
 
