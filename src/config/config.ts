@@ -48,6 +48,8 @@ export type ListenAddress = Address | { readonly type: "fd"; readonly fd: number
 
 export interface ServerConfig {
   readonly listen: readonly ListenAddress[];
+  /** Processes that share the addresses. */
+  readonly workers: number;
   /** Connections that may wait to be accepted. */
   readonly backlog: number;
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
