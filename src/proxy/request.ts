@@ -116,9 +116,16 @@ export class KeyList {
     this.bytes = bytes;
     this.starts = starts;
     this.ends = ends;
-    this.blocks = new Array(starts.length).fill(null);
-    this.blockStarts = new Array(starts.length).fill(0);
-    this.blockEnds = new Array(starts.length).fill(0);
+    const count = starts.length;
+    this.blocks = new Array(count);
+    this.blockStarts = new Array(count);
+    this.blockEnds = new Array(count);
+    // A loop: `fill` is a call into C++.
+    for (let i = 0; i < count; i++) {
+      this.blocks[i] = null;
+      this.blockStarts[i] = 0;
+      this.blockEnds[i] = 0;
+    }
   }
 
   get count(): number {

@@ -116,6 +116,14 @@ export class OutputBatch {
   }
 
   private makeRoom(length: number): void {
+    // A small block that overflows is copied into a large one: one piece is one write, two would be a writev.
+    if (this.block.length === FIRST_BLOCK_BYTES && this.pieces === null && this.used + length <= BLOCK_BYTES) {
+      const small = this.block;
+      this.block = takeBlock(BLOCK_BYTES, false);
+      small.copy(this.block, 0, 0, this.used);
+      giveBack(small);
+      return;
+    }
     this.cut();
     if (this.block.length > 0) {
       this.blocks ??= [];
