@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import { copyBytes, writeDecimal } from "./ascii.ts";
 
 /** The first block of a batch, enough for most answers: a thousand clients answered in one turn fit into the cache. */
-const FIRST_BLOCK_BYTES = 2 * 1024;
+const FIRST_BLOCK_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** From here on a value that may be kept is sent from where it is instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
