@@ -5,7 +5,7 @@ import { appendFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config, type McrouterConfig, warningsOf } from "../config/config.ts";
+import { type Address, addressText, type Config, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
@@ -126,12 +126,18 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
       ? "in-process store (for development and single hosts; set [target] servers for a pool)"
       : `${servers} server${servers === 1 ? "" : "s"}${config.pools.length > 1 ? ` in ${config.pools.length} pools` : ""}`;
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
+  const { adminAddress } = platypus;
+  if (adminAddress !== null) log.info("serve", `admin on ${adminText(adminAddress)}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
   }
+}
+
+function adminText(address: Address): string {
+  return address.type === "unix" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
 /** `--log-path`: where lines are appended instead of stderr. */
