@@ -28,7 +28,7 @@ import { PoolRoute } from "./proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/pools.ts";
 import { RootRoute } from "./proxy/route/root-route.ts";
 import type { Root } from "./proxy/route/route.ts";
-import { askServers } from "./proxy/route/server-stats.ts";
+import { askServers, type ServerStats } from "./proxy/route/server-stats.ts";
 import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
 import { TreePoolPort } from "./proxy/route/tree-pool-port.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
@@ -45,21 +45,37 @@ import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import type { MetricFacts, PoolBackend } from "./telemetry/counters.ts";
 import { Log } from "./telemetry/log.ts";
+import { type MetricValues, mergeMetrics, readMetrics } from "./telemetry/metric-values.ts";
 import type { OpenTelemetry } from "./telemetry/opentelemetry.ts";
 import { ProcessMonitor } from "./telemetry/process-monitor.ts";
 import { prometheusText } from "./telemetry/prometheus.ts";
 import { isOfServers, statLines } from "./telemetry/stats.ts";
+import { mergeWorkers } from "./telemetry/worker-stats.ts";
 import { packageVersion } from "./version.ts";
+import type { Question } from "./workers/messages.ts";
 
 /** What clients are told to be talking to while no server has said what it is. */
 const MEMCACHED_VERSION = "1.6.45";
 const DRAIN_POLL_MS = 10;
+/** So long a drain waits for the first command of a client that has only just connected. */
+const FIRST_COMMAND_MS = 250;
 
 /** What a process may hand in instead of the machine's own. */
 export interface PlatypusOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log?: Log;
+  /** The other workers of this address; null: there are none. */
+  readonly siblings?: Siblings | null;
+}
+
+/** The workers that share our sockets, this one included. */
+export interface Siblings {
+  /** Listening sockets that were handed over, by the text of their addresses. */
+  readonly sockets: ReadonlyMap<string, unknown>;
+  /** What all answer to a question, as far as they do in time. Calls `done` once. */
+  ask(question: Question, done: (values: readonly unknown[]) => void): void;
+  onQuestion(answer: (question: Question) => unknown): void;
 }
 
 /** Everything that a configuration decides and a reload replaces. */
@@ -87,6 +103,7 @@ export class Platypus {
   private readonly hostId = hostId();
   private readonly routeCounters = newRouteCounters();
   private readonly spool: AsyncLog;
+  private readonly siblings: Siblings | null;
   private readonly startedUnixSeconds: number;
   private listeners: Listener[] = [];
   /** Of pools that are served alone, by name. */
@@ -112,6 +129,8 @@ export class Platypus {
   private constructor(config: Config, options: PlatypusOptions) {
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? Math.random;
+    this.siblings = options.siblings ?? null;
+    this.siblings?.onQuestion((question) => this.answerSibling(question));
     this.log = options.log ?? new Log(config.server.log);
     this.bursts = new BurstLog(this.log, this.clock);
     this.turn = new Turn(() => this.clock.nowMs());
@@ -141,7 +160,10 @@ export class Platypus {
       local: new LocalCommands({
         version: () => this.memcachedVersion(),
         stats: (group, done) => this.tellStats(group, done),
-        resetStats: () => this.resetStats(),
+        resetStats: () => {
+          if (this.siblings === null) this.resetStats();
+          else this.siblings.ask({ kind: "resetStats" }, () => {});
+        },
       }),
       counters: newClientCounters(),
       fault: (error) => this.bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
@@ -223,7 +245,7 @@ export class Platypus {
   async drain(): Promise<void> {
     this.isDraining = true;
     this.scheduler.stop();
-    for (const listener of this.listeners) listener.drain();
+    this.drainListeners(this.listeners);
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
     // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
     const isBusy = () =>
@@ -253,9 +275,18 @@ export class Platypus {
   private async listen(address: ListenAddress, context: ClientContext): Promise<Listener> {
     const maxConnections = () => this.running.config.server.maxConnections;
     const { evictsIdle, backlog, tls } = this.running.config.server;
-    const listener = await Listener.open(address, context, { maxConnections, evictsIdle, backlog, tls });
+    const socket = this.siblings?.sockets.get(addressText(address));
+    const options = { maxConnections, evictsIdle, backlog, tls, ...(socket !== undefined && { socket }) };
+    const listener = await Listener.open(address, context, options);
     this.listeners.push(listener);
     return listener;
+  }
+
+  private drainListeners(listeners: readonly Listener[]): void {
+    for (const listener of listeners) listener.drain();
+    this.clock.setTimer(FIRST_COMMAND_MS, () => {
+      for (const listener of listeners) listener.finish();
+    });
   }
 
   /** Pools that are served alone go on with their new servers; one that is gone is not served any more. */
@@ -264,7 +295,7 @@ export class Platypus {
       const root = pools.routes.get(name);
       for (const { context, listener } of listeners) {
         if (root === undefined) {
-          listener.drain();
+          this.drainListeners([listener]);
           this.log.warn("config", `pool ${name} is gone: ${addressText(listener.address)} takes no more clients`);
         } else {
           context.root = root;
@@ -382,15 +413,41 @@ export class Platypus {
   }
 
   private tellStats(group: string, done: (lines: readonly StatLine[] | null) => void): void {
+    const { siblings } = this;
+    if (siblings === null) {
+      this.withServers(group, done);
+      return;
+    }
+    siblings.ask({ kind: "stats", group }, (values) => {
+      const all = (values as (readonly StatLine[] | null)[]).filter((lines) => lines !== null);
+      const merged = mergeWorkers(group, all);
+      if (!this.asksServers(group)) {
+        done(all.length === 0 ? null : merged);
+        return;
+      }
+      const sums = new Map(group === "" ? merged : []);
+      this.withServers(group, (lines) => {
+        done(lines?.map(([name, value]) => [name, sums.get(name) ?? value] as const) ?? null);
+      });
+    });
+  }
+
+  /** What this process has to say of `stats GROUP`, `servers` being what they have said of it. */
+  private ownStats(group: string, servers: readonly ServerStats[]): readonly StatLine[] | null {
     const { mcrouter } = this.running.config;
     // Names that mean other things there have mcrouter's meaning; what only memcached knows is memcached's.
     const lines = mcrouter === null || group === "platypus" ? null : mcrouterStatLines(group, this.mcrouterFacts());
-    if (lines !== null) {
-      done(lines);
-      return;
-    }
-    const asked = isOfServers(group) ? [...this.running.pools.backends.values()] : [];
-    askServers(asked, group, this.clock, (answers) => done(statLines(group, this.facts(), answers)));
+    return lines ?? statLines(group, this.facts(), servers);
+  }
+
+  /** Whether the servers have something to say of a group. */
+  private asksServers(group: string): boolean {
+    return isOfServers(group) && (this.running.config.mcrouter === null || group !== "");
+  }
+
+  private withServers(group: string, done: (lines: readonly StatLine[] | null) => void): void {
+    const asked = this.asksServers(group) ? [...this.running.pools.backends.values()] : [];
+    askServers(asked, group, this.clock, (answers) => done(this.ownStats(group, answers)));
   }
 
   private facts() {
@@ -416,8 +473,16 @@ export class Platypus {
     };
   }
 
-  /** Of the metrics; `monitor` is there where somebody reads them. */
-  private metricFacts(monitor: ProcessMonitor): MetricFacts {
+  /** Of all workers. */
+  private allMetrics(): Promise<MetricValues> {
+    const { siblings } = this;
+    if (siblings === null) return Promise.resolve(readMetrics(this.metricFacts()));
+    return new Promise((resolve) => {
+      siblings.ask({ kind: "metrics" }, (values) => resolve(mergeMetrics(values as MetricValues[])));
+    });
+  }
+
+  private metricFacts(): MetricFacts {
     const facts = this.facts();
     return {
       ...facts,
@@ -426,7 +491,7 @@ export class Platypus {
       clients: this.context.counters,
       backends: this.poolBackends(),
       routes: this.routeCounters,
-      process: monitor.read(),
+      process: this.startMonitor().read(),
     };
   }
 
@@ -451,14 +516,18 @@ export class Platypus {
   private async openAdmin({ server }: Config): Promise<void> {
     if (server.admin === null) return;
     const { address, isDefault } = server.admin;
-    const monitor = this.startMonitor();
-    const { AdminServer } = await import("./admin/server.ts");
+    const { ADMIN_SOCKET, AdminServer } = await import("./admin/server.ts");
+    const socket = this.siblings?.sockets.get(ADMIN_SOCKET);
+    // The supervisor could not have it, and has said so.
+    if (this.siblings !== null && socket === undefined) return;
+    this.startMonitor();
     try {
-      this.admin = await AdminServer.open(address, {
-        metrics: () => prometheusText(this.metricFacts(monitor)),
+      const facts = {
+        metrics: async () => prometheusText(await this.allMetrics()),
         notReady: () => this.notReady(),
         config: () => shownConfig(this.running.config),
-      });
+      };
+      this.admin = await AdminServer.open(address, facts, socket);
     } catch (error) {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
       if (!isDefault) throw error;
@@ -480,12 +549,12 @@ export class Platypus {
 
   private async startTelemetry({ telemetry }: Config): Promise<void> {
     if (telemetry.metricsUrl === null && telemetry.tracesUrl === null) return;
-    const monitor = this.startMonitor();
+    this.startMonitor();
     const { OpenTelemetry } = await import("./telemetry/opentelemetry.ts");
     this.openTelemetry = new OpenTelemetry({
       config: telemetry,
       version: packageVersion,
-      facts: () => this.metricFacts(monitor),
+      facts: () => this.metricFacts(),
       startedUnixMs: this.startedUnixSeconds * 1000,
       failed: (message) => this.bursts.say("warn", "telemetry", "otlp", `not sent: ${message}`),
     });
@@ -555,6 +624,18 @@ export class Platypus {
       logLevel: this.log.level,
       setLogLevel: (level) => this.log.configure({ ...this.running.config.server.log, level }),
     });
+  }
+
+  private answerSibling(question: Question): unknown {
+    switch (question.kind) {
+      case "stats":
+        return this.ownStats(question.group, []);
+      case "resetStats":
+        this.resetStats();
+        return true;
+      case "metrics":
+        return readMetrics(this.metricFacts());
+    }
   }
 
   private resetStats(): void {

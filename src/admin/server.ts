@@ -12,20 +12,23 @@ import { type Address, addressText } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 
+/** Under which workers are handed their socket for it. */
+export const ADMIN_SOCKET = "admin";
+
 /** What the answers are made of. */
 export interface AdminFacts {
-  /** As Prometheus reads it. */
-  metrics(): string;
+  /** As Prometheus reads it; of all workers. */
+  metrics(): Promise<string>;
   /** Why clients are not to be sent here; null: they may be. */
   notReady(): string | null;
   /** The configuration, without secrets. */
   config(): unknown;
 }
 
-type Answer = (facts: AdminFacts, response: http.ServerResponse) => void;
+type Answer = (facts: AdminFacts, response: http.ServerResponse) => void | Promise<void>;
 
 const answers: Readonly<Record<string, Answer>> = {
-  "/metrics": (facts, response) => send(response, 200, PROMETHEUS_CONTENT_TYPE, facts.metrics()),
+  "/metrics": async (facts, response) => send(response, 200, PROMETHEUS_CONTENT_TYPE, await facts.metrics()),
   "/healthz": (_facts, response) => sendText(response, 200, "ok\n"),
   "/readyz": (facts, response) => {
     const reason = facts.notReady();
@@ -54,8 +57,11 @@ export class AdminServer {
     this.bound = address;
   }
 
-  /** Throws a PlatypusError with code LISTEN where the address cannot be had; its cause is Node's error. */
-  static async open(address: Address, facts: AdminFacts): Promise<AdminServer> {
+  /**
+   * `socket`: one that is bound already and shared with other processes, instead of the address. Throws a PlatypusError with
+   * code LISTEN where the address cannot be had; its cause is Node's error.
+   */
+  static async open(address: Address, facts: AdminFacts, socket?: unknown): Promise<AdminServer> {
     const isLocal = address.type === "unix" || isLoopback(address.host);
     const server = http.createServer((request, response) => {
       if (isLocal && !isOwnName(request.headers.host)) {
@@ -65,20 +71,7 @@ export class AdminServer {
       handle(request, response, facts);
     });
     const admin = new AdminServer(server, address);
-    await new Promise<void>((resolve, reject) => {
-      const fail = (error: Error) => {
-        const text = `the admin address ${addressText(address)} cannot be had: ${error.message}; set [server] admin to another one, or to "off"`;
-        reject(new PlatypusError("LISTEN", text, { cause: error }));
-      };
-      server.once("error", fail);
-      server.listen(
-        address.type === "unix" ? { path: address.path } : { host: address.host, port: address.port },
-        () => {
-          server.off("error", fail);
-          resolve();
-        },
-      );
-    });
+    await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;
     if (address.type === "tcp" && real !== null && typeof real === "object")
       admin.bound = { ...address, port: real.port };
@@ -100,6 +93,27 @@ export class AdminServer {
   }
 }
 
+function listen(server: http.Server, address: Address, socket: unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => reject(adminError(address, error));
+    server.once("error", fail);
+    const done = () => {
+      server.off("error", fail);
+      resolve();
+    };
+    if (socket !== undefined) server.listen(socket, done);
+    else if (address.type === "unix") server.listen({ path: address.path }, done);
+    else server.listen({ host: address.host, port: address.port }, done);
+  });
+}
+
+/** Why the address cannot be had, and what to do. */
+export function adminError(address: Address, error: Error): PlatypusError {
+  const where = addressText(address);
+  const text = `the admin address ${where} cannot be had: ${error.message}; set [server] admin to another one, or to "off"`;
+  return new PlatypusError("LISTEN", text, { cause: error });
+}
+
 function handle({ method, url = "/" }: http.IncomingMessage, response: http.ServerResponse, facts: AdminFacts): void {
   if (method !== "GET" && method !== "HEAD") {
     response.setHeader("allow", "GET, HEAD");
@@ -110,7 +124,7 @@ function handle({ method, url = "/" }: http.IncomingMessage, response: http.Serv
   const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
   if (answer === undefined)
     sendText(response, 404, `there is nothing at this path; there are ${Object.keys(answers).join(", ")}\n`);
-  else answer(facts, response);
+  else void answer(facts, response);
 }
 
 function sendText(response: http.ServerResponse, status: number, text: string): void {

@@ -4,8 +4,9 @@
 import { appendFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
 import { systemClock } from "../clock.ts";
-import { type Address, addressText, type Config, type McrouterConfig, warningsOf } from "../config/config.ts";
+import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
@@ -15,6 +16,9 @@ import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
+import { SharedSocket } from "../workers/shared-socket.ts";
+import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
+import { WorkerLink, workerIndex } from "../workers/worker.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
@@ -56,22 +60,104 @@ export async function serve(args: readonly string[]): Promise<void> {
       log.info("config", `${shown}: no problems`);
       return;
     }
-    if (mcrouter !== null) await beginLikeMcrouter(config, mcrouter, log);
+    const index = workerIndex();
+    if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
+    if (config.server.workers > 1 && index === null) {
+      watcher?.close();
+      await supervise(config, args, shown, log);
+      return;
+    }
+    const link = index === null ? null : await WorkerLink.open(systemClock);
     const origin = isQuickstart ? await startOrigin(config) : null;
-    const platypus = await Platypus.start(config, { log });
+    const platypus = await Platypus.start(config, { log, siblings: link });
     onChange = async () => {
       others = (await reload(platypus, load, shown, log)) ?? others;
     };
     // Signals are heard before anybody is told that there is somebody to send them to.
     const whenStopped = stopped(platypus, watcher, log);
-    announce(platypus, config, shown, isQuickstart, log);
-    if (mcrouter !== null)
+    link?.ready();
+    if (link === null) announce(platypus, config, shown, isQuickstart, log);
+    if (link === null && mcrouter !== null)
       log.info("serve", "mcrouter's options say where to listen: all addresses, where none are given");
     await whenStopped;
+    link?.close();
     await origin?.close();
   } finally {
     watcher?.close();
   }
+}
+
+/** Runs the workers of an address until it is told to stop. */
+async function supervise(config: Config, args: readonly string[], shown: string, log: Log): Promise<void> {
+  const { listen, workers: count } = config.server;
+  const sockets: SharedSocket[] = [];
+  const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
+  try {
+    for (const address of all) sockets.push(await SharedSocket.open(address));
+  } catch (error) {
+    for (const socket of sockets) socket.close();
+    throw error;
+  }
+  const admin = await openAdminSocket(config, log);
+  if (admin !== null) sockets.push(admin);
+  const program = process.argv[1]!;
+  const supervisor = new Supervisor({ count, sockets, program, args: ["serve", ...args], clock: systemClock, log });
+  const whenStopped = supervised(supervisor, log);
+  try {
+    await supervisor.start();
+  } catch (error) {
+    if (!(error instanceof WorkerFailed)) throw error;
+    // It has said why.
+    process.exit(error.exitCode);
+  }
+  const listening = socketTexts(sockets.filter((socket) => socket !== admin));
+  log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
+  if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
+  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  await whenStopped;
+}
+
+/** Null: there is no admin server, or nobody asked for its address and it is taken. */
+async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise<SharedSocket | null> {
+  if (admin === null) return null;
+  try {
+    return await SharedSocket.open(admin.address, ADMIN_SOCKET);
+  } catch (error) {
+    const told = adminError(
+      admin.address,
+      error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error),
+    );
+    if (!admin.isDefault) throw told;
+    log.warn("admin", `${told.message}; goes on without`);
+    return null;
+  }
+}
+
+/** Resolves when a signal has stopped all workers. */
+function supervised(supervisor: Supervisor, log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    // While no worker is there only this keeps the process alive.
+    const alive = setInterval(() => {}, 2 ** 30);
+    let isStopping = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (isStopping) {
+        log.warn("serve", `${signal} again: stopping at once`);
+        void supervisor.stop("SIGKILL").then(() => process.exit(1));
+        return;
+      }
+      isStopping = true;
+      log.info("serve", `${signal}: the workers answer what they have read, then stop`);
+      void supervisor.stop("SIGTERM").then(() => {
+        clearInterval(alive);
+        log.info("serve", "stopped");
+        resolve();
+      });
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    process.on("SIGHUP", () => supervisor.signal("SIGHUP"));
+    process.on("SIGUSR2", () => void supervisor.replace());
+  });
 }
 
 /**
@@ -136,8 +222,8 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   }
 }
 
-function adminText(address: Address): string {
-  return address.type === "unix" ? addressText(address) : `http://${addressText(address)}/`;
+function adminText(address: ListenAddress): string {
+  return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
 /** `--log-path`: where lines are appended instead of stderr. */

@@ -92,6 +92,8 @@ export interface ServerConfig {
   readonly listen: readonly ListenAddress[];
   /** Null: no admin server. */
   readonly admin: AdminConfig | null;
+  /** Processes that share the addresses. */
+  readonly workers: number;
   /** Connections that may wait to be accepted. */
   readonly backlog: number;
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */

@@ -193,6 +193,7 @@ function valueOfText(type: SettingType, text: string): unknown {
   switch (type.kind) {
     case "boolean":
       return text === "true" ? true : text === "false" ? false : text;
+    case "count":
     case "integer":
       return /^\d+$/.test(text) ? Number(text) : text;
     case "fraction":

@@ -47,7 +47,14 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
 /** A mcrouter configuration, with what a native file adds to it. */
 async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions): Promise<Config> {
   const { env, overrides = {}, hooks, rules: file = null } = options;
-  const added = parseNative({ file, text: file === null ? "" : await readText(file), env, overrides, hooks });
+  const added = parseNative({
+    file,
+    text: file === null ? "" : await readText(file),
+    env,
+    overrides,
+    hooks,
+    isAddition: true,
+  });
   if (added.pools.length > 0) {
     const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
     throw new ConfigError([{ file, line: null, message }]);
@@ -94,7 +101,7 @@ function loadTwemproxy({ env, overrides = {}, hooks }: LoadOptions, file: string
     const message = "--listen has no place here: every pool listens where the file says";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, hooks });
+  const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, hooks, isAddition: true });
   return { ...parseTwemproxy({ file, text, server: withoutDefaultAdmin(server) }), telemetry };
 }
 

@@ -4,6 +4,7 @@
  * before any is thrown.
  */
 
+import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
@@ -39,18 +40,22 @@ export interface NativeInput {
   /** Command line: full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
   readonly hooks: NativeHooks;
+  /** Stands beside a configuration of another form, which has the pools. */
+  readonly isAddition?: boolean;
 }
 
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
 export function parseNative(input: NativeInput): Config {
-  const { file, text, env, overrides = {}, hooks } = input;
+  const { file, text, env, overrides = {}, hooks, isAddition = false } = input;
   const document = parseToml(file, text);
-  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks });
+  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks, isAddition });
 }
 
 /** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
-export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }): Config {
-  const { file, env, hooks } = input;
+export function readDocument(
+  input: LayerInput & { readonly hooks: NativeHooks; readonly isAddition?: boolean },
+): Config {
+  const { file, env, hooks, isAddition = false } = input;
   const problems = new Problems();
   const layers = readLayers(input, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
@@ -83,6 +88,11 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
   const telemetry = readTelemetry(resolved(layers.telemetry, "telemetry"), env, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
+  if (server.workers > 1 && pools.length === 0 && !isAddition) {
+    const found = layers.server.found.get("workers");
+    const message = "the store in a process has one owner: give a pool ([target] servers), or take workers = 1";
+    problems.add(found?.place ?? layers.server.place, message);
+  }
   problems.end();
   return {
     file: file === null ? null : resolve(file),
@@ -142,6 +152,7 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   return {
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
+    workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, values, listen, folder, problems),
     mode: values.mode,
     prefix: values.prefix,

@@ -159,6 +159,8 @@ function shortType(type: SettingType): string {
       return `duration, ${formatDuration(type.min)} to ${formatDuration(type.max)}, or \`"source"\``;
     case "size":
       return `size, ${formatSize(type.min)} to ${formatSize(type.max)}`;
+    case "count":
+      return `integer, ${type.min} to ${type.max}, or ${code('"auto"')}`;
     case "integer":
       return `integer, ${type.min} to ${type.max}`;
     case "text":

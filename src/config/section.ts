@@ -117,6 +117,8 @@ class ValueReader {
         return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
       case "size":
         return this.#bounded(found, type, typeof value === "string" ? parseSize(value) : value);
+      case "count":
+        return value === "auto" ? value : this.#bounded(found, type, value);
       case "integer":
         return this.#bounded(found, type, value);
       case "fraction":

@@ -11,6 +11,8 @@ export type SettingType =
   | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
   /** A duration, or the word that leaves it to the source. */
   | { readonly kind: "ttl"; readonly min: number; readonly max: number }
+  /** A whole number, or "auto" for as many as there are cores. */
+  | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. */
   | { readonly kind: "list" }
@@ -39,17 +41,19 @@ type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "int
   ? number
   : T extends { kind: "ttl" }
     ? number | "source"
-    : T extends { kind: "boolean" }
-      ? boolean
-      : T extends { kind: "list" }
-        ? readonly string[]
-        : T extends { kind: "parts" }
-          ? readonly Readonly<Record<string, unknown>>[]
-          : T extends { kind: "templates" | "texts" }
-            ? readonly (readonly [string, string])[]
-            : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
-              ? Choice
-              : string;
+    : T extends { kind: "count" }
+      ? number | "auto"
+      : T extends { kind: "boolean" }
+        ? boolean
+        : T extends { kind: "list" }
+          ? readonly string[]
+          : T extends { kind: "parts" }
+            ? readonly Readonly<Record<string, unknown>>[]
+            : T extends { kind: "templates" | "texts" }
+              ? readonly (readonly [string, string])[]
+              : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
+                ? Choice
+                : string;
 
 /** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
 export type Values<Rows extends Settings> = {
@@ -116,6 +120,11 @@ export const serverSettings = {
   },
   key_encoding: { type: keyEncoding, default: "plain", meaning: "Default of `key_encoding` for all rules." },
   max_value: { type: size("1KiB", "1GiB"), default: "1MiB", meaning: "Largest value a client may store." },
+  workers: {
+    type: { kind: "count", min: 1, max: 128 },
+    default: 1,
+    meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
+  },
   max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
   client_output_limit: {
     type: size("1KiB", "64GiB"),
@@ -609,6 +618,8 @@ export function describeType(type: SettingType): string {
       return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
     case "integer":
       return `a whole number from ${type.min} to ${type.max}`;
+    case "count":
+      return `a whole number from ${type.min} to ${type.max}, or "auto"`;
     case "boolean":
       return "true or false";
     case "text":

@@ -117,7 +117,7 @@ function roundedSeconds(seconds: number): number {
 }
 
 /** Of `host:port`, `[v6]:port` or `unix:path`, which has port 0. */
-export function hostAndPort(server: string): readonly [host: string, port: number] {
+function hostAndPort(server: string): readonly [host: string, port: number] {
   if (server.startsWith("unix:")) return [server, 0];
   const colon = server.lastIndexOf(":");
   const host = server.slice(0, colon).replace(/^\[(.*)\]$/, "$1");

@@ -14,6 +14,7 @@ import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Rule, RuleCounters } from "../refresh/rules.ts";
 import type { Limiter, SourceCounters } from "../sources/limiter.ts";
 import type { BucketCounts } from "./latency-histogram.ts";
+import type { Series } from "./metric-values.ts";
 import type { ProcessNumbers } from "./process-monitor.ts";
 
 /** A backend with the name of the pool that it stands in; of several the first. */
@@ -39,10 +40,6 @@ export interface MetricFacts {
   readonly process: ProcessNumbers;
 }
 
-/** One series of a metric at one moment: the values of its attributes in their order. */
-type Point = readonly [attributes: readonly string[], value: number];
-type HistogramPoint = readonly [attributes: readonly string[], value: BucketCounts];
-
 interface MetricBase {
   /** With dots; `prometheusName` has the other form. */
   readonly name: string;
@@ -53,8 +50,14 @@ interface MetricBase {
 }
 
 export type Metric =
-  | (MetricBase & { readonly kind: "counter" | "gauge"; read(facts: MetricFacts): Point[] })
-  | (MetricBase & { readonly kind: "histogram"; read(facts: MetricFacts): HistogramPoint[] });
+  | (MetricBase & { readonly kind: "counter"; read(facts: MetricFacts): Series<number>[] })
+  | (MetricBase & {
+      readonly kind: "gauge";
+      /** Of several workers the greatest or the least; else their sum. */
+      readonly across?: "max" | "min";
+      read(facts: MetricFacts): Series<number>[];
+    })
+  | (MetricBase & { readonly kind: "histogram"; read(facts: MetricFacts): Series<BucketCounts>[] });
 
 const units: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
 
@@ -72,6 +75,15 @@ function single(
   read: (facts: MetricFacts) => number,
 ): Metric {
   return { kind, name, unit, meaning, attributes: [], read: (facts) => [[[], read(facts)]] };
+}
+
+/** Of several workers the greatest counts, or the least. */
+function greatest(metric: Metric): Metric {
+  return metric.kind === "gauge" ? { ...metric, across: "max" } : metric;
+}
+
+function least(metric: Metric): Metric {
+  return metric.kind === "gauge" ? { ...metric, across: "min" } : metric;
 }
 
 const byBackend = ["pool", "backend"];
@@ -140,23 +152,32 @@ const breakerNumbers = { closed: 0, "half open": 1, open: 2 } as const;
 
 const server: readonly Metric[] = [
   {
-    ...single("gauge", "platypus.info", "1", "1; its attribute is the version that runs.", () => 1),
     kind: "gauge",
+    across: "max",
+    name: "platypus.info",
+    unit: "1",
+    meaning: "1; its attribute is the version that runs.",
     attributes: ["version"],
     read: ({ version }) => [[[version], 1]],
   },
-  single("gauge", "platypus.ready", "1", "1: clients may be sent here; what /readyz says.", (facts) =>
-    facts.isReady ? 1 : 0,
+  least(
+    single("gauge", "platypus.ready", "1", "1: clients may be sent here; what /readyz says.", (facts) =>
+      facts.isReady ? 1 : 0,
+    ),
   ),
-  single("gauge", "platypus.config.age", "s", "Since the configuration was taken over.", (facts) => {
-    return facts.configAgeSeconds;
-  }),
-  single(
-    "gauge",
-    "platypus.config.refused",
-    "1",
-    "1: the last reload was refused, the configuration before serves.",
-    (facts) => (facts.isConfigRefused ? 1 : 0),
+  greatest(
+    single("gauge", "platypus.config.age", "s", "Since the configuration was taken over.", (facts) => {
+      return facts.configAgeSeconds;
+    }),
+  ),
+  greatest(
+    single(
+      "gauge",
+      "platypus.config.refused",
+      "1",
+      "1: the last reload was refused, the configuration before serves.",
+      (facts) => (facts.isConfigRefused ? 1 : 0),
+    ),
   ),
 ];
 
@@ -206,7 +227,7 @@ const clients: readonly Metric[] = [
     meaning: "Requests that were wrong (client), or that we or a server could not carry out (server).",
     attributes: ["operation", "protocol", "error"],
     read: ({ clients: { requests } }) =>
-      requests.all().flatMap(({ operation, protocol, clientErrors, serverErrors }): Point[] => [
+      requests.all().flatMap(({ operation, protocol, clientErrors, serverErrors }): Series<number>[] => [
         [[operation, protocol, "client"], clientErrors],
         [[operation, protocol, "server"], serverErrors],
       ]),
@@ -243,13 +264,13 @@ const backends: readonly Metric[] = [
     attributes: [...byBackend, "error"],
     read: (facts) =>
       facts.backends.flatMap(({ pool, backend }) =>
-        backendErrors.map(([name, statuses]): Point => {
+        backendErrors.map(([name, statuses]): Series<number> => {
           const count = statuses.reduce((sum, status) => sum + backend.counters.results[status]!, 0);
           return [[pool, backend.name, name], count];
         }),
       ),
   },
-  ofBackends("gauge", "up", "1", "0: the server is being left alone (TKO).", ({ isUp }) => (isUp ? 1 : 0)),
+  least(ofBackends("gauge", "up", "1", "0: the server is being left alone (TKO).", ({ isUp }) => (isUp ? 1 : 0))),
   {
     kind: "counter",
     name: "platypus.backend.tko",
@@ -258,7 +279,7 @@ const backends: readonly Metric[] = [
       "Times a server was marked as to be left alone: after time-outs (soft), or because it cannot be reached (hard).",
     attributes: [...byBackend, "kind"],
     read: (facts) =>
-      facts.backends.flatMap(({ pool, backend: { name, counters } }): Point[] => [
+      facts.backends.flatMap(({ pool, backend: { name, counters } }): Series<number>[] => [
         [[pool, name, "soft"], counters.softTko],
         [[pool, name, "hard"], counters.hardTko],
       ]),
@@ -375,7 +396,9 @@ const sources: readonly Metric[] = [
     attributes: ["source", "error"],
     read: (facts) =>
       facts.sources.flatMap(({ name, failures }) =>
-        [...failures].map(([code, count]): Point => [[name, code.replace("SOURCE_", "").toLowerCase()], count]),
+        [...failures].map(
+          ([code, count]): Series<number> => [[name, code.replace("SOURCE_", "").toLowerCase()], count],
+        ),
       ),
   },
   counted("retried", "Fetches tried again.", "retried"),
@@ -383,9 +406,11 @@ const sources: readonly Metric[] = [
   counted("left_alone", "Fetches not begun: the breaker was open.", "leftAlone"),
   ofSources("gauge", "in_flight", "{fetch}", "Fetches under way.", ({ inFlight }) => inFlight),
   ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a place.", ({ waiting }) => waiting),
-  ofSources("gauge", "breaker", "1", "The breaker: 0 closed, 1 half open, 2 open.", (source) => {
-    return breakerNumbers[source.breakerState];
-  }),
+  greatest(
+    ofSources("gauge", "breaker", "1", "The breaker: 0 closed, 1 half open, 2 open.", (source) => {
+      return breakerNumbers[source.breakerState];
+    }),
+  ),
   ofSources("counter", "breaker_opened", "{change}", "Times the breaker opened.", (source) => source.breakerOpened),
 ];
 
@@ -429,7 +454,9 @@ const store: readonly Metric[] = [
 ];
 
 const ofProcess: readonly Metric[] = [
-  single("gauge", "process.uptime", "s", "Since the process was started.", ({ process: own }) => own.uptimeSeconds),
+  greatest(
+    single("gauge", "process.uptime", "s", "Since the process was started.", ({ process: own }) => own.uptimeSeconds),
+  ),
   {
     kind: "counter",
     name: "process.cpu.time",
@@ -483,7 +510,7 @@ const ofProcess: readonly Metric[] = [
     unit: "s",
     meaning: "Pauses of the garbage collector, by kind.",
     attributes: ["v8js.gc.type"],
-    read: ({ process: own }) => [...own.collections].map(([kind, pauses]): HistogramPoint => [[kind], pauses]),
+    read: ({ process: own }) => [...own.collections].map(([kind, pauses]): Series<BucketCounts> => [[kind], pauses]),
   },
 ];
 

@@ -11,6 +11,7 @@ import {
   type Resource,
   resourceAttributesEnvDetector,
   resourceFromAttributes,
+  serviceInstanceIdDetector,
 } from "@opentelemetry/resources";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import type { TelemetryConfig } from "../config/config.ts";
@@ -68,7 +69,9 @@ function startMetrics(
 
 function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource {
   const own = resourceFromAttributes({ "service.name": serviceName, "service.version": version });
-  const detected = detectResources({ detectors: [hostDetector, processDetector, resourceAttributesEnvDetector] });
+  const detected = detectResources({
+    detectors: [hostDetector, processDetector, serviceInstanceIdDetector, resourceAttributesEnvDetector],
+  });
   return defaultResource().merge(detected).merge(own);
 }
 

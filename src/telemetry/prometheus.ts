@@ -3,39 +3,41 @@
  *
  * Source: Prometheus documentation, "Exposition formats" (text format 0.0.4).
  */
-import { type Metric, type MetricFacts, metrics, prometheusName } from "./counters.ts";
+import { metrics, prometheusName } from "./counters.ts";
 import type { BucketCounts } from "./latency-histogram.ts";
+import type { MetricValues } from "./metric-values.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Every metric of the table. */
-export function prometheusText(facts: MetricFacts): string {
-  return metrics.map((metric) => metricText(metric, facts)).join("");
+/** Every metric that has a value. */
+export function prometheusText(values: MetricValues): string {
+  return metrics
+    .map((metric, i) => {
+      const name = prometheusName(metric);
+      const labels = metric.attributes.map((attribute) => attribute.replaceAll(".", "_"));
+      const lines = values[i]!.flatMap(([attributes, value]) => {
+        const named = pairs(labels, attributes);
+        return typeof value === "number" ? `${name}${inBraces(named)} ${value}` : histogramLines(name, named, value);
+      });
+      if (lines.length === 0) return "";
+      const help = metric.meaning.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+      return `# HELP ${name} ${help}\n# TYPE ${name} ${metric.kind}\n${lines.join("\n")}\n`;
+    })
+    .join("");
 }
 
-function metricText(metric: Metric, facts: MetricFacts): string {
-  const name = prometheusName(metric);
-  const labels = metric.attributes.map((attribute) => attribute.replaceAll(".", "_"));
-  const lines: string[] = [];
-  if (metric.kind === "histogram") {
-    for (const [values, counts] of metric.read(facts)) histogramLines(lines, name, pairs(labels, values), counts);
-  } else {
-    for (const [values, value] of metric.read(facts)) lines.push(`${name}${inBraces(pairs(labels, values))} ${value}`);
-  }
-  if (lines.length === 0) return "";
-  const help = metric.meaning.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${metric.kind}\n${lines.join("\n")}\n`;
-}
-
-function histogramLines(lines: string[], name: string, labels: readonly string[], counts: BucketCounts): void {
+function histogramLines(name: string, labels: readonly string[], counts: BucketCounts): string[] {
   let below = 0;
-  for (const [i, bound] of counts.boundsSeconds.entries()) {
+  const buckets = counts.boundsSeconds.map((bound, i) => {
     below += counts.counts[i]!;
-    lines.push(`${name}_bucket${inBraces([...labels, `le="${bound}"`])} ${below}`);
-  }
-  lines.push(`${name}_bucket${inBraces([...labels, 'le="+Inf"'])} ${counts.count}`);
-  lines.push(`${name}_sum${inBraces(labels)} ${counts.sumSeconds}`);
-  lines.push(`${name}_count${inBraces(labels)} ${counts.count}`);
+    return `${name}_bucket${inBraces([...labels, `le="${bound}"`])} ${below}`;
+  });
+  return [
+    ...buckets,
+    `${name}_bucket${inBraces([...labels, 'le="+Inf"'])} ${counts.count}`,
+    `${name}_sum${inBraces(labels)} ${counts.sumSeconds}`,
+    `${name}_count${inBraces(labels)} ${counts.count}`,
+  ];
 }
 
 function pairs(names: readonly string[], values: readonly string[]): string[] {

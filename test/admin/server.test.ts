@@ -10,7 +10,7 @@ import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
 
 const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
-const facts = { metrics: () => "m 1\n", notReady: () => null, config: () => ({}) };
+const facts = { metrics: async () => "m 1\n", notReady: () => null, config: () => ({}) };
 
 let undo: (() => unknown)[] = [];
 beforeEach(() => {

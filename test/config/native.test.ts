@@ -48,6 +48,7 @@ describe("a native configuration", () => {
         prefix: "",
         keyEncoding: "plain",
         maxValueBytes: 1_048_576,
+        workers: 1,
         maxConnections: 10_000,
         evictsIdle: false,
         backlog: 4096,

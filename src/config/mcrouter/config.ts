@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
@@ -221,6 +222,13 @@ async function tlsOf(
   };
 }
 
+/** `--num-proxies`, or `--proxy-threads`, which may be "auto". */
+function workersOf(options: McrouterOptions): Partial<ServerDefaults> {
+  if (options.text("proxy_threads") === "auto") return { workers: availableParallelism() };
+  const name = options.isGiven("proxy_threads") ? "proxy_threads" : "num_proxies";
+  return options.isGiven(name) ? { workers: options.integer(name, 1) } : {};
+}
+
 /** `--max-conns` lets the idlest client go for a new one; `--connection-limit` of older releases is a bound for all. */
 function connectionLimits(options: McrouterOptions): Partial<ServerDefaults> {
   const maxConns = options.integer("max_conns");
@@ -408,6 +416,7 @@ async function serverOf(options: McrouterOptions, listen: readonly ListenAddress
     ...(tls === null ? {} : { tls: { ...tls, ca: isPeerChecked ? tls.ca : null } }),
     ...(options.toggle("enable_flush_cmd") ? { isFlushAllAllowed: true } : {}),
     ...connectionLimits(options),
+    ...workersOf(options),
     backlog: options.integer("tcp_listen_backlog", 1),
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),

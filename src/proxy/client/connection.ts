@@ -141,6 +141,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private stalledSinceMs: number | null = null;
   /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
   private isEnding = false;
+  /** To be finished as soon as something was read. */
+  private isLeaving = false;
   /** What was read behind this is no command any more. */
   private hasQuit = false;
   private isClosed = false;
@@ -168,6 +170,12 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   finish(): void {
     this.isEnding = true;
     this.endWhenDone();
+  }
+
+  /** The same; but one of which nothing was read yet has its first commands answered, which are on their way. */
+  drain(): void {
+    if (this.isBinary === null && !this.isEnding) this.isLeaving = true;
+    else this.finish();
   }
 
   /** The other end: `tcp:host:port`, or `unix` where it has no name. */
@@ -293,6 +301,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.context.counters.bytesRead += length;
     this.readMicros = this.context.turn.nowMicros();
     this.input.feed(chunk, 0, length, this);
+    // Not within a command: the rest of it is on its way.
+    if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
   private accept(request: Request): void {
