@@ -2,19 +2,27 @@
  * The composition root: the only file that knows every layer. Builds them from a configuration, joins them, replaces
  * what a new configuration changes, drains and stops.
  */
+import type { AdminServer } from "./admin/server.ts";
+import { shownConfig } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { addressText, type Config, type ListenAddress } from "./config/config.ts";
+import { type Address, addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
 import { RateWindow } from "./mcrouter/rate-window.ts";
 import { mcrouterStatLines, poolStats, totalsOf } from "./mcrouter/stats.ts";
 import { StatsFiles } from "./mcrouter/stats-files.ts";
-import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
+import {
+  type ClientContext,
+  type ClientCounters,
+  countersSince,
+  newClientCounters,
+} from "./proxy/client/connection.ts";
 import { Listener } from "./proxy/client/listener.ts";
 import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
 import { newRouteCounters, TreeBuilder } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
+import type { KeyedBackend } from "./proxy/route/keyed-backend.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
 import { PoolRoute } from "./proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/pools.ts";
@@ -35,7 +43,12 @@ import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./refresh/rul
 import { Scheduler } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
+import type { MetricFacts, PoolBackend } from "./telemetry/counters.ts";
 import { Log } from "./telemetry/log.ts";
+import { type MetricValues, mergeMetrics, readMetrics } from "./telemetry/metric-values.ts";
+import type { OpenTelemetry } from "./telemetry/opentelemetry.ts";
+import { ProcessMonitor } from "./telemetry/process-monitor.ts";
+import { prometheusText } from "./telemetry/prometheus.ts";
 import { isOfServers, statLines } from "./telemetry/stats.ts";
 import { mergeWorkers } from "./telemetry/worker-stats.ts";
 import { packageVersion } from "./version.ts";
@@ -98,6 +111,15 @@ export class Platypus {
   private running: Running;
   private configuredMs: number;
   private reloadError: string | null = null;
+  private admin: AdminServer | null = null;
+  private openTelemetry: OpenTelemetry | null = null;
+  /** The last start or restart of `openTelemetry`. */
+  private telemetryChange: Promise<void> = Promise.resolve();
+  private monitor: ProcessMonitor | null = null;
+  /** What clients did before `stats reset`. */
+  private statsBase: ClientCounters = newClientCounters();
+  private isDraining = false;
+  private hasConnected = false;
   private configFailures = 0;
   private configAttemptUnixSeconds: number;
   /** Of a mcrouter configuration: what its stats need. */
@@ -162,12 +184,19 @@ export class Platypus {
           platypus.poolListeners.set(name, [...others, { context, listener }]);
         }
       }
+      await platypus.openAdmin(config);
+      await platypus.startTelemetry(config);
     } catch (error) {
       await platypus.close();
       throw error;
     }
     platypus.beginMcrouterStats();
     return platypus;
+  }
+
+  /** Where the admin server listens, with the real port; null: there is none. */
+  get adminAddress(): Address | null {
+    return this.admin?.address ?? null;
   }
 
   /** Where it listens, with the real ports. */
@@ -195,6 +224,7 @@ export class Platypus {
     this.reloadError = null;
     if (config.server.tls !== null) for (const listener of this.listeners) listener.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
+    this.replaceTelemetry(previous.config, config);
     for (const [name, { source, limiter }] of previous.sources) {
       if (next.sources.get(name)?.source === source) continue;
       limiter.retire().catch((error: unknown) => this.log.warn("source", `${name}: not closed: ${String(error)}`));
@@ -213,6 +243,7 @@ export class Platypus {
    * still there after the drain time-out. Then as `close`.
    */
   async drain(): Promise<void> {
+    this.isDraining = true;
     this.scheduler.stop();
     this.drainListeners(this.listeners);
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
@@ -231,7 +262,10 @@ export class Platypus {
     for (const listener of this.listeners) listener.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.rates?.stop();
+    this.monitor?.stop();
     await Promise.all([
+      this.admin?.close(),
+      this.telemetryChange.then(() => this.openTelemetry?.stop()),
       this.statsFiles?.close(),
       this.spool.close(),
       ...[...this.running.sources.values()].map(({ source }) => source.close()),
@@ -358,6 +392,8 @@ export class Platypus {
       const ofPools = pools.flatMap(({ name, listen }) => listen.map((address) => `${name} ${addressText(address)}`));
       return [...server.listen.map(addressText), ...ofPools].join(", ");
     };
+    const adminOf = ({ server }: Config) => (server.admin === null ? "off" : addressText(server.admin.address));
+    if (adminOf(old) !== adminOf(next)) this.log.warn("config", "admin needs a restart; the old address stays");
     if (listens(old) !== listens(next)) this.log.warn("config", "listen needs a restart; the old addresses stay");
     if (old.server.embeddedBytes !== next.server.embeddedBytes) {
       this.log.warn("config", "embedded_size needs a restart; the old value stays");
@@ -423,7 +459,7 @@ export class Platypus {
       unixSeconds: this.clock.unixSeconds(),
       server: config.server,
       listeners: this.listeners,
-      clients: this.context.counters,
+      clients: countersSince(this.context.counters, this.statsBase),
       backends: [...pools.backends.values()],
       rules: rules.list,
       sources: [...this.running.sources.values()].map(({ limiter }) => limiter),
@@ -435,6 +471,106 @@ export class Platypus {
       reloadError: this.reloadError,
       configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
     };
+  }
+
+  /** Of all workers. */
+  private allMetrics(): Promise<MetricValues> {
+    const { siblings } = this;
+    if (siblings === null) return Promise.resolve(readMetrics(this.metricFacts()));
+    return new Promise((resolve) => {
+      siblings.ask({ kind: "metrics" }, (values) => resolve(mergeMetrics(values as MetricValues[])));
+    });
+  }
+
+  private metricFacts(): MetricFacts {
+    const facts = this.facts();
+    return {
+      ...facts,
+      isReady: this.notReady() === null,
+      isConfigRefused: this.reloadError !== null,
+      clients: this.context.counters,
+      backends: this.poolBackends(),
+      routes: this.routeCounters,
+      process: this.startMonitor().read(),
+    };
+  }
+
+  /** Each backend once. */
+  private poolBackends(): PoolBackend[] {
+    const { pools } = this.running;
+    const poolOf = new Map<KeyedBackend, string>();
+    for (const [name, { backends }] of [...pools.routes].reverse()) {
+      for (const backend of backends) poolOf.set(backend, name);
+    }
+    return [...pools.backends.values()].map((backend) => ({ pool: poolOf.get(backend) ?? "", backend }));
+  }
+
+  /** Why clients are not to be sent here; null: they may be. */
+  private notReady(): string | null {
+    if (this.isDraining) return "draining";
+    const backends = [...this.running.pools.backends.values()];
+    this.hasConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    return this.hasConnected ? null : "no server has been connected to yet";
+  }
+
+  private async openAdmin({ server }: Config): Promise<void> {
+    if (server.admin === null) return;
+    const { address, isDefault } = server.admin;
+    const { ADMIN_SOCKET, AdminServer } = await import("./admin/server.ts");
+    const socket = this.siblings?.sockets.get(ADMIN_SOCKET);
+    // The supervisor could not have it, and has said so.
+    if (this.siblings !== null && socket === undefined) return;
+    this.startMonitor();
+    try {
+      const facts = {
+        metrics: async () => prometheusText(await this.allMetrics()),
+        notReady: () => this.notReady(),
+        config: () => shownConfig(this.running.config),
+      };
+      this.admin = await AdminServer.open(address, facts, socket);
+    } catch (error) {
+      // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
+      if (!isDefault) throw error;
+      this.log.warn("admin", `${(error as Error).message}; goes on without`);
+      return;
+    }
+    this.greetBackends();
+  }
+
+  /** Connects before the first request does: only then can anybody say whether the servers are there. */
+  private greetBackends(): void {
+    for (const backend of this.running.pools.backends.values()) backend.probe();
+  }
+
+  private startMonitor(): ProcessMonitor {
+    this.monitor ??= new ProcessMonitor();
+    return this.monitor;
+  }
+
+  private async startTelemetry({ telemetry }: Config): Promise<void> {
+    if (telemetry.metricsUrl === null && telemetry.tracesUrl === null) return;
+    this.startMonitor();
+    const { OpenTelemetry } = await import("./telemetry/opentelemetry.ts");
+    this.openTelemetry = new OpenTelemetry({
+      config: telemetry,
+      version: packageVersion,
+      facts: () => this.metricFacts(),
+      startedUnixMs: this.startedUnixSeconds * 1000,
+      failed: (message) => this.bursts.say("warn", "telemetry", "otlp", `not sent: ${message}`),
+    });
+  }
+
+  /** Sends to the new place, and to the old one once more. */
+  private replaceTelemetry(old: Config, next: Config): void {
+    if (JSON.stringify(old.telemetry) === JSON.stringify(next.telemetry)) return;
+    const restart = async () => {
+      await this.openTelemetry?.stop();
+      this.openTelemetry = null;
+      await this.startTelemetry(next);
+    };
+    this.telemetryChange = this.telemetryChange
+      .then(restart)
+      .catch((error: unknown) => this.log.error("telemetry", `not started: ${String(error)}`));
   }
 
   private beginMcrouterStats(): void {
@@ -497,12 +633,14 @@ export class Platypus {
       case "resetStats":
         this.resetStats();
         return true;
+      case "metrics":
+        return readMetrics(this.metricFacts());
     }
   }
 
   private resetStats(): void {
-    const { connections } = this.context.counters;
-    Object.assign(this.context.counters, newClientCounters(), { connections });
+    const { counters } = this.context;
+    this.statsBase = { ...counters, operations: counters.operations.slice() };
     this.store.resetCounters();
   }
 }

@@ -4,8 +4,9 @@
 import { appendFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config, type McrouterConfig, warningsOf } from "../config/config.ts";
+import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
@@ -97,6 +98,8 @@ async function supervise(config: Config, args: readonly string[], shown: string,
     for (const socket of sockets) socket.close();
     throw error;
   }
+  const admin = await openAdminSocket(config, log);
+  if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
   const supervisor = new Supervisor({ count, sockets, program, args: ["serve", ...args], clock: systemClock, log });
   const whenStopped = supervised(supervisor, log);
@@ -107,9 +110,27 @@ async function supervise(config: Config, args: readonly string[], shown: string,
     // It has said why.
     process.exit(error.exitCode);
   }
-  log.info("serve", `platypus ${packageVersion} listens on ${socketTexts(sockets)}, config ${shown}, ${count} workers`);
+  const listening = socketTexts(sockets.filter((socket) => socket !== admin));
+  log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
+  if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
   await whenStopped;
+}
+
+/** Null: there is no admin server, or nobody asked for its address and it is taken. */
+async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise<SharedSocket | null> {
+  if (admin === null) return null;
+  try {
+    return await SharedSocket.open(admin.address, ADMIN_SOCKET);
+  } catch (error) {
+    const told = adminError(
+      admin.address,
+      error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error),
+    );
+    if (!admin.isDefault) throw told;
+    log.warn("admin", `${told.message}; goes on without`);
+    return null;
+  }
 }
 
 /** Resolves when a signal has stopped all workers. */
@@ -191,12 +212,18 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
       ? "in-process store (for development and single hosts; set [target] servers for a pool)"
       : `${servers} server${servers === 1 ? "" : "s"}${config.pools.length > 1 ? ` in ${config.pools.length} pools` : ""}`;
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
+  const { adminAddress } = platypus;
+  if (adminAddress !== null) log.info("serve", `admin on ${adminText(adminAddress)}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
   }
+}
+
+function adminText(address: ListenAddress): string {
+  return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
 /** `--log-path`: where lines are appended instead of stderr. */

@@ -16,6 +16,7 @@ import { isAwsPool, readAwsPool } from "./native-aws.ts";
 import { checkMerges } from "./native-merge.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
+import { readAdmin, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
 import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
@@ -61,9 +62,11 @@ export function readDocument(
 
   const server = readServer(layers.server, folder, problems);
   const files: string[] = [];
+  const secrets: string[] = [];
   const resolved = (section: Section, kind: SectionKind) => {
     const result = resolveReferences(section, settingsByKind[kind], { env, folder }, problems);
     files.push(...result.files);
+    secrets.push(...result.secrets);
     return result.section;
   };
   const awsPools = new Map<string, AwsConnection>();
@@ -82,6 +85,7 @@ export function readDocument(
     readSource(name, resolved(section, "source"), { folder, hooks, awsPools }, problems),
   );
   checkMerges(readings, layers.sources, problems);
+  const telemetry = readTelemetry(resolved(layers.telemetry, "telemetry"), env, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
   if (server.workers > 1 && pools.length === 0 && !isAddition) {
@@ -97,7 +101,9 @@ export function readDocument(
       ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []),
       ...readings.flatMap(({ source }) => (source?.type === "module" ? source.path : [])),
     ],
+    secrets,
     server,
+    telemetry,
     pools,
     tree: null,
     mcrouter: null,
@@ -145,6 +151,7 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   const listen = readListen(section, values.listen, folder, problems);
   return {
     listen,
+    admin: readAdmin(section, values.admin, folder, problems),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, values, listen, folder, problems),
     mode: values.mode,

@@ -16,8 +16,10 @@ export type SettingType =
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. */
   | { readonly kind: "list" }
-  /** A table of names, each with a template. */
-  | { readonly kind: "templates" }
+  /** A number from 0 to 1. */
+  | { readonly kind: "fraction" }
+  /** A table of names, each with a text or a template. */
+  | { readonly kind: "texts" | "templates" }
   /** A list of tables: what a merge is made of. */
   | { readonly kind: "parts" }
   | { readonly kind: "choice"; readonly choices: readonly string[] };
@@ -35,7 +37,7 @@ export interface Setting {
 /** The rows of one section by key. */
 export type Settings = Readonly<Record<string, Setting>>;
 
-type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" }
+type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "fraction" }
   ? number
   : T extends { kind: "ttl" }
     ? number | "source"
@@ -47,7 +49,7 @@ type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "int
           ? readonly string[]
           : T extends { kind: "parts" }
             ? readonly Readonly<Record<string, unknown>>[]
-            : T extends { kind: "templates" }
+            : T extends { kind: "templates" | "texts" }
               ? readonly (readonly [string, string])[]
               : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
                 ? Choice
@@ -81,6 +83,8 @@ const boolean = { kind: "boolean" } as const;
 const text = { kind: "text" } as const;
 const template = { kind: "template" } as const;
 const templates = { kind: "templates" } as const;
+const texts = { kind: "texts" } as const;
+const fraction = { kind: "fraction" } as const;
 const parts = { kind: "parts" } as const;
 const list = { kind: "list" } as const;
 
@@ -90,6 +94,12 @@ export const serverSettings = {
     type: list,
     default: "127.0.0.1:11211",
     meaning: "Where clients connect: `host:port`, `[ipv6]:port`, `tls:host:port` or `unix:PATH`, one or several.",
+  },
+  admin: {
+    type: text,
+    default: "127.0.0.1:11280",
+    meaning:
+      "Where the admin page, `/metrics`, `/healthz` and `/readyz` are: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
   tls_cert: { type: text, default: null, meaning: "File of the certificate chain (PEM) for `tls:` addresses." },
   tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
@@ -153,6 +163,48 @@ export const serverSettings = {
     meaning: "Least level that is logged.",
   },
   log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
+} as const satisfies Settings;
+
+/** `[telemetry]` */
+export const telemetrySettings = {
+  otlp_endpoint: {
+    type: text,
+    default: null,
+    meaning:
+      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Else `OTEL_EXPORTER_OTLP_ENDPOINT` and those like it.",
+  },
+  otlp_headers: {
+    type: texts,
+    default: {},
+    meaning: "Header fields for it; best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent too.",
+  },
+  service_name: {
+    type: text,
+    default: null,
+    meaning: "Name of this service; else `OTEL_SERVICE_NAME`, else platypus.",
+  },
+  metrics_interval: {
+    type: duration("1s", "1h"),
+    default: null,
+    meaning: "How often metrics are sent; else `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
+  },
+  traces_sample: {
+    type: fraction,
+    default: null,
+    meaning:
+      "Share of clients' requests that are traced, from 0 to 1; else `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",
+  },
+  keys: {
+    type: choice("none", "rule", "full"),
+    default: "none",
+    meaning: "What of a key stands in traces and on the admin page: nothing, the name of its rule, or all of it.",
+  },
+  slow: {
+    type: duration("0s", "1h"),
+    default: "250ms",
+    meaning: "A request that takes longer is a span of its own, though it was not sampled; 0s: none is.",
+  },
+  errors: { type: boolean, default: true, meaning: "The same of requests that fail." },
 } as const satisfies Settings;
 
 /** Placements by the names they have in a configuration. */
@@ -529,11 +581,12 @@ export const awsSecretsManagerSettings = {
 } as const satisfies Settings;
 
 /** First word of a section's header. */
-export type SectionKind = "server" | "target" | "pool" | "get" | "source";
+export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source";
 
 /** All settings a section of a kind may have; for sources those of all types together. */
 export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   server: serverSettings,
+  telemetry: telemetrySettings,
   target: targetSettings,
   pool: { ...poolSettings, ...awsPoolSettings },
   get: ruleSettings,
@@ -548,7 +601,7 @@ export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   },
 };
 
-/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null for [server], [target]. */
+/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null where there is one section. */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
   return words.join("_").toUpperCase().replaceAll("-", "_");
@@ -575,6 +628,10 @@ export function describeType(type: SettingType): string {
       return 'a template such as "{1}" or "{key}"';
     case "list":
       return "a string or a list of strings";
+    case "fraction":
+      return "a number from 0 to 1";
+    case "texts":
+      return "a table of strings";
     case "templates":
       return "a table of templates";
     case "parts":

@@ -188,6 +188,8 @@ export class Request {
   indexes: number[] | null;
   /** gat, gats: exptime as the client gave it. */
   exptime: number;
+  /** Of a client's request: when it was read, as `Turn.nowMicros`. */
+  readMicros: number;
   /** Monotonic ms at which it joined a backend's queue; the time-out runs from here. */
   sentMs: number;
   /** Its owner was already told of a time-out; what still comes for it is discarded. */
@@ -225,6 +227,7 @@ export class Request {
     this.keys = null;
     this.indexes = null;
     this.exptime = 0;
+    this.readMicros = 0;
     this.sentMs = 0;
     this.isAbandoned = false;
     this.nextOfClient = null;

@@ -151,6 +151,7 @@ export class Filler implements MissFiller, StoredKeys {
     const nowMs = this.clock.nowMs();
     const held = this.held.get(key, nowMs);
     if (held !== undefined) {
+      held.rule.counters.answered++;
       waiter.filled(held.reply, held.rule.config.fillTimeoutMs);
       return true;
     }
@@ -325,7 +326,7 @@ export class Filler implements MissFiller, StoredKeys {
     const seen = this.takeWaiting(flight, ({ looksBefore }) => looksBefore < look);
     if (seen.length === 0) return;
     const reply = valueReply(flight.key, value, flags);
-    for (const one of seen) this.tell(one, reply);
+    for (const one of seen) this.tell(flight, one, reply);
   }
 
   private async rememberNotThere(flight: Flight, right: Right): Promise<void> {
@@ -392,7 +393,7 @@ export class Filler implements MissFiller, StoredKeys {
     flight.rule.counters.overtaken++;
     const again: Waiting[] = [];
     for (const one of this.takeWaiting(flight)) {
-      if (one.isSecondTry) this.tell(one, missReply);
+      if (one.isSecondTry) this.tell(flight, one, missReply);
       else again.push({ ...one, isSecondTry: true });
     }
     if (again.length === 0) return;
@@ -404,7 +405,7 @@ export class Filler implements MissFiller, StoredKeys {
     // Under the rules of now: a new configuration closes a source that it has no use for when its fetches have ended.
     const match = this.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
-    else for (const one of again) this.tell(one, missReply);
+    else for (const one of again) this.tell(flight, one, missReply);
   }
 
   private join(flight: Flight, one: Waiting): void {
@@ -444,10 +445,11 @@ export class Filler implements MissFiller, StoredKeys {
 
   private giveUp(flight: Flight, one: Waiting): void {
     flight.rule.counters.timedOut++;
-    this.tell(one, missReply);
+    this.tell(flight, one, missReply);
   }
 
-  private tell(one: Waiting, reply: Reply): void {
+  private tell(flight: Flight, one: Waiting, reply: Reply): void {
+    if (reply !== missReply) flight.rule.counters.answered++;
     one.waiter.filled(reply, this.leftMs(one));
   }
 
@@ -456,7 +458,7 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   private answer(flight: Flight, reply: Reply): void {
-    for (const one of this.takeWaiting(flight)) this.tell(one, reply);
+    for (const one of this.takeWaiting(flight)) this.tell(flight, one, reply);
   }
 
   /** Takes those out of the flight who are to be answered: all, or the ones that `isMeant`. */

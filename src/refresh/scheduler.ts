@@ -88,12 +88,7 @@ export class Scheduler implements FillEvents {
 
   /** Keys of each rule that are kept fresh. */
   trackedByRule(): Map<Rule, number> {
-    const counts = new Map<Rule, number>();
-    for (const slot of this.tracker.slots()) {
-      const rule = this.rules.list[this.tracker.rule(slot)]!;
-      counts.set(rule, (counts.get(rule) ?? 0) + 1);
-    }
-    return counts;
+    return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
   }
 
   /** Refreshes under way. */

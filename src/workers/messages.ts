@@ -1,7 +1,7 @@
 /** What a supervisor and its workers say to each other. */
 
 /** A question to all workers; every one answers, the asker included. */
-export type Question = { readonly kind: "stats"; readonly group: string } | { readonly kind: "resetStats" };
+export type Question = { readonly kind: "stats"; readonly group: string } | { readonly kind: "resetStats" | "metrics" };
 
 /** From a worker. */
 export type WorkerMessage =

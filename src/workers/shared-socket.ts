@@ -27,18 +27,20 @@ const create = (net as unknown as { _createServerHandle?: CreateHandle })._creat
 export class SharedSocket {
   /** With the real port where 0 was asked for. */
   readonly address: ListenAddress;
-  /** As the configuration has it. */
-  readonly asked: ListenAddress;
+  private readonly name: string;
   private readonly handle: Handle;
 
-  private constructor(asked: ListenAddress, address: ListenAddress, handle: Handle) {
-    this.asked = asked;
+  private constructor(name: string, address: ListenAddress, handle: Handle) {
+    this.name = name;
     this.address = address;
     this.handle = handle;
   }
 
-  /** Binds `address`. Rejects with a PlatypusError that says why it cannot be had. */
-  static async open(address: ListenAddress): Promise<SharedSocket> {
+  /**
+   * Binds `address`. Rejects with a PlatypusError that says why it cannot be had. Workers know it by `name`: the address as
+   * the configuration has it.
+   */
+  static async open(address: ListenAddress, name = addressText(address)): Promise<SharedSocket> {
     if (create === undefined) {
       throw new PlatypusError("LISTEN", "this Node cannot share sockets between processes; set workers = 1");
     }
@@ -47,15 +49,15 @@ export class SharedSocket {
       await makeWay(address.path);
     }
     const handle = await bind(address, create);
-    const name: { port?: number } = {};
-    handle.getsockname?.(name);
-    const bound = address.type === "tcp" ? { ...address, port: name.port ?? address.port } : address;
-    return new SharedSocket(address, bound, handle);
+    const socketName: { port?: number } = {};
+    handle.getsockname?.(socketName);
+    const bound = address.type === "tcp" ? { ...address, port: socketName.port ?? address.port } : address;
+    return new SharedSocket(name, bound, handle);
   }
 
-  /** Hands it to a process, which is told which address it is. */
+  /** Hands it to a process, which is told its name. */
   sendTo(child: ChildProcess): void {
-    const message = { type: "socket", address: addressText(this.asked) };
+    const message = { type: "socket", address: this.name };
     // Ours stays open too: it holds the clients that wait while no worker is there.
     child.send(message, this.handle as unknown as net.Server, { keepOpen: true });
   }

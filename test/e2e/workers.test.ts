@@ -3,6 +3,7 @@ import net from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
+import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
 import { TextClient } from "../support/text-client.ts";
 
 let memcached: MemcachedProcess;
@@ -93,6 +94,26 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     await clients[1]!.ask("stats reset", "RESET\r\n");
     await expect.poll(() => clients[0]!.ask("stats", "END\r\n")).toContain("STAT cmd_get 0\r\n");
     for (const client of clients) client.close();
+  });
+
+  it("have one admin address, whose metrics are those of all, also when they have been replaced", async () => {
+    const started = await start(toml().replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"'));
+    await started.printed(/admin on http/);
+    const [, url] = /admin on (http:\S+)/.exec(started.stderr)!;
+    const clients = await Promise.all(Array.from({ length: 8 }, () => TextClient.connect(started.port)));
+    for (const client of clients) await client.ask("get echo/x", "END\r\n");
+    const scrape = async () => parsePrometheus(await (await fetch(`${url}metrics`)).text());
+    for (let i = 0; i < 4; i++) {
+      const seen = await scrape();
+      const gets = { operation: "get", protocol: "classic" };
+      expect(sampleValue(seen, "platypus_client_request_duration_seconds_count", gets)).toBe(8);
+      expect(sampleValue(seen, "platypus_client_connections")).toBe(8);
+      expect(sampleValue(seen, "platypus_ready")).toBe(1);
+    }
+    for (const client of clients) client.close();
+    started.child.kill("SIGUSR2");
+    await started.printed(/all workers are replaced/);
+    expect(sampleValue(await scrape(), "platypus_client_accepted_total")).toBe(0);
   });
 
   it("are replaced one after the other, and no client is refused or cut off", async () => {

@@ -10,7 +10,7 @@ import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
 import { parseAddress } from "../address.ts";
-import type { Config, ListenAddress, McrouterConfig, TlsConfig } from "../config.ts";
+import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
 import { Problems } from "../section.ts";
@@ -131,7 +131,9 @@ export async function loadMcrouterConfig(
   return {
     file: file === null ? null : path.resolve(file),
     files: [...own, ...expanded.files, ...poolFiles.digests.keys(), ...(server.tls?.files ?? [])],
+    secrets: [],
     server,
+    telemetry: noTelemetry,
     pools: pools.configs,
     tree,
     mcrouter,

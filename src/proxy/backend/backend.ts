@@ -3,6 +3,7 @@
  */
 import type { Clock, Timer } from "../../clock.ts";
 import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
+import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
 import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
@@ -29,6 +30,7 @@ export interface BackendContext {
 
 /** Room in a reply beside its value: the VALUE line, meta flags, END. */
 const REPLY_OVERHEAD_BYTES = 64 * 1024;
+const TIMEOUTS = "time-outs";
 const states = ["up", "soft TKO", "hard TKO"] as const;
 
 /** Numbers of one backend since the start. */
@@ -46,11 +48,24 @@ export interface BackendCounters {
   results: Float64Array;
   /** Smoothed time from sending a request to its answer, in µs. */
   latencyUs: number;
+  /** Times it was marked as to be left alone. */
+  softTko: number;
+  hardTko: number;
 }
 
 /** Weight of one request in the smoothed latency. */
 const LATENCY_WEIGHT = 1 / 64;
 const STATUS_COUNT = 32;
+
+/** A change of a backend's state, for people. */
+export interface StateChange {
+  readonly unixSeconds: number;
+  readonly state: (typeof states)[number];
+  /** Why, where it is not up. */
+  readonly reason: string | null;
+}
+
+const MAX_HISTORY = 20;
 
 /** A server of a pool. */
 export class Backend implements HealthEvents {
@@ -66,7 +81,13 @@ export class Backend implements HealthEvents {
     operations: new Float64Array(OPERATION_COUNT),
     results: new Float64Array(STATUS_COUNT),
     latencyUs: 0,
+    softTko: 0,
+    hardTko: 0,
   };
+  /** From sending to the answer, of requests that were answered in time. */
+  readonly latency = new LatencyHistogram();
+  /** The last changes of its state, oldest first. */
+  readonly history: StateChange[] = [];
   readonly isTls: boolean;
   readonly serverTimeoutMs: number;
   /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
@@ -116,8 +137,9 @@ export class Backend implements HealthEvents {
         this.health.answered();
         if (status === 0) return;
         const { counters } = this;
+        const tookUs = ((context.turn.nowMs() - sentMs) * 1000) | 0;
+        this.latency.add(tookUs);
         counters.results[status]!++;
-        const tookUs = (context.turn.nowMs() - sentMs) * 1000;
         counters.latencyUs += (tookUs - counters.latencyUs) * LATENCY_WEIGHT;
       },
       opened: () => {
@@ -132,6 +154,7 @@ export class Backend implements HealthEvents {
       timedOut: () => {
         this.counters.timeouts++;
         this.counters.results[Status.timeout]!++;
+        this.lastReason = TIMEOUTS;
         this.health.timedOut();
       },
       connectFailed: (reason) => {
@@ -167,7 +190,7 @@ export class Backend implements HealthEvents {
     this.watchIdle();
   }
 
-  private lastReason = "time-outs";
+  private lastReason = TIMEOUTS;
 
   /** False while the backend is being left alone. */
   get isUp(): boolean {
@@ -187,6 +210,16 @@ export class Backend implements HealthEvents {
   /** Requests sent and not answered yet, on all connections. */
   get outstanding(): number {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
+  }
+
+  /** Its name for people: up, soft TKO, hard TKO. */
+  get stateName(): (typeof states)[number] {
+    return states[this.health.state];
+  }
+
+  /** Connections that stand. */
+  get connected(): number {
+    return this.connections.reduce((sum, { isConnected }) => sum + (isConnected ? 1 : 0), 0);
   }
 
   get connectionCount(): number {
@@ -244,7 +277,16 @@ export class Backend implements HealthEvents {
 
   /** Tells of the server's health: called by it. */
   changed(state: HealthState): void {
-    if (state === HealthState.up) this.log.info("backend", `${this.name}: up again`);
+    const isUp = state === HealthState.up;
+    if (state === HealthState.soft) this.counters.softTko++;
+    if (state === HealthState.hard) this.counters.hardTko++;
+    this.history.push({
+      unixSeconds: this.clock.unixSeconds(),
+      state: states[state],
+      reason: isUp ? null : this.lastReason,
+    });
+    if (this.history.length > MAX_HISTORY) this.history.shift();
+    if (isUp) this.log.info("backend", `${this.name}: up again`);
     else this.log.warn("backend", `${this.name}: marked ${states[state]} (${this.lastReason})`);
   }
 }

@@ -81,6 +81,7 @@ export interface ConnectionEvents {
 export interface BackendLink {
   /** Requests sent or waiting to be sent, not answered yet. */
   readonly outstanding: number;
+  readonly isConnected: boolean;
   /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
   send(request: Request): void;
   /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
@@ -101,7 +102,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly input = new InputBuffer();
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
-  private isConnected = false;
+  isConnected = false;
   private isSaturated = false;
   private isJoined = false;
   private isClosed = false;

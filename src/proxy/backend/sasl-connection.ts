@@ -84,6 +84,10 @@ export class SaslConnection implements BackendLink, Flushable {
     return this.pending.size;
   }
 
+  get isConnected(): boolean {
+    return this.socket !== null;
+  }
+
   send(request: Request): void {
     const isSaturated = (this.socket?.writableLength ?? 0) > MAX_UNSENT_BYTES;
     if (this.isClosed || isSaturated || this.pending.size >= MAX_OUTSTANDING) {

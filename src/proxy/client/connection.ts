@@ -8,6 +8,7 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
+import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
 import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
@@ -48,6 +49,7 @@ export interface ClientCounters {
   getMisses: number;
   /** Requests whose reply was a failure, whatever the client was told. */
   failures: number;
+  readonly requests: RequestMetrics;
 }
 
 /** Counters at the start of a process. */
@@ -64,6 +66,24 @@ export function newClientCounters(): ClientCounters {
     getHits: 0,
     getMisses: 0,
     failures: 0,
+    requests: new RequestMetrics(),
+  };
+}
+
+/** What was counted since `base` was. */
+export function countersSince(counters: ClientCounters, base: ClientCounters): ClientCounters {
+  return {
+    ...counters,
+    accepted: counters.accepted - base.accepted,
+    rejected: counters.rejected - base.rejected,
+    cutOff: counters.cutOff - base.cutOff,
+    bytesRead: counters.bytesRead - base.bytesRead,
+    bytesWritten: counters.bytesWritten - base.bytesWritten,
+    commands: counters.commands - base.commands,
+    operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
+    getHits: counters.getHits - base.getHits,
+    getMisses: counters.getMisses - base.getMisses,
+    failures: counters.failures - base.failures,
   };
 }
 
@@ -109,6 +129,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private heldBlock = EMPTY;
   private heldUsed = 0;
   private swallowBytes = 0;
+  /** Of the bytes that are being looked at. */
+  private readMicros = 0;
   /** Told by its first byte; null: nothing has come yet. */
   private isBinary: boolean | null = null;
   private isJoined = false;
@@ -225,9 +247,11 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   }
 
   onReply(request: Request, reply: Reply): void {
+    const { counters, turn } = this.context;
     this.outstanding--;
-    if (isFailure(reply.status)) this.context.counters.failures++;
-    if (isGet(request.operation)) countKeys(request, reply, this.context.counters);
+    if (isFailure(reply.status)) counters.failures++;
+    if (isGet(request.operation)) countKeys(request, reply, counters);
+    counters.requests.record(request, reply.status, (turn.nowMicros() - request.readMicros) | 0);
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
@@ -275,6 +299,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (this.isClosed || this.isEnding) return;
     if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;
+    this.readMicros = this.context.turn.nowMicros();
     this.input.feed(chunk, 0, length, this);
     // Not within a command: the rest of it is on its way.
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
@@ -282,6 +307,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
 
   private accept(request: Request): void {
     this.outstanding++;
+    request.readMicros = this.readMicros;
     if (!request.isNoreply) this.enqueue(request);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
@@ -301,6 +327,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private takeLocal(binary: BinaryHeader | null): Request {
     const request = new Request(Operation.local, this, EMPTY);
     request.binary = binary;
+    request.readMicros = this.readMicros;
     this.outstanding++;
     this.enqueue(request);
     return request;
