@@ -7,6 +7,7 @@
 export interface Job {
   readonly host: string;
   readonly port: number;
+  readonly isTls: boolean;
   readonly connections: number;
   /** Requests each connection has in flight at most. */
   readonly depth: number;

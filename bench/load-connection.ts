@@ -8,6 +8,7 @@
  */
 
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Job } from "./job.ts";
 import type { LatencyHistogram } from "./latency.ts";
 import { BINARY_CAS, type Tape } from "./tape.ts";
@@ -51,15 +52,26 @@ export class LoadConnection {
     this.#unsent = first;
     this.#answered = first;
     this.#replyOffset = startOf(tape.replyEnds, first);
-    this.#socket = connect({
-      host: job.host,
-      port: job.port,
-      noDelay: true,
-      onread: { buffer: readBuffer, callback: (bytes) => this.#onRead(bytes) },
-    });
-    this.#socket.once("connect", onReady);
+    this.#socket = job.isTls ? this.#connectTls() : this.#connectPlain();
+    this.#socket.once(job.isTls ? "secureConnect" : "connect", onReady);
     this.#socket.on("error", onFailure);
     this.#socket.on("close", () => onFailure(new Error(`the connection was closed with ${this.#pending()}`)));
+  }
+
+  #connectPlain(): Socket {
+    const onread = { buffer: readBuffer, callback: (bytes: number) => this.#onRead(bytes) };
+    return connect({ host: this.#job.host, port: this.#job.port, noDelay: true, onread });
+  }
+
+  /** The certificate is that of tests: whoever answers is taken. */
+  #connectTls(): Socket {
+    const socket = connectTls({ host: this.#job.host, port: this.#job.port, rejectUnauthorized: false });
+    socket.on("data", (chunk: Buffer) => {
+      for (let from = 0; from < chunk.length; from += readBuffer.length) {
+        if (!this.#onRead(chunk.copy(readBuffer, 0, from))) return;
+      }
+    });
+    return socket.setNoDelay();
   }
 
   /** Sends the first requests of a run; the rest follow as replies arrive. */
@@ -157,7 +169,8 @@ export class LoadConnection {
     const length = replyEnds[0]!;
     for (let i = 0; i < span; i++) {
       const within = (this.#replyOffset + i) % length;
-      if (within >= BINARY_CAS.start && within < BINARY_CAS.end) readBuffer[offset + i] = replies[this.#replyOffset + i]!;
+      if (within >= BINARY_CAS.start && within < BINARY_CAS.end)
+        readBuffer[offset + i] = replies[this.#replyOffset + i]!;
     }
   }
 

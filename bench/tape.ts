@@ -68,7 +68,7 @@ function getOf(operation: Job["operation"], numbers: readonly number[], valueByt
       return binaryGet(key(first, valueBytes), value(first, valueBytes));
     case "fill": {
       // The source's answer is the key.
-      const name = `fill:${String(first).padStart(6, "0")}`;
+      const name = fillKey(first);
       const block = `VALUE ${name} 0 ${name.length}\r\n${name}\r\nEND\r\n`;
       return [Buffer.from(`get ${name}\r\n`, "latin1"), Buffer.from(block, "latin1")];
     }
@@ -105,6 +105,11 @@ function binaryGet(name: string, text: string): [Buffer, Buffer] {
 
 /** Bytes of the cas in the header of a binary answer. */
 export const BINARY_CAS = { start: 16, end: 24 } as const;
+
+/** A key of the operation "fill". */
+export function fillKey(n: number): string {
+  return `fill:${String(n).padStart(6, "0")}`;
+}
 
 function key(n: number, valueBytes: number): string {
   const group = valueBytes === USUAL_VALUE_BYTES ? "bench" : `bench${valueBytes}`;

@@ -3,7 +3,7 @@ import type { Competitor } from "../competitors.ts";
 import type { Job } from "../job.ts";
 
 /** A load, wherever it is sent. */
-export type Load = Omit<Job, "host" | "port">;
+export type Load = Omit<Job, "host" | "port" | "isTls">;
 
 /** Who is measured in a workload, and how. */
 export interface Contender {
@@ -29,11 +29,26 @@ export interface Scenario {
   readonly goal: number | null;
   /** Part of `--quick`. */
   readonly isQuick: boolean;
-  /** Fills begin with an empty pool, and a run is over when every key was asked for. */
-  readonly isFill: boolean;
+  /** Further proxies that are there take part. */
+  readonly hasGivenPeers: boolean;
 }
 
 /** A contender with the competitor that it is. */
 export interface StartedContender extends Contender {
   readonly started: Competitor;
+}
+
+/**
+ * Who takes part: those of the scenario whose competitors are in `only` (null: all of them), and in comparisons with peers
+ * also the proxies that were given.
+ */
+export function contendersOf(
+  scenario: Scenario,
+  given: readonly string[],
+  only: readonly string[] | null,
+): Contender[] {
+  const own = scenario.contenders.filter(({ competitor }) => only === null || only.includes(competitor));
+  if (!scenario.hasGivenPeers || own.length === 0) return own;
+  const { load } = scenario.contenders[0]!;
+  return [...own, ...given.map((name): Contender => ({ name, competitor: name, load, hasGoal: false }))];
 }

@@ -1,7 +1,8 @@
 /** All workloads, in the order they are run and printed. */
 import type { Contender, Load, Scenario } from "./scenario.ts";
 
-const base: Load = {
+/** Gets as most clients send them. */
+export const base: Load = {
   connections: 50,
   depth: 1,
   refill: "whenAllAnswered",
@@ -22,7 +23,7 @@ interface Shape {
 /** The same load on Platypus, twemproxy and a bare memcached. */
 function againstTwemproxy(shape: Shape, load: Partial<Load>): Scenario {
   const all = ["platypus", "twemproxy", "direct"];
-  const contenders = all.map((name) => contender(name, load, name === "platypus"));
+  const contenders = all.map((name) => ({ ...of(name, load), hasGoal: name === "platypus" }));
   return scenario(shape, "twemproxy", contenders);
 }
 
@@ -31,13 +32,23 @@ function againstOurselves(shape: Shape, peer: Contender, ...others: Contender[])
   return scenario({ group: "ourselves", ...shape }, peer.name, [peer, ...others]);
 }
 
-function contender(competitor: string, load: Partial<Load> = {}, hasGoal = true, name = competitor): Contender {
-  return { name, competitor, load: { ...base, ...load }, hasGoal };
+function of(competitor: string, load: Partial<Load> = {}): Contender {
+  return { name: competitor, competitor, load: { ...base, ...load }, hasGoal: true };
+}
+
+/** One that is there to be compared with. */
+function unheld(competitor: string): Contender {
+  return { ...of(competitor), hasGoal: false };
+}
+
+/** Platypus with nothing configured, by another name. */
+function plain(name: string): Contender {
+  return { ...unheld("platypus"), name };
 }
 
 function scenario(shape: Shape, peer: string, contenders: readonly Contender[]): Scenario {
   const { name, goal = null, isQuick = false, group = "twemproxy", x = null } = shape;
-  return { name, group, x, contenders, peer, goal, isQuick, isFill: contenders[0]!.load.operation === "fill" };
+  return { name, group, x, contenders, peer, goal, isQuick, hasGivenPeers: peer === "twemproxy" };
 }
 
 const VALUE_BYTES = [32, 1_024, 10_240, 102_400, 1_048_000];
@@ -63,22 +74,43 @@ export const workloads: readonly Scenario[] = [
     ),
   ),
   ...CONNECTIONS.map((connections) =>
-    againstTwemproxy({ name: `${connections.toLocaleString("en")} connections, each in turn`, group: "connections", x: connections }, { connections }),
-  ),
-  againstOurselves({ name: "meta gets against classic gets", goal: 1 }, contender("platypus", {}, false, "classic"), contender("platypus", { operation: "meta" }, true, "meta")),
-  againstOurselves({ name: "binary gets against classic gets" }, contender("platypus", {}, false, "classic"), contender("platypus", { operation: "binary" }, true, "binary")),
-  ...POOL_SIZES.map((count) =>
-    againstOurselves(
-      { name: `a pool of ${count} against a pool of 3`, group: "pool size, servers", x: count, ...(count === 100 && { goal: 1.3 }) },
-      contender("platypus", {}, false),
-      contender(`platypus, ${count} servers`),
+    againstTwemproxy(
+      { name: `${connections.toLocaleString("en")} connections, each in turn`, group: "connections", x: connections },
+      { connections },
     ),
   ),
-  againstOurselves({ name: "a tree of three levels against one pool", goal: 1.3 }, contender("platypus", {}, false), contender("platypus, tree")),
-  againstOurselves({ name: "to two pools at once against one pool" }, contender("platypus", {}, false), contender("platypus, all-sync")),
-  againstOurselves({ name: "TLS against plain" }, contender("platypus", {}, false), contender("platypus, TLS")),
-  againstOurselves({ name: "two workers against one process" }, contender("platypus", { connections: 200 }, false), contender("platypus, 2 workers", { connections: 200 })),
-  againstOurselves({ name: "fills against hits", isQuick: false }, contender("platypus, filling", { operation: "fill" })),
+  againstOurselves({ name: "meta gets", goal: 1 }, plain("classic gets"), of("platypus", { operation: "meta" })),
+  againstOurselves({ name: "binary gets" }, plain("classic gets"), of("platypus", { operation: "binary" })),
+  ...POOL_SIZES.map((count) =>
+    againstOurselves(
+      { name: `a pool of ${count}`, group: "pool size, servers", x: count, ...(count === 100 && { goal: 1.3 }) },
+      plain("a pool of 3"),
+      of(`platypus, ${count} server${count === 1 ? "" : "s"}`),
+    ),
+  ),
+  againstOurselves(
+    { name: "mcrouter's file: a tree of three levels", goal: 1.3 },
+    unheld("mcrouter's file, one pool"),
+    of("mcrouter's file, three levels"),
+  ),
+  againstOurselves(
+    { name: "mcrouter's file: to two pools at once" },
+    unheld("mcrouter's file, one pool"),
+    of("mcrouter's file, all-sync"),
+  ),
+  againstOurselves(
+    { name: "telemetry", goal: 1.03 },
+    unheld("platypus, no telemetry"),
+    of("platypus, traced 1 %"),
+    unheld("platypus, all traced"),
+  ),
+  againstOurselves({ name: "TLS" }, plain("plain"), of("platypus, TLS")),
+  againstOurselves(
+    { name: "two workers" },
+    { ...of("platypus", { connections: 200 }), hasGoal: false },
+    of("platypus, 2 workers", { connections: 200 }),
+  ),
+  againstOurselves({ name: "fills" }, plain("hits"), of("platypus, filling", { operation: "fill" })),
 ];
 
 function bytesText(bytes: number): string {
