@@ -2,7 +2,8 @@
  * A failure that comes a thousand times a second is one line every ten seconds, with the count.
  */
 import type { Clock } from "../clock.ts";
-import type { Log, LogFields, LogLevel } from "./log.ts";
+import type { LogLevel, LogModule } from "../config/config.ts";
+import type { Log, LogFields } from "./log.ts";
 
 const QUIET_MS = 10_000;
 const MAX_KINDS = 1_000;
@@ -24,7 +25,7 @@ export class BurstLog {
   }
 
   /** Logs `message` unless `kind` was logged a short time ago. */
-  say(level: Exclude<LogLevel, "debug">, module: string, kind: string, message: string, fields?: LogFields): void {
+  say(level: Exclude<LogLevel, "debug">, module: LogModule, kind: string, message: string, fields?: LogFields): void {
     const nowMs = this.clock.nowMs();
     const burst = this.bursts.get(kind) ?? { nextMs: nowMs, suppressed: 0 };
     if (nowMs < burst.nextMs) {
