@@ -50,7 +50,8 @@ export interface ServerOptions {
   readonly drainTimeout?: Text;
   readonly flushAll?: boolean;
   readonly embeddedSize?: Text;
-  readonly logLevel?: "error" | "warn" | "info" | "debug";
+  /** `error`, `warn`, `info` or `debug`, with modules that have their own behind it: `info,backend=debug`. */
+  readonly logLevel?: string;
   readonly logForm?: "text" | "json";
 }
 

@@ -44,12 +44,13 @@ import { Scheduler } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import type { MetricFacts, PoolBackend } from "./telemetry/counters.ts";
-import { Log } from "./telemetry/log.ts";
+import { Log, type LogFields } from "./telemetry/log.ts";
 import { type MetricValues, mergeMetrics, readMetrics } from "./telemetry/metric-values.ts";
 import type { OpenTelemetry } from "./telemetry/opentelemetry.ts";
 import { ProcessMonitor } from "./telemetry/process-monitor.ts";
 import { prometheusText } from "./telemetry/prometheus.ts";
 import { isOfServers, statLines } from "./telemetry/stats.ts";
+import type { Span, Tracer } from "./telemetry/tracing.ts";
 import { mergeWorkers } from "./telemetry/worker-stats.ts";
 import { packageVersion } from "./version.ts";
 import type { Question } from "./workers/messages.ts";
@@ -149,7 +150,8 @@ export class Platypus {
     });
     this.running = this.build(config, null);
     const shared = { clock: this.clock, log: this.fillLog(), port: this.running.port, rules: this.running.rules };
-    this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server });
+    const tracer = () => this.openTelemetry?.tracer ?? null;
+    this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server, tracer });
     this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
     this.context = {
       root: this.rootOf(this.running),
@@ -166,6 +168,7 @@ export class Platypus {
         },
       }),
       counters: newClientCounters(),
+      tracer: null,
       fault: (error) => this.bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
     };
   }
@@ -366,14 +369,26 @@ export class Platypus {
 
   private fillLog() {
     return {
-      sourceFailed: (rule: Rule, error: unknown) => {
+      sourceFailed: (rule: Rule, error: unknown, span: Span | null = null) => {
         const code = error instanceof Error && "code" in error ? String(error.code) : "unexpected";
         const text = error instanceof Error ? error.message : String(error);
-        this.bursts.say("warn", "source", `${rule.config.name} ${code}`, `rule ${rule.config.name}: ${text}`);
+        this.bursts.say(
+          "warn",
+          "source",
+          `${rule.config.name} ${code}`,
+          `rule ${rule.config.name}: ${text}`,
+          idsOf(span),
+        );
       },
-      poolFailed: (rule: Rule, error: unknown) => {
+      poolFailed: (rule: Rule, error: unknown, span: Span | null = null) => {
         const text = error instanceof Error ? error.message : String(error);
-        this.bursts.say("warn", "pool", `${rule.config.name} pool`, `rule ${rule.config.name}: not stored: ${text}`);
+        this.bursts.say(
+          "warn",
+          "pool",
+          `${rule.config.name} pool`,
+          `rule ${rule.config.name}: not stored: ${text}`,
+          idsOf(span),
+        );
       },
       observed: (rule: Rule) => {
         const { name, source } = rule.config;
@@ -556,14 +571,22 @@ export class Platypus {
       version: packageVersion,
       facts: () => this.metricFacts(),
       startedUnixMs: this.startedUnixSeconds * 1000,
+      random: this.random,
       failed: (message) => this.bursts.say("warn", "telemetry", "otlp", `not sent: ${message}`),
     });
+    this.setTracer(this.openTelemetry.tracer);
+  }
+
+  private setTracer(tracer: Tracer | null): void {
+    this.context.tracer = tracer;
+    for (const { context } of [...this.poolListeners.values()].flat()) context.tracer = tracer;
   }
 
   /** Sends to the new place, and to the old one once more. */
   private replaceTelemetry(old: Config, next: Config): void {
     if (JSON.stringify(old.telemetry) === JSON.stringify(next.telemetry)) return;
     const restart = async () => {
+      this.setTracer(null);
       await this.openTelemetry?.stop();
       this.openTelemetry = null;
       await this.startTelemetry(next);
@@ -643,4 +666,9 @@ export class Platypus {
     this.statsBase = { ...counters, operations: counters.operations.slice() };
     this.store.resetCounters();
   }
+}
+
+/** Fields by which a log line belongs to a trace. */
+function idsOf(span: Span | null): LogFields | undefined {
+  return span === null ? undefined : { trace_id: span.traceId, span_id: span.spanId };
 }

@@ -141,8 +141,32 @@ export interface TlsConfig {
   readonly files: readonly string[];
 }
 
+/** Who has something to say in the log. */
+export const logModules = [
+  "admin",
+  "asynclog",
+  "backend",
+  "client",
+  "config",
+  "options",
+  "pool",
+  "route",
+  "rule",
+  "serve",
+  "source",
+  "stats",
+  "telemetry",
+  "workers",
+] as const;
+export type LogModule = (typeof logModules)[number];
+
+export const logLevels = ["error", "warn", "info", "debug"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
 export interface LogConfig {
-  readonly level: "error" | "warn" | "info" | "debug";
+  readonly level: LogLevel;
+  /** Of modules that have one of their own. */
+  readonly modules?: Readonly<Partial<Record<LogModule, LogLevel>>>;
   readonly form: "text" | "json";
 }
 

@@ -9,7 +9,17 @@ import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
-import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
+import {
+  type AwsConnection,
+  type Config,
+  type LogConfig,
+  type LogLevel,
+  type LogModule,
+  logLevels,
+  logModules,
+  type RuleConfig,
+  type ServerConfig,
+} from "./config.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { isAwsPool, readAwsPool } from "./native-aws.ts";
@@ -170,8 +180,37 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     holdBytes: values.hold,
     maxTrackedKeys: values.max_tracked,
     pickUpRate: values.pickup_rate,
-    log: { level: values.log_level, form: values.log_form },
+    log: { ...readLogLevels(section, values.log_level, problems), form: values.log_form },
   };
+}
+
+/** `info`, or `info,backend=debug,source=error`: the level of all, then of modules. */
+function readLogLevels(section: Section, text: string, problems: Problems): Omit<LogConfig, "form"> {
+  const place = section.found.get("log_level")?.place ?? section.place;
+  const levelOf = (word: string): LogLevel => {
+    const level = logLevels.find((each) => each === word);
+    if (level === undefined) {
+      const names = logLevels.map((each) => `"${each}"`).join(" or ");
+      problems.add(place, `expected ${names}, got ${JSON.stringify(word)}${suggestion(word, logLevels)}`);
+    }
+    return level ?? "info";
+  };
+  const [first = "", ...rest] = text.split(",").map((word) => word.trim());
+  const level = levelOf(first);
+  const modules: Partial<Record<LogModule, LogLevel>> = {};
+  for (const word of rest) {
+    const [name = "", own = ""] = word.split("=");
+    const module = logModules.find((each) => each === name);
+    if (module === undefined) {
+      problems.add(
+        place,
+        `there is no module ${JSON.stringify(name)}${suggestion(name, logModules)}; there are ${logModules.join(", ")}`,
+      );
+    } else {
+      modules[module] = levelOf(own);
+    }
+  }
+  return rest.length === 0 ? { level } : { level, modules };
 }
 
 function checkOnePool(

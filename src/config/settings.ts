@@ -158,9 +158,10 @@ export const serverSettings = {
     meaning: "Looks a second at the TTL of keys that clients ask for and this process did not fill.",
   },
   log_level: {
-    type: choice("error", "warn", "info", "debug"),
+    type: text,
     default: "info",
-    meaning: "Least level that is logged.",
+    meaning:
+      "Least level that is logged: `error`, `warn`, `info` or `debug`; behind it modules that have their own, as in `info,backend=debug`.",
   },
   log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
 } as const satisfies Settings;

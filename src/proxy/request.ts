@@ -10,6 +10,7 @@
  * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
  * so with another request (`again`).
  */
+import type { Span } from "../telemetry/tracing.ts";
 import { MetaCode, type Reply, Status } from "./reply.ts";
 
 /** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
@@ -188,6 +189,8 @@ export class Request {
   indexes: number[] | null;
   /** gat, gats: exptime as the client gave it. */
   exptime: number;
+  /** Null: it is not traced. */
+  span: Span | null;
   /** Of a client's request: when it was read, as `Turn.nowMicros`. */
   readMicros: number;
   /** Monotonic ms at which it joined a backend's queue; the time-out runs from here. */
@@ -227,6 +230,7 @@ export class Request {
     this.keys = null;
     this.indexes = null;
     this.exptime = 0;
+    this.span = null;
     this.readMicros = 0;
     this.sentMs = 0;
     this.isAbandoned = false;
@@ -303,6 +307,7 @@ export class Request {
     copy.exptime = this.exptime;
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;
+    copy.span = this.span;
     return copy;
   }
 

@@ -3,6 +3,7 @@
  */
 import { DiagLogLevel, diag } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
   defaultResource,
   detectResources,
@@ -14,9 +15,12 @@ import {
   serviceInstanceIdDetector,
 } from "@opentelemetry/resources";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../config/config.ts";
 import type { MetricFacts } from "./counters.ts";
 import { TableProducer } from "./otlp-metrics.ts";
+import { OpenTelemetryTracer } from "./otlp-traces.ts";
+import type { Tracer } from "./tracing.ts";
 
 const STOP_TIMEOUT_MS = 2_000;
 /** What the exporters take by themselves, where the environment says nothing. */
@@ -27,13 +31,17 @@ export interface OpenTelemetryOptions {
   readonly version: string;
   readonly facts: () => MetricFacts;
   readonly startedUnixMs: number;
+  readonly random: () => number;
   /** Told of what could not be sent. */
   failed(message: string): void;
 }
 
 /** What runs, until `stop`. */
 export class OpenTelemetry {
+  /** Null: no traces are sent. */
+  readonly tracer: Tracer | null;
   private readonly reader: PeriodicExportingMetricReader | null;
+  private readonly provider: TracerProvider | null;
 
   constructor(options: OpenTelemetryOptions) {
     const { config } = options;
@@ -41,12 +49,20 @@ export class OpenTelemetry {
     const resource = resourceOf(config, options.version);
     const headers = Object.fromEntries(config.headers);
     this.reader = config.metricsUrl === null ? null : startMetrics(config.metricsUrl, headers, resource, options);
+    this.provider = config.tracesUrl === null ? null : startTraces(config.tracesUrl, headers, resource);
+    const tracer = this.provider?.getTracer("platypus", options.version) ?? null;
+    this.tracer = tracer === null ? null : new OpenTelemetryTracer(tracer, config, options.random);
   }
 
   /** Sends what there is once more and ends, in a few seconds whatever the receiver does; never rejects. */
   async stop(): Promise<void> {
     const timeoutMillis = STOP_TIMEOUT_MS;
-    await Promise.all([this.reader?.shutdown({ timeoutMillis }).catch(() => {})]);
+    await Promise.all([
+      this.reader?.shutdown({ timeoutMillis }).catch(() => {}),
+      this.provider?.forceFlush({ timeoutMillis }).catch(() => {}),
+    ]);
+    // What it waits for was given its time above.
+    this.provider?.shutdown().catch(() => {});
   }
 }
 
@@ -65,6 +81,16 @@ function startMetrics(
   });
   reader.setMetricProducer(new TableProducer(resource, facts, startedUnixMs));
   return reader;
+}
+
+function startTraces(url: string, headers: Record<string, string>, resource: Resource): TracerProvider {
+  const exporter = new OTLPTraceExporter({ url, headers });
+  // What is sampled is decided before a span is made.
+  return new TracerProvider({
+    resource,
+    sampler: new AlwaysOnSampler(),
+    spanProcessors: [new BatchSpanProcessor({ exporter })],
+  });
 }
 
 function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource {

@@ -25,6 +25,16 @@ const operationNames: readonly string[] = Array.from({ length: OPERATION_COUNT }
   return names[operation as Operation] ?? own;
 });
 
+/** What clients call the request's operation. */
+export function operationNameOf(request: Request): string {
+  return operationNames[request.operation]!;
+}
+
+/** In which protocol it was said. */
+export function protocolNameOf(request: Request): (typeof protocols)[number] {
+  return protocols[protocolOf(request)]!;
+}
+
 /** Index into `protocols`. */
 function protocolOf(request: Request): number {
   if (request.binary !== null) return 2;

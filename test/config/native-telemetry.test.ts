@@ -78,3 +78,23 @@ otlp_headers = { authorization = 5 }
     );
   });
 });
+
+describe("[server] log_level", () => {
+  it("is one level, or one and those of modules", () => {
+    expect(read('[server]\nlog_level = "warn"').server.log).toEqual({ level: "warn", form: "text" });
+    expect(read('[server]\nlog_level = "info, backend=debug,source=error"').server.log).toEqual({
+      level: "info",
+      modules: { backend: "debug", source: "error" },
+      form: "text",
+    });
+  });
+
+  it.each([
+    ["warning", /log_level: expected "error" or .*, got "warning"/],
+    ["info,backends=debug", /there is no module "backends"; did you mean "backend"/],
+    ["info,backend", /expected "error" or .*, got ""/],
+    ["backend=debug", /expected "error" or .*, got "backend=debug"/],
+  ])("%j is refused", (text, message) => {
+    expect(() => read(`[server]\nlog_level = "${text}"`)).toThrow(message);
+  });
+});

@@ -2,7 +2,7 @@
  * One memcached server: its connections, and whether it is asked at all.
  */
 import type { Clock, Timer } from "../../clock.ts";
-import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
+import { type Address, addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
@@ -18,6 +18,7 @@ import {
 } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { SaslConnection } from "./sasl-connection.ts";
+import { TracedCall } from "./traced-call.ts";
 
 /** What backends take from the process they live in. */
 export interface BackendContext {
@@ -95,6 +96,9 @@ export class Backend implements HealthEvents {
   /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
   private isClassic = false;
   private readonly isSasl: boolean;
+  private readonly address: Address;
+  /** The one that it was made for. */
+  private readonly pool: string;
   private readonly connections: BackendLink[] = [];
   private readonly health: Health;
   private readonly clock: Clock;
@@ -112,6 +116,8 @@ export class Backend implements HealthEvents {
     context: BackendContext,
   ) {
     this.name = addressText(server.address);
+    this.address = server.address;
+    this.pool = pool.name;
     this.isTls = pool.tls !== null;
     this.serverTimeoutMs = pool.serverTimeoutMs;
     this.log = context.log;
@@ -233,6 +239,7 @@ export class Backend implements HealthEvents {
       request.complete(failures.tko);
       return;
     }
+    if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
     this.counters.requests++;
     this.counters.operations[request.operation]!++;
     const sent = this.isClassic && isMeta(request.operation) ? asClassic(request) : request;

@@ -9,8 +9,9 @@
  */
 import type { Socket } from "node:net";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
+import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
 import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
-import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
+import { type BinaryHeader, isMeta, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -18,6 +19,7 @@ import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
 import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
 import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
@@ -107,6 +109,8 @@ export interface ClientContext {
   readonly turn: Turn;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
+  /** Null: nothing is traced. */
+  tracer: Tracer | null;
   /** Told of faults of our own that ended a connection. */
   fault(error: Error): void;
 }
@@ -247,11 +251,13 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   }
 
   onReply(request: Request, reply: Reply): void {
-    const { counters, turn } = this.context;
+    const { counters, turn, tracer } = this.context;
     this.outstanding--;
     if (isFailure(reply.status)) counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, counters);
-    counters.requests.record(request, reply.status, (turn.nowMicros() - request.readMicros) | 0);
+    const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
+    counters.requests.record(request, reply.status, tookMicros);
+    if (tracer !== null) tell(tracer, request, reply, tookMicros);
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
@@ -308,10 +314,21 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private accept(request: Request): void {
     this.outstanding++;
     request.readMicros = this.readMicros;
+    const { tracer } = this.context;
+    if (tracer !== null) this.trace(tracer, request);
     if (!request.isNoreply) this.enqueue(request);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
     else this.context.root.route(request);
+  }
+
+  private trace(tracer: Tracer, request: Request): void {
+    // A line that is too short for one is not looked at.
+    const mayHaveParent = isMeta(request.operation) && request.lineEnd - request.frameStart > TRACEPARENT_LENGTH;
+    const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
+    if (traceparent === null && !tracer.samples()) return;
+    const agoMicros = (this.context.turn.nowMicros() - request.readMicros) | 0;
+    request.span = tracer.beginRequest(request, traceparent, agoMicros);
   }
 
   /** Answers in turn with a reply that is known already. */
@@ -419,6 +436,14 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private endWhenDone(): void {
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
+  }
+}
+
+/** Of a request that was answered, as far as it is traced. */
+function tell(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
+  if (request.span !== null) tracer.endRequest(request.span, request, reply);
+  else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailure(reply.status))) {
+    tracer.tellRequest(request, reply, tookMicros);
   }
 }
 
