@@ -25,7 +25,7 @@ export interface Job {
   readonly rate: number | null;
 }
 
-export type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill";
+type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill";
 
 /** How long one run lasts: for some time, or until so many requests were sent. What is in flight then is awaited. */
 export type Limit = { readonly seconds: number } | { readonly requests: number };
