@@ -42,13 +42,16 @@ export interface GetterOptions {
 
 /** Settings of `[server]`. */
 export interface ServerOptions {
+  /** Where the admin page and `/metrics` are, as `host:port` or `unix:PATH`; else nowhere. */
+  readonly admin?: string;
   readonly prefix?: string;
   readonly maxValue?: Text;
   readonly maxConnections?: number;
   readonly drainTimeout?: Text;
   readonly flushAll?: boolean;
   readonly embeddedSize?: Text;
-  readonly logLevel?: "error" | "warn" | "info" | "debug";
+  /** `error`, `warn`, `info` or `debug`, with modules that have their own behind it: `info,backend=debug`. */
+  readonly logLevel?: string;
   readonly logForm?: "text" | "json";
 }
 
@@ -143,7 +146,8 @@ class LibraryPlatypus implements PlatypusServer {
   private configFor(addresses: readonly string[]): Config {
     const names = this.getters.map((_, index) => `getter${index + 1}`);
     const document = {
-      server: { ...settingsOf(this.options), ...(addresses.length > 0 && { listen: addresses }) },
+      // A process that has Platypus in it opens no port that it did not ask for.
+      server: { admin: "off", ...settingsOf(this.options), ...(addresses.length > 0 && { listen: addresses }) },
       ...(this.pool !== null && { target: this.pool }),
       get: tablesOf(names, this.getters, ({ pattern, options }, name) => ({
         match: pattern,

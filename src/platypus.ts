@@ -2,22 +2,33 @@
  * The composition root: the only file that knows every layer. Builds them from a configuration, joins them, replaces
  * what a new configuration changes, drains and stops.
  */
+import type { AdminServer } from "./admin/server.ts";
+import { shownConfig } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { addressText, type Config, type ListenAddress } from "./config/config.ts";
+import { type Address, addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
-import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
+import { RateWindow } from "./mcrouter/rate-window.ts";
+import { mcrouterStatLines, poolStats, totalsOf } from "./mcrouter/stats.ts";
+import { StatsFiles } from "./mcrouter/stats-files.ts";
+import {
+  type ClientContext,
+  type ClientCounters,
+  countersSince,
+  newClientCounters,
+} from "./proxy/client/connection.ts";
 import { Listener } from "./proxy/client/listener.ts";
 import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
 import { newRouteCounters, TreeBuilder } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
+import type { KeyedBackend } from "./proxy/route/keyed-backend.ts";
 import { plainPoolOf } from "./proxy/route/plain-pool.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
 import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/pools.ts";
 import { RootRoute } from "./proxy/route/root-route.ts";
 import type { Root } from "./proxy/route/route.ts";
-import { askServers } from "./proxy/route/server-stats.ts";
+import { askServers, type ServerStats } from "./proxy/route/server-stats.ts";
 import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
 import { TreePoolPort } from "./proxy/route/tree-pool-port.ts";
 import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
@@ -32,19 +43,40 @@ import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./refresh/rul
 import { Scheduler } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
-import { Log } from "./telemetry/log.ts";
+import type { MetricFacts, PoolBackend } from "./telemetry/counters.ts";
+import { Log, type LogFields } from "./telemetry/log.ts";
+import { type MetricValues, mergeMetrics, readMetrics } from "./telemetry/metric-values.ts";
+import type { OpenTelemetry } from "./telemetry/opentelemetry.ts";
+import { ProcessMonitor } from "./telemetry/process-monitor.ts";
+import { prometheusText } from "./telemetry/prometheus.ts";
 import { isOfServers, statLines } from "./telemetry/stats.ts";
+import type { Span, Tracer } from "./telemetry/tracing.ts";
+import { mergeWorkers } from "./telemetry/worker-stats.ts";
 import { packageVersion } from "./version.ts";
+import type { Question } from "./workers/messages.ts";
 
 /** What clients are told to be talking to while no server has said what it is. */
 const MEMCACHED_VERSION = "1.6.45";
 const DRAIN_POLL_MS = 10;
+/** So long a drain waits for the first command of a client that has only just connected. */
+const FIRST_COMMAND_MS = 250;
 
 /** What a process may hand in instead of the machine's own. */
 export interface PlatypusOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log?: Log;
+  /** The other workers of this address; null: there are none. */
+  readonly siblings?: Siblings | null;
+}
+
+/** The workers that share our sockets, this one included. */
+export interface Siblings {
+  /** Listening sockets that were handed over, by the text of their addresses. */
+  readonly sockets: ReadonlyMap<string, unknown>;
+  /** What all answer to a question, as far as they do in time. Calls `done` once. */
+  ask(question: Question, done: (values: readonly unknown[]) => void): void;
+  onQuestion(answer: (question: Question) => unknown): void;
 }
 
 /** Everything that a configuration decides and a reload replaces. */
@@ -72,6 +104,7 @@ export class Platypus {
   private readonly hostId = hostId();
   private readonly routeCounters = newRouteCounters();
   private readonly spool: AsyncLog;
+  private readonly siblings: Siblings | null;
   private readonly startedUnixSeconds: number;
   private listeners: Listener[] = [];
   /** Of pools that are served alone, by name. */
@@ -79,15 +112,32 @@ export class Platypus {
   private running: Running;
   private configuredMs: number;
   private reloadError: string | null = null;
+  private admin: AdminServer | null = null;
+  private openTelemetry: OpenTelemetry | null = null;
+  /** The last start or restart of `openTelemetry`. */
+  private telemetryChange: Promise<void> = Promise.resolve();
+  private monitor: ProcessMonitor | null = null;
+  /** What clients did before `stats reset`. */
+  private statsBase: ClientCounters = newClientCounters();
+  private isDraining = false;
+  private hasConnected = false;
+  private configFailures = 0;
+  private configAttemptUnixSeconds: number;
+  /** Of a mcrouter configuration: what its stats need. */
+  private rates: RateWindow | null = null;
+  private statsFiles: StatsFiles | null = null;
 
   private constructor(config: Config, options: PlatypusOptions) {
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? Math.random;
+    this.siblings = options.siblings ?? null;
+    this.siblings?.onQuestion((question) => this.answerSibling(question));
     this.log = options.log ?? new Log(config.server.log);
     this.bursts = new BurstLog(this.log, this.clock);
     this.turn = new Turn(() => this.clock.nowMs());
     this.startedUnixSeconds = this.clock.unixSeconds();
     this.configuredMs = this.clock.nowMs();
+    this.configAttemptUnixSeconds = this.startedUnixSeconds;
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.
     this.store = new ItemStore(embeddedBytes, maxValueBytes, () => this.clock.unixSeconds());
@@ -100,7 +150,8 @@ export class Platypus {
     });
     this.running = this.build(config, null);
     const shared = { clock: this.clock, log: this.fillLog(), port: this.running.port, rules: this.running.rules };
-    this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server });
+    const tracer = () => this.openTelemetry?.tracer ?? null;
+    this.scheduler = new Scheduler({ ...shared, random: this.random, bounds: config.server, tracer });
     this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
     this.context = {
       root: this.rootOf(this.running),
@@ -111,9 +162,13 @@ export class Platypus {
       local: new LocalCommands({
         version: () => this.memcachedVersion(),
         stats: (group, done) => this.tellStats(group, done),
-        resetStats: () => this.resetStats(),
+        resetStats: () => {
+          if (this.siblings === null) this.resetStats();
+          else this.siblings.ask({ kind: "resetStats" }, () => {});
+        },
       }),
       counters: newClientCounters(),
+      tracer: null,
       fault: (error) => this.bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
     };
   }
@@ -132,11 +187,19 @@ export class Platypus {
           platypus.poolListeners.set(name, [...others, { context, listener }]);
         }
       }
+      await platypus.openAdmin(config);
+      await platypus.startTelemetry(config);
     } catch (error) {
       await platypus.close();
       throw error;
     }
+    platypus.beginMcrouterStats();
     return platypus;
+  }
+
+  /** Where the admin server listens, with the real port; null: there is none. */
+  get adminAddress(): Address | null {
+    return this.admin?.address ?? null;
   }
 
   /** Where it listens, with the real ports. */
@@ -160,9 +223,11 @@ export class Platypus {
     this.context.limits = config.server;
     this.replacePoolRoots(next);
     this.configuredMs = this.clock.nowMs();
+    this.configAttemptUnixSeconds = this.clock.unixSeconds();
     this.reloadError = null;
     if (config.server.tls !== null) for (const listener of this.listeners) listener.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
+    this.replaceTelemetry(previous.config, config);
     for (const [name, { source, limiter }] of previous.sources) {
       if (next.sources.get(name)?.source === source) continue;
       limiter.retire().catch((error: unknown) => this.log.warn("source", `${name}: not closed: ${String(error)}`));
@@ -171,6 +236,8 @@ export class Platypus {
 
   /** Says in `stats` that a configuration was refused; the one before goes on serving. */
   refuseReload(message: string): void {
+    this.configFailures++;
+    this.configAttemptUnixSeconds = this.clock.unixSeconds();
     this.reloadError = message;
   }
 
@@ -179,8 +246,9 @@ export class Platypus {
    * still there after the drain time-out. Then as `close`.
    */
   async drain(): Promise<void> {
+    this.isDraining = true;
     this.scheduler.stop();
-    for (const listener of this.listeners) listener.drain();
+    this.drainListeners(this.listeners);
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
     // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
     const isBusy = () =>
@@ -196,15 +264,32 @@ export class Platypus {
     this.scheduler.stop();
     for (const listener of this.listeners) listener.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
-    await Promise.all([this.spool.close(), ...[...this.running.sources.values()].map(({ source }) => source.close())]);
+    this.rates?.stop();
+    this.monitor?.stop();
+    await Promise.all([
+      this.admin?.close(),
+      this.telemetryChange.then(() => this.openTelemetry?.stop()),
+      this.statsFiles?.close(),
+      this.spool.close(),
+      ...[...this.running.sources.values()].map(({ source }) => source.close()),
+    ]);
   }
 
   private async listen(address: ListenAddress, context: ClientContext): Promise<Listener> {
     const maxConnections = () => this.running.config.server.maxConnections;
     const { evictsIdle, backlog, tls } = this.running.config.server;
-    const listener = await Listener.open(address, context, { maxConnections, evictsIdle, backlog, tls });
+    const socket = this.siblings?.sockets.get(addressText(address));
+    const options = { maxConnections, evictsIdle, backlog, tls, ...(socket !== undefined && { socket }) };
+    const listener = await Listener.open(address, context, options);
     this.listeners.push(listener);
     return listener;
+  }
+
+  private drainListeners(listeners: readonly Listener[]): void {
+    for (const listener of listeners) listener.drain();
+    this.clock.setTimer(FIRST_COMMAND_MS, () => {
+      for (const listener of listeners) listener.finish();
+    });
   }
 
   /** Pools that are served alone go on with their new servers; one that is gone is not served any more. */
@@ -213,7 +298,7 @@ export class Platypus {
       const root = pools.routes.get(name);
       for (const { context, listener } of listeners) {
         if (root === undefined) {
-          listener.drain();
+          this.drainListeners([listener]);
           this.log.warn("config", `pool ${name} is gone: ${addressText(listener.address)} takes no more clients`);
         } else {
           context.root = root;
@@ -283,14 +368,26 @@ export class Platypus {
 
   private fillLog() {
     return {
-      sourceFailed: (rule: Rule, error: unknown) => {
+      sourceFailed: (rule: Rule, error: unknown, span: Span | null = null) => {
         const code = error instanceof Error && "code" in error ? String(error.code) : "unexpected";
         const text = error instanceof Error ? error.message : String(error);
-        this.bursts.say("warn", "source", `${rule.config.name} ${code}`, `rule ${rule.config.name}: ${text}`);
+        this.bursts.say(
+          "warn",
+          "source",
+          `${rule.config.name} ${code}`,
+          `rule ${rule.config.name}: ${text}`,
+          idsOf(span),
+        );
       },
-      poolFailed: (rule: Rule, error: unknown) => {
+      poolFailed: (rule: Rule, error: unknown, span: Span | null = null) => {
         const text = error instanceof Error ? error.message : String(error);
-        this.bursts.say("warn", "pool", `${rule.config.name} pool`, `rule ${rule.config.name}: not stored: ${text}`);
+        this.bursts.say(
+          "warn",
+          "pool",
+          `${rule.config.name} pool`,
+          `rule ${rule.config.name}: not stored: ${text}`,
+          idsOf(span),
+        );
       },
       observed: (rule: Rule) => {
         const { name, source } = rule.config;
@@ -309,6 +406,8 @@ export class Platypus {
       const ofPools = pools.flatMap(({ name, listen }) => listen.map((address) => `${name} ${addressText(address)}`));
       return [...server.listen.map(addressText), ...ofPools].join(", ");
     };
+    const adminOf = ({ server }: Config) => (server.admin === null ? "off" : addressText(server.admin.address));
+    if (adminOf(old) !== adminOf(next)) this.log.warn("config", "admin needs a restart; the old address stays");
     if (listens(old) !== listens(next)) this.log.warn("config", "listen needs a restart; the old addresses stay");
     if (old.server.embeddedBytes !== next.server.embeddedBytes) {
       this.log.warn("config", "embedded_size needs a restart; the old value stays");
@@ -328,8 +427,41 @@ export class Platypus {
   }
 
   private tellStats(group: string, done: (lines: readonly StatLine[] | null) => void): void {
-    const asked = isOfServers(group) ? [...this.running.pools.backends.values()] : [];
-    askServers(asked, group, this.clock, (answers) => done(statLines(group, this.facts(), answers)));
+    const { siblings } = this;
+    if (siblings === null) {
+      this.withServers(group, done);
+      return;
+    }
+    siblings.ask({ kind: "stats", group }, (values) => {
+      const all = (values as (readonly StatLine[] | null)[]).filter((lines) => lines !== null);
+      const merged = mergeWorkers(group, all);
+      if (!this.asksServers(group)) {
+        done(all.length === 0 ? null : merged);
+        return;
+      }
+      const sums = new Map(group === "" ? merged : []);
+      this.withServers(group, (lines) => {
+        done(lines?.map(([name, value]) => [name, sums.get(name) ?? value] as const) ?? null);
+      });
+    });
+  }
+
+  /** What this process has to say of `stats GROUP`, `servers` being what they have said of it. */
+  private ownStats(group: string, servers: readonly ServerStats[]): readonly StatLine[] | null {
+    const { mcrouter } = this.running.config;
+    // Names that mean other things there have mcrouter's meaning; what only memcached knows is memcached's.
+    const lines = mcrouter === null || group === "platypus" ? null : mcrouterStatLines(group, this.mcrouterFacts());
+    return lines ?? statLines(group, this.facts(), servers);
+  }
+
+  /** Whether the servers have something to say of a group. */
+  private asksServers(group: string): boolean {
+    return isOfServers(group) && (this.running.config.mcrouter === null || group !== "");
+  }
+
+  private withServers(group: string, done: (lines: readonly StatLine[] | null) => void): void {
+    const asked = this.asksServers(group) ? [...this.running.pools.backends.values()] : [];
+    askServers(asked, group, this.clock, (answers) => done(this.ownStats(group, answers)));
   }
 
   private facts() {
@@ -341,7 +473,7 @@ export class Platypus {
       unixSeconds: this.clock.unixSeconds(),
       server: config.server,
       listeners: this.listeners,
-      clients: this.context.counters,
+      clients: countersSince(this.context.counters, this.statsBase),
       backends: [...pools.backends.values()],
       rules: rules.list,
       sources: [...this.running.sources.values()].map(({ limiter }) => limiter),
@@ -352,6 +484,156 @@ export class Platypus {
       store: pools.routes.size === 0 ? this.store : null,
       reloadError: this.reloadError,
       configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+    };
+  }
+
+  /** Of all workers. */
+  private allMetrics(): Promise<MetricValues> {
+    const { siblings } = this;
+    if (siblings === null) return Promise.resolve(readMetrics(this.metricFacts()));
+    return new Promise((resolve) => {
+      siblings.ask({ kind: "metrics" }, (values) => resolve(mergeMetrics(values as MetricValues[])));
+    });
+  }
+
+  private metricFacts(): MetricFacts {
+    const facts = this.facts();
+    return {
+      ...facts,
+      isReady: this.notReady() === null,
+      isConfigRefused: this.reloadError !== null,
+      clients: this.context.counters,
+      backends: this.poolBackends(),
+      routes: this.routeCounters,
+      process: this.startMonitor().read(),
+    };
+  }
+
+  /** Each backend once. */
+  private poolBackends(): PoolBackend[] {
+    const { pools } = this.running;
+    const poolOf = new Map<KeyedBackend, string>();
+    for (const [name, { backends }] of [...pools.routes].reverse()) {
+      for (const backend of backends) poolOf.set(backend, name);
+    }
+    return [...pools.backends.values()].map((backend) => ({ pool: poolOf.get(backend) ?? "", backend }));
+  }
+
+  /** Why clients are not to be sent here; null: they may be. */
+  private notReady(): string | null {
+    if (this.isDraining) return "draining";
+    const backends = [...this.running.pools.backends.values()];
+    this.hasConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    return this.hasConnected ? null : "no server has been connected to yet";
+  }
+
+  private async openAdmin({ server }: Config): Promise<void> {
+    if (server.admin === null) return;
+    const { address, isDefault } = server.admin;
+    const { ADMIN_SOCKET, AdminServer } = await import("./admin/server.ts");
+    const socket = this.siblings?.sockets.get(ADMIN_SOCKET);
+    // The supervisor could not have it, and has said so.
+    if (this.siblings !== null && socket === undefined) return;
+    this.startMonitor();
+    try {
+      const facts = {
+        metrics: async () => prometheusText(await this.allMetrics()),
+        notReady: () => this.notReady(),
+        config: () => shownConfig(this.running.config),
+      };
+      this.admin = await AdminServer.open(address, facts, socket);
+    } catch (error) {
+      // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
+      if (!isDefault) throw error;
+      this.log.warn("admin", `${(error as Error).message}; goes on without`);
+      return;
+    }
+    this.greetBackends();
+  }
+
+  /** Connects before the first request does: only then can anybody say whether the servers are there. */
+  private greetBackends(): void {
+    for (const backend of this.running.pools.backends.values()) backend.probe();
+  }
+
+  private startMonitor(): ProcessMonitor {
+    this.monitor ??= new ProcessMonitor();
+    return this.monitor;
+  }
+
+  private async startTelemetry({ telemetry }: Config): Promise<void> {
+    if (telemetry.metricsUrl === null && telemetry.tracesUrl === null) return;
+    this.startMonitor();
+    const { OpenTelemetry } = await import("./telemetry/opentelemetry.ts");
+    this.openTelemetry = new OpenTelemetry({
+      config: telemetry,
+      version: packageVersion,
+      facts: () => this.metricFacts(),
+      startedUnixMs: this.startedUnixSeconds * 1000,
+      random: this.random,
+      failed: (message) => this.bursts.say("warn", "telemetry", "otlp", `not sent: ${message}`),
+    });
+    this.setTracer(this.openTelemetry.tracer);
+  }
+
+  private setTracer(tracer: Tracer | null): void {
+    this.context.tracer = tracer;
+    for (const { context } of [...this.poolListeners.values()].flat()) context.tracer = tracer;
+  }
+
+  /** Sends to the new place, and to the old one once more. */
+  private replaceTelemetry(old: Config, next: Config): void {
+    if (JSON.stringify(old.telemetry) === JSON.stringify(next.telemetry)) return;
+    const restart = async () => {
+      this.setTracer(null);
+      await this.openTelemetry?.stop();
+      this.openTelemetry = null;
+      await this.startTelemetry(next);
+    };
+    this.telemetryChange = this.telemetryChange
+      .then(restart)
+      .catch((error: unknown) => this.log.error("telemetry", `not started: ${String(error)}`));
+  }
+
+  private beginMcrouterStats(): void {
+    const { mcrouter } = this.running.config;
+    if (mcrouter === null) return;
+    this.rates = new RateWindow(this.clock, () => totalsOf(this.mcrouterCounters()));
+    const { statsRoot, statsIntervalMs, serviceName, routerName } = mcrouter;
+    if (statsRoot === null) return;
+    this.statsFiles = new StatsFiles({
+      root: statsRoot,
+      serviceName,
+      routerName,
+      intervalMs: statsIntervalMs,
+      clock: this.clock,
+      stats: () => {
+        const facts = this.mcrouterFacts();
+        return Object.fromEntries([...(mcrouterStatLines("ods", facts) ?? []), ...poolStats(facts)]);
+      },
+      options: () => Object.fromEntries(mcrouter.options),
+      sources: () => JSON.parse(this.answerAdmin("config_sources_info")),
+      failed: (error) => this.bursts.say("warn", "stats", "files", `stats files are not written: ${String(error)}`),
+    });
+  }
+
+  private mcrouterFacts() {
+    const counters = this.mcrouterCounters();
+    return { ...counters, rates: this.rates?.rates() ?? totalsOf(counters) };
+  }
+
+  private mcrouterCounters() {
+    return {
+      config: this.running.config,
+      clock: this.clock,
+      startedUnixSeconds: this.startedUnixSeconds,
+      clients: this.context.counters,
+      backends: [...this.running.pools.backends.values()],
+      routes: this.routeCounters,
+      asyncLog: this.spool.counters,
+      configAgeSeconds: Math.floor((this.clock.nowMs() - this.configuredMs) / 1000),
+      configLastAttemptUnixSeconds: this.configAttemptUnixSeconds,
+      configFailures: this.configFailures,
     };
   }
 
@@ -366,9 +648,26 @@ export class Platypus {
     });
   }
 
+  private answerSibling(question: Question): unknown {
+    switch (question.kind) {
+      case "stats":
+        return this.ownStats(question.group, []);
+      case "resetStats":
+        this.resetStats();
+        return true;
+      case "metrics":
+        return readMetrics(this.metricFacts());
+    }
+  }
+
   private resetStats(): void {
-    const { connections } = this.context.counters;
-    Object.assign(this.context.counters, newClientCounters(), { connections });
+    const { counters } = this.context;
+    this.statsBase = { ...counters, operations: counters.operations.slice() };
     this.store.resetCounters();
   }
+}
+
+/** Fields by which a log line belongs to a trace. */
+function idsOf(span: Span | null): LogFields | undefined {
+  return span === null ? undefined : { trace_id: span.traceId, span_id: span.spanId };
 }

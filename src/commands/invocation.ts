@@ -24,7 +24,7 @@ export interface Invocation {
   readonly mcrouter: McrouterInvocation | null;
 }
 
-interface McrouterInvocation {
+export interface McrouterInvocation {
   readonly options: McrouterOptions;
   /** What there is to say of options that are unknown or have no effect. */
   readonly notes: readonly string[];

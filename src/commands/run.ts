@@ -1,10 +1,12 @@
 /**
  * Chooses the subcommand. The first word is one only if it is one of ours.
  */
+import { isMcrouterCommandLine } from "../config/mcrouter/options.ts";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
 import { check } from "./check.ts";
 import { explain } from "./explain.ts";
+import { REPLAY_HELP, replayAsyncLog } from "./replay-asynclog.ts";
 import { serve } from "./serve.ts";
 import { SIMULATE_HELP, simulate } from "./simulate.ts";
 
@@ -16,8 +18,11 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   platypus explain KEY --config FILE
                                    a key's server, rule, source call and times; --fetch asks its source
   platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
+  platypus replay-asynclog FOLDER  do the deletes that were kept while a server was down
+  platypus -p PORT -f FILE         run as mcrouter would with these options; all of its options are known
 
-  --config FILE        TOML; docs/configuration.md lists every setting
+  --config FILE        TOML (docs/configuration.md lists every setting), mcrouter's JSON, or twemproxy's YAML
+  --rules FILE         TOML with rules and sources to add to a mcrouter configuration
   --listen ADDRESS     host:port or unix:PATH instead of [server] listen; may be repeated
   --version, --help
 
@@ -26,7 +31,8 @@ Every setting can also be given as an environment variable, such as PLATYPUS_SER
   SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
   SIGHUP               read the configuration again (a changed file is noticed by itself)
 
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration. With mcrouter's options, as there: 2 what may be
+another time (an address in use, no file), 3 what will not (wrong options, a configuration that cannot be used).
 `;
 
 /** Runs the command line; sets the exit code instead of throwing. */
@@ -34,7 +40,7 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     await dispatch(args);
   } catch (error) {
-    process.exitCode = error instanceof ConfigError || error instanceof UsageError ? 2 : 1;
+    process.exitCode = exitCodeOf(error, args);
     if (error instanceof ConfigError) {
       const { length } = error.problems;
       process.stderr.write(
@@ -49,16 +55,25 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
+function exitCodeOf(error: unknown, args: readonly string[]): number {
+  const isPermanent = error instanceof ConfigError || error instanceof UsageError;
+  if (!isMcrouterCommandLine(args)) return isPermanent ? 2 : 1;
+  // What cannot be read may be there the next time.
+  const isUnreadable = error instanceof ConfigError && error.problems.every(({ line }) => line === null);
+  return isPermanent && !isUnreadable ? 3 : 2;
+}
+
 function dispatch(args: readonly string[]): Promise<void> {
   if (args[0] === "simulate" && (args.includes("--help") || args.includes("-h"))) return print(SIMULATE_HELP);
+  if (args[0] === "replay-asynclog" && args.includes("--help")) return print(REPLAY_HELP);
   if (args.includes("--help") || args.includes("-h")) return print(HELP);
   if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
   const [first, ...rest] = args;
   if (first === "check") return check(rest);
   if (first === "explain") return explain(rest);
   if (first === "simulate") return simulate(rest);
-  if (first === "serve") return serve(rest);
-  return serve(args);
+  if (first === "replay-asynclog") return replayAsyncLog(rest);
+  return serve(first === "serve" ? rest : args);
 }
 
 async function print(text: string): Promise<void> {

@@ -1,17 +1,25 @@
 /**
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
+import { appendFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config, warningsOf } from "../config/config.ts";
+import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { treeWarnings } from "../config/mcrouter/config.ts";
+import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
 import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
+import { ConfigError } from "../errors.ts";
+import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
-import { readInvocation } from "./invocation.ts";
+import { SharedSocket } from "../workers/shared-socket.ts";
+import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
+import { WorkerLink, workerIndex } from "../workers/worker.ts";
+import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
@@ -23,12 +31,13 @@ export async function serve(args: readonly string[]): Promise<void> {
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;
-  const load = () => loadConfig({ ...source, env: process.env, hooks: templateHooks });
+  const load = (readFrom?: ReadText) =>
+    loadConfig({ ...source, env: process.env, hooks: templateHooks, ...(readFrom !== undefined && { readFrom }) });
   const shown = path ?? "the command line";
 
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => {};
-  const log = new Log({ level: "info", form: "text" });
+  const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   let others: readonly string[] = [];
   const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
@@ -44,22 +53,155 @@ export async function serve(args: readonly string[]): Promise<void> {
     : null;
   try {
     await watcher?.check();
-    const config = await load();
+    const config = await loadFirst(load, mcrouter, log);
     others = config.files;
     log.configure(config.server.log);
+    if (mcrouter?.wants === "validate") {
+      log.info("config", `${shown}: no problems`);
+      return;
+    }
+    const index = workerIndex();
+    if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
+    if (config.server.workers > 1 && index === null) {
+      watcher?.close();
+      await supervise(config, args, shown, log);
+      return;
+    }
+    const link = index === null ? null : await WorkerLink.open(systemClock);
     const origin = isQuickstart ? await startOrigin(config) : null;
-    const platypus = await Platypus.start(config, { log });
+    const platypus = await Platypus.start(config, { log, siblings: link });
     onChange = async () => {
       others = (await reload(platypus, load, shown, log)) ?? others;
     };
     // Signals are heard before anybody is told that there is somebody to send them to.
     const whenStopped = stopped(platypus, watcher, log);
-    announce(platypus, config, shown, isQuickstart, log);
+    link?.ready();
+    if (link === null) announce(platypus, config, shown, isQuickstart, log);
+    if (link === null && mcrouter !== null)
+      log.info("serve", "mcrouter's options say where to listen: all addresses, where none are given");
     await whenStopped;
+    link?.close();
     await origin?.close();
   } finally {
     watcher?.close();
   }
+}
+
+/** Runs the workers of an address until it is told to stop. */
+async function supervise(config: Config, args: readonly string[], shown: string, log: Log): Promise<void> {
+  const { listen, workers: count } = config.server;
+  const sockets: SharedSocket[] = [];
+  const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
+  try {
+    for (const address of all) sockets.push(await SharedSocket.open(address));
+  } catch (error) {
+    for (const socket of sockets) socket.close();
+    throw error;
+  }
+  const admin = await openAdminSocket(config, log);
+  if (admin !== null) sockets.push(admin);
+  const program = process.argv[1]!;
+  const supervisor = new Supervisor({ count, sockets, program, args: ["serve", ...args], clock: systemClock, log });
+  const whenStopped = supervised(supervisor, log);
+  try {
+    await supervisor.start();
+  } catch (error) {
+    if (!(error instanceof WorkerFailed)) throw error;
+    // It has said why.
+    process.exit(error.exitCode);
+  }
+  const listening = socketTexts(sockets.filter((socket) => socket !== admin));
+  log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
+  if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
+  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  await whenStopped;
+}
+
+/** Null: there is no admin server, or nobody asked for its address and it is taken. */
+async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise<SharedSocket | null> {
+  if (admin === null) return null;
+  try {
+    return await SharedSocket.open(admin.address, ADMIN_SOCKET);
+  } catch (error) {
+    const told = adminError(
+      admin.address,
+      error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error),
+    );
+    if (!admin.isDefault) throw told;
+    log.warn("admin", `${told.message}; goes on without`);
+    return null;
+  }
+}
+
+/** Resolves when a signal has stopped all workers. */
+function supervised(supervisor: Supervisor, log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    // While no worker is there only this keeps the process alive.
+    const alive = setInterval(() => {}, 2 ** 30);
+    let isStopping = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (isStopping) {
+        log.warn("serve", `${signal} again: stopping at once`);
+        void supervisor.stop("SIGKILL").then(() => process.exit(1));
+        return;
+      }
+      isStopping = true;
+      log.info("serve", `${signal}: the workers answer what they have read, then stop`);
+      void supervisor.stop("SIGTERM").then(() => {
+        clearInterval(alive);
+        log.info("serve", "stopped");
+        resolve();
+      });
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    process.on("SIGHUP", () => supervisor.signal("SIGHUP"));
+    process.on("SIGUSR2", () => void supervisor.replace());
+  });
+}
+
+/**
+ * The configuration to start with. Where mcrouter's is bad, the last good one that was kept serves, as there. Rejects with a
+ * ConfigError.
+ */
+async function loadFirst(
+  load: (readFrom?: ReadText) => Promise<Config>,
+  mcrouter: McrouterInvocation | null,
+  log: Log,
+): Promise<Config> {
+  try {
+    return await load();
+  } catch (error) {
+    const root = mcrouter?.options.optionalText("config_dump_root") ?? null;
+    const maxAgeSeconds = mcrouter?.options.integer("max_dumped_config_age") ?? 0;
+    if (!(error instanceof ConfigError) || root === null || maxAgeSeconds === 0 || mcrouter?.wants !== "run")
+      throw error;
+    const place = dumpPlaceOf(mcrouter.options, root);
+    const config = await load(readDump(place, maxAgeSeconds, systemClock)).catch(() => null);
+    if (config === null) throw error;
+    log.error("config", `the configuration cannot be used, the last good one from ${root} serves:\n${error.message}`);
+    return config;
+  }
+}
+
+/** Files that mcrouter writes at its start. */
+async function beginLikeMcrouter({ mcrouter: own }: Config, { options }: McrouterInvocation, log: Log): Promise<void> {
+  const pidFile = options.optionalText("pid_file");
+  if (pidFile !== null) {
+    await writeFile(pidFile, `${process.pid}\n`).catch((error: Error) =>
+      log.warn("options", `--pid-file: ${error.message}`),
+    );
+  }
+  if (own !== null) await keepConfig(own, log);
+}
+
+/** Keeps a good configuration for a start with a bad one. */
+async function keepConfig(own: McrouterConfig, log: Log): Promise<void> {
+  const { dumpRoot, isFromDump } = own;
+  if (dumpRoot === null || isFromDump) return;
+  await dumpConfig({ ...own, root: dumpRoot }, own).catch((error: Error) => {
+    log.warn("config", `--config-dump-root: the configuration is not kept: ${error.message}`);
+  });
 }
 
 function announce(platypus: Platypus, config: Config, path: string, isQuickstart: boolean, log: Log): void {
@@ -70,12 +212,24 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
       ? "in-process store (for development and single hosts; set [target] servers for a pool)"
       : `${servers} server${servers === 1 ? "" : "s"}${config.pools.length > 1 ? ` in ${config.pools.length} pools` : ""}`;
   log.info("serve", `platypus ${packageVersion} listens on ${listens.join(", ")}, config ${path}`);
+  const { adminAddress } = platypus;
+  if (adminAddress !== null) log.info("serve", `admin on ${adminText(adminAddress)}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
   }
+}
+
+function adminText(address: ListenAddress): string {
+  return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
+}
+
+/** `--log-path`: where lines are appended instead of stderr. */
+function logFileOf({ options }: McrouterInvocation): ((line: string) => void) | undefined {
+  const file = options.optionalText("log_file");
+  return file === null ? undefined : (line) => appendFileSync(file, line);
 }
 
 /** Files to be watched from now on; null: those of before. */
@@ -88,6 +242,7 @@ async function reload(
   try {
     const config = await load();
     platypus.reload(config);
+    if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
     return config.files;
   } catch (error) {

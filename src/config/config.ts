@@ -12,7 +12,10 @@ export interface Config {
   readonly file: string | null;
   /** Files besides that it was made of: certificates, secrets. One that changes makes another configuration. */
   readonly files: readonly string[];
+  /** What references to the environment and to files were replaced by: shown to nobody. */
+  readonly secrets: readonly string[];
   readonly server: ServerConfig;
+  readonly telemetry: TelemetryConfig;
   /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
   readonly pools: readonly PoolConfig[];
   /** Null: the only pool, or the embedded store. */
@@ -46,8 +49,51 @@ interface UnixAddress {
 /** Where to listen: an address, or a socket that listens already and was handed over by whoever started this process. */
 export type ListenAddress = Address | { readonly type: "fd"; readonly fd: number };
 
+/** Where the admin page and the metrics are. */
+export interface AdminConfig {
+  readonly address: Address;
+  /** Nobody asked for this address: where it is taken Platypus runs without. */
+  readonly isDefault: boolean;
+}
+
+/** What is told to OpenTelemetry. */
+export interface TelemetryConfig {
+  /** Where metrics and traces go, by OTLP/HTTP; null: nowhere. */
+  readonly metricsUrl: string | null;
+  readonly tracesUrl: string | null;
+  /** Name, value; never logged or shown. */
+  readonly headers: readonly (readonly [string, string])[];
+  readonly serviceName: string;
+  readonly metricsIntervalMs: number;
+  /** Of clients' requests, 0 to 1. */
+  readonly sampledShare: number;
+  /** What of keys is told: nothing, their rule, or the whole key. */
+  readonly keys: "none" | "rule" | "full";
+  /** A request that takes longer becomes a span though it was not sampled; 0: none does. */
+  readonly slowMs: number;
+  /** The same of requests that fail. */
+  readonly tracesErrors: boolean;
+}
+
+/** Of configurations that say nothing of it. */
+export const noTelemetry: TelemetryConfig = {
+  metricsUrl: null,
+  tracesUrl: null,
+  headers: [],
+  serviceName: "platypus",
+  metricsIntervalMs: 60_000,
+  sampledShare: 0,
+  keys: "none",
+  slowMs: 0,
+  tracesErrors: false,
+};
+
 export interface ServerConfig {
   readonly listen: readonly ListenAddress[];
+  /** Null: no admin server. */
+  readonly admin: AdminConfig | null;
+  /** Processes that share the addresses. */
+  readonly workers: number;
   /** Connections that may wait to be accepted. */
   readonly backlog: number;
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
@@ -95,8 +141,32 @@ export interface TlsConfig {
   readonly files: readonly string[];
 }
 
+/** Who has something to say in the log. */
+export const logModules = [
+  "admin",
+  "asynclog",
+  "backend",
+  "client",
+  "config",
+  "options",
+  "pool",
+  "route",
+  "rule",
+  "serve",
+  "source",
+  "stats",
+  "telemetry",
+  "workers",
+] as const;
+export type LogModule = (typeof logModules)[number];
+
+export const logLevels = ["error", "warn", "info", "debug"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
 export interface LogConfig {
-  readonly level: "error" | "warn" | "info" | "debug";
+  readonly level: LogLevel;
+  /** Of modules that have one of their own. */
+  readonly modules?: Readonly<Partial<Record<LogModule, LogLevel>>>;
   readonly form: "text" | "json";
 }
 

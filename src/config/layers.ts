@@ -24,6 +24,7 @@ export interface LayerInput {
 /** Sections by kind; those with names in file order. */
 export interface Layers {
   readonly server: Section;
+  readonly telemetry: Section;
   /** Null: given by no layer. */
   readonly target: Section | null;
   readonly pools: ReadonlyMap<string, Section>;
@@ -38,7 +39,7 @@ interface LayeredSection extends Section {
   readonly found: Map<string, Found>;
 }
 
-const singleKinds: readonly SectionKind[] = ["server", "target"];
+const singleKinds: readonly SectionKind[] = ["server", "telemetry", "target"];
 const namedKinds: readonly SectionKind[] = ["pool", "get", "source"];
 const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
 /** Variables Kubernetes sets for services called "platypus", "platypus-server" and the like. */
@@ -56,6 +57,7 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
   const target = sections.find(({ kind }) => kind === "target")!;
   return {
     server: sections.find(({ kind }) => kind === "server")!,
+    telemetry: sections.find(({ kind }) => kind === "telemetry")!,
     target: "target" in input.document || target.found.size > 0 ? target : null,
     pools: named("pool"),
     rules: named("get"),
@@ -63,7 +65,7 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
   };
 }
 
-/** [server] and [target] always, whether they are in the file or not, and every named section of the file. */
+/** Sections of which there is one always, whether they are in the file or not, and every named section of the file. */
 function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
   const { file, document, lines } = input;
   const placeOf = (path: TomlPath): Place => ({ file, line: lines.lineOf(path), path: path.join(".") });
@@ -191,10 +193,14 @@ function valueOfText(type: SettingType, text: string): unknown {
   switch (type.kind) {
     case "boolean":
       return text === "true" ? true : text === "false" ? false : text;
+    case "count":
     case "integer":
       return /^\d+$/.test(text) ? Number(text) : text;
+    case "fraction":
+      return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     case "list":
       return text.split(",").map((entry) => entry.trim());
+    case "texts":
     case "templates":
       try {
         return parse(`table = ${text}`).table;

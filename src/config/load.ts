@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../errors.ts";
-import type { Config } from "./config.ts";
+import type { Config, ServerConfig } from "./config.ts";
 import { loadMcrouterConfig, type ReadText } from "./mcrouter/config.ts";
 import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
@@ -47,14 +47,22 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
 /** A mcrouter configuration, with what a native file adds to it. */
 async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions): Promise<Config> {
   const { env, overrides = {}, hooks, rules: file = null } = options;
-  const added = parseNative({ file, text: file === null ? "" : await readText(file), env, overrides, hooks });
+  const added = parseNative({
+    file,
+    text: file === null ? "" : await readText(file),
+    env,
+    overrides,
+    hooks,
+    isAddition: true,
+  });
   if (added.pools.length > 0) {
     const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const config = await loadMcrouterConfig(mcrouter, added.server, options.readFrom ?? null);
+  const config = await loadMcrouterConfig(mcrouter, withoutDefaultAdmin(added.server), options.readFrom ?? null);
   const own = added.file === null ? [] : [added.file];
-  return { ...config, files: [...config.files, ...own, ...added.files], rules: added.rules, sources: added.sources };
+  const { rules, sources, telemetry, secrets } = added;
+  return { ...config, files: [...config.files, ...own, ...added.files], rules, sources, telemetry, secrets };
 }
 
 /** A mcrouter configuration begins with a brace, or with a comment that TOML does not have. */
@@ -93,6 +101,11 @@ function loadTwemproxy({ env, overrides = {}, hooks }: LoadOptions, file: string
     const message = "--listen has no place here: every pool listens where the file says";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const { server } = parseNative({ file: null, text: "", env, overrides, hooks });
-  return parseTwemproxy({ file, text, server });
+  const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, hooks, isAddition: true });
+  return { ...parseTwemproxy({ file, text, server: withoutDefaultAdmin(server) }), telemetry };
+}
+
+/** What takes another program's place takes no address that it would not take. */
+function withoutDefaultAdmin(server: ServerConfig): ServerConfig {
+  return server.admin?.isDefault ? { ...server, admin: null } : server;
 }

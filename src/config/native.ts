@@ -4,17 +4,29 @@
  * before any is thrown.
  */
 
+import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
-import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
+import {
+  type AwsConnection,
+  type Config,
+  type LogConfig,
+  type LogLevel,
+  type LogModule,
+  logLevels,
+  logModules,
+  type RuleConfig,
+  type ServerConfig,
+} from "./config.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { isAwsPool, readAwsPool } from "./native-aws.ts";
 import { checkMerges } from "./native-merge.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
+import { readAdmin, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
 import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
@@ -38,27 +50,33 @@ export interface NativeInput {
   /** Command line: full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
   readonly hooks: NativeHooks;
+  /** Stands beside a configuration of another form, which has the pools. */
+  readonly isAddition?: boolean;
 }
 
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
 export function parseNative(input: NativeInput): Config {
-  const { file, text, env, overrides = {}, hooks } = input;
+  const { file, text, env, overrides = {}, hooks, isAddition = false } = input;
   const document = parseToml(file, text);
-  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks });
+  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks, isAddition });
 }
 
 /** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
-export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }): Config {
-  const { file, env, hooks } = input;
+export function readDocument(
+  input: LayerInput & { readonly hooks: NativeHooks; readonly isAddition?: boolean },
+): Config {
+  const { file, env, hooks, isAddition = false } = input;
   const problems = new Problems();
   const layers = readLayers(input, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
   const server = readServer(layers.server, folder, problems);
   const files: string[] = [];
+  const secrets: string[] = [];
   const resolved = (section: Section, kind: SectionKind) => {
     const result = resolveReferences(section, settingsByKind[kind], { env, folder }, problems);
     files.push(...result.files);
+    secrets.push(...result.secrets);
     return result.section;
   };
   const awsPools = new Map<string, AwsConnection>();
@@ -77,8 +95,14 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
     readSource(name, resolved(section, "source"), { folder, hooks, awsPools }, problems),
   );
   checkMerges(readings, layers.sources, problems);
+  const telemetry = readTelemetry(resolved(layers.telemetry, "telemetry"), env, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
+  if (server.workers > 1 && pools.length === 0 && !isAddition) {
+    const found = layers.server.found.get("workers");
+    const message = "the store in a process has one owner: give a pool ([target] servers), or take workers = 1";
+    problems.add(found?.place ?? layers.server.place, message);
+  }
   problems.end();
   return {
     file: file === null ? null : resolve(file),
@@ -87,7 +111,9 @@ export function readDocument(input: LayerInput & { readonly hooks: NativeHooks }
       ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []),
       ...readings.flatMap(({ source }) => (source?.type === "module" ? source.path : [])),
     ],
+    secrets,
     server,
+    telemetry,
     pools,
     tree: null,
     mcrouter: null,
@@ -135,6 +161,8 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
   const listen = readListen(section, values.listen, folder, problems);
   return {
     listen,
+    admin: readAdmin(section, values.admin, folder, problems),
+    workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, values, listen, folder, problems),
     mode: values.mode,
     prefix: values.prefix,
@@ -152,8 +180,37 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     holdBytes: values.hold,
     maxTrackedKeys: values.max_tracked,
     pickUpRate: values.pickup_rate,
-    log: { level: values.log_level, form: values.log_form },
+    log: { ...readLogLevels(section, values.log_level, problems), form: values.log_form },
   };
+}
+
+/** `info`, or `info,backend=debug,source=error`: the level of all, then of modules. */
+function readLogLevels(section: Section, text: string, problems: Problems): Omit<LogConfig, "form"> {
+  const place = section.found.get("log_level")?.place ?? section.place;
+  const levelOf = (word: string): LogLevel => {
+    const level = logLevels.find((each) => each === word);
+    if (level === undefined) {
+      const names = logLevels.map((each) => `"${each}"`).join(" or ");
+      problems.add(place, `expected ${names}, got ${JSON.stringify(word)}${suggestion(word, logLevels)}`);
+    }
+    return level ?? "info";
+  };
+  const [first = "", ...rest] = text.split(",").map((word) => word.trim());
+  const level = levelOf(first);
+  const modules: Partial<Record<LogModule, LogLevel>> = {};
+  for (const word of rest) {
+    const [name = "", own = ""] = word.split("=");
+    const module = logModules.find((each) => each === name);
+    if (module === undefined) {
+      problems.add(
+        place,
+        `there is no module ${JSON.stringify(name)}${suggestion(name, logModules)}; there are ${logModules.join(", ")}`,
+      );
+    } else {
+      modules[module] = levelOf(own);
+    }
+  }
+  return rest.length === 0 ? { level } : { level, modules };
 }
 
 function checkOnePool(

@@ -18,6 +18,7 @@ import {
   serverSettings,
   sourceSettings,
   targetSettings,
+  telemetrySettings,
 } from "./settings.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
@@ -45,6 +46,12 @@ Durations are written \`250ms\`, \`30s\`, \`5m\`, \`2h\`, \`1d\` or together (\`
 
 const sections: readonly ReferenceSection[] = [
   { title: "`[server]`", about: "This process.", kind: "server", settings: serverSettings },
+  {
+    title: "`[telemetry]`",
+    about: "OpenTelemetry: see [operating.md](operating.md).",
+    kind: "telemetry",
+    settings: telemetrySettings,
+  },
   {
     title: "`[target]`",
     about: "The pool of memcached servers. Without it and without a `[pool.NAME]` a store in this process serves.",
@@ -119,7 +126,7 @@ export function renderReference(): string {
 }
 
 function renderSection({ title, about, kind, settings }: ReferenceSection): string {
-  const name = kind === "server" || kind === "target" ? null : "<NAME>";
+  const name = kind === "server" || kind === "telemetry" || kind === "target" ? null : "<NAME>";
   const rows = Object.entries<Setting>(settings).map(([key, setting]) => {
     const cells = [
       [key, ...(setting.synonyms ?? [])].map(code).join(", "),
@@ -152,12 +159,18 @@ function shortType(type: SettingType): string {
       return `duration, ${formatDuration(type.min)} to ${formatDuration(type.max)}, or \`"source"\``;
     case "size":
       return `size, ${formatSize(type.min)} to ${formatSize(type.max)}`;
+    case "count":
+      return `integer, ${type.min} to ${type.max}, or ${code('"auto"')}`;
     case "integer":
       return `integer, ${type.min} to ${type.max}`;
     case "text":
       return "string";
     case "list":
       return "string or list";
+    case "fraction":
+      return "number, 0 to 1";
+    case "texts":
+      return "table of strings";
     case "templates":
       return "table of templates";
     case "parts":

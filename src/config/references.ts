@@ -19,28 +19,30 @@ export interface ReferenceContext {
 
 /**
  * Puts in what is referred to. Returns the section, with values that messages do not show where something was put in, and
- * the files that were read. A brace in it is only a brace where the setting is a template.
+ * the files that were read, and what was put in. A brace in it is only a brace where the setting is a template.
  */
 export function resolveReferences(
   section: Section,
   settings: Settings,
   context: ReferenceContext,
   problems: Problems,
-): { section: Section; files: string[] } {
+): { section: Section; files: string[]; secrets: string[] } {
   const files: string[] = [];
+  const secrets: string[] = [];
   const found = new Map(
     [...section.found].map(([key, value]) => {
       const row = settings[key] ?? Object.values(settings).find(({ synonyms }) => synonyms?.includes(key));
-      return [key, resolveFound(value, row, files, context, problems)];
+      return [key, resolveFound(value, row, files, secrets, context, problems)];
     }),
   );
-  return { section: { ...section, found }, files };
+  return { section: { ...section, found }, files, secrets };
 }
 
 function resolveFound(
   found: Found,
   row: Setting | undefined,
   files: string[],
+  secrets: string[],
   context: ReferenceContext,
   problems: Problems,
 ): Found {
@@ -52,7 +54,9 @@ function resolveFound(
       hasReference = true;
       const text = kind === "ENV" ? context.env[name] : readText(resolve(context.folder, name), files, place, problems);
       if (text === undefined) problems.add(place, `there is no environment variable ${name}`);
-      return isTemplate ? (text ?? "").replaceAll(/[{}]/g, "$&$&") : (text ?? "");
+      const put = isTemplate ? (text ?? "").replaceAll(/[{}]/g, "$&$&") : (text ?? "");
+      secrets.push(put);
+      return put;
     });
   };
   const value = isTable(found.value)

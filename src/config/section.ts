@@ -122,8 +122,12 @@ class ValueReader {
         return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
       case "size":
         return this.#bounded(found, type, typeof value === "string" ? parseSize(value) : value);
+      case "count":
+        return value === "auto" ? value : this.#bounded(found, type, value);
       case "integer":
         return this.#bounded(found, type, value);
+      case "fraction":
+        return typeof value === "number" && value >= 0 && value <= 1 ? value : this.#refuse(found);
       case "boolean":
         return typeof value === "boolean" ? value : this.#refuse(found);
       case "text":
@@ -132,6 +136,7 @@ class ValueReader {
         return typeof value === "string" ? this.#template(value, found.place) : this.#refuse(found);
       case "list":
         return this.#list(found);
+      case "texts":
       case "templates":
         return this.#templates(found);
       case "parts": {
@@ -158,8 +163,9 @@ class ValueReader {
     if (!isTable(found.value)) return this.#refuse(found);
     return Object.entries(found.value).map(([name, value]) => {
       const place = found.entry(name);
-      if (typeof value === "string") return [name, this.#template(value, place)];
-      this.#problems.add(place, `expected a template, got ${describeValue(value)}`);
+      const isTemplate = this.#type.kind === "templates";
+      if (typeof value === "string") return [name, isTemplate ? this.#template(value, place) : value];
+      this.#problems.add(place, `expected a ${isTemplate ? "template" : "string"}, got ${describeValue(value)}`);
       return [name, ""];
     });
   }
@@ -171,7 +177,7 @@ class ValueReader {
 
   #refuse(found: Found, hint = ""): undefined {
     // Header fields may be secret, and text that should have been a table of them is too.
-    const isHidden = this.#type.kind === "templates" || found.isHidden === true;
+    const isHidden = this.#type.kind === "templates" || this.#type.kind === "texts" || found.isHidden === true;
     const got = isHidden ? "something else" : describeValue(found.value);
     this.#problems.add(found.place, `expected ${describeType(this.#type)}, got ${got}${hint}`);
   }

@@ -11,11 +11,15 @@ export type SettingType =
   | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
   /** A duration, or the word that leaves it to the source. */
   | { readonly kind: "ttl"; readonly min: number; readonly max: number }
+  /** A whole number, or "auto" for as many as there are cores. */
+  | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. */
   | { readonly kind: "list" }
-  /** A table of names, each with a template. */
-  | { readonly kind: "templates" }
+  /** A number from 0 to 1. */
+  | { readonly kind: "fraction" }
+  /** A table of names, each with a text or a template. */
+  | { readonly kind: "texts" | "templates" }
   /** A list of tables: what a merge is made of. */
   | { readonly kind: "parts" }
   | { readonly kind: "choice"; readonly choices: readonly string[] };
@@ -33,21 +37,23 @@ export interface Setting {
 /** The rows of one section by key. */
 export type Settings = Readonly<Record<string, Setting>>;
 
-type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" }
+type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "fraction" }
   ? number
   : T extends { kind: "ttl" }
     ? number | "source"
-    : T extends { kind: "boolean" }
-      ? boolean
-      : T extends { kind: "list" }
-        ? readonly string[]
-        : T extends { kind: "parts" }
-          ? readonly Readonly<Record<string, unknown>>[]
-          : T extends { kind: "templates" }
-            ? readonly (readonly [string, string])[]
-            : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
-              ? Choice
-              : string;
+    : T extends { kind: "count" }
+      ? number | "auto"
+      : T extends { kind: "boolean" }
+        ? boolean
+        : T extends { kind: "list" }
+          ? readonly string[]
+          : T extends { kind: "parts" }
+            ? readonly Readonly<Record<string, unknown>>[]
+            : T extends { kind: "templates" | "texts" }
+              ? readonly (readonly [string, string])[]
+              : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
+                ? Choice
+                : string;
 
 /** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
 export type Values<Rows extends Settings> = {
@@ -77,6 +83,8 @@ const boolean = { kind: "boolean" } as const;
 const text = { kind: "text" } as const;
 const template = { kind: "template" } as const;
 const templates = { kind: "templates" } as const;
+const texts = { kind: "texts" } as const;
+const fraction = { kind: "fraction" } as const;
 const parts = { kind: "parts" } as const;
 const list = { kind: "list" } as const;
 
@@ -86,6 +94,12 @@ export const serverSettings = {
     type: list,
     default: "127.0.0.1:11211",
     meaning: "Where clients connect: `host:port`, `[ipv6]:port`, `tls:host:port` or `unix:PATH`, one or several.",
+  },
+  admin: {
+    type: text,
+    default: "127.0.0.1:11280",
+    meaning:
+      "Where the admin page, `/metrics`, `/healthz` and `/readyz` are: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
   tls_cert: { type: text, default: null, meaning: "File of the certificate chain (PEM) for `tls:` addresses." },
   tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
@@ -106,6 +120,11 @@ export const serverSettings = {
   },
   key_encoding: { type: keyEncoding, default: "plain", meaning: "Default of `key_encoding` for all rules." },
   max_value: { type: size("1KiB", "1GiB"), default: "1MiB", meaning: "Largest value a client may store." },
+  workers: {
+    type: { kind: "count", min: 1, max: 128 },
+    default: 1,
+    meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
+  },
   max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
   client_output_limit: {
     type: size("1KiB", "64GiB"),
@@ -139,11 +158,54 @@ export const serverSettings = {
     meaning: "Looks a second at the TTL of keys that clients ask for and this process did not fill.",
   },
   log_level: {
-    type: choice("error", "warn", "info", "debug"),
+    type: text,
     default: "info",
-    meaning: "Least level that is logged.",
+    meaning:
+      "Least level that is logged: `error`, `warn`, `info` or `debug`; behind it modules that have their own, as in `info,backend=debug`.",
   },
   log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
+} as const satisfies Settings;
+
+/** `[telemetry]` */
+export const telemetrySettings = {
+  otlp_endpoint: {
+    type: text,
+    default: null,
+    meaning:
+      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Else `OTEL_EXPORTER_OTLP_ENDPOINT` and those like it.",
+  },
+  otlp_headers: {
+    type: texts,
+    default: {},
+    meaning: "Header fields for it; best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent too.",
+  },
+  service_name: {
+    type: text,
+    default: null,
+    meaning: "Name of this service; else `OTEL_SERVICE_NAME`, else platypus.",
+  },
+  metrics_interval: {
+    type: duration("1s", "1h"),
+    default: null,
+    meaning: "How often metrics are sent; else `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
+  },
+  traces_sample: {
+    type: fraction,
+    default: null,
+    meaning:
+      "Share of clients' requests that are traced, from 0 to 1; else `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",
+  },
+  keys: {
+    type: choice("none", "rule", "full"),
+    default: "none",
+    meaning: "What of a key stands in traces and on the admin page: nothing, the name of its rule, or all of it.",
+  },
+  slow: {
+    type: duration("0s", "1h"),
+    default: "250ms",
+    meaning: "A request that takes longer is a span of its own, though it was not sampled; 0s: none is.",
+  },
+  errors: { type: boolean, default: true, meaning: "The same of requests that fail." },
 } as const satisfies Settings;
 
 /** Placements by the names they have in a configuration. */
@@ -520,11 +582,12 @@ export const awsSecretsManagerSettings = {
 } as const satisfies Settings;
 
 /** First word of a section's header. */
-export type SectionKind = "server" | "target" | "pool" | "get" | "source";
+export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source";
 
 /** All settings a section of a kind may have; for sources those of all types together. */
 export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   server: serverSettings,
+  telemetry: telemetrySettings,
   target: targetSettings,
   pool: { ...poolSettings, ...awsPoolSettings },
   get: ruleSettings,
@@ -539,7 +602,7 @@ export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   },
 };
 
-/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null for [server], [target]. */
+/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null where there is one section. */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
   return words.join("_").toUpperCase().replaceAll("-", "_");
@@ -556,6 +619,8 @@ export function describeType(type: SettingType): string {
       return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
     case "integer":
       return `a whole number from ${type.min} to ${type.max}`;
+    case "count":
+      return `a whole number from ${type.min} to ${type.max}, or "auto"`;
     case "boolean":
       return "true or false";
     case "text":
@@ -564,6 +629,10 @@ export function describeType(type: SettingType): string {
       return 'a template such as "{1}" or "{key}"';
     case "list":
       return "a string or a list of strings";
+    case "fraction":
+      return "a number from 0 to 1";
+    case "texts":
+      return "a table of strings";
     case "templates":
       return "a table of templates";
     case "parts":

@@ -19,6 +19,7 @@ import {
   addressText,
   type Config,
   keyHashNames,
+  noTelemetry,
   type PlacementConfig,
   type PoolConfig,
   type PoolServer,
@@ -87,7 +88,9 @@ export function parseTwemproxy({ file, text, server }: TwemproxyInput): Config {
   return {
     file: resolve(file),
     files: [],
+    secrets: [],
     server: { ...server, listen: [] },
+    telemetry: noTelemetry,
     pools,
     tree: null,
     mcrouter: null,

@@ -121,7 +121,7 @@ function mcrouterOf(config: Config): McrouterConfig {
 }
 
 /** JSON with the members of objects in the order of their names, two blanks a level. */
-function prettySorted(value: unknown): string {
+export function prettySorted(value: unknown): string {
   return JSON.stringify(sorted(value), null, 2);
 }
 

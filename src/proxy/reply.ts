@@ -2,6 +2,7 @@
  * What a backend, the store or a route answered. A reply points at bytes that are good only while it is being handled;
  * whoever wants to keep them copies them, unless `isKept` says that nobody will overwrite them.
  */
+import type { BufferLease } from "./wire/buffer-lease.ts";
 
 /** How a request ended. Numbers below `firstFailure` are answers; from there on something went wrong. */
 export const Status = {
@@ -66,6 +67,8 @@ export class Reply {
   end = 0;
   /** True: `chunk` is never written again, so it may be sent later from where it is. */
   isKept = false;
+  /** Not null: to be retained by who needs `chunk` for longer than the call. */
+  lease: BufferLease | null = null;
   /** First value of a retrieval, or the value of a meta `VA`: data without CRLF. */
   valueStart = 0;
   valueEnd = 0;
@@ -82,6 +85,7 @@ export class Reply {
     copy.start = 0;
     copy.end = this.end - this.start;
     copy.isKept = true;
+    copy.lease = null;
     copy.valueStart -= this.start;
     copy.valueEnd -= this.start;
     return copy;

@@ -10,7 +10,8 @@
  * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
  * so with another request (`again`).
  */
-import type { Reply } from "./reply.ts";
+import type { Span } from "../telemetry/tracing.ts";
+import { MetaCode, type Reply, Status } from "./reply.ts";
 
 /** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
 export const Operation = {
@@ -67,6 +68,23 @@ export function isMeta(operation: Operation): boolean {
   return operation >= Operation.metaGet && operation <= Operation.metaDebug && operation !== Operation.version;
 }
 
+/** The status of a reply; of one to a meta command that of the classic answer that says the same. */
+export function classicStatus(operation: Operation, { status, code }: Reply): Status {
+  if (status !== Status.meta) return status;
+  switch (code) {
+    case MetaCode.EN:
+    case MetaCode.NF:
+      return Status.notFound;
+    case MetaCode.NS:
+      return Status.notStored;
+    case MetaCode.EX:
+      return Status.exists;
+    default:
+      if (operation === Operation.metaDelete) return Status.deleted;
+      return operation === Operation.metaSet || operation === Operation.metaArithmetic ? Status.stored : Status.found;
+  }
+}
+
 /** What of a binary request its answer needs. */
 export interface BinaryHeader {
   readonly opcode: number;
@@ -105,9 +123,16 @@ export class KeyList {
     this.bytes = bytes;
     this.starts = starts;
     this.ends = ends;
-    this.blocks = new Array(starts.length).fill(null);
-    this.blockStarts = new Array(starts.length).fill(0);
-    this.blockEnds = new Array(starts.length).fill(0);
+    const count = starts.length;
+    this.blocks = new Array(count);
+    this.blockStarts = new Array(count);
+    this.blockEnds = new Array(count);
+    // A loop: `fill` is a call into C++.
+    for (let i = 0; i < count; i++) {
+      this.blocks[i] = null;
+      this.blockStarts[i] = 0;
+      this.blockEnds[i] = 0;
+    }
   }
 
   get count(): number {
@@ -172,6 +197,10 @@ export class Request {
   indexes: number[] | null;
   /** gat, gats: exptime as the client gave it. */
   exptime: number;
+  /** Null: it is not traced. */
+  span: Span | null;
+  /** Of a client's request: when it was read, as `Turn.nowMicros`. */
+  readMicros: number;
   /** Monotonic ms at which it joined a backend's queue; the time-out runs from here. */
   sentMs: number;
   /** Its owner was already told of a time-out; what still comes for it is discarded. */
@@ -210,6 +239,8 @@ export class Request {
     this.keys = null;
     this.indexes = null;
     this.exptime = 0;
+    this.span = null;
+    this.readMicros = 0;
     this.sentMs = 0;
     this.isAbandoned = false;
     this.nextOfClient = null;
@@ -286,6 +317,7 @@ export class Request {
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;
     copy.watcher = this.watcher;
+    copy.span = this.span;
     return copy;
   }
 

@@ -1,22 +1,36 @@
-/** Asking the source of a rule, with what is counted of it. */
+/** Asking the source of a rule, with what is counted and traced of it. */
 import type { Clock } from "../clock.ts";
 import type { FetchResult } from "../sources/source.ts";
+import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import type { Match } from "./rules.ts";
 
-/** Throws a SourceError. */
+/** `span`: what it is a part of; null: it is not traced. Throws a SourceError. */
 export async function fetchFor(
   key: string,
   { rule, captures }: Match,
   priority: "fill" | "refresh",
   tag: string | null,
   clock: Clock,
+  span: Span | null,
 ): Promise<FetchResult> {
   const startMs = clock.nowMs();
+  const own = span?.begin("fetch", SpanKind.internal, { "platypus.source": rule.source.name }) ?? null;
   rule.timings.inFlight++;
   try {
-    return await rule.source.fetch({ ...captures, cacheKey: key }, priority, tag);
+    const result = await rule.source.fetch({ ...captures, cacheKey: key, span: own }, priority, tag);
+    own?.set("platypus.result", result.type);
+    return result;
+  } catch (error) {
+    own?.fail(errorCode(error));
+    throw error;
   } finally {
+    own?.end();
     rule.timings.inFlight--;
     rule.timings.fetch.add(clock.nowMs() - startMs);
   }
+}
+
+/** The code of an error, in the words of its kind. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unexpected";
 }

@@ -15,8 +15,9 @@ import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/repl
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
+import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import { ExpiringMap } from "./expiring-map.ts";
-import { fetchFor } from "./fetch.ts";
+import { errorCode, fetchFor } from "./fetch.ts";
 import { Lease } from "./lease.ts";
 import { exptimeOf, freshnessOfFetched } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
@@ -42,6 +43,8 @@ const MAX_TAKES = 2;
 export interface FillEvents {
   /** A fetched value was stored under `key`. */
   populated(key: string, rule: Rule, stored: Stored): void;
+  /** A request with this traceparent asked for a key: refreshes from now on are for its sake. */
+  traced?(key: string, traceparent: string): void;
   /** A client asked for a key; called for every get, hit or miss. */
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void;
   isTracked(key: string): boolean;
@@ -59,8 +62,8 @@ export interface Stored {
 
 /** Tells of what went wrong; a burst of one failure is one line. */
 export interface FillLog {
-  sourceFailed(rule: Rule, error: unknown): void;
-  poolFailed(rule: Rule, error: unknown): void;
+  sourceFailed(rule: Rule, error: unknown, span?: Span | null): void;
+  poolFailed(rule: Rule, error: unknown, span?: Span | null): void;
   observed(rule: Rule, key: string): void;
 }
 
@@ -86,7 +89,14 @@ interface Flight {
   timerMs: number;
   /** The flight of the same key whose value was sent to the pool before this one's, and is not acknowledged yet. */
   older: Flight | null;
+  /** Null: nobody of those who opened it is traced. */
+  readonly span: Span | null;
+  /** Traceparent of who opened it. */
+  readonly origin: string | null;
 }
+
+/** Of a client's request: how it came by its value. */
+const FILL_ATTRIBUTE = "platypus.fill";
 
 /** A lease that was taken, and the cas that proves it; null: it is fetched without one. */
 type Right = { readonly lease: Lease; readonly proof: bigint } | null;
@@ -139,6 +149,10 @@ export class Filler implements MissFiller, StoredKeys {
     this.held = new ExpiringMap(MAX_HELD_KEYS, holdBytes);
   }
 
+  noteTraced(key: string, span: Span): void {
+    this.events.traced?.(key, span.traceparent);
+  }
+
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void {
     this.events.got(chunk, start, end, isHit);
   }
@@ -151,6 +165,8 @@ export class Filler implements MissFiller, StoredKeys {
     const nowMs = this.clock.nowMs();
     const held = this.held.get(key, nowMs);
     if (held !== undefined) {
+      held.rule.counters.answered++;
+      waiter.span?.set(FILL_ATTRIBUTE, "held");
       waiter.filled(held.reply, held.rule.config.fillTimeoutMs);
       return true;
     }
@@ -161,6 +177,7 @@ export class Filler implements MissFiller, StoredKeys {
     const flight = this.open.get(key);
     if (flight !== undefined) {
       flight.rule.counters.joined++;
+      waiter.span?.set(FILL_ATTRIBUTE, "joined");
       this.join(flight, newWaiting(waiter, nowMs + flight.rule.config.fillTimeoutMs));
       return true;
     }
@@ -203,6 +220,7 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   private start(key: string, match: Match, waiting: Waiting[]): void {
+    const opener = waiting.find(({ waiter }) => waiter.span)?.waiter.span ?? null;
     const flight: Flight = {
       key,
       ...match,
@@ -212,7 +230,10 @@ export class Filler implements MissFiller, StoredKeys {
       timer: null,
       timerMs: 0,
       older: null,
+      span: opener?.begin("fill", SpanKind.internal) ?? null,
+      origin: opener?.traceparent ?? null,
     };
+    flight.span?.about(key, match.rule.config.name);
     this.open.set(key, flight);
     this.running++;
     match.rule.counters.fills++;
@@ -225,6 +246,7 @@ export class Filler implements MissFiller, StoredKeys {
         this.close(flight);
         this.forget(flight);
         this.answer(flight, missReply);
+        flight.span?.end();
       });
   }
 
@@ -234,18 +256,22 @@ export class Filler implements MissFiller, StoredKeys {
     const { port } = this;
     let right: Right = null;
     if (rule.config.lease === "fleet" && port.isShared(key)) {
+      const span = flight.span?.begin("lease", SpanKind.internal) ?? null;
       const taken = await this.takeLease(flight, new Lease(port, key), port);
+      span?.set("platypus.lease", taken === "elsewhere" ? "elsewhere" : taken === null ? "none" : "taken");
+      span?.end();
       if (taken === "elsewhere") return;
       right = taken;
     }
     let result: FetchResult;
     try {
-      result = await fetchFor(key, flight, "fill", null, this.clock);
+      result = await fetchFor(key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {
       this.close(flight);
       right?.lease.release(right.proof).catch(() => {});
       rule.counters.failed++;
-      this.log.sourceFailed(rule, error);
+      flight.span?.fail(errorCode(error));
+      this.log.sourceFailed(rule, error, flight.span);
       this.answer(flight, missReply);
       return;
     }
@@ -325,7 +351,7 @@ export class Filler implements MissFiller, StoredKeys {
     const seen = this.takeWaiting(flight, ({ looksBefore }) => looksBefore < look);
     if (seen.length === 0) return;
     const reply = valueReply(flight.key, value, flags);
-    for (const one of seen) this.tell(one, reply);
+    for (const one of seen) this.tell(flight, one, reply);
   }
 
   private async rememberNotThere(flight: Flight, right: Right): Promise<void> {
@@ -356,11 +382,15 @@ export class Filler implements MissFiller, StoredKeys {
     // Both in one write: a process that dies between the two would leave a value that nobody has checked.
     const adding = port.add(key, key, fetched.value, exptime);
     const ending = right?.lease.release(right.proof) ?? Promise.resolve(true);
+    const span = flight.span?.begin("populate", SpanKind.internal) ?? null;
     const [added, ended] = await Promise.allSettled([adding, ending]);
+    if (added.status === "rejected") span?.fail(errorCode(added.reason));
+    else span?.set("platypus.result", added.value.result);
+    span?.end();
     // Where nobody can say whether the lease was still ours it was not.
     const isOurs = ended.status === "fulfilled" && ended.value;
     if (added.status === "rejected") {
-      this.log.poolFailed(rule, added.reason);
+      this.log.poolFailed(rule, added.reason, flight.span);
       const isOvertaken = flight.isOvertaken || (ended.status === "fulfilled" && !ended.value);
       if (!isOvertaken) this.hold(flight, reply, good.ttlMs);
       this.answer(flight, isOvertaken ? missReply : reply);
@@ -372,6 +402,7 @@ export class Filler implements MissFiller, StoredKeys {
       rule.counters.filled++;
       this.recent.set(key, true, this.clock.nowMs() + RECENT_MS, 1);
       this.events.populated(key, rule, { ...good, cas: added.value.cas, value: fetched.value, tag: fetched.tag });
+      if (flight.origin !== null) this.events.traced?.(key, flight.origin);
       this.answer(flight, reply);
     } else {
       // A client deleted it in between. The cas is known: what has no cas has no lease.
@@ -392,7 +423,7 @@ export class Filler implements MissFiller, StoredKeys {
     flight.rule.counters.overtaken++;
     const again: Waiting[] = [];
     for (const one of this.takeWaiting(flight)) {
-      if (one.isSecondTry) this.tell(one, missReply);
+      if (one.isSecondTry) this.tell(flight, one, missReply);
       else again.push({ ...one, isSecondTry: true });
     }
     if (again.length === 0) return;
@@ -404,7 +435,7 @@ export class Filler implements MissFiller, StoredKeys {
     // Under the rules of now: a new configuration closes a source that it has no use for when its fetches have ended.
     const match = this.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
-    else for (const one of again) this.tell(one, missReply);
+    else for (const one of again) this.tell(flight, one, missReply);
   }
 
   private join(flight: Flight, one: Waiting): void {
@@ -444,10 +475,11 @@ export class Filler implements MissFiller, StoredKeys {
 
   private giveUp(flight: Flight, one: Waiting): void {
     flight.rule.counters.timedOut++;
-    this.tell(one, missReply);
+    this.tell(flight, one, missReply);
   }
 
-  private tell(one: Waiting, reply: Reply): void {
+  private tell(flight: Flight, one: Waiting, reply: Reply): void {
+    if (reply !== missReply) flight.rule.counters.answered++;
     one.waiter.filled(reply, this.leftMs(one));
   }
 
@@ -456,7 +488,7 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   private answer(flight: Flight, reply: Reply): void {
-    for (const one of this.takeWaiting(flight)) this.tell(one, reply);
+    for (const one of this.takeWaiting(flight)) this.tell(flight, one, reply);
   }
 
   /** Takes those out of the flight who are to be answered: all, or the ones that `isMeant`. */

@@ -20,6 +20,7 @@ import type { Clock } from "../clock.ts";
 import type { RuleConfig } from "../config/config.ts";
 import type { PoolItem } from "../proxy/reply.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
+import type { Span } from "../telemetry/tracing.ts";
 import { fetchFor } from "./fetch.ts";
 import { Lease } from "./lease.ts";
 import { exptimeOf, freshnessOf, freshnessOfFetched, isFresher, isRefreshedElsewhere } from "./policy.ts";
@@ -60,13 +61,14 @@ export function digestOf(value: Buffer): bigint {
   return hash("sha256", value, "buffer").readBigUInt64BE() || 1n;
 }
 
-/** Refreshes `key`. Rejects with a BackendError when the pool cannot answer. */
+/** Refreshes `key`; `span` null: it is not traced. Rejects with a BackendError when the pool cannot answer. */
 export async function refreshKey(
   key: string,
   match: Match,
   before: Before,
   port: PoolPort,
   clock: Clock,
+  span: Span | null = null,
 ): Promise<RefreshOutcome> {
   const { config, source } = match.rule;
   const first = await port.read(key);
@@ -94,7 +96,7 @@ export async function refreshKey(
   const known = before.known?.cas === item.cas ? before.known : null;
   let result: FetchResult;
   try {
-    result = await fetchFor(key, match, "refresh", known?.tag ?? null, clock);
+    result = await fetchFor(key, match, "refresh", known?.tag ?? null, clock, span);
   } catch (error) {
     release();
     if (before.isServable) return { type: "failed", error };

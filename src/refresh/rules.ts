@@ -12,6 +12,8 @@ import { decodeRailsKey, isRailsDigest } from "./rails-key.ts";
 export interface RuleCounters {
   fills: number;
   joined: number;
+  /** Clients' gets that were given a value, by a fill or a held one. */
+  answered: number;
   filled: number;
   notThere: number;
   failed: number;
@@ -119,6 +121,7 @@ export function newRuleCounters(): RuleCounters {
   return {
     fills: 0,
     joined: 0,
+    answered: 0,
     filled: 0,
     notThere: 0,
     failed: 0,

@@ -10,6 +10,8 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
+import type { Span, Tracer } from "../telemetry/tracing.ts";
+import { errorCode } from "./fetch.ts";
 import type { FillEvents, Stored } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
 import { dueIn, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
@@ -29,11 +31,12 @@ const DEFER_MS = 1_000;
 const MAX_DEFERS = 10;
 /** A key that no rule covers is not looked at again for this long. */
 const NOT_COVERED_TICKS = 6_000;
+const MAX_ORIGINS = 1_000;
 
 /** Tells of what went wrong; a burst of one failure is one line. */
 export interface RefreshLog {
-  sourceFailed(rule: Rule, error: unknown): void;
-  poolFailed(rule: Rule, error: unknown): void;
+  sourceFailed(rule: Rule, error: unknown, span?: Span | null): void;
+  poolFailed(rule: Rule, error: unknown, span?: Span | null): void;
 }
 
 export interface SchedulerOptions {
@@ -43,6 +46,8 @@ export interface SchedulerOptions {
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
   readonly log: RefreshLog;
+  /** Of now; null: nothing is traced. */
+  tracer?(): Tracer | null;
   readonly bounds: TrackingBounds;
 }
 
@@ -68,6 +73,9 @@ export class Scheduler implements FillEvents {
   private isStopped = false;
   /** Keys that are being refreshed: a key is refreshed by one at a time. */
   private readonly busy = new Set<string>();
+  private readonly tracer: () => Tracer | null;
+  /** Keys that a traced request made needed, and its traceparent. */
+  private readonly origins = new Map<string, string>();
 
   constructor(options: SchedulerOptions) {
     this.rules = options.rules;
@@ -75,6 +83,7 @@ export class Scheduler implements FillEvents {
     this.clock = options.clock;
     this.random = options.random;
     this.log = options.log;
+    this.tracer = options.tracer ?? (() => null);
     this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
     this.tracker = new Tracker(options.bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), options.random);
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
@@ -88,12 +97,7 @@ export class Scheduler implements FillEvents {
 
   /** Keys of each rule that are kept fresh. */
   trackedByRule(): Map<Rule, number> {
-    const counts = new Map<Rule, number>();
-    for (const slot of this.tracker.slots()) {
-      const rule = this.rules.list[this.tracker.rule(slot)]!;
-      counts.set(rule, (counts.get(rule) ?? 0) + 1);
-    }
-    return counts;
+    return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
   }
 
   /** Refreshes under way. */
@@ -125,6 +129,12 @@ export class Scheduler implements FillEvents {
     const { cas, value, tag } = stored;
     if (cas !== null) this.tracker.remember(slot, { cas, digest: digestOf(value), tag });
     this.settle(slot, rule, stored);
+  }
+
+  traced(key: string, traceparent: string): void {
+    this.origins.delete(key);
+    this.origins.set(key, traceparent);
+    if (this.origins.size > MAX_ORIGINS) this.origins.delete(this.origins.keys().next().value!);
   }
 
   /**
@@ -267,17 +277,38 @@ export class Scheduler implements FillEvents {
       isServable: tracker.staleUntilTicks(slot) > nowTicks,
     };
     // The cas read is good for this pool only, whatever a new configuration brings meanwhile.
-    const outcome = await refreshKey(key, match, before, this.port, this.clock);
-    this.take(key, match.rule, outcome);
+    const span = this.beginSpan(key, match.rule);
+    try {
+      const outcome = await refreshKey(key, match, before, this.port, this.clock, span);
+      span?.set("platypus.result", outcome.type);
+      if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
+      this.take(key, match.rule, outcome, span);
+    } catch (error) {
+      span?.fail(errorCode(error));
+      throw error;
+    } finally {
+      span?.end();
+    }
   }
 
-  private take(key: string, rule: Rule, outcome: RefreshOutcome): void {
+  /** Of a key that a traced request made needed, or that is sampled itself; null: it is not traced. */
+  private beginSpan(key: string, { config }: Rule): Span | null {
+    const tracer = this.tracer();
+    if (tracer === null) return null;
+    const origin = this.origins.get(key) ?? null;
+    if (origin === null && !tracer.samples()) return null;
+    const span = tracer.beginRefresh(origin);
+    span.about(key, config.name);
+    return span;
+  }
+
+  private take(key: string, rule: Rule, outcome: RefreshOutcome, span: Span | null): void {
     const { counters, config } = rule;
     const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
     // Counted though the key may not be tracked any more.
     if (outcome.type === "failed" && wasAsked) {
       counters.refreshFailed++;
-      this.log.sourceFailed(rule, outcome.error);
+      this.log.sourceFailed(rule, outcome.error, span);
     } else if (outcome.type === "stored") {
       if (outcome.isUnchanged) counters.unchanged++;
       else counters.refreshed++;
@@ -344,6 +375,7 @@ export class Scheduler implements FillEvents {
   }
 
   private drop(slot: number): void {
+    if (this.origins.size > 0) this.origins.delete(this.tracker.key(slot)!);
     this.wheel.cancel(slot);
     this.tracker.remove(slot);
   }

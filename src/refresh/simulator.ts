@@ -135,7 +135,9 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
     const shared = { rules: new Rules([rule]), port: pool.port, clock, log };
     const scheduler = new Scheduler({ ...shared, random, bounds: simulation });
-    const events = simulation.isRefreshing ? scheduler : { populated: () => {}, got: () => {}, isTracked: () => false };
+    const events = simulation.isRefreshing
+      ? scheduler
+      : { populated: () => {}, traced: () => {}, got: () => {}, isTracked: () => false };
     return { scheduler, filler: new Filler({ ...shared, events, holdBytes: 0 }) };
   });
   const result = {

@@ -76,6 +76,8 @@ export class Tracker {
   /** What a hit touches, side by side: hash, next slot of the same bucket, ticks of the last get, gets. */
   private probed = new Int32Array(FIRST_CAPACITY * STRIDE);
   private rules = new Int32Array(FIRST_CAPACITY);
+  /** Keys by rule. */
+  private readonly ruleCounts: number[] = [];
   private failures = new Uint8Array(FIRST_CAPACITY);
   private freshUntil = new Uint32Array(FIRST_CAPACITY);
   private staleUntil = new Uint32Array(FIRST_CAPACITY);
@@ -142,7 +144,7 @@ export class Tracker {
       // The get that brought it here.
       this.probed[slot * STRIDE + GETS] = 1;
     }
-    this.rules[slot] = rule;
+    this.setRule(slot, rule);
     this.probed[slot * STRIDE + LAST_GET] = ticks;
     this.failures[slot] = 0;
     this.forgetItem(slot);
@@ -198,6 +200,7 @@ export class Tracker {
       while (this.next(at) !== slot) at = this.next(at);
       this.probed[at * STRIDE + NEXT] = this.next(slot);
     }
+    this.countOut(slot);
     this.keys[slot] = null;
     this.tags[slot] = null;
     this.free.push(slot);
@@ -214,7 +217,14 @@ export class Tracker {
   }
 
   setRule(slot: number, rule: number): void {
+    this.countOut(slot);
     this.rules[slot] = rule;
+    this.ruleCounts[rule] = this.countOf(rule) + 1;
+  }
+
+  /** Keys with that rule. */
+  countOf(rule: number): number {
+    return this.ruleCounts[rule] ?? 0;
   }
 
   /** Ticks at which the key was last asked for. */
@@ -242,11 +252,17 @@ export class Tracker {
     const hash = keyTextHash(key);
     const bucket = hash & (this.buckets.length - 1);
     this.keys[slot] = key;
+    this.rules[slot] = NONE;
     this.probed[slot * STRIDE] = hash;
     this.probed[slot * STRIDE + NEXT] = this.buckets[bucket]!;
     this.buckets[bucket] = slot;
     this.count++;
     return slot;
+  }
+
+  private countOut(slot: number): void {
+    const rule = this.rules[slot]!;
+    if (rule !== NONE) this.ruleCounts[rule] = this.countOf(rule) - 1;
   }
 
   private grow(): void {

@@ -10,6 +10,7 @@ import { createBrotliDecompress, createGunzip } from "node:zlib";
 import { type Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import { freshnessOfResponse } from "./freshness.ts";
 import { selectJson } from "./json-pointer.ts";
 import type { FetchContext, FetchedValue, FetchResult, Source } from "./source.ts";
@@ -124,11 +125,11 @@ export class HttpSource implements Source {
     };
   }
 
-  private async ask(first: HttpRequest, { tag, signal }: FetchContext): Promise<FetchResult> {
+  private async ask(first: HttpRequest, { tag, signal, span = null }: FetchContext): Promise<FetchResult> {
     const { redirects, valueStatuses, notFoundStatuses } = this.config;
     let request = first;
     for (let followed = 0; ; followed++) {
-      const { statusCode, headers, body } = await this.pool.request({ ...request, signal });
+      const { statusCode, headers, body } = await this.send(request, signal, span);
       if (valueStatuses.includes(statusCode)) return this.read(statusCode, headers, body);
       leaveUnread(body);
       if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
@@ -141,6 +142,31 @@ export class HttpSource implements Source {
         throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
       }
       request = { ...request, path: target };
+    }
+  }
+
+  /** One call of the server; where it is traced the server is told the trace. Its span ends with the head of the answer. */
+  private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
+    if (span === null) return this.pool.request({ ...request, signal });
+    const { hostname, port, protocol } = new URL(this.origin);
+    const call = span.begin(request.method, SpanKind.client, {
+      "http.request.method": request.method,
+      "server.address": hostname,
+      "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
+      "url.template": this.config.url,
+    });
+    call.setKeyText("url.full", this.origin + request.path);
+    try {
+      const headers = { ...request.headers, traceparent: call.traceparent };
+      const response = await this.pool.request({ ...request, headers, signal });
+      call.set("http.response.status_code", response.statusCode);
+      if (response.statusCode >= 400) call.fail(String(response.statusCode));
+      return response;
+    } catch (error) {
+      call.fail(error instanceof Error ? error.name : "unexpected");
+      throw error;
+    } finally {
+      call.end();
     }
   }
 

@@ -12,6 +12,7 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError, type SourceErrorCode } from "../errors.ts";
+import { Histogram } from "../telemetry/histogram.ts";
 import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
 import type { Captures, FetchContext, FetchResult, Source } from "./source.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -75,6 +76,8 @@ export class Limiter {
     fetchMs: 0,
   };
   readonly failures: FailureCounts = new Map();
+  /** Of fetches that ended. */
+  readonly latency = new Histogram();
   private readonly source: Source;
   private readonly limits: Limits;
   private readonly clock: Clock;
@@ -191,7 +194,9 @@ export class Limiter {
       this.judge(error);
       throw error;
     } finally {
-      this.counters.fetchMs += this.clock.nowMs() - startMs;
+      const tookMs = this.clock.nowMs() - startMs;
+      this.counters.fetchMs += tookMs;
+      this.latency.add(tookMs);
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * Where values come from.
  */
+import type { Span } from "../telemetry/tracing.ts";
 
 /** What a rule's pattern took out of a key. */
 export interface Captures {
@@ -10,6 +11,8 @@ export interface Captures {
   readonly groups: ReadonlyMap<string, string>;
   /** The whole key, one character per byte: by which a source may say that its value has changed. */
   readonly cacheKey?: string;
+  /** Of the fetch, where it is traced: calls to others are parts of it. */
+  readonly span?: Span | null;
   /** How `key` and the captures become the key's bytes again. */
   readonly encoding: "utf8" | "latin1";
 }

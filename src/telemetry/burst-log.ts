@@ -2,7 +2,8 @@
  * A failure that comes a thousand times a second is one line every ten seconds, with the count.
  */
 import type { Clock } from "../clock.ts";
-import type { Log, LogLevel } from "./log.ts";
+import type { LogLevel, LogModule } from "../config/config.ts";
+import type { Log, LogFields } from "./log.ts";
 
 const QUIET_MS = 10_000;
 const MAX_KINDS = 1_000;
@@ -24,7 +25,7 @@ export class BurstLog {
   }
 
   /** Logs `message` unless `kind` was logged a short time ago. */
-  say(level: Exclude<LogLevel, "debug">, module: string, kind: string, message: string): void {
+  say(level: Exclude<LogLevel, "debug">, module: LogModule, kind: string, message: string, fields?: LogFields): void {
     const nowMs = this.clock.nowMs();
     const burst = this.bursts.get(kind) ?? { nextMs: nowMs, suppressed: 0 };
     if (nowMs < burst.nextMs) {
@@ -32,7 +33,7 @@ export class BurstLog {
       return;
     }
     const more = burst.suppressed > 0 ? ` (and ${burst.suppressed} more like it)` : "";
-    this.log[level](module, message + more);
+    this.log[level](module, message + more, fields);
     burst.nextMs = nowMs + QUIET_MS;
     burst.suppressed = 0;
     if (this.bursts.size >= MAX_KINDS) this.bursts.clear();

@@ -1,4 +1,5 @@
 /** How often something took how long: counts in fixed buckets, cheap to add to and to read. */
+import type { BucketCounts } from "./latency-histogram.ts";
 
 /** Upper bounds in ms; what is longer is counted behind the last. */
 export const bucketBoundsMs: readonly number[] = [
@@ -27,6 +28,11 @@ export class Histogram {
     this.count++;
     this.sumMs += ms;
     if (ms > this.maxMs) this.maxMs = ms;
+  }
+
+  read(): BucketCounts {
+    const boundsSeconds = this.bounds.map((ms) => ms / 1000);
+    return { boundsSeconds, counts: [...this.counts], count: this.count, sumSeconds: this.sumMs / 1000 };
   }
 
   /** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */

@@ -1,16 +1,14 @@
 /**
  * Log lines on stderr: text for people, JSON for machines. Never holds values; keys only where a caller decides so.
  */
-import type { LogConfig } from "../config/config.ts";
-
-export type LogLevel = LogConfig["level"];
+import type { LogConfig, LogLevel, LogModule } from "../config/config.ts";
 
 const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };
 
 /** Fields of a JSON line beside time, level, module and message. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
-/** Writes lines of at least its level. */
+/** Writes lines of at least its level, or of that of their module. */
 export class Log {
   private config: LogConfig;
   private readonly write: (line: string) => void;
@@ -26,36 +24,37 @@ export class Log {
     this.nowIso = nowIso;
   }
 
-  /** Lines below it are not written. */
+  /** Lines below it are not written, where their module has no level of its own. */
   get level(): LogLevel {
     return this.config.level;
   }
 
-  /** Level and form from now on. */
+  /** Levels and form from now on. */
   configure(config: LogConfig): void {
     this.config = config;
   }
 
-  error(module: string, message: string, fields?: LogFields): void {
+  error(module: LogModule, message: string, fields?: LogFields): void {
     this.line("error", module, message, fields);
   }
 
-  warn(module: string, message: string, fields?: LogFields): void {
+  warn(module: LogModule, message: string, fields?: LogFields): void {
     this.line("warn", module, message, fields);
   }
 
-  info(module: string, message: string, fields?: LogFields): void {
+  info(module: LogModule, message: string, fields?: LogFields): void {
     this.line("info", module, message, fields);
   }
 
-  debug(module: string, message: string, fields?: LogFields): void {
+  debug(module: LogModule, message: string, fields?: LogFields): void {
     this.line("debug", module, message, fields);
   }
 
-  private line(level: LogLevel, module: string, message: string, fields: LogFields | undefined): void {
-    if (order[level] > order[this.config.level]) return;
+  private line(level: LogLevel, module: LogModule, message: string, fields: LogFields | undefined): void {
+    const { config } = this;
+    if (order[level] > order[config.modules?.[module] ?? config.level]) return;
     const time = this.nowIso();
-    if (this.config.form === "json") {
+    if (config.form === "json") {
       this.write(`${JSON.stringify({ time, level, module, message, ...fields })}\n`);
       return;
     }

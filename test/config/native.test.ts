@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
+import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { plainRequest } from "../support/source-limits.ts";
@@ -35,15 +36,19 @@ describe("a native configuration", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       files: [],
+      secrets: [],
       tree: null,
       mcrouter: null,
+      telemetry: { ...noTelemetry, slowMs: 250, tracesErrors: true },
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
+        admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
         tls: null,
         mode: "front",
         prefix: "",
         keyEncoding: "plain",
         maxValueBytes: 1_048_576,
+        workers: 1,
         maxConnections: 10_000,
         evictsIdle: false,
         backlog: 4096,

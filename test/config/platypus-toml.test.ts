@@ -17,6 +17,7 @@ import {
   serverSettings,
   sourceSettings,
   targetSettings,
+  telemetrySettings,
 } from "../../src/config/settings.ts";
 import { templateNames } from "../support/template-names.ts";
 
@@ -70,6 +71,7 @@ describe("config/platypus.toml", () => {
     const source = leaveOut(sourceSettings, ruleDefaults);
     const examples: [section: string, shown: unknown, settings: Settings][] = [
       ["server", document.server, serverSettings],
+      ["telemetry", document.telemetry, telemetrySettings],
       ["target", document.target, leaveOut(targetSettings, ["host", "port"])],
       ["get", document.get.example, ruleSettings],
       ["source http", document.source.web, { ...source, ...httpSettings }],

@@ -132,6 +132,17 @@ describe("reload", () => {
     expect(await client.ask("get hello/b", "END\r\n")).toContain("Salut, b!");
   });
 
+  it("takes over the levels of the log, module by module", async () => {
+    const quiet = ECHO.replace("[server]", '[server]\nlog_level = "error,config=info"');
+    const platypus = await start(quiet.replace("error", "info"));
+    await writeFile(platypus.configFile, quiet);
+    platypus.child.kill("SIGHUP");
+    await platypus.printed(/: reloaded/);
+    platypus.child.kill("SIGTERM");
+    expect(await platypus.exit()).toBe(0);
+    expect(platypus.stderr).not.toContain("SIGTERM: answering");
+  });
+
   it("a bad file changes nothing, is logged with its line and shown in stats until it is mended", async () => {
     const platypus = await start(ECHO);
     await writeFile(platypus.configFile, ECHO.replace('"greeting"', '"greetin"'));

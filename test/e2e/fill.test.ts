@@ -26,7 +26,7 @@ function configOf(toml: string): Config {
     file: null,
     text: toml,
     env: {},
-    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error" },
+    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
     hooks: templateHooks,
   });
 }

@@ -43,7 +43,7 @@ async function startPlatypus(servers: readonly MemcachedProcess[], toml = "", se
     file: null,
     text: `${toml.startsWith("[server]") ? "" : target}${toml}${toml.startsWith("[server]") ? `\n${target}` : ""}`,
     env: {},
-    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error" },
+    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
     hooks: templateHooks,
   });
   const platypus = await Platypus.start(config);

@@ -27,6 +27,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
     const env = {
       PLATYPUS_SERVER_LISTEN: "127.0.0.1:0",
       PLATYPUS_SERVER_LOG_LEVEL: "error",
+      PLATYPUS_SERVER_ADMIN: "off",
       PLATYPUS_TARGET_SERVERS: `127.0.0.1:${memcached.port}`,
       PLATYPUS_TARGET_CONNECT_TIMEOUT: "2s",
       PLATYPUS_SOURCE_USERS_URL: `${origin.url}/users/{1}`,

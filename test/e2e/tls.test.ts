@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 function configOf(text: string, listen = "tls:127.0.0.1:0") {
-  const overrides = { "server.listen": listen, "server.log_level": "error" };
+  const overrides = { "server.listen": listen, "server.log_level": "error", "server.admin": "off" };
   return parseNative({ file: null, text, env: {}, overrides, hooks: templateNames });
 }
 

@@ -24,7 +24,7 @@ describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
   });
 
   async function start(servers: readonly string[]): Promise<TextClient> {
-    const text = `[server]\nlisten = "unix:p.sock"\nlog_level = "error"\n[target]\nservers = ${JSON.stringify(servers)}`;
+    const text = `[server]\nlisten = "unix:p.sock"\nlog_level = "error"\nadmin = "off"\n[target]\nservers = ${JSON.stringify(servers)}`;
     // Relative paths are taken from the configuration's folder.
     const file = path.join(folder, "platypus.toml");
     const platypus = await Platypus.start(parseNative({ file, text, env: {}, hooks: templateNames }));

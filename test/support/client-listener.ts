@@ -46,6 +46,7 @@ export async function startListener(root: Root, changes: Partial<ListenerSetting
       resetStats: () => {},
     }),
     counters: newClientCounters(),
+    tracer: null,
     fault: (error) => {
       throw error;
     },

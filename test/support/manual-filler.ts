@@ -17,6 +17,8 @@ export class ManualFiller implements MissFiller {
     this.told.push(`get ${chunk.toString("latin1", start, end)}`);
   }
 
+  noteTraced(): void {}
+
   fill(key: string, waiter: FillWaiter): boolean {
     if (this.notCovered.has(key)) return false;
     this.told.push(`fill ${key}`);

@@ -4,13 +4,17 @@ import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { templateNames } from "./template-names.ts";
 
-/** The configuration of `toml`, on a free port of this machine and logging errors only, unless it says otherwise. */
+/** The configuration of `toml`, on a free port of this machine, logging errors only, without an admin server unless it has one. */
 export function nativeConfig(toml = ""): Config {
   const config = parseNative({
     file: null,
     text: toml,
     env: {},
-    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error" },
+    overrides: {
+      "server.listen": "127.0.0.1:0",
+      "server.log_level": "error",
+      ...(/^admin =/m.test(toml) ? {} : { "server.admin": "off" }),
+    },
     hooks: templateNames,
   });
   return config;

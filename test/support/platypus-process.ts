@@ -37,10 +37,10 @@ export class PlatypusProcess {
     });
   }
 
-  /** Starts the command line with `args`. */
+  /** Starts the command line with `args`, without an admin server unless `env` says otherwise. */
   static run(args: readonly string[], env: Record<string, string> = {}, folder: string | null = null): PlatypusProcess {
     const child = spawn(process.execPath, [MAIN, ...args], {
-      env: { ...process.env, ...env },
+      env: { ...process.env, PLATYPUS_SERVER_ADMIN: "off", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     return new PlatypusProcess(child, folder);
@@ -51,7 +51,9 @@ export class PlatypusProcess {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "platypus.toml");
     await writeFile(file, text);
-    const started = PlatypusProcess.run(["--config", file], {}, folder);
+    // An empty variable counts as unset: then the file decides.
+    const env = /^admin =/m.test(text) ? { PLATYPUS_SERVER_ADMIN: "" } : {};
+    const started = PlatypusProcess.run(["--config", file], env, folder);
     await started.printed(/listens on/);
     return started;
   }

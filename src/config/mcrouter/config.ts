@@ -5,11 +5,12 @@
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
 import { parseAddress } from "../address.ts";
-import type { Config, ListenAddress, McrouterConfig, TlsConfig } from "../config.ts";
+import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
 import { Problems } from "../section.ts";
@@ -31,6 +32,11 @@ export function configFileOf(options: McrouterOptions): string | null {
   const config = options.text("config");
   if (config !== "") return config.startsWith(FILE_PREFIX) ? config.slice(FILE_PREFIX.length) : null;
   return options.optionalText("config_file");
+}
+
+/** Where the last good configuration is kept. */
+export function dumpPlaceOf(options: McrouterOptions, root: string) {
+  return { root, serviceName: options.text("service_name"), routerName: routerNameOf(options) };
 }
 
 /** How files are read: rejects as `fs.readFile` does. */
@@ -125,7 +131,9 @@ export async function loadMcrouterConfig(
   return {
     file: file === null ? null : path.resolve(file),
     files: [...own, ...expanded.files, ...poolFiles.digests.keys(), ...(server.tls?.files ?? [])],
+    secrets: [],
     server,
+    telemetry: noTelemetry,
     pools: pools.configs,
     tree,
     mcrouter,
@@ -212,6 +220,13 @@ async function tlsOf(
     serverName: options.optionalText("ssl_service_identity"),
     files: files.flatMap((file) => (file === null ? [] : [path.resolve(file)])),
   };
+}
+
+/** `--num-proxies`, or `--proxy-threads`, which may be "auto". */
+function workersOf(options: McrouterOptions): Partial<ServerDefaults> {
+  if (options.text("proxy_threads") === "auto") return { workers: availableParallelism() };
+  const name = options.isGiven("proxy_threads") ? "proxy_threads" : "num_proxies";
+  return options.isGiven(name) ? { workers: options.integer(name, 1) } : {};
 }
 
 /** `--max-conns` lets the idlest client go for a new one; `--connection-limit` of older releases is a bound for all. */
@@ -405,6 +420,7 @@ async function serverOf(options: McrouterOptions, listen: readonly ListenAddress
     ...(tls === null ? {} : { tls: { ...tls, ca: isPeerChecked ? tls.ca : null } }),
     ...(options.toggle("enable_flush_cmd") ? { isFlushAllAllowed: true } : {}),
     ...connectionLimits(options),
+    ...workersOf(options),
     backlog: options.integer("tcp_listen_backlog", 1),
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),

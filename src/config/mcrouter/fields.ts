@@ -32,7 +32,7 @@ export class Fields {
   get(name: string): Spot | null {
     this.asked.add(name);
     const json = this.object.members.get(name);
-    return json === undefined ? null : { json, path: `${this.path}.${name}` };
+    return json === undefined ? null : { json, path: this.pathOf(name) };
   }
 
   /** The member, which must be there. */
@@ -75,7 +75,7 @@ export class Fields {
 
   nested(name: string): Fields | null {
     const object = this.read<JsonObject>(name, null, "an object", (json) => (json.type === "object" ? json : null));
-    return object === null ? null : new Fields(object, `${this.path}.${name}`, this.problems);
+    return object === null ? null : new Fields(object, this.pathOf(name), this.problems);
   }
 
   /** A list of strings. */
@@ -85,7 +85,7 @@ export class Fields {
     const bad = list.items.findIndex(({ type }) => type !== "string");
     if (bad >= 0) {
       this.complainAt(
-        { json: list.items[bad]!, path: `${this.path}.${name}[${bad}]` },
+        { json: list.items[bad]!, path: `${this.pathOf(name)}[${bad}]` },
         `expected a string, got ${describeJson(list.items[bad]!)}`,
       );
       return null;
@@ -106,7 +106,11 @@ export class Fields {
   unread(): Spot[] {
     return [...this.object.members]
       .filter(([name]) => !this.asked.has(name))
-      .map(([name, json]) => ({ json, path: `${this.path}.${name}` }));
+      .map(([name, json]) => ({ json, path: this.pathOf(name) }));
+  }
+
+  private pathOf(name: string): string {
+    return this.path === "" ? name : `${this.path}.${name}`;
   }
 
   private read<T>(name: string, otherwise: T | null, expected: string, of: (json: Json) => T | null): T | null {

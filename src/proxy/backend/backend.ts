@@ -2,10 +2,11 @@
  * One memcached server: its connections, and whether it is asked at all.
  */
 import type { Clock, Timer } from "../../clock.ts";
-import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
+import { type Address, addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
+import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, Status } from "../reply.ts";
-import { isMeta, Operation, type Request } from "../request.ts";
+import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import { asClassic } from "./classic-pool.ts";
 import {
@@ -17,6 +18,7 @@ import {
 } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { SaslConnection } from "./sasl-connection.ts";
+import { TracedCall } from "./traced-call.ts";
 
 /** What backends take from the process they live in. */
 export interface BackendContext {
@@ -29,6 +31,7 @@ export interface BackendContext {
 
 /** Room in a reply beside its value: the VALUE line, meta flags, END. */
 const REPLY_OVERHEAD_BYTES = 64 * 1024;
+const TIMEOUTS = "time-outs";
 const states = ["up", "soft TKO", "hard TKO"] as const;
 
 /** Numbers of one backend since the start. */
@@ -37,18 +40,65 @@ export interface BackendCounters {
   timeouts: number;
   connectFailures: number;
   outOfStep: number;
+  /** Connections made, and lost or closed again. */
+  connects: number;
+  disconnects: number;
+  /** By operation, index `Operation`. */
+  operations: Float64Array;
+  /** By how requests ended, index `Status`; answers to meta commands as the classic ones that say the same. */
+  results: Float64Array;
+  /** Smoothed time from sending a request to its answer, in µs. */
+  latencyUs: number;
+  /** Times it was marked as to be left alone. */
+  softTko: number;
+  hardTko: number;
 }
+
+/** Weight of one request in the smoothed latency. */
+const LATENCY_WEIGHT = 1 / 64;
+const STATUS_COUNT = 32;
+
+/** A change of a backend's state, for people. */
+export interface StateChange {
+  readonly unixSeconds: number;
+  readonly state: (typeof states)[number];
+  /** Why, where it is not up. */
+  readonly reason: string | null;
+}
+
+const MAX_HISTORY = 20;
 
 /** A server of a pool. */
 export class Backend implements HealthEvents {
   /** `host:port` or `unix:path`. */
   readonly name: string;
-  readonly counters: BackendCounters = { requests: 0, timeouts: 0, connectFailures: 0, outOfStep: 0 };
+  readonly counters: BackendCounters = {
+    requests: 0,
+    timeouts: 0,
+    connectFailures: 0,
+    outOfStep: 0,
+    connects: 0,
+    disconnects: 0,
+    operations: new Float64Array(OPERATION_COUNT),
+    results: new Float64Array(STATUS_COUNT),
+    latencyUs: 0,
+    softTko: 0,
+    hardTko: 0,
+  };
+  /** From sending to the answer, of requests that were answered in time. */
+  readonly latency = new LatencyHistogram();
+  /** The last changes of its state, oldest first. */
+  readonly history: StateChange[] = [];
+  readonly isTls: boolean;
+  readonly serverTimeoutMs: number;
   /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
   version: string | null = null;
   /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
   private isClassic = false;
   private readonly isSasl: boolean;
+  private readonly address: Address;
+  /** The one that it was made for. */
+  private readonly pool: string;
   private readonly connections: BackendLink[] = [];
   private readonly health: Health;
   private readonly clock: Clock;
@@ -66,6 +116,10 @@ export class Backend implements HealthEvents {
     context: BackendContext,
   ) {
     this.name = addressText(server.address);
+    this.address = server.address;
+    this.pool = pool.name;
+    this.isTls = pool.tls !== null;
+    this.serverTimeoutMs = pool.serverTimeoutMs;
     this.log = context.log;
     this.isSasl = pool.login?.kind === "sasl";
     this.health = health;
@@ -85,9 +139,28 @@ export class Backend implements HealthEvents {
       turn: context.turn,
     };
     const events: ConnectionEvents = {
-      answered: () => this.health.answered(),
+      answered: (status, sentMs) => {
+        this.health.answered();
+        if (status === 0) return;
+        const { counters } = this;
+        const tookUs = ((context.turn.nowMs() - sentMs) * 1000) | 0;
+        this.latency.add(tookUs);
+        counters.results[status]!++;
+        counters.latencyUs += (tookUs - counters.latencyUs) * LATENCY_WEIGHT;
+      },
+      opened: () => {
+        this.counters.connects++;
+      },
+      closed: () => {
+        this.counters.disconnects++;
+      },
+      failed: (status) => {
+        this.counters.results[status]!++;
+      },
       timedOut: () => {
         this.counters.timeouts++;
+        this.counters.results[Status.timeout]!++;
+        this.lastReason = TIMEOUTS;
         this.health.timedOut();
       },
       connectFailed: (reason) => {
@@ -123,11 +196,16 @@ export class Backend implements HealthEvents {
     this.watchIdle();
   }
 
-  private lastReason = "time-outs";
+  private lastReason = TIMEOUTS;
 
   /** False while the backend is being left alone. */
   get isUp(): boolean {
     return this.health.state === HealthState.up;
+  }
+
+  /** It is being left alone because no connection could be made. */
+  get isHardTko(): boolean {
+    return this.health.state === HealthState.hard;
   }
 
   /** False where only classic or binary commands can be said. */
@@ -140,6 +218,16 @@ export class Backend implements HealthEvents {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
   }
 
+  /** Its name for people: up, soft TKO, hard TKO. */
+  get stateName(): (typeof states)[number] {
+    return states[this.health.state];
+  }
+
+  /** Connections that stand. */
+  get connected(): number {
+    return this.connections.reduce((sum, { isConnected }) => sum + (isConnected ? 1 : 0), 0);
+  }
+
   get connectionCount(): number {
     return this.connections.length;
   }
@@ -147,10 +235,13 @@ export class Backend implements HealthEvents {
   /** Takes `request` and completes it once. Requests with the same `slot` keep their order; 0 ≤ slot < connections. */
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
+      this.counters.results[Status.tko]!++;
       request.complete(failures.tko);
       return;
     }
+    if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
     this.counters.requests++;
+    this.counters.operations[request.operation]!++;
     const sent = this.isClassic && isMeta(request.operation) ? asClassic(request) : request;
     if (sent !== null) this.connections[slot]!.send(sent);
   }
@@ -193,7 +284,16 @@ export class Backend implements HealthEvents {
 
   /** Tells of the server's health: called by it. */
   changed(state: HealthState): void {
-    if (state === HealthState.up) this.log.info("backend", `${this.name}: up again`);
+    const isUp = state === HealthState.up;
+    if (state === HealthState.soft) this.counters.softTko++;
+    if (state === HealthState.hard) this.counters.hardTko++;
+    this.history.push({
+      unixSeconds: this.clock.unixSeconds(),
+      state: states[state],
+      reason: isUp ? null : this.lastReason,
+    });
+    if (this.history.length > MAX_HISTORY) this.history.shift();
+    if (isUp) this.log.info("backend", `${this.name}: up again`);
     else this.log.warn("backend", `${this.name}: marked ${states[state]} (${this.lastReason})`);
   }
 }

@@ -13,13 +13,14 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
-import { isMeta, Operation, Request } from "../request.ts";
+import { classicStatus, isMeta, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { writeRequest } from "../wire/backend-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
-import { connectSocket, isPoisoning } from "../wire/socket.ts";
+import { isPoisoning } from "../wire/poisoning.ts";
+import { connectSocket } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
@@ -54,8 +55,17 @@ export interface ConnectionOptions {
 
 /** What happens on a connection, for the backend it belongs to. */
 export interface ConnectionEvents {
-  /** A request was answered. */
-  answered(): void;
+  /**
+   * A request sent at `sentMs` was answered; told before it is completed. `status` is a classic one (`classicStatus`), 0 for
+   * requests that are not counted.
+   */
+  answered(status: Status | 0, sentMs: number): void;
+  /** A request on its way failed with `status`. */
+  failed(status: Status): void;
+  /** A connection was made. */
+  opened(): void;
+  /** One that had been made is gone. */
+  closed(): void;
   timedOut(): void;
   connectFailed(reason: string): void;
   /** It was closed because it could not be trusted any more. */
@@ -72,6 +82,7 @@ export interface ConnectionEvents {
 export interface BackendLink {
   /** Requests sent or waiting to be sent, not answered yet. */
   readonly outstanding: number;
+  readonly isConnected: boolean;
   /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
   send(request: Request): void;
   /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
@@ -89,10 +100,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
   private readonly batch = new OutputBatch();
-  private readonly input = new InputBuffer();
+  private readonly input = new InputBuffer(true);
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
-  private isConnected = false;
+  isConnected = false;
   private isSaturated = false;
   private isJoined = false;
   private isClosed = false;
@@ -203,10 +214,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.nextOfBackend = null;
       this.outstanding--;
       const reply = this.parser.reply;
+      reply.lease = this.input.lent;
       // After a refused data block nobody knows whether the backend read the data as commands.
       const isDoubtful = request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply);
       if (!request.isAbandoned) {
-        this.events.answered();
+        this.events.answered(statusToCount(request, reply), request.sentMs);
         request.complete(reply);
       }
       if (isDoubtful) {
@@ -273,14 +285,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.recycleKeyLog();
       if (this.isRetired) this.closeIfRetired();
     };
-    const socket = connectSocket(address, tls, read, () => {
-      if (this.socket !== socket) return;
-      this.isConnected = true;
-      this.connectDeadline.clear();
-      if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
-      this.isSaturated = false;
-      this.flush();
-    });
+    const socket = connectSocket(
+      address,
+      tls,
+      read,
+      () => {
+        if (this.socket !== socket) return;
+        this.isConnected = true;
+        this.events.opened();
+        this.connectDeadline.clear();
+        if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
+        this.isSaturated = false;
+        this.flush();
+      },
+      () => this.input.room(),
+    );
     this.socket = socket;
     this.isConnected = false;
     socket.on("drain", () => {
@@ -346,6 +365,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     socket?.destroy();
     this.connectDeadline.clear();
     this.answerDeadline.clear();
+    if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
     this.batch.clear();
@@ -362,7 +382,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     while (request !== null) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
-      if (!request.isAbandoned) request.complete(reply);
+      if (!request.isAbandoned) {
+        this.events.failed(reply.status);
+        request.complete(reply);
+      }
       request = next;
     }
   }
@@ -428,6 +451,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (isPoisoning) this.keyLog.fill(0xff, 0, this.keyLogUsed);
     this.keyLogUsed = 0;
   }
+}
+
+/** What a request came to, as it is counted; 0: it was one of the connection's own. */
+function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
+  const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
+  return isOwn ? 0 : classicStatus(operation, reply);
 }
 
 /** A refused meta set swallows its data, unless the server does not know the command at all. */

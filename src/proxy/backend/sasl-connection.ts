@@ -84,6 +84,10 @@ export class SaslConnection implements BackendLink, Flushable {
     return this.pending.size;
   }
 
+  get isConnected(): boolean {
+    return this.socket !== null;
+  }
+
   send(request: Request): void {
     const isSaturated = (this.socket?.writableLength ?? 0) > MAX_UNSENT_BYTES;
     if (this.isClosed || isSaturated || this.pending.size >= MAX_OUTSTANDING) {
@@ -195,6 +199,7 @@ export class SaslConnection implements BackendLink, Flushable {
     server.sock(false, (socket) => {
       if (this.server !== server) return;
       this.socket = socket;
+      this.events.opened();
       this.connectDeadline.clear();
       socket.setNoDelay(true);
       // memjs hears of a clean close too, but tells nobody.
@@ -224,8 +229,9 @@ export class SaslConnection implements BackendLink, Flushable {
     }
     this.pending.delete(opaque);
     if (!pending.isAbandoned) {
-      this.events.answered();
-      pending.answered(outcomeOf(pending.command, response));
+      const outcome = outcomeOf(pending.command, response);
+      this.events.answered(outcome.status, pending.sentMs);
+      pending.answered(outcome);
     }
     if (this.isRetired && this.pending.size === 0) this.close();
   }
@@ -247,6 +253,7 @@ export class SaslConnection implements BackendLink, Flushable {
   /** Leaves this `Server` and completes everything outstanding with `reply`. The next request makes a new one. */
   private fail(reply: Reply): void {
     const { server } = this;
+    if (this.socket !== null) this.events.closed();
     this.server = null;
     this.socket = null;
     this.unsent = [];
@@ -256,7 +263,11 @@ export class SaslConnection implements BackendLink, Flushable {
     this.pending.clear();
     // Its callbacks find that they are not of this connection's server any more.
     server?.error(new Error("left"));
-    for (const { isAbandoned, failed } of pending) if (!isAbandoned) failed(reply);
+    for (const { isAbandoned, failed } of pending) {
+      if (isAbandoned) continue;
+      this.events.failed(reply.status);
+      failed(reply);
+    }
   }
 
   private checkDeadlines(): void {

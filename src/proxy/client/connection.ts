@@ -8,8 +8,10 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { MetaCode, type Reply, Status } from "../reply.ts";
-import { type BinaryHeader, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
+import { RequestMetrics } from "../../telemetry/request-metrics.ts";
+import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
+import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
+import { type BinaryHeader, isMeta, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -17,6 +19,7 @@ import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
 import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
 import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
@@ -46,6 +49,9 @@ export interface ClientCounters {
   /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
   getHits: number;
   getMisses: number;
+  /** Requests whose reply was a failure, whatever the client was told. */
+  failures: number;
+  readonly requests: RequestMetrics;
 }
 
 /** Counters at the start of a process. */
@@ -61,6 +67,25 @@ export function newClientCounters(): ClientCounters {
     operations: new Float64Array(OPERATION_COUNT),
     getHits: 0,
     getMisses: 0,
+    failures: 0,
+    requests: new RequestMetrics(),
+  };
+}
+
+/** What was counted since `base` was. */
+export function countersSince(counters: ClientCounters, base: ClientCounters): ClientCounters {
+  return {
+    ...counters,
+    accepted: counters.accepted - base.accepted,
+    rejected: counters.rejected - base.rejected,
+    cutOff: counters.cutOff - base.cutOff,
+    bytesRead: counters.bytesRead - base.bytesRead,
+    bytesWritten: counters.bytesWritten - base.bytesWritten,
+    commands: counters.commands - base.commands,
+    operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
+    getHits: counters.getHits - base.getHits,
+    getMisses: counters.getMisses - base.getMisses,
+    failures: counters.failures - base.failures,
   };
 }
 
@@ -84,6 +109,8 @@ export interface ClientContext {
   readonly turn: Turn;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
+  /** Null: nothing is traced. */
+  tracer: Tracer | null;
   /** Told of faults of our own that ended a connection. */
   fault(error: Error): void;
 }
@@ -106,6 +133,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private heldBlock = EMPTY;
   private heldUsed = 0;
   private swallowBytes = 0;
+  /** Of the bytes that are being looked at. */
+  private readMicros = 0;
   /** Told by its first byte; null: nothing has come yet. */
   private isBinary: boolean | null = null;
   private isJoined = false;
@@ -116,6 +145,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private stalledSinceMs: number | null = null;
   /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
   private isEnding = false;
+  /** To be finished as soon as something was read. */
+  private isLeaving = false;
   /** What was read behind this is no command any more. */
   private hasQuit = false;
   private isClosed = false;
@@ -143,6 +174,12 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   finish(): void {
     this.isEnding = true;
     this.endWhenDone();
+  }
+
+  /** The same; but one of which nothing was read yet has its first commands answered, which are on their way. */
+  drain(): void {
+    if (this.isBinary === null && !this.isEnding) this.isLeaving = true;
+    else this.finish();
   }
 
   /** The other end: `tcp:host:port`, or `unix` where it has no name. */
@@ -214,8 +251,13 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   }
 
   onReply(request: Request, reply: Reply): void {
+    const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    if (isGet(request.operation)) countKeys(request, reply, this.context.counters);
+    if (isFailure(reply.status)) counters.failures++;
+    if (isGet(request.operation)) countKeys(request, reply, counters);
+    const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
+    counters.requests.record(request, reply.status, tookMicros);
+    if (tracer !== null) tell(tracer, request, reply, tookMicros);
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
@@ -263,15 +305,30 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (this.isClosed || this.isEnding) return;
     if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;
+    this.readMicros = this.context.turn.nowMicros();
     this.input.feed(chunk, 0, length, this);
+    // Not within a command: the rest of it is on its way.
+    if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
   private accept(request: Request): void {
     this.outstanding++;
+    request.readMicros = this.readMicros;
+    const { tracer } = this.context;
+    if (tracer !== null) this.trace(tracer, request);
     if (!request.isNoreply) this.enqueue(request);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
     else this.context.root.route(request);
+  }
+
+  private trace(tracer: Tracer, request: Request): void {
+    // A line that is too short for one is not looked at.
+    const mayHaveParent = isMeta(request.operation) && request.lineEnd - request.frameStart > TRACEPARENT_LENGTH;
+    const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
+    if (traceparent === null && !tracer.samples()) return;
+    const agoMicros = (this.context.turn.nowMicros() - request.readMicros) | 0;
+    request.span = tracer.beginRequest(request, traceparent, agoMicros);
   }
 
   /** Answers in turn with a reply that is known already. */
@@ -287,6 +344,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private takeLocal(binary: BinaryHeader | null): Request {
     const request = new Request(Operation.local, this, EMPTY);
     request.binary = binary;
+    request.readMicros = this.readMicros;
     this.outstanding++;
     this.enqueue(request);
     return request;
@@ -378,6 +436,14 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   private endWhenDone(): void {
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
+  }
+}
+
+/** Of a request that was answered, as far as it is traced. */
+function tell(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
+  if (request.span !== null) tracer.endRequest(request.span, request, reply);
+  else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailure(reply.status))) {
+    tracer.tellRequest(request, reply, tookMicros);
   }
 }
 

@@ -19,6 +19,8 @@ export interface ListenerOptions {
   /** Past that bound the client that was silent longest makes room. */
   readonly evictsIdle?: boolean;
   readonly backlog: number;
+  /** A socket that is bound already, shared with other processes, which is not closed with the listener. */
+  readonly socket?: unknown;
   /** For a `tls:` address. */
   readonly tls: TlsConfig | null;
 }
@@ -44,8 +46,8 @@ export class Listener {
   /** Starts to listen. Throws a PlatypusError with code LISTEN that says why the address cannot be had and what to do. */
   static async open(address: ListenAddress, context: ClientContext, options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(address, context, options);
-    if (address.type === "unix") await makeWay(address.path);
-    listener.bound = await listen(listener.server, address, options.backlog);
+    if (address.type === "unix" && options.socket === undefined) await makeWay(address.path);
+    listener.bound = await listen(listener.server, address, options);
     return listener;
   }
 
@@ -64,10 +66,18 @@ export class Listener {
     if (this.server instanceof tls.Server) this.server.setSecureContext(secureOptions(config));
   }
 
-  /** No new clients; those that are there have what was read answered, and are closed when they are done. */
+  /**
+   * No new clients; those that are there have what was read answered, and are closed when they are done. Of one that has only
+   * just connected the first commands are waited for: until `finish`.
+   */
   drain(): void {
     this.isDraining = true;
     this.server.close();
+    for (const client of this.clients) client.drain();
+  }
+
+  /** Waits no longer for those that have sent nothing yet. */
+  finish(): void {
     for (const client of this.clients) client.finish();
   }
 
@@ -128,7 +138,7 @@ export class Listener {
     });
     this.clients.add(client);
     // Its handshake ended behind the others: nothing of it was read.
-    if (this.isDraining) client.finish();
+    if (this.isDraining) client.drain();
   }
 
   private isFull(): boolean {
@@ -161,25 +171,25 @@ function secureOptions({ cert, key, ca }: TlsConfig): tls.SecureContextOptions &
   return { cert: cert!, key: key!, ...(ca !== null && { ca, requestCert: true, rejectUnauthorized: true }) };
 }
 
-function listen(server: net.Server, address: ListenAddress, backlog: number): Promise<ListenAddress> {
+function listen(server: net.Server, address: ListenAddress, options: ListenerOptions): Promise<ListenAddress> {
+  const { backlog, socket } = options;
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(address, error)));
-    server.listen(
-      address.type === "tcp"
-        ? { host: address.host, port: address.port, backlog }
-        : address.type === "unix"
-          ? { path: address.path, backlog }
-          : { fd: address.fd },
-      () => {
-        const bound = server.address();
-        const isTcp = address.type === "tcp" && bound !== null && typeof bound === "object";
-        resolve(isTcp ? { ...address, port: bound.port } : address);
-      },
-    );
+    const listening = () => {
+      const bound = server.address();
+      const isTcp = address.type === "tcp" && bound !== null && typeof bound === "object";
+      resolve(isTcp ? { ...address, port: bound.port } : address);
+    };
+    // Node wants a handle's backlog beside it.
+    if (socket !== undefined) server.listen(socket, backlog, listening);
+    else if (address.type === "fd") server.listen({ fd: address.fd }, backlog, listening);
+    else if (address.type === "unix") server.listen({ path: address.path, backlog }, listening);
+    else server.listen({ host: address.host, port: address.port, backlog }, listening);
   });
 }
 
-function listenError(address: ListenAddress, error: NodeJS.ErrnoException): PlatypusError {
+/** Why an address cannot be had, and what to do. */
+export function listenError(address: ListenAddress, error: NodeJS.ErrnoException): PlatypusError {
   const where = addressText(address);
   const reasons: Record<string, string> = {
     EADDRINUSE: `${where} is in use: another memcached, mcrouter or Platypus is probably running there. Stop it, or set [server] listen or --listen to another address`,
@@ -191,7 +201,7 @@ function listenError(address: ListenAddress, error: NodeJS.ErrnoException): Plat
 }
 
 /** Removes the socket file that a process that is gone left behind; one that is answered stays and fails the listen. */
-async function makeWay(socketPath: string): Promise<void> {
+export async function makeWay(socketPath: string): Promise<void> {
   await mkdir(path.dirname(socketPath), { recursive: true });
   const isAnswered = await new Promise<boolean>((resolve) => {
     const probe = net.connect({ path: socketPath });

@@ -28,10 +28,16 @@ export function withKey(request: Request, key: Buffer): Request {
 
 /** The command for `key`, answered to `owner` as the server answers it; `request` must be retained. */
 export function copyWithKey(request: Request, key: Buffer, owner: ReplyOwner): Request {
-  if (isFrameless(request)) return frameless(request, key, request.exptime, owner);
+  if (isFrameless(request)) return traced(request, frameless(request, key, request.exptime, owner));
   const words = wordsOf(request);
   words[1] = key.toString(hasDecodedKey(request) ? "base64" : "latin1");
-  return rebuilt(request, words, key, owner);
+  return traced(request, rebuilt(request, words, key, owner));
+}
+
+/** What stands for a request belongs to its trace. */
+function traced(request: Request, derived: Request): Request {
+  derived.span = request.span;
+  return derived;
 }
 
 /** `reply`, which answers `sent`, as the answer to `request`: they name one thing by two keys. */
@@ -52,6 +58,7 @@ export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   own.valueStart += shift;
   own.valueEnd += shift;
   own.isKept = true;
+  own.lease = null;
   return own;
 }
 

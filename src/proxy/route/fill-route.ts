@@ -7,6 +7,7 @@
  * server that hangs by then does not make a client wait for its time-out a second time.
  */
 import type { Clock, Timer } from "../../clock.ts";
+import type { Span } from "../../telemetry/tracing.ts";
 import { gatheredReply, MetaCode, missReply, type Reply, Status } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
@@ -18,6 +19,8 @@ import type { Root, Route, SeeTarget } from "./route.ts";
  * the client may be made to wait.
  */
 export interface FillWaiter {
+  /** Of the request that waits; null, or none: it is not traced. */
+  readonly span?: Span | null;
   /** `reply` is the value as the answer to a plain get of the key, or a miss. It is kept. */
   filled(reply: Reply, leftMs: number): void;
   /** The pool has a newer word than the source: it is to be asked again. */
@@ -28,6 +31,8 @@ export interface FillWaiter {
 export interface MissFiller {
   /** A client asked for `chunk[start, end)`. Called for every get, hit or miss: no strings, no look at rules. */
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void;
+  /** A traced request hit `key` (one character per byte): what keeps it fresh from now on is for its sake. */
+  noteTraced(key: string, span: Span): void;
   /**
    * A client's get of `key` (one character per byte) missed. False: no rule covers it. True: `waiter` is called once,
    * perhaps before this returns.
@@ -75,6 +80,7 @@ export class FillRoute implements Root, ReplyOwner {
       request.complete(reply);
     } else if (isHit(reply)) {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, true);
+      if (request.span !== null) this.filler.noteTraced(request.keyText(), request.span);
       request.complete(reply);
     } else if (request.operation === Operation.metaGet && isNotFilled(request)) {
       request.complete(reply);
@@ -153,6 +159,10 @@ class Waiter implements FillWaiter, ReplyOwner {
     this.child = child;
     this.clock = clock;
     this.answer = answer;
+  }
+
+  get span(): Span | null {
+    return this.request.span;
   }
 
   filled(reply: Reply, leftMs: number): void {

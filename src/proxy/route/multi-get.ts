@@ -39,6 +39,7 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
       part.keys = keys;
       part.indexes = [];
       part.exptime = request.exptime;
+      part.span = request.span;
       parts.push(part);
       laneOf.push(lane);
     }
@@ -120,6 +121,7 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
   single.keyEnd = keys.ends[index]!;
   single.isKept = true;
   single.exptime = request.exptime;
+  single.span = request.span;
   return single;
 }
 

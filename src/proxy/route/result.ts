@@ -5,7 +5,7 @@
  * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
  */
 import { MetaCode, type Reply, Status } from "../reply.ts";
-import { isRetrieval, Operation, type Request } from "../request.ts";
+import { classicStatus, isRetrieval, Operation, type Request } from "../request.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 
 /** Severity by result, in mcrouter's order: a broadcast answers with the worst. */
@@ -84,9 +84,9 @@ export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
 
 /** What became of `request`. */
 export function resultOf(request: Request, reply: Reply): Result {
-  switch (reply.status) {
+  switch (classicStatus(request.operation, reply)) {
     case Status.found:
-      return "found";
+      return isTouched(request, reply) ? "touched" : "found";
     case Status.missing:
     case Status.notFound:
       return "notfound";
@@ -103,8 +103,6 @@ export function resultOf(request: Request, reply: Reply): Result {
       return "touched";
     case Status.ok:
       return "ok";
-    case Status.meta:
-      return metaResult(request, reply.code);
     case Status.clientError:
       return "client_error";
     case Status.serverError:
@@ -123,30 +121,8 @@ export function resultOf(request: Request, reply: Reply): Result {
       return "local_error";
     case Status.localError:
       return reply.code === 0 ? "local_error" : results[reply.code - 1]!;
-  }
-}
-
-/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
-export function resultNumber(result: Result): number {
-  return results.indexOf(result) + 1;
-}
-
-function metaResult(request: Request, code: number): Result {
-  const { operation } = request;
-  switch (code) {
-    case MetaCode.EN:
-    case MetaCode.NF:
-      return "notfound";
-    case MetaCode.NS:
-      return "notstored";
-    case MetaCode.EX:
-      return "exists";
     default:
-      if (operation === Operation.metaDelete) return "deleted";
-      if (code === MetaCode.HD && operation === Operation.metaGet && classicOperation(request) === Operation.touch) {
-        return "touched";
-      }
-      return operation === Operation.metaSet || operation === Operation.metaArithmetic ? "stored" : "found";
+      return "unknown";
   }
 }
 
@@ -165,6 +141,17 @@ function serverErrorResult(reply: Reply): Result {
     default:
       return "remote_error";
   }
+}
+
+/** A meta get that changes when the item ends, and asks for nothing of it. */
+function isTouched(request: Request, { status, code }: Reply): boolean {
+  if (status !== Status.meta || code !== MetaCode.HD || request.operation !== Operation.metaGet) return false;
+  return classicOperation(request) === Operation.touch;
+}
+
+/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
+export function resultNumber(result: Result): number {
+  return results.indexOf(result) + 1;
 }
 
 /** Commands by the names that mcrouter's configurations use. */

@@ -37,6 +37,14 @@ export class Turn {
     return this.cachedNowMs;
   }
 
+  /**
+   * The same in whole microseconds of 32 bits: differences, taken with `| 0`, are right up to half an hour, and no number
+   * of it is an object.
+   */
+  nowMicros(): number {
+    return (this.nowMs() * 1000) | 0;
+  }
+
   private flush(): void {
     const members = this.joined;
     this.joined = this.spare;

@@ -51,7 +51,7 @@ describe("forms of a handle", () => {
   });
 
   it("where one is expected must be one", async () => {
-    expect(await problems("Pool|A")).toEqual(["15: .route: 2 route handles where one is expected"]);
+    expect(await problems("Pool|A")).toEqual(["15: route: 2 route handles where one is expected"]);
     expect(await problems([])).toEqual([expect.stringMatching(/^15: .*: 0 route handles/)]);
     expect(await problems({ type: "LoggingRoute", target: "Pool|A" })).toEqual([
       expect.stringMatching(/^17: .*2 route handles/),

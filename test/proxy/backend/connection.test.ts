@@ -23,6 +23,9 @@ let connection: BackendConnection;
 function connect(port: number, changes: Partial<ConnectionOptions> = {}): BackendConnection {
   const events: ConnectionEvents = {
     answered: () => {},
+    failed: () => {},
+    opened: () => {},
+    closed: () => {},
     timedOut: () => happened.push("timed out"),
     connectFailed: () => happened.push("connect failed"),
     outOfStep: (reason) => happened.push(`out of step: ${reason}`),

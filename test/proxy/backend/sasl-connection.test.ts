@@ -37,6 +37,9 @@ beforeEach(async () => {
     },
     {
       answered: nothing,
+      failed: nothing,
+      opened: nothing,
+      closed: nothing,
       timedOut: nothing,
       connectFailed: nothing,
       outOfStep: (reason) => outOfStep.push(reason),

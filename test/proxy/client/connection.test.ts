@@ -331,13 +331,35 @@ describe("a drain", () => {
 
   it("closes clients that have nothing under way, and takes no new ones", async () => {
     const idle = await connect();
+    await idle.ask("version");
+    const { bytesRead } = started.counters;
     const half = await connect();
     half.send("set a 0 0 10\r\nhalf");
-    await turnsUntil(() => started.counters.bytesRead > 0);
+    await turnsUntil(() => started.counters.bytesRead > bytesRead);
     started.listener.drain();
     expect(await idle.end()).toBe("");
     expect(await half.end()).toBe("");
     await expect(TextClient.connect(started.port)).rejects.toThrow("ECONNREFUSED");
+  });
+});
+
+describe("a drain, of clients that have sent nothing yet", () => {
+  it("answers the first command of one, then closes it", async () => {
+    const client = await connect();
+    await turnsUntil(() => started.counters.connections > 0);
+    started.listener.drain();
+    client.send("ver");
+    await turnsUntil(() => started.counters.bytesRead === 3);
+    client.send("sion\r\n");
+    expect(await client.end()).toMatch(/^VERSION .*\r\n$/);
+  });
+
+  it("closes one when it is waited for no longer", async () => {
+    const client = await connect();
+    await turnsUntil(() => started.counters.connections > 0);
+    started.listener.drain();
+    started.listener.finish();
+    expect(await client.end()).toBe("");
   });
 });
 

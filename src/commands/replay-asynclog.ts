@@ -1,0 +1,52 @@
+/**
+ * `platypus replay-asynclog FOLDER`: does the deletes that were kept because a server was down.
+ */
+import { parseArgs } from "node:util";
+import { UsageError } from "../errors.ts";
+import { type ReplayResult, replayAsyncLogs } from "../mcrouter/replay.ts";
+
+export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]
+
+  Does the deletes that mcrouter or Platypus has kept below FOLDER (--async-dir) because a server was down. Lines that were
+  done are taken out; lines whose server still does not answer stay for the next time.
+
+  --dry-run    only count
+
+  platypus replay-asynclog /var/spool/mcrouter
+
+Exit codes: 0 everything is done, 1 something is left, 2 wrong usage.
+`;
+
+/** Throws a UsageError for wrong arguments or a folder that cannot be read. */
+export async function replayAsyncLog(args: readonly string[]): Promise<void> {
+  const { folder, isDryRun } = readOptions(args);
+  const isTerminal = process.stderr.isTTY === true;
+  const show = (result: ReplayResult) => {
+    if (isTerminal) process.stderr.write(`\r${result.files} files, ${result.done} deletes done, ${result.left} left`);
+  };
+  let result: ReplayResult;
+  try {
+    result = await replayAsyncLogs(folder, isDryRun, show);
+  } catch (error) {
+    throw new UsageError(`${folder}: ${(error as Error).message}`);
+  }
+  if (isTerminal) process.stderr.write("\n");
+  const { files, done, left, unreadable } = result;
+  const odd = unreadable === 0 ? "" : `, ${unreadable} lines are no deletes`;
+  process.stdout.write(`${files} files: ${done} deletes done, ${left} left${odd}\n`);
+  if (left > 0 && !isDryRun) process.exitCode = 1;
+}
+
+function readOptions(args: readonly string[]): { folder: string; isDryRun: boolean } {
+  let parsed: { values: { "dry-run"?: boolean | undefined }; positionals: string[] };
+  try {
+    parsed = parseArgs({ args: [...args], allowPositionals: true, options: { "dry-run": { type: "boolean" } } });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const [folder, ...others] = parsed.positionals;
+  if (folder === undefined || others.length > 0) {
+    throw new UsageError("replay-asynclog takes one folder: platypus replay-asynclog FOLDER");
+  }
+  return { folder, isDryRun: parsed.values["dry-run"] ?? false };
+}

@@ -1,0 +1,90 @@
+/**
+ * `[telemetry]` and `[server] admin`. What `[telemetry]` leaves out is taken from the standard variables of
+ * OpenTelemetry; certificates, compression and time-outs of the sending are read by its own exporters.
+ *
+ * Source: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry Protocol Exporter".
+ */
+
+import { parseAddress } from "./address.ts";
+import type { AdminConfig, TelemetryConfig } from "./config.ts";
+import { type Problems, readSection, type Section } from "./section.ts";
+import { telemetrySettings } from "./settings.ts";
+
+const DEFAULT_METRICS_INTERVAL_MS = 60_000;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where the admin server listens, of the text of `[server] admin`; null: nowhere. */
+export function readAdmin(section: Section, text: string, folder: string, problems: Problems): AdminConfig | null {
+  if (text === "off") return null;
+  const found = section.found.get("admin");
+  const address = /^unix:|:\d+$/.test(text) ? parseAddress(text, folder) : null;
+  if (address === null || (address.type === "tcp" && address.isTls)) {
+    const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
+    problems.add(found?.place ?? section.place, message);
+    return null;
+  }
+  return { address, isDefault: found === undefined };
+}
+
+/** The section, over `env`. */
+export function readTelemetry(section: Section, env: Environment, problems: Problems): TelemetryConfig {
+  const values = readSection(section, telemetrySettings, problems, () => {});
+  const endpoint = values.otlp_endpoint;
+  if (endpoint !== null && !isHttpUrl(endpoint)) {
+    const place = section.found.get("otlp_endpoint")?.place ?? section.place;
+    problems.add(place, "expected an http or https URL, such as http://127.0.0.1:4318");
+  }
+  const isOff = env.OTEL_SDK_DISABLED?.toLowerCase() === "true";
+  const urlFor = (signal: "metrics" | "traces") => {
+    if (endpoint !== null) return below(endpoint, signal);
+    return isOff ? null : urlOfEnvironment(signal, env);
+  };
+  return {
+    metricsUrl: urlFor("metrics"),
+    tracesUrl: urlFor("traces"),
+    headers: values.otlp_headers,
+    serviceName: values.service_name ?? (env.OTEL_SERVICE_NAME || "platypus"),
+    metricsIntervalMs: values.metrics_interval ?? intervalOf(env) ?? DEFAULT_METRICS_INTERVAL_MS,
+    sampledShare: values.traces_sample ?? shareOf(env),
+    keys: values.keys,
+    slowMs: values.slow,
+    tracesErrors: values.errors,
+  };
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
+
+function below(endpoint: string, signal: string): string {
+  return `${endpoint.replace(/\/+$/, "")}/v1/${signal}`;
+}
+
+/** A URL that is none is passed over, as the specification wants. */
+function urlOfEnvironment(signal: "metrics" | "traces", env: Environment): string | null {
+  const name = signal.toUpperCase();
+  if (env[`OTEL_${name}_EXPORTER`] === "none") return null;
+  const own = env[`OTEL_EXPORTER_OTLP_${name}_ENDPOINT`];
+  if (own !== undefined && isHttpUrl(own)) return own;
+  const shared = env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  return shared !== undefined && isHttpUrl(shared) ? below(shared, signal) : null;
+}
+
+function intervalOf({ OTEL_METRIC_EXPORT_INTERVAL: text = "" }: Environment): number | null {
+  return /^\d{1,9}$/.test(text) && Number(text) > 0 ? Number(text) : null;
+}
+
+/** Who calls us with a trace of their own decides for it; the sampler is for those who do not. */
+function shareOf({ OTEL_TRACES_SAMPLER: sampler = "", OTEL_TRACES_SAMPLER_ARG: text = "" }: Environment): number {
+  switch (sampler.replace(/^parentbased_/, "")) {
+    case "always_on":
+      return 1;
+    case "traceidratio": {
+      const share = text === "" ? 1 : Number(text);
+      return share >= 0 && share <= 1 ? share : 0;
+    }
+    default:
+      return 0;
+  }
+}

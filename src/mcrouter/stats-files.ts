@@ -1,0 +1,80 @@
+/**
+ * The files that mcrouter writes for whoever collects its stats, below `--stats-root`:
+ *
+ *     libmcrouter.SERVICE.ROUTER.stats                 all numbers, as one JSON object, every few seconds
+ *     libmcrouter.SERVICE.ROUTER.startup_options       the options, once
+ *     libmcrouter.SERVICE.ROUTER.config_sources_info   digests of the configuration's files
+ *
+ * A folder that cannot be written is said once, and there are no files.
+ *
+ * Source: mcrouter McrouterLogger.cpp, as facts.
+ */
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Clock, Timer } from "../clock.ts";
+import { prettySorted } from "./admin.ts";
+
+/** What is written, and when. */
+export interface StatsFilesOptions {
+  readonly root: string;
+  readonly serviceName: string;
+  readonly routerName: string;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  /** Names and values of now. */
+  stats(): Readonly<Record<string, string | number>>;
+  options(): Readonly<Record<string, string>>;
+  sources(): unknown;
+  failed(error: unknown): void;
+}
+
+/** Writes until it is closed. */
+export class StatsFiles {
+  private readonly options: StatsFilesOptions;
+  private timer: Timer | null = null;
+  private isClosed = false;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(options: StatsFilesOptions) {
+    this.options = options;
+    this.writing = this.begin();
+  }
+
+  /** Resolves when what is being written is written. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
+    await this.writing;
+  }
+
+  private async begin(): Promise<void> {
+    const { root, options } = this.options;
+    try {
+      await mkdir(root, { recursive: true });
+      await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
+      await this.tick();
+    } catch (error) {
+      this.options.failed(error);
+    }
+  }
+
+  private async tick(): Promise<void> {
+    const { serviceName, routerName, stats, sources } = this.options;
+    const prefix = `libmcrouter.${serviceName}.${routerName}`;
+    const named = Object.fromEntries(Object.entries(stats()).map(([name, value]) => [`${prefix}.${name}`, value]));
+    await this.write("stats", prettySorted(named));
+    await this.write("config_sources_info", prettySorted(sources()));
+    if (this.isClosed) return;
+    this.timer = this.options.clock.setTimer(this.options.intervalMs, () => {
+      this.writing = this.tick().catch((error: unknown) => this.options.failed(error));
+    });
+  }
+
+  /** Whoever reads sees the old file or the new one, never a part. */
+  private async write(kind: string, text: string): Promise<void> {
+    const { root, serviceName, routerName } = this.options;
+    const file = path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
+    await writeFile(`${file}.${process.pid}`, `${text}\n`);
+    await rename(`${file}.${process.pid}`, file);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Durations of what happens a hundred thousand times a second: four buckets to each doubling, found by counting leading
+ * zeros. A quantile is at most a quarter above the truth, from a microsecond to half an hour, in under a kilobyte.
+ *
+ *     µs    0  1  2  3  4  5  6  7  8 10 12 14 16 20 24 28 32 …      (lower bounds of the buckets)
+ *
+ * What is shown to others has two buckets to a doubling: fewer numbers, at bounds that are bounds of these too.
+ */
+
+/** Buckets to a doubling, as a power of two. */
+const SUB_BITS = 2;
+const SUBS = 1 << SUB_BITS;
+const LAST_DOUBLING = 30;
+const BUCKETS = (LAST_DOUBLING - SUB_BITS + 2) * SUBS;
+
+/** Shown bounds: 64 µs, 96 µs, 128 µs … 33.6 s. */
+const FIRST_SHOWN_DOUBLING = 6;
+const LAST_SHOWN_DOUBLING = 25;
+
+/** Counts by duration, as everybody who shows or sends them reads them. */
+export interface BucketCounts {
+  /** Upper bounds in seconds, rising; there is one more count than there are bounds. */
+  readonly boundsSeconds: readonly number[];
+  readonly counts: readonly number[];
+  readonly count: number;
+  readonly sumSeconds: number;
+}
+
+const shownBoundsMicros = Array.from({ length: (LAST_SHOWN_DOUBLING - FIRST_SHOWN_DOUBLING) * 2 + 1 }, (_, i) => {
+  const doubling = FIRST_SHOWN_DOUBLING + (i >> 1);
+  return i % 2 === 0 ? 2 ** doubling : 1.5 * 2 ** doubling;
+});
+const shownBoundsSeconds = shownBoundsMicros.map((micros) => micros / 1e6);
+
+function bucketOf(micros: number): number {
+  if (micros < SUBS) return Math.max(0, micros);
+  const doubling = 31 - Math.clz32(micros);
+  return ((doubling - SUB_BITS) << SUB_BITS) + (micros >> (doubling - SUB_BITS));
+}
+
+/** What is counted in the bucket is at least this and less than that of the next. */
+function lowerBoundMicros(bucket: number): number {
+  if (bucket < SUBS) return bucket;
+  const shift = (bucket >> SUB_BITS) - 1;
+  return (SUBS + (bucket & (SUBS - 1))) * 2 ** shift;
+}
+
+const bucketBoundsMicros = Array.from({ length: BUCKETS }, (_, bucket) => lowerBoundMicros(bucket + 1));
+/** Bucket → which of the shown ones it lies in. */
+const shownBucket = bucketBoundsMicros.map((bound) => {
+  const at = shownBoundsMicros.findIndex((shown) => bound <= shown);
+  return at < 0 ? shownBoundsMicros.length : at;
+});
+
+export class LatencyHistogram {
+  count = 0;
+  /** By bucket. */
+  readonly counts = new Float64Array(BUCKETS);
+  private sumMicros = 0;
+
+  /** Whole microseconds. */
+  add(micros: number): void {
+    this.counts[bucketOf(micros)]!++;
+    this.count++;
+    this.sumMicros += micros;
+  }
+
+  /** As it is shown. */
+  read(): BucketCounts {
+    const counts = new Array<number>(shownBoundsSeconds.length + 1).fill(0);
+    for (let bucket = 0; bucket < BUCKETS; bucket++) counts[shownBucket[bucket]!]! += this.counts[bucket]!;
+    return { boundsSeconds: shownBoundsSeconds, counts, count: this.count, sumSeconds: this.sumMicros / 1e6 };
+  }
+}
+
+/** Milliseconds below which `share` (0 … 1) of what `counts` (by bucket) holds lies; 0: it holds nothing. */
+export function quantileMs(counts: ArrayLike<number>, share: number): number {
+  let total = 0;
+  for (let bucket = 0; bucket < BUCKETS; bucket++) total += counts[bucket]!;
+  let left = share * total;
+  for (let bucket = 0; total > 0 && bucket < BUCKETS; bucket++) {
+    left -= counts[bucket]!;
+    if (left <= 0) return bucketBoundsMicros[bucket]! / 1000;
+  }
+  return 0;
+}

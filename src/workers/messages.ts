@@ -1,0 +1,21 @@
+/** What a supervisor and its workers say to each other. */
+
+/** A question to all workers; every one answers, the asker included. */
+export type Question = { readonly kind: "stats"; readonly group: string } | { readonly kind: "resetStats" | "metrics" };
+
+/** From a worker. */
+export type WorkerMessage =
+  /** It serves. */
+  | { readonly type: "ready" }
+  /** Asks for the answers of all workers. */
+  | { readonly type: "ask"; readonly id: number; readonly question: Question }
+  | { readonly type: "answer"; readonly id: number; readonly value: unknown };
+
+/** From the supervisor. */
+export type SupervisorMessage =
+  /** A listening socket comes with it. */
+  | { readonly type: "socket"; readonly address: string }
+  /** All sockets have come. */
+  | { readonly type: "start" }
+  | { readonly type: "question"; readonly id: number; readonly question: Question }
+  | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

@@ -1,0 +1,86 @@
+/**
+ * A listening address that several processes accept from: bound here, never accepted from here, handed to each of them. While
+ * no process accepts, clients wait in the system's queue; none is refused.
+ *
+ * Node makes such a handle for its cluster module only, under a name of its own (`net._createServerHandle`): this file is the
+ * one that knows it. Two sockets with SO_REUSEPORT instead would lose the clients in the queue of the one that closes.
+ */
+import type { ChildProcess } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import net from "node:net";
+import path from "node:path";
+import { getSystemErrorName } from "node:util";
+import { addressText, type ListenAddress } from "../config/config.ts";
+import { PlatypusError } from "../errors.ts";
+import { listenError, makeWay } from "../proxy/client/listener.ts";
+
+interface Handle {
+  close(): void;
+  getsockname?(out: { port?: number }): number;
+}
+
+type CreateHandle = (address: string | null, port: number | null, type: number | null, fd?: number) => Handle | number;
+
+const create = (net as unknown as { _createServerHandle?: CreateHandle })._createServerHandle;
+
+/** A bound address. */
+export class SharedSocket {
+  /** With the real port where 0 was asked for. */
+  readonly address: ListenAddress;
+  private readonly name: string;
+  private readonly handle: Handle;
+
+  private constructor(name: string, address: ListenAddress, handle: Handle) {
+    this.name = name;
+    this.address = address;
+    this.handle = handle;
+  }
+
+  /**
+   * Binds `address`. Rejects with a PlatypusError that says why it cannot be had. Workers know it by `name`: the address as
+   * the configuration has it.
+   */
+  static async open(address: ListenAddress, name = addressText(address)): Promise<SharedSocket> {
+    if (create === undefined) {
+      throw new PlatypusError("LISTEN", "this Node cannot share sockets between processes; set workers = 1");
+    }
+    if (address.type === "unix") {
+      await mkdir(path.dirname(address.path), { recursive: true });
+      await makeWay(address.path);
+    }
+    const handle = await bind(address, create);
+    const socketName: { port?: number } = {};
+    handle.getsockname?.(socketName);
+    const bound = address.type === "tcp" ? { ...address, port: socketName.port ?? address.port } : address;
+    return new SharedSocket(name, bound, handle);
+  }
+
+  /** Hands it to a process, which is told its name. */
+  sendTo(child: ChildProcess): void {
+    const message = { type: "socket", address: this.name };
+    // Ours stays open too: it holds the clients that wait while no worker is there.
+    child.send(message, this.handle as unknown as net.Server, { keepOpen: true });
+  }
+
+  close(): void {
+    this.handle.close();
+  }
+}
+
+async function bind(address: ListenAddress, createHandle: CreateHandle): Promise<Handle> {
+  const handle =
+    address.type === "unix"
+      ? createHandle(address.path, -1, -1)
+      : address.type === "fd"
+        ? createHandle(null, null, null, address.fd)
+        : await bindTcp(address.host, address.port, createHandle);
+  if (typeof handle !== "number") return handle;
+  const code = getSystemErrorName(handle);
+  throw listenError(address, Object.assign(new Error(code), { code }));
+}
+
+async function bindTcp(host: string, port: number, createHandle: CreateHandle): Promise<Handle | number> {
+  const { lookup } = await import("node:dns/promises");
+  const found = await lookup(host).catch(() => ({ address: host, family: net.isIPv6(host) ? 6 : 4 }));
+  return createHandle(found.address, port, found.family);
+}

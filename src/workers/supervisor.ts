@@ -1,0 +1,231 @@
+/**
+ * Keeps workers running: processes that accept from the same sockets. A worker that ends is started again, later each time it
+ * ends soon; on SIGUSR2 they are replaced one after the other, each when its successor serves, so that no client is refused.
+ *
+ *     starting ── ready ──► serving ── ends ──► waiting (0.1 s, 0.2 s … 10 s) ──► starting
+ *                                  └─ replaced: its successor is ready ──► SIGTERM ──► drains, ends
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import type { Clock } from "../clock.ts";
+import { addressText } from "../config/config.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { SharedSocket } from "./shared-socket.ts";
+import { workerEnvironment } from "./worker.ts";
+
+const FIRST_BACK_OFF_MS = 100;
+const LAST_BACK_OFF_MS = 10_000;
+/** A worker that ran so long did not end because of how it was started. */
+const STABLE_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 400;
+
+export interface SupervisorOptions {
+  readonly count: number;
+  readonly sockets: readonly SharedSocket[];
+  /** The program and its arguments. */
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Worker {
+  readonly index: number;
+  readonly child: ChildProcess;
+  readonly startedMs: number;
+  isReady: boolean;
+  /** It was told to stop. */
+  isStopping: boolean;
+}
+
+interface Asked {
+  readonly asker: Worker;
+  readonly id: number;
+  readonly waiting: Set<Worker>;
+  readonly values: unknown[];
+  finish(): void;
+}
+
+/** The workers of one process. */
+export class Supervisor {
+  private readonly options: SupervisorOptions;
+  private readonly workers = new Set<Worker>();
+  private readonly asked = new Map<number, Asked>();
+  private readonly backOffMs: number[];
+  private questions = 0;
+  private isStopping = false;
+  private wake: () => void = () => {};
+
+  constructor(options: SupervisorOptions) {
+    this.options = options;
+    this.backOffMs = new Array(options.count).fill(FIRST_BACK_OFF_MS);
+  }
+
+  /** Starts all workers. Rejects with the exit code of one that ends before it serves: then none is left. */
+  async start(): Promise<void> {
+    const started = Array.from({ length: this.options.count }, (_, index) => this.spawn(index));
+    for (const worker of started) {
+      while (!worker.isReady && worker.child.exitCode === null && worker.child.signalCode === null)
+        await this.changed();
+      if (worker.isReady) continue;
+      const { exitCode } = worker.child;
+      await this.stop("SIGKILL");
+      throw new WorkerFailed(exitCode ?? 1);
+    }
+  }
+
+  /** Replaces the workers one after the other. Resolves when all are new, or one could not be started. */
+  async replace(): Promise<void> {
+    const { log } = this.options;
+    for (const old of [...this.workers].sort((a, b) => a.index - b.index)) {
+      if (this.isStopping || old.isStopping) continue;
+      const next = this.spawn(old.index);
+      while (!next.isReady && next.child.exitCode === null && next.child.signalCode === null) await this.changed();
+      if (!next.isReady) {
+        log.error("workers", `worker ${old.index} is not replaced: its successor ended before it served`);
+        return;
+      }
+      old.isStopping = true;
+      old.child.kill("SIGTERM");
+      while (this.workers.has(old)) await this.changed();
+    }
+    log.info("workers", "all workers are replaced");
+  }
+
+  /** Tells every worker; resolves when all have ended. */
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    this.isStopping = true;
+    for (const worker of this.workers) {
+      worker.isStopping = true;
+      worker.child.kill(signal);
+    }
+    while (this.workers.size > 0) await this.changed();
+    for (const socket of this.options.sockets) socket.close();
+  }
+
+  /** Passes a signal on. */
+  signal(signal: NodeJS.Signals): void {
+    for (const { child } of this.workers) child.kill(signal);
+  }
+
+  private changed(): Promise<void> {
+    return new Promise((resolve) => {
+      const before = this.wake;
+      this.wake = () => {
+        before();
+        resolve();
+      };
+    });
+  }
+
+  private spawn(index: number): Worker {
+    const { program, args, sockets, clock } = this.options;
+    const child = fork(program, [...args], {
+      env: workerEnvironment(index),
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const worker: Worker = { index, child, startedMs: clock.nowMs(), isReady: false, isStopping: false };
+    this.workers.add(worker);
+    child.on("message", (message: WorkerMessage) => this.read(worker, message));
+    child.on("error", () => {});
+    child.once("exit", (code, signal) => this.ended(worker, signal ?? `code ${code}`));
+    for (const socket of sockets) socket.sendTo(child);
+    this.send(worker, { type: "start" });
+    return worker;
+  }
+
+  private ended(worker: Worker, how: string): void {
+    this.workers.delete(worker);
+    for (const asked of [...this.asked.values()]) this.answered(asked, worker, null);
+    const { clock, log } = this.options;
+    if (!worker.isStopping && !this.isStopping && worker.isReady) {
+      const { index } = worker;
+      const ranMs = clock.nowMs() - worker.startedMs;
+      const delayMs = ranMs >= STABLE_MS ? FIRST_BACK_OFF_MS : this.backOffMs[index]!;
+      this.backOffMs[index] = Math.min(delayMs * 2, LAST_BACK_OFF_MS);
+      log.error("workers", `worker ${index} ended (${how}); started again in ${delayMs} ms`);
+      clock.setTimer(delayMs, () => this.restart(index));
+    }
+    this.notify();
+  }
+
+  private restart(index: number): void {
+    if (this.isStopping) return;
+    const worker = this.spawn(index);
+    // One that does not come up is tried again as well: what it lacks may come back.
+    worker.child.once("exit", () => {
+      if (worker.isReady || worker.isStopping || this.isStopping) return;
+      const delayMs = this.backOffMs[index]!;
+      this.backOffMs[index] = Math.min(delayMs * 2, LAST_BACK_OFF_MS);
+      this.options.clock.setTimer(delayMs, () => this.restart(index));
+    });
+  }
+
+  private read(worker: Worker, message: WorkerMessage): void {
+    switch (message.type) {
+      case "ready":
+        worker.isReady = true;
+        this.notify();
+        return;
+      case "ask":
+        this.ask(worker, message.id, message.question);
+        return;
+      case "answer": {
+        const asked = this.asked.get(message.id);
+        if (asked !== undefined) this.answered(asked, worker, message.value);
+      }
+    }
+  }
+
+  private ask(asker: Worker, id: number, question: Extract<WorkerMessage, { type: "ask" }>["question"]): void {
+    const own = ++this.questions;
+    const all = [...this.workers].filter(({ isReady }) => isReady);
+    const { clock } = this.options;
+    const asked: Asked = {
+      asker,
+      id,
+      waiting: new Set(all),
+      values: [],
+      finish: () => {
+        if (!this.asked.delete(own)) return;
+        clock.clearTimer(timer);
+        this.send(asker, { type: "answers", id, values: asked.values });
+      },
+    };
+    const timer = clock.setTimer(ANSWER_TIMEOUT_MS, asked.finish);
+    this.asked.set(own, asked);
+    for (const worker of all) this.send(worker, { type: "question", id: own, question });
+    if (all.length === 0) asked.finish();
+  }
+
+  private answered(asked: Asked, worker: Worker, value: unknown): void {
+    if (!asked.waiting.delete(worker)) return;
+    if (value !== null) asked.values.push(value);
+    if (asked.waiting.size === 0) asked.finish();
+  }
+
+  private send({ child }: Worker, message: SupervisorMessage): void {
+    if (child.connected) child.send(message);
+  }
+
+  private notify(): void {
+    const { wake } = this;
+    this.wake = () => {};
+    wake();
+  }
+}
+
+/** A worker ended before it served; its own words stand on stderr. */
+export class WorkerFailed extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`a worker ended before it served (code ${exitCode})`);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The addresses of sockets, as people write them. */
+export function socketTexts(sockets: readonly SharedSocket[]): string {
+  return sockets.map(({ address }) => addressText(address)).join(", ");
+}

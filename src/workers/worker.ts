@@ -1,0 +1,97 @@
+/**
+ * A worker's side: the sockets it was handed, and what it asks of the other workers.
+ */
+import type { Clock } from "../clock.ts";
+import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
+
+/** Set for workers: which one it is, from 0 on. */
+const WORKER_VARIABLE = "PLATYPUS_WORKER";
+/** Whoever has not answered by then is left out: clients of `stats` wait. */
+const MAX_WAIT_MS = 500;
+
+/** Which worker this process is; null: it is none. */
+export function workerIndex(): number | null {
+  const text = process.env[WORKER_VARIABLE];
+  return text === undefined || process.send === undefined ? null : Number(text);
+}
+
+/** The environment of worker `index`. */
+export function workerEnvironment(index: number): NodeJS.ProcessEnv {
+  return { ...process.env, [WORKER_VARIABLE]: String(index) };
+}
+
+/** The line to the supervisor. */
+export class WorkerLink {
+  /** Listening sockets by the text of their addresses, for `Listener.open`. */
+  readonly sockets: ReadonlyMap<string, unknown>;
+  private readonly clock: Clock;
+  private readonly asked = new Map<number, (values: readonly unknown[]) => void>();
+  private answer: (question: Question) => unknown = () => null;
+  private ids = 0;
+
+  private constructor(sockets: ReadonlyMap<string, unknown>, clock: Clock) {
+    this.sockets = sockets;
+    this.clock = clock;
+    process.on("message", (message: SupervisorMessage) => this.read(message));
+  }
+
+  /** Resolves when the supervisor has sent all sockets. */
+  static open(clock: Clock): Promise<WorkerLink> {
+    return new Promise((resolve) => {
+      const sockets = new Map<string, unknown>();
+      const read = (message: SupervisorMessage, handle: unknown) => {
+        if (message.type === "socket") sockets.set(message.address, handle);
+        if (message.type !== "start") return;
+        process.off("message", read);
+        resolve(new WorkerLink(sockets, clock));
+      };
+      process.on("message", read);
+      // A supervisor that is gone will not stop us: nobody would.
+      process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
+    });
+  }
+
+  ready(): void {
+    this.send({ type: "ready" });
+  }
+
+  /** Lets go of the supervisor, so that this process can end. */
+  close(): void {
+    process.removeAllListeners("disconnect");
+    if (process.connected) process.disconnect();
+  }
+
+  /** How questions of other workers are answered. */
+  onQuestion(answer: (question: Question) => unknown): void {
+    this.answer = answer;
+  }
+
+  /** What all workers answer, this one included, as far as they do in time. Calls `done` once. */
+  ask(question: Question, done: (values: readonly unknown[]) => void): void {
+    const id = ++this.ids;
+    const timer = this.clock.setTimer(MAX_WAIT_MS, () => this.finish(id, [this.answer(question)]));
+    this.asked.set(id, (values) => {
+      this.clock.clearTimer(timer);
+      done(values);
+    });
+    this.send({ type: "ask", id, question });
+  }
+
+  private read(message: SupervisorMessage): void {
+    if (message.type === "question") {
+      this.send({ type: "answer", id: message.id, value: this.answer(message.question) });
+    } else if (message.type === "answers") {
+      this.finish(message.id, message.values);
+    }
+  }
+
+  private finish(id: number, values: readonly unknown[]): void {
+    const done = this.asked.get(id);
+    this.asked.delete(id);
+    done?.(values);
+  }
+
+  private send(message: WorkerMessage): void {
+    if (process.connected) process.send!(message);
+  }
+}

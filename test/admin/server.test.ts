@@ -1,0 +1,126 @@
+/** The admin server over real HTTP. */
+import http from "node:http";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { AdminServer } from "../../src/admin/server.ts";
+import { addressText } from "../../src/config/config.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
+const facts = { metrics: async () => "m 1\n", notReady: () => null, config: () => ({}) };
+
+let undo: (() => unknown)[] = [];
+beforeEach(() => {
+  undo = [];
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
+  const platypus = await Platypus.start(nativeConfig(toml), { log: log.log });
+  undo.push(() => platypus.close());
+  return platypus;
+}
+
+async function open(): Promise<number> {
+  const server = await AdminServer.open({ type: "tcp", host: "127.0.0.1", port: 0, isTls: false }, facts);
+  undo.push(() => server.close());
+  return server.address.type === "tcp" ? server.address.port : 0;
+}
+
+/** Status of a request with any headers, which `fetch` would not send. */
+function ask(port: number, options: http.RequestOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: "127.0.0.1", port, ...options }, (response) => {
+      response.resume();
+      resolve(response.statusCode!);
+    });
+    request.on("error", reject).end();
+  });
+}
+
+describe("the admin server", () => {
+  it("answers names of this machine and no others", async () => {
+    const port = await open();
+    for (const host of ["localhost", `localhost:${port}`, `127.0.0.1:${port}`, "127.1.2.3", "[::1]:80"]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(200);
+    }
+    for (const host of ["evil.example", `evil.example:${port}`, "localhost.evil.example", "127.0.0.1.evil.example"]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(403);
+    }
+  });
+
+  it("changes nothing for anybody: it only reads", async () => {
+    const port = await open();
+    for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      expect(await ask(port, { path: "/config", method }), method).toBe(405);
+    }
+    expect(await ask(port, { path: "/metrics", method: "HEAD" })).toBe(200);
+  });
+
+  it("says what there is at a path with nothing", async () => {
+    const response = await fetch(`http://127.0.0.1:${await open()}/nothing`);
+    expect(response.status).toBe(404);
+    expect(await response.text()).toContain("/metrics");
+    expect(await ask(await open(), { path: "/__proto__" })).toBe(404);
+  });
+
+  it("on a default address that is taken is done without, on one that was asked for is an error", async () => {
+    const port = await open();
+    const taken = nativeConfig(`[server]\nadmin = "127.0.0.1:${port}"\n`);
+    await expect(Platypus.start(taken, { log: new KeptLog().log })).rejects.toThrow(
+      /admin address 127.0.0.1:\d+ cannot/,
+    );
+    const byDefault = { ...taken, server: { ...taken.server, admin: { ...taken.server.admin!, isDefault: true } } };
+    const kept = new KeptLog();
+    const platypus = await Platypus.start(byDefault, { log: kept.log });
+    undo.push(() => platypus.close());
+    expect(platypus.adminAddress).toBeNull();
+    expect(kept.lines.filter((line) => line.includes("admin"))).toHaveLength(1);
+  });
+});
+
+describe("/readyz", () => {
+  const statusOf = async (platypus: Platypus, path: string) => {
+    const response = await fetch(`http://${addressText(platypus.adminAddress!)}${path}`);
+    return [response.status, await response.text()];
+  };
+
+  it("with a store in the process is ready at once", async () => {
+    const platypus = await start(ADMIN);
+    expect(await statusOf(platypus, "/readyz")).toEqual([200, "ready\n"]);
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("waits for the first server, without a client having to ask", async () => {
+    const port = await freePort();
+    const log = new KeptLog();
+    const platypus = await start(`${ADMIN}${targetOf([port])}`, log);
+    await log.said(/hard TKO/);
+    expect(await statusOf(platypus, "/readyz")).toEqual([503, "not ready: no server has been connected to yet\n"]);
+    expect(await statusOf(platypus, "/healthz")).toEqual([200, "ok\n"]);
+    const server = await MemcachedProcess.start({ port });
+    undo.push(() => server.stop());
+    await log.said(/up again/);
+    expect(await statusOf(platypus, "/readyz")).toEqual([200, "ready\n"]);
+    // Ready it stays: a client of a server that is gone is answered, and filled.
+    await server.stop();
+    expect((await statusOf(platypus, "/readyz"))[0]).toBe(200);
+  });
+
+  it("is not ready while it drains", async () => {
+    const platypus = await start(ADMIN);
+    const [address] = platypus.addresses;
+    const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
+    undo.push(() => client.close());
+    await client.ask("version");
+    // The client's end stays open, so that the drain goes on until it is closed here.
+    const drained = platypus.drain();
+    expect(await statusOf(platypus, "/readyz")).toEqual([503, "not ready: draining\n"]);
+    client.close();
+    await drained;
+  });
+});

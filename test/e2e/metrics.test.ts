@@ -1,0 +1,212 @@
+/** Metrics as those who read them see them: Prometheus' text, and OTLP at a receiver. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { addressText } from "../../src/config/config.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { metrics, prometheusName } from "../../src/telemetry/counters.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { OtlpCollector } from "../support/otlp-collector.ts";
+import { type Family, parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const ADMIN = `admin = "127.0.0.1:0"`;
+const ECHO = `[get.hello]
+match = "hello/(.*)"
+source = "greeting"
+[source.greeting]
+type = "echo"
+template = "Hello, {1}!"
+`;
+
+/** To be undone after the test, last first. */
+let undo: (() => unknown)[] = [];
+beforeEach(() => {
+  undo = [];
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
+  const platypus = await Platypus.start(nativeConfig(toml), { log: log.log });
+  undo.push(() => platypus.close());
+  return platypus;
+}
+
+async function connect(platypus: Platypus): Promise<TextClient> {
+  const [address] = platypus.addresses;
+  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
+  undo.push(() => client.close());
+  return client;
+}
+
+function urlOf(platypus: Platypus, path: string): string {
+  return `http://${addressText(platypus.adminAddress!)}${path}`;
+}
+
+async function scrape(platypus: Platypus): Promise<Map<string, Family>> {
+  const response = await fetch(urlOf(platypus, "/metrics"));
+  expect(response.headers.get("content-type")).toContain("version=0.0.4");
+  return parsePrometheus(await response.text());
+}
+
+describe("/metrics", () => {
+  it("has what clients did, by operation and protocol", async () => {
+    const platypus = await start(`[server]\n${ADMIN}\n${ECHO}`);
+    const client = await connect(platypus);
+    await client.ask("set k 0 0 1\r\nv");
+    await client.ask("get k none", "END\r\n");
+    await client.ask("mg k v");
+    await client.until("v\r\n");
+    await client.ask("get hello/a", "END\r\n");
+    await client.ask("incr k 1");
+    const seen = await scrape(platypus);
+    const duration = (labels: Record<string, string>) =>
+      sampleValue(seen, "platypus_client_request_duration_seconds_count", labels);
+    expect(duration({ operation: "set", protocol: "classic" })).toBe(1);
+    expect(duration({ operation: "get", protocol: "classic" })).toBe(2);
+    expect(duration({ operation: "get", protocol: "meta" })).toBe(1);
+    expect(sampleValue(seen, "platypus_client_get_keys_total", { result: "hit" })).toBe(3);
+    expect(sampleValue(seen, "platypus_client_get_keys_total", { result: "miss" })).toBe(1);
+    expect(
+      sampleValue(seen, "platypus_client_request_errors_total", {
+        operation: "incr",
+        protocol: "classic",
+        error: "client",
+      }),
+    ).toBe(1);
+    expect(sampleValue(seen, "platypus_fill_flights_total", { rule: "hello" })).toBe(1);
+    expect(sampleValue(seen, "platypus_fill_answered_total", { rule: "hello" })).toBe(1);
+    expect(sampleValue(seen, "platypus_source_fetches_total", { source: "greeting" })).toBe(1);
+    expect(sampleValue(seen, "platypus_source_fetch_duration_seconds_count", { source: "greeting" })).toBe(1);
+    expect(sampleValue(seen, "platypus_refresh_tracked", { rule: "hello" })).toBe(1);
+    expect(sampleValue(seen, "platypus_client_connections")).toBe(1);
+    expect(sampleValue(seen, "platypus_store_items")).toBe(2);
+  });
+
+  it("stays as it is when a client resets its stats", async () => {
+    const platypus = await start(`[server]\n${ADMIN}`);
+    const client = await connect(platypus);
+    await client.ask("get k", "END\r\n");
+    await client.ask("stats reset");
+    expect(await client.ask("stats", "END\r\n")).toContain("STAT get_misses 0\r\n");
+    expect(sampleValue(await scrape(platypus), "platypus_client_get_keys_total", { result: "miss" })).toBe(1);
+    await client.ask("get k", "END\r\n");
+    expect(await client.ask("stats", "END\r\n")).toContain("STAT get_misses 1\r\n");
+  });
+
+  it("has no key in it, however many clients ask for", async () => {
+    const platypus = await start(`[server]\n${ADMIN}\n${ECHO}`);
+    const client = await connect(platypus);
+    for (let i = 0; i < 50; i++) await client.ask(`get hello/secret${i}`, "END\r\n");
+    const before = (await (await fetch(urlOf(platypus, "/metrics"))).text()).split("\n").length;
+    for (let i = 50; i < 100; i++) await client.ask(`get hello/secret${i}`, "END\r\n");
+    const text = await (await fetch(urlOf(platypus, "/metrics"))).text();
+    expect(text).not.toContain("secret");
+    expect(text.split("\n")).toHaveLength(before);
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("has each server of a pool, up and down", async () => {
+    const server = await MemcachedProcess.start();
+    undo.push(() => server.stop());
+    const gone = await freePort();
+    const platypus = await start(`[server]\n${ADMIN}\n${targetOf([server.port, gone])}`);
+    const client = await connect(platypus);
+    for (let i = 0; i < 20; i++) await client.ask(`get k${i}`, "END\r\n");
+    const seen = await scrape(platypus);
+    const [up, down] = [server.port, gone].map((port) => ({ pool: "target", backend: `127.0.0.1:${port}` }));
+    expect(sampleValue(seen, "platypus_backend_up", up)).toBe(1);
+    expect(sampleValue(seen, "platypus_backend_up", down)).toBe(0);
+    expect(sampleValue(seen, "platypus_backend_connections", up)).toBe(1);
+    expect(sampleValue(seen, "platypus_backend_tko_total", { ...down, kind: "hard" })).toBe(1);
+    expect(sampleValue(seen, "platypus_backend_errors_total", { ...down, error: "tko" })).toBeGreaterThan(0);
+    const requests = sampleValue(seen, "platypus_backend_requests_total", up);
+    expect(requests).toBeGreaterThan(0);
+    expect(
+      sampleValue(seen, "db_client_operation_duration_seconds_count", { ...up, db_system_name: "memcached" }),
+    ).toBe(requests);
+  });
+});
+
+describe("the table", () => {
+  it("has names, units and meanings that can stand in every format, each once", () => {
+    const names = metrics.map(prometheusName);
+    expect(new Set(names).size).toBe(names.length);
+    for (const { name, unit, meaning, attributes } of metrics) {
+      expect(name).toMatch(/^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$/);
+      expect(unit).toMatch(/^(s|By|1|\{[a-z]+\})$/);
+      expect(meaning).toMatch(/^\S.*\.$/);
+      for (const attribute of attributes) expect(attribute).toMatch(/^[a-z0-9_.]+$/);
+    }
+  });
+});
+
+describe("OTLP", () => {
+  it("has every metric that Prometheus has, with the same numbers", async () => {
+    const collector = await OtlpCollector.start();
+    undo.push(() => collector.close());
+    const telemetry = `[telemetry]
+otlp_endpoint = "${collector.url}/"
+otlp_headers = { authorization = "Bearer abc" }
+service_name = "cache"
+metrics_interval = "1s"
+`;
+    const platypus = await start(`[server]\n${ADMIN}\n${telemetry}${ECHO}`);
+    const client = await connect(platypus);
+    for (const name of ["a", "b", "a"]) await client.ask(`get hello/${name}`, "END\r\n");
+    await collector.until(() => (collector.metrics.get("platypus.fill.flights")?.points[0]?.value ?? 0) > 0);
+    expect(collector.resource).toMatchObject({ "service.name": "cache", "service.version": expect.any(String) });
+    expect(collector.headers).toMatchObject({ authorization: "Bearer abc", "content-type": "application/x-protobuf" });
+    expect(collector.metrics.get("platypus.fill.flights")).toMatchObject({
+      kind: "sum",
+      isMonotonic: true,
+      temporality: 2,
+      points: [{ attributes: { rule: "hello" }, value: 2 }],
+    });
+    const duration = collector.metrics.get("platypus.client.request.duration")!;
+    expect(duration).toMatchObject({ kind: "histogram", unit: "s", temporality: 2 });
+    const gets = duration.points.find(({ attributes }) => attributes.operation === "get")!;
+    expect(gets.value).toBe(3);
+    expect(gets.buckets.reduce((sum, count) => sum + count, 0)).toBe(3);
+    expect(gets.buckets).toHaveLength(gets.bounds.length + 1);
+    expect(collector.metrics.get("platypus.client.connections")).toMatchObject({
+      kind: "gauge",
+      points: [{ value: 1 }],
+    });
+    const seen = await scrape(platypus);
+    const inText = metrics.filter((metric) => seen.has(prometheusName(metric))).map(({ name }) => name);
+    expect([...collector.metrics.keys()].sort()).toEqual(inText.sort());
+  });
+
+  it("is sent once more when it stops", async () => {
+    const collector = await OtlpCollector.start();
+    undo.push(() => collector.close());
+    const platypus = await start(`[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${ECHO}`);
+    const client = await connect(platypus);
+    await client.ask("get hello/a", "END\r\n");
+    client.close();
+    await platypus.drain();
+    expect(collector.metrics.get("platypus.fill.flights")?.points[0]?.value).toBe(1);
+  });
+
+  it("goes elsewhere after a reload that says so", async () => {
+    const [first, second] = [await OtlpCollector.start(), await OtlpCollector.start()];
+    undo.push(() => Promise.all([first.close(), second.close()]));
+    const to = (url: string) => `[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n`;
+    const platypus = await start(to(first.url));
+    platypus.reload(nativeConfig(to(second.url)));
+    await second.until(() => second.metricRequests > 0);
+    // What there was until then.
+    expect(first.metricRequests).toBe(1);
+  });
+
+  it("that nobody receives is said once, and disturbs nobody", async () => {
+    const log = new KeptLog();
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const platypus = await start(`[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n${ECHO}`, log);
+    const client = await connect(platypus);
+    await log.said(/telemetry: not sent: .*ECONNREFUSED/);
+    expect(await client.ask("get hello/a", "END\r\n")).toContain("Hello, a!");
+  });
+});

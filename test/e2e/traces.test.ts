@@ -1,0 +1,279 @@
+/** Traces as a receiver of OTLP sees them: who is whose parent, what is linked to what, and what they say. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { OtlpCollector, type ReceivedSpan } from "../support/otlp-collector.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const [INTERNAL, SERVER, CLIENT] = [1, 2, 3];
+const ERROR = 2;
+const CALLER_TRACE = "0af7651916cd43dd8448eb211c80319c";
+const CALLER_SPAN = "b7ad6b7169203331";
+
+let undo: (() => unknown)[] = [];
+let collector: OtlpCollector;
+beforeEach(async () => {
+  undo = [];
+  collector = await OtlpCollector.start();
+  undo.push(() => collector.close());
+});
+afterEach(async () => {
+  for (const step of undo.reverse()) await step();
+});
+
+async function startOrigin(): Promise<HttpOrigin> {
+  const origin = await HttpOrigin.start();
+  undo.push(() => origin.close());
+  return origin;
+}
+
+function telemetry(settings: string): string {
+  return `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${settings}\n`;
+}
+
+/** Spans of what `talk` did, once the server is gone and has sent them all. */
+async function spansOf(
+  toml: string,
+  talk: (client: TextClient, log: KeptLog) => Promise<void>,
+): Promise<ReceivedSpan[]> {
+  const kept = new KeptLog();
+  const platypus = await Platypus.start(nativeConfig(toml), { log: kept.log });
+  const [address] = platypus.addresses;
+  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
+  try {
+    await talk(client, kept);
+  } finally {
+    client.close();
+    await platypus.drain();
+  }
+  return collector.spans;
+}
+
+function named(spans: readonly ReceivedSpan[], name: string, kind: number): ReceivedSpan {
+  const found = spans.filter((span) => span.name === name && span.kind === kind);
+  expect(found, `spans named ${name}`).toHaveLength(1);
+  return found[0]!;
+}
+
+/** A rule over an http source. */
+function web(origin: HttpOrigin, settings = ""): string {
+  return `[get.page]
+match = "page/(.*)"
+source = "web"
+${settings}
+[source.web]
+type = "http"
+url = "${origin.url}/p/{1}"
+`;
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () => {
+  it("has each step as a span below the one that took it, and the HTTP server is told", async () => {
+    const memcached = await MemcachedProcess.start();
+    undo.push(() => memcached.stop());
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => response.end("value");
+    const toml = `${telemetry("traces_sample = 1")}${targetOf([memcached.port])}${web(origin)}`;
+    const spans = await spansOf(toml, async (client) => {
+      expect(await client.ask("get page/1", "END\r\n")).toContain("value");
+    });
+    const request = named(spans, "get", SERVER);
+    const fill = named(spans, "fill", INTERNAL);
+    const fetched = named(spans, "fetch", INTERNAL);
+    const call = named(spans, "GET", CLIENT);
+    const backend = named(spans, "get", CLIENT);
+    const [lease, populate] = [named(spans, "lease", INTERNAL), named(spans, "populate", INTERNAL)];
+    expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(1);
+    expect(request.parentId).toBe("");
+    expect([backend.parentId, fill.parentId]).toEqual([request.spanId, request.spanId]);
+    expect([lease.parentId, fetched.parentId, populate.parentId]).toEqual([fill.spanId, fill.spanId, fill.spanId]);
+    expect(call.parentId).toBe(fetched.spanId);
+    expect(request.attributes).toEqual({
+      "db.system.name": "memcached",
+      "db.operation.name": "get",
+      "platypus.protocol": "classic",
+      "platypus.result": "found",
+    });
+    expect(backend.attributes).toMatchObject({
+      "db.system.name": "memcached",
+      "db.operation.name": "get",
+      "server.address": "127.0.0.1",
+      "server.port": memcached.port,
+      "platypus.pool": "target",
+      "platypus.result": "missing",
+    });
+    expect(call.attributes).toMatchObject({
+      "http.request.method": "GET",
+      "http.response.status_code": 200,
+      "server.address": "127.0.0.1",
+      "url.template": `${origin.url}/p/{1}`,
+    });
+    expect(lease.attributes).toEqual({ "platypus.lease": "taken" });
+    expect(populate.attributes).toEqual({ "platypus.result": "stored" });
+    expect(origin.headers[0]!.traceparent).toBe(`00-${call.traceId}-${call.spanId}-01`);
+    for (const span of [backend, fill]) {
+      expect(span.startNs).toBeGreaterThanOrEqual(request.startNs - 1_000_000n);
+      expect(span.endNs).toBeLessThanOrEqual(request.endNs + 1_000_000n);
+    }
+    expect(JSON.stringify(spans.map(({ attributes }) => attributes))).not.toContain("page/1");
+  });
+
+  it("has the key, or its rule, where that is asked for", async () => {
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => response.end("value");
+    const get = async (client: TextClient) => void (await client.ask("get page/1", "END\r\n"));
+    const byRule = await spansOf(`${telemetry('traces_sample = 1\nkeys = "rule"')}${web(origin)}`, get);
+    expect(named(byRule, "fill", INTERNAL).attributes).toEqual({ "platypus.rule": "page" });
+    expect(JSON.stringify(byRule.map(({ attributes }) => attributes))).not.toContain("page/1");
+    collector.spans.length = 0;
+    const full = await spansOf(`${telemetry('traces_sample = 1\nkeys = "full"')}${web(origin)}`, get);
+    expect(named(full, "get", SERVER).attributes).toMatchObject({ "platypus.key": "page/1" });
+    expect(named(full, "fill", INTERNAL).attributes).toEqual({ "platypus.rule": "page", "platypus.key": "page/1" });
+    expect(named(full, "GET", CLIENT).attributes).toMatchObject({ "url.full": `${origin.url}/p/1` });
+  });
+
+  it("that another one joined has one fill, and the other one says so", async () => {
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => response.end("value");
+    const spans = await spansOf(`${telemetry("traces_sample = 1")}${web(origin)}`, async (client) => {
+      client.send("get page/1\r\nget page/1\r\n");
+      await client.until("END\r\n");
+      await client.until("END\r\n");
+    });
+    const requests = spans.filter(({ kind }) => kind === SERVER);
+    const fill = named(spans, "fill", INTERNAL);
+    expect(requests).toHaveLength(2);
+    expect(requests.filter(({ attributes }) => attributes["platypus.fill"] === "joined")).toHaveLength(1);
+    expect(requests.find(({ spanId }) => spanId === fill.parentId)!.attributes).not.toHaveProperty("platypus.fill");
+  });
+
+  it("that failed says how, and the log has its trace", async () => {
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => response.writeHead(500).end();
+    let line = "";
+    const spans = await spansOf(`${telemetry("traces_sample = 1")}${web(origin)}`, async (client, log) => {
+      expect(await client.ask("get page/1", "END\r\n")).toBe("END\r\n");
+      await log.said(/rule page/);
+      line = log.lines.find((each) => each.includes("rule page"))!;
+    });
+    const fill = named(spans, "fill", INTERNAL);
+    expect(fill).toMatchObject({ status: ERROR, attributes: { "error.type": "SOURCE_STATUS" } });
+    expect(named(spans, "GET", CLIENT)).toMatchObject({ status: ERROR, attributes: { "error.type": "500" } });
+    // The get itself was answered: with a miss.
+    expect(named(spans, "get", SERVER)).toMatchObject({ status: 0, attributes: { "platypus.result": "missing" } });
+    expect(line).toContain(`trace_id=${fill.traceId} span_id=${fill.spanId}`);
+  });
+});
+
+describe.skipIf(MemcachedProcess.isMissing)("a traced get of several keys", () => {
+  it("has a call for each server that was asked", async () => {
+    const servers = await Promise.all([MemcachedProcess.start(), MemcachedProcess.start()]);
+    undo.push(() => Promise.all(servers.map((server) => server.stop())));
+    const toml = `${telemetry("traces_sample = 1")}${targetOf(servers.map(({ port }) => port))}`;
+    const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+    const spans = await spansOf(toml, async (client) => {
+      await client.ask(`get ${keys.join(" ")}`, "END\r\n");
+    });
+    const request = named(spans, "get", SERVER);
+    expect(request.attributes).toMatchObject({ "db.operation.batch.size": 20 });
+    const calls = spans.filter(({ kind }) => kind === CLIENT);
+    expect(calls.map(({ parentId }) => parentId)).toEqual([request.spanId, request.spanId]);
+    const sizes = calls.map(({ attributes }) => Number(attributes["db.operation.batch.size"] ?? 1));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(20);
+  });
+});
+
+describe("a refresh", () => {
+  it("is a trace of its own, linked to the request that made the key needed", async () => {
+    const origin = await startOrigin();
+    let asked = 0;
+    const told = Promise.withResolvers<void>();
+    origin.handle = (_request, response) => {
+      if (++asked === 2) told.resolve();
+      response.end(`value ${asked}`);
+    };
+    const rule = web(origin, 'ttl = "1s"\nrefresh_before = "900ms"');
+    const spans = await spansOf(`${telemetry("traces_sample = 1")}${rule}`, async (client) => {
+      await client.ask("get page/1", "END\r\n");
+      await told.promise;
+    });
+    const request = named(spans, "get", SERVER);
+    const refresh = named(spans, "refresh", INTERNAL);
+    expect(refresh.traceId).not.toBe(request.traceId);
+    expect(refresh).toMatchObject({ parentId: "", links: [{ traceId: request.traceId, spanId: request.spanId }] });
+    const fetched = spans.find(({ name, traceId }) => name === "fetch" && traceId === refresh.traceId)!;
+    expect(fetched.parentId).toBe(refresh.spanId);
+    expect(origin.headers[1]!.traceparent).toContain(refresh.traceId);
+  });
+});
+
+describe("sampling", () => {
+  const set = (client: TextClient, key: string) => client.ask(`set ${key} 0 0 1\r\nv`);
+
+  it("of nothing makes no spans, but of what fails", async () => {
+    const spans = await spansOf(telemetry("traces_sample = 0"), async (client) => {
+      for (let i = 0; i < 50; i++) await set(client, `k${i}`);
+      await client.ask("incr k1 1");
+    });
+    expect(spans).toHaveLength(1);
+    expect(named(spans, "incr", SERVER)).toMatchObject({
+      parentId: "",
+      status: ERROR,
+      attributes: { "error.type": "clientError", "platypus.sampled_at_end": 1 },
+    });
+  });
+
+  it("has slow ones as one span that lasts as long as they did", async () => {
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => void setTimeout(() => response.end("value"), 60);
+    const toml = `${telemetry('traces_sample = 0\nslow = "50ms"\nerrors = false')}${web(origin)}`;
+    const spans = await spansOf(toml, async (client) => {
+      await client.ask("get page/1", "END\r\n");
+      await client.ask("get page/1", "END\r\n");
+      await client.ask("incr page/1 1");
+    });
+    expect(spans).toHaveLength(1);
+    const { endNs, startNs } = named(spans, "get", SERVER);
+    expect(endNs - startNs).toBeGreaterThan(50_000_000n);
+    expect(origin.headers[0]).not.toHaveProperty("traceparent");
+  });
+
+  it("of a share traces about that share", async () => {
+    const spans = await spansOf(telemetry("traces_sample = 0.25\nerrors = false"), async (client) => {
+      client.send("get k\r\n".repeat(2_000));
+      for (let i = 0; i < 2_000; i++) await client.until("END\r\n");
+    });
+    // Five standard deviations on either side.
+    expect(spans.length).toBeGreaterThan(500 - 97);
+    expect(spans.length).toBeLessThan(500 + 97);
+  });
+});
+
+describe("the P token of a meta command", () => {
+  const parent = (flags: string) => `P00-${CALLER_TRACE}-${CALLER_SPAN}-${flags}`;
+
+  it("joins the caller's trace, whatever the share", async () => {
+    const spans = await spansOf(telemetry("traces_sample = 0"), async (client) => {
+      await client.ask(`mg k v ${parent("01")}`);
+      await client.ask(`ms k 1 ${parent("01")}\r\nv`);
+    });
+    expect(spans.map(({ name }) => name).sort()).toEqual(["get", "set"]);
+    for (const span of spans) {
+      expect(span).toMatchObject({ traceId: CALLER_TRACE, parentId: CALLER_SPAN, kind: SERVER });
+      expect(span.attributes).toMatchObject({ "platypus.protocol": "meta" });
+    }
+  });
+
+  it("that is not sampled is not traced, and one that is none changes nothing", async () => {
+    const spans = await spansOf(telemetry("traces_sample = 1"), async (client) => {
+      await client.ask(`mg a v ${parent("00")}`);
+      await client.ask(`mg b v Psomething-else-that-is-as-long-as-a-traceparent-would-be-000000`);
+      await client.ask(`mg c v P00-${"0".repeat(32)}-${CALLER_SPAN}-01`);
+    });
+    expect(spans).toHaveLength(2);
+    for (const span of spans) expect(span.parentId).toBe("");
+  });
+});

@@ -1,0 +1,183 @@
+/** Several processes on one address. */
+import net from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
+import { TextClient } from "../support/text-client.ts";
+
+let memcached: MemcachedProcess;
+let platypus: PlatypusProcess | null;
+
+beforeEach(async () => {
+  memcached = await MemcachedProcess.start();
+  platypus = null;
+});
+
+afterEach(async () => {
+  await platypus?.stop();
+  await memcached.stop();
+});
+
+function toml(listen = "127.0.0.1:0"): string {
+  return `[server]
+listen = "${listen}"
+workers = 2
+[target]
+servers = ["127.0.0.1:${memcached.port}"]
+[get.echo]
+match = "echo/(.*)"
+source = "echo"
+[source.echo]
+type = "echo"
+template = "hi {1}"
+`;
+}
+
+async function start(text = toml()): Promise<PlatypusProcess> {
+  platypus = await PlatypusProcess.start(text);
+  return platypus;
+}
+
+/** Process ids of its workers. */
+async function workersOf({ child }: PlatypusProcess): Promise<number[]> {
+  const { readFile } = await import("node:fs/promises");
+  const text = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+  return text.trim().split(" ").filter(Boolean).map(Number);
+}
+
+/** Connects again and again, with one get each, until it is stopped. What went wrong is counted. */
+function load(port: number) {
+  const count = { answered: 0, wrong: 0, refused: 0 };
+  let isStopped = false;
+  const one = (i: number) =>
+    new Promise<void>((resolve) => {
+      let answer = "";
+      const socket = net.connect(port, "127.0.0.1", () => socket.write(`get echo/${i}\r\n`));
+      socket.on("data", (chunk) => {
+        answer += chunk.toString();
+        if (answer.endsWith("END\r\n")) socket.end();
+      });
+      socket.on("error", () => {
+        count.refused++;
+      });
+      socket.on("close", () => {
+        if (answer === `VALUE echo/${i} 0 ${3 + String(i).length}\r\nhi ${i}\r\nEND\r\n`) count.answered++;
+        else count.wrong++;
+        resolve();
+      });
+    });
+  const client = async (first: number) => {
+    for (let i = first; !isStopped; i += 4) await one(i);
+  };
+  const done = Promise.all([0, 1, 2, 3].map(client));
+  const stop = async () => {
+    isStopped = true;
+    await done;
+    return count;
+  };
+  return { count, stop };
+}
+
+describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
+  it("serve one address as one: stats are those of all", async () => {
+    const { port } = await start();
+    const clients = await Promise.all(Array.from({ length: 8 }, () => TextClient.connect(port)));
+    for (const [i, client] of clients.entries()) {
+      expect(await client.ask(`get echo/${i}`, "END\r\n")).toContain(`hi ${i}`);
+    }
+    const stats = await clients[0]!.ask("stats", "END\r\n");
+    expect(stats).toContain("STAT cmd_get 8\r\n");
+    expect(stats).toContain("STAT curr_connections 8\r\n");
+    expect(stats).toMatch(/STAT limit_maxbytes 67108864\r\n/);
+    expect(await clients[0]!.ask("stats platypus", "END\r\n")).toContain("STAT rule:echo:filled 8\r\n");
+    await clients[1]!.ask("stats reset", "RESET\r\n");
+    await expect.poll(() => clients[0]!.ask("stats", "END\r\n")).toContain("STAT cmd_get 0\r\n");
+    for (const client of clients) client.close();
+  });
+
+  it("have one admin address, whose metrics are those of all, also when they have been replaced", async () => {
+    const started = await start(toml().replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"'));
+    await started.printed(/admin on http/);
+    const [, url] = /admin on (http:\S+)/.exec(started.stderr)!;
+    const clients = await Promise.all(Array.from({ length: 8 }, () => TextClient.connect(started.port)));
+    for (const client of clients) await client.ask("get echo/x", "END\r\n");
+    const scrape = async () => parsePrometheus(await (await fetch(`${url}metrics`)).text());
+    for (let i = 0; i < 4; i++) {
+      const seen = await scrape();
+      const gets = { operation: "get", protocol: "classic" };
+      expect(sampleValue(seen, "platypus_client_request_duration_seconds_count", gets)).toBe(8);
+      expect(sampleValue(seen, "platypus_client_connections")).toBe(8);
+      expect(sampleValue(seen, "platypus_ready")).toBe(1);
+    }
+    for (const client of clients) client.close();
+    started.child.kill("SIGUSR2");
+    await started.printed(/all workers are replaced/);
+    expect(sampleValue(await scrape(), "platypus_client_accepted_total")).toBe(0);
+  });
+
+  it("are replaced one after the other, and no client is refused or cut off", async () => {
+    const started = await start();
+    const before = await workersOf(started);
+    const { stop, count } = load(started.port);
+    await expect.poll(() => count.answered).toBeGreaterThan(20);
+    started.child.kill("SIGUSR2");
+    await started.printed(/all workers are replaced/);
+    const answered = count.answered;
+    await expect.poll(() => count.answered).toBeGreaterThan(answered + 20);
+    expect(await stop()).toMatchObject({ wrong: 0, refused: 0 });
+    const after = await workersOf(started);
+    expect(after.length).toBe(2);
+    expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+  });
+
+  it("that end are started again; meanwhile the others serve", async () => {
+    const started = await start();
+    const [first] = await workersOf(started);
+    process.kill(first!, "SIGKILL");
+    await started.printed(/worker \d ended \(SIGKILL\); started again in 100 ms/);
+    await expect.poll(async () => (await workersOf(started)).length).toBe(2);
+    const client = await TextClient.connect(started.port);
+    expect(await client.ask("get echo/x", "END\r\n")).toContain("hi x");
+    client.close();
+  });
+
+  it("clients wait while none is there, and are answered when one is", async () => {
+    const started = await start();
+    for (const pid of await workersOf(started)) process.kill(pid, "SIGKILL");
+    await started.printed(/worker 0 ended[\s\S]*worker 1 ended|worker 1 ended[\s\S]*worker 0 ended/);
+    const client = await TextClient.connect(started.port);
+    expect(await client.ask("get echo/x", "END\r\n")).toContain("hi x");
+    client.close();
+  });
+
+  it("share a socket file", async () => {
+    const path = `/tmp/platypus-workers-${process.pid}.sock`;
+    await start(toml(`unix:${path}`));
+    const socket = net.connect({ path });
+    const answer = new Promise<string>((resolve) => socket.once("data", (chunk) => resolve(chunk.toString())));
+    socket.write("get echo/x\r\n");
+    expect(await answer).toContain("hi x");
+    socket.destroy();
+  });
+
+  it("answer what they have read on SIGTERM, all of them, and the exit code is 0", async () => {
+    const started = await start();
+    const client = await TextClient.connect(started.port);
+    await client.ask("get echo/x", "END\r\n");
+    started.child.kill("SIGTERM");
+    await client.end();
+    expect(await started.exit()).toBe(0);
+    expect(await workersOf(started).catch(() => [])).toEqual([]);
+  });
+});
+
+it("the store in a process has one owner", async () => {
+  platypus = PlatypusProcess.run(["--config", "config/quickstart.toml"], { PLATYPUS_SERVER_WORKERS: "2" });
+  expect(await platypus.exit()).toBe(2);
+  expect(platypus.stderr).toContain("the store in a process has one owner");
+});
+
+it("a worker that cannot serve ends them all, with its exit code", async () => {
+  await expect(start(toml("192.0.2.1:11211"))).rejects.toThrow(/is not an address of this machine/);
+});

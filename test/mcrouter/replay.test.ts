@@ -1,0 +1,111 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { AsyncLog } from "../../src/mcrouter/async-log.ts";
+import { parseLogLine, replayAsyncLogs } from "../../src/mcrouter/replay.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+let root: string;
+
+beforeEach(async () => {
+  root = await mkdtemp(path.join(tmpdir(), "platypus-asynclog-"));
+});
+
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+/** A log below `root`, and a way to put a delete into it. */
+function openLog(clock = new ManualClock()) {
+  const failures: unknown[] = [];
+  const options = { root, serviceName: "mcrouter", routerName: "5000", clock };
+  const log = new AsyncLog({ ...options, failed: (error) => failures.push(error) });
+  const spool = (server: string, key: string) => new Promise<void>((done) => log.spool(server, "pool", key, done));
+  return { log, spool, failures, clock };
+}
+
+/** Everything in the files of the log, by file name. */
+async function contents(): Promise<string[]> {
+  const { readdir } = await import("node:fs/promises");
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  return Promise.all(files.sort().map((file) => readFile(file, "latin1")));
+}
+
+describe("the async log", () => {
+  it("has mcrouter's lines, in files of a quarter of an hour", async () => {
+    const { log, spool, clock } = openLog();
+    await spool("10.0.0.1:11211", "a");
+    await spool("[::1]:11212", "b\xff");
+    clock.advance(901_000);
+    await spool("unix:/run/m.sock", "c");
+    await log.close();
+    expect(await contents()).toEqual([
+      '["AS1.0",1700000000,"C",["10.0.0.1",11211,"delete a\\r\\n"]]\n' +
+        '["AS1.0",1700000000,"C",["::1",11212,"delete b\xff\\r\\n"]]\n',
+      '["AS1.0",1700000901,"C",["unix:/run/m.sock",0,"delete c\\r\\n"]]\n',
+    ]);
+    expect(log.counters).toEqual({ requests: 3, spooled: 3, failed: 0 });
+  });
+
+  it("answers all the same where it cannot be written, and says so", async () => {
+    await writeFile(path.join(root, "file"), "");
+    const failures: unknown[] = [];
+    const options = { root: path.join(root, "file"), serviceName: "s", routerName: "r", clock: new ManualClock() };
+    const log = new AsyncLog({ ...options, failed: (error) => failures.push(error) });
+    await new Promise<void>((done) => log.spool("h:1", "p", "k", done));
+    await log.close();
+    expect(failures.length).toBe(1);
+    expect(log.counters).toEqual({ requests: 1, spooled: 0, failed: 1 });
+  });
+});
+
+describe("a line of an async log", () => {
+  it("is read in both of mcrouter's forms", () => {
+    expect(parseLogLine('["AS1.0",1.5,"C",["h",1,"delete k\\r\\n"]]')).toEqual({ host: "h", port: 1, key: "k" });
+    const second = '["AS2.0",1.5,"C",{"s":"s","f":"f","r":"r","h":"[::1]:2","p":"p","k":"k","a":{}}]';
+    expect(parseLogLine(second)).toEqual({ host: "::1", port: 2, key: "k" });
+  });
+
+  it.each(["", "{}", "[1]", '["AS1.0",1,"C",["h",1,"set k\\r\\n"]]', '["AS2.0",1,"C",{"h":"h:1","k":"a b"}]'])(
+    "is no delete: %s",
+    (line) => {
+      expect(parseLogLine(line)).toBeNull();
+    },
+  );
+});
+
+describe.skipIf(MemcachedProcess.isMissing)("replaying", () => {
+  it("deletes what a server that is back still has, and keeps the lines of one that is not", async () => {
+    const memcached = await MemcachedProcess.start();
+    const gone = await freePort();
+    try {
+      const client = await TextClient.connect(memcached.port);
+      for (let i = 0; i < 1_200; i++) await client.ask(`set k${i} 0 0 1\r\nx`, "STORED\r\n");
+      const { log, spool } = openLog();
+      for (let i = 0; i < 1_200; i++) await spool(`127.0.0.1:${memcached.port}`, `k${i}`);
+      await spool(`127.0.0.1:${gone}`, "other");
+      await log.close();
+      await mkdir(path.join(root, "hour"));
+      await writeFile(path.join(root, "hour", "odd"), "no line\n");
+      const result = await replayAsyncLogs(root, false, () => {});
+      expect(result).toEqual({ files: 2, done: 1_200, left: 1, unreadable: 1 });
+      expect(await client.ask("get k0 k1199", "END\r\n")).toBe("END\r\n");
+      expect(await contents()).toEqual([expect.stringContaining("delete other"), "no line\n"]);
+      client.close();
+    } finally {
+      await memcached.stop();
+    }
+  });
+
+  it("only counts in a dry run", async () => {
+    const { log, spool } = openLog();
+    await spool("127.0.0.1:1", "k");
+    await log.close();
+    expect(await replayAsyncLogs(root, true, () => {})).toEqual({ files: 1, done: 0, left: 1, unreadable: 0 });
+    expect((await contents()).length).toBe(1);
+  });
+});

@@ -1,0 +1,304 @@
+/**
+ * A receiver of OTLP over HTTP that decodes what it is sent.
+ *
+ * Source: opentelemetry-proto (collector, metrics, trace, common), field numbers; Protocol Buffers, "Encoding".
+ */
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { gunzipSync } from "node:zlib";
+
+export type Attributes = Readonly<Record<string, unknown>>;
+
+export interface ReceivedMetric {
+  readonly name: string;
+  readonly unit: string;
+  readonly description: string;
+  readonly kind: "gauge" | "sum" | "histogram";
+  readonly isMonotonic: boolean;
+  /** 2: cumulative. */
+  readonly temporality: number;
+  readonly points: readonly ReceivedPoint[];
+}
+
+interface ReceivedPoint {
+  readonly attributes: Attributes;
+  /** Of a histogram its count. */
+  readonly value: number;
+  readonly sum: number;
+  readonly bounds: readonly number[];
+  readonly buckets: readonly number[];
+}
+
+export interface ReceivedSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  /** "": a root. */
+  readonly parentId: string;
+  readonly name: string;
+  /** 1 internal, 2 server, 3 client. */
+  readonly kind: number;
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  readonly attributes: Attributes;
+  readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
+  /** 0 unset, 1 ok, 2 error. */
+  readonly status: number;
+}
+
+type Kind = "string" | "bytes" | "varint" | "bool" | "double" | "fixed64" | "fixed32";
+type Field = readonly [name: string, kind: Kind | Schema, isRepeated?: "repeated"];
+interface Schema {
+  readonly [number: number]: Field;
+}
+type Message = Record<string, unknown>;
+
+const anyValue: Schema = {
+  1: ["string", "string"],
+  2: ["bool", "bool"],
+  3: ["int", "varint"],
+  4: ["double", "double"],
+};
+const keyValue: Schema = { 1: ["key", "string"], 2: ["value", anyValue] };
+const resource: Schema = { 1: ["attributes", keyValue, "repeated"] };
+const scope: Schema = { 1: ["name", "string"], 2: ["version", "string"] };
+const numberPoint: Schema = {
+  2: ["start", "fixed64"],
+  3: ["time", "fixed64"],
+  4: ["double", "double"],
+  6: ["int", "fixed64"],
+  7: ["attributes", keyValue, "repeated"],
+};
+const histogramPoint: Schema = {
+  2: ["start", "fixed64"],
+  3: ["time", "fixed64"],
+  4: ["count", "fixed64"],
+  5: ["sum", "double"],
+  6: ["buckets", "fixed64", "repeated"],
+  7: ["bounds", "double", "repeated"],
+  9: ["attributes", keyValue, "repeated"],
+};
+const gauge: Schema = { 1: ["points", numberPoint, "repeated"] };
+const sum: Schema = {
+  1: ["points", numberPoint, "repeated"],
+  2: ["temporality", "varint"],
+  3: ["isMonotonic", "bool"],
+};
+const histogram: Schema = { 1: ["points", histogramPoint, "repeated"], 2: ["temporality", "varint"] };
+const metric: Schema = {
+  1: ["name", "string"],
+  2: ["description", "string"],
+  3: ["unit", "string"],
+  5: ["gauge", gauge],
+  7: ["sum", sum],
+  9: ["histogram", histogram],
+};
+const metricsRequest: Schema = {
+  1: [
+    "resources",
+    {
+      1: ["resource", resource],
+      2: ["scopes", { 1: ["scope", scope], 2: ["metrics", metric, "repeated"] }, "repeated"],
+    },
+    "repeated",
+  ],
+};
+const link: Schema = { 1: ["traceId", "bytes"], 2: ["spanId", "bytes"] };
+const span: Schema = {
+  1: ["traceId", "bytes"],
+  2: ["spanId", "bytes"],
+  4: ["parentId", "bytes"],
+  5: ["name", "string"],
+  6: ["kind", "varint"],
+  7: ["start", "fixed64"],
+  8: ["end", "fixed64"],
+  9: ["attributes", keyValue, "repeated"],
+  13: ["links", link, "repeated"],
+  15: ["status", { 2: ["message", "string"], 3: ["code", "varint"] }],
+};
+const tracesRequest: Schema = {
+  1: [
+    "resources",
+    { 1: ["resource", resource], 2: ["scopes", { 1: ["scope", scope], 2: ["spans", span, "repeated"] }, "repeated"] },
+    "repeated",
+  ],
+};
+
+/** A running receiver; what came is kept. */
+export class OtlpCollector {
+  /** The metrics of the last request, by name. */
+  metrics: ReadonlyMap<string, ReceivedMetric> = new Map();
+  readonly spans: ReceivedSpan[] = [];
+  /** Of the last request. */
+  resource: Attributes = {};
+  headers: http.IncomingHttpHeaders = {};
+  /** Requests for metrics so far. */
+  metricRequests = 0;
+  private readonly server: http.Server;
+  private wake: () => void = () => {};
+
+  private constructor(server: http.Server) {
+    this.server = server;
+    server.on("request", (request, response) => void this.receive(request, response));
+  }
+
+  static async start(): Promise<OtlpCollector> {
+    const server = http.createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new OtlpCollector(server);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Resolves when `isThere` holds after something came. */
+  async until(isThere: () => boolean): Promise<void> {
+    while (!isThere()) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.server.close(resolve));
+    this.server.closeAllConnections();
+    await closed;
+  }
+
+  private async receive(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = Buffer.concat(chunks);
+    const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body;
+    this.headers = request.headers;
+    if (request.url === "/v1/metrics") this.takeMetrics(decode(metricsRequest, plain));
+    else if (request.url === "/v1/traces") this.takeSpans(decode(tracesRequest, plain));
+    else response.statusCode = 404;
+    response.setHeader("content-type", "application/x-protobuf");
+    response.end();
+    this.wake();
+  }
+
+  private takeMetrics(message: Message): void {
+    const all = scopesOf(message).flatMap(({ metrics }) => list(metrics));
+    this.metrics = new Map(all.map((one) => [String(one.name), metricOf(one)]));
+    this.takeResource(message);
+    this.metricRequests++;
+  }
+
+  private takeSpans(message: Message): void {
+    this.spans.push(...scopesOf(message).flatMap(({ spans }) => list(spans).map(spanOf)));
+    this.takeResource(message);
+  }
+
+  private takeResource(message: Message): void {
+    this.resource = attributesOf((list(message.resources)[0]!.resource as Message).attributes);
+  }
+}
+
+function scopesOf(message: Message): Message[] {
+  return list(message.resources).flatMap(({ scopes }) => list(scopes));
+}
+
+function metricOf(one: Message): ReceivedMetric {
+  const kind = one.gauge !== undefined ? "gauge" : one.sum !== undefined ? "sum" : "histogram";
+  const data = one[kind] as Message;
+  return {
+    name: String(one.name),
+    unit: String(one.unit ?? ""),
+    description: String(one.description ?? ""),
+    kind,
+    isMonotonic: data.isMonotonic === true,
+    temporality: Number(data.temporality ?? 0),
+    points: list(data.points).map((point) => ({
+      attributes: attributesOf(point.attributes),
+      value: Number(point.double ?? point.int ?? point.count ?? 0),
+      sum: Number(point.sum ?? 0),
+      bounds: (point.bounds as number[] | undefined) ?? [],
+      buckets: ((point.buckets as bigint[] | undefined) ?? []).map(Number),
+    })),
+  };
+}
+
+function spanOf(one: Message): ReceivedSpan {
+  const hex = (bytes: unknown) => (bytes === undefined ? "" : (bytes as Buffer).toString("hex"));
+  return {
+    traceId: hex(one.traceId),
+    spanId: hex(one.spanId),
+    parentId: hex(one.parentId),
+    name: String(one.name),
+    kind: Number(one.kind ?? 0),
+    startNs: one.start as bigint,
+    endNs: one.end as bigint,
+    attributes: attributesOf(one.attributes),
+    links: list(one.links).map(({ traceId, spanId }) => ({ traceId: hex(traceId), spanId: hex(spanId) })),
+    status: Number((one.status as Message | undefined)?.code ?? 0),
+  };
+}
+
+function attributesOf(pairs: unknown): Attributes {
+  return Object.fromEntries(
+    list(pairs).map(({ key, value }) => {
+      const [only] = Object.values((value as Message | undefined) ?? {});
+      return [String(key), typeof only === "bigint" ? Number(only) : only];
+    }),
+  );
+}
+
+function list(value: unknown): Message[] {
+  return (value as Message[] | undefined) ?? [];
+}
+
+function decode(schema: Schema, bytes: Buffer): Message {
+  const message: Message = {};
+  let at = 0;
+  const varint = (): bigint => {
+    let result = 0n;
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = bytes[at++]!;
+      result |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return result;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = Number(varint());
+    const [name, kind, repeated] = schema[tag >>> 3] ?? ["", "bytes"];
+    const wire = tag & 7;
+    let values: unknown[];
+    if (wire === 0) values = [scalar(kind, varint())];
+    else if (wire === 1) {
+      values = [eight(kind, bytes, at)];
+      at += 8;
+    } else if (wire === 5) {
+      values = [bytes.readUInt32LE(at)];
+      at += 4;
+    } else if (wire === 2) {
+      const length = Number(varint());
+      const piece = bytes.subarray(at, at + length);
+      if (piece.length !== length) throw new Error("a field is longer than its message");
+      at += length;
+      values = piecesOf(kind, piece);
+    } else throw new Error(`unknown wire type ${wire}`);
+    if (name === "") continue;
+    if (repeated) message[name] = [...((message[name] as unknown[] | undefined) ?? []), ...values];
+    else message[name] = values[0];
+  }
+  return message;
+}
+
+function piecesOf(kind: Kind | Schema, piece: Buffer): unknown[] {
+  if (typeof kind !== "string") return [decode(kind, piece)];
+  if (kind === "string") return [piece.toString("utf8")];
+  if (kind === "bytes") return [piece];
+  // Packed numbers.
+  return Array.from({ length: piece.length / 8 }, (_, i) => eight(kind, piece, i * 8));
+}
+
+function eight(kind: Kind | Schema, bytes: Buffer, at: number): number | bigint {
+  return kind === "double" ? bytes.readDoubleLE(at) : bytes.readBigUInt64LE(at);
+}
+
+function scalar(kind: Kind | Schema, value: bigint): bigint | boolean {
+  return kind === "bool" ? value === 1n : value;
+}

@@ -1,0 +1,49 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { LatencyHistogram, quantileMs } from "../../src/telemetry/latency-histogram.ts";
+
+const micros = fc.integer({ min: 0, max: 2 ** 31 - 1 });
+
+describe("a latency histogram", () => {
+  it("counts each duration once, below the bound that it does not reach", () => {
+    fc.assert(
+      fc.property(micros, (duration) => {
+        const histogram = new LatencyHistogram();
+        histogram.add(duration);
+        const { boundsSeconds, counts, count, sumSeconds } = histogram.read();
+        const bucket = counts.indexOf(1);
+        expect(counts.reduce((sum, each) => sum + each, 0)).toBe(1);
+        expect(duration).toBeLessThan((boundsSeconds[bucket] ?? Number.POSITIVE_INFINITY) * 1e6);
+        expect(duration).toBeGreaterThanOrEqual((boundsSeconds[bucket - 1] ?? 0) * 1e6);
+        expect([count, sumSeconds]).toEqual([1, duration / 1e6]);
+      }),
+    );
+  });
+
+  it("has quantiles that are at most a quarter too high", () => {
+    fc.assert(
+      fc.property(
+        fc.array(micros, { minLength: 1, maxLength: 200 }),
+        fc.double({ min: 0.01, max: 1, noNaN: true }),
+        (all, share) => {
+          const histogram = new LatencyHistogram();
+          for (const duration of all) histogram.add(duration);
+          const exact = all.toSorted((a, b) => a - b)[Math.ceil(share * all.length) - 1]!;
+          const told = quantileMs(histogram.counts, share) * 1000;
+          expect(told).toBeGreaterThan(exact);
+          expect(told).toBeLessThanOrEqual(Math.max(exact + 1, exact * 1.25 + 1));
+        },
+      ),
+    );
+  });
+
+  it("of nothing has no quantile", () => {
+    expect(quantileMs(new LatencyHistogram().counts, 0.5)).toBe(0);
+  });
+
+  it("takes a clock that went backwards for no time at all", () => {
+    const histogram = new LatencyHistogram();
+    histogram.add(-5);
+    expect(histogram.read().counts[0]).toBe(1);
+  });
+});
