@@ -74,21 +74,20 @@ export class Reply {
   valueEnd = 0;
   /** Client flags of the first value. */
   flags = 0;
-  /** Of a meta answer one of `MetaCode`, else 0. */
+  /** Of a meta answer one of `MetaCode`; of a route's own error the number of its result (see result.ts), else 0. */
   code = 0;
 
-  /** The same reply with bytes of its own, to be kept. */
+  /** The same reply, to be kept: in an object of its own, and with bytes of its own where they would be overwritten. */
   copy(): Reply {
-    if (this.isKept) return this;
-    const copy = new Reply();
-    copy.status = this.status;
+    const copy = Object.assign(new Reply(), this);
+    copy.lease = null;
+    if (this.isKept) return copy;
     copy.chunk = Buffer.from(this.chunk.subarray(this.start, this.end));
+    copy.start = 0;
     copy.end = this.end - this.start;
     copy.isKept = true;
-    copy.valueStart = this.valueStart - this.start;
-    copy.valueEnd = this.valueEnd - this.start;
-    copy.flags = this.flags;
-    copy.code = this.code;
+    copy.valueStart -= this.start;
+    copy.valueEnd -= this.start;
     return copy;
   }
 }
