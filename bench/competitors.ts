@@ -1,128 +1,296 @@
 /**
- * Starts what is compared, on loopback and free ports: three memcached servers, and in front of the same three servers
- * Platypus, as its users run it, and twemproxy. "direct" is the first memcached with nothing in front of it.
+ * Starts what is compared, on loopback and free ports: three memcached servers, and in front of them Platypus in several
+ * configurations, as its users run it, and other proxies. "direct" is the first memcached with nothing in front of it.
+ * Each is started when a workload first asks for it.
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import type { ProxyAddress } from "./options.ts";
 import { accepting, BenchError, findProgram, freePorts, type ProcessGroup } from "./process-group.ts";
 
 const host = "127.0.0.1";
-const serverCount = 3;
-const main = resolve(import.meta.dirname, "../src/main.ts");
+const SERVER_COUNT = 3;
+/** Addresses each server has, so that pools of up to 102 are three processes as well. */
+const ADDRESSES_PER_SERVER = 34;
+const WORKERS = 2;
+const platypus = resolve(import.meta.dirname, "../src/main.ts");
+const tlsFolder = resolve(import.meta.dirname, "../test/support/tls");
 
-/** Something that speaks memcached's text protocol and is measured. */
+/** Something that speaks memcached's protocol and is measured. */
 export interface Competitor {
   readonly name: string;
   readonly host: string;
   readonly port: number;
-  /** The processes whose CPU and memory count. */
-  readonly pids: readonly number[];
+  readonly isTls: boolean;
+  /** The process whose CPU and memory count, with its children. */
+  readonly pid: number;
   /** The memcached servers behind it; empty if there are none or they are not known. */
   readonly serverPids: readonly number[];
-  /** False for the yardsticks, twemproxy and direct. */
-  readonly hasGoals: boolean;
+  /** Where its `/metrics` are; null: it has none. */
+  readonly admin: string | null;
 }
 
-export interface Server {
+interface Server {
   readonly port: number;
   readonly pid: number;
 }
 
-/** Starts the competitors of those names and the servers they need; `proxies` are running already. */
-export async function startCompetitors(
-  group: ProcessGroup,
-  folder: string,
-  names: readonly string[],
-  proxies: readonly ProxyAddress[],
-): Promise<Competitor[]> {
-  requireOpenFiles("the benchmark", "self");
-  const competitors: Competitor[] = proxies.map((proxy) => ({
-    name: proxy.name,
-    host: proxy.host,
-    port: proxy.port,
-    pids: [proxy.pid],
-    serverPids: [],
-    hasGoals: true,
-  }));
-  if (names.length > 0) {
-    const twemproxy = names.includes("twemproxy") ? program("nutcracker", "nutcracker") : "";
-    if (names.includes("platypus") && !existsSync(main)) throw new BenchError(`${main} does not exist`);
-    const servers = await startServers(group);
-    const started = names.map((name): Promise<Competitor> => {
-      if (name === "platypus") return startPlatypus(group, folder, servers);
-      if (name === "twemproxy") return startTwemproxy(group, twemproxy, folder, servers);
-      return Promise.resolve(direct(servers));
-    });
-    competitors.unshift(...(await Promise.all(started)));
-  }
-  await Promise.all(competitors.map((competitor) => accepting(competitor.name, competitor.host, competitor.port)));
-  for (const { name, pids } of competitors) for (const pid of pids) requireOpenFiles(name, pid);
-  return competitors;
+/** How a Platypus is configured: lines of its `[server]`, and the sections after it. */
+interface Shape {
+  readonly server?: string;
+  readonly rest?: string;
+  /** Addresses of the pool; default: one of each server. */
+  readonly poolSize?: number;
+  readonly isTls?: boolean;
+  /** Share of the requests that are traced; the spans go to a receiver that throws them away. */
+  readonly tracedShare?: number;
 }
 
-export async function startServers(group: ProcessGroup): Promise<Server[]> {
+const FILL = `[get.fill]\nmatch = "(fill:.*)"\nsource = "echo"\nttl = "1h"\nexpiry = "1h"\n
+[source.echo]\ntype = "echo"\ntemplate = "{1}"\nqueue = 100000\nconcurrency = 1000\n`;
+
+const RULE = 'source = "echo"\nttl = "1h"\nexpiry = "1h"\n';
+const OTHER_RULES = Array.from({ length: 19 }, (_, n) => `[get.other${n}]\nmatch = "other${n}:(.*)"\n${RULE}`);
+const RULES = [...OTHER_RULES, `[get.bench]\nmatch = "bench:(.*)"\n${RULE}`, '[source.echo]\ntype = "echo"\n'];
+
+/** By name, as workloads call them. */
+const shapes: Readonly<Record<string, Shape>> = {
+  platypus: {},
+  "platypus, 1 server": { poolSize: 1 },
+  "platypus, 10 servers": { poolSize: 10 },
+  "platypus, 30 servers": { poolSize: 30 },
+  "platypus, 100 servers": { poolSize: 100 },
+  "platypus, TLS": { isTls: true },
+  [`platypus, ${WORKERS} workers`]: { server: `workers = ${WORKERS}` },
+  "platypus, filling": { rest: FILL },
+  "platypus, 20 rules": { server: "pickup_rate = 1000000", rest: RULES.join("") },
+  "platypus, no telemetry": { server: 'admin = "off"', rest: '[telemetry]\nerrors = false\nslow = "0s"\n' },
+  "platypus, traced 1 %": { tracedShare: 0.01 },
+  "platypus, all traced": { tracedShare: 1 },
+};
+
+const SPARE_POOL = "PoolRoute|spare";
+const MAIN_POOL = "PoolRoute|main";
+
+/** By name: routes in mcrouter's JSON, over the pools "main" and "spare". */
+const trees: Readonly<Record<string, unknown>> = {
+  "mcrouter's file, one pool": MAIN_POOL,
+  "mcrouter's file, three levels": {
+    type: "OperationSelectorRoute",
+    default_policy: { type: "FailoverRoute", children: [MAIN_POOL, SPARE_POOL] },
+    operation_policies: { delete: { type: "AllSyncRoute", children: [MAIN_POOL, SPARE_POOL] } },
+  },
+  "mcrouter's file, all-sync": { type: "AllSyncRoute", children: [MAIN_POOL, SPARE_POOL] },
+};
+
+/** Programs other than Platypus and twemproxy, by the variable that says where they are. */
+const givenPrograms = { mcrouter: "MCROUTER", "memcached's proxy": "MEMCACHED_PROXY" } as const;
+
+export class Competitors {
+  private readonly started = new Map<string, Promise<Competitor>>();
+  private servers: Promise<Server[]> | null = null;
+  /** Port of the receiver of spans. */
+  private receiver: Promise<number> | null = null;
+
+  private readonly group: ProcessGroup;
+  private readonly folder: string;
+  private readonly proxies: readonly ProxyAddress[];
+
+  constructor(group: ProcessGroup, folder: string, proxies: readonly ProxyAddress[]) {
+    this.group = group;
+    this.folder = folder;
+    this.proxies = proxies;
+    requireOpenFiles("the benchmark", "self");
+  }
+
+  /** Proxies that take part in comparisons with peers where they are there: given by a variable, or running. */
+  given(): string[] {
+    const programs = Object.entries(givenPrograms).flatMap(([name, variable]) => (process.env[variable] ? [name] : []));
+    return [...programs, ...this.proxies.map(({ name }) => name)];
+  }
+
+  /** Starts it unless it runs already. Rejects with a BenchError that says what is missing. */
+  get(name: string): Promise<Competitor> {
+    let competitor = this.started.get(name);
+    if (competitor === undefined) {
+      competitor = this.start(name);
+      this.started.set(name, competitor);
+    }
+    return competitor;
+  }
+
+  /** The memcached servers that all share. */
+  async pool(): Promise<readonly Server[]> {
+    this.servers ??= startServers(this.group);
+    return this.servers;
+  }
+
+  /** A Platypus of one's own making. */
+  async platypus(name: string, shape: Shape): Promise<Competitor> {
+    const competitor = await this.startPlatypus(name, shape);
+    await accepting(name, competitor.host, competitor.port);
+    return competitor;
+  }
+
+  private async start(name: string): Promise<Competitor> {
+    const competitor = await this.launch(name);
+    await accepting(name, competitor.host, competitor.port);
+    requireOpenFiles(name, competitor.pid);
+    return competitor;
+  }
+
+  private async launch(name: string): Promise<Competitor> {
+    const proxy = this.proxies.find((each) => each.name === name);
+    if (proxy !== undefined) return { ...proxy, isTls: false, serverPids: [], admin: null };
+    const shape = shapes[name];
+    if (shape !== undefined) return this.startPlatypus(name, shape);
+    if (trees[name] !== undefined) return this.startMcrouter(name, [process.execPath, platypus], trees[name]);
+    switch (name) {
+      case "twemproxy":
+        return this.startTwemproxy();
+      case "direct": {
+        const [first] = await this.pool();
+        return { name, host, port: first!.port, isTls: false, pid: first!.pid, serverPids: [], admin: null };
+      }
+      case "mcrouter":
+        return this.startMcrouter(name, [given("MCROUTER")], MAIN_POOL);
+      case "memcached's proxy":
+        return this.startMemcachedProxy(given("MEMCACHED_PROXY"));
+      default:
+        throw new BenchError(`there is no competitor "${name}"`);
+    }
+  }
+
+  private async startPlatypus(name: string, shape: Shape): Promise<Competitor> {
+    if (!existsSync(platypus)) throw new BenchError(`${platypus} does not exist`);
+    const servers = await this.pool();
+    const { server = "", rest = "", poolSize = SERVER_COUNT, isTls = false, tracedShare } = shape;
+    const [port, adminPort] = await freePorts(2);
+    const addresses = Array.from({ length: poolSize }, (_, i) => {
+      return `"127.0.0.${1 + Math.floor(i / SERVER_COUNT)}:${servers[i % SERVER_COUNT]!.port}"`;
+    });
+    const isSilent = server.includes("admin");
+    const own = [
+      "[server]",
+      `listen = "${isTls ? "tls:" : ""}${host}:${port}"`,
+      ...(isSilent ? [] : [`admin = "${host}:${adminPort}"`]),
+      ...(isTls ? [`tls_cert = "${tlsFolder}/server.pem"`, `tls_key = "${tlsFolder}/server.key"`] : []),
+      server,
+      "[target]",
+      `servers = [${addresses.join(", ")}]`,
+      rest,
+      ...(tracedShare === undefined ? [] : await this.traced(tracedShare)),
+    ];
+    const config = this.write(`${name.replaceAll(/\W+/g, "-")}.toml`, own);
+    const pid = this.group.start(name, process.execPath, [platypus, "--config", config]);
+    return behind(name, port!, pid, servers, { isTls, admin: isSilent ? null : `${host}:${adminPort}` });
+  }
+
+  private async traced(share: number): Promise<string[]> {
+    this.receiver ??= new Promise((resolve) => {
+      const server = createServer((request, response) => {
+        request.resume().on("end", () => response.end());
+      });
+      server.unref().listen(0, host, () => resolve((server.address() as AddressInfo).port));
+    });
+    return ["[telemetry]", `otlp_endpoint = "http://${host}:${await this.receiver}"`, `traces_sample = ${share}`];
+  }
+
+  private async startMcrouter(name: string, command: readonly string[], route: unknown): Promise<Competitor> {
+    const servers = await this.pool();
+    const [port] = await freePorts(1);
+    const pool = (address: string) => ({ servers: servers.map((server) => `${address}:${server.port}`) });
+    const config = this.write(`${name.replaceAll(/\W+/g, "-")}.json`, [
+      JSON.stringify({ pools: { main: pool("127.0.0.1"), spare: pool("127.0.0.2") }, route }),
+    ]);
+    const [program, ...args] = command;
+    const options = ["--config", `file:${config}`, "-p", String(port), "--async-dir", this.folder];
+    const stats = ["--stats-root", this.folder, "--num-proxies", "1"];
+    const pid = this.group.start(name, program!, [...args, ...options, ...stats]);
+    return behind(name, port!, pid, servers);
+  }
+
+  private async startTwemproxy(): Promise<Competitor> {
+    const nutcracker = program("nutcracker", "nutcracker");
+    const servers = await this.pool();
+    const [port, statsPort] = await freePorts(2);
+    const config = this.write("twemproxy.yml", [
+      "bench:",
+      `  listen: ${host}:${port}`,
+      "  hash: md5",
+      "  distribution: ketama",
+      "  auto_eject_hosts: false",
+      "  server_connections: 1",
+      "  servers:",
+      ...servers.map((server) => `    - ${host}:${server.port}:1`),
+    ]);
+    const stats = `-a ${host} -s ${statsPort}`;
+    const files = `-c ${config} -o ${join(this.folder, "twemproxy.log")} -p ${join(this.folder, "twemproxy.pid")}`;
+    // Node raises its own limit of open files, and memcached too.
+    const command = `ulimit -n $(ulimit -Hn); exec ${nutcracker} -m 16384 -v 0 ${stats} ${files}`;
+    const pid = this.group.start("twemproxy", "/bin/sh", ["-c", command]);
+    return behind("twemproxy", port!, pid, servers);
+  }
+
+  /** Needs a memcached built with `--enable-proxy`; memcached/doc, "proxy". */
+  private async startMemcachedProxy(path: string): Promise<Competitor> {
+    const servers = await this.pool();
+    const [port] = await freePorts(1);
+    const backends = servers.map((server, i) => `mcp.backend("b${i}", "${host}", ${server.port})`);
+    const config = this.write("memcached-proxy.lua", [
+      "function mcp_config_pools()",
+      `  return mcp.pool({ ${backends.join(", ")} })`,
+      "end",
+      "function mcp_config_routes(pool)",
+      "  mcp.attach(mcp.CMD_ANY_STORAGE, pool)",
+      "end",
+    ]);
+    const options = ["-t", "1", "-m", "64", "-c", "8192", "-l", host, "-p", String(port), "-U", "0"];
+    const pid = this.group.start("memcached's proxy", path, [...asRoot(), ...options, "-o", `proxy_config=${config}`]);
+    return behind("memcached's proxy", port!, pid, servers);
+  }
+
+  private write(name: string, lines: readonly string[]): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, `${lines.join("\n")}\n`);
+    return path;
+  }
+}
+
+async function startServers(group: ProcessGroup): Promise<Server[]> {
   const memcached = program("memcached", "memcached");
-  const user = process.getuid?.() === 0 ? ["-u", "root"] : [];
-  const ports = await freePorts(serverCount);
+  const ports = await freePorts(SERVER_COUNT);
+  const addresses = Array.from({ length: ADDRESSES_PER_SERVER }, (_, i) => `127.0.0.${1 + i}`).join(",");
   const servers = ports.map((port, i) => {
-    const sizes = ["-t", "1", "-m", "64", "-c", "2048"];
-    const args = [...user, ...sizes, "-l", host, "-p", String(port), "-U", "0"];
+    const sizes = ["-t", "1", "-m", "512", "-c", "8192"];
+    const args = [...asRoot(), ...sizes, "-l", addresses, "-p", String(port), "-U", "0"];
     return { port, pid: group.start(`memcached ${i + 1}`, memcached, args) };
   });
   await Promise.all(servers.map((server) => accepting("memcached", host, server.port)));
   return servers;
 }
 
-/** `server` and `rest` are added to its configuration: lines of [server], and further sections. */
-export async function startPlatypus(
-  group: ProcessGroup,
-  folder: string,
+function behind(
+  name: string,
+  port: number,
+  pid: number,
   servers: readonly Server[],
-  { name = "platypus", server = "", rest = "" } = {},
-): Promise<Competitor> {
-  const [port] = await freePorts(1);
-  const addresses = servers.map((each) => `"${host}:${each.port}"`).join(", ");
-  const config = join(folder, `${name.replaceAll(/\W+/g, "-")}.toml`);
-  const own = `[server]\nlisten = "${host}:${port}"\n${server}\n`;
-  writeFileSync(config, `${own}\n[target]\nservers = [${addresses}]\n${rest}`);
-  const pid = group.start(name, process.execPath, [main, "--config", config]);
-  return behind(name, port!, pid, servers, true);
+  { isTls = false, admin = null as string | null } = {},
+): Competitor {
+  return { name, host, port, isTls, pid, serverPids: servers.map((server) => server.pid), admin };
 }
 
-async function startTwemproxy(
-  group: ProcessGroup,
-  command: string,
-  folder: string,
-  servers: readonly Server[],
-): Promise<Competitor> {
-  const [port, statsPort] = await freePorts(2);
-  const config = join(folder, "twemproxy.yml");
-  const lines = [
-    "bench:",
-    `  listen: ${host}:${port}`,
-    "  hash: md5",
-    "  distribution: ketama",
-    "  auto_eject_hosts: false",
-    "  server_connections: 1",
-    "  servers:",
-    ...servers.map((server) => `    - ${host}:${server.port}:1`),
-  ];
-  writeFileSync(config, `${lines.join("\n")}\n`);
-  const stats = ["-a", host, "-s", String(statsPort)];
-  const files = ["-c", config, "-o", join(folder, "twemproxy.log"), "-p", join(folder, "twemproxy.pid")];
-  const pid = group.start("twemproxy", command, ["-m", "16384", "-v", "0", ...stats, ...files]);
-  return behind("twemproxy", port!, pid, servers, false);
+function asRoot(): string[] {
+  return process.getuid?.() === 0 ? ["-u", "root"] : [];
 }
 
-function behind(name: string, port: number, pid: number, servers: readonly Server[], hasGoals: boolean): Competitor {
-  return { name, host, port, pids: [pid], serverPids: servers.map((server) => server.pid), hasGoals };
-}
-
-function direct(servers: readonly Server[]): Competitor {
-  const first = servers[0]!;
-  return { name: "direct", host, port: first.port, pids: [first.pid], serverPids: [], hasGoals: false };
+function given(variable: string): string {
+  const path = process.env[variable];
+  if (path === undefined || !existsSync(path)) throw new BenchError(`${variable}: there is no file "${path ?? ""}"`);
+  return path;
 }
 
 function program(name: string, aptPackage: string): string {
@@ -131,10 +299,10 @@ function program(name: string, aptPackage: string): string {
   return path;
 }
 
-/** A thousand clients need more than the 1,024 open files many shells allow. `process` is a pid or "self". */
+/** Thousands of clients need more than the 1,024 open files many shells allow. `process` is a pid or "self". */
 function requireOpenFiles(name: string, process: number | "self"): void {
   const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${process}/limits`, "latin1"))?.[1];
-  if (limit !== undefined && Number(limit) < 2048) {
-    throw new BenchError(`${name} may open only ${limit} files: run \`ulimit -n 4096\` in its shell first`);
+  if (limit !== undefined && Number(limit) < 8_192) {
+    throw new BenchError(`${name} may open only ${limit} files: raise the hard limit first, for example to 16384`);
   }
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Competitor } from "./competitors.ts";
 import type { GeneratorMessage, Job, JobResult, Limit, RunMessage } from "./job.ts";
 import { BenchError, type ProcessGroup } from "./process-group.ts";
+import type { Load } from "./scenarios/scenario.ts";
 
 const modulePath = join(import.meta.dirname, "load-generator.ts");
 
@@ -20,12 +21,8 @@ export class GeneratorProcess {
   }
 
   /** Resolves when all connections of the load stand. Nothing is sent before the first `run`. */
-  static async open(
-    group: ProcessGroup,
-    competitor: Competitor,
-    load: Omit<Job, "host" | "port">,
-  ): Promise<GeneratorProcess> {
-    const job: Job = { host: competitor.host, port: competitor.port, ...load };
+  static async open(group: ProcessGroup, competitor: Competitor, load: Load): Promise<GeneratorProcess> {
+    const job: Job = { host: competitor.host, port: competitor.port, isTls: competitor.isTls, ...load };
     const name = `load on ${competitor.name}`;
     const child = group.fork(name, modulePath, [JSON.stringify(job)]);
     const generator = new GeneratorProcess(group, child, name);

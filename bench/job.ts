@@ -7,16 +7,25 @@
 export interface Job {
   readonly host: string;
   readonly port: number;
+  readonly isTls: boolean;
   readonly connections: number;
   /** Requests each connection has in flight at most. */
   readonly depth: number;
   /** When further requests are sent: once all are answered, as a client's multi-get does, or for each answer. */
   readonly refill: "whenAllAnswered" | "forEachAnswer";
-  /** "set" stores every key of the key space, "get" reads them back. */
-  readonly operation: "get" | "set";
-  /** Keys named by one request; 1 for sets. */
+  /**
+   * "set" stores every key of the key space, "get" reads them back; "mix" is nine gets for each set. "meta" and "binary" are
+   * gets in these protocols, "fill" gets of keys that nobody has asked for.
+   */
+  readonly operation: Operation;
+  /** Keys named by one request; 1 for all but gets. */
   readonly keysPerRequest: number;
+  readonly valueBytes: number;
+  /** Requests a second, offered whatever the answers do; null: as fast as the answers come. */
+  readonly rate: number | null;
 }
+
+type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill";
 
 /** How long one run lasts: for some time, or until so many requests were sent. What is in flight then is awaited. */
 export type Limit = { readonly seconds: number } | { readonly requests: number };
@@ -28,9 +37,10 @@ export interface JobResult {
   readonly seconds: number;
   /** CPU the generator itself used in that time, all threads. */
   readonly generatorCpuSeconds: number;
-  /** As the generator saw it, its own queueing included; capped at 250,000. */
+  /** As the generator saw it, its own queueing included, at a rate from when a request was due; capped at 250,000. */
   readonly p50Micros: number;
   readonly p99Micros: number;
+  readonly p999Micros: number;
 }
 
 export interface RunMessage {

@@ -8,9 +8,10 @@
  */
 
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Job } from "./job.ts";
 import type { LatencyHistogram } from "./latency.ts";
-import type { Tape } from "./tape.ts";
+import { BINARY_CAS, type Tape } from "./tape.ts";
 
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
@@ -37,6 +38,8 @@ export class LoadConnection {
   #answered: number;
   /** Offset on the reply tape of the next byte to come. */
   #replyOffset: number;
+  /** At a rate: when the requests in flight were due, oldest first. */
+  readonly #dueMs: number[] = [];
   /** Replies to come until the sampled request is answered; 0 when none is sampled. */
   #sampleIn = 0;
   #sampledAtMs = 0;
@@ -49,15 +52,26 @@ export class LoadConnection {
     this.#unsent = first;
     this.#answered = first;
     this.#replyOffset = startOf(tape.replyEnds, first);
-    this.#socket = connect({
-      host: job.host,
-      port: job.port,
-      noDelay: true,
-      onread: { buffer: readBuffer, callback: (bytes) => this.#onRead(bytes) },
-    });
-    this.#socket.once("connect", onReady);
+    this.#socket = job.isTls ? this.#connectTls() : this.#connectPlain();
+    this.#socket.once(job.isTls ? "secureConnect" : "connect", onReady);
     this.#socket.on("error", onFailure);
     this.#socket.on("close", () => onFailure(new Error(`the connection was closed with ${this.#pending()}`)));
+  }
+
+  #connectPlain(): Socket {
+    const onread = { buffer: readBuffer, callback: (bytes: number) => this.#onRead(bytes) };
+    return connect({ host: this.#job.host, port: this.#job.port, noDelay: true, onread });
+  }
+
+  /** The certificate is that of tests: whoever answers is taken. */
+  #connectTls(): Socket {
+    const socket = connectTls({ host: this.#job.host, port: this.#job.port, rejectUnauthorized: false });
+    socket.on("data", (chunk: Buffer) => {
+      for (let from = 0; from < chunk.length; from += readBuffer.length) {
+        if (!this.#onRead(chunk.copy(readBuffer, 0, from))) return;
+      }
+    });
+    return socket.setNoDelay();
   }
 
   /** Sends the first requests of a run; the rest follow as replies arrive. */
@@ -66,8 +80,17 @@ export class LoadConnection {
     this.#send(run, this.#job.depth);
   }
 
+  /** Of a run at a rate: sends one request that was due at `dueMs`, however many are in flight. */
+  sendDue(run: LoadRun, dueMs: number): void {
+    this.#run = run;
+    this.#dueMs.push(dueMs);
+    this.#write(1);
+    this.#inFlight += 1;
+    run.inFlight += 1;
+  }
+
   #send(run: LoadRun, wanted: number): void {
-    let count = Math.min(wanted, run.unsent);
+    const count = Math.min(wanted, run.unsent);
     if (count === 0) return;
     run.unsent -= count;
     run.inFlight += count;
@@ -76,11 +99,16 @@ export class LoadConnection {
       this.#sampleIn = this.#inFlight;
       this.#sampledAtMs = performance.now();
     }
+    this.#write(count);
+  }
+
+  #write(count: number): void {
     const { requests, requestEnds } = this.#tape;
-    while (count > 0) {
-      const last = Math.min(this.#unsent + count, requestEnds.length) - 1;
+    let left = count;
+    while (left > 0) {
+      const last = Math.min(this.#unsent + left, requestEnds.length) - 1;
       this.#socket.write(requests.subarray(startOf(requestEnds, this.#unsent), requestEnds[last]));
-      count -= last + 1 - this.#unsent;
+      left -= last + 1 - this.#unsent;
       this.#unsent = last + 1 === requestEnds.length ? 0 : last + 1;
     }
   }
@@ -93,6 +121,12 @@ export class LoadConnection {
     this.#inFlight -= completed;
     run.inFlight -= completed;
     run.completed += completed;
+    if (this.#job.rate !== null) {
+      const nowMs = performance.now();
+      for (let i = 0; i < completed; i++) run.latency.record(nowMs - this.#dueMs.shift()!);
+      if (run.inFlight === 0 && run.unsent === 0) run.onDrained();
+      return true;
+    }
     if (this.#sampleIn > 0) {
       this.#sampleIn = Math.max(0, this.#sampleIn - completed);
       if (this.#sampleIn === 0) run.latency.record(performance.now() - this.#sampledAtMs);
@@ -111,6 +145,7 @@ export class LoadConnection {
     while (offset < bytes) {
       const span = Math.min(bytes - offset, replies.length - this.#replyOffset);
       const end = this.#replyOffset + span;
+      if (this.#job.operation === "binary") this.#ignoreCas(offset, span);
       if (readBuffer.compare(replies, this.#replyOffset, end, offset, offset + span) !== 0) {
         return this.#reject(`a wrong reply with ${this.#pending()}`, offset, bytes);
       }
@@ -126,6 +161,17 @@ export class LoadConnection {
     if (completed + (isInsideReply ? 1 : 0) > this.#inFlight)
       return this.#reject("bytes nobody asked for", bytes, bytes);
     return completed;
+  }
+
+  /** A binary answer has the server's cas, which the tape does not know: all its answers are of one length. */
+  #ignoreCas(offset: number, span: number): void {
+    const { replies, replyEnds } = this.#tape;
+    const length = replyEnds[0]!;
+    for (let i = 0; i < span; i++) {
+      const within = (this.#replyOffset + i) % length;
+      if (within >= BINARY_CAS.start && within < BINARY_CAS.end)
+        readBuffer[offset + i] = replies[this.#replyOffset + i]!;
+    }
   }
 
   /** Reports a chunk whose bytes from `offset` on are not those of the tape, with what stands around the difference. */

@@ -70,7 +70,8 @@ async function run(connections: readonly LoadConnection[], limit: Limit): Promis
     const giveUp = setTimeout(() => {
       fail(new Error(`${load.inFlight} replies are missing ${drainMs / 1000} s after the last request`));
     }, runMs + drainMs);
-    for (const connection of connections) connection.begin(load);
+    if (job!.rate === null) for (const connection of connections) connection.begin(load);
+    else offer(load, connections, job!.rate);
   });
   const cpu = process.cpuUsage(startCpu);
   return {
@@ -79,7 +80,24 @@ async function run(connections: readonly LoadConnection[], limit: Limit): Promis
     generatorCpuSeconds: (cpu.user + cpu.system) / 1e6,
     p50Micros: latency.percentileMicros(0.5),
     p99Micros: latency.percentileMicros(0.99),
+    p999Micros: latency.percentileMicros(0.999),
   };
+}
+
+/** Sends requests when they are due, whatever has been answered; late ones at once, counted from when they were due. */
+function offer(load: LoadRun, connections: readonly LoadConnection[], rate: number): void {
+  const startMs = performance.now();
+  let sent = 0;
+  const tick = () => {
+    if (load.unsent === 0) {
+      if (load.inFlight === 0) load.onDrained();
+      return;
+    }
+    const due = Math.floor(((performance.now() - startMs) / 1000) * rate);
+    for (; sent < due; sent++) connections[sent % connections.length]!.sendDue(load, startMs + (sent * 1000) / rate);
+    setImmediate(tick);
+  };
+  tick();
 }
 
 const job = JSON.parse(process.argv[2] ?? "null") as Job | null; // written by generator-process.ts

@@ -1,17 +1,20 @@
 /**
- * Measures one workload: every competitor is warmed up, then they take turns, each round in another order, so that
+ * Measures one workload: every contender is warmed up, then they take turns, each round in another order, so that
  * whatever else the machine does falls on all of them alike.
  */
 
-import type { Competitor } from "./competitors.ts";
+import { once } from "node:events";
+import { connect } from "node:net";
+import type { Competitor, Competitors } from "./competitors.ts";
 import { GeneratorProcess } from "./generator-process.ts";
-import { cpuMicrosBetween, readCpu, residentBytes } from "./process-cost.ts";
+import type { JobResult, Limit } from "./job.ts";
+import { cpuMicrosBetween, processTree, readCpu, residentBytes } from "./process-cost.ts";
 import type { ProcessGroup } from "./process-group.ts";
 import type { Progress } from "./progress.ts";
-import type { Scenario } from "./scenarios/hits.ts";
-import { keyCount } from "./tape.ts";
+import { contendersOf, type Load, type Scenario, type StartedContender } from "./scenarios/scenario.ts";
+import { fillKey, keyCountFor } from "./tape.ts";
 
-/** One competitor in one round. */
+/** One contender in one round. */
 export interface Sample {
   /** A multiget is one request. */
   readonly cpuMicrosPerRequest: number;
@@ -20,72 +23,120 @@ export interface Sample {
   readonly requestsPerSecond: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
+  readonly p999Micros: number;
   readonly residentBytes: number;
   /** Part of one CPU that the load generator used. */
   readonly generatorCpuShare: number;
 }
 
-/** A competitor's samples of one workload, in the order of the rounds. */
+/** A contender's samples of one workload, in the order of the rounds. */
 export interface Measured {
-  readonly competitor: Competitor;
+  readonly contender: StartedContender;
   readonly samples: Sample[];
 }
 
-/** Stores every key through the competitor itself and checks that it was stored. */
-export async function preload(group: ProcessGroup, competitor: Competitor): Promise<void> {
-  const load = { connections: 1, depth: 32, refill: "forEachAnswer", operation: "set", keysPerRequest: 1 } as const;
-  const generator = await GeneratorProcess.open(group, competitor, load);
-  await generator.run({ requests: keyCount });
-  await generator.close();
+/** How often and for how long each is measured. */
+export interface Length {
+  readonly rounds: number;
+  readonly seconds: number;
 }
 
-/** Takes one step of `progress` for each warm-up and each sample. */
-export async function measure(
-  group: ProcessGroup,
-  scenario: Scenario,
-  competitors: readonly Competitor[],
-  rounds: number,
-  seconds: number,
-  progress: Progress,
-): Promise<Measured[]> {
-  const { connections, depth, refill, keysPerRequest } = scenario;
-  const load = { connections, depth, refill, operation: "get", keysPerRequest } as const;
-  const turns: { readonly generator: GeneratorProcess; readonly measured: Measured }[] = [];
-  for (const competitor of competitors) {
-    progress.step(`${scenario.name}: warming up ${competitor.name}`);
-    const generator = await GeneratorProcess.open(group, competitor, load);
-    await generator.run({ seconds });
-    turns.push({ generator, measured: { competitor, samples: [] } });
+export class Bench {
+  readonly group: ProcessGroup;
+  readonly competitors: Competitors;
+  readonly progress: Progress;
+  /** What is stored, by competitor and size of values. */
+  private readonly stored = new Set<string>();
+
+  constructor(group: ProcessGroup, competitors: Competitors, progress: Progress) {
+    this.group = group;
+    this.competitors = competitors;
+    this.progress = progress;
   }
-  for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < turns.length; turn++) {
-      const { generator, measured } = turns[(round + turn) % turns.length]!;
-      progress.step(`${scenario.name}: round ${round + 1} of ${rounds}, ${measured.competitor.name}`);
-      measured.samples.push(await sample(generator, measured.competitor, seconds));
+
+  /** Measures a workload; `only` names the competitors that take part, null: all of them. */
+  async measure(scenario: Scenario, length: Length, only: readonly string[] | null = null): Promise<Measured[]> {
+    const { rounds, seconds } = length;
+    const contenders: StartedContender[] = [];
+    for (const contender of contendersOf(scenario, this.competitors.given(), only)) {
+      contenders.push({ ...contender, started: await this.competitors.get(contender.competitor) });
     }
-    const costs = turns.map(({ measured }) => {
-      return `${measured.competitor.name} ${measured.samples[round]!.cpuMicrosPerRequest.toFixed(2)}`;
-    });
-    progress.note(`${scenario.name}: round ${round + 1} of ${rounds}: ${costs.join(", ")} µs CPU per request`);
+    const turns: { readonly generator: GeneratorProcess; readonly measured: Measured }[] = [];
+    for (const contender of contenders) {
+      this.progress.step(`${scenario.name}: warming up ${contender.name}`);
+      await this.preload(contender.started, contender.load);
+      const generator = await GeneratorProcess.open(this.group, contender.started, contender.load);
+      await this.run(generator, contender, seconds);
+      turns.push({ generator, measured: { contender, samples: [] } });
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (let turn = 0; turn < turns.length; turn++) {
+        const { generator, measured } = turns[(round + turn) % turns.length]!;
+        this.progress.step(`${scenario.name}: round ${round + 1} of ${rounds}, ${measured.contender.name}`);
+        measured.samples.push(await this.sample(generator, measured.contender, seconds));
+      }
+      const costs = turns.map(({ measured }) => {
+        return `${measured.contender.name} ${measured.samples[round]!.cpuMicrosPerRequest.toFixed(2)}`;
+      });
+      this.progress.note(`${scenario.name}: round ${round + 1} of ${rounds}: ${costs.join(", ")} µs CPU per request`);
+    }
+    await Promise.all(turns.map(({ generator }) => generator.close()));
+    return turns.map(({ measured }) => measured);
   }
-  await Promise.all(turns.map(({ generator }) => generator.close()));
-  return turns.map(({ measured }) => measured);
-}
 
-async function sample(generator: GeneratorProcess, competitor: Competitor, seconds: number): Promise<Sample> {
-  const { pids, serverPids } = competitor;
-  const before = readCpu(pids);
-  const serversBefore = readCpu(serverPids);
-  const result = await generator.run({ seconds });
-  const cpuMicros = cpuMicrosBetween(before, readCpu(pids));
-  const serverCpuMicros = cpuMicrosBetween(serversBefore, readCpu(serverPids));
-  return {
-    cpuMicrosPerRequest: cpuMicros / result.requests,
-    serverCpuMicrosPerRequest: serverPids.length === 0 ? null : serverCpuMicros / result.requests,
-    requestsPerSecond: result.requests / result.seconds,
-    p50Micros: result.p50Micros,
-    p99Micros: result.p99Micros,
-    residentBytes: residentBytes(pids),
-    generatorCpuShare: result.generatorCpuSeconds / result.seconds,
-  };
+  /** Stores every key of the load through the competitor itself, once, and checks that it was stored. */
+  async preload(competitor: Competitor, { valueBytes, operation }: Load): Promise<void> {
+    const name = `${competitor.name}/${valueBytes}`;
+    if (operation === "fill" || this.stored.has(name)) return;
+    this.stored.add(name);
+    const depth = Math.max(1, Math.min(32, Math.floor(100_000 / valueBytes)));
+    const load: Load = {
+      connections: 1,
+      depth,
+      refill: "forEachAnswer",
+      operation: "set",
+      keysPerRequest: 1,
+      valueBytes,
+      rate: null,
+    };
+    const generator = await GeneratorProcess.open(this.group, competitor, load);
+    await generator.run({ requests: keyCountFor(valueBytes) });
+    await generator.close();
+  }
+
+  private async run(generator: GeneratorProcess, { load }: StartedContender, seconds: number): Promise<JobResult> {
+    const limit: Limit = load.operation === "fill" ? { requests: keyCountFor(load.valueBytes) } : { seconds };
+    return await generator.run(limit);
+  }
+
+  private async sample(generator: GeneratorProcess, contender: StartedContender, seconds: number): Promise<Sample> {
+    const { pid, serverPids } = contender.started;
+    if (contender.load.operation === "fill") await this.forgetFilled(keyCountFor(contender.load.valueBytes));
+    const before = readCpu(processTree(pid));
+    const serversBefore = readCpu(serverPids);
+    const result = await this.run(generator, contender, seconds);
+    const cpuMicros = cpuMicrosBetween(before, readCpu(processTree(pid)));
+    const serverCpuMicros = cpuMicrosBetween(serversBefore, readCpu(serverPids));
+    return {
+      cpuMicrosPerRequest: cpuMicros / result.requests,
+      serverCpuMicrosPerRequest: serverPids.length === 0 ? null : serverCpuMicros / result.requests,
+      requestsPerSecond: result.requests / result.seconds,
+      p50Micros: result.p50Micros,
+      p99Micros: result.p99Micros,
+      p999Micros: result.p999Micros,
+      residentBytes: residentBytes(processTree(pid)),
+      generatorCpuShare: result.generatorCpuSeconds / result.seconds,
+    };
+  }
+
+  /** Behind the proxies' backs: what they have filled is missing again. */
+  private async forgetFilled(keys: number): Promise<void> {
+    for (const { port } of await this.competitors.pool()) {
+      const socket = connect({ host: "127.0.0.1", port });
+      const names = Array.from({ length: keys }, (_, n) => `delete ${fillKey(n)} noreply\r\n`);
+      socket.write(`${names.join("")}version\r\n`);
+      await once(socket, "data");
+      socket.destroy();
+    }
+  }
 }

@@ -1,22 +1,32 @@
 /** The benchmark's command line. */
 
 import { parseArgs } from "node:util";
+import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** Competitors the benchmark can start itself, in the order of the report. */
-const startable = ["platypus", "twemproxy", "direct"];
+/** What can be measured: requests, keeping keys fresh, and what a proxy costs beside its requests. */
+const parts = ["workloads", "refresh", "figures"] as const;
+type Part = (typeof parts)[number];
 
 /** Shown for `--help`. */
-export const usage = `npm run bench -- [refresh] [options]
+export const usage = `npm run bench -- [${parts.join("] [")}] [options]
 
-  refresh              what keeping keys fresh costs, instead of the workloads of a proxy
-  --quick              the short form, about two minutes
+  workloads            requests of many kinds, compared by CPU time per request
+  refresh              what keeping keys fresh costs
+  figures              latency at a fixed rate, memory, time to start
+                       default: all three; with --quick or --workload only workloads
+
+  --quick              the short form: ends within two minutes
   --workload PART      only workloads whose name contains PART
-  --competitors LIST   of ${startable.join(", ")}; default all of them
+  --competitors LIST   only these, by their names in the table, with commas between; "platypus, TLS" is "platypus: TLS"
   --proxy NAME=HOST:PORT:PID
                        also measure a text proxy that is running already; may be repeated
-  --rounds N           rounds per workload; default 7 with --quick, else 15
-  --seconds S          time per competitor in a round; default 1`;
+  --rounds N           rounds per workload; default 7
+  --seconds S          time per contender in a round; default 1
+  --against FILE       compare with an earlier run, a file in bench/results; exit code 1 if something became slower
+  --page               write the figures into docs/performance.md
+
+Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;
 
 /** A running proxy named with `--proxy`. */
 export interface ProxyAddress {
@@ -29,39 +39,36 @@ export interface ProxyAddress {
 export interface Options {
   readonly isHelp: boolean;
   readonly isQuick: boolean;
-  /** Measure refresh rather than the proxy's own workloads. */
-  readonly isRefresh: boolean;
+  readonly parts: ReadonlySet<Part>;
   /** Lower case; empty matches every workload. */
   readonly workload: string;
-  readonly competitors: readonly string[];
+  /** Null: all. */
+  readonly competitors: readonly string[] | null;
   readonly proxies: readonly ProxyAddress[];
-  readonly rounds: number;
-  readonly seconds: number;
+  readonly length: Length;
+  readonly against: string | null;
+  readonly isPage: boolean;
 }
 
 /** Throws a BenchError that says what is wrong with the command line. */
 export function readOptions(args: readonly string[]): Options {
   const { values, positionals } = parse(args);
-  const isRefresh = positionals.length === 1 && positionals[0] === "refresh";
-  if (positionals.length > 0 && !isRefresh) throw new BenchError(`unexpected ${positionals.join(" ")}\n\n${usage}`);
+  const unknown = positionals.filter((part) => !parts.includes(part as Part));
+  if (unknown.length > 0) throw new BenchError(`unexpected ${unknown.join(" ")}\n\n${usage}`);
   const isQuick = values.quick ?? false;
-  const competitors = (values.competitors ?? startable.join(",")).split(",").filter((name) => name !== "");
-  for (const name of competitors) {
-    if (!startable.includes(name)) {
-      throw new BenchError(`--competitors: expected some of ${startable.join(", ")}, got "${name}"`);
-    }
-  }
-  const rounds = positive("--rounds", values.rounds ?? (isQuick ? "7" : "15"));
+  const some = isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads"] : parts;
+  const rounds = positive("--rounds", values.rounds ?? "7");
   if (!Number.isInteger(rounds)) throw new BenchError(`--rounds: expected a whole number, got ${rounds}`);
   return {
     isHelp: values.help ?? false,
     isQuick,
-    isRefresh,
+    parts: new Set((positionals.length > 0 ? positionals : some) as Part[]),
     workload: (values.workload ?? "").toLowerCase(),
-    competitors: startable.filter((name) => competitors.includes(name)),
+    competitors: values.competitors?.split(",").map((name) => name.trim().replace(/: ?/, ", ")) ?? null,
     proxies: (values.proxy ?? []).map(proxyAddress),
-    rounds,
-    seconds: positive("--seconds", values.seconds ?? "1"),
+    length: { rounds, seconds: positive("--seconds", values.seconds ?? "1") },
+    against: values.against ?? null,
+    isPage: values.page ?? false,
   };
 }
 
@@ -80,6 +87,8 @@ function parse(args: readonly string[]) {
         proxy: { type: "string", multiple: true },
         rounds: text,
         seconds: text,
+        against: text,
+        page: flag,
       },
     });
   } catch (error) {

@@ -2,6 +2,16 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 
+/** The process and all that descend from it. */
+export function processTree(pid: number): number[] {
+  const pids = [pid];
+  for (const parent of pids) {
+    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "latin1");
+    pids.push(...children.split(" ").filter(Boolean).map(Number));
+  }
+  return pids;
+}
+
 /** CPU time of each thread of some processes, by "pid/tid", in nanoseconds. */
 export type CpuReading = ReadonlyMap<string, number>;
 

@@ -61,6 +61,12 @@ export class ProcessGroup {
     clearTimeout(impatience);
   }
 
+  /** The same of a program. */
+  async stopPid(pid: number): Promise<void> {
+    const child = [...this.#running].find((each) => each.pid === pid);
+    if (child !== undefined) await this.stop(child);
+  }
+
   async stopAll(): Promise<void> {
     await Promise.all([...this.#running].map((child) => this.stop(child)));
   }

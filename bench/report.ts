@@ -1,18 +1,20 @@
 /** Turns samples into medians and ratios, and those into the table that is printed. */
 
 import type { Measured, Sample } from "./measure.ts";
-import type { Scenario } from "./scenarios/hits.ts";
+import type { Scenario } from "./scenarios/scenario.ts";
 
-/** Median of the rounds, and the lowest and highest of them. */
-interface Spread {
+/** Median of the rounds, the lowest and highest of them, and the quartiles. */
+export interface Spread {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+  readonly lower: number;
+  readonly upper: number;
 }
 
-/** One line of the table: a competitor in a workload. */
-interface Row {
-  readonly competitor: string;
+/** One line of the table: a contender in a workload. */
+export interface Row {
+  readonly contender: string;
   readonly cpuMicrosPerRequest: Spread;
   readonly cpuMicrosPerKey: number;
   /** CPU per request as a multiple of the peer's in the same round; null for the peer, or where it did not run. */
@@ -23,23 +25,22 @@ interface Row {
   readonly requestsPerSecond: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
+  readonly p999Micros: number;
   readonly residentBytes: number;
   readonly generatorCpuShare: number;
   readonly samples: readonly Sample[];
 }
 
-/** A workload with all competitors. */
+/** A workload with all contenders. */
 export interface WorkloadReport {
   readonly scenario: Scenario;
-  /** The competitor that ratios are taken to. */
-  readonly peer: string;
   readonly rows: readonly Row[];
 }
 
-export function summarize(scenario: Scenario, measured: readonly Measured[], peer = "twemproxy"): WorkloadReport {
-  const { goal } = scenario;
-  const peerSamples = measured.find(({ competitor }) => competitor.name === peer)?.samples ?? null;
-  const rows = measured.map(({ competitor, samples }): Row => {
+export function summarize(scenario: Scenario, measured: readonly Measured[]): WorkloadReport {
+  const { goal, peer } = scenario;
+  const peerSamples = measured.find(({ contender }) => contender.name === peer)?.samples ?? null;
+  const rows = measured.map(({ contender, samples }): Row => {
     const medianOf = (field: Exclude<keyof Sample, "serverCpuMicrosPerRequest">) =>
       spread(samples.map((sample) => sample[field])).median;
     const cpu = spread(samples.map((sample) => sample.cpuMicrosPerRequest));
@@ -49,21 +50,22 @@ export function summarize(scenario: Scenario, measured: readonly Measured[], pee
         ? null
         : spread(samples.map((sample, i) => sample.cpuMicrosPerRequest / peerSamples[i]!.cpuMicrosPerRequest));
     return {
-      competitor: competitor.name,
+      contender: contender.name,
       cpuMicrosPerRequest: cpu,
-      cpuMicrosPerKey: cpu.median / scenario.keysPerRequest,
+      cpuMicrosPerKey: cpu.median / contender.load.keysPerRequest,
       ratio,
-      meetsGoal: competitor.hasGoals && ratio !== null && goal !== null ? ratio.median <= goal : null,
+      meetsGoal: contender.hasGoal && ratio !== null && goal !== null ? ratio.median <= goal : null,
       serverCpuMicrosPerRequest: serverCpu.length === 0 ? null : spread(serverCpu).median,
       requestsPerSecond: medianOf("requestsPerSecond"),
       p50Micros: medianOf("p50Micros"),
       p99Micros: medianOf("p99Micros"),
+      p999Micros: medianOf("p999Micros"),
       residentBytes: Math.max(...samples.map((sample) => sample.residentBytes)),
       generatorCpuShare: medianOf("generatorCpuShare"),
       samples,
     };
   });
-  return { scenario, peer, rows };
+  return { scenario, rows };
 }
 
 /** Columns are separated by two spaces; the first is aligned left, the others right. */
@@ -72,18 +74,19 @@ export function formatTable(reports: readonly WorkloadReport[]): string {
     "",
     "CPU µs/request",
     "µs/key",
-    `× ${[...new Set(reports.map(({ peer }) => peer))].join(", ")}`,
+    "× peer",
     "(min–max)",
     "goal",
     "requests/s",
     "p50 µs",
     "p99 µs",
+    "p99.9 µs",
     "RSS MiB",
     "servers' µs",
     "load's CPU",
   ];
   const blocks = reports.map(({ scenario, rows }) => ({
-    title: scenario.name,
+    title: `${scenario.name}, × ${scenario.peer}`,
     lines: rows.map((row) => cells(scenario, row)),
   }));
   const all = [header, ...blocks.flatMap((block) => block.lines)];
@@ -99,7 +102,7 @@ export function formatTable(reports: readonly WorkloadReport[]): string {
 function cells(scenario: Scenario, row: Row): string[] {
   const { ratio, meetsGoal, serverCpuMicrosPerRequest } = row;
   return [
-    `  ${row.competitor}`,
+    `  ${row.contender}`,
     row.cpuMicrosPerRequest.median.toFixed(2),
     row.cpuMicrosPerKey.toFixed(2),
     ratio === null ? "" : ratio.median.toFixed(2),
@@ -108,15 +111,17 @@ function cells(scenario: Scenario, row: Row): string[] {
     Math.round(row.requestsPerSecond).toLocaleString("en"),
     row.p50Micros.toFixed(0),
     row.p99Micros.toFixed(0),
+    row.p999Micros.toFixed(0),
     (row.residentBytes / 2 ** 20).toFixed(1),
     serverCpuMicrosPerRequest === null ? "" : serverCpuMicrosPerRequest.toFixed(2),
     `${Math.round(row.generatorCpuShare * 100)}%`,
   ];
 }
 
-function spread(values: readonly number[]): Spread {
+export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? sorted[upper]! : (sorted[upper - 1]! + sorted[upper]!) / 2;
-  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+  const quarter = Math.floor((sorted.length - 1) / 4);
+  return { median, min: sorted[0]!, max: sorted.at(-1)!, lower: sorted[quarter]!, upper: sorted.at(-1 - quarter)! };
 }

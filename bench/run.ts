@@ -1,58 +1,71 @@
 /**
  * `npm run bench`: Platypus, twemproxy and a bare memcached under the same load in one run, compared by CPU time per
  * request. That is what a proxy beside an application costs; unlike requests per second it does not depend on what the
- * load generator leaves of the machine. The table goes to stdout, all samples as JSON to bench/results.
+ * load generator leaves of the machine. The table goes to stdout, all samples as JSON and plots to bench/results.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, release, tmpdir } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startCompetitors } from "./competitors.ts";
-import { measure, preload } from "./measure.ts";
+import { comparable, readReports, regressions } from "./against.ts";
+import { Competitors } from "./competitors.ts";
+import { type Figure, figureSteps, formatFigures, measureFigures } from "./figures.ts";
+import { Bench } from "./measure.ts";
 import { type Options, readOptions, usage } from "./options.ts";
+import { writePage } from "./page.ts";
 import { BenchError, ProcessGroup } from "./process-group.ts";
 import { Progress } from "./progress.ts";
-import { measureRefresh } from "./refresh.ts";
+import { measureRefresh, refreshSteps } from "./refresh.ts";
 import { formatTable, summarize, type WorkloadReport } from "./report.ts";
-import { hits, type Scenario } from "./scenarios/hits.ts";
+import { describeRun, saveResults } from "./results.ts";
+import { contendersOf, type Scenario } from "./scenarios/scenario.ts";
+import { workloads } from "./scenarios/workloads.ts";
 
-async function runAll(group: ProcessGroup, folder: string, options: Options): Promise<WorkloadReport[]> {
-  const scenarios = chosenScenarios(options);
-  const competitors = await startCompetitors(group, folder, options.competitors, options.proxies);
-  if (competitors.length === 0) throw new BenchError("--competitors: nothing is left to measure");
-  for (const competitor of competitors) await preload(group, competitor);
+interface Outcome {
+  readonly reports: readonly WorkloadReport[];
+  readonly figures: readonly Figure[];
+}
 
-  const progress = new Progress(scenarios.length * competitors.length * (options.rounds + 1));
+async function runAll(group: ProcessGroup, folder: string, options: Options): Promise<Outcome> {
+  const competitors = new Competitors(group, folder, options.proxies);
+  const { length } = options;
+  const scenarios = options.parts.has("workloads") ? chosenScenarios(options) : [];
+  const turns = scenarios.map((scenario) => contendersOf(scenario, competitors.given(), options.competitors).length);
+  const steps =
+    turns.reduce((sum, count) => sum + count * (length.rounds + 1), 0) +
+    (options.parts.has("refresh") ? refreshSteps(length) : 0) +
+    (options.parts.has("figures") ? figureSteps(length) : 0);
+  const progress = new Progress(steps);
+  const bench = new Bench(group, competitors, progress);
   const reports: WorkloadReport[] = [];
+  const figures: Figure[] = [];
   try {
     for (const scenario of scenarios) {
-      const measured = await measure(group, scenario, competitors, options.rounds, options.seconds, progress);
-      reports.push(summarize(scenario, measured));
+      reports.push(summarize(scenario, await bench.measure(scenario, length, options.competitors)));
     }
+    if (options.parts.has("refresh")) {
+      const refresh = await measureRefresh(bench, length);
+      reports.push(...refresh.reports);
+      figures.push(...refresh.figures);
+    }
+    if (options.parts.has("figures")) figures.push(...(await measureFigures(bench, length)));
   } finally {
     progress.end();
   }
-  return reports;
+  return { reports, figures };
 }
 
 function chosenScenarios(options: Options): Scenario[] {
-  const scenarios = hits.filter(
-    (scenario) => (scenario.isQuick || !options.isQuick) && scenario.name.toLowerCase().includes(options.workload),
-  );
-  if (scenarios.length === 0) {
-    throw new BenchError(`--workload: expected part of one of\n  ${hits.map(({ name }) => name).join("\n  ")}`);
+  const named = workloads.filter(({ name }) => name.toLowerCase().includes(options.workload));
+  if (named.length === 0) {
+    throw new BenchError(`--workload: expected part of one of\n  ${workloads.map(({ name }) => name).join("\n  ")}`);
   }
+  const scenarios = named.filter((scenario) => {
+    const isChosen = scenario.isQuick || !options.isQuick;
+    return isChosen && contendersOf(scenario, [], options.competitors).length > 0;
+  });
+  if (scenarios.length === 0) throw new BenchError("--workload, --competitors, --quick: nothing is left to measure");
   return scenarios;
-}
-
-function saveResults(options: Options, reports: readonly WorkloadReport[]): string {
-  const folder = join(import.meta.dirname, "results");
-  mkdirSync(folder, { recursive: true });
-  const date = new Date().toISOString();
-  const path = join(folder, `${date.slice(0, 19).replaceAll(":", "-")}.json`);
-  const machine = { cpu: cpus()[0]?.model, cpus: cpus().length, kernel: release(), node: process.version };
-  writeFileSync(path, `${JSON.stringify({ date, machine, options, reports }, null, 2)}\n`);
-  return path;
 }
 
 /** Rejects when the user or the system wants the benchmark to end; later signals do not disturb the stopping. */
@@ -64,29 +77,43 @@ function interruption(): Promise<never> {
   });
 }
 
-async function main(): Promise<void> {
+/** Resolves to the exit code. */
+async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (options.isHelp) {
     console.log(usage);
-    return;
+    return 0;
   }
   if (process.platform !== "linux") throw new BenchError("CPU per thread is read from /proc: this needs Linux");
+  const earlier = options.against === null ? null : readReports(options.against);
+  const run = describeRun(options.length);
   const group = new ProcessGroup();
   const folder = mkdtempSync(join(tmpdir(), "platypus-bench-"));
   try {
-    const run = options.isRefresh ? measureRefresh(group, folder, options) : runAll(group, folder, options);
-    const reports = await Promise.race([run, group.failed, interruption()]);
-    console.log(formatTable(reports));
-    console.error(`\nall samples: ${saveResults(options, reports)}`);
+    const outcome = await Promise.race([runAll(group, folder, options), group.failed, interruption()]);
+    if (outcome.reports.length > 0) console.log(formatTable(outcome.reports));
+    if (outcome.figures.length > 0) console.log(`\n${formatFigures(outcome.figures)}`);
+    console.error(`\nall samples: ${saveResults(run, outcome.reports, outcome.figures)}`);
+    if (options.isPage) console.error(`page: ${writePage(run, outcome.reports, outcome.figures)}`);
+    return earlier === null ? 0 : reportRegressions(outcome.reports, earlier);
   } finally {
     await group.stopAll();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+function reportRegressions(now: readonly WorkloadReport[], earlier: readonly WorkloadReport[]): number {
+  const count = comparable(now, earlier);
+  if (count === 0) throw new BenchError("--against: that run has none of the workloads of this one");
+  const slower = regressions(now, earlier);
+  const verdict =
+    slower.length === 0 ? "none is slower beyond noise" : `slower beyond noise:\n  ${slower.join("\n  ")}`;
+  console.log(`\n${count} ratios compared with the earlier run: ${verdict}`);
+  return slower.length === 0 ? 0 : 1;
+}
+
 try {
-  await main();
-  process.exit();
+  process.exit(await main());
 } catch (error) {
   console.error(error instanceof BenchError ? `bench: ${error.message}` : error);
   process.exit(1);

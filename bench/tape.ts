@@ -11,9 +11,11 @@
 
 import type { Job } from "./job.ts";
 
-/** Keys `bench:000000` and up; every competitor is preloaded with all of them. */
-export const keyCount = 10_000;
-const valueBytes = 100;
+/** Keys of values of the usual size; of larger ones there are fewer. */
+const MAX_KEYS = 10_000;
+const MAX_STORED_BYTES = 48 * 2 ** 20;
+const GETS_FOR_A_SET = 9;
+const USUAL_VALUE_BYTES = 100;
 
 /** Ends are byte offsets just past each request or reply. */
 export interface Tape {
@@ -23,44 +25,109 @@ export interface Tape {
   readonly replyEnds: Uint32Array;
 }
 
+/** Keys there are of values of this size; every competitor is preloaded with all of them. */
+export function keyCountFor(valueBytes: number): number {
+  return Math.max(8, Math.min(MAX_KEYS, Math.floor(MAX_STORED_BYTES / valueBytes)));
+}
+
 /** The tape of a job. Every key is on it once, in an order that is shuffled but the same in every run. */
-export function buildTape(job: Pick<Job, "operation" | "keysPerRequest">): Tape {
-  const order = shuffledKeys();
-  const requests: string[] = [];
-  const replies: string[] = [];
-  for (let first = 0; first + job.keysPerRequest <= order.length; first += job.keysPerRequest) {
-    const numbers = order.slice(first, first + job.keysPerRequest);
-    if (job.operation === "set") {
-      requests.push(...numbers.map((n) => `set ${key(n)} 0 0 ${valueBytes}\r\n${value(n)}\r\n`));
-      replies.push(...numbers.map(() => "STORED\r\n"));
-    } else {
-      requests.push(`get ${numbers.map(key).join(" ")}\r\n`);
-      replies.push(`${numbers.map((n) => `VALUE ${key(n)} 0 ${valueBytes}\r\n${value(n)}\r\n`).join("")}END\r\n`);
-    }
+export function buildTape(job: Pick<Job, "operation" | "keysPerRequest" | "valueBytes">): Tape {
+  const { operation, keysPerRequest, valueBytes } = job;
+  const order = shuffledKeys(keyCountFor(valueBytes));
+  const requests: Buffer[] = [];
+  const replies: Buffer[] = [];
+  for (let first = 0; first + keysPerRequest <= order.length; first += keysPerRequest) {
+    const numbers = order.slice(first, first + keysPerRequest);
+    const isSet = operation === "set" || (operation === "mix" && first % (GETS_FOR_A_SET + 1) === 0);
+    const [request, reply] = isSet ? setOf(numbers[0]!, valueBytes) : getOf(operation, numbers, valueBytes);
+    requests.push(request);
+    replies.push(reply);
   }
   return {
-    requests: Buffer.from(requests.join(""), "latin1"),
+    requests: Buffer.concat(requests),
     requestEnds: ends(requests),
-    replies: Buffer.from(replies.join(""), "latin1"),
+    replies: Buffer.concat(replies),
     replyEnds: ends(replies),
   };
 }
 
-function key(n: number): string {
-  return `bench:${String(n).padStart(6, "0")}`;
+function setOf(n: number, valueBytes: number): [Buffer, Buffer] {
+  const text = `set ${key(n, valueBytes)} 0 0 ${valueBytes}\r\n${value(n, valueBytes)}\r\n`;
+  return [Buffer.from(text, "latin1"), Buffer.from("STORED\r\n", "latin1")];
+}
+
+function getOf(operation: Job["operation"], numbers: readonly number[], valueBytes: number): [Buffer, Buffer] {
+  const [first] = numbers as [number];
+  switch (operation) {
+    case "meta":
+      return [
+        Buffer.from(`mg ${key(first, valueBytes)} v\r\n`, "latin1"),
+        Buffer.from(`VA ${valueBytes}\r\n${value(first, valueBytes)}\r\n`, "latin1"),
+      ];
+    case "binary":
+      return binaryGet(key(first, valueBytes), value(first, valueBytes));
+    case "fill": {
+      // The source's answer is the key.
+      const name = fillKey(first);
+      const block = `VALUE ${name} 0 ${name.length}\r\n${name}\r\nEND\r\n`;
+      return [Buffer.from(`get ${name}\r\n`, "latin1"), Buffer.from(block, "latin1")];
+    }
+    default: {
+      const text = `get ${numbers.map((n) => key(n, valueBytes)).join(" ")}\r\n`;
+      const blocks = numbers.map((n) => `VALUE ${key(n, valueBytes)} 0 ${valueBytes}\r\n${value(n, valueBytes)}\r\n`);
+      return [Buffer.from(text, "latin1"), Buffer.from(`${blocks.join("")}END\r\n`, "latin1")];
+    }
+  }
+}
+
+const BINARY_HEADER_BYTES = 24;
+/** getk: its answer names the key, and has no cas of the server's where it is asked with none. */
+const GETK = 0x0c;
+
+/** A getk and its answer, whose cas is the server's: it is left out of what is compared. */
+function binaryGet(name: string, text: string): [Buffer, Buffer] {
+  const request = Buffer.alloc(BINARY_HEADER_BYTES + name.length);
+  request[0] = 0x80;
+  request[1] = GETK;
+  request.writeUInt16BE(name.length, 2);
+  request.writeUInt32BE(name.length, 8);
+  request.write(name, BINARY_HEADER_BYTES, "latin1");
+  const reply = Buffer.alloc(BINARY_HEADER_BYTES + 4 + name.length + text.length);
+  reply[0] = 0x81;
+  reply[1] = GETK;
+  reply.writeUInt16BE(name.length, 2);
+  reply[4] = 4;
+  reply.writeUInt32BE(4 + name.length + text.length, 8);
+  reply.write(name, BINARY_HEADER_BYTES + 4, "latin1");
+  reply.write(text, BINARY_HEADER_BYTES + 4 + name.length, "latin1");
+  return [request, reply];
+}
+
+/** Bytes of the cas in the header of a binary answer. */
+export const BINARY_CAS = { start: 16, end: 24 } as const;
+
+/** A key of the operation "fill". */
+export function fillKey(n: number): string {
+  return `fill:${String(n).padStart(6, "0")}`;
+}
+
+function key(n: number, valueBytes: number): string {
+  const group = valueBytes === USUAL_VALUE_BYTES ? "bench" : `bench${valueBytes}`;
+  return `${group}:${String(n).padStart(6, "0")}`;
 }
 
 /** Letters that follow from the key's number alone, so that a value under the wrong key is noticed. */
-function value(n: number): string {
+function value(n: number, valueBytes: number): string {
   const next = randomFrom(n + 1);
+  const length = Math.min(valueBytes, USUAL_VALUE_BYTES);
   let text = "";
-  while (text.length < valueBytes) text += String.fromCharCode(97 + (next() % 26));
-  return text;
+  while (text.length < length) text += String.fromCharCode(97 + (next() % 26));
+  return text.repeat(Math.ceil(valueBytes / length)).slice(0, valueBytes);
 }
 
-function shuffledKeys(): number[] {
-  const next = randomFrom(keyCount);
-  const order = Array.from({ length: keyCount }, (_, n) => n);
+function shuffledKeys(count: number): number[] {
+  const next = randomFrom(count);
+  const order = Array.from({ length: count }, (_, n) => n);
   for (let i = order.length - 1; i > 0; i--) {
     const j = next() % (i + 1);
     [order[i], order[j]] = [order[j]!, order[i]!];
@@ -79,7 +146,7 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-function ends(parts: readonly string[]): Uint32Array {
+function ends(parts: readonly Buffer[]): Uint32Array {
   const offsets = new Uint32Array(parts.length);
   let end = 0;
   for (let i = 0; i < parts.length; i++) {

@@ -26,8 +26,8 @@ import { LocalCommands, type StatLine } from "./proxy/client/local-commands.ts";
 import { newRouteCounters, TreeBuilder } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
 import type { KeyedBackend } from "./proxy/route/keyed-backend.ts";
+import { plainPoolOf } from "./proxy/route/plain-pool.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
-import { PoolRoute } from "./proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, closeUnused, noPools } from "./proxy/route/pools.ts";
 import { RootRoute } from "./proxy/route/root-route.ts";
 import type { Root } from "./proxy/route/route.ts";
@@ -365,9 +365,8 @@ export class Platypus {
     const answerAdmin = (command: string) => this.answerAdmin(command);
     const all = [...pools.routes.values()];
     const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, this.clock);
-    const first = routes.get(tree.defaultPrefix);
-    const plain = first instanceof PoolRoute ? new RoutedPoolPort(first, prefix) : null;
-    return { leaf: root, port: new TreePoolPort(root, plain) };
+    const pool = plainPoolOf(routes.get(tree.defaultPrefix)!);
+    return { leaf: root, port: new TreePoolPort(root, pool === null ? null : new RoutedPoolPort(pool, prefix)) };
   }
 
   /** Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes. */

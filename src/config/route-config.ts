@@ -154,6 +154,8 @@ interface ErrorRouteConfig {
   /** Behind SERVER_ERROR; "": what the result is usually called. */
   readonly message: string;
   readonly result: Result;
+  /** Stands in its name alone. */
+  readonly isLogged: boolean;
 }
 
 /** Answers as if there were nothing. */

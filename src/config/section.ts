@@ -45,10 +45,15 @@ export class Problems {
     this.#problems.set(JSON.stringify(problem), problem);
   }
 
+  /** All of them, in order of line. */
+  get all(): readonly ConfigProblem[] {
+    return [...this.#problems.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  }
+
   /** Throws a `ConfigError` with all of them in order of line, if there are any. */
   end(): void {
     if (this.#problems.size === 0) return;
-    throw new ConfigError([...this.#problems.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0)));
+    throw new ConfigError(this.all);
   }
 }
 

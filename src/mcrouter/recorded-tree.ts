@@ -44,7 +44,7 @@ export class RecordedTree {
     }
     const spool = { spool: (_server: string, _pool: string, _key: string, done: () => void) => done() };
     const builder = new TreeBuilder({
-      clock,
+      clock: hurried(clock),
       random,
       hostId,
       counters: newRouteCounters(),
@@ -53,7 +53,8 @@ export class RecordedTree {
       pools: routes,
     });
     const built = new Map([...tree!.routes].map(([name, node]) => [name, builder.build(node)] as const));
-    this.root = new RootRoute(built, tree!.defaultPrefix, [], mcrouter!.root, () => "", clock);
+    const options = { ...mcrouter!.root, maxInflight: 0 };
+    this.root = new RootRoute(built, tree!.defaultPrefix, [], options, () => "", clock);
     this.pools = routes;
   }
 
@@ -76,13 +77,31 @@ export class RecordedTree {
   handlesOf(operation: OperationName, key: string): string {
     const lines: string[] = ["proxy"];
     const show = (route: Route, request: Request, depth: number) => {
-      const isShown = !(route instanceof KeepPrefixRoute);
+      // mcrouter has neither a route for prefixes nor a choice where there is but one server.
+      const isShown = !(
+        route instanceof KeepPrefixRoute ||
+        (route instanceof PoolRoute && route.backends.length === 1)
+      );
       if (isShown) lines.push(" ".repeat(depth) + route.name);
       route.forEachTarget(request, (target, passed) => show(target, passed, depth + (isShown ? 1 : 0)));
     };
     show(this.root, requestFor(operation, key), 1);
     return lines.join("\n");
   }
+}
+
+/** The time of `clock` for what goes by the wall; nothing waits, and limits by the second let everything pass. */
+function hurried(clock: Clock): Clock {
+  let hours = 0;
+  return {
+    nowMs: () => ++hours * 3_600_000,
+    unixSeconds: () => clock.unixSeconds(),
+    setTimer: (_delayMs, run) => {
+      run();
+      return {};
+    },
+    clearTimer: () => {},
+  };
 }
 
 /** True for an operation that a configuration has a name for. */

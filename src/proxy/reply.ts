@@ -2,6 +2,7 @@
  * What a backend, the store or a route answered. A reply points at bytes that are good only while it is being handled;
  * whoever wants to keep them copies them, unless `isKept` says that nobody will overwrite them.
  */
+import type { BufferLease } from "./wire/buffer-lease.ts";
 
 /** How a request ended. Numbers below `firstFailure` are answers; from there on something went wrong. */
 export const Status = {
@@ -66,26 +67,27 @@ export class Reply {
   end = 0;
   /** True: `chunk` is never written again, so it may be sent later from where it is. */
   isKept = false;
+  /** Not null: to be retained by who needs `chunk` for longer than the call. */
+  lease: BufferLease | null = null;
   /** First value of a retrieval, or the value of a meta `VA`: data without CRLF. */
   valueStart = 0;
   valueEnd = 0;
   /** Client flags of the first value. */
   flags = 0;
-  /** Of a meta answer one of `MetaCode`, else 0. */
+  /** Of a meta answer one of `MetaCode`; of a route's own error the number of its result (see result.ts), else 0. */
   code = 0;
 
-  /** The same reply with bytes of its own, to be kept. */
+  /** The same reply, to be kept: in an object of its own, and with bytes of its own where they would be overwritten. */
   copy(): Reply {
-    if (this.isKept) return this;
-    const copy = new Reply();
-    copy.status = this.status;
+    const copy = Object.assign(new Reply(), this);
+    copy.lease = null;
+    if (this.isKept) return copy;
     copy.chunk = Buffer.from(this.chunk.subarray(this.start, this.end));
+    copy.start = 0;
     copy.end = this.end - this.start;
     copy.isKept = true;
-    copy.valueStart = this.valueStart - this.start;
-    copy.valueEnd = this.valueEnd - this.start;
-    copy.flags = this.flags;
-    copy.code = this.code;
+    copy.valueStart -= this.start;
+    copy.valueEnd -= this.start;
     return copy;
   }
 }

@@ -101,6 +101,12 @@ export interface ReplyOwner {
   onReply(request: Request, reply: Reply): void;
 }
 
+/** Wants to know of a delete, by the server that it goes to, whether it fails. */
+export interface DeleteWatcher {
+  /** `request`, which is retained, is about to be sent to `server` (`host:port` or `unix:path`). */
+  watch(request: Request, server: string): void;
+}
+
 /**
  * The keys of a retrieval of several keys, and the VALUE blocks (with data and CRLF) that were found for them. The key
  * bytes are a copy of their own; a block is `blocks[i][blockStarts[i], blockEnds[i])`, null while or when missing.
@@ -117,9 +123,16 @@ export class KeyList {
     this.bytes = bytes;
     this.starts = starts;
     this.ends = ends;
-    this.blocks = new Array(starts.length).fill(null);
-    this.blockStarts = new Array(starts.length).fill(0);
-    this.blockEnds = new Array(starts.length).fill(0);
+    const count = starts.length;
+    this.blocks = new Array(count);
+    this.blockStarts = new Array(count);
+    this.blockEnds = new Array(count);
+    // A loop: `fill` is a call into C++.
+    for (let i = 0; i < count; i++) {
+      this.blocks[i] = null;
+      this.blockStarts[i] = 0;
+      this.blockEnds[i] = 0;
+    }
   }
 
   get count(): number {
@@ -172,6 +185,8 @@ export class Request {
   binary: BinaryHeader | null;
   /** `/region/cluster/` as it stood before the key, for servers that are to be told; null: there was none. */
   routingPrefix: Buffer | null;
+  /** Of a delete: who is told of the server that it is sent to; null: nobody. */
+  watcher: DeleteWatcher | null;
   /** What the client is answered whatever the reply says; null: the reply. */
   answerInstead: Reply | null;
   /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
@@ -218,6 +233,7 @@ export class Request {
     this.hasData = false;
     this.binary = null;
     this.routingPrefix = null;
+    this.watcher = null;
     this.answerInstead = null;
     this.isKept = false;
     this.keys = null;
@@ -301,6 +317,7 @@ export class Request {
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;
     copy.span = this.span;
+    copy.watcher = this.watcher;
     return copy;
   }
 

@@ -26,6 +26,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/platypus.ts";
 import { type Command, converse, linesOf, plain, type Stream } from "../support/conversation.ts";
+import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/differential-trees.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 
@@ -279,8 +280,10 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
   let prefixedPort = 0;
 
   beforeAll(async () => {
-    for (let i = 0; i < 5; i++) servers.push(await MemcachedProcess.start({ args: ["-m", "1024"] }));
-    const [, one, ...three] = servers.map(({ port }) => port);
+    for (let i = 0; i < 5 + DIFFERENTIAL_SERVERS; i++)
+      servers.push(await MemcachedProcess.start({ args: ["-m", "1024"] }));
+    const all = servers.map(({ port }) => port);
+    const [, one, ...three] = all.slice(0, 5);
     // Time-outs are no part of this: a machine that is busy must not make a difference.
     const patient = 'server_timeout = "10s"\nconnect_timeout = "10s"';
     const configs = {
@@ -288,8 +291,11 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
       "three memcacheds": targetOf(three, patient),
       "the embedded store": "",
     };
-    for (const [name, target] of Object.entries(configs)) {
-      const platypus = await Platypus.start(nativeConfig(`[server]\nflush_all = true\n${target}`));
+    const native = Object.entries(configs).map(
+      ([name, target]) => [name, nativeConfig(`[server]\nflush_all = true\n${target}`)] as const,
+    );
+    for (const [name, config] of [...native, ...(await differentialTrees(all.slice(5)))]) {
+      const platypus = await Platypus.start(config);
       platypuses.push(platypus);
       const [address] = platypus.addresses;
       if (address?.type === "tcp") ports.set(name, address.port);

@@ -87,6 +87,32 @@ describe.skipIf(MemcachedProcess.isMissing)("values of a MiB", () => {
     expect(used).toBeLessThan(CLIENTS * (1 + GETS) * MIB);
   });
 
+  it("of all sizes, asked for singly, together and by several at once, reach who asked", async () => {
+    const platypus = await start("");
+    const sizes = Array.from({ length: 24 }, (_, i) => 1 + ((i * 37_919) % 300_000));
+    const values = sizes.map((bytes, i) => Buffer.alloc(bytes, `value ${i} `));
+    const writer = await connect(platypus.port);
+    for (const [i, value] of values.entries()) {
+      writer.send(Buffer.concat([Buffer.from(`set s${i} 0 0 ${value.length}\r\n`), value, Buffer.from("\r\n")]));
+    }
+    await writer.take("STORED\r\n".length * sizes.length);
+    const readers = await Promise.all(Array.from({ length: 12 }, () => connect(platypus.port)));
+    const readAll = async (client: TextClient, number: number) => {
+      for (let round = 0; round < 6; round++) {
+        const order = sizes.map((_, i) => (i * 7 + number * 5 + round) % sizes.length);
+        const isTogether = (round + number) % 2 === 0;
+        const block = (i: number) => found(`s${i}`, values[i]!).toString("latin1");
+        const commands = isTogether ? [`get ${order.map((i) => `s${i}`).join(" ")}`] : order.map((i) => `get s${i}`);
+        const expected = isTogether
+          ? `${order.map((i) => block(i).slice(0, -"END\r\n".length)).join("")}END\r\n`
+          : order.map(block).join("");
+        client.send(commands.map((command) => `${command}\r\n`).join(""));
+        expect((await client.take(expected.length)) === expected).toBe(true);
+      }
+    };
+    await Promise.all(readers.map(readAll));
+  });
+
   it("up to max_value can be set and read where the server takes them; one byte more is refused", async () => {
     const platypus = await start('max_value = "8MiB"');
     const client = await connect(platypus.port);

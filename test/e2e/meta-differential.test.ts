@@ -19,6 +19,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/platypus.ts";
 import { type Command, converse, linesOf, plain, type Stream } from "../support/conversation.ts";
+import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/differential-trees.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 
@@ -372,8 +373,10 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
   const ports = new Map<string, number>();
 
   beforeAll(async () => {
-    for (let i = 0; i < 5; i++) servers.push(await MemcachedProcess.start({ args: ["-m", "256"] }));
-    const [, one, ...three] = servers.map(({ port }) => port);
+    for (let i = 0; i < 5 + DIFFERENTIAL_SERVERS; i++)
+      servers.push(await MemcachedProcess.start({ args: ["-m", "256"] }));
+    const all = servers.map(({ port }) => port);
+    const [, one, ...three] = all.slice(0, 5);
     // Time-outs are no part of this: a machine that is busy must not make a difference.
     const patient = 'connections = 2\nserver_timeout = "10s"\nconnect_timeout = "10s"';
     const targets = {
@@ -381,8 +384,9 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
       "three memcacheds": targetOf(three, patient),
       "the embedded store": "[server]\nflush_all = true",
     };
-    for (const [name, target] of Object.entries(targets)) {
-      const platypus = await Platypus.start(nativeConfig(target));
+    const native = Object.entries(targets).map(([name, target]) => [name, nativeConfig(target)] as const);
+    for (const [name, config] of [...native, ...(await differentialTrees(all.slice(5)))]) {
+      const platypus = await Platypus.start(config);
       platypuses.push(platypus);
       const [address] = platypus.addresses;
       if (address?.type === "tcp") ports.set(name, address.port);

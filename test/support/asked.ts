@@ -2,10 +2,13 @@
 
 import { type Reply, Status } from "../../src/proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../src/proxy/request.ts";
+import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
 import { ClassicParser, Parsed } from "../../src/proxy/wire/classic-parser.ts";
 import { answerTo, joinBlocks } from "../../src/proxy/wire/classic-writer.ts";
 
-const parser = new ClassicParser(() => ({ maxValueBytes: 1024 * 1024, isFlushAllAllowed: true, prefix: "" }));
+const limits = { maxValueBytes: 4 * 1024 * 1024, isFlushAllAllowed: true, prefix: "" };
+const textParser = new ClassicParser(() => limits);
+const binaryParser = new BinaryParser(() => limits);
 
 /** What a request was completed with. */
 export interface Answer {
@@ -17,6 +20,7 @@ export interface Answer {
 /** A request that is asked once; its chunk is overwritten when it was routed, as a read buffer is. */
 export class Asked implements ReplyOwner {
   readonly request: Request;
+  private readonly read: Buffer;
   /** Every completion: more than one is a bug. */
   readonly answers: Answer[] = [];
   /** Called on completion, while the reply is being handled. */
@@ -24,22 +28,23 @@ export class Asked implements ReplyOwner {
   private readonly completed: Promise<Answer>;
   private resolve!: (answer: Answer) => void;
 
-  /** `frame`: one whole command with its line end and data. */
-  constructor(frame: string) {
+  /** `frame`: one whole command with its line end and data, or a binary one. */
+  constructor(frame: string | Buffer) {
     this.completed = new Promise((resolve) => {
       this.resolve = resolve;
     });
-    const chunk = Buffer.from(frame, "latin1");
+    const chunk = typeof frame === "string" ? Buffer.from(frame, "latin1") : Buffer.from(frame);
+    const parser = typeof frame === "string" ? textParser : binaryParser;
     const parsed = parser.parse(this, chunk, 0, chunk.length, false);
     if (parsed !== Parsed.request || parser.next !== chunk.length) throw new Error(`not one request: ${frame}`);
     this.request = parser.request!;
+    this.read = chunk;
   }
 
   /** Routes it with `route` and overwrites what it was read into. */
   by(route: (request: Request) => void): this {
-    const { chunk } = this.request;
     route(this.request);
-    chunk.fill(0xff);
+    this.read.fill(0xff);
     return this;
   }
 

@@ -4,7 +4,10 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 const PROGRAM = "/usr/bin/memcached";
@@ -44,20 +47,27 @@ export class MemcachedProcess {
 
   /** Starts one and waits until it accepts connections. `port`: the one to use, for a server that comes back. */
   static async start(options: MemcachedOptions = {}): Promise<MemcachedProcess> {
-    const port = options.port ?? (await freePort());
-    const where =
-      options.path === undefined ? ["-l", "127.0.0.1", "-p", String(port), "-U", "0"] : ["-s", options.path];
+    const { path: socket, port = -1 } = options;
+    const where = socket === undefined ? ["-l", "127.0.0.1", "-p", String(port), "-U", "0"] : ["-s", socket];
     const args = ["-u", "root", ...where, "-t", "1", ...(options.args ?? [])];
-    const env = { ...process.env, ...options.env };
-    const started = new MemcachedProcess(port, spawn(PROGRAM, args, { stdio: "ignore", env }));
-    for (let i = 0; i < MAX_CONNECTS; i++) {
-      if (await accepts(options.path === undefined ? { host: "127.0.0.1", port } : { path: options.path }))
-        return started;
-      if (started.child.exitCode !== null) break;
-      await delay(CONNECT_RETRY_MS);
+    // It chooses the port itself and says which: one that was free a moment ago may be another test's by now.
+    const folder = await mkdtemp(path.join(tmpdir(), "memcached-"));
+    const portFile = path.join(folder, "port");
+    const env = { ...process.env, ...options.env, MEMCACHED_PORT_FILENAME: portFile };
+    const child = spawn(PROGRAM, args, { stdio: "ignore", env });
+    running.add(child);
+    try {
+      for (let i = 0; i < MAX_CONNECTS && child.exitCode === null; i++) {
+        const own = socket !== undefined || port !== -1 ? port : portIn(portFile);
+        const where = socket === undefined ? { host: "127.0.0.1", port: own ?? 0 } : { path: socket };
+        if (own !== null && (await accepts(where))) return new MemcachedProcess(own, child);
+        await delay(CONNECT_RETRY_MS);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
     }
-    await started.stop();
-    throw new Error(`memcached does not accept connections on port ${port}`);
+    child.kill("SIGKILL");
+    throw new Error(`memcached ${args.join(" ")} does not accept connections`);
   }
 
   /** It stops answering, with its connections open, as a process that hangs. */
@@ -98,4 +108,13 @@ function accepts(where: net.NetConnectOpts): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
+}
+
+/** The port that memcached has written to a file; null: it has not yet. */
+function portIn(file: string): number | null {
+  try {
+    return Number(/INET: (\d+)/.exec(readFileSync(file, "latin1"))?.[1] ?? 0) || null;
+  } catch {
+    return null;
+  }
 }

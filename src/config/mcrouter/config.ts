@@ -311,7 +311,9 @@ function registerNamed(fields: Fields, reader: RouteReader): void {
 function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions): TreeConfig {
   const defaultPrefix = routePrefixOf(options);
   const routes = new Map<string, RouteConfig>();
-  const wrap = (route: RouteConfig) => bigValues(route, options);
+  // A route that stands in several places stays one: a wildcard asks it once.
+  const wrapped = new Map<RouteConfig, RouteConfig>();
+  const wrap = (route: RouteConfig) => bigValues(route, options, wrapped);
   const route = fields.get("route");
   const list = fields.get("routes");
   if (route !== null && list !== null) fields.complainAt(list, '"route" and "routes" do not go together');
@@ -359,15 +361,17 @@ function readAliased(
 }
 
 /** Large values are split above everything else, for each prefix of a prefix selector apart. */
-function bigValues(route: RouteConfig, options: McrouterOptions): RouteConfig {
+function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<RouteConfig, RouteConfig>): RouteConfig {
   const thresholdBytes = options.integer("big_value_split_threshold");
   if (thresholdBytes === 0) return route;
-  const wrap = (target: RouteConfig): RouteConfig => ({
-    type: "big-value",
-    target,
-    thresholdBytes,
-    batchSize: options.integer("big_value_batch_size"),
-  });
+  const wrap = (target: RouteConfig): RouteConfig => {
+    const known = wrapped.get(target);
+    if (known !== undefined) return known;
+    const batchSize = options.integer("big_value_batch_size");
+    const big: RouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
+    wrapped.set(target, big);
+    return big;
+  };
   if (route.type !== "prefix-selector") return wrap(route);
   return {
     ...route,

@@ -127,3 +127,8 @@ export class Fields {
 export function numberOf(json: Json): number | null {
   return json.type === "integer" || json.type === "double" ? Number(json.value) : null;
 }
+
+/** The bytes of a text, one character each: keys are bytes. */
+export function bytesText(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}

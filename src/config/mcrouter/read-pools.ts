@@ -310,15 +310,16 @@ export class PoolReader {
     }
     const text = json.value;
     const unix = /^unix:([^:]+)(?::(.*))?$/.exec(text);
-    const rest = unix?.[2] ?? /^(?:\[[^\]]*\]|[^:[\]]+)(?::\d*)?:?(.*)$/.exec(text)?.[1] ?? "";
+    const tcp = /^(\[[^\]]*\]|[^:[\]]+)(?::(\d+)(?::(.*))?)?$/.exec(text);
+    const rest = (unix === null ? tcp?.[3] : unix[2]) ?? "";
     const [protocol = "", security = ""] = rest.split(":");
     if (protocol !== "" && protocol.toLowerCase() !== "ascii") {
       this.complain(spot, `expected the protocol "ascii", got ${JSON.stringify(protocol)}`);
     }
     const isTls = security === "" ? shared.isTls : this.isTls(security, spot);
     if (unix !== null) return { address: { type: "unix", path: path.resolve(unix[1]!) }, isTls };
-    const [, host = "", portText] = /^(\[[^\]]*\]|[^:[\]]+)(?::(\d+))?/.exec(text) ?? [];
-    const port = shared.portOverride ?? (portText === undefined ? 0 : Number(portText));
+    const [, host = "", portText = ""] = tcp ?? [];
+    const port = shared.portOverride ?? Number(portText);
     const address = host === "" || port < 1 || port > 65535 ? null : parseAddress(`${host}:${port}`, "/");
     if (address === null) {
       this.complain(spot, `${form}, got ${JSON.stringify(text)}`);

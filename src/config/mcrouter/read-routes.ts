@@ -107,7 +107,7 @@ export class RouteReader {
   }
 
   private short(text: string, spot: Spot): readonly RouteConfig[] {
-    if (this.seen.has(text) || this.registered.has(text)) return this.named(text, spot);
+    if (this.seen.has(text) || this.registered.has(text) || this.open.has(text)) return this.named(text, spot);
     const bar = text.indexOf("|");
     const type = bar < 0 ? text : text.slice(0, bar);
     const routes = this.ofType(
@@ -157,10 +157,15 @@ export class RouteReader {
     const spot = config ?? { json: { type: "null", place: at.json.place }, path: at.path };
     const fields = spot.json.type === "object" ? new Fields(spot.json, spot.path, this.problems) : null;
     const routes = read({ spot, fields, reader: this });
-    for (const ignored of fields?.unread() ?? []) {
-      const isUsual = ["type", "name"].some((name) => ignored.path.endsWith(`.${name}`));
-      if (!isUsual) this.warn(ignored, `is not known to ${type} and has no effect`);
-    }
+    if (fields !== null) this.warnOfUnread(fields, type);
     return routes;
+  }
+
+  /** Says which fields nothing has asked for. */
+  warnOfUnread(fields: Fields, of: string): void {
+    for (const ignored of fields.unread()) {
+      const isUsual = ["type", "name"].some((name) => ignored.path.endsWith(`.${name}`));
+      if (!isUsual) this.warn(ignored, `is not known to ${of} and has no effect`);
+    }
   }
 }

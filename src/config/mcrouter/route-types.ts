@@ -7,8 +7,8 @@
 import { allOperationNames, isError, type OperationName, type Result, results } from "../../proxy/route/result.ts";
 import type { IndexPlacementConfig } from "../config.ts";
 import type { FailoverErrors, FailoverRouteConfig, Rate, RouteConfig, ShadowConfig } from "../route-config.ts";
-import type { Fields, Spot } from "./fields.ts";
-import { numberOf } from "./fields.ts";
+import { Problems } from "../section.ts";
+import { bytesText, Fields, numberOf, type Spot } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import { readPlacement, readWeights } from "./read-placement.ts";
 import type { ReadPool } from "./read-pools.ts";
@@ -82,8 +82,8 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
     const { fields, optional } = object(input);
     const policies = new Map<string, RouteConfig>();
     const nested = fields.nested("policies");
-    for (const [prefix, json] of nested?.object.members ?? []) {
-      policies.set(prefix, input.reader.one({ json, path: `${nested!.path}.${prefix}` }));
+    for (const [prefix, json] of sortedMembers(nested)) {
+      policies.set(bytesText(prefix), input.reader.one({ json, path: `${nested!.path}.${prefix}` }));
     }
     const wildcard = optional("wildcard");
     if (policies.size === 0 && wildcard === null) fields.complain('expected "policies" or "wildcard"');
@@ -93,9 +93,9 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
   DevNullRoute: () => [{ type: "devnull" }],
   ErrorRoute: (input) => {
     const { spot, fields } = input;
-    if (spot.json.type === "string") return [{ type: "error", message: spot.json.value, result: "local_error" }];
-    if (fields === null) return [{ type: "error", message: "", result: "local_error" }];
-    fields.has("enable_logging");
+    if (spot.json.type === "string") return [errorRoute(spot.json.value)];
+    if (fields === null) return [errorRoute("")];
+    const isLogged = fields.boolean("enable_logging", true);
     const name = fields.string("result", "mc_res_local_error");
     const result = resultNamed(name);
     if (result === null || !isError(result)) {
@@ -104,7 +104,7 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
         `expected an error such as "mc_res_timeout", got ${JSON.stringify(name)}`,
       );
     }
-    return [{ type: "error", message: fields.string("response", ""), result: result ?? "local_error" }];
+    return [{ ...errorRoute(fields.string("response", "")), result: result ?? "local_error", isLogged }];
   },
   HostIdRoute: (input) => {
     const children = childrenOf(input);
@@ -134,8 +134,9 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
     return [{ type: "modify-exptime", target, action: action === "min" ? "min" : "set", exptime }];
   },
   LoggingRoute: (input) => {
-    const target = input.fields === null ? input.reader.one(input.spot) : object(input).child("target");
-    return [{ type: "logging", target }];
+    const { fields, spot, reader } = input;
+    if (fields !== null) return [{ type: "logging", target: object(input).optional("target") ?? nothing }];
+    return [{ type: "logging", target: spot.json.type === "string" ? reader.one(spot) : nothing }];
   },
   L1L2CacheRoute: (input) => {
     const { fields, child } = object(input);
@@ -165,20 +166,41 @@ export const routeTypes: Readonly<Record<string, ReadType>> = {
       },
     ];
   },
+  BigValueRoute: (input) => {
+    const { fields, child } = object(input);
+    for (const name of ["split_threshold", "batch_size"]) fields.need(name);
+    const thresholdBytes = fields.integer("split_threshold", 0, 1, INFINITE)!;
+    const batchSize = fields.integer("batch_size", 0, 0, INFINITE)!;
+    const hidden = fields.get("hide_reply_flag");
+    if (hidden !== null) input.reader.warn(hidden, "has no effect");
+    return [{ type: "big-value", target: child("target"), thresholdBytes, batchSize }];
+  },
   LatencyInjectionRoute: (input) => {
     const { fields, child } = object(input);
+    const isGiven = ["before_latency_ms", "after_latency_ms", "total_latency_ms", "request_payload_latency"].some(
+      (name) => fields.has(name),
+    );
     const ms = (name: string) => fields.integer(name, 0, 0, 3_600_000)!;
     const [beforeMs, afterMs, totalMs] = [ms("before_latency_ms"), ms("after_latency_ms"), ms("total_latency_ms")];
     if (fields.has("total_latency_percentile_ms")) {
       fields.complain(
         "total_latency_percentile_ms is not supported; use before_latency_ms, after_latency_ms or total_latency_ms",
       );
-    } else if (beforeMs + afterMs + totalMs === 0) {
+    } else if (!isGiven) {
       fields.complain('expected "before_latency_ms", "after_latency_ms" or "total_latency_ms"');
     }
+    for (const name of ["request_payload_latency", "max_request_latency_us"]) {
+      const found = fields.get(name);
+      if (found !== null) input.reader.warn(found, "has no effect: memcached's requests say nothing of latencies");
+    }
+    if (beforeMs + afterMs + totalMs === 0) return [child("child")];
     return [{ type: "latency-injection", child: child("child"), beforeMs, afterMs, totalMs }];
   },
 };
+
+function errorRoute(message: string): RouteConfig & { type: "error" } {
+  return { type: "error", message, result: "local_error", isLogged: true };
+}
 
 const ofFacebook = "is Facebook's own and needs what only their servers and tools have; Platypus does not have it";
 
@@ -231,6 +253,11 @@ function object({ fields, spot, reader }: RouteInput) {
 }
 
 type ObjectInput = ReturnType<typeof object>;
+
+/** Members in the order of their names, in which mcrouter reads them: a handle may be named by those behind it. */
+function sortedMembers(fields: Fields | null): readonly (readonly [string, Json])[] {
+  return [...(fields?.object.members ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+}
 
 /** `children` of an object; of anything else the list that it is. */
 function childrenOf({ fields, spot, reader }: RouteInput): readonly RouteConfig[] {
@@ -298,7 +325,7 @@ function hashed(
   const count = destinations.length;
   if (count === 0) {
     if (!pool.isErrorOnEmpty) return nothing;
-    return { type: "error", message: `no servers in pool ${pool.name}`, result: "local_error" };
+    return errorRoute(`HashRoute with empty children, name: ${pool.name}`);
   }
   const isOwn = destinations === pool.destinations && pool.isPlain;
   const hash = fields?.get("hash") ?? null;
@@ -334,7 +361,9 @@ function hashRoute(input: RouteInput): RouteConfig {
   const children = childrenOf(input);
   const isErrorOnEmpty = fields?.boolean("error_on_empty", true) ?? true;
   if (children.length === 0) {
-    return isErrorOnEmpty ? { type: "error", message: "HashRoute has no children", result: "local_error" } : nothing;
+    return isErrorOnEmpty
+      ? errorRoute(`HashRoute with empty children, name: ${fields?.string("name", "") ?? ""}`)
+      : nothing;
   }
   if (fields === null) return single(children) ?? { type: "hash", placement: { type: "ch3", salt: "" }, children };
   const choice = readPlacement(fields, "Ch3", children.length);
@@ -483,7 +512,8 @@ function rateLimit(target: RouteConfig, fallback: RouteConfig | null, rates: Fie
 
 function modifyKey({ fields, child }: ObjectInput): RouteConfig {
   const part = (name: string): string | null => {
-    const text = fields.string(name);
+    const given = fields.string(name);
+    const text = given === null ? null : bytesText(given);
     if (text === null || /^[!-~\x80-\xff]*$/.test(text)) return text;
     fields.complainAt(fields.get(name)!, "expected text that may stand in a key: no spaces, no control characters");
     return null;
@@ -547,40 +577,36 @@ function readShadow(spot: Spot, reader: RouteReader): { from: number; to: number
     reader.warn(spot, "is no object, and is left out");
     return null;
   }
-  const fields = reader.fieldsOf(spot.json, spot.path);
-  const target = fields.get("target");
-  if (target === null) {
-    reader.warn(spot, 'has no "target", and is left out');
-    return null;
-  }
-  const [from, to] = range(fields, "index_range", INFINITE, reader) ?? [0, 0];
-  const keys = fields.strings("keys_to_shadow");
-  const keyFraction = range(fields, "key_fraction_range", 1, reader) ?? [0, 0];
+  const problems = new Problems();
+  const fields = new Fields(spot.json, spot.path, problems);
+  const target = fields.need("target");
+  const [from, to] = range(fields, "index_range", INFINITE) ?? [0, 0];
+  const listed = fields.strings("keys_to_shadow") ?? [];
+  const keyFraction = range(fields, "key_fraction_range", 1) ?? [0, 0];
+  const ranges = ["index_range", "key_fraction_range", "key_fraction_range_rv"].filter((name) => fields.has(name));
+  if (listed.length > 0 && ranges.length > 0) fields.complain(`keys_to_shadow does not go together with ${ranges[0]}`);
   if (fields.has("key_fraction_range_rv")) {
     fields.complain("key_fraction_range_rv needs runtime variables, which are not supported; use key_fraction_range");
   }
   const requestsFraction = fields.number("requests_fraction", 1, 0, 1)!;
-  return {
-    from,
-    to,
-    shadow: {
-      target: reader.one(target),
-      keyFraction,
-      keys,
-      requestsFraction,
-      maxOutstanding: reader.options.maxShadows === 0 ? INFINITE : reader.options.maxShadows,
-    },
-  };
+  reader.warnOfUnread(fields, "a shadow");
+  if (target === null || problems.all.length > 0) {
+    for (const { message } of problems.all) reader.warn(spot, `is left out: ${message}`);
+    return null;
+  }
+  const keys = listed.length === 0 ? null : listed.map(bytesText);
+  const maxOutstanding = reader.options.maxShadows === 0 ? INFINITE : reader.options.maxShadows;
+  return { from, to, shadow: { target: reader.one(target), keyFraction, keys, requestsFraction, maxOutstanding } };
 }
 
 /** Two numbers, the first not above the second; null: there is no such field. */
-function range(fields: Fields, name: string, max: number, reader: RouteReader): [number, number] | null {
+function range(fields: Fields, name: string, max: number): [number, number] | null {
   const found = fields.get(name);
   if (found === null) return null;
   const numbers = found.json.type === "array" ? found.json.items.map(numberOf) : [];
   const [from, to] = numbers;
   if (numbers.length === 2 && from != null && to != null && from >= 0 && from <= to && to <= max) return [from, to];
-  reader.complain(found, "expected a list of two numbers, the first not above the second");
+  fields.complainAt(found, "expected a list of two numbers, the first not above the second");
   return null;
 }
 
@@ -588,16 +614,19 @@ function range(fields: Fields, name: string, max: number, reader: RouteReader): 
 const idleOperations = new Set(["lease-get", "lease-set", "flushall", "flushre", "version", "stats"]);
 
 function operationSelector(input: RouteInput): readonly RouteConfig[] {
+  // As in mcrouter: anything but an object is the route for all.
+  if (input.fields === null) return [input.reader.one(input.spot)];
   const { fields, optional, reader } = object(input);
   const policies = new Map<OperationName, RouteConfig>();
+  // First, as in mcrouter: named handles in it are known to the others.
+  const otherwise = optional("default_policy");
   const nested = fields.nested("operation_policies");
-  for (const [name, json] of nested?.object.members ?? []) {
+  for (const [name, json] of sortedMembers(nested)) {
     const spot = { json, path: `${nested!.path}.${name}` };
     if (isOperation(name)) policies.set(name, reader.one(spot));
     else if (idleOperations.has(name)) reader.warn(spot, "is for requests that memcached clients do not make");
     else reader.complain(spot, `unknown operation; expected one of ${allOperationNames.join(", ")}`);
   }
-  const otherwise = optional("default_policy");
   if (nested === null && otherwise === null) fields.complain('expected "default_policy" or "operation_policies"');
   return [{ type: "operation-selector", policies, otherwise }];
 }

@@ -19,7 +19,8 @@ import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.t
 import { writeRequest } from "../wire/backend-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
-import { connectSocket, isPoisoning } from "../wire/socket.ts";
+import { isPoisoning } from "../wire/poisoning.ts";
+import { connectSocket } from "../wire/socket.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
@@ -99,7 +100,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
   private readonly batch = new OutputBatch();
-  private readonly input = new InputBuffer();
+  private readonly input = new InputBuffer(true);
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
   isConnected = false;
@@ -213,6 +214,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.nextOfBackend = null;
       this.outstanding--;
       const reply = this.parser.reply;
+      reply.lease = this.input.lent;
       // After a refused data block nobody knows whether the backend read the data as commands.
       const isDoubtful = request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply);
       if (!request.isAbandoned) {
@@ -283,15 +285,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.recycleKeyLog();
       if (this.isRetired) this.closeIfRetired();
     };
-    const socket = connectSocket(address, tls, read, () => {
-      if (this.socket !== socket) return;
-      this.isConnected = true;
-      this.events.opened();
-      this.connectDeadline.clear();
-      if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
-      this.isSaturated = false;
-      this.flush();
-    });
+    const socket = connectSocket(
+      address,
+      tls,
+      read,
+      () => {
+        if (this.socket !== socket) return;
+        this.isConnected = true;
+        this.events.opened();
+        this.connectDeadline.clear();
+        if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
+        this.isSaturated = false;
+        this.flush();
+      },
+      () => this.input.room(),
+    );
     this.socket = socket;
     this.isConnected = false;
     socket.on("drain", () => {

@@ -2,14 +2,16 @@
  * Deletes that fail are written to disk, to be done later, and answered as if there had been nothing to delete: an item that
  * a server could not be asked to forget is not forgotten about.
  *
- * Source: mcrouter AsynclogRoute.h, as facts.
+ *     delete k ─► asynclog ─► … ─► server   whatever lies between, the leaf that sends the delete has it watched there:
+ *                                           so it is the very server that failed which is written down
+ *
+ * Source: mcrouter AsynclogRoute.h, DestinationRoute.h, as facts.
  */
 import { type Reply, Status } from "../reply.ts";
-import type { ReplyOwner, Request } from "../request.ts";
+import type { DeleteWatcher, ReplyOwner, Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
 import { defaultFailoverErrors, kindOf, resultOf } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
-import { firstServerOf } from "./server-of.ts";
 
 /** Where deletes are kept. */
 export interface DeleteSpool {
@@ -18,9 +20,9 @@ export interface DeleteSpool {
 }
 
 /** What mcrouter's PoolRoute does with failed deletes. */
-export class AsyncLogRoute implements Route, ReplyOwner {
+export class AsyncLogRoute implements Route, DeleteWatcher {
   readonly name: string;
-  private readonly target: Route;
+  readonly target: Route;
   private readonly pool: string;
   private readonly log: DeleteSpool;
 
@@ -33,15 +35,37 @@ export class AsyncLogRoute implements Route, ReplyOwner {
   }
 
   route(request: Request): void {
-    if (kindOf(request) === "delete") {
-      request.retain();
-      request.push(this);
+    if (kindOf(request) !== "delete") {
+      this.target.route(request);
+      return;
     }
-    this.target.route(request);
+    // A request of its own: what it says holds below this route only.
+    request.retain();
+    const sent = request.again({ onReply: (_sent, reply) => request.complete(reply) });
+    sent.watcher = this;
+    this.target.route(sent);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
     see(this.target, request);
+  }
+
+  watch(request: Request, server: string): void {
+    request.watcher = null;
+    request.push(new WatchedDelete(this.log, this.pool, server));
+  }
+}
+
+/** A delete on its way to one server. */
+class WatchedDelete implements ReplyOwner {
+  private readonly log: DeleteSpool;
+  private readonly pool: string;
+  private readonly server: string;
+
+  constructor(log: DeleteSpool, pool: string, server: string) {
+    this.log = log;
+    this.pool = pool;
+    this.server = server;
   }
 
   onReply(request: Request, reply: Reply): void {
@@ -49,9 +73,7 @@ export class AsyncLogRoute implements Route, ReplyOwner {
       request.complete(reply);
       return;
     }
-    const found = firstServerOf(this.target, request);
     const answer = replyTo(request, { status: Status.notFound });
-    if (found === null) request.complete(reply);
-    else this.log.spool(found.server, this.pool, found.request.keyText(), () => request.complete(answer));
+    this.log.spool(this.server, this.pool, request.keyText(), () => request.complete(answer));
   }
 }

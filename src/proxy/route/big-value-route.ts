@@ -14,15 +14,14 @@ import { replyTo } from "../wire/command.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 import { defaultReply } from "./default-reply.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
-import { getOf, storeOf } from "./keyed-request.ts";
-import { kindOf, resultOf, severity } from "./result.ts";
+import { getOf, isSendable, type RoutedKey, routedKeyOf, storeOf } from "./keyed-request.ts";
+import { kindOf, type Result, resultOf, severity } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 import { answerWith, storedValue } from "./stored-value.ts";
 
 const BIG_VALUE_FLAG = 0x8000;
-const MAX_KEY_BYTES = 250;
-/** Of ":", a part's number, ":" and the hash. */
-const PART_KEY_BYTES = 20;
+/** The longest that stands behind the key in a part's: mcrouter's hashes have 64 bits. */
+const PART_KEY_TEXT = ":99999:18446744073709551615";
 const MAX_PARTS = 100_000;
 
 /** mcrouter's BigValueRoute, above everything else. */
@@ -54,9 +53,11 @@ export class BigValueRoute implements Route {
     see(this.target, request);
   }
 
-  private isLarge({ hasData, dataStart, frameEnd, keyStart, keyEnd }: Request): boolean {
-    if (!hasData || keyEnd - keyStart + PART_KEY_BYTES > MAX_KEY_BYTES) return false;
-    return frameEnd - 2 - dataStart > this.options.thresholdBytes;
+  /** What may be refused for its flags goes as it is: its parts would be stored for nothing. */
+  private isLarge(request: Request): boolean {
+    const { hasData, dataStart, frameEnd, isGuarded } = request;
+    if (!hasData || isGuarded || frameEnd - 2 - dataStart <= this.options.thresholdBytes) return false;
+    return isSendable(request.keyText() + PART_KEY_TEXT);
   }
 
   private store(request: Request): void {
@@ -65,22 +66,21 @@ export class BigValueRoute implements Route {
     const { thresholdBytes } = this.options;
     const suffix = spooky32(value, 0, value.length, 0);
     const count = Math.ceil(value.length / thresholdBytes);
-    const key = request.keyText();
+    const key = routedKeyOf(request);
     const exptime = exptimeOf(request) ?? 0;
-    let worst: Reply | null = null;
+    const flags = clientFlagsOf(request);
+    const worst = new WorstOfParts();
     this.inBatches(
       count,
       (part, owner) => {
         const bytes = value.subarray(part * thresholdBytes, (part + 1) * thresholdBytes);
-        return storeOf("set", partKey(key, part, suffix), { value: bytes, flags: 0 }, exptime, owner);
+        return storeOf("set", partKey(key, part, suffix), { value: bytes, flags }, exptime, owner);
       },
-      (_part, reply) => {
-        const isWorse = worst === null || severity(resultOf(request, reply)) > severity(resultOf(request, worst));
-        if (isWorse) worst = reply.copy();
-      },
+      (_part, sent, reply) => worst.add(sent, reply),
       () => {
-        if (worst !== null && worst.status !== Status.stored && worst.status !== Status.meta) {
-          request.complete(isFailure(worst.status) ? worst : replyTo(request, { status: worst.status }));
+        if (worst.result !== "stored") {
+          const { status } = worst.reply!;
+          request.complete(isFailure(status) ? worst.reply! : replyTo(request, { status: Status.notStored }));
           return;
         }
         const info = Buffer.from(`1-${count}-${suffix}`, "latin1");
@@ -92,36 +92,44 @@ export class BigValueRoute implements Route {
 
   /** The answer to a get; of a value in parts they are asked for. */
   private found(request: Request, reply: Reply): void {
-    const isMeta = reply.status === Status.meta;
-    if (!isMeta && (reply.status !== Status.found || (reply.flags & BIG_VALUE_FLAG) === 0)) {
+    const stub = storedValue(reply);
+    if (stub === null) {
       request.complete(reply);
       return;
     }
-    const stub = storedValue(reply);
-    const info = stub === null ? null : /^1-(\d+)-(\d+)$/.exec(stub.value.toString("latin1"));
+    const info = /^1-(\d{1,9})-(\d{1,20})$/.exec(stub.value.toString("latin1"));
     // A meta get that asks for no flags is told by the value's form alone.
-    const isMarked = stub !== null && ((stub.flags & BIG_VALUE_FLAG) !== 0 || !asksForFlags(request));
-    if (stub === null || (isMeta && (info === null || !isMarked))) {
+    const isMarked = (stub.flags & BIG_VALUE_FLAG) !== 0;
+    if (!isMarked && (info === null || asksForFlags(request))) {
       request.complete(reply);
       return;
     }
     const count = Number(info?.[1] ?? 0);
-    if (info === null || count === 0 || count > MAX_PARTS) {
-      request.complete(defaultReply(request));
+    const key = routedKeyOf(request);
+    if (info === null || count === 0 || count > MAX_PARTS || !isSendable(key.text + PART_KEY_TEXT)) {
+      request.complete(isMarked ? defaultReply(request) : reply);
       return;
     }
     const head = reply.copy();
     const parts: (Buffer | null)[] = new Array(count).fill(null);
-    const key = request.keyText();
+    const worst = new WorstOfParts();
     this.inBatches(
       count,
-      (part, owner) => getOf(partKey(key, part, Number(info[2])), owner),
-      (part, answer) => {
+      (part, owner) => getOf(partKey(key, part, info[2]!), owner),
+      (part, sent, answer) => {
         parts[part] = storedValue(answer)?.value ?? null;
+        worst.add(sent, answer);
       },
       () => {
-        const isWhole = parts.every((part) => part !== null);
-        request.complete(isWhole ? rejoined(request, head, Buffer.concat(parts as Buffer[])) : defaultReply(request));
+        if (parts.every((part) => part !== null)) {
+          request.complete(rejoined(request, head, Buffer.concat(parts)));
+        } else if (!isMarked) {
+          // It was a value of that form, and no more.
+          request.complete(head);
+        } else {
+          const { reply: answer } = worst;
+          request.complete(answer !== null && isFailure(answer.status) ? answer : defaultReply(request));
+        }
       },
     );
   }
@@ -130,33 +138,65 @@ export class BigValueRoute implements Route {
   private inBatches(
     count: number,
     make: (part: number, owner: ReplyOwner) => Request,
-    each: (part: number, reply: Reply) => void,
+    each: (part: number, sent: Request, reply: Reply) => void,
     done: () => void,
   ): void {
     const batchSize = this.options.batchSize === 0 ? count : this.options.batchSize;
-    const sendFrom = (first: number) => {
-      if (first >= count) {
-        done();
-        return;
+    let next = 0;
+    let due = 0;
+    let isSending = false;
+    // A loop, not a recursion: servers that are down answer at once.
+    const send = () => {
+      if (isSending) return;
+      isSending = true;
+      while (next < count && due === 0) {
+        const end = Math.min(next + batchSize, count);
+        due = end - next;
+        while (next < end) {
+          const part = next++;
+          const owner: ReplyOwner = {
+            onReply: (sent, reply) => {
+              each(part, sent, reply);
+              if (--due === 0) send();
+            },
+          };
+          this.target.route(make(part, owner));
+        }
       }
-      const end = Math.min(first + batchSize, count);
-      let due = end - first;
-      for (let part = first; part < end; part++) {
-        const owner: ReplyOwner = {
-          onReply: (_request, reply) => {
-            each(part, reply);
-            if (--due === 0) sendFrom(end);
-          },
-        };
-        this.target.route(make(part, owner));
-      }
+      isSending = false;
+      if (next === count && due === 0) done();
     };
-    sendFrom(0);
+    send();
   }
 }
 
-function partKey(key: string, part: number, suffix: number): string {
-  return `${key}:${part}:${suffix}`;
+/** Remembers the worst answer to the parts. */
+class WorstOfParts {
+  result: Result = "stored";
+  reply: Reply | null = null;
+
+  add(sent: Request, reply: Reply): void {
+    const result = resultOf(sent, reply);
+    if (this.reply !== null && severity(result) <= severity(this.result)) return;
+    this.result = result;
+    this.reply = reply.copy();
+  }
+}
+
+function partKey(key: RoutedKey, part: number, suffix: number | string): RoutedKey {
+  return { ...key, text: `${key.text}:${part}:${suffix}` };
+}
+
+/** The client flags of a storage command that is well formed. */
+function clientFlagsOf(request: Request): number {
+  if (request.operation === Operation.metaSet) {
+    return Number(
+      metaFlags(request)
+        .find((flag) => flag[0] === "F")
+        ?.slice(1) ?? 0,
+    );
+  }
+  return Number(request.chunk.toString("latin1", request.frameStart, request.lineEnd).split(/ +/)[2]);
 }
 
 function asksForFlags(request: Request): boolean {

@@ -136,7 +136,7 @@ export class TreeBuilder {
         return new PrefixSelectorRoute(new Map(policies), node.wildcard === null ? null : this.build(node.wildcard));
       }
       case "error":
-        return new ErrorRoute(node.result, node.message);
+        return new ErrorRoute(node.result, node.message, node.isLogged);
       case "null":
         return new NullRoute();
       case "devnull":
@@ -183,19 +183,16 @@ export class TreeBuilder {
   }
 
   /** The pool's own route where nothing is different about this one: the fast path. */
-  private makePool(name: string, placement: PlacementConfig | null): Route {
+  private makePool(name: string, ownPlacement: PlacementConfig | null): Route {
     const own = this.poolNamed(name);
-    const { pool, backends } = own;
-    const { random } = this.context;
-    const route =
-      placement === null
-        ? own
-        : new PoolRoute(
-            { ...pool, placement },
-            backends,
-            buildPlacement(placement, pool.servers, { prefix: NO_PREFIX, random }),
-          );
-    return pool.keepsRoutingPrefix ? new KeepPrefixRoute(route) : route;
+    if (ownPlacement === null && !own.pool.keepsRoutingPrefix) return own;
+    const pool = { ...own.pool, placement: ownPlacement ?? own.pool.placement };
+    const { backends } = own;
+    const placement = buildPlacement(pool.placement, pool.servers, { prefix: NO_PREFIX, random: this.context.random });
+    if (!pool.keepsRoutingPrefix) return new PoolRoute(pool, backends, placement);
+    // A key's prefix has no part in where it lies: it is put back below that.
+    const servers = backends.map((backend, index) => new KeepPrefixRoute(new DestinationRoute(backend, pool, index)));
+    return servers.length === 1 ? servers[0]! : new HashRoute(servers, placement, pool.placement.type);
   }
 
   private poolNamed(name: string): PoolRoute {

@@ -4,7 +4,7 @@
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
-import { classicOperation, kindOf, type Result } from "./result.ts";
+import { classicOperation, kindOf, type Result, resultNumber } from "./result.ts";
 
 /** As if there were nothing: a get misses, a store is not stored, everything else finds no item. */
 export function defaultReply(request: Request): Reply {
@@ -31,11 +31,31 @@ const errorTexts: Partial<Record<Result, string>> = {
   busy: "307 busy",
   try_again: "302 try again",
   shutdown: "301 shutdown",
+  ooo: "out of order",
+  bad_command: "bad command",
+  bad_key: "bad key",
+  bad_flags: "bad flags",
+  bad_exptime: "bad exptime",
+  bad_lease_id: "bad lease_id",
+  bad_cas_id: "bad cas_id",
   bad_value: "bad value",
   aborted: "aborted",
   deadline_exceeded: "request deadline exceeded",
-  unknown: "unexpected result mc_res_unknown (0)",
+  permission_denied: "permission denied",
+  hot_key: "hot key",
+  overloaded: "overloaded",
 };
+
+/** Errors without a text of their own of which the client is told that its request is wrong. */
+const clientErrors: ReadonlySet<Result> = new Set<Result>([
+  "client_error",
+  "bad_command",
+  "bad_key",
+  "bad_flags",
+  "bad_exptime",
+  "bad_lease_id",
+  "bad_cas_id",
+]);
 
 const errorStatuses: Partial<Record<Result, Status>> = {
   timeout: Status.timeout,
@@ -43,16 +63,15 @@ const errorStatuses: Partial<Record<Result, Status>> = {
   connect_error: Status.connectError,
   tko: Status.tko,
   remote_error: Status.connectionLost,
-  busy: Status.serverError,
-  try_again: Status.serverError,
-  shutdown: Status.serverError,
   client_error: Status.clientError,
 };
 
 /** An error as a route's own answer; `message` "": what the result is usually called. It can be used for ever. */
 export function errorReply(result: Result, message: string): Reply {
-  const status = errorStatuses[result] ?? Status.localError;
-  if (status === Status.clientError)
-    return fixedReply(status, message === "" ? "CLIENT_ERROR" : `CLIENT_ERROR ${message}`);
-  return fixedReply(status, `SERVER_ERROR ${message === "" ? (errorTexts[result] ?? result) : message}`);
+  const isClients = message === "" ? clientErrors.has(result) : result === "client_error";
+  const text = message === "" ? (errorTexts[result] ?? "") : message;
+  const line = `${isClients ? "CLIENT_ERROR" : "SERVER_ERROR"} ${text}`.trimEnd();
+  const reply = fixedReply(errorStatuses[result] ?? Status.localError, line);
+  if (reply.status === Status.localError) reply.code = resultNumber(result);
+  return reply;
 }

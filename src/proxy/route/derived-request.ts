@@ -12,7 +12,15 @@ const EMPTY = Buffer.alloc(0);
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
 
-/** The command for `key`, whose answer completes `request`. */
+/** The longest key that a server takes; one in base64 counts as it is written. */
+const MAX_KEY_BYTES = 250;
+
+/** Whether a server takes a key of so many bytes in place of the request's: it would take the data of a refused line for commands. */
+export function canHaveKey(request: Request, keyBytes: number): boolean {
+  return keyBytes > 0 && (hasDecodedKey(request) ? Math.ceil(keyBytes / 3) * 4 : keyBytes) <= MAX_KEY_BYTES;
+}
+
+/** The command for `key`, which it can have (`canHaveKey`) and whose answer completes `request`. */
 export function withKey(request: Request, key: Buffer): Request {
   request.retain();
   return copyWithKey(request, key, new Renamed(request));
@@ -36,7 +44,7 @@ function traced(request: Request, derived: Request): Request {
 export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   if (reply.status === Status.meta) {
     const copy = Object.assign(new Reply(), reply);
-    renameKey(copy, request);
+    renameKey(copy, sent, request);
     return copy;
   }
   if (reply.status !== Status.found) return reply;
@@ -65,56 +73,75 @@ class Renamed implements ReplyOwner {
   }
 }
 
-/** The exptime that a request gives its item, as memcached takes it; null: it gives none. */
+/** The exptime that a request gives its item, as memcached takes it; null: it gives none, or none that is a number. */
 export function exptimeOf(request: Request): number | null {
-  const { operation } = request;
-  if (operation === Operation.gat || operation === Operation.gats) return request.exptime;
+  if (isTouchingRetrieval(request.operation)) return request.exptime;
   if (isFrameless(request)) return null;
   const words = wordsOf(request);
-  const flag = (letter: string) => words.find((word, index) => index > 1 && word[0] === letter)?.slice(1);
-  switch (operation) {
-    case Operation.touch:
-      return Number(words[2]);
-    case Operation.metaSet:
-      return Number(flag("T") ?? 0);
-    case Operation.metaGet: {
-      const exptime = flag("T");
-      return exptime === undefined ? null : Number(exptime);
-    }
-    case Operation.metaArithmetic: {
-      const exptime = flag("T") ?? flag("N");
-      return exptime === undefined ? null : Number(exptime);
-    }
-    default:
-      return operation >= Operation.set && operation <= Operation.cas ? Number(words[3]) : null;
-  }
+  const [place] = exptimePlaces(request.operation, words);
+  if (place === undefined) return request.operation === Operation.metaSet ? 0 : null;
+  return numberAt(words, place);
 }
 
-/** The command with another exptime, answered to `owner`; `request` must be retained and give one (`exptimeOf`). */
-export function withExptime(request: Request, exptime: number, owner: ReplyOwner): Request {
-  const key = Buffer.from(request.chunk.subarray(request.keyStart, request.keyEnd));
+/**
+ * The command with the exptimes that `change` makes of its own (of a meta set that has none, of 0), answered to `owner`,
+ * while `request` still has its bytes. Null: it has none, or they stay. What is no number is left to the server to refuse.
+ */
+export function withExptimes(request: Request, change: (exptime: number) => number, owner: ReplyOwner): Request | null {
   const { operation } = request;
-  if (isFrameless(request)) return frameless(request, key, exptime, owner);
-  const words = wordsOf(request);
-  if (isMeta(operation)) {
-    const first = operation === Operation.metaSet ? 3 : 2;
-    let isSet = false;
-    for (let i = first; i < words.length; i++) {
-      const letter = words[i]![0]!;
-      if (letter !== "T" && !(letter === "N" && operation === Operation.metaArithmetic)) continue;
-      words[i] = `${letter}${exptime}`;
-      isSet = true;
-    }
-    if (!isSet) words.push(`T${exptime}`);
-  } else {
-    words[operation === Operation.touch ? 2 : 3] = String(exptime);
+  if (isTouchingRetrieval(operation)) {
+    const exptime = change(request.exptime);
+    if (exptime === request.exptime) return null;
+    return frameless(request, Buffer.from(request.chunk.subarray(request.keyStart, request.keyEnd)), exptime, owner);
   }
-  return rebuilt(request, words, key, owner);
+  if (isFrameless(request)) return null;
+  const words = wordsOf(request);
+  let isChanged = false;
+  const places = exptimePlaces(operation, words);
+  for (const place of places) {
+    const before = numberAt(words, place);
+    if (before === null || change(before) === before) continue;
+    words[place.word] = `${words[place.word]!.slice(0, place.start)}${change(before)}`;
+    isChanged = true;
+  }
+  if (places.length === 0 && operation === Operation.metaSet && change(0) !== 0) {
+    words.push(`T${change(0)}`);
+    isChanged = true;
+  }
+  if (!isChanged) return null;
+  return rebuilt(request, words, request.chunk.subarray(request.keyStart, request.keyEnd), owner);
 }
 
-/** The storage command with another value, and `flag` set in its client flags, answered to `owner`; `request` is retained. */
+/** Where a number stands: from character `start` of a word on. */
+interface Place {
+  readonly word: number;
+  readonly start: number;
+}
+
+/** Where the line has its exptimes. */
+function exptimePlaces(operation: Operation, words: readonly string[]): readonly Place[] {
+  if (operation === Operation.touch) return [{ word: 2, start: 0 }];
+  if (operation >= Operation.set && operation <= Operation.cas) return [{ word: 3, start: 0 }];
+  // Of what is there, and of what is made where nothing is.
+  const letters = operation === Operation.metaGet || operation === Operation.metaArithmetic ? "TN" : "T";
+  const isGiven = isMeta(operation) && operation !== Operation.metaDelete && operation !== Operation.metaDebug;
+  if (!isGiven) return [];
+  const first = operation === Operation.metaSet ? 3 : 2;
+  return words.flatMap((text, word) => (word >= first && letters.includes(text[0]!) ? [{ word, start: 1 }] : []));
+}
+
+function numberAt(words: readonly string[], { word, start }: Place): number | null {
+  const text = words[word]?.slice(start) ?? "";
+  return /^[+-]?\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+function isTouchingRetrieval(operation: Operation): boolean {
+  return operation === Operation.gat || operation === Operation.gats;
+}
+
+/** The storage command, which is well formed, with another value, and `flag` set in its client flags, answered to `owner`; `request` is retained. */
 export function withData(request: Request, value: Buffer, flag: number, owner: ReplyOwner): Request {
-  const key = Buffer.from(request.chunk.subarray(request.keyStart, request.keyEnd));
+  const key = request.chunk.subarray(request.keyStart, request.keyEnd);
   const words = wordsOf(request);
   if (request.operation === Operation.metaSet) {
     words[2] = String(value.length);

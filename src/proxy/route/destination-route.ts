@@ -6,10 +6,10 @@
 import type { PoolConfig } from "../../config/config.ts";
 import type { Request } from "../request.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
-import type { ServerRoute } from "./server-of.ts";
+import type { Route } from "./route.ts";
 
 /** mcrouter's destination. */
-export class DestinationRoute implements ServerRoute {
+export class DestinationRoute implements Route {
   readonly name: string;
   readonly backend: KeyedBackend;
 
@@ -28,12 +28,9 @@ export class DestinationRoute implements ServerRoute {
   }
 
   route(request: Request): void {
+    request.watcher?.watch(request, this.backend.name);
     this.backend.send(request, keySlot(request.chunk, request.keyStart, request.keyEnd, this.backend.connectionCount));
   }
 
   forEachTarget(): void {}
-
-  serverOf(): string {
-    return this.backend.name;
-  }
 }

@@ -3,15 +3,15 @@
  *
  *     request ─► child 0 ── fails over ──► child 1 ── fails over ──► … ── last: whatever it says
  *
- * A child that was not asked because its server is TKO costs nothing: it does not count as a try, nor against the limit.
+ * A child whose server cannot be reached costs nothing: it does not count against the limit of failovers.
  *
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
 import type { FailoverRouteConfig } from "../../config/route-config.ts";
 import { routingKeyEnd } from "../key.ts";
-import { isFailure, type Reply, Status } from "../reply.ts";
-import type { ReplyOwner, Request } from "../request.ts";
-import { copyWithKey, renamed } from "./derived-request.ts";
+import { isFailure, type Reply } from "../reply.ts";
+import { isRetrieval, type ReplyOwner, type Request } from "../request.ts";
+import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
 import { defaultFailoverErrors, isError, kindOf, type OperationKind, type Result, resultOf } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
@@ -25,10 +25,11 @@ export interface FailoverCounters {
 }
 
 const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
-const MAX_KEY_BYTES = 250;
+/** Failures that cost the server nothing: it was not asked. */
+const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error", "connect_timeout", "shutdown"]);
 
 /** mcrouter's FailoverRoute. */
-export class FailoverRoute implements Route {
+export class FailoverRoute implements Route, ReplyOwner {
   readonly name: string;
   readonly children: readonly Route[];
   readonly maxTries: number;
@@ -44,7 +45,7 @@ export class FailoverRoute implements Route {
     options: Omit<FailoverRouteConfig, "type" | "children">,
     counters: FailoverCounters,
   ) {
-    this.name = options.name === "" ? "failover" : `failover:${options.name}`;
+    this.name = options.name === "" ? "failover" : `failover:${options.name}:failover_targets=${children.length}`;
     this.children = children;
     this.maxTries = Math.min(options.maxTries, children.length);
     this.isTagged = options.isTagged;
@@ -60,25 +61,36 @@ export class FailoverRoute implements Route {
   }
 
   route(request: Request): void {
-    request.retain();
-    request.push(new Attempt(this, request));
+    // Of a get the key is enough to ask again, and that is good until it is answered.
+    if (!isRetrieval(request.operation)) request.retain();
+    request.push(this);
     this.limiter?.countRequest();
     this.children[0]!.route(request);
+  }
+
+  /** The first child's answer. */
+  onReply(request: Request, reply: Reply): void {
+    if (this.recentErrors !== null) this.note(0, request, reply);
+    if (isFailure(reply.status) && this.failsOver(request, reply)) {
+      request.retain();
+      new Attempt(this, request).failed(reply);
+    } else {
+      request.complete(reply);
+    }
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
     for (const index of this.order().slice(0, this.maxTries)) see(this.children[index]!, request);
   }
 
-  /** Whether `reply` sends the request to the next child. */
+  /** Whether a failure sends the request to the next child. */
   failsOver(request: Request, reply: Reply): boolean {
-    if (!isFailure(reply.status)) return false;
     return (this.errors.get(kindOf(request)) ?? defaultFailoverErrors).has(resultOf(request, reply));
   }
 
-  /** False: there were too many failovers lately. Not asked of a server that is TKO. */
-  mayFailOver(): boolean {
-    if (this.limiter === null || this.limiter.take()) return true;
+  /** False: there were too many failovers lately. Of a server that cannot be reached they are not counted. */
+  mayFailOver(request: Request, reply: Reply): boolean {
+    if (this.limiter === null || unreachable.has(resultOf(request, reply)) || this.limiter.take()) return true;
     this.counters.failoverRateLimited++;
     return false;
   }
@@ -102,14 +114,15 @@ function errorSet(errors: readonly Result[] | null): ReadonlySet<Result> {
   return errors === null ? defaultFailoverErrors : new Set(errors);
 }
 
-/** A request on its way through the children. */
+/** A request on its way through the children, from the second on. */
 class Attempt implements ReplyOwner {
   private readonly parent: FailoverRoute;
   private readonly request: Request;
-  private order: readonly number[] | null = null;
+  private order: readonly number[] = [0];
   /** Position in `order` of the child that was asked last. */
   private at = 0;
 
+  /** `request` is retained. */
   constructor(parent: FailoverRoute, request: Request) {
     this.parent = parent;
     this.request = request;
@@ -117,20 +130,31 @@ class Attempt implements ReplyOwner {
 
   onReply(sent: Request, reply: Reply): void {
     const { parent, request } = this;
-    parent.note(this.order === null ? 0 : this.order[this.at]!, request, reply);
-    const answer = sent === request ? reply : renamed(request, sent, reply);
-    if (!parent.failsOver(request, reply)) {
-      request.complete(answer);
-      return;
-    }
+    parent.note(this.order[this.at]!, request, reply);
+    const isTagged = sent.keyEnd - sent.keyStart !== request.keyEnd - request.keyStart;
+    const answer = isTagged ? renamed(request, sent, reply) : reply;
     const isLast = this.at + 1 >= parent.maxTries;
-    if (isLast || (reply.status !== Status.tko && !parent.mayFailOver())) {
-      if (isLast) parent.counters.failoverAllFailed++;
-      request.complete(answer);
+    if (isLast && isError(resultOf(request, reply))) parent.counters.failoverAllFailed++;
+    if (!isLast && isFailure(reply.status) && parent.failsOver(request, reply)) this.failed(answer);
+    else request.complete(answer);
+  }
+
+  /** The child that was asked last has failed with `reply`: asks the next, if there is one and it may be asked. */
+  failed(reply: Reply): void {
+    const { parent, request } = this;
+    if (this.at + 1 >= parent.maxTries) {
+      parent.counters.failoverAllFailed++;
+      request.complete(reply);
       return;
     }
-    this.order ??= parent.order();
-    if (this.at === 0) parent.counters.failoverAll++;
+    if (!parent.mayFailOver(request, reply)) {
+      request.complete(reply);
+      return;
+    }
+    if (this.at === 0) {
+      this.order = parent.order();
+      parent.counters.failoverAll++;
+    }
     this.at++;
     parent.children[this.order[this.at]!]!.route(this.next());
   }
@@ -141,7 +165,7 @@ class Attempt implements ReplyOwner {
     if (!this.parent.isTagged) return request.again(this);
     const key = request.chunk.subarray(request.keyStart, request.keyEnd);
     const hasHashStop = routingKeyEnd(key, 0, key.length) < key.length;
-    if (!hasHashStop || key.length + FAILOVER_TAG.length > MAX_KEY_BYTES) return request.again(this);
+    if (!hasHashStop || !canHaveKey(request, key.length + FAILOVER_TAG.length)) return request.again(this);
     return copyWithKey(request, Buffer.concat([key, FAILOVER_TAG]), this);
   }
 }

@@ -3,7 +3,7 @@
  *
  * Source: mcrouter HashRouteFactory.h, lib/routes/SelectionRoute.h, as facts.
  */
-import type { IndexPlacementConfig } from "../../config/config.ts";
+import type { PlacementConfig } from "../../config/config.ts";
 import type { Placement } from "../hash/placement.ts";
 import type { Request } from "../request.ts";
 import type { Route, SeeTarget } from "./route.ts";
@@ -25,8 +25,8 @@ export class HashRoute implements Route {
   private readonly placement: Placement;
 
   /** `placement` gives an index of `children`; `type` says which it is. */
-  constructor(children: readonly Route[], placement: Placement, type: IndexPlacementConfig["type"]) {
-    this.name = `selection|${hashNames[type]}`;
+  constructor(children: readonly Route[], placement: Placement, type: PlacementConfig["type"]) {
+    this.name = `selection|${hashNames[type] ?? type}`;
     this.children = children;
     this.placement = placement;
   }

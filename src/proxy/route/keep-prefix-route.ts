@@ -2,7 +2,8 @@
  * Gives keys their routing prefix back on the way to the servers of a pool with `keep_routing_prefix`.
  */
 import type { Request } from "../request.ts";
-import { withKey } from "./derived-request.ts";
+import { errorReply } from "./default-reply.ts";
+import { canHaveKey, withKey } from "./derived-request.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
 /** Stands right above the servers; the prefix was taken off at the root and has no part in placement. */
@@ -15,16 +16,23 @@ export class KeepPrefixRoute implements Route {
   }
 
   route(request: Request): void {
-    this.target.route(prefixed(request));
+    const sent = prefixed(request);
+    if (sent === null) request.complete(tooLong);
+    else this.target.route(sent);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
-    see(this.target, prefixed(request));
+    const sent = prefixed(request);
+    if (sent !== null) see(this.target, sent);
   }
 }
 
-function prefixed(request: Request): Request {
+const tooLong = errorReply("bad_key", "The key provided is invalid");
+
+/** Null: the key has become too long on its way. */
+function prefixed(request: Request): Request | null {
   const { routingPrefix, chunk, keyStart, keyEnd } = request;
   if (routingPrefix === null) return request;
+  if (!canHaveKey(request, routingPrefix.length + keyEnd - keyStart)) return null;
   return withKey(request, Buffer.concat([routingPrefix, chunk.subarray(keyStart, keyEnd)]));
 }

@@ -8,13 +8,12 @@ import type { KeySplitRouteConfig } from "../../config/route-config.ts";
 import { routingKeyEnd } from "../key.ts";
 import { type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../request.ts";
-import { copyWithKey, renamed, withKey } from "./derived-request.ts";
+import { canHaveKey, copyWithKey, renamed, withKey } from "./derived-request.ts";
 import { nobody } from "./keyed-request.ts";
 import { classicOperation, isHit, resultOf } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
 const SEPARATOR = "::";
-const MAX_KEY_BYTES = 250;
 /** The separator and a number up to 999. */
 const EXTRA_KEY_BYTES = SEPARATOR.length + 3;
 
@@ -97,6 +96,6 @@ export class KeySplitRoute implements Route {
   }
 }
 
-function canBeSplit({ keyStart, keyEnd }: Request): boolean {
-  return keyEnd - keyStart + EXTRA_KEY_BYTES <= MAX_KEY_BYTES;
+function canBeSplit(request: Request): boolean {
+  return canHaveKey(request, request.keyEnd - request.keyStart + EXTRA_KEY_BYTES);
 }

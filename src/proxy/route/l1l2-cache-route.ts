@@ -9,7 +9,7 @@ import type { L1L2CacheRouteConfig } from "../../config/route-config.ts";
 import { type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../request.ts";
 import { defaultReply } from "./default-reply.ts";
-import { getOf, nobody, storeOf } from "./keyed-request.ts";
+import { getOf, isSendable, nobody, type RoutedKey, routedKeyOf, storeOf } from "./keyed-request.ts";
 import { isHit, kindOf, resultOf } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 import { answerWith, storedValue } from "./stored-value.ts";
@@ -33,7 +33,7 @@ export class L1L2CacheRoute implements Route {
   }
 
   route(request: Request): void {
-    if (kindOf(request) === "get") {
+    if (kindOf(request) === "get" && isSendable(request.keyText())) {
       request.retain();
       request.push({ onReply: (_request, reply) => this.answered(request, reply) });
     }
@@ -52,7 +52,7 @@ export class L1L2CacheRoute implements Route {
     } else if (!isHit(resultOf(request, reply))) {
       this.askL2(request);
     } else if (isNegative(reply)) {
-      this.lookBehind(request.keyText());
+      this.lookBehind(routedKeyOf(request));
       request.complete(defaultReply(request));
     } else {
       request.complete(reply);
@@ -60,7 +60,7 @@ export class L1L2CacheRoute implements Route {
   }
 
   private askL2(request: Request): void {
-    const key = request.keyText();
+    const key = routedKeyOf(request);
     // Where the answer can be made of the value, that is asked for alone: a meta get may not ask for what L1 must store.
     const isPlain = request.operation === Operation.get || request.operation === Operation.metaGet;
     const owner: ReplyOwner = {
@@ -84,7 +84,7 @@ export class L1L2CacheRoute implements Route {
   }
 
   /** Every so many hits of negative items one is compared with L2. */
-  private lookBehind(key: string): void {
+  private lookBehind(key: RoutedKey): void {
     const { ncacheUpdatePeriod, upgradingL1Exptime, ncacheExptime } = this.options;
     if (ncacheUpdatePeriod === 0) return;
     if (--this.hitsUntilUpdate > 0) return;

@@ -5,34 +5,28 @@
  */
 import type { Reply } from "../reply.ts";
 import type { ReplyOwner, Request } from "../request.ts";
-import { exptimeOf, withExptime } from "./derived-request.ts";
+import { withExptimes } from "./derived-request.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
 /** mcrouter's ModifyExptimeRoute. */
 export class ModifyExptimeRoute implements Route {
   readonly name: string;
   private readonly target: Route;
-  private readonly action: "set" | "min";
-  private readonly exptime: number;
+  private readonly changed: (exptime: number) => number;
 
   /** `exptime` as memcached takes it; "min" is not given 0. */
   constructor(target: Route, action: "set" | "min", exptime: number) {
     this.name = `modify-exptime|${action}|exptime=${exptime}`;
     this.target = target;
-    this.action = action;
-    this.exptime = exptime;
+    // 0 is never.
+    this.changed = action === "set" ? () => exptime : (before) => (before === 0 || before > exptime ? exptime : before);
   }
 
   route(request: Request): void {
-    const exptime = exptimeOf(request);
-    const isChanged =
-      exptime !== null && (this.action === "set" ? exptime !== this.exptime : exptime === 0 || exptime > this.exptime);
-    if (!isChanged) {
-      this.target.route(request);
-      return;
-    }
-    request.retain();
-    this.target.route(withExptime(request, this.exptime, new Passed(request)));
+    const changed = withExptimes(request, this.changed, new Passed(request));
+    // It is not sent itself: no server takes a copy of what it needs.
+    if (changed !== null) request.retain();
+    this.target.route(changed ?? request);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

@@ -4,13 +4,14 @@
  * Source: mcrouter ModifyKeyRoute.h, as facts.
  */
 import type { ModifyKeyRouteConfig } from "../../config/route-config.ts";
+import { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { errorReply } from "./default-reply.ts";
-import { withKey } from "./derived-request.ts";
+import { canHaveKey, withKey } from "./derived-request.ts";
 import type { Route, SeeTarget } from "./route.ts";
 
-const MAX_KEY_BYTES = 250;
-const tooLong = errorReply("local_error", "ModifyKeyRoute: invalid key: too long");
+const missing = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: missing");
+const tooLong = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: too long");
 
 /** mcrouter's ModifyKeyRoute. */
 export class ModifyKeyRoute implements Route {
@@ -25,23 +26,24 @@ export class ModifyKeyRoute implements Route {
 
   route(request: Request): void {
     const changed = this.changed(request);
-    if (changed === null) request.complete(tooLong);
+    if (changed instanceof Reply) request.complete(changed);
     else this.target.route(changed);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
     const changed = this.changed(request);
-    if (changed !== null) see(this.target, changed);
+    if (!(changed instanceof Reply)) see(this.target, changed);
   }
 
-  /** The request as it is passed on; null: its key has become too long. */
-  private changed(request: Request): Request | null {
+  /** The request as it is passed on, or what is answered where no server takes its key. */
+  private changed(request: Request): Request | Reply {
     const { routingPrefix } = this.options;
     const key = request.keyText();
     const changed = this.changedKey(key);
-    if (changed.length > MAX_KEY_BYTES) return null;
     const isPrefixSet = routingPrefix !== null && routingPrefix !== (request.routingPrefix?.toString("latin1") ?? "");
     if (changed === key && !isPrefixSet) return request;
+    if (changed === "") return missing;
+    if (!canHaveKey(request, changed.length)) return tooLong;
     const derived = withKey(request, Buffer.from(changed, "latin1"));
     if (isPrefixSet) derived.routingPrefix = routingPrefix === "" ? null : Buffer.from(routingPrefix, "latin1");
     return derived;

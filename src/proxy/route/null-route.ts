@@ -45,9 +45,9 @@ export class ErrorRoute implements Route {
   readonly name: string;
   private readonly reply: Reply;
 
-  /** `message` "": what the result is usually called. */
-  constructor(result: Result, message: string) {
-    this.name = `error|log|mc_res_${result}${message === "" ? "" : `|${message}`}`;
+  /** `message` "": what the result is usually called. `isLogged` stands in the name alone. */
+  constructor(result: Result, message: string, isLogged: boolean) {
+    this.name = `error|${isLogged ? "log" : "no-log"}|mc_res_${result}${message === "" ? "" : `|${message}`}`;
     this.reply = errorReply(result, message);
   }
 

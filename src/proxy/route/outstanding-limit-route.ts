@@ -37,6 +37,8 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
   /** Those before this one in `waiting` have been passed on. */
   private first = 0;
   private outstanding = 0;
+  /** Waiting ones are being passed on: answers that come at once leave the rest to that loop. */
+  private isSending = false;
 
   constructor(target: Pick<Route, "route" | "forEachTarget">, limits: OutstandingLimits, clock: Clock) {
     this.name = `outstanding-limit|limit=${limits.maxOutstanding}`;
@@ -47,7 +49,8 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
   }
 
   route(request: Request): void {
-    if (this.outstanding < this.limits.maxOutstanding) {
+    // Nobody overtakes those who wait, not even while a place is free for one of them.
+    if (this.outstanding < this.limits.maxOutstanding && this.first === this.waiting.length) {
       this.send(request);
     } else if (this.waiting.length - this.first >= this.limits.maxWaiting) {
       request.complete(this.limits.refusal);
@@ -66,11 +69,14 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
   onReply(request: Request, reply: Reply): void {
     this.outstanding--;
     request.complete(reply);
+    if (this.isSending) return;
+    this.isSending = true;
     while (this.outstanding < this.limits.maxOutstanding) {
       const next = this.takeWaiting();
       if (next === null) break;
       this.send(next.request);
     }
+    this.isSending = false;
   }
 
   private send(request: Request): void {

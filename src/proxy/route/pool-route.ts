@@ -4,17 +4,18 @@
  */
 import type { PoolConfig } from "../../config/config.ts";
 import type { Placement } from "../hash/placement.ts";
+import { Status } from "../reply.ts";
 import type { Request } from "../request.ts";
+import { replyTo } from "../wire/command.ts";
 import { WorstReply } from "./all-sync-route.ts";
 import { DestinationRoute } from "./destination-route.ts";
 import { hashNames } from "./hash-route.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import { splitRetrieval } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
-import type { ServerRoute } from "./server-of.ts";
 
 /** A pool of servers. */
-export class PoolRoute implements Root, ServerRoute {
+export class PoolRoute implements Root {
   readonly name: string;
   readonly pool: PoolConfig;
   /** In the order of the pool's servers. */
@@ -33,13 +34,15 @@ export class PoolRoute implements Root, ServerRoute {
     this.isSingle = backends.length === 1 && this.connections === 1;
   }
 
-  /** Every server of `pools` gets the command, on each of its connections; the answer is the worst of theirs. */
+  /** Every server of `pools` gets the command, on each of its connections; the answer is the worst of theirs, OK of none. */
   static broadcastToAll(request: Request, pools: readonly PoolRoute[]): void {
+    const laneCount = pools.reduce((sum, pool) => sum + pool.laneCount, 0);
+    if (laneCount === 0) {
+      request.complete(replyTo(request, { status: Status.ok }));
+      return;
+    }
     request.retain();
-    const gather = new WorstReply(
-      request,
-      pools.reduce((sum, { laneCount }) => sum + laneCount, 0),
-    );
+    const gather = new WorstReply(request, laneCount);
     for (const pool of pools) {
       for (let lane = 0; lane < pool.laneCount; lane++) pool.sendTo(lane, request.again(gather));
     }
@@ -51,21 +54,20 @@ export class PoolRoute implements Root, ServerRoute {
       return;
     }
     if (this.isSingle) {
-      this.backends[0]!.send(request, 0);
+      const backend = this.backends[0]!;
+      if (request.watcher !== null) request.watcher.watch(request, backend.name);
+      backend.send(request, 0);
       return;
     }
     const { chunk, keyStart, keyEnd } = request;
-    const server = this.placement.locate(chunk, keyStart, keyEnd);
-    this.backends[server]!.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
+    const backend = this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!;
+    if (request.watcher !== null) request.watcher.watch(request, backend.name);
+    backend.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
     const index = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
     see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
-  }
-
-  serverOf({ chunk, keyStart, keyEnd }: Request): string {
-    return this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!.name;
   }
 
   /** Sends a request of one key to the connection that requests for the key `owner` use. */

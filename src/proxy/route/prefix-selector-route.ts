@@ -34,7 +34,8 @@ export class PrefixSelectorRoute implements Route {
     if (child !== null) see(child, request);
   }
 
-  private childOf({ chunk, keyStart, keyEnd }: Request): Route | null {
+  /** Null: nothing is for such a key. */
+  childOf({ chunk, keyStart, keyEnd }: Request): Route | null {
     for (const [prefix, route] of this.policies) {
       if (prefix.length > keyEnd - keyStart) continue;
       if (prefix.compare(chunk, keyStart, keyStart + prefix.length) === 0) return route;

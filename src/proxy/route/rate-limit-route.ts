@@ -54,15 +54,14 @@ export class RateLimitRoute implements Route {
   }
 }
 
-/** A token bucket, full at first. */
+/** A token bucket. As in mcrouter (folly's TokenBucket, with the time it is made as its zero) it is empty at first. */
 class Bucket {
   private readonly rate: Rate;
-  private tokens: number;
+  private tokens = 0;
   private filledMs: number;
 
   constructor(rate: Rate, nowMs: number) {
     this.rate = rate;
-    this.tokens = rate.burst;
     this.filledMs = nowMs;
   }
 

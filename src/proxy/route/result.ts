@@ -4,45 +4,54 @@
  *
  * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
  */
-import { type Reply, Status } from "../reply.ts";
+import { MetaCode, type Reply, Status } from "../reply.ts";
 import { classicStatus, isRetrieval, Operation, type Request } from "../request.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 
-/** Severity by result: a broadcast answers with the worst. */
+/** Severity by result, in mcrouter's order: a broadcast answers with the worst. */
 const severities = {
-  ok: 1,
-  stored: 1,
-  exists: 1,
+  unknown: 7,
   deleted: 1,
+  touched: 10,
   found: 1,
   notfound: 4,
   notstored: 4,
+  ok: 1,
+  stored: 1,
+  exists: 1,
+  ooo: 5,
   timeout: 5,
   connect_timeout: 5,
   connect_error: 5,
   busy: 5,
-  shutdown: 5,
   try_again: 5,
+  shutdown: 5,
   tko: 5,
+  bad_command: 10,
   bad_key: 6,
+  bad_flags: 10,
+  bad_exptime: 10,
+  bad_lease_id: 10,
+  bad_cas_id: 10,
   bad_value: 6,
   aborted: 6,
-  deadline_exceeded: 6,
-  remote_error: 7,
-  unknown: 7,
-  local_error: 8,
   client_error: 9,
-  touched: 10,
+  local_error: 8,
+  remote_error: 7,
+  deadline_exceeded: 6,
+  permission_denied: 10,
+  hot_key: 10,
+  overloaded: 6,
 } as const satisfies Record<string, number>;
 
 /** A result, by mcrouter's name without `mc_res_`. */
 export type Result = keyof typeof severities;
 
-/** All results, in the order of their severity. */
+/** All results, in mcrouter's order. */
 export const results = Object.keys(severities) as readonly Result[];
 
-/** From here on a result is an error. */
-const FIRST_ERROR_SEVERITY = severities.timeout;
+const firstError = results.indexOf("ooo");
+const errors: ReadonlySet<Result> = new Set(results.slice(firstError));
 
 /** Worse results have more. */
 export function severity(result: Result): number {
@@ -51,7 +60,7 @@ export function severity(result: Result): number {
 
 /** True for what is no answer. */
 export function isError(result: Result): boolean {
-  return severities[result] >= FIRST_ERROR_SEVERITY && result !== "touched";
+  return errors.has(result);
 }
 
 /** mcrouter's "hit": there was something, whatever the request did with it. */
@@ -77,7 +86,7 @@ export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
 export function resultOf(request: Request, reply: Reply): Result {
   switch (classicStatus(request.operation, reply)) {
     case Status.found:
-      return "found";
+      return isTouch(request, reply) ? "touched" : "found";
     case Status.missing:
     case Status.notFound:
       return "notfound";
@@ -109,11 +118,23 @@ export function resultOf(request: Request, reply: Reply): Result {
     case Status.tko:
       return "tko";
     case Status.overloaded:
-    case Status.localError:
       return "local_error";
+    case Status.localError:
+      return reply.code === 0 ? "local_error" : results[reply.code - 1]!;
     default:
       return "unknown";
   }
+}
+
+/** A `mg` without a value that renews the time to live: a touch. */
+function isTouch(request: Request, reply: Reply): boolean {
+  if (reply.code !== MetaCode.HD || request.operation !== Operation.metaGet) return false;
+  return classicOperation(request) === Operation.touch;
+}
+
+/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
+export function resultNumber(result: Result): number {
+  return results.indexOf(result) + 1;
 }
 
 const SERVER_ERROR_BYTES = "SERVER_ERROR ".length;

@@ -20,7 +20,9 @@ import { withKey } from "./derived-request.ts";
 import { nobody } from "./keyed-request.ts";
 import { GatherKeys } from "./multi-get.ts";
 import { OutstandingLimitRoute } from "./outstanding-limit-route.ts";
+import { plainPoolOf } from "./plain-pool.ts";
 import { PoolRoute } from "./pool-route.ts";
+import { PrefixSelectorRoute } from "./prefix-selector-route.ts";
 import { kindOf } from "./result.ts";
 import type { Root, Route, SeeTarget } from "./route.ts";
 
@@ -40,6 +42,8 @@ export class RootRoute implements Root, ReplyOwner {
   private readonly routes: ReadonlyMap<string, Route>;
   private readonly defaultPrefix: string;
   private readonly defaultRoute: Route;
+  /** Where gets of many keys go together; null: each goes its own way. */
+  private readonly plainPool: PoolRoute | null;
   private readonly options: RootConfig;
   private readonly pools: readonly PoolRoute[];
   private readonly admin: AdminAnswers;
@@ -60,6 +64,7 @@ export class RootRoute implements Root, ReplyOwner {
     this.routes = routes;
     this.defaultPrefix = defaultPrefix;
     this.defaultRoute = routes.get(defaultPrefix)!;
+    this.plainPool = plainPoolOf(this.defaultRoute);
     this.pools = pools;
     this.options = options;
     this.admin = admin;
@@ -79,8 +84,8 @@ export class RootRoute implements Root, ReplyOwner {
     const { keys } = request;
     if (keys === null) {
       this.routeOne(request);
-    } else if (this.defaultRoute instanceof PoolRoute && !hasSpecialKey(keys)) {
-      this.defaultRoute.route(request);
+    } else if (this.plainPool !== null && !hasSpecialKey(keys)) {
+      this.plainPool.route(request);
     } else {
       new GatherKeys(request, keys).send((single) => this.routeOne(single));
     }
@@ -93,11 +98,11 @@ export class RootRoute implements Root, ReplyOwner {
       return;
     }
     const stripped = strip(request, length);
-    for (const target of this.targetsOf(stripped.routingPrefix!.toString("latin1"))) see(target, stripped);
+    for (const target of this.targetsFor(stripped)) see(target, stripped);
   }
 
   broadcast(request: Request): void {
-    broadcastTo(request, this.pools);
+    PoolRoute.broadcastToAll(request, this.pools);
   }
 
   onReply(request: Request, reply: Reply): void {
@@ -155,24 +160,28 @@ export class RootRoute implements Root, ReplyOwner {
       request.complete(missingKey);
       return;
     }
-    const prefix = request.chunk.toString("latin1", request.keyStart, request.keyStart + length);
-    const [first, ...others] = this.targetsOf(prefix);
+    const stripped = strip(request, length);
+    const [first, ...others] = this.targetsFor(stripped);
     if (first === undefined) {
       request.complete(noRoute);
       return;
     }
-    const stripped = strip(request, length);
     for (const other of others) other.route(stripped.again(nobody));
     first.route(stripped);
   }
 
-  /** The routes that a prefix means, each once; none: there is no such route. */
-  private targetsOf(prefix: string): readonly Route[] {
+  /** Where a request whose prefix was taken off goes, each place once; none: there is no such route. */
+  private targetsFor(stripped: Request): readonly Route[] {
+    const routes = this.routesOf(stripped.routingPrefix!.toString("latin1"));
+    const targets = routes.some((route) => route instanceof PrefixSelectorRoute) ? chosen(routes, stripped) : routes;
+    return targets.length === 0 && this.options.sendsInvalidToDefault ? [this.defaultRoute] : targets;
+  }
+
+  /** The routes that a prefix means, each once. */
+  private routesOf(prefix: string): readonly Route[] {
     const known = this.known.get(prefix);
     if (known !== undefined) return known;
-    const found = new Set<Route>(prefix.includes("*") ? this.fitting(prefix) : this.named(prefix));
-    if (found.size === 0 && this.options.sendsInvalidToDefault) found.add(this.defaultRoute);
-    const targets = [...found];
+    const targets = [...new Set(prefix.includes("*") ? this.fitting(prefix) : this.named(prefix))];
     if (this.known.size >= MAX_KNOWN_PREFIXES) this.known.clear();
     this.known.set(prefix, targets);
     return targets;
@@ -196,13 +205,10 @@ export class RootRoute implements Root, ReplyOwner {
   }
 }
 
-/** Sends a keyless command to every server of `pools` and completes it with the worst answer. */
-function broadcastTo(request: Request, pools: readonly PoolRoute[]): void {
-  if (pools.length === 1) {
-    pools[0]!.broadcast(request);
-    return;
-  }
-  PoolRoute.broadcastToAll(request, pools);
+/** Those that prefix selectors choose for the request stand in their places, each once; who has none is left out. */
+function chosen(routes: readonly Route[], request: Request): readonly Route[] {
+  const targets = routes.map((route) => (route instanceof PrefixSelectorRoute ? route.childOf(request) : route));
+  return [...new Set(targets.filter((target) => target !== null))];
 }
 
 /** `request` without the first `length` bytes of its key. */

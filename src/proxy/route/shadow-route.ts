@@ -45,7 +45,10 @@ export class ShadowRoute implements Route {
       if (counter.outstanding >= shadow.maxOutstanding) continue;
       request.retain();
       counter.outstanding++;
-      shadow.target.route(request.again(counter));
+      const copy = request.again(counter);
+      // Nobody waits for it: a delete that fails is not kept.
+      copy.watcher = null;
+      shadow.target.route(copy);
     }
     this.child.route(request);
   }

@@ -1,14 +1,14 @@
 /**
  * What routes that copy values between places read of an answer, and how they give a value to whoever asked.
  */
-import { type Reply, Status, valueReply } from "../reply.ts";
+import { MetaCode, type Reply, Status, valueReply } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
-import { metaFound } from "../wire/meta-line.ts";
+import { metaFlags, metaFound } from "../wire/meta-line.ts";
 import type { StoredValue } from "./keyed-request.ts";
 
 /** The value of an answer to `getOf`, in bytes of its own; null: there is none. */
 export function storedValue(reply: Reply): StoredValue | null {
-  const isMeta = reply.status === Status.meta && reply.valueEnd > 0;
+  const isMeta = reply.status === Status.meta && reply.code === MetaCode.VA;
   if (reply.status !== Status.found && !isMeta) return null;
   const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
   return { value, flags: isMeta ? metaFlagsOf(reply) : reply.flags };
@@ -19,14 +19,19 @@ function metaFlagsOf(reply: Reply): number {
   return Number(/ f(\d+)/.exec(line)?.[1] ?? 0);
 }
 
-/** The value as the answer to a get of one key; null: it would need a cas, or an exptime, that only a server knows. */
+/**
+ * The value as the answer to a get of one key. Null: what is asked for besides (cas, what is left of its time, when it was
+ * read last) is known to a server alone, or is to be changed there.
+ */
 export function answerWith(request: Request, { value, flags }: StoredValue): Reply | null {
   switch (request.operation) {
     case Operation.get:
     case Operation.gat:
       return valueReply(request.keyText(), value, flags);
     case Operation.metaGet:
-      return metaFound(request, value, flags, null);
+      return metaFlags(request).some((flag) => "cthlTNER".includes(flag[0]!))
+        ? null
+        : metaFound(request, value, flags, null);
     default:
       return null;
   }

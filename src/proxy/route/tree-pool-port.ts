@@ -7,9 +7,9 @@
  */
 import { BackendError } from "../../errors.ts";
 import type { PoolPort } from "../../refresh/pool-port.ts";
-import { isFailure, type PoolItem, type PoolValue, type Reply, Status, type WriteResult } from "../reply.ts";
+import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
-import { deleteOf, getOf, keyedRequest, nobody, storeOf } from "./keyed-request.ts";
+import { deleteOf, getOf, keyedRequest, nobody, type RoutedKey, storeOf } from "./keyed-request.ts";
 import { isHit, resultOf } from "./result.ts";
 import type { Route } from "./route.ts";
 import { storedValue } from "./stored-value.ts";
@@ -47,22 +47,24 @@ export class TreePoolPort implements PoolPort {
   async read(key: string): Promise<PoolItem | null> {
     const plain = this.plainOf(key);
     if (plain !== null) return plain.read(key);
+    if (this.watched.size >= MAX_WATCHED_KEYS) this.watched.clear();
+    const cas = ++this.reads;
+    // Before it is asked: a write that comes before the answer is one that came after.
+    this.watched.set(key, cas);
     const isThere = await this.ask(
       keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", nobody),
       (request, reply) => isHit(resultOf(request, reply)),
     );
-    if (!isThere) return null;
-    if (this.watched.size >= MAX_WATCHED_KEYS) this.watched.clear();
-    const cas = ++this.reads;
-    this.watched.set(key, cas);
-    return { ttlSeconds: null, cas };
+    if (isThere) return { ttlSeconds: null, cas };
+    if (this.watched.get(key) === cas) this.watched.delete(key);
+    return null;
   }
 
-  get(owner: string, key: string): Promise<PoolValue | null> {
+  async get(owner: string, key: string): Promise<PoolValue | null> {
     const plain = this.plainOf(owner);
     return plain !== null
       ? plain.get(owner, key)
-      : this.ask(getOf(key, nobody), (_request, reply) => storedValue(reply));
+      : this.ask(getOf(plainKey(key), nobody), (_request, reply) => storedValue(reply));
   }
 
   add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
@@ -89,7 +91,7 @@ export class TreePoolPort implements PoolPort {
     const plain = this.plainOf(owner);
     if (plain !== null) return plain.deleteIf(owner, key, cas);
     if (!this.isUntouched(key, cas)) return false;
-    return this.ask(deleteOf(key, nobody), (request, reply) => isHit(resultOf(request, reply)));
+    return this.ask(deleteOf(plainKey(key), nobody), (request, reply) => isHit(resultOf(request, reply)));
   }
 
   put(owner: string, key: string, value: Buffer, exptime: number): void {
@@ -111,11 +113,12 @@ export class TreePoolPort implements PoolPort {
     return true;
   }
 
-  private set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
-    return this.ask(storeOf("set", key, { value, flags: 0 }, exptime, nobody), (_request, reply): WriteResult => {
-      const isStored = reply.status === Status.stored || reply.status === Status.meta;
-      return isStored ? { result: "stored", cas: null } : { result: "notStored" };
-    });
+  private async set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.ask(
+      storeOf("set", plainKey(key), { value, flags: 0 }, exptime, nobody),
+      (request, reply): WriteResult =>
+        resultOf(request, reply) === "stored" ? { result: "stored", cas: null } : { result: "notStored" },
+    );
   }
 
   /** Rejects with a BackendError where the tree's answer is a failure. */
@@ -133,4 +136,9 @@ export class TreePoolPort implements PoolPort {
       this.root.route(request);
     });
   }
+}
+
+/** A key as clients give it; its routing prefix, if it has one, is taken off at the root. */
+function plainKey(text: string): RoutedKey {
+  return { text, routingPrefix: null };
 }

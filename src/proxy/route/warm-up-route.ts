@@ -6,10 +6,20 @@
  *
  * Source: mcrouter WarmUpRoute.h, as facts.
  */
-import { MetaCode, type Reply, Status } from "../reply.ts";
+import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../request.ts";
+import { defaultReply } from "./default-reply.ts";
 import { exptimeOf } from "./derived-request.ts";
-import { getOf, keyedRequest, nobody, type StoredValue, storeOf } from "./keyed-request.ts";
+import {
+  getOf,
+  isSendable,
+  nobody,
+  type RoutedKey,
+  routedKeyOf,
+  type StoredValue,
+  storeOf,
+  ttlOf,
+} from "./keyed-request.ts";
 import { classicOperation, isHit, kindOf, resultOf } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 import { answerWith, storedValue } from "./stored-value.ts";
@@ -46,17 +56,20 @@ export class WarmUpRoute implements Route {
 class WarmUp implements ReplyOwner {
   private readonly parent: WarmUpRoute;
   private readonly request: Request;
+  private readonly key: RoutedKey;
   private coldReply: Reply | null = null;
 
+  /** `request` is retained. */
   constructor(parent: WarmUpRoute, request: Request) {
     this.parent = parent;
     this.request = request;
+    this.key = routedKeyOf(request);
   }
 
   /** The answer of the cold place. */
   onReply(_request: Request, reply: Reply): void {
-    const { request, parent } = this;
-    if (isHit(resultOf(request, reply)) || reply.status === Status.clientError) {
+    const { request, parent, key } = this;
+    if (isHit(resultOf(request, reply)) || reply.status === Status.clientError || !isSendable(key.text)) {
       request.complete(reply);
       return;
     }
@@ -65,43 +78,47 @@ class WarmUp implements ReplyOwner {
       return;
     }
     this.coldReply = reply.copy();
-    parent.warm.route(getOf(request.keyText(), { onReply: (_get, answer) => this.warmed(answer) }));
+    parent.warm.route(getOf(key, { onReply: (_get, answer) => this.warmed(answer) }));
   }
 
   private warmed(reply: Reply): void {
-    const { request, parent } = this;
+    const { request } = this;
+    const operation = classicOperation(request);
     const found = storedValue(reply);
     if (found === null) {
       // A plain get is told what the warm place said; others have nothing to be told of it but the miss.
-      request.complete(request.operation === Operation.get ? reply : this.coldReply!);
+      if (operation !== Operation.get) request.complete(this.coldReply!);
+      else request.complete(isFailure(reply.status) ? reply : defaultReply(request));
       return;
     }
-    const operation = classicOperation(request);
-    const isTouch = operation === Operation.gat || operation === Operation.gats || operation === Operation.touch;
     const answer = operation === Operation.get ? answerWith(request, found) : null;
     if (answer !== null) {
       this.withExptime((exptime) => this.addToCold(found, exptime, nobody));
       request.complete(answer);
-      return;
-    }
-    const again: ReplyOwner = {
-      onReply: () => parent.cold.route(request.again({ onReply: (_copy, last) => request.complete(last) })),
-    };
-    if (isTouch) this.addToCold(found, exptimeOf(request) ?? 0, again);
-    else
+    } else if (operation === Operation.gat || operation === Operation.gats) {
+      this.addToCold(found, exptimeOf(request) ?? 0, this.again());
+    } else {
       this.withExptime(
-        (exptime) => this.addToCold(found, exptime, again),
+        (exptime) => this.addToCold(found, exptime, this.again()),
         () => request.complete(this.coldReply!),
       );
+    }
+  }
+
+  /** Asks the cold place for the answer, once the value is there. */
+  private again(): ReplyOwner {
+    const { request, parent } = this;
+    const last: ReplyOwner = { onReply: (_copy, reply) => request.complete(reply) };
+    return { onReply: () => parent.cold.route(request.again(last)) };
   }
 
   private addToCold(found: StoredValue, exptime: number, owner: ReplyOwner): void {
-    this.parent.cold.route(storeOf("add", this.request.keyText(), found, exptime, owner));
+    this.parent.cold.route(storeOf("add", this.key, found, exptime, owner));
   }
 
   /** Calls `use` with the exptime for the cold place, or `otherwise` where the item has gone meanwhile. */
   private withExptime(use: (exptime: number) => void, otherwise: () => void = () => {}): void {
-    const { parent, request } = this;
+    const { parent, key } = this;
     if (parent.exptime !== null) {
       use(parent.exptime);
       return;
@@ -115,6 +132,6 @@ class WarmUp implements ReplyOwner {
         else use(Math.max(0, Number(ttl)));
       },
     };
-    parent.warm.route(keyedRequest(Operation.metaGet, request.keyText(), { verb: "mg", rest: "t" }, "", owner));
+    parent.warm.route(ttlOf(key, owner));
   }
 }

@@ -54,6 +54,9 @@ export class BackendParser {
     reply.chunk = chunk;
     reply.start = start;
     reply.isKept = isKept;
+    // Only answers with a value have one: what stands here is the last reply's.
+    reply.valueStart = 0;
+    reply.valueEnd = 0;
     this.wantedBytes = 0;
     if (isRetrieval(request.operation)) {
       return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);

@@ -182,6 +182,10 @@ export class ClassicParser {
       const keyStart = start + 4;
       let i = keyStart;
       while (i < end && chunk[i]! > SPACE) i++;
+      if (chunk[i] === SPACE && i < end && i > keyStart) {
+        const isParsed = this.parseKeys(chunk, start, i, end);
+        if (isParsed) return Parsed.request;
+      }
       if (i + 1 < end && chunk[i] === CR && chunk[i + 1] === LF && i > keyStart && this.isLegal(i - keyStart)) {
         const request = new Request(Operation.get, this.owner, chunk);
         request.keyStart = keyStart;
@@ -197,6 +201,41 @@ export class ClassicParser {
       }
     }
     return this.parseAny(chunk, start, end, isKept);
+  }
+
+  /**
+   * `get <key> <key> …\r\n` with one blank between its keys, the first of them ending at `firstEnd`, in one pass. False: it
+   * is another line, or not whole, and nothing has been done.
+   */
+  private parseKeys(chunk: Buffer, start: number, firstEnd: number, end: number): boolean {
+    const from = start + 3;
+    const starts = [1];
+    const ends = [firstEnd - from];
+    let keyStart = firstEnd + 1;
+    let i = keyStart;
+    for (;;) {
+      while (i < end && chunk[i]! > SPACE) i++;
+      if (i >= end || i === keyStart) return false;
+      starts.push(keyStart - from);
+      ends.push(i - from);
+      if (chunk[i] !== SPACE) break;
+      keyStart = ++i;
+    }
+    if (chunk[i] !== CR || i + 1 >= end || chunk[i + 1] !== LF || i - start > MAX_FORWARDED_LINE_BYTES) return false;
+    for (let key = 0; key < starts.length; key++) if (!this.isLegal(ends[key]! - starts[key]!)) return false;
+    const request = new Request(Operation.get, this.owner, chunk);
+    request.keyStart = start + 4;
+    request.keyEnd = firstEnd;
+    request.frameStart = start;
+    request.lineEnd = i;
+    request.dataStart = i + 2;
+    request.frameEnd = i + 2;
+    const bytes = Buffer.allocUnsafe(i - from);
+    chunk.copy(bytes, 0, from, i);
+    request.keys = new KeyList(bytes, starts, ends);
+    this.request = request;
+    this.next = i + 2;
+    return true;
   }
 
   private parseAny(chunk: Buffer, start: number, end: number, isKept: boolean): Parsed {

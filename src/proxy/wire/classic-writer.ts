@@ -46,6 +46,7 @@ export function writeReply(request: Request, reply: Reply, batch: OutputBatch): 
   const answer = answerTo(request, reply);
   if (answer === null) writeBlocks(request.keys!, batch);
   else if (answer.isKept) batch.reference(answer.chunk, answer.start, answer.end);
+  else if (answer.lease !== null) batch.lend(answer.lease, answer.chunk, answer.start, answer.end);
   else batch.copy(answer.chunk, answer.start, answer.end);
 }
 

@@ -244,6 +244,8 @@ const metaCodes = new Map<Status, readonly [code: number, word: string]>([
 
 function metaAnswer(request: Request, outcome: Outcome): Reply {
   const { status, value = NOTHING, flags = 0, cas = null, text = "" } = outcome;
+  // It knows no flags, and so returns none.
+  if (request.operation === Operation.metaDebug) return metaReply(MetaCode.EN, "EN");
   const isGet = request.operation === Operation.metaGet;
   if (status === Status.found) return metaFound(request, value, flags, cas) ?? notSupported;
   if (isGet && status !== Status.touched) return metaMiss(request);

@@ -6,8 +6,10 @@
  *     read 2    me ][ frame ]              → "frame" joined in a buffer of its own, then the rest
  *
  * When the parser can tell how long the frame will be, room for all of it is made at once, so that a value of many
- * reads is copied once, and its buffer can be sent on by reference.
+ * reads is copied once, and its buffer can be sent on by reference. With `room` even that copy is saved: the socket
+ * reads into it.
  */
+import { BufferLease, LEAST_LEASED_BYTES } from "./buffer-lease.ts";
 
 /** Takes whole frames out of bytes. */
 export interface FrameReader {
@@ -26,6 +28,17 @@ export class InputBuffer {
   private keptBytes = 0;
   private wantedBytes = 0;
   private clears = 0;
+  /** Of `kept`, where it is lent; null: it is left to the garbage collector. */
+  private lease: BufferLease | null = null;
+  private given: Buffer | null = null;
+  private readonly isLending: boolean;
+  /** While a frame is handled: the lease of the chunk it is in. Whoever retains it may keep the bytes. */
+  lent: BufferLease | null = null;
+
+  /** `isLending`: large frames are in leased buffers, good for the time of the call unless their lease is retained. */
+  constructor(isLending = false) {
+    this.isLending = isLending;
+  }
 
   /** Bytes of an unfinished frame that are being kept. */
   get byteLength(): number {
@@ -53,16 +66,33 @@ export class InputBuffer {
   resume(reader: FrameReader): void {
     const own = this.kept;
     if (own === null) return;
-    const length = this.keptBytes;
+    const { keptBytes: length, lease } = this;
     this.release();
-    const done = reader.readFrames(own, 0, length, true);
+    this.lent = lease;
+    const done = reader.readFrames(own, 0, length, lease === null);
+    this.lent = null;
     if (done === 0) {
       this.kept = own;
+      this.lease = lease;
       this.keptBytes = length;
       this.wantedBytes = reader.wantedBytes;
-    } else if (done < length) {
-      this.keep(own, done, length, reader.wantedBytes);
+      return;
     }
+    if (done < length) this.keep(own, done, length, reader.wantedBytes);
+    lease?.release();
+  }
+
+  /**
+   * Where the socket's next read may go, and must be fed from: the rest of a large frame. Null: anywhere. To be asked
+   * after each read, as the room of the last time may be somebody else's by then.
+   */
+  room(): Buffer | null {
+    this.given = null;
+    const { kept, wantedBytes } = this;
+    if (kept === null || this.lease === null || wantedBytes > kept.length) return null;
+    if (wantedBytes - this.keptBytes < LEAST_LEASED_BYTES) return null;
+    this.given = kept.subarray(this.keptBytes, wantedBytes);
+    return this.given;
   }
 
   /** Forgets what is kept. From within a reader it forgets the rest of the read too. */
@@ -72,14 +102,16 @@ export class InputBuffer {
   }
 
   private release(): void {
+    // A lease is not given back here: the socket may still be about to read into it.
     this.kept = null;
+    this.lease = null;
     this.keptBytes = 0;
     this.wantedBytes = 0;
   }
 
   private keep(chunk: Buffer, start: number, end: number, wantedBytes: number): void {
     const length = end - start;
-    const kept = Buffer.allocUnsafeSlow(Math.max(length, wantedBytes, 512));
+    const kept = this.obtain(Math.max(length, wantedBytes, 512));
     chunk.copy(kept, 0, start, end);
     this.kept = kept;
     this.keptBytes = length;
@@ -93,13 +125,20 @@ export class InputBuffer {
     const needed = this.keptBytes + taken;
     let target = this.kept!;
     if (needed > target.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.wantedBytes, target.length * 2));
+      const { lease } = this;
+      const larger = this.obtain(Math.max(needed, this.wantedBytes, target.length * 2));
       target.copy(larger, 0, 0, this.keptBytes);
+      lease?.release();
       this.kept = larger;
       target = larger;
     }
-    chunk.copy(target, this.keptBytes, start, start + taken);
+    if (chunk !== this.given) chunk.copy(target, this.keptBytes, start, start + taken);
     this.keptBytes = needed;
     return start + taken;
+  }
+
+  private obtain(bytes: number): Buffer {
+    this.lease = this.isLending && bytes >= LEAST_LEASED_BYTES ? BufferLease.take(bytes) : null;
+    return this.lease?.buffer ?? Buffer.allocUnsafeSlow(bytes);
   }
 }

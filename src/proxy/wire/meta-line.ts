@@ -89,31 +89,55 @@ export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
   });
 }
 
-/** Puts the key of `request` in place of the one that a meta reply returns, if it does: it was asked by another name. */
-export function renameKey(reply: Reply, request: Request): void {
-  const { chunk, keyStart, keyEnd } = request;
-  changeReturnedKey(reply, () =>
-    hasDecodedKey(request) ? chunk.toString("base64", keyStart, keyEnd) : request.keyText(),
-  );
+/**
+ * Puts the key of `request` in place of that of `sent` where a meta reply to `sent` returns it, in the form that the server
+ * gave it: an item whose key came in base64 once returns it so whatever it is asked with, others as bytes, blanks and all.
+ */
+export function renameKey(reply: Reply, sent: Request, request: Request): void {
+  const { chunk, start } = reply;
+  const at = returnedKeyAt(reply);
+  if (at < 0) return;
+  const length = sent.keyEnd - sent.keyStart;
+  const isPlain = isEndOfWord(chunk, at + length) && equalBytes(chunk, at, at + length, sent.chunk, sent.keyStart);
+  let end = at + length;
+  if (!isPlain) for (end = at; !isEndOfWord(chunk, end); ) end++;
+  const key = request.chunk.subarray(request.keyStart, request.keyEnd);
+  const head = chunk.subarray(start, at);
+  const name = isPlain ? key : Buffer.from(key.toString("base64"), "latin1");
+  replaceHead(reply, Buffer.concat([head, name]), end);
 }
 
 /** Puts `change` of the returned key's text in its place, in bytes of the reply's own. */
 function changeReturnedKey(reply: Reply, change: (text: string) => string): void {
-  const { chunk, start } = reply;
-  const lineEnd = chunk.indexOf(LF, start);
-  const words = chunk.toString("latin1", start, lineEnd - 1).split(" ");
-  const at = reply.code === MetaCode.ME ? 1 : words.findIndex((word, index) => index > 0 && word[0] === "k");
+  const at = returnedKeyAt(reply);
   if (at < 0) return;
-  const mark = reply.code === MetaCode.ME ? "" : "k";
-  words[at] = mark + change(words[at]!.slice(mark.length));
-  const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
-  const shift = head.length - (lineEnd + 1 - start);
-  reply.chunk = Buffer.concat([head, chunk.subarray(lineEnd + 1, reply.end)]);
-  reply.valueStart += shift - start;
-  reply.valueEnd += shift - start;
+  const { chunk, start } = reply;
+  let end = at;
+  while (!isEndOfWord(chunk, end)) end++;
+  const head = chunk.toString("latin1", start, at) + change(chunk.toString("latin1", at, end));
+  replaceHead(reply, Buffer.from(head, "latin1"), end);
+}
+
+/** Where the key stands that the first line returns; −1: it returns none. */
+function returnedKeyAt({ chunk, start, code }: Reply): number {
+  if (code === MetaCode.ME) return start + "ME ".length;
+  for (let i = start; chunk[i] !== LF; i++) if (chunk[i] === SPACE && chunk[i + 1] === LOWER_K) return i + 2;
+  return -1;
+}
+
+/** Puts `head` in place of what stands before `from`, in bytes of the reply's own. */
+function replaceHead(reply: Reply, head: Buffer, from: number): void {
+  const shift = head.length - from;
+  reply.chunk = Buffer.concat([head, reply.chunk.subarray(from, reply.end)]);
+  reply.valueStart += shift;
+  reply.valueEnd += shift;
   reply.start = 0;
   reply.end = reply.chunk.length;
   reply.isKept = true;
+}
+
+function isEndOfWord(chunk: Buffer, at: number): boolean {
+  return chunk[at] === SPACE || chunk[at] === CR;
 }
 
 /** What memcached echoes on a miss: opaque and key, in the order asked. */

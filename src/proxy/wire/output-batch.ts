@@ -5,9 +5,10 @@
  */
 import type { Socket } from "node:net";
 import { copyBytes, writeDecimal } from "./ascii.ts";
+import { BufferLease } from "./buffer-lease.ts";
 
 /** The first block of a batch, enough for most answers: a thousand clients answered in one turn fit into the cache. */
-const FIRST_BLOCK_BYTES = 2 * 1024;
+const FIRST_BLOCK_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** From here on a value that may be kept is sent from where it is instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
@@ -18,11 +19,10 @@ const firstBlocks: Buffer[] = [];
 const blocks: Buffer[] = [];
 const EMPTY = Buffer.alloc(0);
 
-/** A block of a pooled size that holds `length`, or one made for it. */
+/** A block of a pooled size that holds `length`. */
 function takeBlock(length: number, isFirst: boolean): Buffer {
   if (isFirst && length <= FIRST_BLOCK_BYTES) return firstBlocks.pop() ?? Buffer.allocUnsafeSlow(FIRST_BLOCK_BYTES);
-  if (length <= BLOCK_BYTES) return blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
-  return Buffer.allocUnsafeSlow(length);
+  return blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
 }
 
 function giveBack(block: Buffer): void {
@@ -39,6 +39,8 @@ export class OutputBatch {
   private pieces: Buffer[] | null = null;
   private blocks: Buffer[] | null = null;
   private pieceBytes = 0;
+  /** Of large blocks and pieces: held until the socket has written them. */
+  private leases: BufferLease[] | null = null;
 
   /** Bytes waiting. */
   get byteLength(): number {
@@ -62,6 +64,19 @@ export class OutputBatch {
     this.addPiece(source.subarray(start, end));
   }
 
+  /** Appends `source[start, end)`, which is good while it is called, and as long as `lease` is held. */
+  lend(lease: BufferLease, source: Buffer, start: number, end: number): void {
+    if (end - start < REFERENCE_BYTES) {
+      this.copy(source, start, end);
+      return;
+    }
+    lease.retain();
+    this.leases ??= [];
+    this.leases.push(lease);
+    this.cut();
+    this.addPiece(source.subarray(start, end));
+  }
+
   /** Appends one byte. */
   byte(value: number): void {
     if (this.used === this.block.length) this.makeRoom(1);
@@ -76,14 +91,23 @@ export class OutputBatch {
 
   /** Hands everything to `socket` in one system call and is empty again. */
   flush(socket: Socket): void {
+    const written = this.leases === null ? undefined : releaserOf(this.leases);
+    this.leases = null;
     if (this.pieces === null) {
       if (this.used === 0) return;
-      socket.write(this.block.subarray(0, this.used));
+      socket.write(this.block.subarray(0, this.used), written);
     } else {
       this.cut();
-      socket.cork();
-      for (const piece of this.pieces) socket.write(piece);
-      socket.uncork();
+      const { pieces } = this;
+      const last = pieces.length - 1;
+      if (last === 0) {
+        socket.write(pieces[0]!, written);
+      } else {
+        socket.cork();
+        for (let i = 0; i < last; i++) socket.write(pieces[i]!);
+        socket.write(pieces[last]!, written);
+        socket.uncork();
+      }
     }
     // What the kernel did not take at once is still read from the blocks, so they are the socket's now.
     this.reset(socket.writableLength === 0);
@@ -113,15 +137,33 @@ export class OutputBatch {
     this.pieces = null;
     this.blocks = null;
     this.pieceBytes = 0;
+    if (this.leases === null) return;
+    for (const lease of this.leases) lease.release();
+    this.leases = null;
   }
 
   private makeRoom(length: number): void {
+    // A small block that overflows is copied into a large one: one piece is one write, two would be a writev.
+    if (this.block.length === FIRST_BLOCK_BYTES && this.pieces === null && this.used + length <= BLOCK_BYTES) {
+      const small = this.block;
+      this.block = takeBlock(BLOCK_BYTES, false);
+      small.copy(this.block, 0, 0, this.used);
+      giveBack(small);
+      return;
+    }
     this.cut();
     if (this.block.length > 0) {
       this.blocks ??= [];
       this.blocks.push(this.block);
     }
-    this.block = takeBlock(length, this.block.length === 0);
+    if (length <= BLOCK_BYTES) {
+      this.block = takeBlock(length, this.block.length === 0);
+    } else {
+      const lease = BufferLease.take(length);
+      this.leases ??= [];
+      this.leases.push(lease);
+      this.block = lease.buffer;
+    }
     this.used = 0;
     this.from = 0;
   }
@@ -138,4 +180,12 @@ export class OutputBatch {
     this.pieces.push(piece);
     this.pieceBytes += piece.length;
   }
+}
+
+/** Called when all was handed to the kernel. After an error nobody knows whether the socket still reads them. */
+function releaserOf(leases: readonly BufferLease[]): (error?: Error | null) => void {
+  return (error) => {
+    if (error) return;
+    for (const lease of leases) lease.release();
+  };
 }

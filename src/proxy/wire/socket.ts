@@ -9,6 +9,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import type { Address, TlsConfig } from "../../config/config.ts";
+import { isPoisoning } from "./poisoning.ts";
 
 /** Called with each read; `chunk[0, length)` is overwritten when it returns. */
 export type OnBytes = (chunk: Buffer, length: number) => void;
@@ -16,20 +17,34 @@ export type OnBytes = (chunk: Buffer, length: number) => void;
 const READ_BYTES = 256 * 1024;
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** In tests: what was read is overwritten as soon as it was handled, so that a view kept too long is seen. */
-export const isPoisoning = process.env.PLATYPUS_POISON_READ_BUFFER === "1";
+/** Where the next read goes; null: into the buffer that all share. Asked after each read was handled. */
+export type NextRoom = () => Buffer | null;
 
-function onread(onBytes: OnBytes, onFault: (error: Error) => void): net.OnReadOpts {
+function onread(onBytes: OnBytes, onFault: (error: Error) => void, nextRoom: NextRoom | null): net.OnReadOpts {
+  let isShared = true;
+  // Node asks for a buffer before the first read and after each one; nothing means the same again.
+  const choose = () => {
+    const room = nextRoom!();
+    if (room === null && isShared) return undefined;
+    isShared = room === null;
+    return room ?? readBuffer;
+  };
+  let isFirst = true;
+  const buffer = () => {
+    if (!isFirst) return choose() as Buffer;
+    isFirst = false;
+    return readBuffer;
+  };
   return {
-    buffer: readBuffer,
-    callback: (length) => {
+    buffer: nextRoom === null ? readBuffer : buffer,
+    callback: (length, chunk) => {
       try {
-        onBytes(readBuffer, length);
+        onBytes(chunk as Buffer, length);
       } catch (error) {
         // A fault of ours ends the connection it showed itself on, and nobody else's.
         onFault(error as Error);
       }
-      if (isPoisoning) readBuffer.fill(0xff, 0, length);
+      if (isPoisoning && chunk === readBuffer) readBuffer.fill(0xff, 0, length);
       return true;
     },
   };
@@ -37,7 +52,7 @@ function onread(onBytes: OnBytes, onFault: (error: Error) => void): net.OnReadOp
 
 /**
  * Connects to `address`, with TLS where `secure` is given; bytes that come are handed to `onBytes`, `onReady` is called
- * when the first may be sent. The caller listens for the other events. Where `onBytes` throws, the socket is destroyed
+ * when the first may be sent; without TLS reads go where `nextRoom` says. The caller listens for the other events. Where `onBytes` throws, the socket is destroyed
  * with that error.
  */
 export function connectSocket(
@@ -45,8 +60,9 @@ export function connectSocket(
   secure: TlsConfig | null,
   onBytes: OnBytes,
   onReady: () => void,
+  nextRoom: NextRoom,
 ): net.Socket {
-  const reading = { onread: onread(onBytes, (error) => socket.destroy(error)) };
+  const reading = { onread: onread(onBytes, (error) => socket.destroy(error), nextRoom) };
   const where =
     address.type === "unix" ? { path: address.path } : { host: address.host, port: address.port, noDelay: true };
   let socket: net.Socket;
@@ -84,7 +100,7 @@ export function adoptSocket(accepted: net.Socket, onBytes: OnBytes): net.Socket 
   if (handle === undefined || handle === null || !canAdopt) return readByEvents(accepted, onBytes);
   // From here on the accepted socket owns nothing: it never sees its handle's events and is left to the collector.
   bare._handle = null;
-  const reading = onread(onBytes, (error) => socket.destroy(error));
+  const reading = onread(onBytes, (error) => socket.destroy(error), null);
   const socket = new net.Socket({ handle, allowHalfOpen: true, onread: reading } as net.SocketConstructorOpts);
   socket.setNoDelay(true);
   return socket;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
 import { cutAt, cutFractions, placesOf } from "../../support/parts.ts";
 
@@ -129,5 +130,103 @@ describe("an input buffer", () => {
     const piece = Buffer.alloc(10_000, 0x61);
     for (let i = 0; i < length / piece.length; i++) input.feed(piece, 0, piece.length, reader);
     expect(chunks.map((chunk) => chunk.length)).toEqual([length]);
+  });
+});
+
+/** Frames are a length in four bytes and that many bytes; what a frame holds is looked at while it is handled. */
+class LargeReader implements FrameReader {
+  wantedBytes = 0;
+  readonly seen: { readonly text: string; readonly isKept: boolean }[] = [];
+  onFrame: () => void = () => {};
+
+  readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
+    let at = start;
+    this.wantedBytes = 0;
+    while (at + 4 <= end) {
+      const length = 4 + chunk.readUInt32BE(at);
+      if (at + length > end) {
+        this.wantedBytes = length;
+        return at;
+      }
+      this.seen.push({ text: chunk.toString("latin1", at + 4, at + length), isKept });
+      at += length;
+      this.onFrame();
+    }
+    return at;
+  }
+}
+
+function largeFrame(letter: string, bytes: number): Buffer {
+  const head = Buffer.alloc(4);
+  head.writeUInt32BE(bytes);
+  return Buffer.concat([head, Buffer.alloc(bytes, letter)]);
+}
+
+/** Feeds `stream` as a socket does that reads into `room` where there is one; pieces are of so many bytes at most. */
+function pump(input: InputBuffer, reader: FrameReader, stream: Buffer, pieceBytes: number): number {
+  const shared = Buffer.alloc(pieceBytes);
+  let inPlace = 0;
+  let at = 0;
+  while (at < stream.length) {
+    const room = input.room();
+    const target = room ?? shared;
+    const length = Math.min(target.length, pieceBytes, stream.length - at);
+    stream.copy(target, 0, at, at + length);
+    at += length;
+    if (room !== null) inPlace += length;
+    input.feed(target, 0, length, reader);
+    shared.fill(0xff);
+  }
+  return inPlace;
+}
+
+describe("an input buffer that lends", () => {
+  it("has large frames read in place, between small ones, and says that they are lent", () => {
+    const input = new InputBuffer(true);
+    const reader = new LargeReader();
+    const sizes = [10, 200_000, 20, 70_000, 0, 100_000, 30_000, 5];
+    const frames = sizes.map((bytes, i) => largeFrame(String.fromCharCode(97 + i), bytes));
+    for (const pieceBytes of [1_000, 16_384, 65_536, 100_000]) {
+      reader.seen.length = 0;
+      const inPlace = pump(input, reader, Buffer.concat(frames), pieceBytes);
+      expect(reader.seen.map(({ text }) => text)).toEqual(frames.map((frame) => frame.toString("latin1", 4)));
+      if (pieceBytes < 100_000) expect(inPlace).toBeGreaterThan(100_000);
+      expect(input.byteLength).toBe(0);
+    }
+  });
+
+  it("keeps the bytes as long as the lease is retained, and uses them again after it was released", () => {
+    const input = new InputBuffer(true);
+    const reader = new LargeReader();
+    const held: { readonly lease: BufferLease; readonly letter: number }[] = [];
+    reader.onFrame = () => {
+      const { lent } = input;
+      if (lent === null) return;
+      lent.retain();
+      held.push({ lease: lent, letter: lent.buffer[4]! });
+    };
+    for (const letter of "abcd") pump(input, reader, largeFrame(letter, 50_000), 10_000);
+    expect(held.map(({ letter }) => String.fromCharCode(letter)).join("")).toBe("abcd");
+    for (const { lease, letter } of held) expect(lease.buffer[40_000]).toBe(letter);
+    expect(new Set(held.map(({ lease }) => lease.buffer)).size).toBe(4);
+    const buffers = held.map(({ lease }) => lease.buffer);
+    for (const { lease } of held) lease.release();
+    held.length = 0;
+    pump(input, reader, largeFrame("e", 50_000), 10_000);
+    expect(buffers).toContain(held[0]!.lease.buffer);
+    held[0]!.lease.release();
+  });
+
+  it("gives nobody the room that a socket may still read into when it was cleared", () => {
+    const input = new InputBuffer(true);
+    const reader = new LargeReader();
+    input.feed(largeFrame("a", 60_000), 0, 1_000, reader);
+    const room = input.room()!;
+    input.clear();
+    expect(input.room()).toBeNull();
+    const others = Array.from({ length: 3 }, () => BufferLease.take(60_000));
+    for (const { buffer } of others) expect(buffer.buffer).not.toBe(room.buffer);
+    for (const other of others) other.release();
+    expect(reader.seen).toEqual([]);
   });
 });

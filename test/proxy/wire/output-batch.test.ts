@@ -2,6 +2,7 @@ import { once } from "node:events";
 import net from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 
 type Step =
@@ -123,5 +124,42 @@ describe("an output batch", () => {
     new OutputBatch().flush(near);
     expect(near.bytesWritten).toBe(0);
     expect(await end()).toBe("");
+  });
+
+  it("holds what it was lent until the socket has written it, however slow the reader", async () => {
+    const { near, far, end } = await pair();
+    far.pause();
+    const batch = new OutputBatch();
+    const lease = BufferLease.take(1_000_000);
+    lease.buffer.fill("v");
+    let expected = "";
+    for (let i = 0; i < 8; i++) {
+      batch.copy(Buffer.from(`<${i}>`), 0, 3);
+      batch.lend(lease, lease.buffer, 0, 1_000_000);
+      expected += `<${i}>${"v".repeat(1_000_000)}`;
+    }
+    batch.flush(near);
+    lease.release();
+    expect(near.writableLength).toBeGreaterThan(0);
+    const other = BufferLease.take(1_000_000);
+    expect(other.buffer).not.toBe(lease.buffer);
+    other.buffer.fill("w");
+    far.resume();
+    expect((await end()) === expected).toBe(true);
+    const next = BufferLease.take(1_000_000);
+    expect(next.buffer).toBe(lease.buffer);
+    next.release();
+    other.release();
+  });
+
+  it("releases what it was lent when it is dropped", () => {
+    const batch = new OutputBatch();
+    const lease = BufferLease.take(300_000);
+    batch.lend(lease, lease.buffer, 0, 300_000);
+    lease.release();
+    batch.clear();
+    const next = BufferLease.take(300_000);
+    expect(next.buffer).toBe(lease.buffer);
+    next.release();
   });
 });

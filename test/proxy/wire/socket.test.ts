@@ -22,7 +22,13 @@ async function listen(): Promise<{ port: number; accepted: Promise<net.Socket> }
 }
 
 function connect(port: number, onBytes: (chunk: Buffer, length: number) => void): net.Socket {
-  const socket = connectSocket({ type: "tcp", isTls: false, host: "127.0.0.1", port }, null, onBytes, () => {});
+  const socket = connectSocket(
+    { type: "tcp", isTls: false, host: "127.0.0.1", port },
+    null,
+    onBytes,
+    () => {},
+    () => null,
+  );
   sockets.push(socket);
   return socket;
 }

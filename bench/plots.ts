@@ -1,0 +1,101 @@
+/** Draws reports as SVG: bars of ratios to a peer, and lines of cost as a load grows. */
+
+import type { Row, WorkloadReport } from "./report.ts";
+
+const WIDTH = 760;
+const TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#24292f"';
+const COLORS = ["#1f6feb", "#bf8700", "#6e7781", "#8250df", "#1a7f37"];
+
+interface Plot {
+  /** Of the file, without its ending. */
+  readonly name: string;
+  readonly svg: string;
+}
+
+/** One plot of bars for each group whose workloads have no place on an axis, one of lines for each that has. */
+export function drawPlots(reports: readonly WorkloadReport[]): Plot[] {
+  const groups = Map.groupBy(reports, ({ scenario }) => scenario.group);
+  return [...groups].map(([group, own]) => {
+    const isLines = own.every(({ scenario }) => scenario.x !== null) && own.length > 1;
+    const name = group.replaceAll(/\W+/g, "-");
+    return { name, svg: isLines ? lines(group, own) : bars(own) };
+  });
+}
+
+/** CPU per request as a multiple of the peer's: median, with a line from the lowest to the highest round, and the goal. */
+function bars(reports: readonly WorkloadReport[]): string {
+  const left = 300;
+  const rowHeight = 26;
+  const rows = reports.flatMap(({ scenario, rows }) =>
+    rows.flatMap((row) => (row.ratio === null ? [] : [{ scenario, row, ratio: row.ratio }])),
+  );
+  const most = Math.max(1.5, ...rows.map(({ ratio }) => Math.min(ratio.max, 4)));
+  const x = (ratio: number) => left + (Math.min(ratio, most) / most) * (WIDTH - left - 60);
+  const height = rows.length * rowHeight + 60;
+  const parts = rows.map(({ scenario, row, ratio }, i) => {
+    const y = 30 + i * rowHeight;
+    const color = row.meetsGoal === false ? "#cf222e" : COLORS[row.contender.startsWith("direct") ? 2 : 0];
+    const isFirst = i === 0 || rows[i - 1]!.scenario !== scenario;
+    const label = isFirst ? `${scenario.name}: ${row.contender}` : row.contender;
+    const goal = scenario.goal !== null && row.meetsGoal !== null ? x(scenario.goal) : null;
+    return [
+      `<text x="${left - 8}" y="${y + 14}" text-anchor="end" ${TEXT}>${escapeXml(label)}</text>`,
+      `<rect x="${left}" y="${y + 3}" width="${(x(ratio.median) - left).toFixed(1)}" height="14" fill="${color}"/>`,
+      `<path d="M${x(ratio.min).toFixed(1)} ${y + 10}H${x(ratio.max).toFixed(1)}" stroke="#24292f"/>`,
+      goal === null ? "" : `<path d="M${goal.toFixed(1)} ${y}v20" stroke="#1a7f37" stroke-width="2"/>`,
+      `<text x="${x(ratio.max) + 6}" y="${y + 14}" ${TEXT}>${ratio.median.toFixed(2)}</text>`,
+    ].join("");
+  });
+  const one = `<path d="M${x(1).toFixed(1)} 24V${height - 30}" stroke="#24292f" stroke-dasharray="4 3"/>`;
+  const title = `CPU per request, × ${[...new Set(reports.map(({ scenario }) => scenario.peer))].slice(0, 3).join(", ")}`;
+  const foot = "bar: median; thin line: lowest to highest round; green: goal; dashed: the same as the peer";
+  return svg(height, title, [one, ...parts, `<text x="8" y="${height - 10}" ${TEXT}>${foot}</text>`]);
+}
+
+/** CPU per request over the group's own measure, which is on a logarithmic axis. */
+function lines(group: string, reports: readonly WorkloadReport[]): string {
+  const [left, right, top, bottom] = [60, WIDTH - 150, 40, 330];
+  const points = reports.flatMap(({ scenario, rows }) => rows.map((row) => ({ x: scenario.x!, row })));
+  const xs = [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
+  const most = Math.max(...points.map(({ row }) => row.cpuMicrosPerRequest.median)) * 1.1;
+  const [low, high] = [Math.log(xs[0]!), Math.log(xs.at(-1)!)];
+  const px = (x: number) => left + ((Math.log(x) - low) / (high - low)) * (right - left);
+  const py = (micros: number) => bottom - (micros / most) * (bottom - top);
+  const byName = Map.groupBy(points, ({ row }) => seriesOf(row));
+  const series = [...byName].map(([name, own], i) => {
+    const color = COLORS[i % COLORS.length]!;
+    const path = own.map(({ x, row }) => `${px(x).toFixed(1)} ${py(row.cpuMicrosPerRequest.median).toFixed(1)}`);
+    const marks = path.map((point) => {
+      const [cx, cy] = point.split(" ");
+      return `<circle cx="${cx}" cy="${cy}" r="3" fill="${color}"/>`;
+    });
+    const [, lastY] = path.at(-1)!.split(" ");
+    return `<path d="M${path.join("L")}" fill="none" stroke="${color}" stroke-width="2"/>${marks.join("")}
+<text x="${right + 10}" y="${Number(lastY) + 4}" ${TEXT}>${escapeXml(name)}</text>`;
+  });
+  const ticks = xs.map((x) => {
+    return `<text x="${px(x)}" y="${bottom + 18}" text-anchor="middle" ${TEXT}>${x.toLocaleString("en")}</text>`;
+  });
+  const levels = [0, 0.25, 0.5, 0.75, 1].map((part) => {
+    const y = py(most * part);
+    const label = `<text x="${left - 6}" y="${y + 4}" text-anchor="end" ${TEXT}>${(most * part).toFixed(0)}</text>`;
+    return `<path d="M${left} ${y}H${right}" stroke="#d0d7de"/>${label}`;
+  });
+  return svg(370, `CPU µs per request by ${group}`, [...levels, ...ticks, ...series]);
+}
+
+/** Contenders of the same kind in several workloads are one line: "platypus, 10 servers" is "platypus". */
+function seriesOf({ contender }: Row): string {
+  return contender.replace(/, \d+ servers?$/, "");
+}
+
+function svg(height: number, title: string, parts: readonly string[]): string {
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`;
+  const back = `<rect width="100%" height="100%" fill="#ffffff"/>`;
+  const heading = `<text x="8" y="18" font-weight="bold" ${TEXT}>${escapeXml(title)}</text>`;
+  return `${[head, back, heading, ...parts, "</svg>"].join("\n")}\n`;
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}

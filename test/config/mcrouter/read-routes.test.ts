@@ -1,0 +1,510 @@
+import { describe, expect, it } from "vitest";
+import type { RouteConfig } from "../../../src/config/route-config.ts";
+import { treeConfig, treeProblems } from "../../support/tree-config.ts";
+
+const pools = {
+  A: { servers: ["10.0.0.1:1", "10.0.0.2:1"] },
+  B: { servers: ["10.0.1.1:1"] },
+};
+/** Without the log around each pool. */
+const options = { asynclog_disable: "1" };
+const a: RouteConfig = { type: "pool", pool: "A", placement: null };
+const a0 = { type: "destination", pool: "A", index: 0 };
+const a1 = { type: "destination", pool: "A", index: 1 };
+const b: RouteConfig = { type: "pool", pool: "B", placement: null };
+
+async function read(route: object | string, more: object = {}): Promise<RouteConfig> {
+  const { tree } = await treeConfig({ pools, ...more, route }, options);
+  return tree!.routes.get("/././")!;
+}
+
+async function problems(route: object | string, more: object = {}): Promise<string[]> {
+  return treeProblems(JSON.stringify({ pools, ...more, route }, null, 1), options);
+}
+
+async function warnings(route: object | string): Promise<readonly string[]> {
+  return (await treeConfig({ pools, route }, options)).warnings;
+}
+
+describe("forms of a handle", () => {
+  it("are an object, a short form, a bare name, a list of one", async () => {
+    expect(await read({ type: "PoolRoute", pool: "A" })).toEqual(a);
+    expect(await read("PoolRoute|A")).toEqual(a);
+    expect(await read("NullRoute")).toEqual({ type: "null" });
+    expect(await read("ErrorRoute|go | away")).toMatchObject({ type: "error", message: "go | away" });
+    expect(await read(["PoolRoute|A"])).toEqual(a);
+    expect(await read("HashRoute|Pool|A")).toEqual({
+      type: "hash",
+      placement: { type: "ch3", salt: "" },
+      children: [a0, a1],
+    });
+    expect(await read("AllSyncRoute|Pool|A")).toEqual({ type: "all-sync", children: [a0, a1] });
+  });
+
+  it("expand to lists, flat, an empty text to none", async () => {
+    expect(
+      await read({ type: "AllSyncRoute", children: ["PoolRoute|B", ["Pool|A", [""]], { type: "Pool", name: "A" }] }),
+    ).toEqual({
+      type: "all-sync",
+      children: [b, a0, a1, a0, a1],
+    });
+  });
+
+  it("where one is expected must be one", async () => {
+    expect(await problems("Pool|A")).toEqual(["15: route: 2 route handles where one is expected"]);
+    expect(await problems([])).toEqual([expect.stringMatching(/^15: .*: 0 route handles/)]);
+    expect(await problems({ type: "LoggingRoute", target: "Pool|A" })).toEqual([
+      expect.stringMatching(/^17: .*2 route handles/),
+    ]);
+  });
+
+  it.each([
+    [7, /expected a route handle/],
+    [{ pool: "A" }, /no "type"/],
+    [{ type: 7 }, /expected a string as "type"/],
+    [{ type: "PoolRoot", pool: "A" }, /Unknown RouteHandle: PoolRoot.*PoolRoute/],
+    ["Nonsense", /Unknown RouteHandle: Nonsense/],
+    [{ type: "StagingRoute" }, /StagingRoute is Facebook's own/],
+    [{ type: "LoadBalancerRoute", children: [] }, /memcached servers report none/],
+  ])("are refused otherwise, with their line: %j", async (route, message) => {
+    expect(await problems(route as object)).toEqual([expect.stringMatching(new RegExp(`^1[45]: .*${message.source}`))]);
+  });
+
+  it("are one where they are the same text", async () => {
+    const tree = await read({ type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|A"] });
+    expect(tree.type === "all-sync" && tree.children[0] === tree.children[1]).toBe(true);
+  });
+});
+
+describe("named handles", () => {
+  it("by name may be used before they are read, in each other", async () => {
+    const named = {
+      outer: { type: "FailoverRoute", name: "outer", children: ["inner", "PoolRoute|A"] },
+      inner: { type: "LoggingRoute", name: "inner", target: "PoolRoute|B" },
+      list: ["PoolRoute|A", "inner"],
+    };
+    expect(await read({ type: "AllSyncRoute", children: ["outer", "list"] }, { named_handles: named })).toMatchObject({
+      type: "all-sync",
+      children: [{ type: "failover", children: [{ type: "logging" }, a] }, a, { type: "logging" }],
+    });
+  });
+
+  it("in a list are read in their order, and known by their own names", async () => {
+    const named = [
+      { type: "LoggingRoute", name: "first", target: "PoolRoute|A" },
+      { type: "LoggingRoute", name: "second", target: "first" },
+    ];
+    expect(await read("second", { named_handles: named })).toMatchObject({
+      type: "logging",
+      target: { type: "logging", target: a },
+    });
+  });
+
+  it("are known by the name that stands in them wherever that is: the first of a name counts", async () => {
+    const one = { type: "ErrorRoute", name: "e", response: "one" };
+    const tree = await read({ type: "AllSyncRoute", children: [one, "e", { ...one, response: "two" }] });
+    expect(tree).toMatchObject({ children: [{ message: "one" }, { message: "one" }, { message: "one" }] });
+    expect(tree.type === "all-sync" && tree.children[0] === tree.children[2]).toBe(true);
+  });
+
+  it("have the name they stand under where they say none", async () => {
+    expect(await read("x", { named_handles: { x: { type: "NullRoute" } } })).toEqual({ type: "null" });
+  });
+
+  it.each([
+    [{ x: { type: "NullRoute", name: "y" } }, /has another "name" than "x"/],
+    [{ x: { type: "LoggingRoute", name: "x", target: "x" } }, /is a part of itself/],
+    [7, /named_handles: expected an object or a list/],
+  ])("are refused: %j", async (named, message) => {
+    expect((await problems("x", { named_handles: named })).join("\n")).toMatch(message);
+  });
+});
+
+describe("routes by prefix", () => {
+  const routing = { ...options, default_route: "/a/one/" };
+
+  it("are a list with aliases, or an object; one route stands for the default prefix", async () => {
+    const list = await treeConfig(
+      { pools, routes: [{ aliases: ["/a/one/", "/a/two/"], route: "PoolRoute|A" }] },
+      routing,
+    );
+    expect([...list.tree!.routes]).toEqual([
+      ["/a/one/", a],
+      ["/a/two/", a],
+    ]);
+    const object = await treeConfig({ pools, routes: { "/a/one/": "PoolRoute|A", "/b/c/": "PoolRoute|B" } }, routing);
+    expect([...object.tree!.routes]).toEqual([
+      ["/a/one/", a],
+      ["/b/c/", b],
+    ]);
+    expect((await treeConfig({ pools, route: "PoolRoute|A" }, routing)).tree).toEqual({
+      routes: new Map([["/a/one/", a]]),
+      defaultPrefix: "/a/one/",
+    });
+    const slashed = await treeConfig({ pools, route: "PoolRoute|A" }, { ...options, default_route: "a/one" });
+    expect(slashed.tree!.defaultPrefix).toBe("/a/one/");
+  });
+
+  it.each([
+    [{ routes: { "/b/c/": "NullRoute" } }, /invalid default route: \/a\/one\//],
+    [{ route: "NullRoute", routes: {} }, /"route" and "routes" do not go together/],
+    [{}, /no route; expected "route" or "routes"/],
+    [{ routes: [{ route: "NullRoute" }] }, /no "aliases"/],
+    [{ routes: [{ aliases: ["/a/one/"] }] }, /no "route"/],
+    [{ routes: 7 }, /expected an object or a list/],
+  ])("are refused: %j", async (document, message) => {
+    expect((await treeProblems(document, routing)).join("\n")).toMatch(message);
+  });
+});
+
+describe("PoolRoute", () => {
+  it("puts its parts around the servers in mcrouter's order", async () => {
+    const route = {
+      type: "PoolRoute",
+      pool: "A",
+      max_outstanding: 5,
+      slow_warmup: { failoverTarget: "NullRoute", settings: { start: 0.2 } },
+      shadows: [{ target: "PoolRoute|B", index_range: [0, 1] }],
+      hash: "Crc32",
+      rates: { gets_rate: 3 },
+      asynclog_name: "other",
+    };
+    const { tree } = await treeConfig({ pools, route });
+    expect(tree!.routes.get("/././")).toMatchObject({
+      type: "asynclog",
+      name: "other",
+      target: {
+        type: "rate-limit",
+        gets: { rate: 3, burst: 3 },
+        target: {
+          type: "hash",
+          placement: { type: "crc32" },
+          children: [
+            {
+              type: "shadow",
+              child: {
+                type: "slow-warmup",
+                start: 0.2,
+                minRequests: 100,
+                target: { type: "outstanding-limit", target: a0 },
+              },
+            },
+            { type: "slow-warmup", target: { type: "outstanding-limit", maxOutstanding: 5, target: a1 } },
+          ],
+        },
+      },
+    });
+  });
+
+  it("has its failed deletes written down, under its pool's name or one of its own, unless it is told not to", async () => {
+    const logged = async (settings: object, given: Record<string, string> = {}) => {
+      const { tree } = await treeConfig({ pools, route: { type: "PoolRoute", pool: "A", ...settings } }, given);
+      const route = tree!.routes.get("/././")!;
+      return route.type === "asynclog" ? route.name : null;
+    };
+    expect([await logged({}), await logged({ name: "n" }), await logged({ name: "n", asynclog_name: "l" })]).toEqual([
+      "A",
+      "n",
+      "l",
+    ]);
+    expect([await logged({ asynclog: false }), await logged({}, options)]).toEqual([null, null]);
+  });
+
+  it("refuses shard splits", async () => {
+    expect((await problems({ type: "PoolRoute", pool: "A", shard_splits: {} }))[0]).toMatch(
+      /shard splits are not supported/,
+    );
+  });
+});
+
+describe("0 and 1 children", () => {
+  it.each([
+    "AllSyncRoute",
+    "AllFastestRoute",
+    "AllInitialRoute",
+    "AllMajorityRoute",
+    "RandomRoute",
+    "FailoverRoute",
+    "MissFailoverRoute",
+  ])("of %s are nothing, and the child itself", async (type) => {
+    expect([
+      await read({ type, children: [] }),
+      await read({ type }),
+      await read({ type, children: ["PoolRoute|A"] }),
+    ]).toEqual([{ type: "null" }, { type: "null" }, a]);
+  });
+
+  it("of HashRoute are an error, or nothing where that is asked for, and the child itself", async () => {
+    expect(await read({ type: "HashRoute", children: [] })).toMatchObject({ type: "error" });
+    expect(await read({ type: "HashRoute", children: [], error_on_empty: false })).toEqual({ type: "null" });
+    expect(await read({ type: "HashRoute", children: "PoolRoute|A", hash_func: "Crc32" })).toEqual(a);
+  });
+});
+
+describe("hash functions", () => {
+  const hashed = (settings: object) => read({ type: "HashRoute", children: "Pool|A", ...settings });
+
+  it("are mcrouter's", async () => {
+    expect(await hashed({ hash_func: "ConstShard", salt: "s" })).toMatchObject({
+      placement: { type: "const_shard", salt: "s" },
+    });
+    expect(await hashed({ hash_func: "WeightedCh3", weights: [1, 0] })).toMatchObject({
+      placement: { weights: [1, 0] },
+    });
+    expect(await hashed({ hash_func: "Rendezvous", tags: ["x", "y"] })).toMatchObject({
+      placement: { tags: ["x", "y"] },
+    });
+    expect(await hashed({ hash_func: "Latest" })).toMatchObject({ type: "latest", children: [a0, a1] });
+  });
+
+  it.each([
+    [{ hash_func: "Ch4" }, /Unknown hash function: Ch4/],
+    [{ hash_func: "LoadBalancer" }, /memcached servers report none/],
+    [{ hash_func: "WeightedCh3", weights: [1, 2] }, /weights\[1\]: expected a weight from 0 to 1/],
+  ])("are refused otherwise: %j", async (settings, message) => {
+    expect((await problems({ type: "HashRoute", children: "Pool|A", ...settings }))[0]).toMatch(message);
+  });
+});
+
+describe("FailoverRoute", () => {
+  const children = ["PoolRoute|A", "PoolRoute|B"];
+  const failover = (settings: object) => read({ type: "FailoverRoute", children, ...settings });
+
+  it("has mcrouter's defaults", async () => {
+    expect(await failover({})).toEqual({
+      type: "failover",
+      children: [a, b],
+      name: "",
+      errors: { gets: null, updates: null, deletes: null },
+      limit: null,
+      isTagged: false,
+      policy: "in-order",
+      maxTries: Number.MAX_SAFE_INTEGER,
+    });
+  });
+
+  it("takes errors for all or for each kind, and every name that mcrouter has for one", async () => {
+    expect(await failover({ failover_errors: ["timeout", "tko"] })).toMatchObject({
+      errors: { gets: ["timeout", "tko"], updates: ["timeout", "tko"], deletes: ["timeout", "tko"] },
+    });
+    expect(await failover({ failover_errors: { gets: [], deletes: ["busy"] } })).toMatchObject({
+      errors: { gets: [], updates: null, deletes: ["busy"] },
+    });
+    const all = [
+      ...["ooo", "timeout", "connect_timeout", "connect_error", "busy", "try_again", "shutdown", "tko", "bad_command"],
+      ...["bad_key", "bad_flags", "bad_exptime", "bad_lease_id", "bad_cas_id", "bad_value", "aborted", "client_error"],
+      ...["local_error", "remote_error", "deadline_exceeded", "overloaded"],
+    ];
+    expect(await failover({ failover_errors: all })).toMatchObject({ errors: { gets: all } });
+    for (const bad of ["notfound", "unknown", "mc_res_timeout", 7]) {
+      expect(
+        (await problems({ type: "FailoverRoute", children, failover_errors: { updates: ["tko", bad] } }))[0],
+      ).toMatch(/^\d+: .*failover_errors\.updates\[1\]: expected one of/);
+    }
+  });
+
+  it("bounds its limit as mcrouter does", async () => {
+    expect(await failover({ failover_limit: { rate: 0.3 } })).toMatchObject({ limit: { rate: 0.3, burst: 1000 } });
+    expect(await failover({ failover_limit: { rate: 7, burst: 0 } })).toMatchObject({ limit: { rate: 1, burst: 1 } });
+    expect((await problems({ type: "FailoverRoute", children, failover_limit: {} }))[0]).toMatch(/no "rate"/);
+  });
+
+  it("has policies", async () => {
+    const least = { type: "LeastFailuresPolicy", max_tries: 2 };
+    expect(await failover({ failover_policy: least })).toMatchObject({ policy: "least-failures", maxTries: 2 });
+    expect(
+      (await problems({ type: "FailoverRoute", children, failover_policy: { type: "LeastFailuresPolicy" } }))[0],
+    ).toMatch(/max_tries/);
+    expect(
+      (await problems({ type: "FailoverRoute", children, failover_policy: { type: "RendezvousPolicy" } }))[0],
+    ).toMatch(/Facebook/);
+    expect(await warnings({ type: "FailoverRoute", children, failover_policy: { type: "Odd" } })).toEqual([
+      expect.stringMatching(/failover_policy: is of no known type/),
+    ]);
+  });
+
+  it("with exptime bounds that of all but the first, of 0 of none", async () => {
+    const route = { type: "FailoverWithExptimeRoute", normal: "PoolRoute|A", failover: ["PoolRoute|B", "NullRoute"] };
+    expect(await read(route)).toMatchObject({
+      children: [
+        a,
+        { type: "modify-exptime", action: "min", exptime: 60, target: b },
+        { type: "modify-exptime", target: { type: "null" } },
+      ],
+    });
+    expect(await read({ ...route, failover_exptime: 0 })).toMatchObject({ children: [a, b, { type: "null" }] });
+    expect(await read({ ...route, failover: [] })).toEqual(a);
+  });
+});
+
+describe("ShadowRoute", () => {
+  const shadow = { target: "PoolRoute|B", index_range: [0, 1], key_fraction_range: [0.25, 0.5] };
+  const shadowed = (shadows: unknown) => ({
+    type: "AllSyncRoute",
+    children: { type: "ShadowRoute", children: "Pool|A", shadows },
+  });
+
+  it("mirrors of those children that its range has, the end left out", async () => {
+    expect(await read(shadowed([{ ...shadow, requests_fraction: 0.5 }]))).toMatchObject({
+      children: [
+        {
+          type: "shadow",
+          child: a0,
+          shadows: [{ target: b, keyFraction: [0.25, 0.5], keys: null, requestsFraction: 0.5 }],
+        },
+        a1,
+      ],
+    });
+    expect(await read(shadowed([{ target: "PoolRoute|B", key_fraction_range: [0, 1] }]))).toMatchObject({
+      children: [a0, a1],
+    });
+  });
+
+  it("mirrors listed keys of all children", async () => {
+    expect(await read(shadowed([{ target: "PoolRoute|B", keys_to_shadow: ["k", "é"] }]))).toMatchObject({
+      children: [{ shadows: [{ keys: ["k", "\xc3\xa9"] }] }, { shadows: [{ keys: ["k", "\xc3\xa9"] }] }],
+    });
+  });
+
+  it.each([
+    [7, /is no object/],
+    [{ index_range: [0, 1] }, /no "target"/],
+    [{ ...shadow, index_range: [2, 1] }, /index_range/],
+    [{ ...shadow, key_fraction_range: [0, 1.5] }, /key_fraction_range/],
+    [{ ...shadow, key_fraction_range: "all" }, /key_fraction_range/],
+    [{ ...shadow, keys_to_shadow: ["k"] }, /keys_to_shadow does not go together with index_range/],
+    [{ ...shadow, requests_fraction: 2 }, /requests_fraction/],
+    [{ ...shadow, key_fraction_range_rv: "x" }, /runtime variables/],
+  ])("leaves out a shadow that is wrong, and says so: %j", async (wrong, message) => {
+    expect(await read(shadowed([wrong]))).toEqual({ type: "all-sync", children: [a0, a1] });
+    expect((await warnings(shadowed([wrong]))).join("\n")).toMatch(message);
+  });
+});
+
+describe("other handles", () => {
+  it.each<[object | string, object]>([
+    [
+      { type: "WarmUpRoute", cold: "PoolRoute|A", warm: "PoolRoute|B" },
+      { type: "warm-up", cold: a, warm: b, exptime: 0 },
+    ],
+    [{ type: "WarmUpRoute", cold: "PoolRoute|A", warm: "PoolRoute|B", exptime: 60 }, { exptime: 60 }],
+    [{ type: "WarmUpRoute", cold: "PoolRoute|A", warm: "PoolRoute|B", enable_metaget: true }, { exptime: null }],
+    [
+      { type: "MigrateRoute", from: "PoolRoute|A", to: "PoolRoute|B", start_time: 1000 },
+      { type: "migrate", from: a, to: b, startUnixSeconds: 1000, intervalSeconds: 3600 },
+    ],
+    [
+      { type: "OperationSelectorRoute", default_policy: "PoolRoute|A", operation_policies: { delete: "PoolRoute|B" } },
+      { type: "operation-selector", otherwise: a },
+    ],
+    [
+      { type: "PrefixPolicyRoute", operation_policies: { get: "PoolRoute|B" } },
+      { type: "operation-selector", otherwise: null },
+    ],
+    ["OperationSelectorRoute|PoolRoute|A", a],
+    [
+      { type: "PrefixSelectorRoute", policies: { é: "PoolRoute|A" }, wildcard: "PoolRoute|B" },
+      { type: "prefix-selector", policies: new Map([["\xc3\xa9", a]]), wildcard: b },
+    ],
+    [
+      { type: "HostIdRoute", children: "Pool|A", salt: "s" },
+      { type: "host-id", children: [a0, a1], salt: "s" },
+    ],
+    [
+      { type: "LatestRoute", children: "Pool|A" },
+      { type: "latest", weights: [1, 1], failover: { maxTries: 2 } },
+    ],
+    [
+      { type: "RateLimitRoute", target: "PoolRoute|A", rates: { gets_rate: 5, deletes_rate: 1, deletes_burst: 9 } },
+      { type: "rate-limit", gets: { rate: 5, burst: 5 }, sets: null, deletes: { rate: 1, burst: 9 }, fallback: null },
+    ],
+    [
+      { type: "ModifyKeyRoute", target: "PoolRoute|A", set_routing_prefix: "/a/b", ensure_key_prefix: "é" },
+      {
+        type: "modify-key",
+        routingPrefix: "/a/b/",
+        ensurePrefix: "\xc3\xa9",
+        replacePrefix: null,
+        suffix: "",
+        isInPlace: false,
+      },
+    ],
+    [
+      { type: "ModifyExptimeRoute", target: "PoolRoute|A", exptime: -1 },
+      { type: "modify-exptime", action: "set", exptime: -1 },
+    ],
+    [{ type: "ModifyExptimeRoute", target: "PoolRoute|A", exptime: 0, action: "min" }, a],
+    ["LoggingRoute|PoolRoute|A", { type: "logging", target: a }],
+    [{ type: "LoggingRoute" }, { type: "logging", target: { type: "null" } }],
+    [
+      { type: "L1L2CacheRoute", l1: "PoolRoute|A", l2: "PoolRoute|B", upgradingL1Exptime: 9 },
+      { type: "l1l2-cache", upgradingL1Exptime: 9, ncacheExptime: 0, ncacheUpdatePeriod: 0 },
+    ],
+    [
+      { type: "KeySplitRoute", destination: "PoolRoute|A", replicas: 3, all_sync: true },
+      { type: "keysplit", replicas: 3, isAllSync: true, isFirstHit: false },
+    ],
+    [
+      { type: "LatencyInjectionRoute", child: "PoolRoute|A", total_latency_ms: 5 },
+      { type: "latency-injection", beforeMs: 0, afterMs: 0, totalMs: 5 },
+    ],
+    [{ type: "LatencyInjectionRoute", child: "PoolRoute|A", before_latency_ms: 0 }, a],
+    [
+      { type: "BigValueRoute", target: "PoolRoute|A", split_threshold: 100, batch_size: 0 },
+      { type: "big-value", thresholdBytes: 100, batchSize: 0 },
+    ],
+    [
+      { type: "ErrorRoute", response: "no", result: "mc_res_busy", enable_logging: false },
+      { type: "error", message: "no", result: "busy", isLogged: false },
+    ],
+    [
+      { type: "RoutingGroupRoute", routing_group_policies: { get_like: "PoolRoute|A" }, default_policy: "PoolRoute|B" },
+      { type: "operation-selector", otherwise: b },
+    ],
+    ["DevNullRoute", { type: "devnull" }],
+  ])("%j", async (route, expected) => {
+    expect(await read(route)).toMatchObject(expected);
+  });
+
+  it.each([
+    [{ type: "WarmUpRoute", warm: "NullRoute" }, /no "cold"/],
+    [{ type: "MigrateRoute", from: "NullRoute", to: "NullRoute" }, /no "start_time"/],
+    [{ type: "OperationSelectorRoute" }, /"default_policy" or "operation_policies"/],
+    [{ type: "OperationSelectorRoute", operation_policies: { fetch: "NullRoute" } }, /fetch: unknown operation/],
+    [{ type: "PrefixSelectorRoute" }, /"policies" or "wildcard"/],
+    [{ type: "RateLimitRoute", target: "NullRoute" }, /no "rates"/],
+    [{ type: "RateLimitRoute", target: "NullRoute", rates: { gets_rate: 0 } }, /gets_rate/],
+    [{ type: "ModifyKeyRoute", target: "NullRoute", ensure_key_prefix: "a b" }, /no spaces/],
+    [
+      { type: "ModifyKeyRoute", target: "NullRoute", replace_key_prefix: "a", modify_inplace: true },
+      /do not go together/,
+    ],
+    [{ type: "ModifyKeyRoute", target: "NullRoute", set_routing_prefix: "/a/" }, /"\/region\/cluster\/"/],
+    [{ type: "ModifyExptimeRoute", target: "NullRoute" }, /no "exptime"/],
+    [{ type: "ModifyExptimeRoute", target: "NullRoute", exptime: 1, action: "max" }, /"set" or "min"/],
+    [{ type: "KeySplitRoute", destination: "NullRoute", replicas: 1, all_sync: true }, /replicas/],
+    [{ type: "LatencyInjectionRoute", child: "NullRoute" }, /before_latency_ms/],
+    [{ type: "ErrorRoute", result: "mc_res_found" }, /expected an error/],
+    [{ type: "L1L2CacheRoute", l1: "NullRoute", l2: "NullRoute" }, /upgradingL1Exptime/],
+    [{ type: "L1L2SizeSplitRoute" }, /L1L2SizeSplitRoute/],
+  ])("are refused: %j", async (route, message) => {
+    expect((await problems(route))[0]).toMatch(message);
+  });
+
+  it("say what they do not know", async () => {
+    expect(await warnings({ type: "LoggingRoute", target: "NullRoute", colour: "red" })).toEqual([
+      expect.stringMatching(/route\.colour: is not known to LoggingRoute and has no effect/),
+    ]);
+  });
+});
+
+describe("large values", () => {
+  it("are split above everything, of a prefix selector above each of its routes; the same route stays one", async () => {
+    const route = { type: "PrefixSelectorRoute", policies: { a: "PoolRoute|A" }, wildcard: "PoolRoute|A" };
+    const { tree } = await treeConfig({ pools, route }, { ...options, big_value_split_threshold: "1000" });
+    const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, target: a };
+    const top = tree!.routes.get("/././")!;
+    expect(top).toEqual({ type: "prefix-selector", policies: new Map([["a", big]]), wildcard: big });
+    expect(top.type === "prefix-selector" && top.policies.get("a") === top.wildcard).toBe(true);
+  });
+});
