@@ -24,6 +24,7 @@ const debianPackages = {
   "php-cli": "/usr/bin/php",
   "php-memcached": "/etc/php/8.2/mods-available/memcached.ini",
   "netcat-openbsd": "/usr/bin/nc.openbsd",
+  chromium: "/usr/bin/chromium",
 };
 
 function say(text) {

@@ -1,9 +1,12 @@
-// Writes docs/configuration.md from the settings table, and the list of metrics in docs/operating.md from theirs. Run it
-// after every change of src/config/settings.ts and src/telemetry/counters.ts.
+// Writes what docs have from tables of the code: docs/configuration.md, the metrics in docs/operating.md, mcrouter's handles
+// and options in docs/migrating.md. Run it after every change of these tables.
 import { readFile, writeFile } from "node:fs/promises";
+import { withMcrouterTables } from "../src/config/mcrouter/reference.ts";
 import { renderReference } from "../src/config/reference.ts";
 import { withMetricList } from "../src/telemetry/metric-list.ts";
 
 await writeFile(new URL("../docs/configuration.md", import.meta.url), renderReference());
 const operating = new URL("../docs/operating.md", import.meta.url);
 await writeFile(operating, withMetricList(await readFile(operating, "utf8")));
+const migrating = new URL("../docs/migrating.md", import.meta.url);
+await writeFile(migrating, withMcrouterTables(await readFile(migrating, "utf8")));

@@ -2,8 +2,11 @@
  * The composition root: the only file that knows every layer. Builds them from a configuration, joins them, replaces
  * what a new configuration changes, drains and stops.
  */
-import type { AdminServer } from "./admin/server.ts";
-import { shownConfig } from "./admin/shown-config.ts";
+import { explain, type Line } from "./admin/explain.ts";
+import { History, mergeSamples, type Sample } from "./admin/history.ts";
+import { mostNeededOf, nowOf, type PageNow, pageState } from "./admin/page-state.ts";
+import type { AdminFacts, AdminServer } from "./admin/server.ts";
+import { shownConfig, withoutSecrets } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Address, addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
@@ -40,8 +43,9 @@ import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
 import type { PoolPort } from "./refresh/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./refresh/rules.ts";
-import { Scheduler } from "./refresh/scheduler.ts";
+import { Scheduler, type TrackedKey } from "./refresh/scheduler.ts";
 import { type BuiltSource, buildSources } from "./sources/build.ts";
+import type { Limiter } from "./sources/limiter.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import type { MetricFacts, PoolBackend } from "./telemetry/counters.ts";
 import { Log, type LogFields } from "./telemetry/log.ts";
@@ -49,6 +53,7 @@ import { type MetricValues, mergeMetrics, readMetrics } from "./telemetry/metric
 import type { OpenTelemetry } from "./telemetry/opentelemetry.ts";
 import { ProcessMonitor } from "./telemetry/process-monitor.ts";
 import { prometheusText } from "./telemetry/prometheus.ts";
+import { RecentQuantiles } from "./telemetry/recent-quantiles.ts";
 import { isOfServers, statLines } from "./telemetry/stats.ts";
 import type { Span, Tracer } from "./telemetry/tracing.ts";
 import { mergeWorkers } from "./telemetry/worker-stats.ts";
@@ -60,6 +65,8 @@ const MEMCACHED_VERSION = "1.6.45";
 const DRAIN_POLL_MS = 10;
 /** So long a drain waits for the first command of a client that has only just connected. */
 const FIRST_COMMAND_MS = 250;
+/** Tracked keys of a rule that the admin page lists. */
+const TRACKED_SHOWN = 20;
 
 /** What a process may hand in instead of the machine's own. */
 export interface PlatypusOptions {
@@ -117,6 +124,9 @@ export class Platypus {
   /** The last start or restart of `openTelemetry`. */
   private telemetryChange: Promise<void> = Promise.resolve();
   private monitor: ProcessMonitor | null = null;
+  /** For the admin page. */
+  private history: History | null = null;
+  private readonly recent = new RecentQuantiles();
   /** What clients did before `stats reset`. */
   private statsBase: ClientCounters = newClientCounters();
   private isDraining = false;
@@ -266,6 +276,7 @@ export class Platypus {
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.rates?.stop();
     this.monitor?.stop();
+    this.history?.stop();
     await Promise.all([
       this.admin?.close(),
       this.telemetryChange.then(() => this.openTelemetry?.stop()),
@@ -476,7 +487,7 @@ export class Platypus {
       clients: countersSince(this.context.counters, this.statsBase),
       backends: [...pools.backends.values()],
       rules: rules.list,
-      sources: [...this.running.sources.values()].map(({ limiter }) => limiter),
+      sources: this.limiters(),
       tracked: this.scheduler.tracked,
       trackedByRule: this.scheduler.trackedByRule(),
       fillsInFlight: this.filler.inFlight,
@@ -488,12 +499,8 @@ export class Platypus {
   }
 
   /** Of all workers. */
-  private allMetrics(): Promise<MetricValues> {
-    const { siblings } = this;
-    if (siblings === null) return Promise.resolve(readMetrics(this.metricFacts()));
-    return new Promise((resolve) => {
-      siblings.ask({ kind: "metrics" }, (values) => resolve(mergeMetrics(values as MetricValues[])));
-    });
+  private async allMetrics(): Promise<MetricValues> {
+    return mergeMetrics(await this.askAll<MetricValues>({ kind: "metrics" }));
   }
 
   private metricFacts(): MetricFacts {
@@ -536,12 +543,7 @@ export class Platypus {
     if (this.siblings !== null && socket === undefined) return;
     this.startMonitor();
     try {
-      const facts = {
-        metrics: async () => prometheusText(await this.allMetrics()),
-        notReady: () => this.notReady(),
-        config: () => shownConfig(this.running.config),
-      };
-      this.admin = await AdminServer.open(address, facts, socket);
+      this.admin = await AdminServer.open(address, this.adminFacts(), this.clock, socket);
     } catch (error) {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
       if (!isDefault) throw error;
@@ -551,9 +553,61 @@ export class Platypus {
     this.greetBackends();
   }
 
+  private adminFacts(): AdminFacts {
+    this.history ??= new History(this.clock, () => ({
+      clients: this.context.counters,
+      rules: this.running.rules.list,
+      sources: this.limiters(),
+    }));
+    return {
+      metrics: async () => prometheusText(await this.allMetrics()),
+      notReady: () => this.notReady(),
+      config: () => shownConfig(this.running.config),
+      history: async () => mergeSamples(await this.askAll<Sample[]>({ kind: "history" })),
+      now: async () => {
+        this.greetBackends();
+        return nowOf(await this.askAll<PageNow>({ kind: "page" }));
+      },
+      tracked: async (rule) => mostNeededOf(await this.askAll<TrackedKey[]>({ kind: "tracked", rule })),
+      explain: (key) => this.explainKey(key),
+    };
+  }
+
+  /** The key as a person has typed it. */
+  private explainKey(key: string): Line[] {
+    const { config, sources } = this.running;
+    const lines = explain(config, sources, Buffer.from(key, "utf8").toString("latin1"));
+    return lines.map(([name, text]) => [name, withoutSecrets(text, config)]);
+  }
+
+  private pageNow(): PageNow {
+    const metrics = this.metricFacts();
+    const state = pageState({
+      config: this.running.config,
+      metrics,
+      listen: this.addresses.map(addressText),
+      notReady: this.notReady(),
+      reloadError: this.reloadError,
+      recent: this.recent,
+      nowMs: this.clock.nowMs(),
+    });
+    return { sample: this.history?.last() ?? null, state };
+  }
+
+  /** What all workers answer, this one first; without workers what this process does. */
+  private askAll<T>(question: Question): Promise<T[]> {
+    const { siblings } = this;
+    if (siblings === null) return Promise.resolve([this.answerSibling(question) as T]);
+    return new Promise((resolve) => siblings.ask(question, (values) => resolve(values as T[])));
+  }
+
+  private limiters(): Limiter[] {
+    return [...this.running.sources.values()].map(({ limiter }) => limiter);
+  }
+
   /** Connects before the first request does: only then can anybody say whether the servers are there. */
   private greetBackends(): void {
-    for (const backend of this.running.pools.backends.values()) backend.probe();
+    for (const backend of this.running.pools.backends.values()) if (backend.isUp) backend.probe();
   }
 
   private startMonitor(): ProcessMonitor {
@@ -657,7 +711,19 @@ export class Platypus {
         return true;
       case "metrics":
         return readMetrics(this.metricFacts());
+      case "page":
+        return this.pageNow();
+      case "history":
+        return this.history?.all() ?? [];
+      case "tracked":
+        return this.trackedKeys(question.rule);
     }
+  }
+
+  /** Without their names, where those are nobody's business. */
+  private trackedKeys(rule: string): TrackedKey[] {
+    const keys = this.scheduler.mostNeeded(rule, TRACKED_SHOWN);
+    return this.running.config.telemetry.keys === "full" ? keys : keys.map((each) => ({ ...each, key: "" }));
   }
 
   private resetStats(): void {

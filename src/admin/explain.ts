@@ -1,8 +1,11 @@
 /**
  * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
  */
+import { systemClock } from "../clock.ts";
 import { addressText, type Config, type PoolConfig, type RuleConfig, type ServerConfig } from "../config/config.ts";
 import { formatDuration } from "../config/units.ts";
+import { hostId } from "../mcrouter/host-id.ts";
+import { RecordedTree } from "../mcrouter/recorded-tree.ts";
 import { buildPlacement } from "../proxy/hash/build.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../refresh/policy.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
@@ -44,11 +47,24 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
   ];
 }
 
-/** Pools with addresses of their own are told each. */
-function placement({ pools, server }: Config, key: string): Line[] {
+/** Under a tree, where it sends the key; pools with addresses of their own are told each. */
+function placement(config: Config, key: string): Line[] {
+  const { pools, server } = config;
+  if (config.tree !== null) return treeLines(config, key);
   if (pools.length === 0) return [["server", "the store in this process"]];
   const alone = pools.filter(({ listen }) => listen.length > 0);
   return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
+}
+
+/** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */
+function treeLines(config: Config, key: string): Line[] {
+  const tree = new RecordedTree(config, hostId(), systemClock);
+  const operations = (["get", "set", "delete"] as const).map((operation): Line => {
+    const servers = tree.serversOf(operation, key);
+    return [operation, servers.length === 0 ? "no server" : servers.join(", ")];
+  });
+  const handles = tree.handlesOf("get", key).split("\n").slice(1);
+  return [...operations, ...handles.map((handle, i): Line => [i === 0 ? "route" : "", handle.slice(1)])];
 }
 
 function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {

@@ -3,57 +3,84 @@
  * request that changes anything, whoever sends it.
  *
  * A browser that was led to a name of somebody else's which means this machine (DNS rebinding) is refused: on a loopback
- * address the Host must be a name of this machine.
+ * address the Host must be a name of this machine. So is a page of another site, but for a link that is followed.
  */
 import http from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Clock } from "../clock.ts";
 import { isLoopback } from "../config/address.ts";
 import { type Address, addressText } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
+import { EventStreams } from "./event-streams.ts";
+import { pageFile } from "./page-files.ts";
 
 /** Under which workers are handed their socket for it. */
 export const ADMIN_SOCKET = "admin";
 
-/** What the answers are made of. */
+/** What the answers are made of; of all workers. */
 export interface AdminFacts {
-  /** As Prometheus reads it; of all workers. */
+  /** As Prometheus reads it. */
   metrics(): Promise<string>;
   /** Why clients are not to be sent here; null: they may be. */
   notReady(): string | null;
   /** The configuration, without secrets. */
   config(): unknown;
+  /** What the page shows of the last hour, and of now. */
+  history(): Promise<unknown>;
+  now(): Promise<unknown>;
+  /** Keys of a rule that are kept fresh. */
+  tracked(rule: string): Promise<unknown>;
+  /** What would happen to a key. */
+  explain(key: string): unknown;
 }
 
-type Answer = (facts: AdminFacts, response: http.ServerResponse) => void | Promise<void>;
+interface Asked {
+  readonly facts: AdminFacts;
+  readonly streams: EventStreams;
+  readonly query: URLSearchParams;
+  readonly response: http.ServerResponse;
+}
+
+type Answer = (asked: Asked) => void | Promise<void>;
 
 const answers: Readonly<Record<string, Answer>> = {
-  "/metrics": async (facts, response) => send(response, 200, PROMETHEUS_CONTENT_TYPE, await facts.metrics()),
-  "/healthz": (_facts, response) => sendText(response, 200, "ok\n"),
-  "/readyz": (facts, response) => {
+  "/metrics": async ({ facts, response }) => send(response, 200, PROMETHEUS_CONTENT_TYPE, await facts.metrics()),
+  "/healthz": ({ response }) => sendText(response, 200, "ok\n"),
+  "/readyz": ({ facts, response }) => {
     const reason = facts.notReady();
     if (reason === null) sendText(response, 200, "ready\n");
     else sendText(response, 503, `not ready: ${reason}\n`);
   },
-  "/config": (facts, response) =>
-    send(response, 200, "application/json", `${JSON.stringify(facts.config(), null, 2)}\n`),
+  "/config": ({ facts, response }) => sendJson(response, facts.config()),
+  "/explain": ({ facts, response, query }) => sendJson(response, facts.explain(query.get("key") ?? "")),
+  "/tracked": async ({ facts, response, query }) => sendJson(response, await facts.tracked(query.get("rule") ?? "")),
+  "/events": async ({ streams, response }) => {
+    if (streams.isFull) sendText(response, 503, "too many pages are open\n");
+    else await streams.add(response, headers);
+  },
 };
 
 const headers = {
   "cache-control": "no-store",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
 } as const;
 
 /** A listening admin server. */
 export class AdminServer {
   private readonly server: http.Server;
+  private readonly streams: EventStreams;
   private bound: Address;
 
-  private constructor(server: http.Server, address: Address) {
+  private constructor(server: http.Server, streams: EventStreams, address: Address) {
     this.server = server;
+    this.streams = streams;
     this.bound = address;
   }
 
@@ -61,16 +88,15 @@ export class AdminServer {
    * `socket`: one that is bound already and shared with other processes, instead of the address. Throws a PlatypusError with
    * code LISTEN where the address cannot be had; its cause is Node's error.
    */
-  static async open(address: Address, facts: AdminFacts, socket?: unknown): Promise<AdminServer> {
+  static async open(address: Address, facts: AdminFacts, clock: Clock, socket?: unknown): Promise<AdminServer> {
     const isLocal = address.type === "unix" || isLoopback(address.host);
+    const streams = new EventStreams(facts, clock);
     const server = http.createServer((request, response) => {
-      if (isLocal && !isOwnName(request.headers.host)) {
-        sendText(response, 403, "the Host of the request is no name of this machine\n");
-        return;
-      }
-      handle(request, response, facts);
+      const refusal = refusalOf(request, isLocal);
+      if (refusal !== null) sendText(response, refusal.status, `${refusal.text}\n`);
+      else void handle(request, response, facts, streams);
     });
-    const admin = new AdminServer(server, address);
+    const admin = new AdminServer(server, streams, address);
     await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;
     if (address.type === "tcp" && real !== null && typeof real === "object")
@@ -87,6 +113,7 @@ export class AdminServer {
 
   /** Closes it and all connections. */
   async close(): Promise<void> {
+    this.streams.close();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     this.server.closeAllConnections();
     await closed;
@@ -114,25 +141,50 @@ export function adminError(address: Address, error: Error): PlatypusError {
   return new PlatypusError("LISTEN", text, { cause: error });
 }
 
-function handle({ method, url = "/" }: http.IncomingMessage, response: http.ServerResponse, facts: AdminFacts): void {
-  if (method !== "GET" && method !== "HEAD") {
-    response.setHeader("allow", "GET, HEAD");
-    sendText(response, 405, "only GET and HEAD\n");
-    return;
+function refusalOf({ method, headers: given }: http.IncomingMessage, isLocal: boolean) {
+  if (method !== "GET" && method !== "HEAD") return { status: 405, text: "only GET and HEAD" };
+  if (isLocal && !isOwnName(given.host)) {
+    return { status: 403, text: "the Host of the request is no name of this machine" };
   }
-  const [path = "/"] = url.split("?");
-  const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
-  if (answer === undefined)
-    sendText(response, 404, `there is nothing at this path; there are ${Object.keys(answers).join(", ")}\n`);
-  else void answer(facts, response);
+  const isForeign = given["sec-fetch-site"] === "cross-site" || given["sec-fetch-site"] === "same-site";
+  if (isForeign && given["sec-fetch-mode"] !== "navigate") {
+    return { status: 403, text: "a page of another site may not read this" };
+  }
+  return null;
+}
+
+async function handle(
+  { url = "/" }: http.IncomingMessage,
+  response: http.ServerResponse,
+  facts: AdminFacts,
+  streams: EventStreams,
+): Promise<void> {
+  const at = url.indexOf("?");
+  const path = at < 0 ? url : url.slice(0, at);
+  try {
+    const file = await pageFile(path);
+    const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
+    if (file !== null) send(response, 200, file.type, file.content);
+    else if (answer !== undefined) {
+      const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
+      await answer({ facts, streams, query, response });
+    } else sendText(response, 404, `there is nothing at this path; there are ${Object.keys(answers).join(", ")}\n`);
+  } catch (error) {
+    if (!response.headersSent) sendText(response, 500, `${(error as Error).message}\n`);
+    else response.destroy();
+  }
 }
 
 function sendText(response: http.ServerResponse, status: number, text: string): void {
   send(response, status, "text/plain; charset=utf-8", text);
 }
 
-function send(response: http.ServerResponse, status: number, type: string, text: string): void {
-  const body = Buffer.from(text, "utf8");
+function sendJson(response: http.ServerResponse, value: unknown): void {
+  send(response, 200, "application/json", `${JSON.stringify(value, null, 2)}\n`);
+}
+
+function send(response: http.ServerResponse, status: number, type: string, content: string | Buffer): void {
+  const body = typeof content === "string" ? Buffer.from(content, "utf8") : content;
   response.writeHead(status, { ...headers, "content-type": type, "content-length": body.length });
   response.end(body);
 }

@@ -21,10 +21,15 @@ const hiddenNames: ReadonlySet<string> = new Set([
 /** Of these pairs only the names are shown. */
 const hiddenPairs: ReadonlySet<string> = new Set(["headers", "query"]);
 
+/** A text without what references were replaced by. */
+export function withoutSecrets(text: string, { secrets }: Config): string {
+  const longestFirst = secrets.filter((secret) => secret !== "").sort((a, b) => b.length - a.length);
+  return longestFirst.reduce((shown, secret) => shown.replaceAll(secret, HIDDEN), text);
+}
+
 /** A JSON value. */
 export function shownConfig(config: Config): unknown {
-  const secrets = config.secrets.filter((secret) => secret !== "").sort((a, b) => b.length - a.length);
-  const text = (value: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, HIDDEN), value);
+  const text = (value: string) => withoutSecrets(value, config);
   const show = (value: unknown, name: string): unknown => {
     if (value === null || value === undefined) return null;
     if (hiddenNames.has(name)) return HIDDEN;

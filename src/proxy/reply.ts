@@ -80,6 +80,7 @@ export class Reply {
   /** The same reply, to be kept: in an object of its own, and with bytes of its own where they would be overwritten. */
   copy(): Reply {
     const copy = Object.assign(new Reply(), this);
+    copy.lease = null;
     if (this.isKept) return copy;
     copy.chunk = Buffer.from(this.chunk.subarray(this.start, this.end));
     copy.start = 0;

@@ -316,8 +316,8 @@ export class Request {
     copy.exptime = this.exptime;
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;
-    copy.watcher = this.watcher;
     copy.span = this.span;
+    copy.watcher = this.watcher;
     return copy;
   }
 

@@ -32,6 +32,22 @@ const MAX_DEFERS = 10;
 /** A key that no rule covers is not looked at again for this long. */
 const NOT_COVERED_TICKS = 6_000;
 const MAX_ORIGINS = 1_000;
+/** Keys that are looked at for a list of them. */
+const MAX_LOOKS = 100_000;
+
+/** A key that is kept fresh, as people are shown it. */
+export interface TrackedKey {
+  /** One character per byte. */
+  readonly key: string;
+  /** At most 255. */
+  readonly gets: number;
+  /** Since the last get. */
+  readonly lastGetMs: number;
+  /** Until its ttl ends; negative: it has ended. */
+  readonly freshMs: number;
+  /** Refreshes that failed in a row. */
+  readonly failures: number;
+}
 
 /** Tells of what went wrong; a burst of one failure is one line. */
 export interface RefreshLog {
@@ -98,6 +114,26 @@ export class Scheduler implements FillEvents {
   /** Keys of each rule that are kept fresh. */
   trackedByRule(): Map<Rule, number> {
     return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
+  }
+
+  /** The keys of a rule that were asked for most, of those that are looked at: not all, where there are very many. */
+  mostNeeded(ruleName: string, count: number): TrackedKey[] {
+    const index = this.rules.list.findIndex(({ config }) => config.name === ruleName);
+    const nowMs = this.clock.nowMs();
+    const found: TrackedKey[] = [];
+    let looks = 0;
+    for (const slot of this.tracker.slots()) {
+      if (++looks > MAX_LOOKS) break;
+      if (this.tracker.rule(slot) !== index) continue;
+      found.push({
+        key: this.tracker.key(slot)!,
+        gets: this.tracker.getCount(slot),
+        lastGetMs: Math.max(0, nowMs - this.tracker.lastGet(slot) * TICK_MS),
+        freshMs: this.tracker.freshUntilTicks(slot) * TICK_MS - nowMs,
+        failures: this.tracker.failureCount(slot),
+      });
+    }
+    return found.sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, count);
   }
 
   /** Refreshes under way. */

@@ -9,19 +9,19 @@ export const bucketBoundsMs: readonly number[] = [
 export class Histogram {
   /** One more than there are bounds. */
   readonly counts: Float64Array;
-  private readonly bounds: readonly number[];
+  readonly boundsMs: readonly number[];
   count = 0;
   sumMs = 0;
   maxMs = 0;
 
   /** `bounds`: upper bounds of the buckets, rising. */
   constructor(bounds: readonly number[] = bucketBoundsMs) {
-    this.bounds = bounds;
+    this.boundsMs = bounds;
     this.counts = new Float64Array(bounds.length + 1);
   }
 
   add(ms: number): void {
-    const { bounds } = this;
+    const { boundsMs: bounds } = this;
     let bucket = 0;
     while (bucket < bounds.length && ms > bounds[bucket]!) bucket++;
     this.counts[bucket]!++;
@@ -31,14 +31,14 @@ export class Histogram {
   }
 
   read(): BucketCounts {
-    const boundsSeconds = this.bounds.map((ms) => ms / 1000);
+    const boundsSeconds = this.boundsMs.map((ms) => ms / 1000);
     return { boundsSeconds, counts: [...this.counts], count: this.count, sumSeconds: this.sumMs / 1000 };
   }
 
   /** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
   quantileMs(share: number): number {
     let left = share * this.count;
-    for (const [bucket, bound] of this.bounds.entries()) {
+    for (const [bucket, bound] of this.boundsMs.entries()) {
       left -= this.counts[bucket]!;
       if (left <= 0) return Math.min(bound, this.maxMs);
     }

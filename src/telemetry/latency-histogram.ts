@@ -46,6 +46,7 @@ function lowerBoundMicros(bucket: number): number {
 }
 
 const bucketBoundsMicros = Array.from({ length: BUCKETS }, (_, bucket) => lowerBoundMicros(bucket + 1));
+const bucketBoundsMs: readonly number[] = bucketBoundsMicros.map((micros) => micros / 1000);
 /** Bucket → which of the shown ones it lies in. */
 const shownBucket = bucketBoundsMicros.map((bound) => {
   const at = shownBoundsMicros.findIndex((shown) => bound <= shown);
@@ -53,6 +54,9 @@ const shownBucket = bucketBoundsMicros.map((bound) => {
 });
 
 export class LatencyHistogram {
+  /** Upper bounds of the buckets. */
+  static readonly boundsMs = bucketBoundsMs;
+  readonly boundsMs = bucketBoundsMs;
   count = 0;
   /** By bucket. */
   readonly counts = new Float64Array(BUCKETS);
@@ -71,16 +75,4 @@ export class LatencyHistogram {
     for (let bucket = 0; bucket < BUCKETS; bucket++) counts[shownBucket[bucket]!]! += this.counts[bucket]!;
     return { boundsSeconds: shownBoundsSeconds, counts, count: this.count, sumSeconds: this.sumMicros / 1e6 };
   }
-}
-
-/** Milliseconds below which `share` (0 … 1) of what `counts` (by bucket) holds lies; 0: it holds nothing. */
-export function quantileMs(counts: ArrayLike<number>, share: number): number {
-  let total = 0;
-  for (let bucket = 0; bucket < BUCKETS; bucket++) total += counts[bucket]!;
-  let left = share * total;
-  for (let bucket = 0; total > 0 && bucket < BUCKETS; bucket++) {
-    left -= counts[bucket]!;
-    if (left <= 0) return bucketBoundsMicros[bucket]! / 1000;
-  }
-  return 0;
 }

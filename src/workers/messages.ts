@@ -1,7 +1,10 @@
 /** What a supervisor and its workers say to each other. */
 
 /** A question to all workers; every one answers, the asker included. */
-export type Question = { readonly kind: "stats"; readonly group: string } | { readonly kind: "resetStats" | "metrics" };
+export type Question =
+  | { readonly kind: "stats"; readonly group: string }
+  | { readonly kind: "resetStats" | "metrics" | "page" | "history" }
+  | { readonly kind: "tracked"; readonly rule: string };
 
 /** From a worker. */
 export type WorkerMessage =

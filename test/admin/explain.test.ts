@@ -9,6 +9,7 @@ import { buildSources } from "../../src/sources/build.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
+import { treeConfig } from "../support/tree-config.ts";
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {
@@ -145,5 +146,26 @@ describe("platypus explain", () => {
       2,
       "platypus: explain takes a key and a file: platypus explain KEY --config FILE [--fetch]",
     ]);
+  });
+});
+
+describe("of a key under mcrouter's tree", () => {
+  it("are the servers of get, set and delete, and the routes between", async () => {
+    const config = await treeConfig({
+      pools: { A: { servers: ["10.0.0.1:11211", "10.0.0.2:11211"] }, B: { servers: ["10.0.1.1:11211"] } },
+      route: {
+        type: "OperationSelectorRoute",
+        default_policy: { type: "FailoverRoute", children: ["PoolRoute|A", "PoolRoute|B"] },
+        operation_policies: { delete: { type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|B"] } },
+      },
+    });
+    const explained = new Map(explain(config, new Map(), "foo"));
+    const first = explained.get("get")!;
+    expect(first).toMatch(/^10\.0\.0\.[12]:11211$/);
+    expect(explained.get("set")).toBe(first);
+    expect(explained.get("delete")).toBe(`${first}, 10.0.1.1:11211`);
+    expect(explained.get("route")).toBe("root");
+    expect(explain(config, new Map(), "foo").map(([, text]) => text)).toContain(" operation-selector");
+    expect(explained.get("rule")).toBe("none covers it: it is forwarded, and a miss is a miss");
   });
 });

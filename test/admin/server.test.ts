@@ -2,6 +2,7 @@
 import http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AdminServer } from "../../src/admin/server.ts";
+import { systemClock } from "../../src/clock.ts";
 import { addressText } from "../../src/config/config.ts";
 import { Platypus } from "../../src/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
@@ -10,7 +11,15 @@ import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
 
 const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
-const facts = { metrics: async () => "m 1\n", notReady: () => null, config: () => ({}) };
+const facts = {
+  metrics: async () => "m 1\n",
+  notReady: () => null,
+  config: () => ({}),
+  history: async () => [],
+  now: async () => ({}),
+  tracked: async () => [],
+  explain: () => [],
+};
 
 let undo: (() => unknown)[] = [];
 beforeEach(() => {
@@ -27,7 +36,7 @@ async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
 }
 
 async function open(): Promise<number> {
-  const server = await AdminServer.open({ type: "tcp", host: "127.0.0.1", port: 0, isTls: false }, facts);
+  const server = await AdminServer.open({ type: "tcp", host: "127.0.0.1", port: 0, isTls: false }, facts, systemClock);
   undo.push(() => server.close());
   return server.address.type === "tcp" ? server.address.port : 0;
 }
@@ -60,6 +69,31 @@ describe("the admin server", () => {
       expect(await ask(port, { path: "/config", method }), method).toBe(405);
     }
     expect(await ask(port, { path: "/metrics", method: "HEAD" })).toBe(200);
+  });
+
+  it("lets no page of another site read it, but follows a link from there", async () => {
+    const port = await open();
+    const from = (site: string, mode: string) => {
+      return ask(port, { path: "/events", headers: { "sec-fetch-site": site, "sec-fetch-mode": mode } });
+    };
+    expect(await from("cross-site", "cors")).toBe(403);
+    expect(await from("same-site", "no-cors")).toBe(403);
+    expect(await from("same-origin", "cors")).toBe(200);
+    expect(
+      await ask(port, { path: "/", headers: { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" } }),
+    ).toBe(200);
+  });
+
+  it("has the files of the page and no others, with a policy that lets nothing in from outside", async () => {
+    const port = await open();
+    for (const path of ["/", "/page.css", "/page.js", "/icon.svg", "/uplot.js", "/uplot.css"]) {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`);
+      expect([response.status, path]).toEqual([200, path]);
+      expect(response.headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self';/);
+    }
+    for (const path of ["/page/../server.ts", "/..%2fserver.ts", "/page.js/", "/index.html"]) {
+      expect(await ask(port, { path }), path).toBe(404);
+    }
   });
 
   it("says what there is at a path with nothing", async () => {

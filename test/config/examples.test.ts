@@ -6,9 +6,10 @@ import { loadConfig } from "../../src/config/load.ts";
 import { McrouterOptions } from "../../src/config/mcrouter/options.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
+import { treeProblems } from "../support/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
-const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml)$/.test(name));
+const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml|json)$/.test(name));
 const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env: {}, hooks: templateHooks });
 
 describe("the files of config/", () => {
@@ -63,5 +64,34 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the exampl
     // Their paths are those of config/.
     const file = path.join(FOLDER, "example.toml");
     expect(parseNative({ file, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
+  });
+});
+
+const PAGES = ["README.md", ...readdirSync(path.join(FOLDER, "../docs")).filter((name) => name.endsWith(".md"))];
+const snippets = PAGES.flatMap((name) => {
+  const page = readFileSync(path.join(FOLDER, name === "README.md" ? ".." : "../docs", name), "utf8");
+  return [...page.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, text]): [string, string][] => {
+    return /Route\b/.test(text!) ? [[name, text!]] : [];
+  });
+});
+
+describe("mcrouter's JSON in the docs", () => {
+  it("is there", () => {
+    expect(snippets.length).toBeGreaterThan(0);
+  });
+
+  // A configuration, or a route handle in one whose pools are those it names.
+  it.each(snippets)("%s: %s", async (_name, text) => {
+    if (/"routes?"\s*:/.test(text)) {
+      await expect(treeProblems(text)).resolves.toEqual([]);
+      return;
+    }
+    const names = [...text.matchAll(/"pool":\s*"(\w+)"|"(?:Pool|PoolRoute)\|(\w+)/g)].map(
+      (found) => found[1] ?? found[2]!,
+    );
+    expect(names).not.toEqual([]);
+    const pools = names.map((name) => `"${name}": { "servers": ["10.0.0.1:11211", "10.0.0.2:11211"] }`);
+    const document = `{ "pools": { ${[...new Set(pools)].join(", ")} }, "route": ${text} }`;
+    await expect(treeProblems(document)).resolves.toEqual([]);
   });
 });

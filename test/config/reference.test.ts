@@ -1,10 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { withMcrouterTables } from "../../src/config/mcrouter/reference.ts";
 import { renderReference } from "../../src/config/reference.ts";
 
 describe("docs/configuration.md", () => {
   it("is what the settings table renders to; scripts/write-config-reference.mjs writes it", async () => {
     const written = await readFile(new URL("../../docs/configuration.md", import.meta.url), "utf8");
     expect(written).toBe(renderReference());
+  });
+});
+
+describe("docs/migrating.md", () => {
+  it("has mcrouter's handles and options as they are (npm run docs)", async () => {
+    const written = await readFile(new URL("../../docs/migrating.md", import.meta.url), "utf8");
+    expect(withMcrouterTables(written)).toBe(written);
   });
 });

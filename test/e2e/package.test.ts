@@ -39,7 +39,11 @@ describe("the package", () => {
   it("runs what its command runs without a file", async () => {
     const port = await freePort();
     const bin = path.join(folder, "node_modules/.bin/platypus");
-    const child = spawn(process.execPath, [bin, "--listen", `127.0.0.1:${port}`], { cwd: folder });
+    const admin = await freePort();
+    const child = spawn(process.execPath, [bin, "--listen", `127.0.0.1:${port}`], {
+      cwd: folder,
+      env: { ...process.env, PLATYPUS_SERVER_ADMIN: `127.0.0.1:${admin}` },
+    });
     const ended = once(child, "exit");
     try {
       let output = "";
@@ -48,6 +52,9 @@ describe("the package", () => {
       const client = await TextClient.connect(port);
       expect(await client.ask("get quickstart/hello", "END\r\n")).toContain("VALUE quickstart/hello 0");
       client.close();
+      for (const path of ["", "page.css", "page.js", "icon.svg", "uplot.js", "uplot.css"]) {
+        expect((await fetch(`http://127.0.0.1:${admin}/${path}`)).status, path).toBe(200);
+      }
     } finally {
       child.kill("SIGTERM");
       await ended;

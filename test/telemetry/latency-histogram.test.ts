@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { LatencyHistogram, quantileMs } from "../../src/telemetry/latency-histogram.ts";
+import { LatencyHistogram } from "../../src/telemetry/latency-histogram.ts";
+import { quantileSince } from "../../src/telemetry/recent-quantiles.ts";
 
 const micros = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
@@ -29,7 +30,7 @@ describe("a latency histogram", () => {
           const histogram = new LatencyHistogram();
           for (const duration of all) histogram.add(duration);
           const exact = all.toSorted((a, b) => a - b)[Math.ceil(share * all.length) - 1]!;
-          const told = quantileMs(histogram.counts, share) * 1000;
+          const told = quantileSince(histogram, new LatencyHistogram().counts, share)! * 1000;
           expect(told).toBeGreaterThan(exact);
           expect(told).toBeLessThanOrEqual(Math.max(exact + 1, exact * 1.25 + 1));
         },
@@ -38,7 +39,8 @@ describe("a latency histogram", () => {
   });
 
   it("of nothing has no quantile", () => {
-    expect(quantileMs(new LatencyHistogram().counts, 0.5)).toBe(0);
+    const histogram = new LatencyHistogram();
+    expect(quantileSince(histogram, histogram.counts, 0.5)).toBeNull();
   });
 
   it("takes a clock that went backwards for no time at all", () => {

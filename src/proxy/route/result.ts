@@ -86,7 +86,7 @@ export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
 export function resultOf(request: Request, reply: Reply): Result {
   switch (classicStatus(request.operation, reply)) {
     case Status.found:
-      return isTouched(request, reply) ? "touched" : "found";
+      return isTouch(request, reply) ? "touched" : "found";
     case Status.missing:
     case Status.notFound:
       return "notfound";
@@ -126,6 +126,17 @@ export function resultOf(request: Request, reply: Reply): Result {
   }
 }
 
+/** A `mg` without a value that renews the time to live: a touch. */
+function isTouch(request: Request, reply: Reply): boolean {
+  if (reply.code !== MetaCode.HD || request.operation !== Operation.metaGet) return false;
+  return classicOperation(request) === Operation.touch;
+}
+
+/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
+export function resultNumber(result: Result): number {
+  return results.indexOf(result) + 1;
+}
+
 const SERVER_ERROR_BYTES = "SERVER_ERROR ".length;
 
 /** mcrouter's servers put a number before some errors. */
@@ -141,17 +152,6 @@ function serverErrorResult(reply: Reply): Result {
     default:
       return "remote_error";
   }
-}
-
-/** A meta get that changes when the item ends, and asks for nothing of it. */
-function isTouched(request: Request, { status, code }: Reply): boolean {
-  if (status !== Status.meta || code !== MetaCode.HD || request.operation !== Operation.metaGet) return false;
-  return classicOperation(request) === Operation.touch;
-}
-
-/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
-export function resultNumber(result: Result): number {
-  return results.indexOf(result) + 1;
 }
 
 /** Commands by the names that mcrouter's configurations use. */
