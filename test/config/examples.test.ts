@@ -3,6 +3,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
+import { McrouterOptions } from "../../src/config/mcrouter/options.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 import { treeProblems } from "../support/tree-config.ts";
@@ -29,6 +30,29 @@ describe("the files of config/", () => {
     expect(rules).toMatchObject([{ lease: "fleet", fillTimeoutMs: 2_000, source: "products" }]);
     expect(pools.map(({ servers }) => servers.length)).toEqual([3]);
     expect(sources).toMatchObject([{ type: "http", timeoutMs: 1_000 }]);
+  });
+});
+
+describe("config/mcrouter.json", () => {
+  const file = path.join(FOLDER, "mcrouter.json");
+  const given = new Map([
+    ["config_file", file],
+    ["ports", "11211"],
+    ["listen_addresses", "127.0.0.1"],
+  ]);
+
+  it("loads as it is, and nothing in it is without effect", async () => {
+    const config = await loadConfig({
+      path: null,
+      mcrouter: new McrouterOptions(given),
+      env: {},
+      hooks: templateHooks,
+    });
+    expect(config.warnings).toEqual([]);
+    expect(config.pools.map(({ name, servers }) => `${name} ${servers.length}`).sort()).toEqual([
+      ...["east 3", "sessions 2", "trial 1", "west 3"],
+    ]);
+    expect([...config.tree!.routes.keys()]).toEqual(["/././", "/east/main/", "/west/main/"]);
   });
 });
 

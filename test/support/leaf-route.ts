@@ -8,6 +8,7 @@ import { Operation, type Request } from "../../src/proxy/request.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BackendParser } from "../../src/proxy/wire/backend-parser.ts";
 import { writeRequest } from "../../src/proxy/wire/backend-writer.ts";
+import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
 import { OutputBatch } from "../../src/proxy/wire/output-batch.ts";
 
 const NO_PREFIX = Buffer.alloc(0);
@@ -43,24 +44,27 @@ export class LeafRoute implements Root {
     this.route(request);
   }
 
-  /**
-   * Answers request `index`, with what a server says or with a failure. `isKept`: as a large answer, whose bytes are never
-   * overwritten; the object that tells of them is used again all the same.
-   */
-  answer(index: number, answer: string | Reply, isKept = false): void {
+  /** Answers request `index`, with what a server says or with a failure. `isLarge`: in a buffer that is lent. */
+  answer(index: number, answer: string | Reply, isLarge = false): void {
     const request = this.requests[index]!;
     if (typeof answer !== "string") {
       request.complete(answer);
       return;
     }
-    const chunk = Buffer.from(`junk${answer}junk`, "latin1");
-    const end = chunk.length - 4;
-    const next = this.parser.parse(request, chunk, 4, end, isKept);
+    const text = `junk${answer}junk`;
+    const lease = isLarge ? BufferLease.take(text.length) : null;
+    const chunk = lease === null ? Buffer.alloc(text.length) : lease.buffer;
+    chunk.write(text, "latin1");
+    const end = text.length - 4;
+    const { reply } = this.parser;
+    const next = this.parser.parse(request, chunk, 4, end, false);
     if (next !== end) throw new Error(`no answer to ${JSON.stringify(this.sent[index])}: ${JSON.stringify(answer)}`);
-    request.complete(this.parser.reply);
-    if (!isKept) chunk.fill(0xff);
+    reply.lease = lease;
+    request.complete(reply);
+    if (lease === null) chunk.fill(0xff);
+    else lease.release();
     // The next answer on the same connection.
-    Object.assign(this.parser.reply, { status: 0, start: 0, end: 0, valueStart: 0, valueEnd: 0, chunk: NO_PREFIX });
+    Object.assign(reply, { status: 0, start: 0, end: 0, valueStart: 0, valueEnd: 0, chunk: NO_PREFIX, lease: null });
   }
 }
 

@@ -18,7 +18,7 @@ export class StoreLeaf extends LeafRoute {
   /** Commands are carried out when they come, and answered by `answerNext`. */
   isLate = false;
   readonly store: EmbeddedRoute;
-  /** The answers that are due, in order; none are of large values only. */
+  /** The answers that are due, in order. */
   private readonly due: { readonly index: number; readonly answer: string | Reply }[] = [];
 
   constructor(name = "store", unixSeconds: () => number = () => 1_700_000_000) {
@@ -39,10 +39,10 @@ export class StoreLeaf extends LeafRoute {
     else this.answer(index, answer);
   }
 
-  /** Answers the first that is due, as a server does; `isKept` as for `answer`. */
-  answerNext(isKept: boolean): void {
+  /** Answers the first that is due, as a server does; `isLarge` as for `answer`. */
+  answerNext(isLarge: boolean): void {
     const { index, answer } = this.due.shift()!;
-    this.answer(index, answer, isKept);
+    this.answer(index, answer, isLarge);
   }
 
   private carryOut(sent: string): string {

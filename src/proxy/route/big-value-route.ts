@@ -219,6 +219,7 @@ function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
   const head = Buffer.from(`${text}\r\n`, "latin1");
   const own = Object.assign(new Reply(), reply);
   own.isKept = true;
+  own.lease = null;
   own.chunk = Buffer.concat([head, value, reply.chunk.subarray(reply.valueEnd, reply.end)]);
   own.start = 0;
   own.end = own.chunk.length;

@@ -58,6 +58,7 @@ export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   own.valueStart += shift;
   own.valueEnd += shift;
   own.isKept = true;
+  own.lease = null;
   return own;
 }
 

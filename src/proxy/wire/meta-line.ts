@@ -134,6 +134,7 @@ function replaceHead(reply: Reply, head: Buffer, from: number): void {
   reply.start = 0;
   reply.end = reply.chunk.length;
   reply.isKept = true;
+  reply.lease = null;
 }
 
 function isEndOfWord(chunk: Buffer, at: number): boolean {

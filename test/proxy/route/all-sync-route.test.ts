@@ -32,13 +32,13 @@ describe("AllSyncRoute", () => {
   });
 
   it("answers with the first received among equals, whatever comes on its connection meanwhile", () => {
-    for (const isKept of [false, true]) {
+    for (const isLarge of [false, true]) {
       const { leaves, route } = setUp();
       const asked = ask(route, "get k\r\n");
-      leaves[1]!.answer(0, valueText("k", "first"), isKept);
+      leaves[1]!.answer(0, valueText("k", "first"), isLarge);
       // The reply object of that connection is used for somebody else's answer.
       const other = ask(leaves[1]!, "get k2\r\n");
-      leaves[1]!.answer(1, valueText("k2", "of another"), isKept);
+      leaves[1]!.answer(1, valueText("k2", "of another"), isLarge);
       leaves[0]!.answer(0, valueText("k", "second"));
       leaves[2]!.answer(0, valueText("k", "third"));
       expect(told(asked)).toBe(valueText("k", "first"));
