@@ -243,10 +243,7 @@ function metaDelete(store: ItemStore, request: Request, words: readonly string[]
   const text = echoes(flags, request.keyText());
   const key = request.keyText();
   const item = store.peek(key);
-  if (item === undefined) {
-    store.counters.deleteMisses++;
-    return metaReply("NF", text);
-  }
+  if (item === undefined) return metaReply("NF", text);
   if (flags.has("C") && BigInt(item.cas) !== flags.unsigned("C", 0n)) return metaReply("EX", text);
   if (flags.has("I")) {
     store.invalidate(item);
@@ -268,8 +265,6 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
   const old = store.peek(key);
   let value: bigint;
   if (old === undefined) {
-    if (isIncrement) store.counters.incrMisses++;
-    else store.counters.decrMisses++;
     if (!flags.has("N")) return metaReply("NF", echoes(flags, request.keyText()));
     value = flags.unsigned("J", 0n);
     store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);
