@@ -89,7 +89,6 @@ export class Reply {
     copy.start = 0;
     copy.end = this.end - this.start;
     copy.isKept = true;
-    copy.lease = null;
     copy.valueStart -= this.start;
     copy.valueEnd -= this.start;
     return copy;

@@ -144,6 +144,8 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
   if (item === undefined) return metaReply("EN", echoes(flags, request.keyText()));
   // Counts are told as they were before this get.
   const { isFetched, lastGetAt } = item;
+  // Fetched even where a flag is refused below: memcached reads the item first.
+  if (!flags.has("u")) store.get(key);
   let text = "";
   for (const flag of flags.list) {
     switch (flag[0]) {
@@ -193,7 +195,6 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     text += " W";
     item.isTokenSent = true;
   }
-  if (!flags.has("u")) store.get(key);
   return flags.has("v") ? metaValue(item.value, text) : metaReply("HD", text);
 }
 
