@@ -10,6 +10,8 @@ export type Question =
 export type WorkerMessage =
   /** It serves. */
   | { readonly type: "ready" }
+  /** It has read its configuration again; whether that one serves now. */
+  | { readonly type: "reloaded"; readonly isGood: boolean }
   /** Asks for the answers of all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown };

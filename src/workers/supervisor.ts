@@ -34,6 +34,8 @@ interface Worker {
   readonly child: ChildProcess;
   readonly startedMs: number;
   isReady: boolean;
+  /** What came of its last reload; null: not known yet. */
+  reloaded: boolean | null;
   /** It was told to stop. */
   isStopping: boolean;
 }
@@ -103,9 +105,18 @@ export class Supervisor {
     for (const socket of this.options.sockets) socket.close();
   }
 
-  /** Passes a signal on. */
-  signal(signal: NodeJS.Signals): void {
-    for (const { child } of this.workers) child.kill(signal);
+  /**
+   * Has the workers read their configuration again; those that are only starting do so anyway. Resolves when all have, to
+   * whether the new one serves everywhere.
+   */
+  async reload(): Promise<boolean> {
+    const asked = [...this.workers].filter(({ isReady, isStopping }) => isReady && !isStopping);
+    for (const worker of asked) {
+      worker.reloaded = null;
+      worker.child.kill("SIGHUP");
+    }
+    while (asked.some((worker) => worker.reloaded === null && this.workers.has(worker))) await this.changed();
+    return asked.every(({ reloaded }) => reloaded !== false);
   }
 
   private changed(): Promise<void> {
@@ -124,7 +135,14 @@ export class Supervisor {
       env: workerEnvironment(index),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
-    const worker: Worker = { index, child, startedMs: clock.nowMs(), isReady: false, isStopping: false };
+    const worker: Worker = {
+      index,
+      child,
+      startedMs: clock.nowMs(),
+      isReady: false,
+      reloaded: null,
+      isStopping: false,
+    };
     this.workers.add(worker);
     child.on("message", (message: WorkerMessage) => this.read(worker, message));
     child.on("error", () => {});
@@ -165,6 +183,10 @@ export class Supervisor {
     switch (message.type) {
       case "ready":
         worker.isReady = true;
+        this.notify();
+        return;
+      case "reloaded":
+        worker.reloaded = message.isGood;
         this.notify();
         return;
       case "ask":

@@ -55,6 +55,11 @@ export class WorkerLink {
     this.send({ type: "ready" });
   }
 
+  /** It has done what a SIGHUP asks for. */
+  reloaded(isGood: boolean): void {
+    this.send({ type: "reloaded", isGood });
+  }
+
   /** Lets go of the supervisor, so that this process can end. */
   close(): void {
     process.removeAllListeners("disconnect");
