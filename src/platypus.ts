@@ -8,7 +8,7 @@ import { mostNeededOf, nowOf, type PageNow, pageState } from "./admin/page-state
 import type { AdminFacts, AdminServer } from "./admin/server.ts";
 import { shownConfig, withoutSecrets } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { type Address, addressText, type Config, type ListenAddress } from "./config/config.ts";
+import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
@@ -208,7 +208,7 @@ export class Platypus {
   }
 
   /** Where the admin server listens, with the real port; null: there is none. */
-  get adminAddress(): Address | null {
+  get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
   }
 

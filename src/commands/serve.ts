@@ -14,6 +14,7 @@ import { ConfigError } from "../errors.ts";
 import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
 import { ServiceManager } from "../systemd/notify.ts";
+import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
@@ -32,8 +33,13 @@ export async function serve(args: readonly string[]): Promise<void> {
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;
-  const load = (readFrom?: ReadText) =>
-    loadConfig({ ...source, env: process.env, hooks: templateHooks, ...(readFrom !== undefined && { readFrom }) });
+  const index = workerIndex();
+  const link = index === null ? null : await WorkerLink.open(systemClock);
+  const sockets = link?.given ?? takeSockets(process.env);
+  const load = async (readFrom?: ReadText) => {
+    const options = { ...source, env: process.env, hooks: templateHooks };
+    return listenOn(sockets, await loadConfig({ ...options, ...(readFrom !== undefined && { readFrom }) }));
+  };
   const shown = path ?? "the command line";
 
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
@@ -62,14 +68,12 @@ export async function serve(args: readonly string[]): Promise<void> {
       log.info("config", `${shown}: no problems`);
       return;
     }
-    const index = workerIndex();
     if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
     if (config.server.workers > 1 && index === null) {
       watcher?.close();
-      await supervise({ config, args, shown, log, manager });
+      await supervise({ config, sockets, args, shown, log, manager });
       return;
     }
-    const link = index === null ? null : await WorkerLink.open(systemClock);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log, siblings: link });
     let isGood = true;
@@ -111,6 +115,7 @@ export async function serve(args: readonly string[]): Promise<void> {
 
 interface Supervised {
   readonly config: Config;
+  readonly sockets: readonly GivenSocket[];
   readonly args: readonly string[];
   readonly shown: string;
   readonly log: Log;
@@ -118,7 +123,7 @@ interface Supervised {
 }
 
 /** Runs the workers of an address until it is told to stop. */
-async function supervise({ config, args, shown, log, manager }: Supervised): Promise<void> {
+async function supervise({ config, sockets: given, args, shown, log, manager }: Supervised): Promise<void> {
   const { listen, workers: count } = config.server;
   const sockets: SharedSocket[] = [];
   const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
@@ -131,7 +136,8 @@ async function supervise({ config, args, shown, log, manager }: Supervised): Pro
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
-  const supervisor = new Supervisor({ count, sockets, program, args: ["serve", ...args], clock: systemClock, log });
+  const options = { count, sockets, given, program, args: ["serve", ...args], clock: systemClock, log };
+  const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
   try {
     await supervisor.start();

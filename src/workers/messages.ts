@@ -1,4 +1,5 @@
 /** What a supervisor and its workers say to each other. */
+import type { GivenSocket } from "../systemd/sockets.ts";
 
 /** A question to all workers; every one answers, the asker included. */
 export type Question =
@@ -20,7 +21,7 @@ export type WorkerMessage =
 export type SupervisorMessage =
   /** A listening socket comes with it. */
   | { readonly type: "socket"; readonly address: string }
-  /** All sockets have come. */
-  | { readonly type: "start" }
+  /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
+  | { readonly type: "start"; readonly given: readonly GivenSocket[] }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

@@ -8,6 +8,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
+import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import type { SharedSocket } from "./shared-socket.ts";
@@ -22,6 +23,8 @@ const ANSWER_TIMEOUT_MS = 400;
 export interface SupervisorOptions {
   readonly count: number;
   readonly sockets: readonly SharedSocket[];
+  /** Those of them that systemd has given. */
+  readonly given: readonly GivenSocket[];
   /** The program and its arguments. */
   readonly program: string;
   readonly args: readonly string[];
@@ -130,7 +133,7 @@ export class Supervisor {
   }
 
   private spawn(index: number): Worker {
-    const { program, args, sockets, clock } = this.options;
+    const { program, args, sockets, given, clock } = this.options;
     const child = fork(program, [...args], {
       env: workerEnvironment(index),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -148,7 +151,7 @@ export class Supervisor {
     child.on("error", () => {});
     child.once("exit", (code, signal) => this.ended(worker, signal ?? `code ${code}`));
     for (const socket of sockets) socket.sendTo(child);
-    this.send(worker, { type: "start" });
+    this.send(worker, { type: "start", given });
     return worker;
   }
 

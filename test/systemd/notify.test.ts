@@ -28,7 +28,8 @@ print("bound", flush=True)
 while True:
     print("|".join(s.recv(4096).decode().split("\\n")), flush=True)
 `;
-const hasReal = spawnSync("systemd-notify", ["--version"]).status === 0;
+const PROGRAM = "systemd-notify";
+const hasReal = spawnSync(PROGRAM, ["--version"]).status === 0;
 
 let folder: string;
 let told: string;
@@ -41,8 +42,8 @@ beforeEach(async () => {
   told = path.join(folder, "told");
   await writeFile(told, "");
   // One line for each message: where it goes, and its variables.
-  await writeFile(path.join(folder, "systemd-notify"), `#!/bin/sh\necho "$NOTIFY_SOCKET $*" >> ${told}\n`);
-  await chmod(path.join(folder, "systemd-notify"), 0o755);
+  await writeFile(path.join(folder, PROGRAM), `#!/bin/sh\necho "$NOTIFY_SOCKET $*" >> ${told}\n`);
+  await chmod(path.join(folder, PROGRAM), 0o755);
   await writeFile(path.join(folder, "p.toml"), ECHO);
   env = { PATH: `${folder}:${process.env.PATH}`, NOTIFY_SOCKET: "/run/fake" };
 });
@@ -53,6 +54,9 @@ afterEach(async () => {
 });
 
 const lines = async () => (await readFile(told, "utf8")).split("\n").filter(Boolean);
+
+/** A process is started, and starts another, before there is something to see. */
+const soon = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
 
 function run(given = env): PlatypusProcess {
   const platypus = PlatypusProcess.run(["--config", path.join(folder, "p.toml")], given);
@@ -67,9 +71,9 @@ describe("a service of systemd", () => {
   ])("%s says that it serves, reloads and stops, and each once", async (_name, toml) => {
     await writeFile(path.join(folder, "p.toml"), toml);
     const platypus = run();
-    await expect.poll(lines).toEqual([expect.stringMatching(/^\/run\/fake READY=1 STATUS=serves on 127.0.0.1:\d+/)]);
+    await soon(lines).toEqual([expect.stringMatching(/^\/run\/fake READY=1 STATUS=serves on 127.0.0.1:\d+/)]);
     platypus.child.kill("SIGHUP");
-    await expect.poll(async () => (await lines()).length).toBe(3);
+    await soon(async () => (await lines()).length).toBe(3);
     const [, reloading, ready] = await lines();
     expect(reloading).toMatch(/^\/run\/fake RELOADING=1 MONOTONIC_USEC=\d+ STATUS=/);
     expect(ready).toMatch(/ READY=1 STATUS=serves on [^;]+$/);
@@ -81,14 +85,14 @@ describe("a service of systemd", () => {
 
   it("says of a configuration that was refused that the one before serves", async () => {
     const platypus = run();
-    await expect.poll(async () => (await lines()).length).toBe(1);
+    await soon(async () => (await lines()).length).toBe(1);
     await writeFile(path.join(folder, "p.toml"), "[nonsense");
     platypus.child.kill("SIGHUP");
-    await expect.poll(async () => (await lines()).length).toBe(3);
+    await soon(async () => (await lines()).length).toBe(3);
     expect((await lines())[2]).toMatch(/READY=1 STATUS=serves on .*refused, the one before serves/);
     // And it is still said when nothing has changed since.
     platypus.child.kill("SIGHUP");
-    await expect.poll(async () => (await lines()).length).toBe(5);
+    await soon(async () => (await lines()).length).toBe(5);
     expect((await lines())[4]).toContain("refused");
   });
 
@@ -110,9 +114,9 @@ describe("a service of systemd", () => {
     });
     await once(receiver.stdout!, "data");
     const platypus = run({ NOTIFY_SOCKET: socket, WATCHDOG_USEC: "100000" });
-    await expect.poll(() => received).toMatch(/READY=1\|STATUS=serves on [\s\S]*WATCHDOG=1[\s\S]*WATCHDOG=1/);
+    await soon(() => received).toMatch(/READY=1\|STATUS=serves on [\s\S]*WATCHDOG=1[\s\S]*WATCHDOG=1/);
     platypus.child.kill("SIGTERM");
-    await expect.poll(() => received).toContain("STOPPING=1|STATUS=");
+    await soon(() => received).toContain("STOPPING=1|STATUS=");
   });
 });
 
@@ -134,7 +138,7 @@ describe("the watchdog", () => {
     await manager.reload(async () => true);
     expect((await lines()).filter((line) => line.includes("WATCHDOG"))).toEqual([]);
     clock.advance(1);
-    await expect.poll(lines).toContain("/run/fake WATCHDOG=1");
+    await soon(lines).toContain("/run/fake WATCHDOG=1");
     await manager.close();
     clock.advance(60_000);
     await manager.close();
