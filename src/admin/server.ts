@@ -113,6 +113,12 @@ export class AdminServer {
     return this.bound;
   }
 
+  /** Takes no more connections; requests under way are answered. */
+  leave(): void {
+    this.streams.close();
+    this.server.close();
+  }
+
   /** Closes it and all connections. */
   async close(): Promise<void> {
     this.streams.close();

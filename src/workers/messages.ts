@@ -23,5 +23,7 @@ export type SupervisorMessage =
   | { readonly type: "socket"; readonly address: string }
   /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
   | { readonly type: "start"; readonly given: readonly GivenSocket[] }
+  /** Its successor serves: it will be told to stop. */
+  | { readonly type: "replaced" }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

@@ -91,6 +91,7 @@ export class Supervisor {
         return;
       }
       old.isStopping = true;
+      this.send(old, { type: "replaced" });
       old.child.kill("SIGTERM");
       while (this.workers.has(old)) await this.changed();
     }

@@ -30,6 +30,7 @@ export class WorkerLink {
   private readonly clock: Clock;
   private readonly asked = new Map<number, (values: readonly unknown[]) => void>();
   private answer: (question: Question) => unknown = () => null;
+  private replaced: () => void = () => {};
   private ids = 0;
 
   private constructor(sockets: ReadonlyMap<string, unknown>, given: readonly GivenSocket[], clock: Clock) {
@@ -75,6 +76,11 @@ export class WorkerLink {
     this.answer = answer;
   }
 
+  /** What to do when a successor serves. */
+  onReplaced(run: () => void): void {
+    this.replaced = run;
+  }
+
   /** What all workers answer, this one included, as far as they do in time. Calls `done` once. */
   ask(question: Question, done: (values: readonly unknown[]) => void): void {
     const id = ++this.ids;
@@ -89,6 +95,8 @@ export class WorkerLink {
   private read(message: SupervisorMessage): void {
     if (message.type === "question") {
       this.send({ type: "answer", id: message.id, value: this.answer(message.question) });
+    } else if (message.type === "replaced") {
+      this.replaced();
     } else if (message.type === "answers") {
       this.finish(message.id, message.values);
     }
