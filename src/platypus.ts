@@ -735,7 +735,7 @@ export class Platypus {
 
   private resetStats(): void {
     const { counters } = this.context;
-    this.statsBase = { ...counters, operations: counters.operations.slice() };
+    this.statsBase = { ...counters, operations: counters.operations.slice(), results: counters.results.slice() };
     this.store.resetCounters();
   }
 }

@@ -38,6 +38,9 @@ export const Status = {
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
+/** Room for something by status. */
+export const STATUS_COUNT = 32;
+
 /** True for everything that is not an answer. */
 export function isFailure(status: Status): boolean {
   return status >= Status.clientError;
@@ -86,7 +89,6 @@ export class Reply {
     copy.start = 0;
     copy.end = this.end - this.start;
     copy.isKept = true;
-    copy.lease = null;
     copy.valueStart -= this.start;
     copy.valueEnd -= this.start;
     return copy;

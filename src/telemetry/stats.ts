@@ -6,8 +6,9 @@
  */
 import { addressText, type ListenAddress, type ServerConfig } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import { type ClientCounters, resultsOf } from "../proxy/client/connection.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
+import { Status } from "../proxy/reply.ts";
 import { Operation } from "../proxy/request.ts";
 import type { ServerStats } from "../proxy/route/server-stats.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -66,7 +67,7 @@ export function statLines(
       return store === null ? mergeStats(servers) : storeItemLines(store);
     case "slabs":
       if (store === null) return mergeStats(servers);
-      return storeSlabLines(store, { getHits: facts.clients.getHits, sets: setsOf(facts.clients) });
+      return storeSlabLines(store, facts.clients.getHits, setsOf(facts.clients), hitLines(facts.clients));
     case "sizes":
       return store === null ? mergeStats(servers) : [["sizes_status", "disabled"]];
     case "conns":
@@ -92,12 +93,16 @@ function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[]
     ["total_connections", clients.accepted],
     ["rejected_connections", clients.rejected],
     ["accepting_conns", 1],
+    // Of sockets of the servers, where clients have none.
+    ["conn_yields", 0],
+    ["listen_disabled_num", 0],
     ["cmd_get", clients.getHits + clients.getMisses],
     ["cmd_set", setsOf(clients)],
     ["cmd_flush", clients.operations[Operation.flushAll]!],
-    ["cmd_touch", clients.operations[Operation.touch]!],
+    ["cmd_touch", countOf(clients, [Operation.touch, Operation.gat, Operation.gats])],
     ["get_hits", clients.getHits],
     ["get_misses", clients.getMisses],
+    ...hitLines(clients),
     ["bytes_read", clients.bytesRead],
     ["bytes_written", clients.bytesWritten],
   ];
@@ -109,8 +114,36 @@ function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[]
 
 function setsOf(clients: ClientCounters): number {
   const { set, add, replace, append, prepend, cas, metaSet } = Operation;
-  const sets = [set, add, replace, append, prepend, cas, metaSet];
-  return sets.reduce((sum, operation) => sum + clients.operations[operation]!, 0);
+  return countOf(clients, [set, add, replace, append, prepend, cas, metaSet]);
+}
+
+function countOf({ operations }: ClientCounters, counted: readonly Operation[]): number {
+  return counted.reduce((sum, operation) => sum + operations[operation]!, 0);
+}
+
+/**
+ * Of commands that find their item or do not. The servers' own numbers would have what fills and refreshes do in them: those
+ * write by cas, and exporters take cas off the sets that clients made.
+ */
+function hitLines(clients: ClientCounters): StatLine[] {
+  const sum = (operations: readonly Operation[], status: Status) =>
+    operations.reduce((total, operation) => total + resultsOf(clients, operation, status), 0);
+  const { delete: remove, metaDelete, incr, decr, metaArithmetic, cas, touch, gat, gats } = Operation;
+  const { deleted, notFound, number, stored, exists, touched, found, missing } = Status;
+  return [
+    ["delete_hits", sum([remove, metaDelete], deleted)],
+    ["delete_misses", sum([remove, metaDelete], notFound)],
+    // A meta command does either.
+    ["incr_hits", sum([incr], number) + sum([metaArithmetic], stored)],
+    ["incr_misses", sum([incr, metaArithmetic], notFound)],
+    ["decr_hits", sum([decr], number)],
+    ["decr_misses", sum([decr], notFound)],
+    ["cas_hits", sum([cas], stored)],
+    ["cas_misses", sum([cas], notFound)],
+    ["cas_badval", sum([cas], exists)],
+    ["touch_hits", sum([touch], touched) + sum([gat, gats], found)],
+    ["touch_misses", sum([touch], notFound) + sum([gat, gats], missing)],
+  ];
 }
 
 /** Settings that say how servers store; the others would speak of their sockets, and clients have to do with ours. */

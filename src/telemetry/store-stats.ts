@@ -11,17 +11,6 @@ import type { ItemStore } from "../proxy/store/item-store.ts";
 export function storeLines(store: ItemStore): StatLine[] {
   const { counters } = store;
   return [
-    ["delete_misses", counters.deleteMisses],
-    ["delete_hits", counters.deleteHits],
-    ["incr_misses", counters.incrMisses],
-    ["incr_hits", counters.incrHits],
-    ["decr_misses", counters.decrMisses],
-    ["decr_hits", counters.decrHits],
-    ["cas_misses", counters.casMisses],
-    ["cas_hits", counters.casHits],
-    ["cas_badval", counters.casBadval],
-    ["touch_hits", counters.touchHits],
-    ["touch_misses", counters.touchMisses],
     ["limit_maxbytes", store.maxBytes],
     ["threads", 1],
     ["bytes", store.byteLength],
@@ -53,9 +42,10 @@ export function storeItemLines(store: ItemStore): StatLine[] {
   ];
 }
 
-/** `stats slabs`; what clients asked for is counted before the store. */
-export function storeSlabLines(store: ItemStore, clients: { getHits: number; sets: number }): StatLine[] {
-  const { counters, byteLength, maxBytes } = store;
+/** `stats slabs`; what clients asked for is counted before the store, `hits` are its lines of plain `stats`. */
+export function storeSlabLines(store: ItemStore, getHits: number, sets: number, hits: readonly StatLine[]): StatLine[] {
+  const { byteLength, maxBytes } = store;
+  const ofSlab = hits.filter(([name]) => name.endsWith("_hits") || name === "cas_badval");
   const slab: StatLine[] = [
     ["1:chunk_size", 1],
     ["1:chunks_per_page", maxBytes],
@@ -64,14 +54,10 @@ export function storeSlabLines(store: ItemStore, clients: { getHits: number; set
     ["1:used_chunks", byteLength],
     ["1:free_chunks", maxBytes - byteLength],
     ["1:free_chunks_end", 0],
-    ["1:get_hits", clients.getHits],
-    ["1:cmd_set", clients.sets],
-    ["1:delete_hits", counters.deleteHits],
-    ["1:incr_hits", counters.incrHits],
-    ["1:decr_hits", counters.decrHits],
-    ["1:cas_hits", counters.casHits],
-    ["1:cas_badval", counters.casBadval],
-    ["1:touch_hits", counters.touchHits],
+    ["1:mem_requested", byteLength],
+    ["1:get_hits", getHits],
+    ["1:cmd_set", sets],
+    ...ofSlab.map(([name, value]): StatLine => [`1:${name}`, value]),
   ];
   const isEmpty = store.count === 0;
   return [...(isEmpty ? [] : slab), ["active_slabs", isEmpty ? 0 : 1], ["total_malloced", byteLength]];

@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
   it("of a key that a process filled which was killed is made by the next one, before the item ends", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) => response.end(`value ${n}`));
-    const rule = 'ttl = "6s"\nrefresh_before = "2s"';
+    const rule = 'ttl = "30s"\nrefresh_before = "28s"';
     const first = await scene.start(rule);
     expect(await get(await scene.connect(first), "k/1")).toBe("value 1");
     first.child.kill("SIGKILL");

@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../clock.ts";
 import { type Address, addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
 import type { Log } from "../../telemetry/log.ts";
-import { failures, Status } from "../reply.ts";
+import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import { asClassic } from "./classic-pool.ts";
@@ -56,7 +56,6 @@ export interface BackendCounters {
 
 /** Weight of one request in the smoothed latency. */
 const LATENCY_WEIGHT = 1 / 64;
-const STATUS_COUNT = 32;
 
 /** A change of a backend's state, for people. */
 export interface StateChange {

@@ -10,8 +10,16 @@
 import type { Socket } from "node:net";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
-import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
-import { type BinaryHeader, isMeta, OPERATION_COUNT, Operation, type ReplyOwner, Request } from "../request.ts";
+import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
+import {
+  type BinaryHeader,
+  classicStatus,
+  isMeta,
+  OPERATION_COUNT,
+  Operation,
+  type ReplyOwner,
+  Request,
+} from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -46,6 +54,8 @@ export interface ClientCounters {
   commands: number;
   /** By operation, index `Operation`. */
   operations: Float64Array;
+  /** Answers by operation and how they ended: see `resultsOf`. */
+  results: Float64Array;
   /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
   getHits: number;
   getMisses: number;
@@ -65,11 +75,17 @@ export function newClientCounters(): ClientCounters {
     bytesWritten: 0,
     commands: 0,
     operations: new Float64Array(OPERATION_COUNT),
+    results: new Float64Array(OPERATION_COUNT * STATUS_COUNT),
     getHits: 0,
     getMisses: 0,
     failures: 0,
     requests: new RequestMetrics(),
   };
+}
+
+/** Answers to an operation that ended so; those to a meta command as the classic ones that say the same. */
+export function resultsOf({ results }: ClientCounters, operation: Operation, status: Status): number {
+  return results[operation * STATUS_COUNT + status]!;
 }
 
 /** What was counted since `base` was. */
@@ -83,6 +99,7 @@ export function countersSince(counters: ClientCounters, base: ClientCounters): C
     bytesWritten: counters.bytesWritten - base.bytesWritten,
     commands: counters.commands - base.commands,
     operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
+    results: counters.results.map((count, at) => count - base.results[at]!),
     getHits: counters.getHits - base.getHits,
     getMisses: counters.getMisses - base.getMisses,
     failures: counters.failures - base.failures,
@@ -255,8 +272,10 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.outstanding--;
     if (isFailure(reply.status)) counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, counters);
+    const status = classicStatus(request.operation, reply);
+    counters.results[request.operation * STATUS_COUNT + status]!++;
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
-    counters.requests.record(request, reply.status, tookMicros);
+    counters.requests.record(request, status, tookMicros);
     if (tracer !== null) tell(tracer, request, reply, tookMicros);
     if (this.isClosed) return;
     if (!request.isNoreply) {

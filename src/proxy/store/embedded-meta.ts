@@ -144,6 +144,8 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
   if (item === undefined) return metaReply("EN", echoes(flags, request.keyText()));
   // Counts are told as they were before this get.
   const { isFetched, lastGetAt } = item;
+  // Fetched even where a flag is refused below: memcached reads the item first.
+  if (!flags.has("u")) store.get(key);
   let text = "";
   for (const flag of flags.list) {
     switch (flag[0]) {
@@ -193,7 +195,6 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     text += " W";
     item.isTokenSent = true;
   }
-  if (!flags.has("u")) store.get(key);
   return flags.has("v") ? metaValue(item.value, text) : metaReply("HD", text);
 }
 
@@ -243,10 +244,7 @@ function metaDelete(store: ItemStore, request: Request, words: readonly string[]
   const text = echoes(flags, request.keyText());
   const key = request.keyText();
   const item = store.peek(key);
-  if (item === undefined) {
-    store.counters.deleteMisses++;
-    return metaReply("NF", text);
-  }
+  if (item === undefined) return metaReply("NF", text);
   if (flags.has("C") && BigInt(item.cas) !== flags.unsigned("C", 0n)) return metaReply("EX", text);
   if (flags.has("I")) {
     store.invalidate(item);
@@ -268,8 +266,6 @@ function metaArithmetic(store: ItemStore, request: Request, words: readonly stri
   const old = store.peek(key);
   let value: bigint;
   if (old === undefined) {
-    if (isIncrement) store.counters.incrMisses++;
-    else store.counters.decrMisses++;
     if (!flags.has("N")) return metaReply("NF", echoes(flags, request.keyText()));
     value = flags.unsigned("J", 0n);
     store.store("set", key, Buffer.from(value.toString(), "latin1"), 0, 0);

@@ -55,17 +55,6 @@ export interface StoreCounters {
   /** Items whose time was over already when the bound came to them. */
   reclaimed: number;
   expiredUnfetched: number;
-  deleteHits: number;
-  deleteMisses: number;
-  incrHits: number;
-  incrMisses: number;
-  decrHits: number;
-  decrMisses: number;
-  casHits: number;
-  casMisses: number;
-  casBadval: number;
-  touchHits: number;
-  touchMisses: number;
 }
 
 function newStoreCounters(): StoreCounters {
@@ -77,17 +66,6 @@ function newStoreCounters(): StoreCounters {
     evictedSeconds: 0,
     reclaimed: 0,
     expiredUnfetched: 0,
-    deleteHits: 0,
-    deleteMisses: 0,
-    incrHits: 0,
-    incrMisses: 0,
-    decrHits: 0,
-    decrMisses: 0,
-    casHits: 0,
-    casMisses: 0,
-    casBadval: 0,
-    touchHits: 0,
-    touchMisses: 0,
   };
 }
 
@@ -166,11 +144,7 @@ export class ItemStore {
   /** As `get`, and gives it a new exptime. */
   touch(key: string, exptime: number): Item | undefined {
     const item = this.get(key);
-    if (item === undefined) this.counters.touchMisses++;
-    else {
-      this.counters.touchHits++;
-      this.expire(item, exptime);
-    }
+    if (item !== undefined) this.expire(item, exptime);
     return item;
   }
 
@@ -211,27 +185,16 @@ export class ItemStore {
   /** Stores only while the item is still the one of that cas. */
   compareAndSet(key: string, value: Buffer, flags: number, exptime: number, cas: number): StoreOutcome {
     const old = this.live(key);
-    if (old === undefined) {
-      this.counters.casMisses++;
-      return { result: "notFound", cas: 0 };
-    }
-    if (old.cas !== cas) {
-      this.counters.casBadval++;
-      return { result: "exists", cas: old.cas };
-    }
-    this.counters.casHits++;
+    if (old === undefined) return { result: "notFound", cas: 0 };
+    if (old.cas !== cas) return { result: "exists", cas: old.cas };
     return this.store("set", key, value, flags, exptime);
   }
 
   /** False: there was nothing. With `cas` only the item of that cas is removed ("exists" otherwise). */
   delete(key: string, cas?: number): "deleted" | "notFound" | "exists" {
     const item = this.live(key);
-    if (item === undefined) {
-      this.counters.deleteMisses++;
-      return "notFound";
-    }
+    if (item === undefined) return "notFound";
     if (cas !== undefined && item.cas !== cas) return "exists";
-    this.counters.deleteHits++;
     this.remove(key, item);
     return "deleted";
   }
@@ -246,16 +209,9 @@ export class ItemStore {
     delta: bigint,
   ): { value: bigint; cas: number } | "notFound" | "notNumber" {
     const item = this.live(key);
-    const { counters } = this;
-    if (item === undefined) {
-      if (isIncrement) counters.incrMisses++;
-      else counters.decrMisses++;
-      return "notFound";
-    }
+    if (item === undefined) return "notFound";
     const old = parseUnsigned(item.value.toString("latin1"));
     if (old === null) return "notNumber";
-    if (isIncrement) counters.incrHits++;
-    else counters.decrHits++;
     const value = isIncrement ? BigInt.asUintN(64, old + delta) : delta > old ? 0n : old - delta;
     const text = value.toString().padEnd(item.value.length, " ");
     const { cas } = this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt);

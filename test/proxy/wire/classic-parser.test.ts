@@ -382,7 +382,9 @@ function isUnanswered(seen: string): boolean {
   const sent = /"((?:[^"\\]|\\.)*)"$/s.exec(seen)?.[1];
   if (sent === undefined || /^gets? |^gats? /.test(seen)) return false;
   const words = sent
-    .split(/\\r|\\n/)[0]!
+    .split("\\n")[0]!
+    // A server takes off one CR before the LF; any other is part of a word.
+    .replace(/\\r$/, "")
     .split(" ")
     .filter((word) => word !== "");
   return words.length > 2 && words.at(-1) === "noreply";
