@@ -59,6 +59,7 @@ export class Supervisor {
   private readonly backOffMs: number[];
   private questions = 0;
   private isStopping = false;
+  private replacing: Promise<void> = Promise.resolve();
   private wake: () => void = () => {};
 
   constructor(options: SupervisorOptions) {
@@ -79,15 +80,25 @@ export class Supervisor {
     }
   }
 
-  /** Replaces the workers one after the other. Resolves when all are new, or one could not be started. */
-  async replace(): Promise<void> {
+  /**
+   * Replaces the workers one after the other. Resolves when all are new, or one could not be started. Asked again meanwhile
+   * it begins anew when that is done.
+   */
+  replace(): Promise<void> {
+    this.replacing = this.replacing.then(() => this.replaceAll());
+    return this.replacing;
+  }
+
+  private async replaceAll(): Promise<void> {
     const { log } = this.options;
     for (const old of [...this.workers].sort((a, b) => a.index - b.index)) {
-      if (this.isStopping || old.isStopping) continue;
+      // One that has ended by itself has a successor, or will have.
+      if (this.isStopping || old.isStopping || !this.workers.has(old)) continue;
       const next = this.spawn(old.index);
       while (!next.isReady && next.child.exitCode === null && next.child.signalCode === null) await this.changed();
       if (!next.isReady) {
         log.error("workers", `worker ${old.index} is not replaced: its successor ended before it served`);
+        if (!this.workers.has(old)) this.restart(old.index);
         return;
       }
       old.isStopping = true;
@@ -172,7 +183,9 @@ export class Supervisor {
   }
 
   private restart(index: number): void {
-    if (this.isStopping) return;
+    // It may be that it was being replaced when it ended.
+    const isThere = [...this.workers].some((worker) => worker.index === index && !worker.isStopping);
+    if (this.isStopping || isThere) return;
     const worker = this.spawn(index);
     // One that does not come up is tried again as well: what it lacks may come back.
     worker.child.once("exit", () => {

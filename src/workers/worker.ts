@@ -109,6 +109,7 @@ export class WorkerLink {
   }
 
   private send(message: WorkerMessage): void {
-    if (process.connected) process.send!(message);
+    // A supervisor that is gone in the meantime is heard of by the disconnect.
+    if (process.connected) process.send!(message, () => {});
   }
 }

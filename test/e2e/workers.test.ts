@@ -181,6 +181,33 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(after.filter((pid) => before.includes(pid))).toEqual([]);
   });
 
+  it("stay as many as they were where they are to be replaced twice at once, or one ends while they are", async () => {
+    const started = await start();
+    const [first, second] = await workersOf(started);
+    started.child.kill("SIGUSR2");
+    await expect.poll(async () => (await workersOf(started)).length).toBe(3);
+    started.child.kill("SIGUSR2");
+    process.kill(first!, "SIGKILL");
+    await started.printed(/all workers are replaced[\s\S]*all workers are replaced/);
+    const after = await workersOf(started);
+    expect(after.length).toBe(2);
+    expect(after.filter((pid) => pid === first || pid === second)).toEqual([]);
+  });
+
+  it("end when who started them is killed", async () => {
+    const started = await start();
+    const workers = await workersOf(started);
+    started.child.kill("SIGKILL");
+    const isAlive = (pid: number) => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    };
+    await expect.poll(() => workers.filter(isAlive), { timeout: 5_000 }).toEqual([]);
+  });
+
   it("that end are started again; meanwhile the others serve", async () => {
     const started = await start();
     const [first] = await workersOf(started);

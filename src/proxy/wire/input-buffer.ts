@@ -69,8 +69,13 @@ export class InputBuffer {
     const { keptBytes: length, lease } = this;
     this.release();
     this.lent = lease;
-    const done = reader.readFrames(own, 0, length, lease === null);
-    this.lent = null;
+    let done: number;
+    try {
+      done = reader.readFrames(own, 0, length, lease === null);
+    } finally {
+      // After a fault, too: what is read next is not in this chunk.
+      this.lent = null;
+    }
     if (done === 0) {
       this.kept = own;
       this.lease = lease;

@@ -21,23 +21,23 @@ const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 export type NextRoom = () => Buffer | null;
 
 function onread(onBytes: OnBytes, onFault: (error: Error) => void, nextRoom: NextRoom | null): net.OnReadOpts {
-  let isShared = true;
-  // Node asks for a buffer before the first read and after each one; nothing means the same again.
-  const choose = () => {
-    const room = nextRoom!();
-    if (room === null && isShared) return undefined;
+  let isShared = false;
+  let hasRead = false;
+  // Node asks before the first read of each handle and after each read. Only after one does nothing mean the same again:
+  // a handle that has no buffer reads into one of its own, and we would be told of bytes in ours. A name with several
+  // addresses has a handle for each that is tried.
+  const buffer = () => {
+    const isFirst = !hasRead;
+    hasRead = false;
+    const room = isFirst ? null : nextRoom!();
+    if (!isFirst && isShared && room === null) return undefined as never;
     isShared = room === null;
     return room ?? readBuffer;
-  };
-  let isFirst = true;
-  const buffer = () => {
-    if (!isFirst) return choose() as Buffer;
-    isFirst = false;
-    return readBuffer;
   };
   return {
     buffer: nextRoom === null ? readBuffer : buffer,
     callback: (length, chunk) => {
+      hasRead = true;
       try {
         onBytes(chunk as Buffer, length);
       } catch (error) {

@@ -229,4 +229,19 @@ describe("an input buffer that lends", () => {
     for (const other of others) other.release();
     expect(reader.seen).toEqual([]);
   });
+
+  it("does not say that what comes after a fault is lent", () => {
+    const input = new InputBuffer(true);
+    const reader = new LargeReader();
+    reader.onFrame = () => {
+      throw new Error("a fault");
+    };
+    expect(() => pump(input, reader, largeFrame("a", 60_000), 16_384)).toThrow("a fault");
+    input.clear();
+    const said: (BufferLease | null)[] = [];
+    reader.onFrame = () => said.push(input.lent);
+    const small = largeFrame("b", 100);
+    input.feed(small, 0, small.length, reader);
+    expect(said).toEqual([null]);
+  });
 });
