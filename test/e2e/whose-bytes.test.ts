@@ -3,8 +3,11 @@
  * leave, get and give values of all sizes at once. Misses are allowed; another key's bytes are not.
  */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
+import tls from "node:tls";
+import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { Platypus } from "../../src/platypus.ts";
@@ -14,7 +17,7 @@ import { ScriptedBackend, type ScriptedConnection } from "../support/scripted-ba
 import { seededRandom } from "../support/seeded-random.ts";
 import { treeConfig } from "../support/tree-config.ts";
 
-const RUN_MS = 1_200;
+const RUN_MS = 900;
 const CLIENTS = 12;
 const GETK = 0x0c;
 
@@ -36,7 +39,7 @@ function keyOf(random: Random): string {
   return `k${below(random, 1_000_000)}-${1 + bytes}`;
 }
 
-function valueOf(fullKey: string): Buffer {
+function valueFor(fullKey: string): Buffer {
   const key = fullKey.slice(fullKey.indexOf(":") + 1);
   return Buffer.alloc(Number(key.split("-")[1]), `${key}|`);
 }
@@ -85,12 +88,12 @@ function answerTo(line: string, random: Random): Buffer {
       flag[0] === "O" ? [flag] : flag === "k" ? [`k${key}`] : flag === "f" ? ["f0"] : flag === "c" ? ["c7"] : [],
     );
     if (isMissing) return Buffer.from("EN\r\n");
-    const value = valueOf(key);
+    const value = valueFor(key);
     return Buffer.concat([Buffer.from(`VA ${value.length} ${echoed.join(" ")}\r\n`), value, Buffer.from("\r\n")]);
   }
   const blocks = words.flatMap((key) => {
     if (random() < 0.05) return [];
-    const value = valueOf(key);
+    const value = valueFor(key);
     return [
       Buffer.from(`VALUE ${key} 0 ${value.length}${verb === "gets" ? " 7" : ""}\r\n`),
       value,
@@ -150,7 +153,7 @@ interface Seen {
 }
 
 function check(key: string, value: Buffer, seen: Seen): void {
-  if (value.equals(valueOf(key))) seen.hits++;
+  if (value.equals(valueFor(key))) seen.hits++;
   else seen.wrong.push(`${key}: ${JSON.stringify(value.toString("latin1", 0, 60))}`);
 }
 
@@ -277,6 +280,30 @@ const seed = 1;
 
 it("values reach who asked for them, through a pool", async () => {
   await stress((ports) => nativeConfig(targetOf(ports, `${SETTINGS}\nconnections = 2`)), seed);
+});
+
+it("through TLS", async () => {
+  const folder = fileURLToPath(new URL("../support/tls/", import.meta.url));
+  const [cert, key] = ["server.pem", "server.key"].map((name) => readFileSync(folder + name));
+  const wrapped = async (port: number) => {
+    const server = tls.createServer({ cert, key }, (outer) => {
+      const inner = net.connect(port, "127.0.0.1");
+      for (const [one, other] of [
+        [outer, inner],
+        [inner, outer],
+      ] as const) {
+        one.on("error", () => {});
+        one.on("close", () => other.destroy());
+        one.pipe(other);
+      }
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    undo.push(() => server.close());
+    return (server.address() as net.AddressInfo).port;
+  };
+  const settings = `${SETTINGS.replace("60ms", "150ms")}\ntls = true\ntls_ca = "${folder}ca.pem"\nconnections = 2`;
+  await stress(async (ports) => nativeConfig(targetOf(await Promise.all(ports.map(wrapped)), settings)), seed + 3);
 });
 
 it("through a pool under a prefix", async () => {
