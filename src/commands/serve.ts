@@ -74,7 +74,7 @@ export async function serve(args: readonly string[]): Promise<void> {
       others = (await reload(platypus, load, shown, log)) ?? others;
     };
     // Signals are heard before anybody is told that there is somebody to send them to.
-    const whenStopped = stopped(platypus, watcher, log);
+    const whenStopped = stopped(platypus, watcher, log, link !== null);
     link?.ready();
     if (link === null) announce(platypus, config, shown, isQuickstart, log);
     if (link === null && mcrouter !== null)
@@ -253,14 +253,18 @@ async function reload(
   }
 }
 
-/** Resolves when a signal has stopped Platypus. */
-function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log): Promise<void> {
+/**
+ * Resolves when a signal has stopped Platypus. A worker hears of one more than once where it was sent to all processes: it
+ * is the supervisor that loses patience.
+ */
+function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log, isWorker: boolean): Promise<void> {
   return new Promise((resolve) => {
     // Keeps the process alive whatever else lets go of the event loop.
     const alive = setInterval(() => {}, 2 ** 30);
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
       if (isStopping) {
+        if (isWorker) return;
         log.warn("serve", `${signal} again: stopping at once`);
         process.exit(1);
       }
