@@ -245,7 +245,16 @@ export class Competitors {
       `  return mcp.pool({ ${backends.join(", ")} })`,
       "end",
       "function mcp_config_routes(pool)",
-      "  mcp.attach(mcp.CMD_ANY_STORAGE, pool)",
+      // Up to 1.6.22 a pool is called; since then a function generator asks it.
+      "  if not mcp.funcgen_new then",
+      "    return mcp.attach(mcp.CMD_ANY_STORAGE, function(r) return pool(r) end)",
+      "  end",
+      "  local generator = mcp.funcgen_new()",
+      "  local handle = generator:new_handle(pool)",
+      "  generator:ready({ n = 'bench', f = function(context)",
+      "    return function(r) return context:enqueue_and_wait(r, handle) end",
+      "  end })",
+      "  mcp.attach(mcp.CMD_ANY_STORAGE, generator)",
       "end",
     ]);
     const options = ["-t", "1", "-m", "64", "-c", "8192", "-l", host, "-p", String(port), "-U", "0"];

@@ -52,36 +52,48 @@ function bars(reports: readonly WorkloadReport[]): string {
   return svg(height, title, [one, ...parts, `<text x="8" y="${height - 10}" ${TEXT}>${foot}</text>`]);
 }
 
-/** CPU per request over the group's own measure, which is on a logarithmic axis. */
+/** CPU per request over the group's own measure; both axes are logarithmic. */
 function lines(group: string, reports: readonly WorkloadReport[]): string {
   const [left, right, top, bottom] = [60, WIDTH - 150, 40, 330];
-  const points = reports.flatMap(({ scenario, rows }) => rows.map((row) => ({ x: scenario.x!, row })));
+  const points = reports.flatMap(({ scenario, rows }) =>
+    rows.map((row) => ({ x: scenario.x!, micros: row.cpuMicrosPerRequest.median, name: seriesOf(row) })),
+  );
   const xs = [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
-  const most = Math.max(...points.map(({ row }) => row.cpuMicrosPerRequest.median)) * 1.1;
-  const [low, high] = [Math.log(xs[0]!), Math.log(xs.at(-1)!)];
-  const px = (x: number) => left + ((Math.log(x) - low) / (high - low)) * (right - left);
-  const py = (micros: number) => bottom - (micros / most) * (bottom - top);
-  const byName = Map.groupBy(points, ({ row }) => seriesOf(row));
-  const series = [...byName].map(([name, own], i) => {
+  const levels = powersOfTwo(points.map(({ micros }) => micros));
+  const px = logarithmic([xs[0]!, xs.at(-1)!], [left, right]);
+  const py = logarithmic([levels[0]!, levels.at(-1)!], [bottom, top]);
+  const byName = [...Map.groupBy(points, ({ name }) => name)];
+  const last = byName.map(([name, own]) => ({ name, y: py(own.at(-1)!.micros) })).sort((a, b) => a.y - b.y);
+  // Names stand beside the ends of their lines, and below each other where these meet.
+  for (let i = 1; i < last.length; i++) last[i]!.y = Math.max(last[i]!.y, last[i - 1]!.y + 16);
+  const series = byName.map(([name, own], i) => {
     const color = COLORS[i % COLORS.length]!;
-    const path = own.map(({ x, row }) => `${px(x).toFixed(1)} ${py(row.cpuMicrosPerRequest.median).toFixed(1)}`);
-    const marks = path.map((point) => {
-      const [cx, cy] = point.split(" ");
-      return `<circle cx="${cx}" cy="${cy}" r="3" fill="${color}"/>`;
-    });
-    const [, lastY] = path.at(-1)!.split(" ");
-    return `<path d="M${path.join("L")}" fill="none" stroke="${color}" stroke-width="2"/>${marks.join("")}
-<text x="${right + 10}" y="${Number(lastY) + 4}" ${TEXT}>${escapeXml(name)}</text>`;
+    const path = own.map(({ x, micros }) => `${px(x).toFixed(1)} ${py(micros).toFixed(1)}`);
+    const marks = own.map(({ x, micros }) => `<circle cx="${px(x)}" cy="${py(micros)}" r="3" fill="${color}"/>`);
+    const { y } = last.find((each) => each.name === name)!;
+    const label = `<text x="${right + 22}" y="${y + 4}" ${TEXT}>${escapeXml(name)}</text>`;
+    const key = `<rect x="${right + 10}" y="${y - 4}" width="8" height="8" fill="${color}"/>`;
+    return `<path d="M${path.join("L")}" fill="none" stroke="${color}" stroke-width="2"/>${marks.join("")}${key}${label}`;
   });
   const ticks = xs.map((x) => {
     return `<text x="${px(x)}" y="${bottom + 18}" text-anchor="middle" ${TEXT}>${x.toLocaleString("en")}</text>`;
   });
-  const levels = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-    const y = py(most * part);
-    const label = `<text x="${left - 6}" y="${y + 4}" text-anchor="end" ${TEXT}>${(most * part).toFixed(0)}</text>`;
-    return `<path d="M${left} ${y}H${right}" stroke="#d0d7de"/>${label}`;
+  const grid = levels.map((micros) => {
+    const label = `<text x="${left - 6}" y="${py(micros) + 4}" text-anchor="end" ${TEXT}>${micros}</text>`;
+    return `<path d="M${left} ${py(micros)}H${right}" stroke="#d0d7de"/>${label}`;
   });
-  return svg(370, `CPU µs per request by ${group}`, [...levels, ...ticks, ...series]);
+  return svg(370, `CPU µs per request by ${group}`, [...grid, ...ticks, ...series]);
+}
+
+function logarithmic([low, high]: readonly [number, number], [from, to]: readonly [number, number]) {
+  return (value: number) => from + (Math.log(value / low) / Math.log(high / low)) * (to - from);
+}
+
+/** The powers of two around the values. */
+function powersOfTwo(values: readonly number[]): number[] {
+  const first = Math.floor(Math.log2(Math.min(...values)));
+  const last = Math.max(first + 1, Math.ceil(Math.log2(Math.max(...values))));
+  return Array.from({ length: last - first + 1 }, (_, i) => 2 ** (first + i));
 }
 
 /** Contenders of the same kind in several workloads are one line: "platypus, 10 servers" is "platypus". */

@@ -8,7 +8,7 @@ import { mostNeededOf, nowOf, type PageNow, pageState } from "./admin/page-state
 import type { AdminFacts, AdminServer } from "./admin/server.ts";
 import { shownConfig, withoutSecrets } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { type Address, addressText, type Config, type ListenAddress } from "./config/config.ts";
+import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { answerAdmin } from "./mcrouter/admin.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
@@ -84,6 +84,8 @@ export interface Siblings {
   /** What all answer to a question, as far as they do in time. Calls `done` once. */
   ask(question: Question, done: (values: readonly unknown[]) => void): void;
   onQuestion(answer: (question: Question) => unknown): void;
+  /** Calls `run` when a successor of this process serves, just before it is told to stop. */
+  onReplaced(run: () => void): void;
 }
 
 /** Everything that a configuration decides and a reload replaces. */
@@ -142,6 +144,8 @@ export class Platypus {
     this.random = options.random ?? Math.random;
     this.siblings = options.siblings ?? null;
     this.siblings?.onQuestion((question) => this.answerSibling(question));
+    // From then on the others answer there: that this one drains is not the state of all.
+    this.siblings?.onReplaced(() => this.admin?.leave());
     this.log = options.log ?? new Log(config.server.log);
     this.bursts = new BurstLog(this.log, this.clock);
     this.turn = new Turn(() => this.clock.nowMs());
@@ -208,7 +212,7 @@ export class Platypus {
   }
 
   /** Where the admin server listens, with the real port; null: there is none. */
-  get adminAddress(): Address | null {
+  get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
   }
 
@@ -531,7 +535,10 @@ export class Platypus {
     if (this.isDraining) return "draining";
     const backends = [...this.running.pools.backends.values()];
     this.hasConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
-    return this.hasConnected ? null : "no server has been connected to yet";
+    if (this.hasConnected) return null;
+    // Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come.
+    this.greetBackends();
+    return "no server has been connected to yet";
   }
 
   private async openAdmin({ server }: Config): Promise<void> {

@@ -83,9 +83,16 @@ export const workloads: readonly Scenario[] = [
   againstOurselves({ name: "binary gets" }, plain("classic gets"), of("platypus", { operation: "binary" })),
   ...POOL_SIZES.map((count) =>
     againstOurselves(
-      { name: `a pool of ${count}`, group: "pool size, servers", x: count, ...(count === 100 && { goal: 1.3 }) },
+      { name: `a pool of ${count}`, group: "pool size, servers", x: count },
       plain("a pool of 3"),
       of(`platypus, ${count} server${count === 1 ? "" : "s"}`),
+    ),
+  ),
+  ...[50, 1_000].map((connections) =>
+    againstOurselves(
+      { name: `a pool of 100, ${connections.toLocaleString("en")} connections`, goal: 1.3 },
+      { ...plain("a pool of 3"), load: { ...base, connections } },
+      of("platypus, 100 servers", { connections }),
     ),
   ),
   againstOurselves(

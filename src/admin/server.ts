@@ -9,7 +9,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../clock.ts";
 import { isLoopback } from "../config/address.ts";
-import { type Address, addressText } from "../config/config.ts";
+import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -76,9 +76,9 @@ const headers = {
 export class AdminServer {
   private readonly server: http.Server;
   private readonly streams: EventStreams;
-  private bound: Address;
+  private bound: ListenAddress;
 
-  private constructor(server: http.Server, streams: EventStreams, address: Address) {
+  private constructor(server: http.Server, streams: EventStreams, address: ListenAddress) {
     this.server = server;
     this.streams = streams;
     this.bound = address;
@@ -88,8 +88,9 @@ export class AdminServer {
    * `socket`: one that is bound already and shared with other processes, instead of the address. Throws a PlatypusError with
    * code LISTEN where the address cannot be had; its cause is Node's error.
    */
-  static async open(address: Address, facts: AdminFacts, clock: Clock, socket?: unknown): Promise<AdminServer> {
-    const isLocal = address.type === "unix" || isLoopback(address.host);
+  static async open(address: ListenAddress, facts: AdminFacts, clock: Clock, socket?: unknown): Promise<AdminServer> {
+    // Until it is known where a socket that was given is bound.
+    let isLocal = address.type !== "tcp" || isLoopback(address.host);
     const streams = new EventStreams(facts, clock);
     const server = http.createServer((request, response) => {
       const refusal = refusalOf(request, isLocal);
@@ -99,16 +100,23 @@ export class AdminServer {
     const admin = new AdminServer(server, streams, address);
     await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;
-    if (address.type === "tcp" && real !== null && typeof real === "object")
-      admin.bound = { ...address, port: real.port };
+    const isTcp = real !== null && typeof real === "object";
+    if (address.type === "tcp" && isTcp) admin.bound = { ...address, port: real.port };
+    if (address.type === "fd" && isTcp) isLocal = isLoopback(real.address);
     // Nothing that is open here keeps the process alive.
     server.unref();
     return admin;
   }
 
   /** Where it listens, with the real port. */
-  get address(): Address {
+  get address(): ListenAddress {
     return this.bound;
+  }
+
+  /** Takes no more connections; requests under way are answered. */
+  leave(): void {
+    this.streams.close();
+    this.server.close();
   }
 
   /** Closes it and all connections. */
@@ -120,7 +128,7 @@ export class AdminServer {
   }
 }
 
-function listen(server: http.Server, address: Address, socket: unknown): Promise<void> {
+function listen(server: http.Server, address: ListenAddress, socket: unknown): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => reject(adminError(address, error));
     server.once("error", fail);
@@ -129,13 +137,14 @@ function listen(server: http.Server, address: Address, socket: unknown): Promise
       resolve();
     };
     if (socket !== undefined) server.listen(socket, done);
+    else if (address.type === "fd") server.listen({ fd: address.fd }, done);
     else if (address.type === "unix") server.listen({ path: address.path }, done);
     else server.listen({ host: address.host, port: address.port }, done);
   });
 }
 
 /** Why the address cannot be had, and what to do. */
-export function adminError(address: Address, error: Error): PlatypusError {
+export function adminError(address: ListenAddress, error: Error): PlatypusError {
   const where = addressText(address);
   const text = `the admin address ${where} cannot be had: ${error.message}; set [server] admin to another one, or to "off"`;
   return new PlatypusError("LISTEN", text, { cause: error });

@@ -13,6 +13,8 @@ import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
 import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
+import { ServiceManager } from "../systemd/notify.ts";
+import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
@@ -31,14 +33,20 @@ export async function serve(args: readonly string[]): Promise<void> {
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;
-  const load = (readFrom?: ReadText) =>
-    loadConfig({ ...source, env: process.env, hooks: templateHooks, ...(readFrom !== undefined && { readFrom }) });
+  const index = workerIndex();
+  const link = index === null ? null : await WorkerLink.open(systemClock);
+  const sockets = link?.given ?? takeSockets(process.env);
+  const load = async (readFrom?: ReadText) => {
+    const options = { ...source, env: process.env, hooks: templateHooks };
+    return listenOn(sockets, await loadConfig({ ...options, ...(readFrom !== undefined && { readFrom }) }));
+  };
   const shown = path ?? "the command line";
 
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
-  let onChange = async () => {};
+  let onChange = async () => true;
   const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
+  const manager = ServiceManager.take(process.env, systemClock, log);
   let others: readonly string[] = [];
   const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
   const watcher = isWatched
@@ -47,7 +55,7 @@ export async function serve(args: readonly string[]): Promise<void> {
         others: () => others,
         clock: systemClock,
         settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
-        onChange: () => void onChange(),
+        onChange: () => void manager.reload(() => onChange()),
         onError: (error) => log.warn("config", `${shown}: ${error.message}; the configuration in use stays`),
       })
     : null;
@@ -60,23 +68,41 @@ export async function serve(args: readonly string[]): Promise<void> {
       log.info("config", `${shown}: no problems`);
       return;
     }
-    const index = workerIndex();
     if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
     if (config.server.workers > 1 && index === null) {
       watcher?.close();
-      await supervise(config, args, shown, log);
+      await supervise({ config, sockets, args, shown, log, manager });
       return;
     }
-    const link = index === null ? null : await WorkerLink.open(systemClock);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log, siblings: link });
+    let isGood = true;
     onChange = async () => {
-      others = (await reload(platypus, load, shown, log)) ?? others;
+      const files = await reload(platypus, load, shown, log);
+      others = files ?? others;
+      isGood = files !== null;
+      return isGood;
     };
+    // Resolves when nothing is being reloaded any more.
+    const look = () =>
+      manager.reload(async () => {
+        await watcher?.check();
+        return isGood;
+      });
     // Signals are heard before anybody is told that there is somebody to send them to.
-    const whenStopped = stopped(platypus, watcher, log, link !== null);
+    const whenStopped = stopped({
+      platypus,
+      watcher,
+      look: () => void look().then(() => link?.reloaded(isGood)),
+      log,
+      manager,
+      isWorker: link !== null,
+    });
     link?.ready();
-    if (link === null) announce(platypus, config, shown, isQuickstart, log);
+    if (link === null) {
+      announce(platypus, config, shown, isQuickstart, log);
+      manager.ready(`serves on ${platypus.addresses.map(addressText).join(", ")}`);
+    }
     if (link === null && mcrouter !== null)
       log.info("serve", "mcrouter's options say where to listen: all addresses, where none are given");
     await whenStopped;
@@ -84,11 +110,21 @@ export async function serve(args: readonly string[]): Promise<void> {
     await origin?.close();
   } finally {
     watcher?.close();
+    await manager.close();
   }
 }
 
+interface Supervised {
+  readonly config: Config;
+  readonly sockets: readonly GivenSocket[];
+  readonly args: readonly string[];
+  readonly shown: string;
+  readonly log: Log;
+  readonly manager: ServiceManager;
+}
+
 /** Runs the workers of an address until it is told to stop. */
-async function supervise(config: Config, args: readonly string[], shown: string, log: Log): Promise<void> {
+async function supervise({ config, sockets: given, args, shown, log, manager }: Supervised): Promise<void> {
   const { listen, workers: count } = config.server;
   const sockets: SharedSocket[] = [];
   const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
@@ -101,8 +137,9 @@ async function supervise(config: Config, args: readonly string[], shown: string,
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
-  const supervisor = new Supervisor({ count, sockets, program, args: ["serve", ...args], clock: systemClock, log });
-  const whenStopped = supervised(supervisor, log);
+  const options = { count, sockets, given, program, args: ["serve", ...args], clock: systemClock, log };
+  const supervisor = new Supervisor(options);
+  const whenStopped = supervised(supervisor, log, manager);
   try {
     await supervisor.start();
   } catch (error) {
@@ -114,6 +151,7 @@ async function supervise(config: Config, args: readonly string[], shown: string,
   log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
   if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  manager.ready(`serves on ${listening} with ${count} workers`);
   await whenStopped;
 }
 
@@ -134,7 +172,7 @@ async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise
 }
 
 /** Resolves when a signal has stopped all workers. */
-function supervised(supervisor: Supervisor, log: Log): Promise<void> {
+function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): Promise<void> {
   return new Promise((resolve) => {
     // While no worker is there only this keeps the process alive.
     const alive = setInterval(() => {}, 2 ** 30);
@@ -147,6 +185,7 @@ function supervised(supervisor: Supervisor, log: Log): Promise<void> {
       }
       isStopping = true;
       log.info("serve", `${signal}: the workers answer what they have read, then stop`);
+      manager.stopping();
       void supervisor.stop("SIGTERM").then(() => {
         clearInterval(alive);
         log.info("serve", "stopped");
@@ -155,7 +194,7 @@ function supervised(supervisor: Supervisor, log: Log): Promise<void> {
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
-    process.on("SIGHUP", () => supervisor.signal("SIGHUP"));
+    process.on("SIGHUP", () => void manager.reload(() => supervisor.reload()));
     process.on("SIGUSR2", () => void supervisor.replace());
   });
 }
@@ -253,11 +292,19 @@ async function reload(
   }
 }
 
-/**
- * Resolves when a signal has stopped Platypus. A worker hears of one more than once where it was sent to all processes: it
- * is the supervisor that loses patience.
- */
-function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log, isWorker: boolean): Promise<void> {
+interface Stoppable {
+  readonly platypus: Platypus;
+  readonly watcher: ConfigWatcher | null;
+  readonly log: Log;
+  readonly manager: ServiceManager;
+  /** One hears of a signal more than once where it was sent to all processes: it is the supervisor that loses patience. */
+  readonly isWorker: boolean;
+  /** Looks for another configuration. */
+  look(): void;
+}
+
+/** Resolves when a signal has stopped Platypus. */
+function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable): Promise<void> {
   return new Promise((resolve) => {
     // Keeps the process alive whatever else lets go of the event loop.
     const alive = setInterval(() => {}, 2 ** 30);
@@ -270,6 +317,7 @@ function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log, is
       }
       isStopping = true;
       log.info("serve", `${signal}: answering what was read, then stopping`);
+      manager.stopping();
       watcher?.close();
       void platypus.drain().then(() => {
         clearInterval(alive);
@@ -280,6 +328,6 @@ function stopped(platypus: Platypus, watcher: ConfigWatcher | null, log: Log, is
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
-    process.on("SIGHUP", () => void watcher?.check());
+    process.on("SIGHUP", look);
   });
 }

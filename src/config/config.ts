@@ -51,7 +51,7 @@ export type ListenAddress = Address | { readonly type: "fd"; readonly fd: number
 
 /** Where the admin page and the metrics are. */
 export interface AdminConfig {
-  readonly address: Address;
+  readonly address: ListenAddress;
   /** Nobody asked for this address: where it is taken Platypus runs without. */
   readonly isDefault: boolean;
 }
@@ -187,7 +187,7 @@ export interface PoolConfig {
   /** Servers get keys with the routing prefix that stood before them. */
   readonly keepsRoutingPrefix: boolean;
   /** Addresses on which this pool alone is served; none: those of the server. */
-  readonly listen: readonly Address[];
+  readonly listen: readonly ListenAddress[];
   /** Null: the servers ask for none. */
   readonly login: Login | null;
   /** Null: the servers are spoken to without TLS. */

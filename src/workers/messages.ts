@@ -1,4 +1,5 @@
 /** What a supervisor and its workers say to each other. */
+import type { GivenSocket } from "../systemd/sockets.ts";
 
 /** A question to all workers; every one answers, the asker included. */
 export type Question =
@@ -10,6 +11,8 @@ export type Question =
 export type WorkerMessage =
   /** It serves. */
   | { readonly type: "ready" }
+  /** It has read its configuration again; whether that one serves now. */
+  | { readonly type: "reloaded"; readonly isGood: boolean }
   /** Asks for the answers of all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown };
@@ -18,7 +21,9 @@ export type WorkerMessage =
 export type SupervisorMessage =
   /** A listening socket comes with it. */
   | { readonly type: "socket"; readonly address: string }
-  /** All sockets have come. */
-  | { readonly type: "start" }
+  /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
+  | { readonly type: "start"; readonly given: readonly GivenSocket[] }
+  /** Its successor serves: it will be told to stop. */
+  | { readonly type: "replaced" }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

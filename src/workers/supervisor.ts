@@ -8,6 +8,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
+import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import type { SharedSocket } from "./shared-socket.ts";
@@ -22,6 +23,8 @@ const ANSWER_TIMEOUT_MS = 400;
 export interface SupervisorOptions {
   readonly count: number;
   readonly sockets: readonly SharedSocket[];
+  /** Those of them that systemd has given. */
+  readonly given: readonly GivenSocket[];
   /** The program and its arguments. */
   readonly program: string;
   readonly args: readonly string[];
@@ -34,6 +37,8 @@ interface Worker {
   readonly child: ChildProcess;
   readonly startedMs: number;
   isReady: boolean;
+  /** What came of its last reload; null: not known yet. */
+  reloaded: boolean | null;
   /** It was told to stop. */
   isStopping: boolean;
 }
@@ -97,6 +102,7 @@ export class Supervisor {
         return;
       }
       old.isStopping = true;
+      this.send(old, { type: "replaced" });
       old.child.kill("SIGTERM");
       while (this.workers.has(old)) await this.changed();
     }
@@ -114,9 +120,18 @@ export class Supervisor {
     for (const socket of this.options.sockets) socket.close();
   }
 
-  /** Passes a signal on. */
-  signal(signal: NodeJS.Signals): void {
-    for (const { child } of this.workers) child.kill(signal);
+  /**
+   * Has the workers read their configuration again; those that are only starting do so anyway. Resolves when all have, to
+   * whether the new one serves everywhere.
+   */
+  async reload(): Promise<boolean> {
+    const asked = [...this.workers].filter(({ isReady, isStopping }) => isReady && !isStopping);
+    for (const worker of asked) {
+      worker.reloaded = null;
+      worker.child.kill("SIGHUP");
+    }
+    while (asked.some((worker) => worker.reloaded === null && this.workers.has(worker))) await this.changed();
+    return asked.every(({ reloaded }) => reloaded !== false);
   }
 
   private changed(): Promise<void> {
@@ -130,18 +145,25 @@ export class Supervisor {
   }
 
   private spawn(index: number): Worker {
-    const { program, args, sockets, clock } = this.options;
+    const { program, args, sockets, given, clock } = this.options;
     const child = fork(program, [...args], {
       env: workerEnvironment(index),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
-    const worker: Worker = { index, child, startedMs: clock.nowMs(), isReady: false, isStopping: false };
+    const worker: Worker = {
+      index,
+      child,
+      startedMs: clock.nowMs(),
+      isReady: false,
+      reloaded: null,
+      isStopping: false,
+    };
     this.workers.add(worker);
     child.on("message", (message: WorkerMessage) => this.read(worker, message));
     child.on("error", () => {});
     child.once("exit", (code, signal) => this.ended(worker, signal ?? `code ${code}`));
     for (const socket of sockets) socket.sendTo(child);
-    this.send(worker, { type: "start" });
+    this.send(worker, { type: "start", given });
     return worker;
   }
 
@@ -178,6 +200,10 @@ export class Supervisor {
     switch (message.type) {
       case "ready":
         worker.isReady = true;
+        this.notify();
+        return;
+      case "reloaded":
+        worker.reloaded = message.isGood;
         this.notify();
         return;
       case "ask":

@@ -2,6 +2,7 @@
  * A worker's side: the sockets it was handed, and what it asks of the other workers.
  */
 import type { Clock } from "../clock.ts";
+import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** Set for workers: which one it is, from 0 on. */
@@ -24,13 +25,17 @@ export function workerEnvironment(index: number): NodeJS.ProcessEnv {
 export class WorkerLink {
   /** Listening sockets by the text of their addresses, for `Listener.open`. */
   readonly sockets: ReadonlyMap<string, unknown>;
+  /** Those that systemd has given to the supervisor. */
+  readonly given: readonly GivenSocket[];
   private readonly clock: Clock;
   private readonly asked = new Map<number, (values: readonly unknown[]) => void>();
   private answer: (question: Question) => unknown = () => null;
+  private replaced: () => void = () => {};
   private ids = 0;
 
-  private constructor(sockets: ReadonlyMap<string, unknown>, clock: Clock) {
+  private constructor(sockets: ReadonlyMap<string, unknown>, given: readonly GivenSocket[], clock: Clock) {
     this.sockets = sockets;
+    this.given = given;
     this.clock = clock;
     process.on("message", (message: SupervisorMessage) => this.read(message));
   }
@@ -43,7 +48,7 @@ export class WorkerLink {
         if (message.type === "socket") sockets.set(message.address, handle);
         if (message.type !== "start") return;
         process.off("message", read);
-        resolve(new WorkerLink(sockets, clock));
+        resolve(new WorkerLink(sockets, message.given, clock));
       };
       process.on("message", read);
       // A supervisor that is gone will not stop us: nobody would.
@@ -55,6 +60,11 @@ export class WorkerLink {
     this.send({ type: "ready" });
   }
 
+  /** It has done what a SIGHUP asks for. */
+  reloaded(isGood: boolean): void {
+    this.send({ type: "reloaded", isGood });
+  }
+
   /** Lets go of the supervisor, so that this process can end. */
   close(): void {
     process.removeAllListeners("disconnect");
@@ -64,6 +74,11 @@ export class WorkerLink {
   /** How questions of other workers are answered. */
   onQuestion(answer: (question: Question) => unknown): void {
     this.answer = answer;
+  }
+
+  /** What to do when a successor serves. */
+  onReplaced(run: () => void): void {
+    this.replaced = run;
   }
 
   /** What all workers answer, this one included, as far as they do in time. Calls `done` once. */
@@ -80,6 +95,8 @@ export class WorkerLink {
   private read(message: SupervisorMessage): void {
     if (message.type === "question") {
       this.send({ type: "answer", id: message.id, value: this.answer(message.question) });
+    } else if (message.type === "replaced") {
+      this.replaced();
     } else if (message.type === "answers") {
       this.finish(message.id, message.values);
     }

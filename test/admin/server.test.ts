@@ -145,6 +145,18 @@ describe("/readyz", () => {
     expect((await statusOf(platypus, "/readyz"))[0]).toBe(200);
   });
 
+  it.skipIf(MemcachedProcess.isMissing)("notices a server that comes though servers are never left alone", async () => {
+    const port = await freePort();
+    const config = nativeConfig(`${ADMIN}${targetOf([port])}`);
+    const pools = config.pools.map((pool) => ({ ...pool, health: { ...pool.health, timeoutsUntilTko: null } }));
+    const platypus = await Platypus.start({ ...config, pools }, { log: new KeptLog().log });
+    undo.push(() => platypus.close());
+    expect((await statusOf(platypus, "/readyz"))[0]).toBe(503);
+    const server = await MemcachedProcess.start({ port });
+    undo.push(() => server.stop());
+    await expect.poll(async () => (await statusOf(platypus, "/readyz"))[0], { timeout: 10_000 }).toBe(200);
+  });
+
   it("is not ready while it drains", async () => {
     const platypus = await start(ADMIN);
     const [address] = platypus.addresses;

@@ -1,7 +1,7 @@
 /** Several processes on one address. */
 import net from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { MemcachedProcess } from "../support/memcached-process.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
 import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
 import { ScriptedBackend } from "../support/scripted-backend.ts";
@@ -115,6 +115,44 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     started.child.kill("SIGUSR2");
     await started.printed(/all workers are replaced/);
     expect(sampleValue(await scrape(), "platypus_client_accepted_total")).toBe(0);
+  });
+
+  it("are ready when a server answers, also while they are replaced, and not when all of them drain", async () => {
+    const port = await freePort();
+    const own = toml().replace(/servers = .*/, `servers = ["127.0.0.1:${port}"]`);
+    const started = await start(own.replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"\nlog_level = "debug"'));
+    await started.printed(/admin on http/);
+    const [, url] = /admin on (http:\S+)/.exec(started.stderr)!;
+    const ask = async (path: string) => {
+      const response = await fetch(`${url}${path}`, { headers: { connection: "close" } });
+      return `${response.status} ${await response.text()}`;
+    };
+    // Whichever worker is asked.
+    const all = async (path: string) => new Set(await Promise.all(Array.from({ length: 8 }, () => ask(path))));
+    await expect.poll(() => all("readyz")).toEqual(new Set(["503 not ready: no server has been connected to yet\n"]));
+    expect(await all("healthz")).toEqual(new Set(["200 ok\n"]));
+    const server = await MemcachedProcess.start({ port });
+    try {
+      await expect.poll(() => all("readyz"), { timeout: 15_000 }).toEqual(new Set(["200 ready\n"]));
+      const seen = new Set<string>();
+      started.child.kill("SIGUSR2");
+      // Its drains last until this client leaves, or is cut off.
+      const staying = await TextClient.connect(started.port);
+      await staying.ask("get echo/x", "END\r\n");
+      while (!started.stderr.includes("SIGTERM: answering")) for (const answer of await all("readyz")) seen.add(answer);
+      for (let i = 0; i < 20; i++) for (const answer of await all("readyz")) seen.add(answer);
+      staying.close();
+      await started.printed(/all workers are replaced/);
+      expect(seen).toEqual(new Set(["200 ready\n"]));
+      const clients = await Promise.all(Array.from({ length: 16 }, () => TextClient.connect(started.port)));
+      for (const client of clients) await client.ask("get echo/x", "END\r\n");
+      started.child.kill("SIGTERM");
+      await expect.poll(() => ask("readyz")).toBe("503 not ready: draining\n");
+      for (const client of clients) client.close();
+      expect(await started.exit()).toBe(0);
+    } finally {
+      await server.stop();
+    }
   });
 
   it("are replaced one after the other, and no client is refused or cut off", async () => {

@@ -1,0 +1,153 @@
+/**
+ * Tells systemd how the service is doing (sd_notify(3)), where a unit of `Type=notify` has asked for it.
+ *
+ *     starting ── READY=1 ──► serving ── RELOADING=1 ──► reloading ── READY=1 ──► serving ── STOPPING=1 ──► ends
+ *                             └ WATCHDOG=1 every half of WatchdogSec=, for as long as the event loop turns
+ *
+ * systemd listens on a datagram socket of the Unix kind, which Node has not. The packages that add it are C++ to be compiled
+ * on every host, so `systemd-notify` is started instead: a process of a few milliseconds for each message, which needs
+ * `NotifyAccess=all` in the unit. For a watchdog of ten seconds and more that costs nothing; one of less than two is honoured,
+ * and warned of.
+ */
+import { spawn } from "node:child_process";
+import type { Clock, Timer } from "../clock.ts";
+import type { Log } from "../telemetry/log.ts";
+
+const PROGRAM = "systemd-notify";
+const SHORT_WATCHDOG_MS = 2_000;
+
+/** systemd, or nobody: then nothing is done. */
+export class ServiceManager {
+  private readonly socket: string | null;
+  private readonly watchdogMs: number | null;
+  private readonly clock: Clock;
+  private readonly log: Log;
+  private readonly path: string;
+  /** Messages follow one another: a READY that overtakes a RELOADING would be lost. */
+  private last: Promise<void> = Promise.resolve();
+  private reloads = 0;
+  private status = "";
+  private timer: Timer | null = null;
+  private isBeating = false;
+  private hasFailed = false;
+
+  private constructor(given: Given, clock: Clock, log: Log) {
+    this.socket = given.socket;
+    this.watchdogMs = given.watchdogMs;
+    this.path = given.path;
+    this.clock = clock;
+    this.log = log;
+  }
+
+  /**
+   * Takes $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID out of `env`, so that no child speaks in this process' name.
+   */
+  static take(env: NodeJS.ProcessEnv, clock: Clock, log: Log): ServiceManager {
+    const { NOTIFY_SOCKET: socket = "", WATCHDOG_USEC: usec, WATCHDOG_PID: pid, PATH: path = "" } = env;
+    for (const name of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) delete env[name];
+    const isOurs = pid === undefined || pid === "" || Number(pid) === process.pid;
+    const watchdogMs = Number(usec) / 1000;
+    const given = {
+      socket: socket === "" ? null : socket,
+      watchdogMs: isOurs && watchdogMs > 0 ? watchdogMs : null,
+      path,
+    };
+    return new ServiceManager(given, clock, log);
+  }
+
+  /** It serves. `status` is what `systemctl status` shows from now on. */
+  ready(status: string): void {
+    this.status = status;
+    this.send("READY=1", `STATUS=${status}`);
+    const { watchdogMs } = this;
+    if (this.socket === null || watchdogMs === null || this.timer !== null) return;
+    if (watchdogMs < SHORT_WATCHDOG_MS) {
+      this.log.warn(
+        "serve",
+        `WatchdogSec= is ${watchdogMs} ms: a process is started twice in each; 10 s or more costs nothing`,
+      );
+    }
+    this.beat(watchdogMs / 2);
+  }
+
+  /**
+   * Runs a reload, between RELOADING and READY. Several at a time are one to systemd. `reload` resolves to whether the new
+   * configuration serves now.
+   */
+  async reload(reload: () => Promise<boolean>): Promise<void> {
+    const monotonicUsec = process.hrtime.bigint() / 1000n;
+    if (this.reloads++ === 0)
+      this.send("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec}`, "STATUS=reading the configuration");
+    let isGood = false;
+    try {
+      isGood = await reload();
+    } finally {
+      const rest = isGood ? "" : "; the last configuration was refused, the one before serves";
+      if (--this.reloads === 0) this.send("READY=1", `STATUS=${this.status}${rest}`);
+    }
+  }
+
+  /** It answers what was read, and then ends. */
+  stopping(): void {
+    this.send("STOPPING=1", "STATUS=answering what was read, then stopping");
+  }
+
+  /** Resolves when all has been said. No sign of life comes after it. */
+  async close(): Promise<void> {
+    if (this.timer !== null) this.clock.clearTimer(this.timer);
+    this.timer = null;
+    await this.last;
+  }
+
+  private beat(everyMs: number): void {
+    this.timer = this.clock.setTimer(everyMs, () => {
+      this.beat(everyMs);
+      // One that hangs is enough.
+      if (this.isBeating) return;
+      this.isBeating = true;
+      this.send("WATCHDOG=1");
+      void this.last.then(() => {
+        this.isBeating = false;
+      });
+    });
+  }
+
+  private send(...variables: readonly string[]): void {
+    const { socket } = this;
+    if (socket === null) return;
+    this.last = this.last.then(() => this.run(socket, variables));
+  }
+
+  private run(socket: string, variables: readonly string[]): Promise<void> {
+    return new Promise((resolve) => {
+      const env = { PATH: this.path, NOTIFY_SOCKET: socket };
+      const child = spawn(PROGRAM, variables, { env, stdio: ["ignore", "ignore", "pipe"] });
+      let said = "";
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+      const fail = (reason: string) => {
+        if (!this.hasFailed) this.log.warn("serve", `systemd is not told how we are: ${PROGRAM}: ${reason}`);
+        this.hasFailed = true;
+        resolve();
+      };
+      child.once("error", (error: NodeJS.ErrnoException) => {
+        fail(
+          error.code === "ENOENT"
+            ? "there is no such program in PATH; install systemd's, or use Type=exec"
+            : error.message,
+        );
+      });
+      child.once("close", (code, signal) => {
+        if (code === 0) resolve();
+        else fail(said.trim() || `ended with ${signal ?? `code ${code}`}`);
+      });
+    });
+  }
+}
+
+interface Given {
+  readonly socket: string | null;
+  readonly watchdogMs: number | null;
+  readonly path: string;
+}

@@ -1,0 +1,77 @@
+/**
+ * Sockets that systemd has opened for this process (sd_listen_fds(3)): file descriptors from 3 on, which are listened on
+ * instead of `[server] listen`. One that is named (`FileDescriptorName=`) `admin` is the admin server's, and one that has
+ * the name of a pool with a `listen` of its own is that pool's.
+ */
+import type { Config, ListenAddress, PoolConfig } from "../config/config.ts";
+import { UsageError } from "../errors.ts";
+
+const FIRST_FD = 3;
+const ADMIN_NAME = "admin";
+
+/** A descriptor and the name that its socket unit gives it; without one, the unit's own. */
+export interface GivenSocket {
+  readonly fd: number;
+  readonly name: string;
+}
+
+/**
+ * Takes $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES out of `env`, so that no child believes them to be its own. None: no
+ * socket was given, or they are another process'.
+ */
+export function takeSockets(env: NodeJS.ProcessEnv): readonly GivenSocket[] {
+  const { LISTEN_FDS: count, LISTEN_PID: pid, LISTEN_FDNAMES: names = "" } = env;
+  for (const name of ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]) delete env[name];
+  if (count === undefined || Number(pid) !== process.pid) return [];
+  const length = Number(count);
+  if (!Number.isInteger(length) || length < 0) return [];
+  const all = names.split(":");
+  return Array.from({ length }, (_, i) => ({ fd: FIRST_FD + i, name: all[i] ?? "" }));
+}
+
+/**
+ * `config` with the given sockets in place of its addresses. Throws a UsageError where they cannot be: a `tls:` address would
+ * be served in the clear, and nothing would be served on a socket that belongs to no one.
+ */
+export function listenOn(sockets: readonly GivenSocket[], config: Config): Config {
+  if (sockets.length === 0) return config;
+  const { server } = config;
+  const admin = sockets.find(({ name }) => name === ADMIN_NAME);
+  const pools = config.pools.map((pool) => poolOn(sockets, pool));
+  const isPools = ({ name }: GivenSocket) => config.pools.some((pool) => pool.listen.length > 0 && pool.name === name);
+  const rest = sockets.filter((socket) => socket !== admin && !isPools(socket));
+  if (rest.length > 0 && server.listen.length === 0) {
+    const names = config.pools.map(({ name }) => name).join(", ");
+    throw new UsageError(
+      `a socket of systemd is nobody's: set its FileDescriptorName= to a pool's name (${names}) or to admin`,
+    );
+  }
+  if (rest.length > 0) refuseTls(server.listen);
+  return {
+    ...config,
+    pools,
+    server: {
+      ...server,
+      listen: rest.length === 0 ? server.listen : rest.map(addressOf),
+      admin: admin === undefined ? server.admin : { address: addressOf(admin), isDefault: false },
+    },
+  };
+}
+
+function poolOn(sockets: readonly GivenSocket[], pool: PoolConfig): PoolConfig {
+  const own = sockets.filter(({ name }) => name === pool.name);
+  if (own.length === 0 || pool.listen.length === 0) return pool;
+  refuseTls(pool.listen);
+  return { ...pool, listen: own.map(addressOf) };
+}
+
+function refuseTls(addresses: readonly ListenAddress[]): void {
+  if (!addresses.some((address) => address.type === "tcp" && address.isTls)) return;
+  throw new UsageError(
+    "a socket of systemd cannot take the place of a tls: address; leave out the .socket unit, or tls:",
+  );
+}
+
+function addressOf({ fd }: GivenSocket): ListenAddress {
+  return { type: "fd", fd };
+}
