@@ -320,6 +320,7 @@ interface Stoppable {
   readonly watcher: ConfigWatcher | null;
   readonly log: Log;
   readonly manager: ServiceManager;
+  /** One hears of a signal more than once where it was sent to all processes: it is the supervisor that loses patience. */
   readonly isWorker: boolean;
   /** Looks for another configuration. */
   look(): void;
@@ -333,6 +334,7 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
       if (isStopping) {
+        if (isWorker) return;
         log.warn("serve", `${signal} again: stopping at once`);
         process.exit(1);
       }

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
 import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
+import { ScriptedBackend } from "../support/scripted-backend.ts";
 import { TextClient } from "../support/text-client.ts";
 
 let memcached: MemcachedProcess;
@@ -271,6 +272,27 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     await client.end();
     expect(await started.exit()).toBe(0);
     expect(await workersOf(started).catch(() => [])).toEqual([]);
+  });
+
+  it("answer what they have read where each process is sent the signal, as systemd may", async () => {
+    const server = await ScriptedBackend.start();
+    try {
+      const target = `[target]\nservers = ["127.0.0.1:${server.port}"]\nserver_timeout = "10s"\n`;
+      const started = await start(`[server]\nlisten = "127.0.0.1:0"\nworkers = 2\n${target}`);
+      const client = await TextClient.connect(started.port);
+      client.send("get a\r\n");
+      const command = await server.command();
+      for (const pid of await workersOf(started)) process.kill(pid, "SIGTERM");
+      await started.printed(/answering what was read[\s\S]*answering what was read/);
+      started.child.kill("SIGTERM");
+      await started.printed(/the workers answer what they have read/);
+      await started.printed(/stopped/);
+      command.reply("VALUE a 0 1\r\n1\r\nEND\r\n");
+      expect(await client.end()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
+      expect(await started.exit()).toBe(0);
+    } finally {
+      await server.stop();
+    }
   });
 });
 
