@@ -1,12 +1,27 @@
 /**
  * `platypus check FILE`: every problem of a configuration, and nothing else.
  */
-import { parseArgs } from "node:util";
+import { styleText } from "node:util";
 import { warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { treeWarnings } from "../config/mcrouter/config.ts";
 import { UsageError } from "../errors.ts";
 import { templateHooks } from "../template-hooks.ts";
+import { parseOptions } from "./options.ts";
+
+export const CHECK_HELP = `platypus check FILE [--rules FILE]: say everything that is wrong with a configuration, and run nothing
+
+  platypus check platypus.toml
+  platypus check nutcracker.yml                   twemproxy's; what has no effect here is a warning
+  platypus check mcrouter.json --rules rules.toml
+  platypus check platypus.toml && systemctl reload platypus
+
+  --rules FILE         TOML with rules and sources that are added to a mcrouter configuration
+
+Each problem is a line of FILE:LINE: what is wrong, and what would be right.
+
+Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usage.
+`;
 
 /** Throws a ConfigError with all problems; prints one line when there are none. */
 export async function check(args: readonly string[]): Promise<void> {
@@ -17,18 +32,13 @@ export async function check(args: readonly string[]): Promise<void> {
   const isEmbedded = length === 0 && config.tree === null;
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
   for (const warning of [...warningsOf(config), ...treeWarnings(config)])
-    process.stdout.write(`${files[0]}: warning: ${warning}\n`);
+    process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);
   process.stdout.write(
-    `${files[0]}: no problems (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,
+    `${files[0]}: ${styleText("green", "no problems")} (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,
   );
 }
 
 function readOptions(args: readonly string[]): { files: string[]; rules: string | null } {
-  try {
-    const options = { rules: { type: "string" } } as const;
-    const { positionals, values } = parseArgs({ args: [...args], options, allowPositionals: true });
-    return { files: positionals, rules: values.rules ?? null };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const { positionals, values } = parseOptions(args, { rules: { type: "string" } });
+  return { files: positionals, rules: values.rules ?? null };
 }

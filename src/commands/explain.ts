@@ -1,7 +1,6 @@
 /**
  * `platypus explain KEY --config FILE`: what would happen to a key; with `--fetch` its source is asked.
  */
-import { parseArgs } from "node:util";
 import { coveredBy, explain as explainKey, type Line } from "../admin/explain.ts";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
@@ -10,6 +9,19 @@ import { formatDuration } from "../config/units.ts";
 import { SourceError, UsageError } from "../errors.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import { templateHooks } from "../template-hooks.ts";
+import { parseOptions } from "./options.ts";
+
+export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch]: what would happen to a key
+
+  platypus explain user/42 --config platypus.toml
+  platypus explain user/42 --config platypus.toml --fetch       ask its source, and say how it went
+  platypus explain user:42 --config /etc/mcrouter/config.json   where the routes send it
+
+  --config FILE        TOML, mcrouter's JSON or twemproxy's YAML
+  --fetch              ask the source of the rule; the value itself is not shown
+
+Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuration.
+`;
 
 /** Prints the lines. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
@@ -53,21 +65,12 @@ async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSourc
 }
 
 function readOptions(args: readonly string[]): { path: string; key: string; isFetching: boolean } {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { config: { type: "string" }, fetch: { type: "boolean" } },
-    });
-    const [key, ...others] = positionals;
-    if (key === undefined || others.length > 0 || values.config === undefined) {
-      throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
-    }
-    // As the bytes that a client would send.
-    const bytes = Buffer.from(key, "utf8").toString("latin1");
-    return { path: values.config, key: bytes, isFetching: values.fetch ?? false };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError((error as Error).message);
+  const { values, positionals } = parseOptions(args, { config: { type: "string" }, fetch: { type: "boolean" } });
+  const [key, ...others] = positionals;
+  if (key === undefined || others.length > 0 || values.config === undefined) {
+    throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
   }
+  // As the bytes that a client would send.
+  const bytes = Buffer.from(key, "utf8").toString("latin1");
+  return { path: values.config, key: bytes, isFetching: values.fetch ?? false };
 }

@@ -8,11 +8,15 @@
  *
  * --rules FILE belongs to both forms.
  */
-import { parseArgs } from "node:util";
 import type { LoadOptions } from "../config/load.ts";
 import { configFileOf } from "../config/mcrouter/config.ts";
 import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
+import { suggestion } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
+import { parseOptions } from "./options.ts";
+
+/** First words that say what to do. */
+export const COMMANDS = ["serve", "check", "explain", "simulate", "replay-asynclog"] as const;
 
 /** What a command line asks for. */
 export interface Invocation {
@@ -54,17 +58,21 @@ function readMcrouter(args: readonly string[]): Invocation {
 }
 
 function readNative(args: readonly string[]): Invocation {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { config: { type: "string" }, listen: { type: "string", multiple: true }, rules: { type: "string" } },
-    });
-    const overrides = values.listen === undefined ? {} : { "server.listen": values.listen.join(",") };
-    const path = values.config ?? null;
-    return { load: { path, rules: values.rules ?? null, overrides }, file: path, mcrouter: null };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const { values, positionals } = parseOptions(args, {
+    config: { type: "string" },
+    listen: { type: "string", multiple: true },
+    rules: { type: "string" },
+  });
+  const [word] = positionals;
+  if (word !== undefined) throw new UsageError(unexpected(word));
+  const overrides = values.listen === undefined ? {} : { "server.listen": values.listen.join(",") };
+  const path = values.config ?? null;
+  return { load: { path, rules: values.rules ?? null, overrides }, file: path, mcrouter: null };
+}
+
+function unexpected(word: string): string {
+  if (/[./]/.test(word)) return `a configuration is given by --config: platypus --config ${word}`;
+  return `there is no command ${word}${suggestion(word, COMMANDS) || `; there are ${COMMANDS.join(", ")}`}`;
 }
 
 /** The value of `--NAME VALUE` or `--NAME=VALUE`; null: it is not given. */

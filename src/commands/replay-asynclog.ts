@@ -1,9 +1,9 @@
 /**
  * `platypus replay-asynclog FOLDER`: does the deletes that were kept because a server was down.
  */
-import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 import { type ReplayResult, replayAsyncLogs } from "../mcrouter/replay.ts";
+import { parseOptions } from "./options.ts";
 
 export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]
 
@@ -12,6 +12,7 @@ export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]
 
   --dry-run    only count
 
+  platypus replay-asynclog /var/spool/mcrouter --dry-run
   platypus replay-asynclog /var/spool/mcrouter
 
 Exit codes: 0 everything is done, 1 something is left, 2 wrong usage.
@@ -38,12 +39,7 @@ export async function replayAsyncLog(args: readonly string[]): Promise<void> {
 }
 
 function readOptions(args: readonly string[]): { folder: string; isDryRun: boolean } {
-  let parsed: { values: { "dry-run"?: boolean | undefined }; positionals: string[] };
-  try {
-    parsed = parseArgs({ args: [...args], allowPositionals: true, options: { "dry-run": { type: "boolean" } } });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const parsed = parseOptions(args, { "dry-run": { type: "boolean" } });
   const [folder, ...others] = parsed.positionals;
   if (folder === undefined || others.length > 0) {
     throw new UsageError("replay-asynclog takes one folder: platypus replay-asynclog FOLDER");

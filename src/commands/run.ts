@@ -1,13 +1,15 @@
 /**
  * Chooses the subcommand. The first word is one only if it is one of ours.
  */
+import { styleText } from "node:util";
 import { isMcrouterCommandLine } from "../config/mcrouter/options.ts";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
-import { check } from "./check.ts";
-import { explain } from "./explain.ts";
+import { CHECK_HELP, check } from "./check.ts";
+import { EXPLAIN_HELP, explain } from "./explain.ts";
+import { COMMANDS } from "./invocation.ts";
 import { REPLAY_HELP, replayAsyncLog } from "./replay-asynclog.ts";
-import { serve } from "./serve.ts";
+import { SERVE_HELP, serve } from "./serve.ts";
 import { SIMULATE_HELP, simulate } from "./simulate.ts";
 
 const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own misses
@@ -24,7 +26,7 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   --config FILE        TOML (docs/configuration.md lists every setting), mcrouter's JSON, or twemproxy's YAML
   --rules FILE         TOML with rules and sources to add to a mcrouter configuration
   --listen ADDRESS     host:port or unix:PATH instead of [server] listen; may be repeated
-  --version, --help
+  --version, --help    also of each command: platypus check --help
 
 Every setting can also be given as an environment variable, such as PLATYPUS_SERVER_LISTEN.
 
@@ -35,6 +37,19 @@ Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration. With
 another time (an address in use, no file), 3 what will not (wrong options, a configuration that cannot be used).
 `;
 
+interface Command {
+  readonly help: string;
+  run(args: readonly string[]): Promise<void>;
+}
+
+const commands: Readonly<Record<(typeof COMMANDS)[number], Command>> = {
+  serve: { help: SERVE_HELP, run: serve },
+  check: { help: CHECK_HELP, run: check },
+  explain: { help: EXPLAIN_HELP, run: explain },
+  simulate: { help: SIMULATE_HELP, run: simulate },
+  "replay-asynclog": { help: REPLAY_HELP, run: replayAsyncLog },
+};
+
 /** Runs the command line; sets the exit code instead of throwing. */
 export async function run(args: readonly string[]): Promise<void> {
   try {
@@ -44,15 +59,22 @@ export async function run(args: readonly string[]): Promise<void> {
     if (error instanceof ConfigError) {
       const { length } = error.problems;
       process.stderr.write(
-        `${error.message}\n${length} problem${length === 1 ? "" : "s"} found; nothing was started\n`,
+        `${error.message}\n${red(`${length} problem${length === 1 ? "" : "s"} found`)}; nothing was started\n`,
       );
     } else if (error instanceof PlatypusError) {
-      process.stderr.write(`platypus: ${error.message}\n`);
-      if (error instanceof UsageError) process.stderr.write("platypus --help lists what there is\n");
+      process.stderr.write(`${red("platypus:")} ${error.message}\n`);
+      const command = COMMANDS.find((each) => each === args[0]);
+      const help = command === undefined ? "platypus --help" : `platypus ${command} --help`;
+      if (error instanceof UsageError) process.stderr.write(`${help} lists what there is\n`);
     } else {
-      process.stderr.write(`platypus: ${error instanceof Error ? error.stack : String(error)}\n`);
+      process.stderr.write(`${red("platypus:")} ${error instanceof Error ? error.stack : String(error)}\n`);
     }
   }
+}
+
+/** On a terminal, where $NO_COLOR does not forbid it. */
+function red(text: string): string {
+  return styleText("red", text, { stream: process.stderr });
 }
 
 function exitCodeOf(error: unknown, args: readonly string[]): number {
@@ -64,16 +86,17 @@ function exitCodeOf(error: unknown, args: readonly string[]): number {
 }
 
 function dispatch(args: readonly string[]): Promise<void> {
-  if (args[0] === "simulate" && (args.includes("--help") || args.includes("-h"))) return print(SIMULATE_HELP);
-  if (args[0] === "replay-asynclog" && args.includes("--help")) return print(REPLAY_HELP);
-  if (args.includes("--help") || args.includes("-h")) return print(HELP);
-  if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
   const [first, ...rest] = args;
-  if (first === "check") return check(rest);
-  if (first === "explain") return explain(rest);
-  if (first === "simulate") return simulate(rest);
-  if (first === "replay-asynclog") return replayAsyncLog(rest);
-  return serve(first === "serve" ? rest : args);
+  const command = commandOf(args);
+  if (args.includes("--help") || args.includes("-h")) return print(command?.help ?? HELP);
+  if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
+  if (first === "help") return print(commandOf(rest)?.help ?? HELP);
+  return command === undefined ? serve(args) : command.run(rest);
+}
+
+function commandOf([first]: readonly string[]): Command | undefined {
+  const name = COMMANDS.find((each) => each === first);
+  return name === undefined ? undefined : commands[name];
 }
 
 async function print(text: string): Promise<void> {

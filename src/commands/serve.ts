@@ -27,6 +27,29 @@ import { startOrigin } from "./quickstart-origin.ts";
 const DEFAULT_SETTLE_MS = 1_000;
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
 
+export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until it is told to stop
+
+  platypus                                                 the quickstart
+  platypus --config platypus.toml
+  platypus --config nutcracker.yml                         twemproxy's file
+  platypus --config platypus.toml --listen 0.0.0.0:11211 --listen unix:/run/platypus/memcached.sock
+  platypus -p 5000 -f /etc/mcrouter.json --rules rules.toml
+  PLATYPUS_SERVER_WORKERS=auto platypus --config platypus.toml
+
+  --config FILE        TOML, mcrouter's JSON or twemproxy's YAML; without it the quickstart runs
+  --listen ADDRESS     host:port, tls:host:port, unix:PATH or fd:NUMBER instead of [server] listen; may be repeated
+  --rules FILE         TOML with rules and sources to add to a mcrouter configuration
+
+  SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
+  SIGHUP               read the configuration again
+  SIGUSR2              with workers: replace them one after the other
+
+Where systemd starts it: sockets that it hands over are listened on, and it is told of readiness, reloads and stopping.
+
+Exit codes: 0 stopped by a signal, 1 failed while starting or running, 2 wrong usage or configuration; with mcrouter's
+options 2 what may be another time, 3 what will not.
+`;
+
 /** Starts and stays; returns when everything has been stopped. Throws what makes starting impossible. */
 export async function serve(args: readonly string[]): Promise<void> {
   const { load: given, file, mcrouter } = readInvocation(args);
@@ -327,7 +350,8 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
       });
     };
     process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    // A terminal sends it to workers and supervisor alike, and the supervisor tells them: a second signal.
+    process.on("SIGINT", isWorker ? () => {} : stop);
     process.on("SIGHUP", look);
   });
 }

@@ -3,7 +3,6 @@
  * without refresh.
  */
 import { closeSync, openSync, readSync } from "node:fs";
-import { parseArgs } from "node:util";
 import type { Config, RuleConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { formatDuration, formatSize, parseDuration } from "../config/units.ts";
@@ -19,6 +18,7 @@ import {
 } from "../refresh/simulator.ts";
 import { ZipfSampler } from "../refresh/zipf.ts";
 import { templateHooks } from "../template-hooks.ts";
+import { parseOptions } from "./options.ts";
 
 export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh
 
@@ -32,11 +32,14 @@ export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet wou
   --keys N             different keys (10000), asked for by Zipf's law
   --zipf S             its exponent (1); 0: all keys alike
   --duration TIME      how long (10m)
-  --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*) or the like
+  --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*)
+                       or the like
   --latency TIME       how long the source takes (50ms)
   --failures SHARE     share of its calls that fail (0)
   --processes N        Platypus processes over the pool (1)
   --seed N             the same seed, the same gets (1)
+
+Exit codes: 0 done, 2 wrong usage or configuration.
 `;
 
 const POOL_BYTES = 64 * 1024 ** 3;
@@ -175,28 +178,20 @@ async function readOptions(args: readonly string[]): Promise<Options> {
 function parse(args: readonly string[]) {
   const text = (byDefault: string) => ({ type: "string", default: byDefault }) as const;
   const optional = { type: "string" } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        config: optional,
-        rule: optional,
-        trace: optional,
-        key: optional,
-        rate: text("1000"),
-        keys: text("10000"),
-        zipf: text("1"),
-        duration: text("10m"),
-        latency: text("50ms"),
-        failures: text("0"),
-        processes: text("1"),
-        seed: text("1"),
-      },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message.replaceAll("\n", " "));
-  }
+  return parseOptions(args, {
+    config: optional,
+    rule: optional,
+    trace: optional,
+    key: optional,
+    rate: text("1000"),
+    keys: text("10000"),
+    zipf: text("1"),
+    duration: text("10m"),
+    latency: text("50ms"),
+    failures: text("0"),
+    processes: text("1"),
+    seed: text("1"),
+  });
 }
 
 function numberOf(name: string, text: string, min: number, max: number): number {

@@ -1,9 +1,12 @@
 /**
  * Log lines on stderr: text for people, JSON for machines. Never holds values; keys only where a caller decides so.
  */
+import { styleText } from "node:util";
 import type { LogConfig, LogLevel, LogModule } from "../config/config.ts";
 
 const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };
+
+const colors = { error: "red", warn: "yellow", info: "cyan", debug: "gray" } as const;
 
 /** Fields of a JSON line beside time, level, module and message. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
@@ -13,14 +16,18 @@ export class Log {
   private config: LogConfig;
   private readonly write: (line: string) => void;
   private readonly nowIso: () => string;
+  /** It writes to stderr: levels are coloured where that is a terminal and $NO_COLOR does not forbid it. */
+  private readonly isColored: boolean;
 
+  /** `write`: takes whole lines; left out: they go to stderr. */
   constructor(
     config: LogConfig,
-    write: (line: string) => void = (line) => process.stderr.write(line),
+    write?: (line: string) => void,
     nowIso: () => string = () => new Date().toISOString(),
   ) {
     this.config = config;
-    this.write = write;
+    this.write = write ?? ((line) => process.stderr.write(line));
+    this.isColored = write === undefined;
     this.nowIso = nowIso;
   }
 
@@ -64,6 +71,8 @@ export class Log {
         : Object.entries(fields)
             .map(([name, value]) => ` ${name}=${value}`)
             .join("");
-    this.write(`${time} ${level.padEnd(5)} ${module}: ${message}${rest}\n`);
+    const padded = level.padEnd(5);
+    const shown = this.isColored ? styleText(colors[level], padded, { stream: process.stderr }) : padded;
+    this.write(`${time} ${shown} ${module}: ${message}${rest}\n`);
   }
 }

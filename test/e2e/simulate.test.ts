@@ -103,12 +103,12 @@ describe("platypus simulate", () => {
     [[FLEET, "--latency=-1s"], /^platypus: --latency: expected a duration such as "50ms" or "10m", got "-1s"$/],
     [[FLEET, "--duration", "0s"], /^platypus: there are no gets of keys that rule products matches$/],
     [[FLEET, "--trace", "/nowhere.csv"], /^platypus: --trace: ENOENT: .*\/nowhere\.csv'$/],
-    [[FLEET, "--speed", "2"], /^platypus: Unknown option '--speed'/],
+    [[FLEET, "--speed", "2"], /^platypus: there is no option --speed; did you mean "--seed"/],
   ];
   it.each(wrong)("%j is one sentence and exit code 2", async (args, sentence) => {
     const { code, stdout, stderr } = await simulate(...args);
     const [first, ...others] = stderr.split("\n");
-    expect([code, stdout, others]).toEqual([2, "", ["platypus --help lists what there is", ""]]);
+    expect([code, stdout, others]).toEqual([2, "", ["platypus simulate --help lists what there is", ""]]);
     expect(first).toMatch(sentence);
   });
 

@@ -1,5 +1,11 @@
 /** Several processes on one address. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
@@ -45,6 +51,14 @@ async function workersOf({ child }: PlatypusProcess): Promise<number[]> {
   const { readFile } = await import("node:fs/promises");
   const text = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
   return text.trim().split(" ").filter(Boolean).map(Number);
+}
+
+/** A client that was answered and does not leave when it is told to: a drain waits for it. */
+async function stay(port: number): Promise<net.Socket> {
+  const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  socket.write("version\r\n");
+  await once(socket, "data");
+  return socket;
 }
 
 /** Connects again and again, with one get each, until it is stopped. What went wrong is counted. */
@@ -137,18 +151,16 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
       const seen = new Set<string>();
       started.child.kill("SIGUSR2");
       // Its drains last until this client leaves, or is cut off.
-      const staying = await TextClient.connect(started.port);
-      await staying.ask("get echo/x", "END\r\n");
+      const staying = await stay(started.port);
       while (!started.stderr.includes("SIGTERM: answering")) for (const answer of await all("readyz")) seen.add(answer);
       for (let i = 0; i < 20; i++) for (const answer of await all("readyz")) seen.add(answer);
-      staying.close();
+      staying.destroy();
       await started.printed(/all workers are replaced/);
       expect(seen).toEqual(new Set(["200 ready\n"]));
-      const clients = await Promise.all(Array.from({ length: 16 }, () => TextClient.connect(started.port)));
-      for (const client of clients) await client.ask("get echo/x", "END\r\n");
+      const clients = await Promise.all(Array.from({ length: 16 }, () => stay(started.port)));
       started.child.kill("SIGTERM");
       await expect.poll(() => ask("readyz")).toBe("503 not ready: draining\n");
-      for (const client of clients) client.close();
+      for (const client of clients) client.destroy();
       expect(await started.exit()).toBe(0);
     } finally {
       await server.stop();
@@ -217,6 +229,31 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     client.close();
   });
 
+  it("answer what they have read on Ctrl-C, which a terminal sends to all of them", async () => {
+    const port = await freePort();
+    const file = path.join(await mkdtemp(path.join(tmpdir(), "platypus-")), "p.toml");
+    await writeFile(file, toml(`127.0.0.1:${port}`));
+    const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+    const env = { ...process.env, PLATYPUS_SERVER_ADMIN: "off" };
+    // Detached: a process group of its own, as a shell makes one.
+    const stdio = ["ignore", "ignore", "pipe"] as const;
+    const child = spawn(process.execPath, [main, "--config", file], { env, detached: true, stdio: [...stdio] });
+    let said = "";
+    child.stderr.setEncoding("utf8");
+    for (; !said.includes("listens on"); ) said += (await once(child.stderr, "data"))[0];
+    child.stderr.on("data", (text: string) => {
+      said += text;
+    });
+    const client = await TextClient.connect(port);
+    await client.ask("get echo/x", "END\r\n");
+    process.kill(-child.pid!, "SIGINT");
+    await client.end();
+    client.close();
+    expect(await once(child, "exit")).toEqual([0, null]);
+    expect(said).not.toContain("again");
+    await rm(path.dirname(file), { recursive: true });
+  });
+
   it("share a socket file", async () => {
     const path = `/tmp/platypus-workers-${process.pid}.sock`;
     await start(toml(`unix:${path}`));
@@ -237,7 +274,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(await workersOf(started).catch(() => [])).toEqual([]);
   });
 
-  it("answer what they have read where each process is sent the signal, as a terminal and systemd do", async () => {
+  it("answer what they have read where each process is sent the signal, as systemd may", async () => {
     const server = await ScriptedBackend.start();
     try {
       const target = `[target]\nservers = ["127.0.0.1:${server.port}"]\nserver_timeout = "10s"\n`;
@@ -245,9 +282,9 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
       const client = await TextClient.connect(started.port);
       client.send("get a\r\n");
       const command = await server.command();
-      for (const pid of await workersOf(started)) process.kill(pid, "SIGINT");
+      for (const pid of await workersOf(started)) process.kill(pid, "SIGTERM");
       await started.printed(/answering what was read[\s\S]*answering what was read/);
-      started.child.kill("SIGINT");
+      started.child.kill("SIGTERM");
       await started.printed(/the workers answer what they have read/);
       await started.printed(/stopped/);
       command.reply("VALUE a 0 1\r\n1\r\nEND\r\n");

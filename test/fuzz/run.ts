@@ -15,6 +15,8 @@ const { values } = parseArgs({
 });
 const endMs = performance.now() + Number(values.seconds) * 1_000;
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+/** There one line is written again and again. */
+const isTerminal = process.stdout.isTTY === true;
 const PROGRESS_ROUNDS = 100;
 /** Rounds after which memory has what it needs: code compiled, stores filled. */
 const WARM_ROUNDS = 300;
@@ -43,13 +45,17 @@ async function main(): Promise<void> {
       const rounds = seed - firstSeed + 1;
       if (rounds % PROGRESS_ROUNDS !== 0) continue;
       const bytes = usedBytes();
-      process.stdout.write(`fuzz: ${rounds} rounds, seed ${seed}, ${(bytes / 2 ** 20).toFixed(1)} MiB in use\n`);
+      const secondsLeft = Math.max(0, Math.round((endMs - performance.now()) / 1_000));
+      const line = `fuzz: ${rounds} rounds, seed ${seed}, ${(bytes / 2 ** 20).toFixed(1)} MiB in use, ${secondsLeft} s left`;
+      process.stdout.write(isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
       if (rounds === WARM_ROUNDS) warmBytes = bytes;
       if (bytes > warmBytes + MAX_GROWTH_BYTES)
         throw new FuzzFailure(`memory grew from ${warmBytes} to ${bytes} bytes`);
     }
+    if (isTerminal) process.stdout.write("\r\x1b[K");
     process.stdout.write(`fuzz: ${seed - firstSeed} rounds on ${sides.length} sides, nothing found\n`);
   } catch (error) {
+    if (isTerminal) process.stdout.write("\n");
     process.stderr.write(`fuzz: ${error instanceof FuzzFailure ? error.message : (error as Error).stack}\n`);
     process.exitCode = 1;
   } finally {

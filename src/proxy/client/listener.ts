@@ -35,6 +35,7 @@ export class Listener {
   private readonly underTls = new Set<net.Socket>();
   private bound: ListenAddress;
   private isDraining = false;
+  private isFinishing = false;
 
   private constructor(address: ListenAddress, context: ClientContext, options: ListenerOptions) {
     this.context = context;
@@ -56,9 +57,9 @@ export class Listener {
     return this.bound;
   }
 
-  /** Clients that are still connected. */
+  /** Clients that are still connected, and those in their handshake. */
   get clientCount(): number {
-    return this.clients.size;
+    return Math.max(this.clients.size, this.underTls.size);
   }
 
   /** Certificates for the connections to come. */
@@ -78,6 +79,7 @@ export class Listener {
 
   /** Waits no longer for those that have sent nothing yet. */
   finish(): void {
+    this.isFinishing = true;
     for (const client of this.clients) client.finish();
   }
 
@@ -138,7 +140,8 @@ export class Listener {
     });
     this.clients.add(client);
     // Its handshake ended behind the others: nothing of it was read.
-    if (this.isDraining) client.drain();
+    if (this.isFinishing) client.finish();
+    else if (this.isDraining) client.drain();
   }
 
   private isFull(): boolean {
