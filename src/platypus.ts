@@ -64,7 +64,7 @@ import type { Question } from "./workers/messages.ts";
 const MEMCACHED_VERSION = "1.6.45";
 const DRAIN_POLL_MS = 10;
 /** So long a drain waits for the first command of a client that has only just connected. */
-const FIRST_COMMAND_MS = 250;
+const FIRST_COMMAND_MS = 1_000;
 /** Tracked keys of a rule that the admin page lists. */
 const TRACKED_SHOWN = 20;
 
@@ -138,6 +138,8 @@ export class Platypus {
   /** Of a mcrouter configuration: what its stats need. */
   private rates: RateWindow | null = null;
   private statsFiles: StatsFiles | null = null;
+  /** Settled when the admin server has answered everybody; at once where it has not been told to leave. */
+  private left: Promise<void> = Promise.resolve();
 
   private constructor(config: Config, options: PlatypusOptions) {
     this.clock = options.clock ?? systemClock;
@@ -145,7 +147,9 @@ export class Platypus {
     this.siblings = options.siblings ?? null;
     this.siblings?.onQuestion((question) => this.answerSibling(question));
     // From then on the others answer there: that this one drains is not the state of all.
-    this.siblings?.onReplaced(() => this.admin?.leave());
+    this.siblings?.onReplaced(() => {
+      this.left = this.admin?.leave() ?? this.left;
+    });
     this.log = options.log ?? new Log(config.server.log);
     this.bursts = new BurstLog(this.log, this.clock);
     this.turn = new Turn(() => this.clock.nowMs());
@@ -270,6 +274,8 @@ export class Platypus {
     while (isBusy() && this.clock.nowMs() < endMs) {
       await new Promise<void>((resolve) => this.clock.setTimer(DRAIN_POLL_MS, resolve));
     }
+    // Of those who asked the admin server before it left one may still wait for its answer.
+    await Promise.race([this.left, new Promise<void>((resolve) => this.clock.setTimer(FIRST_COMMAND_MS, resolve))]);
     await this.close();
   }
 
@@ -541,6 +547,15 @@ export class Platypus {
     return "no server has been connected to yet";
   }
 
+  /** The same of all workers: one that has just taken the place of another may not have connected to a server yet. */
+  private async noneIsReady(): Promise<string | null> {
+    const reason = this.notReady();
+    if (reason === null || this.isDraining || this.siblings === null) return reason;
+    const others = await this.askAll<boolean>({ kind: "hasConnected" });
+    this.hasConnected ||= others.includes(true);
+    return this.hasConnected ? null : reason;
+  }
+
   private async openAdmin({ server }: Config): Promise<void> {
     if (server.admin === null) return;
     const { address, isDefault } = server.admin;
@@ -568,7 +583,7 @@ export class Platypus {
     }));
     return {
       metrics: async () => prometheusText(await this.allMetrics()),
-      notReady: () => this.notReady(),
+      notReady: () => this.noneIsReady(),
       config: () => shownConfig(this.running.config),
       history: async () => mergeSamples(await this.askAll<Sample[]>({ kind: "history" })),
       now: async () => {
@@ -724,6 +739,9 @@ export class Platypus {
         return this.history?.all() ?? [];
       case "tracked":
         return this.trackedKeys(question.rule);
+      case "hasConnected":
+        this.notReady();
+        return this.hasConnected;
     }
   }
 

@@ -23,7 +23,7 @@ export interface AdminFacts {
   /** As Prometheus reads it. */
   metrics(): Promise<string>;
   /** Why clients are not to be sent here; null: they may be. */
-  notReady(): string | null;
+  notReady(): Promise<string | null>;
   /** The configuration, without secrets. */
   config(): unknown;
   /** What the page shows of the last hour, and of now. */
@@ -47,8 +47,8 @@ type Answer = (asked: Asked) => void | Promise<void>;
 const answers: Readonly<Record<string, Answer>> = {
   "/metrics": async ({ facts, response }) => send(response, 200, PROMETHEUS_CONTENT_TYPE, await facts.metrics()),
   "/healthz": ({ response }) => sendText(response, 200, "ok\n"),
-  "/readyz": ({ facts, response }) => {
-    const reason = facts.notReady();
+  "/readyz": async ({ facts, response }) => {
+    const reason = await facts.notReady();
     if (reason === null) sendText(response, 200, "ready\n");
     else sendText(response, 503, `not ready: ${reason}\n`);
   },
@@ -113,10 +113,10 @@ export class AdminServer {
     return this.bound;
   }
 
-  /** Takes no more connections; requests under way are answered. */
-  leave(): void {
+  /** Takes no more connections; resolves when requests under way are answered. */
+  leave(): Promise<void> {
     this.streams.close();
-    this.server.close();
+    return new Promise((resolve) => this.server.close(() => resolve()));
   }
 
   /** Closes it and all connections. */

@@ -4,7 +4,7 @@ import type { GivenSocket } from "../systemd/sockets.ts";
 /** A question to all workers; every one answers, the asker included. */
 export type Question =
   | { readonly kind: "stats"; readonly group: string }
-  | { readonly kind: "resetStats" | "metrics" | "page" | "history" }
+  | { readonly kind: "resetStats" | "metrics" | "page" | "history" | "hasConnected" }
   | { readonly kind: "tracked"; readonly rule: string };
 
 /** From a worker. */
@@ -13,6 +13,8 @@ export type WorkerMessage =
   | { readonly type: "ready" }
   /** It has read its configuration again; whether that one serves now. */
   | { readonly type: "reloaded"; readonly isGood: boolean }
+  /** What is common to all workers is left to its successor: it may be told to stop. */
+  | { readonly type: "left" }
   /** Asks for the answers of all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown };
@@ -23,7 +25,7 @@ export type SupervisorMessage =
   | { readonly type: "socket"; readonly address: string }
   /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
   | { readonly type: "start"; readonly given: readonly GivenSocket[] }
-  /** Its successor serves: it will be told to stop. */
+  /** Its successor serves: it will be told to stop when it says `left`. */
   | { readonly type: "replaced" }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

@@ -14,6 +14,7 @@ import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import type { SharedSocket } from "./shared-socket.ts";
 import { workerEnvironment } from "./worker.ts";
 
+const MAX_LEAVE_MS = 2_000;
 const FIRST_BACK_OFF_MS = 100;
 const LAST_BACK_OFF_MS = 10_000;
 /** A worker that ran so long did not end because of how it was started. */
@@ -41,6 +42,8 @@ interface Worker {
   reloaded: boolean | null;
   /** It was told to stop. */
   isStopping: boolean;
+  /** Its successor answers in its place. */
+  hasLeft: boolean;
 }
 
 interface Asked {
@@ -102,7 +105,7 @@ export class Supervisor {
         return;
       }
       old.isStopping = true;
-      this.send(old, { type: "replaced" });
+      await this.leave(old);
       old.child.kill("SIGTERM");
       while (this.workers.has(old)) await this.changed();
     }
@@ -134,6 +137,18 @@ export class Supervisor {
     return asked.every(({ reloaded }) => reloaded !== false);
   }
 
+  /** Has a worker leave what is common to its successor; one that hangs is not waited for. */
+  private async leave(worker: Worker): Promise<void> {
+    const { clock } = this.options;
+    const timer = clock.setTimer(MAX_LEAVE_MS, () => {
+      worker.hasLeft = true;
+      this.notify();
+    });
+    this.send(worker, { type: "replaced" });
+    while (!worker.hasLeft && this.workers.has(worker)) await this.changed();
+    clock.clearTimer(timer);
+  }
+
   private changed(): Promise<void> {
     return new Promise((resolve) => {
       const before = this.wake;
@@ -157,6 +172,7 @@ export class Supervisor {
       isReady: false,
       reloaded: null,
       isStopping: false,
+      hasLeft: false,
     };
     this.workers.add(worker);
     child.on("message", (message: WorkerMessage) => this.read(worker, message));
@@ -204,6 +220,10 @@ export class Supervisor {
         return;
       case "reloaded":
         worker.reloaded = message.isGood;
+        this.notify();
+        return;
+      case "left":
+        worker.hasLeft = true;
         this.notify();
         return;
       case "ask":

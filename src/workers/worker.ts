@@ -97,6 +97,7 @@ export class WorkerLink {
       this.send({ type: "answer", id: message.id, value: this.answer(message.question) });
     } else if (message.type === "replaced") {
       this.replaced();
+      this.send({ type: "left" });
     } else if (message.type === "answers") {
       this.finish(message.id, message.values);
     }

@@ -13,7 +13,7 @@ import { TextClient } from "../support/text-client.ts";
 const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
 const facts = {
   metrics: async () => "m 1\n",
-  notReady: () => null,
+  notReady: async () => null,
   config: () => ({}),
   history: async () => [],
   now: async () => ({}),
