@@ -9,7 +9,6 @@ import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
 import { readFailure } from "./read-failure.ts";
-import { parseTwemproxy } from "./twemproxy.ts";
 
 /** Where a configuration comes from, later over earlier: file, environment, overrides. */
 export interface LoadOptions {
@@ -96,12 +95,15 @@ function isYaml(text: string): boolean {
 }
 
 /** Pools of twemproxy's file; everything else comes from the environment and the command line. */
-function loadTwemproxy({ env, overrides = {}, hooks }: LoadOptions, file: string, text: string): Config {
+async function loadTwemproxy(options: LoadOptions, file: string, text: string): Promise<Config> {
+  const { env, overrides = {}, hooks } = options;
   if (overrides["server.listen"] !== undefined) {
     const message = "--listen has no place here: every pool listens where the file says";
     throw new ConfigError([{ file, line: null, message }]);
   }
   const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, hooks, isAddition: true });
+  // A parser of YAML is 8 MB of memory that nobody else needs.
+  const { parseTwemproxy } = await import("./twemproxy.ts");
   return { ...parseTwemproxy({ file, text, server: withoutDefaultAdmin(server) }), telemetry };
 }
 
