@@ -2,7 +2,7 @@
 
 import type { Row, WorkloadReport } from "./report.ts";
 
-const WIDTH = 760;
+const WIDTH = 900;
 const TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#24292f"';
 const COLORS = ["#1f6feb", "#bf8700", "#6e7781", "#8250df", "#1a7f37"];
 
@@ -24,7 +24,7 @@ export function drawPlots(reports: readonly WorkloadReport[]): Plot[] {
 
 /** CPU per request as a multiple of the peer's: median, with a line from the lowest to the highest round, and the goal. */
 function bars(reports: readonly WorkloadReport[]): string {
-  const left = 300;
+  const left = 440;
   const rowHeight = 26;
   const rows = reports.flatMap(({ scenario, rows }) =>
     rows.flatMap((row) => (row.ratio === null ? [] : [{ scenario, row, ratio: row.ratio }])),
