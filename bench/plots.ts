@@ -34,7 +34,7 @@ function bars(reports: readonly WorkloadReport[]): string {
   const height = rows.length * rowHeight + 60;
   const parts = rows.map(({ scenario, row, ratio }, i) => {
     const y = 30 + i * rowHeight;
-    const color = row.meetsGoal === false ? "#cf222e" : COLORS[row.contender.startsWith("direct") ? 2 : 0];
+    const color = row.meetsGoal === false ? "#cf222e" : COLORS[scenario.hasGivenPeers && row.contender !== "platypus" ? 2 : 0];
     const isFirst = i === 0 || rows[i - 1]!.scenario !== scenario;
     const label = isFirst ? `${scenario.name}: ${row.contender}` : row.contender;
     const goal = scenario.goal !== null && row.meetsGoal !== null ? x(scenario.goal) : null;
@@ -105,7 +105,8 @@ function svg(height: number, title: string, parts: readonly string[]): string {
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`;
   const back = `<rect width="100%" height="100%" fill="#ffffff"/>`;
   const heading = `<text x="8" y="18" font-weight="bold" ${TEXT}>${escapeXml(title)}</text>`;
-  return `${[head, back, heading, ...parts, "</svg>"].join("\n")}\n`;
+  const name = `<title>${escapeXml(title)}</title>`;
+  return `${[head, name, back, heading, ...parts, "</svg>"].join("\n")}\n`;
 }
 
 function escapeXml(text: string): string {
