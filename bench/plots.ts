@@ -34,7 +34,8 @@ function bars(reports: readonly WorkloadReport[]): string {
   const height = rows.length * rowHeight + 60;
   const parts = rows.map(({ scenario, row, ratio }, i) => {
     const y = 30 + i * rowHeight;
-    const color = row.meetsGoal === false ? "#cf222e" : COLORS[scenario.hasGivenPeers && row.contender !== "platypus" ? 2 : 0];
+    const color =
+      row.meetsGoal === false ? "#cf222e" : COLORS[scenario.hasGivenPeers && row.contender !== "platypus" ? 2 : 0];
     const isFirst = i === 0 || rows[i - 1]!.scenario !== scenario;
     const label = isFirst ? `${scenario.name}: ${row.contender}` : row.contender;
     const goal = scenario.goal !== null && row.meetsGoal !== null ? x(scenario.goal) : null;
