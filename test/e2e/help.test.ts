@@ -34,10 +34,11 @@ async function ended(args: readonly string[]) {
 
 /** What is seen on a terminal, and the exit code. */
 function onTerminal(args: readonly string[], variables: Record<string, string> = {}) {
-  const { NO_COLOR: _no, FORCE_COLOR: _force, ...env } = process.env;
+  // As on a person's machine: on one of a CI Node sees no colours.
+  const { PATH, HOME } = process.env;
   const program = ["-c", ON_TERMINAL, process.execPath, MAIN, ...args];
   return new Promise<{ code: number; output: string }>((resolve) => {
-    execFile("python3", program, { env: { ...env, TERM: "xterm", ...variables } }, (error, output) => {
+    execFile("python3", program, { env: { PATH, HOME, TERM: "xterm", ...variables } }, (error, output) => {
       resolve({ code: error === null ? 0 : Number(error.code), output });
     });
   });
