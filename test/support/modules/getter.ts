@@ -1,5 +1,4 @@
 /** What a user's module can do, by the key. */
-import { setTimeout as delay } from "node:timers/promises";
 import type { GetterRequest, GetterResult } from "../../../src/getter.ts";
 
 export default async function getter({ key, captures, tag, signal }: GetterRequest): Promise<GetterResult> {
@@ -17,8 +16,9 @@ export default async function getter({ key, captures, tag, signal }: GetterReque
     case "number":
       return 5 as never;
     case "hangs":
-      await delay(60_000, undefined, { signal });
-      return "late";
+      return await new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      });
     default:
       return `${key} of ${captures.id}`;
   }
