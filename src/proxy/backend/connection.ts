@@ -21,6 +21,7 @@ import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
 import { connectSocket } from "../wire/socket.ts";
+import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
@@ -103,6 +104,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly input = new InputBuffer(true);
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
+  /** Of `socket`. */
+  private writer: SocketWriter | null = null;
   isConnected = false;
   private isSaturated = false;
   private isJoined = false;
@@ -160,8 +163,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   flush(): void {
     this.isJoined = false;
-    const socket = this.socket;
-    if (socket === null) return;
+    const { writer } = this;
+    if (writer === null) return;
     // Until there is a connection everything waits here: it may have to be made a second time.
     if (!this.isConnected) {
       if (this.batch.byteLength > MAX_UNSENT_BYTES) this.isSaturated = true;
@@ -169,8 +172,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
     this.isUsed = true;
     this.restamp();
-    this.batch.flush(socket);
-    if (socket.writableLength > MAX_UNSENT_BYTES) this.isSaturated = true;
+    this.batch.flush(writer);
+    if (writer.unsentBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
   }
 
   closeIfIdle(): void {
@@ -288,7 +291,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const socket = connectSocket(
       address,
       tls,
-      read,
+      { read },
       () => {
         if (this.socket !== socket) return;
         this.isConnected = true;
@@ -302,7 +305,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     );
     this.socket = socket;
     this.isConnected = false;
-    socket.on("drain", () => {
+    this.writer = new SocketWriter(socket, () => {
       if (this.socket === socket) this.isSaturated = false;
     });
     socket.once("error", (error) => {
@@ -362,6 +365,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private fail(reply: Reply): void {
     const socket = this.socket;
     this.socket = null;
+    this.writer = null;
     socket?.destroy();
     this.connectDeadline.clear();
     this.answerDeadline.clear();

@@ -29,7 +29,8 @@ import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
-import { adoptSocket } from "../wire/socket.ts";
+import { adoptSocket, type BytesReader } from "../wire/socket.ts";
+import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import type { LocalCommands } from "./local-commands.ts";
 
@@ -133,13 +134,14 @@ export interface ClientContext {
 }
 
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
-export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
+export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner {
   wantedBytes = 0;
   /** Monotonic; of the turn in which something of it was last read, where that matters. */
   lastReadMs = 0;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
   private readonly socket: Socket;
+  private readonly writer: SocketWriter;
   private readonly input = new InputBuffer();
   private readonly batch = new OutputBatch();
   private head: Request | null = null;
@@ -172,7 +174,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
   constructor(accepted: Socket, context: ClientContext, onClosed: (connection: ClientConnection) => void) {
     this.context = context;
     this.onClosed = onClosed;
-    const socket = adoptSocket(accepted, (chunk, length) => this.read(chunk, length));
+    const socket = adoptSocket(accepted, this);
     this.socket = socket;
     socket.on("end", () => this.finish());
     socket.on("error", (error) => {
@@ -181,7 +183,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
       this.close();
     });
     socket.on("close", () => this.close());
-    socket.on("drain", () => {
+    this.writer = new SocketWriter(socket, () => {
       this.stalledSinceMs = null;
       this.resumeReading();
     });
@@ -307,8 +309,8 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.hasWaited = false;
     this.isJoined = false;
     this.context.counters.bytesWritten += this.batch.byteLength;
-    this.batch.flush(this.socket);
-    const unsent = this.socket.writableLength;
+    this.batch.flush(this.writer);
+    const unsent = this.writer.unsentBytes;
     if (unsent > this.context.limits.clientOutputLimitBytes || this.isStalled(unsent)) {
       this.context.counters.cutOff++;
       this.close();
@@ -320,7 +322,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     this.endWhenDone();
   }
 
-  private read(chunk: Buffer, length: number): void {
+  read(chunk: Buffer, length: number): void {
     if (this.isClosed || this.isEnding) return;
     if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;
@@ -436,7 +438,7 @@ export class ClientConnection implements Flushable, FrameReader, ReplyOwner {
     if (
       this.outstanding > this.context.limits.maxOutstanding / 2 ||
       this.heldBytes > 0 ||
-      this.socket.writableLength > MAX_UNSENT_BYTES
+      this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;
     this.isStopped = false;

@@ -3,9 +3,9 @@
  * a pool; large values that nobody will overwrite go out by reference. One flush is one system call: a single block is
  * one write, several pieces are one writev.
  */
-import type { Socket } from "node:net";
 import { copyBytes, writeDecimal } from "./ascii.ts";
 import { BufferLease } from "./buffer-lease.ts";
+import type { OnWritten, SocketWriter } from "./socket-writer.ts";
 
 /** The first block of a batch, enough for most answers: a thousand clients answered in one turn fit into the cache. */
 const FIRST_BLOCK_BYTES = 1024;
@@ -89,28 +89,19 @@ export class OutputBatch {
     this.used = writeDecimal(value, this.block, this.used);
   }
 
-  /** Hands everything to `socket` in one system call and is empty again. */
-  flush(socket: Socket): void {
+  /** Hands everything to `writer` in one system call and is empty again. */
+  flush(writer: SocketWriter): void {
     const written = this.leases === null ? undefined : releaserOf(this.leases);
     this.leases = null;
     if (this.pieces === null) {
       if (this.used === 0) return;
-      socket.write(this.block.subarray(0, this.used), written);
+      writer.write(this.block.subarray(0, this.used), written);
     } else {
       this.cut();
-      const { pieces } = this;
-      const last = pieces.length - 1;
-      if (last === 0) {
-        socket.write(pieces[0]!, written);
-      } else {
-        socket.cork();
-        for (let i = 0; i < last; i++) socket.write(pieces[i]!);
-        socket.write(pieces[last]!, written);
-        socket.uncork();
-      }
+      writer.writeAll(this.pieces, written);
     }
     // What the kernel did not take at once is still read from the blocks, so they are the socket's now.
-    this.reset(socket.writableLength === 0);
+    this.reset(writer.unsentBytes === 0);
   }
 
   /** Takes out everything as one buffer of its own. */
@@ -183,7 +174,7 @@ export class OutputBatch {
 }
 
 /** Called when all was handed to the kernel. After an error nobody knows whether the socket still reads them. */
-function releaserOf(leases: readonly BufferLease[]): (error?: Error | null) => void {
+function releaserOf(leases: readonly BufferLease[]): OnWritten {
   return (error) => {
     if (error) return;
     for (const lease of leases) lease.release();

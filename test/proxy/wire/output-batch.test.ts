@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
+import { SocketWriter } from "../../../src/proxy/wire/socket-writer.ts";
 
 type Step =
   | { readonly kind: "copy"; readonly text: string }
@@ -47,11 +48,12 @@ async function pair() {
   await once(server, "listening");
   const near = net.connect({ host: "127.0.0.1", port: (server.address() as net.AddressInfo).port });
   const [far] = (await once(server, "connection")) as [net.Socket];
-  await once(near, "connect").catch(() => {});
+  if (near.connecting) await once(near, "connect");
   const chunks: Buffer[] = [];
   far.on("data", (chunk) => chunks.push(chunk));
   return {
     near,
+    writer: new SocketWriter(near, () => {}),
     far,
     end: async () => {
       near.end();
@@ -88,12 +90,12 @@ describe("an output batch", () => {
 
   it("sends everything through a socket, whatever other batches do with the blocks meanwhile", async () => {
     const rounds = fc.sample(fc.array(step, { maxLength: 20 }), { numRuns: 60, seed: 7 });
-    const { near, end } = await pair();
+    const { writer, end } = await pair();
     const [batch, other] = [new OutputBatch(), new OutputBatch()];
     let expected = "";
     for (const steps of rounds) {
       expected += carryOut(batch, steps);
-      batch.flush(near);
+      batch.flush(writer);
       expect(batch.byteLength).toBe(0);
       // Takes the blocks that are free again and writes over them.
       carryOut(other, steps);
@@ -104,30 +106,30 @@ describe("an output batch", () => {
   });
 
   it("leaves its blocks to a socket that does not take them at once", async () => {
-    const { near, far, end } = await pair();
+    const { writer, far, end } = await pair();
     far.pause();
     const [batch, other] = [new OutputBatch(), new OutputBatch()];
     let expected = "";
     for (let i = 0; i < 2_000; i++) {
       expected += carryOut(batch, [{ kind: "copy", text: String(i).padEnd(6_000, "x") }]);
-      batch.flush(near);
+      batch.flush(writer);
       other.copy(Buffer.alloc(16 * 1024, 0xff), 0, 16 * 1024);
       other.take();
     }
-    expect(near.writableLength).toBeGreaterThan(0);
+    expect(writer.unsentBytes).toBeGreaterThan(0);
     far.resume();
     expect((await end()) === expected).toBe(true);
   });
 
   it("with nothing in it writes nothing", async () => {
-    const { near, end } = await pair();
-    new OutputBatch().flush(near);
+    const { near, writer, end } = await pair();
+    new OutputBatch().flush(writer);
     expect(near.bytesWritten).toBe(0);
     expect(await end()).toBe("");
   });
 
   it("holds what it was lent until the socket has written it, however slow the reader", async () => {
-    const { near, far, end } = await pair();
+    const { writer, far, end } = await pair();
     far.pause();
     const batch = new OutputBatch();
     const lease = BufferLease.take(1_000_000);
@@ -138,9 +140,9 @@ describe("an output batch", () => {
       batch.lend(lease, lease.buffer, 0, 1_000_000);
       expected += `<${i}>${"v".repeat(1_000_000)}`;
     }
-    batch.flush(near);
+    batch.flush(writer);
     lease.release();
-    expect(near.writableLength).toBeGreaterThan(0);
+    expect(writer.unsentBytes).toBeGreaterThan(0);
     const other = BufferLease.take(1_000_000);
     expect(other.buffer).not.toBe(lease.buffer);
     other.buffer.fill("w");
