@@ -7,7 +7,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { pipeline } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
-import { type Dispatcher, Pool } from "undici";
+import type { Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
@@ -58,7 +58,7 @@ export class HttpSource implements Source {
   private readonly headers: readonly (readonly [string, Template])[];
   private readonly body: Template | null;
   private readonly escapeBody: Escape;
-  private readonly pool: Pool;
+  private readonly pool: Promise<Pool>;
 
   constructor(config: HttpSourceConfig) {
     this.name = config.name;
@@ -70,16 +70,9 @@ export class HttpSource implements Source {
     this.headers = parseAll(config.headers);
     this.body = config.body === null ? null : parseTemplate(Buffer.from(config.body, "utf8").toString("latin1"));
     this.escapeBody = escapeFor(config.headers);
-    this.pool = new Pool(origin, {
-      connections: config.concurrency,
-      pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      clientTtl: CONNECTION_LIFE_MS,
-      connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs) },
-      // Without one of its own the limiter's time-out counts; this ends what it has given up.
-      headersTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
-      bodyTimeout: config.readTimeoutMs ?? config.timeoutMs + GRACE_MS,
-    });
+    this.pool = openPool(origin, config);
+    // Whoever fetches is told.
+    this.pool.catch(() => {});
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
@@ -100,7 +93,7 @@ export class HttpSource implements Source {
   }
 
   async close(): Promise<void> {
-    await this.pool.destroy();
+    await (await this.pool).destroy();
   }
 
   private requestFor(context: FetchContext): HttpRequest {
@@ -147,7 +140,8 @@ export class HttpSource implements Source {
 
   /** One call of the server; where it is traced the server is told the trace. Its span ends with the head of the answer. */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
-    if (span === null) return this.pool.request({ ...request, signal });
+    const pool = await this.pool;
+    if (span === null) return pool.request({ ...request, signal });
     const { hostname, port, protocol } = new URL(this.origin);
     const call = span.begin(request.method, SpanKind.client, {
       "http.request.method": request.method,
@@ -158,7 +152,7 @@ export class HttpSource implements Source {
     call.setKeyText("url.full", this.origin + request.path);
     try {
       const headers = { ...request.headers, traceparent: call.traceparent };
-      const response = await this.pool.request({ ...request, headers, signal });
+      const response = await pool.request({ ...request, headers, signal });
       call.set("http.response.status_code", response.statusCode);
       if (response.statusCode >= 400) call.fail(String(response.statusCode));
       return response;
@@ -232,6 +226,22 @@ export class HttpSource implements Source {
         );
     }
   }
+}
+
+/** Only who has such a source loads undici: it is an eighth of the memory that Platypus starts with. */
+async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool> {
+  const { Pool } = await import("undici");
+  // Without a time-out of its own the limiter's counts; this ends what it has given up.
+  const readTimeoutMs = config.readTimeoutMs ?? config.timeoutMs + GRACE_MS;
+  return new Pool(origin, {
+    connections: config.concurrency,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    clientTtl: CONNECTION_LIFE_MS,
+    connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs) },
+    headersTimeout: readTimeoutMs,
+    bodyTimeout: readTimeoutMs,
+  });
 }
 
 /** Its connection can be used again where what is left of the body is short and comes soon. */
