@@ -213,8 +213,10 @@ export class Request {
   held: Buffer | null;
   heldStart: number;
   heldEnd: number;
-  private frames: ReplyOwner[] | null;
+  /** Frames that were pushed; the first has a place of its own, as most requests have no other. */
   private depth: number;
+  private firstFrame: ReplyOwner | null;
+  private laterFrames: ReplyOwner[] | null;
 
   constructor(operation: Operation, owner: ReplyOwner, chunk: Buffer) {
     this.operation = operation;
@@ -248,24 +250,31 @@ export class Request {
     this.held = null;
     this.heldStart = 0;
     this.heldEnd = 0;
-    this.frames = null;
     this.depth = 0;
+    this.firstFrame = null;
+    this.laterFrames = null;
   }
 
   /** Has `frame` see the reply before whoever would see it now. */
   push(frame: ReplyOwner): void {
-    this.frames ??= [];
-    this.frames[this.depth++] = frame;
+    if (this.depth === 0) {
+      this.firstFrame = frame;
+    } else {
+      this.laterFrames ??= [];
+      this.laterFrames[this.depth - 1] = frame;
+    }
+    this.depth++;
   }
 
   /** Hands `reply` to the last frame pushed, else to the owner. */
   complete(reply: Reply): void {
-    if (this.depth > 0) {
-      const frame = this.frames![--this.depth]!;
-      frame.onReply(this, reply);
-    } else {
+    if (this.depth === 0) {
       this.owner.onReply(this, reply);
+      return;
     }
+    this.depth--;
+    const frame = this.depth === 0 ? this.firstFrame! : this.laterFrames![this.depth - 1]!;
+    frame.onReply(this, reply);
   }
 
   /**
