@@ -310,7 +310,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     });
     socket.once("error", (error) => {
       // What the network does has a code; the rest is a fault of ours.
-      if (!("code" in error)) this.events.outOfStep(`a fault in Platypus: ${error.stack}`);
+      if (!("code" in error)) this.tellFault(error);
       this.lost(socket, error.message);
     });
     socket.once("end", () => this.lost(socket, "closed by the server"));
@@ -356,6 +356,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
   }
 
+  private tellFault(error: Error): void {
+    this.events.outOfStep(`a fault in Platypus: ${error.stack}`);
+  }
+
   private distrust(reason: string): void {
     this.events.outOfStep(reason);
     this.fail(failures.connectionLost);
@@ -372,7 +376,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
-    this.batch.clear();
+    const fault = this.batch.clear();
+    if (fault !== null) this.tellFault(fault);
     this.input.clear();
     // Requests that come while these are completed belong to a new socket, a new queue and a new key log.
     let request = this.head;

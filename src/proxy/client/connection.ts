@@ -213,7 +213,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isClosed) return;
     this.isClosed = true;
     this.socket.destroy();
-    this.batch.clear();
+    const fault = this.batch.clear();
+    if (fault !== null) this.context.fault(fault);
     this.input.clear();
     this.heldBlock = EMPTY;
     this.head = null;

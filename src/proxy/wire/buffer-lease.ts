@@ -12,9 +12,14 @@ const LARGEST_CLASS = 21;
 /** Bytes of free buffers, of all sizes together; beyond that they are left to the collector. */
 const MAX_FREE_BYTES = 32 * 1024 * 1024;
 
+/** Holders of a lease whose buffer is free: so few that whoever retains it afterwards does not bring it back. */
+const RELEASED = -1_000_000;
+
 /** Free buffers of 2^i bytes. */
 const free: Buffer[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
 let freeBytes = 0;
+/** Buffers of which one more use may be under way than is known: they are never used again. */
+const doubted = new WeakSet<Buffer>();
 
 /** A buffer and how many use it. */
 export class BufferLease {
@@ -29,22 +34,30 @@ export class BufferLease {
   static take(bytes: number): BufferLease {
     const size = Math.max(SMALLEST_CLASS, 32 - Math.clz32(bytes - 1));
     if (size > LARGEST_CLASS) return new BufferLease(Buffer.allocUnsafeSlow(bytes));
-    const buffer = free[size]!.pop();
-    if (buffer === undefined) return new BufferLease(Buffer.allocUnsafeSlow(1 << size));
-    freeBytes -= buffer.length;
-    return new BufferLease(buffer);
+    for (let buffer = free[size]!.pop(); buffer !== undefined; buffer = free[size]!.pop()) {
+      freeBytes -= buffer.length;
+      if (!doubted.has(buffer)) return new BufferLease(buffer);
+    }
+    return new BufferLease(Buffer.allocUnsafeSlow(1 << size));
   }
 
   retain(): void {
     this.holders++;
   }
 
-  /** To be called once by each holder. After the last the buffer is somebody else's. */
+  /**
+   * To be called once by each holder. After the last the buffer is somebody else's. Throws where it was released more
+   * often than that: what the caller did with the bytes last may have been with another's, and its connection must close.
+   */
   release(): void {
     this.holders--;
     if (this.holders > 0) return;
-    if (this.holders < 0) throw new Error("a buffer lease was released twice");
     const { buffer } = this;
+    if (this.holders < 0) {
+      doubted.add(buffer);
+      throw new Error("a buffer lease was released too often");
+    }
+    this.holders = RELEASED;
     if (buffer.length > 1 << LARGEST_CLASS || freeBytes + buffer.length > MAX_FREE_BYTES) return;
     if (isPoisoning) buffer.fill(0xff);
     free[31 - Math.clz32(buffer.length)]!.push(buffer);

@@ -89,9 +89,12 @@ export class OutputBatch {
     this.used = writeDecimal(value, this.block, this.used);
   }
 
-  /** Hands everything to `writer` in one system call and is empty again. */
+  /**
+   * Hands everything to `writer` in one system call and is empty again. A lease that is not in order when all is written
+   * ends the socket.
+   */
   flush(writer: SocketWriter): void {
-    const written = this.leases === null ? undefined : releaserOf(this.leases);
+    const written = this.leases === null ? undefined : releaserOf(this.leases, writer);
     this.leases = null;
     if (this.pieces === null) {
       if (this.used === 0) return;
@@ -108,13 +111,17 @@ export class OutputBatch {
   take(): Buffer {
     this.cut();
     const taken = Buffer.concat(this.pieces ?? []);
-    this.reset(true);
+    const fault = this.clear();
+    if (fault !== null) throw fault;
     return taken;
   }
 
-  /** Drops what waits. */
-  clear(): void {
+  /** Drops what waits. Returns the fault of a lease that was not in order, null where all were. */
+  clear(): Error | null {
+    const { leases } = this;
+    this.leases = null;
     this.reset(true);
+    return leases === null ? null : releaseAll(leases);
   }
 
   private reset(isFree: boolean): void {
@@ -128,9 +135,6 @@ export class OutputBatch {
     this.pieces = null;
     this.blocks = null;
     this.pieceBytes = 0;
-    if (this.leases === null) return;
-    for (const lease of this.leases) lease.release();
-    this.leases = null;
   }
 
   private makeRoom(length: number): void {
@@ -174,9 +178,23 @@ export class OutputBatch {
 }
 
 /** Called when all was handed to the kernel. After an error nobody knows whether the socket still reads them. */
-function releaserOf(leases: readonly BufferLease[]): OnWritten {
+function releaserOf(leases: readonly BufferLease[], writer: SocketWriter): OnWritten {
   return (error) => {
-    if (error) return;
-    for (const lease of leases) lease.release();
+    const fault = error ? null : releaseAll(leases);
+    // Nobody stands above this but Node: what is thrown here would end the process.
+    if (fault !== null) writer.destroy(fault);
   };
+}
+
+/** Returns the last fault, null where all were in order. */
+function releaseAll(leases: readonly BufferLease[]): Error | null {
+  let fault: Error | null = null;
+  for (const lease of leases) {
+    try {
+      lease.release();
+    } catch (error) {
+      fault = error as Error;
+    }
+  }
+  return fault;
 }

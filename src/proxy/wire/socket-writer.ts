@@ -79,6 +79,11 @@ export class SocketWriter {
     this.socket.uncork();
   }
 
+  /** Ends the socket, which tells of `fault` as its error. */
+  destroy(fault: Error): void {
+    this.socket.destroy(fault);
+  }
+
   private queue(request: WriteRequest, bytes: Buffer, onWritten: OnWritten | undefined): void {
     this.queued = bytes;
     request.oncomplete = (status) => {

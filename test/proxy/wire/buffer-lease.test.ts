@@ -24,9 +24,25 @@ describe("a buffer lease", () => {
     expect(BufferLease.take(bytes).buffer).not.toBe(first.buffer);
   });
 
-  it("released twice is an error: its buffer would have two users", () => {
+  it("released too often is an error each time, and nobody is given its buffer again", () => {
     const lease = BufferLease.take(20_000);
     lease.release();
-    expect(() => lease.release()).toThrow("a buffer lease was released twice");
+    expect(() => lease.release()).toThrow("a buffer lease was released too often");
+    expect(BufferLease.take(20_000).buffer).not.toBe(lease.buffer);
+    // Whoever came too late to hold it does not bring it back.
+    lease.retain();
+    lease.retain();
+    expect(() => lease.release()).toThrow("a buffer lease was released too often");
+    expect(BufferLease.take(20_000).buffer).not.toBe(lease.buffer);
+  });
+
+  it("released too often while its buffer is another's: that one is its last user", () => {
+    const lease = BufferLease.take(20_000);
+    lease.release();
+    const other = BufferLease.take(20_000);
+    expect(other.buffer).toBe(lease.buffer);
+    expect(() => lease.release()).toThrow("a buffer lease was released too often");
+    other.release();
+    expect(BufferLease.take(20_000).buffer).not.toBe(lease.buffer);
   });
 });

@@ -164,4 +164,16 @@ describe("an output batch", () => {
     expect(next.buffer).toBe(lease.buffer);
     next.release();
   });
+
+  it("tells of a lease that is not its own any more when it is dropped, and releases the others", () => {
+    const batch = new OutputBatch();
+    const [lost, lease] = [BufferLease.take(300_000), BufferLease.take(300_000)];
+    for (const each of [lost, lease]) batch.lend(each, each.buffer, 0, 300_000);
+    for (const each of [lost, lost, lease]) each.release();
+    expect(batch.clear()).toEqual(new Error("a buffer lease was released too often"));
+    expect(batch.clear()).toBeNull();
+    const next = BufferLease.take(300_000);
+    expect(next.buffer).toBe(lease.buffer);
+    next.release();
+  });
 });

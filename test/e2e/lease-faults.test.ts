@@ -1,0 +1,90 @@
+/**
+ * Large values go from a server's socket to a client's in one buffer, which goes back when the last who uses it has released
+ * it. A fault of ours in that may have sent another's bytes: whoever it shows itself on is closed, and nobody else.
+ */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Platypus } from "../../src/platypus.ts";
+import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { ScriptedBackend } from "../support/scripted-backend.ts";
+import { TextClient } from "../support/text-client.ts";
+
+const FAULT = "Error: a buffer lease was released too often";
+
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+function answerOf(bytes: number): string {
+  return `VALUE k 0 ${bytes}\r\n${"v".repeat(bytes)}\r\nEND\r\n`;
+}
+
+/** Each get is answered with a value that comes in two reads: only those are in leased buffers. */
+async function start(bytes: number) {
+  const server = await ScriptedBackend.start();
+  const serve = async () => {
+    for (;;) {
+      const { connection } = await server.command();
+      const answer = answerOf(bytes);
+      await connection.sendInPieces([answer.slice(0, 10_000), answer.slice(10_000)]);
+    }
+  };
+  void serve();
+  const { log, lines } = new KeptLog();
+  const platypus = await Platypus.start(nativeConfig(targetOf([server.port])), { log });
+  const [address] = platypus.addresses;
+  const port = address?.type === "tcp" ? address.port : 0;
+  undo.push(
+    () => server.stop(),
+    () => platypus.close(),
+  );
+  const connect = async () => {
+    const client = await TextClient.connect(port);
+    undo.push(() => client.close());
+    return client;
+  };
+  return { server, client: await connect(), other: await connect(), faults: () => lines.filter(isFault) };
+}
+
+async function isServed(client: TextClient, bytes: number): Promise<boolean> {
+  client.send("get k\r\n");
+  const answer = answerOf(bytes);
+  return (await client.take(answer.length)) === answer;
+}
+
+function isFault(line: string): boolean {
+  return line.includes(FAULT);
+}
+
+describe("a buffer that is released too often", () => {
+  it.each([
+    { how: "at once", bytes: 30_000 },
+    { how: "bit by bit", bytes: 10_000_000 },
+  ])("ends the connection of the client that its value is written to $how", async ({ bytes }) => {
+    const { client, other, faults } = await start(bytes);
+    expect(await isServed(other, bytes)).toBe(true);
+    vi.spyOn(BufferLease.prototype, "retain").mockImplementationOnce(() => {});
+    client.send("get k\r\n");
+    await client.end();
+    expect(faults()).toEqual([expect.stringContaining(`error client: a connection was closed: ${FAULT}`)]);
+    expect(await isServed(other, bytes)).toBe(true);
+  });
+
+  it("ends the connection of the server where it shows itself on that", async () => {
+    const { server, client, other, faults } = await start(30_000);
+    vi.spyOn(BufferLease.prototype, "retain").mockImplementationOnce(function (this: BufferLease) {
+      this.release();
+    });
+    client.send("get k\r\n");
+    await Promise.all([client.end(), server.connection(0).then(({ closed }) => closed)]);
+    expect(faults()).toEqual([
+      expect.stringContaining(`connection closed: a fault in Platypus: ${FAULT}`),
+      expect.stringContaining(`error client: a connection was closed: ${FAULT}`),
+    ]);
+    expect(await isServed(other, 30_000)).toBe(true);
+    expect(server.connections.length).toBe(2);
+  });
+});
