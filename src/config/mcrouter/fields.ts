@@ -5,6 +5,10 @@
 import type { Problems } from "../section.ts";
 import { describeJson, type Json, type JsonArray, type JsonObject, type JsonString } from "./json-value.ts";
 
+/** Of whole numbers that may be as large as they like, and of those of 32 bits with a sign. */
+export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+export const MAX_INT32 = 2 ** 31 - 1;
+
 /** Where a value stands, for messages: its file and line, and its way from the top, such as "pools.A.servers[2]". */
 export interface Spot {
   readonly json: Json;

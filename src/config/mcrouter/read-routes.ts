@@ -15,7 +15,9 @@ import type { Problems } from "../section.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { describeJson, type JsonObject, jsonString } from "./json-value.ts";
 import type { PoolReader } from "./read-pools.ts";
-import { routeRefusals, routeTypes } from "./route-types.ts";
+import { nothing } from "./route-input.ts";
+import { routeRefusals } from "./route-refusals.ts";
+import { routeTypes } from "./route-types.ts";
 
 /** What of mcrouter's options routes are made with. */
 export interface RouteOptions {
@@ -23,9 +25,6 @@ export interface RouteOptions {
   /** Mirrored requests to one place at once; 0: any number. */
   readonly maxShadows: number;
 }
-
-/** Null: it was reported as a problem, and stands for nothing. */
-const nothing: RouteConfig = { type: "null" };
 
 /** Reads the routes of one configuration. */
 export class RouteReader {

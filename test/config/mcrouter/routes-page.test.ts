@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { routeRefusals, routeTypes } from "../../../src/config/mcrouter/route-types.ts";
+import { routeRefusals } from "../../../src/config/mcrouter/route-refusals.ts";
+import { routeTypes } from "../../../src/config/mcrouter/route-types.ts";
 
 describe("docs/routes.md", () => {
   const page = readFileSync(new URL("../../../docs/routes.md", import.meta.url), "utf8");
