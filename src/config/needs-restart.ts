@@ -1,0 +1,24 @@
+/**
+ * Settings that a running Platypus keeps whatever another configuration says.
+ */
+import { addressText, type Config } from "./config.ts";
+
+/** A line for each of them that `next` has otherwise than `old`. */
+export function needsRestart(old: Config, next: Config): string[] {
+  return [
+    ...(adminOf(old) === adminOf(next) ? [] : ["admin needs a restart; the old address stays"]),
+    ...(listensOf(old) === listensOf(next) ? [] : ["listen needs a restart; the old addresses stay"]),
+    ...(old.server.embeddedBytes === next.server.embeddedBytes
+      ? []
+      : ["embedded_size needs a restart; the old value stays"]),
+  ];
+}
+
+function adminOf({ server }: Config): string {
+  return server.admin === null ? "off" : addressText(server.admin.address);
+}
+
+function listensOf({ server, pools }: Config): string {
+  const ofPools = pools.flatMap(({ name, listen }) => listen.map((address) => `${name} ${addressText(address)}`));
+  return [...server.listen.map(addressText), ...ofPools].join(", ");
+}

@@ -1,0 +1,111 @@
+/**
+ * Everything that a configuration decides and a reload replaces: built from a configuration, and from what was built
+ * before as far as that stays what it was.
+ */
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
+import type { DeleteSpool } from "./proxy/route/async-log-route.ts";
+import { type RouteCounters, TreeBuilder } from "./proxy/route/build.ts";
+import { FillRoute } from "./proxy/route/fill-route.ts";
+import { plainPoolOf } from "./proxy/route/plain-pool.ts";
+import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
+import { type BuiltPools, buildPools, noPools } from "./proxy/route/pools.ts";
+import { RootRoute } from "./proxy/route/root-route.ts";
+import type { Root } from "./proxy/route/route.ts";
+import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
+import { TreePoolPort } from "./proxy/route/tree-pool-port.ts";
+import { EmbeddedPoolPort } from "./proxy/store/embedded-pool-port.ts";
+import { EmbeddedRoute } from "./proxy/store/embedded-route.ts";
+import type { ItemStore } from "./proxy/store/item-store.ts";
+import type { Turn } from "./proxy/wire/turn.ts";
+import type { Filler } from "./refresh/filler.ts";
+import type { PoolPort } from "./refresh/pool-port.ts";
+import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./refresh/rules.ts";
+import { type BuiltSource, buildSources } from "./sources/build.ts";
+import type { Limiter } from "./sources/limiter.ts";
+import type { Log } from "./telemetry/log.ts";
+
+/** What is built. */
+export interface Running {
+  readonly config: Config;
+  readonly pools: BuiltPools;
+  readonly sources: ReadonlyMap<string, BuiltSource>;
+  readonly rules: Rules;
+  /** What the pool is asked through, below the fills. */
+  readonly leaf: Root;
+  readonly port: PoolPort;
+}
+
+/** What outlives every configuration. */
+export interface RunningContext {
+  readonly clock: Clock;
+  readonly turn: Turn;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly hostId: number;
+  /** Serves where there is no pool. */
+  readonly store: ItemStore;
+  readonly spool: DeleteSpool;
+  readonly counters: RouteCounters;
+  /** The value of `get __mcrouter__.COMMAND`. */
+  answerAdmin(command: string): string;
+  /** A source has said that the value of a key is another one now. */
+  changed(key: string): void;
+}
+
+/** Builds what `config` says; the caller closes what of `previous` is of no use any more. */
+export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
+  const pools = buildPools(config, previous?.pools ?? noPools, context);
+  const sources = buildSources(config.sources, previous?.sources ?? new Map(), context.clock);
+  for (const { source } of sources.values()) source.onChanged = (key) => context.changed(key);
+  const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
+  const rules = new Rules(
+    config.rules.map((rule): Rule => {
+      const source = sources.get(rule.source)!.limiter;
+      const { counters = newRuleCounters(), timings = newRuleTimings() } = before.get(rule.name) ?? {};
+      return { config: rule, source, counters, timings };
+    }),
+  );
+  const { leaf, port } = buildRoutes(config, pools, context);
+  const isSamePool =
+    previous !== null &&
+    config.tree === null &&
+    JSON.stringify([previous.config.pools, previous.config.server.prefix]) ===
+      JSON.stringify([config.pools, config.server.prefix]);
+  // Its backends are the same ones: what was learned through it holds.
+  return { config, pools, sources, rules, leaf, port: isSamePool ? previous.port : port };
+}
+
+/** What clients' commands go through below the fills, and what fills and refreshes ask. */
+function buildRoutes(config: Config, pools: BuiltPools, context: RunningContext): { leaf: Root; port: PoolPort } {
+  const { prefix } = config.server;
+  const { tree, mcrouter } = config;
+  if (tree === null) {
+    const pool = pools.routes.values().next().value;
+    const { store } = context;
+    if (pool === undefined) return { leaf: new EmbeddedRoute(store), port: new EmbeddedPoolPort(store) };
+    return { leaf: pool, port: new RoutedPoolPort(pool, prefix) };
+  }
+  const log = (line: string) => context.log.debug("route", line);
+  const builder = new TreeBuilder({ ...context, log, pools: pools.routes });
+  const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
+  const answerAdmin = (command: string) => context.answerAdmin(command);
+  const all = [...pools.routes.values()];
+  const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, context.clock);
+  const pool = plainPoolOf(routes.get(tree.defaultPrefix)!);
+  return { leaf: root, port: new TreePoolPort(root, pool === null ? null : new RoutedPoolPort(pool, prefix)) };
+}
+
+/** Where clients' commands enter. */
+export function rootOf(running: Running, filler: Filler, clock: Clock): Root {
+  // Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes.
+  const isPlain = running.rules.list.length === 0 && filler.inFlight === 0;
+  if (isPlain) return running.leaf;
+  const fills = new FillRoute(running.leaf, filler, clock);
+  return running.config.server.mode === "sidecar" ? new SidecarRoute(fills, filler) : fills;
+}
+
+/** What sources are asked through, in the order of the configuration. */
+export function limitersOf({ sources }: Running): Limiter[] {
+  return [...sources.values()].map(({ limiter }) => limiter);
+}
