@@ -8,8 +8,8 @@ import type { ProcessFacts } from "../telemetry/process-facts.ts";
 import type { StatsCommand } from "../telemetry/stats-command.ts";
 import type { Question } from "./messages.ts";
 
-/** Those of a worker who know. */
-export interface Knowing {
+/** Where the answers come from. */
+interface AnswerSources {
   readonly stats: StatsCommand;
   readonly facts: ProcessFacts;
   readonly admin: AdminAnswers;
@@ -17,7 +17,7 @@ export interface Knowing {
 }
 
 /** Of this process alone. */
-export function ownAnswer(question: Question, { stats, facts, admin, readiness }: Knowing): unknown {
+export function ownAnswer(question: Question, { stats, facts, admin, readiness }: AnswerSources): unknown {
   switch (question.kind) {
     case "stats":
       return stats.own(question.group, []);

@@ -1,6 +1,6 @@
 /**
  * Route handles of a mcrouter configuration → RouteConfig: forms, names and lists here, what each type takes in
- * route-types.ts.
+ * route-types.ts and the readers it names.
  *
  *     { "type": "PoolRoute", … }   long form; with a "name" it is the same handle wherever that name stands
  *     "PoolRoute|A"                short form, split at the first bar
