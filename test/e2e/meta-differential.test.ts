@@ -413,6 +413,16 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
   }, 120_000);
 
+  it("to a get that is refused when the item has been read, and whether that counts as a get", async () => {
+    const refused = `O${"x".repeat(33)}`;
+    const gets = ["", "u", "v", "t", "c", "N0", "T0", "R0", "l", "h", "h u"].flatMap((flags) => [
+      `mg a ${refused} ${flags}`,
+      `mg a ${flags} ${refused}`,
+    ]);
+    const commands = gets.flatMap((get) => ["set a 0 0 1\r\n7", get, "me a"]).map((text) => plain(`${text}\r\n`));
+    await expectEqual({ sections: [commands], tail: "", pieces: [100_000] });
+  });
+
   it("but for the ttl of a number that gets a digit more, which the embedded store keeps", async () => {
     const asked = plain("set grows 0 50 1\r\n7\r\nma grows T1000 D3\r\nmg grows t v\r\n");
     const answers = await converse(

@@ -106,6 +106,9 @@ class Flags {
   }
 }
 
+/** Flags of `mg` under which memcached holds the item's lock, and counts the get when all flags have been looked at. */
+const FETCHED_LAST = ["N", "T", "R", "l", "h"];
+
 /** Carries out a meta command. */
 export function carryOutMeta(store: ItemStore, request: Request): Reply {
   const words = wordsOf(request);
@@ -144,8 +147,9 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
   if (item === undefined) return metaReply("EN", echoes(flags, request.keyText()));
   // Counts are told as they were before this get.
   const { isFetched, lastGetAt } = item;
-  // Fetched even where a flag is refused below: memcached reads the item first.
-  if (!flags.has("u")) store.get(key);
+  // Where a flag is refused below it counts as fetched all the same, as in memcached, but for flags that have it wait.
+  const isFetchedLast = FETCHED_LAST.some((letter) => flags.has(letter));
+  if (!flags.has("u") && !isFetchedLast) store.get(key);
   let text = "";
   for (const flag of flags.list) {
     switch (flag[0]) {
@@ -195,6 +199,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     text += " W";
     item.isTokenSent = true;
   }
+  if (!flags.has("u") && isFetchedLast) store.get(key);
   return flags.has("v") ? metaValue(item.value, text) : metaReply("HD", text);
 }
 
