@@ -21,8 +21,14 @@ export interface StartedListener {
   readonly counters: ClientContext["counters"];
 }
 
-/** Starts a listener over `root`. */
-export async function startListener(root: Root, changes: Partial<ListenerSettings> = {}): Promise<StartedListener> {
+/** Starts a listener over `root`. A fault that ends a connection is one of the test's, unless it says what becomes of it. */
+export async function startListener(
+  root: Root,
+  changes: Partial<ListenerSettings> = {},
+  fault: (error: Error) => void = (error) => {
+    throw error;
+  },
+): Promise<StartedListener> {
   const settings = {
     maxValueBytes: 1024 * 1024,
     clientOutputLimitBytes: 64 * 1024 * 1024,
@@ -47,9 +53,7 @@ export async function startListener(root: Root, changes: Partial<ListenerSetting
     }),
     counters: newClientCounters(),
     tracer: null,
-    fault: (error) => {
-      throw error;
-    },
+    fault,
   };
   const anyPort = { type: "tcp", isTls: false, host: "127.0.0.1", port: 0 } as const;
   const listener = await Listener.open(anyPort, context, {

@@ -444,7 +444,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       return;
     this.isStopped = false;
     // What was read before it stopped comes first; it may stop again on that.
-    this.input.resume(this);
+    try {
+      this.input.resume(this);
+    } catch (error) {
+      // Whoever called is a backend's connection, a turn or the socket: a fault is not theirs.
+      this.socket.destroy(error as Error);
+      return;
+    }
     if (this.isStopped || this.isClosed) return;
     this.socket.resume();
     this.endWhenDone();

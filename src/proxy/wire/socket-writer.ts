@@ -27,7 +27,7 @@ export class SocketWriter {
   private readonly socket: Socket & { _handle?: (Partial<StreamHandle> & object) | null };
   private readonly isDirect: boolean;
   private readonly onDrained: () => void;
-  /** Writes that the stream has not reported as done. */
+  /** Writes, of one piece or of several, that the stream has not reported as done. */
   private streamed = 0;
   /** What libuv has in its queue and reads from; null: nothing. */
   private queued: Buffer | null = null;
@@ -74,7 +74,8 @@ export class SocketWriter {
       return;
     }
     this.socket.cork();
-    for (let i = 0; i < last; i++) this.stream(pieces[i]!);
+    // When the last is reported as done, so are they all.
+    for (let i = 0; i < last; i++) this.socket.write(pieces[i]!);
     this.stream(pieces[last]!, onWritten);
     this.socket.uncork();
   }

@@ -21,7 +21,10 @@ interface StreamBinding {
 export const streamBinding = find();
 
 function find(): StreamBinding | null {
+  const { noDeprecation } = process;
   try {
+    // Whoever asks for --pending-deprecation can do nothing about this call, and --throw-deprecation would end the process.
+    Reflect.set(process, "noDeprecation", true);
     // Throws where Node runs with --permission.
     const found = (process as unknown as { binding(name: string): Partial<StreamBinding> }).binding("stream_wrap");
     const { WriteWrap, streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = found;
@@ -31,5 +34,7 @@ function find(): StreamBinding | null {
     return isWhole ? (found as StreamBinding) : null;
   } catch {
     return null;
+  } finally {
+    Reflect.set(process, "noDeprecation", noDeprecation);
   }
 }

@@ -244,6 +244,25 @@ describe("pressure", () => {
     expect(started.counters.cutOff).toBe(0);
   });
 
+  it("a fault in what waited while a client did not read ends that client alone", async () => {
+    const faults: Error[] = [];
+    started.listener.close();
+    started = await startListener(route, {}, (error) => faults.push(error));
+    const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
+    route.answerWith = (request) => {
+      if (request.keyText() === "fault") throw new Error("a fault");
+      return value;
+    };
+    const [lazy, other] = [await connect(), await connect()];
+    lazy.socket.pause();
+    lazy.send(`${"get a\r\n".repeat(40)}get fault\r\n`);
+    expect((await other.ask("get a", "END\r\n")).length).toBe(value.end);
+    lazy.socket.removeAllListeners("data").resume();
+    await turnsUntil(() => started.counters.connections === 1);
+    expect(faults.map(({ message }) => message)).toEqual(["a fault"]);
+    expect((await other.ask("get a", "END\r\n")).length).toBe(value.end);
+  });
+
   it("a client that reads may ask for more than the limit in one go", async () => {
     await listen({ clientOutputLimitBytes: 4 * MIB });
     const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
