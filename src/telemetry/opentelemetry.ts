@@ -1,6 +1,7 @@
 /**
  * The OpenTelemetry SDK: loaded and started only where the configuration says where to send to.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { DiagLogLevel, diag } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
@@ -15,7 +16,7 @@ import {
   serviceInstanceIdDetector,
 } from "@opentelemetry/resources";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../config/config.ts";
 import type { MetricFacts } from "./counters.ts";
 import { TableProducer } from "./otlp-metrics.ts";
@@ -41,7 +42,7 @@ export class OpenTelemetry {
   /** Null: no traces are sent. */
   readonly tracer: Tracer | null;
   private readonly reader: PeriodicExportingMetricReader | null;
-  private readonly provider: TracerProvider | null;
+  private readonly processor: BatchSpanProcessor | null;
 
   constructor(options: OpenTelemetryOptions) {
     const { config } = options;
@@ -49,9 +50,12 @@ export class OpenTelemetry {
     const resource = resourceOf(config, options.version);
     const headers = Object.fromEntries(config.headers);
     this.reader = config.metricsUrl === null ? null : startMetrics(config.metricsUrl, headers, resource, options);
-    this.provider = config.tracesUrl === null ? null : startTraces(config.tracesUrl, headers, resource);
-    const tracer = this.provider?.getTracer("platypus", options.version) ?? null;
-    this.tracer = tracer === null ? null : new OpenTelemetryTracer(tracer, config, options.random);
+    const { tracesUrl: url, keys } = config;
+    this.processor =
+      url === null ? null : new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url, headers }) });
+    const instrumentationScope = { name: "platypus", version: options.version };
+    const origin = this.processor === null ? null : { resource, instrumentationScope, keys, processor: this.processor };
+    this.tracer = origin === null ? null : new OpenTelemetryTracer(origin, config, options.random);
   }
 
   /** Sends what there is once more and ends, in a few seconds whatever the receiver does; never rejects. */
@@ -59,10 +63,10 @@ export class OpenTelemetry {
     const timeoutMillis = STOP_TIMEOUT_MS;
     await Promise.all([
       this.reader?.shutdown({ timeoutMillis }).catch(() => {}),
-      this.provider?.forceFlush({ timeoutMillis }).catch(() => {}),
+      Promise.race([this.processor?.forceFlush().catch(() => {}), delay(timeoutMillis, null, { ref: false })]),
     ]);
     // What it waits for was given its time above.
-    this.provider?.shutdown().catch(() => {});
+    this.processor?.shutdown().catch(() => {});
   }
 }
 
@@ -81,16 +85,6 @@ function startMetrics(
   });
   reader.setMetricProducer(new TableProducer(resource, facts, startedUnixMs));
   return reader;
-}
-
-function startTraces(url: string, headers: Record<string, string>, resource: Resource): TracerProvider {
-  const exporter = new OTLPTraceExporter({ url, headers });
-  // What is sampled is decided before a span is made.
-  return new TracerProvider({
-    resource,
-    sampler: new AlwaysOnSampler(),
-    spanProcessors: [new BatchSpanProcessor({ exporter })],
-  });
 }
 
 function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource {

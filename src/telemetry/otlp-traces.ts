@@ -1,36 +1,30 @@
 /**
- * Traces → the OpenTelemetry SDK, by the semantic conventions for database and HTTP calls.
+ * Which requests and refreshes are traced, and what their spans say: by the semantic conventions for database and HTTP
+ * calls.
  */
 import {
-  type Span as ApiSpan,
   SpanKind as ApiSpanKind,
-  type Tracer as ApiTracer,
   type Attributes,
-  type Context,
-  ROOT_CONTEXT,
+  isSpanContextValid,
   type SpanContext,
-  SpanStatusCode,
   TraceFlags,
-  trace,
 } from "@opentelemetry/api";
 import type { TelemetryConfig } from "../config/config.ts";
 import { statusName } from "../proxy/backend/traced-call.ts";
 import { isFailure, type Reply } from "../proxy/reply.ts";
 import { classicStatus, type Request } from "../proxy/request.ts";
+import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
 import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
-import { type Span, type SpanAttributes, SpanKind, type Tracer } from "./tracing.ts";
+import type { Span, Tracer } from "./tracing.ts";
 
 /** Spans a second of requests that were not sampled: a server that is down makes every request a failed one. */
 const MAX_TOLD_PER_SECOND = 50;
-const MAX_KEY_CHARACTERS = 250;
 
-type KeyPolicy = TelemetryConfig["keys"];
-
-/** Tells the SDK. */
+/** Hands spans to the SDK's processor. */
 export class OpenTelemetryTracer implements Tracer {
   readonly slowMicros: number;
   readonly tracesErrors: boolean;
-  private readonly tracer: ApiTracer;
+  private readonly origin: SpanOrigin;
   private readonly config: TelemetryConfig;
   private readonly random: () => number;
   /** Requests until the next one that is sampled. */
@@ -38,8 +32,8 @@ export class OpenTelemetryTracer implements Tracer {
   private toldSecond = 0;
   private told = 0;
 
-  constructor(tracer: ApiTracer, config: TelemetryConfig, random: () => number) {
-    this.tracer = tracer;
+  constructor(origin: SpanOrigin, config: TelemetryConfig, random: () => number) {
+    this.origin = origin;
     this.config = config;
     this.random = random;
     this.slowMicros = config.slowMs === 0 ? Number.POSITIVE_INFINITY : config.slowMs * 1000;
@@ -56,8 +50,7 @@ export class OpenTelemetryTracer implements Tracer {
   beginRequest(request: Request, traceparent: string | null, agoMicros: number): Span | null {
     const parent = traceparent === null ? null : contextOf(traceparent);
     if (parent !== null && (parent.traceFlags & TraceFlags.SAMPLED) === 0) return null;
-    const context = parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
-    return this.server(request, context, Date.now() - agoMicros / 1000);
+    return this.server(request, parent, agoMicros / 1000);
   }
 
   endRequest(span: Span, request: Request, reply: Reply): void {
@@ -68,24 +61,22 @@ export class OpenTelemetryTracer implements Tracer {
   }
 
   tellRequest(request: Request, reply: Reply, tookMicros: number): void {
-    const nowMs = Date.now();
-    const second = Math.floor(nowMs / 1000);
+    const second = Math.floor(Date.now() / 1000);
     if (second !== this.toldSecond) this.told = 0;
     this.toldSecond = second;
     if (this.told++ >= MAX_TOLD_PER_SECOND) return;
-    const span = this.server(request, ROOT_CONTEXT, nowMs - tookMicros / 1000);
+    const span = this.server(request, null, tookMicros / 1000);
     span.set("platypus.sampled_at_end", 1);
     this.endRequest(span, request, reply);
   }
 
   beginRefresh(origin: string | null): Span {
-    const context = origin === null ? null : contextOf(origin);
-    const links = context === null ? [] : [{ context }];
-    const span = this.tracer.startSpan("refresh", { kind: ApiSpanKind.INTERNAL, links, root: true }, ROOT_CONTEXT);
-    return new OpenTelemetrySpan(span, this.tracer, this.config.keys);
+    const link = origin === null ? null : contextOf(origin);
+    const kind = ApiSpanKind.INTERNAL;
+    return new RecordedSpan(this.origin, { name: "refresh", kind, parent: null, link, attributes: {}, agoMs: 0 });
   }
 
-  private server(request: Request, context: Context, startTime: number): Span {
+  private server(request: Request, parent: SpanContext | null, agoMs: number): Span {
     const name = operationNameOf(request);
     const attributes: Attributes = {
       "db.system.name": "memcached",
@@ -93,10 +84,10 @@ export class OpenTelemetryTracer implements Tracer {
       "platypus.protocol": protocolNameOf(request),
     };
     if (request.keys !== null) attributes["db.operation.batch.size"] = request.keys.count;
-    const span = this.tracer.startSpan(name, { kind: ApiSpanKind.SERVER, attributes, startTime }, context);
-    const own = new OpenTelemetrySpan(span, this.tracer, this.config.keys);
-    if (request.keyEnd > request.keyStart && request.keys === null) own.about(request.keyText(), null);
-    return own;
+    const kind = ApiSpanKind.SERVER;
+    const span = new RecordedSpan(this.origin, { name, kind, parent, link: null, attributes, agoMs });
+    if (request.keyEnd > request.keyStart && request.keys === null) span.about(request.keyText(), null);
+    return span;
   }
 
   /** Distances between samples of independent decisions: geometrically distributed. */
@@ -108,61 +99,9 @@ export class OpenTelemetryTracer implements Tracer {
   }
 }
 
-class OpenTelemetrySpan implements Span {
-  private readonly span: ApiSpan;
-  private readonly tracer: ApiTracer;
-  private readonly keys: KeyPolicy;
-
-  constructor(span: ApiSpan, tracer: ApiTracer, keys: KeyPolicy) {
-    this.span = span;
-    this.tracer = tracer;
-    this.keys = keys;
-  }
-
-  get traceId(): string {
-    return this.span.spanContext().traceId;
-  }
-
-  get spanId(): string {
-    return this.span.spanContext().spanId;
-  }
-
-  get traceparent(): string {
-    return `00-${this.traceId}-${this.spanId}-01`;
-  }
-
-  begin(name: string, kind: SpanKind, attributes: SpanAttributes = {}): Span {
-    const options = { kind: kind === SpanKind.client ? ApiSpanKind.CLIENT : ApiSpanKind.INTERNAL, attributes };
-    const span = this.tracer.startSpan(name, options, trace.setSpan(ROOT_CONTEXT, this.span));
-    return new OpenTelemetrySpan(span, this.tracer, this.keys);
-  }
-
-  set(name: string, value: string | number): void {
-    this.span.setAttribute(name, value);
-  }
-
-  about(key: string, rule: string | null): void {
-    if (rule !== null && this.keys !== "none") this.set("platypus.rule", rule);
-    if (this.keys === "full") this.set("platypus.key", key.slice(0, MAX_KEY_CHARACTERS));
-  }
-
-  setKeyText(name: string, text: string): void {
-    if (this.keys === "full") this.set(name, text);
-  }
-
-  fail(reason: string): void {
-    this.span.setAttribute("error.type", reason);
-    this.span.setStatus({ code: SpanStatusCode.ERROR });
-  }
-
-  end(): void {
-    this.span.end();
-  }
-}
-
 function contextOf(traceparent: string): SpanContext | null {
   const [, traceId, spanId, flags] = /^00-(\w{32})-(\w{16})-(\w{2})$/.exec(traceparent) ?? [];
   if (traceId === undefined) return null;
   const context = { traceId, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), isRemote: true };
-  return trace.isSpanContextValid(context) ? context : null;
+  return isSpanContextValid(context) ? context : null;
 }
