@@ -29,6 +29,9 @@ export interface Sample {
   readonly generatorCpuShare: number;
 }
 
+/** A contender warms up for so much of the time it is measured for, one turn at the least. */
+const WARM_UP_SHARE = 0.2;
+
 /** A contender's samples of one workload, in the order of the rounds. */
 export interface Measured {
   readonly contender: StartedContender;
@@ -66,7 +69,8 @@ export class Bench {
       this.progress.step(`${scenario.name}: warming up ${contender.name}`);
       await this.preload(contender.started, contender.load);
       const generator = await GeneratorProcess.open(this.group, contender.started, contender.load);
-      await this.run(generator, contender, seconds);
+      // A process that has only just started is compiled while it works.
+      await this.run(generator, contender, Math.max(seconds, rounds * seconds * WARM_UP_SHARE));
       turns.push({ generator, measured: { contender, samples: [] } });
     }
     for (let round = 0; round < rounds; round++) {
