@@ -17,8 +17,6 @@ const SERVER_COUNT = 3;
 const ADDRESSES_PER_SERVER = 34;
 const WORKERS = 2;
 const platypus = resolve(import.meta.dirname, "../src/main.ts");
-/** As `npm start` has it. */
-const platypusCommand = [process.execPath, "--max-semi-space-size=8", platypus];
 const tlsFolder = resolve(import.meta.dirname, "../test/support/tls");
 
 /** Something that speaks memcached's protocol and is measured. */
@@ -149,7 +147,7 @@ export class Competitors {
     if (proxy !== undefined) return { ...proxy, isTls: false, serverPids: [], admin: null };
     const shape = shapes[name];
     if (shape !== undefined) return this.startPlatypus(name, shape);
-    if (trees[name] !== undefined) return this.startMcrouter(name, platypusCommand, trees[name]);
+    if (trees[name] !== undefined) return this.startMcrouter(name, [process.execPath, platypus], trees[name]);
     switch (name) {
       case "twemproxy":
         return this.startTwemproxy();
@@ -187,8 +185,7 @@ export class Competitors {
       ...(tracedShare === undefined ? [] : await this.traced(tracedShare)),
     ];
     const config = this.write(`${name.replaceAll(/\W+/g, "-")}.toml`, own);
-    const [program, ...args] = platypusCommand;
-    const pid = this.group.start(name, program!, [...args, "--config", config]);
+    const pid = this.group.start(name, process.execPath, [platypus, "--config", config]);
     return behind(name, port!, pid, servers, { isTls, admin: isSilent ? null : `${host}:${adminPort}` });
   }
 

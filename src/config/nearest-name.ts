@@ -20,15 +20,19 @@ export function suggestion(name: string, known: Iterable<string>): string {
   return nearest === null ? "" : `; did you mean "${nearest}"?`;
 }
 
-/** Levenshtein distance, one row of the matrix at a time. */
+/** Levenshtein distance in which two neighbours that changed places are one edit, a row of the matrix at a time. */
 function editDistance(from: string, to: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let i = 0; i < from.length; i++) {
     const next = [i + 1];
     for (let j = 0; j < to.length; j++) {
       const replaced = row[j]! + (from[i] === to[j] ? 0 : 1);
-      next.push(Math.min(replaced, row[j + 1]! + 1, next[j]! + 1));
+      const isSwapped = i > 0 && j > 0 && from[i] === to[j - 1] && from[i - 1] === to[j];
+      const swapped = isSwapped ? before[j - 1]! + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(replaced, swapped, row[j + 1]! + 1, next[j]! + 1));
     }
+    before = row;
     row = next;
   }
   return row[to.length]!;

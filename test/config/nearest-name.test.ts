@@ -8,6 +8,12 @@ describe("nearest name", () => {
     expect(nearestName("Listen", ["prefix", "listen"])).toBe("listen");
   });
 
+  it("is one in which two letters have changed places, which is one edit", () => {
+    expect(nearestName("chekc", ["check", "explain"])).toBe("check");
+    expect(nearestName("tlt", ["tls", "ttl"])).toBe("tls");
+    expect(nearestName("tlt", ["ttl", "expiry"])).toBe("ttl");
+  });
+
   it("is none if too much differs", () => {
     expect(nearestName("colour", ["ttl", "expiry", "source"])).toBeNull();
     expect(nearestName("x", [])).toBeNull();
