@@ -161,6 +161,7 @@ export class Platypus {
     });
     // From then on the others answer there: that this one drains is not the state of all.
     siblings?.onReplaced(() => {
+      this.readiness.hasSuccessor = true;
       this.left = this.admin?.leave() ?? this.left;
     });
 

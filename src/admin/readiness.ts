@@ -4,10 +4,14 @@
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { Workers } from "../workers/siblings.ts";
 
+const DRAINING = "draining";
+
 /** Of this process, and of all workers. */
 export class Readiness {
   /** No more clients are taken. */
   isDraining = false;
+  /** Another worker has taken this one's place: that this one drains is not the state of all. */
+  hasSuccessor = false;
   private readonly backends: () => readonly Backend[];
   private readonly workers: Workers;
   private isConnected = false;
@@ -20,19 +24,15 @@ export class Readiness {
 
   /** Why clients are not to be sent to this process; null: they may be. */
   notReady(): string | null {
-    if (this.isDraining) return "draining";
-    const backends = this.backends();
-    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
-    if (this.isConnected) return null;
-    // Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come.
-    this.greetBackends();
-    return "no server has been connected to yet";
+    return this.isDraining ? DRAINING : this.notConnected();
   }
 
   /** The same of all workers: one that has just taken the place of another may not have connected to a server yet. */
   async noneIsReady(): Promise<string | null> {
-    const reason = this.notReady();
-    if (reason === null || this.isDraining || this.workers.isAlone) return reason;
+    // Whoever has asked a worker just before it let go of the address is answered by it when it has a successor.
+    if (this.isDraining && !this.hasSuccessor) return DRAINING;
+    const reason = this.notConnected();
+    if (reason === null || this.workers.isAlone) return reason;
     const others = await this.workers.ask<boolean>({ kind: "hasConnected" });
     this.isConnected ||= others.includes(true);
     return this.isConnected ? null : reason;
@@ -40,8 +40,16 @@ export class Readiness {
 
   /** A server has been connected to, or there is none to connect to. */
   hasConnected(): boolean {
-    this.notReady();
-    return this.isConnected;
+    return this.notConnected() === null;
+  }
+
+  private notConnected(): string | null {
+    const backends = this.backends();
+    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    if (this.isConnected) return null;
+    // Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come.
+    this.greetBackends();
+    return "no server has been connected to yet";
   }
 
   /** Connects before the first request does: only then can anybody say whether the servers are there. */
