@@ -12,6 +12,7 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/reply.ts";
+import type { KeyList } from "../proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
@@ -47,6 +48,8 @@ export interface FillEvents {
   traced?(key: string, traceparent: string): void;
   /** A client asked for a key; called for every get, hit or miss. */
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void;
+  /** The same for each key of a get of many. */
+  gotAll(keys: KeyList): void;
   isTracked(key: string): boolean;
 }
 
@@ -155,6 +158,10 @@ export class Filler implements MissFiller, StoredKeys {
 
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void {
     this.events.got(chunk, start, end, isHit);
+  }
+
+  noteGets(keys: KeyList): void {
+    this.events.gotAll(keys);
   }
 
   isStored(key: string): boolean {

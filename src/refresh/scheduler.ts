@@ -10,6 +10,7 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
+import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../telemetry/tracing.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents, Stored } from "./filler.ts";
@@ -87,6 +88,8 @@ export class Scheduler implements FillEvents {
   /** The tick of the monotonic clock that runs: gets are noted with this precision. */
   private nowTicks: number;
   private isStopped = false;
+  /** Of the keys of one get, for the time of a call. */
+  private hashes = new Int32Array(64);
   /** Keys that are being refreshed: a key is refreshed by one at a time. */
   private readonly busy = new Set<string>();
   private readonly tracer: () => Tracer | null;
@@ -154,6 +157,21 @@ export class Scheduler implements FillEvents {
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void {
     const hash = keyHash(chunk, start, end);
     if (this.tracker.size > 0 && this.tracker.noteGet(hash, this.nowTicks)) return;
+    this.gotUntracked(hash, chunk, start, end, isHit);
+  }
+
+  gotAll({ bytes, starts, ends, blocks }: KeyList): void {
+    const count = blocks.length;
+    if (this.hashes.length < count) this.hashes = new Int32Array(count * 2);
+    const { hashes, tracker } = this;
+    for (let i = 0; i < count; i++) hashes[i] = keyHash(bytes, starts[i]!, ends[i]!);
+    const isTracked = tracker.noteGets(hashes, count, this.nowTicks);
+    for (let i = 0; i < count; i++) {
+      if (isTracked[i] === 0) this.gotUntracked(hashes[i]!, bytes, starts[i]!, ends[i]!, blocks[i] !== null);
+    }
+  }
+
+  private gotUntracked(hash: number, chunk: Buffer, start: number, end: number, isHit: boolean): void {
     // Without keys no tick tells the time.
     if (this.timer === null) this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
     if (isHit && this.pickUp.isDue(hash, this.nowTicks)) this.lookAt(chunk.toString("latin1", start, end), hash);

@@ -137,7 +137,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const scheduler = new Scheduler({ ...shared, random, bounds: simulation });
     const events = simulation.isRefreshing
       ? scheduler
-      : { populated: () => {}, traced: () => {}, got: () => {}, isTracked: () => false };
+      : { populated: () => {}, traced: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false };
     return { scheduler, filler: new Filler({ ...shared, events, holdBytes: 0 }) };
   });
   const result = {

@@ -35,7 +35,7 @@ function start(config: Partial<RuleConfig> = {}): void {
     rules,
     port: pool,
     clock,
-    events: { populated: () => {}, got: () => {}, isTracked: () => false },
+    events: { populated: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false },
     log: {
       sourceFailed: (_rule, error) => logged.push(`source ${(error as Error).message}`),
       poolFailed: (_rule, error) => logged.push(`pool ${(error as Error).message}`),

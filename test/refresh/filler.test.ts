@@ -34,7 +34,7 @@ function start(...configs: Partial<RuleConfig>[]): void {
     rules,
     port: pool,
     clock,
-    events: { populated: (key) => populated.push(key), got: () => {}, isTracked: () => false },
+    events: { populated: (key) => populated.push(key), got: () => {}, gotAll: () => {}, isTracked: () => false },
     log: { sourceFailed: note("source"), poolFailed: note("pool"), observed: note("observed") },
     holdBytes: 1 << 20,
   });
@@ -335,7 +335,7 @@ describe("a source that fails", () => {
       rules,
       port: pool,
       clock,
-      events: { populated: () => {}, got: () => {}, isTracked: () => false },
+      events: { populated: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false },
       log: {
         sourceFailed: (_rule, error) => {
           if ((error as Error).message !== "the log is full") throw new Error("the log is full");

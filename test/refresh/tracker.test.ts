@@ -68,6 +68,30 @@ describe("a tracker", () => {
     );
   });
 
+  it("notes many gets as it does one after the other", () => {
+    const [one, many] = [1, 2].map(() => new Tracker(1_000_000, () => {}, Math.random)) as [Tracker, Tracker];
+    const tracked = Array.from({ length: 3_000 }, (_, i) => `key${i}`);
+    const [left, right] = collision();
+    for (const key of [...tracked, left, right])
+      for (const tracker of [one, many]) tracker.track(key, 0, 1, neverEvict);
+    const asked = fc.array(fc.oneof(keys, fc.constantFrom(...tracked, left, right)), { minLength: 1, maxLength: 200 });
+    let now = 1;
+    fc.assert(
+      fc.property(asked, (all) => {
+        now++;
+        const hashes = Int32Array.from(all, hashOf);
+        const found = many.noteGets(hashes, hashes.length, now);
+        expect([...found.subarray(0, all.length)].map(Boolean)).toEqual(
+          [...hashes].map((hash) => one.noteGet(hash, now)),
+        );
+      }),
+    );
+    for (const key of [...tracked, left, right]) {
+      const [slot, other] = [one.find(key), many.find(key)];
+      expect([many.lastGet(other), many.getCount(other)]).toEqual([one.lastGet(slot), one.getCount(slot)]);
+    }
+  });
+
   it("grows, tells how far before a new slot is used, and still knows every key", () => {
     let capacity = Tracker.firstCapacity;
     const tracker = new Tracker(1_000_000, (grown) => (capacity = grown), Math.random);

@@ -87,7 +87,7 @@ class Process {
       rules,
       port,
       clock,
-      events: { populated: () => {}, got: () => {}, isTracked: () => false },
+      events: { populated: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false },
       log: { sourceFailed: fail, poolFailed: fail, observed: () => {} },
       holdBytes: 0,
     });

@@ -1,6 +1,7 @@
 /** A MissFiller whose fills end when the test says so. */
 
 import { missReply, Reply, Status } from "../../src/proxy/reply.ts";
+import type { KeyList } from "../../src/proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../../src/proxy/route/fill-route.ts";
 
 /** Covers every key but those in `notCovered`, and writes down what it is told: `get k`, `fill k`, `write k`, `flush`. */
@@ -15,6 +16,10 @@ export class ManualFiller implements MissFiller {
 
   noteGet(chunk: Buffer, start: number, end: number): void {
     this.told.push(`get ${chunk.toString("latin1", start, end)}`);
+  }
+
+  noteGets({ bytes, starts, ends }: KeyList): void {
+    for (const [i, start] of starts.entries()) this.noteGet(bytes, start, ends[i]!);
   }
 
   noteTraced(): void {}

@@ -31,6 +31,8 @@ export interface FillWaiter {
 export interface MissFiller {
   /** A client asked for `chunk[start, end)`. Called for every get, hit or miss: no strings, no look at rules. */
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void;
+  /** The same for each key of a get of many, which hit where there is a block. */
+  noteGets(keys: KeyList): void;
   /** A traced request hit `key` (one character per byte): what keeps it fresh from now on is for its sake. */
   noteTraced(key: string, span: Span): void;
   /**
@@ -97,7 +99,8 @@ export class FillRoute implements Root, ReplyOwner {
       request.complete(reply);
       return;
     }
-    if (this.noteGets(keys) === 0) {
+    this.filler.noteGets(keys);
+    if (keys.blocks.every((block) => block !== null)) {
       request.complete(gatheredReply);
       return;
     }
@@ -119,17 +122,6 @@ export class FillRoute implements Root, ReplyOwner {
     }
     if (due > 1) keys.keepBlocks();
     done();
-  }
-
-  /** How many of them are missing. */
-  private noteGets({ bytes, starts, ends, blocks }: KeyList): number {
-    let missing = 0;
-    for (let i = 0; i < blocks.length; i++) {
-      const isHit = blocks[i] !== null;
-      if (!isHit) missing++;
-      this.filler.noteGet(bytes, starts[i]!, ends[i]!, isHit);
-    }
-    return missing;
   }
 }
 
