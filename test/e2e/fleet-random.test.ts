@@ -21,8 +21,6 @@ const RUN_FOR_MS = 6_000;
 const MAX_FETCH_MS = 120;
 const FIRST_BASE = 100_000_000;
 const BASE_STEP = 1_000;
-/** Moments of quiet after which nothing is under way any more. */
-const QUIET_CHECKS = 5;
 
 /** Gets and deletes of one key make for the most trouble. */
 const verbs = ["get", "get", "get", "get", "gets", "mg", "delete", "delete", "delete", "set", "incr", "touch"] as const;
@@ -58,7 +56,6 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet with random clients", () =>
   let moment = 0;
   let lastBase = FIRST_BASE;
   let worlds = 0;
-  let fetching = 0;
   let random: () => number;
   /** When the source was read for a fetch, or a set was acknowledged, by base. */
   let bornAt: Map<number, number>;
@@ -81,10 +78,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet with random clients", () =>
     origin.handle = (_request, response) => {
       const base = newBase();
       bornAt.set(base, ++moment);
-      fetching++;
       const luck = random();
       setTimeout(() => {
-        fetching--;
         if (luck < 0.05) response.writeHead(500).end();
         else if (luck < 0.1) response.writeHead(404).end();
         else response.end(String(base));
@@ -206,11 +201,15 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet with random clients", () =>
     return TextClient.connect(address?.type === "tcp" ? address.port : 0);
   }
 
+  /** Until no process has a fetch, a refresh or an answer of the pool outstanding. */
   async function quiet(): Promise<void> {
-    for (let checks = 0; checks < QUIET_CHECKS; checks++) {
-      await delay(2);
-      if (fetching > 0 || wire.inTransit > 0) checks = 0;
-    }
+    const clients = await Promise.all(platypuses.map(connectTo));
+    const underWay = async (client: TextClient) => {
+      const stats = await client.ask("stats platypus", "END\r\n");
+      return [...stats.matchAll(/(?:in_flight|outstanding) (\d+)\r$/gm)].some(([, count]) => count !== "0");
+    };
+    while ((await Promise.all(clients.map(underWay))).includes(true));
+    for (const client of clients) client.close();
   }
 
   /** After all is quiet. */

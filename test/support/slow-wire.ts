@@ -14,8 +14,6 @@ export class SlowWire {
   random: () => number = Math.random;
   /** Told of what the server has sent, before it is delayed. */
   onAnswer: (chunk: Buffer) => void = () => {};
-  /** Pieces on their way. */
-  inTransit = 0;
   private readonly server: net.Server;
   private readonly targetPort: number;
   private readonly sockets = new Set<net.Socket>();
@@ -62,12 +60,10 @@ export class SlowWire {
     from.on("data", (chunk: Buffer) => {
       for (const piece of this.cut(chunk)) {
         pieces.push(piece);
-        this.inTransit++;
         const nowMs = performance.now();
         lastMs = Math.max(lastMs, nowMs + this.random() * MAX_DELAY_MS);
         const timer = setTimeout(() => {
           this.timers.delete(timer);
-          this.inTransit--;
           to.write(pieces.shift()!);
         }, lastMs - nowMs);
         this.timers.add(timer);

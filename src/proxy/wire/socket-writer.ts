@@ -1,6 +1,6 @@
 /**
  * Writes to a socket past Node's streams. A proxy's writes are small and the kernel takes nearly all of them at once: a
- * stream's queue, its callbacks and its next ticks are then a fifth of what JavaScript costs (docs/performance.md).
+ * stream's queue, its callbacks and its next ticks are for nothing then (docs/performance.md has what they cost).
  *
  * This leans on Node's `_handle` and on the binding that its own streams write through. Where one of them is missing, and
  * under TLS, the stream serves. The order is kept whichever way bytes go: while the stream has some, all go after them

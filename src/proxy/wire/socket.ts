@@ -101,8 +101,8 @@ function deliver(reader: BytesReader, onFault: (error: Error) => void, chunk: Bu
 
 /**
  * Connects to `address`, with TLS where `secure` is given; bytes that come are handed to `reader`, `onReady` is called
- * when the first may be sent; without TLS reads go where `nextRoom` says. The caller listens for the other events. Where `reader` throws, the socket is destroyed
- * with that error.
+ * when the first may be sent; without TLS reads go where `nextRoom` says. The caller listens for the other events. Where
+ * `reader` throws, the socket is destroyed with that error.
  */
 export function connectSocket(
   address: Address,
