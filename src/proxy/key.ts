@@ -8,6 +8,9 @@
  * Source: mcrouter lib/carbon/Keys-inl.h, as facts.
  */
 
+/** The longest key that a server takes; one in base64 counts as it is written. memcached doc/protocol.txt, "Keys". */
+export const MAX_KEY_BYTES = 250;
+
 const SLASH = 0x2f;
 const BAR = 0x7c;
 const HASH = 0x23;

@@ -209,6 +209,8 @@ export class Request {
   nextOfClient: Request | null;
   /** Next in the queue of a backend connection. */
   nextOfBackend: Request | null;
+  /** Of a get: the next in that queue asks in the same command. */
+  isFollowed: boolean;
   /** For the client connection: completed while an earlier one was not; then these are the bytes to send. */
   held: Buffer | null;
   heldStart: number;
@@ -247,6 +249,7 @@ export class Request {
     this.isAbandoned = false;
     this.nextOfClient = null;
     this.nextOfBackend = null;
+    this.isFollowed = false;
     this.held = null;
     this.heldStart = 0;
     this.heldEnd = 0;

@@ -13,10 +13,10 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, Operation, Request } from "../request.ts";
+import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
-import { writeRequest } from "../wire/backend-writer.ts";
+import { extendGet, keysToShare, writeRequest } from "../wire/backend-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
@@ -30,6 +30,15 @@ const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 /** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
 const DROP_AFTER_TIMEOUTS = 4;
+/**
+ * Gets that leave in the same turn, one after the other, are one command of so many keys at the most: memcached answers each
+ * command in a packet of its own. It serves nobody else while it is at one.
+ */
+const MAX_KEYS_IN_GET = 64;
+/** Where values are larger than this on average, packets are not what they cost. */
+const MERGED_VALUE_BYTES = 8 * 1024;
+/** The average is one over as many values. */
+const MEAN_OVER = 16;
 const KEY_LOG_BYTES = 16 * 1024;
 /** Turns that take longer are made up for: see `restamp`. */
 const LONG_TURN_MS = 5;
@@ -115,6 +124,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private tail: Request | null = null;
   /** The first of the requests that stand in the batch. */
   private unsent: Request | null = null;
+  /** Keys that the last command in the batch may be given: it is a get. */
+  private roomForKeys = 0;
+  /** False: its answers to gets of several keys are not in the order of the keys. */
+  private keepsOrder = true;
+  private meanValueBytes = 0;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
   private readonly answerDeadline: Deadline;
@@ -172,6 +186,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
     this.isUsed = true;
     this.restamp();
+    this.roomForKeys = 0;
     this.batch.flush(writer);
     if (writer.unsentBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
   }
@@ -194,6 +209,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
     const { socket } = this;
+    const { parser } = this;
     let at = start;
     while (at < end) {
       const request = this.head;
@@ -201,12 +217,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
         this.distrust("bytes that answer no request");
         return end;
       }
-      const next = this.parser.parse(request, chunk, at, end, isKept);
+      const next = parser.parse(request, chunk, at, end, isKept);
       if (next === INCOMPLETE) {
-        this.wantedBytes = this.parser.wantedBytes;
+        this.wantedBytes = parser.wantedBytes;
         return at;
       }
       if (next === OUT_OF_STEP) {
+        this.keepsOrder &&= !isRetrieval(request.operation);
         this.distrust("a reply that does not answer the request");
         return end;
       }
@@ -216,14 +233,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
       request.nextOfBackend = null;
       this.outstanding--;
-      const reply = this.parser.reply;
-      reply.lease = this.input.lent;
+      const { reply } = parser;
+      reply.lease = parser.isBorrowing ? null : this.input.lent;
+      if (reply.status === Status.found) this.noteValue(reply.valueEnd - reply.valueStart);
       // After a refused data block nobody knows whether the backend read the data as commands.
       const isDoubtful = request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply);
       if (!request.isAbandoned) {
         this.events.answered(statusToCount(request, reply), request.sentMs);
         request.complete(reply);
       }
+      parser.giveBack();
       if (isDoubtful) {
         this.distrust("a data block was refused");
         return end;
@@ -235,7 +254,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private append(request: Request): void {
-    writeRequest(request, this.options.prefix, this.batch);
+    this.write(request);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     request.sentMs = this.options.turn.nowMs();
     this.unsent ??= request;
@@ -245,6 +264,25 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.tail = request;
     this.outstanding++;
     if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
+  }
+
+  private write(request: Request): void {
+    const { prefix } = this.options;
+    const { tail, batch } = this;
+    const count = keysToShare(request, prefix);
+    if (count > 0 && count <= this.roomForKeys && tail!.operation === request.operation) {
+      this.roomForKeys -= count;
+      extendGet(request, prefix, batch);
+      tail!.isFollowed = true;
+    } else {
+      const isOpen = count > 0 && this.keepsOrder && this.meanValueBytes <= MERGED_VALUE_BYTES;
+      this.roomForKeys = isOpen ? MAX_KEYS_IN_GET - count : 0;
+      writeRequest(request, prefix, batch);
+    }
+  }
+
+  private noteValue(bytes: number): void {
+    this.meanValueBytes += (bytes - this.meanValueBytes) / MEAN_OVER;
   }
 
   /** Moves the request's key to the key log; of a meta get the line, in which its key stands. */
@@ -376,6 +414,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
+    this.roomForKeys = 0;
     const fault = this.batch.clear();
     if (fault !== null) this.tellFault(fault);
     this.input.clear();

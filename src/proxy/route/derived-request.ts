@@ -4,6 +4,7 @@
  *
  * All of these are retained: their bytes are their own.
  */
+import { MAX_KEY_BYTES } from "../key.ts";
 import { Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasDecodedKey, renameKey } from "../wire/meta-line.ts";
@@ -11,9 +12,6 @@ import { hasDecodedKey, renameKey } from "../wire/meta-line.ts";
 const EMPTY = Buffer.alloc(0);
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
-
-/** The longest key that a server takes; one in base64 counts as it is written. */
-const MAX_KEY_BYTES = 250;
 
 /** Whether a server takes a key of so many bytes in place of the request's: it would take the data of a refused line for commands. */
 export function canHaveKey(request: Request, keyBytes: number): boolean {

@@ -1,10 +1,11 @@
 /**
  * Requests that Platypus itself makes for a key: of fills and refreshes, and of routes that keep several places in step.
  */
+
 import { BackendError } from "../../errors.ts";
+import { MAX_KEY_BYTES } from "../key.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
 
-const MAX_KEY_BYTES = 250;
 const CRLF = Buffer.from("\r\n", "latin1");
 
 /** A command: the words around the key, and its data. */

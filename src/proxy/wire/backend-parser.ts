@@ -6,15 +6,15 @@
  * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get", "Statistics" and "Error
  * strings".
  */
-import { isFailure, MetaCode, Reply, Status } from "../reply.ts";
+import { isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
-import { CR, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
+import { CR, copyBytes, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
 import { dropKeyPrefix, isCutByKey, isOfOtherKey } from "./meta-line.ts";
 
-/** The reply goes on behind what was read so far. */
-export const INCOMPLETE = 0;
+/** The reply goes on behind what was read so far. Both are less than any position. */
+export const INCOMPLETE = -1;
 /** This is not an answer to the request: the connection is out of step. */
-export const OUT_OF_STEP = -1;
+export const OUT_OF_STEP = -2;
 
 /** Longest answer line; a longer one is no memcached speaking. */
 const MAX_LINE_BYTES = 4096;
@@ -24,6 +24,8 @@ const MAX_STATS_BYTES = 4 * 1024 * 1024;
 const VALUE = Buffer.from("VALUE ", "latin1");
 const STAT = Buffer.from("STAT ", "latin1");
 const END_LINE = Buffer.from("END\r\n", "latin1");
+/** As many as END and its line end have. */
+const VALUE_WORD_BYTES = 5;
 const UPPER_E = 0x45;
 const UPPER_N = 0x4e;
 const UPPER_D = 0x44;
@@ -36,6 +38,9 @@ export class BackendParser {
   readonly reply = new Reply();
   /** After INCOMPLETE: bytes the whole reply will have; 0: not known. */
   wantedBytes = 0;
+  /** The chunk in which the reply's END line was written over what follows it, and where; null: nowhere. */
+  private borrowed: Buffer | null = null;
+  private borrowedAt = 0;
   private readonly maxReplyBytes: number;
   /** Taken off the front of the keys in VALUE lines. */
   private readonly prefix: Buffer;
@@ -58,8 +63,10 @@ export class BackendParser {
     reply.valueStart = 0;
     reply.valueEnd = 0;
     this.wantedBytes = 0;
+    this.borrowed = null;
     if (isRetrieval(request.operation)) {
-      return request.keys === null ? this.parseValue(request, start, end) : this.parseValues(request, start, end);
+      if (request.keys !== null) return this.parseValues(request, start, end);
+      return request.isFollowed ? this.parseSharedValue(request, start, end) : this.parseValue(request, start, end);
     }
     if (isMeta(request.operation)) return this.parseMeta(request, start, end);
     return request.operation === Operation.stats
@@ -78,41 +85,136 @@ export class BackendParser {
     if (nameEnd + 6 > end) return this.parsePartOfBlock(start, end);
     if (!this.isName(start, nameEnd, request.chunk, request.keyStart)) return OUT_OF_STEP;
     const blockEnd = this.parseBlock(nameEnd, start, start, end);
-    if (blockEnd <= 0) return blockEnd;
+    if (blockEnd < 0) return blockEnd;
     if (blockEnd + 5 > end) {
       this.wantedBytes = blockEnd + 5 - start;
       return INCOMPLETE;
     }
     const next = this.parseEnd(request, blockEnd, end, Status.found);
-    if (next > 0 && this.prefix.length > 0) reply.start = this.dropPrefix(start);
+    if (next >= 0 && reply.status === Status.found && this.prefix.length > 0) reply.start = this.dropPrefix(start);
     return next;
   }
 
-  /** The same for several keys: each VALUE must name one of the keys that are still due, in their order. */
+  /**
+   * The same of a get whose command goes on with the keys of later requests (`Request.isFollowed`). What is theirs, the
+   * END line or an error that is the answer to all of them is left where it is: the position returned may be `start`.
+   */
+  private parseSharedValue(request: Request, start: number, end: number): number {
+    const { reply } = this;
+    const { chunk } = reply;
+    if (chunk[start] !== UPPER_V) {
+      const next = this.parseEnd(request, start, end, Status.missing);
+      return next < 0 ? next : start;
+    }
+    let nameEnd = start + 6;
+    while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
+    if (nameEnd >= end) return this.parsePartOfBlock(start, end);
+    if (!this.isNameAt(request.chunk, request.keyStart, request.keyEnd, start, nameEnd)) {
+      if (!this.isNameOfLater(request, start, nameEnd)) return OUT_OF_STEP;
+      this.take(missReply);
+      return start;
+    }
+    const blockEnd = this.parseBlock(nameEnd, start, start, end);
+    if (blockEnd < 0) return blockEnd;
+    if (blockEnd + VALUE_WORD_BYTES > end) {
+      this.wantedBytes = blockEnd + VALUE_WORD_BYTES - start;
+      return INCOMPLETE;
+    }
+    if (chunk[blockEnd] === UPPER_V) {
+      if (!equalBytes(VALUE, 0, VALUE_WORD_BYTES, chunk, blockEnd)) return OUT_OF_STEP;
+      copyBytes(END_LINE, 0, END_LINE.length, chunk, blockEnd);
+      this.borrowed = chunk;
+      this.borrowedAt = blockEnd;
+      reply.isKept = false;
+      reply.status = Status.found;
+      reply.end = blockEnd + END_LINE.length;
+    } else {
+      const next = this.parseEnd(request, blockEnd, end, Status.found);
+      if (next < 0) return next;
+    }
+    if (reply.status === Status.found && this.prefix.length > 0) reply.start = this.dropPrefix(start);
+    return blockEnd;
+  }
+
+  /** True when the VALUE line at `at`, its name ending at `nameEnd`, answers one of the requests behind `request` in its command. */
+  private isNameOfLater(request: Request, at: number, nameEnd: number): boolean {
+    for (let each = request; each.isFollowed; ) {
+      each = each.nextOfBackend!;
+      if (this.isNameOf(each, at, nameEnd)) return true;
+    }
+    return false;
+  }
+
+  private isNameOf({ chunk, keyStart, keyEnd, keys, indexes }: Request, at: number, nameEnd: number): boolean {
+    if (keys === null) return this.isNameAt(chunk, keyStart, keyEnd, at, nameEnd);
+    return indexes!.some((i) => this.isNameAt(keys.bytes, keys.starts[i]!, keys.ends[i]!, at, nameEnd));
+  }
+
+  private isNameAt(keyChunk: Buffer, keyStart: number, keyEnd: number, at: number, nameEnd: number): boolean {
+    const nameBytes = this.prefix.length + keyEnd - keyStart;
+    return nameEnd - at - 6 === nameBytes && this.isName(at, nameEnd, keyChunk, keyStart);
+  }
+
+  private take(fixed: Reply): void {
+    const { reply } = this;
+    reply.status = fixed.status;
+    reply.chunk = fixed.chunk;
+    reply.start = fixed.start;
+    reply.end = fixed.end;
+    reply.isKept = true;
+  }
+
+  /** True: what stands behind the reply's value is not its own END line, so that nobody may keep it. */
+  get isBorrowing(): boolean {
+    return this.borrowed !== null;
+  }
+
+  /**
+   * To be called when the reply has been handled: a reply that is not the last of its command has its END line where the
+   * next one begins, and that begins with VALUE.
+   */
+  giveBack(): void {
+    const { borrowed } = this;
+    if (borrowed === null) return;
+    this.borrowed = null;
+    copyBytes(VALUE, 0, VALUE_WORD_BYTES, borrowed, this.borrowedAt);
+  }
+
+  /**
+   * The same for several keys: each VALUE must name one of the keys that are still due, in their order; in a command that
+   * goes on with the keys of later requests, the first that names one of those ends the answer before it.
+   */
   private parseValues(request: Request, start: number, end: number): number {
-    const chunk = this.reply.chunk;
+    const { reply } = this;
+    const { chunk } = reply;
     const keys = request.keys!;
-    const indexes = request.indexes;
+    const { indexes } = request;
     const asked = indexes === null ? keys.count : indexes.length;
     let next = 0;
     let at = start;
     let found: Status = Status.missing;
-    for (;;) {
+    while (next < asked || !request.isFollowed) {
       if (at >= end) return INCOMPLETE;
-      if (chunk[at] !== UPPER_V) break;
+      if (chunk[at] !== UPPER_V) {
+        const last = this.parseEnd(request, at, end, found);
+        if (last >= 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(request);
+        return last >= 0 && request.isFollowed ? at : last;
+      }
       let nameEnd = at + 6;
       while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
       if (nameEnd >= end) return this.parsePartOfBlock(at, end);
       let index = -1;
-      while (index < 0) {
-        if (next === asked) return OUT_OF_STEP;
+      while (index < 0 && next < asked) {
         const due = indexes === null ? next : indexes[next]!;
         next++;
-        const nameBytes = this.prefix.length + keys.ends[due]! - keys.starts[due]!;
-        if (nameEnd - at - 6 === nameBytes && this.isName(at, nameEnd, keys.bytes, keys.starts[due]!)) index = due;
+        if (this.isNameAt(keys.bytes, keys.starts[due]!, keys.ends[due]!, at, nameEnd)) index = due;
+      }
+      if (index < 0) {
+        if (!this.isNameOfLater(request, at, nameEnd)) return OUT_OF_STEP;
+        break;
       }
       const blockEnd = this.parseBlock(nameEnd, at, start, end);
-      if (blockEnd <= 0) return blockEnd;
+      if (blockEnd < 0) return blockEnd;
       // Once its owner was told of a time-out the list is no longer ours to write to.
       if (!request.isAbandoned) {
         keys.blocks[index] = chunk;
@@ -122,10 +224,10 @@ export class BackendParser {
       found = Status.found;
       at = blockEnd;
     }
-    const isEnd = chunk[at] === UPPER_E && (at + 1 >= end || chunk[at + 1] === UPPER_N);
-    const last = isEnd ? this.parseEnd(request, at, end, found) : this.parseLine(request, at, end);
-    if (last > 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(request);
-    return last;
+    reply.status = found;
+    reply.end = at;
+    if (this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(request);
+    return at;
   }
 
   /** True when the line at `at` reads `VALUE`, then our prefix and the key at `keyStart` up to `nameEnd`, then a space. */
@@ -225,7 +327,7 @@ export class BackendParser {
     const isValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
     const mayBeValue = request.operation === Operation.metaGet || request.operation === Operation.metaArithmetic;
     const next = isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
-    if (next <= 0) return next;
+    if (next < 0) return next;
     if (reply.status === Status.meta && isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
     let last = next;
     if (request.isGuarded) {
@@ -242,7 +344,7 @@ export class BackendParser {
     const reply = this.reply;
     const chunk = reply.chunk;
     const lineEnd = this.findLineEnd(start, end);
-    if (lineEnd <= 0) return lineEnd;
+    if (lineEnd < 0) return lineEnd;
     let i = start + 3;
     while (i < lineEnd && chunk[i] !== SPACE && chunk[i] !== CR) i++;
     const length = readDecimal(chunk, start + 3, i);
@@ -268,7 +370,7 @@ export class BackendParser {
     let at = start;
     while (at < end) {
       const lineEnd = this.findLineEnd(at, end);
-      if (lineEnd <= 0) return lineEnd;
+      if (lineEnd < 0) return lineEnd;
       if (isLine(END_LINE, chunk, at, lineEnd) && lineEnd - at === END_LINE.length) {
         reply.status = Status.ok;
         reply.end = lineEnd;
@@ -285,7 +387,7 @@ export class BackendParser {
   private parseLine(request: Request, start: number, end: number): number {
     const reply = this.reply;
     const lineEnd = this.findLineEnd(start, end);
-    if (lineEnd <= 0) return lineEnd;
+    if (lineEnd < 0) return lineEnd;
     const status = lineStatus(request, reply.chunk, start, lineEnd);
     if (status === null) return OUT_OF_STEP;
     reply.status = status;

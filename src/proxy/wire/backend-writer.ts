@@ -3,10 +3,12 @@
  * line is put together again from its parts: a `noreply` is left out (so that the backend always answers and stays in
  * step), the pool's prefix goes before the key.
  */
+import { MAX_KEY_BYTES } from "../key.ts";
 import { Operation, type Request } from "../request.ts";
 import { CR, LF, SPACE } from "./ascii.ts";
 import type { OutputBatch } from "./output-batch.ts";
 
+const CRLF = Buffer.from("\r\n", "latin1");
 const GUARD = Buffer.from("mn\r\n", "latin1");
 
 const verbs = new Map<Operation, Buffer>(
@@ -17,6 +19,31 @@ const verbs = new Map<Operation, Buffer>(
 export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch): void {
   writeCommand(request, prefix, batch);
   if (request.isGuarded) batch.copy(GUARD, 0, GUARD.length);
+}
+
+/**
+ * How many keys a get asks for where the keys of others can go with it in one command; 0: not with others. Its line ends
+ * with a key then, and a server takes all of them for keys: what it says of one that is none would be said of all.
+ */
+export function keysToShare(request: Request, prefix: Buffer): number {
+  const { operation, chunk, keys, indexes, keyStart, keyEnd, frameStart, frameEnd } = request;
+  if (operation !== Operation.get && operation !== Operation.gets) return 0;
+  const most = MAX_KEY_BYTES - prefix.length;
+  if (keys !== null) {
+    if (indexes === null) return 0;
+    for (let i = 0; i < indexes.length; i++) if (keys.ends[indexes[i]!]! - keys.starts[indexes[i]!]! > most) return 0;
+    return indexes.length;
+  }
+  if (keyEnd - keyStart > most) return 0;
+  const isForgotten = frameStart === frameEnd;
+  const isLast = frameEnd === keyEnd + CRLF.length && chunk[keyEnd] === CR && chunk[keyEnd + 1] === LF;
+  return isForgotten || isLast ? 1 : 0;
+}
+
+/** Appends the keys of `request` to the get that stands last in `batch`. */
+export function extendGet(request: Request, prefix: Buffer, batch: OutputBatch): void {
+  batch.unwrite(CRLF.length);
+  writeKeys(request, prefix, batch);
 }
 
 function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): void {
@@ -37,8 +64,7 @@ function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): voi
   if (hasPrefix) batch.copy(prefix, 0, prefix.length);
   batch.copy(chunk, request.keyStart, keyEnd);
   batch.copy(chunk, keyEnd, request.lineEnd);
-  batch.byte(CR);
-  batch.byte(LF);
+  batch.copy(CRLF, 0, CRLF.length);
   if (request.isKept) batch.reference(chunk, request.dataStart, frameEnd);
   else batch.copy(chunk, request.dataStart, frameEnd);
 }
@@ -46,25 +72,28 @@ function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): voi
 /** A retrieval from its parts: for some of many keys, or for a key whose command line is gone. */
 function writeRetrieval(request: Request, prefix: Buffer, batch: OutputBatch): void {
   const verb = verbs.get(request.operation)!;
-  const keys = request.keys;
   const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
   batch.copy(verb, 0, verb.length - 1);
   if (isTouch) {
     const exptime = Buffer.from(` ${request.exptime}`, "latin1");
     batch.copy(exptime, 0, exptime.length);
   }
+  writeKeys(request, prefix, batch);
+}
+
+/** The keys and the end of the line. */
+function writeKeys(request: Request, prefix: Buffer, batch: OutputBatch): void {
+  const { keys, indexes } = request;
   if (keys === null) {
     writeKey(request.chunk, request.keyStart, request.keyEnd, prefix, batch);
   } else {
-    const indexes = request.indexes;
     const count = indexes === null ? keys.count : indexes.length;
     for (let i = 0; i < count; i++) {
       const index = indexes === null ? i : indexes[i]!;
       writeKey(keys.bytes, keys.starts[index]!, keys.ends[index]!, prefix, batch);
     }
   }
-  batch.byte(CR);
-  batch.byte(LF);
+  batch.copy(CRLF, 0, CRLF.length);
 }
 
 function writeKey(chunk: Buffer, start: number, end: number, prefix: Buffer, batch: OutputBatch): void {

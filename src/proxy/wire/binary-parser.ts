@@ -5,6 +5,7 @@
  *
  * Sources: memcached protocol_binary.h; what is malformed and what is then answered as in memcached 1.6 (proto_bin.c).
  */
+import { MAX_KEY_BYTES } from "../key.ts";
 import type { Reply } from "../reply.ts";
 import { type BinaryHeader, Operation, type ReplyOwner, Request } from "../request.ts";
 import {
@@ -18,7 +19,6 @@ import {
 } from "./binary-protocol.ts";
 import { type ClassicLimits, Parsed } from "./classic-parser.ts";
 
-const MAX_KEY_BYTES = 250;
 const NO_INITIAL_VALUE = 0xffffffff;
 const MAX_EXPTIME = 0x7fffffff;
 const CRLF = Buffer.from("\r\n", "latin1");

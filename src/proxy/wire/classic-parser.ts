@@ -5,6 +5,7 @@
  * Sources: memcached doc/protocol.txt; for error texts and for what counts as malformed, the behaviour of 1.6.18
  * (proto_text.c), which the tests ask again.
  */
+import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE, skipSpaces, tokenEnd, ZERO } from "./ascii.ts";
@@ -26,8 +27,6 @@ export const Parsed = {
 } as const;
 export type Parsed = (typeof Parsed)[keyof typeof Parsed];
 
-/** Longest key on its way to a server, with the pool's prefix, in bytes. */
-const MAX_KEY_BYTES = 250;
 /** Keys up to this length are legal whatever the prefix. */
 const SHORT_KEY_BYTES = 50;
 /** A line that is longer and has not ended can only be a get of many keys; memcached closes on any other. */

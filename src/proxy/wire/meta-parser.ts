@@ -5,13 +5,13 @@
  *
  * Source: memcached doc/protocol.txt, "Meta Commands"; for what is malformed, memcached 1.6.18.
  */
+import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, LF } from "./ascii.ts";
 import { decodeBase64 } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
 
-const MAX_KEY_BYTES = 250;
 const MAX_INT32 = 0x7fffffff;
 /** Words of a line with as many flags as memcached takes (MFLAG_MAX_OPT_LENGTH, one of them the terminator). */
 const MAX_FLAGGED_WORDS = 19;

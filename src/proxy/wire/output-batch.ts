@@ -83,6 +83,11 @@ export class OutputBatch {
     this.block[this.used++] = value;
   }
 
+  /** Takes back the last `count` bytes, which were all copied in one call. */
+  unwrite(count: number): void {
+    this.used -= count;
+  }
+
   /** Appends a whole number of 0 and more in decimal. */
   decimal(value: number): void {
     if (this.used + 16 > this.block.length) this.makeRoom(16);

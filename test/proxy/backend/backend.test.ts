@@ -109,7 +109,7 @@ describe("a backend that is left alone", () => {
     server.version = null;
     server.metaNoop = null;
     backend = make(server.port);
-    const asked = ["get a", "get b", "get c"].map((frame) => ask(`${frame}\r\n`));
+    const asked = ["get a", "gets b", "get c"].map((frame) => ask(`${frame}\r\n`));
     await server.commands(3);
     clock.advance(SERVER_TIMEOUT_MS);
     for (const each of asked) await each.answer();
@@ -133,7 +133,7 @@ describe("a backend that does not answer", () => {
     server = await ScriptedBackend.start();
     server.version = null;
     backend = make(server.port);
-    const asked = ["get a", "get b", "set c 0 0 1\r\n1"].map((frame) => ask(`${frame}\r\n`));
+    const asked = ["get a", "gets b", "set c 0 0 1\r\n1"].map((frame) => ask(`${frame}\r\n`));
     await server.commands(3);
     clock.advance(SERVER_TIMEOUT_MS);
     expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["timeout", "timeout", "timeout"]);
@@ -178,7 +178,7 @@ describe("a backend of several connections", () => {
   it("keeps requests of a slot on one connection, and a slow one does not hold up the others", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port, { connections: 2 });
-    const slow = [ask("get a\r\n", 0), ask("get b\r\n", 0)];
+    const slow = [ask("get a\r\n", 0), ask("gets b\r\n", 0)];
     const [first, second] = await server.commands(2);
     expect(second!.connection).toBe(first!.connection);
     const quick = ask("get c\r\n", 1);

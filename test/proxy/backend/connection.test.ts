@@ -1,19 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
-import {
-  BackendConnection,
-  type ConnectionEvents,
-  type ConnectionOptions,
-} from "../../../src/proxy/backend/connection.ts";
-import { Turn } from "../../../src/proxy/wire/turn.ts";
+import type { BackendConnection, ConnectionOptions } from "../../../src/proxy/backend/connection.ts";
 import { Asked } from "../../support/asked.ts";
+import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { freePort } from "../../support/memcached-process.ts";
 import { cutAt, everyCut } from "../../support/parts.ts";
 import { ScriptedBackend } from "../../support/scripted-backend.ts";
-
-const SERVER_TIMEOUT_MS = 250;
-const CONNECT_TIMEOUT_MS = 100;
 
 let clock: ManualClock;
 let backend: ScriptedBackend;
@@ -21,33 +14,7 @@ let happened: string[];
 let connection: BackendConnection;
 
 function connect(port: number, changes: Partial<ConnectionOptions> = {}): BackendConnection {
-  const events: ConnectionEvents = {
-    answered: () => {},
-    failed: () => {},
-    opened: () => {},
-    closed: () => {},
-    timedOut: () => happened.push("timed out"),
-    connectFailed: () => happened.push("connect failed"),
-    outOfStep: (reason) => happened.push(`out of step: ${reason}`),
-    refused: (reason) => happened.push(reason),
-    hello: (line) => happened.push(line),
-    speaksMeta: () => {},
-  };
-  const options: ConnectionOptions = {
-    address: { type: "tcp", isTls: false, host: "127.0.0.1", port },
-    prefix: Buffer.alloc(0),
-    serverTimeoutMs: SERVER_TIMEOUT_MS,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    login: null,
-    tls: null,
-    connectRetries: 0,
-    keepAliveMs: 0,
-    maxReplyBytes: 10_000_000,
-    clock,
-    turn: new Turn(() => (changes.clock ?? clock).nowMs()),
-    ...changes,
-  };
-  return new BackendConnection(options, events);
+  return backendConnection(port, clock, happened, changes);
 }
 
 function ask(frame: string): Asked {
@@ -142,10 +109,11 @@ describe("a backend connection", () => {
   it("keeps the keys of what it has sent, however many there are", async () => {
     const keys = Array.from({ length: 300 }, (_, i) => `${i}:`.padEnd(250, "k"));
     for (let round = 0; round < 3; round++) {
-      const asked = keys.map((key) => ask(`get ${key}\r\n`));
-      const commands = await backend.commands(keys.length);
-      commands[0]!.reply(keys.map((key) => `VALUE ${key} 0 1\r\n1\r\nEND\r\n`).join(""));
-      expect(await Promise.all(asked.map((each) => each.status()))).toEqual(keys.map(() => "found"));
+      // A delete between them: gets in a row are one command.
+      const asked = keys.flatMap((key) => [ask(`get ${key}\r\n`), ask("delete d\r\n")]);
+      const commands = await backend.commands(asked.length);
+      commands[0]!.reply(keys.map((key) => `VALUE ${key} 0 1\r\n1\r\nEND\r\nDELETED\r\n`).join(""));
+      expect(await Promise.all(asked.map((each) => each.status()))).toEqual(keys.flatMap(() => ["found", "deleted"]));
     }
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
@@ -301,7 +269,7 @@ describe("a connection that cannot be trusted", () => {
   };
   for (const [name, lie] of Object.entries(lies)) {
     it(`is closed over ${name}, and everything outstanding fails`, async () => {
-      const asked = ["get a", "get a", "set k 0 0 1\r\n1", "get a b"].map((frame) => ask(`${frame}\r\n`));
+      const asked = ["get a", "gets a", "set k 0 0 1\r\n1", "get a b"].map((frame) => ask(`${frame}\r\n`));
       const [first] = await backend.commands(4);
       first!.reply(`${lie}VALUE a 0 1\r\nx\r\nEND\r\n`);
       expect(await Promise.all(asked.map((each) => each.status()))).toEqual(asked.map(() => "connectionLost"));
@@ -363,7 +331,7 @@ describe("a connection that cannot be trusted", () => {
 
 describe("a connection that is lost", () => {
   it("in the middle of a reply fails what is outstanding, and the next one starts afresh", async () => {
-    const asked = ["get a", "get b"].map((frame) => ask(`${frame}\r\n`));
+    const asked = ["get a", "gets b"].map((frame) => ask(`${frame}\r\n`));
     const [first] = await backend.commands(2);
     await first!.connection.sendInPieces(["VALUE a 0 10\r\n01234"]);
     first!.connection.socket.destroy();
