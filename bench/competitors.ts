@@ -1,7 +1,7 @@
 /**
  * Starts what is compared, on loopback and free ports: three memcached servers, and in front of them Platypus in several
  * configurations, as its users run it, and other proxies. "direct" is the first memcached with nothing in front of it.
- * Each is started when a workload first asks for it.
+ * Each is started when a workload first asks for it, and again after `stopProxies`.
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -120,6 +120,14 @@ export class Competitors {
       this.started.set(name, competitor);
     }
     return competitor;
+  }
+
+  /** Ends the proxies that were started here; the servers keep what they hold. */
+  async stopProxies(): Promise<void> {
+    const running = await Promise.all(this.started.values());
+    this.started.clear();
+    const servers = new Set((await this.pool()).map(({ pid }) => pid));
+    await Promise.all(running.filter(({ pid }) => !servers.has(pid)).map(({ pid }) => this.group.stopPid(pid)));
   }
 
   /** The memcached servers that all share. */

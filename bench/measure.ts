@@ -1,6 +1,7 @@
 /**
- * Measures one workload: every contender is warmed up, then they take turns, each round in another order, so that
- * whatever else the machine does falls on all of them alike.
+ * Measures one workload: every contender is started and warmed up, then they take turns, each round in another order, so
+ * that whatever else the machine does falls on all of them alike. Then they are started anew: two processes of one program
+ * differ for as long as they live (where their memory lies, what was compiled when), and more rounds would not show it.
  */
 
 import { once } from "node:events";
@@ -11,7 +12,7 @@ import type { JobResult, Limit } from "./job.ts";
 import { cpuMicrosBetween, processTree, readCpu, residentBytes } from "./process-cost.ts";
 import type { ProcessGroup } from "./process-group.ts";
 import type { Progress } from "./progress.ts";
-import { contendersOf, type Load, type Scenario, type StartedContender } from "./scenarios/scenario.ts";
+import { type Contender, contendersOf, type Load, type Scenario, type StartedContender } from "./scenarios/scenario.ts";
 import { fillKey, keyCountFor } from "./tape.ts";
 
 /** One contender in one round. */
@@ -29,12 +30,12 @@ export interface Sample {
   readonly generatorCpuShare: number;
 }
 
-/** A contender warms up for so much of the time it is measured for, one turn at the least. */
-const WARM_UP_SHARE = 0.2;
+/** A process that has only just started is compiled while it works. */
+const WARM_UP_SECONDS = 1.5;
 
 /** A contender's samples of one workload, in the order of the rounds. */
 export interface Measured {
-  readonly contender: StartedContender;
+  readonly contender: Contender;
   readonly samples: Sample[];
 }
 
@@ -42,6 +43,20 @@ export interface Measured {
 export interface Length {
   readonly rounds: number;
   readonly seconds: number;
+  /** Times the processes are started anew in these rounds, at least 1. */
+  readonly starts: number;
+}
+
+/** Steps that `Bench.measure` takes with so many contenders, for the progress. */
+export function measureSteps({ rounds, starts }: Length, contenders: number): number {
+  return contenders * (rounds + starts);
+}
+
+/** A contender whose process runs, with the load that is sent to it. */
+interface Running {
+  readonly contender: StartedContender;
+  readonly generator: GeneratorProcess;
+  readonly samples: Sample[];
 }
 
 export class Bench {
@@ -57,35 +72,59 @@ export class Bench {
     this.progress = progress;
   }
 
-  /** Measures a workload; `only` names the competitors that take part, null: all of them. */
-  async measure(scenario: Scenario, length: Length, only: readonly string[] | null = null): Promise<Measured[]> {
-    const { rounds, seconds } = length;
-    const contenders: StartedContender[] = [];
-    for (const contender of contendersOf(scenario, this.competitors.given(), only)) {
-      contenders.push({ ...contender, started: await this.competitors.get(contender.competitor) });
-    }
-    const turns: { readonly generator: GeneratorProcess; readonly measured: Measured }[] = [];
-    for (const contender of contenders) {
-      this.progress.step(`${scenario.name}: warming up ${contender.name}`);
-      await this.preload(contender.started, contender.load);
-      const generator = await GeneratorProcess.open(this.group, contender.started, contender.load);
-      // A process that has only just started is compiled while it works.
-      await this.run(generator, contender, Math.max(seconds, rounds * seconds * WARM_UP_SHARE));
-      turns.push({ generator, measured: { contender, samples: [] } });
-    }
-    for (let round = 0; round < rounds; round++) {
-      for (let turn = 0; turn < turns.length; turn++) {
-        const { generator, measured } = turns[(round + turn) % turns.length]!;
-        this.progress.step(`${scenario.name}: round ${round + 1} of ${rounds}, ${measured.contender.name}`);
-        measured.samples.push(await this.sample(generator, measured.contender, seconds));
+  /**
+   * Measures a workload; `only` names the competitors that take part, null: all of them. `prepare` is called whenever they
+   * have been started.
+   */
+  async measure(
+    scenario: Scenario,
+    { rounds, seconds, starts }: Length,
+    only: readonly string[] | null = null,
+    prepare: () => Promise<void> = async () => {},
+  ): Promise<Measured[]> {
+    const measured = contendersOf(scenario, this.competitors.given(), only).map((contender): Measured => {
+      return { contender, samples: [] };
+    });
+    for (let start = 0; start < starts; start++) {
+      await this.competitors.stopProxies();
+      const running: Running[] = [];
+      for (const { contender, samples } of measured) {
+        this.progress.step(`${scenario.name}: warming up ${contender.name}`);
+        running.push({ ...(await this.start(contender)), samples });
       }
-      const costs = turns.map(({ measured }) => {
-        return `${measured.contender.name} ${measured.samples[round]!.cpuMicrosPerRequest.toFixed(2)}`;
-      });
-      this.progress.note(`${scenario.name}: round ${round + 1} of ${rounds}: ${costs.join(", ")} µs CPU per request`);
+      await prepare();
+      for (const each of running) await this.run(each, Math.max(seconds, WARM_UP_SECONDS));
+      const [from, to] = [start, start + 1].map((part) => Math.round((rounds * part) / starts));
+      for (let round = from!; round < to!; round++)
+        await this.round(scenario, running, round, { rounds, seconds, starts });
+      await Promise.all(running.map(({ generator }) => generator.close()));
     }
-    await Promise.all(turns.map(({ generator }) => generator.close()));
-    return turns.map(({ measured }) => measured);
+    return measured;
+  }
+
+  private async start(contender: Contender): Promise<Omit<Running, "samples">> {
+    const started = await this.competitors.get(contender.competitor);
+    await this.preload(started, contender.load);
+    const generator = await GeneratorProcess.open(this.group, started, contender.load);
+    return { contender: { ...contender, started }, generator };
+  }
+
+  private async round(
+    scenario: Scenario,
+    running: Running[],
+    round: number,
+    { rounds, seconds }: Length,
+  ): Promise<void> {
+    const title = `${scenario.name}: round ${round + 1} of ${rounds}`;
+    for (let turn = 0; turn < running.length; turn++) {
+      const each = running[(round + turn) % running.length]!;
+      this.progress.step(`${title}, ${each.contender.name}`);
+      each.samples.push(await this.sample(each, seconds));
+    }
+    const costs = running.map(({ contender, samples }) => {
+      return `${contender.name} ${samples[round]!.cpuMicrosPerRequest.toFixed(2)}`;
+    });
+    this.progress.note(`${title}: ${costs.join(", ")} µs CPU per request`);
   }
 
   /** Stores every key of the load through the competitor itself, once, and checks that it was stored. */
@@ -108,17 +147,18 @@ export class Bench {
     await generator.close();
   }
 
-  private async run(generator: GeneratorProcess, { load }: StartedContender, seconds: number): Promise<JobResult> {
+  private async run({ generator, contender: { load } }: Running, seconds: number): Promise<JobResult> {
     const limit: Limit = load.operation === "fill" ? { requests: keyCountFor(load.valueBytes) } : { seconds };
     return await generator.run(limit);
   }
 
-  private async sample(generator: GeneratorProcess, contender: StartedContender, seconds: number): Promise<Sample> {
+  private async sample(running: Running, seconds: number): Promise<Sample> {
+    const { contender } = running;
     const { pid, serverPids } = contender.started;
     if (contender.load.operation === "fill") await this.forgetFilled(keyCountFor(contender.load.valueBytes));
     const before = readCpu(processTree(pid));
     const serversBefore = readCpu(serverPids);
-    const result = await this.run(generator, contender, seconds);
+    const result = await this.run(running, seconds);
     const cpuMicros = cpuMicrosBetween(before, readCpu(processTree(pid)));
     const serverCpuMicros = cpuMicrosBetween(serversBefore, readCpu(serverPids));
     return {

@@ -22,6 +22,7 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   --proxy NAME=HOST:PORT:PID
                        also measure a text proxy that is running already; may be repeated
   --rounds N           rounds per workload; default 7
+  --starts N           times the proxies are started anew in these rounds; default 3, with --quick 1
   --seconds S          time per contender in a round; default 1
   --against FILE       compare with an earlier run, a file in bench/results; exit code 1 if something became slower
   --page               write the figures into docs/performance.md
@@ -57,8 +58,10 @@ export function readOptions(args: readonly string[]): Options {
   if (unknown.length > 0) throw new BenchError(`unexpected ${unknown.join(" ")}\n\n${usage}`);
   const isQuick = values.quick ?? false;
   const some = isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads"] : parts;
-  const rounds = positive("--rounds", values.rounds ?? "7");
-  if (!Number.isInteger(rounds)) throw new BenchError(`--rounds: expected a whole number, got ${rounds}`);
+  const rounds = whole("--rounds", values.rounds ?? "7");
+  const starts = whole("--starts", values.starts ?? String(isQuick ? 1 : Math.min(3, rounds)));
+  if (starts > rounds)
+    throw new BenchError(`--starts: expected at most one for each of the ${rounds} rounds, got ${starts}`);
   return {
     isHelp: values.help ?? false,
     isQuick,
@@ -66,7 +69,7 @@ export function readOptions(args: readonly string[]): Options {
     workload: (values.workload ?? "").toLowerCase(),
     competitors: values.competitors?.split(",").map((name) => name.trim().replace(/: ?/, ", ")) ?? null,
     proxies: (values.proxy ?? []).map(proxyAddress),
-    length: { rounds, seconds: positive("--seconds", values.seconds ?? "1") },
+    length: { rounds, starts, seconds: positive("--seconds", values.seconds ?? "1") },
     against: values.against ?? null,
     isPage: values.page ?? false,
   };
@@ -86,6 +89,7 @@ function parse(args: readonly string[]) {
         competitors: text,
         proxy: { type: "string", multiple: true },
         rounds: text,
+        starts: text,
         seconds: text,
         against: text,
         page: flag,
@@ -94,6 +98,12 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new BenchError(`${error instanceof Error ? error.message : error}\n\n${usage}`);
   }
+}
+
+function whole(option: string, text: string): number {
+  const number = positive(option, text);
+  if (!Number.isInteger(number)) throw new BenchError(`${option}: expected a whole number, got ${number}`);
+  return number;
 }
 
 function positive(option: string, text: string): number {

@@ -32,7 +32,8 @@ export function writePage(run: RunDescription, reports: readonly WorkloadReport[
 function about({ date, machine, versions, length }: RunDescription): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `Measured on ${date.slice(0, 10)}: ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel}; ${programs.join(", ")}.
-Medians of ${length.rounds} rounds of ${length.seconds} s each, the contenders in turn; in brackets the lowest and the highest round.`;
+Medians of ${length.rounds} rounds of ${length.seconds} s each, the contenders in turn and started anew ${length.starts} times; in brackets the lowest and
+the highest round.`;
 }
 
 function table(reports: readonly WorkloadReport[]): string {

@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Competitor } from "./competitors.ts";
 import type { Figure } from "./figures.ts";
 import { GeneratorProcess } from "./generator-process.ts";
-import type { Bench, Length } from "./measure.ts";
+import { type Bench, type Length, measureSteps } from "./measure.ts";
 import { cpuMicrosBetween, readCpu } from "./process-cost.ts";
 import { BenchError } from "./process-group.ts";
 import { summarize, type WorkloadReport } from "./report.ts";
@@ -34,8 +34,8 @@ const SHAPES: readonly { readonly name: string; readonly load: Partial<Load> }[]
 ];
 
 /** Steps of `measureRefresh`, for the progress. */
-export function refreshSteps({ rounds }: Length): number {
-  return 2 + SHAPES.length * 2 * (rounds + 1);
+export function refreshSteps(length: Length): number {
+  return 2 + SHAPES.length * measureSteps(length, 2);
 }
 
 export async function measureRefresh(
@@ -90,9 +90,7 @@ async function churn(bench: Bench): Promise<Figure> {
 
 /** Hits where every key is covered by one of twenty rules and tracked, against none of that. */
 async function hitsUnderRules(bench: Bench, length: Length): Promise<WorkloadReport[]> {
-  const tracked = await bench.competitors.get(TRACKING);
-  await bench.preload(tracked, base);
-  await warmUp(bench, tracked);
+  const prepare = async () => warmUp(bench, await bench.competitors.get(TRACKING));
   const reports: WorkloadReport[] = [];
   for (const { name, load } of SHAPES) {
     const own = { load: { ...base, ...load }, hasGoal: true };
@@ -102,7 +100,7 @@ async function hitsUnderRules(bench: Bench, length: Length): Promise<WorkloadRep
     ];
     const shape = { group: "refresh", x: null, isQuick: false, hasGivenPeers: false };
     const scenario: Scenario = { ...shape, name, contenders, peer: "no rules", goal: 1.05 };
-    reports.push(summarize(scenario, await bench.measure(scenario, length)));
+    reports.push(summarize(scenario, await bench.measure(scenario, length, null, prepare)));
   }
   return reports;
 }

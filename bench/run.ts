@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { comparable, readReports, regressions } from "./against.ts";
 import { Competitors } from "./competitors.ts";
 import { type Figure, figureSteps, formatFigures, measureFigures } from "./figures.ts";
-import { Bench } from "./measure.ts";
+import { Bench, measureSteps } from "./measure.ts";
 import { type Options, readOptions, usage } from "./options.ts";
 import { writePage } from "./page.ts";
 import { BenchError, ProcessGroup } from "./process-group.ts";
@@ -32,7 +32,7 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
   const scenarios = options.parts.has("workloads") ? chosenScenarios(options) : [];
   const turns = scenarios.map((scenario) => contendersOf(scenario, competitors.given(), options.competitors).length);
   const steps =
-    turns.reduce((sum, count) => sum + count * (length.rounds + 1), 0) +
+    turns.reduce((sum, count) => sum + measureSteps(length, count), 0) +
     (options.parts.has("refresh") ? refreshSteps(length) : 0) +
     (options.parts.has("figures") ? figureSteps(length) : 0);
   const progress = new Progress(steps);

@@ -25,9 +25,8 @@ function sample(cpuMicrosPerRequest: number): Sample {
 /** A run in which the peer costs 10 µs a request, and Platypus `micros`, a number for each round. */
 function run(micros: readonly number[], scenario = single): WorkloadReport {
   const measured = scenario.contenders.map((contender): Measured => {
-    const started = { name: contender.name, host: "", port: 0, isTls: false, pid: 0, serverPids: [], admin: null };
     const costs = contender.name === scenario.peer ? micros.map(() => 10) : micros;
-    return { contender: { ...contender, started }, samples: costs.map(sample) };
+    return { contender, samples: costs.map(sample) };
   });
   return summarize(scenario, measured);
 }
