@@ -87,7 +87,10 @@ const trees: Readonly<Record<string, unknown>> = {
 };
 
 /** Programs other than Platypus and twemproxy, by the variable that says where they are. */
-const givenPrograms = { mcrouter: "MCROUTER", "memcached's proxy": "MEMCACHED_PROXY" } as const;
+export const givenPrograms: Readonly<Record<string, string>> = {
+  mcrouter: "MCROUTER",
+  "memcached's proxy": "MEMCACHED_PROXY",
+};
 
 export class Competitors {
   private readonly started = new Map<string, Promise<Competitor>>();
@@ -158,7 +161,9 @@ export class Competitors {
     if (trees[name] !== undefined) return this.startMcrouter(name, [process.execPath, platypus], trees[name]);
     switch (name) {
       case "twemproxy":
-        return this.startTwemproxy();
+        return this.startTwemproxy(name, SERVER_COUNT);
+      case "twemproxy, 100 servers":
+        return this.startTwemproxy(name, 100);
       case "direct": {
         const [first] = await this.pool();
         return { name, host, port: first!.port, isTls: false, pid: first!.pid, serverPids: [], admin: null };
@@ -177,9 +182,6 @@ export class Competitors {
     const servers = await this.pool();
     const { server = "", rest = "", poolSize = SERVER_COUNT, isTls = false, tracedShare } = shape;
     const [port, adminPort] = await freePorts(2);
-    const addresses = Array.from({ length: poolSize }, (_, i) => {
-      return `"127.0.0.${1 + Math.floor(i / SERVER_COUNT)}:${servers[i % SERVER_COUNT]!.port}"`;
-    });
     const isSilent = server.includes("admin");
     const own = [
       "[server]",
@@ -188,7 +190,7 @@ export class Competitors {
       ...(isTls ? [`tls_cert = "${tlsFolder}/server.pem"`, `tls_key = "${tlsFolder}/server.key"`] : []),
       server,
       "[target]",
-      `servers = [${addresses.join(", ")}]`,
+      `servers = ${JSON.stringify(addressesOf(servers, poolSize))}`,
       rest,
       ...(tracedShare === undefined ? [] : await this.traced(tracedShare)),
     ];
@@ -221,11 +223,12 @@ export class Competitors {
     return behind(name, port!, pid, servers);
   }
 
-  private async startTwemproxy(): Promise<Competitor> {
+  private async startTwemproxy(name: string, poolSize: number): Promise<Competitor> {
     const nutcracker = program("nutcracker", "nutcracker");
     const servers = await this.pool();
     const [port, statsPort] = await freePorts(2);
-    const config = this.write("twemproxy.yml", [
+    const file = name.replaceAll(/\W+/g, "-");
+    const config = this.write(`${file}.yml`, [
       "bench:",
       `  listen: ${host}:${port}`,
       "  hash: md5",
@@ -233,14 +236,14 @@ export class Competitors {
       "  auto_eject_hosts: false",
       "  server_connections: 1",
       "  servers:",
-      ...servers.map((server) => `    - ${host}:${server.port}:1`),
+      ...addressesOf(servers, poolSize).map((address) => `    - ${address}:1`),
     ]);
     const stats = `-a ${host} -s ${statsPort}`;
-    const files = `-c ${config} -o ${join(this.folder, "twemproxy.log")} -p ${join(this.folder, "twemproxy.pid")}`;
+    const files = `-c ${config} -o ${join(this.folder, `${file}.log`)} -p ${join(this.folder, `${file}.pid`)}`;
     // Node raises its own limit of open files, and memcached too.
     const command = `ulimit -n $(ulimit -Hn); exec ${nutcracker} -m 16384 -v 0 ${stats} ${files}`;
-    const pid = this.group.start("twemproxy", "/bin/sh", ["-c", command]);
-    return behind("twemproxy", port!, pid, servers);
+    const pid = this.group.start(name, "/bin/sh", ["-c", command]);
+    return behind(name, port!, pid, servers);
   }
 
   /** Needs a memcached built with `--enable-proxy`; memcached/doc, "proxy". */
@@ -288,6 +291,13 @@ async function startServers(group: ProcessGroup): Promise<Server[]> {
   });
   await Promise.all(servers.map((server) => accepting("memcached", host, server.port)));
   return servers;
+}
+
+/** So many addresses, each another one, of the servers in turn. */
+function addressesOf(servers: readonly Server[], count: number): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    return `127.0.0.${1 + Math.floor(i / SERVER_COUNT)}:${servers[i % SERVER_COUNT]!.port}`;
+  });
 }
 
 function behind(

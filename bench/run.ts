@@ -29,7 +29,7 @@ interface Outcome {
 async function runAll(group: ProcessGroup, folder: string, options: Options): Promise<Outcome> {
   const competitors = new Competitors(group, folder, options.proxies);
   const { length } = options;
-  const scenarios = options.parts.has("workloads") ? chosenScenarios(options) : [];
+  const scenarios = options.parts.has("workloads") ? chosenScenarios(options, competitors.given()) : [];
   const turns = scenarios.map((scenario) => contendersOf(scenario, competitors.given(), options.competitors).length);
   const steps =
     turns.reduce((sum, count) => sum + measureSteps(length, count), 0) +
@@ -55,14 +55,14 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
   return { reports, figures };
 }
 
-function chosenScenarios(options: Options): Scenario[] {
+function chosenScenarios(options: Options, given: readonly string[]): Scenario[] {
   const named = workloads.filter(({ name }) => name.toLowerCase().includes(options.workload));
   if (named.length === 0) {
     throw new BenchError(`--workload: expected part of one of\n  ${workloads.map(({ name }) => name).join("\n  ")}`);
   }
   const scenarios = named.filter((scenario) => {
     const isChosen = scenario.isQuick || !options.isQuick;
-    return isChosen && contendersOf(scenario, [], options.competitors).length > 0;
+    return isChosen && contendersOf(scenario, given, options.competitors).length > 0;
   });
   if (scenarios.length === 0) throw new BenchError("--workload, --competitors, --quick: nothing is left to measure");
   return scenarios;

@@ -1,5 +1,5 @@
 /** What the benchmark compares: contenders under one load each, side by side in one workload. */
-import type { Competitor } from "../competitors.ts";
+import { type Competitor, givenPrograms } from "../competitors.ts";
 import type { Job } from "../job.ts";
 
 /** A load, wherever it is sent. */
@@ -40,13 +40,14 @@ export interface StartedContender extends Contender {
 
 /**
  * Who takes part: those of the scenario whose competitors are in `only` (null: all of them), and in comparisons with peers
- * also the proxies that were given.
+ * also the proxies that were given. Nobody where the scenario's peer is a program that was not given.
  */
 export function contendersOf(
   scenario: Scenario,
   given: readonly string[],
   only: readonly string[] | null,
 ): Contender[] {
+  if (scenario.peer in givenPrograms && !given.includes(scenario.peer)) return [];
   const own = scenario.contenders.filter(({ competitor }) => only === null || only.includes(competitor));
   if (!scenario.hasGivenPeers || own.length === 0) return own;
   const { load } = scenario.contenders[0]!;

@@ -80,6 +80,10 @@ export const workloads: readonly Scenario[] = [
     ),
   ),
   againstOurselves({ name: "meta gets", goal: 1 }, plain("classic gets"), of("platypus", { operation: "meta" })),
+  scenario({ name: "meta gets, memcached's proxy", goal: 1, group: "ourselves" }, "memcached's proxy", [
+    { ...of("memcached's proxy", { operation: "meta" }), hasGoal: false },
+    of("platypus", { operation: "meta" }),
+  ]),
   againstOurselves({ name: "binary gets" }, plain("classic gets"), of("platypus", { operation: "binary" })),
   ...POOL_SIZES.map((count) =>
     againstOurselves(
@@ -93,6 +97,7 @@ export const workloads: readonly Scenario[] = [
       { name: `a pool of 100, ${connections.toLocaleString("en")} connections`, goal: 1.3 },
       { ...plain("a pool of 3"), load: { ...base, connections } },
       of("platypus, 100 servers", { connections }),
+      ...["twemproxy", "twemproxy, 100 servers"].map((name) => ({ ...of(name, { connections }), hasGoal: false })),
     ),
   ),
   againstOurselves(
