@@ -126,8 +126,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private unsent: Request | null = null;
   /** Keys that the last command in the batch may be given: it is a get. */
   private roomForKeys = 0;
-  /** False: its answers to gets of several keys are not in the order of the keys. */
-  private keepsOrder = true;
+  /** False: what it answers to gets of several keys is not what memcached does. Gets of one key go alone then. */
+  private mayShare = true;
+  /** The head asks in the command of the one before it. */
+  private isShared = false;
   private meanValueBytes = 0;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
@@ -223,11 +225,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
         return at;
       }
       if (next === OUT_OF_STEP) {
-        this.keepsOrder &&= !isRetrieval(request.operation);
+        this.mayShare &&= !isRetrieval(request.operation);
         this.distrust("a reply that does not answer the request");
         return end;
       }
       at = next;
+      const isOfMany = this.isShared || (request.indexes !== null && request.indexes.length > 1);
+      this.isShared = request.isFollowed;
       this.head = request.nextOfBackend;
       if (this.head === null) this.tail = null;
       if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
@@ -245,6 +249,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       parser.giveBack();
       if (isDoubtful) {
         this.distrust("a data block was refused");
+        return end;
+      }
+      // memcached's own proxy has an error in the place of a value, and goes on with the next: whose is what follows?
+      if (isOfMany && !request.isFollowed && reply.status === Status.serverError && this.socket === socket) {
+        this.mayShare = false;
+        this.distrust("an error among the answers to a get of several keys");
         return end;
       }
       // Completing may have closed the connection, even opened another: what is left belongs to nobody.
@@ -275,7 +285,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       extendGet(request, prefix, batch);
       tail!.isFollowed = true;
     } else {
-      const isOpen = count > 0 && this.keepsOrder && this.meanValueBytes <= MERGED_VALUE_BYTES;
+      const isOpen = count > 0 && this.mayShare && this.meanValueBytes <= MERGED_VALUE_BYTES;
       this.roomForKeys = isOpen ? MAX_KEYS_IN_GET - count : 0;
       writeRequest(request, prefix, batch);
     }
@@ -415,6 +425,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isConnected = false;
     this.isSaturated = false;
     this.roomForKeys = 0;
+    this.isShared = false;
     const fault = this.batch.clear();
     if (fault !== null) this.tellFault(fault);
     this.input.clear();

@@ -22,11 +22,12 @@ export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatc
 }
 
 /**
- * How many keys a get asks for where the keys of others can go with it in one command; 0: not with others. Its line ends
- * with a key then, and a server takes all of them for keys: what it says of one that is none would be said of all.
+ * How many keys a get asks for where the keys of others can go with it in one command; 0: not with others. Its line is one
+ * that every server knows and that may be long (`bget` is not), and has no key in it that a server refuses: what it says of
+ * one would be said of all.
  */
 export function keysToShare(request: Request, prefix: Buffer): number {
-  const { operation, chunk, keys, indexes, keyStart, keyEnd, frameStart, frameEnd } = request;
+  const { operation, keys, indexes, keyStart, keyEnd } = request;
   if (operation !== Operation.get && operation !== Operation.gets) return 0;
   const most = MAX_KEY_BYTES - prefix.length;
   if (keys !== null) {
@@ -34,10 +35,14 @@ export function keysToShare(request: Request, prefix: Buffer): number {
     for (let i = 0; i < indexes.length; i++) if (keys.ends[indexes[i]!]! - keys.starts[indexes[i]!]! > most) return 0;
     return indexes.length;
   }
-  if (keyEnd - keyStart > most) return 0;
-  const isForgotten = frameStart === frameEnd;
-  const isLast = frameEnd === keyEnd + CRLF.length && chunk[keyEnd] === CR && chunk[keyEnd + 1] === LF;
-  return isForgotten || isLast ? 1 : 0;
+  return keyEnd - keyStart <= most && isPlainLine(request) ? 1 : 0;
+}
+
+/** True for verb, blank, key and CR LF, and where the line is made here. */
+function isPlainLine({ operation, chunk, keyStart, keyEnd, frameStart, frameEnd }: Request): boolean {
+  if (frameStart === frameEnd) return true;
+  if (keyStart - frameStart !== (operation === Operation.get ? 4 : 5)) return false;
+  return frameEnd === keyEnd + CRLF.length && chunk[keyEnd] === CR && chunk[keyEnd + 1] === LF;
 }
 
 /** Appends the keys of `request` to the get that stands last in `batch`. */
