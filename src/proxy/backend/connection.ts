@@ -12,7 +12,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
-import { failures, type Reply, Status } from "../reply.ts";
+import { failures, isFailure, type Reply, Status } from "../reply.ts";
 import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
@@ -210,8 +210,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
-    const { socket } = this;
-    const { parser } = this;
+    const { socket, parser } = this;
     let at = start;
     while (at < end) {
       const request = this.head;
@@ -224,41 +223,31 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
         this.wantedBytes = parser.wantedBytes;
         return at;
       }
-      if (next === OUT_OF_STEP) {
-        this.mayShare &&= !isRetrieval(request.operation);
-        this.distrust("a reply that does not answer the request");
-        return end;
+      if (next === OUT_OF_STEP) return this.doubt(request, "a reply that does not answer the request", end);
+      const { reply } = parser;
+      const isFailed = isFailure(reply.status);
+      if (isFailed && (this.isShared || request.isFollowed)) {
+        // What a server refuses of one is not the answer to the others.
+        return this.doubt(request, "an error in answer to gets that share a command", end);
       }
       at = next;
-      const isOfMany = this.isShared || (request.indexes !== null && request.indexes.length > 1);
       this.isShared = request.isFollowed;
       this.head = request.nextOfBackend;
       if (this.head === null) this.tail = null;
       if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
       request.nextOfBackend = null;
       this.outstanding--;
-      const { reply } = parser;
       reply.lease = parser.isBorrowing ? null : this.input.lent;
       if (reply.status === Status.found) this.noteValue(reply.valueEnd - reply.valueStart);
-      // After a refused data block nobody knows whether the backend read the data as commands.
-      const isDoubtful = request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply);
+      const doubtful = isFailed ? doubtAfter(request, reply) : null;
       if (!request.isAbandoned) {
         this.events.answered(statusToCount(request, reply), request.sentMs);
         request.complete(reply);
       }
       parser.giveBack();
-      if (isDoubtful) {
-        this.distrust("a data block was refused");
-        return end;
-      }
-      // memcached's own proxy has an error in the place of a value, and goes on with the next: whose is what follows?
-      if (isOfMany && !request.isFollowed && reply.status === Status.serverError && this.socket === socket) {
-        this.mayShare = false;
-        this.distrust("an error among the answers to a get of several keys");
-        return end;
-      }
       // Completing may have closed the connection, even opened another: what is left belongs to nobody.
       if (this.socket !== socket) return end;
+      if (doubtful !== null) return this.doubt(request, doubtful, end);
     }
     return end;
   }
@@ -408,6 +397,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.events.outOfStep(`a fault in Platypus: ${error.stack}`);
   }
 
+  /** Closes the connection for what came in answer to `request`. Returns `end`: what is left is not read. */
+  private doubt(request: Request, reason: string, end: number): number {
+    this.mayShare &&= !isRetrieval(request.operation);
+    this.distrust(reason);
+    return end;
+  }
+
   private distrust(reason: string): void {
     this.events.outOfStep(reason);
     this.fail(failures.connectionLost);
@@ -516,6 +512,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
   const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
   return isOwn ? 0 : classicStatus(operation, reply);
+}
+
+/** Why nobody knows, after this failure, where the next answer begins; null: it is known. */
+function doubtAfter(request: Request, reply: Reply): string | null {
+  // The server may have read the data as commands.
+  if (request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply)) {
+    return "a data block was refused";
+  }
+  // memcached's own proxy has an error in the place of a value and goes on with the next.
+  const isOfMany = request.indexes !== null && request.indexes.length > 1;
+  return isOfMany && reply.status === Status.serverError ? "an error in answer to a get of several keys" : null;
 }
 
 /** A refused meta set swallows its data, unless the server does not know the command at all. */

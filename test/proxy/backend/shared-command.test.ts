@@ -178,29 +178,41 @@ describe("gets of one turn", () => {
 });
 
 describe("an answer to gets of one turn", () => {
-  it("that is an error fails all that are left and closes the connection: memcached's proxy goes on behind one", async () => {
-    const asked = ["get a", "get b c", "get d", "get e"].map(ask);
+  it.each(["SERVER_ERROR no c", "CLIENT_ERROR bad command line format", "ERROR"])(
+    "that has %s in it fails all that are left as lost, closes the connection, and gets go alone from then on",
+    async (error) => {
+      const asked = ["get a", "get b c", "get d", "get e"].map(ask);
+      const command = await backend.command();
+      // memcached's proxy goes on behind an error; what a server refuses of one key is not the answer to the others.
+      command.reply(`VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n${error}\r\nVALUE d 0 3\r\nold\r\nEND\r\n`);
+      expect(await asked[0]!.text()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
+      expect(await asked[1]!.text()).toBe("END\r\n");
+      expect(await asked[2]!.status()).toBe("connectionLost");
+      expect(await asked[3]!.status()).toBe("connectionLost");
+      await command.connection.closed;
+      const next = ["get d", "get e"].map(ask);
+      const alone = await backend.commands(2);
+      expect(alone.map(({ line }) => line)).toEqual(["get d", "get e"]);
+      alone[0]!.reply(`VALUE d 0 3\r\nnew\r\nEND\r\n${error}\r\n`);
+      expect(await next[0]!.text()).toBe("VALUE d 0 3\r\nnew\r\nEND\r\n");
+      // To a get of one key it is the answer, and nothing follows.
+      expect(await next[1]!.status()).toBe(error.startsWith("SERVER") ? "serverError" : "clientError");
+      expect(backend.connections.length).toBe(2);
+    },
+  );
+
+  it("of several keys that nobody shares closes the connection behind an error, too", async () => {
+    const asked = ask("get a b");
     const command = await backend.command();
-    command.reply("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nSERVER_ERROR no c\r\nVALUE d 0 3\r\nold\r\nEND\r\n");
-    expect(await asked[0]!.text()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
-    expect(await asked[1]!.text()).toBe("END\r\n");
-    expect(await asked[2]!.status()).toBe("serverError");
-    expect(await asked[3]!.status()).toBe("serverError");
+    command.reply("SERVER_ERROR no a\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+    expect(await asked.text()).toBe("END\r\n");
     await command.connection.closed;
-    const next = ["get d", "get e"].map(ask);
-    const alone = await backend.commands(2);
-    expect(alone.map(({ line }) => line)).toEqual(["get d", "get e"]);
-    alone[0]!.reply("VALUE d 0 3\r\nnew\r\nEND\r\nSERVER_ERROR no e\r\n");
-    expect(await next[0]!.text()).toBe("VALUE d 0 3\r\nnew\r\nEND\r\n");
-    // To a get of one key it is the answer, and nothing follows.
-    expect(await next[1]!.status()).toBe("serverError");
-    expect(backend.connections.length).toBe(2);
   });
 
   it("that breaks off right behind a value fails whose value it was, too", async () => {
     const asked = ["get a", "get b"].map(ask);
     (await backend.command()).reply("VALUE a 0 1\r\n1\r\nSERVER_ERROR out of memory\r\n");
-    expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["serverError", "serverError"]);
+    expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["connectionLost", "connectionLost"]);
   });
 
   it("that comes after the time-out is discarded, each part of it", async () => {
