@@ -422,6 +422,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isSaturated = false;
     this.roomForKeys = 0;
     this.isShared = false;
+    this.parser.reset();
     const fault = this.batch.clear();
     if (fault !== null) this.tellFault(fault);
     this.input.clear();

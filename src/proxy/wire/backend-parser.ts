@@ -38,6 +38,8 @@ export class BackendParser {
   readonly reply = new Reply();
   /** After INCOMPLETE: bytes the whole reply will have; 0: not known. */
   wantedBytes = 0;
+  /** Whose the VALUE line is that comes next, where it was found not to be the first's: until then all miss. */
+  private due: Request | null = null;
   /** The chunk in which the reply's END line was written over what follows it, and where; null: nowhere. */
   private borrowed: Buffer | null = null;
   private borrowedAt = 0;
@@ -64,6 +66,8 @@ export class BackendParser {
     reply.valueEnd = 0;
     this.wantedBytes = 0;
     this.borrowed = null;
+    if (this.due !== null && this.due !== request) return this.miss(start);
+    this.due = null;
     if (isRetrieval(request.operation)) {
       if (request.keys !== null) return this.parseValues(request, start, end);
       return request.isFollowed ? this.parseSharedValue(request, start, end) : this.parseValue(request, start, end);
@@ -110,9 +114,8 @@ export class BackendParser {
     while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
     if (nameEnd >= end) return this.parsePartOfBlock(start, end);
     if (!this.isNameAt(request.chunk, request.keyStart, request.keyEnd, start, nameEnd)) {
-      if (!this.isNameOfLater(request, start, nameEnd)) return OUT_OF_STEP;
-      this.take(missReply);
-      return start;
+      this.due = this.laterNamed(request, start, nameEnd);
+      return this.due === null ? OUT_OF_STEP : this.miss(start);
     }
     const blockEnd = this.parseBlock(nameEnd, start, start, end);
     if (blockEnd < 0) return blockEnd;
@@ -136,13 +139,13 @@ export class BackendParser {
     return blockEnd;
   }
 
-  /** True when the VALUE line at `at`, its name ending at `nameEnd`, answers one of the requests behind `request` in its command. */
-  private isNameOfLater(request: Request, at: number, nameEnd: number): boolean {
+  /** The first of the requests behind `request` in its command that the VALUE line at `at` answers; null: none. */
+  private laterNamed(request: Request, at: number, nameEnd: number): Request | null {
     for (let each = request; each.isFollowed; ) {
       each = each.nextOfBackend!;
-      if (this.isNameOf(each, at, nameEnd)) return true;
+      if (this.isNameOf(each, at, nameEnd)) return each;
     }
-    return false;
+    return null;
   }
 
   private isNameOf({ chunk, keyStart, keyEnd, keys, indexes }: Request, at: number, nameEnd: number): boolean {
@@ -155,13 +158,21 @@ export class BackendParser {
     return nameEnd - at - 6 === nameBytes && this.isName(at, nameEnd, keyChunk, keyStart);
   }
 
-  private take(fixed: Reply): void {
+  /** A reply of nothing, for which no bytes are used up. */
+  private miss(start: number): number {
     const { reply } = this;
-    reply.status = fixed.status;
-    reply.chunk = fixed.chunk;
-    reply.start = fixed.start;
-    reply.end = fixed.end;
+    reply.status = missReply.status;
+    reply.chunk = missReply.chunk;
+    reply.start = missReply.start;
+    reply.end = missReply.end;
     reply.isKept = true;
+    return start;
+  }
+
+  /** Forgets what it knows of answers to come: they will be those of another socket. */
+  reset(): void {
+    this.due = null;
+    this.borrowed = null;
   }
 
   /** True: what stands behind the reply's value is not its own END line, so that nobody may keep it. */
@@ -210,7 +221,8 @@ export class BackendParser {
         if (this.isNameAt(keys.bytes, keys.starts[due]!, keys.ends[due]!, at, nameEnd)) index = due;
       }
       if (index < 0) {
-        if (!this.isNameOfLater(request, at, nameEnd)) return OUT_OF_STEP;
+        this.due = this.laterNamed(request, at, nameEnd);
+        if (this.due === null) return OUT_OF_STEP;
         break;
       }
       const blockEnd = this.parseBlock(nameEnd, at, start, end);

@@ -215,6 +215,29 @@ describe("an answer to gets of one turn", () => {
     expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["connectionLost", "connectionLost"]);
   });
 
+  it("that ends with an error behind the last value fails that one as lost", async () => {
+    const asked = ["get a", "get b"].map(ask);
+    const command = await backend.command();
+    command.reply("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nSERVER_ERROR out of memory\r\n");
+    expect(await asked[0]!.text()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
+    expect(await asked[1]!.status()).toBe("connectionLost");
+    await command.connection.closed;
+  });
+
+  it("is forgotten with a connection that is lost in the middle of it", async () => {
+    const asked = ["get a", "get b", "get c"].map(ask);
+    const { connection: server } = await backend.command();
+    // The name shows that the first missed, and whose value comes next.
+    await server.sendInPieces(["VALUE b 0 1\r\n"]);
+    expect(await asked[0]!.status()).toBe("missing");
+    backend.version = "ERROR no version today\r\n";
+    server.socket.destroy();
+    expect(await asked[1]!.status()).toBe("connectionLost");
+    backend.script = (line) => answerTo(line, VALUES);
+    expect(await ask("get c").text()).toBe(answerTo("get c", VALUES));
+    expect(backend.connections.length).toBe(2);
+  });
+
   it("that comes after the time-out is discarded, each part of it", async () => {
     const late = ["get a", "get b c", "get d"].map(ask);
     const command = await backend.command();
@@ -286,20 +309,23 @@ describe("an answer to gets of one turn", () => {
     expect(lent).toEqual([false, true]);
   });
 
-  it("is forgotten with whoever has a fault while it handles a part", async () => {
-    const faulty = ask("get a");
-    ask("get b");
-    faulty.onAnswer = () => {
-      throw new Error("a fault");
-    };
-    (await backend.command()).reply(answerTo("get a b", VALUES));
-    await (await backend.connection(0)).closed;
-    const lines = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? "get c" : "gets c"));
-    const asked = lines.map(ask);
-    const commands = await backend.commands(lines.length);
-    commands[0]!.reply(lines.map((line) => answerTo(line, VALUES)).join(""));
-    expect(await Promise.all(asked.map((each) => each.text()))).toEqual(lines.map((line) => answerTo(line, VALUES)));
-  });
+  it.each(["a", "none"])(
+    "is forgotten with whoever has a fault while it handles a part, that of key %s",
+    async (key) => {
+      const faulty = ask(`get ${key}`);
+      ask("get b");
+      faulty.onAnswer = () => {
+        throw new Error("a fault");
+      };
+      (await backend.command()).reply(answerTo(`get ${key} b`, VALUES));
+      await (await backend.connection(0)).closed;
+      const lines = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? "get c" : "gets c"));
+      const asked = lines.map(ask);
+      const commands = await backend.commands(lines.length);
+      commands[0]!.reply(lines.map((line) => answerTo(line, VALUES)).join(""));
+      expect(await Promise.all(asked.map((each) => each.text()))).toEqual(lines.map((line) => answerTo(line, VALUES)));
+    },
+  );
 });
 
 describe("gets that go alone", () => {
