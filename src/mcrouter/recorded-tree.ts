@@ -28,6 +28,7 @@ export class RecordedTree {
     const backend = (name: string): KeyedBackend => ({
       name,
       connectionCount: 1,
+      mayShare: () => true,
       speaksMeta: true,
       send: (request) => {
         this.asked.push(name);

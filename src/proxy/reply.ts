@@ -64,7 +64,7 @@ const NOTHING = Buffer.alloc(0);
 /** A reply in its text form, with the parts a route may want located in it. One object is used again and again. */
 export class Reply {
   status: Status = Status.missing;
-  /** Holds the reply's bytes, `[start, end)`, with all its lines and their CRLF; for a retrieval with the END line. */
+  /** Holds the reply's bytes, `[start, end)`, with all its lines and their CRLF; for a retrieval of one key with the END line. */
   chunk: Buffer = NOTHING;
   start = 0;
   end = 0;

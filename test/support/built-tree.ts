@@ -41,7 +41,13 @@ export async function buildTree<Leaf extends LeafRoute>(
   const backend = (name: string): KeyedBackend => {
     const leaf = leaves.get(name) ?? leafOf(name);
     leaves.set(name, leaf);
-    return { name, connectionCount: 1, speaksMeta: true, send: (request: Request) => leaf.route(request) };
+    return {
+      name,
+      connectionCount: 1,
+      speaksMeta: true,
+      mayShare: () => true,
+      send: (request: Request) => leaf.route(request),
+    };
   };
   const pools = new Map(
     config.pools.map((pool) => {

@@ -13,5 +13,12 @@ export function poolConfig(name: string, count: number, settings: Partial<PoolCo
 /** A server that is a leaf. */
 export function leafBackend(name: string): KeyedBackend & { readonly leaf: LeafRoute } {
   const leaf = new LeafRoute(name);
-  return { name, connectionCount: 1, speaksMeta: true, send: (request) => leaf.route(request), leaf };
+  return {
+    name,
+    connectionCount: 1,
+    speaksMeta: true,
+    mayShare: () => true,
+    send: (request) => leaf.route(request),
+    leaf,
+  };
 }

@@ -245,6 +245,10 @@ export class Backend implements HealthEvents {
     if (sent !== null) this.connections[slot]!.send(sent);
   }
 
+  mayShare(slot: number): boolean {
+    return this.connections[slot]!.mayShare;
+  }
+
   /** Takes no more probes and closes when nothing is outstanding any more: it left the configuration. */
   retire(): void {
     this.stop();

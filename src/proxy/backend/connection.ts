@@ -13,7 +13,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../request.ts";
+import { classicStatus, isMeta, Operation, Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { extendGet, keysToShare, writeRequest } from "../wire/backend-writer.ts";
@@ -93,6 +93,8 @@ export interface BackendLink {
   /** Requests sent or waiting to be sent, not answered yet. */
   readonly outstanding: number;
   readonly isConnected: boolean;
+  /** False: a get of several keys is not answered as memcached does; it is to be asked for one key at a time. */
+  readonly mayShare: boolean;
   /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
   send(request: Request): void;
   /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
@@ -126,10 +128,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private unsent: Request | null = null;
   /** Keys that the last command in the batch may be given: it is a get. */
   private roomForKeys = 0;
-  /** False: what it answers to gets of several keys is not what memcached does. Gets of one key go alone then. */
-  private mayShare = true;
+  mayShare = true;
   /** The head asks in the command of the one before it. */
-  private isShared = false;
+  private isFollowing = false;
   private meanValueBytes = 0;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
@@ -226,12 +227,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (next === OUT_OF_STEP) return this.doubt(request, "a reply that does not answer the request", end);
       const { reply } = parser;
       const isFailed = isFailure(reply.status);
-      if (isFailed && (this.isShared || request.isFollowed)) {
+      if (isFailed && (this.isFollowing || request.isFollowed)) {
         // What a server refuses of one is not the answer to the others.
-        return this.doubt(request, "an error in answer to gets that share a command", end);
+        return this.doubt(request, "an error in answer to gets that share a command; from now on each goes alone", end);
       }
       at = next;
-      this.isShared = request.isFollowed;
+      this.isFollowing = request.isFollowed;
       this.head = request.nextOfBackend;
       if (this.head === null) this.tail = null;
       if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
@@ -399,7 +400,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   /** Closes the connection for what came in answer to `request`. Returns `end`: what is left is not read. */
   private doubt(request: Request, reason: string, end: number): number {
-    this.mayShare &&= !isRetrieval(request.operation);
+    this.mayShare &&= !this.isFollowing && !request.isFollowed && !asksForMany(request);
     this.distrust(reason);
     return end;
   }
@@ -421,7 +422,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isConnected = false;
     this.isSaturated = false;
     this.roomForKeys = 0;
-    this.isShared = false;
+    this.isFollowing = false;
     this.parser.reset();
     const fault = this.batch.clear();
     if (fault !== null) this.tellFault(fault);
@@ -522,8 +523,12 @@ function doubtAfter(request: Request, reply: Reply): string | null {
     return "a data block was refused";
   }
   // memcached's own proxy has an error in the place of a value and goes on with the next.
-  const isOfMany = request.indexes !== null && request.indexes.length > 1;
-  return isOfMany && reply.status === Status.serverError ? "an error in answer to a get of several keys" : null;
+  const isDoubtful = asksForMany(request) && reply.status === Status.serverError;
+  return isDoubtful ? "an error in answer to a get of several keys; from now on each goes alone" : null;
+}
+
+function asksForMany({ indexes }: Request): boolean {
+  return indexes !== null && indexes.length > 1;
 }
 
 /** A refused meta set swallows its data, unless the server does not know the command at all. */

@@ -56,6 +56,8 @@ interface Pending {
 
 /** A connection that is opened by the first request, and again by the first one after it was lost. */
 export class SaslConnection implements BackendLink, Flushable {
+  /** Each key is a frame of its own. */
+  readonly mayShare = true;
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
   private server: Server | null = null;

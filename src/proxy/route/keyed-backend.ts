@@ -6,6 +6,8 @@ export interface KeyedBackend {
   readonly name: string;
   readonly connectionCount: number;
   readonly speaksMeta: boolean;
+  /** False: a get of several keys is not answered as memcached does over the connection of that slot. */
+  mayShare(slot: number): boolean;
   /** Takes `request` and completes it once. Requests with the same `slot` keep their order. */
   send(request: Request, slot: number): void;
 }

@@ -16,7 +16,8 @@ const MAX_GAT_KEYS = 7;
 
 /** Where keys go: lanes are backend connections. */
 export interface Lanes {
-  readonly laneCount: number;
+  /** False: each key is to be asked for by a command of its own. */
+  mayShare(lane: number): boolean;
   lane(chunk: Buffer, start: number, end: number): number;
   sendTo(lane: number, request: Request): void;
 }
@@ -27,11 +28,12 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
   const laneOf: number[] = [];
   const gather = new Gather(request, keys);
   const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
-  const maxKeys = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
+  const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
+  const maxKeys: number[] = [];
   for (let i = 0; i < keys.count; i++) {
     const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
     let at = 0;
-    while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys)) at++;
+    while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys[at]!)) at++;
     let part = parts[at];
     if (part === undefined) {
       part = new Request(request.operation, gather, keys.bytes);
@@ -42,6 +44,7 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
       part.span = request.span;
       parts.push(part);
       laneOf.push(lane);
+      maxKeys.push(lanes.mayShare(lane) ? most : 1);
     }
     part.indexes!.push(i);
   }

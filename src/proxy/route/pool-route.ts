@@ -1,6 +1,6 @@
 /**
  * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
- * the batch of a backend connection as the client's own bytes.
+ * the batch of a backend connection, as the client's own bytes or with others' in one command.
  */
 import type { PoolConfig } from "../../config/config.ts";
 import type { Placement } from "../hash/placement.ts";
@@ -96,6 +96,11 @@ export class PoolRoute implements Root {
     if (this.isSingle) return 0;
     const server = this.placement.locate(chunk, start, end);
     return server * this.connections + keySlot(chunk, start, end, this.connections);
+  }
+
+  mayShare(lane: number): boolean {
+    const server = this.connections === 1 ? lane : Math.floor(lane / this.connections);
+    return this.backends[server]!.mayShare(lane - server * this.connections);
   }
 
   /** Number of lanes. */

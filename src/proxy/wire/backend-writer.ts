@@ -1,13 +1,15 @@
 /**
- * Request → backend bytes. A command goes out as the client's own bytes when nothing about it has changed; else its
- * line is put together again from its parts: a `noreply` is left out (so that the backend always answers and stays in
- * step), the pool's prefix goes before the key.
+ * Request → backend bytes. A command goes out as the client's own bytes when nothing about it has changed, or as one more
+ * key of a get; else its line is put together again from its parts: a `noreply` is left out (so that the backend always
+ * answers and stays in step), the pool's prefix goes before the key.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { Operation, type Request } from "../request.ts";
 import { CR, LF, SPACE } from "./ascii.ts";
 import type { OutputBatch } from "./output-batch.ts";
 
+const GET_BYTES = "get ".length;
+const GETS_BYTES = "gets ".length;
 const CRLF = Buffer.from("\r\n", "latin1");
 const GUARD = Buffer.from("mn\r\n", "latin1");
 
@@ -41,7 +43,7 @@ export function keysToShare(request: Request, prefix: Buffer): number {
 /** True for verb, blank, key and CR LF, and where the line is made here. */
 function isPlainLine({ operation, chunk, keyStart, keyEnd, frameStart, frameEnd }: Request): boolean {
   if (frameStart === frameEnd) return true;
-  if (keyStart - frameStart !== (operation === Operation.get ? 4 : 5)) return false;
+  if (keyStart - frameStart !== (operation === Operation.get ? GET_BYTES : GETS_BYTES)) return false;
   return frameEnd === keyEnd + CRLF.length && chunk[keyEnd] === CR && chunk[keyEnd + 1] === LF;
 }
 

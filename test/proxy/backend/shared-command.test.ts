@@ -41,7 +41,11 @@ function ask(line: string): Asked {
   });
 }
 
-const oneLane = { laneCount: 1, lane: () => 0, sendTo: (_lane: number, request: Request) => connection.send(request) };
+const oneLane = {
+  mayShare: () => connection.mayShare,
+  lane: () => 0,
+  sendTo: (_lane: number, request: Request) => connection.send(request),
+};
 
 type Values = Readonly<Record<string, string>>;
 
@@ -201,12 +205,16 @@ describe("an answer to gets of one turn", () => {
     },
   );
 
-  it("of several keys that nobody shares closes the connection behind an error, too", async () => {
+  it("of several keys that nobody shares closes the connection behind an error, once", async () => {
     const asked = ask("get a b");
     const command = await backend.command();
     command.reply("SERVER_ERROR no a\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
     expect(await asked.text()).toBe("END\r\n");
     await command.connection.closed;
+    backend.script = (line) => (line === "get a" ? "SERVER_ERROR no a\r\n" : answerTo(line, VALUES));
+    expect(await ask("get a b c").text()).toBe(answerTo("get b c", VALUES));
+    expect(backend.lines.slice(1)).toEqual(["get a", "get b", "get c"]);
+    expect(backend.connections.length).toBe(2);
   });
 
   it("that breaks off right behind a value fails whose value it was, too", async () => {
