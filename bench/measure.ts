@@ -93,7 +93,7 @@ export class Bench {
         running.push({ ...(await this.start(contender)), samples });
       }
       await prepare();
-      for (const each of running) await this.run(each, Math.max(seconds, WARM_UP_SECONDS));
+      for (const each of running) await this.warmUp(each, Math.max(seconds, WARM_UP_SECONDS));
       const [from, to] = [start, start + 1].map((part) => Math.round((rounds * part) / starts));
       for (let round = from!; round < to!; round++)
         await this.round(scenario, running, round, { rounds, seconds, starts });
@@ -107,6 +107,13 @@ export class Bench {
     await this.preload(started, contender.load);
     const generator = await GeneratorProcess.open(this.group, started, contender.load);
     return { contender: { ...contender, started }, generator };
+  }
+
+  /** Sends it its load for so long; a load that ends by itself, again and again. */
+  private async warmUp(running: Running, seconds: number): Promise<void> {
+    const untilMs = performance.now() + seconds * 1000;
+    do await this.sample(running, seconds);
+    while (performance.now() < untilMs);
   }
 
   private async round(
