@@ -78,10 +78,11 @@ export class Bench {
    */
   async measure(
     scenario: Scenario,
-    { rounds, seconds, starts }: Length,
+    length: Length,
     only: readonly string[] | null = null,
     prepare: () => Promise<void> = async () => {},
   ): Promise<Measured[]> {
+    const { rounds, seconds, starts } = length;
     const measured = contendersOf(scenario, this.competitors.given(), only).map((contender): Measured => {
       return { contender, samples: [] };
     });
@@ -95,8 +96,7 @@ export class Bench {
       await prepare();
       for (const each of running) await this.warmUp(each, Math.max(seconds, WARM_UP_SECONDS));
       const [from, to] = [start, start + 1].map((part) => Math.round((rounds * part) / starts));
-      for (let round = from!; round < to!; round++)
-        await this.round(scenario, running, round, { rounds, seconds, starts });
+      for (let round = from!; round < to!; round++) await this.round(scenario, running, round, length);
       await Promise.all(running.map(({ generator }) => generator.close()));
     }
     return measured;
