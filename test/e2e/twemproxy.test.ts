@@ -124,6 +124,22 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(await left.end()).toBe("");
   });
 
+  it.skipIf(NutcrackerProcess.isMissing)("may still be asked itself, as a server", async () => {
+    const port = await freePort();
+    const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
+    const twemproxy = await NutcrackerProcess.start(pool("alpha", port, [one!, two!]), port);
+    undo.push(() => twemproxy.stop());
+    const platypus = await start(`[server]\nlisten = "127.0.0.1:0"\n[target]\nservers = ["127.0.0.1:${port}"]\n`);
+    const client = await connect(platypus.port);
+    // It closes over what it does not know, and answers a get of many keys in an order of its own: that is learned once.
+    for (let i = 0; i < 2; i++) expect(await client.ask("set first 0 0 1\r\n1")).toMatch(/^SERVER_ERROR/);
+    await setAll(platypus.port, "value");
+    await client.ask(`get ${keys.join(" ")}`, "END\r\n");
+    const all = await client.ask(`get ${keys.join(" ")}`, "END\r\n");
+    expect(all).toBe(`${keys.map((key) => `VALUE ${key} 0 5\r\nvalue\r\n`).join("")}END\r\n`);
+    expect(await keysWith(platypus.port, "value")).toEqual(keys);
+  });
+
   it("is checked and explained, with warnings for what has no effect", async () => {
     const file = path.join(folder, "nutcracker.yml");
     await writeFile(file, pool("alpha", 1, ["10.0.0.1:1:1"], ["preconnect: true"]) + pool("beta", 2, ["10.0.0.2:1:1"]));

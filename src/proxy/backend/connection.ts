@@ -39,6 +39,8 @@ const MAX_KEYS_IN_GET = 64;
 const MERGED_VALUE_BYTES = 8 * 1024;
 /** The average is one over as many values. */
 const MEAN_OVER = 16;
+/** After so many the next socket is not asked whether it knows meta commands. */
+const MAX_LOST_OVER_META = 2;
 const KEY_LOG_BYTES = 16 * 1024;
 /** Turns that take longer are made up for: see `restamp`. */
 const LONG_TURN_MS = 5;
@@ -132,6 +134,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
   private meanValueBytes = 0;
+  /** Sockets in a row that were closed over `mn`, as twemproxy and mcrouter do with what they do not know. */
+  private lostOverMeta = 0;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
   private readonly answerDeadline: Deadline;
@@ -376,12 +380,24 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
         if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
       }),
     );
-    this.append(
-      ownRequest(Operation.metaNoop, "mn\r\n", "", (reply) => {
-        if (isMetaNoop(reply)) this.events.speaksMeta(true);
-        else if (isUnknownCommand(reply)) this.events.speaksMeta(false);
-      }),
-    );
+    if (this.lostOverMeta < MAX_LOST_OVER_META) {
+      this.append(ownRequest(Operation.metaNoop, "mn\r\n", "", (reply) => this.learnMeta(reply)));
+    } else {
+      // For this socket alone: the server may only have been stopped just then.
+      this.lostOverMeta = 0;
+      this.events.speaksMeta(false);
+    }
+  }
+
+  /** What the answer to `mn` says; the events tell of it. */
+  private learnMeta(reply: Reply): void {
+    const isKnown = isMetaNoop(reply);
+    if (isKnown || isUnknownCommand(reply)) {
+      this.lostOverMeta = 0;
+      this.events.speaksMeta(isKnown);
+    } else if (reply.status === Status.connectionLost || reply.status === Status.clientError) {
+      this.lostOverMeta++;
+    }
   }
 
   private lost(socket: Socket, reason: string): void {

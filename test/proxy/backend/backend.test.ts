@@ -103,6 +103,53 @@ describe("a backend that refuses connections", () => {
   });
 });
 
+describe("a backend that closes over mn", () => {
+  it.each([null, "CLIENT_ERROR malformed request\r\n"])(
+    "with %s, twice in a row, is taken for one without meta commands, until the connection after that",
+    async (answer) => {
+      server = await ScriptedBackend.start();
+      server.metaNoop = answer;
+      backend = make(server.port);
+      for (let i = 0; i < 2; i++) {
+        const lost = ask("get a\r\n");
+        (await server.command()).connection.socket.end();
+        expect(await lost.status()).toBe("connectionLost");
+        expect(backend.speaksMeta).toBe(true);
+      }
+      const classic = ask("get a\r\n");
+      const command = await server.command();
+      command.reply("END\r\n");
+      expect(await classic.status()).toBe("missing");
+      expect(backend.speaksMeta).toBe(false);
+      server.metaNoop = "MN\r\n";
+      server.script = () => "END\r\n";
+      command.connection.socket.end();
+      await passTime(() => backend.connected === 0);
+      expect(await ask("get a\r\n").status()).toBe("missing");
+      expect(backend.speaksMeta).toBe(true);
+    },
+  );
+
+  it("now and then is asked again each time", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port);
+    for (let i = 0; i < 3; i++) {
+      server.metaNoop = null;
+      const lost = ask("get a\r\n");
+      (await server.command()).connection.socket.end();
+      await lost.answer();
+      server.metaNoop = "MN\r\n";
+      const fine = ask("get a\r\n");
+      const command = await server.command();
+      command.reply("END\r\n");
+      expect(await fine.status()).toBe("missing");
+      expect(backend.speaksMeta).toBe(true);
+      command.connection.socket.end();
+      await passTime(() => backend.connected === 0);
+    }
+  });
+});
+
 describe("a backend that is left alone", () => {
   it.each(["close", "retire"] as const)("is not probed for ever behind its %s", async (end) => {
     server = await ScriptedBackend.start();
