@@ -9,14 +9,9 @@ import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import { asClassic } from "./classic-pool.ts";
-import {
-  BackendConnection,
-  type BackendLink,
-  type ConnectionEvents,
-  type ConnectionOptions,
-  ownRequest,
-} from "./connection.ts";
+import { BackendConnection, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
+import { ownRequest } from "./own-request.ts";
 import { SaslConnection } from "./sasl-connection.ts";
 import { TracedCall } from "./traced-call.ts";
 

@@ -13,7 +13,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, Operation, Request } from "../request.ts";
+import { classicStatus, isMeta, Operation, type Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { extendGet, keysToShare, writeRequest } from "../wire/backend-writer.ts";
@@ -23,8 +23,9 @@ import { isPoisoning } from "../wire/poisoning.ts";
 import { connectSocket } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
-import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
+import { isUnknownCommand } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
+import { Greeting, type GreetingEvents } from "./greeting.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -39,8 +40,6 @@ const MAX_KEYS_IN_GET = 64;
 const MERGED_VALUE_BYTES = 8 * 1024;
 /** The average is one over as many values. */
 const MEAN_OVER = 16;
-/** After so many the next socket is not asked whether it knows meta commands. */
-const MAX_LOST_OVER_META = 2;
 const KEY_LOG_BYTES = 16 * 1024;
 /** Turns that take longer are made up for: see `restamp`. */
 const LONG_TURN_MS = 5;
@@ -66,7 +65,7 @@ export interface ConnectionOptions {
 }
 
 /** What happens on a connection, for the backend it belongs to. */
-export interface ConnectionEvents {
+export interface ConnectionEvents extends GreetingEvents {
   /**
    * A request sent at `sentMs` was answered; told before it is completed. `status` is a classic one (`classicStatus`), 0 for
    * requests that are not counted.
@@ -82,12 +81,6 @@ export interface ConnectionEvents {
   connectFailed(reason: string): void;
   /** It was closed because it could not be trusted any more. */
   outOfStep(reason: string): void;
-  /** The server does not let us in. */
-  refused(reason: string): void;
-  /** The answer to the `version` that opens every connection, without CRLF. */
-  hello(line: string): void;
-  /** Whether the server knows meta commands; it may be told more than once. */
-  speaksMeta(isKnown: boolean): void;
 }
 
 /** What a backend needs of a connection, whatever is spoken on it. */
@@ -134,8 +127,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
   private meanValueBytes = 0;
-  /** Sockets in a row that were closed over `mn`, as twemproxy and mcrouter do with what they do not know. */
-  private lostOverMeta = 0;
+  private readonly greeting: Greeting;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
   private readonly answerDeadline: Deadline;
@@ -160,6 +152,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.fail(failures.connectTimeout);
       this.events.connectFailed(`no connection within ${options.connectTimeoutMs} ms`);
     });
+    this.greeting = new Greeting(options.login, events);
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
@@ -317,7 +310,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.retriesLeft = this.options.connectRetries;
     this.isSaturated = false;
     this.connect();
-    this.greet();
+    for (const request of this.greeting.requests()) this.append(request);
   }
 
   /** Makes a socket, another one than before if there was one. What is to be sent waits until it is connected. */
@@ -358,46 +351,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
     this.connectDeadline.set(connectTimeoutMs);
-  }
-
-  /**
-   * Logs in where the server wants it, and asks for the version before anything else: it shows that a memcached is there,
-   * and which. Then whether it knows meta commands.
-   */
-  private greet(): void {
-    const { login } = this.options;
-    if (login !== null) {
-      const word = `${login.username} ${login.password}`;
-      const line = `set auth 0 0 ${word.length}\r\n`;
-      this.append(
-        ownRequest(Operation.set, line, `${word}\r\n`, (reply) => {
-          if (reply.status === Status.clientError) this.events.refused("the server refused username and password");
-        }),
-      );
-    }
-    this.append(
-      ownRequest(Operation.version, "version\r\n", "", (reply) => {
-        if (reply.status === Status.ok) this.events.hello(reply.chunk.toString("latin1", reply.start, reply.end - 2));
-      }),
-    );
-    if (this.lostOverMeta < MAX_LOST_OVER_META) {
-      this.append(ownRequest(Operation.metaNoop, "mn\r\n", "", (reply) => this.learnMeta(reply)));
-    } else {
-      // For this socket alone: the server may only have been stopped just then.
-      this.lostOverMeta = 0;
-      this.events.speaksMeta(false);
-    }
-  }
-
-  /** What the answer to `mn` says; the events tell of it. */
-  private learnMeta(reply: Reply): void {
-    const isKnown = isMetaNoop(reply);
-    if (isKnown || isUnknownCommand(reply)) {
-      this.lostOverMeta = 0;
-      this.events.speaksMeta(isKnown);
-    } else if (reply.status === Status.connectionLost || reply.status === Status.clientError) {
-      this.lostOverMeta++;
-    }
   }
 
   private lost(socket: Socket, reason: string): void {
@@ -550,16 +503,4 @@ function asksForMany({ indexes }: Request): boolean {
 /** A refused meta set swallows its data, unless the server does not know the command at all. */
 function mayHaveReadData(request: Request, reply: Reply): boolean {
   return !isMeta(request.operation) || isUnknownCommand(reply);
-}
-
-/** A request of the connection's own: one without a key. */
-export function ownRequest(operation: Operation, line: string, data: string, onReply: (reply: Reply) => void): Request {
-  const frame = Buffer.from(line + data, "latin1");
-  const request = new Request(operation, { onReply: (_request, reply) => onReply(reply) }, frame);
-  request.lineEnd = line.length - 2;
-  request.dataStart = line.length;
-  request.frameEnd = frame.length;
-  request.hasData = data !== "";
-  request.isKept = true;
-  return request;
 }

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { Backend } from "../backend/backend.ts";
-import { ownRequest } from "../backend/connection.ts";
+import { ownRequest } from "../backend/own-request.ts";
 import { type Reply, Status } from "../reply.ts";
 import { Operation } from "../request.ts";
 
