@@ -16,7 +16,6 @@ import { failures, isFailure, type Reply, Status } from "../reply.ts";
 import { classicStatus, isMeta, Operation, type Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
-import { extendGet, keysToShare, writeRequest } from "../wire/backend-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
@@ -26,20 +25,12 @@ import type { Flushable, Turn } from "../wire/turn.ts";
 import { isUnknownCommand } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting, type GreetingEvents } from "./greeting.ts";
+import { SharedGets } from "./shared-gets.ts";
 
 const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 /** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
 const DROP_AFTER_TIMEOUTS = 4;
-/**
- * Gets that leave in the same turn, one after the other, are one command of so many keys at the most: memcached answers each
- * command in a packet of its own. It serves nobody else while it is at one.
- */
-const MAX_KEYS_IN_GET = 64;
-/** Where values are larger than this on average, packets are not what they cost. */
-const MERGED_VALUE_BYTES = 8 * 1024;
-/** The average is one over as many values. */
-const MEAN_OVER = 16;
 const KEY_LOG_BYTES = 16 * 1024;
 /** Turns that take longer are made up for: see `restamp`. */
 const LONG_TURN_MS = 5;
@@ -121,12 +112,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private tail: Request | null = null;
   /** The first of the requests that stand in the batch. */
   private unsent: Request | null = null;
-  /** Keys that the last command in the batch may be given: it is a get. */
-  private roomForKeys = 0;
-  mayShare = true;
+  private readonly gets = new SharedGets();
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
-  private meanValueBytes = 0;
   private readonly greeting: Greeting;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
@@ -186,9 +174,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
     this.isUsed = true;
     this.restamp();
-    this.roomForKeys = 0;
+    this.gets.end();
     this.batch.flush(writer);
     if (writer.unsentBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
+  }
+
+  get mayShare(): boolean {
+    return this.gets.mayShare;
   }
 
   closeIfIdle(): void {
@@ -236,7 +228,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.nextOfBackend = null;
       this.outstanding--;
       reply.lease = parser.isBorrowing ? null : this.input.lent;
-      if (reply.status === Status.found) this.noteValue(reply.valueEnd - reply.valueStart);
+      if (reply.status === Status.found) this.gets.noteValue(reply.valueEnd - reply.valueStart);
       const doubtful = isFailed ? doubtAfter(request, reply) : null;
       if (!request.isAbandoned) {
         this.events.answered(statusToCount(request, reply), request.sentMs);
@@ -251,7 +243,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private append(request: Request): void {
-    this.write(request);
+    this.gets.write(request, this.tail, this.options.prefix, this.batch);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     request.sentMs = this.options.turn.nowMs();
     this.unsent ??= request;
@@ -261,25 +253,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.tail = request;
     this.outstanding++;
     if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
-  }
-
-  private write(request: Request): void {
-    const { prefix } = this.options;
-    const { tail, batch } = this;
-    const count = keysToShare(request, prefix);
-    if (count > 0 && count <= this.roomForKeys && tail!.operation === request.operation) {
-      this.roomForKeys -= count;
-      extendGet(request, prefix, batch);
-      tail!.isFollowed = true;
-    } else {
-      const isOpen = count > 0 && this.mayShare && this.meanValueBytes <= MERGED_VALUE_BYTES;
-      this.roomForKeys = isOpen ? MAX_KEYS_IN_GET - count : 0;
-      writeRequest(request, prefix, batch);
-    }
-  }
-
-  private noteValue(bytes: number): void {
-    this.meanValueBytes += (bytes - this.meanValueBytes) / MEAN_OVER;
   }
 
   /** Moves the request's key to the key log; of a meta get the line, in which its key stands. */
@@ -369,7 +342,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   /** Closes the connection for what came in answer to `request`. Returns `end`: what is left is not read. */
   private doubt(request: Request, reason: string, end: number): number {
-    this.mayShare &&= !this.isFollowing && !request.isFollowed && !asksForMany(request);
+    this.gets.mayShare &&= !this.isFollowing && !request.isFollowed && !asksForMany(request);
     this.distrust(reason);
     return end;
   }
@@ -390,7 +363,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
-    this.roomForKeys = 0;
+    this.gets.end();
     this.isFollowing = false;
     this.parser.reset();
     const fault = this.batch.clear();
