@@ -112,6 +112,11 @@ class LibraryPlatypus implements PlatypusServer {
   }
 
   get(pattern: string, getter: Getter, options: GetterOptions = {}): PlatypusServer {
+    if (typeof getter !== "function") {
+      throw new UsageError(
+        `get(${JSON.stringify(pattern)}, …): expected a function that returns the value, found ${typeof getter}`,
+      );
+    }
     this.getters.push({ pattern, getter, options });
     return this;
   }

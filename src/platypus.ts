@@ -28,6 +28,7 @@ import { buildRunning, type Running, type RunningContext, rootOf } from "./runni
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
 import { Log } from "./telemetry/log.ts";
+import { isStrictMemcached } from "./telemetry/memcached-version.ts";
 import { OtlpExport } from "./telemetry/otlp-export.ts";
 import { ProcessFacts } from "./telemetry/process-facts.ts";
 import { StatsCommand } from "./telemetry/stats-command.ts";
@@ -168,7 +169,7 @@ export class Platypus {
     this.context = {
       root: rootOf(this.running, this.filler, clock),
       limits: config.server,
-      parser: new ClassicParser(server),
+      parser: new ClassicParser(server, () => isStrictMemcached(backends())),
       binaryParser: new BinaryParser(server),
       turn,
       local: new LocalCommands(stats),
@@ -182,6 +183,7 @@ export class Platypus {
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
     const platypus = new Platypus(config, options);
     try {
+      platypus.readiness.greetBackends();
       await platypus.listen(config);
       await platypus.openAdmin(config);
       await platypus.otlp.start(config.telemetry);
@@ -217,6 +219,7 @@ export class Platypus {
     this.scheduler.replace(next.rules, next.port, config.server);
     this.context.root = rootOf(next, this.filler, this.clock);
     this.context.limits = config.server;
+    this.listeners.waitForAll();
     this.listeners.replacePools(next.pools.routes);
     this.reloads.taken();
     if (config.server.tls !== null) this.listeners.renew(config.server.tls);
@@ -291,9 +294,7 @@ export class Platypus {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
       if (!isDefault) throw error;
       this.log.warn("admin", `${(error as Error).message}; goes on without`);
-      return;
     }
-    this.readiness.greetBackends();
   }
 
   private setTracer(tracer: Tracer | null): void {

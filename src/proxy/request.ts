@@ -139,6 +139,18 @@ export class KeyList {
     return this.starts.length;
   }
 
+  /** Points the blocks of `indexes` (null: of all keys) that lie in `reply` at `copy`, which is a copy of it. */
+  moveBlocks(indexes: readonly number[] | null, reply: Reply, copy: Reply): void {
+    const count = indexes === null ? this.count : indexes.length;
+    for (let i = 0; i < count; i++) {
+      const index = indexes === null ? i : indexes[i]!;
+      if (this.blocks[index] !== reply.chunk) continue;
+      this.blocks[index] = copy.chunk;
+      this.blockStarts[index]! += copy.start - reply.start;
+      this.blockEnds[index]! += copy.start - reply.start;
+    }
+  }
+
   /** The buffer in which blocks lie that are good only while the reply is being handled; null: all are kept. */
   borrowed: Buffer | null = null;
 
@@ -211,6 +223,12 @@ export class Request {
   nextOfBackend: Request | null;
   /** Of a get: the next in that queue asks in the same command. */
   isFollowed: boolean;
+  /** How a backend connection sent it: a `MetaForm`, see wire/meta-form.ts. */
+  form: number;
+  /** The opaque that its answer must have; 0: none. */
+  opaque: number;
+  /** The command whose answer must follow its own: a `Marker`, see wire/server-dialect.ts. */
+  marker: number;
   /** For the client connection: completed while an earlier one was not; then these are the bytes to send. */
   held: Buffer | null;
   heldStart: number;
@@ -250,6 +268,9 @@ export class Request {
     this.nextOfClient = null;
     this.nextOfBackend = null;
     this.isFollowed = false;
+    this.form = 0;
+    this.opaque = 0;
+    this.marker = 0;
     this.held = null;
     this.heldStart = 0;
     this.heldEnd = 0;

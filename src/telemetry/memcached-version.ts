@@ -12,3 +12,15 @@ export function memcachedVersion(backends: Iterable<{ readonly version: string |
   });
   return versions[0] ?? MEMCACHED_VERSION;
 }
+
+/** The first version whose parser reads numbers strictly, and skips the data of a storage line that it refuses. */
+const FIRST_STRICT_PATCH = 40;
+
+/** True when at least one of the servers has said that it is memcached 1.6.40 or later. */
+export function isStrictMemcached(backends: Iterable<{ readonly version: string | null }>): boolean {
+  for (const { version } of backends) {
+    const [major, minor, patch] = (version ?? "").split(".").map((part) => Number.parseInt(part, 10) || 0);
+    if (major === 1 && minor === 6 && patch! >= FIRST_STRICT_PATCH) return true;
+  }
+  return false;
+}

@@ -3,13 +3,21 @@ import { describe, expect, it } from "vitest";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
+import { GrammarSide, grammarSetups } from "./grammar-side.ts";
+import { RelaySide } from "./relay-side.ts";
 
 const ROUNDS = 100;
+const FEW_ROUNDS = 10;
 
-async function fuzz(starting: Promise<ClientSide | BackendSide>): Promise<void> {
+interface Side {
+  round(seed: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function fuzz(starting: Promise<Side>, rounds = ROUNDS): Promise<void> {
   const side = await starting;
   try {
-    for (let seed = 1; seed <= ROUNDS; seed++) await side.round(seed);
+    for (let seed = 1; seed <= rounds; seed++) await side.round(seed);
   } finally {
     await side.stop();
   }
@@ -27,3 +35,18 @@ describe("whatever clients send, others are told exactly their own", () => {
 it("whatever servers answer, no key is given the value of another, and the truth is told when it is back", async () => {
   await expect(fuzz(BackendSide.start())).resolves.toBeUndefined();
 });
+
+describe("a server receives canonical commands only, and each request has one answer, whatever clients send", () => {
+  for (const setup of grammarSetups) {
+    it.skipIf(setup.isMissing)(`over ${setup.name}`, async () => {
+      await expect(fuzz(GrammarSide.start(setup), FEW_ROUNDS)).resolves.toBeUndefined();
+    });
+  }
+});
+
+it.skipIf(MemcachedProcess.isMissing)(
+  "no client is told what answers another request, whatever a relay before the server makes of the answers",
+  async () => {
+    await expect(fuzz(RelaySide.start(), FEW_ROUNDS)).resolves.toBeUndefined();
+  },
+);

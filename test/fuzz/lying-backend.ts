@@ -150,7 +150,9 @@ function truth(line: string): string {
       return metaGet(words[0]!, words.slice(1));
     case "ms":
     case "md":
-      return `HD${words.includes("c") ? " c7" : ""}\r\n`;
+      return `HD${returned(words.slice(1), { c: " c7" })}\r\n`;
+    case "ma":
+      return `VA 1${returned(words.slice(1), {})}\r\n5\r\n`;
     case "mn":
       return "MN\r\n";
     case "delete":
@@ -172,7 +174,11 @@ function values(keys: readonly string[], hasCas: boolean): string {
 
 function metaGet(key: string, flags: readonly string[]): string {
   const value = wholeValue(key);
-  const returned: Record<string, string> = { k: ` k${key}`, f: " f0", c: " c7", s: ` s${value.length}`, t: " t-1" };
-  const words = flags.map((flag) => (flag[0] === "O" ? ` ${flag}` : (returned[flag] ?? ""))).join("");
+  const words = returned(flags, { k: ` k${key}`, f: " f0", c: " c7", s: ` s${value.length}`, t: " t-1" });
   return flags.includes("v") ? `VA ${value.length}${words}\r\n${value}\r\n` : `HD${words}\r\n`;
+}
+
+/** What an answer has of the flags that were asked for. */
+function returned(flags: readonly string[], values: Readonly<Record<string, string>>): string {
+  return flags.map((flag) => (flag[0] === "O" ? ` ${flag}` : (values[flag] ?? ""))).join("");
 }

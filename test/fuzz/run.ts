@@ -1,6 +1,7 @@
 /**
  * Fuzzes until the time is over or something is found: `npm run fuzz -- --seconds 600 --seed 1`. Round after round has
- * the next seed, so a round that failed comes first again with its own. Memory that goes on growing is a find, too.
+ * the next seed, so a round that failed comes first again with its own. Memory that goes on growing is a find, too. With
+ * PLATYPUS_FUZZ_MEMCACHED=PROGRAM another build of memcached, and its proxy, are fuzzed against as well.
  */
 
 import { parseArgs } from "node:util";
@@ -9,6 +10,8 @@ import { runInNewContext } from "node:vm";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { FuzzFailure } from "./deadline.ts";
+import { GrammarSide, grammarSetups } from "./grammar-side.ts";
+import { RelaySide } from "./relay-side.ts";
 
 const { values } = parseArgs({
   options: { seconds: { type: "string", default: "60" }, seed: { type: "string" } },
@@ -38,6 +41,8 @@ async function main(): Promise<void> {
   try {
     for (const setup of clientSetups) sides.push(await ClientSide.start(setup));
     sides.push(await BackendSide.start());
+    sides.push(await RelaySide.start());
+    for (const setup of grammarSetups) if (!setup.isMissing) sides.push(await GrammarSide.start(setup));
     let seed = firstSeed;
     let warmBytes = Number.POSITIVE_INFINITY;
     for (; performance.now() < endMs; seed++) {

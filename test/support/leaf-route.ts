@@ -10,6 +10,7 @@ import { BackendParser } from "../../src/proxy/wire/backend-parser.ts";
 import { writeRequest } from "../../src/proxy/wire/backend-writer.ts";
 import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
 import { OutputBatch } from "../../src/proxy/wire/output-batch.ts";
+import { ServerDialect } from "../../src/proxy/wire/server-dialect.ts";
 
 const NO_PREFIX = Buffer.alloc(0);
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
@@ -30,7 +31,7 @@ export class LeafRoute implements Root {
 
   route(request: Request): void {
     const batch = new OutputBatch();
-    writeRequest(request, NO_PREFIX, batch);
+    writeRequest(request, NO_PREFIX, batch, new ServerDialect());
     const sent = batch.take().toString("latin1");
     if (!request.isKept && request.indexes === null) keepKey(request);
     this.requests.push(request);

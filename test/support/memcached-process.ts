@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-const PROGRAM = "/usr/bin/memcached";
+/** The server that tests run against; `PLATYPUS_TEST_MEMCACHED` names another build of it. */
+const PROGRAM = process.env.PLATYPUS_TEST_MEMCACHED ?? "/usr/bin/memcached";
 const CONNECT_RETRY_MS = 5;
 const MAX_CONNECTS = 1_000;
 const asked = spawnSync(PROGRAM, ["-V"]);
@@ -21,6 +22,8 @@ process.once("exit", () => {
 
 export interface MemcachedOptions {
   readonly port?: number;
+  /** Another build than the one that tests run against. */
+  readonly program?: string;
   /** A socket file, in place of a port. */
   readonly path?: string;
   readonly args?: readonly string[];
@@ -47,14 +50,14 @@ export class MemcachedProcess {
 
   /** Starts one and waits until it accepts connections. `port`: the one to use, for a server that comes back. */
   static async start(options: MemcachedOptions = {}): Promise<MemcachedProcess> {
-    const { path: socket, port = -1 } = options;
+    const { path: socket, port = -1, program = PROGRAM } = options;
     const where = socket === undefined ? ["-l", "127.0.0.1", "-p", String(port), "-U", "0"] : ["-s", socket];
     const args = ["-u", "root", ...where, "-t", "1", ...(options.args ?? [])];
     // It chooses the port itself and says which: one that was free a moment ago may be another test's by now.
     const folder = await mkdtemp(path.join(tmpdir(), "memcached-"));
     const portFile = path.join(folder, "port");
     const env = { ...process.env, ...options.env, MEMCACHED_PORT_FILENAME: portFile };
-    const child = spawn(PROGRAM, args, { stdio: "ignore", env });
+    const child = spawn(program, args, { stdio: "ignore", env });
     running.add(child);
     try {
       for (let i = 0; i < MAX_CONNECTS && child.exitCode === null; i++) {

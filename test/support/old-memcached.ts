@@ -6,7 +6,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { TextClient } from "./text-client.ts";
 
-const STORAGE = /^(?:set|add|replace|append|prepend|cas) \S+ \S+ \S+ (\d+)/;
+const STORAGE = /^(?:set|add|replace|append|prepend|cas) [^ ]+ [^ ]+ [^ ]+ (\d+)/;
 
 export class OldMemcached {
   readonly port: number;

@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import net from "node:net";
+import { WireFace } from "./wire-face.ts";
 
 const STORAGE = /^(?:set|add|replace|append|prepend|cas) \S+ \S+ \S+ (\d+)/;
 const META_SET = /^ms \S+ (\d+)/;
@@ -24,6 +25,10 @@ export class ScriptedConnection {
   readonly socket: net.Socket;
   /** Resolves when the other side has closed it, or this side has. */
   readonly closed: Promise<unknown>;
+  /** Gives answers the form in which their commands were asked. */
+  readonly face = new WireFace();
+  /** Pieces that are being sent; null: none are. */
+  private sending: Promise<void> | null = null;
   private unread = Buffer.alloc(0);
 
   constructor(socket: net.Socket, onCommand: (line: string, data: string | null) => void) {
@@ -37,12 +42,26 @@ export class ScriptedConnection {
     });
   }
 
+  /** Sends `text`, behind the pieces that are being sent. */
   send(text: string): void {
-    this.socket.write(Buffer.from(text, "latin1"));
+    const bytes = Buffer.from(text, "latin1");
+    if (this.sending === null) this.socket.write(bytes);
+    else void this.afterwards(async () => void this.socket.write(bytes));
   }
 
   /** Sends the pieces of `text`, each in a turn of its own, so that each is a read of its own. */
   async sendInPieces(pieces: readonly (string | Buffer)[]): Promise<void> {
+    await this.afterwards(() => this.sendEach(pieces));
+  }
+
+  private async afterwards(step: () => Promise<void>): Promise<void> {
+    const sending = (this.sending ?? Promise.resolve()).then(step);
+    this.sending = sending;
+    await sending;
+    if (this.sending === sending) this.sending = null;
+  }
+
+  private async sendEach(pieces: readonly (string | Buffer)[]): Promise<void> {
     for (const piece of pieces) {
       this.socket.write(typeof piece === "string" ? Buffer.from(piece, "latin1") : piece);
       await new Promise((resolve) => setImmediate(resolve));
@@ -73,6 +92,10 @@ export class ScriptedBackend {
   version: string | null = "VERSION 1.6.18\r\n";
   /** What the `mn` behind it is answered; null: nothing. */
   metaNoop: string | null = "MN\r\n";
+  /** True: a connection is closed when `mn` was read. */
+  closesOverMeta = false;
+  /** True: commands are shown as they are sent, and answers are sent as they are given. See wire-face.ts. */
+  isBare = false;
   /** When set it answers every command at once: null leaves one for `command`. */
   script: ((line: string, data: string | null) => string | null) | null = null;
   readonly port: number;
@@ -122,19 +145,27 @@ export class ScriptedBackend {
 
   private accept(socket: net.Socket): void {
     let isGreeting = false;
-    const connection: ScriptedConnection = new ScriptedConnection(socket, (line, data) => {
+    const connection: ScriptedConnection = new ScriptedConnection(socket, (asked, data) => {
+      const { face } = connection;
       const wasGreeting = isGreeting;
-      isGreeting = line === "version";
+      isGreeting = asked === "version";
       if (isGreeting) {
         if (this.version !== null) connection.send(this.version);
         return;
       }
-      if (wasGreeting && line === "mn") {
+      if (wasGreeting && asked === "mn") {
         if (this.metaNoop !== null) connection.send(this.metaNoop);
+        if (this.closesOverMeta) socket.end();
         return;
       }
+      const seen = this.isBare ? { shown: asked } : face.show(asked);
+      if (seen.shown === null) {
+        if (seen.answer !== null) connection.send(seen.answer);
+        return;
+      }
+      const line = seen.shown;
       this.lines.push(line);
-      const reply = (text: string) => connection.send(text);
+      const reply = (text: string) => connection.send(this.isBare ? text : face.answer(text));
       const scripted = this.script?.(line, data) ?? null;
       if (scripted !== null) reply(scripted);
       else this.waiting.push({ line, data, connection, reply });

@@ -43,7 +43,7 @@ const classic = fc.oneof(
     .tuple(fc.constantFrom("incr", "decr"), fc.oneof(counterKey, textKey), noreply)
     .map(([verb, key, quiet]) => `${verb} ${key} 3${quiet}\r\n`),
   fc.tuple(textKey, exptime, noreply).map(([key, time, quiet]) => `touch ${key} ${time}${quiet}\r\n`),
-  fc.constantFrom("incr a x\r\n", "touch a x\r\n"),
+  fc.constantFrom("incr a 0\r\n", "touch a 0\r\n"),
 );
 
 const metaKey = fc.oneof(

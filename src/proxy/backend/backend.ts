@@ -6,9 +6,8 @@ import { type Address, addressText, type PoolConfig, type PoolServer } from "../
 import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, STATUS_COUNT, Status } from "../reply.ts";
-import { isMeta, OPERATION_COUNT, Operation, type Request } from "../request.ts";
+import { OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
-import { asClassic } from "./classic-pool.ts";
 import { BackendConnection, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { ownRequest } from "./own-request.ts";
@@ -98,6 +97,9 @@ export class Backend implements HealthEvents {
   private readonly clock: Clock;
   private readonly idleMs: number;
   private idleTimer: Timer | null = null;
+  /** Backends of the same server whose last requests are waited for. */
+  private holds = 0;
+  private readonly heldBack: { readonly request: Request; readonly slot: number }[] = [];
   private readonly log: Log;
 
   /** `health` is that of the server, whatever other pools it stands in. */
@@ -236,23 +238,47 @@ export class Backend implements HealthEvents {
     if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
     this.counters.requests++;
     this.counters.operations[request.operation]!++;
-    const sent = this.isClassic && isMeta(request.operation) ? asClassic(request) : request;
-    if (sent !== null) this.connections[slot]!.send(sent);
+    if (this.holds === 0) {
+      this.connections[slot]!.send(request);
+    } else {
+      request.retain();
+      this.heldBack.push({ request, slot });
+    }
+  }
+
+  /** Has requests wait for as many calls of `letGo`. */
+  holdBack(): void {
+    this.holds++;
+  }
+
+  /** Sends what has waited, once nothing is waited for any more. */
+  letGo(): void {
+    if (--this.holds > 0) return;
+    for (const { request, slot } of this.heldBack.splice(0)) this.connections[slot]!.send(request);
   }
 
   mayShare(slot: number): boolean {
     return this.connections[slot]!.mayShare;
   }
 
-  /** Takes no more probes and closes when nothing is outstanding any more: it left the configuration. */
-  retire(): void {
+  /**
+   * Takes no more probes and closes when nothing is outstanding any more: it left the configuration. Calls `done` once,
+   * now or when it has closed.
+   */
+  retire(done: () => void): void {
     this.stop();
-    for (const connection of this.connections) connection.retire();
+    let open = this.connections.length;
+    for (const connection of this.connections) {
+      connection.retire(() => {
+        if (--open === 0) done();
+      });
+    }
   }
 
   /** Closes everything; what is outstanding fails. */
   close(): void {
     this.stop();
+    for (const { request } of this.heldBack.splice(0)) request.complete(failures.connectionLost);
     for (const connection of this.connections) connection.close();
   }
 

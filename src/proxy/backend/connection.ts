@@ -1,30 +1,35 @@
 /**
  * One pipelined socket to a backend, shared by all clients. Requests of a turn are appended to one batch and leave in
- * one write; replies are matched to requests by their position in the queue and by the key they name.
+ * one write; replies are matched to requests by their position in the queue, and verified by key, opaque or marker.
  *
- *     queue   head ─► request ─► request ─► tail        (order on the wire)
- *             ▲ the next reply is for this one
+ *     queue   head ─► request ─► request ─► request ─► tail        (order on the wire)
+ *             ▲ the next reply is for this one       ▲ waiting: not written before the greeting has ended
  *
- * When the order can no longer be trusted (malformed reply, wrong key, a reply nobody asked for, a head that stays
- * unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never reaches another
- * request.
+ * An error line names no request, and a value may have swallowed later answers. These are held until the next verified
+ * reply shows that they were in their place.
+ *
+ * When the order can no longer be trusted (malformed reply, wrong key or opaque, a reply that no request is waiting for, a
+ * head that stays unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never
+ * reaches another request.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, Operation, type Request } from "../request.ts";
-import { copyBytes } from "../wire/ascii.ts";
+import { classicStatus, isMeta, isRetrieval, Operation, type Request } from "../request.ts";
+import { CR, copyBytes, LF } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
+import { Marker, ServerDialect } from "../wire/server-dialect.ts";
 import { connectSocket } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
-import { isUnknownCommand } from "./classic-pool.ts";
+import { asClassic } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting, type GreetingEvents } from "./greeting.ts";
+import { ownRequest } from "./own-request.ts";
 import { SharedGets } from "./shared-gets.ts";
 
 const MAX_OUTSTANDING = 100_000;
@@ -32,6 +37,7 @@ const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 /** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
 const DROP_AFTER_TIMEOUTS = 4;
 const KEY_LOG_BYTES = 16 * 1024;
+const CRLF_BYTES = 2;
 /** Turns that take longer are made up for: see `restamp`. */
 const LONG_TURN_MS = 5;
 
@@ -85,10 +91,21 @@ export interface BackendLink {
   send(request: Request): void;
   /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
   closeIfIdle(): void;
-  /** Closes the connection for good once everything outstanding has been answered. */
-  retire(): void;
+  /**
+   * Closes the connection for good once everything outstanding has been answered or has timed out; then calls `done` once,
+   * perhaps before this returns.
+   */
+  retire(done: () => void): void;
   /** Closes the connection for good; what is outstanding fails. */
   close(): void;
+}
+
+/** An answer that no later one has verified yet. */
+interface HeldAnswer {
+  readonly request: Request;
+  readonly reply: Reply;
+  /** Why the connection is to be closed once the answer has been told; null: it is not. */
+  readonly doubt: string | null;
 }
 
 /** A connection that is opened by the first request, and again by the first one after it was lost. */
@@ -107,11 +124,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private isSaturated = false;
   private isJoined = false;
   private isClosed = false;
-  private isRetired = false;
+  /** Called when the connection, which is retired, has closed; null: it is not retired. */
+  private retired: (() => void) | null = null;
   private head: Request | null = null;
   private tail: Request | null = null;
   /** The first of the requests that stand in the batch. */
   private unsent: Request | null = null;
+  /** The first of the requests that wait for the end of the greeting. */
+  private waiting: Request | null = null;
+  private waitingBytes = 0;
+  /** The greeting has ended: requests are written as they come. */
+  private isReady = false;
+  private readonly held: HeldAnswer[] = [];
+  /** A marker of our own is under way, to verify what is held. */
+  private isVerifying = false;
+  private readonly dialect = new ServerDialect();
   private readonly gets = new SharedGets();
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
@@ -140,7 +167,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.fail(failures.connectTimeout);
       this.events.connectFailed(`no connection within ${options.connectTimeoutMs} ms`);
     });
-    this.greeting = new Greeting(options.login, events);
+    this.greeting = new Greeting(options.login, events, this.dialect, {
+      send: (request) => this.sendFirst(request),
+      done: () => this.begin(),
+      again: () => this.reopen(),
+      giveUp: () => this.fail(failures.connectError),
+    });
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
@@ -150,28 +182,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       return;
     }
     if (this.socket === null) this.open();
-    try {
-      this.append(request);
-    } catch (error) {
-      // Nobody knows how much of it stands in the batch: nothing of that may be sent.
-      this.fail(failures.connectionLost);
-      throw error;
-    }
-    if (!this.isJoined) {
-      this.isJoined = true;
-      this.options.turn.join(this);
-    }
+    if (this.isReady) this.write(request);
+    else this.wait(request);
   }
 
   flush(): void {
     this.isJoined = false;
     const { writer } = this;
     if (writer === null) return;
-    // Until there is a connection everything waits here: it may have to be made a second time.
-    if (!this.isConnected) {
-      if (this.batch.byteLength > MAX_UNSENT_BYTES) this.isSaturated = true;
-      return;
-    }
+    // Until there is a connection the greeting waits here.
+    if (!this.isConnected) return;
     this.isUsed = true;
     this.restamp();
     this.gets.end();
@@ -189,14 +209,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (isIdle) this.fail(failures.connectionLost);
   }
 
-  retire(): void {
-    this.isRetired = true;
+  retire(done: () => void): void {
+    this.retired = done;
     this.closeIfRetired();
   }
 
   close(): void {
     this.isClosed = true;
+    const { retired } = this;
+    this.retired = null;
     this.fail(failures.connectionLost);
+    retired?.();
   }
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
@@ -204,7 +227,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     let at = start;
     while (at < end) {
       const request = this.head;
-      if (request === null || request === this.unsent) {
+      if (request === null || request === this.unsent || request === this.waiting) {
         this.distrust("bytes that answer no request");
         return end;
       }
@@ -230,23 +253,152 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       reply.lease = parser.isBorrowing ? null : this.input.lent;
       if (reply.status === Status.found) this.gets.noteValue(reply.valueEnd - reply.valueStart);
       const doubtful = isFailed ? doubtAfter(request, reply) : null;
-      if (!request.isAbandoned) {
-        this.events.answered(statusToCount(request, reply), request.sentMs);
-        request.complete(reply);
+      const isDoubted = isFailed ? isUnverified(request, reply) : parser.isSuspect && request.marker === Marker.none;
+      const isHeld = isDoubted && this.isReady && this.dialect.marker !== Marker.none;
+      if (isHeld) {
+        this.hold(request, reply, doubtful);
+      } else {
+        if (this.held.length > 0 && !parser.isSuspect && isVerified(request, reply)) this.release();
+        // Completing may have closed the connection, even opened another: what is left belongs to nobody.
+        if (this.socket === socket) {
+          if (!request.isAbandoned) this.answer(request, reply);
+        } else if (!request.isAbandoned) {
+          request.complete(failures.connectionLost);
+        }
       }
       parser.giveBack();
-      // Completing may have closed the connection, even opened another: what is left belongs to nobody.
       if (this.socket !== socket) return end;
-      if (doubtful !== null) return this.doubt(request, doubtful, end);
+      if (parser.wonCas !== null) this.returnWin(request, parser.wonCas);
+      if (doubtful !== null && !isHeld) return this.doubt(request, doubtful, end);
     }
     return end;
   }
 
-  private append(request: Request): void {
-    this.gets.write(request, this.tail, this.options.prefix, this.batch);
+  private answer(request: Request, reply: Reply): void {
+    this.events.answered(statusToCount(request, reply), request.sentMs);
+    request.complete(reply);
+  }
+
+  /** Has the next client that asks win what a touch won: the item is marked as stale again, as long as it has that cas. */
+  private returnWin(touched: Request, cas: string): void {
+    const key = touched.keyText();
+    const request = ownRequest(Operation.metaDelete, `md ${key} I C${cas}\r\n`, "", () => {});
+    request.keyStart = "md ".length;
+    request.keyEnd = request.keyStart + key.length;
+    this.write(request);
+  }
+
+  /** Keeps an answer until a later one shows that the connection was in step. */
+  private hold(request: Request, reply: Reply, doubt: string | null): void {
+    const kept = reply.copy();
+    const { keys, indexes } = request;
+    if (keys !== null && !request.isAbandoned) keys.moveBlocks(indexes, reply, kept);
+    this.held.push({ request, reply: kept, doubt });
+    if (this.isVerifying) return;
+    this.isVerifying = true;
+    const answered = (answer: Reply) => {
+      this.isVerifying = false;
+      if (isFailure(answer.status)) this.failHeld(answer);
+    };
+    this.write(
+      this.dialect.marker === Marker.metaNoop
+        ? ownRequest(Operation.metaNoop, "mn\r\n", "", answered)
+        : ownRequest(Operation.version, "version\r\n", "", answered),
+    );
+  }
+
+  /** The connection is in step: what is held were the answers to their requests. */
+  private release(): void {
+    const { socket } = this;
+    let doubt: string | null = null;
+    for (const held of this.held.splice(0)) {
+      if (!held.request.isAbandoned) this.answer(held.request, held.reply);
+      doubt ??= held.doubt;
+    }
+    if (doubt !== null && this.socket === socket) this.distrust(doubt);
+  }
+
+  private failHeld(reply: Reply): void {
+    for (const { request } of this.held.splice(0)) {
+      if (request.isAbandoned) continue;
+      this.events.failed(reply.status);
+      request.complete(reply);
+    }
+  }
+
+  /** Writes `request` to the batch of this turn. */
+  private write(request: Request): void {
+    try {
+      this.append(request);
+    } catch (error) {
+      // Nobody knows how much of it stands in the batch: nothing of that may be sent.
+      this.fail(failures.connectionLost);
+      throw error;
+    }
+    if (this.isJoined) return;
+    this.isJoined = true;
+    this.options.turn.join(this);
+  }
+
+  /** Queues `request` without writing it. */
+  private wait(request: Request): void {
+    request.retain();
+    this.waitingBytes += request.frameEnd - request.frameStart;
+    if (this.waitingBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
+    this.waiting ??= request;
+    this.enqueue(request);
+  }
+
+  /** Writes a request of the greeting: nothing else is under way. */
+  private sendFirst(request: Request): void {
+    const { waiting, tail } = this;
+    this.head = null;
+    this.tail = null;
+    this.write(request);
+    if (waiting === null) return;
+    request.nextOfBackend = waiting;
+    this.tail = tail;
+  }
+
+  /** The greeting has ended: writes what has waited for it. */
+  private begin(): void {
+    this.isReady = true;
+    this.isSaturated = false;
+    for (let request = this.takeWaiting(); request !== null; ) {
+      const next: Request | null = request.nextOfBackend;
+      request.nextOfBackend = null;
+      // One that has timed out is not sent any more.
+      if (!request.isAbandoned) this.write(request);
+      request = next;
+    }
+  }
+
+  /** Takes the requests that wait out of the queue; they stay linked. */
+  private takeWaiting(): Request | null {
+    const first = this.waiting;
+    this.waiting = null;
+    this.waitingBytes = 0;
+    if (first === null) return null;
+    let before: Request | null = null;
+    for (let each = this.head; each !== first; each = each!.nextOfBackend) before = each;
+    if (before === null) this.head = null;
+    else before.nextOfBackend = null;
+    this.tail = before;
+    for (let each: Request | null = first; each !== null; each = each.nextOfBackend) this.outstanding--;
+    return first;
+  }
+
+  private append(asked: Request): void {
+    const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
+    if (request === null) return;
+    this.gets.write(request, this.tail, this.options.prefix, this.batch, this.dialect);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
-    request.sentMs = this.options.turn.nowMs();
     this.unsent ??= request;
+    this.enqueue(request);
+  }
+
+  private enqueue(request: Request): void {
+    request.sentMs = this.options.turn.nowMs();
     request.nextOfBackend = null;
     if (this.tail === null) this.head = request;
     else this.tail.nextOfBackend = request;
@@ -255,13 +407,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
   }
 
-  /** Moves the request's key to the key log; of a meta get the line, in which its key stands. */
+  /** Moves the request's key to the key log; of a meta command its line, in which the key stands. */
   private keepKey(request: Request): void {
-    const isLine = request.operation === Operation.metaGet;
+    const isLine = isMeta(request.operation);
     const start = isLine ? request.frameStart : request.keyStart;
-    const length = (isLine ? request.frameEnd : request.keyEnd) - start;
-    if (this.keyLogUsed + length > this.keyLog.length) {
-      this.keyLog = Buffer.allocUnsafeSlow(Math.max(KEY_LOG_BYTES, length));
+    const length = (isLine ? request.lineEnd : request.keyEnd) - start;
+    if (this.keyLogUsed + length + CRLF_BYTES > this.keyLog.length) {
+      this.keyLog = Buffer.allocUnsafeSlow(Math.max(KEY_LOG_BYTES, length + CRLF_BYTES));
       this.keyLogUsed = 0;
     }
     const at = this.keyLogUsed;
@@ -271,9 +423,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     request.keyEnd += at - start;
     if (isLine) {
       request.frameStart = at;
-      request.lineEnd += at - start;
-      request.dataStart += at - start;
-      request.frameEnd = at + length;
+      request.lineEnd = this.keyLogUsed;
+      this.keyLog[this.keyLogUsed++] = CR;
+      this.keyLog[this.keyLogUsed++] = LF;
+      request.dataStart = this.keyLogUsed;
+      request.frameEnd = this.keyLogUsed;
     } else {
       request.forgetFrame();
     }
@@ -283,7 +437,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.retriesLeft = this.options.connectRetries;
     this.isSaturated = false;
     this.connect();
-    for (const request of this.greeting.requests()) this.append(request);
+    this.greeting.begin();
   }
 
   /** Makes a socket, another one than before if there was one. What is to be sent waits until it is connected. */
@@ -294,7 +448,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (this.socket !== socket) return;
       this.input.feed(chunk, 0, length, this);
       this.recycleKeyLog();
-      if (this.isRetired) this.closeIfRetired();
+      if (this.retired !== null) this.closeIfRetired();
     };
     const socket = connectSocket(
       address,
@@ -329,10 +483,24 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private lost(socket: Socket, reason: string): void {
     if (this.socket !== socket) return;
     if (this.isConnected) {
-      this.fail(failures.connectionLost);
+      if (this.greeting.isWorthAnother()) this.reopen();
+      else this.fail(failures.connectionLost);
     } else {
       this.fail(failures.connectError);
       this.events.connectFailed(reason);
+    }
+  }
+
+  /** Opens another socket for the requests that wait. */
+  private reopen(): void {
+    let request = this.takeWaiting();
+    this.fail(failures.connectionLost);
+    while (request !== null) {
+      const next: Request | null = request.nextOfBackend;
+      const { sentMs } = request;
+      if (!request.isAbandoned) this.send(request);
+      request.sentMs = sentMs;
+      request = next;
     }
   }
 
@@ -363,6 +531,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
+    this.isReady = false;
+    this.greeting.end();
     this.gets.end();
     this.isFollowing = false;
     this.parser.reset();
@@ -374,10 +544,14 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.head = null;
     this.tail = null;
     this.unsent = null;
+    this.waiting = null;
+    this.waitingBytes = 0;
     this.outstanding = 0;
     this.lateSinceMs = null;
     this.keyLog = EMPTY;
     this.keyLogUsed = 0;
+    this.isVerifying = false;
+    this.failHeld(reply);
     while (request !== null) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
@@ -387,6 +561,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       }
       request = next;
     }
+    if (this.retired !== null) this.closeIfRetired();
   }
 
   /** Requests that waited long for the end of a busy turn have their time from now on. */
@@ -415,14 +590,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       return;
     }
     this.expire(nowMs);
+    if (this.retired !== null) this.closeIfRetired();
     if (this.lateSinceMs !== null && nowMs - this.lateSinceMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
       this.distrust("nothing was answered in time up to the drop limit");
       return;
     }
     let request = this.head;
-    while (request?.isAbandoned) request = request.nextOfBackend;
+    while (request !== null && (request.isAbandoned || request === this.greeting.asked))
+      request = request.nextOfBackend;
     if (this.answerDeadline.isSet || this.socket === null) return;
-    if (request !== null && request !== undefined) {
+    if (request !== null) {
       this.answerDeadline.set(Math.max(1, request.sentMs + serverTimeoutMs - nowMs));
     } else if (this.head !== null) {
       this.answerDeadline.set(serverTimeoutMs);
@@ -432,7 +609,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private expire(nowMs: number): void {
     const { serverTimeoutMs } = this.options;
     for (let request = this.head; request !== null; request = request.nextOfBackend) {
-      if (request.isAbandoned) continue;
+      // What the greeting asks is of no use to anybody but this connection, and of use whenever the answer comes.
+      if (request.isAbandoned || request === this.greeting.asked) continue;
       if (nowMs - request.sentMs < serverTimeoutMs) return;
       request.isAbandoned = true;
       this.lateSinceMs ??= request.sentMs;
@@ -442,7 +620,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private closeIfRetired(): void {
-    if (this.isRetired && this.head === null) this.close();
+    if (this.retired === null || this.held.length > 0) return;
+    for (let each = this.head; each !== null; each = each.nextOfBackend) if (!each.isAbandoned) return;
+    this.close();
   }
 
   private recycleKeyLog(): void {
@@ -458,10 +638,29 @@ function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
   return isOwn ? 0 : classicStatus(operation, reply);
 }
 
+/**
+ * True for an error that could be another request's: it has neither opaque nor marker, and its client is told of it. A get
+ * that fails is answered as a miss.
+ */
+function isUnverified(request: Request, reply: Reply): boolean {
+  const { operation, marker, opaque } = request;
+  if (marker !== Marker.none) return false;
+  return opaque !== 0 || (isRetrieval(operation) && reply.status === Status.clientError);
+}
+
+/** True for an answer that can be no other's. */
+function isVerified(request: Request, reply: Reply): boolean {
+  const { operation, marker, opaque } = request;
+  if (marker !== Marker.none) return true;
+  if (isFailure(reply.status)) return false;
+  const isMarker = operation === Operation.metaNoop || operation === Operation.version;
+  return isMarker || opaque !== 0 || reply.status === Status.found;
+}
+
 /** Why nobody knows, after this failure, where the next answer begins; null: it is known. */
 function doubtAfter(request: Request, reply: Reply): string | null {
-  // The server may have read the data as commands.
-  if (request.hasData && reply.status === Status.clientError && mayHaveReadData(request, reply)) {
+  // The server may have read the data as commands. A marker behind the request shows that it has not.
+  if (request.hasData && reply.status === Status.clientError && request.marker === Marker.none) {
     return "a data block was refused";
   }
   // memcached's own proxy has an error in the place of a value and goes on with the next.
@@ -471,9 +670,4 @@ function doubtAfter(request: Request, reply: Reply): string | null {
 
 function asksForMany({ indexes }: Request): boolean {
   return indexes !== null && indexes.length > 1;
-}
-
-/** A refused meta set swallows its data, unless the server does not know the command at all. */
-function mayHaveReadData(request: Request, reply: Reply): boolean {
-  return !isMeta(request.operation) || isUnknownCommand(reply);
 }

@@ -68,7 +68,8 @@ export class SaslConnection implements BackendLink, Flushable {
   private unsent: Buffer[] = [];
   private isJoined = false;
   private isClosed = false;
-  private isRetired = false;
+  /** Called when the connection, which is retired, has closed; null: it is not retired. */
+  private retired: (() => void) | null = null;
   private readonly answerDeadline: Deadline;
   private readonly connectDeadline: Deadline;
 
@@ -124,14 +125,22 @@ export class SaslConnection implements BackendLink, Flushable {
   /** Hosted servers close idle connections themselves. */
   closeIfIdle(): void {}
 
-  retire(): void {
-    this.isRetired = true;
-    if (this.pending.size === 0) this.close();
+  retire(done: () => void): void {
+    this.retired = done;
+    this.closeIfRetired();
+  }
+
+  private closeIfRetired(): void {
+    if (this.retired === null || [...this.pending.values()].some(({ isAbandoned }) => !isAbandoned)) return;
+    this.close();
   }
 
   close(): void {
     this.isClosed = true;
+    const { retired } = this;
+    this.retired = null;
     this.fail(failures.connectionLost);
+    retired?.();
   }
 
   /** A retrieval of several keys is as many frames in one write; a key that failed is left out. */
@@ -235,7 +244,7 @@ export class SaslConnection implements BackendLink, Flushable {
       this.events.answered(outcome.status, pending.sentMs);
       pending.answered(outcome);
     }
-    if (this.isRetired && this.pending.size === 0) this.close();
+    this.closeIfRetired();
   }
 
   private lost(server: Server, error: unknown): void {
@@ -270,6 +279,7 @@ export class SaslConnection implements BackendLink, Flushable {
       this.events.failed(reply.status);
       failed(reply);
     }
+    this.closeIfRetired();
   }
 
   private checkDeadlines(): void {
@@ -289,6 +299,7 @@ export class SaslConnection implements BackendLink, Flushable {
         return;
       }
     }
+    this.closeIfRetired();
     const first = [...this.pending.values()].find(({ isAbandoned }) => !isAbandoned);
     if (this.answerDeadline.isSet || this.pending.size === 0) return;
     this.answerDeadline.set(

@@ -5,6 +5,7 @@
 import type { Request } from "../request.ts";
 import { extendGet, keysToShare, writeRequest } from "../wire/backend-writer.ts";
 import type { OutputBatch } from "../wire/output-batch.ts";
+import type { ServerDialect } from "../wire/server-dialect.ts";
 
 /** Of one command: memcached serves nobody else while it is at one. */
 const MAX_KEYS = 64;
@@ -22,7 +23,7 @@ export class SharedGets {
   private meanValueBytes = 0;
 
   /** Appends `request` to `batch`, in the command of `before` where that stands last in it and both are gets. */
-  write(request: Request, before: Request | null, prefix: Buffer, batch: OutputBatch): void {
+  write(request: Request, before: Request | null, prefix: Buffer, batch: OutputBatch, dialect: ServerDialect): void {
     const count = keysToShare(request, prefix);
     if (count > 0 && count <= this.room && before!.operation === request.operation) {
       this.room -= count;
@@ -31,7 +32,7 @@ export class SharedGets {
     } else {
       const isOpen = count > 0 && this.mayShare && this.meanValueBytes <= MAX_MEAN_VALUE_BYTES;
       this.room = isOpen ? MAX_KEYS - count : 0;
-      writeRequest(request, prefix, batch);
+      writeRequest(request, prefix, batch, dialect);
     }
   }
 

@@ -160,6 +160,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   /** What is to be sent has waited one turn for more. */
   private hasWaited = false;
   private isStopped = false;
+  /** What is read next is not carried out before everything under way has been answered. */
+  private waitsForAll = false;
   /** Since when replies are unsent; null: none are. */
   private stalledSinceMs: number | null = null;
   /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
@@ -208,6 +210,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
   }
 
+  /** Its next commands wait until those under way have been answered: these go through routes that are being replaced. */
+  waitForAll(): void {
+    this.waitsForAll = this.outstanding > 0;
+  }
+
   /** Closes at once; requests under way complete into nothing. */
   close(): void {
     if (this.isClosed) return;
@@ -232,7 +239,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         continue;
       }
       const { outstanding, heldBytes, batch } = this;
+      if (outstanding === 0) this.waitsForAll = false;
       if (
+        this.waitsForAll ||
         outstanding >= this.context.limits.maxOutstanding ||
         heldBytes >= MAX_UNSENT_BYTES ||
         batch.byteLength >= MAX_UNSENT_BYTES
@@ -253,6 +262,12 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         this.finish();
         return end;
       }
+      const isStats = parsed === Parsed.local && parser.words[0] === "stats";
+      if (isStats && outstanding > 0) {
+        // They count what stands before them, and nothing that stands behind.
+        this.waitsForAll = true;
+        continue;
+      }
       at = parser.next;
       this.context.counters.commands++;
       // A refused value is thrown away whether its refusal is answered or not.
@@ -261,6 +276,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       if (parsed === Parsed.request) this.accept(parser.request!);
       else if (parsed === Parsed.local) this.carryOut(parser.words, parser.header);
       else if (parser.answer !== null) this.answer(parser.answer, null);
+      if (isStats) this.waitsForAll = true;
       if (parser.isLast) {
         this.hasQuit = true;
         this.finish();
@@ -437,7 +453,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private resumeReading(): void {
     if (!this.isStopped || this.isClosed) return;
     if (
-      this.outstanding > this.context.limits.maxOutstanding / 2 ||
+      this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
@@ -470,9 +486,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 /** Of a request that was answered, as far as it is traced. */
 function tell(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
   if (request.span !== null) tracer.endRequest(request.span, request, reply);
-  else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailure(reply.status))) {
+  else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
     tracer.tellRequest(request, reply, tookMicros);
   }
+}
+
+/** A line that is no command, and is answered here, is not a request that failed. */
+function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
+  return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
 }
 
 function isGet(operation: Operation): boolean {

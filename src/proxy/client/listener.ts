@@ -77,6 +77,11 @@ export class Listener {
     for (const client of this.clients) client.drain();
   }
 
+  /** Has the next commands of each client wait for those that are under way. */
+  waitForAll(): void {
+    for (const client of this.clients) client.waitForAll();
+  }
+
   /** Waits no longer for those that have sent nothing yet. */
   finish(): void {
     this.isFinishing = true;

@@ -91,6 +91,11 @@ export class Listeners {
     }
   }
 
+  /** Has the next commands of each client wait for those that are under way: the routes are being replaced. */
+  waitForAll(): void {
+    for (const listener of this.listeners) listener.waitForAll();
+  }
+
   /** Certificates for the connections to come. */
   renew(config: TlsConfig): void {
     for (const listener of this.listeners) listener.renew(config);

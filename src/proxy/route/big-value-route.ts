@@ -4,6 +4,9 @@
  *     set k <large>   k:0:S, k:1:S … set, some at a time; then k gets "1-<parts>-<S>" with a flag that marks it
  *     get k           marked: the parts are got, and given as one value; one that lacks makes it a miss
  *
+ * While a value is being stored in parts, later requests for its key wait: a small write must not be overwritten by the end
+ * of a large one that came before it.
+ *
  * Source: mcrouter BigValueRoute.h, as facts; S is a hash of the value, so that parts of two values are not mixed.
  */
 import type { BigValueRouteConfig } from "../../config/route-config.ts";
@@ -14,7 +17,7 @@ import { replyTo } from "../wire/command.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 import { defaultReply } from "./default-reply.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
-import { getOf, isSendable, type RoutedKey, routedKeyOf, storeOf } from "./keyed-request.ts";
+import { getOf, isSendable, keyedRequest, type RoutedKey, routedKeyOf, storeOf } from "./keyed-request.ts";
 import { kindOf, type Result, resultOf, severity } from "./result.ts";
 import type { Route, SeeTarget } from "./route.ts";
 import { answerWith, storedValue } from "./stored-value.ts";
@@ -29,6 +32,8 @@ export class BigValueRoute implements Route {
   readonly name: string;
   private readonly target: Route;
   private readonly options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">;
+  /** By key that is being stored in parts: the requests that wait for the end of that, in their order. */
+  private readonly storing = new Map<string, Request[]>();
 
   constructor(target: Route, options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">) {
     this.name = `big-value|split_threshold=${options.thresholdBytes}|batch_size=${options.batchSize}`;
@@ -37,6 +42,16 @@ export class BigValueRoute implements Route {
   }
 
   route(request: Request): void {
+    const waiting = this.storing.size === 0 ? undefined : this.storing.get(orderKeyOf(request));
+    if (waiting === undefined) {
+      this.begin(request);
+    } else {
+      request.retain();
+      waiting.push(request);
+    }
+  }
+
+  private begin(request: Request): void {
     const kind = kindOf(request);
     if (kind === "get" && request.operation !== Operation.metaDebug) {
       request.retain();
@@ -62,6 +77,15 @@ export class BigValueRoute implements Route {
 
   private store(request: Request): void {
     request.retain();
+    const orderKey = orderKeyOf(request);
+    this.storing.set(orderKey, []);
+    const complete = (reply: Reply) => {
+      const waiting = this.storing.get(orderKey)!;
+      this.storing.delete(orderKey);
+      request.complete(reply);
+      // One of them may begin to store in parts, too: the others wait for that.
+      for (const each of waiting) this.route(each);
+    };
     const value = request.chunk.subarray(request.dataStart, request.frameEnd - 2);
     const { thresholdBytes } = this.options;
     const suffix = spooky32(value, 0, value.length, 0);
@@ -80,11 +104,11 @@ export class BigValueRoute implements Route {
       () => {
         if (worst.result !== "stored") {
           const { status } = worst.reply!;
-          request.complete(isFailure(status) ? worst.reply! : replyTo(request, { status: Status.notStored }));
+          complete(isFailure(status) ? worst.reply! : replyTo(request, { status: Status.notStored }));
           return;
         }
         const info = Buffer.from(`1-${count}-${suffix}`, "latin1");
-        const owner: ReplyOwner = { onReply: (_copy, reply) => request.complete(reply) };
+        const owner: ReplyOwner = { onReply: (_copy, reply) => complete(reply) };
         this.target.route(withData(request, info, BIG_VALUE_FLAG, owner));
       },
     );
@@ -98,7 +122,7 @@ export class BigValueRoute implements Route {
       return;
     }
     const info = /^1-(\d{1,9})-(\d{1,20})$/.exec(stub.value.toString("latin1"));
-    // A meta get that asks for no flags is told by the value's form alone.
+    // A meta get that asks for no flags is told by the value's form alone, as long as the parts are there.
     const isMarked = (stub.flags & BIG_VALUE_FLAG) !== 0;
     if (!isMarked && (info === null || asksForFlags(request))) {
       request.complete(reply);
@@ -124,14 +148,28 @@ export class BigValueRoute implements Route {
         if (parts.every((part) => part !== null)) {
           request.complete(rejoined(request, head, Buffer.concat(parts)));
         } else if (!isMarked) {
-          // It was a value of that form, and no more.
-          request.complete(head);
+          this.askForMark(request, head);
         } else {
           const { reply: answer } = worst;
           request.complete(answer !== null && isFailure(answer.status) ? answer : defaultReply(request));
         }
       },
     );
+  }
+
+  /** Parts are missing, and the client's get asked for no flags: these tell whether `reply` is a value or a stub. */
+  private askForMark(request: Request, reply: Reply): void {
+    const key = routedKeyOf(request);
+    const owner: ReplyOwner = {
+      onReply: (_sent, answer) => {
+        const flags = answer.status === Status.meta ? / f(\d+)/.exec(firstLineOf(answer)) : null;
+        const isValue = flags !== null && (Number(flags[1]) & BIG_VALUE_FLAG) === 0;
+        request.complete(isValue ? reply : defaultReply(request));
+      },
+    };
+    const asked = keyedRequest(Operation.metaGet, key.text, { verb: "mg", rest: "f" }, "", owner);
+    asked.routingPrefix = key.routingPrefix;
+    this.target.route(asked);
   }
 
   /** Sends `count` requests, some at a time, and calls `done` when all have been answered. */
@@ -197,6 +235,15 @@ function clientFlagsOf(request: Request): number {
     );
   }
   return Number(request.chunk.toString("latin1", request.frameStart, request.lineEnd).split(/ +/)[2]);
+}
+
+/** The key by which requests keep their order: with the prefix that says where they go. */
+function orderKeyOf(request: Request): string {
+  return `${request.routingPrefix?.toString("latin1") ?? ""} ${request.keyText()}`;
+}
+
+function firstLineOf({ chunk, start, end }: Reply): string {
+  return chunk.toString("latin1", start, end).split("\r\n")[0]!;
 }
 
 function asksForFlags(request: Request): boolean {

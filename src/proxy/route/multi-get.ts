@@ -10,6 +10,7 @@
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import { isNoreplyKeyOf } from "../wire/meta-form.ts";
 
 /** Keys of one gat, each with the longest there is of blank and prefix; verb and exptime go beside them. */
 const MAX_GAT_KEYS = 7;
@@ -32,7 +33,9 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
   const maxKeys: number[] = [];
   for (let i = 0; i < keys.count; i++) {
     const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
-    let at = 0;
+    // Its place in a line would be taken for the end of that line.
+    const isAlone = isNoreplyKeyOf(keys, i);
+    let at = isAlone ? laneOf.length : 0;
     while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys[at]!)) at++;
     let part = parts[at];
     if (part === undefined) {
@@ -44,7 +47,7 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
       part.span = request.span;
       parts.push(part);
       laneOf.push(lane);
-      maxKeys.push(lanes.mayShare(lane) ? most : 1);
+      maxKeys.push(lanes.mayShare(lane) && !isAlone ? most : 1);
     }
     part.indexes!.push(i);
   }
@@ -71,7 +74,7 @@ class Gather implements ReplyOwner {
       this.hasFound = true;
       // The blocks lie in the read buffer: the last part's may stay there, they are handled before the next read.
       if (!reply.isKept) {
-        if (this.due > 0) keepBlocks(this.keys, part.indexes!, reply);
+        if (this.due > 0) this.keys.moveBlocks(part.indexes!, reply, reply.copy());
         else this.keys.borrowed = reply.chunk;
       }
     }
@@ -137,18 +140,6 @@ export function putBlock(keys: KeyList, index: number, answer: Reply): void {
 }
 
 const END_BYTES = "END\r\n".length;
-
-/** Copies the reply as a whole and moves the blocks to the copy. */
-function keepBlocks(keys: KeyList, indexes: readonly number[], reply: Reply): void {
-  const copy = Buffer.allocUnsafe(reply.end - reply.start);
-  reply.chunk.copy(copy, 0, reply.start, reply.end);
-  for (const index of indexes) {
-    if (keys.blocks[index] === null) continue;
-    keys.blocks[index] = copy;
-    keys.blockStarts[index]! -= reply.start;
-    keys.blockEnds[index]! -= reply.start;
-  }
-}
 
 /** A part that failed half-way has no values at all. */
 function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {

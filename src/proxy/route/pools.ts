@@ -62,9 +62,21 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   return { routes, backends, healths };
 }
 
-/** Closes the backends of `previous` that `current` has no use for. */
+/**
+ * Closes the backends of `previous` that `current` has no use for. A new backend of the same server sends nothing before the
+ * old one has had its answers: an earlier write must not overtake a later one.
+ */
 export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
-  for (const [identity, backend] of previous.backends) if (!current.backends.has(identity)) backend.retire();
+  for (const [identity, backend] of previous.backends) {
+    if (current.backends.has(identity)) continue;
+    const followers = [...current.backends].flatMap(([other, follower]) =>
+      follower.name === backend.name && !previous.backends.has(other) ? [follower] : [],
+    );
+    for (const follower of followers) follower.holdBack();
+    backend.retire(() => {
+      for (const follower of followers) follower.letGo();
+    });
+  }
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {

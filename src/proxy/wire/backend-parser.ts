@@ -9,7 +9,11 @@
 import { isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, copyBytes, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
+import { MetaForm, readMetaForm, wonCas } from "./meta-form.ts";
 import { dropKeyPrefix, isCutByKey, isOfOtherKey } from "./meta-line.ts";
+import { findProof, restoreOpaque, UNPROVEN } from "./meta-proof.ts";
+import { Marker } from "./server-dialect.ts";
+import { mayHoldAnswers } from "./swallowed.ts";
 
 /** The reply goes on behind what was read so far. Both are less than any position. */
 export const INCOMPLETE = -1;
@@ -38,6 +42,10 @@ export class BackendParser {
   readonly reply = new Reply();
   /** After INCOMPLETE: bytes the whole reply will have; 0: not known. */
   wantedBytes = 0;
+  /** A value of the reply may have other answers in it: it is right only if what comes next is in its place. */
+  isSuspect = false;
+  /** The cas of an item whose right to recache it a touch has won; null: it has won none. */
+  wonCas: string | null = null;
   /** Whose the VALUE line is that comes next, where it was found not to be the first's: until then all miss. */
   private due: Request | null = null;
   /** The chunk in which the reply's END line was written over what follows it, and where; null: nowhere. */
@@ -65,17 +73,19 @@ export class BackendParser {
     reply.valueStart = 0;
     reply.valueEnd = 0;
     this.wantedBytes = 0;
+    this.isSuspect = false;
+    this.wonCas = null;
     this.borrowed = null;
     if (this.due !== null && this.due !== request) return this.miss(start);
     this.due = null;
+    if (request.form !== MetaForm.none) return this.parseMetaForm(request, start, end);
     if (isRetrieval(request.operation)) {
       if (request.keys !== null) return this.parseValues(request, start, end);
       return request.isFollowed ? this.parseSharedValue(request, start, end) : this.parseValue(request, start, end);
     }
     if (isMeta(request.operation)) return this.parseMeta(request, start, end);
-    return request.operation === Operation.stats
-      ? this.parseStats(request, start, end)
-      : this.parseLine(request, start, end);
+    if (request.operation === Operation.stats) return this.parseStats(request, start, end);
+    return this.behindMarker(request, this.parseLine(request, start, end), end);
   }
 
   /** `VALUE key flags bytes [cas]`, data and `END`, or `END` alone, or an error line. */
@@ -311,6 +321,7 @@ export class BackendParser {
     reply.flags = flags;
     reply.valueStart = valueStart;
     reply.valueEnd = valueEnd;
+    this.isSuspect ||= mayHoldAnswers(chunk, valueStart, valueEnd);
     return valueEnd + 2;
   }
 
@@ -336,19 +347,48 @@ export class BackendParser {
     const reply = this.reply;
     const chunk = reply.chunk;
     if (isCutByKey(request, this.prefix, chunk, start, end)) return OUT_OF_STEP;
-    const isValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
     const mayBeValue = request.operation === Operation.metaGet || request.operation === Operation.metaArithmetic;
-    const next = isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
-    if (next < 0) return next;
-    if (reply.status === Status.meta && isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
-    let last = next;
-    if (request.isGuarded) {
-      if (next + GUARD_ANSWER.length > end) return INCOMPLETE;
-      if (!equalBytes(GUARD_ANSWER, 0, GUARD_ANSWER.length, chunk, next)) return OUT_OF_STEP;
-      last = next + GUARD_ANSWER.length;
-    }
-    if (this.prefix.length > 0 && reply.status === Status.meta) dropKeyPrefix(reply, this.prefix);
-    return last;
+    const next = this.behindMarker(request, this.parseMetaAnswer(request, mayBeValue, start, end), end);
+    if (next < 0 || reply.status !== Status.meta) return next;
+    const lineEnd = reply.code === MetaCode.VA ? reply.valueStart : reply.end;
+    const proof = findProof(request, reply, lineEnd, this.prefix);
+    if (proof === UNPROVEN || isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
+    restoreOpaque(request, reply, proof);
+    if (this.prefix.length > 0) dropKeyPrefix(reply, this.prefix);
+    return next;
+  }
+
+  /** The answer to a classic command that was sent in a form of the meta protocol. */
+  private parseMetaForm(request: Request, start: number, end: number): number {
+    const { reply } = this;
+    const mayBeValue = request.form === MetaForm.get || request.form === MetaForm.count;
+    const next = this.parseMetaAnswer(request, mayBeValue, start, end);
+    if (next < 0 || reply.status !== Status.meta) return next;
+    const lineEnd = reply.code === MetaCode.VA ? reply.valueStart : reply.end;
+    if (request.form === MetaForm.touch) this.wonCas = wonCas(reply, lineEnd);
+    return readMetaForm(request, reply, lineEnd) ? next : OUT_OF_STEP;
+  }
+
+  private parseMetaAnswer(request: Request, mayBeValue: boolean, start: number, end: number): number {
+    const { chunk } = this.reply;
+    const isValue = chunk[start] === UPPER_V && chunk[start + 1] === UPPER_A && chunk[start + 2] === SPACE;
+    return isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
+  }
+
+  /** Position behind the answer to the marker that follows the answer which ends at `next`, if the request has a marker. */
+  private behindMarker(request: Request, next: number, end: number): number {
+    if (next < 0 || request.marker === Marker.none) return next;
+    if (request.marker === Marker.version) return this.behindVersion(next, end);
+    const stop = next + META_NOOP_ANSWER.length;
+    const length = Math.min(stop, end) - next;
+    if (!equalBytes(META_NOOP_ANSWER, 0, length, this.reply.chunk, next)) return OUT_OF_STEP;
+    return stop > end ? INCOMPLETE : stop;
+  }
+
+  private behindVersion(next: number, end: number): number {
+    const { chunk } = this.reply;
+    if (!equalBytes(VERSION, 0, Math.min(VERSION.length, end - next), chunk, next)) return OUT_OF_STEP;
+    return this.findLineEnd(next, end);
   }
 
   /** A meta `VA <bytes> <flags>*`, its data and CRLF. */
@@ -372,6 +412,7 @@ export class BackendParser {
     reply.valueStart = lineEnd;
     reply.valueEnd = total - 2;
     reply.end = total;
+    this.isSuspect = mayHoldAnswers(chunk, lineEnd, total - 2);
     return total;
   }
 
@@ -440,7 +481,7 @@ const LINES: readonly (readonly [string, Status])[] = [
 ];
 const lines = LINES.map(([text, status]) => ({ bytes: Buffer.from(text, "latin1"), status }));
 const VERSION = Buffer.from("VERSION ", "latin1");
-const GUARD_ANSWER = Buffer.from("MN\r\n", "latin1");
+const META_NOOP_ANSWER = Buffer.from("MN\r\n", "latin1");
 
 /** By operation: the codes its answer can have without a value. */
 const codesOf = new Map<Operation, readonly number[]>([
@@ -468,20 +509,31 @@ function bits(...statuses: Status[]): number {
   return statuses.reduce((set, status) => set | (1 << status), 0);
 }
 
+/** By `MetaForm`: the meta command that was sent in place of a classic one. */
+const operationsOfForms: readonly Operation[] = [
+  Operation.local,
+  Operation.metaSet,
+  Operation.metaDelete,
+  Operation.metaArithmetic,
+  Operation.metaGet,
+  Operation.metaGet,
+];
+
 function lineStatus(request: Request, chunk: Buffer, start: number, end: number): Status | null {
+  const operation = request.form === MetaForm.none ? request.operation : operationsOfForms[request.form]!;
   for (const { bytes, status } of lines) {
     if (bytes[0] === chunk[start] && end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start)) {
-      return isFailure(status) || ((answersTo[request.operation]! >> status) & 1) === 1 ? status : null;
+      return isFailure(status) || ((answersTo[operation]! >> status) & 1) === 1 ? status : null;
     }
   }
-  switch (request.operation) {
+  switch (operation) {
     case Operation.incr:
     case Operation.decr:
       return readDigits(chunk, start, end) ? Status.number : null;
     case Operation.version:
       return end - start > VERSION.length && equalBytes(VERSION, 0, VERSION.length, chunk, start) ? Status.ok : null;
     default: {
-      const isCode = codesOf.get(request.operation)?.includes((chunk[start]! << 8) | chunk[start + 1]!) ?? false;
+      const isCode = codesOf.get(operation)?.includes((chunk[start]! << 8) | chunk[start + 1]!) ?? false;
       return isCode && (chunk[start + 2] === SPACE || chunk[start + 2] === CR) ? Status.meta : null;
     }
   }

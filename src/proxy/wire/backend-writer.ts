@@ -1,26 +1,57 @@
 /**
- * Request → backend bytes. A command goes out as the client's own bytes when nothing about it has changed, or as one more
- * key of a get; else its line is put together again from its parts: a `noreply` is left out (so that the backend always
- * answers and stays in step), the pool's prefix goes before the key.
+ * Request → backend bytes: the only place that writes to a server. What leaves here is canonical (docs/protocols.md, "What a
+ * server receives"): parsers make the line of a request so, and this file puts together what they did not. A get goes out
+ * as it is, or as one more key of another. Everything else is sent in a form whose answer can be proven, as far as the
+ * server's dialect has one: with an opaque, or with a marker behind it. A `noreply` is left out, so that the server always
+ * answers; the pool's prefix goes before the key.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
-import { Operation, type Request } from "../request.ts";
+import { isMeta, isRetrieval, isWrite, Operation, type Request } from "../request.ts";
 import { CR, LF, SPACE } from "./ascii.ts";
+import { isNoreplyKey, isNoreplyKeyOf, MetaForm, metaFormOf, writeMetaForm } from "./meta-form.ts";
+import { hasRoomForOpaque, writeWithOpaque } from "./meta-proof.ts";
 import type { OutputBatch } from "./output-batch.ts";
+import { Marker, type ServerDialect } from "./server-dialect.ts";
 
 const GET_BYTES = "get ".length;
 const GETS_BYTES = "gets ".length;
 const CRLF = Buffer.from("\r\n", "latin1");
-const GUARD = Buffer.from("mn\r\n", "latin1");
+const META_NOOP = Buffer.from("mn\r\n", "latin1");
+const VERSION = Buffer.from("version\r\n", "latin1");
 
 const verbs = new Map<Operation, Buffer>(
   (["get", "gets", "gat", "gats"] as const).map((name) => [Operation[name], Buffer.from(`${name} `, "latin1")]),
 );
 
-/** Appends what a backend must be sent for `request`. Copies everything but large values that are `isKept`. */
-export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch): void {
-  writeCommand(request, prefix, batch);
-  if (request.isGuarded) batch.copy(GUARD, 0, GUARD.length);
+/**
+ * Appends what a backend must be sent for `request`, and notes in it what proves the answer. Copies everything but large
+ * values that are `isKept`.
+ */
+export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch, dialect: ServerDialect): void {
+  chooseProof(request, prefix, dialect);
+  if (request.form !== MetaForm.none) writeMetaForm(request, prefix, batch);
+  else writeCommand(request, prefix, batch);
+  if (request.marker === Marker.none) return;
+  const marker = request.marker === Marker.metaNoop ? META_NOOP : VERSION;
+  batch.copy(marker, 0, marker.length);
+}
+
+/** Decides in which form `request` is sent, and what will prove its answer. */
+function chooseProof(request: Request, prefix: Buffer, dialect: ServerDialect): void {
+  const { operation } = request;
+  if (dialect.hasOpaques) {
+    request.form = metaFormOf(request, prefix);
+    const takesOpaque = isMeta(operation) && operation !== Operation.metaDebug && hasRoomForOpaque(request);
+    if (request.form !== MetaForm.none || takesOpaque) {
+      request.opaque = dialect.nextOpaque();
+      if (request.isGuarded) request.marker = Marker.metaNoop;
+      return;
+    }
+  }
+  // A value names its key.
+  if (isRetrieval(operation)) return;
+  const isProven = operation !== Operation.touch && operation !== Operation.flushAll && !isWrite(operation);
+  if (!isProven || isMeta(operation)) request.marker = dialect.marker;
 }
 
 /**
@@ -29,14 +60,15 @@ export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatc
  * one would be said of all.
  */
 export function keysToShare(request: Request, prefix: Buffer): number {
-  const { operation, keys, indexes, keyStart, keyEnd } = request;
+  const { operation, chunk, keys, indexes, keyStart, keyEnd } = request;
   if (operation !== Operation.get && operation !== Operation.gets) return 0;
   const most = MAX_KEY_BYTES - prefix.length;
   if (keys !== null) {
-    if (indexes === null) return 0;
+    if (indexes === null || (indexes.length === 1 && isNoreplyKeyOf(keys, indexes[0]!))) return 0;
     for (let i = 0; i < indexes.length; i++) if (keys.ends[indexes[i]!]! - keys.starts[indexes[i]!]! > most) return 0;
     return indexes.length;
   }
+  if (isNoreplyKey(chunk, keyStart, keyEnd)) return 0;
   return keyEnd - keyStart <= most && isPlainLine(request) ? 1 : 0;
 }
 
@@ -58,19 +90,22 @@ function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): voi
     writeRetrieval(request, prefix, batch);
     return;
   }
-  const { chunk, frameStart, frameEnd } = request;
+  const { chunk, frameStart, frameEnd, opaque } = request;
   // A base64 key stands behind its frame, which has it with the prefix already.
   const hasPrefix = prefix.length > 0 && request.keyEnd > request.keyStart && request.keyEnd <= request.lineEnd;
-  if (request.isVerbatim && !hasPrefix) {
+  if (request.isVerbatim && !hasPrefix && opaque === 0) {
     if (request.isKept) batch.reference(chunk, frameStart, frameEnd);
     else batch.copy(chunk, frameStart, frameEnd);
     return;
   }
-  const keyEnd = request.keyEnd;
-  batch.copy(chunk, frameStart, request.keyStart);
-  if (hasPrefix) batch.copy(prefix, 0, prefix.length);
-  batch.copy(chunk, request.keyStart, keyEnd);
-  batch.copy(chunk, keyEnd, request.lineEnd);
+  let from = frameStart;
+  if (hasPrefix) {
+    batch.copy(chunk, frameStart, request.keyStart);
+    batch.copy(prefix, 0, prefix.length);
+    from = request.keyStart;
+  }
+  if (opaque === 0) batch.copy(chunk, from, request.lineEnd);
+  else writeWithOpaque(request, from, batch);
   batch.copy(CRLF, 0, CRLF.length);
   if (request.isKept) batch.reference(chunk, request.dataStart, frameEnd);
   else batch.copy(chunk, request.dataStart, frameEnd);

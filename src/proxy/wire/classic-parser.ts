@@ -1,9 +1,10 @@
 /**
- * Client bytes in the text protocol → Request: classic commands here, meta commands by meta-parser.ts. A line is judged here as memcached 1.6 judges it, so that what
- * reaches a backend has an answer of known form; the bytes themselves are forwarded as they came.
+ * Client bytes in the text protocol → Request: classic commands here, meta commands by meta-parser.ts. A line is judged here
+ * as memcached 1.6 judges it. What is accepted becomes canonical: a line that is not is written anew from what was parsed, so
+ * that every server reads the same command in it, and finds the data block at the same place.
  *
  * Sources: memcached doc/protocol.txt; for error texts and for what counts as malformed, the behaviour of 1.6.18
- * (proto_text.c), which the tests ask again.
+ * (proto_text.c), and of 1.6.45 (proto_parser.c) where a server of 1.6.40 or later is connected. The tests ask both.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
@@ -36,12 +37,16 @@ const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
 /** Longest line of a get: some 1,000 keys of the greatest length. */
 const MAX_GET_LINE_BYTES = 256 * 1024;
 const MAX_INT32 = 0x7fffffff;
+/** Words of the shortest storage line, with the command. */
+const STORAGE_WORDS = 5;
+const MINUS = 0x2d;
 
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
   badFormat: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format"),
   badChunk: fixedReply(Status.clientError, "CLIENT_ERROR bad data chunk"),
   badExptime: fixedReply(Status.clientError, "CLIENT_ERROR invalid exptime argument"),
+  badDelta: fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument"),
   badDelete: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"),
   flushRefused: fixedReply(Status.clientError, "CLIENT_ERROR flush_all not allowed"),
   noShutdown: fixedReply(Status.clientError, "ERROR: shutdown not enabled"),
@@ -142,6 +147,8 @@ export interface ClassicLimits {
 }
 
 const nobody: ReplyOwner = { onReply: () => {} };
+const CRLF = Buffer.from("\r\n", "latin1");
+const NOTHING = Buffer.alloc(0);
 
 /** Parses the commands of all connections of a listener; the result of the last call stands in its fields. */
 export class ClassicParser {
@@ -160,11 +167,16 @@ export class ClassicParser {
   wantedBytes = 0;
   private owner: ReplyOwner = nobody;
   private readonly limits: () => ClassicLimits;
+  private readonly isCurrent: () => boolean;
   private readonly line = new CommandLine();
 
-  /** `limits` is asked for every command that they matter to, so that they may change. */
-  constructor(limits: () => ClassicLimits) {
+  /**
+   * `limits` is asked for every command that they matter to, so that they may change; `isCurrent` for odd lines: whether they
+   * are judged as memcached 1.6.40 and later judge them, which read numbers strictly and skip the data of a refused line.
+   */
+  constructor(limits: () => ClassicLimits, isCurrent: () => boolean = () => false) {
     this.limits = limits;
+    this.isCurrent = isCurrent;
   }
 
   /** Parses one command at `start`, where at least one byte is; its request will belong to `owner`. */
@@ -247,11 +259,9 @@ export class ClassicParser {
     this.swallowBytes = 0;
     if (line.count === 0 || line.wordLength(0) < 2) return this.refuse(answers.error);
     const verb = findVerb(chunk, line.wordStart(0), line.wordEnd(0));
-    const isLong = line.end - start > MAX_FORWARDED_LINE_BYTES;
-    if (isLong && verb !== null && verb.kind !== Kind.retrieval) return Parsed.close;
     switch (verb?.kind) {
       case Kind.retrieval:
-        return this.parseRetrieval(verb.operation, isLong);
+        return this.parseRetrieval(verb.operation);
       case Kind.storage:
         return this.parseStorage(verb, end);
       case Kind.delete:
@@ -270,13 +280,13 @@ export class ClassicParser {
       case Kind.shutdown:
         return this.refuse(answers.noShutdown);
       case Kind.meta:
-        return this.takeMeta(parseMetaLine(verb.operation, line, this.owner, this.limits()));
+        return this.takeMeta(parseMetaLine(verb.operation, line, this.owner, this.limits(), this.isCurrent));
       case Kind.metaSet:
-        return this.takeMeta(parseMetaSet(line, end, this.owner, this.limits()));
+        return this.takeMeta(parseMetaSet(line, end, this.owner, this.limits(), this.isCurrent));
       case Kind.metaNoop:
         return this.refuse(answers.metaNoop);
       case Kind.ofBackendOnly:
-        return this.refuse(notHere);
+        return this.refuse(this.isBadSlabs() ? answers.badFormat : notHere);
       case undefined:
         return this.refuseUnknown();
       default:
@@ -326,6 +336,13 @@ export class ClassicParser {
     return this.line.isWord(this.line.count - 1, NOREPLY);
   }
 
+  /** `slabs` is a server's own affair; but a line that no server would take is answered as there. */
+  private isBadSlabs(): boolean {
+    const { line } = this;
+    if (line.count < 3 || line.text(0) !== "slabs" || line.text(1) !== "automove") return false;
+    return !line.isUint64(2);
+  }
+
   private refuse(answer: Reply | null): Parsed {
     this.answer = answer;
     return Parsed.answer;
@@ -339,29 +356,64 @@ export class ClassicParser {
     return keyBytes <= SHORT_KEY_BYTES || keyBytes <= MAX_KEY_BYTES - this.limits().prefix.length;
   }
 
-  /** A request whose frame is the line; of a noreply it is what stands before that word. */
-  private take(operation: Operation, isNoreply: boolean): Request {
+  /** What is answered to a line with too few words. */
+  private tooShort(): Parsed {
+    return this.refuse(this.isCurrent() ? answers.badFormat : answers.error);
+  }
+
+  /**
+   * A request whose frame is the line up to `words`, a noreply left out; `data` begins behind the line. `isCanonical`: its
+   * words are what a server is to be sent; otherwise `rewritten` gives them.
+   */
+  private take(operation: Operation, words: number, isNoreply: boolean, isCanonical: boolean, dataBytes = 0): Request {
     const { line } = this;
     const request = new Request(operation, this.owner, line.chunk);
     request.isNoreply = isNoreply;
     request.keyStart = line.wordStart(1);
     request.keyEnd = line.wordEnd(1);
     request.frameStart = line.start;
-    request.lineEnd = isNoreply ? line.wordEnd(line.count - 2) : line.end;
-    request.dataStart = this.next;
-    request.frameEnd = this.next;
-    request.isVerbatim = !isNoreply && !line.isCut;
+    request.lineEnd = line.wordEnd(words - 1);
+    request.dataStart = line.next;
+    request.frameEnd = line.next + dataBytes;
+    request.hasData = dataBytes > 0;
+    request.isVerbatim = line.count === words;
     request.isKept = line.isKept;
+    if (!isCanonical || !line.isPlain) this.rewrite(request, words);
     this.request = request;
     return request;
   }
 
-  private parseRetrieval(operation: Operation, isLong: boolean): Parsed {
+  /** Gives the request a frame of its own, its words one blank apart and its numbers in their canonical form. */
+  private rewrite(request: Request, words: number): void {
+    const { line } = this;
+    const { operation } = request;
+    const texts = Array.from({ length: words }, (_, index) => {
+      if (index < 2) return line.text(index);
+      if (operation === Operation.incr || operation === Operation.decr || index === 5)
+        return String(line.unsigned(index));
+      if (operation === Operation.touch || index >= 3) return String(line.int32(index));
+      return String(line.uint32(index));
+    });
+    const head = Buffer.from(`${texts.join(" ")}\r\n`, "latin1");
+    const data = request.hasData ? line.chunk.subarray(request.dataStart, request.frameEnd) : NOTHING;
+    request.chunk = Buffer.concat([head, data]);
+    request.keyStart = texts[0]!.length + 1;
+    request.keyEnd = request.keyStart + line.wordLength(1);
+    request.frameStart = 0;
+    request.lineEnd = head.length - CRLF.length;
+    request.dataStart = head.length;
+    request.frameEnd = head.length + data.length;
+    request.isVerbatim = true;
+    request.isKept = true;
+  }
+
+  /** A retrieval keeps its keys; its line is always put together anew, for the servers that they belong to. */
+  private parseRetrieval(operation: Operation): Parsed {
     const { line } = this;
     const { chunk } = line;
     const isTouch = operation === Operation.gat || operation === Operation.gats;
-    if (line.count < 2) return this.refuse(answers.error);
-    const exptime = isTouch ? line.int32(1) : 0;
+    if (line.count < 2 || (isTouch && line.count < 3 && this.isCurrent())) return this.tooShort();
+    const exptime = isTouch ? this.int32(1) : 0;
     if (Number.isNaN(exptime)) return this.refuse(answers.badExptime);
     const from = line.wordEnd(isTouch ? 1 : 0);
     const starts: number[] = [];
@@ -374,17 +426,16 @@ export class ClassicParser {
       i = keyEnd;
     }
     if (starts.length === 0) return this.refuse(endReply);
-    const request = this.take(operation, false);
+    const request = new Request(operation, this.owner, chunk);
     request.exptime = exptime;
     request.keyStart = from + starts[0]!;
     request.keyEnd = from + ends[0]!;
+    request.isKept = line.isKept;
+    this.request = request;
     if (starts.length > 1) {
       const bytes = Buffer.allocUnsafe(line.end - from);
       chunk.copy(bytes, 0, from, line.end);
       request.keys = new KeyList(bytes, starts, ends);
-    } else if (isLong) {
-      // Blanks: it is sent on without them.
-      request.forgetFrame();
     }
     return Parsed.request;
   }
@@ -392,16 +443,17 @@ export class ClassicParser {
   private parseStorage(verb: Verb, end: number): Parsed {
     const { operation, words } = verb;
     const { line } = this;
-    if (line.count !== words && line.count !== words + 1) return this.refuse(answers.error);
+    // Words behind those of the command are passed over by memcached 1.6.40 and later; before, the line was refused.
+    if (line.count < words || (line.count > words + 1 && !this.isCurrent())) return this.refuseStorage();
     const { isNoreply } = this;
     const bad = isNoreply ? null : answers.badFormat;
-    if (!this.isKeyLegal()) return this.refuse(bad);
+    if (!this.isKeyLegal()) return this.refuseData(bad);
     const flags = line.uint32(2);
     const exptime = line.int32(3);
-    const length = line.int32(4);
-    if (Number.isNaN(flags) || Number.isNaN(exptime)) return this.refuse(bad);
-    if (!(length >= 0 && length <= MAX_INT32 - 2)) return this.refuse(bad);
-    if (operation === Operation.cas && !line.isUint64(5)) return this.refuse(bad);
+    const length = this.int32(4);
+    if (Number.isNaN(flags) || Number.isNaN(exptime)) return this.refuseData(bad);
+    if (!(length >= 0 && length <= MAX_INT32 - 2)) return this.refuseData(this.isCurrent() ? answers.badFormat : bad);
+    if (operation === Operation.cas && !this.isUint64(5)) return this.refuseData(bad);
     if (length > this.limits().maxValueBytes) return this.refuseValue(operation, length, isNoreply);
     const frameEnd = line.next + length + 2;
     if (frameEnd > end) {
@@ -412,33 +464,45 @@ export class ClassicParser {
     if (line.chunk[frameEnd - 2] !== CR || line.chunk[frameEnd - 1] !== LF) {
       return this.refuse(isNoreply ? null : answers.badChunk);
     }
-    const request = this.take(operation, isNoreply);
-    request.dataStart = line.next;
-    request.frameEnd = frameEnd;
-    request.hasData = true;
-    // A server that refused a number would take the value for commands: it is sent what this one was read as.
-    if (exptime !== line.integer(3)) this.replaceWord(request, 3, exptime);
-    if (flags !== line.integer(2)) this.replaceWord(request, 2, flags);
+    const isCanonical =
+      line.isCanonical(2) &&
+      flags === line.integer(2) &&
+      line.isCanonical(3) &&
+      exptime === line.integer(3) &&
+      line.isCanonical(4) &&
+      length === line.integer(4) &&
+      (operation !== Operation.cas || (line.isCanonical(5) && line.chunk[line.wordStart(5)] !== MINUS));
+    this.take(operation, words, isNoreply, isCanonical, length + 2);
     return Parsed.request;
   }
 
-  /** Puts a number in the place of word `index` of the request's line; words before it must not have been replaced. */
-  private replaceWord(request: Request, index: number, value: number): void {
-    const { chunk, frameStart, frameEnd } = request;
-    // Behind an earlier replacement the frame lies in a buffer of its own, from 0 on.
-    const base = this.line.start - frameStart;
-    const from = this.line.wordStart(index) - base;
-    const to = this.line.wordEnd(index) - base;
-    const word = Buffer.from(String(value), "latin1");
-    request.chunk = Buffer.concat([chunk.subarray(frameStart, from), word, chunk.subarray(to, frameEnd)]);
-    request.isKept = true;
-    request.keyStart -= frameStart;
-    request.keyEnd -= frameStart;
-    const shift = word.length - (to - from) - frameStart;
-    request.lineEnd += shift;
-    request.dataStart += shift;
-    request.frameEnd += shift;
-    request.frameStart = 0;
+  /** A storage line with the wrong number of words. */
+  private refuseStorage(): Parsed {
+    if (!this.isCurrent()) return this.refuse(answers.error);
+    return this.line.count < STORAGE_WORDS ? this.refuse(answers.badFormat) : this.refuseData(answers.badFormat);
+  }
+
+  /** Refuses a storage line. Its data is not read as commands, as far as memcached itself does not do so. */
+  private refuseData(answer: Reply | null): Parsed {
+    const length = this.isCurrent() ? this.line.int32(4) : Number.NaN;
+    if (length >= 0 && length <= MAX_INT32 - 2) this.swallowBytes = length + 2;
+    return this.refuse(answer);
+  }
+
+  /** A number of 32 bits, as strictly as the servers read it; NaN: none. */
+  private int32(index: number): number {
+    const { line } = this;
+    const value = line.int32(index);
+    if (line.isCanonical(index) && value === line.integer(index)) return value;
+    return this.isCurrent() && !(line.isStrict(index) && value === line.integer(index)) ? Number.NaN : value;
+  }
+
+  /** The same of numbers of 64 bits without a sign. */
+  private isUint64(index: number): boolean {
+    const { line } = this;
+    if (!line.isUint64(index)) return false;
+    const isSigned = line.chunk[line.wordStart(index)] === MINUS;
+    return (line.isStrict(index) && !isSigned) || !this.isCurrent();
   }
 
   /**
@@ -464,28 +528,36 @@ export class ClassicParser {
 
   private parseDelete(): Parsed {
     const { line } = this;
-    if (line.count < 2 || line.count > 4) return this.refuse(answers.error);
+    if (line.count < 2) return this.tooShort();
     // With two words the second is a key, whatever its name.
     const isNoreply = line.count > 2 && this.isNoreply;
-    if (line.count > 2) {
+    if (line.count > 2 && !this.isCurrent()) {
+      if (line.count > 4) return this.refuse(answers.error);
       const isZero = line.wordLength(2) === 1 && line.chunk[line.wordStart(2)] === ZERO;
       const isValid = (line.count === 3 && (isZero || isNoreply)) || (line.count === 4 && isZero && isNoreply);
       if (!isValid) return this.refuse(isNoreply ? null : answers.badDelete);
     }
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
-    this.take(Operation.delete, isNoreply);
+    this.take(Operation.delete, 2, isNoreply, true);
     return Parsed.request;
   }
 
-  /** incr, decr, touch: a key and a number, which the backend judges. */
+  /** incr, decr, touch: a key and a number. */
   private parseKeyed(operation: Operation): Parsed {
-    const { line, isNoreply } = this;
-    if (line.count !== 3 && line.count !== 4) return this.refuse(answers.error);
+    const { line } = this;
+    if (line.count < 3) return this.tooShort();
+    const { isNoreply } = this;
+    if (line.count > 4 && !this.isCurrent()) return this.refuse(answers.error);
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
-    // `incr k noreply`: the word stands for the number too, and the answer to that is withheld. Sent on without a
-    // noreply behind it, it would have a server answer nothing, and the replies behind it reach the wrong requests.
-    if (isNoreply && line.isWord(2, NOREPLY)) return this.refuse(null);
-    this.take(operation, isNoreply);
+    // Of `incr k noreply` the last word stands for the number too, and the answer to that is withheld.
+    if (operation === Operation.touch) {
+      const exptime = this.int32(2);
+      if (Number.isNaN(exptime)) return this.refuse(isNoreply ? null : answers.badExptime);
+      this.take(operation, 3, isNoreply, line.isCanonical(2) && exptime === line.integer(2));
+    } else {
+      if (!this.isUint64(2)) return this.refuse(isNoreply ? null : answers.badDelta);
+      this.take(operation, 3, isNoreply, line.isCanonical(2) && line.chunk[line.wordStart(2)] !== MINUS);
+    }
     return Parsed.request;
   }
 
@@ -496,16 +568,25 @@ export class ClassicParser {
     if (line.count !== (isNoreply ? 2 : 1) && Number.isNaN(line.int32(1))) {
       return this.refuse(isNoreply ? null : answers.badExptime);
     }
-    const request = this.take(Operation.flushAll, isNoreply);
-    request.isVerbatim = false;
-    request.keyStart = line.wordEnd(0);
-    request.keyEnd = line.wordEnd(0);
+    const exptime = line.count > (isNoreply ? 2 : 1) ? ` ${line.int32(1)}` : "";
+    const frame = Buffer.from(`flush_all${exptime}\r\n`, "latin1");
+    const request = new Request(Operation.flushAll, this.owner, frame);
+    request.isNoreply = isNoreply;
+    request.lineEnd = frame.length - CRLF.length;
+    request.dataStart = frame.length;
+    request.frameEnd = frame.length;
+    request.isKept = true;
+    this.request = request;
     return Parsed.request;
   }
 
   private parseVerbosity(): Parsed {
     const { line, isNoreply } = this;
-    if (line.count !== 2 && line.count !== 3) return this.refuse(answers.error);
+    if (this.isCurrent()) {
+      if (line.count < 2) return this.refuse(answers.badFormat);
+    } else if (line.count !== 2 && line.count !== 3) {
+      return this.refuse(answers.error);
+    }
     return this.refuse(isNoreply ? null : line.isUint64(1) ? answers.ok : answers.badFormat);
   }
 }

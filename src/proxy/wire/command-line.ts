@@ -61,6 +61,37 @@ export class CommandLine {
     this.count = count;
   }
 
+  /** True when its words stand one blank apart, from its first byte to its last, before a CR LF. */
+  get isPlain(): boolean {
+    const { starts, ends, count } = this;
+    if (this.isCut || this.next !== this.end + 2 || count === 0 || count === MAX_WORDS) return false;
+    if (starts[0] !== this.start || ends[count - 1] !== this.end) return false;
+    for (let i = 1; i < count; i++) if (starts[i] !== ends[i - 1]! + 1) return false;
+    return true;
+  }
+
+  /** True when word `index`, from its byte `skip` on, is a whole number in its one canonical form: no plus, no zero in front. */
+  isCanonical(index: number, skip = 0): boolean {
+    const { chunk } = this;
+    const end = this.ends[index]!;
+    let i = this.starts[index]! + skip;
+    if (chunk[i] === MINUS && end - i > 1 && chunk[i + 1] !== ZERO) i++;
+    if (i >= end || (chunk[i] === ZERO && end - i > 1)) return false;
+    for (; i < end; i++) if (chunk[i]! < ZERO || chunk[i]! > ZERO + 9) return false;
+    return true;
+  }
+
+  /** True when word `index`, from its byte `skip` on, has only digits, behind a minus perhaps: all that memcached 1.6.40 takes. */
+  isStrict(index: number, skip = 0): boolean {
+    const { chunk } = this;
+    const end = this.ends[index]!;
+    let i = this.starts[index]! + skip;
+    if (chunk[i] === MINUS) i++;
+    if (i >= end) return false;
+    for (; i < end; i++) if (chunk[i]! < ZERO || chunk[i]! > ZERO + 9) return false;
+    return true;
+  }
+
   wordStart(index: number): number {
     return this.starts[index]!;
   }

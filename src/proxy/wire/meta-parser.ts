@@ -1,9 +1,10 @@
 /**
- * Meta command lines → Request. Flags are the backend's affair: they are forwarded, known or not. What is looked at here
- * is what routing and order need: the key (decoded where it is base64), the length of a data block, and `q`, which is
- * taken out so that the backend always answers; the usual answer is then withheld from the client.
+ * Meta command lines → Request. Which flags there are is the server's affair: they are forwarded, known or not, in their
+ * canonical form. What is looked at here is what routing and order need: the key (decoded where it is base64), the length of a
+ * data block, and `q`, which is taken out so that the server always answers; the usual answer is then withheld from the
+ * client.
  *
- * Source: memcached doc/protocol.txt, "Meta Commands"; for what is malformed, memcached 1.6.18.
+ * Source: memcached doc/protocol.txt, "Meta Commands"; for what is malformed, memcached 1.6.18 and 1.6.45.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
@@ -17,7 +18,11 @@ const MAX_INT32 = 0x7fffffff;
 const MAX_FLAGGED_WORDS = 19;
 const BASE64_FLAG = 0x62;
 const QUIET_FLAG = 0x71;
+const MINUS = 0x2d;
+/** A server must never see more than 2 KiB of a line without its end, our prefix and opaque included. */
+const MAX_LINE_BYTES = 2048 - MAX_KEY_BYTES - 32;
 const CRLF = Buffer.from("\r\n", "latin1");
+const NOTHING = Buffer.alloc(0);
 
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
@@ -25,6 +30,8 @@ const answers = {
   badChunk: fixedReply(Status.clientError, "CLIENT_ERROR bad data chunk"),
   badKey: fixedReply(Status.clientError, "CLIENT_ERROR error decoding key"),
   badFlag: fixedReply(Status.clientError, "CLIENT_ERROR invalid or duplicate flag"),
+  doubleFlag: fixedReply(Status.clientError, "CLIENT_ERROR duplicate flag"),
+  unknownFlag: fixedReply(Status.clientError, "CLIENT_ERROR invalid flag"),
   manyFlags: fixedReply(Status.clientError, "CLIENT_ERROR options flags too long"),
   manyGetFlags: fixedReply(Status.clientError, "CLIENT_ERROR options flags are too long"),
 } as const;
@@ -44,34 +51,46 @@ export interface MetaLimits {
   readonly prefix: string;
 }
 
-/** Reads `mg`, `md`, `ma` or `me`. */
+/** Reads `mg`, `md`, `ma` or `me`. `isCurrent`: see ClassicParser. */
 export function parseMetaLine(
   operation: Operation,
   line: CommandLine,
   owner: ReplyOwner,
   limits: MetaLimits,
+  isCurrent: () => boolean,
 ): MetaParsed {
   const isDebug = operation === Operation.metaDebug;
-  if (line.count < 2) return refuse(isDebug ? answers.badFormat : answers.error);
+  if (line.count < 2) return refuse(isDebug || isCurrent() ? answers.badFormat : answers.error);
   const request = new Request(operation, owner, line.chunk);
   request.frameStart = line.start;
   request.lineEnd = line.end;
   request.dataStart = line.next;
   request.frameEnd = line.next;
-  request.isVerbatim = !line.isCut;
   request.isKept = line.isKept;
-  const problem = takeKey(request, line, 2, limits);
+  const problem = takeKey(request, line, 2, limits, isCurrent);
   return problem === null ? { type: "request", request, next: line.next } : refuse(problem);
 }
 
 /** Reads `ms` with its data block, as far as `end`. */
-export function parseMetaSet(line: CommandLine, end: number, owner: ReplyOwner, limits: MetaLimits): MetaParsed {
-  if (line.count < 2) return refuse(answers.error);
-  if (line.wordLength(1) > MAX_KEY_BYTES || line.count === 2) return refuse(answers.badFormat);
-  // A server would take the data for commands.
-  if (line.count > MAX_FLAGGED_WORDS) return refuse(answers.manyFlags);
+export function parseMetaSet(
+  line: CommandLine,
+  end: number,
+  owner: ReplyOwner,
+  limits: MetaLimits,
+  isCurrent: () => boolean,
+): MetaParsed {
+  if (line.count < 2) return refuse(isCurrent() ? answers.badFormat : answers.error);
+  if (line.count === 2) return refuse(answers.badFormat);
   const length = line.int32(2);
-  if (!(length >= 0 && length <= MAX_INT32 - 2)) return refuse(answers.badFormat);
+  const isLength = length >= 0 && length <= MAX_INT32 - 2;
+  // memcached 1.6.40 and later skip the data of a line that they refuse, if only they can read its length.
+  const refusedBytes = isLength && isCurrent() ? length + 2 : 0;
+  const refuseData = (answer: Reply): MetaParsed => ({ type: "answer", answer, swallowBytes: refusedBytes });
+  if (line.wordLength(1) > MAX_KEY_BYTES) return refuseData(answers.badFormat);
+  // A server would take the data for commands.
+  if (line.count > MAX_FLAGGED_WORDS) return refuseData(isCurrent() ? answers.manyGetFlags : answers.manyFlags);
+  if (!isLength) return refuse(answers.badFormat);
+  if (isCurrent() && !(line.isStrict(2) && length === line.integer(2))) return refuseData(answers.badFormat);
   if (length > limits.maxValueBytes) return deleteInstead(line, length + 2, owner, limits);
   const frameEnd = line.next + length + 2;
   if (frameEnd > end) return { type: "incomplete", wantedBytes: frameEnd - line.start };
@@ -84,11 +103,10 @@ export function parseMetaSet(line: CommandLine, end: number, owner: ReplyOwner, 
   request.lineEnd = line.end;
   request.dataStart = line.next;
   request.frameEnd = frameEnd;
-  request.isVerbatim = !line.isCut;
   request.isKept = line.isKept;
   request.hasData = true;
   request.isGuarded = !isPlainSet(line);
-  const problem = takeKey(request, line, 3, limits);
+  const problem = takeKey(request, line, 3, limits, isCurrent);
   if (problem !== null) return { type: "answer", answer: problem, swallowBytes: length + 2 };
   return { type: "request", request, next: frameEnd };
 }
@@ -114,51 +132,159 @@ function refuse(answer: Reply): MetaParsed {
   return { type: "answer", answer, swallowBytes: 0 };
 }
 
-/** Finds the key and the flags that matter here, the first flag being word `first`. Returns an error, or null. */
-function takeKey(request: Request, line: CommandLine, first: number, limits: MetaLimits): Reply | null {
+/**
+ * Finds the key and the flags that matter here, the first flag being word `first`, and makes the line canonical. Returns an
+ * error, or null.
+ */
+function takeKey(
+  request: Request,
+  line: CommandLine,
+  first: number,
+  limits: MetaLimits,
+  isCurrent: () => boolean,
+): Reply | null {
   request.keyStart = line.wordStart(1);
   request.keyEnd = line.wordEnd(1);
-  let quiet = -1;
-  let quietCount = 0;
-  let isBase64 = false;
-  for (let i = first; i < line.count; i++) {
-    const letter = line.chunk[line.wordStart(i)]!;
-    if (letter === QUIET_FLAG) {
-      quiet = i;
-      quietCount++;
-    }
-    if (letter === BASE64_FLAG) isBase64 = true;
-  }
   // `me` looks at one word only.
   const isDebug = request.operation === Operation.metaDebug;
+  let quietCount = 0;
+  let isBase64 = false;
+  let hasOddLetter = false;
+  let isCanonical = line.isPlain && !isDebug && (!request.hasData || isCanonicalLength(line));
+  for (let i = first; i < line.count; i++) {
+    const letter = line.chunk[line.wordStart(i)]!;
+    if (!isLetter(letter) && !isDebug) hasOddLetter = true;
+    if (letter === QUIET_FLAG) quietCount++;
+    if (letter === BASE64_FLAG) isBase64 = true;
+    isCanonical &&= isCanonicalFlag(line, i, letter);
+  }
   if (isDebug) isBase64 = line.count > 2 && line.wordLength(2) === 1 && line.chunk[line.wordStart(2)] === BASE64_FLAG;
   if (line.wordLength(1) > MAX_KEY_BYTES - (isBase64 ? 0 : limits.prefix.length)) return answers.badFormat;
-  if (!isDebug && line.count > MAX_FLAGGED_WORDS) {
-    return request.operation === Operation.metaGet ? answers.manyGetFlags : answers.manyFlags;
+  if (!isDebug && (line.count > MAX_FLAGGED_WORDS || line.end - line.start > MAX_LINE_BYTES)) {
+    return request.operation === Operation.metaGet || isCurrent() ? answers.manyGetFlags : answers.manyFlags;
   }
-  if (quietCount === 1 && !isDebug) takeOutWord(request, line, quiet);
+  if (hasOddLetter) return invalidFlag(request.operation, line, first, isCurrent);
+  const isQuiet = quietCount === 1 && !isDebug;
+  request.isQuiet = isQuiet;
   // A server refuses a second `q`, and `me` knows none. One that saw it otherwise might say nothing: `mn` shows it.
-  else if (quietCount > 0) request.isGuarded = true;
+  if (quietCount > 0 && !isQuiet) request.isGuarded = true;
+  if (!isCanonical || isQuiet) rewrite(request, line, first, isBase64, isQuiet);
   return isBase64 ? decodeKey(request, limits.prefix) : null;
 }
 
-/** Closes the gap that a flag leaves in the line; the line has no other use. */
-function takeOutWord(request: Request, line: CommandLine, index: number): void {
-  const { chunk } = line;
-  const start = line.wordStart(index) - 1;
-  const end = line.wordEnd(index);
-  chunk.copyWithin(start, end, request.lineEnd);
-  request.lineEnd -= end - start;
-  request.isQuiet = true;
-  if (request.hasData) {
-    request.isVerbatim = false;
+/**
+ * Gives the request a frame of its own: its words one blank apart, without a `q` that is alone, numbers in their canonical
+ * form. A token that no server takes is left out, so that the server refuses the flag in its own words.
+ */
+function rewrite(request: Request, line: CommandLine, first: number, isBase64: boolean, isQuiet: boolean): void {
+  const words = [line.text(0), line.text(1)];
+  if (request.operation === Operation.metaDebug) {
+    // memcached 1.6.40 and later count one word less than they have.
+    if (isBase64) words.push("b", "b");
   } else {
-    chunk[request.lineEnd] = CR;
-    chunk[request.lineEnd + 1] = LF;
-    request.frameEnd = request.lineEnd + 2;
-    request.dataStart = request.frameEnd;
-    request.isVerbatim = true;
+    if (first > 2) words.push(String(line.int32(2)));
+    for (let i = first; i < line.count; i++) {
+      if (!isQuiet || line.chunk[line.wordStart(i)] !== QUIET_FLAG) words.push(canonicalFlag(line, i));
+    }
   }
+  const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
+  const data = request.hasData ? line.chunk.subarray(request.dataStart, request.frameEnd) : NOTHING;
+  request.chunk = data.length === 0 ? head : Buffer.concat([head, data]);
+  request.keyStart = words[0]!.length + 1;
+  request.keyEnd = request.keyStart + line.wordLength(1);
+  request.frameStart = 0;
+  request.lineEnd = head.length - CRLF.length;
+  request.dataStart = head.length;
+  request.frameEnd = head.length + data.length;
+  request.isKept = true;
+}
+
+function isCanonicalLength(line: CommandLine): boolean {
+  return line.isCanonical(2) && line.int32(2) === line.integer(2);
+}
+
+function isLetter(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
+}
+
+/**
+ * What memcached says of a line with a flag that is no letter: it finds the first that is wrong, that one or a second one of
+ * a kind. It keeps no account of bytes from 127 on, and takes each of these for a second one.
+ */
+function invalidFlag(operation: Operation, line: CommandLine, first: number, isCurrent: () => boolean): Reply {
+  if (isCurrent()) return answers.badFormat;
+  if (operation !== Operation.metaGet && operation !== Operation.metaSet) return answers.badFlag;
+  const seen = new Set<number>();
+  for (let i = first; i < line.count; i++) {
+    const letter = line.chunk[line.wordStart(i)]!;
+    if (letter >= 0x7f || seen.has(letter)) return answers.doubleFlag;
+    if (!isLetter(letter)) return answers.unknownFlag;
+    seen.add(letter);
+  }
+  return answers.unknownFlag;
+}
+
+/** What a flag's token may be: see docs/protocols.md, "What a server receives". */
+const Token = { none: 0, int32: 1, uint32: 2, uint64: 3, text: 4, any: 5 } as const;
+type Token = (typeof Token)[keyof typeof Token];
+
+const tokens: Readonly<Record<string, Token>> = {
+  ...Object.fromEntries([..."bcfhklqstuvxI"].map((letter) => [letter, Token.none])),
+  ...Object.fromEntries([..."TNR"].map((letter) => [letter, Token.int32])),
+  F: Token.uint32,
+  ...Object.fromEntries([..."CEDJ"].map((letter) => [letter, Token.uint64])),
+  O: Token.any,
+};
+/** By letter; those that are not known have a text. */
+const tokenOf = Uint8Array.from({ length: 128 }, (_, letter) => tokens[String.fromCharCode(letter)] ?? Token.text);
+
+function isCanonicalFlag(line: CommandLine, index: number, letter: number): boolean {
+  switch (tokenOf[letter] as Token) {
+    case Token.none:
+      return line.wordLength(index) === 1;
+    case Token.int32:
+      return line.isCanonical(index, 1) && line.integer(index, 1) === line.int32(index, 1);
+    case Token.uint32:
+      return line.isCanonical(index, 1) && line.integer(index, 1) === line.uint32(index, 1);
+    case Token.uint64:
+      return line.isCanonical(index, 1) && line.chunk[line.wordStart(index) + 1] !== MINUS && line.isUint64(index, 1);
+    case Token.text:
+      return isClean(line, index);
+    case Token.any:
+      return true;
+  }
+}
+
+function canonicalFlag(line: CommandLine, index: number): string {
+  const text = line.text(index);
+  const letter = text[0]!;
+  switch (tokenOf[letter.charCodeAt(0)] as Token) {
+    case Token.none:
+      return letter;
+    case Token.int32: {
+      const value = line.int32(index, 1);
+      return Number.isNaN(value) ? letter : `${letter}${value}`;
+    }
+    case Token.uint32: {
+      const value = line.uint32(index, 1);
+      return Number.isNaN(value) ? letter : `${letter}${value}`;
+    }
+    case Token.uint64:
+      return `${letter}${line.unsigned(index, 1) ?? ""}`;
+    case Token.text:
+      return text.replaceAll(/[^ -~\x80-\xff]/g, "?");
+    case Token.any:
+      return text;
+  }
+}
+
+/** True for a word without control characters. */
+function isClean(line: CommandLine, index: number): boolean {
+  const { chunk } = line;
+  for (let i = line.wordStart(index); i < line.wordEnd(index); i++) {
+    if (chunk[i]! < 0x20 || chunk[i] === 0x7f) return false;
+  }
+  return true;
 }
 
 /**
@@ -169,13 +295,13 @@ function decodeKey(request: Request, prefix: string): Reply | null {
   const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
   const key = decodeBase64(text);
-  // A server refuses it, but with our prefix it would find that alone in it.
-  if (key.length === 0) return prefix === "" ? null : badKeyOf(request.operation);
-  let sent = text;
-  if (prefix !== "") {
-    sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
-    if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
+  // Every server refuses it, but with our prefix it would find that alone in it.
+  if (key.length === 0) {
+    request.isGuarded = true;
+    return prefix === "" ? null : badKeyOf(request.operation);
   }
+  const sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
+  if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
   const head = Buffer.concat([
     chunk.subarray(request.frameStart, request.keyStart),
     Buffer.from(sent, "latin1"),
@@ -239,7 +365,7 @@ function isPlainFlag(line: CommandLine, index: number, letter: string): boolean 
     case "C":
       return line.isUint64(index, 1);
     case "M":
-      return length === 2 && "EAPRSeaprs".includes(line.text(index)[1]!);
+      return length === 2 && "EAPRS".includes(line.text(index)[1]!);
     default:
       return false;
   }

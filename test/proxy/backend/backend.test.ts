@@ -105,23 +105,20 @@ describe("a backend that refuses connections", () => {
 
 describe("a backend that closes over mn", () => {
   it.each([null, "CLIENT_ERROR malformed request\r\n"])(
-    "with %s, twice in a row, is taken for one without meta commands, until the connection after that",
+    "with %s is asked again on two more sockets, then serves without meta commands until its next socket",
     async (answer) => {
       server = await ScriptedBackend.start();
       server.metaNoop = answer;
+      server.closesOverMeta = true;
       backend = make(server.port);
-      for (let i = 0; i < 2; i++) {
-        const lost = ask("get a\r\n");
-        (await server.command()).connection.socket.end();
-        expect(await lost.status()).toBe("connectionLost");
-        expect(backend.speaksMeta).toBe(true);
-      }
       const classic = ask("get a\r\n");
       const command = await server.command();
       command.reply("END\r\n");
       expect(await classic.status()).toBe("missing");
+      expect(server.connections.length).toBe(3);
       expect(backend.speaksMeta).toBe(false);
       server.metaNoop = "MN\r\n";
+      server.closesOverMeta = false;
       server.script = () => "END\r\n";
       command.connection.socket.end();
       await passTime(() => backend.connected === 0);
@@ -130,23 +127,38 @@ describe("a backend that closes over mn", () => {
     },
   );
 
-  it("now and then is asked again each time", async () => {
+  it("does not become a classic one when it has spoken meta before", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port);
-    for (let i = 0; i < 3; i++) {
-      server.metaNoop = null;
+    const greeted = ask("get a\r\n");
+    const command = await server.command();
+    command.reply("END\r\n");
+    await greeted.answer();
+    server.closesOverMeta = true;
+    server.metaNoop = null;
+    command.connection.socket.end();
+    await passTime(() => backend.connected === 0);
+    expect(await ask("get a\r\n").status()).toBe("connectionLost");
+    expect(await ask("get a\r\n").status()).toBe("connectionLost");
+    expect(backend.speaksMeta).toBe(true);
+    server.closesOverMeta = false;
+    server.metaNoop = "MN\r\n";
+    server.script = () => "END\r\n";
+    expect(await ask("get a\r\n").status()).toBe("missing");
+    expect(backend.speaksMeta).toBe(true);
+  });
+
+  it("before it has said its version loses what waits, and is still taken for one that speaks meta", async () => {
+    server = await ScriptedBackend.start();
+    server.version = null;
+    backend = make(server.port);
+    for (let i = 0; i < 4; i++) {
       const lost = ask("get a\r\n");
-      (await server.command()).connection.socket.end();
-      await lost.answer();
-      server.metaNoop = "MN\r\n";
-      const fine = ask("get a\r\n");
-      const command = await server.command();
-      command.reply("END\r\n");
-      expect(await fine.status()).toBe("missing");
-      expect(backend.speaksMeta).toBe(true);
-      command.connection.socket.end();
-      await passTime(() => backend.connected === 0);
+      (await server.connection(i)).socket.end();
+      expect(await lost.status()).toBe("connectionLost");
     }
+    expect(backend.speaksMeta).toBe(true);
+    expect(server.lines).toEqual([]);
   });
 });
 
@@ -157,14 +169,15 @@ describe("a backend that is left alone", () => {
     server.metaNoop = null;
     backend = make(server.port);
     const asked = ["get a", "gets b", "get c"].map((frame) => ask(`${frame}\r\n`));
-    await server.commands(3);
+    await passTime(() => backend.connected === 1);
     clock.advance(SERVER_TIMEOUT_MS);
     for (const each of asked) await each.answer();
     const [connection] = server.connections;
     const before = backend.outstanding;
     // A probe is under way.
     await passTime(() => backend.outstanding > before);
-    backend[end]();
+    if (end === "close") backend.close();
+    else backend.retire(() => {});
     if (end === "retire") connection!.socket.destroy();
     await connection!.closed;
     await passTime(() => backend.outstanding === 0);
@@ -181,12 +194,12 @@ describe("a backend that does not answer", () => {
     server.version = null;
     backend = make(server.port);
     const asked = ["get a", "gets b", "set c 0 0 1\r\n1"].map((frame) => ask(`${frame}\r\n`));
-    await server.commands(3);
+    await passTime(() => backend.connected === 1);
     clock.advance(SERVER_TIMEOUT_MS);
     expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["timeout", "timeout", "timeout"]);
     expect(backend.isUp).toBe(false);
     expect(ask("set c 0 0 1\r\n1\r\n").answers[0]?.text).toBe("SERVER_ERROR unavailable\r\n");
-    expect(server.lines.length).toBe(3);
+    expect(server.lines).toEqual([]);
 
     // Probes that are not answered leave it where it is, and past the drop limit the hung connection goes.
     const first = await server.connection(0);

@@ -181,7 +181,7 @@ describe("a connection with SASL", () => {
   it("that is retired answers what is outstanding, then closes", async () => {
     const asked = ask("get a\r\n");
     const [request] = await server.requests(1);
-    connection.retire();
+    connection.retire(() => {});
     const closed = once(request!.socket, "close");
     request!.reply("1", FLAGS);
     expect(await asked.text()).toBe("VALUE a 7 1\r\n1\r\nEND\r\n");

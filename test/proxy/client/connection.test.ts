@@ -107,7 +107,7 @@ describe("a client's replies", () => {
 
   it("to noreply commands are withheld, errors included", async () => {
     const client = await connect();
-    client.send("set a 0 0 1 noreply\r\n1\r\nincr a x noreply\r\nset a 0 0 x noreply\r\nversion\r\n");
+    client.send("set a 0 0 1 noreply\r\n1\r\nincr a 1 noreply\r\nset a 0 0 x noreply\r\nversion\r\n");
     await route.asked(2);
     route.requests[0]!.complete(failures.tko);
     route.reply(1, Status.clientError, "CLIENT_ERROR no number\r\n");

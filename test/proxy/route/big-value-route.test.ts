@@ -32,14 +32,14 @@ describe("BigValueRoute", () => {
   it("stores a meta client's, and a binary one's, in the same way", () => {
     const { leaf, route } = setUp();
     ask(route, `ms k 10 T60 F5 c\r\n${value}\r\n`);
+    for (let i = 0; i < 3; i++) leaf.answer(i, "STORED\r\n");
+    leaf.answer(3, "HD c1\r\n");
     ask(route, binarySet("k", value, 5));
+    for (let i = 4; i < 7; i++) leaf.answer(i, "STORED\r\n");
     expect(leaf.sent).toEqual([
       ...parts.map((part, i) => `set ${partKeys[i]} 5 60 ${part.length}\r\n${part}\r\n`),
-      ...parts.map((part, i) => `set ${partKeys[i]} 5 0 ${part.length}\r\n${part}\r\n`),
-    ]);
-    for (let i = 0; i < 6; i++) leaf.answer(i, "STORED\r\n");
-    expect(leaf.sent.slice(6)).toEqual([
       `ms k ${stub.length} T60 F${5 | 0x8000} c\r\n${stub}\r\n`,
+      ...parts.map((part, i) => `set ${partKeys[i]} 5 0 ${part.length}\r\n${part}\r\n`),
       `ms k ${stub.length} F${5 | 0x8000} T0 c MS\r\n${stub}\r\n`,
     ]);
   });
@@ -56,18 +56,20 @@ describe("BigValueRoute", () => {
 
   it("stores nothing more where a part failed, and answers with the worst", () => {
     const { leaf, route } = setUp();
-    const [failed, refused] = [ask(route, `set k 0 0 10\r\n${value}\r\n`), ask(route, `ms k 10 O1\r\n${value}\r\n`)];
-    for (const i of [0, 2, 3, 4]) leaf.answer(i, "STORED\r\n");
+    const failed = ask(route, `set k 0 0 10\r\n${value}\r\n`);
+    for (const i of [0, 2]) leaf.answer(i, "STORED\r\n");
     leaf.answer(1, failures.timeout);
+    const refused = ask(route, `ms k 10 O1\r\n${value}\r\n`);
+    for (const i of [3, 4]) leaf.answer(i, "STORED\r\n");
     leaf.answer(5, "NOT_STORED\r\n");
     expect([told(failed), told(refused), leaf.sent.length]).toEqual(["SERVER_ERROR timeout\r\n", "NS O1\r\n", 6]);
   });
 
   it("leaves small values alone, and those whose flags or numbers a server may refuse", () => {
     const { leaf, route } = setUp();
-    const frames = ["set k 0 0 4\r\n0123\r\n", `ms k 10 Tabc\r\n${value}\r\n`, `ms k 10 Zz\r\n${value}\r\n`];
+    const frames = ["set k 0 0 4\r\n0123\r\n", `ms k 10 T\r\n${value}\r\n`, `ms k 10 Zz\r\n${value}\r\n`];
     for (const frame of frames) ask(route, frame);
-    expect(leaf.sent).toEqual([frames[0], `${frames[1]}mn\r\n`, `${frames[2]}mn\r\n`]);
+    expect(leaf.sent).toEqual(frames);
   });
 
   it("leaves keys alone whose parts' would be too long, in base64 as they are written", () => {
@@ -120,7 +122,41 @@ describe("BigValueRoute", () => {
     leaf.answer(2, "VA 5\r\n1-1-5\r\n");
     expect(leaf.sent[3]).toBe("get k:0:5\r\n");
     leaf.answer(3, "END\r\n");
+    expect(leaf.sent[4]).toBe("mg k f\r\n");
+    leaf.answer(4, "HD f0\r\n");
     expect(asked.map(told)).toEqual(["VALUE k 0 5\r\n1-1-5\r\nEND\r\n", "VA 5 f0\r\n1-1-5\r\n", "VA 5\r\n1-1-5\r\n"]);
+  });
+
+  it.each(["HD f32768\r\n", "EN\r\n", failures.timeout])(
+    "answers a meta get without flags as a miss when a part is missing and its flags do not show a plain value: %j",
+    (answer) => {
+      const { leaf, route } = setUp();
+      const asked = ask(route, "mg k v k O7\r\n");
+      leaf.answer(0, `VA ${stub.length} kk O7\r\n${stub}\r\n`);
+      for (const i of [1, 3]) leaf.answer(i, partText(i - 1));
+      leaf.answer(2, "END\r\n");
+      leaf.answer(4, answer);
+      expect(told(asked)).toBe("EN kk O7\r\n");
+    },
+  );
+
+  it("has later requests for a key wait while its value is being stored in parts, and answers them in their order", () => {
+    const { leaf, route } = setUp();
+    const first = ask(route, `set k 0 0 10 noreply\r\n${value}\r\n`);
+    const second = ask(route, "set k 0 0 1\r\nx\r\n");
+    const third = ask(route, "get k\r\n");
+    const other = ask(route, "get other\r\n");
+    expect(leaf.sent.slice(3)).toEqual(["get other\r\n"]);
+    leaf.answer(3, "END\r\n");
+    expect(told(other)).toBe("END\r\n");
+    for (let i = 0; i < 3; i++) leaf.answer(i, "STORED\r\n");
+    expect(leaf.sent.slice(4)).toEqual([`set k 32768 0 ${stub.length}\r\n${stub}\r\n`]);
+    leaf.answer(4, "STORED\r\n");
+    expect(told(first)).toBe("STORED\r\n");
+    expect(leaf.sent.slice(5)).toEqual(["set k 0 0 1\r\nx\r\n", "get k\r\n"]);
+    leaf.answer(5, "STORED\r\n");
+    leaf.answer(6, "VALUE k 0 1\r\nx\r\nEND\r\n");
+    expect([told(second), told(third)]).toEqual(["STORED\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"]);
   });
 
   it("answers a marked value of another form with a miss", () => {

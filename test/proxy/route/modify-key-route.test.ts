@@ -52,10 +52,10 @@ describe("ModifyKeyRoute", () => {
     expect([leaf.requests[0]!.keyText(), leaf.requests[0]!.routingPrefix?.toString()]).toEqual(["k", "/a/b/"]);
   });
 
-  it("passes on what it changes nothing of as it came", () => {
+  it("passes on a request that it changes nothing of", () => {
     const { leaf, route } = setUp({ ensurePrefix: "k" });
-    ask(route, "set  key 0 0 1\r\nx\r\n");
-    expect(leaf.sent).toEqual(["set  key 0 0 1\r\nx\r\n"]);
+    ask(route, "set key 0 0 1\r\nx\r\n");
+    expect(leaf.sent).toEqual(["set key 0 0 1\r\nx\r\n"]);
   });
 
   it("answers with the client's key", () => {

@@ -200,8 +200,8 @@ describe("what clients are told of failures", () => {
     expect(await answers("incr k 1\r\n", failures.timeout)).toBe("NOT_FOUND\r\n");
     expect(await answers("ma k O7\r\n", failures.tko)).toBe("NF O7\r\n");
     expect(await answers("incr k 1\r\n", failures.timeout, shown)).toBe("SERVER_ERROR timeout\r\n");
-    expect(await answers("incr k x\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n")).toBe(
-      "CLIENT_ERROR invalid numeric delta argument\r\n",
+    expect(await answers("incr k 1\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")).toBe(
+      "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
     );
   });
 

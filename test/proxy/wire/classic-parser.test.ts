@@ -5,6 +5,7 @@ import { writeRequest } from "../../../src/proxy/wire/backend-writer.ts";
 import { type ClassicLimits, ClassicParser, Parsed } from "../../../src/proxy/wire/classic-parser.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
+import { ServerDialect } from "../../../src/proxy/wire/server-dialect.ts";
 import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
 
 const owner: ReplyOwner = { onReply: () => {} };
@@ -73,7 +74,7 @@ class Commands implements FrameReader {
   /** What is sent to a server, and what is to be made of its answer. */
   private describe(request: Request): string {
     const batch = new OutputBatch();
-    writeRequest(request, this.prefix, batch);
+    writeRequest(request, this.prefix, batch, new ServerDialect());
     const sent = batch.take().toString("latin1");
     const { keys } = request;
     const names =
@@ -107,13 +108,13 @@ const k251 = "k".repeat(251);
 const badFormat = "answer CLIENT_ERROR bad command line format";
 
 describe("a retrieval", () => {
-  it("is sent on as it came", () => {
+  it("is sent on in its canonical form", () => {
     expectAll({
       "get a\r\n": 'get [a] "get a\\r\\n"',
-      "get a\n": 'get [a] "get a\\n"',
+      "get a\n": 'get [a] "get a\\r\\n"',
       "gets a\r\n": 'gets [a] "gets a\\r\\n"',
-      "get  a \r\n": 'get [a] "get  a \\r\\n"',
-      " get a\r\n": 'get [a] " get a\\r\\n"',
+      "get  a \r\n": 'get [a] "get a\\r\\n"',
+      " get a\r\n": 'get [a] "get a\\r\\n"',
       "get noreply\r\n": 'get [noreply] "get noreply\\r\\n"',
       "get a noreply\r\n": 'get [a|noreply] "get a noreply\\r\\n"',
       "gat 0 a\r\n": 'gat [a] "gat 0 a\\r\\n"',
@@ -161,13 +162,13 @@ describe("a storage command", () => {
       "set a 1 2 3\r\nabc\r\n": 'set [a] "set a 1 2 3\\r\\nabc\\r\\n"',
       "set a 0 0 0\r\n\r\n": 'set [a] "set a 0 0 0\\r\\n\\r\\n"',
       "add a 0 0 5\r\nget a\r\n": 'add [a] "add a 0 0 5\\r\\nget a\\r\\n"',
-      "replace a 0 0 2\n\r\n\r\n": 'replace [a] "replace a 0 0 2\\n\\r\\n\\r\\n"',
+      "replace a 0 0 2\n\r\n\r\n": 'replace [a] "replace a 0 0 2\\r\\n\\r\\n\\r\\n"',
       "append a 0 0 1 noreply\r\nx\r\n": 'append [a] quiet "append a 0 0 1\\r\\nx\\r\\n"',
-      "prepend  a  0  0  1  noreply \r\nx\r\n": 'prepend [a] quiet "prepend  a  0  0  1\\r\\nx\\r\\n"',
+      "prepend  a  0  0  1  noreply \r\nx\r\n": 'prepend [a] quiet "prepend a 0 0 1\\r\\nx\\r\\n"',
       "cas a 0 0 1 18446744073709551615\r\nx\r\n": 'cas [a] "cas a 0 0 1 18446744073709551615\\r\\nx\\r\\n"',
       "cas a 0 0 1 7 noreply\r\nx\r\n": 'cas [a] quiet "cas a 0 0 1 7\\r\\nx\\r\\n"',
-      "set a 0 0 1 extra\r\nx\r\n": 'set [a] "set a 0 0 1 extra\\r\\nx\\r\\n"',
-      "set a 0 -1 +1\r\nx\r\n": 'set [a] "set a 0 -1 +1\\r\\nx\\r\\n"',
+      "set a 0 0 1 extra\r\nx\r\n": 'set [a] "set a 0 0 1\\r\\nx\\r\\n"',
+      "set a 0 -1 +1\r\nx\r\n": 'set [a] "set a 0 -1 1\\r\\nx\\r\\n"',
       "set a 0 0 1\0 noreply\r\nx\r\n": 'set [a] "set a 0 0 1\\r\\nx\\r\\n"',
     });
   });
@@ -200,10 +201,10 @@ describe("a storage command", () => {
     expectAll({
       "set a 4294967299 4294967296 1\r\nx\r\n": 'set [a] "set a 3 0 1\\r\\nx\\r\\n"',
       "set a 5 4102444800 3\r\nabc\r\n": 'set [a] "set a 5 -192522496 3\\r\\nabc\\r\\n"',
-      "set  a  5  4294967296  3  noreply\r\nabc\r\n": 'set [a] quiet "set  a  5  0  3\\r\\nabc\\r\\n"',
+      "set  a  5  4294967296  3  noreply\r\nabc\r\n": 'set [a] quiet "set a 5 0 3\\r\\nabc\\r\\n"',
       "get b\r\nset a 5 -2147483649 1 \r\nx\r\nget c\r\n": [
         'get [b] "get b\\r\\n"',
-        'set [a] "set a 5 2147483647 1 \\r\\nx\\r\\n"',
+        'set [a] "set a 5 2147483647 1\\r\\nx\\r\\n"',
         'get [c] "get c\\r\\n"',
       ],
     });
@@ -236,12 +237,13 @@ describe("other commands with a key", () => {
   it("are sent on, without noreply", () => {
     expectAll({
       "delete a\r\n": 'delete [a] "delete a\\r\\n"',
-      "delete a 0\r\n": 'delete [a] "delete a 0\\r\\n"',
+      "delete a 0\r\n": 'delete [a] "delete a\\r\\n"',
       "delete a noreply\r\n": 'delete [a] quiet "delete a\\r\\n"',
-      "delete a 0 noreply\r\n": 'delete [a] quiet "delete a 0\\r\\n"',
+      "delete a 0 noreply\r\n": 'delete [a] quiet "delete a\\r\\n"',
       "delete noreply\r\n": 'delete [noreply] "delete noreply\\r\\n"',
       "incr a 1\r\n": 'incr [a] "incr a 1\\r\\n"',
-      "decr a x noreply\r\n": 'decr [a] quiet "decr a x\\r\\n"',
+      "decr a +07 noreply\r\n": 'decr [a] quiet "decr a 7\\r\\n"',
+      "touch a +5\t\r\n": 'touch [a] "touch a 5\\r\\n"',
       "touch a 0 noreply\r\n": 'touch [a] quiet "touch a 0\\r\\n"',
     });
   });
@@ -256,6 +258,9 @@ describe("other commands with a key", () => {
       "incr a\r\n": "answer ERROR",
       "incr a 1 2 3\r\n": "answer ERROR",
       "incr a noreply\r\n": "answer nothing",
+      "incr a x\r\n": "answer CLIENT_ERROR invalid numeric delta argument",
+      "decr a x noreply\r\n": "answer nothing",
+      "touch a x\r\n": "answer CLIENT_ERROR invalid exptime argument",
       // A server takes the last word of what is sent on for its own noreply, and answers nothing.
       "incr a noreply noreply\r\n": "answer nothing",
       "touch a noreply noreply\r\n": "answer nothing",
@@ -283,7 +288,8 @@ describe("commands without a key", () => {
       "verbosity 1 noreply\r\n": "answer nothing",
       "flush_all\r\n": 'flushAll [] "flush_all\\r\\n"',
       "flush_all 10 noreply\r\n": 'flushAll [] quiet "flush_all 10\\r\\n"',
-      "flush_all \r\n": 'flushAll [] "flush_all \\r\\n"',
+      "flush_all \r\n": 'flushAll [] "flush_all\\r\\n"',
+      "flush_all  +010  noreply\r\n": 'flushAll [] quiet "flush_all 10\\r\\n"',
       "flush_all x\r\n": "answer CLIENT_ERROR invalid exptime argument",
       "shutdown\r\n": "answer ERROR: shutdown not enabled",
       "GET / HTTP/1.1\r\nHost: x\r\n": "close",
@@ -351,10 +357,16 @@ describe("a line that does not end", () => {
     expect(commands.keptBytes).toBe(0);
   });
 
-  it("that ends past 2 KiB and would be sent on closes the connection, whatever stands on it", () => {
-    for (const words of ["set|a 0 0 1", "incr a|1", "delete|a", "touch a|0", "flush_all|0", "cas a 0 0 1|1 noreply"]) {
-      const line = words.replace("|", " ".repeat(2_100));
-      expect(new Commands().feed([Buffer.from(`${line}\r\n`)]).seen).toEqual(["close"]);
+  it("that ends past 2 KiB is read, and sent on without what made it long", () => {
+    const blanks = " ".repeat(2_100);
+    for (const [line, expected] of [
+      [`set${blanks}a 0 0 1\r\nx\r\n`, 'set [a] "set a 0 0 1\\r\\nx\\r\\n"'],
+      [`incr a${blanks}1\r\n`, 'incr [a] "incr a 1\\r\\n"'],
+      [`delete${blanks}a\r\n`, 'delete [a] "delete a\\r\\n"'],
+      [`touch a${blanks}0\r\n`, 'touch [a] "touch a 0\\r\\n"'],
+      [`set ${"k".repeat(2_100)} 0 0 1\r\n`, badFormat],
+    ]) {
+      expect(new Commands().feed([Buffer.from(line!)]).seen).toEqual([expected]);
     }
   });
 });

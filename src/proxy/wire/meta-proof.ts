@@ -1,0 +1,195 @@
+/**
+ * The proof that an answer to a meta command is the answer to this request: an opaque that only this request carries. It
+ * stands in place of the client's own opaque, or behind the last flag, and is taken out of the answer again. So two clients
+ * that choose the same opaque are never mistaken for each other.
+ *
+ *     client   mg k v Oabc f        VA 1 Oabc f0
+ *     server   mg k v O017 f        VA 1 O017 f0
+ *
+ * Source: memcached doc/protocol.txt, "Meta Commands", flag O; which flags are returned, and in what order, as in memcached
+ * 1.6.18 and 1.6.45.
+ */
+import { MetaCode, type Reply } from "../reply.ts";
+import { Operation, type Request } from "../request.ts";
+import { copyBytes, equalBytes, SPACE, ZERO } from "./ascii.ts";
+import type { OutputBatch } from "./output-batch.ts";
+
+const UPPER_O = 0x4f;
+const LOWER_B = 0x62;
+const LOWER_K = 0x6b;
+const UPPER_W = 0x57;
+const UPPER_X = 0x58;
+const UPPER_Z = 0x5a;
+/** Bytes of a code, such as HD. */
+const CODE_BYTES = 2;
+const CRLF_BYTES = 2;
+/** memcached refuses a line with more words than this, and ours would be one more. */
+const MAX_WORDS = 19;
+/** The longest opaque that memcached takes, with its letter. */
+const MAX_OPAQUE_BYTES = 32;
+/** No shorter line has so many words, or so long an opaque. */
+const SHORTEST_LONG_LINE_BYTES = "mg k ".length + MAX_OPAQUE_BYTES;
+
+/** Where the flags of a meta request begin: behind the key, of `ms` behind the length. */
+function flagsAt({ operation, chunk, frameStart, lineEnd }: Request): number {
+  // "mg " and the first byte of the key.
+  let i = frameStart + 4;
+  while (i < lineEnd && chunk[i] !== SPACE) i++;
+  if (operation !== Operation.metaSet) return i;
+  i++;
+  while (i < lineEnd && chunk[i] !== SPACE) i++;
+  return i;
+}
+
+/** Where the request's own opaque begins, at its letter; −1: it has none. */
+function opaqueAt(request: Request): number {
+  const { chunk, lineEnd } = request;
+  for (let i = flagsAt(request); i < lineEnd; i++) {
+    if (chunk[i] === SPACE && chunk[i + 1] === UPPER_O) return i + 1;
+  }
+  return -1;
+}
+
+function wordEnd(chunk: Buffer, start: number, end: number): number {
+  let i = start;
+  while (i < end && chunk[i] !== SPACE) i++;
+  return i;
+}
+
+/** True where a server takes our opaque: the client's own is not too long, or there is room for one more flag. */
+export function hasRoomForOpaque(request: Request): boolean {
+  const { chunk, frameStart, lineEnd } = request;
+  if (lineEnd - frameStart < SHORTEST_LONG_LINE_BYTES) return true;
+  const own = opaqueAt(request);
+  if (own >= 0) return wordEnd(chunk, own, lineEnd) - own <= MAX_OPAQUE_BYTES;
+  let words = 1;
+  for (let i = frameStart; i < lineEnd; i++) if (chunk[i] === SPACE) words++;
+  return words < MAX_WORDS;
+}
+
+/** Appends the request's line from `from` on, without its end, with `request.opaque` in it. */
+export function writeWithOpaque(request: Request, from: number, batch: OutputBatch): void {
+  const { chunk, lineEnd, opaque } = request;
+  const own = opaqueAt(request);
+  if (own < 0) {
+    batch.copy(chunk, from, lineEnd);
+    batch.byte(SPACE);
+    batch.byte(UPPER_O);
+    batch.decimal(opaque);
+    return;
+  }
+  const ownEnd = wordEnd(chunk, own, lineEnd);
+  batch.copy(chunk, from, own + 1);
+  // At least as long as the client's, so that the answer has room for that one.
+  for (let digits = digitsOf(opaque); digits < ownEnd - own - 1; digits++) batch.byte(ZERO);
+  batch.decimal(opaque);
+  batch.copy(chunk, ownEnd, lineEnd);
+}
+
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let power = 10; power <= value; power *= 10) digits++;
+  return digits;
+}
+
+/** What `findProof` returns for an answer that is right and has no opaque of ours. */
+const WITHOUT_OPAQUE = 0;
+/** What `findProof` returns for an answer that is not the answer to the request. */
+export const UNPROVEN = -1;
+
+/**
+ * Looks for the proof in the answer's line, which ends (behind its CR LF) at `end` and whose code is right: our opaque, and
+ * besides it only flags that were asked for, in the order asked. Returns where our opaque stands, WITHOUT_OPAQUE or UNPROVEN.
+ * Whose key an answer returns is not looked at here.
+ */
+export function findProof(request: Request, reply: Reply, end: number, prefix: Buffer): number {
+  const { chunk: line, lineEnd, opaque } = request;
+  if (opaque === 0) return WITHOUT_OPAQUE;
+  const { chunk, start } = reply;
+  // A key may have a CR within.
+  const textEnd = end - CRLF_BYTES;
+  let i = start + CODE_BYTES;
+  if (reply.code === MetaCode.VA) i = wordEnd(chunk, i + 1, textEnd);
+  let asked = flagsAt(request);
+  let proof = UNPROVEN;
+  let last = 0;
+  while (i < textEnd) {
+    if (chunk[i] !== SPACE) return UNPROVEN;
+    const letter = chunk[i + 1]!;
+    const stop = letter === LOWER_K ? keyEnd(request, prefix, chunk, i + 2, textEnd) : wordEnd(chunk, i + 1, textEnd);
+    if (letter === UPPER_O) {
+      if (proof !== UNPROVEN || !isOpaque(chunk, i + 2, stop, opaque)) return UNPROVEN;
+      proof = i + 1;
+    } else if (!isMark(letter, last, stop - i - 1)) {
+      // Flags that return nothing are passed over.
+      while (asked < lineEnd && line[asked + 1] !== letter) asked = wordEnd(line, asked + 1, lineEnd);
+      if (asked >= lineEnd) return UNPROVEN;
+      asked = wordEnd(line, asked + 1, lineEnd);
+    }
+    last = letter;
+    i = stop;
+  }
+  return proof;
+}
+
+/** Where the key that is returned at `at` ends. A server may return a key that it was given in base64 as its bytes. */
+function keyEnd(request: Request, prefix: Buffer, chunk: Buffer, at: number, end: number): number {
+  const stop = wordEnd(chunk, at, end);
+  const { keyStart } = request;
+  if (keyStart < request.lineEnd) return stop;
+  const bytesEnd = at + prefix.length + request.keyEnd - keyStart;
+  if (bytesEnd > end || (bytesEnd < end && chunk[bytesEnd] !== SPACE)) return stop;
+  const isKey =
+    equalBytes(prefix, 0, prefix.length, chunk, at) &&
+    equalBytes(request.chunk, keyStart, request.keyEnd, chunk, at + prefix.length);
+  return isKey ? bytesEnd : stop;
+}
+
+/** True for what servers add by themselves: W, X and Z of an item's state, and `b` behind a key in base64. */
+function isMark(letter: number, last: number, length: number): boolean {
+  if (length !== 1) return false;
+  return letter === UPPER_W || letter === UPPER_X || letter === UPPER_Z || (letter === LOWER_B && last === LOWER_K);
+}
+
+/** True when `chunk[start, end)` are the digits of `opaque`, with any number of zeros before them. */
+function isOpaque(chunk: Buffer, start: number, end: number, opaque: number): boolean {
+  let value = 0;
+  for (let i = start; i < end; i++) {
+    const digit = chunk[i]! - ZERO;
+    if (digit < 0 || digit > 9) return false;
+    value = value * 10 + digit;
+  }
+  return value === opaque;
+}
+
+function digitsEnd(chunk: Buffer, start: number): number {
+  let i = start;
+  while (chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i++;
+  return i;
+}
+
+/** Puts the client's own opaque in place of ours, which stands at `proof`, or takes ours out, by moving the line's head. */
+export function restoreOpaque(request: Request, reply: Reply, proof: number): void {
+  if (proof <= WITHOUT_OPAQUE) return;
+  const { chunk, start } = reply;
+  const proofEnd = digitsEnd(chunk, proof + 1);
+  const own = opaqueAt(request);
+  if (own < 0) {
+    const shift = proofEnd - proof + 1;
+    chunk.copyWithin(start + shift, start, proof - 1);
+    reply.start += shift;
+    return;
+  }
+  const ownEnd = wordEnd(request.chunk, own, request.lineEnd);
+  const shift = proofEnd - proof - (ownEnd - own);
+  if (shift > 0) chunk.copyWithin(start + shift, start, proof);
+  copyBytes(request.chunk, own, ownEnd, chunk, proof + shift);
+  reply.start += shift;
+}
+
+/** Where the digits of an answer's only flag, our opaque, end; −1: the line at `at` has another flag, or another opaque. */
+export function soleOpaqueEnd(chunk: Buffer, at: number, end: number, opaque: number): number {
+  if (chunk[at] !== SPACE || chunk[at + 1] !== UPPER_O) return -1;
+  const stop = digitsEnd(chunk, at + 2);
+  return stop <= end && isOpaque(chunk, at + 2, stop, opaque) ? stop : -1;
+}

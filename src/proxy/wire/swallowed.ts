@@ -1,0 +1,64 @@
+/**
+ * Whether a value may have answers in it. Where something on the way cuts an answer off within its value and goes on with the
+ * next, the length of the value takes the bytes of later answers in, and its end can by chance lie where one of theirs ends:
+ *
+ *     sent by the server   VALUE a 0 20 ⏎ 01234567890123456789 ⏎ END ⏎    HD O17 ⏎  HD O18 ⏎
+ *     received             VALUE a 0 20 ⏎ 01234                           HD O17 ⏎  HD O18 ⏎ …
+ *
+ * A value that ends as an answer ends, or holds the head of another value, is not believed before a later answer has shown
+ * that the connection is in step. Almost no value does, so that looking is all that this costs.
+ */
+import { CR, equalBytes, SPACE, ZERO } from "./ascii.ts";
+
+const UPPER_O = 0x4f;
+const UPPER_W = 0x57;
+const UPPER_X = 0x58;
+const UPPER_Z = 0x5a;
+const VALUE_HEAD = Buffer.from("VALUE ", "latin1");
+const META_HEAD = Buffer.from("VA ", "latin1");
+/** A `VALUE` line is no longer: key, flags, length and cas. */
+const MAX_HEAD_BYTES = 320;
+
+/** By their last byte: the answer lines that have nothing behind their word. */
+const words = new Map<number, readonly Buffer[]>();
+for (const word of ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED"]) {
+  const bytes = Buffer.from(word, "latin1");
+  const last = bytes.at(-1)!;
+  words.set(last, [...(words.get(last) ?? []), bytes]);
+}
+
+/** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
+export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
+  if (end === start) return false;
+  if (endsAsAnswer(chunk, start, end)) return true;
+  // A value that was swallowed whole has its line in it.
+  return (
+    chunk.indexOf(CR, start) !== end && (holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end))
+  );
+}
+
+function holds(head: Buffer, chunk: Buffer, start: number, end: number): boolean {
+  const at = chunk.indexOf(head, start);
+  return at >= 0 && at < end;
+}
+
+function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
+  const last = chunk[end - 1]!;
+  if (last >= ZERO && last <= ZERO + 9) return endsInNumber(chunk, start, end);
+  if (last === UPPER_W || last === UPPER_X || last === UPPER_Z) return end - start > 1 && chunk[end - 2] === SPACE;
+  const candidates = words.get(last);
+  return (
+    candidates?.some(
+      (word) => end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length),
+    ) ?? false
+  );
+}
+
+/** An opaque, or the line of a value. */
+function endsInNumber(chunk: Buffer, start: number, end: number): boolean {
+  let i = end - 1;
+  while (i > start && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i--;
+  if (chunk[i] === UPPER_O) return i > start && chunk[i - 1] === SPACE;
+  if (chunk[i] !== SPACE) return false;
+  return holds(VALUE_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+}

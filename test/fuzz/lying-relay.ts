@@ -1,0 +1,120 @@
+/**
+ * Stands between Platypus and a real memcached, and lies about one answer in ten: it doubles it, drops it, delays it,
+ * swaps it with a later one, cuts it off or invents another. What is asked reaches the server as it is.
+ */
+import { once } from "node:events";
+import net from "node:net";
+import type { Random } from "./random.ts";
+
+/** One answer in so many is a lie. */
+const LIES_ONCE_IN = 10;
+const INVENTED: readonly string[] = [
+  ...["STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED", "TOUCHED", "OK", "END", "7", "MN", "HD", "EN", "NF"],
+  ...["HD HD", "VERSION 1.6.18", "SERVER_ERROR out of memory", "CLIENT_ERROR bad data chunk", "ERROR"],
+];
+
+export const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
+export type Lie = (typeof LIES)[number];
+
+/** A relay to the server on `serverPort`. */
+export class LyingRelay {
+  readonly port: number;
+  /** What lies are made with; null: everything is passed on. */
+  random: Random | null = null;
+  /** Lies told, by their kind. */
+  readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };
+  private readonly server: net.Server;
+  private readonly sockets = new Set<net.Socket>();
+
+  private constructor(server: net.Server, serverPort: number) {
+    this.server = server;
+    this.port = (server.address() as net.AddressInfo).port;
+    server.on("connection", (socket) => this.relay(socket, serverPort));
+  }
+
+  static async start(serverPort: number): Promise<LyingRelay> {
+    const server = net.createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new LyingRelay(server, serverPort);
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+    await once(this.server, "close");
+  }
+
+  private relay(near: net.Socket, serverPort: number): void {
+    const far = net.connect({ host: "127.0.0.1", port: serverPort, noDelay: true });
+    near.setNoDelay(true);
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      this.sockets.add(one);
+      one.on("error", () => {});
+      one.on("close", () => {
+        this.sockets.delete(one);
+        other.destroy();
+      });
+    }
+    near.pipe(far);
+    let unread: Buffer = Buffer.alloc(0);
+    /** Answers that were held back, each with the number of answers that are to pass it. */
+    const late: { readonly bytes: Buffer; left: number }[] = [];
+    far.on("data", (chunk) => {
+      unread = Buffer.concat([unread, chunk]);
+      const out: Buffer[] = [];
+      for (let length = answerLength(unread); length > 0; length = answerLength(unread)) {
+        const answer = unread.subarray(0, length);
+        unread = unread.subarray(length);
+        out.push(...this.lie(answer, late));
+        for (const each of late) each.left--;
+        while (late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
+      }
+      if (out.length > 0 && !near.destroyed) near.write(Buffer.concat(out));
+    });
+  }
+
+  private lie(answer: Buffer, late: { readonly bytes: Buffer; left: number }[]): Buffer[] {
+    const { random } = this;
+    if (random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
+    const lie = random.pick(LIES);
+    this.told[lie]++;
+    switch (lie) {
+      case "double":
+        return [answer, answer];
+      case "drop":
+        return [];
+      case "delay":
+        late.push({ bytes: Buffer.from(answer), left: 2 + random.below(20) });
+        return [];
+      case "swap":
+        late.push({ bytes: Buffer.from(answer), left: 1 });
+        return [];
+      case "cut":
+        return [answer.subarray(0, random.below(answer.length))];
+      case "invent":
+        return [Buffer.from(`${random.pick(INVENTED)}\r\n`, "latin1"), answer];
+    }
+  }
+}
+
+/** Bytes of the whole answer at the beginning of `bytes`; 0: it is not whole yet. */
+export function answerLength(bytes: Buffer): number {
+  let at = 0;
+  for (;;) {
+    const lineFeed = bytes.indexOf("\r\n", at);
+    if (lineFeed < 0) return 0;
+    const words = bytes.toString("latin1", at, lineFeed).split(" ");
+    const next = lineFeed + 2;
+    if (words[0] === "VA") {
+      const end = next + Number(words[1]) + 2;
+      return end <= bytes.length ? end : 0;
+    }
+    if (words[0] === "VALUE") at = next + Number(words[3]) + 2;
+    else if (words[0] === "STAT") at = next;
+    else return next;
+    if (at > bytes.length) return 0;
+  }
+}
