@@ -24,6 +24,7 @@ import { ClassicParser } from "./proxy/wire/classic-parser.ts";
 import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
 import { Scheduler } from "./refresh/scheduler.ts";
+import { UnsettledWrites } from "./refresh/unsettled-writes.ts";
 import { buildRunning, type Running, type RunningContext, rootOf } from "./running.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
@@ -57,6 +58,7 @@ export class Platypus {
   private readonly listeners: Listeners;
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
+  private readonly unsettled: UnsettledWrites;
   private readonly spool: AsyncLog;
   private readonly building: RunningContext;
   private running: Running;
@@ -111,8 +113,10 @@ export class Platypus {
     this.running = buildRunning(config, null, this.building);
     const shared = { clock, log: fillLog(bursts), port: this.running.port, rules: this.running.rules };
     const tracer = () => this.otlp.tracer;
-    this.scheduler = new Scheduler({ ...shared, random, bounds: config.server, tracer });
-    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
+    this.unsettled = new UnsettledWrites(clock);
+    const { unsettled } = this;
+    this.scheduler = new Scheduler({ ...shared, random, bounds: config.server, tracer, unsettled });
+    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes, unsettled });
 
     const server = () => this.running.config.server;
     const clients = newClientCounters();
@@ -242,8 +246,10 @@ export class Platypus {
     this.scheduler.stop();
     this.listeners.drain();
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
-    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
-    const isBusy = () => this.filler.inFlight + this.scheduler.inFlight > 0 || this.listeners.hasClients;
+    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching. So are writes with
+    // an unknown outcome: they may leave a value behind that a client's write has overtaken.
+    const work = () => this.filler.inFlight + this.scheduler.inFlight + this.unsettled.size;
+    const isBusy = () => work() > 0 || this.listeners.hasClients;
     while (isBusy() && this.clock.nowMs() < endMs) await this.pause(DRAIN_POLL_MS);
     // Of those who asked the admin server before it left one may still wait for its answer.
     await Promise.race([this.left, this.pause(LAST_ANSWERS_MS)]);
@@ -253,6 +259,7 @@ export class Platypus {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.scheduler.stop();
+    this.unsettled.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.facts.stop();

@@ -22,11 +22,12 @@ import type { PoolItem } from "../proxy/reply.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
 import type { Span } from "../telemetry/tracing.ts";
 import { fetchFor } from "./fetch.ts";
-import { Lease } from "./lease.ts";
+import { Lease, leaseMs } from "./lease.ts";
 import { exptimeOf, freshnessOf, freshnessOfFetched, isFresher, isRefreshedElsewhere } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match } from "./rules.ts";
 import type { KnownItem } from "./tracker.ts";
+import type { UnsettledWrites } from "./unsettled-writes.ts";
 
 /** How a refresh ended. */
 export type RefreshOutcome =
@@ -61,14 +62,24 @@ export function digestOf(value: Buffer): bigint {
   return hash("sha256", value, "buffer").readBigUInt64BE() || 1n;
 }
 
-/** Refreshes `key`; `span` null: it is not traced. Rejects with a BackendError when the pool cannot answer. */
+/** What a refresh is made with. */
+export interface RefreshMeans {
+  readonly port: PoolPort;
+  readonly clock: Clock;
+  readonly unsettled: UnsettledWrites;
+  /** `null` if the refresh is not traced. */
+  readonly span?: Span | null;
+}
+
+/**
+ * Refreshes `key`. Rejects with a BackendError when the pool cannot answer. Every write of the value names the cas that was
+ * read, so that it has no effect after a client's write, however late the server executes it.
+ */
 export async function refreshKey(
   key: string,
   match: Match,
   before: Before,
-  port: PoolPort,
-  clock: Clock,
-  span: Span | null = null,
+  { port, clock, unsettled, span = null }: RefreshMeans,
 ): Promise<RefreshOutcome> {
   const { config, source } = match.rule;
   const first = await port.read(key);
@@ -78,13 +89,26 @@ export async function refreshKey(
     const freshMs = await trueFreshness(first, before, lease, config, clock);
     if (isFresher(freshMs, before.expectedMs)) return { type: "fresh", freshMs, cas: first.cas };
   }
-  // Read once more under the lease: whoever had it until now has left what it wrote.
-  const [proof, item] =
-    lease === null ? [null, first] : await Promise.all([lease.take(source.timeoutMs), port.read(key)]);
+  // Read once more under the lease: the process that had it until now has left what it wrote.
+  const [taken, read] =
+    lease === null
+      ? [null, fulfilled(first)]
+      : await Promise.allSettled([lease.take(source.timeoutMs), port.read(key)]);
+  if (taken?.status === "rejected") {
+    // A lease that it took keeps other processes from fetching.
+    void unsettled.settle(() => lease!.retract(), { forMs: leaseMs(source.timeoutMs) });
+    throw taken.reason;
+  }
+  const proof = taken?.value ?? null;
   if (lease !== null && proof === null) return { type: "busy" };
   const release = () => {
-    if (lease !== null && proof !== null) lease.release(proof).catch(() => {});
+    if (lease !== null && proof !== null) lease.giveBack(proof, unsettled, source.timeoutMs);
   };
+  if (read.status === "rejected") {
+    release();
+    throw read.reason;
+  }
+  const item = read.value;
   if (item === null) {
     release();
     return { type: "gone" };
@@ -132,6 +156,10 @@ export async function refreshKey(
   function goodFor(freshness: Freshness | null): GoodFor {
     return freshnessOfFetched(freshness, config);
   }
+}
+
+function fulfilled<T>(value: T): PromiseSettledResult<T> {
+  return { status: "fulfilled", value };
 }
 
 /**

@@ -18,9 +18,10 @@ import { PickUp } from "./pick-up.ts";
 import { dueIn, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
-import type { Match, Rule, Rules } from "./rules.ts";
+import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
 import { type KnownItem, keyHash, Tracker } from "./tracker.ts";
+import { UnsettledWrites } from "./unsettled-writes.ts";
 
 const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
@@ -66,6 +67,7 @@ export interface SchedulerOptions {
   /** Of now; null: nothing is traced. */
   tracer?(): Tracer | null;
   readonly bounds: TrackingBounds;
+  readonly unsettled?: UnsettledWrites;
 }
 
 export interface TrackingBounds {
@@ -81,6 +83,7 @@ export class Scheduler implements FillEvents {
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly log: RefreshLog;
+  private readonly unsettled: UnsettledWrites;
   private readonly tracker: Tracker;
   private readonly wheel: TimingWheel;
   private readonly pickUp: PickUp;
@@ -102,6 +105,7 @@ export class Scheduler implements FillEvents {
     this.clock = options.clock;
     this.random = options.random;
     this.log = options.log;
+    this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.tracer = options.tracer ?? (() => null);
     this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
     this.tracker = new Tracker(options.bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), options.random);
@@ -333,7 +337,8 @@ export class Scheduler implements FillEvents {
     // The cas read is good for this pool only, whatever a new configuration brings meanwhile.
     const span = this.beginSpan(key, match.rule);
     try {
-      const outcome = await refreshKey(key, match, before, this.port, this.clock, span);
+      const { port, clock, unsettled } = this;
+      const outcome = await refreshKey(key, match, before, { port, clock, unsettled, span });
       span?.set("platypus.result", outcome.type);
       if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
       this.take(key, match.rule, outcome, span);
@@ -438,10 +443,6 @@ export class Scheduler implements FillEvents {
 /** The source found no place for it after all, or was left alone meanwhile: it was not asked. */
 function isWithoutRoom(error: unknown): boolean {
   return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
-}
-
-function isSameOrigin(old: Rule, now: Rule): boolean {
-  return old.source === now.source && JSON.stringify(old.config) === JSON.stringify(now.config);
 }
 
 /** An item of which only the cas is known: no bytes are the same as its. */

@@ -15,6 +15,7 @@ import { Filler } from "../../src/refresh/filler.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
 import { refreshKey } from "../../src/refresh/refresher.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
+import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { ruleDefaults } from "./test-rules.ts";
 
@@ -62,12 +63,17 @@ class Process {
   readonly heard: string[] = [];
   /** Values it has read from the pool. */
   readonly read = new Set<string>();
+  /** What its leases say: a token is new in each run. */
+  readonly tokens = new Map<string, string>();
   looks = 0;
   readonly filler: Filler;
   /** The refresh of a key that is due. */
   readonly refresh: () => Promise<unknown>;
 
+  readonly index: number;
+
   constructor(world: World, index: number) {
+    this.index = index;
     const clock: Clock = {
       nowMs: () => 0,
       unixSeconds: () => 1_700_000_000,
@@ -82,7 +88,8 @@ class Process {
     const rules = new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
     const port = world.port(this);
     const before = { known: null, expectedMs: TTL_SECONDS * 1000, isServable: true };
-    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, port, clock);
+    const unsettled = new UnsettledWrites(clock);
+    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, { port, clock, unsettled });
     this.filler = new Filler({
       rules,
       port,
@@ -204,9 +211,16 @@ class World {
           },
         });
       });
+    const nameOf = (value: Buffer): string => {
+      const text = value.toString();
+      if (!text.includes(":")) return text;
+      const name = process.tokens.get(text) ?? `token ${process.index} ${process.tokens.size}`;
+      process.tokens.set(text, name);
+      return name;
+    };
     const put = (key: string, value: Buffer): WriteResult => {
       const cas = ++this.lastCas;
-      items.set(key, { value: value.toString(), cas });
+      items.set(key, { value: nameOf(value), cas });
       return { result: "stored", cas };
     };
     return {
@@ -226,7 +240,9 @@ class World {
           return { value: Buffer.from(item.value), flags: 0 };
         }),
       add: (_owner, key, value) =>
-        call(`add ${key} ${value}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, value))),
+        call(`add ${key} ${nameOf(value)}`, () =>
+          items.has(key) ? { result: "notStored" as const } : put(key, value),
+        ),
       cas: (_owner, key, value, _exptime, cas) =>
         call(`cas ${key}`, (): WriteResult => {
           const item = items.get(key);

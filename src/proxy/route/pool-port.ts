@@ -48,7 +48,7 @@ export class RoutedPoolPort {
     if (!isText(key)) return this.getByMeta(owner, key);
     return this.send(Operation.get, owner, key, { verb: "get", rest: "" }, (reply) => {
       if (reply.status === Status.missing) return null;
-      if (reply.status !== Status.found) throw new BackendError(textOf(reply));
+      if (reply.status !== Status.found) throw failureOf(reply);
       return { value: Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd)), flags: reply.flags };
     });
   }
@@ -84,7 +84,7 @@ export class RoutedPoolPort {
 
   private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
     return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
-      if (reply.status !== Status.meta) throw new BackendError(textOf(reply));
+      if (reply.status !== Status.meta) throw failureOf(reply);
       const answer = new MetaAnswer(reply);
       if (answer.code !== "VA") return null;
       const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
@@ -118,7 +118,7 @@ export class RoutedPoolPort {
     return this.send(operation, owner, key, words, (reply) => {
       if (reply.status === Status.meta) return new MetaAnswer(reply);
       if (reply === notSupported) return null;
-      throw new BackendError(textOf(reply));
+      throw failureOf(reply);
     });
   }
 
@@ -167,6 +167,24 @@ class MetaAnswer {
     if (flag === null) throw new BackendError("the server returned no cas");
     return BigInt(flag);
   }
+}
+
+/** Failures that say that the server has not executed the request. */
+const REFUSALS: ReadonlySet<Status> = new Set([
+  Status.clientError,
+  Status.connectTimeout,
+  Status.connectError,
+  Status.tko,
+  Status.overloaded,
+  Status.localError,
+]);
+
+/** After a timeout or a lost connection the server may still execute the request. So may one behind a proxy that failed. */
+function failureOf(reply: Reply): BackendError {
+  const text = textOf(reply);
+  const isRefused =
+    REFUSALS.has(reply.status) || (reply.status === Status.serverError && /too large|out of memory/i.test(text));
+  return new BackendError(text, { isRefused });
 }
 
 /** The first line of a reply. */

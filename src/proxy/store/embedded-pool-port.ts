@@ -62,6 +62,8 @@ export class EmbeddedPoolPort {
 
 function writeResult(outcome: StoreOutcome): WriteResult {
   if (outcome.result === "stored") return { result: "stored", cas: BigInt(outcome.cas) };
-  if (outcome.result === "tooLarge") throw new BackendError("the value is larger than the embedded store takes");
+  if (outcome.result === "tooLarge") {
+    throw new BackendError("the value is larger than the embedded store takes", { isRefused: true });
+  }
   return { result: outcome.result };
 }
