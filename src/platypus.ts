@@ -18,6 +18,7 @@ import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { closeUnused } from "./proxy/route/pools.ts";
+import { ReadMarks } from "./proxy/route/read-marks.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
 import { BinaryParser } from "./proxy/wire/binary-parser.ts";
 import { ClassicParser } from "./proxy/wire/classic-parser.ts";
@@ -107,8 +108,12 @@ export class Platypus {
       store,
       spool: this.spool,
       counters: routes,
+      marks: new ReadMarks(),
       answerAdmin: (command) => this.selfReport.answer(command),
-      changed: (key) => this.scheduler.changed(key),
+      changed: (key) => {
+        this.filler.changed(key);
+        this.scheduler.changed(key);
+      },
     };
     this.running = buildRunning(config, null, this.building);
     const shared = { clock, log: fillLog(bursts), port: this.running.port, rules: this.running.rules };
@@ -170,7 +175,7 @@ export class Platypus {
     });
 
     this.context = {
-      root: rootOf(this.running, this.filler, clock),
+      root: rootOf(this.running, this.filler, true, clock),
       limits: config.server,
       parser: new ClassicParser(server),
       binaryParser: new BinaryParser(server),
@@ -219,7 +224,7 @@ export class Platypus {
     this.log.configure(config.server.log);
     this.filler.replace(next.rules, next.port, config.server.holdBytes);
     this.scheduler.replace(next.rules, next.port, config.server);
-    this.context.root = rootOf(next, this.filler, this.clock);
+    this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
     this.listeners.replacePools(next.pools.routes);
     this.reloads.taken();
@@ -248,8 +253,7 @@ export class Platypus {
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
     // Fetches under way are waited for too: the leases they hold would keep other processes from fetching. So are writes with
     // an unknown outcome: they may leave a value behind that a client's write has overtaken.
-    const work = () => this.filler.inFlight + this.scheduler.inFlight + this.unsettled.size;
-    const isBusy = () => work() > 0 || this.listeners.hasClients;
+    const isBusy = () => this.underWay > 0 || this.listeners.hasClients;
     while (isBusy() && this.clock.nowMs() < endMs) await this.pause(DRAIN_POLL_MS);
     // Of those who asked the admin server before it left one may still wait for its answer.
     await Promise.race([this.left, this.pause(LAST_ANSWERS_MS)]);
@@ -271,6 +275,11 @@ export class Platypus {
       this.spool.close(),
       ...[...this.running.sources.values()].map(({ source }) => source.close()),
     ]);
+  }
+
+  /** Fills, refreshes and checks of unsettled writes. */
+  private get underWay(): number {
+    return this.filler.inFlight + this.scheduler.inFlight + this.unsettled.size;
   }
 
   private async listen({ server, pools }: Config): Promise<void> {

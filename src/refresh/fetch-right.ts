@@ -11,6 +11,7 @@
  *        └ the pool does not answer                                 ─► the held value, or "none": fetch and do not store
  */
 import type { Clock } from "../clock.ts";
+import { BackendError } from "../errors.ts";
 import { missReply } from "../proxy/reply.ts";
 import type { Span } from "../telemetry/tracing.ts";
 import type { Flight } from "./flight.ts";
@@ -104,15 +105,18 @@ export class FetchRights {
     void this.unsettled.settle(() => lease.retract(), { forMs: leaseMs(flight.rule.source.timeoutMs) });
   }
 
-  /** What is left where the pool does not answer: what this process remembers, or a fetch that is not stored. */
+  /**
+   * What is left where the pool does not answer: what this process remembers, or a fetch that is not stored. A pool that is
+   * down has not reported the miss either. Where it has, and the lease's answer alone is lost, only a fetch is new enough.
+   */
   private withoutRight(flight: Flight, error: unknown): Right | "elsewhere" {
     this.log.poolFailed(flight.rule, error);
     const nowMs = this.clock.nowMs();
     const held = this.standIns.heldValue(flight.key, nowMs);
-    if (held !== undefined) flight.answer(held.reply);
-    else if (this.standIns.isNotThere(flight.key, nowMs)) flight.answer(missReply);
-    else return { type: "none" };
-    return "elsewhere";
+    if (held === undefined && !this.standIns.isNotThere(flight.key, nowMs)) return { type: "none" };
+    const isDown = error instanceof BackendError && error.isRefused;
+    flight.answer(held?.reply ?? missReply, ({ hasPoolFailed }) => isDown || hasPoolFailed);
+    return flight.isAwaited ? { type: "none" } : "elsewhere";
   }
 
   /**

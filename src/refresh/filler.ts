@@ -273,7 +273,7 @@ export class Filler implements MissFiller, StoredKeys {
       right = taken;
       if (!this.renewRule(flight)) {
         this.close(flight);
-        this.rights.giveBack(right, flight);
+        this.giveBack(right, flight);
         flight.answer(missReply);
         return;
       }
@@ -281,11 +281,12 @@ export class Filler implements MissFiller, StoredKeys {
     const { rule } = flight;
     let result: FetchResult;
     flight.isFetching = true;
+    flight.hasChanged = false;
     try {
       result = await fetchFor(flight.key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {
       this.close(flight);
-      this.rights.giveBack(right, flight);
+      this.giveBack(right, flight);
       rule.counters.failed++;
       flight.span?.fail(errorCode(error));
       this.log.sourceFailed(rule, error, flight.span);
@@ -295,7 +296,7 @@ export class Filler implements MissFiller, StoredKeys {
     // A client that comes now asks the pool and finds the value there, or starts a new flight.
     this.close(flight);
     if (flight.isOvertaken) {
-      this.rights.giveBack(right, flight);
+      this.giveBack(right, flight);
       this.overtaken(flight);
       return;
     }
@@ -320,6 +321,14 @@ export class Filler implements MissFiller, StoredKeys {
     return true;
   }
 
+  /** Ends a lease that is of no use any more, sent before this returns. */
+  private giveBack(right: Right, flight: Flight): void {
+    this.rights.giveBack(right, flight);
+    // The old port's connections may be closed by now, and the lease may lie on a server that the new one has as well.
+    if (right.type !== "lease" || flight.port === this.port || !this.port.isShared(flight.key)) return;
+    this.rights.giveBack({ ...right, lease: new Lease(this.port, flight.key) }, flight);
+  }
+
   /** What is left of a right after a reload. */
   private rightNow(flight: Flight, right: Right): Right {
     if (right.type === "own") {
@@ -329,7 +338,7 @@ export class Filler implements MissFiller, StoredKeys {
     }
     if (right.type === "none" || flight.port === this.port) return right;
     // The lease lies in a pool that writes do not go to any more.
-    this.rights.giveBack(right, flight);
+    this.giveBack(right, flight);
     return { type: "none" };
   }
 
@@ -351,7 +360,7 @@ export class Filler implements MissFiller, StoredKeys {
         isProven = await lease.releaseAbsent(proof, this.isCurrent(flight) ? negativeTtlMs : 0);
       } catch (error) {
         this.log.poolFailed(rule, error);
-        this.rights.giveBack(right, flight);
+        this.giveBack(right, flight);
         this.answerUnproven(flight, missReply);
         return;
       }
@@ -369,7 +378,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   /** Fetched without a right, or with one that is lost: writes through other processes may have overtaken it unnoticed. */
   private doNotStore(flight: Flight, fetched: FetchedValue, right: Right): void {
-    this.rights.giveBack(right, flight);
+    this.giveBack(right, flight);
     const reply = valueReply(flight.key, fetched.value, 0);
     this.hold(flight, reply, fetched, null);
     this.answerUnproven(flight, reply);
@@ -423,7 +432,7 @@ export class Filler implements MissFiller, StoredKeys {
     if ("error" in added) this.log.poolFailed(rule, added.error, flight.span);
     if (added.type === "refused") this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
     const { marker } = end;
-    if (marker !== null && added.type !== "refused") this.rights.giveBack({ ...leaseOf(right), proof: marker }, flight);
+    if (marker !== null && added.type !== "refused") this.giveBack({ ...leaseOf(right), proof: marker }, flight);
 
     if (added.type === "notStored") {
       // A client wrote in between: its value is the newer one.
@@ -469,7 +478,7 @@ export class Filler implements MissFiller, StoredKeys {
       const marker = await lease.keep(proof, holdMs(ttlMs));
       return { right: marker === null ? "lost" : "held", marker };
     } catch {
-      this.rights.giveBack(right, flight);
+      this.giveBack(right, flight);
       return { right: "unknown", marker: null };
     }
   }

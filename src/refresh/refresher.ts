@@ -4,7 +4,7 @@
  *     read TTL and cas ── gone                                         ─► gone
  *          │ more left than this process gave it: another refreshed it ─► fresh
  *          ▼
- *     lease ── another process has it                                  ─► busy
+ *     lease ── another process has it, or a reload has changed the rule ─► busy
  *          ▼
  *     fetch ── failed                                                  ─► failed
  *          │ the same bytes, a 304, the same version over our own item ─► stored (only its TTL is extended)
@@ -55,6 +55,10 @@ export interface Before {
   readonly expectedMs: number;
   /** False: a stale item is served no longer by the source's own word. */
   readonly isServable: boolean;
+  /** True: the source is asked even if another process has refreshed the item. */
+  readonly isForced?: boolean;
+  /** False: a reload has made the fetch useless before it began. */
+  isWanted?(): boolean;
 }
 
 /** Of a value's bytes: 64 bits of their SHA-256, never 0. */
@@ -85,7 +89,7 @@ export async function refreshKey(
   const first = await port.read(key);
   if (first === null) return { type: "gone" };
   const lease = config.lease === "fleet" && port.isShared(key) ? new Lease(port, key) : null;
-  if (isRefreshedElsewhere(first.ttlSeconds, before.expectedMs, config)) {
+  if (before.isForced !== true && isRefreshedElsewhere(first.ttlSeconds, before.expectedMs, config)) {
     const freshMs = await trueFreshness(first, before, lease, config, clock);
     if (isFresher(freshMs, before.expectedMs)) return { type: "fresh", freshMs, cas: first.cas };
   }
@@ -116,6 +120,10 @@ export async function refreshKey(
   if (item.cas !== first.cas || (item.ttlSeconds ?? 0) > (first.ttlSeconds ?? 0)) {
     release();
     return { type: "fresh", freshMs: freshnessOf(item.ttlSeconds, config), cas: item.cas };
+  }
+  if (before.isWanted?.() === false) {
+    release();
+    return { type: "busy" };
   }
   const known = before.known?.cas === item.cas ? before.known : null;
   let result: FetchResult;

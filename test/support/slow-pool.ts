@@ -111,7 +111,7 @@ export class SlowPool implements PoolPort {
     if (fate !== "answered") throw new BackendError("the connection is lost");
     const answer = isDown ? null : run();
     if (this.isHolding) await new Promise<void>((resolve) => this.kept.push(resolve));
-    if (answer === null) throw new BackendError("the pool is down");
+    if (answer === null) throw new BackendError("the pool is down", { isRefused: true });
     return answer;
   }
 }

@@ -18,16 +18,20 @@ import {
 import { Operation, type Request } from "../request.ts";
 import { isText, keyedRequest, type Words } from "./keyed-request.ts";
 import type { PoolRoute } from "./pool-route.ts";
+import type { ReadMarks } from "./read-marks.ts";
 
 /** The PoolPort of fill and refresh over a pool. */
 export class RoutedPoolPort {
   private readonly route: PoolRoute;
   private readonly prefix: string;
 
-  /** `prefix` stands before every key on the servers. */
-  constructor(route: PoolRoute, prefix: string) {
+  private readonly marks: ReadMarks | null;
+
+  /** `prefix` stands before every key on the servers. `marks`: of refreshes that may be under way through a routing tree. */
+  constructor(route: PoolRoute, prefix: string, marks: ReadMarks | null = null) {
     this.route = route;
     this.prefix = prefix;
+    this.marks = marks;
   }
 
   isShared(owner: string): boolean {
@@ -77,10 +81,13 @@ export class RoutedPoolPort {
     this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
   }
 
-  /** The servers know it by the cas, and by the lease. */
-  noteWrite(): void {}
+  noteWrite(key: string): void {
+    this.marks?.noteWrite(key);
+  }
 
-  noteFlush(): void {}
+  noteFlush(): void {
+    this.marks?.noteFlush();
+  }
 
   private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
     return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
