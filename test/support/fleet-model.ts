@@ -36,7 +36,7 @@ const TTL_SECONDS = 60;
 const LONGEST_TIMER_MS = 10_000;
 /** Checks of unsettled writes have pauses from here on; looks for another process' value have shorter ones. */
 const FIRST_CHECK_MS = 100;
-/** Maximum number of looks for another process' value by one process. */
+/** Maximum number of looks for another process' value by one process; one where connections are lost. */
 const MAX_LOOKS = 2;
 const CHECKS = 2;
 /** Microtasks that may hang on one event. */
@@ -199,9 +199,10 @@ class World {
   /** Names of what may happen next. */
   events(): string[] {
     const events: string[] = [];
+    const maxLooks = this.scenario.loses === undefined ? MAX_LOOKS : 1;
     this.processes.forEach(({ messages, late, timers, checks, looks }, index) => {
       if (messages.length > 0) events.push(`m${index}`);
-      if (timers.length > 0 && looks < MAX_LOOKS) events.push(`t${index}`);
+      if (timers.length > 0 && looks < maxLooks) events.push(`t${index}`);
       if (late.length > 0) events.push(`g${index}`, `d${index}`);
       else if (checks.length > 0) events.push(`s${index}`);
       if (messages.length > 0 && this.losses > 0 && this.scenario.loses === index) events.push(`x${index}`);

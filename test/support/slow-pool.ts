@@ -29,8 +29,9 @@ export class SlowPool implements PoolPort {
   private readonly kept: (() => void)[] = [];
   private readonly late: (() => void)[] = [];
 
-  constructor(clock: ManualClock) {
-    this.store = new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
+  /** `store`: that of another port to the same servers. */
+  constructor(clock: ManualClock, store?: ItemStore) {
+    this.store = store ?? new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
     this.port = new EmbeddedPoolPort(this.store);
   }
 
