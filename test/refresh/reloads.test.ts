@@ -307,3 +307,148 @@ describe("a reload", () => {
     expect(["old", "older", "theirs"]).not.toContain(current.value("k"));
   });
 });
+
+describe("a fill under way", () => {
+  it("that has not begun to fetch does so under the new rule", async () => {
+    const theirs = new Lease(pool, "k");
+    const proof = await theirs.take(5_000);
+    await get();
+    reload(testRules(newSource, rule));
+    await theirs.release(proof!);
+    await pass(100);
+    newSource.last.answer("new");
+    await settled();
+    expect(waiters[0]!.told).toEqual(["value new"]);
+    expect(oldSource.fetches).toHaveLength(0);
+  });
+
+  it("does not take clients that have missed in the new pool", async () => {
+    await get();
+    reload(testRules(oldSource, rule), otherPort());
+    await get();
+    expect(oldSource.fetches).toHaveLength(2);
+  });
+
+  it("does not store what it fetched under a lease of the old pool", async () => {
+    await get();
+    const other = otherPort();
+    reload(testRules(oldSource, rule), other);
+    await answer("old");
+    expect(waiters[0]!.told).toEqual(["value old"]);
+    expect([pool.value("k"), other.value("k")]).toEqual([null, null]);
+  });
+
+  it("gives its lease back where the old port's connections are closed", async () => {
+    await get();
+    reload(testRules(oldSource, rule), otherPort(pool.store));
+    pool.isDown = true;
+    await answer("old");
+    expect(await new Lease(current, "k").look()).toBe("gone");
+  });
+
+  it("stores through the new port what only writes through this process can overtake", async () => {
+    reload(testRules(oldSource, { ...rule, lease: "process" }));
+    await get();
+    const other = otherPort();
+    reload(testRules(oldSource, { ...rule, lease: "process" }), other);
+    await answer("v");
+    expect([pool.value("k"), other.value("k")]).toEqual([null, "v"]);
+  });
+
+  it("does not store what it fetched before leases came into use", async () => {
+    reload(testRules(oldSource, { ...rule, lease: "process" }));
+    await get();
+    reload(testRules(oldSource, rule));
+    await answer("v");
+    expect(waiters[0]!.told).toEqual(["value v"]);
+    expect(pool.value("k")).toBeNull();
+  });
+
+  it("is tracked no longer than the new rule allows", async () => {
+    reload(testRules(oldSource, { ...rule, ttlMs: 3_600_000 }));
+    await get();
+    reload(testRules(oldSource, rule));
+    await answer("v");
+    await pass(10_000);
+    expect(oldSource.fetches).toHaveLength(2);
+  });
+
+  it("leaves no value of the old source in memory", async () => {
+    await get();
+    pool.isDown = true;
+    reload(testRules(newSource, rule));
+    await answer("old");
+    await get();
+    expect(newSource.fetches).toHaveLength(1);
+  });
+
+  it("leaves no negative result of the old source, here or in the fleet", async () => {
+    await get();
+    reload(testRules(newSource, rule));
+    await answer(null);
+    expect(await new Lease(pool, "k").look()).toBe("gone");
+    pool.isDown = true;
+    await get();
+    expect(newSource.fetches).toHaveLength(1);
+  });
+});
+
+describe("a refresh under way", () => {
+  it("that finds nothing in the old pool does not end the tracking of a key that the new pool has", async () => {
+    await filled();
+    await pass(8_000);
+    pool.isHolding = true;
+    pool.store.delete("k");
+    await pass(1_500);
+    const other = otherPort();
+    other.set("k", "there", 100);
+    reload(testRules(oldSource, rule), other);
+    pool.release();
+    await settled();
+    expect(scheduler.tracked).toBe(1);
+    await pass(3_000);
+    expect(other.calls).toContain("read k");
+  });
+
+  it("does not end the tracking of a key that another rule has filled meanwhile", async () => {
+    await filled();
+    await due();
+    reload(testRules(newSource, { ...rule, name: "other" }));
+    pool.store.delete("k");
+    await get();
+    expect(newSource.fetches).toHaveLength(0);
+    new Lease(pool, "k").drop();
+    await pass(200);
+    newSource.last.answer("other");
+    await settled();
+    expect(scheduler.tracked).toBe(1);
+    await answer("older");
+    expect([pool.value("k"), scheduler.tracked]).toEqual(["other", 1]);
+  });
+
+  it("that has not begun to fetch does not fetch from a source that left the configuration", async () => {
+    await filled();
+    await pass(8_000);
+    pool.isHolding = true;
+    await pass(1_500);
+    reload(testRules(newSource, rule));
+    pool.release();
+    await pass(3_000);
+    expect(oldSource.fetches).toHaveLength(1);
+    expect(newSource.fetches).toHaveLength(1);
+  });
+});
+
+describe("a probe under way", () => {
+  it("says nothing of an item in the new pool", async () => {
+    pool.set("k", "theirs", 11);
+    for (let i = 0; i < 12; i++) await get();
+    await pass(1_000);
+    pool.isHolding = true;
+    for (let i = 0; i < 12; i++) await get();
+    reload(testRules(oldSource, rule), otherPort());
+    pool.release();
+    await settled();
+    expect(scheduler.tracked).toBe(0);
+  });
+});
