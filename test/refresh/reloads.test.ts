@@ -422,8 +422,9 @@ describe("a refresh under way", () => {
     newSource.last.answer("other");
     await settled();
     expect(scheduler.tracked).toBe(1);
+    pool.store.delete("k");
     await answer("older");
-    expect([pool.value("k"), scheduler.tracked]).toEqual(["other", 1]);
+    expect([pool.value("k"), scheduler.tracked]).toEqual([null, 1]);
   });
 
   it("that has not begun to fetch does not fetch from a source that left the configuration", async () => {
