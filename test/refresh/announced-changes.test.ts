@@ -211,7 +211,33 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 5_000);
   });
 
-  it("of a key that nobody tracks is forgotten", async () => {
+  it("is not taken for granted after the pool has failed and another process has refreshed the item", async () => {
+    await get();
+    await answer("old");
+    await pass(600_000);
+    pool.isDown = true;
+    announce();
+    await pass(500);
+    pool.set("k", "theirs, of before the change", 3_601);
+    pool.isDown = false;
+    await isRefreshed(2, 5_000);
+  });
+
+  it("is looked at again where another process writes the item while the lease is taken", async () => {
+    await get();
+    await answer("old");
+    await pass(600_000);
+    pool.fate = (call) => {
+      if (call === "add lease") pool.set("k", "theirs, of before the change", 3_601);
+      return "answered";
+    };
+    announce();
+    await pass(500);
+    pool.fate = () => "answered";
+    await isRefreshed(2, 2_000);
+  });
+
+  it("of a key that no process tracks is forgotten", async () => {
     announce();
     await get();
     await answer("new");

@@ -239,11 +239,27 @@ const changes: [string, () => void, { readonly isOldSource: boolean; readonly is
     () => reload(testRules(newSource, { ...rule, name: "front" }, rule)),
     { isOldSource: false, isCovered: true },
   ],
-  ["the rule, which is off", () => reload(testRules(newSource, { ...rule, mode: "off" })), { isOldSource: false, isCovered: false }],
-  ["the lease", () => reload(testRules(oldSource, { ...rule, lease: "process" })), { isOldSource: true, isCovered: true }],
+  [
+    "the rule, which is off",
+    () => reload(testRules(newSource, { ...rule, mode: "off" })),
+    { isOldSource: false, isCovered: false },
+  ],
+  [
+    "the lease",
+    () => reload(testRules(oldSource, { ...rule, lease: "process" })),
+    { isOldSource: true, isCovered: true },
+  ],
   ["the servers", () => reload(testRules(oldSource, rule), otherPort()), { isOldSource: true, isCovered: true }],
-  ["the pool's port", () => reload(testRules(oldSource, rule), otherPort(pool.store)), { isOldSource: true, isCovered: true }],
-  ["servers and source", () => reload(testRules(newSource, rule), otherPort()), { isOldSource: false, isCovered: true }],
+  [
+    "the pool's port",
+    () => reload(testRules(oldSource, rule), otherPort(pool.store)),
+    { isOldSource: true, isCovered: true },
+  ],
+  [
+    "servers and source",
+    () => reload(testRules(newSource, rule), otherPort()),
+    { isOldSource: false, isCovered: true },
+  ],
 ];
 
 const cases = operations.flatMap(([operation, begin]) =>
