@@ -139,6 +139,9 @@ export class KeyList {
     return this.starts.length;
   }
 
+  /** Indexes of keys that a server could not answer for; `null`: none. */
+  failed: Set<number> | null = null;
+
   /** The buffer in which blocks lie that are good only while the reply is being handled; null: all are kept. */
   borrowed: Buffer | null = null;
 

@@ -7,14 +7,14 @@
  *       │ false: the server shows no trace of the write (yet)   ─► again after a pause; done after `looks` such answers
  *       └ rejected: the pool cannot answer                      ─► again after a pause; given up after `GIVE_UP_MS`
  *
- * The pauses double from 100 ms to 5 s, so that eight answers cover 16 s after the server has begun to answer again.
+ * The pauses double from 100 ms to 5 s, so that nine answers cover 16 s after the server has begun to answer again.
  */
 import type { Clock, Timer } from "../clock.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LAST_PAUSE_MS = 5_000;
 /** Answers without a trace of the write after which the write is considered lost. */
-const LOOKS = 8;
+const LOOKS = 9;
 /** Maximum time to check one write (ms). */
 const GIVE_UP_MS = 900_000;
 /** Above this number no write begins that might need a check. */

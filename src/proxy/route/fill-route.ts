@@ -118,7 +118,8 @@ export class FillRoute implements Root, ReplyOwner {
       });
       // Counted before: the waiter may be told before `fill` returns.
       due++;
-      if (!this.filler.fill(single.keyText(), waiter)) due--;
+      const hasPoolFailed = isFailure(reply.status) || keys.failed?.has(i);
+      if (!this.filler.fill(single.keyText(), waiter, hasPoolFailed)) due--;
     }
     if (due > 1) keys.keepBlocks();
     done();

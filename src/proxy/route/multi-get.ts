@@ -107,7 +107,9 @@ export class GatherKeys implements ReplyOwner {
   }
 
   onReply(single: Request, reply: Reply): void {
-    if (reply.status === Status.found) putBlock(this.keys, this.indexes.get(single)!, reply);
+    const index = this.indexes.get(single)!;
+    if (reply.status === Status.found) putBlock(this.keys, index, reply);
+    else if (isFailure(reply.status)) forgetBlocks(this.keys, [index]);
     this.answered();
   }
 
@@ -152,5 +154,9 @@ function keepBlocks(keys: KeyList, indexes: readonly number[], reply: Reply): vo
 
 /** A part that failed half-way has no values at all. */
 function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {
-  for (const index of indexes) keys.blocks[index] = null;
+  keys.failed ??= new Set();
+  for (const index of indexes) {
+    keys.blocks[index] = null;
+    keys.failed.add(index);
+  }
 }
