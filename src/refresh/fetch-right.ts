@@ -62,6 +62,11 @@ export class FetchRights {
   async take(flight: Flight): Promise<Right | "elsewhere"> {
     const { key, port, rule } = flight;
     const lease = new Lease(port, key);
+    // What this process remembers is in the lease, unless a write has ended it since: one read tells.
+    if (flight.isAwaited && this.standIns.has(key, this.clock.nowMs())) {
+      const outcome = await this.watchIfAnswered(flight, lease, false);
+      if (outcome !== "gone") return outcome;
+    }
     for (let takes = 1; takes <= MAX_TAKES; takes++) {
       const look = ++flight.looks;
       // What is fetched from here on is newer than the writes so far, which were sent before this.
@@ -84,12 +89,8 @@ export class FetchRights {
         return "elsewhere";
       }
       if (found.status === "rejected") return this.withoutRight(flight, found.reason);
-      try {
-        const outcome = await this.watch(flight, lease, takes === 1);
-        if (outcome !== "gone") return outcome;
-      } catch (error) {
-        return this.withoutRight(flight, error);
-      }
+      const outcome = await this.watchIfAnswered(flight, lease, takes === 1);
+      if (outcome !== "gone") return outcome;
     }
     flight.answer(missReply);
     return "elsewhere";
@@ -117,6 +118,15 @@ export class FetchRights {
     const isDown = error instanceof BackendError && error.isRefused;
     flight.answer(held?.reply ?? missReply, ({ hasPoolFailed }) => isDown || hasPoolFailed);
     return flight.isAwaited ? { type: "none" } : "elsewhere";
+  }
+
+  /** `watch`, or what is left without a right if the pool does not answer. */
+  private async watchIfAnswered(flight: Flight, lease: Lease, isFirst: boolean): Promise<Right | "elsewhere" | "gone"> {
+    try {
+      return await this.watch(flight, lease, isFirst);
+    } catch (error) {
+      return this.withoutRight(flight, error);
+    }
   }
 
   /**

@@ -14,6 +14,7 @@
  * Values enter the pool only with a right that held until after the `add`. If the answer to the `add` or to the end of the
  * lease is lost, the value is looked for and deleted (unsettled-writes.ts).
  */
+import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { BackendError } from "../errors.ts";
 import { missReply, type Reply, valueReply } from "../proxy/reply.ts";
@@ -430,7 +431,10 @@ export class Filler implements MissFiller, StoredKeys {
     if (added.type === "unknown") this.settleAdd(flight, value, port, right.type === "own" ? null : end);
     else this.endStoring(flight);
     if ("error" in added) this.log.poolFailed(rule, added.error, flight.span);
-    if (added.type === "refused") this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
+    // A server that ended the lease and refused the value is well: it does not take such values.
+    if (added.type === "refused" && end.right === "held") {
+      this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
+    }
     const { marker } = end;
     if (marker !== null && added.type !== "refused") this.giveBack({ ...leaseOf(right), proof: marker }, flight);
 
@@ -494,15 +498,18 @@ export class Filler implements MissFiller, StoredKeys {
       return;
     }
     const { key } = flight;
+    // The bytes themselves would have to be kept for as long as the pool does not answer.
+    const digest = hash("sha256", value, "base64");
     let foreign: bigint | null = null;
     const check = async () => {
       if (end === null && !flight.isOvertaken) return false;
       const item = await port.read(key);
       if (item === null || item.cas === foreign) return false;
       const found = await port.get(key, key);
+      if (found === null) return false;
       // Losing another process' copy of the same bytes costs one fetch.
-      if (found?.value.equals(value)) return port.deleteIf(key, key, item.cas);
-      if (found !== null) foreign = item.cas;
+      if (hash("sha256", found.value, "base64") === digest) return port.deleteIf(key, key, item.cas);
+      foreign = item.cas;
       return false;
     };
     void this.unsettled.settle(check).then(() => this.endStoring(flight));

@@ -47,6 +47,11 @@ export class StandIns {
     return this.notThere.get(key, nowMs) === true;
   }
 
+  /** True if it remembers anything of the key. */
+  has(key: string, nowMs: number): boolean {
+    return this.heldValue(key, nowMs) !== undefined || this.isNotThere(key, nowMs);
+  }
+
   hold(key: string, held: Held, untilMs: number): void {
     this.held.set(key, held, untilMs, held.reply.chunk.length + key.length + HELD_OVERHEAD_BYTES);
   }

@@ -391,13 +391,27 @@ describe("a client's write through another process", () => {
     await get();
     source.last.notThere();
     await settled();
+    pool.calls.length = 0;
     expect((await get()).told).toEqual(["miss"]);
+    expect(pool.calls).toEqual(["get lease"]);
     expect(source.fetches).toHaveLength(1);
     deletedByThem();
     const waiter = await get();
     await answer("created");
     expect(waiter.told).toEqual(["value created"]);
     expect(pool.value("k")).toBe("created");
+  });
+
+  it("ends a negative result of a rule that fills behind the miss", async () => {
+    start({ negativeTtlMs: 20_000, fillTimeoutMs: 0 });
+    await get();
+    source.last.notThere();
+    await settled();
+    await get();
+    expect(source.fetches).toHaveLength(1);
+    deletedByThem();
+    await get();
+    expect(source.fetches).toHaveLength(2);
   });
 
   it("ends a negative result that is only remembered here, as soon as the pool answers", async () => {
