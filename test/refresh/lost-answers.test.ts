@@ -84,7 +84,7 @@ function counters() {
 }
 
 describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
-  it("is no right: what is fetched is answered, and not stored", async () => {
+  it("gives no right: the fetched value is answered and not stored", async () => {
     lose("add lease", fate);
     const waiter = await get();
     await answer("old");
@@ -107,7 +107,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("is no right to a negative result for the fleet either", async () => {
+  it("gives no right to store a negative result", async () => {
     lose("add lease", fate);
     const waiter = await get();
     await answer(null);
@@ -117,7 +117,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
     expect(await new Lease(pool, "k").look()).toBe("gone");
   });
 
-  it("has clients that came during the fetch answered from another one", async () => {
+  it("has clients that came during the fetch answered from a second fetch", async () => {
     lose("add lease", fate);
     const early = await get();
     deletedByThem();
@@ -130,8 +130,8 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
   });
 });
 
-describe("a pool of which the lease is asked while it does not answer", () => {
-  it("has the lease all the same where only the value's answer is lost", async () => {
+describe("a pool that answers in part", () => {
+  it("gives the lease where only the answer to the value's get is lost", async () => {
     lose("get k", "never done");
     const waiter = await get();
     await answer("v");
@@ -198,7 +198,7 @@ describe("a value on its way to the pool", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("is looked for until a pool that hangs answers again", async () => {
+  it("is looked for until a hung pool answers again", async () => {
     await get();
     pool.fate = (call) => (call === "add k" ? "late, not answered" : "never done");
     await answer("old");
@@ -213,7 +213,7 @@ describe("a value on its way to the pool", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("is given up in the end by a pool that never answers again", async () => {
+  it("is no longer looked for where the pool never answers again", async () => {
     await get();
     pool.fate = () => "never done";
     await answer("old");
@@ -221,7 +221,7 @@ describe("a value on its way to the pool", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("does not take a client's value with it", async () => {
+  it("is not confused with a client's value", async () => {
     await get();
     lose("add k", "never done");
     pool.fate = () => "never done";
@@ -299,7 +299,7 @@ describe("where only writes through this process count", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("such a value stays without one", async () => {
+  it("a value whose answer is lost stays if no client writes the key", async () => {
     await get();
     lose("add k", "done, not answered");
     await answer("v");

@@ -113,7 +113,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(await port.add("small", "small", value, 0)).toMatchObject({ result: "stored" });
   });
 
-  it("says that it has refused such a value, so that nobody looks for it", async () => {
+  it("marks the error as a refusal if the value is too large", async () => {
     const error = await port.add("refused", "refused", Buffer.alloc(2 << 20), 0).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ isRefused: true });
   });
@@ -159,7 +159,7 @@ describe("a pool that is not there", () => {
 
 describe("a pool that does not answer", () => {
   it.each(["time-out", "lost connection", "error of a proxy"])(
-    "may have executed a write all the same: %s",
+    "may have executed a write after a %s",
     async (why) => {
       const server = await ScriptedBackend.start();
       undo.push(() => server.stop());

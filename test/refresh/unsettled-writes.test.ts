@@ -91,7 +91,7 @@ describe("unsettled writes", () => {
     expect(unsettled.hasRoom).toBe(false);
   });
 
-  it("are given up when the process stops, with nobody left waiting", async () => {
+  it("are given up when the process stops, and no promise stays pending", async () => {
     const done = [unsettled.settle(checkThat(() => false)), unsettled.settle(checkThat(fails))];
     await settled();
     unsettled.stop();
