@@ -158,17 +158,14 @@ describe("a pool that is not there", () => {
 });
 
 describe("a pool that does not answer", () => {
-  it.each(["time-out", "lost connection", "error of a proxy"])(
-    "may have executed a write after a %s",
-    async (why) => {
-      const server = await ScriptedBackend.start();
-      undo.push(() => server.stop());
-      const port = routedPort(server.port, "", 'server_timeout = "20ms"');
-      const added = port.add("k", "k", Buffer.from("v"), 0).catch((reason: unknown) => reason);
-      const { connection, reply } = await server.command();
-      if (why === "lost connection") connection.socket.destroy();
-      if (why === "error of a proxy") reply("SERVER_ERROR timeout\r\n");
-      expect(await added).toMatchObject({ isRefused: false });
-    },
-  );
+  it.each(["time-out", "lost connection", "error of a proxy"])("may have executed a write after a %s", async (why) => {
+    const server = await ScriptedBackend.start();
+    undo.push(() => server.stop());
+    const port = routedPort(server.port, "", 'server_timeout = "20ms"');
+    const added = port.add("k", "k", Buffer.from("v"), 0).catch((reason: unknown) => reason);
+    const { connection, reply } = await server.command();
+    if (why === "lost connection") connection.socket.destroy();
+    if (why === "error of a proxy") reply("SERVER_ERROR timeout\r\n");
+    expect(await added).toMatchObject({ isRefused: false });
+  });
 });
