@@ -72,7 +72,11 @@ export class SourceError extends PlatypusError {
 
 /** A pool that could not do what fill or refresh asked of it. */
 export class BackendError extends PlatypusError {
-  constructor(message: string, options?: ErrorOptions) {
+  /** True: the server has not executed the request and will not. False: the server may have executed it, or may do so later. */
+  readonly isRefused: boolean;
+
+  constructor(message: string, options: ErrorOptions & { isRefused?: boolean } = {}) {
     super("BACKEND", message, options);
+    this.isRefused = options.isRefused ?? false;
   }
 }

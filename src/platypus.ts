@@ -18,12 +18,14 @@ import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { closeUnused } from "./proxy/route/pools.ts";
+import { ReadMarks } from "./proxy/route/read-marks.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
 import { BinaryParser } from "./proxy/wire/binary-parser.ts";
 import { ClassicParser } from "./proxy/wire/classic-parser.ts";
 import { Turn } from "./proxy/wire/turn.ts";
 import { Filler } from "./refresh/filler.ts";
 import { Scheduler } from "./refresh/scheduler.ts";
+import { UnsettledWrites } from "./refresh/unsettled-writes.ts";
 import { buildRunning, type Running, type RunningContext, rootOf } from "./running.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
@@ -58,6 +60,7 @@ export class Platypus {
   private readonly listeners: Listeners;
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
+  private readonly unsettled: UnsettledWrites;
   private readonly spool: AsyncLog;
   private readonly building: RunningContext;
   private running: Running;
@@ -106,14 +109,20 @@ export class Platypus {
       store,
       spool: this.spool,
       counters: routes,
+      marks: new ReadMarks(),
       answerAdmin: (command) => this.selfReport.answer(command),
-      changed: (key) => this.scheduler.changed(key),
+      changed: (key) => {
+        this.filler.changed(key);
+        this.scheduler.changed(key);
+      },
     };
     this.running = buildRunning(config, null, this.building);
     const shared = { clock, log: fillLog(bursts), port: this.running.port, rules: this.running.rules };
     const tracer = () => this.otlp.tracer;
-    this.scheduler = new Scheduler({ ...shared, random, bounds: config.server, tracer });
-    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes });
+    this.unsettled = new UnsettledWrites(clock);
+    const { unsettled } = this;
+    this.scheduler = new Scheduler({ ...shared, random, bounds: config.server, tracer, unsettled });
+    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes, unsettled });
 
     const server = () => this.running.config.server;
     const clients = newClientCounters();
@@ -167,7 +176,7 @@ export class Platypus {
     });
 
     this.context = {
-      root: rootOf(this.running, this.filler, clock),
+      root: rootOf(this.running, this.filler, true, clock),
       limits: config.server,
       parser: new ClassicParser(server, () => isStrictMemcached(backends())),
       binaryParser: new BinaryParser(server),
@@ -217,7 +226,7 @@ export class Platypus {
     this.log.configure(config.server.log);
     this.filler.replace(next.rules, next.port, config.server.holdBytes);
     this.scheduler.replace(next.rules, next.port, config.server);
-    this.context.root = rootOf(next, this.filler, this.clock);
+    this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
     this.listeners.waitForAll();
     this.listeners.replacePools(next.pools.routes);
@@ -245,8 +254,9 @@ export class Platypus {
     this.scheduler.stop();
     this.listeners.drain();
     const endMs = this.clock.nowMs() + this.running.config.server.drainTimeoutMs;
-    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching.
-    const isBusy = () => this.filler.inFlight + this.scheduler.inFlight > 0 || this.listeners.hasClients;
+    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching. So are writes with
+    // an unknown outcome: they may leave a value behind that a client's write has overtaken.
+    const isBusy = () => this.underWay > 0 || this.listeners.hasClients;
     while (isBusy() && this.clock.nowMs() < endMs) await this.pause(DRAIN_POLL_MS);
     // Of those who asked the admin server before it left one may still wait for its answer.
     await Promise.race([this.left, this.pause(LAST_ANSWERS_MS)]);
@@ -256,6 +266,7 @@ export class Platypus {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.scheduler.stop();
+    this.unsettled.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.facts.stop();
@@ -267,6 +278,11 @@ export class Platypus {
       this.spool.close(),
       ...[...this.running.sources.values()].map(({ source }) => source.close()),
     ]);
+  }
+
+  /** Fills, refreshes and checks of unsettled writes. */
+  private get underWay(): number {
+    return this.filler.inFlight + this.scheduler.inFlight + this.unsettled.size;
   }
 
   private async listen({ server, pools }: Config): Promise<void> {

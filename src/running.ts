@@ -9,7 +9,9 @@ import { type RouteCounters, TreeBuilder } from "./proxy/route/build.ts";
 import { FillRoute } from "./proxy/route/fill-route.ts";
 import { plainPoolOf } from "./proxy/route/plain-pool.ts";
 import { RoutedPoolPort } from "./proxy/route/pool-port.ts";
+import type { PoolRoute } from "./proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools } from "./proxy/route/pools.ts";
+import type { ReadMarks } from "./proxy/route/read-marks.ts";
 import { RootRoute } from "./proxy/route/root-route.ts";
 import type { Root } from "./proxy/route/route.ts";
 import { SidecarRoute } from "./proxy/route/sidecar-route.ts";
@@ -34,6 +36,13 @@ export interface Running {
   /** What the pool is asked through, below the fills. */
   readonly leaf: Root;
   readonly port: PoolPort;
+  /** The port of the one pool in which keys lie, and that pool's name; `null` where there is none. */
+  readonly plain: PlainPort | null;
+}
+
+interface PlainPort {
+  readonly poolName: string;
+  readonly port: PoolPort;
 }
 
 /** What outlives every configuration. */
@@ -47,6 +56,7 @@ export interface RunningContext {
   readonly store: ItemStore;
   readonly spool: DeleteSpool;
   readonly counters: RouteCounters;
+  readonly marks: ReadMarks;
   /** The value of `get __mcrouter__.COMMAND`. */
   answerAdmin(command: string): string;
   /** A source has said that the value of a key is another one now. */
@@ -66,25 +76,37 @@ export function buildRunning(config: Config, previous: Running | null, context: 
       return { config: rule, source, counters, timings };
     }),
   );
-  const { leaf, port } = buildRoutes(config, pools, context);
-  const isSamePool =
-    previous !== null &&
-    config.tree === null &&
-    JSON.stringify([previous.config.pools, previous.config.server.prefix]) ===
-      JSON.stringify([config.pools, config.server.prefix]);
-  // Its backends are the same ones: what was learned through it holds.
-  return { config, pools, sources, rules, leaf, port: isSamePool ? previous.port : port };
+  return { config, pools, sources, rules, ...buildRoutes(config, pools, previous, context) };
 }
 
-/** What clients' commands go through below the fills, and what fills and refreshes ask. */
-function buildRoutes(config: Config, pools: BuiltPools, context: RunningContext): { leaf: Root; port: PoolPort } {
-  const { prefix } = config.server;
+/**
+ * What clients' commands go through below the fills, and what fills and refreshes ask. A port is carried over where keys lie
+ * on the same servers as before: leases and cas that operations under way have learned through it hold.
+ */
+function buildRoutes(
+  config: Config,
+  pools: BuiltPools,
+  previous: Running | null,
+  context: RunningContext,
+): Pick<Running, "leaf" | "port" | "plain"> {
   const { tree, mcrouter } = config;
+  const { store, marks } = context;
+  const placement = ({ pools: all, server }: Config) => JSON.stringify([all, server.prefix]);
+  const isSamePlace = previous !== null && placement(previous.config) === placement(config);
+  const portOf = (pool: PoolRoute): PlainPort => {
+    const old = previous?.plain ?? null;
+    if (isSamePlace && old?.poolName === pool.pool.name) return old;
+    return { poolName: pool.pool.name, port: new RoutedPoolPort(pool, config.server.prefix, marks) };
+  };
   if (tree === null) {
     const pool = pools.routes.values().next().value;
-    const { store } = context;
-    if (pool === undefined) return { leaf: new EmbeddedRoute(store), port: new EmbeddedPoolPort(store) };
-    return { leaf: pool, port: new RoutedPoolPort(pool, prefix) };
+    if (pool !== undefined) {
+      const plain = portOf(pool);
+      return { leaf: pool, port: plain.port, plain };
+    }
+    const isSameStore = previous?.port instanceof EmbeddedPoolPort;
+    const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
+    return { leaf: new EmbeddedRoute(store), port, plain: null };
   }
   const log = (line: string) => context.log.debug("route", line);
   const builder = new TreeBuilder({ ...context, log, pools: pools.routes });
@@ -93,13 +115,19 @@ function buildRoutes(config: Config, pools: BuiltPools, context: RunningContext)
   const all = [...pools.routes.values()];
   const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, context.clock);
   const pool = plainPoolOf(routes.get(tree.defaultPrefix)!);
-  return { leaf: root, port: new TreePoolPort(root, pool === null ? null : new RoutedPoolPort(pool, prefix)) };
+  const plain = pool === null ? null : portOf(pool);
+  const old = previous?.port;
+  if (old instanceof TreePoolPort && old.plain === (plain?.port ?? null)) {
+    old.replaceRoot(root);
+    return { leaf: root, port: old, plain };
+  }
+  return { leaf: root, port: new TreePoolPort(root, plain?.port ?? null, marks), plain };
 }
 
-/** Where clients' commands enter. */
-export function rootOf(running: Running, filler: Filler, clock: Clock): Root {
-  // Without rules the fast path: straight to the pool. But fetches under way still have to hear of clients' writes.
-  const isPlain = running.rules.list.length === 0 && filler.inFlight === 0;
+/** Where clients' commands enter. `isIdle`: no fill, refresh or check of an unsettled write is under way. */
+export function rootOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
+  // Without rules the fast path: straight to the pool. But operations under way still have to notice clients' writes.
+  const isPlain = running.rules.list.length === 0 && isIdle;
   if (isPlain) return running.leaf;
   const fills = new FillRoute(running.leaf, filler, clock);
   return running.config.server.mode === "sidecar" ? new SidecarRoute(fills, filler) : fills;

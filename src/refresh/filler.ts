@@ -1,49 +1,53 @@
 /**
  * Fills misses: one fetch per key at a time, however many clients wait for it.
  *
- *     miss ─► known? (held, not there) ─► join the key's flight ─► or open one:
- *             lease ─► source ─► add to the pool, end the lease ─► answer all
- *               └─ another process has it: watch the pool for its value
+ *     miss ─► join the key's flight, or open one:
+ *             right (fetch-right.ts) ─► source ─► add to the pool, end the lease ─► answer all
+ *               ├─ another process has the lease: watch the pool for its value
+ *               └─ the lease cannot be asked for: answer from memory, or fetch and do not store
  *
- * A flight takes newcomers until its value is sent to the pool. A client's write closes it: through this process at once,
- * through another one when the lease is found gone. Whoever comes later starts a fetch of their own, and those who wait
- * are not given a value that is older than that write; for them it is fetched once more within what is left of their
- * `fill_timeout`. A waiter whose time is over gets the miss, while the fetch goes on.
+ * A flight takes newcomers until its value is sent to the pool. A client's write closes it: at once if it comes through
+ * this process, when the lease is found gone if it comes through another one. Clients that ask later start a fetch of their
+ * own. Clients that wait are not given a value that may be older than a write acknowledged before their get: for them the
+ * key is fetched once more within what is left of their `fill_timeout`.
+ *
+ * Values enter the pool only with a right that held until after the `add`. If the answer to the `add` or to the end of the
+ * lease is lost, the value is looked for and deleted (unsettled-writes.ts).
  */
-import type { Clock, Timer } from "../clock.ts";
-import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/reply.ts";
+import { hash } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import { BackendError } from "../errors.ts";
+import { missReply, type Reply, valueReply } from "../proxy/reply.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
-import type { Captures, FetchedValue, FetchResult } from "../sources/source.ts";
+import type { FetchedValue, FetchResult } from "../sources/source.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
-import { Lease } from "./lease.ts";
+import { FetchRights, isShared, type Right } from "./fetch-right.ts";
+import { Flight, newWaiting, type Waiting } from "./flight.ts";
+import { type KeptMarker, Lease } from "./lease.ts";
 import { exptimeOf, freshnessOfFetched } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
-import type { Match, Rule, Rules } from "./rules.ts";
+import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
+import { holdMs, StandIns } from "./stand-ins.ts";
+import { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** A value the pool could not store is answered from memory this long at most. */
-const MAX_HOLD_MS = 5_000;
-const MAX_HELD_KEYS = 100_000;
-const MAX_NOT_THERE_KEYS = 100_000;
-const NOT_THERE_BYTES = 1;
-/** So long a miss may be older than a fill. */
+/** Maximum age of a miss when it arrives here (ms). */
 const RECENT_MS = 2_000;
 const MAX_RECENT_KEYS = 100_000;
-/** Counted for a held value beside its bytes. */
-const HELD_OVERHEAD_BYTES = 200;
-/** Another process' value is looked for at these distances: ever further apart. */
-const FIRST_LOOK_MS = 5;
-const LAST_LOOK_MS = 100;
-/** A lease that was found gone without a value is tried for again, so many times in all. */
-const MAX_TAKES = 2;
+/** Servers refuse values above their `-I`, 1 MiB by default. Smaller values are assumed to fit until one is refused. */
+const LARGE_BYTES = 1_000_000;
+const REFUSED_MS = 600_000;
+const MAX_REFUSED_KEYS = 10_000;
 
 /** Tells of what was filled; implemented by the scheduler. */
 export interface FillEvents {
-  /** A fetched value was stored under `key`. */
-  populated(key: string, rule: Rule, stored: Stored): void;
+  /** A fetched value was stored under `key` in `port`. */
+  populated(key: string, rule: Rule, stored: Stored, port: PoolPort): void;
+  /** The source has announced another value for `key`. */
+  changed?(key: string): void;
   /** A request with this traceparent asked for a key: refreshes from now on are for its sake. */
   traced?(key: string, traceparent: string): void;
   /** A client asked for a key; called for every get, hit or miss. */
@@ -55,7 +59,7 @@ export interface FillEvents {
 
 /** A value as it was stored. */
 export interface Stored {
-  /** Null: the servers cannot say. */
+  /** `null` if the server cannot say, or has not answered. */
   readonly cas: bigint | null;
   readonly value: Buffer;
   readonly tag: string | null;
@@ -70,39 +74,21 @@ export interface FillLog {
   observed(rule: Rule, key: string): void;
 }
 
-interface Waiting {
-  readonly waiter: FillWaiter;
-  readonly deadlineMs: number;
-  /** It was moved from a flight that a write had overtaken: that happens once. */
-  readonly isSecondTry: boolean;
-  /** Looks at the pool that its flight had sent before it came: what they see may be older than its own miss. */
-  looksBefore: number;
-}
-
-interface Flight {
-  readonly key: string;
-  readonly rule: Rule;
-  readonly captures: Captures;
-  waiting: Waiting[];
-  isOvertaken: boolean;
-  /** Looks at the pool for another process' value, so far. */
-  looks: number;
-  /** For the first of those who wait to give up, at `timerMs`. */
-  timer: Timer | null;
-  timerMs: number;
-  /** The flight of the same key whose value was sent to the pool before this one's, and is not acknowledged yet. */
-  older: Flight | null;
-  /** Null: nobody of those who opened it is traced. */
-  readonly span: Span | null;
-  /** Traceparent of who opened it. */
-  readonly origin: string | null;
-}
-
-/** Of a client's request: how it came by its value. */
+/** Attribute of a client's request: how it came by its value. */
 const FILL_ATTRIBUTE = "platypus.fill";
 
-/** A lease that was taken, and the cas that proves it; null: it is fetched without one. */
-type Right = { readonly lease: Lease; readonly proof: bigint } | null;
+/** What the server did with an `add`. */
+type Added =
+  | { readonly type: "stored"; readonly cas: bigint | null }
+  | { readonly type: "notStored" }
+  /** The server will never execute it, or may have executed it. */
+  | { readonly type: "refused" | "unknown"; readonly error: unknown };
+
+/** Whether the right held until after the `add`; `marker` is the cas of a `kept` marker that took the lease's place. */
+interface End {
+  readonly right: "held" | "lost" | "unknown";
+  readonly marker: bigint | null;
+}
 
 export interface FillerOptions {
   readonly rules: Rules;
@@ -111,6 +97,7 @@ export interface FillerOptions {
   readonly events: FillEvents;
   readonly log: FillLog;
   readonly holdBytes: number;
+  readonly unsettled?: UnsettledWrites;
 }
 
 /** The MissFiller of a process. */
@@ -122,12 +109,15 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly log: FillLog;
   /** Flights that take newcomers. */
   private readonly open = new Map<string, Flight>();
-  /** Flights whose value is on its way to the pool, the newest of a key. */
-  private readonly storing = new Map<string, Flight>();
+  /** Flights whose value is on its way to the pool, or may be. */
+  private readonly storing = new Map<string, Set<Flight>>();
   /** Keys filled a moment ago, tracked or not. */
   private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
-  private readonly notThere = new ExpiringMap<true>(MAX_NOT_THERE_KEYS, MAX_NOT_THERE_KEYS * NOT_THERE_BYTES);
-  private held: ExpiringMap<{ readonly reply: Reply; readonly rule: Rule }>;
+  /** Keys whose value a server has refused. */
+  private readonly refused = new ExpiringMap<true>(MAX_REFUSED_KEYS, MAX_REFUSED_KEYS);
+  private readonly standIns: StandIns;
+  private readonly unsettled: UnsettledWrites;
+  private readonly rights: FetchRights;
   private running = 0;
 
   constructor(options: FillerOptions) {
@@ -136,7 +126,9 @@ export class Filler implements MissFiller, StoredKeys {
     this.clock = options.clock;
     this.events = options.events;
     this.log = options.log;
-    this.held = new ExpiringMap(MAX_HELD_KEYS, options.holdBytes);
+    this.standIns = new StandIns(options.holdBytes);
+    this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
+    this.rights = new FetchRights(this.clock, this.standIns, this.unsettled, this.log);
   }
 
   /** Flights under way. */
@@ -144,12 +136,13 @@ export class Filler implements MissFiller, StoredKeys {
     return this.running;
   }
 
-  /** Rules and pool of a new configuration; flights end under the rules they began with. */
+  /** Takes over a new configuration. What that means for flights under way is in docs/architecture.md, "Reloads". */
   replace(rules: Rules, port: PoolPort, holdBytes: number): void {
     this.rules = rules;
+    // A newcomer has missed in the new pool. A lease of the old one proves nothing about writes to that.
+    if (port !== this.port) this.open.clear();
     this.port = port;
-    this.notThere.clear();
-    this.held = new ExpiringMap(MAX_HELD_KEYS, holdBytes);
+    this.standIns.reset(holdBytes);
   }
 
   noteTraced(key: string, span: Span): void {
@@ -168,24 +161,21 @@ export class Filler implements MissFiller, StoredKeys {
     return this.recent.get(key, this.clock.nowMs()) === true || this.events.isTracked(key);
   }
 
-  fill(key: string, waiter: FillWaiter): boolean {
-    const nowMs = this.clock.nowMs();
-    const held = this.held.get(key, nowMs);
-    if (held !== undefined) {
-      held.rule.counters.answered++;
-      waiter.span?.set(FILL_ATTRIBUTE, "held");
-      waiter.filled(held.reply, held.rule.config.fillTimeoutMs);
-      return true;
-    }
-    if (this.notThere.get(key, nowMs)) {
-      waiter.filled(missReply, 0);
-      return true;
-    }
+  /** The source has announced another value for `key`: a value on its way to the pool may be the one before. */
+  changed(key: string): void {
     const flight = this.open.get(key);
+    if (flight !== undefined) flight.hasChanged = true;
+    for (const storing of this.storing.get(key) ?? []) storing.hasChanged = true;
+  }
+
+  fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
+    const nowMs = this.clock.nowMs();
+    const flight = this.open.get(key);
+    if (this.isAnsweredFromMemory(key, waiter, hasPoolFailed)) return true;
     if (flight !== undefined) {
       flight.rule.counters.joined++;
       waiter.span?.set(FILL_ATTRIBUTE, "joined");
-      this.join(flight, newWaiting(waiter, nowMs + flight.rule.config.fillTimeoutMs));
+      flight.join(newWaiting(waiter, nowMs + flight.rule.config.fillTimeoutMs, hasPoolFailed));
       return true;
     }
     const match = this.rules.match(key);
@@ -195,31 +185,51 @@ export class Filler implements MissFiller, StoredKeys {
       this.log.observed(match.rule, key);
       return false;
     }
-    this.start(key, match, [newWaiting(waiter, nowMs + match.rule.config.fillTimeoutMs)]);
+    this.start(key, match, [newWaiting(waiter, nowMs + match.rule.config.fillTimeoutMs, hasPoolFailed)]);
     return true;
   }
 
   beforeWrite(key: string): void {
     this.overtake(key);
     this.port.noteWrite(key);
-    // Other processes hear of it by their lease, if they may have one.
+    // Other processes notice it by their lease, if they can have one.
     if (this.rules.hasLeases && this.port.isShared(key) && this.rules.match(key)?.rule.config.lease === "fleet") {
       new Lease(this.port, key).drop();
     }
   }
 
   beforeFlush(): void {
-    this.held.clear();
-    this.notThere.clear();
+    this.standIns.forgetAll();
     this.port.noteFlush();
-    // Leases are flushed with everything else.
+    // Leases are flushed with all other items.
     for (const key of [...this.open.keys(), ...this.storing.keys()]) this.overtake(key);
   }
 
+  /**
+   * Answers from memory where that is as good as a new fetch: the pool cannot answer the client's get, or only writes through
+   * this process count.
+   */
+  private isAnsweredFromMemory(key: string, waiter: FillWaiter, hasPoolFailed: boolean): boolean {
+    const nowMs = this.clock.nowMs();
+    const held = this.standIns.heldValue(key, nowMs);
+    if (held === undefined && !this.standIns.isNotThere(key, nowMs)) return false;
+    if (!hasPoolFailed) {
+      const match = this.rules.match(key);
+      if (match !== null && isShared(key, match.rule, this.port)) return false;
+    }
+    if (held === undefined) {
+      waiter.filled(missReply, 0);
+    } else {
+      held.rule.counters.answered++;
+      waiter.span?.set(FILL_ATTRIBUTE, "held");
+      waiter.filled(held.reply, held.rule.config.fillTimeoutMs);
+    }
+    return true;
+  }
+
   private overtake(key: string): void {
-    this.held.delete(key);
-    this.notThere.delete(key);
-    for (let flight = this.storing.get(key) ?? null; flight !== null; flight = flight.older) flight.isOvertaken = true;
+    this.standIns.forget(key);
+    for (const storing of this.storing.get(key) ?? []) storing.isOvertaken = true;
     const flight = this.open.get(key);
     if (flight === undefined) return;
     flight.isOvertaken = true;
@@ -228,295 +238,345 @@ export class Filler implements MissFiller, StoredKeys {
 
   private start(key: string, match: Match, waiting: Waiting[]): void {
     const opener = waiting.find(({ waiter }) => waiter.span)?.waiter.span ?? null;
-    const flight: Flight = {
+    const flight = new Flight({
       key,
-      ...match,
-      waiting: [],
-      isOvertaken: false,
-      looks: 0,
-      timer: null,
-      timerMs: 0,
-      older: null,
+      match,
+      rules: this.rules,
+      port: this.port,
+      clock: this.clock,
       span: opener?.begin("fill", SpanKind.internal) ?? null,
       origin: opener?.traceparent ?? null,
-    };
+    });
     flight.span?.about(key, match.rule.config.name);
     this.open.set(key, flight);
     this.running++;
     match.rule.counters.fills++;
-    for (const one of waiting) this.join(flight, one);
-    // Nothing in it throws on purpose; should something, the waiters must not wait for ever.
+    for (const one of waiting) flight.join(one);
+    // Nothing in it throws on purpose. If something does, the clients must not wait for ever.
     this.fly(flight)
       .catch((error: unknown) => this.log.sourceFailed(flight.rule, error))
       .finally(() => {
         this.running--;
         this.close(flight);
-        this.forget(flight);
-        this.answer(flight, missReply);
+        flight.answer(missReply);
         flight.span?.end();
       });
   }
 
   private async fly(flight: Flight): Promise<void> {
-    const { key, rule } = flight;
-    // What the pool says is good for this pool only, whatever a new configuration brings meanwhile.
-    const { port } = this;
-    let right: Right = null;
-    if (rule.config.lease === "fleet" && port.isShared(key)) {
+    let right: Right = { type: "own" };
+    if (isShared(flight.key, flight.rule, flight.port)) {
       const span = flight.span?.begin("lease", SpanKind.internal) ?? null;
-      const taken = await this.takeLease(flight, new Lease(port, key), port);
-      span?.set("platypus.lease", taken === "elsewhere" ? "elsewhere" : taken === null ? "none" : "taken");
+      const taken = await this.rights.take(flight);
+      span?.set("platypus.lease", taken === "elsewhere" ? "elsewhere" : taken.type === "lease" ? "taken" : taken.type);
       span?.end();
       if (taken === "elsewhere") return;
       right = taken;
+      if (!this.renewRule(flight)) {
+        this.close(flight);
+        this.giveBack(right, flight);
+        flight.answer(missReply);
+        return;
+      }
     }
+    const { rule } = flight;
     let result: FetchResult;
+    flight.isFetching = true;
+    flight.hasChanged = false;
     try {
-      result = await fetchFor(key, flight, "fill", null, this.clock, flight.span);
+      result = await fetchFor(flight.key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {
       this.close(flight);
-      right?.lease.release(right.proof).catch(() => {});
+      this.giveBack(right, flight);
       rule.counters.failed++;
       flight.span?.fail(errorCode(error));
       this.log.sourceFailed(rule, error, flight.span);
-      this.answer(flight, missReply);
+      flight.answer(missReply);
       return;
     }
-    // Who comes now asks the pool and finds the value there, or starts anew.
+    // A client that comes now asks the pool and finds the value there, or starts a new flight.
     this.close(flight);
     if (flight.isOvertaken) {
-      right?.lease.release(right.proof).catch(() => {});
-      this.fetchAgain(flight);
-    } else if (result.type !== "value") {
-      await this.rememberNotThere(flight, right);
-    } else {
-      flight.older = this.storing.get(key) ?? null;
-      this.storing.set(key, flight);
-      await this.populate(flight, result, right, port);
+      this.giveBack(right, flight);
+      this.overtaken(flight);
+      return;
     }
+    right = this.rightNow(flight, right);
+    if (result.type !== "value") await this.rememberNotThere(flight, right);
+    else if (right.type === "kept") await this.holdUnderMarker(flight, result, right);
+    else if (right.type === "none" || !this.unsettled.hasRoom) this.doNotStore(flight, result, right);
+    else await this.populate(flight, result, right);
   }
 
   /**
-   * The right to fetch; null: the pool is in trouble, and it is fetched without. "elsewhere": another process has
-   * fetched it, or those who wait have been answered otherwise.
+   * A reload may have come while the flight waited for its lease: nothing has been fetched under the old rule, whose source
+   * may be closed by now. Returns false if no rule fills the key any more.
    */
-  private async takeLease(flight: Flight, lease: Lease, port: PoolPort): Promise<Right | "elsewhere"> {
-    const { counters, source } = flight.rule;
-    try {
-      for (let takes = 1; takes <= MAX_TAKES; takes++) {
-        const look = ++flight.looks;
-        // What is fetched from here on is younger than the writes so far, which were sent before this.
-        flight.isOvertaken = false;
-        // A lease that ended since our miss has left its value.
-        const [proof, found] = await Promise.all([lease.take(source.timeoutMs), port.get(flight.key, flight.key)]);
-        if (found !== null) this.answerSeen(flight, look, found);
-        if (proof !== null && (found === null || flight.waiting.length > 0)) {
-          counters.leasesTaken++;
-          return { lease, proof };
-        }
-        if (proof !== null) {
-          lease.release(proof).catch(() => {});
-          return "elsewhere";
-        }
-        if (takes === 1) counters.leasesAwaited++;
-        if (!(await this.watch(flight, lease, port))) return "elsewhere";
-      }
-    } catch (error) {
-      this.log.poolFailed(flight.rule, error);
-      return null;
-    }
-    this.close(flight);
-    this.answer(flight, missReply);
-    return "elsewhere";
+  private renewRule(flight: Flight): boolean {
+    if (flight.rules === this.rules) return true;
+    const match = this.rules.match(flight.key);
+    if (match === null || match.rule.config.mode !== "on") return false;
+    flight.rules = this.rules;
+    flight.rule = match.rule;
+    flight.captures = match.captures;
+    return true;
   }
 
-  /**
-   * Looks for another process' value for as long as somebody waits here. True: the lease has ended without one, and
-   * somebody still waits. Rejects with a BackendError.
-   */
-  private async watch(flight: Flight, lease: Lease, port: PoolPort): Promise<boolean> {
-    for (let delayMs = FIRST_LOOK_MS; flight.waiting.length > 0; delayMs = Math.min(delayMs * 2, LAST_LOOK_MS)) {
-      await new Promise<void>((resolve) => this.clock.setTimer(delayMs, resolve));
-      if (flight.waiting.length === 0) break;
-      const look = ++flight.looks;
-      const [found, state] = await Promise.all([port.get(flight.key, flight.key), lease.look()]);
-      if (found !== null) {
-        this.answerSeen(flight, look, found);
-      } else if (state === "absent") {
-        flight.rule.counters.notThere++;
-        this.close(flight);
-        this.answer(flight, missReply);
-      } else if (state === "gone" && flight.waiting.length > 0) {
-        return true;
-      }
-    }
-    return false;
+  /** Ends a lease that is of no use any more, sent before this returns. */
+  private giveBack(right: Right, flight: Flight): void {
+    this.rights.giveBack(right, flight);
+    // The old port's connections may be closed by now, and the lease may lie on a server that the new one has as well.
+    if (right.type !== "lease" || flight.port === this.port || !this.port.isShared(flight.key)) return;
+    this.rights.giveBack({ ...right, lease: new Lease(this.port, flight.key) }, flight);
   }
 
-  /** What a look at the pool saw, for those who waited before it was sent: who came later may have seen a newer miss. */
-  private answerSeen(flight: Flight, look: number, { value, flags }: PoolValue): void {
-    const seen = this.takeWaiting(flight, ({ looksBefore }) => looksBefore < look);
-    if (seen.length === 0) return;
-    const reply = valueReply(flight.key, value, flags);
-    for (const one of seen) this.tell(flight, one, reply);
+  /** What is left of a right after a reload. */
+  private rightNow(flight: Flight, right: Right): Right {
+    if (right.type === "own") {
+      const now = flight.rules === this.rules ? flight.rule : (this.rules.match(flight.key)?.rule ?? flight.rule);
+      // Leases have come into use since: processes that have them did not notice this fetch.
+      return isShared(flight.key, now, this.port) ? { type: "none" } : right;
+    }
+    if (right.type === "none" || flight.port === this.port) return right;
+    // The lease lies in a pool that writes do not go to any more.
+    this.giveBack(right, flight);
+    return { type: "none" };
+  }
+
+  /** False: a reload has changed what the key's values come from or go to, so that nothing is to be remembered of this one. */
+  private isCurrent(flight: Flight): boolean {
+    if (flight.port !== this.port) return false;
+    if (flight.rules === this.rules) return true;
+    const now = this.rules.match(flight.key)?.rule;
+    return now !== undefined && isSameOrigin(flight.rule, now);
   }
 
   private async rememberNotThere(flight: Flight, right: Right): Promise<void> {
-    const { rule, key } = flight;
+    const { rule } = flight;
     const { negativeTtlMs } = rule.config;
-    let isOurs: boolean;
-    try {
-      isOurs = right === null || (await right.lease.releaseAbsent(right.proof, negativeTtlMs));
-    } catch (error) {
-      this.log.poolFailed(rule, error);
-      this.answer(flight, missReply);
-      return;
+    let isProven = right.type === "own";
+    if (right.type === "lease") {
+      const { lease, proof } = right;
+      try {
+        isProven = await lease.releaseAbsent(proof, this.isCurrent(flight) ? negativeTtlMs : 0);
+      } catch (error) {
+        this.log.poolFailed(rule, error);
+        this.giveBack(right, flight);
+        this.answerUnproven(flight, missReply);
+        return;
+      }
+      if (!isProven) flight.isOvertaken = true;
     }
-    if (!isOurs || flight.isOvertaken) {
-      this.fetchAgain(flight);
+    if (flight.isOvertaken) {
+      this.overtaken(flight);
       return;
     }
     rule.counters.notThere++;
-    this.notThere.set(key, true, this.clock.nowMs() + negativeTtlMs, NOT_THERE_BYTES);
-    this.answer(flight, missReply);
+    if (this.isCurrent(flight)) this.standIns.noteNotThere(flight.key, this.clock.nowMs() + negativeTtlMs);
+    if (isProven) flight.answer(missReply);
+    else this.answerUnproven(flight, missReply);
   }
 
-  private async populate(flight: Flight, fetched: FetchedValue, right: Right, port: PoolPort): Promise<void> {
+  /** Fetched without a right, or with one that is lost: writes through other processes may have overtaken it unnoticed. */
+  private doNotStore(flight: Flight, fetched: FetchedValue, right: Right): void {
+    this.giveBack(right, flight);
+    const reply = valueReply(flight.key, fetched.value, 0);
+    this.hold(flight, reply, fetched, null);
+    this.answerUnproven(flight, reply);
+  }
+
+  /** A value that the pool cannot store, fetched while a marker in the lease said so: it is valid if the marker still does. */
+  private async holdUnderMarker(
+    flight: Flight,
+    fetched: FetchedValue,
+    right: Extract<Right, { type: "kept" }>,
+  ): Promise<void> {
+    const reply = valueReply(flight.key, fetched.value, 0);
+    let isProven: boolean;
+    try {
+      isProven = (await right.lease.look()) === right.marker;
+    } catch (error) {
+      this.log.poolFailed(flight.rule, error);
+      this.doNotStore(flight, fetched, { type: "none" });
+      return;
+    }
+    if (!isProven || flight.isOvertaken) {
+      this.overtaken(flight);
+      return;
+    }
+    this.hold(flight, reply, fetched, right.marker);
+    flight.answer(reply);
+  }
+
+  private async populate(
+    flight: Flight,
+    fetched: FetchedValue,
+    right: Extract<Right, { type: "lease" | "own" }>,
+  ): Promise<void> {
     const { key, rule } = flight;
-    const reply = valueReply(key, fetched.value, 0);
+    const { value, tag } = fetched;
+    const port = right.type === "own" ? this.port : flight.port;
+    const reply = valueReply(key, value, 0);
     const good = freshnessOfFetched(fetched.freshness, rule.config);
     const exptime = exptimeOf(good.ttlMs, rule.config, this.clock.unixSeconds());
-    // Both in one write: a process that dies between the two would leave a value that nobody has checked.
-    const adding = port.add(key, key, fetched.value, exptime);
-    const ending = right?.lease.release(right.proof) ?? Promise.resolve(true);
+    this.beginStoring(flight);
+    // In one write: a process that dies between the two would leave a value that no process has checked.
+    const adding = outcomeOf(port.add(key, key, value, exptime));
+    const ending = this.end(flight, right, value, good.ttlMs);
     const span = flight.span?.begin("populate", SpanKind.internal) ?? null;
-    const [added, ended] = await Promise.allSettled([adding, ending]);
-    if (added.status === "rejected") span?.fail(errorCode(added.reason));
-    else span?.set("platypus.result", added.value.result);
+    const [added, end] = await Promise.all([adding, ending]);
+    if ("error" in added) span?.fail(errorCode(added.error));
+    else span?.set("platypus.result", added.type);
     span?.end();
-    // Where nobody can say whether the lease was still ours it was not.
-    const isOurs = ended.status === "fulfilled" && ended.value;
-    if (added.status === "rejected") {
-      this.log.poolFailed(rule, added.reason, flight.span);
-      const isOvertaken = flight.isOvertaken || (ended.status === "fulfilled" && !ended.value);
-      if (!isOvertaken) this.hold(flight, reply, good.ttlMs);
-      this.answer(flight, isOvertaken ? missReply : reply);
-    } else if (added.value.result !== "stored") {
-      // A client wrote in between: its word is the newer one.
+    if (added.type === "unknown") this.settleAdd(flight, value, port, right.type === "own" ? null : end);
+    else this.endStoring(flight);
+    if ("error" in added) this.log.poolFailed(rule, added.error, flight.span);
+    // A server that ended the lease and refused the value is well: it does not take such values.
+    if (added.type === "refused" && end.right === "held") {
+      this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
+    }
+    const { marker } = end;
+    if (marker !== null && added.type !== "refused") this.giveBack({ ...leaseOf(right), proof: marker }, flight);
+
+    if (added.type === "notStored") {
+      // A client wrote in between: its value is the newer one.
       rule.counters.overtaken++;
-      for (const one of this.takeWaiting(flight)) one.waiter.askAgain(this.leftMs(one));
-    } else if (isOurs) {
+      flight.askAgain();
+      return;
+    }
+    if (added.type === "stored" && end.right !== "held") {
+      // The cas is known: a server that cannot say it has no leases.
+      const cas = added.cas!;
+      void this.unsettled.settle(async () => {
+        await port.deleteIf(key, key, cas);
+        return true;
+      });
+    }
+    if (end.right === "lost") {
+      this.overtaken(flight);
+    } else if (end.right === "unknown") {
+      this.hold(flight, reply, fetched, null);
+      this.answerUnproven(flight, reply);
+    } else if (added.type === "stored") {
       rule.counters.filled++;
       this.recent.set(key, true, this.clock.nowMs() + RECENT_MS, 1);
-      this.events.populated(key, rule, { ...good, cas: added.value.cas, value: fetched.value, tag: fetched.tag });
-      if (flight.origin !== null) this.events.traced?.(key, flight.origin);
-      this.answer(flight, reply);
+      this.tellPopulated(flight, { ...good, cas: added.cas, value, tag }, port);
+      flight.answer(reply);
     } else {
-      // A client deleted it in between. The cas is known: what has no cas has no lease.
-      port.deleteIf(key, key, added.value.cas!).catch((error: unknown) => this.log.poolFailed(rule, error));
-      this.fetchAgain(flight);
+      if (added.type === "unknown" && !flight.isOvertaken && right.type === "lease") {
+        this.tellPopulated(flight, { ...good, cas: null, value, tag }, port);
+      }
+      this.hold(flight, reply, fetched, marker === null ? null : leaseOf(right).lease.keptMarker);
+      flight.answer(flight.isOvertaken ? missReply : reply);
     }
   }
 
-  /** The pool could not store the value: it is kept here for a moment. */
-  private hold({ key, rule }: Flight, reply: Reply, ttlMs: number): void {
-    const bytes = reply.chunk.length + key.length + HELD_OVERHEAD_BYTES;
-    this.held.set(key, { reply, rule }, this.clock.nowMs() + Math.min(ttlMs, MAX_HOLD_MS), bytes);
+  /** Ends the right, sent before this returns. A value that the pool may refuse leaves a marker that vouches for a held one. */
+  private async end(flight: Flight, right: Right, value: Buffer, ttlMs: number): Promise<End> {
+    if (right.type !== "lease") return { right: "held", marker: null };
+    const { lease, proof } = right;
+    try {
+      if (value.length <= LARGE_BYTES && !this.refused.get(flight.key, this.clock.nowMs())) {
+        return { right: (await lease.release(proof)) ? "held" : "lost", marker: null };
+      }
+      const marker = await lease.keep(proof, holdMs(ttlMs));
+      return { right: marker === null ? "lost" : "held", marker };
+    } catch {
+      this.giveBack(right, flight);
+      return { right: "unknown", marker: null };
+    }
+  }
+
+  /**
+   * The answer to an `add` was lost. Unless its right was seen to hold until after it, the value is looked for and deleted.
+   * The cas of the item is unknown: an item with the same bytes counts as this one. `end` is `null` where only writes
+   * through this process count.
+   */
+  private settleAdd(flight: Flight, value: Buffer, port: PoolPort, end: End | null): void {
+    if (end?.right === "held") {
+      this.endStoring(flight);
+      return;
+    }
+    const { key } = flight;
+    // The bytes themselves would have to be kept for as long as the pool does not answer.
+    const digest = hash("sha256", value, "base64");
+    let foreign: bigint | null = null;
+    const check = async () => {
+      if (end === null && !flight.isOvertaken) return false;
+      const item = await port.read(key);
+      if (item === null || item.cas === foreign) return false;
+      const found = await port.get(key, key);
+      if (found === null) return false;
+      // Losing another process' copy of the same bytes costs one fetch.
+      if (hash("sha256", found.value, "base64") === digest) return port.deleteIf(key, key, item.cas);
+      foreign = item.cas;
+      return false;
+    };
+    void this.unsettled.settle(check).then(() => this.endStoring(flight));
+  }
+
+  private tellPopulated(flight: Flight, stored: Stored, port: PoolPort): void {
+    this.events.populated(flight.key, flight.rule, stored, port);
+    if (flight.origin !== null) this.events.traced?.(flight.key, flight.origin);
+    if (flight.hasChanged) this.events.changed?.(flight.key);
+  }
+
+  /** The pool could not store the value: it stays in memory for a moment, for gets that the pool cannot answer. */
+  private hold(flight: Flight, reply: Reply, { freshness }: FetchedValue, marker: KeptMarker | null): void {
+    const { key, rule } = flight;
+    if (flight.isOvertaken || !this.isCurrent(flight)) return;
+    const { ttlMs } = freshnessOfFetched(freshness, rule.config);
+    this.standIns.hold(key, { reply, rule, marker }, this.clock.nowMs() + holdMs(ttlMs));
     rule.counters.held++;
   }
 
-  /** For those who still wait on a flight that a write has overtaken. */
-  private fetchAgain(flight: Flight): void {
+  /**
+   * Answers with what was fetched while writes through other processes may have gone unnoticed: the clients that had asked
+   * before the fetch began, and those whose own get the pool could not answer. For the others it is fetched once more.
+   */
+  private answerUnproven(flight: Flight, reply: Reply): void {
+    if (flight.isOvertaken) {
+      this.overtaken(flight);
+      return;
+    }
+    flight.answer(reply, ({ isBeforeFetch, hasPoolFailed }) => isBeforeFetch || hasPoolFailed);
+    this.fetchAgain(flight);
+  }
+
+  /** A client's write has overtaken the fetch. */
+  private overtaken(flight: Flight): void {
     flight.rule.counters.overtaken++;
+    this.fetchAgain(flight);
+  }
+
+  /** For the clients that still wait: one more fetch. */
+  private fetchAgain(flight: Flight): void {
     const again: Waiting[] = [];
-    for (const one of this.takeWaiting(flight)) {
-      if (one.isSecondTry) this.tell(flight, one, missReply);
+    for (const one of flight.take()) {
+      if (one.isSecondTry) flight.tell(one, missReply);
       else again.push({ ...one, isSecondTry: true });
     }
     if (again.length === 0) return;
     const newer = this.open.get(flight.key);
     if (newer !== undefined) {
-      for (const one of again) this.join(newer, one);
+      for (const one of again) newer.join(one);
       return;
     }
-    // Under the rules of now: a new configuration closes a source that it has no use for when its fetches have ended.
+    // Under the current rules: a reload closes a source that is no longer configured when its fetches have ended.
     const match = this.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
-    else for (const one of again) this.tell(flight, one, missReply);
+    else for (const one of again) flight.tell(one, missReply);
   }
 
-  private join(flight: Flight, one: Waiting): void {
-    if (one.deadlineMs <= this.clock.nowMs()) {
-      this.giveUp(flight, one);
-      return;
-    }
-    one.looksBefore = flight.looks;
-    flight.waiting.push(one);
-    // Somebody who was moved from another flight may have less time than those who wait here already.
-    if (flight.timer === null || one.deadlineMs < flight.timerMs) this.setTimer(flight, one.deadlineMs);
+  private beginStoring(flight: Flight): void {
+    const storing = this.storing.get(flight.key) ?? new Set();
+    this.storing.set(flight.key, storing.add(flight));
   }
 
-  private setTimer(flight: Flight, deadlineMs: number): void {
-    this.clearTimer(flight);
-    flight.timerMs = deadlineMs;
-    flight.timer = this.clock.setTimer(deadlineMs - this.clock.nowMs(), () => {
-      flight.timer = null;
-      this.expire(flight);
-    });
-  }
-
-  private clearTimer(flight: Flight): void {
-    if (flight.timer !== null) this.clock.clearTimer(flight.timer);
-    flight.timer = null;
-  }
-
-  /** Answers those whose time is over. Timers may be early by a fraction: then it is set again. */
-  private expire(flight: Flight): void {
-    const nowMs = this.clock.nowMs();
-    const late = flight.waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);
-    flight.waiting = flight.waiting.filter(({ deadlineMs }) => deadlineMs > nowMs);
-    const next = Math.min(...flight.waiting.map(({ deadlineMs }) => deadlineMs));
-    if (flight.waiting.length > 0) this.setTimer(flight, next);
-    for (const one of late) this.giveUp(flight, one);
-  }
-
-  private giveUp(flight: Flight, one: Waiting): void {
-    flight.rule.counters.timedOut++;
-    this.tell(flight, one, missReply);
-  }
-
-  private tell(flight: Flight, one: Waiting, reply: Reply): void {
-    if (reply !== missReply) flight.rule.counters.answered++;
-    one.waiter.filled(reply, this.leftMs(one));
-  }
-
-  private leftMs({ deadlineMs }: Waiting): number {
-    return Math.max(0, deadlineMs - this.clock.nowMs());
-  }
-
-  private answer(flight: Flight, reply: Reply): void {
-    for (const one of this.takeWaiting(flight)) this.tell(flight, one, reply);
-  }
-
-  /** Takes those out of the flight who are to be answered: all, or the ones that `isMeant`. */
-  private takeWaiting(flight: Flight, isMeant: (one: Waiting) => boolean = () => true): Waiting[] {
-    const taken = flight.waiting.filter(isMeant);
-    flight.waiting = flight.waiting.filter((one) => !isMeant(one));
-    if (flight.waiting.length === 0) this.clearTimer(flight);
-    return taken;
-  }
-
-  /** Takes a flight out of those whose value is on its way. */
-  private forget(flight: Flight): void {
-    const newest = this.storing.get(flight.key);
-    if (newest === flight) {
-      if (flight.older === null) this.storing.delete(flight.key);
-      else this.storing.set(flight.key, flight.older);
-      return;
-    }
-    for (let newer = newest; newer !== undefined && newer !== null; newer = newer.older ?? undefined) {
-      if (newer.older === flight) newer.older = flight.older;
-    }
+  private endStoring(flight: Flight): void {
+    const storing = this.storing.get(flight.key);
+    storing?.delete(flight);
+    if (storing?.size === 0) this.storing.delete(flight.key);
   }
 
   private close(flight: Flight): void {
@@ -524,6 +584,16 @@ export class Filler implements MissFiller, StoredKeys {
   }
 }
 
-function newWaiting(waiter: FillWaiter, deadlineMs: number): Waiting {
-  return { waiter, deadlineMs, isSecondTry: false, looksBefore: 0 };
+function leaseOf(right: Right): Extract<Right, { type: "lease" }> {
+  if (right.type !== "lease") throw new Error("only a lease leaves a marker");
+  return right;
+}
+
+async function outcomeOf(adding: ReturnType<PoolPort["add"]>): Promise<Added> {
+  try {
+    const written = await adding;
+    return written.result === "stored" ? { type: "stored", cas: written.cas } : { type: "notStored" };
+  } catch (error) {
+    return { type: error instanceof BackendError && error.isRefused ? "refused" : "unknown", error };
+  }
 }

@@ -1,38 +1,48 @@
 /**
- * The right, held by one process of the fleet, to fetch a key now: a small item beside the value, on the server that owns
- * the value's key, and nothing else that processes would have to know of one another.
+ * A lease lets one process of the fleet fetch a key. It is a small item on the server that owns the value's key; processes
+ * need no other coordination.
  *
- *     taken     add lease ─► cas L          somebody else's: watch for the value
- *     ended     add value, delete lease of cas L     in one write; the lease gone or changed: a client wrote meanwhile
- *     lost      a client's write deletes the lease before it does what it says, on the same connection
- *     absent    the source has nothing: said in the lease itself, for negative_ttl
+ *     take      add the lease ─► cas L      another process has it: watch for the value
+ *     end       add the value, delete the lease of cas L     in one write; lease gone or changed: a client wrote meanwhile
+ *     lose      a client's write deletes the lease before it takes effect, on the same connection
+ *     absent    the source does not have the key: the lease says so for `negative_ttl`
+ *     kept      the pool cannot store the value: the lease vouches for the copies that processes hold in memory
  *
- * Whichever way these interleave on the server, a value fetched before a client's write does not outlive it, but for the
- * round trip between adding it and deleting it again (test/refresh/lease-model.test.ts steps every order). A client's incr,
- * append or prepend in that very round trip makes an item of its own of it, with a cas of its own: that one stays.
+ * In every order in which these reach the server, a value fetched before a client's write does not outlive that write,
+ * except for the round trip between adding the value and deleting it again (test/refresh/lease-model.test.ts steps every
+ * order). A client's incr, append or prepend in that round trip creates an item with its own cas; that item stays.
+ *
+ * Each lease carries a token that no other lease has. A process recognises by it a lease whose `add` was not answered, and
+ * a marker that has not been replaced since the process saw it.
  *
  * After the leases of "Scaling Memcache at Facebook" (NSDI 2013, section 3.2), without a server that knows of them.
  */
-import { hash } from "node:crypto";
-import type { WriteResult } from "../proxy/reply.ts";
+import { hash, randomBytes } from "node:crypto";
 import type { PoolPort } from "./pool-port.ts";
+import type { UnsettledWrites } from "./unsettled-writes.ts";
 
 const LEASE_PREFIX = "platypus:lease:";
-/** A value that was found unchanged keeps its cas: only this tells a refresh from a client's touch. */
+/** A refresh that finds the value unchanged keeps the item's cas. This marker tells such a refresh from a client's touch. */
 const MARK_PREFIX = "platypus:extended:";
 const HASH_BYTES = 16;
 /** memcached may drop an item up to a second early. */
 const SLACK_SECONDS = 1;
-const NOTHING = Buffer.alloc(0);
-const ABSENT = Buffer.from("absent", "latin1");
+const ABSENT = "absent";
 
-/** What a key's own items are called after: 128 bits of its SHA-256. */
+/** Unique to this process; with a counter it makes tokens that no other process makes. */
+const processToken = randomBytes(12).toString("base64url");
+let tokens = 0;
+
+/** Part of the names of a key's own items: 128 bits of its SHA-256. */
 function digestOfKey(key: string): string {
   return hash("sha256", Buffer.from(key, "latin1"), "buffer").subarray(0, HASH_BYTES).toString("base64url");
 }
 
-/** What somebody else's lease says. */
-export type LeaseState = "held" | "absent" | "gone";
+/** Says that the pool cannot store the value. Copies fetched under this very marker are valid while the item has it. */
+export type KeptMarker = `kept:${string}`;
+
+/** What the lease item of a key says. */
+export type LeaseState = "held" | "absent" | "gone" | KeptMarker;
 
 /** The lease of one key in one pool. Calls reject with a BackendError when the pool cannot answer. */
 export class Lease {
@@ -40,6 +50,8 @@ export class Lease {
   private readonly key: string;
   private readonly name: string;
   private readonly markName: string;
+  /** Of the lease that `take` asks for; "" before. */
+  private token = "";
 
   constructor(port: PoolPort, key: string) {
     this.port = port;
@@ -49,48 +61,97 @@ export class Lease {
     this.markName = MARK_PREFIX + digest;
   }
 
-  /** Takes it for a fetch of at most `timeoutMs`. The cas that proves it; null: somebody else has it. */
+  /** Takes the lease for a fetch of at most `timeoutMs`. Returns the cas that proves it, `null` if another process has it. */
   async take(timeoutMs: number): Promise<bigint | null> {
-    const exptime = Math.ceil(timeoutMs / 1000) + SLACK_SECONDS;
-    const written = await this.port.add(this.key, this.name, NOTHING, exptime);
+    const exptime = leaseMs(timeoutMs) / 1000;
+    this.token = `${processToken}:${++tokens}`;
+    const written = await this.port.add(this.key, this.name, Buffer.from(this.token, "latin1"), exptime);
     return written.result === "stored" ? written.cas : null;
   }
 
-  /** Gives it back. False: it was not ours any more. */
+  /** Gives the lease back. Returns false if it was no longer ours. */
   release(proof: bigint): Promise<boolean> {
     return this.port.deleteIf(this.key, this.name, proof);
   }
 
-  /** Gives it back saying that the source has nothing. False: it was not ours any more. */
+  /** Gives back a lease for a fetch of at most `timeoutMs`. Sent before this returns, and repeated until the pool answers. */
+  giveBack(proof: bigint, unsettled: UnsettledWrites, timeoutMs: number): void {
+    const check = async () => {
+      await this.release(proof);
+      return true;
+    };
+    void unsettled.settle(check, { forMs: leaseMs(timeoutMs) });
+  }
+
+  /** Gives the lease back and tells all processes that the source does not have the key. Returns false if it was no longer ours. */
   async releaseAbsent(proof: bigint, negativeTtlMs: number): Promise<boolean> {
     if (negativeTtlMs === 0) return this.release(proof);
-    const exptime = Math.ceil(negativeTtlMs / 1000);
-    const written: WriteResult = await this.port.cas(this.key, this.name, ABSENT, exptime, proof);
-    return written.result === "stored";
+    return (await this.replace(ABSENT, negativeTtlMs, proof)) !== null;
   }
 
-  /** How it stands with somebody else's. */
+  /**
+   * Turns the lease into a marker that vouches for a held value for `forMs`. Returns the marker's cas, `null` if the lease
+   * was no longer ours.
+   */
+  keep(proof: bigint, forMs: number): Promise<bigint | null> {
+    return this.replace(this.keptMarker, forMs, proof);
+  }
+
+  /** The marker that `keep` writes. */
+  get keptMarker(): KeptMarker {
+    return `kept:${this.token}`;
+  }
+
+  /** Reads what the lease item says now, whichever process wrote it. */
   async look(): Promise<LeaseState> {
-    const item = await this.port.get(this.key, this.name);
-    if (item === null) return "gone";
-    return item.value.equals(ABSENT) ? "absent" : "held";
+    const text = await this.read();
+    if (text === null) return "gone";
+    if (text === ABSENT) return "absent";
+    return isKeptMarker(text) ? text : "held";
   }
 
-  /** Says that the value was found unchanged at `unixSeconds`, and is good for `ttlMs` from then on. */
+  /** After a `take` that was not answered: deletes the lease if it is ours. Returns true if it was. */
+  async retract(): Promise<boolean> {
+    if ((await this.read()) !== this.token) return false;
+    // A lease that another process takes in this moment is lost, which costs that process a second fetch.
+    this.drop();
+    return true;
+  }
+
+  /** Notes that the value was found unchanged at `unixSeconds` and is fresh for `ttlMs` from then on. */
   noteExtended(unixSeconds: number, ttlMs: number): void {
     const exptime = Math.ceil(ttlMs / 1000);
     this.port.put(this.key, this.markName, Buffer.from(String(unixSeconds), "latin1"), exptime);
   }
 
-  /** When another process last found the value unchanged, in unix seconds; null: nobody has said so lately. */
+  /** When another process last found the value unchanged, in unix seconds; `null` if no process has noted that. */
   async extendedAt(): Promise<number | null> {
     const item = await this.port.get(this.key, this.markName);
     const seconds = Number(item?.value.toString("latin1"));
     return item === null || !Number.isFinite(seconds) ? null : seconds;
   }
 
-  /** Before a client's write: whoever holds it has lost it. Sent before this returns; nobody waits for the answer. */
+  /** Ends the lease of whichever process has it, before a client's write. Sent before this returns; the answer is not awaited. */
   drop(): void {
     this.port.drop(this.key, this.name);
   }
+
+  private async read(): Promise<string | null> {
+    return (await this.port.get(this.key, this.name))?.value.toString("latin1") ?? null;
+  }
+
+  private async replace(text: string, forMs: number, proof: bigint): Promise<bigint | null> {
+    const exptime = Math.ceil(forMs / 1000);
+    const written = await this.port.cas(this.key, this.name, Buffer.from(text, "latin1"), exptime, proof);
+    return written.result === "stored" ? written.cas : null;
+  }
+}
+
+export function isKeptMarker(text: string): text is KeptMarker {
+  return text.startsWith("kept:");
+}
+
+/** How long a lease for a fetch of `timeoutMs` lives (ms). */
+export function leaseMs(timeoutMs: number): number {
+  return (Math.ceil(timeoutMs / 1000) + SLACK_SECONDS) * 1000;
 }

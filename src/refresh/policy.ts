@@ -53,7 +53,7 @@ function lifeSeconds(ttlMs: number, { staleMs }: RuleTimes): number {
 }
 
 /** The longest that a value can be good by the rule. */
-function longestTtlMs(times: RuleTimes): number {
+export function longestTtlMs(times: RuleTimes): number {
   return times.isSourceTtl ? times.maxTtlMs : times.ttlMs;
 }
 

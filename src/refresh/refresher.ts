@@ -4,7 +4,7 @@
  *     read TTL and cas ── gone                                         ─► gone
  *          │ more left than this process gave it: another refreshed it ─► fresh
  *          ▼
- *     lease ── another process has it                                  ─► busy
+ *     lease ── another process has it, or a reload has changed the rule ─► busy
  *          ▼
  *     fetch ── failed                                                  ─► failed
  *          │ the same bytes, a 304, the same version over our own item ─► stored (only its TTL is extended)
@@ -22,11 +22,12 @@ import type { PoolItem } from "../proxy/reply.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
 import type { Span } from "../telemetry/tracing.ts";
 import { fetchFor } from "./fetch.ts";
-import { Lease } from "./lease.ts";
+import { Lease, leaseMs } from "./lease.ts";
 import { exptimeOf, freshnessOf, freshnessOfFetched, isFresher, isRefreshedElsewhere } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import type { Match } from "./rules.ts";
 import type { KnownItem } from "./tracker.ts";
+import type { UnsettledWrites } from "./unsettled-writes.ts";
 
 /** How a refresh ended. */
 export type RefreshOutcome =
@@ -54,6 +55,10 @@ export interface Before {
   readonly expectedMs: number;
   /** False: a stale item is served no longer by the source's own word. */
   readonly isServable: boolean;
+  /** True: the source is asked even if another process has refreshed the item. */
+  readonly isForced?: boolean;
+  /** False: a reload has made the fetch useless before it began. */
+  isWanted?(): boolean;
 }
 
 /** Of a value's bytes: 64 bits of their SHA-256, never 0. */
@@ -61,30 +66,53 @@ export function digestOf(value: Buffer): bigint {
   return hash("sha256", value, "buffer").readBigUInt64BE() || 1n;
 }
 
-/** Refreshes `key`; `span` null: it is not traced. Rejects with a BackendError when the pool cannot answer. */
+/** What a refresh is made with. */
+export interface RefreshMeans {
+  readonly port: PoolPort;
+  readonly clock: Clock;
+  readonly unsettled: UnsettledWrites;
+  /** `null` if the refresh is not traced. */
+  readonly span?: Span | null;
+}
+
+/**
+ * Refreshes `key`. Rejects with a BackendError when the pool cannot answer. Every write of the value names the cas that was
+ * read, so that it has no effect after a client's write, however late the server executes it.
+ */
 export async function refreshKey(
   key: string,
   match: Match,
   before: Before,
-  port: PoolPort,
-  clock: Clock,
-  span: Span | null = null,
+  { port, clock, unsettled, span = null }: RefreshMeans,
 ): Promise<RefreshOutcome> {
   const { config, source } = match.rule;
   const first = await port.read(key);
   if (first === null) return { type: "gone" };
   const lease = config.lease === "fleet" && port.isShared(key) ? new Lease(port, key) : null;
-  if (isRefreshedElsewhere(first.ttlSeconds, before.expectedMs, config)) {
+  if (before.isForced !== true && isRefreshedElsewhere(first.ttlSeconds, before.expectedMs, config)) {
     const freshMs = await trueFreshness(first, before, lease, config, clock);
     if (isFresher(freshMs, before.expectedMs)) return { type: "fresh", freshMs, cas: first.cas };
   }
-  // Read once more under the lease: whoever had it until now has left what it wrote.
-  const [proof, item] =
-    lease === null ? [null, first] : await Promise.all([lease.take(source.timeoutMs), port.read(key)]);
+  // Read once more under the lease: the process that had it until now has left what it wrote.
+  const [taken, read] =
+    lease === null
+      ? [null, fulfilled(first)]
+      : await Promise.allSettled([lease.take(source.timeoutMs), port.read(key)]);
+  if (taken?.status === "rejected") {
+    // A lease that it took keeps other processes from fetching.
+    void unsettled.settle(() => lease!.retract(), { forMs: leaseMs(source.timeoutMs) });
+    throw taken.reason;
+  }
+  const proof = taken?.value ?? null;
   if (lease !== null && proof === null) return { type: "busy" };
   const release = () => {
-    if (lease !== null && proof !== null) lease.release(proof).catch(() => {});
+    if (lease !== null && proof !== null) lease.giveBack(proof, unsettled, source.timeoutMs);
   };
+  if (read.status === "rejected") {
+    release();
+    throw read.reason;
+  }
+  const item = read.value;
   if (item === null) {
     release();
     return { type: "gone" };
@@ -92,6 +120,10 @@ export async function refreshKey(
   if (item.cas !== first.cas || (item.ttlSeconds ?? 0) > (first.ttlSeconds ?? 0)) {
     release();
     return { type: "fresh", freshMs: freshnessOf(item.ttlSeconds, config), cas: item.cas };
+  }
+  if (before.isWanted?.() === false) {
+    release();
+    return { type: "busy" };
   }
   const known = before.known?.cas === item.cas ? before.known : null;
   let result: FetchResult;
@@ -132,6 +164,10 @@ export async function refreshKey(
   function goodFor(freshness: Freshness | null): GoodFor {
     return freshnessOfFetched(freshness, config);
   }
+}
+
+function fulfilled<T>(value: T): PromiseSettledResult<T> {
+  return { status: "fulfilled", value };
 }
 
 /**

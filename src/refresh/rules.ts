@@ -111,6 +111,11 @@ export class Rules {
   }
 }
 
+/** Whether `now`, of a later configuration, fetches what `old` does, in the same way. */
+export function isSameOrigin(old: Rule, now: Rule): boolean {
+  return old === now || (old.source === now.source && JSON.stringify(old.config) === JSON.stringify(now.config));
+}
+
 /** Timings of a rule that is new. */
 export function newRuleTimings(): RuleTimings {
   return { fetch: new Histogram(), lag: new Histogram(), inFlight: 0 };

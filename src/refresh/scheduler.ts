@@ -15,12 +15,13 @@ import type { Span, Tracer } from "../telemetry/tracing.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents, Stored } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
-import { dueIn, freshnessOf, refreshBeforeOf, retryIn } from "./policy.ts";
+import { dueIn, freshnessOf, longestTtlMs, refreshBeforeOf, retryIn } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
-import type { Match, Rule, Rules } from "./rules.ts";
+import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
 import { type KnownItem, keyHash, Tracker } from "./tracker.ts";
+import { UnsettledWrites } from "./unsettled-writes.ts";
 
 const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
@@ -66,6 +67,7 @@ export interface SchedulerOptions {
   /** Of now; null: nothing is traced. */
   tracer?(): Tracer | null;
   readonly bounds: TrackingBounds;
+  readonly unsettled?: UnsettledWrites;
 }
 
 export interface TrackingBounds {
@@ -81,6 +83,7 @@ export class Scheduler implements FillEvents {
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly log: RefreshLog;
+  private readonly unsettled: UnsettledWrites;
   private readonly tracker: Tracker;
   private readonly wheel: TimingWheel;
   private readonly pickUp: PickUp;
@@ -92,6 +95,10 @@ export class Scheduler implements FillEvents {
   private hashes = new Int32Array(64);
   /** Keys that are being refreshed: a key is refreshed by one at a time. */
   private readonly busy = new Set<string>();
+  /** Keys whose TTL is being read, so that they can be tracked. */
+  private readonly lookedAt = new Set<string>();
+  /** Keys of these or tracked ones whose source has announced another value that no refresh has fetched yet. */
+  private readonly changes = new Set<string>();
   private readonly tracer: () => Tracer | null;
   /** Keys that a traced request made needed, and its traceparent. */
   private readonly origins = new Map<string, string>();
@@ -102,6 +109,7 @@ export class Scheduler implements FillEvents {
     this.clock = options.clock;
     this.random = options.random;
     this.log = options.log;
+    this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.tracer = options.tracer ?? (() => null);
     this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
     this.tracker = new Tracker(options.bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), options.random);
@@ -144,10 +152,16 @@ export class Scheduler implements FillEvents {
     return this.busy.size;
   }
 
-  /** The source says that the value of `key` has changed: it is refreshed in a moment, if it is needed. */
+  /**
+   * The source has announced another value for `key`: it is refreshed in a moment, if it is needed. A refresh under way may
+   * have fetched the value before, and is followed by another one.
+   */
   changed(key: string): void {
+    if (this.isStopped) return;
     const slot = this.tracker.find(key);
-    if (slot >= 0 && !this.isStopped) this.arm(slot, 0);
+    if (slot < 0 && !this.busy.has(key) && !this.lookedAt.has(key)) return;
+    this.changes.add(key);
+    if (slot >= 0 && !this.busy.has(key)) this.arm(slot, 0);
   }
 
   isTracked(key: string): boolean {
@@ -177,11 +191,13 @@ export class Scheduler implements FillEvents {
     if (isHit && this.pickUp.isDue(hash, this.nowTicks)) this.lookAt(chunk.toString("latin1", start, end), hash);
   }
 
-  populated(key: string, rule: Rule, stored: Stored): void {
+  /** `rule` and `port` may be of an earlier configuration: then nothing that the source said of the value is remembered. */
+  populated(key: string, rule: Rule, stored: Stored, port: PoolPort = this.port): void {
     const slot = this.track(key, rule);
     if (slot < 0) return;
     const { cas, value, tag } = stored;
-    if (cas !== null) this.tracker.remember(slot, { cas, digest: digestOf(value), tag });
+    if (cas !== null && this.isCurrent(slot, rule, port))
+      this.tracker.remember(slot, { cas, digest: digestOf(value), tag });
     this.settle(slot, rule, stored);
   }
 
@@ -231,6 +247,15 @@ export class Scheduler implements FillEvents {
     return this.tracker.track(key, index, this.nowTicks, (evicted) => this.drop(evicted));
   }
 
+  private ruleOf(slot: number): Rule {
+    return this.rules.list[this.tracker.rule(slot)]!;
+  }
+
+  /** False: a reload has changed what the key's values come from or go to since an operation began with `rule` and `port`. */
+  private isCurrent(slot: number, rule: Rule, port: PoolPort): boolean {
+    return port === this.port && isSameOrigin(rule, this.ruleOf(slot));
+  }
+
   /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
   private indexOf(key: string, rule: Rule): number {
     const index = this.rules.list.indexOf(rule);
@@ -249,18 +274,26 @@ export class Scheduler implements FillEvents {
     }
     const { rule } = match;
     this.pickUp.rest(hash, this.nowTicks + rule.config.ttlMs / 2 / TICK_MS);
-    this.port
+    const { port } = this;
+    this.lookedAt.add(key);
+    port
       .read(key)
       .then((item) => {
-        // It may have been filled meanwhile; what it is by then is known better.
-        if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0) return;
+        // It may have been filled meanwhile, and then more is known of it. An item of another pool says nothing of this one's.
+        if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0 || port !== this.port) return;
         const slot = this.track(key, rule);
         if (slot < 0) return;
+        const { config } = this.ruleOf(slot);
         rule.counters.pickedUp++;
         this.tracker.remember(slot, unknownItem(item.cas));
-        this.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, rule.config), staleMs: rule.config.staleMs });
+        this.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, config), staleMs: config.staleMs });
+        if (this.changes.has(key)) this.arm(slot, 0);
       })
-      .catch((error: unknown) => this.log.poolFailed(rule, error));
+      .catch((error: unknown) => this.log.poolFailed(rule, error))
+      .finally(() => {
+        this.lookedAt.delete(key);
+        if (this.tracker.find(key) < 0) this.changes.delete(key);
+      });
   }
 
   /** Goes on after a time with no keys, which the wheel takes in one step. */
@@ -314,29 +347,37 @@ export class Scheduler implements FillEvents {
     const dueTicks = this.tracker.freshUntilTicks(slot) - refreshBeforeOf(config.ttlMs, config) / TICK_MS;
     timings.lag.add(Math.max(0, this.clock.nowMs() - dueTicks * TICK_MS));
     this.busy.add(key);
-    this.refresh(key, slot, match)
+    const work: Work = { key, rule, port: this.port, isForced: this.changes.delete(key) };
+    this.refresh(work, slot, match)
       .catch((error: unknown) => {
         this.log.poolFailed(rule, error);
-        this.retry(key, rule);
+        this.retry(key);
+        if (work.isForced) this.changes.add(key);
       })
       .finally(() => this.busy.delete(key));
   }
 
-  private async refresh(key: string, slot: number, match: Match): Promise<void> {
-    const { tracker } = this;
-    const nowTicks = this.clock.nowMs() / TICK_MS;
+  private async refresh(work: Work, slot: number, match: Match): Promise<void> {
+    const { tracker, clock, unsettled } = this;
+    const { key, rule, port, isForced } = work;
+    const nowTicks = clock.nowMs() / TICK_MS;
     const before = {
       known: tracker.knownItem(slot),
       expectedMs: (tracker.freshUntilTicks(slot) - nowTicks) * TICK_MS,
       isServable: tracker.staleUntilTicks(slot) > nowTicks,
+      isForced,
+      isWanted: () => {
+        const now = tracker.find(key);
+        return now >= 0 && this.isCurrent(now, rule, port);
+      },
     };
-    // The cas read is good for this pool only, whatever a new configuration brings meanwhile.
-    const span = this.beginSpan(key, match.rule);
+    const span = this.beginSpan(key, rule);
     try {
-      const outcome = await refreshKey(key, match, before, this.port, this.clock, span);
+      // The cas read is good for this pool only, whichever pool a reload brings meanwhile.
+      const outcome = await refreshKey(key, match, before, { port, clock, unsettled, span });
       span?.set("platypus.result", outcome.type);
       if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
-      this.take(key, match.rule, outcome, span);
+      this.take(work, outcome, span);
     } catch (error) {
       span?.fail(errorCode(error));
       throw error;
@@ -356,8 +397,9 @@ export class Scheduler implements FillEvents {
     return span;
   }
 
-  private take(key: string, rule: Rule, outcome: RefreshOutcome, span: Span | null): void {
-    const { counters, config } = rule;
+  private take(work: Work, outcome: RefreshOutcome, span: Span | null): void {
+    const { key, rule, port } = work;
+    const { counters } = rule;
     const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
     // Counted though the key may not be tracked any more.
     if (outcome.type === "failed" && wasAsked) {
@@ -368,7 +410,29 @@ export class Scheduler implements FillEvents {
       else counters.refreshed++;
     }
     const slot = this.tracker.find(key);
-    if (slot < 0) return;
+    // Since a reload the key may belong to another rule, which has its own times for it.
+    if (slot < 0 || this.tracker.rule(slot) !== this.indexOf(key, rule)) {
+      this.changes.delete(key);
+      return;
+    }
+    if (port === this.port) this.settleOutcome(slot, work, outcome, wasAsked);
+    else {
+      // Whatever was found is in another pool.
+      this.tracker.forgetItem(slot);
+      this.arm(slot, BUSY_MS * (1 + this.random()));
+    }
+    // Announced during the refresh, which may have fetched the value before.
+    if (this.changes.has(key)) this.arm(slot, 0);
+    else if (work.isForced && !isFetched(outcome)) this.changes.add(key);
+  }
+
+  private settleOutcome(
+    slot: number,
+    { key, rule, port, isForced }: Work,
+    outcome: RefreshOutcome,
+    wasAsked: boolean,
+  ): void {
+    const { counters, config } = this.ruleOf(slot);
     switch (outcome.type) {
       case "gone":
         counters.dropped++;
@@ -379,19 +443,21 @@ export class Scheduler implements FillEvents {
         break;
       case "failed":
       case "notThere":
-        if (wasAsked) this.retry(key, rule);
-        else this.defer(slot, rule);
+        if (wasAsked) this.retry(key);
+        else this.defer(slot, this.ruleOf(slot));
         break;
       case "fresh":
         if (this.tracker.knownItem(slot)?.cas !== outcome.cas) this.tracker.remember(slot, unknownItem(outcome.cas));
         this.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
+        // The other process may have fetched the value before the change.
+        if (isForced) this.arm(slot, BUSY_MS);
         break;
       case "kept":
         this.tracker.forgetItem(slot);
         this.settle(slot, rule, outcome);
         break;
       case "stored":
-        if (outcome.known === null) this.tracker.forgetItem(slot);
+        if (outcome.known === null || !this.isCurrent(slot, rule, port)) this.tracker.forgetItem(slot);
         else this.tracker.remember(slot, outcome.known);
         this.settle(slot, rule, outcome);
         break;
@@ -405,9 +471,10 @@ export class Scheduler implements FillEvents {
     this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
   }
 
-  private retry(key: string, rule: Rule): void {
+  private retry(key: string): void {
     const slot = this.tracker.find(key);
     if (slot < 0) return;
+    const rule = this.ruleOf(slot);
     const failures = this.tracker.failureCount(slot) + 1;
     this.tracker.setFailureCount(slot, failures);
     // No later than the moment from which a stale value must not be served any more.
@@ -416,8 +483,13 @@ export class Scheduler implements FillEvents {
     this.arm(slot, leftMs > 0 ? Math.min(delayMs, leftMs + TICK_MS) : delayMs);
   }
 
-  /** The key's value is good for that long, whoever wrote it. */
-  private settle(slot: number, { config }: Rule, { ttlMs, staleMs }: { ttlMs: number; staleMs: number }): void {
+  /** The key's value is fresh for that long by `rule`; where a reload has changed the rule, no longer than the new one allows. */
+  private settle(slot: number, rule: Rule, said: { ttlMs: number; staleMs: number }): void {
+    const now = this.ruleOf(slot);
+    const { config } = now;
+    const isSame = isSameOrigin(rule, now);
+    const ttlMs = isSame ? said.ttlMs : Math.min(said.ttlMs, longestTtlMs(config));
+    const staleMs = isSame ? said.staleMs : Math.min(said.staleMs, config.staleMs);
     this.tracker.setFailureCount(slot, 0);
     const freshUntil = this.clock.nowMs() + ttlMs;
     this.tracker.setTimes(slot, freshUntil / TICK_MS, (freshUntil + staleMs) / TICK_MS);
@@ -430,18 +502,30 @@ export class Scheduler implements FillEvents {
 
   private drop(slot: number): void {
     if (this.origins.size > 0) this.origins.delete(this.tracker.key(slot)!);
+    this.changes.delete(this.tracker.key(slot)!);
     this.wheel.cancel(slot);
     this.tracker.remove(slot);
   }
 }
 
+/** A refresh under way. */
+interface Work {
+  readonly key: string;
+  /** Of the configuration that it began under, as is `port`. */
+  readonly rule: Rule;
+  readonly port: PoolPort;
+  /** The source has announced another value: an item that another process wrote is not fresh enough. */
+  readonly isForced: boolean;
+}
+
+/** False: what the source has now was not fetched. */
+function isFetched({ type }: RefreshOutcome): boolean {
+  return type !== "busy" && type !== "fresh" && type !== "failed";
+}
+
 /** The source found no place for it after all, or was left alone meanwhile: it was not asked. */
 function isWithoutRoom(error: unknown): boolean {
   return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
-}
-
-function isSameOrigin(old: Rule, now: Rule): boolean {
-  return old.source === now.source && JSON.stringify(old.config) === JSON.stringify(now.config);
 }
 
 /** An item of which only the cas is known: no bytes are the same as its. */

@@ -49,6 +49,8 @@ class Scene {
       listen = "127.0.0.1:0"
       [target]
       servers = ["127.0.0.1:${this.memcached.port}"]
+      # On a busy machine a lease that times out would leave a value that is not stored.
+      server_timeout = "5s"
       [source.origin]
       type = "http"
       url = "${this.origin.url}/{key:path}"

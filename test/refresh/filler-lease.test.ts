@@ -135,7 +135,7 @@ describe("a miss of a key that another process fetches", () => {
   it("looks for its value ever less often, until fill_timeout is over, and fetches nothing", async () => {
     await heldByThem();
     const waiter = await get();
-    expect(pool.calls.splice(0)).toEqual(["add lease", "get k"]);
+    expect(pool.calls.splice(0)).toEqual(["add lease", "get k", "get lease"]);
     const looks: number[] = [];
     while (clock.nowMs() < FILL_TIMEOUT_MS) {
       await advance(1);
@@ -213,12 +213,11 @@ describe("a miss of a key that another process fetches", () => {
   it("is a miss when their source has nothing, for as long as they say", async () => {
     await theirs.releaseAbsent(await heldByThem(), 2_000);
     const [first, second] = [await get(), await get()];
-    await advance(5);
     expect([first.told, second.told]).toEqual([["miss"], ["miss"]]);
-    expect(counters().notThere).toBe(1);
-    const third = await get();
-    await advance(5);
-    expect(third.told).toEqual(["miss"]);
+    expect(counters()).toMatchObject({ notThere: 2, leasesAwaited: 0 });
+    pool.calls.length = 0;
+    expect((await get()).told).toEqual(["miss"]);
+    expect(pool.calls).toEqual(["add lease", "get k", "get lease"]);
     expect(source.fetches).toHaveLength(0);
     await advance(2_000);
     await get();
@@ -365,16 +364,159 @@ describe("the lease of a fetch", () => {
     expect(await theirs.release(proof!)).toBe(true);
   });
 
-  it("is given back when the value is too large for the pool, and the value held", async () => {
+  it("vouches for a held value where the pool refuses to store it", async () => {
     const waiter = await get();
     const large = "x".repeat(2 << 20);
     await answer(large);
     expect(waiter.told).toEqual([`value ${large}`]);
     expect(pool.value("k")).toBeNull();
-    expect(await theirs.look()).toBe("gone");
+    expect(await theirs.look()).toMatch(/^kept:/);
     expect((await get()).told).toEqual([`value ${large}`]);
     expect(counters()).toMatchObject({ held: 1, filled: 0 });
     expect(source.fetches).toHaveLength(1);
+  });
+
+  it("does not vouch any longer for a large value that the pool has stored", async () => {
+    await get();
+    await answer("x".repeat(1_000_001));
+    expect(pool.value("k")).toHaveLength(1_000_001);
+    expect(await theirs.look()).toBe("gone");
+    expect(counters()).toMatchObject({ held: 0, filled: 1 });
+  });
+});
+
+describe("a client's write through another process", () => {
+  it("ends a negative result long before negative_ttl", async () => {
+    start({ negativeTtlMs: 20_000 });
+    await get();
+    source.last.notThere();
+    await settled();
+    pool.calls.length = 0;
+    expect((await get()).told).toEqual(["miss"]);
+    expect(pool.calls).toEqual(["get lease"]);
+    expect(source.fetches).toHaveLength(1);
+    deletedByThem();
+    const waiter = await get();
+    await answer("created");
+    expect(waiter.told).toEqual(["value created"]);
+    expect(pool.value("k")).toBe("created");
+  });
+
+  it("ends a negative result of a rule that fills behind the miss", async () => {
+    start({ negativeTtlMs: 20_000, fillTimeoutMs: 0 });
+    await get();
+    source.last.notThere();
+    await settled();
+    await get();
+    expect(source.fetches).toHaveLength(1);
+    deletedByThem();
+    await get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("ends a negative result that is only remembered here, as soon as the pool answers", async () => {
+    start({ negativeTtlMs: 20_000 });
+    pool.isDown = true;
+    await get();
+    source.last.notThere();
+    await settled();
+    expect((await get()).told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+    pool.isDown = false;
+    await get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("ends a held value that the pool could not store, as soon as the pool answers", async () => {
+    pool.isDown = true;
+    await get();
+    await answer("held");
+    expect((await get()).told).toEqual(["value held"]);
+    pool.isDown = false;
+    const waiter = await get();
+    expect(waiter.told).toEqual([]);
+    await answer("new");
+    expect(waiter.told).toEqual(["value new"]);
+  });
+
+  it("ends a held value that the pool refuses to store", async () => {
+    const large = "x".repeat(2 << 20);
+    await get();
+    await answer(large);
+    deletedByThem();
+    const waiter = await get();
+    await answer("small");
+    expect(waiter.told).toEqual(["value small"]);
+    expect(pool.value("k")).toBe("small");
+  });
+
+  it("ends the copies that other processes hold as well", async () => {
+    const large = "x".repeat(2 << 20);
+    const marker = await theirs.keep(await heldByThem(), 5_000);
+    expect(marker).not.toBeNull();
+    const first = await get();
+    await answer(large);
+    expect(first.told).toEqual([`value ${large}`]);
+    expect((await get()).told).toEqual([`value ${large}`]);
+    expect(source.fetches).toHaveLength(1);
+    deletedByThem();
+    await get();
+    expect(source.fetches).toHaveLength(2);
+  });
+
+  it("that ends the marker during a fetch has the value fetched once more", async () => {
+    await theirs.keep(await heldByThem(), 5_000);
+    const waiter = await get();
+    deletedByThem();
+    await answer("old");
+    expect(waiter.told).toEqual([]);
+    await answer("new");
+    expect(waiter.told).toEqual(["value new"]);
+  });
+
+  it("does not let a look that was sent before it answer clients that came after it", async () => {
+    await theirs.releaseAbsent(await heldByThem(), 20_000);
+    pool.isHolding = true;
+    const early = await get();
+    pool.release();
+    pool.isHolding = true;
+    await settled();
+    expect(pool.calls.at(-1)).toBe("get lease");
+    deletedByThem();
+    const late = await get();
+    pool.release();
+    await settled();
+    expect([early.told, late.told]).toEqual([["miss"], []]);
+    await advance(5);
+    await answer("created");
+    expect(late.told).toEqual(["value created"]);
+  });
+});
+
+describe("a pool that could not answer a client's get", () => {
+  const failedGet = async () => {
+    const waiter = new RecordingWaiter();
+    filler.fill("k", waiter, true);
+    await settled();
+    return waiter.told;
+  };
+
+  it("leaves the held value to the client at once, and no lease is asked for", async () => {
+    pool.isDown = true;
+    await get();
+    await answer("held");
+    pool.calls.length = 0;
+    expect(await failedGet()).toEqual(["value held"]);
+    expect(pool.calls).toEqual([]);
+  });
+
+  it("leaves the negative result to the client", async () => {
+    await get();
+    source.last.notThere();
+    await settled();
+    pool.calls.length = 0;
+    expect(await failedGet()).toEqual(["miss"]);
+    expect(pool.calls).toEqual([]);
   });
 });
 

@@ -1,7 +1,9 @@
 /**
  * Every order in which the messages of a small fleet can reach the server, with the real code of each process for fills
- * and refreshes. What is promised: from a write's acknowledgement on, no get is answered with a value fetched before it,
- * and none stays in the pool; but for the round trip between adding such a value and deleting it again.
+ * and refreshes: with a connection that is lost at any moment, whose messages the server executes, executes late or never
+ * gets, and with a reload at any moment. After a write is acknowledged, no get is answered with a value fetched before it,
+ * and no such value or negative result stays in the pool. The exception is the time between adding such a value and deleting
+ * it again.
  */
 import { describe, expect, it } from "vitest";
 import { explore, type Scenario } from "../support/fleet-model.ts";
@@ -46,11 +48,42 @@ const scenarios: [name: string, scenario: Scenario][] = [
   ["two refreshes, and a delete", { processes: 2, clients: [[get(0), refresh(0)], [refresh(1)], [remove(1)]] }],
 ];
 
+const oneDelete = (then: ReturnType<typeof get>) => ({ processes: 2, clients: [[get(0)], [remove(1), then]] });
+
+const losses: [name: string, scenario: Scenario][] = [
+  ["the process that fetches, and a get through it", { ...oneDelete(get(0)), loses: 0 }],
+  ["the process that fetches, and a get where the delete went", { ...oneDelete(get(1)), loses: 0 }],
+  ["the process that is written through", { ...oneDelete(get(1)), loses: 1 }],
+  ["a process whose source had nothing", { ...oneDelete(get(0)), loses: 0, source: [null] }],
+  ["a process that refreshes", { processes: 2, clients: [[get(0), refresh(0)], [remove(1)]], loses: 0 }],
+  [
+    "a process that reloads as well",
+    { processes: 2, clients: [[get(0)], [remove(1)]], loses: 0, reload: "the pool port" },
+  ],
+];
+
+const reloads = (["nothing", "the source", "the pool port"] as const).flatMap((reload): [string, Scenario][] => [
+  [`${reload} during a fill`, { ...oneDelete(get(0)), reload }],
+  [`${reload} while the source has nothing`, { ...oneDelete(get(0)), reload, source: [null] }],
+]);
+
+async function leavesNothingOld(_name: string, scenario: Scenario): Promise<void> {
+  const { failure, states, ends } = await explore(scenario);
+  expect(failure).toBeNull();
+  expect(states).toBeGreaterThan(10);
+  expect(ends).toBeGreaterThan(0);
+}
+
+const patience = { timeout: 120_000 };
+
 describe("whatever the order of messages", () => {
-  it.each(scenarios)("%s leaves nothing old behind", { timeout: 120_000 }, async (_name, scenario) => {
-    const { failure, states, ends } = await explore(scenario);
-    expect(failure).toBeNull();
-    expect(states).toBeGreaterThan(10);
-    expect(ends).toBeGreaterThan(0);
-  });
+  it.each(scenarios)("%s leaves nothing old behind", patience, leavesNothingOld);
+});
+
+describe("wherever the connection is lost", () => {
+  it.each(losses)("of %s, nothing old is left behind", patience, leavesNothingOld);
+});
+
+describe("whenever a process reloads", () => {
+  it.each(reloads)("a change of %s leaves nothing old behind", patience, leavesNothingOld);
 });

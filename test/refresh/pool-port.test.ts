@@ -11,6 +11,7 @@ import type { PoolPort } from "../../src/refresh/pool-port.ts";
 import { Log } from "../../src/telemetry/log.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { ScriptedBackend } from "../support/scripted-backend.ts";
 import { TextClient } from "../support/text-client.ts";
 
 const undo: (() => unknown)[] = [];
@@ -18,8 +19,8 @@ afterAll(async () => {
   for (const step of undo.reverse()) await step();
 });
 
-function routedPort(port: number, settings = ""): PoolPort {
-  const config = nativeConfig(`${settings}\n${targetOf([port])}`);
+function routedPort(port: number, settings = "", targetSettings = ""): PoolPort {
+  const config = nativeConfig(`${settings}\n${targetOf([port], targetSettings)}`);
   const pools = buildPools(config, noPools, {
     clock: systemClock,
     turn: new Turn(() => systemClock.nowMs()),
@@ -112,6 +113,11 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(await port.add("small", "small", value, 0)).toMatchObject({ result: "stored" });
   });
 
+  it("marks the error as a refusal if the value is too large", async () => {
+    const error = await port.add("refused", "refused", Buffer.alloc(2 << 20), 0).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ isRefused: true });
+  });
+
   it("keeps the order of what is asked of a key at once", async () => {
     const [, added, read] = await Promise.all([
       port.read("order"),
@@ -143,5 +149,23 @@ describe("a pool that is not there", () => {
       port.deleteIf("k", "k", 1n),
     ];
     for (const call of calls) await expect(call).rejects.toBeInstanceOf(BackendError);
+  });
+
+  it("has not executed what it could not be sent", async () => {
+    const port = routedPort(await freePort());
+    await expect(port.read("k")).rejects.toMatchObject({ isRefused: true });
+  });
+});
+
+describe("a pool that does not answer", () => {
+  it.each(["time-out", "lost connection", "error of a proxy"])("may have executed a write after a %s", async (why) => {
+    const server = await ScriptedBackend.start();
+    undo.push(() => server.stop());
+    const port = routedPort(server.port, "", 'server_timeout = "20ms"');
+    const added = port.add("k", "k", Buffer.from("v"), 0).catch((reason: unknown) => reason);
+    const { connection, reply } = await server.command();
+    if (why === "lost connection") connection.socket.destroy();
+    if (why === "error of a proxy") reply("SERVER_ERROR timeout\r\n");
+    expect(await added).toMatchObject({ isRefused: false });
   });
 });

@@ -1,29 +1,48 @@
 /**
- * A fleet small enough to be looked at whole: processes with the real Filler and refresh each, one server, one source,
- * clients that follow scripts. Nothing happens by itself: every message, every end of a fetch, every timer and every step of a client
- * is an event that the explorer chooses, and it chooses every order there is.
+ * A fleet small enough to be explored whole: processes with the real Filler and refresh, one server, one source, clients
+ * that follow scripts. Nothing happens by itself. Every message, every end of a fetch, every timer, every step of a client,
+ * every lost connection and every reload is an event, and the explorer takes the events in every possible order.
  *
- * The source has versions. A client that changes it writes to the key afterwards ("change the source, then delete"), so
- * from the moment the write is acknowledged an older version must not be answered to anybody who asks later.
+ *     m0  the server executes process 0's oldest message and answers     f0.2  process 0's second fetch ends
+ *     x0  process 0's connection is lost, with everything on it          t0    process 0 looks for another's value again
+ *     g0  the server executes the oldest message of a lost connection    s0    process 0 checks an unsettled write again
+ *     d0  the rest of that connection never arrives                      c1    the second client takes its next step
+ *     r0  process 0 reloads
+ *
+ * The source has versions. A client that changes it writes to the key afterwards ("change the source, then delete"). From
+ * the moment that the write is acknowledged, a get must not be answered with an older version.
+ *
+ * A message of a lost connection may be executed late, but before the second check of the write that it carries.
  */
-import { setImmediate as turn } from "node:timers/promises";
+import { hash } from "node:crypto";
 import type { Clock, Timer } from "../../src/clock.ts";
 import type { RuleConfig } from "../../src/config/config.ts";
+import { BackendError } from "../../src/errors.ts";
 import type { PoolItem, PoolValue, Reply, WriteResult } from "../../src/proxy/reply.ts";
 import { Status } from "../../src/proxy/reply.ts";
 import { Filler } from "../../src/refresh/filler.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
 import { refreshKey } from "../../src/refresh/refresher.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
+import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { ruleDefaults } from "./test-rules.ts";
 
 const KEY = "k";
+/** One for all: an error with its stack is what costs most. */
+const connectionLost = new BackendError("the connection is lost");
 const TTL_SECONDS = 60;
-/** Timers of those who wait are longer, and do not fire here: a waiter that gives up gets a miss, which is never wrong. */
-const LONGEST_LOOK_MS = 200;
-/** How often one process may look for another's value. */
+/** Timers of clients that wait are longer, and do not fire: a client that gives up gets a miss, which is never wrong. */
+const LONGEST_TIMER_MS = 10_000;
+/** Checks of unsettled writes have pauses from here on; looks for another process' value have shorter ones. */
+const FIRST_CHECK_MS = 100;
+/** Maximum number of looks for another process' value by one process; one where connections are lost. */
 const MAX_LOOKS = 2;
+const CHECKS = 2;
+/** Microtasks that may hang on one event. */
+const LONGEST_CHAIN = 20;
+/** Each process and each client numbers its own items. */
+const CAS_STEP = 1_000n;
 
 /** What a client does, through which process; or that the key falls due there. */
 type Step =
@@ -31,21 +50,33 @@ type Step =
   /** Changes the source, then writes to the key: a delete, or a set of `value`. */
   | { readonly does: "invalidate"; readonly via: number; readonly value: string | null };
 
+/** What a reload changes: nothing, what the rule fetches from, or the pool. */
+type Reload = "nothing" | "the source" | "the pool port";
+
 export interface Scenario {
   readonly processes: number;
   readonly clients: readonly (readonly Step[])[];
-  /** What the source has by version; null: nothing. Versions behind the list have a value. */
+  /** What the source has by version; `null`: nothing. Versions behind the list have a value. */
   readonly source?: readonly (string | null)[];
+  /** The process whose connection is lost once. */
+  readonly loses?: number;
+  /** One process reloads once. */
+  readonly reload?: Reload;
 }
 
 interface Item {
   readonly value: string;
   readonly cas: bigint;
+  /** Of the source, for a negative result. */
+  readonly version: number;
 }
 
 interface Message {
   readonly text: string;
-  readonly run: () => void;
+  /** Executes it; answers if `isAnswered`. */
+  readonly run: (isAnswered: boolean) => void;
+  /** Tells its process that the connection is lost. */
+  readonly fail: () => void;
 }
 
 /** An answer that a client got though a newer write had been acknowledged when it asked. */
@@ -54,43 +85,82 @@ interface Suspect {
   readonly what: string;
 }
 
+/** The world that the rules' sources belong to now: rules are compiled once. */
+let current: World;
+
+const rulesOf = Array.from({ length: 4 }, (_, index) => {
+  const config: RuleConfig = { ...ruleDefaults, fillTimeoutMs: 1_000_000 };
+  const make = () => {
+    const fetch = () => current.fetch(index % 2);
+    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch };
+    return new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
+  };
+  return make();
+});
+
 class Process {
+  readonly index: number;
   /** To the server, in order. */
-  readonly messages: Message[] = [];
+  messages: Message[] = [];
+  /** Of a lost connection, in order. */
+  late: Message[] = [];
   readonly timers: (() => void)[] = [];
-  /** All that this process has been told: two orders with the same told it the same are one state of it. */
-  readonly heard: string[] = [];
+  readonly checks: (() => void)[] = [];
+  /** Everything that this process has been told. Two orders that tell it the same leave it in one state. */
+  heard = "";
   /** Values it has read from the pool. */
   readonly read = new Set<string>();
   looks = 0;
+  fetches = 0;
+  writes = 0n;
+  /** Version at which the source last had nothing. */
+  emptyVersion = 0;
+  readonly port: PoolPort;
   readonly filler: Filler;
   /** The refresh of a key that is due. */
   readonly refresh: () => Promise<unknown>;
+  /** What its leases say: a token is new in each run. */
+  private readonly tokens = new Map<string, string>();
 
   constructor(world: World, index: number) {
+    this.index = index;
     const clock: Clock = {
       nowMs: () => 0,
       unixSeconds: () => 1_700_000_000,
       setTimer: (delayMs, run) => {
-        if (delayMs <= LONGEST_LOOK_MS) this.timers.push(run);
+        if (delayMs < FIRST_CHECK_MS) this.timers.push(run);
+        else if (delayMs <= LONGEST_TIMER_MS) this.checks.push(run);
         return run as unknown as Timer;
       },
       clearTimer: () => {},
     };
-    const config: RuleConfig = { ...ruleDefaults, fillTimeoutMs: 1_000_000 };
-    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch: () => world.fetch(index) };
-    const rules = new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
+    const rules = rulesOf[index]!;
     const port = world.port(this);
+    this.port = port;
     const before = { known: null, expectedMs: TTL_SECONDS * 1000, isServable: true };
-    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, port, clock);
+    const unsettled = new UnsettledWrites(clock, CHECKS);
+    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, { port, clock, unsettled });
     this.filler = new Filler({
       rules,
       port,
       clock,
       events: { populated: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false },
-      log: { sourceFailed: fail, poolFailed: fail, observed: () => {} },
-      holdBytes: 0,
+      log: { sourceFailed: fail, poolFailed: () => {}, observed: () => {} },
+      holdBytes: 1 << 20,
+      unsettled,
     });
+  }
+
+  nameOf(value: Buffer): string {
+    const text = value.toString();
+    if (!text.includes(":")) return text;
+    const name = this.tokens.get(text) ?? `token ${this.index} ${this.tokens.size}`;
+    this.tokens.set(text, name);
+    return name;
+  }
+
+  hear(text: string): void {
+    this.heard += `${text}\n`;
   }
 }
 
@@ -106,15 +176,21 @@ class World {
   private readonly processes: Process[];
   private readonly positions: number[];
   private readonly isBusy: boolean[];
-  private readonly fetches: { readonly process: number; readonly version: number; done: (() => void) | null }[] = [];
+  /** Fetches under way, by `process.number`. */
+  private readonly fetches = new Map<string, { readonly value: string; readonly end: () => void }>();
   private readonly undone = new Set<string>();
-  private lastCas = 0n;
   private version = 0;
+  private clientWrites = 0n;
   /** Version that the last acknowledged write stands for. */
   private acknowledged = 0;
+  private losses: number;
+  private reloads: number;
 
   constructor(scenario: Scenario) {
+    current = this;
     this.scenario = scenario;
+    this.losses = scenario.loses === undefined ? 0 : 1;
+    this.reloads = scenario.reload === undefined ? 0 : 1;
     this.processes = Array.from({ length: scenario.processes }, (_, index) => new Process(this, index));
     this.positions = scenario.clients.map(() => 0);
     this.isBusy = scenario.clients.map(() => false);
@@ -123,13 +199,16 @@ class World {
   /** Names of what may happen next. */
   events(): string[] {
     const events: string[] = [];
-    this.processes.forEach(({ messages, timers, looks }, index) => {
+    const maxLooks = this.scenario.loses === undefined ? MAX_LOOKS : 1;
+    this.processes.forEach(({ messages, late, timers, checks, looks }, index) => {
       if (messages.length > 0) events.push(`m${index}`);
-      if (timers.length > 0 && looks < MAX_LOOKS) events.push(`t${index}`);
+      if (timers.length > 0 && looks < maxLooks) events.push(`t${index}`);
+      if (late.length > 0) events.push(`g${index}`, `d${index}`);
+      else if (checks.length > 0) events.push(`s${index}`);
+      if (messages.length > 0 && this.losses > 0 && this.scenario.loses === index) events.push(`x${index}`);
+      if (this.reloads > 0) events.push(`r${index}`);
     });
-    this.fetches.forEach(({ done }, index) => {
-      if (done !== null) events.push(`f${index}`);
-    });
+    for (const id of this.fetches.keys()) events.push(`f${id}`);
     this.scenario.clients.forEach((steps, index) => {
       if (!this.isBusy[index] && this.positions[index]! < steps.length) events.push(`c${index}`);
     });
@@ -138,75 +217,141 @@ class World {
 
   /** Lets one of them happen, and all that follows from it within the processes. */
   async take(event: string): Promise<void> {
-    const index = Number(event.slice(1));
-    if (event[0] === "m") this.processes[index]!.messages.shift()!.run();
-    else if (event[0] === "c") this.step(index);
-    else if (event[0] === "t") {
-      const process = this.processes[index]!;
-      process.looks++;
-      process.heard.push("timer");
-      process.timers.shift()!();
-    } else {
-      const fetch = this.fetches[index]!;
-      const { done } = fetch;
-      fetch.done = null;
-      done!();
+    const index = indexOf(event);
+    const process = this.processes[index]!;
+    switch (event[0]) {
+      case "m":
+        process.messages.shift()!.run(true);
+        break;
+      case "g":
+        process.late.shift()!.run(false);
+        break;
+      case "d":
+        process.late = [];
+        break;
+      case "x": {
+        this.losses--;
+        process.hear("lost");
+        process.late.push(...process.messages.filter(({ text }) => !isRead(text)));
+        const lost = process.messages;
+        process.messages = [];
+        for (const message of lost) message.fail();
+        break;
+      }
+      case "t":
+        process.looks++;
+        process.hear("timer");
+        process.timers.shift()!();
+        break;
+      case "s":
+        process.hear("check");
+        process.checks.shift()!();
+        break;
+      case "r":
+        this.reload(process);
+        break;
+      case "c":
+        this.step(index);
+        break;
+      default: {
+        const id = event.slice(1);
+        const { end } = this.fetches.get(id)!;
+        this.fetches.delete(id);
+        end();
+      }
     }
-    await turn();
+    for (let i = 0; i < LONGEST_CHAIN; i++) await null;
+  }
+
+  /** Of an event that may happen next. */
+  footprint(event: string): Footprint {
+    const index = indexOf(event);
+    const own = `process ${index}`;
+    switch (event[0]) {
+      case "m":
+      case "g": {
+        const { text } = event[0] === "m" ? this.processes[index]!.messages[0]! : this.processes[index]!.late[0]!;
+        const isClients = text.startsWith("client");
+        const item = isClients || text.includes(` ${KEY}`) ? "value" : "lease";
+        const reads = isRead(text) ? ["version", item] : ["version"];
+        return { reads, writes: [own, ...(isRead(text) ? [] : [item]), ...(isClients ? ["acknowledged"] : [])] };
+      }
+      case "c": {
+        const step = this.scenario.clients[index]![this.positions[index]!]!;
+        const via = `process ${step.via}`;
+        if (step.does === "invalidate") return { reads: [], writes: [via, "version"] };
+        return { reads: ["acknowledged"], writes: [via] };
+      }
+      case "x":
+        return { reads: ["version"], writes: [own, "losses"] };
+      case "r":
+        return { reads: ["version"], writes: [own, "reloads"] };
+      default:
+        return { reads: ["version"], writes: [own] };
+    }
   }
 
   /** The same for two runs from here on which everything is the same. */
   signature(): string {
-    const { items, processes, positions, isBusy, fetches, version, acknowledged } = this;
-    return JSON.stringify([
-      [...items].map(([key, { value, cas }]) => [key, value, String(cas)]),
-      processes.map(({ heard, messages, timers }) => [heard, messages.map(({ text }) => text), timers.length]),
-      [positions, isBusy, version, acknowledged],
-      fetches.map(({ process, version: fetched, done }) => [process, fetched, done === null]),
-      this.suspects,
-    ]);
+    const { items, processes, positions, isBusy, fetches, version, acknowledged, losses, reloads } = this;
+    const ofItems = [...items].map(([key, { value, cas }]) => `${key} ${value} ${cas}`).sort();
+    const ofProcesses = processes.map(
+      ({ heard, messages, late, timers, checks }) =>
+        `${heard}|${textsOf(messages)}|${textsOf(late)}|${timers.length} ${checks.length}`,
+    );
+    const ofFetches = [...fetches.values()].map(({ value }) => value);
+    const ofSuspects = this.suspects.map(({ what }) => what).sort();
+    const rest = [positions, isBusy, version, acknowledged, losses, reloads, [...this.undone].sort()];
+    const text = [ofItems, ofProcesses, ofFetches.sort(), ofSuspects, rest].join("\n\n");
+    return hash("sha1", text, "base64");
   }
 
-  /** What is wrong when nothing more can happen; null: nothing. */
+  /** What is wrong when nothing more has to happen; `null`: nothing. */
   verdict(): string | null {
-    const item = this.items.get(KEY);
-    const isOld = item !== undefined && versionOf(item.value) < this.acknowledged;
-    if (isOld) return `the pool keeps ${item.value} though version ${this.acknowledged} was written`;
+    for (const [key, { value, version }] of this.items) {
+      const isOld =
+        key === KEY ? versionOf(value) < this.acknowledged : value === "absent" && version < this.acknowledged;
+      if (isOld) return `the pool keeps ${value} though version ${this.acknowledged} was written`;
+    }
     const wrong = this.suspects.find(({ value }) => !this.undone.has(value));
     return wrong === undefined ? null : wrong.what;
   }
 
-  fetch(process: number): Promise<FetchResult> {
+  fetch(index: number): Promise<FetchResult> {
     const { version } = this;
-    const fetch: (typeof this.fetches)[number] = { process, version, done: null };
-    this.fetches.push(fetch);
-    const id = this.fetches.length;
+    const process = this.processes[index]!;
+    const id = `${index}.${++process.fetches}`;
+    const value = `v${version}#${id}`;
     const has = this.scenario.source?.[version];
     return new Promise((resolve) => {
-      fetch.done = () => {
-        this.processes[process]!.heard.push(`fetched ${version}`);
-        const value = Buffer.from(`v${version}#${id}`);
-        resolve(has === null ? { type: "notThere" } : { type: "value", value, tag: null, freshness: null });
+      const end = () => {
+        process.hear(`fetched ${value}`);
+        if (has === null) process.emptyVersion = version;
+        const found = { type: "value", value: Buffer.from(value), tag: null, freshness: null } as const;
+        resolve(has === null ? { type: "notThere" } : found);
       };
+      this.fetches.set(id, { value, end });
     });
   }
 
   port(process: Process): PoolPort {
     const { items } = this;
     const call = <T>(text: string, run: () => T): Promise<T> =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         process.messages.push({
           text,
-          run: () => {
+          run: (isAnswered) => {
             const result = run();
-            process.heard.push(`${text}: ${String(describe(result))}`);
+            if (!isAnswered) return;
+            process.hear(`${text}: ${describe(result)}`);
             resolve(result);
           },
+          fail: () => reject(connectionLost),
         });
       });
-    const put = (key: string, value: Buffer): WriteResult => {
-      const cas = ++this.lastCas;
-      items.set(key, { value: value.toString(), cas });
+    const put = (key: string, value: string): WriteResult => {
+      const cas = BigInt(process.index + 1) * CAS_STEP + ++process.writes;
+      items.set(key, { value, cas, version: process.emptyVersion });
       return { result: "stored", cas };
     };
     return {
@@ -218,49 +363,65 @@ class World {
           const item = items.get(key);
           return item === undefined ? null : { ttlSeconds: TTL_SECONDS, cas: item.cas };
         }),
-      get: (_owner, key) =>
-        call(`get ${key}`, (): PoolValue | null => {
+      get: (_owner, key) => {
+        return call(`get ${key}`, (): PoolValue | null => {
           const item = items.get(key);
           if (item === undefined) return null;
           process.read.add(item.value);
           return { value: Buffer.from(item.value), flags: 0 };
-        }),
-      add: (_owner, key, value) =>
-        call(`add ${key} ${value}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, value))),
-      cas: (_owner, key, value, _exptime, cas) =>
-        call(`cas ${key}`, (): WriteResult => {
+        });
+      },
+      add: (_owner, key, value) => {
+        const text = process.nameOf(value);
+        return call(`add ${key} ${text}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, text)));
+      },
+      cas: (_owner, key, value, _exptime, cas) => {
+        const text = process.nameOf(value);
+        return call(`cas ${key}`, (): WriteResult => {
           const item = items.get(key);
           if (item === undefined) return { result: "notFound" };
-          return item.cas === cas ? put(key, value) : { result: "exists" };
-        }),
+          return item.cas === cas ? put(key, text) : { result: "exists" };
+        });
+      },
       touch: (key) => call(`touch ${key}`, () => items.has(key)),
       deleteIf: (_owner, key, cas) =>
-        call(`deleteIf ${key}`, () => {
+        call(`deleteIf ${key} ${cas}`, () => {
           const item = items.get(key);
           if (item === undefined || item.cas !== cas) return false;
           if (key === KEY) this.undone.add(item.value);
           return items.delete(key);
         }),
       put: (_owner, key, value) => {
-        void call(`put ${key}`, () => put(key, value));
+        call(`put ${key}`, () => put(key, value.toString())).catch(() => {});
       },
       drop: (_owner, key) => {
-        void call(`drop ${key}`, () => items.delete(key));
+        call(`drop ${key}`, () => items.delete(key)).catch(() => {});
       },
     };
+  }
+
+  private reload(process: Process): void {
+    this.reloads--;
+    process.hear("reload");
+    const { reload } = this.scenario;
+    // Rules of another source stand two places further.
+    const rules = rulesOf[reload === "the source" ? process.index + 2 : process.index]!;
+    const port = reload === "the pool port" ? this.port(process) : process.port;
+    process.filler.replace(new Rules(rules.list), port, 1 << 20);
   }
 
   private step(client: number): void {
     const step = this.scenario.clients[client]![this.positions[client]!++]!;
     const process = this.processes[step.via]!;
     this.isBusy[client] = true;
-    process.heard.push(`client ${client} ${step.does}`);
+    process.hear(`client ${client} ${step.does}`);
     if (step.does === "get") this.get(client, process, this.acknowledged);
     else if (step.does === "invalidate") this.invalidate(client, process, step.value);
     else {
-      void process.refresh().then(() => {
+      const end = () => {
         this.isBusy[client] = false;
-      });
+      };
+      void process.refresh().then(end, end);
     }
   }
 
@@ -275,19 +436,26 @@ class World {
       if (process.read.has(value)) this.suspects.push({ value, what });
       else this.suspects.push({ value: "never undone", what });
     };
+    const fill = (hasPoolFailed: boolean) => {
+      if (!process.filler.fill(KEY, { filled: answered, askAgain: ask }, hasPoolFailed)) {
+        throw new Error("the rule covers every key");
+      }
+    };
     const ask = () => {
       process.messages.push({
         text: `client ${client} reads`,
-        run: () => {
+        run: (isAnswered) => {
+          if (!isAnswered) return;
           const item = this.items.get(KEY);
-          process.heard.push(`client ${client} reads: ${item?.value ?? "nothing"}`);
-          if (item !== undefined) {
-            process.read.add(item.value);
-            answered(valueReply(item.value));
-          } else if (!process.filler.fill(KEY, { filled: answered, askAgain: ask })) {
-            throw new Error("the rule covers every key");
+          process.hear(`client ${client} reads: ${item?.value ?? "nothing"}`);
+          if (item === undefined) {
+            fill(false);
+            return;
           }
+          process.read.add(item.value);
+          answered(valueReply(item.value));
         },
+        fail: () => fill(true),
       });
     };
     ask();
@@ -299,15 +467,33 @@ class World {
     process.filler.beforeWrite(KEY);
     process.messages.push({
       text: `client ${client} writes`,
-      run: () => {
+      run: (isAnswered) => {
         if (value === null) this.items.delete(KEY);
-        else this.items.set(KEY, { value: `v${version}#client`, cas: ++this.lastCas });
-        process.heard.push(`client ${client} wrote`);
+        else this.items.set(KEY, { value: `v${version}#client`, cas: ++this.clientWrites, version });
+        if (!isAnswered) return;
+        process.hear(`client ${client} wrote`);
         this.acknowledged = Math.max(this.acknowledged, version);
+        this.isBusy[client] = false;
+      },
+      fail: () => {
         this.isBusy[client] = false;
       },
     });
   }
+}
+
+/** Of a process or a client. */
+function indexOf(event: string): number {
+  return Math.trunc(Number(event.slice(1)));
+}
+
+/** It makes no difference whether such a message of a lost connection is executed. */
+function isRead(text: string): boolean {
+  return text.startsWith("get ") || text.startsWith("read ") || text.endsWith(" reads");
+}
+
+function textsOf(messages: readonly Message[]): string {
+  return messages.map(({ text }) => text).join(", ");
 }
 
 function versionOf(value: string): number {
@@ -320,7 +506,10 @@ function valueReply(value: string): Reply {
 }
 
 function describe(result: unknown): string {
-  return JSON.stringify(result, (_key, value) => (typeof value === "bigint" ? String(value) : value));
+  if (result === null || typeof result !== "object") return String(result);
+  if ("value" in result) return String(result.value);
+  const { result: word = "", cas = "" } = result as { result?: string; cas?: bigint };
+  return `${word} ${cas}`;
 }
 
 /** What the explorer found. */
@@ -329,33 +518,65 @@ export interface Exploration {
   readonly states: number;
   /** Runs that ended because nothing more could happen. */
   readonly ends: number;
-  /** The events that lead to something wrong, and what it is; null: there is no such order. */
+  /** The events that lead to something wrong, and what it is; `null`: there is no such order. */
   readonly failure: { readonly events: readonly string[]; readonly what: string } | null;
 }
 
-/** Takes every order of events of a scenario, each state once. */
+/** What an event reads and writes; two events that share nothing that one of them writes have one effect in either order. */
+interface Footprint {
+  readonly reads: readonly string[];
+  readonly writes: readonly string[];
+}
+
+function areIndependent(a: Footprint, b: Footprint): boolean {
+  const meets = (one: readonly string[], other: readonly string[]) => one.some((what) => other.includes(what));
+  return !meets(a.writes, b.writes) && !meets(a.writes, b.reads) && !meets(a.reads, b.writes);
+}
+
+/**
+ * Takes every order of events of a scenario, and sees each state. Orders that differ only in the order of independent events
+ * are taken once: an event sleeps where another order has already taken it. Source: P. Godefroid, "Partial-Order Methods for
+ * the Verification of Concurrent Systems", 1996, sleep sets with state matching.
+ */
 export async function explore(scenario: Scenario): Promise<Exploration> {
-  const seen = new Set<string>();
-  const paths: string[][] = [[]];
+  /** By state the events that slept there each time. */
+  const seen = new Map<string, readonly string[]>();
+  const branches: { readonly path: string[]; readonly sleep: readonly string[] }[] = [{ path: [], sleep: [] }];
   let ends = 0;
-  while (paths.length > 0) {
-    const path = paths.pop()!;
+  while (branches.length > 0) {
+    const { path, sleep } = branches.pop()!;
     const world = new World(scenario);
     for (const event of path) await world.take(event);
+    let asleep = sleep;
     for (;;) {
       const signature = world.signature();
-      if (path.length > 0 && seen.has(signature)) break;
-      seen.add(signature);
+      const before = seen.get(signature);
       const events = world.events();
-      if (events.length === 0) {
-        ends++;
-        const what = world.verdict();
-        if (what !== null) return { states: seen.size, ends, failure: { events: path, what } };
-        break;
+      const todo = (before ?? events).filter((event) => !asleep.includes(event));
+      if (before === undefined) {
+        // A reload and the loss of a connection may happen, and need not.
+        const isEnd = events.every((event) => event.startsWith("r") || event.startsWith("x"));
+        if (isEnd) {
+          ends++;
+          const what = world.verdict();
+          if (what !== null) return { states: seen.size, ends, failure: { events: path, what } };
+        }
+      } else {
+        asleep = asleep.filter((event) => before.includes(event));
       }
-      for (const event of events.slice(1)) paths.push([...path, event]);
-      path.push(events[0]!);
-      await world.take(events[0]!);
+      seen.set(signature, asleep);
+      if (todo.length === 0) break;
+      const footprints = new Map(events.map((event) => [event, world.footprint(event)]));
+      const next = todo.map((event, index) => {
+        const done = [...asleep, ...todo.slice(0, index)];
+        const own = footprints.get(event)!;
+        return { event, sleep: done.filter((other) => areIndependent(footprints.get(other)!, own)) };
+      });
+      for (const { event, sleep: slept } of next.slice(1)) branches.push({ path: [...path, event], sleep: slept });
+      const [{ event: first, sleep: slept }] = next as [(typeof next)[number]];
+      path.push(first);
+      asleep = slept;
+      await world.take(first);
     }
   }
   return { states: seen.size, ends, failure: null };

@@ -8,6 +8,8 @@ import type { FillWaiter, MissFiller } from "../../src/proxy/route/fill-route.ts
 export class ManualFiller implements MissFiller {
   readonly told: string[] = [];
   readonly notCovered = new Set<string>();
+  /** Keys of which the pool did not report a miss. */
+  readonly failed: string[] = [];
   /** Keys that are answered at once, from within `fill`: with a value, or null for a miss. */
   readonly atOnce = new Map<string, string | null>();
   /** What waiters are told they have left. */
@@ -24,9 +26,10 @@ export class ManualFiller implements MissFiller {
 
   noteTraced(): void {}
 
-  fill(key: string, waiter: FillWaiter): boolean {
+  fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
     if (this.notCovered.has(key)) return false;
     this.told.push(`fill ${key}`);
+    if (hasPoolFailed) this.failed.push(key);
     const value = this.atOnce.get(key);
     if (value !== undefined) waiter.filled(value === null ? missReply : valueReply(key, value), this.leftMs);
     else this.waiters.set(key, [...(this.waiters.get(key) ?? []), waiter]);

@@ -9,6 +9,9 @@ import { ItemStore } from "../../src/proxy/store/item-store.ts";
 import type { PoolPort } from "../../src/refresh/pool-port.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
+/** What becomes of a call; where it is not answered, it fails as if its connection were lost. */
+export type Fate = "answered" | "done, not answered" | "late, not answered" | "never done";
+
 /** A pool of one server. */
 export class SlowPool implements PoolPort {
   readonly store: ItemStore;
@@ -20,11 +23,15 @@ export class SlowPool implements PoolPort {
   isFleet = false;
   /** True: calls are done, and not answered before `release`. */
   isHolding = false;
+  /** Decides about each call, which is given as in `calls`. */
+  fate: (call: string) => Fate = () => "answered";
   private readonly port: EmbeddedPoolPort;
   private readonly kept: (() => void)[] = [];
+  private readonly late: (() => void)[] = [];
 
-  constructor(clock: ManualClock) {
-    this.store = new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
+  /** `store`: that of another port to the same servers. */
+  constructor(clock: ManualClock, store?: ItemStore) {
+    this.store = store ?? new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
     this.port = new EmbeddedPoolPort(this.store);
   }
 
@@ -52,6 +59,11 @@ export class SlowPool implements PoolPort {
   release(): void {
     this.isHolding = false;
     for (const give of this.kept.splice(0)) give();
+  }
+
+  /** Does the calls that are late, in order. */
+  deliver(): void {
+    for (const run of this.late.splice(0)) run();
   }
 
   isShared(): boolean {
@@ -91,11 +103,16 @@ export class SlowPool implements PoolPort {
   }
 
   private async call<T>(name: string, key: string, run: () => Promise<T>): Promise<T> {
-    this.calls.push(`${name} ${key.replace(/^platypus:(lease|extended):.*/, "$1")}`);
+    const call = `${name} ${key.replace(/^platypus:(lease|extended):.*/, "$1")}`;
+    this.calls.push(call);
     const isDown = this.isDown;
+    const fate = this.fate(call);
+    if (fate === "done, not answered") await run();
+    if (fate === "late, not answered") this.late.push(() => void run());
+    if (fate !== "answered") throw new BackendError("the connection is lost");
     const answer = isDown ? null : run();
     if (this.isHolding) await new Promise<void>((resolve) => this.kept.push(resolve));
-    if (answer === null) throw new BackendError("the pool is down");
+    if (answer === null) throw new BackendError("the pool is down", { isRefused: true });
     return answer;
   }
 }

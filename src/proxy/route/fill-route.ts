@@ -8,7 +8,7 @@
  */
 import type { Clock, Timer } from "../../clock.ts";
 import type { Span } from "../../telemetry/tracing.ts";
-import { gatheredReply, MetaCode, missReply, type Reply, Status } from "../reply.ts";
+import { gatheredReply, isFailure, MetaCode, missReply, type Reply, Status } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
 import { putBlock, singleOf } from "./multi-get.ts";
@@ -36,10 +36,10 @@ export interface MissFiller {
   /** A traced request hit `key` (one character per byte): what keeps it fresh from now on is for its sake. */
   noteTraced(key: string, span: Span): void;
   /**
-   * A client's get of `key` (one character per byte) missed. False: no rule covers it. True: `waiter` is called once,
-   * perhaps before this returns.
+   * A client's get of `key` (one character per byte) missed. Returns false if no rule covers the key. Else `waiter` is called
+   * once, perhaps before this returns. `hasPoolFailed`: the pool has not reported a miss, but could not answer.
    */
-  fill(key: string, waiter: FillWaiter): boolean;
+  fill(key: string, waiter: FillWaiter, hasPoolFailed?: boolean): boolean;
   /** A client is about to write `key`: fetches that began before lose. */
   beforeWrite(key: string): void;
   /** The same for every key. */
@@ -90,7 +90,7 @@ export class FillRoute implements Root, ReplyOwner {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, false);
       request.retain();
       const waiter = new Waiter(request, this.child, this.clock, (answer) => request.complete(answer));
-      if (!this.filler.fill(request.keyText(), waiter)) request.complete(reply);
+      if (!this.filler.fill(request.keyText(), waiter, isFailure(reply.status))) request.complete(reply);
     }
   }
 
@@ -118,7 +118,8 @@ export class FillRoute implements Root, ReplyOwner {
       });
       // Counted before: the waiter may be told before `fill` returns.
       due++;
-      if (!this.filler.fill(single.keyText(), waiter)) due--;
+      const hasPoolFailed = isFailure(reply.status) || keys.failed?.has(i);
+      if (!this.filler.fill(single.keyText(), waiter, hasPoolFailed)) due--;
     }
     if (due > 1) keys.keepBlocks();
     done();

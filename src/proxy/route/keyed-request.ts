@@ -42,7 +42,7 @@ export function keyedRequest(
   const word = isBase64 ? Buffer.from(prefix + key, "latin1").toString("base64") : key;
   // A server would refuse the line and take the data for commands.
   if (isBase64 && word.length > MAX_KEY_BYTES) {
-    throw new BackendError("the key is too long for a server in base64");
+    throw new BackendError("the key is too long for a server in base64", { isRefused: true });
   }
   const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
   const head = Buffer.from(`${line}\r\n`, "latin1");

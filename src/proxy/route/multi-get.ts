@@ -110,7 +110,9 @@ export class GatherKeys implements ReplyOwner {
   }
 
   onReply(single: Request, reply: Reply): void {
-    if (reply.status === Status.found) putBlock(this.keys, this.indexes.get(single)!, reply);
+    const index = this.indexes.get(single)!;
+    if (reply.status === Status.found) putBlock(this.keys, index, reply);
+    else if (isFailure(reply.status)) forgetBlocks(this.keys, [index]);
     this.answered();
   }
 
@@ -143,5 +145,9 @@ const END_BYTES = "END\r\n".length;
 
 /** A part that failed half-way has no values at all. */
 function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {
-  for (const index of indexes) keys.blocks[index] = null;
+  keys.failed ??= new Set();
+  for (const index of indexes) {
+    keys.blocks[index] = null;
+    keys.failed.add(index);
+  }
 }

@@ -18,16 +18,20 @@ import {
 import { Operation, type Request } from "../request.ts";
 import { isText, keyedRequest, type Words } from "./keyed-request.ts";
 import type { PoolRoute } from "./pool-route.ts";
+import type { ReadMarks } from "./read-marks.ts";
 
 /** The PoolPort of fill and refresh over a pool. */
 export class RoutedPoolPort {
   private readonly route: PoolRoute;
   private readonly prefix: string;
 
-  /** `prefix` stands before every key on the servers. */
-  constructor(route: PoolRoute, prefix: string) {
+  private readonly marks: ReadMarks | null;
+
+  /** `prefix` stands before every key on the servers. `marks`: of refreshes that may be under way through a routing tree. */
+  constructor(route: PoolRoute, prefix: string, marks: ReadMarks | null = null) {
     this.route = route;
     this.prefix = prefix;
+    this.marks = marks;
   }
 
   isShared(owner: string): boolean {
@@ -48,7 +52,7 @@ export class RoutedPoolPort {
     if (!isText(key)) return this.getByMeta(owner, key);
     return this.send(Operation.get, owner, key, { verb: "get", rest: "" }, (reply) => {
       if (reply.status === Status.missing) return null;
-      if (reply.status !== Status.found) throw new BackendError(textOf(reply));
+      if (reply.status !== Status.found) throw failureOf(reply);
       return { value: Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd)), flags: reply.flags };
     });
   }
@@ -77,14 +81,17 @@ export class RoutedPoolPort {
     this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
   }
 
-  /** The servers know it by the cas, and by the lease. */
-  noteWrite(): void {}
+  noteWrite(key: string): void {
+    this.marks?.noteWrite(key);
+  }
 
-  noteFlush(): void {}
+  noteFlush(): void {
+    this.marks?.noteFlush();
+  }
 
   private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
     return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
-      if (reply.status !== Status.meta) throw new BackendError(textOf(reply));
+      if (reply.status !== Status.meta) throw failureOf(reply);
       const answer = new MetaAnswer(reply);
       if (answer.code !== "VA") return null;
       const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
@@ -118,7 +125,7 @@ export class RoutedPoolPort {
     return this.send(operation, owner, key, words, (reply) => {
       if (reply.status === Status.meta) return new MetaAnswer(reply);
       if (reply === notSupported) return null;
-      throw new BackendError(textOf(reply));
+      throw failureOf(reply);
     });
   }
 
@@ -167,6 +174,24 @@ class MetaAnswer {
     if (flag === null) throw new BackendError("the server returned no cas");
     return BigInt(flag);
   }
+}
+
+/** Failures that say that the server has not executed the request. */
+const REFUSALS: ReadonlySet<Status> = new Set([
+  Status.clientError,
+  Status.connectTimeout,
+  Status.connectError,
+  Status.tko,
+  Status.overloaded,
+  Status.localError,
+]);
+
+/** After a timeout or a lost connection the server may still execute the request. So may one behind a proxy that failed. */
+function failureOf(reply: Reply): BackendError {
+  const text = textOf(reply);
+  const isRefused =
+    REFUSALS.has(reply.status) || (reply.status === Status.serverError && /too large|out of memory/i.test(text));
+  return new BackendError(text, { isRefused });
 }
 
 /** The first line of a reply. */

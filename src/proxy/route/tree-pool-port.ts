@@ -10,26 +10,27 @@ import type { PoolPort } from "../../refresh/pool-port.ts";
 import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { deleteOf, getOf, keyedRequest, nobody, type RoutedKey, storeOf } from "./keyed-request.ts";
+import { ReadMarks } from "./read-marks.ts";
 import { isHit, resultOf } from "./result.ts";
 import type { Route } from "./route.ts";
 import { storedValue } from "./stored-value.ts";
 
-/** Keys whose writes are watched for at once; with more, refreshes under way are taken for overtaken. */
-const MAX_WATCHED_KEYS = 100_000;
-
 /** The PoolPort of fill and refresh over a tree. */
 export class TreePoolPort implements PoolPort {
-  private readonly root: Route;
-  /** Of keys that are not the tree's business; null: all are. */
-  private readonly plain: PoolPort | null;
-  /** By key the number that its last read was given; gone: a client has written since. */
-  private readonly watched = new Map<string, bigint>();
-  private reads = 0n;
+  /** Takes the keys without a routing prefix; `null`: all keys go through the tree. */
+  readonly plain: PoolPort | null;
+  private root: Route;
+  private readonly marks: ReadMarks;
 
-  /** `plain` takes the keys without a routing prefix. */
-  constructor(root: Route, plain: PoolPort | null) {
+  constructor(root: Route, plain: PoolPort | null, marks = new ReadMarks()) {
     this.root = root;
     this.plain = plain;
+    this.marks = marks;
+  }
+
+  /** A reload has built the tree anew. What is under way goes through the new one: the old one's connections may be closed. */
+  replaceRoot(root: Route): void {
+    this.root = root;
   }
 
   isShared(owner: string): boolean {
@@ -37,26 +38,23 @@ export class TreePoolPort implements PoolPort {
   }
 
   noteWrite(key: string): void {
-    this.watched.delete(key);
+    this.marks.noteWrite(key);
   }
 
   noteFlush(): void {
-    this.watched.clear();
+    this.marks.noteFlush();
   }
 
   async read(key: string): Promise<PoolItem | null> {
     const plain = this.plainOf(key);
     if (plain !== null) return plain.read(key);
-    if (this.watched.size >= MAX_WATCHED_KEYS) this.watched.clear();
-    const cas = ++this.reads;
-    // Before it is asked: a write that comes before the answer is one that came after.
-    this.watched.set(key, cas);
+    const cas = this.marks.mark(key);
     const isThere = await this.ask(
       keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", nobody),
       (request, reply) => isHit(resultOf(request, reply)),
     );
     if (isThere) return { ttlSeconds: null, cas };
-    if (this.watched.get(key) === cas) this.watched.delete(key);
+    this.marks.take(key, cas);
     return null;
   }
 
@@ -75,7 +73,7 @@ export class TreePoolPort implements PoolPort {
   async cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
     const plain = this.plainOf(owner);
     if (plain !== null) return plain.cas(owner, key, value, exptime, cas);
-    return this.isUntouched(key, cas) ? this.set(key, value, exptime) : { result: "exists" };
+    return this.marks.take(key, cas) ? this.set(key, value, exptime) : { result: "exists" };
   }
 
   async touch(key: string, exptime: number): Promise<boolean> {
@@ -90,7 +88,7 @@ export class TreePoolPort implements PoolPort {
   async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
     const plain = this.plainOf(owner);
     if (plain !== null) return plain.deleteIf(owner, key, cas);
-    if (!this.isUntouched(key, cas)) return false;
+    if (!this.marks.take(key, cas)) return false;
     return this.ask(deleteOf(plainKey(key), nobody), (request, reply) => isHit(resultOf(request, reply)));
   }
 
@@ -104,13 +102,6 @@ export class TreePoolPort implements PoolPort {
 
   private plainOf(owner: string): PoolPort | null {
     return owner.startsWith("/") ? null : this.plain;
-  }
-
-  /** True, once, where no client has written through this process since the read that was given `cas`. */
-  private isUntouched(key: string, cas: bigint): boolean {
-    if (this.watched.get(key) !== cas) return false;
-    this.watched.delete(key);
-    return true;
   }
 
   private async set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {

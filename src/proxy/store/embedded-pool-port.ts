@@ -3,14 +3,18 @@
  */
 import { BackendError } from "../../errors.ts";
 import type { PoolItem, PoolValue, WriteResult } from "../reply.ts";
+import type { ReadMarks } from "../route/read-marks.ts";
 import type { ItemStore, StoreOutcome } from "./item-store.ts";
 
 /** The PoolPort of fill and refresh over the in-process store; answers within the turn. */
 export class EmbeddedPoolPort {
   private readonly store: ItemStore;
+  private readonly marks: ReadMarks | null;
 
-  constructor(store: ItemStore) {
+  /** `marks`: of refreshes that may be under way through a routing tree. */
+  constructor(store: ItemStore, marks: ReadMarks | null = null) {
     this.store = store;
+    this.marks = marks;
   }
 
   /** The store has one owner. */
@@ -54,14 +58,19 @@ export class EmbeddedPoolPort {
     this.store.delete(key);
   }
 
-  /** The store knows it by the cas, and by the lease. */
-  noteWrite(): void {}
+  noteWrite(key: string): void {
+    this.marks?.noteWrite(key);
+  }
 
-  noteFlush(): void {}
+  noteFlush(): void {
+    this.marks?.noteFlush();
+  }
 }
 
 function writeResult(outcome: StoreOutcome): WriteResult {
   if (outcome.result === "stored") return { result: "stored", cas: BigInt(outcome.cas) };
-  if (outcome.result === "tooLarge") throw new BackendError("the value is larger than the embedded store takes");
+  if (outcome.result === "tooLarge") {
+    throw new BackendError("the value is larger than the embedded store takes", { isRefused: true });
+  }
   return { result: outcome.result };
 }

@@ -2,9 +2,11 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
 import { KeyList, Operation, Request } from "../../../src/proxy/request.ts";
 import { FillRoute } from "../../../src/proxy/route/fill-route.ts";
+import { GatherKeys } from "../../../src/proxy/route/multi-get.ts";
 import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { FaultyRoute } from "../../support/faulty-route.ts";
+import { LeafRoute } from "../../support/leaf-route.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { ManualFiller } from "../../support/manual-filler.ts";
 
@@ -139,8 +141,15 @@ describe("a get of one key", () => {
       const { answers } = send("get k");
       filler.end("k", "fetched");
       expect(answers).toEqual(["VALUE k 0 7\r\nfetched\r\nEND\r\n"]);
+      expect(filler.failed).toEqual(["k"]);
     },
   );
+
+  it("tells a miss that the pool has reported from a get that it could not answer", () => {
+    send("get k");
+    send("mg k v");
+    expect(filler.failed).toEqual([]);
+  });
 
   it("that is wrong in itself is not filled", () => {
     pool.failure = fixedReply(Status.clientError, "CLIENT_ERROR bad");
@@ -254,6 +263,22 @@ describe("a get of many keys", () => {
     filler.end("a", "A");
     filler.end("b", "B");
     expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n"]);
+    expect(filler.failed).toEqual(["a", "b"]);
+  });
+
+  it("has the keys named for which one server could not answer", () => {
+    const leaf = new LeafRoute();
+    const gather = (request: Request) => new GatherKeys(request, request.keys!).send((single) => leaf.route(single));
+    route = new FillRoute(
+      { name: "gather", route: gather, forEachTarget: () => {}, broadcast: () => {} },
+      filler,
+      clock,
+    );
+    send("get a b");
+    leaf.answer(0, "END\r\n");
+    leaf.answer(1, failures.tko);
+    expect(filler.told).toEqual(["get a", "get b", "fill a", "fill b"]);
+    expect(filler.failed).toEqual(["b"]);
   });
 
   it("with gats has flags, cas and exptime of every key from the pool", () => {

@@ -1,0 +1,162 @@
+/**
+ * How a flight may use what it fetches, and how it comes by that right.
+ *
+ *     take lease, read value     in one write
+ *        │ the value is there                                       ─► the waiting clients are answered with it
+ *        │ the lease is ours                                        ─► "lease": the value may be stored
+ *        │ another process has it                                   ─► read the lease at once; watch value and lease
+ *        │    ├ absent: the source does not have the key            ─► miss
+ *        │    ├ kept: the pool cannot store the value               ─► the held value, or "kept": fetch it and hold it
+ *        │    └ the lease ends without a value                      ─► take it, once more
+ *        └ the pool does not answer                                 ─► the held value, or "none": fetch and do not store
+ */
+import type { Clock } from "../clock.ts";
+import { BackendError } from "../errors.ts";
+import { missReply } from "../proxy/reply.ts";
+import type { Span } from "../telemetry/tracing.ts";
+import type { Flight } from "./flight.ts";
+import { isKeptMarker, type KeptMarker, Lease, leaseMs } from "./lease.ts";
+import type { PoolPort } from "./pool-port.ts";
+import type { Rule } from "./rules.ts";
+import type { StandIns } from "./stand-ins.ts";
+import type { UnsettledWrites } from "./unsettled-writes.ts";
+
+/** Pauses between two looks for another process' value: they double from the first to the last (ms). */
+const FIRST_LOOK_MS = 5;
+const LAST_LOOK_MS = 100;
+/** Maximum number of times that a flight asks for the lease. */
+const MAX_TAKES = 2;
+
+export type Right =
+  /** The lease, and the cas that proves it. */
+  | { readonly type: "lease"; readonly lease: Lease; readonly proof: bigint }
+  /** Processes do not share fetches of this key: only writes through this process count. */
+  | { readonly type: "own" }
+  /** The pool cannot store the value. A marker in the lease vouches for copies in memory. */
+  | { readonly type: "kept"; readonly lease: Lease; readonly marker: KeptMarker }
+  /** The lease could not be asked for: a write through another process goes unnoticed. */
+  | { readonly type: "none" };
+
+/** Whether processes share fetches of `key` under `rule`. */
+export function isShared(key: string, rule: Rule, port: PoolPort): boolean {
+  return rule.config.lease === "fleet" && port.isShared(key);
+}
+
+export class FetchRights {
+  private readonly clock: Clock;
+  private readonly standIns: StandIns;
+  private readonly unsettled: UnsettledWrites;
+  private readonly log: { poolFailed(rule: Rule, error: unknown, span?: Span | null): void };
+
+  constructor(clock: Clock, standIns: StandIns, unsettled: UnsettledWrites, log: FetchRights["log"]) {
+    this.clock = clock;
+    this.standIns = standIns;
+    this.unsettled = unsettled;
+    this.log = log;
+  }
+
+  /**
+   * Comes by the right to fetch the key of `flight`, which processes share. "elsewhere": nothing is to be fetched, because
+   * the waiting clients have been answered otherwise.
+   */
+  async take(flight: Flight): Promise<Right | "elsewhere"> {
+    const { key, port, rule } = flight;
+    const lease = new Lease(port, key);
+    // What this process remembers is in the lease, unless a write has ended it since: one read tells.
+    if (flight.isAwaited && this.standIns.has(key, this.clock.nowMs())) {
+      const outcome = await this.watchIfAnswered(flight, lease, false);
+      if (outcome !== "gone") return outcome;
+    }
+    for (let takes = 1; takes <= MAX_TAKES; takes++) {
+      const look = ++flight.looks;
+      // What is fetched from here on is newer than the writes so far, which were sent before this.
+      flight.isOvertaken = false;
+      // A lease that ended since the miss has left its value.
+      const [taken, found] = await Promise.allSettled([lease.take(rule.source.timeoutMs), port.get(key, key)]);
+      if (found.status === "fulfilled" && found.value !== null) flight.answerFound(look, found.value);
+      if (taken.status === "rejected") {
+        this.retract(lease, flight);
+        return this.withoutRight(flight, taken.reason);
+      }
+      if (taken.value !== null) {
+        const right: Right = { type: "lease", lease, proof: taken.value };
+        const isFound = found.status === "fulfilled" && found.value !== null;
+        if (!isFound || flight.isAwaited) {
+          rule.counters.leasesTaken++;
+          return right;
+        }
+        this.giveBack(right, flight);
+        return "elsewhere";
+      }
+      if (found.status === "rejected") return this.withoutRight(flight, found.reason);
+      const outcome = await this.watchIfAnswered(flight, lease, takes === 1);
+      if (outcome !== "gone") return outcome;
+    }
+    flight.answer(missReply);
+    return "elsewhere";
+  }
+
+  /** Ends a lease that is of no use any more, sent before this returns. Repeated until the pool answers. */
+  giveBack(right: Right, flight: Flight): void {
+    if (right.type === "lease") right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs);
+  }
+
+  /** The answer to `take` was lost: a lease that it took keeps other processes from fetching. */
+  private retract(lease: Lease, flight: Flight): void {
+    void this.unsettled.settle(() => lease.retract(), { forMs: leaseMs(flight.rule.source.timeoutMs) });
+  }
+
+  /**
+   * What is left where the pool does not answer: what this process remembers, or a fetch that is not stored. A pool that is
+   * down has not reported the miss either. Where it has, and the lease's answer alone is lost, only a fetch is new enough.
+   */
+  private withoutRight(flight: Flight, error: unknown): Right | "elsewhere" {
+    this.log.poolFailed(flight.rule, error);
+    const nowMs = this.clock.nowMs();
+    const held = this.standIns.heldValue(flight.key, nowMs);
+    if (held === undefined && !this.standIns.isNotThere(flight.key, nowMs)) return { type: "none" };
+    const isDown = error instanceof BackendError && error.isRefused;
+    flight.answer(held?.reply ?? missReply, ({ hasPoolFailed }) => isDown || hasPoolFailed);
+    return flight.isAwaited ? { type: "none" } : "elsewhere";
+  }
+
+  /** `watch`, or what is left without a right if the pool does not answer. */
+  private async watchIfAnswered(flight: Flight, lease: Lease, isFirst: boolean): Promise<Right | "elsewhere" | "gone"> {
+    try {
+      return await this.watch(flight, lease, isFirst);
+    } catch (error) {
+      return this.withoutRight(flight, error);
+    }
+  }
+
+  /**
+   * Looks for another process' value while clients wait. "gone": the lease has ended without a value, and clients still wait.
+   * Rejects if the pool does not answer.
+   */
+  private async watch(flight: Flight, lease: Lease, isFirst: boolean): Promise<Right | "elsewhere" | "gone"> {
+    const { key, port, rule } = flight;
+    for (let delayMs = 0; flight.isAwaited; delayMs = Math.min(delayMs * 2 || FIRST_LOOK_MS, LAST_LOOK_MS)) {
+      if (delayMs > 0) await new Promise<void>((resolve) => this.clock.setTimer(delayMs, resolve));
+      if (!flight.isAwaited) break;
+      const look = ++flight.looks;
+      // The value was read a moment ago.
+      const finding = delayMs === 0 ? null : port.get(key, key);
+      const [found, state] = await Promise.all([finding, lease.look()]);
+      if (found !== null) {
+        flight.answerFound(look, found);
+      } else if (state === "absent") {
+        rule.counters.notThere++;
+        flight.answerSeen(look, missReply);
+      } else if (isKeptMarker(state)) {
+        const held = this.standIns.heldValue(key, this.clock.nowMs());
+        if (held?.marker !== state) return { type: "kept", lease, marker: state };
+        flight.answerSeen(look, held.reply);
+      } else if (state === "gone") {
+        if (flight.isAwaited) return "gone";
+      } else if (isFirst && delayMs === 0) {
+        rule.counters.leasesAwaited++;
+      }
+    }
+    return "elsewhere";
+  }
+}

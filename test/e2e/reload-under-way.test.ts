@@ -1,0 +1,147 @@
+/** Reloads of a running Platypus while it fills and refreshes: over one pool and through a routing tree. */
+import type { ServerResponse } from "node:http";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Config } from "../../src/config/config.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { TextClient } from "../support/text-client.ts";
+import { treeConfig } from "../support/tree-config.ts";
+
+describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", () => {
+  const undo: (() => unknown)[] = [];
+  const patience = { timeout: 10_000 };
+  let memcached: MemcachedProcess;
+  let origin: HttpOrigin;
+  let platypus: Platypus;
+  let client: TextClient;
+
+  beforeEach(async () => {
+    memcached = await MemcachedProcess.start();
+    origin = await HttpOrigin.start();
+    undo.push(
+      () => memcached.stop(),
+      () => origin.close(),
+    );
+  });
+
+  afterEach(async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  });
+
+  async function start(config: Config): Promise<void> {
+    platypus = await Platypus.start(config);
+    undo.push(() => platypus.close());
+    const [address] = platypus.addresses;
+    client = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
+    undo.push(() => client.close());
+  }
+
+  const rules = (url = origin.url, ttl = "2s") => `
+    [get.a]
+    match = "a/(.*)"
+    source = "o"
+    ttl = "${ttl}"
+    fill_timeout = "5s"
+    [source.o]
+    type = "http"
+    url = "${url}/{1}"
+  `;
+  const overPool = (text = rules()) => nativeConfig(targetOf([memcached.port]) + text);
+
+  /** Two copies of each key: keys do not lie on one server of one pool. */
+  async function throughTree(text = rules()): Promise<Config> {
+    const servers = [`127.0.0.1:${memcached.port}`];
+    const tree = await treeConfig({
+      pools: { A: { servers }, B: { servers } },
+      route: { type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|B"] },
+    });
+    const native = nativeConfig(text);
+    return { ...tree, server: native.server, rules: native.rules, sources: native.sources };
+  }
+
+  function holdAnswers(): ServerResponse[] {
+    const responses: ServerResponse[] = [];
+    origin.handle = (_request, response) => responses.push(response);
+    return responses;
+  }
+
+  const get = async () => (await client.ask("get a/1", "END\r\n")).split("\r\n")[1];
+
+  /** The key is filled, and its first refresh has been asked of the origin. */
+  async function refreshing(): Promise<ServerResponse> {
+    origin.handle = (_request, response) => response.end("first");
+    expect(await get()).toBe("first");
+    const responses = holdAnswers();
+    await origin.received(2);
+    return responses[0]!;
+  }
+
+  const kinds: [string, () => Promise<Config>, () => Promise<Config>][] = [
+    ["over one pool, which stays", async () => overPool(), async () => overPool()],
+    ["over one pool, without rules", async () => overPool(), async () => overPool("")],
+    ["through a routing tree, which is built anew", () => throughTree(), () => throughTree()],
+    ["through a routing tree, without rules", () => throughTree(), () => throughTree("")],
+    ["through a routing tree, with another ttl", () => throughTree(), () => throughTree(rules(origin.url, "5s"))],
+    ["from a routing tree to one pool", () => throughTree(), async () => overPool()],
+    ["from one pool to a routing tree", async () => overPool(), () => throughTree()],
+  ];
+
+  it.each(kinds)("lets a client's write stand that came during a refresh: %s", async (_which, before, after) => {
+    await start(await before());
+    const response = await refreshing();
+    platypus.reload(await after());
+    origin.handle = (_request, later) => later.end("later");
+    const other = await TextClient.connect(memcached.port);
+    undo.push(() => other.close());
+    expect(await client.ask("set a/1 0 0 8\r\nclient's")).toBe("STORED\r\n");
+    response.end("fetched before");
+    const seen = new Set<string>();
+    // Until the refresh has ended, or the next one has replaced the client's value.
+    await expect
+      .poll(async () => {
+        seen.add((await other.ask("get a/1", "END\r\n")).split("\r\n")[1]!);
+        return (await client.ask("stats platypus", "END\r\n")).includes("STAT refreshes_in_flight 0\r\n");
+      }, patience)
+      .toBe(true);
+    seen.add((await other.ask("get a/1", "END\r\n")).split("\r\n")[1]!);
+    expect(seen).not.toContain("fetched before");
+  });
+
+  it.each(["fill", "refresh"])("does not ask a new source with the ETag of the old one, after a %s", async (kind) => {
+    const other = await HttpOrigin.start();
+    undo.push(() => other.close());
+    other.handle = (request, response) => {
+      if (request.headers["if-none-match"] !== undefined) response.writeHead(304).end();
+      else response.end("of the new source");
+    };
+    await start(overPool());
+    const responses = holdAnswers();
+    client.send("get a/1\r\n");
+    await origin.received(1);
+    if (kind === "refresh") {
+      responses[0]!.writeHead(200, { etag: '"1"' }).end("of the old source");
+      await client.until("END\r\n");
+      await origin.received(2);
+    }
+    platypus.reload(overPool(rules(other.url)));
+    responses.at(-1)!.writeHead(200, { etag: '"1"' }).end("of the old source");
+    if (kind === "fill") await client.until("END\r\n");
+    await expect.poll(get, patience).toBe("of the new source");
+    expect(other.headers[0]!["if-none-match"]).toBeUndefined();
+  });
+
+  it("lets a fill store its value through the tree that is built anew", async () => {
+    await start(await throughTree());
+    const responses = holdAnswers();
+    client.send("get a/1\r\n");
+    await origin.received(1);
+    platypus.reload(await throughTree());
+    responses[0]!.end("v");
+    expect(await client.until("END\r\n")).toContain("v");
+    const direct = await TextClient.connect(memcached.port);
+    undo.push(() => direct.close());
+    expect(await direct.ask("get a/1", "END\r\n")).toContain("v");
+  });
+});

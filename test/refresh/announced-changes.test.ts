@@ -1,0 +1,247 @@
+/** A source announces another value for a key at any moment of a fill, a refresh or a probe: the key is refreshed again. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { RuleConfig } from "../../src/config/config.ts";
+import { Filler } from "../../src/refresh/filler.ts";
+import { Lease } from "../../src/refresh/lease.ts";
+import { Scheduler } from "../../src/refresh/scheduler.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { ManualSource } from "../support/manual-source.ts";
+import { RecordingWaiter } from "../support/recording-waiter.ts";
+import { settled } from "../support/settled.ts";
+import { SlowPool } from "../support/slow-pool.ts";
+import { testRules } from "../support/test-rules.ts";
+
+const TICK_MS = 100;
+/** ttl 1 h: no refresh falls due by itself. */
+const rule: Partial<RuleConfig> = { ttlMs: 3_600_000, expiryMs: 36_000_000 };
+
+let clock: ManualClock;
+let source: ManualSource;
+let pool: SlowPool;
+let scheduler: Scheduler;
+let filler: Filler;
+
+beforeEach(() => start());
+
+function start(changes: Partial<RuleConfig> = {}): void {
+  clock = new ManualClock();
+  source = new ManualSource();
+  pool = new SlowPool(clock);
+  pool.isFleet = true;
+  ({ scheduler, filler } = process(changes));
+}
+
+function process(changes: Partial<RuleConfig> = {}) {
+  const rules = testRules(source, { ...rule, ...changes });
+  const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
+  const shared = { rules, port: pool, clock, log };
+  const own = new Scheduler({ ...shared, random: () => 0, bounds: { maxTrackedKeys: 100, pickUpRate: 1_000 } });
+  return { scheduler: own, filler: new Filler({ ...shared, events: own, holdBytes: 1 << 20 }) };
+}
+
+async function get(): Promise<void> {
+  const isHit = pool.value("k") !== null;
+  const bytes = Buffer.from("k", "latin1");
+  filler.noteGet(bytes, 0, bytes.length, isHit);
+  if (!isHit) filler.fill("k", new RecordingWaiter());
+  await settled();
+}
+
+async function answer(value: string): Promise<void> {
+  source.last.answer(value);
+  await settled();
+}
+
+/** As Platypus passes it on. */
+function announce(): void {
+  filler.changed("k");
+  scheduler.changed("k");
+}
+
+async function pass(ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= TICK_MS) {
+    clock.advance(TICK_MS);
+    await settled();
+  }
+}
+
+/** The next fetch is asked for within a moment, and its value is in the pool. */
+async function isRefreshed(fetches: number, withinMs = 500): Promise<void> {
+  await pass(withinMs);
+  expect(source.fetches).toHaveLength(fetches);
+  await answer("new");
+  expect(pool.value("k")).toBe("new");
+  await pass(60_000);
+  expect(source.fetches).toHaveLength(fetches);
+}
+
+describe("a change that is announced", () => {
+  it("of a tracked key has it refreshed", async () => {
+    await get();
+    await answer("old");
+    announce();
+    await isRefreshed(2);
+  });
+
+  it("while a fill fetches has the key refreshed after it", async () => {
+    await get();
+    announce();
+    await answer("old");
+    await isRefreshed(2);
+  });
+
+  it("while a value is on its way to the pool has the key refreshed after it", async () => {
+    await get();
+    pool.isHolding = true;
+    await answer("old");
+    announce();
+    pool.release();
+    await settled();
+    await isRefreshed(2);
+  });
+
+  it("is not lost with the answer to the add", async () => {
+    await get();
+    pool.fate = (call) => (call === "add k" ? "done, not answered" : "answered");
+    await answer("old");
+    announce();
+    await isRefreshed(2);
+  });
+
+  it("before a fill begins to fetch is in what it fetches", async () => {
+    const theirs = new Lease(pool, "k");
+    const proof = await theirs.take(5_000);
+    await get();
+    announce();
+    await theirs.release(proof!);
+    await pass(100);
+    await answer("new");
+    await pass(5_000);
+    expect(source.fetches).toHaveLength(1);
+  });
+
+  it.each(["reads", "fetches", "writes"])("while a refresh %s has the key refreshed after it", async (step) => {
+    await get();
+    await answer("old");
+    announce();
+    if (step === "reads") pool.isHolding = true;
+    await pass(200);
+    if (step === "writes") pool.isHolding = true;
+    if (step === "reads") {
+      announce();
+      pool.release();
+      await settled();
+      await answer("older");
+    } else if (step === "fetches") {
+      announce();
+      await answer("older");
+    } else {
+      await answer("older");
+      announce();
+      pool.release();
+      await settled();
+    }
+    await isRefreshed(3);
+  });
+
+  it("while a refresh fails is tried again", async () => {
+    await get();
+    await answer("old");
+    announce();
+    await pass(200);
+    announce();
+    source.last.fail();
+    await settled();
+    await isRefreshed(3, 2_000);
+  });
+
+  it("is not taken for granted because another process has refreshed the item before", async () => {
+    await get();
+    await answer("old");
+    await pass(600_000);
+    pool.set("k", "theirs, of before the change", 3_601);
+    announce();
+    await isRefreshed(2);
+  });
+
+  it("waits for another process' lease, and then has the key refreshed", async () => {
+    await get();
+    await answer("old");
+    const theirs = new Lease(pool, "k");
+    const proof = await theirs.take(5_000);
+    announce();
+    await pass(3_000);
+    expect(source.fetches).toHaveLength(1);
+    const { cas } = pool.store.peek("k")!;
+    await pool.cas("k", "k", Buffer.from("theirs, of before the change"), 3_601, BigInt(cas));
+    await theirs.release(proof!);
+    await isRefreshed(2, 2_000);
+  });
+
+  it("while a probe reads the item has the key refreshed", async () => {
+    pool.set("k", "theirs", 3_601);
+    for (let i = 0; i < 12; i++) await get();
+    await pass(1_000);
+    pool.isHolding = true;
+    for (let i = 0; i < 12; i++) await get();
+    announce();
+    pool.release();
+    await settled();
+    await isRefreshed(1);
+  });
+
+  it("while the source has no room waits for it", async () => {
+    await get();
+    await answer("old");
+    source.hasRoomForRefresh = false;
+    announce();
+    await pass(3_000);
+    expect(source.fetches).toHaveLength(1);
+    source.hasRoomForRefresh = true;
+    await isRefreshed(2, 11_000);
+  });
+
+  it("while the pool fails is tried again", async () => {
+    await get();
+    await answer("old");
+    pool.isDown = true;
+    announce();
+    await pass(1_000);
+    pool.isDown = false;
+    await isRefreshed(2, 5_000);
+  });
+
+  it("is not taken for granted after the pool has failed and another process has refreshed the item", async () => {
+    await get();
+    await answer("old");
+    await pass(600_000);
+    pool.isDown = true;
+    announce();
+    await pass(500);
+    pool.set("k", "theirs, of before the change", 3_601);
+    pool.isDown = false;
+    await isRefreshed(2, 5_000);
+  });
+
+  it("is looked at again where another process writes the item while the lease is taken", async () => {
+    await get();
+    await answer("old");
+    await pass(600_000);
+    pool.fate = (call) => {
+      if (call === "add lease") pool.set("k", "theirs, of before the change", 3_601);
+      return "answered";
+    };
+    announce();
+    await pass(500);
+    pool.fate = () => "answered";
+    await isRefreshed(2, 2_000);
+  });
+
+  it("of a key that no process tracks is forgotten", async () => {
+    announce();
+    await get();
+    await answer("new");
+    await pass(5_000);
+    expect(source.fetches).toHaveLength(1);
+  });
+});
