@@ -62,7 +62,7 @@ export class MergeSource implements Source {
         throw answer.error;
       }
     }
-    const soonest = freshness.sort((a, b) => a.ttlMs - b.ttlMs)[0] ?? null;
+    const soonest = soonestOf(freshness);
     return { type: "value", value: Buffer.from(JSON.stringify(value), "utf8"), tag: null, freshness: soonest };
   }
 
@@ -115,6 +115,15 @@ function contextFor({ replaced }: Part, context: FetchContext): FetchContext {
     groups.set(name, bytes.toString(context.encoding));
   }
   return { ...context, groups };
+}
+
+/** The freshness of the part that ends first. A part that does not say how long it is good ends last. */
+function soonestOf(freshness: readonly Freshness[]): Freshness | null {
+  const endOf = ({ ttlMs }: Freshness) => ttlMs ?? Number.POSITIVE_INFINITY;
+  return freshness.reduce<Freshness | null>(
+    (soonest, each) => (soonest === null || endOf(each) < endOf(soonest) ? each : soonest),
+    null,
+  );
 }
 
 /** As a member of its own, whatever its name: `__proto__` is one like any other. */
