@@ -6,6 +6,7 @@
  */
 import type { MergeSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { isJsonObject, parseJson } from "./exact-json.ts";
 import type { Captures, FetchContext, FetchResult, Freshness, Source } from "./source.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
@@ -89,7 +90,7 @@ export class MergeSource implements Source {
   private put(value: Record<string, unknown>, path: readonly string[], json: unknown): void {
     if (path.length === 0) {
       if (json === null) return;
-      if (typeof json !== "object" || Array.isArray(json)) {
+      if (!isJsonObject(json)) {
         throw new SourceError("SOURCE_FAILED", `source ${this.name}: only an object can be put at the top`);
       }
       for (const [name, member] of Object.entries(json)) define(value, name, member);
@@ -98,8 +99,7 @@ export class MergeSource implements Source {
     let at = value;
     for (const name of path.slice(0, -1)) {
       const next = Object.hasOwn(at, name) ? at[name] : undefined;
-      const isObject = typeof next === "object" && next !== null && !Array.isArray(next);
-      const inner: Record<string, unknown> = isObject ? (next as Record<string, unknown>) : {};
+      const inner: Record<string, unknown> = isJsonObject(next) ? next : {};
       define(at, name, inner);
       at = inner;
     }
@@ -133,10 +133,9 @@ function define(object: Record<string, unknown>, name: string, value: unknown): 
 
 /** A value that is JSON as such, another as a string. */
 function jsonOf(value: Buffer): unknown {
-  const text = value.toString("utf8");
   try {
-    return JSON.parse(text);
+    return parseJson(value);
   } catch {
-    return text;
+    return value.toString("utf8");
   }
 }
