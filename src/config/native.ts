@@ -117,7 +117,7 @@ export function readDocument(
     pools,
     tree: null,
     mcrouter: null,
-    warnings: [],
+    warnings: problems.warnings,
     rules: rules.filter((rule) => rule !== null),
     sources: readings.map(({ source }) => source).filter((source) => source !== null),
   };

@@ -20,6 +20,7 @@ import type {
 } from "@aws-sdk/client-secrets-manager";
 import type { Clock, Timer } from "../clock.ts";
 import type { AwsConnection } from "../config/config.ts";
+import { Places } from "./places.ts";
 import {
   type AwsError,
   answerOfError,
@@ -67,6 +68,7 @@ export class SecretsClient {
   /** For the next batch, by secret. */
   private readonly collected = new Map<string, Ask>();
   private windowTimer: Timer | null = null;
+  private readonly places: Places;
   /** Until then each secret is asked for alone. */
   private batchesFromMs = Number.NEGATIVE_INFINITY;
   /** For the next time that batches fail. */
@@ -76,6 +78,7 @@ export class SecretsClient {
   constructor(connection: AwsConnection, clock: Clock, requestTimeoutMs = REQUEST_TIMEOUT_MS) {
     this.connection = connection;
     this.clock = clock;
+    this.places = new Places(connection.maxCalls ?? Number.POSITIVE_INFINITY);
     this.client = createClient(connection, requestTimeoutMs);
     // Whoever asks is told.
     this.client.catch(() => {});
@@ -134,9 +137,9 @@ export class SecretsClient {
     const abort = this.beginRequest([ask]);
     try {
       const { GetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
-      const client = await this.client;
       const command = new GetSecretValueCommand({ SecretId: secretId, VersionStage: versionStage });
-      settle(ask, answerOf(await client.send(command, { abortSignal: abort.signal })));
+      const output = await this.call(abort.signal, (client) => client.send(command, { abortSignal: abort.signal }));
+      settle(ask, answerOf(output));
       return null;
     } catch (thrown) {
       const error = errorOf(thrown);
@@ -153,9 +156,8 @@ export class SecretsClient {
     let leftOut: readonly Ask[];
     try {
       const { BatchGetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
-      const client = await this.client;
       const command = new BatchGetSecretValueCommand({ SecretIdList: asks.map(({ secretId }) => secretId) });
-      const output = await client.send(command, { abortSignal: abort.signal });
+      const output = await this.call(abort.signal, (client) => client.send(command, { abortSignal: abort.signal }));
       leftOut = settleFrom(output, asks);
     } catch (thrown) {
       const error = errorOf(thrown);
@@ -202,6 +204,16 @@ export class SecretsClient {
     if (nowMs < this.batchesFromMs) return;
     this.batchesFromMs = nowMs + this.pauseMs;
     this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+
+  /** Makes one call once fewer than the maximum are under way. Rejects if `signal` is aborted while it waits. */
+  private async call<T>(signal: AbortSignal, make: (client: SecretsManagerClient) => Promise<T>): Promise<T> {
+    await this.places.take(signal);
+    try {
+      return await make(await this.client);
+    } finally {
+      this.places.leave();
+    }
   }
 
   /** Aborts once nobody waits for any of `asks`, or the client is closed. */

@@ -192,6 +192,27 @@ describe("secrets that are asked for together", () => {
     expect(server.calls.at(-1)).toMatchObject({ action: "BatchGetSecretValue" });
   });
 
+  it("through a pool with max_size are no more calls at once than that", async () => {
+    for (const part of parts) server.put(`app/${part}`, part, "STAGED");
+    const serve = server.origin.handle;
+    const held: (() => void)[] = [];
+    server.origin.handle = (request, response) => held.push(() => serve(request, response));
+    const source = aws.make({ versionStage: "STAGED" }, { maxCalls: 2 });
+    const leaving = new AbortController();
+    const left = source.fetch(contextOf("left", ["left"], leaving.signal)).catch((error: SourceError) => error.code);
+    const fetching = parts.map((part) => source.fetch(contextOf(part, [part])));
+    leaving.abort();
+    expect(await left).toBe("SOURCE_FAILED");
+    for (let i = 0; i < parts.length; i++) {
+      await server.origin.received(Math.min(i + 2, parts.length));
+      expect(held.length).toBeLessThanOrEqual(i + 2);
+      held[i]!();
+      await fetching[i];
+    }
+    expect(await Promise.all(fetching)).toHaveLength(parts.length);
+    expect(server.calls).toHaveLength(parts.length);
+  });
+
   it("through sources of one pool share a client and its batches", async () => {
     for (const name of ["app/a", "db/b"]) server.put(name, name);
     const one = aws.make();
