@@ -1,7 +1,6 @@
 /**
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
-import { appendFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
@@ -16,6 +15,8 @@ import { Platypus } from "../platypus.ts";
 import { ServiceManager } from "../systemd/notify.ts";
 import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
+import { LogOutput, logFile, stderrOutput } from "../telemetry/log-output.ts";
+import { logProcessErrors } from "../telemetry/process-errors.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
 import { SharedSocket } from "../workers/shared-socket.ts";
@@ -68,6 +69,7 @@ export async function serve(args: readonly string[]): Promise<void> {
   // The watcher knows the content before it is loaded, so that no change from here on is missed.
   let onChange = async () => true;
   const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
+  logProcessErrors(log);
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   const manager = ServiceManager.take(process.env, systemClock, log);
   let others: readonly string[] = [];
@@ -163,12 +165,17 @@ async function supervise({ config, sockets: given, args, shown, log, manager }: 
   const options = { count, sockets, given, program, args: ["serve", ...args], clock: systemClock, log };
   const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
+  let isStarted: boolean;
   try {
-    await supervisor.start();
+    isStarted = await supervisor.start();
   } catch (error) {
     if (!(error instanceof WorkerFailed)) throw error;
     // It has said why.
     process.exit(error.exitCode);
+  }
+  if (!isStarted) {
+    await whenStopped;
+    return;
   }
   const listening = socketTexts(sockets.filter((socket) => socket !== admin));
   log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
@@ -288,10 +295,10 @@ function adminText(address: ListenAddress): string {
   return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
-/** `--log-path`: where lines are appended instead of stderr. */
-function logFileOf({ options }: McrouterInvocation): ((line: string) => void) | undefined {
+/** `--log-path`: the file that lines are appended to. While it cannot be written they go to stderr. */
+function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
   const file = options.optionalText("log_file");
-  return file === null ? undefined : (line) => appendFileSync(file, line);
+  return file === null ? undefined : new LogOutput(logFile(file), stderrOutput());
 }
 
 /** Files to be watched from now on; null: those of before. */

@@ -70,17 +70,21 @@ export class Supervisor {
     this.backOffMs = new Array(options.count).fill(FIRST_BACK_OFF_MS);
   }
 
-  /** Starts all workers. Rejects with the exit code of one that ends before it serves: then none is left. */
-  async start(): Promise<void> {
+  /**
+   * Starts all workers. Resolves to false if `stop` was called meanwhile. Rejects with the exit code of a worker that ends
+   * before it serves: then none is left.
+   */
+  async start(): Promise<boolean> {
     const started = Array.from({ length: this.options.count }, (_, index) => this.spawn(index));
     for (const worker of started) {
       while (!worker.isReady && worker.child.exitCode === null && worker.child.signalCode === null)
         await this.changed();
-      if (worker.isReady) continue;
+      if (worker.isReady || this.isStopping) continue;
       const { exitCode } = worker.child;
       await this.stop("SIGKILL");
       throw new WorkerFailed(exitCode ?? 1);
     }
+    return !this.isStopping;
   }
 
   /**
