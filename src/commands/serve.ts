@@ -1,6 +1,7 @@
 /**
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
+import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
@@ -257,7 +258,10 @@ async function loadFirst(
 async function beginLikeMcrouter({ mcrouter: own }: Config, { options }: McrouterInvocation, log: Log): Promise<void> {
   const pidFile = options.optionalText("pid_file");
   if (pidFile !== null) {
-    await writeFile(pidFile, `${process.pid}\n`).catch((error: Error) =>
+    // Not blocking: a pipe that nobody reads would keep the process from starting.
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+    const flag = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
+    await writeFile(pidFile, `${process.pid}\n`, { flag }).catch((error: Error) =>
       log.warn("options", `--pid-file: ${error.message}`),
     );
   }
