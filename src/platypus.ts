@@ -125,6 +125,7 @@ export class Platypus {
     this.readiness = new Readiness(backends, workers);
     this.facts = new ProcessFacts({
       ...counted,
+      log,
       listeners: () => this.listeners.all,
       store,
       filler: this.filler,

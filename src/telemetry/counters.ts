@@ -29,6 +29,8 @@ export interface MetricFacts {
   readonly isReady: boolean;
   readonly configAgeSeconds: number;
   readonly isConfigRefused: boolean;
+  /** Log lines that could not be written anywhere. */
+  readonly lostLogLines: number;
   readonly clients: ClientCounters;
   readonly backends: readonly PoolBackend[];
   readonly rules: readonly Rule[];
@@ -178,6 +180,13 @@ const server: readonly Metric[] = [
       "1: the last reload was refused, the configuration before serves.",
       (facts) => (facts.isConfigRefused ? 1 : 0),
     ),
+  ),
+  single(
+    "counter",
+    "platypus.log.lost_lines",
+    "{line}",
+    "Log lines that could not be written anywhere.",
+    (facts) => facts.lostLogLines,
   ),
 ];
 

@@ -14,6 +14,7 @@ import type { Scheduler } from "../refresh/scheduler.ts";
 import { limitersOf, type Running } from "../running.ts";
 import { packageVersion } from "../version.ts";
 import type { MetricFacts, PoolBackend } from "./counters.ts";
+import type { Log } from "./log.ts";
 import { memcachedVersion } from "./memcached-version.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
 import type { StatsFacts } from "./stats.ts";
@@ -30,6 +31,7 @@ export interface FactSources {
   readonly filler: Filler;
   readonly scheduler: Scheduler;
   readonly reloads: ReloadState;
+  readonly log: Log;
   readonly isReady: () => boolean;
 }
 
@@ -72,6 +74,7 @@ export class ProcessFacts {
       store: this.servingStore(),
       reloadError: reloads.error,
       configAgeSeconds: reloads.ageSeconds,
+      lostLogLines: this.sources.log.lostLines,
     };
   }
 
@@ -84,6 +87,7 @@ export class ProcessFacts {
       isReady: isReady(),
       configAgeSeconds: reloads.ageSeconds,
       isConfigRefused: reloads.error !== null,
+      lostLogLines: this.sources.log.lostLines,
       clients,
       backends: poolBackendsOf(running.pools),
       rules: running.rules.list,

@@ -8,6 +8,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, type TestContext } from "vitest";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
 import { TextClient } from "../support/text-client.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -142,5 +143,35 @@ describe("a proxy whose log file", () => {
       .toMatch(/lines? of the log went to stderr \(ENOENT/);
     await rm(path.dirname(file), { recursive: true });
     await scene.serves();
+  });
+});
+
+describe("a JSON log", () => {
+  it("has Node's warnings and the error that ends the process as lines of its own", async (test) => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-log-"));
+    test.onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    await writeFile(
+      path.join(folder, "getter.mjs"),
+      `export default ({ key }) => {
+        if (key === "throw") setImmediate(() => { throw new Error("nobody catches this"); });
+        process.emitWarning("be careful", "CarefulWarning");
+        return "v";
+      };`,
+    );
+    const rule = '[get.a]\nmatch = ".*"\nsource = "s"\n[source.s]\ntype = "module"\npath = ';
+    const server = '[server]\nlisten = "127.0.0.1:0"\nlog_form = "json"\n';
+    const platypus = await PlatypusProcess.start(`${server}${rule}"${path.join(folder, "getter.mjs")}"\n`);
+    test.onTestFinished(() => platypus.stop());
+    const client = await TextClient.connect(platypus.port);
+    expect(await client.ask("get a", "END\r\n")).toContain("VALUE a");
+    await platypus.printed(/CarefulWarning: be careful/);
+    client.send("get throw\r\n");
+    expect(await platypus.exit()).toBe(1);
+    const lines = platypus.stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines).toContainEqual(expect.objectContaining({ level: "warn", message: "CarefulWarning: be careful" }));
+    expect(lines.at(-1)).toMatchObject({ level: "error", message: expect.stringContaining("nobody catches this") });
   });
 });
