@@ -3,13 +3,15 @@
  */
 import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { resolve as absolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
 import { systemClock } from "../clock.ts";
 import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
+import { ConfigLoader, type Expected } from "../config/config-loader.ts";
 import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
-import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
+import { readFailure } from "../config/read-failure.ts";
+import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
 import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
@@ -22,7 +24,7 @@ import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
 import { SharedSocket } from "../workers/shared-socket.ts";
 import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
-import { WorkerLink, workerIndex } from "../workers/worker.ts";
+import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 
@@ -61,34 +63,17 @@ export async function serve(args: readonly string[]): Promise<void> {
   const index = workerIndex();
   const link = index === null ? null : await WorkerLink.open(systemClock);
   const sockets = link?.given ?? takeSockets(process.env);
-  const load = async (readFrom?: ReadText) => {
-    const options = { ...source, env: process.env, hooks: templateHooks };
-    return listenOn(sockets, await loadConfig({ ...options, ...(readFrom !== undefined && { readFrom }) }));
-  };
+  const loader = new ConfigLoader({ ...source, env: process.env, hooks: templateHooks }, expectedOfWorker());
+  const load = async (readFrom?: ReadText) => listenOn(sockets, await loader.load(readFrom));
   const shown = path ?? "the command line";
 
-  // The watcher knows the content before it is loaded, so that no change from here on is missed.
-  let onChange = async () => true;
   const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
   logProcessErrors(log);
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   const manager = ServiceManager.take(process.env, systemClock, log);
-  let others: readonly string[] = [];
-  const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
-  const watcher = isWatched
-    ? watchConfigFile({
-        path,
-        others: () => others,
-        clock: systemClock,
-        settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
-        onChange: () => void manager.reload(() => onChange()),
-        onError: (error) => log.warn("config", `${shown}: ${error.message}; the configuration in use stays`),
-      })
-    : null;
+  let watcher: ConfigWatcher | null = null;
   try {
-    await watcher?.check();
     const config = await loadFirst(load, mcrouter, log);
-    others = config.files;
     log.configure(config.server.log);
     if (mcrouter?.wants === "validate") {
       log.info("config", `${shown}: no problems`);
@@ -96,19 +81,29 @@ export async function serve(args: readonly string[]): Promise<void> {
     }
     if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
     if (config.server.workers > 1 && index === null) {
-      watcher?.close();
-      await supervise({ config, sockets, args, shown, log, manager });
+      await supervise({ config, sockets, args, shown, log, manager, expected: loader.expected });
       return;
     }
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log, siblings: link });
     let isGood = true;
-    onChange = async () => {
-      const files = await reload(platypus, load, shown, log);
-      others = files ?? others;
-      isGood = files !== null;
+    const onChange = async () => {
+      isGood = await reload(platypus, load, shown, log);
+      watcher?.loaded(loader.contents);
       return isGood;
     };
+    if (!(mcrouter?.options.toggle("disable_reload_configs") ?? false) && loader.contents.size > 0) {
+      watcher = watchConfigFiles({
+        path: path === null ? null : absolute(path),
+        loaded: loader.contents,
+        clock: systemClock,
+        settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
+        onChange: () => manager.reload(onChange),
+        onError: (error) => log.warn("config", `${shown}: ${readFailure(error)}; the configuration in use stays`),
+        onUnwatched: (folder, error) =>
+          log.warn("config", `${folder} cannot be watched (${error.message}); its files are looked at every 2 s`),
+      });
+    }
     // Resolves when nothing is being reloaded any more.
     const look = () =>
       manager.reload(async () => {
@@ -147,10 +142,12 @@ interface Supervised {
   readonly shown: string;
   readonly log: Log;
   readonly manager: ServiceManager;
+  /** What the configuration of a worker that is started later must be like. */
+  readonly expected: Expected | null;
 }
 
 /** Runs the workers of an address until it is told to stop. */
-async function supervise({ config, sockets: given, args, shown, log, manager }: Supervised): Promise<void> {
+async function supervise({ config, sockets: given, args, shown, log, manager, expected }: Supervised): Promise<void> {
   const { listen, workers: count } = config.server;
   const sockets: SharedSocket[] = [];
   const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
@@ -163,7 +160,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager }: 
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
-  const options = { count, sockets, given, program, args: ["serve", ...args], clock: systemClock, log };
+  const options = { count, sockets, given, program, args: ["serve", ...args], expected, clock: systemClock, log };
   const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
   let isStarted: boolean;
@@ -305,24 +302,20 @@ function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
   return file === null ? undefined : new LogOutput(logFile(file), stderrOutput());
 }
 
-/** Files to be watched from now on; null: those of before. */
-async function reload(
-  platypus: Platypus,
-  load: () => Promise<Config>,
-  path: string,
-  log: Log,
-): Promise<readonly string[] | null> {
+/** Returns whether the new configuration serves now. */
+async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<boolean> {
   try {
     const config = await load();
     platypus.reload(config);
     if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
-    return config.files;
+    for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+    return true;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     platypus.refuseReload(text);
     log.error("config", `${path}: not reloaded, the configuration in use stays:\n${text}`);
-    return null;
+    return false;
   }
 }
 

@@ -3,10 +3,10 @@
  * that does not fit its key is an error of the file, not of the first client.
  */
 
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import type { ListenAddress, TlsConfig } from "./config.ts";
+import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import type { Problems, Section } from "./section.ts";
 
@@ -17,12 +17,18 @@ interface TlsValues {
   readonly tls_ca: string | null;
 }
 
+/** Where paths are taken from, and what reads the files. */
+interface TlsContext {
+  readonly folder: string;
+  readonly reads: FilesRead;
+}
+
 /** `[server]`: certificate and key, which `tls:` addresses need and others have no use for. Null: none. */
 export function readServerTls(
   section: Section,
   values: TlsValues,
   listen: readonly ListenAddress[],
-  folder: string,
+  context: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   const hasListener = listen.some((address) => address.type === "tcp" && address.isTls);
@@ -35,21 +41,21 @@ export function readServerTls(
     problems.add(place, "a tls: address needs tls_cert and tls_key");
     return null;
   }
-  return readFiles(section, values, null, folder, problems);
+  return readFiles(section, values, null, context, problems);
 }
 
 /** `[target]`, `[pool.NAME]`: null where the servers are spoken to without TLS. */
 export function readPoolTls(
   section: Section,
   values: TlsValues & { readonly tls: boolean; readonly tls_server_name: string | null },
-  folder: string,
+  context: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   if (!values.tls) {
     refuseAll(section, "has no use without tls = true", problems);
     return null;
   }
-  return readFiles(section, values, values.tls_server_name, folder, problems);
+  return readFiles(section, values, values.tls_server_name, context, problems);
 }
 
 function refuseAll(section: Section, message: string, problems: Problems): void {
@@ -63,7 +69,7 @@ function readFiles(
   section: Section,
   values: TlsValues,
   serverName: string | null,
-  folder: string,
+  { folder, reads }: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   const files: string[] = [];
@@ -73,7 +79,7 @@ function readFiles(
     const path = resolve(folder, value);
     files.push(path);
     try {
-      return readFileSync(path, "utf8");
+      return reads.textSync(path);
     } catch (error) {
       problems.add(section.found.get(key)?.place ?? section.place, `${path}: ${readFailure(error)}`);
       return null;

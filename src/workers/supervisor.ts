@@ -8,6 +8,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
+import type { Expected } from "../config/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
@@ -29,6 +30,8 @@ export interface SupervisorOptions {
   /** The program and its arguments. */
   readonly program: string;
   readonly args: readonly string[];
+  /** What the configuration of each worker must be like. */
+  readonly expected: Expected | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -166,7 +169,7 @@ export class Supervisor {
   private spawn(index: number): Worker {
     const { program, args, sockets, given, clock } = this.options;
     const child = fork(program, [...args], {
-      env: workerEnvironment(index),
+      env: workerEnvironment(index, this.options.expected),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const worker: Worker = {
