@@ -4,11 +4,11 @@
  */
 
 import { resolve } from "node:path";
-import { createSecureContext } from "node:tls";
 import type { ListenAddress, TlsConfig } from "./config.ts";
 import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import type { Problems, Section } from "./section.ts";
+import { checkTls, type TlsMaterial } from "./tls-material.ts";
 
 /** Settings as they stand in the file: paths. */
 interface TlsValues {
@@ -90,12 +90,9 @@ function readFiles(
     const [given, missing] = values.tls_cert === null ? ["tls_key", "tls_cert"] : ["tls_cert", "tls_key"];
     problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
   }
-  try {
-    createSecureContext({ ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) });
-  } catch (error) {
-    const place = (section.found.get("tls_cert") ?? section.found.get("tls_ca"))?.place ?? section.place;
-    problems.add(place, `certificate, key and authority cannot be used: ${(error as Error).message}`);
-    return null;
-  }
-  return { cert, key, ca, serverName, files };
+  const { problems: wrong, warnings } = checkTls({ cert, key, ca }, Date.now());
+  const placeOf = (about: keyof TlsMaterial) => section.found.get(`tls_${about}`)?.place ?? section.place;
+  for (const { about, message } of wrong) problems.add(placeOf(about), message);
+  for (const { about, message } of warnings) problems.warn(placeOf(about), message);
+  return wrong.length > 0 ? null : { cert, key, ca, serverName, files };
 }

@@ -1,7 +1,10 @@
 /** Files that a configuration is made of: each one that changes is a new configuration, unless it is a broken one. */
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import tls from "node:tls";
 import { describe, expect, it, type TestContext } from "vitest";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
@@ -113,6 +116,39 @@ describe("a file beside the configuration", () => {
     await rename(scene.file("..tmp"), scene.file("..data"));
     await scene.reloads(1);
     expect(await scene.ask("get a", "END\r\n")).toContain("two a");
+  });
+
+  it("that has a certificate is refused while it does not fit its key", async (test) => {
+    const scene = await Scene.set(test);
+    const fixture = (name: string) => readFile(new URL(`../support/tls/${name}`, import.meta.url), "utf8");
+    const [cert, key, other, otherKey] = await Promise.all(
+      ["server.pem", "server.key", "client.pem", "client.key"].map(fixture),
+    );
+    await scene.write({ "cert.pem": cert!, "key.pem": key! });
+    const tlsListen = `[server]\nlisten = "tls:127.0.0.1:${scene.port}"\ntls_cert = "cert.pem"\ntls_key = "key.pem"\n`;
+    await scene.write({ "p.toml": tlsListen });
+    const platypus = await scene.start("--config", scene.file("p.toml"));
+    const served = async () => {
+      const socket = tls.connect({ host: "127.0.0.1", port: scene.port, rejectUnauthorized: false });
+      await once(socket, "secureConnect");
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      return new X509Certificate(raw).toString();
+    };
+    await scene.write({ "cert.pem": "", "key.pem": key! });
+    platypus.child.kill("SIGHUP");
+    await scene.reloads(1);
+    await scene.write({ "cert.pem": other! });
+    platypus.child.kill("SIGHUP");
+    await scene.reloads(2);
+    expect(platypus.stderr.match(/: not reloaded/g)).toHaveLength(2);
+    expect(platypus.stderr).toMatch(/server\.tls_cert: expected a certificate/);
+    expect(platypus.stderr).toMatch(/server\.tls_cert: .* its private key is another one/);
+    expect(await served()).toBe(new X509Certificate(cert!).toString());
+    await scene.write({ "key.pem": otherKey! });
+    platypus.child.kill("SIGHUP");
+    await scene.reloads(3);
+    expect(await served()).toBe(new X509Certificate(other!).toString());
   });
 
   it("that mcrouter's configuration names is taken over: pools, imports and rules", async (test) => {

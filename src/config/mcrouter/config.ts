@@ -14,6 +14,7 @@ import { FilesRead } from "../files-read.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
 import { Problems } from "../section.ts";
+import { checkTls } from "../tls-material.ts";
 import { expandMcrouterConfig } from "./expand.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { globalParams } from "./global-params.ts";
@@ -49,6 +50,7 @@ export async function loadMcrouterConfig(
   readFrom: ReadText | null = null,
   reads: FilesRead = new FilesRead(true),
 ): Promise<Config> {
+  options.begin();
   const file = configFileOf(options);
   const texts = new Map<string, string>();
   const fromDisk: ReadText = (name) => reads.text(name);
@@ -81,11 +83,12 @@ export async function loadMcrouterConfig(
     warnings.push(`${place}${spot.path}: ${message}`);
   };
   const fields = new Fields(document, "", problems);
+  const context = { reads, warn: (message: string) => warnings.push(message) };
   const poolFiles = await readPoolFiles(document, read, problems);
   const pools = new PoolReader(
     fields.nested("pools")?.object.members ?? new Map(),
     poolFiles.objects,
-    await poolOptionsOf(options, reads),
+    await poolOptionsOf(options, context),
     problems,
     warn,
   );
@@ -96,7 +99,7 @@ export async function loadMcrouterConfig(
   for (const name of ["macros", "routing_options", "version", "name"]) fields.has(name);
   for (const spot of fields.unread()) warn(spot, "is not known and has no effect");
   const listen = readListen(options);
-  const server = { ...defaults, ...(await serverOf(options, listen, reads)) };
+  const server = { ...defaults, ...(await serverOf(options, listen, context)) };
   options.end();
   problems.end();
   const mcrouter: McrouterConfig = {
@@ -174,7 +177,7 @@ function routerNameOf(options: McrouterOptions): string {
   return options.list("ports")[0] ?? options.optionalText("unix_domain_sock")?.replaceAll("/", "_") ?? "unknown";
 }
 
-async function poolOptionsOf(options: McrouterOptions, reads: FilesRead): Promise<PoolOptions> {
+async function poolOptionsOf(options: McrouterOptions, files: FileContext): Promise<PoolOptions> {
   const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
   return {
     serverTimeoutMs: options.integer("server_timeout_ms", 1),
@@ -194,14 +197,20 @@ async function poolOptionsOf(options: McrouterOptions, reads: FilesRead): Promis
     crossRegionTimeoutMs: options.integer("cross_region_timeout_ms") || options.integer("regional_pools_timeout_ms"),
     region,
     cluster,
-    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }, reads),
+    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }, files),
   };
+}
+
+/** What reads files, and what is told of them. */
+interface FileContext {
+  readonly reads: FilesRead;
+  readonly warn: (message: string) => void;
 }
 
 async function tlsOf(
   options: McrouterOptions,
   names: { cert: string; key: string; ca: string },
-  reads: FilesRead,
+  { reads, warn }: FileContext,
 ): Promise<TlsConfig | null> {
   const files = [names.cert, names.key, names.ca].map((name) => options.optionalText(name));
   if (files.every((file) => file === null)) return null;
@@ -216,10 +225,13 @@ async function tlsOf(
       }
     }),
   );
+  const material = { cert: cert ?? null, key: key ?? null, ca: ca ?? null };
+  const { problems, warnings } = checkTls(material, Date.now());
+  // A file that could not be read has been complained of.
+  for (const { about, message } of problems) if (material[about] !== null) options.complain(names[about], message);
+  for (const { about, message } of warnings) warn(`--${names[about].replaceAll("_", "-")}: ${message}`);
   return {
-    cert: cert ?? null,
-    key: key ?? null,
-    ca: ca ?? null,
+    ...material,
     serverName: options.optionalText("ssl_service_identity"),
     files: files.flatMap((file) => (file === null ? [] : [path.resolve(file)])),
   };
@@ -412,14 +424,14 @@ function readListen(options: McrouterOptions): ListenAddress[] {
 async function serverOf(
   options: McrouterOptions,
   listen: readonly ListenAddress[],
-  reads: FilesRead,
+  files: FileContext,
 ): Promise<Partial<ServerDefaults>> {
   const names = {
     cert: "server_pem_cert_path",
     key: "server_pem_key_path",
     ca: "server_pem_ca_path",
   };
-  const tls = await tlsOf(options, names, reads);
+  const tls = await tlsOf(options, names, files);
   const isPeerChecked = options.toggle("ssl_require_peer_certs");
   const level = (["warn", "info", "debug"] as const)[Math.min(2, options.integer("verbosity"))]!;
   const isQuiet = options.toggle("test_mode") || !options.toggle("enable_failure_logging");
