@@ -6,9 +6,10 @@ import { AdminAnswers } from "./admin/answers.ts";
 import { Readiness } from "./admin/readiness.ts";
 import type { AdminServer } from "./admin/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Config, ListenAddress } from "./config/config.ts";
+import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { needsRestart } from "./config/needs-restart.ts";
 import { ReloadState } from "./config/reload-state.ts";
+import { PlatypusError } from "./errors.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
 import { SelfReport } from "./mcrouter/self-report.ts";
@@ -205,6 +206,18 @@ export class Platypus {
   }
 
   /**
+   * As `reload`, with the addresses of pools that are new. Rejects with a PlatypusError when one of them cannot be had; then
+   * nothing has changed.
+   */
+  async takeOver(config: Config): Promise<void> {
+    for (const { name, listen } of config.pools) {
+      for (const address of listen) this.checkSocket(name, address);
+    }
+    await this.listeners.openNewPools(config.pools, this.context);
+    this.reload(config);
+  }
+
+  /**
    * Goes on with `config`: connections and requests under way stay, what is unchanged lives on. Settings that need a
    * restart keep their value and are named in the log.
    */
@@ -218,7 +231,7 @@ export class Platypus {
     this.scheduler.replace(next.rules, next.port, config.server);
     this.context.root = rootOf(next, this.filler, this.clock);
     this.context.limits = config.server;
-    this.listeners.replacePools(next.pools.routes);
+    this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
     if (config.server.tls !== null) this.listeners.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
@@ -265,6 +278,12 @@ export class Platypus {
       this.spool.close(),
       ...[...this.running.sources.values()].map(({ source }) => source.close()),
     ]);
+  }
+
+  /** A worker has the sockets that its supervisor opened, and no others. */
+  private checkSocket(pool: string, address: ListenAddress): void {
+    if (this.siblings === null || this.siblings.sockets.has(addressText(address))) return;
+    throw new PlatypusError("LISTEN", `pool ${pool}: ${addressText(address)} is new; with workers it needs a restart`);
   }
 
   private async listen({ server, pools }: Config): Promise<void> {

@@ -306,7 +306,7 @@ function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
 async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<boolean> {
   try {
     const config = await load();
-    platypus.reload(config);
+    await platypus.takeOver(config);
     if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
     for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
