@@ -27,6 +27,7 @@ import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts"
 import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { startOrigin } from "./quickstart-origin.ts";
+import { takeSignals } from "./signals.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
@@ -46,7 +47,9 @@ export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until
 
   SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
   SIGHUP               read the configuration again
-  SIGUSR2              with workers: replace them one after the other
+  SIGUSR2              with workers: replace them one after the other; else nothing
+  SIGTTIN, SIGTTOU     one level more in the log, one level less, until the next reload
+  SIGUSR1              nothing
 
 Where systemd starts it: sockets that it hands over are listened on, and it is told of readiness, reloads and stopping.
 
@@ -223,7 +226,7 @@ function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): 
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     process.on("SIGHUP", () => void manager.reload(() => supervisor.reload()));
-    process.on("SIGUSR2", () => void supervisor.replace());
+    takeSignals(log, { pass: (signal) => supervisor.signal(signal), replaceWorkers: () => void supervisor.replace() });
   });
 }
 
@@ -357,5 +360,6 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
     // A terminal sends it to workers and supervisor alike, and the supervisor tells them: a second signal.
     process.on("SIGINT", isWorker ? () => {} : stop);
     process.on("SIGHUP", look);
+    takeSignals(log, {});
   });
 }

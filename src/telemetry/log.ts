@@ -3,7 +3,7 @@
  * cannot be written is the output's business; the caller never hears of it.
  */
 import { styleText } from "node:util";
-import type { LogConfig, LogLevel, LogModule } from "../config/config.ts";
+import { type LogConfig, type LogLevel, type LogModule, logLevels } from "../config/config.ts";
 import { LogOutput, stderrOutput } from "./log-output.ts";
 
 const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };
@@ -48,6 +48,13 @@ export class Log {
   /** Levels and form from now on. */
   configure(config: LogConfig): void {
     this.config = config;
+  }
+
+  /** Writes so many levels more, or less, until `configure` is called. Modules with a level of their own keep it. */
+  shiftLevel(steps: number): void {
+    const at = order[this.config.level] + steps;
+    const level = logLevels[Math.min(Math.max(at, 0), logLevels.length - 1)]!;
+    this.config = { ...this.config, level };
   }
 
   error(module: LogModule, message: string, fields?: LogFields): void {

@@ -130,6 +130,11 @@ export class Supervisor {
     for (const socket of this.options.sockets) socket.close();
   }
 
+  /** Tells every worker. */
+  signal(signal: NodeJS.Signals): void {
+    for (const { child } of this.workers) child.kill(signal);
+  }
+
   /**
    * Has the workers read their configuration again; those that are only starting do so anyway. Resolves when all have, to
    * whether the new one serves everywhere.
