@@ -26,6 +26,7 @@ import { SharedSocket } from "../workers/shared-socket.ts";
 import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
 import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
+import { preflight } from "./preflight.ts";
 import { startOrigin } from "./quickstart-origin.ts";
 import { takeSignals } from "./signals.ts";
 
@@ -181,7 +182,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   const listening = socketTexts(sockets.filter((socket) => socket !== admin));
   log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
   if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  logWarnings(config, log);
   manager.ready(`serves on ${listening} with ${count} workers`);
   await whenStopped;
 }
@@ -288,11 +289,19 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   const { adminAddress } = platypus;
   if (adminAddress !== null) log.info("serve", `admin on ${adminText(adminAddress)}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  logWarnings(config, log);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
   }
+}
+
+/** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
+function logWarnings(config: Config, log: Log): void {
+  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  void preflight(config, { env: process.env }).then((warnings) => {
+    for (const warning of warnings) log.warn("config", warning);
+  });
 }
 
 function adminText(address: ListenAddress): string {
@@ -312,7 +321,7 @@ async function reload(platypus: Platypus, load: () => Promise<Config>, path: str
     await platypus.takeOver(config);
     if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
-    for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+    logWarnings(config, log);
     return true;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
