@@ -7,6 +7,7 @@
 import type { Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
@@ -222,7 +223,7 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     clientTtl: CONNECTION_LIFE_MS,
-    connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs) },
+    connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs), lookup: names.lookup },
     headersTimeout: readTimeoutMs,
     bodyTimeout: readTimeoutMs,
   });
