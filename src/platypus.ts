@@ -29,6 +29,7 @@ import { buildRunning, type Running, type RunningContext, rootOf } from "./runni
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
 import { Log } from "./telemetry/log.ts";
+import { OpenFilesProbe } from "./telemetry/open-files-probe.ts";
 import { OtlpExport } from "./telemetry/otlp-export.ts";
 import { ProcessFacts } from "./telemetry/process-facts.ts";
 import { StatsCommand } from "./telemetry/stats-command.ts";
@@ -59,6 +60,7 @@ export class Platypus {
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
   private readonly spool: AsyncLog;
+  private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
   private running: Running;
   private readonly reloads: ReloadState;
@@ -95,6 +97,7 @@ export class Platypus {
       failed: (error) => bursts.say("error", "asynclog", "write", `a delete was not kept: ${String(error)}`),
     });
 
+    this.openFiles = new OpenFilesProbe(clock, bursts);
     const routes = newRouteCounters();
     const host = hostId();
     this.building = {
@@ -127,6 +130,7 @@ export class Platypus {
     this.facts = new ProcessFacts({
       ...counted,
       log,
+      openFiles: this.openFiles,
       listeners: () => this.listeners.all,
       store,
       filler: this.filler,
@@ -192,6 +196,7 @@ export class Platypus {
       throw error;
     }
     platypus.selfReport.begin();
+    platypus.openFiles.start();
     return platypus;
   }
 
@@ -267,6 +272,7 @@ export class Platypus {
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.scheduler.stop();
+    this.openFiles.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.facts.stop();

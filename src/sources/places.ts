@@ -1,5 +1,5 @@
 /**
- * A bound on what is under way at once. Who finds no place waits, first come, first served.
+ * Limits how many operations are in flight. An operation that finds no free place waits; places are handed out in order.
  */
 export class Places {
   private free: number;

@@ -31,6 +31,8 @@ export interface MetricFacts {
   readonly isConfigRefused: boolean;
   /** Log lines that could not be written anywhere. */
   readonly lostLogLines: number;
+  /** Seconds in which this process could open no file. */
+  readonly fileLimitHits: number;
   readonly clients: ClientCounters;
   readonly backends: readonly PoolBackend[];
   readonly rules: readonly Rule[];
@@ -187,6 +189,13 @@ const server: readonly Metric[] = [
     "{line}",
     "Log lines that could not be written anywhere.",
     (facts) => facts.lostLogLines,
+  ),
+  single(
+    "counter",
+    "platypus.process.file_limit_hits",
+    "{hit}",
+    "Times (once a second) at which no file could be opened: new clients are cut off.",
+    (facts) => facts.fileLimitHits,
   ),
 ];
 

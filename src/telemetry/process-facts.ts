@@ -16,6 +16,7 @@ import { packageVersion } from "../version.ts";
 import type { MetricFacts, PoolBackend } from "./counters.ts";
 import type { Log } from "./log.ts";
 import { memcachedVersion } from "./memcached-version.ts";
+import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
 import type { StatsFacts } from "./stats.ts";
 
@@ -32,6 +33,7 @@ export interface FactSources {
   readonly scheduler: Scheduler;
   readonly reloads: ReloadState;
   readonly log: Log;
+  readonly openFiles: OpenFilesProbe;
   readonly isReady: () => boolean;
 }
 
@@ -75,6 +77,7 @@ export class ProcessFacts {
       reloadError: reloads.error,
       configAgeSeconds: reloads.ageSeconds,
       lostLogLines: this.sources.log.lostLines,
+      fileLimitHits: this.sources.openFiles.failures,
     };
   }
 
@@ -88,6 +91,7 @@ export class ProcessFacts {
       configAgeSeconds: reloads.ageSeconds,
       isConfigRefused: reloads.error !== null,
       lostLogLines: this.sources.log.lostLines,
+      fileLimitHits: this.sources.openFiles.failures,
       clients,
       backends: poolBackendsOf(running.pools),
       rules: running.rules.list,

@@ -41,6 +41,8 @@ export interface StatsFacts {
   readonly configAgeSeconds: number;
   /** Log lines that could not be written anywhere. */
   readonly lostLogLines: number;
+  /** Times at which this process could open no file. */
+  readonly fileLimitHits: number;
 }
 
 /** Groups of which the servers have something to say; "" is plain `stats`. */
@@ -206,6 +208,7 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["config_age", facts.configAgeSeconds],
     ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
     ["log_lines_lost", facts.lostLogLines],
+    ["file_limit_hits", facts.fileLimitHits],
   ];
   for (const backend of facts.backends) {
     const { requests, timeouts, connectFailures, outOfStep } = backend.counters;
