@@ -20,4 +20,5 @@ holdSignals();
 const { run } = await import("./commands/run.ts");
 await run(process.argv.slice(2));
 // Whatever a user's own getters have left open, such as connections to a database, keeps no process that is done.
-process.exit();
+const { leave } = await import("./commands/leave.ts");
+leave();

@@ -3,13 +3,13 @@
  * may not be read, a module without a getter, a name that nobody knows, AWS without a region or credentials. Each is a warning,
  * since it may be there in a moment.
  */
-import { lookup } from "node:dns/promises";
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { isIP } from "node:net";
 import { homedir } from "node:os";
 import path from "node:path";
 import type { AwsConnection, Config, SourceConfig } from "../config/config.ts";
 import { readFailure } from "../config/read-failure.ts";
+import { names } from "../name-cache.ts";
 import { parseTemplate } from "../sources/template.ts";
 
 /** How long all names together may take. */
@@ -26,7 +26,7 @@ export interface PreflightOptions {
 /** Resolves to a line for each. Never rejects, and does not change anything. */
 export async function preflight(config: Config, options: PreflightOptions): Promise<string[]> {
   const ofSources = await Promise.all(config.sources.map((source) => sourceWarnings(source, options.env)));
-  return [...ofSources.flat(), ...(await hostWarnings(config, options.resolve ?? lookup))];
+  return [...ofSources.flat(), ...(await hostWarnings(config, options.resolve ?? lookUp))];
 }
 
 async function sourceWarnings(source: SourceConfig, env: PreflightOptions["env"]): Promise<string[]> {
@@ -104,6 +104,13 @@ function textOf(file: string): Promise<string> {
 
 function isSet(value: string | null | undefined): value is string {
   return value !== undefined && value !== null && value !== "";
+}
+
+/** Shares the look-up with connections to the host. */
+function lookUp(host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    names.lookup(host, { all: true }, (error) => (error === null ? resolve() : reject(error)));
+  });
 }
 
 /** One name at a time: a resolver that is slow would keep threads from the names that clients wait for. */
