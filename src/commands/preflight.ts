@@ -1,7 +1,7 @@
 /**
- * What of a configuration is right as such and still cannot work on this machine: a folder that is not there, a file that
- * may not be read, a module without a getter, a name that nobody knows, AWS without a region or credentials. Each is a warning,
- * since it may be there in a moment.
+ * Finds settings that are valid and cannot work on this machine: a folder that does not exist, a file that cannot be read, a
+ * module without a getter, a host name without an address, AWS without a region or credentials. Each is a warning, because
+ * the missing thing may appear later.
  */
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { isIP } from "node:net";
@@ -12,9 +12,9 @@ import { readFailure } from "../config/read-failure.ts";
 import { names } from "../name-cache.ts";
 import { parseTemplate } from "../sources/template.ts";
 
-/** How long all names together may take. */
+/** Maximum time for the look-ups of all names together. */
 const MAX_LOOKUP_MS = 3_000;
-/** Names that are looked up: of a list of a thousand servers the first tell enough. */
+/** Maximum number of names that are looked up. A list of a thousand servers would take too long. */
 const MAX_NAMES = 50;
 
 export interface PreflightOptions {
@@ -64,7 +64,7 @@ async function folderProblem(folder: string): Promise<string | null> {
   }
 }
 
-/** Looks where the AWS SDK looks, as far as that is on this machine. */
+/** Looks at the environment and the shared files, in which the AWS SDK looks as well. */
 async function awsProblems({ region, profile }: AwsConnection, env: PreflightOptions["env"]): Promise<string[]> {
   const folder = path.join(env.HOME ?? homedir(), ".aws");
   const configFile = await textOf(env.AWS_CONFIG_FILE ?? path.join(folder, "config"));
@@ -127,7 +127,7 @@ async function hostWarnings(config: Config, resolve: (host: string) => Promise<u
   return warnings;
 }
 
-/** Names by the first that has them. Addresses need no look-up. */
+/** Host names, each with the pool or source that names it first. IP addresses are left out. */
 function hostsOf({ pools, sources }: Config): Map<string, string> {
   const hosts = new Map<string, string>();
   const add = (host: string, whose: string) => {

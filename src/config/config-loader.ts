@@ -9,7 +9,7 @@ import { type FileContents, FilesRead } from "./files-read.ts";
 import { type ConfigForm, type LoadOptions, loadConfig } from "./load.ts";
 import type { ReadText } from "./mcrouter/config.ts";
 
-/** What a process was started with. */
+/** The properties of the first configuration that every later one must have. */
 export interface Expected {
   readonly form: ConfigForm;
   readonly hasPool: boolean;
@@ -22,7 +22,7 @@ export class ConfigLoader {
   contents: FileContents = new Map();
   private readonly options: Omit<LoadOptions, "reads" | "form" | "onForm" | "readFrom">;
 
-  /** `expected`: of the processes whose place this one takes. */
+  /** `expected`: what the process was started with whose place this one takes. `null` if this is the first process. */
   constructor(options: Omit<LoadOptions, "reads" | "form" | "onForm" | "readFrom">, expected: Expected | null = null) {
     this.options = options;
     this.expected = expected;

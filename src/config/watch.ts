@@ -21,7 +21,7 @@ import { type FileContents, FilesRead } from "./files-read.ts";
 
 const defaultSettleMs = 1_000;
 const POLL_MS = 2_000;
-/** So many times longer must a file hold still that has become shorter. */
+/** A file that has become shorter must hold still this many times longer. */
 const SHORTER_FACTOR = 5;
 /** A timer may fire a little early. */
 const TIMER_SLACK_MS = 10;

@@ -18,7 +18,7 @@ import type { DeleteSpool } from "../proxy/route/async-log-route.ts";
 const FILE_LIFETIME_SECONDS = 900;
 /** Lines that wait to be written; what comes when there are more is not kept. */
 const MAX_WAITING = 100_000;
-/** How long the end of the process waits for a disk. */
+/** Maximum time that `close` waits for a disk (ms). */
 const MAX_CLOSE_MS = 2_000;
 
 /** Numbers of one log since the start. */

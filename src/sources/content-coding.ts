@@ -9,7 +9,7 @@ import { createBrotliDecompress, createGunzip } from "node:zlib";
 import type { ResponseFields } from "./response-fields.ts";
 
 const GZIP_MAGIC = [0x1f, 0x8b];
-/** More codings than these are not undone, so that a response cannot make work of a short header. */
+/** Maximum number of codings that are undone, so that a short header cannot cause much work. */
 const MAX_CODINGS = 3;
 
 /** The codings of a body in the order in which they were applied, in small letters. */

@@ -16,7 +16,7 @@ import path from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 
 const MAX_FOLDERS = 1_000;
-/** Files of all keys. */
+/** Maximum number of files of all keys together. */
 const MAX_FILES = 100_000;
 /** An editor or a deployment changes a file in several steps. */
 const SETTLE_MS = 50;

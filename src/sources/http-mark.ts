@@ -14,9 +14,9 @@ const ETAG = "etag ";
 const DATE = "date ";
 const CACHE_CONTROL = "cache-control ";
 const EXPIRES = "expires ";
-/** Longer validators are not kept, in characters. */
+/** Maximum length of a validator, in characters. A longer one is not kept. */
 const MAX_VALIDATOR_LENGTH = 256;
-/** Longer fields are not kept. A real date has 29 characters, and the directives that count fewer than 150. */
+/** Maximum length of a field, in characters. A real date has 29, and the directives that count have fewer than 150. */
 const MAX_FIELD_LENGTH = 256;
 
 /** The line of a response's ETag, or else of its date of last modification. `null` if neither can be sent back. */

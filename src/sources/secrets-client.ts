@@ -43,7 +43,7 @@ const BATCH = "BatchGetSecretValue";
 const NO_BATCHES: ReadonlySet<string> = new Set(["AccessDeniedException", "UnknownOperationException"]);
 /** A batch whose answer names none of its secrets. */
 const EMPTY_ANSWER: AwsError = { name: "EmptyAnswer", message: "", status: 200 };
-/** How long batches pause after they have failed; doubled each time. */
+/** The first pause of batches after a failure. Each further pause is twice as long. */
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 const ROLE_SESSION = "platypus";

@@ -15,7 +15,7 @@ import type { Log } from "../telemetry/log.ts";
 
 const PROGRAM = "systemd-notify";
 const SHORT_WATCHDOG_MS = 2_000;
-/** The program takes milliseconds. One that hangs must not keep the messages behind it, or the end of this process. */
+/** Maximum run time of the program, which needs milliseconds. A program that hangs would hold up the messages behind it. */
 const MAX_RUN_MS = 5_000;
 
 /** systemd, or nobody: then nothing is done. */

@@ -11,7 +11,7 @@ import type { Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { type Clock, systemClock, type Timer } from "../clock.ts";
 
-/** Text that a reader has not taken yet. More is lost. */
+/** Maximum text that waits for the reader of a stream. Lines beyond it are lost. */
 const MAX_UNREAD_BYTES = 1 << 20;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
