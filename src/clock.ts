@@ -17,10 +17,13 @@ export interface Clock {
   clearTimer(timer: Timer): void;
 }
 
-/** The machine's clocks. */
+/** Longest delay of a timer of Node. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** The machine's clocks. A delay that is over is 0, and one that Node cannot take is the longest that it can. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   unixSeconds: () => Math.floor(Date.now() / 1000),
-  setTimer: (delayMs, run) => setTimeout(run, delayMs).unref(),
+  setTimer: (delayMs, run) => setTimeout(run, Math.min(Math.max(0, delayMs), MAX_DELAY_MS)).unref(),
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };

@@ -6,9 +6,10 @@ import { AdminAnswers } from "./admin/answers.ts";
 import { Readiness } from "./admin/readiness.ts";
 import type { AdminServer } from "./admin/server.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Config, ListenAddress } from "./config/config.ts";
+import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { needsRestart } from "./config/needs-restart.ts";
 import { ReloadState } from "./config/reload-state.ts";
+import { PlatypusError } from "./errors.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
 import { SelfReport } from "./mcrouter/self-report.ts";
@@ -31,6 +32,7 @@ import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
 import { Log } from "./telemetry/log.ts";
 import { isStrictMemcached } from "./telemetry/memcached-version.ts";
+import { OpenFilesProbe } from "./telemetry/open-files-probe.ts";
 import { OtlpExport } from "./telemetry/otlp-export.ts";
 import { ProcessFacts } from "./telemetry/process-facts.ts";
 import { StatsCommand } from "./telemetry/stats-command.ts";
@@ -62,6 +64,7 @@ export class Platypus {
   private readonly scheduler: Scheduler;
   private readonly unsettled: UnsettledWrites;
   private readonly spool: AsyncLog;
+  private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
   private running: Running;
   private readonly reloads: ReloadState;
@@ -98,6 +101,7 @@ export class Platypus {
       failed: (error) => bursts.say("error", "asynclog", "write", `a delete was not kept: ${String(error)}`),
     });
 
+    this.openFiles = new OpenFilesProbe(clock, bursts);
     const routes = newRouteCounters();
     const host = hostId();
     this.building = {
@@ -135,6 +139,8 @@ export class Platypus {
     this.readiness = new Readiness(backends, workers);
     this.facts = new ProcessFacts({
       ...counted,
+      log,
+      openFiles: this.openFiles,
       listeners: () => this.listeners.all,
       store,
       filler: this.filler,
@@ -201,6 +207,7 @@ export class Platypus {
       throw error;
     }
     platypus.selfReport.begin();
+    platypus.openFiles.start();
     return platypus;
   }
 
@@ -212,6 +219,18 @@ export class Platypus {
   /** Where it listens, with the real ports. */
   get addresses(): readonly ListenAddress[] {
     return this.listeners.addresses;
+  }
+
+  /**
+   * As `reload`, with the addresses of pools that are new. Rejects with a PlatypusError when one of them cannot be had; then
+   * nothing has changed.
+   */
+  async takeOver(config: Config): Promise<void> {
+    for (const { name, listen } of config.pools) {
+      for (const address of listen) this.checkSocket(name, address);
+    }
+    await this.listeners.openNewPools(config.pools, this.context);
+    this.reload(config);
   }
 
   /**
@@ -229,7 +248,7 @@ export class Platypus {
     this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
     this.listeners.waitForAll();
-    this.listeners.replacePools(next.pools.routes);
+    this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
     if (config.server.tls !== null) this.listeners.renew(config.server.tls);
     closeUnused(previous.pools, next.pools);
@@ -267,6 +286,7 @@ export class Platypus {
   async close(): Promise<void> {
     this.scheduler.stop();
     this.unsettled.stop();
+    this.openFiles.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.facts.stop();
@@ -283,6 +303,12 @@ export class Platypus {
   /** Fills, refreshes and checks of unsettled writes. */
   private get underWay(): number {
     return this.filler.inFlight + this.scheduler.inFlight + this.unsettled.size;
+  }
+
+  /** A worker has the sockets that its supervisor opened, and no others. */
+  private checkSocket(pool: string, address: ListenAddress): void {
+    if (this.siblings === null || this.siblings.sockets.has(addressText(address))) return;
+    throw new PlatypusError("LISTEN", `pool ${pool}: ${addressText(address)} is new; with workers it needs a restart`);
   }
 
   private async listen({ server, pools }: Config): Promise<void> {

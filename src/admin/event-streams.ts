@@ -61,11 +61,15 @@ export class EventStreams {
     });
   }
 
+  /** Never rejects: numbers that cannot be had now are left out. */
   private async tell(): Promise<void> {
-    const text = eventText("now", await this.source.now());
+    const text = await this.source.now().then(
+      (now) => eventText("now", now),
+      () => "",
+    );
     for (const response of this.streams) {
       if (response.writableLength > MAX_UNSENT_BYTES) response.destroy();
-      else response.write(text);
+      else if (text !== "") response.write(text);
     }
     if (this.streams.size > 0) this.timer ??= this.setTimer();
   }

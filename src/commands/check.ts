@@ -8,6 +8,7 @@ import { treeWarnings } from "../config/mcrouter/config.ts";
 import { UsageError } from "../errors.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { parseOptions } from "./options.ts";
+import { preflight } from "./preflight.ts";
 
 export const CHECK_HELP = `platypus check FILE [--rules FILE]: say everything that is wrong with a configuration, and run nothing
 
@@ -31,8 +32,8 @@ export async function check(args: readonly string[]): Promise<void> {
   const { length } = config.pools;
   const isEmbedded = length === 0 && config.tree === null;
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)])
-    process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);
+  const warnings = [...warningsOf(config), ...treeWarnings(config), ...(await preflight(config, { env: process.env }))];
+  for (const warning of warnings) process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);
   process.stdout.write(
     `${files[0]}: ${styleText("green", "no problems")} (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,
   );

@@ -50,11 +50,11 @@ async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSourc
     const result = await covered.source.limiter.fetch(covered.captures, "fill", null);
     if (result.type !== "value") return [["fetched", `not there, ${took()}`]];
     const { value, tag, freshness } = result;
+    const ttlMs = freshness?.ttlMs ?? null;
     const said =
-      freshness === null
-        ? "nothing of how long it is good"
-        : `good for ${formatDuration(Math.round(freshness.ttlMs / 1000) * 1000)}`;
-    return [["fetched", `${value.length} bytes ${took()}; ${said}${tag === null ? "" : `; marked ${tag}`}`]];
+      ttlMs === null ? "nothing of how long it is good" : `good for ${formatDuration(Math.round(ttlMs / 1000) * 1000)}`;
+    const marked = tag === null ? "" : `; marked ${tag.replaceAll("\n", ", ")}`;
+    return [["fetched", `${value.length} bytes ${took()}; ${said}${marked}`]];
   } catch (error) {
     if (!(error instanceof SourceError)) throw error;
     process.exitCode = 1;

@@ -1,28 +1,34 @@
 /**
  * `platypus [serve] [--config FILE]`: runs until it is told to stop.
  */
-import { appendFileSync } from "node:fs";
+import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { resolve as absolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ADMIN_SOCKET, adminError } from "../admin/server.ts";
 import { systemClock } from "../clock.ts";
 import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
+import { ConfigLoader, type Expected } from "../config/config-loader.ts";
 import { dumpPlaceOf, type ReadText, treeWarnings } from "../config/mcrouter/config.ts";
-import { type ConfigWatcher, watchConfigFile } from "../config/watch.ts";
+import { readFailure } from "../config/read-failure.ts";
+import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
 import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
 import { Platypus } from "../platypus.ts";
 import { ServiceManager } from "../systemd/notify.ts";
 import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
+import { LogOutput, logFile, stderrOutput } from "../telemetry/log-output.ts";
+import { logProcessErrors } from "../telemetry/process-errors.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
 import { SharedSocket } from "../workers/shared-socket.ts";
 import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
-import { WorkerLink, workerIndex } from "../workers/worker.ts";
+import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
+import { preflight } from "./preflight.ts";
 import { startOrigin } from "./quickstart-origin.ts";
+import { takeSignals } from "./signals.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
@@ -42,7 +48,9 @@ export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until
 
   SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
   SIGHUP               read the configuration again
-  SIGUSR2              with workers: replace them one after the other
+  SIGUSR2              with workers: replace them one after the other; else nothing
+  SIGTTIN, SIGTTOU     one level more in the log, one level less, until the next reload
+  SIGUSR1              nothing
 
 Where systemd starts it: sockets that it hands over are listened on, and it is told of readiness, reloads and stopping.
 
@@ -59,33 +67,17 @@ export async function serve(args: readonly string[]): Promise<void> {
   const index = workerIndex();
   const link = index === null ? null : await WorkerLink.open(systemClock);
   const sockets = link?.given ?? takeSockets(process.env);
-  const load = async (readFrom?: ReadText) => {
-    const options = { ...source, env: process.env, hooks: templateHooks };
-    return listenOn(sockets, await loadConfig({ ...options, ...(readFrom !== undefined && { readFrom }) }));
-  };
+  const loader = new ConfigLoader({ ...source, env: process.env, hooks: templateHooks }, expectedOfWorker());
+  const load = async (readFrom?: ReadText) => listenOn(sockets, await loader.load(readFrom));
   const shown = path ?? "the command line";
 
-  // The watcher knows the content before it is loaded, so that no change from here on is missed.
-  let onChange = async () => true;
   const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
+  logProcessErrors(log);
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
   const manager = ServiceManager.take(process.env, systemClock, log);
-  let others: readonly string[] = [];
-  const isWatched = path !== null && !(mcrouter?.options.toggle("disable_reload_configs") ?? false);
-  const watcher = isWatched
-    ? watchConfigFile({
-        path,
-        others: () => others,
-        clock: systemClock,
-        settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
-        onChange: () => void manager.reload(() => onChange()),
-        onError: (error) => log.warn("config", `${shown}: ${error.message}; the configuration in use stays`),
-      })
-    : null;
+  let watcher: ConfigWatcher | null = null;
   try {
-    await watcher?.check();
     const config = await loadFirst(load, mcrouter, log);
-    others = config.files;
     log.configure(config.server.log);
     if (mcrouter?.wants === "validate") {
       log.info("config", `${shown}: no problems`);
@@ -93,19 +85,29 @@ export async function serve(args: readonly string[]): Promise<void> {
     }
     if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
     if (config.server.workers > 1 && index === null) {
-      watcher?.close();
-      await supervise({ config, sockets, args, shown, log, manager });
+      await supervise({ config, sockets, args, shown, log, manager, expected: loader.expected });
       return;
     }
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log, siblings: link });
     let isGood = true;
-    onChange = async () => {
-      const files = await reload(platypus, load, shown, log);
-      others = files ?? others;
-      isGood = files !== null;
+    const onChange = async () => {
+      isGood = await reload(platypus, load, shown, log);
+      watcher?.loaded(loader.contents);
       return isGood;
     };
+    if (!(mcrouter?.options.toggle("disable_reload_configs") ?? false) && loader.contents.size > 0) {
+      watcher = watchConfigFiles({
+        path: path === null ? null : absolute(path),
+        loaded: loader.contents,
+        clock: systemClock,
+        settleMs: mcrouter?.options.integer("reconfiguration_delay_ms") ?? DEFAULT_SETTLE_MS,
+        onChange: () => manager.reload(onChange),
+        onError: (error) => log.warn("config", `${shown}: ${readFailure(error)}; the configuration in use stays`),
+        onUnwatched: (folder, error) =>
+          log.warn("config", `${folder} cannot be watched (${error.message}); its files are looked at every 2 s`),
+      });
+    }
     // Resolves when nothing is being reloaded any more.
     const look = () =>
       manager.reload(async () => {
@@ -144,10 +146,12 @@ interface Supervised {
   readonly shown: string;
   readonly log: Log;
   readonly manager: ServiceManager;
+  /** What the configuration of a worker that is started later must be like. */
+  readonly expected: Expected | null;
 }
 
 /** Runs the workers of an address until it is told to stop. */
-async function supervise({ config, sockets: given, args, shown, log, manager }: Supervised): Promise<void> {
+async function supervise({ config, sockets: given, args, shown, log, manager, expected }: Supervised): Promise<void> {
   const { listen, workers: count } = config.server;
   const sockets: SharedSocket[] = [];
   const all = [...listen, ...config.pools.flatMap((pool) => pool.listen)];
@@ -160,20 +164,25 @@ async function supervise({ config, sockets: given, args, shown, log, manager }: 
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
-  const options = { count, sockets, given, program, args: ["serve", ...args], clock: systemClock, log };
+  const options = { count, sockets, given, program, args: ["serve", ...args], expected, clock: systemClock, log };
   const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
+  let isStarted: boolean;
   try {
-    await supervisor.start();
+    isStarted = await supervisor.start();
   } catch (error) {
     if (!(error instanceof WorkerFailed)) throw error;
     // It has said why.
     process.exit(error.exitCode);
   }
+  if (!isStarted) {
+    await whenStopped;
+    return;
+  }
   const listening = socketTexts(sockets.filter((socket) => socket !== admin));
   log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
   if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  logWarnings(config, log);
   manager.ready(`serves on ${listening} with ${count} workers`);
   await whenStopped;
 }
@@ -218,7 +227,7 @@ function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): 
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     process.on("SIGHUP", () => void manager.reload(() => supervisor.reload()));
-    process.on("SIGUSR2", () => void supervisor.replace());
+    takeSignals(log, { pass: (signal) => supervisor.signal(signal), replaceWorkers: () => void supervisor.replace() });
   });
 }
 
@@ -250,7 +259,10 @@ async function loadFirst(
 async function beginLikeMcrouter({ mcrouter: own }: Config, { options }: McrouterInvocation, log: Log): Promise<void> {
   const pidFile = options.optionalText("pid_file");
   if (pidFile !== null) {
-    await writeFile(pidFile, `${process.pid}\n`).catch((error: Error) =>
+    // Not blocking: a pipe that nobody reads would keep the process from starting.
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+    const flag = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
+    await writeFile(pidFile, `${process.pid}\n`, { flag }).catch((error: Error) =>
       log.warn("options", `--pid-file: ${error.message}`),
     );
   }
@@ -277,41 +289,45 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   const { adminAddress } = platypus;
   if (adminAddress !== null) log.info("serve", `admin on ${adminText(adminAddress)}`);
   log.info("serve", `pool: ${target}; ${config.rules.length} rules, ${config.sources.length} sources`);
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  logWarnings(config, log);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
     process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
   }
 }
 
+/** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
+function logWarnings(config: Config, log: Log): void {
+  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  void preflight(config, { env: process.env }).then((warnings) => {
+    for (const warning of warnings) log.warn("config", warning);
+  });
+}
+
 function adminText(address: ListenAddress): string {
   return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
-/** `--log-path`: where lines are appended instead of stderr. */
-function logFileOf({ options }: McrouterInvocation): ((line: string) => void) | undefined {
+/** `--log-path`: the file that lines are appended to. While it cannot be written they go to stderr. */
+function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
   const file = options.optionalText("log_file");
-  return file === null ? undefined : (line) => appendFileSync(file, line);
+  return file === null ? undefined : new LogOutput(logFile(file), stderrOutput());
 }
 
-/** Files to be watched from now on; null: those of before. */
-async function reload(
-  platypus: Platypus,
-  load: () => Promise<Config>,
-  path: string,
-  log: Log,
-): Promise<readonly string[] | null> {
+/** Returns whether the new configuration serves now. */
+async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<boolean> {
   try {
     const config = await load();
-    platypus.reload(config);
+    await platypus.takeOver(config);
     if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
     log.info("config", `${path}: reloaded`);
-    return config.files;
+    logWarnings(config, log);
+    return true;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     platypus.refuseReload(text);
     log.error("config", `${path}: not reloaded, the configuration in use stays:\n${text}`);
-    return null;
+    return false;
   }
 }
 
@@ -353,5 +369,6 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
     // A terminal sends it to workers and supervisor alike, and the supervisor tells them: a second signal.
     process.on("SIGINT", isWorker ? () => {} : stop);
     process.on("SIGHUP", look);
+    takeSignals(log, {});
   });
 }

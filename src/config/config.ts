@@ -499,6 +499,8 @@ export interface AwsConnection {
   readonly endpoint: string | null;
   /** ARN of a role. */
   readonly assumeRole: string | null;
+  /** Maximum calls at once. `null` if there is no limit. */
+  readonly maxCalls: number | null;
 }
 
 /** What a user should know of a configuration that is right as such. */

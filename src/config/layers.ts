@@ -47,7 +47,11 @@ const serviceLink = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP)(_
 
 /** Lays the environment and the command line over the file; what fits nowhere is a problem. */
 export function readLayers(given: LayerInput, problems: Problems): Layers {
-  const { document, originOf } = translateOriginal(given.document);
+  const { document, originOf, unused } = translateOriginal(given.document);
+  for (const path of unused) {
+    const place = { file: given.file, line: given.lines.lineOf(path), path: path.join(".") };
+    problems.warn(place, "has no effect: a group of routes has routes and a prefix");
+  }
   const input = { ...given, document, lines: { lineOf: (path: TomlPath) => given.lines.lineOf(originOf(path)) } };
   const sections = fileSections(input, problems);
   applyEnvironment(input.env, sections, problems);

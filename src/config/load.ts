@@ -1,14 +1,17 @@
-/** Configuration from a file, the environment and the command line; and how to tell whether the file is another one. */
+/** Configuration from a file, the environment and the command line. */
 
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
 import { ConfigError } from "../errors.ts";
 import type { Config, ServerConfig } from "./config.ts";
+import { FilesRead } from "./files-read.ts";
 import { loadMcrouterConfig, type ReadText } from "./mcrouter/config.ts";
 import { McrouterOptions } from "./mcrouter/options.ts";
 import { parseNative } from "./native.ts";
 import type { NativeHooks } from "./native-source.ts";
 import { readFailure } from "./read-failure.ts";
+
+/** Whose form a configuration has. */
+export type ConfigForm = "native" | "mcrouter" | "twemproxy";
 
 /** Where a configuration comes from, later over earlier: file, environment, overrides. */
 export interface LoadOptions {
@@ -24,31 +27,68 @@ export interface LoadOptions {
   /** Full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
   readonly hooks: NativeHooks;
+  /** Reads the files, and remembers them; without it they are only read. */
+  readonly reads?: FilesRead;
+  /** The form that the configuration must have. `null` if its content tells. */
+  readonly form?: ConfigForm | null;
+  /** Called with the form, once it is known. */
+  readonly onForm?: (form: ConfigForm) => void;
 }
 
 /** Reads and checks a configuration. Rejects with a `ConfigError` that holds every problem; nothing else. */
-export async function loadConfig(options: LoadOptions): Promise<Config> {
-  const { path: file, env, overrides = {}, hooks, mcrouter } = options;
-  if (mcrouter !== undefined) return loadMcrouter(options, mcrouter);
-  const text = file === null ? "" : await readText(file);
-  if (file !== null && isJson(text)) {
-    return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
+export async function loadConfig(given: LoadOptions): Promise<Config> {
+  const options = { ...given, reads: given.reads ?? new FilesRead(true) };
+  const { path: file, env, overrides = {}, hooks, mcrouter, reads } = options;
+  if (mcrouter !== undefined) {
+    options.onForm?.("mcrouter");
+    return loadMcrouter(options, mcrouter);
   }
+  const text = file === null ? "" : await readText(file, reads);
+  const form = file === null ? "native" : formOf(file, text, options.form ?? null);
+  options.onForm?.(form);
+  if (form === "mcrouter") return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
   if (options.rules != null) {
     throw new ConfigError([
       { file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" },
     ]);
   }
-  if (file !== null && isYaml(text)) return loadTwemproxy(options, file, text);
-  return parseNative({ file, text, env, overrides, hooks });
+  if (form === "twemproxy") return loadTwemproxy(options, file!, text);
+  return parseNative({ file, text, env, overrides, hooks, reads });
+}
+
+/** The form of a file. Throws a `ConfigError` if it is not the expected one. */
+function formOf(file: string, text: string, expected: ConfigForm | null): ConfigForm {
+  const isBlank = text.split("\n").every((line) => /^\s*(#|---\s*$|$)/.test(line));
+  const found = isBlank
+    ? (formOfName(file) ?? expected ?? "native")
+    : isJson(text)
+      ? "mcrouter"
+      : isYaml(text)
+        ? "twemproxy"
+        : "native";
+  if (expected === null || expected === found || isBlank) return expected ?? found;
+  const names = { native: "Platypus' own TOML", mcrouter: "mcrouter's JSON", twemproxy: "twemproxy's YAML" } as const;
+  const message = `expected ${names[expected]}, with which this process was started, found ${names[found]}`;
+  throw new ConfigError([{ file, line: null, message }]);
+}
+
+/** What the name of an empty file says. */
+function formOfName(file: string): ConfigForm | null {
+  const extension = extname(file).toLowerCase();
+  if (extension === ".json") return "mcrouter";
+  return extension === ".yml" || extension === ".yaml" ? "twemproxy" : null;
 }
 
 /** A mcrouter configuration, with what a native file adds to it. */
-async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions): Promise<Config> {
-  const { env, overrides = {}, hooks, rules: file = null } = options;
+async function loadMcrouter(
+  options: LoadOptions & { readonly reads: FilesRead },
+  mcrouter: McrouterOptions,
+): Promise<Config> {
+  const { env, overrides = {}, hooks, rules: file = null, reads } = options;
   const added = parseNative({
     file,
-    text: file === null ? "" : await readText(file),
+    text: file === null ? "" : await readText(file, reads),
+    reads,
     env,
     overrides,
     hooks,
@@ -58,7 +98,8 @@ async function loadMcrouter(options: LoadOptions, mcrouter: McrouterOptions): Pr
     const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const config = await loadMcrouterConfig(mcrouter, withoutDefaultAdmin(added.server), options.readFrom ?? null);
+  const defaults = withoutDefaultAdmin(added.server);
+  const config = await loadMcrouterConfig(mcrouter, defaults, options.readFrom ?? null, reads);
   const own = added.file === null ? [] : [added.file];
   const { rules, sources, telemetry, secrets } = added;
   return { ...config, files: [...config.files, ...own, ...added.files], rules, sources, telemetry, secrets };
@@ -69,15 +110,10 @@ function isJson(text: string): boolean {
   return /^\s*(\{|\/[/*])/.test(text);
 }
 
-/** Equal for equal bytes: SHA-256 in hexadecimal. */
-export function configDigest(content: Uint8Array): string {
-  return createHash("sha256").update(content).digest("hex");
-}
-
-async function readText(file: string): Promise<string> {
+async function readText(file: string, reads: FilesRead): Promise<string> {
   let content: Uint8Array;
   try {
-    content = await readFile(file);
+    content = await reads.bytes(file);
   } catch (error) {
     throw new ConfigError([{ file, line: null, message: readFailure(error) }], { cause: error });
   }

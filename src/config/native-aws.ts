@@ -25,7 +25,7 @@ export function isAwsPool(section: Section): boolean {
 /** Reads `[pool.NAME]` of an AWS type. */
 export function readAwsPool(name: string, section: Section, problems: Problems): AwsConnection {
   const values = readSection(section, awsPoolSettings, problems, () => {});
-  return connectionOf(name, section, values, problems);
+  return { ...connectionOf(name, section, values, problems), maxCalls: values.max_size };
 }
 
 /** The connection of a source: that of the pool it names, or its own. `pools`: those of an AWS type. */
@@ -74,7 +74,7 @@ function connectionOf(
     (text) => /^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/.test(text),
     'the ARN of a role, such as "arn:aws:iam::123456789012:role/cache"',
   );
-  return { pool, region, profile, endpoint, assumeRole };
+  return { pool, region, profile, endpoint, assumeRole, maxCalls: null };
 }
 
 function isEndpoint(text: string): boolean {

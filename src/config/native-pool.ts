@@ -2,6 +2,7 @@
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
 import { addressText, type ListenAddress, type Login, type PoolConfig, type PoolServer } from "./config.ts";
+import type { FilesRead } from "./files-read.ts";
 import { readPlacement } from "./native-placement.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
@@ -43,6 +44,7 @@ export interface PoolContext {
   /** Our own addresses, which cannot be servers. */
   readonly listen: readonly ListenAddress[];
   readonly folder: string;
+  readonly reads: FilesRead;
 }
 
 /** Reads `[target]` or `[pool.NAME]`. */
@@ -66,7 +68,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     keepsRoutingPrefix: false,
     listen: [],
     login: readLogin(section, values, problems),
-    tls: readPoolTls(section, values, context.folder, problems),
+    tls: readPoolTls(section, values, context, problems),
   };
 }
 

@@ -1,8 +1,9 @@
 /** Sources of a native configuration, and the checks that keep a key from choosing where a request goes. */
 
-import { statSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import type { AwsConnection, SourceConfig } from "./config.ts";
+import type { FilesRead } from "./files-read.ts";
 import { checkSecretName, readAwsConnection } from "./native-aws.ts";
 import { readParts } from "./native-merge.ts";
 import { suggestion } from "./nearest-name.ts";
@@ -53,6 +54,7 @@ interface TemplateUse {
 
 interface SourceContext {
   readonly folder: string;
+  readonly reads: FilesRead;
   readonly hooks: NativeHooks;
   /** Pools that are ways to AWS. */
   readonly awsPools: ReadonlyMap<string, AwsConnection>;
@@ -88,7 +90,7 @@ export function readSource(name: string, section: Section, context: SourceContex
 function readTypedSource(
   name: string,
   section: Section,
-  { folder, hooks, awsPools }: SourceContext,
+  { folder, reads, hooks, awsPools }: SourceContext,
   problems: Problems,
   checkTemplate: TemplateCheck,
 ): SourceConfig | null {
@@ -157,8 +159,8 @@ function readTypedSource(
       if (values.path === null) return null;
       const path = resolve(folder, values.path);
       try {
-        const { size, mtimeMs } = statSync(path);
-        return { type: "module", ...base(name, values), path, version: `${size}-${mtimeMs}` };
+        const version = createHash("sha256").update(reads.bytesSync(path)).digest("hex");
+        return { type: "module", ...base(name, values), path, version };
       } catch (error) {
         problems.add(section.found.get("path")!.place, `${path}: ${readFailure(error)}`);
         return null;

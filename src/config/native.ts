@@ -20,6 +20,7 @@ import {
   type RuleConfig,
   type ServerConfig,
 } from "./config.ts";
+import { FilesRead } from "./files-read.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { isAwsPool, readAwsPool } from "./native-aws.ts";
@@ -52,29 +53,31 @@ export interface NativeInput {
   readonly hooks: NativeHooks;
   /** Stands beside a configuration of another form, which has the pools. */
   readonly isAddition?: boolean;
+  /** Reads the files that it names, and remembers them; without it they are only read. */
+  readonly reads?: FilesRead;
 }
 
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
 export function parseNative(input: NativeInput): Config {
-  const { file, text, env, overrides = {}, hooks, isAddition = false } = input;
+  const { file, text, env, overrides = {}, hooks, isAddition = false, reads = new FilesRead() } = input;
   const document = parseToml(file, text);
-  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks, isAddition });
+  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks, isAddition, reads });
 }
 
 /** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
 export function readDocument(
-  input: LayerInput & { readonly hooks: NativeHooks; readonly isAddition?: boolean },
+  input: LayerInput & { readonly hooks: NativeHooks; readonly isAddition?: boolean; readonly reads?: FilesRead },
 ): Config {
-  const { file, env, hooks, isAddition = false } = input;
+  const { file, env, hooks, isAddition = false, reads = new FilesRead() } = input;
   const problems = new Problems();
   const layers = readLayers(input, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
-  const server = readServer(layers.server, folder, problems);
+  const server = readServer(layers.server, folder, reads, problems);
   const files: string[] = [];
   const secrets: string[] = [];
   const resolved = (section: Section, kind: SectionKind) => {
-    const result = resolveReferences(section, settingsByKind[kind], { env, folder }, problems);
+    const result = resolveReferences(section, settingsByKind[kind], { env, folder, reads }, problems);
     files.push(...result.files);
     secrets.push(...result.secrets);
     return result.section;
@@ -88,11 +91,11 @@ export function readDocument(
   const pools = serverPools.map(([name, section]) => {
     const isTarget = section === layers.target;
     const pool = resolved(section, isTarget ? "target" : "pool");
-    return readPool(name, pool, { isTarget, listen: server.listen, folder }, problems);
+    return readPool(name, pool, { isTarget, listen: server.listen, folder, reads }, problems);
   });
   checkOnePool(layers.target, serverPools, problems);
   const readings = [...layers.sources].map(([name, section]) =>
-    readSource(name, resolved(section, "source"), { folder, hooks, awsPools }, problems),
+    readSource(name, resolved(section, "source"), { folder, hooks, awsPools, reads }, problems),
   );
   checkMerges(readings, layers.sources, problems);
   const telemetry = readTelemetry(resolved(layers.telemetry, "telemetry"), env, problems);
@@ -117,7 +120,7 @@ export function readDocument(
     pools,
     tree: null,
     mcrouter: null,
-    warnings: [],
+    warnings: problems.warnings,
     rules: rules.filter((rule) => rule !== null),
     sources: readings.map(({ source }) => source).filter((source) => source !== null),
   };
@@ -151,7 +154,7 @@ function syntaxProblem(error: unknown, text: string): { line: number | null; mes
   return { line: start.line, message: `syntax error at column ${start.column}: unexpected ${what}${hint}` };
 }
 
-function readServer(section: Section, folder: string, problems: Problems): ServerConfig {
+function readServer(section: Section, folder: string, reads: FilesRead, problems: Problems): ServerConfig {
   const values = readSection(section, serverSettings, problems, () => {});
   // Every byte of it goes into keys of at most 250.
   if (!/^[!-~]{0,200}$/.test(values.prefix)) {
@@ -163,7 +166,7 @@ function readServer(section: Section, folder: string, problems: Problems): Serve
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
-    tls: readServerTls(section, values, listen, folder, problems),
+    tls: readServerTls(section, values, listen, { folder, reads }, problems),
     mode: values.mode,
     prefix: values.prefix,
     keyEncoding: values.key_encoding,

@@ -18,7 +18,6 @@ function adminOf({ server }: Config): string {
   return server.admin === null ? "off" : addressText(server.admin.address);
 }
 
-function listensOf({ server, pools }: Config): string {
-  const ofPools = pools.flatMap(({ name, listen }) => listen.map((address) => `${name} ${addressText(address)}`));
-  return [...server.listen.map(addressText), ...ofPools].join(", ");
+function listensOf({ server }: Config): string {
+  return server.listen.map(addressText).join(", ");
 }

@@ -3,8 +3,8 @@
  * password, is taken from the environment or from a file of its own.
  */
 
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import { type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
 import type { Setting, Settings } from "./settings.ts";
@@ -15,6 +15,7 @@ export interface ReferenceContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Paths are taken from here. */
   readonly folder: string;
+  readonly reads: FilesRead;
 }
 
 /**
@@ -52,7 +53,10 @@ function resolveFound(
     if (typeof value !== "string") return value;
     return value.replaceAll(REFERENCE, (_match, kind: string, name: string) => {
       hasReference = true;
-      const text = kind === "ENV" ? context.env[name] : readText(resolve(context.folder, name), files, place, problems);
+      const text =
+        kind === "ENV"
+          ? context.env[name]
+          : readText(resolve(context.folder, name), context.reads, files, place, problems);
       if (text === undefined) problems.add(place, `there is no environment variable ${name}`);
       const put = isTemplate ? (text ?? "").replaceAll(/[{}]/g, "$&$&") : (text ?? "");
       secrets.push(put);
@@ -68,10 +72,10 @@ function resolveFound(
 }
 
 /** What a file has, without the line end that editors put at its end. */
-function readText(path: string, files: string[], place: Place, problems: Problems): string {
+function readText(path: string, reads: FilesRead, files: string[], place: Place, problems: Problems): string {
   files.push(path);
   try {
-    return readFileSync(path, "utf8").replace(/\r?\n$/, "");
+    return reads.textSync(path).replace(/\r?\n$/, "");
   } catch (error) {
     problems.add(place, `${path}: ${readFailure(error)}`);
     return "";

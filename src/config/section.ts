@@ -36,13 +36,23 @@ export interface Section {
 /** Told of every template that is read; reports it if it cannot be. */
 export type TemplateCheck = (text: string, place: Place) => void;
 
-/** Collects problems; equal ones count once. */
+/** Collects problems and warnings; equal ones count once. */
 export class Problems {
   readonly #problems = new Map<string, ConfigProblem>();
+  readonly #warnings = new Set<string>();
 
   add(place: Place, message: string): void {
     const problem = { file: place.file, line: place.line, message: `${place.path}: ${message}` };
     this.#problems.set(JSON.stringify(problem), problem);
+  }
+
+  /** Adds what a user should know and what keeps nothing from being used. */
+  warn({ path, line }: Place, message: string): void {
+    this.#warnings.add(`${path}${line === null ? "" : ` (line ${line})`} ${message}`);
+  }
+
+  get warnings(): readonly string[] {
+    return [...this.#warnings];
   }
 
   /** All of them, in order of line. */
@@ -78,6 +88,7 @@ export function readSection<const Rows extends Settings>(
         `missing; expected ${describeType(row.type)}`,
       );
     }
+    if (found !== undefined && row.noEffect !== undefined) problems.warn(found.place, `has no effect: ${row.noEffect}`);
     const value = found === undefined ? undefined : reader.read(found);
     values[key] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
   }

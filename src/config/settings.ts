@@ -32,6 +32,8 @@ export interface Setting {
   readonly isRequired?: boolean;
   /** Other names the file may use for the key. */
   readonly synonyms?: readonly string[];
+  /** The setting is only taken, with a warning that says this reason. */
+  readonly noEffect?: string;
 }
 
 /** The rows of one section by key. */
@@ -325,9 +327,21 @@ export const awsPoolSettings = {
     type: choice(...awsTypes),
     default: null,
     isRequired: true,
-    meaning: "That this is a way to AWS Secrets Manager; both words say the same.",
+    meaning: "Connection to AWS Secrets Manager (`awssm` is an alias).",
   },
   ...awsSettings,
+  max_size: {
+    type: integer(1, 10_000),
+    default: null,
+    meaning:
+      "Maximum calls to AWS at once, of all sources of the pool; a batch is one call. Without it there is no limit.",
+  },
+  min_idle: {
+    type: integer(0, 10_000),
+    default: null,
+    meaning: "Has no effect: a connection is opened when a call needs one.",
+    noEffect: "a connection to AWS is opened when a call needs one",
+  },
 } as const satisfies Settings;
 
 /** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */

@@ -3,12 +3,12 @@
  * that does not fit its key is an error of the file, not of the first client.
  */
 
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { createSecureContext } from "node:tls";
 import type { ListenAddress, TlsConfig } from "./config.ts";
+import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import type { Problems, Section } from "./section.ts";
+import { checkTls, type TlsMaterial } from "./tls-material.ts";
 
 /** Settings as they stand in the file: paths. */
 interface TlsValues {
@@ -17,12 +17,18 @@ interface TlsValues {
   readonly tls_ca: string | null;
 }
 
+/** Where paths are taken from, and what reads the files. */
+interface TlsContext {
+  readonly folder: string;
+  readonly reads: FilesRead;
+}
+
 /** `[server]`: certificate and key, which `tls:` addresses need and others have no use for. Null: none. */
 export function readServerTls(
   section: Section,
   values: TlsValues,
   listen: readonly ListenAddress[],
-  folder: string,
+  context: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   const hasListener = listen.some((address) => address.type === "tcp" && address.isTls);
@@ -35,21 +41,21 @@ export function readServerTls(
     problems.add(place, "a tls: address needs tls_cert and tls_key");
     return null;
   }
-  return readFiles(section, values, null, folder, problems);
+  return readFiles(section, values, null, context, problems);
 }
 
 /** `[target]`, `[pool.NAME]`: null where the servers are spoken to without TLS. */
 export function readPoolTls(
   section: Section,
   values: TlsValues & { readonly tls: boolean; readonly tls_server_name: string | null },
-  folder: string,
+  context: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   if (!values.tls) {
     refuseAll(section, "has no use without tls = true", problems);
     return null;
   }
-  return readFiles(section, values, values.tls_server_name, folder, problems);
+  return readFiles(section, values, values.tls_server_name, context, problems);
 }
 
 function refuseAll(section: Section, message: string, problems: Problems): void {
@@ -63,7 +69,7 @@ function readFiles(
   section: Section,
   values: TlsValues,
   serverName: string | null,
-  folder: string,
+  { folder, reads }: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
   const files: string[] = [];
@@ -73,7 +79,7 @@ function readFiles(
     const path = resolve(folder, value);
     files.push(path);
     try {
-      return readFileSync(path, "utf8");
+      return reads.textSync(path);
     } catch (error) {
       problems.add(section.found.get(key)?.place ?? section.place, `${path}: ${readFailure(error)}`);
       return null;
@@ -84,12 +90,9 @@ function readFiles(
     const [given, missing] = values.tls_cert === null ? ["tls_key", "tls_cert"] : ["tls_cert", "tls_key"];
     problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
   }
-  try {
-    createSecureContext({ ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) });
-  } catch (error) {
-    const place = (section.found.get("tls_cert") ?? section.found.get("tls_ca"))?.place ?? section.place;
-    problems.add(place, `certificate, key and authority cannot be used: ${(error as Error).message}`);
-    return null;
-  }
-  return { cert, key, ca, serverName, files };
+  const { problems: wrong, warnings } = checkTls({ cert, key, ca }, Date.now());
+  const placeOf = (about: keyof TlsMaterial) => section.found.get(`tls_${about}`)?.place ?? section.place;
+  for (const { about, message } of wrong) problems.add(placeOf(about), message);
+  for (const { about, message } of warnings) problems.warn(placeOf(about), message);
+  return wrong.length > 0 ? null : { cert, key, ca, serverName, files };
 }

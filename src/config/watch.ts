@@ -1,27 +1,30 @@
 /**
- * Tells when a configuration file has become another one. Events of its folder, and of its real path's (Kubernetes
- * swaps a symlink in there), only say "look"; what counts is the file's size, mtime and digest:
+ * Tells when the files of a configuration have become other ones than those that were loaded. Events of their folders, and
+ * of the folders of their real paths (Kubernetes swaps a symlink in there), only say "look", and so does a change of a
+ * file's size, times or inode, which is looked for every two seconds: not every file system tells of changes, and no folder
+ * tells that a link on the way to it was switched. What counts is the content:
  *
  *     idle --event--> look --(1 s)--> same as before? no: look again --(1 s)--> …
- *                                     yes: idle; report if the digest is a new one
+ *                                     yes: idle; report if it is not what was loaded
+ *
+ * A file that is empty, or the beginning of what it was, may be being written: it must hold still five times as long, and
+ * that even if somebody asks for a look.
  *
  * A file that is gone is looked for every second until it is back, which also finds folders that were put in anew.
  */
 
 import { type FSWatcher, watch } from "node:fs";
-import { readFile, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Clock, Timer } from "../clock.ts";
-import { configDigest } from "./load.ts";
+import { type FileContents, FilesRead } from "./files-read.ts";
 
 const defaultSettleMs = 1_000;
-
-/** A file at one moment. */
-interface FileState {
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly content: Uint8Array;
-}
+const POLL_MS = 2_000;
+/** A file that has become shorter must hold still this many times longer. */
+const SHORTER_FACTOR = 5;
+/** A timer may fire a little early. */
+const TIMER_SLACK_MS = 10;
 
 /** A folder at one moment: another one of the same path has another identity. */
 export interface FolderState {
@@ -32,7 +35,9 @@ export interface FolderState {
 /** What watching needs of a file system. */
 export interface WatchedFiles {
   /** Follows symlinks. Rejects if there is no readable file. */
-  read(path: string): Promise<FileState>;
+  read(path: string): Promise<Uint8Array>;
+  /** Another one when the file may be another one. `null` if there is none. */
+  signature(path: string): Promise<string | null>;
   /** The file's folder, and its real path's folder where that is another one; those that exist. */
   folders(path: string): Promise<readonly FolderState[]>;
   /** Calls `onEvent` after anything in the folder may have changed. Throws if it cannot be watched. */
@@ -40,27 +45,35 @@ export interface WatchedFiles {
 }
 
 export interface WatchOptions {
-  readonly path: string;
-  /** Files that the configuration is made of besides: certificates. */
-  readonly others?: () => readonly string[];
+  /** Absolute. `null` if the configuration has no file of its own. */
+  readonly path: string | null;
+  /** What the files of the configuration had when it was loaded. */
+  readonly loaded: FileContents;
   readonly clock: Clock;
   /** How long a file must hold still; a second where nothing is said. */
   readonly settleMs?: number;
-  /** The file's content is another one, and has held still. Never called twice in a row for one content. */
-  readonly onChange: () => void;
+  /** A file has another content than what was loaded or reported before, and has held still. What it returns is awaited. */
+  readonly onChange: () => unknown;
   /** The file cannot be read; once until it can be again. */
   readonly onError: (error: Error) => void;
+  /** A folder cannot be watched; once until it can be again. Its files are looked at every two seconds. */
+  readonly onUnwatched: (folder: string, error: Error) => void;
   readonly files?: WatchedFiles;
 }
 
 export interface ConfigWatcher {
-  /** Looks now, without waiting for the file to hold still (SIGHUP). Resolves after `onChange`, if it was called. */
+  /**
+   * Looks now, without waiting for the files to hold still (SIGHUP), unless one has become shorter. Resolves after
+   * `onChange` is done, if it was called.
+   */
   check(): Promise<void>;
+  /** The files of the configuration, and what they had, from now on. */
+  loaded(contents: FileContents): void;
   close(): void;
 }
 
-/** Watches until closed. The content at the time of the call is the known one, so call it before the first load. */
-export function watchConfigFile(options: WatchOptions): ConfigWatcher {
+/** Watches until closed. */
+export function watchConfigFiles(options: WatchOptions): ConfigWatcher {
   return new FileWatcher(options);
 }
 
@@ -72,30 +85,55 @@ class FileWatcher implements ConfigWatcher {
   #looks: Promise<void> = Promise.resolve();
   #looksPending = 0;
   #timer: Timer | null = null;
-  /** What the last look saw of a file that is settling. */
-  #settling: string | null = null;
+  #pollTimer: Timer | null = null;
+  /** Signatures at the last poll. */
+  #signatures = new Map<string, string | null>();
+  /** What the last look saw, and since when looks have seen that. */
+  #seen: FileContents | null = null;
+  #seenSinceMs = 0;
   /** An event came in since the last look began. */
   #hasEvent = false;
-  /** Digest by path of the content that is loaded; null before the first look. */
-  #known: Map<string, string> | null = null;
+  #known: FileContents;
   #reportedError: string | null = null;
+  readonly #unwatched = new Set<string>();
+  /** Resolved when files that are settling have settled. */
+  #settled: PromiseWithResolvers<void> | null = null;
   #isClosed = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#files = options.files ?? realFiles;
+    this.#known = options.loaded;
     void this.#enqueueLook(true);
+    this.#armPoll();
   }
 
-  check(): Promise<void> {
-    return this.#enqueueLook(true);
+  async check(): Promise<void> {
+    await this.#enqueueLook(true);
+    await this.#settled?.promise;
+  }
+
+  loaded(contents: FileContents): void {
+    this.#known = contents;
+    // Folders of files that are new are watched from now on.
+    if (!this.#isClosed) void this.#enqueueLook(false);
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#disarm();
+    for (const timer of [this.#timer, this.#pollTimer]) if (timer !== null) this.#options.clock.clearTimer(timer);
     for (const watched of this.#watched.values()) watched.close();
     this.#watched.clear();
+    this.#settled?.resolve();
+  }
+
+  get #settleMs(): number {
+    return this.#options.settleMs ?? defaultSettleMs;
+  }
+
+  get #paths(): readonly string[] {
+    const { path } = this.#options;
+    return [...new Set([...(path === null ? [] : [path]), ...this.#known.keys()])];
   }
 
   #enqueueLook(isImmediate: boolean): Promise<void> {
@@ -116,43 +154,42 @@ class FileWatcher implements ConfigWatcher {
   async #look(isImmediate: boolean): Promise<void> {
     this.#disarm();
     this.#hasEvent = false;
-    const errors: Error[] = [];
-    await this.#watchFolders(errors);
-    const state = await this.#files.read(this.#options.path).catch((error: Error) => {
-      errors.push(error);
-      return null;
-    });
-    const others = await this.#readOthers();
+    await this.#watchFolders();
+    let error: Error | null = null;
+    const contents = new Map<string, Uint8Array | null>();
+    for (const path of this.#paths) {
+      const content = await this.#files.read(path).catch((reason: Error) => {
+        if (path === this.#options.path) error = reason;
+        return null;
+      });
+      contents.set(path, content);
+    }
     if (this.#isClosed) return;
-    this.#report(errors);
-    const digests = state === null ? null : new Map([[this.#options.path, digestOf(state)], ...others]);
-    const seen = state === null ? null : JSON.stringify([state.size, state.mtimeMs, ...digests!]);
-    const hasSettled = isImmediate || (seen === this.#settling && !this.#hasEvent);
-    this.#settling = seen;
-    if (!hasSettled || this.#hasEvent || seen === null) this.#arm();
-    if (!hasSettled || (digests === null && this.#known !== null)) return;
-    const before = this.#known;
-    this.#known = digests ?? new Map([[this.#options.path, ""]]);
-    // A file that has just been named is not a change; what names it was one.
-    const hasChanged = [...this.#known].some(([path, digest]) => (before?.get(path) ?? digest) !== digest);
-    if (hasChanged) this.#options.onChange();
-  }
-
-  /** Digests of the other files; one that cannot be read counts as empty, and whoever loads it complains. */
-  #readOthers(): Promise<[path: string, digest: string][]> {
-    return Promise.all(
-      this.#others().map(async (path) => [path, digestOf(await this.#files.read(path).catch(() => null))]),
-    );
-  }
-
-  #others(): readonly string[] {
-    return this.#options.others?.() ?? [];
+    this.#report(error);
+    const nowMs = this.#options.clock.nowMs();
+    const isSame = this.#seen !== null && isEqual(contents, this.#seen) && !this.#hasEvent;
+    if (!isSame) this.#seenSinceMs = nowMs;
+    this.#seen = contents;
+    const isShorter = [...contents].some(([path, content]) => isBeginning(content, this.#known.get(path) ?? null));
+    const stillMs = nowMs - this.#seenSinceMs + TIMER_SLACK_MS;
+    const hasSettled = stillMs >= (isShorter ? this.#settleMs * SHORTER_FACTOR : isImmediate ? 0 : this.#settleMs);
+    if (!hasSettled || this.#hasEvent || error !== null) this.#arm();
+    if (!hasSettled) {
+      if (isShorter) this.#settled ??= Promise.withResolvers();
+      return;
+    }
+    // A configuration that is gone is no other one: it is waited for.
+    if (error === null && !isEqual(contents, this.#known)) {
+      this.#known = contents;
+      await this.#options.onChange();
+    }
+    this.#settled?.resolve();
+    this.#settled = null;
   }
 
   /** Follows the folders to where they are now. */
-  async #watchFolders(errors: Error[]): Promise<void> {
-    const paths = [this.#options.path, ...this.#others()];
-    const folders = (await Promise.all(paths.map((path) => this.#files.folders(path)))).flat();
+  async #watchFolders(): Promise<void> {
+    const folders = (await Promise.all(this.#paths.map((path) => this.#files.folders(path)))).flat();
     if (this.#isClosed) return;
     const current = new Map(folders.map((folder) => [`${folder.identity} ${folder.path}`, folder.path]));
     for (const [key, watched] of this.#watched) {
@@ -164,20 +201,21 @@ class FileWatcher implements ConfigWatcher {
       if (this.#watched.has(key)) continue;
       try {
         this.#watched.set(key, this.#files.watch(path, this.#onEvent));
+        this.#unwatched.delete(path);
       } catch (error) {
-        errors.push(error instanceof Error ? error : new Error(String(error)));
+        if (!this.#unwatched.has(path)) this.#options.onUnwatched(path, asError(error));
+        this.#unwatched.add(path);
       }
     }
   }
 
-  #report(errors: readonly Error[]): void {
-    const messages = errors.map(({ message }) => message).join("; ");
-    if (messages !== "" && messages !== this.#reportedError) this.#options.onError(errors[0]!);
-    this.#reportedError = messages === "" ? null : messages;
+  #report(error: Error | null): void {
+    if (error !== null && error.message !== this.#reportedError) this.#options.onError(error);
+    this.#reportedError = error?.message ?? null;
   }
 
   #arm(): void {
-    this.#timer = this.#options.clock.setTimer(this.#options.settleMs ?? defaultSettleMs, () => {
+    this.#timer = this.#options.clock.setTimer(this.#settleMs, () => {
       this.#timer = null;
       void this.#enqueueLook(false);
     });
@@ -187,16 +225,51 @@ class FileWatcher implements ConfigWatcher {
     if (this.#timer !== null) this.#options.clock.clearTimer(this.#timer);
     this.#timer = null;
   }
+
+  #armPoll(): void {
+    this.#pollTimer = this.#options.clock.setTimer(POLL_MS, () => void this.#poll());
+  }
+
+  /** Has the files looked at if one of them may be another one. */
+  async #poll(): Promise<void> {
+    const signatures = new Map<string, string | null>();
+    for (const path of this.#paths) signatures.set(path, await this.#files.signature(path));
+    if (this.#isClosed) return;
+    const hasChanged = [...signatures].some(([path, signature]) => this.#signatures.get(path) !== signature);
+    this.#signatures = signatures;
+    if (hasChanged) this.#onEvent();
+    this.#armPoll();
+  }
 }
 
-function digestOf(state: FileState | null): string {
-  return state === null ? "" : configDigest(state.content);
+/** Whether all files of `contents` are as in `others`. */
+function isEqual(contents: FileContents, others: FileContents): boolean {
+  return [...contents].every(([path, content]) => {
+    const other = others.get(path) ?? null;
+    return content === other || (content !== null && other !== null && Buffer.compare(content, other) === 0);
+  });
+}
+
+/** Whether a file has only the beginning of what it had, or nothing. */
+function isBeginning(content: Uint8Array | null, before: Uint8Array | null): boolean {
+  if (content === null || before === null || content.length >= before.length) return false;
+  return Buffer.compare(content, before.subarray(0, content.length)) === 0;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 const realFiles: WatchedFiles = {
-  async read(path) {
-    const [{ size, mtimeMs }, content] = await Promise.all([stat(path), readFile(path)]);
-    return { size, mtimeMs, content };
+  read: (path) => new FilesRead().bytes(path),
+
+  async signature(path) {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+      return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+    } catch {
+      return null;
+    }
   },
 
   async folders(path) {

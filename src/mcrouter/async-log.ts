@@ -18,6 +18,8 @@ import type { DeleteSpool } from "../proxy/route/async-log-route.ts";
 const FILE_LIFETIME_SECONDS = 900;
 /** Lines that wait to be written; what comes when there are more is not kept. */
 const MAX_WAITING = 100_000;
+/** Maximum time that `close` waits for a disk (ms). */
+const MAX_CLOSE_MS = 2_000;
 
 /** Numbers of one log since the start. */
 export interface AsyncLogCounters {
@@ -41,7 +43,8 @@ export class AsyncLog implements DeleteSpool {
   readonly counters: AsyncLogCounters = { requests: 0, spooled: 0, failed: 0 };
   private readonly options: AsyncLogOptions;
   private waiting: { readonly line: string; readonly done: () => void }[] = [];
-  private isWriting = false;
+  /** `null` while nothing is being written. */
+  private writing: Promise<void> | null = null;
   private file: FileHandle | null = null;
   private openedSeconds = 0;
   private files = 0;
@@ -61,18 +64,20 @@ export class AsyncLog implements DeleteSpool {
     // Keys are bytes: one character each, as they are written.
     const entry = ["AS1.0", roundedSeconds(this.options.clock.unixSeconds()), "C", [host, port, `delete ${key}\r\n`]];
     this.waiting.push({ line: `${JSON.stringify(entry)}\n`, done });
-    if (!this.isWriting) void this.write();
+    this.writing ??= this.write();
   }
 
-  /** Resolves when everything so far is written and the file is closed. */
+  /** Resolves when everything so far is written and the file is closed, or when the disk takes too long. */
   async close(): Promise<void> {
-    while (this.isWriting || this.waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
-    await this.file?.close();
-    this.file = null;
+    const { clock } = this.options;
+    const { promise: tooLate, resolve } = Promise.withResolvers<void>();
+    const timer = clock.setTimer(MAX_CLOSE_MS, resolve);
+    const closing = Promise.resolve(this.writing).then(() => this.leaveFile());
+    await Promise.race([closing, tooLate]);
+    clock.clearTimer(timer);
   }
 
   private async write(): Promise<void> {
-    this.isWriting = true;
     while (this.waiting.length > 0) {
       const lines = this.waiting;
       this.waiting = [];
@@ -83,17 +88,29 @@ export class AsyncLog implements DeleteSpool {
       } catch (error) {
         this.counters.failed += lines.length;
         this.options.failed(error);
+        // The last line may have no end. The next one goes to another file, so that it is not glued to it.
+        await this.leaveFile();
       }
       for (const { done } of lines) done();
     }
-    this.isWriting = false;
+    this.writing = null;
+  }
+
+  private async leaveFile(): Promise<void> {
+    const { file } = this;
+    this.file = null;
+    // What was appended is in the file already.
+    await file?.close().catch(() => {});
   }
 
   private async currentFile(): Promise<FileHandle> {
     const nowSeconds = Math.floor(this.options.clock.unixSeconds());
-    if (this.file !== null && nowSeconds - this.openedSeconds <= FILE_LIFETIME_SECONDS) return this.file;
-    await this.file?.close();
-    this.file = null;
+    if (this.file !== null && nowSeconds - this.openedSeconds <= FILE_LIFETIME_SECONDS) {
+      // A file that was removed would take lines that nobody finds.
+      const { nlink } = await this.file.stat();
+      if (nlink > 0) return this.file;
+    }
+    await this.leaveFile();
     const { root, serviceName, routerName } = this.options;
     const stamp = timeStamp(nowSeconds);
     const folder = path.join(root!, `${stamp.slice(0, "YYYYMMDDTHH".length)}-${nowSeconds - (nowSeconds % 3600)}`);

@@ -4,7 +4,7 @@
  *
  * Source: mcrouter ConfigApi.cpp, as facts.
  */
-import { mkdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../clock.ts";
 import type { McrouterConfig } from "../config/config.ts";
@@ -22,8 +22,13 @@ export async function dumpConfig(place: DumpPlace, { sources }: McrouterConfig):
   for (const [file, text] of sources.texts) {
     const dump = dumpOf(place, file);
     const old = await readFile(dump, "utf8").catch(() => null);
-    if (old === text) await utimes(dump, new Date(), new Date());
-    else await writeFile(dump, text);
+    if (old === text) {
+      await utimes(dump, new Date(), new Date());
+      continue;
+    }
+    // A disk that is full leaves the old file, and no half of the new one.
+    await writeFile(`${dump}.${process.pid}`, text);
+    await rename(`${dump}.${process.pid}`, dump);
   }
 }
 

@@ -5,11 +5,11 @@
  *     libmcrouter.SERVICE.ROUTER.startup_options       the options, once
  *     libmcrouter.SERVICE.ROUTER.config_sources_info   digests of the configuration's files
  *
- * A folder that cannot be written is said once, and there are no files.
+ * A folder that cannot be written is told, and tried again every few seconds.
  *
  * Source: mcrouter McrouterLogger.cpp, as facts.
  */
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 import { prettySorted } from "./admin.ts";
@@ -33,11 +33,12 @@ export class StatsFiles {
   private readonly options: StatsFilesOptions;
   private timer: Timer | null = null;
   private isClosed = false;
-  private writing: Promise<void> = Promise.resolve();
+  private hasOptions = false;
+  private writing: Promise<void>;
 
   constructor(options: StatsFilesOptions) {
     this.options = options;
-    this.writing = this.begin();
+    this.writing = this.tick();
   }
 
   /** Resolves when what is being written is written. */
@@ -47,34 +48,42 @@ export class StatsFiles {
     await this.writing;
   }
 
-  private async begin(): Promise<void> {
-    const { root, options } = this.options;
+  /** Never rejects. */
+  private async tick(): Promise<void> {
     try {
-      await mkdir(root, { recursive: true });
-      await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
-      await this.tick();
+      await this.writeAll();
     } catch (error) {
       this.options.failed(error);
     }
-  }
-
-  private async tick(): Promise<void> {
-    const { serviceName, routerName, stats, sources } = this.options;
-    const prefix = `libmcrouter.${serviceName}.${routerName}`;
-    const named = Object.fromEntries(Object.entries(stats()).map(([name, value]) => [`${prefix}.${name}`, value]));
-    await this.write("stats", prettySorted(named));
-    await this.write("config_sources_info", prettySorted(sources()));
     if (this.isClosed) return;
     this.timer = this.options.clock.setTimer(this.options.intervalMs, () => {
-      this.writing = this.tick().catch((error: unknown) => this.options.failed(error));
+      this.writing = this.tick();
     });
   }
 
-  /** Whoever reads sees the old file or the new one, never a part. */
+  private async writeAll(): Promise<void> {
+    const { root, serviceName, routerName, options, stats, sources } = this.options;
+    const prefix = `libmcrouter.${serviceName}.${routerName}`;
+    const made = await mkdir(root, { recursive: true });
+    if (made !== undefined) this.hasOptions = false;
+    if (!this.hasOptions) await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
+    this.hasOptions = true;
+    const named = Object.fromEntries(Object.entries(stats()).map(([name, value]) => [`${prefix}.${name}`, value]));
+    await this.write("stats", prettySorted(named));
+    await this.write("config_sources_info", prettySorted(sources()));
+  }
+
+  /** A reader sees the old file or the new one, never a part. */
   private async write(kind: string, text: string): Promise<void> {
     const { root, serviceName, routerName } = this.options;
     const file = path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
-    await writeFile(`${file}.${process.pid}`, `${text}\n`);
-    await rename(`${file}.${process.pid}`, file);
+    const part = `${file}.${process.pid}`;
+    try {
+      await writeFile(part, `${text}\n`);
+      await rename(part, file);
+    } catch (error) {
+      await rm(part, { force: true }).catch(() => {});
+      throw error;
+    }
   }
 }

@@ -191,6 +191,6 @@ async function trueFreshness(
 }
 
 /** The source may know the same bytes by a new tag. */
-function tagged(known: KnownItem | null, result: { readonly type: string; readonly tag?: string | null }) {
-  return known === null || result.type !== "value" ? known : { ...known, tag: result.tag ?? null };
+function tagged(known: KnownItem | null, { tag }: { readonly tag?: string | null }) {
+  return known === null || tag === undefined ? known : { ...known, tag };
 }

@@ -7,6 +7,7 @@
  */
 import type { AwsSecretsManagerSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { isJsonObject, jsonText, parseJson } from "./exact-json.ts";
 import type { SecretsClient } from "./secrets-client.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
 import { asSecretName, parseTemplate, renderTemplate, type Template } from "./template.ts";
@@ -81,8 +82,7 @@ export class AwsSecretsManagerSource implements Source {
     if (!Object.hasOwn(fields, field)) {
       throw this.refused(`secret ${name} has no field ${JSON.stringify(field)}`);
     }
-    const value = fields[field];
-    return Buffer.from(typeof value === "string" ? value : JSON.stringify(value), "utf8");
+    return Buffer.from(jsonText(fields[field]), "utf8");
   }
 
   private refused(why: string): SourceError {
@@ -90,20 +90,11 @@ export class AwsSecretsManagerSource implements Source {
   }
 }
 
-/** JSON.rawJSON and the reviver's third argument, which every Node that runs Platypus has and the types lack. */
-const json = JSON as unknown as {
-  parse(text: string, reviver: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
-  rawJSON(text: string): unknown;
-};
-
-/** Its fields, with numbers as they are written: a long one would lose digits. Null: `text` is no JSON object. */
+/** The fields of a secret. `null` if `text` is no JSON object. */
 function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
-    const parsed = json.parse(text, (_key, value, { source }) =>
-      typeof value === "number" ? json.rawJSON(source) : value,
-    );
-    const isObject = typeof parsed === "object" && parsed !== null && !Array.isArray(parsed) && /^\s*\{/.test(text);
-    return isObject ? (parsed as Record<string, unknown>) : null;
+    const parsed = parseJson(text);
+    return isJsonObject(parsed) ? parsed : null;
   } catch {
     // Its message would quote the secret.
     return null;

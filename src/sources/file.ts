@@ -5,7 +5,7 @@
 import { type BigIntStats, constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import path from "node:path";
-import { systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import type { FileSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import { FileWatch } from "./file-watch.ts";
@@ -20,10 +20,12 @@ export class FileSource implements Source {
   readonly name: string;
   private readonly config: FileSourceConfig;
   private readonly template: Template;
+  private readonly clock: Clock;
   onChanged?: (key: string) => void;
   private files: FileWatch | null = null;
 
-  constructor(config: FileSourceConfig) {
+  constructor(config: FileSourceConfig, clock: Clock = systemClock) {
+    this.clock = clock;
     this.name = config.name;
     this.config = config;
     this.template = parseTemplate(config.path);
@@ -58,10 +60,9 @@ export class FileSource implements Source {
   /** The real file, and the name by which it was found: a link may come to point elsewhere. */
   private watchFor(key: string, file: string, relative: string): void {
     if (this.onChanged === undefined) return;
-    this.files ??= new FileWatch((changed) => this.onChanged?.(changed), systemClock);
-    this.files.note(file, key);
+    this.files ??= new FileWatch((changed) => this.onChanged?.(changed), this.clock);
     const name = path.join(this.config.root, relative);
-    if (name !== file) this.files.note(name, key);
+    this.files.note(key, name === file ? [file] : [file, name]);
   }
 
   private async read(file: string, known: string | null, signal: AbortSignal): Promise<FetchResult> {
@@ -71,7 +72,7 @@ export class FileSource implements Source {
       const stat = await handle.stat({ bigint: true });
       if (!stat.isFile()) throw new SourceError("SOURCE_REFUSED", `source ${this.name}: not a regular file`);
       if (stat.size > this.config.maxBodyBytes) throw this.tooLarge();
-      const tag = tagOf(stat);
+      const tag = tagOf(stat, this.clock.unixSeconds());
       if (tag !== null && tag === known) return { type: "unchanged", freshness: null };
       const value = await handle.readFile({ signal });
       // Some files do not tell their size.
@@ -88,8 +89,12 @@ export class FileSource implements Source {
   }
 }
 
-/** What is the same for the same content; null: the file is so new that it may change without this showing it. */
-function tagOf({ ino, size, mtimeNs }: BigIntStats): string | null {
-  const ageNs = BigInt(Date.now()) * 1_000_000n - mtimeNs;
-  return ageNs < SETTLED_NS ? null : `${ino}:${size}:${mtimeNs}`;
+/**
+ * A tag that changes whenever the content may have changed. `null` if the file changed so lately that it may change again
+ * without a change of its times. A program can set the mtime of a file, but not its ctime.
+ */
+function tagOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats, unixSeconds: number): string | null {
+  const lastChangeNs = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
+  const ageNs = BigInt(unixSeconds) * 1_000_000_000n - lastChangeNs;
+  return ageNs < SETTLED_NS ? null : `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
 }

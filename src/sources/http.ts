@@ -4,15 +4,16 @@
  *
  * What a status means is configured: a value, "not there", or a failure; 304 to a conditional request is "unchanged".
  */
-import type { IncomingHttpHeaders } from "node:http";
-import { pipeline } from "node:stream";
-import { createBrotliDecompress, createGunzip } from "node:zlib";
 import type { Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
-import { freshnessOfResponse } from "./freshness.ts";
+import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
+import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
+import { conditionsOf, markOf, readMark, validatorOf } from "./http-mark.ts";
 import { selectJson } from "./json-pointer.ts";
+import { ResponseFields } from "./response-fields.ts";
 import type { FetchContext, FetchedValue, FetchResult, Source } from "./source.ts";
 import {
   asForm,
@@ -37,9 +38,6 @@ const MAX_UNWANTED_MS = 1_000;
 /** Statuses after which asking again at once may help. */
 const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
-const ETAG = "etag ";
-const DATE = "date ";
-const MAX_TAG_LENGTH = 256;
 
 interface HttpRequest {
   readonly method: Dispatcher.HttpMethod;
@@ -110,7 +108,7 @@ export class HttpSource implements Source {
       path,
       headers: {
         "accept-encoding": "gzip, br",
-        ...conditions(context.tag),
+        ...conditionsOf(context.tag),
         ...(authorization !== null && { authorization }),
         ...Object.fromEntries(this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)])),
       },
@@ -123,13 +121,12 @@ export class HttpSource implements Source {
     let request = first;
     for (let followed = 0; ; followed++) {
       const { statusCode, headers, body } = await this.send(request, signal, span);
-      if (valueStatuses.includes(statusCode)) return this.read(statusCode, headers, body);
+      const fields = new ResponseFields(headers);
+      if (valueStatuses.includes(statusCode)) return this.read(statusCode, fields, body);
       leaveUnread(body);
       if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
-      if (statusCode === 304 && tag !== null) {
-        return { type: "unchanged", freshness: freshnessOfResponse(statusCode, headers) };
-      }
-      const target = REDIRECTS.has(statusCode) && request.body === null ? this.redirectOf(request, headers) : null;
+      if (statusCode === 304 && tag !== null) return unchanged(tag, fields);
+      const target = REDIRECTS.has(statusCode) && request.body === null ? this.redirectOf(request, fields) : null;
       if (target === null || followed === redirects) {
         const isTransient = TRANSIENT.has(statusCode);
         throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
@@ -165,30 +162,28 @@ export class HttpSource implements Source {
   }
 
   /** Path of a redirect to the same origin; null: there is none, or it would leave it. */
-  private redirectOf({ path }: HttpRequest, { location }: IncomingHttpHeaders): string | null {
+  private redirectOf({ path }: HttpRequest, fields: ResponseFields): string | null {
+    const location = fields.single("location");
     const base = new URL(this.origin + path);
-    if (location === undefined || !URL.canParse(location, base.href)) return null;
+    if (location === null || !URL.canParse(location, base.href)) return null;
     const target = new URL(location, base);
     return target.origin === base.origin ? target.pathname + target.search : null;
   }
 
   private async read(
     status: number,
-    headers: IncomingHttpHeaders,
+    fields: ResponseFields,
     body: Dispatcher.ResponseData["body"],
   ): Promise<FetchedValue> {
     const { maxBodyBytes, isEmptyValue, select, contentTypes } = this.config;
-    const type = String(headers["content-type"] ?? "none")
-      .split(";")[0]!
-      .trim()
-      .toLowerCase();
+    const type = contentTypeOf(fields);
     if (contentTypes.length > 0 && !contentTypes.includes(type)) {
       leaveUnread(body);
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status} with content type ${type}`);
     }
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of this.unpacked(body, headers["content-encoding"])) {
+    for await (const chunk of this.unpacked(body, fields)) {
       length += chunk.length;
       if (length > maxBodyBytes) {
         // Leaving the loop destroys the body, and the connection with it.
@@ -201,30 +196,20 @@ export class HttpSource implements Source {
     if (value.length === 0 && !isEmptyValue) {
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
     }
-    return { type: "value", value, tag: tagOf(headers), freshness: freshnessOfResponse(status, headers) };
+    const kept = freshnessFieldsOf(fields);
+    const freshness = freshnessOf(kept, fields, Date.now());
+    return { type: "value", value, tag: markOf(validatorOf(fields), kept), freshness };
   }
 
   /** Throws a SourceError for an encoding that was not asked for. */
-  private unpacked(
-    body: Dispatcher.ResponseData["body"],
-    encoding: string | string[] | undefined,
-  ): AsyncIterable<Buffer> {
-    switch (String(encoding ?? "identity").toLowerCase()) {
-      case "identity":
-        return body as AsyncIterable<Buffer>;
-      // Whichever side fails or is left ends the other; what iterates over the result hears of it.
-      case "gzip":
-      case "x-gzip":
-        return pipeline(body, createGunzip(), () => {});
-      case "br":
-        return pipeline(body, createBrotliDecompress(), () => {});
-      default:
-        leaveUnread(body);
-        throw new SourceError(
-          "SOURCE_STATUS",
-          `source ${this.name}: an answer in ${String(encoding)}, which was not asked for`,
-        );
-    }
+  private unpacked(body: Dispatcher.ResponseData["body"], fields: ResponseFields): AsyncIterable<Buffer> {
+    const codings = contentCodingsOf(fields);
+    if (canUnpack(codings)) return unpack(body, codings);
+    leaveUnread(body);
+    throw new SourceError(
+      "SOURCE_STATUS",
+      `source ${this.name}: the content encoding ${codings.join(", ")} was not asked for`,
+    );
   }
 }
 
@@ -238,7 +223,7 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     clientTtl: CONNECTION_LIFE_MS,
-    connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs) },
+    connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs), lookup: names.lookup },
     headersTimeout: readTimeoutMs,
     bodyTimeout: readTimeoutMs,
   });
@@ -260,19 +245,18 @@ function escapeFor(headers: readonly (readonly [string, string])[]): Escape {
   return type.startsWith("application/x-www-form-urlencoded") ? asForm : asPlainText;
 }
 
-/** Marks of what a response is: its ETag, else when it was last modified; null: neither, or too long to be kept. */
-function tagOf(headers: IncomingHttpHeaders): string | null {
-  const { etag, "last-modified": modified } = headers;
-  const tag = typeof etag === "string" ? `${ETAG}${etag}` : typeof modified === "string" ? `${DATE}${modified}` : null;
-  return tag === null || tag.length > MAX_TAG_LENGTH ? null : tag;
+/** A 304 updates what was kept of the response that it confirms (RFC 9111 section 4.3.4). */
+function unchanged(known: string, fields: ResponseFields): FetchResult {
+  const mark = readMark(known);
+  const kept = updatedFields(mark.fields, freshnessFieldsOf(fields));
+  const tag = markOf(validatorOf(fields) ?? mark.validator, kept)!;
+  return { type: "unchanged", freshness: freshnessOf(kept, fields, Date.now()), tag };
 }
 
-/** Asks for the body only if it is another one than that of `tag` (RFC 9110, section 13). */
-function conditions(tag: string | null): Record<string, string> {
-  if (tag === null) return {};
-  return tag.startsWith(ETAG)
-    ? { "if-none-match": tag.slice(ETAG.length) }
-    : { "if-modified-since": tag.slice(DATE.length) };
+/** In small letters and without parameters; "none" if there is none. Of several lines the last one counts. */
+function contentTypeOf(fields: ResponseFields): string {
+  const types = fields.list("content-type").map((type) => type.split(";")[0]!.trim().toLowerCase());
+  return types.at(-1) ?? "none";
 }
 
 /**

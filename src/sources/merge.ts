@@ -6,6 +6,7 @@
  */
 import type { MergeSourceConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
+import { isJsonObject, parseJson } from "./exact-json.ts";
 import type { Captures, FetchContext, FetchResult, Freshness, Source } from "./source.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
@@ -62,7 +63,7 @@ export class MergeSource implements Source {
         throw answer.error;
       }
     }
-    const soonest = freshness.sort((a, b) => a.ttlMs - b.ttlMs)[0] ?? null;
+    const soonest = soonestOf(freshness);
     return { type: "value", value: Buffer.from(JSON.stringify(value), "utf8"), tag: null, freshness: soonest };
   }
 
@@ -89,7 +90,7 @@ export class MergeSource implements Source {
   private put(value: Record<string, unknown>, path: readonly string[], json: unknown): void {
     if (path.length === 0) {
       if (json === null) return;
-      if (typeof json !== "object" || Array.isArray(json)) {
+      if (!isJsonObject(json)) {
         throw new SourceError("SOURCE_FAILED", `source ${this.name}: only an object can be put at the top`);
       }
       for (const [name, member] of Object.entries(json)) define(value, name, member);
@@ -98,8 +99,7 @@ export class MergeSource implements Source {
     let at = value;
     for (const name of path.slice(0, -1)) {
       const next = Object.hasOwn(at, name) ? at[name] : undefined;
-      const isObject = typeof next === "object" && next !== null && !Array.isArray(next);
-      const inner: Record<string, unknown> = isObject ? (next as Record<string, unknown>) : {};
+      const inner: Record<string, unknown> = isJsonObject(next) ? next : {};
       define(at, name, inner);
       at = inner;
     }
@@ -117,6 +117,15 @@ function contextFor({ replaced }: Part, context: FetchContext): FetchContext {
   return { ...context, groups };
 }
 
+/** The freshness of the part that ends first. A part that does not say how long it is good ends last. */
+function soonestOf(freshness: readonly Freshness[]): Freshness | null {
+  const endOf = ({ ttlMs }: Freshness) => ttlMs ?? Number.POSITIVE_INFINITY;
+  return freshness.reduce<Freshness | null>(
+    (soonest, each) => (soonest === null || endOf(each) < endOf(soonest) ? each : soonest),
+    null,
+  );
+}
+
 /** As a member of its own, whatever its name: `__proto__` is one like any other. */
 function define(object: Record<string, unknown>, name: string, value: unknown): void {
   Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
@@ -124,10 +133,9 @@ function define(object: Record<string, unknown>, name: string, value: unknown): 
 
 /** A value that is JSON as such, another as a string. */
 function jsonOf(value: Buffer): unknown {
-  const text = value.toString("utf8");
   try {
-    return JSON.parse(text);
+    return parseJson(value);
   } catch {
-    return text;
+    return value.toString("utf8");
   }
 }

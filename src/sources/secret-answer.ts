@@ -19,8 +19,6 @@ interface SecretFailure {
   /** Names the secret where it concerns one; never what is in it. */
   readonly text: string;
   readonly isTransient: boolean;
-  /** Another secret, or this one asked for alone, may fare better. */
-  readonly isOfRequest: boolean;
 }
 
 export type SecretAnswer = FoundSecret | { readonly type: "notThere" } | SecretFailure;
@@ -76,23 +74,22 @@ export function credentialsError(thrown: unknown): Error {
 /** What `error` means to whoever asked for `secretId` with `action` ("GetSecretValue"). */
 export function answerOfError({ name, message, status }: AwsError, secretId: string, action: string): SecretAnswer {
   const secret = JSON.stringify(secretId);
-  const failure = (code: SourceErrorCode, text: string, isOfRequest = false): SecretFailure => ({
+  const failure = (code: SourceErrorCode, text: string): SecretFailure => ({
     type: "failure",
     code,
     text,
     isTransient: code === "SOURCE_STATUS",
-    isOfRequest,
   });
   if (name === "ResourceNotFoundException") return { type: "notThere" };
   if (name === "InvalidRequestException") {
     if (/delet/i.test(message)) return { type: "notThere" };
-    return failure("SOURCE_REFUSED", `secret ${secret} cannot be read as it is now (${name})`, true);
+    return failure("SOURCE_REFUSED", `secret ${secret} cannot be read as it is now (${name})`);
   }
   if (name === "AccessDeniedException") {
     const needed = deniedAction(message) ?? `secretsmanager:${action}`;
-    return failure("SOURCE_REFUSED", `access to secret ${secret} is denied: ${needed} is not allowed`, true);
+    return failure("SOURCE_REFUSED", `access to secret ${secret} is denied: ${needed} is not allowed`);
   }
-  if (name === "DecryptionFailure") return failure("SOURCE_FAILED", `secret ${secret} cannot be decrypted`, true);
+  if (name === "DecryptionFailure") return failure("SOURCE_FAILED", `secret ${secret} cannot be decrypted`);
   if (THROTTLED.has(name) || status === 429) return failure("SOURCE_STATUS", `throttled by AWS (${name})`);
   if (BAD_CREDENTIALS.has(name)) return failure("SOURCE_FAILED", `AWS does not accept the credentials (${name})`);
   if (name === NO_CREDENTIALS) return failure("SOURCE_FAILED", `no AWS credentials: ${message.split("\n")[0]}`);
@@ -100,12 +97,27 @@ export function answerOfError({ name, message, status }: AwsError, secretId: str
   if (name === "InternalServiceError" || (status !== null && status >= 500)) {
     return failure("SOURCE_STATUS", `AWS failed (${name}${status === null ? "" : `, status ${status}`})`);
   }
-  if (BAD_REQUEST.has(name)) return failure("SOURCE_REFUSED", `secret ${secret} was refused (${name})`, true);
-  if (status !== null && status >= 400)
-    return failure("SOURCE_FAILED", `AWS refused (${name}, status ${status})`, true);
+  if (BAD_REQUEST.has(name)) return failure("SOURCE_REFUSED", `secret ${secret} was refused (${name})`);
+  if (status !== null && status >= 400) return failure("SOURCE_FAILED", `AWS refused (${name}, status ${status})`);
   // Answered, and not with what was asked for.
   if (status !== null || name === "SyntaxError") return failure("SOURCE_FAILED", "the answer cannot be read");
   return failure("SOURCE_UNREACHABLE", `AWS was not reached (${name})`);
+}
+
+/**
+ * Whether secrets may be had one by one though a batch of them failed with `error`: AWS, or a program that stands in for
+ * it, answered, and not about the rate of requests.
+ */
+export function mayWorkAlone({ name, status }: AwsError): boolean {
+  if (THROTTLED.has(name) || status === 429 || name === NO_CREDENTIALS) return false;
+  // A page of HTML in place of JSON is a SyntaxError.
+  return status !== null || name === "SyntaxError";
+}
+
+/** Whether an error is about the service or the credentials, and so about every secret. */
+export function isOfService({ name, status }: AwsError): boolean {
+  if (name === "SyntaxError" || BAD_CREDENTIALS.has(name)) return true;
+  return status !== null && (status < 400 || status >= 500);
 }
 
 /** The action that a message of IAM or KMS names; null: it names none. */

@@ -7,13 +7,29 @@
  *     get ─► waits 5 ms ─┬─ alone ──────────► GetSecretValue ◄── of what a batch left out, or failed over as a whole
  *                        └─ 2 to 20 of them ─► BatchGetSecretValue
  *
+ * Where batches fail and single secrets do not, batches pause, for a minute at first and an hour at last.
+ *
  * Who asks for a secret that the next batch has already shares its answer. A request is aborted when nobody waits for any
  * of it any more. The SDK is loaded when the first client is made, so that processes without one start without it.
  */
-import type { APIErrorType, GetSecretValueCommandOutput, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
+import type {
+  APIErrorType,
+  BatchGetSecretValueCommandOutput,
+  GetSecretValueCommandOutput,
+  SecretsManagerClient,
+} from "@aws-sdk/client-secrets-manager";
 import type { Clock, Timer } from "../clock.ts";
 import type { AwsConnection } from "../config/config.ts";
-import { type AwsError, answerOfError, credentialsError, errorOf, type SecretAnswer } from "./secret-answer.ts";
+import { Places } from "./places.ts";
+import {
+  type AwsError,
+  answerOfError,
+  credentialsError,
+  errorOf,
+  isOfService,
+  mayWorkAlone,
+  type SecretAnswer,
+} from "./secret-answer.ts";
 
 const BATCH_WINDOW_MS = 5;
 const MAX_BATCH = 20;
@@ -22,8 +38,14 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** The version that a batch gives. */
 const CURRENT = "AWSCURRENT";
-/** Batches are not allowed, or whoever plays AWS does not know them. */
+const BATCH = "BatchGetSecretValue";
+/** Batches are not allowed, or not known to the program that stands in for AWS. */
 const NO_BATCHES: ReadonlySet<string> = new Set(["AccessDeniedException", "UnknownOperationException"]);
+/** A batch whose answer names none of its secrets. */
+const EMPTY_ANSWER: AwsError = { name: "EmptyAnswer", message: "", status: 200 };
+/** The first pause of batches after a failure. Each further pause is twice as long. */
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 3_600_000;
 const ROLE_SESSION = "platypus";
 
 /** A secret that is asked for, and who waits for it. */
@@ -46,13 +68,17 @@ export class SecretsClient {
   /** For the next batch, by secret. */
   private readonly collected = new Map<string, Ask>();
   private windowTimer: Timer | null = null;
-  /** False: it was refused once; each secret is asked for alone. */
-  private mayBatch = true;
+  private readonly places: Places;
+  /** Until then each secret is asked for alone. */
+  private batchesFromMs = Number.NEGATIVE_INFINITY;
+  /** For the next time that batches fail. */
+  private pauseMs = FIRST_PAUSE_MS;
 
   /** `requestTimeoutMs`: after which one request, those for credentials included, is given up as lost. */
   constructor(connection: AwsConnection, clock: Clock, requestTimeoutMs = REQUEST_TIMEOUT_MS) {
     this.connection = connection;
     this.clock = clock;
+    this.places = new Places(connection.maxCalls ?? Number.POSITIVE_INFINITY);
     this.client = createClient(connection, requestTimeoutMs);
     // Whoever asks is told.
     this.client.catch(() => {});
@@ -78,7 +104,7 @@ export class SecretsClient {
   /** The secret as of a version stage. An abort answers at once, with a failure that nobody hears. */
   get(secretId: string, versionStage: string, signal: AbortSignal): Promise<SecretAnswer> {
     if (signal.aborted || this.isClosed) return Promise.resolve(givenUp);
-    const isBatched = versionStage === CURRENT && this.mayBatch;
+    const isBatched = versionStage === CURRENT && this.clock.nowMs() >= this.batchesFromMs;
     const ask: Ask = (isBatched ? this.collected.get(secretId) : undefined) ?? {
       secretId,
       waiters: new Set(),
@@ -105,16 +131,21 @@ export class SecretsClient {
     else if (asks.length > 1) this.askTogether(asks);
   }
 
-  private async askAlone(ask: Ask, versionStage: string): Promise<void> {
+  /** Settles `ask`, and returns the name of the error with which AWS answered. `null` if AWS answered without an error. */
+  private async askAlone(ask: Ask, versionStage: string): Promise<string | null> {
     const { secretId } = ask;
     const abort = this.beginRequest([ask]);
     try {
       const { GetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
-      const client = await this.client;
       const command = new GetSecretValueCommand({ SecretId: secretId, VersionStage: versionStage });
-      settle(ask, answerOf(await client.send(command, { abortSignal: abort.signal })));
-    } catch (error) {
-      settle(ask, answerOfError(errorOf(error), secretId, "GetSecretValue"));
+      const output = await this.call(abort.signal, (client) => client.send(command, { abortSignal: abort.signal }));
+      settle(ask, answerOf(output));
+      return null;
+    } catch (thrown) {
+      const error = errorOf(thrown);
+      const answer = answerOfError(error, secretId, "GetSecretValue");
+      settle(ask, answer);
+      return answer.type === "notThere" ? null : error.name;
     } finally {
       this.requests.delete(abort);
     }
@@ -122,32 +153,66 @@ export class SecretsClient {
 
   private async askTogether(asks: readonly Ask[]): Promise<void> {
     const abort = this.beginRequest(asks);
+    let leftOut: readonly Ask[];
     try {
       const { BatchGetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
-      const client = await this.client;
       const command = new BatchGetSecretValueCommand({ SecretIdList: asks.map(({ secretId }) => secretId) });
-      const { SecretValues: found = [], Errors: errors = [] } = await client.send(command, {
-        abortSignal: abort.signal,
-      });
-      for (const ask of asks) {
-        const secret = found.find(({ Name: name, ARN: arn }) => isNamed(ask.secretId, name, arn));
-        const error = errors.find(({ SecretId: id }) => id === ask.secretId);
-        if (secret !== undefined) settle(ask, answerOf(secret));
-        else if (error === undefined) this.askAlone(ask, CURRENT);
-        else settle(ask, answerOfError(listedError(error), ask.secretId, "GetSecretValue"));
-      }
+      const output = await this.call(abort.signal, (client) => client.send(command, { abortSignal: abort.signal }));
+      leftOut = settleFrom(output, asks);
     } catch (thrown) {
       const error = errorOf(thrown);
-      if (NO_BATCHES.has(error.name)) this.mayBatch = false;
-      for (const ask of asks) {
-        const answer = answerOfError(error, ask.secretId, "BatchGetSecretValue");
-        // One bad name must not fail the others, and GetSecretValue may be allowed where batches are not.
-        if (answer.type === "notThere" || (answer.type === "failure" && answer.isOfRequest))
-          this.askAlone(ask, CURRENT);
-        else settle(ask, answer);
-      }
+      if (mayWorkAlone(error)) await this.askEachAfter(error, asks);
+      else for (const ask of asks) settle(ask, answerOfError(error, ask.secretId, BATCH));
+      return;
     } finally {
       this.requests.delete(abort);
+    }
+    if (leftOut.length === asks.length) {
+      await this.askEachAfter(EMPTY_ANSWER, asks);
+      return;
+    }
+    this.pauseMs = FIRST_PAUSE_MS;
+    for (const ask of leftOut) this.askAlone(ask, CURRENT);
+  }
+
+  /**
+   * Asks for each secret of a batch that failed with `error`. Batches pause if AWS answers for a secret and for none with
+   * the same error: then it is the batch that AWS, or a program in its place, cannot do.
+   */
+  private async askEachAfter(error: AwsError, asks: readonly Ask[]): Promise<void> {
+    if (NO_BATCHES.has(error.name)) this.pauseBatches();
+    let others = asks;
+    const names: (string | null)[] = [];
+    if (isOfService(error)) {
+      // A service that fails is not asked for each secret: the first one tells how it is.
+      const [first, ...rest] = asks;
+      const name = await this.askAlone(first!, CURRENT);
+      if (name === error.name) {
+        for (const ask of rest) settle(ask, answerOfError(error, ask.secretId, BATCH));
+        return;
+      }
+      names.push(name);
+      others = rest;
+    }
+    names.push(...(await Promise.all(others.map((ask) => this.askAlone(ask, CURRENT)))));
+    if (names.includes(null) && !names.includes(error.name)) this.pauseBatches();
+  }
+
+  private pauseBatches(): void {
+    const nowMs = this.clock.nowMs();
+    // Batches that were under way together tell one thing.
+    if (nowMs < this.batchesFromMs) return;
+    this.batchesFromMs = nowMs + this.pauseMs;
+    this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+
+  /** Makes one call once fewer than the maximum are under way. Rejects if `signal` is aborted while it waits. */
+  private async call<T>(signal: AbortSignal, make: (client: SecretsManagerClient) => Promise<T>): Promise<T> {
+    await this.places.take(signal);
+    try {
+      return await make(await this.client);
+    } finally {
+      this.places.leave();
     }
   }
 
@@ -170,7 +235,6 @@ const givenUp: SecretAnswer = {
   code: "SOURCE_FAILED",
   text: "given up",
   isTransient: false,
-  isOfRequest: false,
 };
 
 /** Waits for the answer to `ask`, until `signal` is aborted. */
@@ -193,6 +257,18 @@ function waitFor(ask: Ask, signal: AbortSignal): Promise<SecretAnswer> {
 function settle({ waiters }: Ask, answer: SecretAnswer): void {
   for (const hear of waiters) hear(answer);
   waiters.clear();
+}
+
+/** Settles what a batch answered, and returns what it left out. */
+function settleFrom(output: BatchGetSecretValueCommandOutput, asks: readonly Ask[]): Ask[] {
+  const { SecretValues: found = [], Errors: errors = [] } = output;
+  return asks.filter((ask) => {
+    const secret = found.find(({ Name: name, ARN: arn }) => isNamed(ask.secretId, name, arn));
+    const error = errors.find(({ SecretId: id }) => id === ask.secretId);
+    if (secret !== undefined) settle(ask, answerOf(secret));
+    else if (error !== undefined) settle(ask, answerOfError(listedError(error), ask.secretId, "GetSecretValue"));
+    return secret === undefined && error === undefined;
+  });
 }
 
 type SecretValue = Pick<GetSecretValueCommandOutput, "SecretString" | "SecretBinary" | "VersionId">;

@@ -30,12 +30,13 @@ export interface FetchContext extends Captures {
   readonly signal: AbortSignal;
 }
 
-/** How long a value is good, by the source's own word. */
+/** How long a value is good, as its source says. */
 export interface Freshness {
-  readonly ttlMs: number;
-  /** How long it may be served after that; null: not said. */
+  /** `null` if the source does not say it: the rule's default counts. */
+  readonly ttlMs: number | null;
+  /** How long the value may be served after that. `null` if the source does not say it. */
   readonly staleMs: number | null;
-  /** It counts whatever the rule says; else only where the rule has `ttl = "source"`. */
+  /** These figures count for every rule. Otherwise they count only for a rule with `ttl = "source"`. */
   readonly isBinding?: boolean;
 }
 
@@ -51,8 +52,8 @@ export interface FetchedValue {
 export type FetchResult =
   | FetchedValue
   | { readonly type: "notThere" }
-  /** Only where a tag was given. */
-  | { readonly type: "unchanged"; readonly freshness: Freshness | null };
+  /** Only where a tag was given. `tag` is the tag of the value from now on; without it the given tag stays. */
+  | { readonly type: "unchanged"; readonly freshness: Freshness | null; readonly tag?: string };
 
 /** A named source. */
 export interface Source {

@@ -15,6 +15,8 @@ import type { Log } from "../telemetry/log.ts";
 
 const PROGRAM = "systemd-notify";
 const SHORT_WATCHDOG_MS = 2_000;
+/** Maximum run time of the program, which needs milliseconds. A program that hangs would hold up the messages behind it. */
+const MAX_RUN_MS = 5_000;
 
 /** systemd, or nobody: then nothing is done. */
 export class ServiceManager {
@@ -115,20 +117,27 @@ export class ServiceManager {
   private send(...variables: readonly string[]): void {
     const { socket } = this;
     if (socket === null) return;
-    this.last = this.last.then(() => this.run(socket, variables));
+    this.last = this.last
+      .then(() => this.run(socket, variables))
+      .catch((error: unknown) => this.failed(error instanceof Error ? error.message : String(error)));
+  }
+
+  private failed(reason: string): void {
+    if (!this.hasFailed) this.log.warn("serve", `systemd is not told how we are: ${PROGRAM}: ${reason}`);
+    this.hasFailed = true;
   }
 
   private run(socket: string, variables: readonly string[]): Promise<void> {
     return new Promise((resolve) => {
       const env = { PATH: this.path, NOTIFY_SOCKET: socket };
       const child = spawn(PROGRAM, variables, { env, stdio: ["ignore", "ignore", "pipe"] });
+      const timer = this.clock.setTimer(MAX_RUN_MS, () => child.kill("SIGKILL"));
       let said = "";
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
         said += text;
       });
       const fail = (reason: string) => {
-        if (!this.hasFailed) this.log.warn("serve", `systemd is not told how we are: ${PROGRAM}: ${reason}`);
-        this.hasFailed = true;
+        this.failed(reason);
         resolve();
       };
       child.once("error", (error: NodeJS.ErrnoException) => {
@@ -139,6 +148,7 @@ export class ServiceManager {
         );
       });
       child.once("close", (code, signal) => {
+        this.clock.clearTimer(timer);
         if (code === 0) resolve();
         else fail(said.trim() || `ended with ${signal ?? `code ${code}`}`);
       });

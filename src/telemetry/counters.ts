@@ -29,6 +29,10 @@ export interface MetricFacts {
   readonly isReady: boolean;
   readonly configAgeSeconds: number;
   readonly isConfigRefused: boolean;
+  /** Log lines that could not be written anywhere. */
+  readonly lostLogLines: number;
+  /** Seconds in which this process could open no file. */
+  readonly fileLimitHits: number;
   readonly clients: ClientCounters;
   readonly backends: readonly PoolBackend[];
   readonly rules: readonly Rule[];
@@ -178,6 +182,20 @@ const server: readonly Metric[] = [
       "1: the last reload was refused, the configuration before serves.",
       (facts) => (facts.isConfigRefused ? 1 : 0),
     ),
+  ),
+  single(
+    "counter",
+    "platypus.log.lost_lines",
+    "{line}",
+    "Log lines that could not be written anywhere.",
+    (facts) => facts.lostLogLines,
+  ),
+  single(
+    "counter",
+    "platypus.process.file_limit_hits",
+    "{hit}",
+    "Times (once a second) at which no file could be opened: new clients are cut off.",
+    (facts) => facts.fileLimitHits,
   ),
 ];
 

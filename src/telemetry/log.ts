@@ -1,8 +1,10 @@
 /**
- * Log lines on stderr: text for people, JSON for machines. Never holds values; keys only where a caller decides so.
+ * The log: text for people, JSON for machines. It never holds values, and keys only where a caller decides so. A line that
+ * cannot be written is the output's business; the caller never hears of it.
  */
 import { styleText } from "node:util";
-import type { LogConfig, LogLevel, LogModule } from "../config/config.ts";
+import { type LogConfig, type LogLevel, type LogModule, logLevels } from "../config/config.ts";
+import { LogOutput, stderrOutput } from "./log-output.ts";
 
 const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };
 
@@ -14,21 +16,28 @@ export type LogFields = Readonly<Record<string, string | number | boolean>>;
 /** Writes lines of at least its level, or of that of their module. */
 export class Log {
   private config: LogConfig;
-  private readonly write: (line: string) => void;
+  private readonly output: LogOutput;
   private readonly nowIso: () => string;
   /** It writes to stderr: levels are coloured where that is a terminal and $NO_COLOR does not forbid it. */
   private readonly isColored: boolean;
 
-  /** `write`: takes whole lines; left out: they go to stderr. */
+  /** `output` takes whole lines; without it they go to stderr. */
   constructor(
     config: LogConfig,
-    write?: (line: string) => void,
+    output?: LogOutput | ((line: string) => void),
     nowIso: () => string = () => new Date().toISOString(),
   ) {
     this.config = config;
-    this.write = write ?? ((line) => process.stderr.write(line));
-    this.isColored = write === undefined;
+    this.output =
+      typeof output === "function" ? new LogOutput({ name: "it", write: output }) : (output ?? stderrOutput());
+    this.isColored = output === undefined;
     this.nowIso = nowIso;
+    this.output.render = (message) => this.render("warn", "telemetry", message, undefined);
+  }
+
+  /** Lines that could not be written anywhere. */
+  get lostLines(): number {
+    return this.output.lost;
   }
 
   /** Lines below it are not written, where their module has no level of its own. */
@@ -39,6 +48,13 @@ export class Log {
   /** Levels and form from now on. */
   configure(config: LogConfig): void {
     this.config = config;
+  }
+
+  /** Writes so many levels more, or less, until `configure` is called. Modules with a level of their own keep it. */
+  shiftLevel(steps: number): void {
+    const at = order[this.config.level] + steps;
+    const level = logLevels[Math.min(Math.max(at, 0), logLevels.length - 1)]!;
+    this.config = { ...this.config, level };
   }
 
   error(module: LogModule, message: string, fields?: LogFields): void {
@@ -60,11 +76,12 @@ export class Log {
   private line(level: LogLevel, module: LogModule, message: string, fields: LogFields | undefined): void {
     const { config } = this;
     if (order[level] > order[config.modules?.[module] ?? config.level]) return;
+    this.output.write(this.render(level, module, message, fields));
+  }
+
+  private render(level: LogLevel, module: LogModule, message: string, fields: LogFields | undefined): string {
     const time = this.nowIso();
-    if (config.form === "json") {
-      this.write(`${JSON.stringify({ time, level, module, message, ...fields })}\n`);
-      return;
-    }
+    if (this.config.form === "json") return `${JSON.stringify({ time, level, module, message, ...fields })}\n`;
     const rest =
       fields === undefined
         ? ""
@@ -73,6 +90,6 @@ export class Log {
             .join("");
     const padded = level.padEnd(5);
     const shown = this.isColored ? styleText(colors[level], padded, { stream: process.stderr }) : padded;
-    this.write(`${time} ${shown} ${module}: ${message}${rest}\n`);
+    return `${time} ${shown} ${module}: ${message}${rest}\n`;
   }
 }

@@ -14,7 +14,9 @@ import type { Scheduler } from "../refresh/scheduler.ts";
 import { limitersOf, type Running } from "../running.ts";
 import { packageVersion } from "../version.ts";
 import type { MetricFacts, PoolBackend } from "./counters.ts";
+import type { Log } from "./log.ts";
 import { memcachedVersion } from "./memcached-version.ts";
+import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
 import type { StatsFacts } from "./stats.ts";
 
@@ -30,6 +32,8 @@ export interface FactSources {
   readonly filler: Filler;
   readonly scheduler: Scheduler;
   readonly reloads: ReloadState;
+  readonly log: Log;
+  readonly openFiles: OpenFilesProbe;
   readonly isReady: () => boolean;
 }
 
@@ -72,6 +76,8 @@ export class ProcessFacts {
       store: this.servingStore(),
       reloadError: reloads.error,
       configAgeSeconds: reloads.ageSeconds,
+      lostLogLines: this.sources.log.lostLines,
+      fileLimitHits: this.sources.openFiles.failures,
     };
   }
 
@@ -84,6 +90,8 @@ export class ProcessFacts {
       isReady: isReady(),
       configAgeSeconds: reloads.ageSeconds,
       isConfigRefused: reloads.error !== null,
+      lostLogLines: this.sources.log.lostLines,
+      fileLimitHits: this.sources.openFiles.failures,
       clients,
       backends: poolBackendsOf(running.pools),
       rules: running.rules.list,

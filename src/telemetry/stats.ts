@@ -39,6 +39,10 @@ export interface StatsFacts {
   /** Why the last reload was refused; null: it was not. */
   readonly reloadError: string | null;
   readonly configAgeSeconds: number;
+  /** Log lines that could not be written anywhere. */
+  readonly lostLogLines: number;
+  /** Times at which this process could open no file. */
+  readonly fileLimitHits: number;
 }
 
 /** Groups of which the servers have something to say; "" is plain `stats`. */
@@ -203,6 +207,8 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["clients_cut_off", facts.clients.cutOff],
     ["config_age", facts.configAgeSeconds],
     ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
+    ["log_lines_lost", facts.lostLogLines],
+    ["file_limit_hits", facts.fileLimitHits],
   ];
   for (const backend of facts.backends) {
     const { requests, timeouts, connectFailures, outOfStep } = backend.counters;

@@ -8,6 +8,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
+import type { Expected } from "../config/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
@@ -29,6 +30,8 @@ export interface SupervisorOptions {
   /** The program and its arguments. */
   readonly program: string;
   readonly args: readonly string[];
+  /** What the configuration of each worker must be like. */
+  readonly expected: Expected | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -70,17 +73,21 @@ export class Supervisor {
     this.backOffMs = new Array(options.count).fill(FIRST_BACK_OFF_MS);
   }
 
-  /** Starts all workers. Rejects with the exit code of one that ends before it serves: then none is left. */
-  async start(): Promise<void> {
+  /**
+   * Starts all workers. Resolves to false if `stop` was called meanwhile. Rejects with the exit code of a worker that ends
+   * before it serves: then none is left.
+   */
+  async start(): Promise<boolean> {
     const started = Array.from({ length: this.options.count }, (_, index) => this.spawn(index));
     for (const worker of started) {
       while (!worker.isReady && worker.child.exitCode === null && worker.child.signalCode === null)
         await this.changed();
-      if (worker.isReady) continue;
+      if (worker.isReady || this.isStopping) continue;
       const { exitCode } = worker.child;
       await this.stop("SIGKILL");
       throw new WorkerFailed(exitCode ?? 1);
     }
+    return !this.isStopping;
   }
 
   /**
@@ -123,6 +130,11 @@ export class Supervisor {
     for (const socket of this.options.sockets) socket.close();
   }
 
+  /** Tells every worker. */
+  signal(signal: NodeJS.Signals): void {
+    for (const { child } of this.workers) child.kill(signal);
+  }
+
   /**
    * Has the workers read their configuration again; those that are only starting do so anyway. Resolves when all have, to
    * whether the new one serves everywhere.
@@ -162,7 +174,7 @@ export class Supervisor {
   private spawn(index: number): Worker {
     const { program, args, sockets, given, clock } = this.options;
     const child = fork(program, [...args], {
-      env: workerEnvironment(index),
+      env: workerEnvironment(index, this.options.expected),
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const worker: Worker = {

@@ -2,11 +2,14 @@
  * A worker's side: the sockets it was handed, and what it asks of the other workers.
  */
 import type { Clock } from "../clock.ts";
+import type { Expected } from "../config/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** Set for workers: which one it is, from 0 on. */
 const WORKER_VARIABLE = "PLATYPUS_WORKER";
+/** What its configuration must be like, as JSON. */
+const EXPECTED_VARIABLE = "PLATYPUS_WORKER_EXPECTED";
 /** Whoever has not answered by then is left out: clients of `stats` wait. */
 const MAX_WAIT_MS = 500;
 
@@ -17,8 +20,14 @@ export function workerIndex(): number | null {
 }
 
 /** The environment of worker `index`. */
-export function workerEnvironment(index: number): NodeJS.ProcessEnv {
-  return { ...process.env, [WORKER_VARIABLE]: String(index) };
+export function workerEnvironment(index: number, expected: Expected | null): NodeJS.ProcessEnv {
+  return { ...process.env, [WORKER_VARIABLE]: String(index), [EXPECTED_VARIABLE]: JSON.stringify(expected) };
+}
+
+/** What the supervisor's configuration was like. `null` if this process is no worker. */
+export function expectedOfWorker(): Expected | null {
+  const text = workerIndex() === null ? undefined : process.env[EXPECTED_VARIABLE];
+  return text === undefined ? null : (JSON.parse(text) as Expected | null);
 }
 
 /** The line to the supervisor. */

@@ -260,7 +260,7 @@ describe("the environment and the command line", () => {
 });
 
 describe("AWS Secrets Manager", () => {
-  const own = { pool: null, region: null, profile: null, endpoint: null, assumeRole: null };
+  const own = { pool: null, region: null, profile: null, endpoint: null, assumeRole: null, maxCalls: null };
 
   it.each(["awssm", "aws_secrets_manager"])("is a source of type %s", (type) => {
     expect(read(`[source.s]\ntype = "${type}"\nkey = "some/prefix/{1}"`).sources).toMatchObject([

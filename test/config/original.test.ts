@@ -1,6 +1,6 @@
 /** The first Platypus's own configuration files, each form of them, as its README and examples have them. */
 import { describe, expect, it } from "vitest";
-import type { Config } from "../../src/config/config.ts";
+import { type Config, warningsOf } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
@@ -105,6 +105,75 @@ expiry = "300s"
       headers: [["Authorization", "Bearer token"]],
     });
     expect(config.rules[1]).toMatchObject({ ttlMs: 30_000, expiryMs: 300_000 });
+  });
+
+  it("load as its integration tests have them: a pool of connections to AWS", () => {
+    const config = read(`[routes.instance]
+routes = [
+  { match = "^echo1/(?<path>.+)", to = "echo1" },
+  { match = "^both/(?<path>.+)", to = "both" },
+  { match = "^secrets1/(?<path>.+)", to = "secrets1" },
+]
+[source.echo1]
+type = "echo"
+template = "echo1 = {path}"
+[source.both]
+type = "merge"
+format = "json"
+template = [
+  { key = ["echo1"], source = "echo1", args = { inherit = {} } },
+  { key = ["again"], source = "echo1", args = { replace = { path = "{path}" } } },
+]
+[source.secrets1]
+type = "aws_secrets_manager"
+secret_id = "dev/secrets1/{path}"
+pool = "awssm"
+[pool.awssm]
+type = "aws_secrets_manager"
+min_idle = 1
+max_size = 10
+profile = "test"
+region = "eu-west-1"
+`);
+    expect(coveredBy(config, "secrets1/a/b")).toEqual(["secrets1", { 1: "a/b", path: "a/b" }]);
+    const connection = { pool: "awssm", maxCalls: 10, profile: "test", region: "eu-west-1" };
+    expect(config.sources[2]).toMatchObject({ key: "dev/secrets1/{path}", connection });
+    expect(warningsOf(config)).toEqual([
+      "pool.awssm.min_idle (line 23) has no effect: a connection to AWS is opened when a call needs one",
+    ]);
+  });
+
+  it("load as its first versions had them: poll, and a prefix of a group", () => {
+    const config = read(`[routes.instance]
+prefix = "instance/"
+routes = [{ match = "^(?<instance>[^/]+)/config$", source = "config" }]
+[source.config]
+type = "http"
+url = "https://localhost/instance/{instance}/config"
+action = "GET"
+poll = "4s"
+expiry = "30s"
+`);
+    expect(config.rules).toMatchObject([{ ttlMs: 4_000, expiryMs: 30_000, stripPrefix: "instance/" }]);
+    expect(coveredBy(config, "instance/one/config")).toEqual(["config", { 1: "one", instance: "one" }]);
+    expect(warningsOf(config)).toEqual([]);
+  });
+
+  it("name what has no effect in a group of routes", () => {
+    const config = read('[routes.a]\nroute = []\nprefix = "x"\n[routes.b]\nroutes = []\nextra = 1\n');
+    expect(warningsOf(config)).toEqual([
+      "routes.a (line 1) has no effect: a group of routes has routes and a prefix",
+      "routes.a.route (line 2) has no effect: a group of routes has routes and a prefix",
+      "routes.b.extra (line 6) has no effect: a group of routes has routes and a prefix",
+    ]);
+  });
+
+  it.each([
+    ["max_size = 0", /pool\.awssm\.max_size: expected a whole number from 1/],
+    ['min_idle = "x"', /pool\.awssm\.min_idle: expected a whole number from 0/],
+    ["max_sise = 1", /pool\.awssm\.max_sise: unknown setting/],
+  ])("are wrong where %s stands in a pool of AWS", (line, message) => {
+    expect(problems(`[pool.awssm]\ntype = "awssm"\n${line}\n`)).toMatch(message);
   });
 
   it("search for their patterns, where those of [get.NAME] match the whole key", () => {

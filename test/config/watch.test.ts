@@ -1,23 +1,30 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type ConfigWatcher, type FolderState, type WatchedFiles, watchConfigFile } from "../../src/config/watch.ts";
+import type { FileContents } from "../../src/config/files-read.ts";
+import { type ConfigWatcher, type FolderState, type WatchedFiles, watchConfigFiles } from "../../src/config/watch.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 /** Lets everything that is ready run: reads of these tests' files are promises that are. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** One file in memory, and the folders that lead to it. */
+/** One file in memory with others beside it, and the folders that lead to them. */
 class ScriptedFiles implements WatchedFiles {
   content: string | null = "one";
   mtimeMs = 1;
   folderStates: FolderState[] = [{ path: "/etc", identity: "1" }];
+  readonly others = new Map<string, string>();
   readonly watched = new Map<string, () => void>();
 
-  async read() {
-    if (this.content === null) throw new Error("gone");
-    return { size: this.content.length, mtimeMs: this.mtimeMs, content: Buffer.from(this.content) };
+  async read(path = FILE) {
+    const content = path === FILE ? this.content : (this.others.get(path) ?? null);
+    if (content === null) throw new Error("gone");
+    return Buffer.from(content);
+  }
+
+  async signature(path: string) {
+    return path === FILE ? `${this.content} ${this.mtimeMs}` : (this.others.get(path) ?? null);
   }
 
   async folders() {
@@ -42,25 +49,36 @@ class ScriptedFiles implements WatchedFiles {
   }
 }
 
+const FILE = "/etc/p.toml";
+
+function contentsOf(files: Record<string, string | null>): FileContents {
+  return new Map(Object.entries(files).map(([path, text]) => [path, text === null ? null : Buffer.from(text)]));
+}
+
 interface Scene {
   readonly files: ScriptedFiles;
   readonly watcher: ConfigWatcher;
   readonly changes: (string | null)[];
   readonly errors: string[];
+  readonly unwatched: string[];
   pass(ms: number): Promise<void>;
 }
 
-async function scene(content: string | null = "one"): Promise<Scene> {
+async function scene(content: string | null = "one", others: Record<string, string> = {}): Promise<Scene> {
   const files = new ScriptedFiles();
   files.content = content;
+  for (const [path, text] of Object.entries(others)) files.others.set(path, text);
   const clock = new ManualClock();
   const changes: (string | null)[] = [];
   const errors: string[] = [];
-  const watcher = watchConfigFile({
-    path: "/etc/p.toml",
+  const unwatched: string[] = [];
+  const watcher = watchConfigFiles({
+    path: FILE,
+    loaded: contentsOf({ [FILE]: content, ...others }),
     clock,
     onChange: () => changes.push(files.content),
     onError: (error) => errors.push(error.message),
+    onUnwatched: (folder, error) => unwatched.push(`${folder}: ${error.message}`),
     files,
   });
   await turn();
@@ -68,7 +86,7 @@ async function scene(content: string | null = "one"): Promise<Scene> {
     clock.advance(ms);
     await turn();
   };
-  return { files, watcher, changes, errors, pass };
+  return { files, watcher, changes, errors, unwatched, pass };
 }
 
 describe("watching a configuration file", () => {
@@ -158,7 +176,7 @@ describe("watching a configuration file", () => {
   });
 
   it("says so once if folders cannot be watched, and still looks when asked", async () => {
-    const { files, watcher, changes, errors } = await scene();
+    const { files, watcher, changes, unwatched } = await scene();
     files.watch = () => {
       throw new Error("no watches left");
     };
@@ -166,8 +184,79 @@ describe("watching a configuration file", () => {
     await files.write("two");
     await watcher.check();
     await watcher.check();
-    expect(errors).toEqual(["no watches left"]);
+    expect(unwatched).toEqual(["/elsewhere: no watches left"]);
     expect(changes).toEqual(["two"]);
+  });
+
+  it("sees a change that no event tells of", async () => {
+    const { files, changes, pass } = await scene();
+    files.watched.clear();
+    await files.write("two");
+    for (let i = 0; i < 4; i++) await pass(1_000);
+    expect(changes).toEqual(["two"]);
+  });
+
+  it("tells a change from what was loaded, not from what it saw first", async () => {
+    const { files, watcher, changes } = await scene();
+    await files.write("two");
+    watcher.loaded(contentsOf({ [FILE]: "two" }));
+    await watcher.check();
+    expect(changes).toEqual([]);
+    watcher.loaded(contentsOf({ [FILE]: "one" }));
+    await watcher.check();
+    expect(changes).toEqual(["two"]);
+  });
+
+  it("sees a change of any file that was loaded, from its first one on", async () => {
+    const { files, watcher, changes, pass } = await scene("one", { "/tls/cert.pem": "a" });
+    for (const text of ["b", "c"]) {
+      files.others.set("/tls/cert.pem", text);
+      await files.event();
+      for (let i = 0; i < 3; i++) await pass(1_000);
+    }
+    expect(changes).toHaveLength(2);
+    files.others.set("/run/secret", "x");
+    watcher.loaded(contentsOf({ [FILE]: "one", "/tls/cert.pem": "c", "/run/secret": "x" }));
+    files.others.set("/run/secret", "y");
+    await watcher.check();
+    expect(changes).toHaveLength(3);
+  });
+
+  it("sees a file beside the configuration go and come back", async () => {
+    const { files, watcher, changes } = await scene("one", { "/run/secret": "x" });
+    files.others.delete("/run/secret");
+    await watcher.check();
+    watcher.loaded(contentsOf({ [FILE]: "one", "/run/secret": null }));
+    await watcher.check();
+    expect(changes).toHaveLength(1);
+    files.others.set("/run/secret", "x");
+    await watcher.check();
+    expect(changes).toHaveLength(2);
+  });
+
+  it.each([
+    ["is empty", "", "a whole file of text"],
+    ["is the beginning of what it was", "a whole", "a whole file of text"],
+  ])("waits longer where a file %s, though it is asked to look", async (_what, shorter, whole) => {
+    const { files, watcher, changes, pass } = await scene(whole);
+    await files.write(shorter);
+    const checked = watcher.check();
+    for (let i = 0; i < 4; i++) await pass(1_000);
+    expect(changes).toEqual([]);
+    await files.write(whole);
+    for (let i = 0; i < 2; i++) await pass(1_000);
+    await checked;
+    expect(changes).toEqual([]);
+    await files.write(shorter);
+    for (let i = 0; i < 8; i++) await pass(1_000);
+    expect(changes).toEqual([shorter]);
+  });
+
+  it("does not wait for a file that is shorter and another one", async () => {
+    const { files, watcher, changes } = await scene("a whole file of text");
+    await files.write("b whole");
+    await watcher.check();
+    expect(changes).toEqual(["b whole"]);
   });
 
   it("watches a folder once, however often it looks", async () => {
@@ -223,7 +312,8 @@ describe("watching a real file", () => {
     const onChange = () => {
       changes += 1;
     };
-    const watcher = watchConfigFile({ path, clock, onChange, onError: () => {} });
+    const loaded = new Map([[path, await readFile(path)]]);
+    const watcher = watchConfigFiles({ path, loaded, clock, onChange, onError: () => {}, onUnwatched: () => {} });
     cleanups.push(() => watcher.close());
     await watcher.check();
     await act();
@@ -266,6 +356,19 @@ describe("watching a real file", () => {
       await symlink("two", join(root, "..data_tmp"));
       await rename(join(root, "..data_tmp"), join(root, "..data"));
       await rm(join(root, "one"), { recursive: true });
+    });
+  });
+
+  it("sees a link on the way to it switched, with the old folder left in place", async () => {
+    const root = await folder();
+    for (const version of ["one", "two"]) {
+      await mkdir(join(root, version, "sub"), { recursive: true });
+      await writeFile(join(root, version, "sub", "p.toml"), version);
+    }
+    await symlink("one", join(root, "current"));
+    await changeAfter(join(root, "current", "sub", "p.toml"), async () => {
+      await symlink("two", join(root, "next"));
+      await rename(join(root, "next"), join(root, "current"));
     });
   });
 

@@ -59,6 +59,25 @@ describe("a file that changes", () => {
     await expect.poll(() => client.ask("get files/two/a", "END\r\n"), patience).toBe("END\r\n");
   });
 
+  it("is read again after its folder was renamed away and made anew", async () => {
+    expect(await get("files/one/a")).toBe("first");
+    for (const value of ["anew", "and again"]) {
+      await rename(path.join(folder, "one"), path.join(folder, `old ${value}`));
+      await mkdir(path.join(folder, "one"));
+      await writeFile(path.join(folder, "one", "a"), value);
+      await expect.poll(() => get("files/one/a"), patience).toBe(value);
+      await writeFile(path.join(folder, "one", "a"), `${value}, changed`);
+      await expect.poll(() => get("files/one/a"), patience).toBe(`${value}, changed`);
+    }
+  });
+
+  it("is read again after a link on its path was switched", async () => {
+    expect(await get("files/current/a")).toBe("first");
+    await symlink("two", path.join(folder, "next"));
+    await rename(path.join(folder, "next"), path.join(folder, "current"));
+    await expect.poll(() => get("files/current/a"), patience).toBe("second");
+  });
+
   it("is read through links", async () => {
     expect(await get("files/current/a")).toBe("first");
     await writeFile(path.join(folder, "one", "a"), "changed");

@@ -124,6 +124,50 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(await left.end()).toBe("");
   });
 
+  it("is read again: addresses serve the pools that have them then, whatever these are called", async () => {
+    const ports = [await freePort(), await freePort(), await freePort()] as const;
+    const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
+    const platypus = await start(pool("a", ports[0], [one!]) + pool("b", ports[1], [two!]));
+    await setAll(ports[0], "one");
+    await setAll(ports[1], "two");
+    const clients = [await connect(ports[0]), await connect(ports[1])] as const;
+    const read = async () => {
+      const answers = await Promise.all(clients.map((client) => client.ask(`get ${keys[0]}`, "END\r\n")));
+      return answers.map((answer) => answer.split("\r\n")[1]);
+    };
+    let count = 0;
+    const reload = async (text: string) => {
+      await writeFile(platypus.configFile, text);
+      platypus.child.kill("SIGHUP");
+      count++;
+      await expect.poll(() => platypus.stderr.match(/: (not )?reloaded/g)?.length, { timeout: 10_000 }).toBe(count);
+    };
+    expect(await read()).toEqual(["one", "two"]);
+    await reload(pool("renamed", ports[0], [one!]) + pool("b", ports[1], [two!]));
+    expect(await read()).toEqual(["one", "two"]);
+    await reload(pool("renamed", ports[1], [one!]) + pool("b", ports[0], [two!]));
+    expect(await read()).toEqual(["two", "one"]);
+    await reload(pool("b", ports[0], [one!]) + pool("c", ports[1], [two!]) + pool("new", ports[2], [one!]));
+    expect(await read()).toEqual(["one", "two"]);
+    expect(await keysWith(ports[2], "one")).toEqual(keys);
+    expect(platypus.stderr).not.toMatch(/is gone|needs a restart/);
+  });
+
+  it("is refused as a whole where a new address cannot be had", async () => {
+    const ports = [await freePort(), await freePort()] as const;
+    const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
+    const platypus = await start(pool("a", ports[0], [one!]));
+    await setAll(ports[0], "one");
+    const taken = `127.0.0.1:${servers[0]!.port}`;
+    const both = pool("a", ports[0], [two!]) + pool("b", ports[1], [two!]) + pool("c", servers[0]!.port, [two!]);
+    await writeFile(platypus.configFile, both);
+    platypus.child.kill("SIGHUP");
+    await platypus.printed(/not reloaded/);
+    expect(platypus.stderr).toContain(`${taken} is in use`);
+    expect(await keysWith(ports[0], "one")).toEqual(keys);
+    await expect(TextClient.connect(ports[1])).rejects.toThrow("ECONNREFUSED");
+  });
+
   it.skipIf(NutcrackerProcess.isMissing)("may still be asked itself, as a server", async () => {
     const port = await freePort();
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);

@@ -13,7 +13,7 @@ const INVENTED: readonly string[] = [
   ...["HD HD", "VERSION 1.6.18", "SERVER_ERROR out of memory", "CLIENT_ERROR bad data chunk", "ERROR"],
 ];
 
-export const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
+const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
 export type Lie = (typeof LIES)[number];
 
 /** A relay to the server on `serverPort`. */

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -49,6 +49,34 @@ describe("the async log", () => {
       '["AS1.0",1700000901,"C",["unix:/run/m.sock",0,"delete c\\r\\n"]]\n',
     ]);
     expect(log.counters).toEqual({ requests: 3, spooled: 3, failed: 0 });
+  });
+
+  it("goes on in another file after one that could not be written, or was removed", async () => {
+    const { log, spool, failures } = openLog();
+    await spool("h:1", "a");
+    const { readdir } = await import("node:fs/promises");
+    const [folder] = await readdir(root);
+    const [first] = await readdir(path.join(root, folder!));
+    await rm(path.join(root, folder!), { recursive: true });
+    await mkdir(path.join(root, folder!));
+    // The second file of this process is a full disk.
+    await symlink("/dev/full", path.join(root, folder!, first!.replace(/1$/, "2")));
+    await spool("h:1", "b");
+    await spool("h:1", "c");
+    await spool("h:1", "d");
+    await log.close();
+    expect(failures).toHaveLength(1);
+    expect(log.counters).toEqual({ requests: 4, spooled: 3, failed: 1 });
+    const lines = (await contents()).join("").split("\n").filter(Boolean);
+    expect(lines.map((line) => parseLogLine(line)?.key)).toEqual(["c", "d"]);
+  });
+
+  it("ends though its disk hangs", async () => {
+    const { log, clock } = openLog();
+    Object.defineProperty(log, "writing", { value: new Promise(() => {}) });
+    const closing = log.close();
+    clock.advance(2_000);
+    await closing;
   });
 
   it("answers all the same where it cannot be written, and says so", async () => {

@@ -99,6 +99,14 @@ describe("a source that has not changed", () => {
     expect(counters()).toMatchObject({ unchanged: 1, refreshed: 0 });
   });
 
+  it("is asked with the mark that it gave with its last answer", async () => {
+    await fill("value", { tag: "v1" });
+    await untilAsked(2);
+    source.last.unchanged(undefined, "v1, confirmed");
+    await untilAsked(3);
+    expect(source.last.tag).toBe("v1, confirmed");
+  });
+
   it("is asked with the mark it gave, and says no more than that", async () => {
     await fill("value", { tag: "v1" });
     await untilAsked(2);

@@ -25,7 +25,7 @@ const http: SourceConfig = {
 const vault: AwsSecretsManagerSourceConfig = {
   ...base,
   ...{ type: "awssm", name: "vault", key: "{1}", versionStage: "AWSCURRENT", field: null },
-  connection: { pool: null, region: "eu-west-1", profile: null, endpoint: null, assumeRole: null },
+  connection: { pool: null, region: "eu-west-1", profile: null, endpoint: null, assumeRole: null, maxCalls: null },
 };
 
 function clientOf(built: ReadonlyMap<string, BuiltSource>, name: string): unknown {

@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import { FileSource } from "../../src/sources/file.ts";
 import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { looseLimits } from "../support/source-limits.ts";
 
 let folder: string;
@@ -86,6 +87,75 @@ describe("a file", () => {
     await writeFile(path.join(root, "\ufffd"), "the name of all that is no UTF-8");
     expect(await outcome("ключ")).toBe("named");
     await expect(sourceOf().fetch(binaryContextOf("", ["\xff"]))).rejects.toMatchObject({ code: "SOURCE_REFUSED" });
+  });
+});
+
+describe("the tag of a file", () => {
+  const past = new Date("2020-01-01T00:00:00Z");
+
+  /** A source to which all files are old, and one to which they are new. */
+  function timed(): { source: FileSource; young: FileSource } {
+    const config = { type: "file", name: "files", ...looseLimits, root, path: "{1}", maxBodyBytes: 1_000 } as const;
+    const clock = new ManualClock();
+    const young = new FileSource(config, clock);
+    const later = new ManualClock();
+    later.advance(Date.now() - 1_700_000_000_000 + 60_000);
+    return { source: new FileSource(config, later), young };
+  }
+
+  async function fetchWith(source: FileSource, tag: string | null) {
+    return source.fetch({ ...contextOf("a.txt", ["a.txt"]), tag });
+  }
+
+  it("stays while the file stays", async () => {
+    const { source } = timed();
+    const first = await fetchWith(source, null);
+    expect(first).toMatchObject({ type: "value", tag: expect.any(String) });
+    expect(await fetchWith(source, first.type === "value" ? first.tag : null)).toMatchObject({ type: "unchanged" });
+  });
+
+  it("is not given to a file that may change again within one tick of its times", async () => {
+    await utimes(path.join(root, "a.txt"), past, past);
+    expect(await fetchWith(timed().young, null)).toMatchObject({ type: "value", tag: null });
+  });
+
+  it.each([
+    ["is written in place", (file: string) => writeFile(file, "INSIDE")],
+    [
+      "is replaced by rename",
+      async (file: string) => {
+        await writeFile(`${file}.new`, "INSIDE");
+        await utimes(`${file}.new`, past, past);
+        await rename(`${file}.new`, file);
+      },
+    ],
+    [
+      "is removed and made anew",
+      async (file: string) => {
+        await rm(file);
+        await writeFile(file, "INSIDE");
+      },
+    ],
+    [
+      "is copied over with its times",
+      async (file: string) => {
+        await writeFile(`${file}.new`, "INSIDE");
+        await utimes(`${file}.new`, past, past);
+        await cp(`${file}.new`, file, { preserveTimestamps: true });
+      },
+    ],
+  ])("changes when a file %s, with equal size and time of change", async (_what, replace) => {
+    const file = path.join(root, "a.txt");
+    await utimes(file, past, past);
+    const { source } = timed();
+    const first = await fetchWith(source, null);
+    const { ctimeNs } = await stat(file, { bigint: true });
+    await replace(file);
+    // The clock of a file system has ticks of some milliseconds.
+    do await utimes(file, past, past);
+    while ((await stat(file, { bigint: true })).ctimeNs === ctimeNs);
+    const second = await fetchWith(source, first.type === "value" ? first.tag : null);
+    expect(second).toMatchObject({ type: "value", value: Buffer.from("INSIDE") });
   });
 });
 

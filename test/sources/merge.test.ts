@@ -53,6 +53,25 @@ describe("a merge", () => {
     expect(merged).toEqual({ x: { y: "plain text", z: { n: 1 } } });
   });
 
+  it("keeps the digits of numbers", async () => {
+    const fetching = sourceOf({ path: ["x", "y"] }, {}).fetch(contextOf("k"));
+    await settled();
+    a.last.answer("653247040368672768");
+    b.last.answer('\ufeff{"price": 10.50, "x": 1.0}');
+    const result = await fetching;
+    expect(result.type === "value" && result.value.toString()).toBe('{"x":1.0,"price":10.50}');
+  });
+
+  it("puts no number at the top, nor anything below one", async () => {
+    const top = await outcome(sourceOf({}), () => a.last.answer("1.0"));
+    expect(top).toBe("SOURCE_FAILED");
+    const below = await outcome(sourceOf({ path: ["x"] }, { path: ["x", "y"] }), () => {
+      a.last.answer("1.0");
+      b.last.answer("2");
+    });
+    expect(below).toEqual({ x: { y: 2 } });
+  });
+
   it("puts members of objects at the top, later over earlier", async () => {
     const merged = await outcome(sourceOf({}, {}), () => {
       a.last.answer('{"a": 1, "both": "a"}');

@@ -1,3 +1,4 @@
+import type http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
@@ -76,6 +77,97 @@ describe("secrets that are asked for together", () => {
     ]);
   });
 
+  describe("and a service that cannot do batches", () => {
+    const parts = ["a", "b", "c", "d"];
+
+    beforeEach(() => {
+      process.env.AWS_MAX_ATTEMPTS = "1";
+      for (const part of parts) server.put(`app/${part}`, part);
+    });
+
+    /** Has batches answered by `answer`, and returns how often. */
+    function withoutBatches(answer: (response: http.ServerResponse) => void): { count: number } {
+      const batches = { count: 0 };
+      const serve = server.origin.handle;
+      server.origin.handle = (request, response) => {
+        if (!String(request.headers["x-amz-target"]).endsWith(".BatchGetSecretValue")) return serve(request, response);
+        batches.count++;
+        request.resume();
+        answer(response);
+      };
+      return batches;
+    }
+
+    function fault(status: number, type: string) {
+      return (response: http.ServerResponse) =>
+        response
+          .writeHead(status, { "content-type": "application/x-amz-json-1.1" })
+          .end(JSON.stringify({ __type: type, message: "API action 'BatchGetSecretValue' not yet implemented" }));
+    }
+
+    function page(status: number) {
+      return (response: http.ServerResponse) =>
+        response.writeHead(status, { "content-type": "text/html" }).end("<html><h1>Not here</h1></html>");
+    }
+
+    it.each([
+      ["501 InternalFailure", fault(501, "InternalFailure")],
+      ["500 InternalFailure", fault(500, "InternalFailure")],
+      ["500 InternalError", fault(500, "InternalError")],
+      ["404 ResourceNotFoundException", fault(404, "ResourceNotFoundException")],
+      ["404 UnknownOperationException", fault(404, "UnknownOperationException")],
+      ["400 InvalidAction", fault(400, "InvalidAction")],
+      ["400 ValidationException", fault(400, "ValidationException")],
+      ["400 InvalidRequestException", fault(400, "InvalidRequestException")],
+      ["403 MissingAuthenticationToken", fault(403, "MissingAuthenticationTokenException")],
+      ["405 without a body", (response: http.ServerResponse) => response.writeHead(405).end()],
+      ["a page of HTML with 500", page(500)],
+      ["a page of HTML with 404", page(404)],
+      ["a page of HTML with 200", page(200)],
+      ["an empty object", (response: http.ServerResponse) => response.writeHead(200).end("{}")],
+    ])("are asked for alone after %s", async (_what, answer) => {
+      const batches = withoutBatches(answer);
+      const source = aws.make();
+      expect(await aws.outcomes(source, ["a", "b"])).toEqual(["a", "b"]);
+      expect(await aws.outcomes(source, ["c", "d"])).toEqual(["c", "d"]);
+      expect(batches.count).toBe(1);
+    });
+
+    it("are asked for together again after a pause that doubles, and as before once that works", async () => {
+      const serve = server.origin.handle;
+      const batches = withoutBatches(fault(501, "InternalFailure"));
+      const source = aws.make();
+      const counts: number[] = [];
+      for (const pauseMs of [0, 59_000, 1_000, 119_000, 1_000]) {
+        aws.clock.advance(pauseMs);
+        await aws.outcomes(source, parts);
+        counts.push(batches.count);
+      }
+      expect(counts).toEqual([1, 1, 2, 2, 3]);
+      server.origin.handle = serve;
+      aws.clock.advance(3_600_000);
+      server.calls.splice(0);
+      for (let i = 0; i < 2; i++) expect(await aws.outcomes(source, parts)).toEqual(parts);
+      expect(server.calls.map(({ action }) => action)).toEqual(["BatchGetSecretValue", "BatchGetSecretValue"]);
+    });
+
+    it("is asked for one secret only where it fails altogether, and batches go on", async () => {
+      server.intercept = () => ({ status: 500, type: "InternalServiceError", message: "later" });
+      const source = aws.make();
+      for (const end of await aws.outcomes(source, parts)) expect(end).toMatch(/^SOURCE_STATUS .*\(transient\)$/);
+      expect(server.calls.map(({ action }) => action)).toEqual(["BatchGetSecretValue", "GetSecretValue"]);
+      server.intercept = () => null;
+      expect(await aws.outcomes(source, parts)).toEqual(parts);
+      expect(server.calls.at(-1)).toMatchObject({ action: "BatchGetSecretValue" });
+    });
+
+    it("is not asked for single secrets where it throttles", async () => {
+      server.intercept = () => ({ status: 400, type: "ThrottlingException", message: "Rate exceeded" });
+      for (const end of await aws.outcomes(aws.make(), parts)) expect(end).toMatch(/^SOURCE_STATUS .*throttled/);
+      expect(server.calls.map(({ action }) => action)).toEqual(["BatchGetSecretValue"]);
+    });
+  });
+
   it("that a batch leaves out are asked for alone", async () => {
     for (const part of ["a", "b", "c"]) server.put(`app/${part}`, part);
     server.leftOut.add("app/b").add("app/d");
@@ -92,8 +184,33 @@ describe("secrets that are asked for together", () => {
     server.fail("app/b", "InvalidParameterException", "bad");
     const refused = { status: 400, type: "InvalidParameterException", message: "bad" };
     server.intercept = ({ action }) => (action === "BatchGetSecretValue" ? refused : null);
-    const ends = await aws.outcomes(aws.make(), ["a", "b"]);
+    const source = aws.make();
+    const ends = await aws.outcomes(source, ["a", "b"]);
     expect(ends).toEqual(["1", expect.stringMatching(/^SOURCE_REFUSED .*"app\/b"/)]);
+    server.intercept = () => null;
+    await aws.outcomes(source, ["a", "c"]);
+    expect(server.calls.at(-1)).toMatchObject({ action: "BatchGetSecretValue" });
+  });
+
+  it("through a pool with max_size are no more calls at once than that", async () => {
+    for (const part of parts) server.put(`app/${part}`, part, "STAGED");
+    const serve = server.origin.handle;
+    const held: (() => void)[] = [];
+    server.origin.handle = (request, response) => held.push(() => serve(request, response));
+    const source = aws.make({ versionStage: "STAGED" }, { maxCalls: 2 });
+    const leaving = new AbortController();
+    const left = source.fetch(contextOf("left", ["left"], leaving.signal)).catch((error: SourceError) => error.code);
+    const fetching = parts.map((part) => source.fetch(contextOf(part, [part])));
+    leaving.abort();
+    expect(await left).toBe("SOURCE_FAILED");
+    for (let i = 0; i < parts.length; i++) {
+      await server.origin.received(Math.min(i + 2, parts.length));
+      expect(held.length).toBeLessThanOrEqual(i + 2);
+      held[i]!();
+      await fetching[i];
+    }
+    expect(await Promise.all(fetching)).toHaveLength(parts.length);
+    expect(server.calls).toHaveLength(parts.length);
   });
 
   it("through sources of one pool share a client and its batches", async () => {

@@ -14,7 +14,7 @@ export interface ManualFetch {
   /** The tag that it was asked with. */
   readonly tag: string | null;
   answer(value: string | Buffer, said?: { readonly tag?: string; readonly freshness?: Freshness }): void;
-  unchanged(freshness?: Freshness): void;
+  unchanged(freshness?: Freshness, tag?: string): void;
   notThere(): void;
   fail(error?: Error): void;
 }
@@ -52,7 +52,8 @@ export class ManualSource {
         const { tag: newTag = null, freshness = null } = said;
         resolve({ type: "value", value: Buffer.from(value), tag: newTag, freshness });
       },
-      unchanged: (freshness) => resolve({ type: "unchanged", freshness: freshness ?? null }),
+      unchanged: (freshness, newTag) =>
+        resolve({ type: "unchanged", freshness: freshness ?? null, ...(newTag !== undefined && { tag: newTag }) }),
       notThere: () => resolve({ type: "notThere" }),
       fail: (failure = new SourceError("SOURCE_FAILED", "as the test wants it")) => reject(failure),
     });

@@ -45,7 +45,8 @@ export class SecretSources {
     connection: Partial<AwsConnection> = {},
     requestTimeoutMs?: number,
   ): AwsSecretsManagerSource {
-    const own = { pool: null, region: null, profile: null, endpoint: this.server.url, assumeRole: null, ...connection };
+    const nothing = { pool: null, region: null, profile: null, assumeRole: null, maxCalls: null };
+    const own = { ...nothing, endpoint: this.server.url, ...connection };
     return this.makeOver(new SecretsClient(own, this.clock, requestTimeoutMs), config);
   }
 

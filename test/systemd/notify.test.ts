@@ -153,6 +153,25 @@ describe("the watchdog", () => {
     expect(await lines()).toEqual(["/run/fake READY=1 STATUS=serves"]);
   });
 
+  it("is not waited for where its program hangs", async () => {
+    await writeFile(path.join(folder, PROGRAM), "#!/bin/sh\nexec sleep 1000\n");
+    const { clock, kept, manager } = take({});
+    manager.ready("serves");
+    manager.stopping();
+    let isClosed = false;
+    const closing = manager.close().then(() => {
+      isClosed = true;
+    });
+    await soon(() => {
+      clock.advance(5_000);
+      return isClosed;
+    }).toBe(true);
+    await closing;
+    expect(kept.lines).toEqual([
+      expect.stringContaining("systemd is not told how we are: systemd-notify: ended with SIGKILL"),
+    ]);
+  });
+
   it("that is too short is warned of", async () => {
     const { kept, manager } = take({ WATCHDOG_USEC: "500000", WATCHDOG_PID: String(process.pid) });
     manager.ready("serves");

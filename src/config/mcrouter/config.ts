@@ -4,16 +4,17 @@
  * Source: mcrouter ProxyConfig-inl.h, ProxyConfigBuilder.cpp, as facts.
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
 import { parseAddress } from "../address.ts";
 import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
+import { FilesRead } from "../files-read.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
 import { Problems } from "../section.ts";
+import { checkTls } from "../tls-material.ts";
 import { expandMcrouterConfig } from "./expand.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { globalParams } from "./global-params.ts";
@@ -47,11 +48,14 @@ export async function loadMcrouterConfig(
   options: McrouterOptions,
   defaults: ServerDefaults,
   readFrom: ReadText | null = null,
+  reads: FilesRead = new FilesRead(true),
 ): Promise<Config> {
+  options.begin();
   const file = configFileOf(options);
   const texts = new Map<string, string>();
+  const fromDisk: ReadText = (name) => reads.text(name);
   const read: ReadText = async (name) => {
-    const text = await (readFrom ?? readFromDisk)(name);
+    const text = await (readFrom ?? fromDisk)(name);
     texts.set(path.resolve(name), text);
     return text;
   };
@@ -79,22 +83,23 @@ export async function loadMcrouterConfig(
     warnings.push(`${place}${spot.path}: ${message}`);
   };
   const fields = new Fields(document, "", problems);
+  const context = { reads, warn: (message: string) => warnings.push(message) };
   const poolFiles = await readPoolFiles(document, read, problems);
   const pools = new PoolReader(
     fields.nested("pools")?.object.members ?? new Map(),
     poolFiles.objects,
-    await poolOptionsOf(options),
+    await poolOptionsOf(options, context),
     problems,
     warn,
   );
   const reader = new RouteReader(pools, routeOptionsOf(options), problems, warn);
   registerNamed(fields, reader);
   const tree = readTree(fields, reader, options);
-  const statsPools = await readStatsPools(options);
+  const statsPools = await readStatsPools(options, fromDisk);
   for (const name of ["macros", "routing_options", "version", "name"]) fields.has(name);
   for (const spot of fields.unread()) warn(spot, "is not known and has no effect");
   const listen = readListen(options);
-  const server = { ...defaults, ...(await serverOf(options, listen)) };
+  const server = { ...defaults, ...(await serverOf(options, listen, context)) };
   options.end();
   problems.end();
   const mcrouter: McrouterConfig = {
@@ -172,7 +177,7 @@ function routerNameOf(options: McrouterOptions): string {
   return options.list("ports")[0] ?? options.optionalText("unix_domain_sock")?.replaceAll("/", "_") ?? "unknown";
 }
 
-async function poolOptionsOf(options: McrouterOptions): Promise<PoolOptions> {
+async function poolOptionsOf(options: McrouterOptions, files: FileContext): Promise<PoolOptions> {
   const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
   return {
     serverTimeoutMs: options.integer("server_timeout_ms", 1),
@@ -192,13 +197,20 @@ async function poolOptionsOf(options: McrouterOptions): Promise<PoolOptions> {
     crossRegionTimeoutMs: options.integer("cross_region_timeout_ms") || options.integer("regional_pools_timeout_ms"),
     region,
     cluster,
-    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }),
+    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }, files),
   };
+}
+
+/** What reads files, and what is told of them. */
+interface FileContext {
+  readonly reads: FilesRead;
+  readonly warn: (message: string) => void;
 }
 
 async function tlsOf(
   options: McrouterOptions,
   names: { cert: string; key: string; ca: string },
+  { reads, warn }: FileContext,
 ): Promise<TlsConfig | null> {
   const files = [names.cert, names.key, names.ca].map((name) => options.optionalText(name));
   if (files.every((file) => file === null)) return null;
@@ -206,17 +218,20 @@ async function tlsOf(
     files.map(async (file, index) => {
       if (file === null) return null;
       try {
-        return await readFile(file, "utf8");
+        return await reads.text(file);
       } catch (error) {
         options.complain([names.cert, names.key, names.ca][index]!, `${file}: ${readFailure(error)}`);
         return null;
       }
     }),
   );
+  const material = { cert: cert ?? null, key: key ?? null, ca: ca ?? null };
+  const { problems, warnings } = checkTls(material, Date.now());
+  // A file that could not be read has been complained of.
+  for (const { about, message } of problems) if (material[about] !== null) options.complain(names[about], message);
+  for (const { about, message } of warnings) warn(`--${names[about].replaceAll("_", "-")}: ${message}`);
   return {
-    cert: cert ?? null,
-    key: key ?? null,
-    ca: ca ?? null,
+    ...material,
     serverName: options.optionalText("ssl_service_identity"),
     files: files.flatMap((file) => (file === null ? [] : [path.resolve(file)])),
   };
@@ -406,12 +421,17 @@ function readListen(options: McrouterOptions): ListenAddress[] {
   return listen;
 }
 
-async function serverOf(options: McrouterOptions, listen: readonly ListenAddress[]): Promise<Partial<ServerDefaults>> {
-  const tls = await tlsOf(options, {
+async function serverOf(
+  options: McrouterOptions,
+  listen: readonly ListenAddress[],
+  files: FileContext,
+): Promise<Partial<ServerDefaults>> {
+  const names = {
     cert: "server_pem_cert_path",
     key: "server_pem_key_path",
     ca: "server_pem_ca_path",
-  });
+  };
+  const tls = await tlsOf(options, names, files);
   const isPeerChecked = options.toggle("ssl_require_peer_certs");
   const level = (["warn", "info", "debug"] as const)[Math.min(2, options.integer("verbosity"))]!;
   const isQuiet = options.toggle("test_mode") || !options.toggle("enable_failure_logging");
@@ -430,8 +450,6 @@ async function serverOf(options: McrouterOptions, listen: readonly ListenAddress
   };
 }
 
-const readFromDisk: ReadText = (file) => readFile(file, "utf8");
-
 async function mainText(options: McrouterOptions, file: string | null, read: ReadText): Promise<string> {
   if (file !== null) {
     return read(file).catch((error: unknown) => {
@@ -444,15 +462,15 @@ async function mainText(options: McrouterOptions, file: string | null, read: Rea
 }
 
 /** `--pool-stats-config-file`: which pools have counters of their own. */
-async function readStatsPools(options: McrouterOptions): Promise<readonly string[]> {
+async function readStatsPools(options: McrouterOptions, read: ReadText): Promise<readonly string[]> {
   const file = options.optionalText("pool_stats_config_file");
   if (file === null) return [];
   try {
     const { document } = await expandMcrouterConfig({
-      text: await readFromDisk(file),
+      text: await read(file),
       file,
       params: {},
-      readFile: readFromDisk,
+      readFile: read,
     });
     const list = document?.members.get("stats_enabled_pools");
     if (list?.type === "array") return list.items.flatMap((item) => (item.type === "string" ? [item.value] : []));

@@ -183,6 +183,11 @@ export class McrouterOptions {
     if (this.problems.length > 0) throw new UsageError(this.problems.join("\n"));
   }
 
+  /** Forgets problems: the options are read again with each reload, which may find that a file is mended. */
+  begin(): void {
+    this.problems.length = 0;
+  }
+
   complain(name: string, message: string): void {
     const { long } = rowOf(name);
     const problem = `--${long}: ${message}`;

@@ -2,9 +2,16 @@
  * All addresses that clients come to: those of the whole, and those of pools that are served alone.
  */
 import type { Clock } from "../../clock.ts";
-import { addressText, type ListenAddress, type ServerConfig, type TlsConfig } from "../../config/config.ts";
+import {
+  addressText,
+  type ListenAddress,
+  type PoolConfig,
+  type ServerConfig,
+  type TlsConfig,
+} from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Tracer } from "../../telemetry/tracing.ts";
+import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
 import type { ClientContext } from "./connection.ts";
 import { Listener } from "./listener.ts";
@@ -22,18 +29,34 @@ export interface ListenersOptions {
   readonly sockets: ReadonlyMap<string, unknown>;
 }
 
-/** A listener of one pool; its context is its own, as its root is. */
+/** A listener of one pool at a time; its context is its own, as its root is. */
 interface PoolListener {
+  /** Name of the pool. */
+  pool: string;
+  /** The address as it is configured, as text. A pool may get another name, and an address another pool. */
+  readonly address: string;
   readonly context: ClientContext;
   readonly listener: Listener;
 }
+
+/** A pool with the addresses at which it is served alone. */
+type ServedPool = Pick<PoolConfig, "name" | "listen">;
+
+/** Answers what comes before the pool of a new address is there. */
+const starting = new ErrorRoute("local_error", "this pool is only starting", false);
+const notServedYet: Root = {
+  name: "starting",
+  route: (request) => starting.route(request),
+  broadcast: (request) => starting.route(request),
+  forEachTarget: () => {},
+};
 
 /** Listeners that are open. */
 export class Listeners {
   private readonly options: ListenersOptions;
   private readonly listeners: Listener[] = [];
-  /** Of pools that are served alone, by name. */
-  private readonly ofPools = new Map<string, PoolListener[]>();
+  /** Of pools that are served alone. */
+  private ofPools: PoolListener[] = [];
 
   constructor(options: ListenersOptions) {
     this.options = options;
@@ -69,25 +92,47 @@ export class Listeners {
   async openForPool(name: string, address: ListenAddress, root: Root, shared: ClientContext): Promise<void> {
     const context = { ...shared, root };
     const listener = await this.open(address, context);
-    const others = this.ofPools.get(name) ?? [];
-    this.ofPools.set(name, [...others, { context, listener }]);
+    this.ofPools.push({ pool: name, address: addressText(address), context, listener });
   }
 
-  /** Pools that are served alone go on with their new servers; one that is gone is not served any more. */
-  replacePools(roots: ReadonlyMap<string, Root>): void {
-    for (const [name, listeners] of this.ofPools) {
-      const root = roots.get(name);
-      for (const { context, listener } of listeners) {
-        if (root === undefined) {
-          this.drainSome([listener]);
-          const address = addressText(listener.address);
-          this.options.log.warn("config", `pool ${name} is gone: ${address} takes no more clients`);
-        } else {
-          context.root = root;
-          context.limits = this.options.server();
+  /**
+   * Listens on the addresses of pools that are new. Until `replacePools` their clients are answered with an error. Rejects
+   * with a PlatypusError when one of them cannot be had; then none of them is left open.
+   */
+  async openNewPools(pools: readonly ServedPool[], shared: ClientContext): Promise<void> {
+    const before = [...this.ofPools];
+    try {
+      for (const { name, listen } of pools) {
+        for (const address of listen) {
+          if (this.ofPools.some((one) => one.address === addressText(address))) continue;
+          await this.openForPool(name, address, notServedYet, shared);
         }
       }
-      if (root === undefined) this.ofPools.delete(name);
+    } catch (error) {
+      this.dropNewPools(before);
+      throw error;
+    }
+  }
+
+  /** Each address serves the pool that has it now; one that no pool has is not served any more. */
+  replacePools(pools: readonly ServedPool[], roots: ReadonlyMap<string, Root>): void {
+    const gone: PoolListener[] = [];
+    for (const one of this.ofPools) {
+      const pool = pools.find(({ listen }) => listen.some((address) => addressText(address) === one.address));
+      const root = pool === undefined ? undefined : roots.get(pool.name);
+      if (pool === undefined || root === undefined) {
+        gone.push(one);
+        continue;
+      }
+      one.pool = pool.name;
+      one.context.root = root;
+      one.context.limits = this.options.server();
+    }
+    this.ofPools = this.ofPools.filter((one) => !gone.includes(one));
+    this.drainSome(gone.map(({ listener }) => listener));
+    for (const { pool, listener } of gone) {
+      const address = addressText(listener.address);
+      this.options.log.warn("config", `pool ${pool} is gone: ${address} takes no more clients`);
     }
   }
 
@@ -103,7 +148,7 @@ export class Listeners {
 
   /** For clients of pools; others have theirs from the context that all share. */
   setPoolTracer(tracer: Tracer | null): void {
-    for (const { context } of [...this.ofPools.values()].flat()) context.tracer = tracer;
+    for (const { context } of this.ofPools) context.tracer = tracer;
   }
 
   /** Takes no more clients; those that are there have what was read answered, and are closed when they are done. */
@@ -114,6 +159,15 @@ export class Listeners {
   /** Closes everything at once. */
   close(): void {
     for (const listener of this.listeners) listener.close();
+  }
+
+  private dropNewPools(before: readonly PoolListener[]): void {
+    for (const one of this.ofPools) {
+      if (before.includes(one)) continue;
+      one.listener.close();
+      this.listeners.splice(this.listeners.indexOf(one.listener), 1);
+    }
+    this.ofPools = [...before];
   }
 
   private drainSome(listeners: readonly Listener[]): void {

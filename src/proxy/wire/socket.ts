@@ -9,6 +9,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import type { Address, TlsConfig } from "../../config/config.ts";
+import { names } from "../../name-cache.ts";
 import { isPoisoning } from "./poisoning.ts";
 import { streamBinding } from "./stream-binding.ts";
 
@@ -20,6 +21,9 @@ export interface BytesReader {
 
 const READ_BYTES = 256 * 1024;
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+/** How a name is looked up, and how long each of its addresses but the last is tried. */
+const byName = { lookup: names.lookup, autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 50 } as const;
 
 /** Where the next read goes; null: into the buffer that all share. Asked after each read was handled. */
 export type NextRoom = () => Buffer | null;
@@ -113,7 +117,9 @@ export function connectSocket(
 ): net.Socket {
   const reading = new Reading(reader, (error) => socket.destroy(error), nextRoom);
   const where =
-    address.type === "unix" ? { path: address.path } : { host: address.host, port: address.port, noDelay: true };
+    address.type === "unix"
+      ? { path: address.path }
+      : { host: address.host, port: address.port, noDelay: true, ...byName };
   let socket: net.Socket;
   if (secure === null) {
     socket = net.connect({ ...where, onread: reading.options });

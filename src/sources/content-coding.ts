@@ -1,0 +1,65 @@
+/**
+ * Unpacks the body of a response by its `Content-Encoding`. Sources: RFC 9110 sections 8.4 and 12.5.3.
+ *
+ * Codings are undone in reverse order. A coding that is named twice in a row usually comes from two programs that both
+ * add the field, so it is undone once; gzip is undone again only if what comes out still is gzip.
+ */
+import { pipeline, Readable } from "node:stream";
+import { createBrotliDecompress, createGunzip } from "node:zlib";
+import type { ResponseFields } from "./response-fields.ts";
+
+const GZIP_MAGIC = [0x1f, 0x8b];
+/** Maximum number of codings that are undone, so that a short header cannot cause much work. */
+const MAX_CODINGS = 3;
+
+/** The codings of a body in the order in which they were applied, in small letters. */
+export function contentCodingsOf(fields: ResponseFields): string[] {
+  return fields
+    .list("content-encoding")
+    .map((coding) => coding.toLowerCase().replace(/^x-gzip$/, "gzip"))
+    .filter((coding) => coding !== "identity");
+}
+
+/** Whether `unpack` knows all of the codings. */
+export function canUnpack(codings: readonly string[]): boolean {
+  return codings.length <= MAX_CODINGS && codings.every((coding) => coding === "gzip" || coding === "br");
+}
+
+/** The body without its codings. An error of one stage, or an end of the iteration, ends all of them. */
+export function unpack(body: Readable, codings: readonly string[]): AsyncIterable<Buffer> {
+  let stream = body;
+  let previous: string | null = null;
+  for (const coding of codings.toReversed()) {
+    if (coding === "br" && previous !== "br") stream = pipeline(stream, createBrotliDecompress(), () => {});
+    if (coding === "gzip") {
+      stream = previous === "gzip" ? Readable.from(gunzipAgain(stream)) : pipeline(stream, createGunzip(), () => {});
+    }
+    previous = coding;
+  }
+  return stream;
+}
+
+/** Passes on what is no gzip. */
+async function* gunzipAgain(body: Readable): AsyncGenerator<Buffer> {
+  const chunks: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
+  async function* following(): AsyncGenerator<Buffer> {
+    for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield next.value;
+  }
+  try {
+    let start = Buffer.alloc(0);
+    while (start.length < GZIP_MAGIC.length) {
+      const next = await chunks.next();
+      if (next.done === true) break;
+      start = Buffer.concat([start, next.value]);
+    }
+    const whole = Readable.from(concatenated([start], following()));
+    yield* GZIP_MAGIC.every((byte, i) => start[i] === byte) ? pipeline(whole, createGunzip(), () => {}) : whole;
+  } finally {
+    await chunks.return?.();
+  }
+}
+
+async function* concatenated(start: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* start;
+  yield* rest;
+}

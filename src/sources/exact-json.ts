@@ -1,0 +1,49 @@
+/**
+ * JSON whose numbers keep their digits. A number in JavaScript has about 16 of them: `653247040368672768` would become
+ * `653247040368672800`, `10.50` would become `10.5`, and `1e400` would become `null`.
+ *
+ * A number that would change is an object that `JSON.stringify` writes as it was read, so values are told apart with
+ * `isJsonObject` rather than with `typeof`.
+ */
+
+/** `JSON.rawJSON` and the third argument of a reviver: every Node that runs Platypus has them, and the types lack them. */
+const json = JSON as unknown as {
+  parse(text: string, reviver: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
+  rawJSON(text: string): object;
+  isRawJSON(value: unknown): boolean;
+};
+
+/**
+ * Finds every number that is not written as JavaScript would write it, and some text in strings. A reviver takes six times
+ * as long as a plain parse (105 ms and 17 ms for 880 kB), so it is used only if this finds something.
+ */
+const MAY_LOSE_DIGITS = /-0(?![.\d])|[\d.]{16}|\.\d*0(?!\d)|0\.0{6}|\d[eE]/;
+
+/**
+ * Parses JSON text, or the bytes of it: UTF-8, or UTF-16 with a byte order mark. Throws an error, whose message may quote
+ * the text, if it is no JSON.
+ */
+export function parseJson(document: string | Uint8Array): unknown {
+  const text = (typeof document === "string" ? document : decode(document)).replace(/^\ufeff/, "");
+  if (!MAY_LOSE_DIGITS.test(text)) return JSON.parse(text);
+  return json.parse(text, (_key, value, { source }) =>
+    typeof value === "number" && String(value) !== source ? json.rawJSON(source) : value,
+  );
+}
+
+/** The text of a parsed value: of a string its characters, of anything else JSON. */
+export function jsonText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Whether a parsed value is a JSON object. */
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !json.isRawJSON(value);
+}
+
+function decode(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding =
+    first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  return new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes);
+}

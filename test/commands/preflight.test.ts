@@ -1,0 +1,82 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { preflight } from "../../src/commands/preflight.ts";
+import { parseNative } from "../../src/config/native.ts";
+import { templateHooks } from "../../src/template-hooks.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "platypus-preflight-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Warnings of a source with these settings, in this environment. */
+function warningsOf(source: string, env: Record<string, string> = {}): Promise<string[]> {
+  const text = `[source.s]\n${source}\n`;
+  const config = parseNative({ file: path.join(folder, "p.toml"), text, env: {}, hooks: templateHooks });
+  const home = { HOME: folder, AWS_EC2_METADATA_DISABLED: "true", ...env };
+  return preflight(config, { env: home, resolve: async () => "1.2.3.4" });
+}
+
+describe("preflight", () => {
+  it("warns of a root that is not there, is a file, or may not be entered", async () => {
+    const file = (root: string) => warningsOf(`type = "file"\nroot = "${root}"\npath = "{key}"`);
+    expect(await file("none")).toEqual([`source s: root ${folder}/none: there is no such folder`]);
+    await writeFile(path.join(folder, "file"), "");
+    expect(await file("file")).toEqual([`source s: root ${folder}/file: expected a folder, found a file`]);
+    expect(await file(".")).toEqual([]);
+  });
+
+  it("warns of the one file of a source that cannot be read", async () => {
+    const source = 'type = "file"\nroot = "."\npath = "one.txt"';
+    expect(await warningsOf(source)).toEqual([`source s: ${folder}/one.txt: there is no such file`]);
+    await writeFile(path.join(folder, "one.txt"), "");
+    expect(await warningsOf(source)).toEqual([]);
+    await chmod(path.join(folder, "one.txt"), 0o000);
+    const isRoot = process.getuid?.() === 0;
+    expect(await warningsOf(source)).toHaveLength(isRoot ? 0 : 1);
+  });
+
+  it.each([
+    ["export default () => 1", 0],
+    ["const f = () => 1;\nexport { f as default };", 0],
+    ["module.exports = () => 1", 0],
+    ["export const getter = () => 1", 1],
+    ["", 1],
+  ])("looks for the getter of a module: %s", async (text, count) => {
+    await writeFile(path.join(folder, "m.ts"), text);
+    expect(await warningsOf('type = "module"\npath = "m.ts"')).toHaveLength(count);
+  });
+
+  it("warns of AWS without a region or credentials", async () => {
+    const source = 'type = "awssm"\nkey = "{key}"';
+    expect(await warningsOf(source)).toEqual([
+      expect.stringContaining("no AWS region is set"),
+      expect.stringContaining("no AWS credentials are set"),
+    ]);
+    expect(await warningsOf(source, { AWS_REGION: "eu-west-1", AWS_ACCESS_KEY_ID: "x" })).toEqual([]);
+    await mkdir(path.join(folder, ".aws"));
+    await writeFile(path.join(folder, ".aws", "config"), "[profile a]\nregion = eu-west-1\n");
+    expect(await warningsOf(`${source}\nprofile = "a"`)).toEqual([]);
+    expect(await warningsOf(`${source}\nprofile = "b"`)).toEqual([expect.stringContaining('the AWS profile "b"')]);
+  });
+
+  it("warns of names without an address, of servers and of sources, and of each once", async () => {
+    const servers = '[target]\nservers = ["good:1", "bad:1", "bad:2", "127.0.0.1:1"]\n';
+    const text = `${servers}[source.s]\ntype = "http"\nurl = "https://worse/{key}"\n`;
+    const config = parseNative({ file: null, text, env: {}, hooks: templateHooks });
+    const asked: string[] = [];
+    const resolve = async (host: string) => {
+      asked.push(host);
+      if (host !== "good") throw Object.assign(new Error("no"), { code: "ENOTFOUND" });
+    };
+    expect(await preflight(config, { env: {}, resolve })).toEqual([
+      "pool target: the name bad has no address (ENOTFOUND)",
+      "source s: the name worse has no address (ENOTFOUND)",
+    ]);
+    expect(asked).toEqual(["good", "bad", "worse"]);
+  });
+});

@@ -1,0 +1,60 @@
+/** Signals of the programs that Platypus takes the place of: none ends, suspends or opens the process. */
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import { MemcachedProcess } from "../support/memcached-process.ts";
+import { PlatypusProcess } from "../support/platypus-process.ts";
+import { TextClient } from "../support/text-client.ts";
+
+describe("a process that stops", () => {
+  it("does not wait for a thread that hangs", async ({ onTestFinished }) => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-stop-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const pipe = path.join(folder, "pipe");
+    execFileSync("/usr/bin/mkfifo", [pipe]);
+    const getter = `import fs from "node:fs";
+      export default () => { fs.readFile(${JSON.stringify(pipe)}, () => {}); return "v"; };`;
+    await writeFile(path.join(folder, "getter.mjs"), getter);
+    const rule = '[get.a]\nmatch = ".*"\nsource = "s"\n[source.s]\ntype = "module"\npath = ';
+    const text = `[server]\nlisten = "127.0.0.1:0"\n${rule}"${path.join(folder, "getter.mjs")}"\n`;
+    const platypus = await PlatypusProcess.start(text);
+    onTestFinished(() => platypus.stop());
+    const client = await TextClient.connect(platypus.port);
+    onTestFinished(() => client.close());
+    expect(await client.ask("get a", "END\r\n")).toContain("VALUE a");
+    client.close();
+    platypus.child.kill("SIGTERM");
+    expect(await platypus.exit()).toBe(0);
+    expect(platypus.stderr).toMatch(/serve: stopped\n$/);
+  });
+});
+
+describe("a process that serves", () => {
+  for (const workers of [1, 2]) {
+    it(`goes on after SIGTTIN, SIGTTOU, SIGUSR1 and SIGUSR2, with ${workers} workers`, async ({ onTestFinished }) => {
+      const memcached = await MemcachedProcess.start();
+      onTestFinished(() => memcached.stop());
+      const server = `[server]\nlisten = "127.0.0.1:0"\nworkers = ${workers}\nlog_level = "warn,serve=info,workers=info"\n`;
+      const platypus = await PlatypusProcess.start(`${server}[target]\nservers = ["127.0.0.1:${memcached.port}"]\n`);
+      onTestFinished(() => platypus.stop());
+      for (const level of ["info", "debug", "debug"]) {
+        platypus.child.kill("SIGTTIN");
+        await platypus.printed(new RegExp(`SIGTTIN: the level of the log is ${level}`));
+      }
+      platypus.child.kill("SIGTTOU");
+      await platypus.printed(/SIGTTOU: the level of the log is info/);
+      platypus.child.kill("SIGUSR1");
+      await platypus.printed(/SIGUSR1 has no effect/);
+      platypus.child.kill("SIGUSR2");
+      await platypus.printed(workers === 1 ? /SIGUSR2 has no effect/ : /all workers are replaced/);
+      expect(platypus.stderr).not.toContain("Debugger listening");
+      const client = await TextClient.connect(platypus.port);
+      onTestFinished(() => client.close());
+      expect(await client.ask("version")).toMatch(/^VERSION/);
+      platypus.child.kill("SIGTERM");
+      expect(await platypus.exit()).toBe(0);
+    });
+  }
+});
