@@ -5,7 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { SelfReport } from "../mcrouter/self-report.ts";
 import { mcrouterStatLines } from "../mcrouter/stats.ts";
 import type { LocalFacts, StatLine } from "../proxy/client/local-commands.ts";
-import { askServers, type ServerStats } from "../proxy/route/server-stats.ts";
+import { askServers, askServersForLines, type ServerStats } from "../proxy/route/server-stats.ts";
 import type { Running } from "../running.ts";
 import type { Siblings } from "../workers/siblings.ts";
 import { memcachedVersion } from "./memcached-version.ts";
@@ -59,6 +59,11 @@ export class StatsCommand implements LocalFacts {
     const { siblings, facts } = this.sources;
     if (siblings === null) facts.reset();
     else siblings.ask({ kind: "resetStats" }, () => {});
+  }
+
+  serverLines(group: string, done: (answers: readonly (readonly string[])[]) => void): void {
+    const { clock, running } = this.sources;
+    askServersForLines([...running().pools.backends.values()], group, clock, done);
   }
 
   /** What this process has to say of `stats GROUP`, `servers` being what they have said of it. */

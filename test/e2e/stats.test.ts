@@ -175,8 +175,9 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect((await binary.ask([{ opcode: STAT, key: "reset" }])).map(({ status, key }) => [status, key])).toEqual([
       [0, ""],
     ]);
-    for (const key of ["nonsense", "detail on"]) {
-      expect((await binary.ask([{ opcode: STAT, key }])).map(({ status }) => status)).toEqual([1]);
+    expect((await binary.ask([{ opcode: STAT, key: "nonsense" }])).map(({ status }) => status)).toEqual([1]);
+    for (const key of ["detail on", "detail off"]) {
+      expect((await binary.ask([{ opcode: STAT, key }])).map(({ status }) => status)).toEqual([0]);
     }
   });
 
@@ -259,9 +260,14 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     ["stats nonsense", "ERROR"],
     ["stats detail", "CLIENT_ERROR usage: stats detail on|off|dump"],
     ["stats detail of", "CLIENT_ERROR usage: stats detail on|off|dump"],
-    ...["stats detail on", "stats detail dump", "stats cachedump 1 1", "stats sizes_enable", "watch fetchers"].map(
-      (line) => [line, "CLIENT_ERROR not available through a proxy, ask the memcached server itself"],
-    ),
+    ["stats cachedump", "CLIENT_ERROR bad command line"],
+    ["stats cachedump x 1", "CLIENT_ERROR bad command line format"],
+    ["stats cachedump 64 1", "CLIENT_ERROR Illegal slab id"],
+    ["slabs automove invalid", "CLIENT_ERROR bad command line format"],
+    ...["stats sizes_enable", "watch fetchers"].map((line) => [
+      line,
+      "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
+    ]),
     ...["lru tune 10 25 0.1 2.0", "lru_crawler crawl all", "slabs automove 0", "cache_memlimit 64"].map((line) => [
       line,
       "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
@@ -273,6 +279,44 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     client.send(`${line}\r\nset k 0 0 1\r\nv\r\nget k\r\n`);
     expect(await client.until("END\r\n")).toBe(`${answer}\r\nSTORED\r\nVALUE k 0 1\r\nv\r\nEND\r\n`);
     expect((await statsOfEach(servers, "settings"))[0]).toMatchObject({ detail_enabled: "no", track_sizes: "no" });
+  });
+});
+
+describe("stats by key prefix, and items of a slab class", () => {
+  it("are switched on and off at every server, and added up", async () => {
+    const servers = await startServers(2);
+    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    expect(await client.ask("stats detail on")).toBe("OK\r\n");
+    for (const settings of await statsOfEach(servers, "settings"))
+      expect(settings).toMatchObject({ detail_enabled: "yes" });
+    for (let i = 0; i < 20; i++) await client.ask(`get p:${i}`, "END\r\n");
+    expect(await client.ask("stats detail dump", "END\r\n")).toBe("PREFIX p get 20 hit 0 set 0 del 0\r\nEND\r\n");
+    expect(await client.ask("stats detail off")).toBe("OK\r\n");
+    for (const settings of await statsOfEach(servers, "settings"))
+      expect(settings).toMatchObject({ detail_enabled: "no" });
+  });
+
+  it("are listed server after server, up to the limit", async () => {
+    const servers = await startServers(2);
+    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    for (let i = 0; i < 20; i++) await client.ask(`set k${i} 0 0 1\r\nx`);
+    const linesOf = async (from: TextClient, limit: number) => {
+      const answer = await from.ask(`stats cachedump 1 ${limit}`, "END\r\n");
+      return answer.split("\r\n").slice(0, -2);
+    };
+    const direct: string[] = [];
+    for (const { port } of servers) direct.push(...(await linesOf(await connect(port), 0)));
+    expect(direct.length).toBeGreaterThan(1);
+    expect(await linesOf(client, 0)).toEqual(direct);
+    expect(await linesOf(client, 1)).toEqual(direct.slice(0, 1));
+  });
+
+  it("count what stands before them on a connection, and nothing behind", async () => {
+    const client = await connect(await startPlatypus(targetOf(portsOf(await startServers(1)))));
+    client.send("get a\r\nget b\r\nstats reset\r\nget c\r\nget d\r\nstats\r\nget e\r\n");
+    await client.until("RESET\r\nEND\r\nEND\r\n");
+    expect(await client.until("END\r\n")).toContain("STAT cmd_get 2\r\n");
+    expect(await client.until("END\r\n")).toBe("END\r\n");
   });
 });
 

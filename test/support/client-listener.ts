@@ -50,6 +50,7 @@ export async function startListener(
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),
       resetStats: () => {},
+      serverLines: (_group, done) => done([]),
     }),
     counters: newClientCounters(),
     tracer: null,

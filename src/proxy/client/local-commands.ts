@@ -18,11 +18,19 @@ export interface LocalFacts {
   stats(group: string, done: (lines: readonly StatLine[] | null) => void): void;
   /** `stats reset`. */
   resetStats(): void;
+  /** Asks all servers for `stats GROUP` and calls `done` once with the lines of each that answered, without END. */
+  serverLines(group: string, done: (answers: readonly (readonly string[])[]) => void): void;
 }
 
 const error = fixedReply(Status.clientError, "ERROR");
 const reset = fixedReply(Status.ok, "RESET");
+const ok = fixedReply(Status.ok, "OK");
 const detailUsage = fixedReply(Status.clientError, "CLIENT_ERROR usage: stats detail on|off|dump");
+const badLine = fixedReply(Status.clientError, "CLIENT_ERROR bad command line");
+const badFormat = fixedReply(Status.clientError, "CLIENT_ERROR bad command line format");
+const badSlab = fixedReply(Status.clientError, "CLIENT_ERROR Illegal slab id");
+/** memcached's MAX_NUMBER_OF_SLAB_CLASSES, less one. */
+const LAST_SLAB_CLASS = 63;
 
 /** Carries out commands by their words. */
 export class LocalCommands {
@@ -45,12 +53,14 @@ export class LocalCommands {
         request.complete(reset);
         return;
       case "detail":
-        request.complete(words.length === 3 && /^(on|off|dump)$/.test(words[2]!) ? notHere : detailUsage);
+        this.detail(words[2] ?? "", request);
+        return;
+      case "cachedump":
+        this.cachedump(words[2], words[3], request);
         return;
       // They change how a server counts, or show what it stores and where.
       case "sizes_enable":
       case "sizes_disable":
-      case "cachedump":
       case "extstore":
         request.complete(notHere);
         return;
@@ -58,6 +68,55 @@ export class LocalCommands {
         this.facts.stats(group, (lines) => request.complete(lines === null ? error : statsReply(lines)));
     }
   }
+
+  /** Statistics by key prefix: every server is told, or its counts are added up. */
+  private detail(word: string, request: Request): void {
+    if (word === "dump") {
+      this.facts.serverLines("detail dump", (answers) => request.complete(linesReply(mergePrefixes(answers))));
+    } else if (word === "on" || word === "off") {
+      this.facts.serverLines(`detail ${word}`, () => request.complete(ok));
+    } else {
+      request.complete(detailUsage);
+    }
+  }
+
+  /** Some items of a slab class: those of all servers, one server after the other; a limit of 0 is none. */
+  private cachedump(slabText: string | undefined, limitText: string | undefined, request: Request): void {
+    if (slabText === undefined || limitText === undefined) {
+      request.complete(badLine);
+    } else if (!/^\d{1,10}$/.test(slabText) || !/^\d{1,10}$/.test(limitText)) {
+      request.complete(badFormat);
+    } else if (Number(slabText) > LAST_SLAB_CLASS) {
+      request.complete(badSlab);
+    } else {
+      const limit = Number(limitText);
+      this.facts.serverLines(`cachedump ${Number(slabText)} ${limit}`, (answers) => {
+        const lines = answers.flat();
+        request.complete(linesReply(limit === 0 ? lines : lines.slice(0, limit)));
+      });
+    }
+  }
+}
+
+function linesReply(lines: readonly string[]): Reply {
+  return fixedReply(Status.ok, [...lines, "END"].join("\r\n"));
+}
+
+const PREFIX_LINE = /^PREFIX (.+) get (\d+) hit (\d+) set (\d+) del (\d+)$/;
+
+/** `PREFIX name get N hit N set N del N`: numbers of the same prefix are added up. */
+function mergePrefixes(answers: readonly (readonly string[])[]): string[] {
+  const sums = new Map<string, number[]>();
+  for (const line of answers.flat()) {
+    const [, name, ...counts] = PREFIX_LINE.exec(line) ?? [];
+    if (name === undefined) continue;
+    const before = sums.get(name) ?? [0, 0, 0, 0];
+    sums.set(
+      name,
+      before.map((count, i) => count + Number(counts[i])),
+    );
+  }
+  return [...sums].map(([name, [get, hit, set, del]]) => `PREFIX ${name} get ${get} hit ${hit} set ${set} del ${del}`);
 }
 
 function statsReply(lines: readonly StatLine[]): Reply {

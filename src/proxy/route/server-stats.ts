@@ -24,7 +24,17 @@ export function askServers(
   clock: Clock,
   done: (answers: readonly ServerStats[]) => void,
 ): void {
-  const answers: (ServerStats | null)[] = backends.map(() => null);
+  askServersForLines(backends, group, clock, (answers) => done(answers.map(readStats)));
+}
+
+/** The same, with the lines of each answer as they are; END is left out. */
+export function askServersForLines(
+  backends: readonly Backend[],
+  group: string,
+  clock: Clock,
+  done: (answers: readonly (readonly string[])[]) => void,
+): void {
+  const answers: (readonly string[] | null)[] = backends.map(() => null);
   let isDone = false;
   const finish = () => {
     if (isDone) return;
@@ -38,15 +48,19 @@ export function askServers(
   const line = group === "" ? "stats\r\n" : `stats ${group}\r\n`;
   for (const [i, backend] of backends.entries()) {
     const request = ownRequest(Operation.stats, line, "", (reply) => {
-      if (reply.status === Status.ok) answers[i] = readStats(reply);
+      if (reply.status === Status.ok) answers[i] = linesOf(reply);
       if (--due === 0) finish();
     });
     backend.send(request, 0);
   }
 }
 
-function readStats(reply: Reply): ServerStats {
+function linesOf(reply: Reply): readonly string[] {
   const lines = reply.chunk.toString("latin1", reply.start, reply.end).split("\r\n");
+  return lines.filter((line) => line !== "" && line !== "END");
+}
+
+function readStats(lines: readonly string[]): ServerStats {
   return new Map(
     lines.flatMap((line) => {
       const [, name, value] = /^STAT (\S+) ?(.*)$/.exec(line) ?? [];

@@ -26,7 +26,8 @@ const MAX_LINE_BYTES = 4096;
 const MAX_STATS_BYTES = 4 * 1024 * 1024;
 
 const VALUE = Buffer.from("VALUE ", "latin1");
-const STAT = Buffer.from("STAT ", "latin1");
+/** How the lines of an answer to `stats` begin: `detail dump` and `cachedump` have words of their own. */
+const STAT_WORDS = ["STAT ", "PREFIX ", "ITEM "].map((word) => Buffer.from(word, "latin1"));
 const END_LINE = Buffer.from("END\r\n", "latin1");
 /** As many as END and its line end have. */
 const VALUE_WORD_BYTES = 5;
@@ -416,7 +417,7 @@ export class BackendParser {
     return total;
   }
 
-  /** `STAT` lines and END, or an error line. */
+  /** `STAT` lines (or those of `detail dump` and `cachedump`) and END; or OK, or an error line. */
   private parseStats(request: Request, start: number, end: number): number {
     const { reply } = this;
     const { chunk } = reply;
@@ -429,7 +430,9 @@ export class BackendParser {
         reply.end = lineEnd;
         return lineEnd;
       }
-      if (!isLine(STAT, chunk, at, lineEnd)) return at === start ? this.parseLine(request, start, end) : OUT_OF_STEP;
+      if (!STAT_WORDS.some((word) => isLine(word, chunk, at, lineEnd))) {
+        return at === start ? this.parseLine(request, start, end) : OUT_OF_STEP;
+      }
       at = lineEnd;
       if (at - start > MAX_STATS_BYTES) return OUT_OF_STEP;
     }
@@ -504,6 +507,7 @@ answersTo[Operation.incr] = bits(Status.notFound);
 answersTo[Operation.decr] = bits(Status.notFound);
 answersTo[Operation.touch] = bits(Status.touched, Status.notFound);
 answersTo[Operation.flushAll] = bits(Status.ok);
+answersTo[Operation.stats] = bits(Status.ok);
 
 function bits(...statuses: Status[]): number {
   return statuses.reduce((set, status) => set | (1 << status), 0);
