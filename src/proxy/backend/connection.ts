@@ -143,6 +143,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
   private readonly greeting: Greeting;
+  /** The time-out of this socket's greeting has been counted. */
+  private isGreetingLate = false;
   /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
   private lateSinceMs: number | null = null;
   private readonly answerDeadline: Deadline;
@@ -437,6 +439,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.retriesLeft = this.options.connectRetries;
     this.isSaturated = false;
     this.connect();
+    this.isGreetingLate = false;
     this.greeting.begin();
   }
 
@@ -609,14 +612,25 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private expire(nowMs: number): void {
     const { serverTimeoutMs } = this.options;
     for (let request = this.head; request !== null; request = request.nextOfBackend) {
-      // What the greeting asks is of no use to anybody but this connection, and of use whenever the answer comes.
-      if (request.isAbandoned || request === this.greeting.asked) continue;
+      if (request.isAbandoned) continue;
       if (nowMs - request.sentMs < serverTimeoutMs) return;
+      if (request === this.greeting.asked) {
+        this.greetingIsLate(request.sentMs);
+        continue;
+      }
       request.isAbandoned = true;
       this.lateSinceMs ??= request.sentMs;
       this.events.timedOut();
       request.complete(failures.timeout);
     }
+  }
+
+  /** The greeting is not given up with a time-out: its answer is of use whenever it comes. */
+  private greetingIsLate(sentMs: number): void {
+    this.lateSinceMs ??= sentMs;
+    if (this.isGreetingLate) return;
+    this.isGreetingLate = true;
+    this.events.timedOut();
   }
 
   private closeIfRetired(): void {

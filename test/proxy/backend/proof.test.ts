@@ -147,9 +147,10 @@ describe("the greeting", () => {
     const server = await backend.connection(0);
     const seen: string[] = [];
     server.socket.on("data", (chunk) => seen.push(String(chunk)));
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
     server.send("VERSION 1.6.18\r\n");
     expect(await backend.command()).toMatchObject({ line: "ms a 2 O1", data: "mn" });
-    expect(seen[0]).toBe("mn\r\n");
+    expect(seen).toEqual(["version\r\n", "mn\r\n", "ms a 2 O1\r\nmn\r\n"]);
     server.send("HD O1\r\n");
     expect(await asked.text()).toBe("HD\r\n");
   });
