@@ -111,7 +111,7 @@ export class FetchRights {
    * down has not reported the miss either. Where it has, and the lease's answer alone is lost, only a fetch is new enough.
    */
   private withoutRight(flight: Flight, error: unknown): Right | "elsewhere" {
-    this.log.poolFailed(flight.rule, error);
+    this.log.poolFailed(flight.rule, error, flight.span);
     const nowMs = this.clock.nowMs();
     const held = this.standIns.heldValue(flight.key, nowMs);
     if (held === undefined && !this.standIns.isNotThere(flight.key, nowMs)) return { type: "none" };

@@ -360,7 +360,7 @@ export class Filler implements MissFiller, StoredKeys {
       try {
         isProven = await lease.releaseAbsent(proof, this.isCurrent(flight) ? negativeTtlMs : 0);
       } catch (error) {
-        this.log.poolFailed(rule, error);
+        this.log.poolFailed(rule, error, flight.span);
         this.giveBack(right, flight);
         this.answerUnproven(flight, missReply);
         return;
@@ -396,7 +396,7 @@ export class Filler implements MissFiller, StoredKeys {
     try {
       isProven = (await right.lease.look()) === right.marker;
     } catch (error) {
-      this.log.poolFailed(flight.rule, error);
+      this.log.poolFailed(flight.rule, error, flight.span);
       this.doNotStore(flight, fetched, { type: "none" });
       return;
     }

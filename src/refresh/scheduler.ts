@@ -347,10 +347,10 @@ export class Scheduler implements FillEvents {
     const dueTicks = this.tracker.freshUntilTicks(slot) - refreshBeforeOf(config.ttlMs, config) / TICK_MS;
     timings.lag.add(Math.max(0, this.clock.nowMs() - dueTicks * TICK_MS));
     this.busy.add(key);
-    const work: Work = { key, rule, port: this.port, isForced: this.changes.delete(key) };
+    const work: Work = { key, rule, port: this.port, isForced: this.changes.delete(key), span: null };
     this.refresh(work, slot, match)
       .catch((error: unknown) => {
-        this.log.poolFailed(rule, error);
+        this.log.poolFailed(rule, error, work.span);
         this.retry(key);
         if (work.isForced) this.changes.add(key);
       })
@@ -372,6 +372,7 @@ export class Scheduler implements FillEvents {
       },
     };
     const span = this.beginSpan(key, rule);
+    work.span = span;
     try {
       // The cas read is good for this pool only, whichever pool a reload brings meanwhile.
       const outcome = await refreshKey(key, match, before, { port, clock, unsettled, span });
@@ -516,6 +517,8 @@ interface Work {
   readonly port: PoolPort;
   /** The source has announced another value: an item that another process wrote is not fresh enough. */
   readonly isForced: boolean;
+  /** `null` until it is traced. */
+  span: Span | null;
 }
 
 /** False: what the source has now was not fetched. */
