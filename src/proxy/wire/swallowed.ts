@@ -19,18 +19,19 @@ const META_HEAD = Buffer.from("VA ", "latin1");
 /** A `VALUE` line is no longer: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
-/** By their last byte: the answer lines that have nothing behind their word. */
-const words = new Map<number, readonly Buffer[]>();
-for (const word of ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED"]) {
-  const bytes = Buffer.from(word, "latin1");
-  const last = bytes.at(-1)!;
-  words.set(last, [...(words.get(last) ?? []), bytes]);
-}
+/** Answer lines that have nothing behind their word. */
+const words = ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED"].map((word) =>
+  Buffer.from(word, "latin1"),
+);
+/** 1 for the bytes that an answer line may end with: the last of a word, a digit, and the marks of an item's state. */
+const lastBytes = new Uint8Array(256);
+for (const word of words) lastBytes[word.at(-1)!] = 1;
+for (const byte of Buffer.from("0123456789WXZ", "latin1")) lastBytes[byte] = 1;
 
 /** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
 export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
   if (end === start) return false;
-  if (endsAsAnswer(chunk, start, end)) return true;
+  if (lastBytes[chunk[end - 1]!] === 1 && endsAsAnswer(chunk, start, end)) return true;
   // A value that was swallowed whole has its line in it.
   return (
     chunk.indexOf(CR, start) !== end && (holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end))
@@ -46,12 +47,7 @@ function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   const last = chunk[end - 1]!;
   if (last >= ZERO && last <= ZERO + 9) return endsInNumber(chunk, start, end);
   if (last === UPPER_W || last === UPPER_X || last === UPPER_Z) return end - start > 1 && chunk[end - 2] === SPACE;
-  const candidates = words.get(last);
-  return (
-    candidates?.some(
-      (word) => end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length),
-    ) ?? false
-  );
+  return words.some((word) => end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length));
 }
 
 /** An opaque, or the line of a value. */
