@@ -14,15 +14,14 @@
  * Values enter the pool only with a right that held until after the `add`. If the answer to the `add` or to the end of the
  * lease is lost, the value is looked for and deleted (unsettled-writes.ts).
  */
-import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { BackendError } from "../errors.ts";
 import { missReply, type Reply, valueReply } from "../proxy/reply.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { FetchedValue, FetchResult } from "../sources/source.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
+import { outcomeOf, undoAdd } from "./adding.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
 import { FetchRights, isShared, type Right } from "./fetch-right.ts";
@@ -76,13 +75,6 @@ export interface FillLog {
 
 /** Attribute of a client's request: how it came by its value. */
 const FILL_ATTRIBUTE = "platypus.fill";
-
-/** What the server did with an `add`. */
-type Added =
-  | { readonly type: "stored"; readonly cas: bigint | null }
-  | { readonly type: "notStored" }
-  /** The server will never execute it, or may have executed it. */
-  | { readonly type: "refused" | "unknown"; readonly error: unknown };
 
 /** Whether the right held until after the `add`; `marker` is the cas of a `kept` marker that took the lease's place. */
 interface End {
@@ -498,20 +490,8 @@ export class Filler implements MissFiller, StoredKeys {
       return;
     }
     const { key } = flight;
-    // The bytes themselves would have to be kept for as long as the pool does not answer.
-    const digest = hash("sha256", value, "base64");
-    let foreign: bigint | null = null;
-    const check = async () => {
-      if (end === null && !flight.isOvertaken) return false;
-      const item = await port.read(key);
-      if (item === null || item.cas === foreign) return false;
-      const found = await port.get(key, key);
-      if (found === null) return false;
-      // Losing another process' copy of the same bytes costs one fetch.
-      if (hash("sha256", found.value, "base64") === digest) return port.deleteIf(key, key, item.cas);
-      foreign = item.cas;
-      return false;
-    };
+    const undo = undoAdd(port, key, value);
+    const check = async () => (end === null && !flight.isOvertaken ? false : undo());
     void this.unsettled.settle(check).then(() => this.endStoring(flight));
   }
 
@@ -587,13 +567,4 @@ export class Filler implements MissFiller, StoredKeys {
 function leaseOf(right: Right): Extract<Right, { type: "lease" }> {
   if (right.type !== "lease") throw new Error("only a lease leaves a marker");
   return right;
-}
-
-async function outcomeOf(adding: ReturnType<PoolPort["add"]>): Promise<Added> {
-  try {
-    const written = await adding;
-    return written.result === "stored" ? { type: "stored", cas: written.cas } : { type: "notStored" };
-  } catch (error) {
-    return { type: error instanceof BackendError && error.isRefused ? "refused" : "unknown", error };
-  }
 }

@@ -12,6 +12,9 @@
  *          ▼
  *     write with the cas read ── a client wrote meanwhile              ─► kept
  *
+ * A fetch may take longer than the item lives. Its value is then added, as a fill adds one: with a lease that held until after
+ * the add.
+ *
  * What was remembered of an item (bytes, tag) belongs to the cas it was stored under: over another cas it says nothing, so
  * that a value a client wrote is replaced though the source has not changed.
  */
@@ -21,6 +24,7 @@ import type { RuleConfig } from "../config/config.ts";
 import type { PoolItem } from "../proxy/reply.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
 import type { Span } from "../telemetry/tracing.ts";
+import { outcomeOf, undoAdd } from "./adding.ts";
 import { fetchFor } from "./fetch.ts";
 import { Lease, leaseMs } from "./lease.ts";
 import { exptimeOf, freshnessOf, freshnessOfFetched, isFresher, isRefreshedElsewhere } from "./policy.ts";
@@ -112,6 +116,7 @@ export async function refreshKey(
     release();
     throw read.reason;
   }
+  const readMs = clock.nowMs();
   const item = read.value;
   if (item === null) {
     release();
@@ -152,6 +157,9 @@ export async function refreshKey(
     // Where somebody wrote between the read and this, the next refresh reads another cas than the one that is known.
     return { type: "stored", isUnchanged: true, known: tagged(known, result), ...good };
   }
+  if (lease !== null && proof !== null && hasExpired(item, clock.nowMs() - readMs)) {
+    return addExpired(result.value, lease, proof, result.tag);
+  }
   const writing = port.cas(key, key, result.value, exptime, item.cas);
   release();
   const written = await writing;
@@ -161,9 +169,37 @@ export async function refreshKey(
   const now = cas === null ? null : { cas, digest: digest!, tag: result.tag };
   return { type: "stored", isUnchanged: false, known: now, ...good };
 
+  /** The item that was read has expired meanwhile: the value is stored only if no client has written since the lease was taken. */
+  async function addExpired(value: Buffer, held: Lease, ours: bigint, tag: string | null): Promise<RefreshOutcome> {
+    // In one write: a process that dies between the two would leave a value that no process has checked.
+    const adding = outcomeOf(port.add(key, key, value, exptime));
+    const ending = held.release(ours).catch(() => null);
+    const [added, isHeld] = await Promise.all([adding, ending]);
+    if (isHeld === null) release();
+    if (added.type === "notStored") return { type: "kept", ...good };
+    if (isHeld !== true && added.type === "unknown") void unsettled.settle(undoAdd(port, key, value));
+    if (added.type !== "stored") throw added.error;
+    const { cas } = added;
+    if (isHeld !== true) {
+      // The cas is known: a server that cannot say it has no leases.
+      void unsettled.settle(async () => {
+        await port.deleteIf(key, key, cas!);
+        return true;
+      });
+      return { type: "gone" };
+    }
+    const known = cas === null ? null : { cas, digest: digest!, tag };
+    return { type: "stored", isUnchanged: false, known, ...good };
+  }
+
   function goodFor(freshness: Freshness | null): GoodFor {
     return freshnessOfFetched(freshness, config);
   }
+}
+
+/** True for an item that has ended by now; memcached may drop one up to a second early. */
+function hasExpired({ ttlSeconds }: PoolItem, elapsedMs: number): boolean {
+  return ttlSeconds !== null && ttlSeconds >= 0 && elapsedMs > (ttlSeconds - 1) * 1000;
 }
 
 function fulfilled<T>(value: T): PromiseSettledResult<T> {

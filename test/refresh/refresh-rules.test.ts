@@ -86,6 +86,43 @@ function calls(): string[] {
   return pool.calls.splice(0);
 }
 
+describe("a source that takes longer than the item lives", () => {
+  /** Refreshes an item until it has expired, with the lease held. */
+  async function expireDuringFetch(): Promise<void> {
+    start({ lease: "fleet" });
+    pool.isFleet = true;
+    await fill("old");
+    await untilAsked(2);
+    await pass(3_000);
+    expect(pool.value("k")).toBeNull();
+  }
+
+  it("has its value stored all the same, and the key stays tracked", async () => {
+    await expireDuringFetch();
+    source.last.answer("new");
+    await settled();
+    expect([pool.value("k"), pool.ttl("k")]).toEqual(["new", 11]);
+    expect(counters()).toMatchObject({ refreshed: 1 });
+    await untilAsked(3);
+  });
+
+  it("does not bring back what a client has deleted meanwhile through another process", async () => {
+    await expireDuringFetch();
+    process().filler.beforeWrite("k");
+    source.last.answer("new");
+    await settled();
+    expect(pool.value("k")).toBeNull();
+  });
+
+  it("leaves a client's value alone", async () => {
+    await expireDuringFetch();
+    pool.set("k", "theirs");
+    source.last.answer("new");
+    await settled();
+    expect(pool.value("k")).toBe("theirs");
+  });
+});
+
 describe("a source that has not changed", () => {
   it("gives the same bytes: the item lives longer and is not rewritten", async () => {
     await fill("same");

@@ -8,7 +8,7 @@
  */
 import type { Clock, Timer } from "../../clock.ts";
 import type { Span } from "../../telemetry/tracing.ts";
-import { gatheredReply, isFailure, MetaCode, missReply, type Reply, Status } from "../reply.ts";
+import { gatheredReply, isFailure, MetaCode, missReply, type Reply, Status, valueReply } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
 import { putBlock, singleOf } from "./multi-get.ts";
@@ -137,6 +137,8 @@ export function isNotFilled(request: Request): boolean {
   return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
 }
 
+const NO_CAS = 0n;
+
 /** Waits for the value of one key, `request` being a retrieval of that key alone, retained. */
 class Waiter implements FillWaiter, ReplyOwner {
   private readonly request: Request;
@@ -183,20 +185,21 @@ class Waiter implements FillWaiter, ReplyOwner {
     this.second(reply);
   }
 
-  /** The second answer. Where there is none a gat has the fetched value; a cas that is not real is not made up. */
+  /** The second answer; the fetched value where the pool could not store it. */
   private second(reply: Reply): void {
     if (isHit(reply) || this.fetched === null) this.answer(reply);
-    else this.answer(this.made(this.fetched) ?? reply);
+    else this.answer(this.made(this.fetched));
   }
 
-  /** The answer made of the fetched value; null where it would need a cas. */
-  private made(fetched: Reply): Reply | null {
+  /** The answer made of the fetched value. Its cas is 0, which no item has: a write with it never succeeds. */
+  private made(fetched: Reply): Reply {
+    const value = fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd);
     switch (this.request.operation) {
       case Operation.gets:
       case Operation.gats:
-        return null;
+        return valueReply(this.request.keyText(), value, 0, NO_CAS);
       case Operation.metaGet:
-        return metaFound(this.request, fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd), 0, null);
+        return metaFound(this.request, value, 0, NO_CAS)!;
       default:
         return fetched;
     }

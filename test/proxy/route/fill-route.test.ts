@@ -67,11 +67,11 @@ function send(line: string, data = ""): Sent {
 
 describe("a server that hangs when it is asked again", () => {
   it.each([
-    ["gets k", "END\r\n"],
+    ["gets k", "VALUE k 0 3 0\r\nnew\r\nEND\r\n"],
     ["gat 100 k", "VALUE k 0 3\r\nnew\r\nEND\r\n"],
     ["mg k v f", "VA 3 f0\r\nnew\r\n"],
-    ["mg k v c", "EN\r\n"],
-    ["gets k other", "END\r\n"],
+    ["mg k v c", "VA 3 c0\r\nnew\r\n"],
+    ["gets k other", "VALUE k 0 3 0\r\nnew\r\nEND\r\n"],
   ])("makes a client wait no longer than it has left: %s", (line, answer) => {
     const sent = send(line);
     const hung = pool.hang();
@@ -189,14 +189,15 @@ describe("a get that wants more than the value", () => {
     expect(pool.store.get("k")!.expiresAt).toBe(NOW_SECONDS + 100);
   });
 
-  it("is a miss where no cas can be had, and the fetched value where none is asked for", () => {
+  it("has the fetched value, with a cas that no item has, where the pool cannot store it", () => {
     pool.failure = failures.tko;
-    const sent = ["gets a", "gats 5 b", "gat 5 c"].map((line) => send(line));
-    for (const key of ["a", "b", "c"]) filler.end(key, "fetched");
+    const sent = ["gets a", "gats 5 b", "gat 5 c", "mg d s v c"].map((line) => send(line));
+    for (const key of ["a", "b", "c", "d"]) filler.end(key, "fetched");
     expect(sent.map(({ answers }) => answers)).toEqual([
-      ["END\r\n"],
-      ["END\r\n"],
+      ["VALUE a 0 7 0\r\nfetched\r\nEND\r\n"],
+      ["VALUE b 0 7 0\r\nfetched\r\nEND\r\n"],
       ["VALUE c 0 7\r\nfetched\r\nEND\r\n"],
+      ["VA 7 s7 c0\r\nfetched\r\n"],
     ]);
   });
 

@@ -1,0 +1,52 @@
+/**
+ * The `add` of a fetched value: how it ended, and how it is undone where its answer was lost. Fills add, and so do refreshes
+ * that end after their item has expired.
+ */
+import { hash } from "node:crypto";
+import { BackendError } from "../errors.ts";
+import type { PoolPort } from "./pool-port.ts";
+import type { Check } from "./unsettled-writes.ts";
+
+/** How an `add` ended. */
+export type Added =
+  /** `cas` is `null` if the servers cannot say. */
+  | { readonly type: "stored"; readonly cas: bigint | null }
+  | { readonly type: "notStored" }
+  /** The server has not executed it. */
+  | { readonly type: "refused"; readonly error: unknown }
+  /** The answer was lost. */
+  | { readonly type: "unknown"; readonly error: unknown };
+
+/** Waits for an `add`. Never rejects. */
+export async function outcomeOf(adding: ReturnType<PoolPort["add"]>): Promise<Added> {
+  try {
+    const written = await adding;
+    return written.result === "stored" ? { type: "stored", cas: written.cas } : { type: "notStored" };
+  } catch (error) {
+    return { type: error instanceof BackendError && error.isRefused ? "refused" : "unknown", error };
+  }
+}
+
+/**
+ * A check that deletes a value whose `add` was not answered. The cas of the item is unknown: an item with the same bytes counts
+ * as this one.
+ */
+export function undoAdd(port: PoolPort, key: string, value: Buffer): Check {
+  // The bytes themselves would have to be kept for as long as the pool does not answer.
+  const digest = digestOf(value);
+  let foreign: bigint | null = null;
+  return async () => {
+    const item = await port.read(key);
+    if (item === null || item.cas === foreign) return false;
+    const found = await port.get(key, key);
+    if (found === null) return false;
+    // Losing another process' copy of the same bytes costs one fetch.
+    if (digestOf(found.value) === digest) return port.deleteIf(key, key, item.cas);
+    foreign = item.cas;
+    return false;
+  };
+}
+
+function digestOf(value: Buffer): string {
+  return hash("sha256", value, "base64");
+}
