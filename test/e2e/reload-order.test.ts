@@ -1,0 +1,101 @@
+/** An earlier write of a client never overtakes a later one, whatever a reload replaces between them. */
+import { afterEach, describe, expect, it } from "vitest";
+import type { Config } from "../../src/config/config.ts";
+import { Platypus } from "../../src/platypus.ts";
+import { KeptLog } from "../support/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { ScriptedBackend, type ScriptedCommand } from "../support/scripted-backend.ts";
+import { TextClient } from "../support/text-client.ts";
+import { treeConfig } from "../support/tree-config.ts";
+
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+/** How the old configuration has the first write held up, given the server's port. */
+const held: Readonly<Record<string, (port: number) => Promise<Config>>> = {
+  "by the server": async (port) => nativeConfig(targetOf([port], 'server_timeout = "10s"')),
+  "by a limit of requests under way": (port) => treeConfig(poolOf(port), { proxy_max_inflight_requests: "1" }),
+  "by an injected latency": (port) =>
+    treeConfig({
+      ...poolOf(port),
+      route: { type: "LatencyInjectionRoute", child: "PoolRoute|A", before_latency_ms: 50 },
+    }),
+};
+
+/** What the new configuration has of its own. */
+const changes: Readonly<Record<string, (port: number) => Promise<Config>>> = {
+  "the same": async (port) => nativeConfig(targetOf([port], 'server_timeout = "10s"')),
+  "another time-out": async (port) => nativeConfig(targetOf([port], 'server_timeout = "9s"')),
+  "more connections": async (port) => nativeConfig(targetOf([port], 'server_timeout = "10s"\nconnections = 3')),
+  "a rule": async (port) =>
+    nativeConfig(
+      `${targetOf([port], 'server_timeout = "10s"')}\n[get.r]\nmatch = "other/(.*)"\nsource = "e"\n[source.e]\ntype = "echo"\n`,
+    ),
+  "a routing tree": (port) => treeConfig({ ...poolOf(port), route: "AllSyncRoute|Pool|A" }),
+};
+
+function poolOf(port: number) {
+  return { pools: { A: { servers: [`127.0.0.1:${port}`], server_timeout: 10_000 } }, route: "PoolRoute|A" };
+}
+
+async function start(config: Config): Promise<{ platypus: Platypus; client: TextClient }> {
+  const platypus = await Platypus.start(withListen(config), { log: new KeptLog().log });
+  undo.push(() => platypus.close());
+  const [address] = platypus.addresses;
+  const client = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
+  undo.push(() => client.close());
+  return { platypus, client };
+}
+
+function withListen(config: Config): Config {
+  const address = { type: "tcp", isTls: false, host: "127.0.0.1", port: 0 } as const;
+  return { ...config, server: { ...config.server, listen: [address] } };
+}
+
+/** Answers what the server is asked, and returns the values of sets in the order in which it was sent them. */
+async function serve(server: ScriptedBackend, first: ScriptedCommand | null): Promise<string[]> {
+  const values: string[] = [];
+  server.script = (line, data) => {
+    if (data !== null) values.push(data);
+    return line.startsWith("get") ? "END\r\n" : "STORED\r\n";
+  };
+  if (first !== null) {
+    values.push(first.data!);
+    first.reply("STORED\r\n");
+  }
+  return values;
+}
+
+describe("a write that is held", () => {
+  const rows = Object.keys(held).flatMap((how) => Object.keys(changes).map((change) => [how, change] as const));
+
+  it.each(rows)(
+    "%s reaches the server before the next one, which comes after a reload with %s",
+    async (how, change) => {
+      const server = await ScriptedBackend.start();
+      undo.push(() => server.stop());
+      const { platypus, client } = await start(await held[how]!(server.port));
+      let values: string[] = [];
+      if (how === "by the server") {
+        client.send("set k 0 0 5 noreply\r\nfirst\r\n");
+        const first = await server.command();
+        platypus.reload(withListen(await changes[change]!(server.port)));
+        client.send("set k 0 0 6\r\nsecond\r\n");
+        values = await serve(server, first);
+      } else {
+        // The limit is used up by a write of another key.
+        client.send("set other 0 0 1 noreply\r\nx\r\nset k 0 0 5 noreply\r\nfirst\r\nget k\r\n");
+        const blocker = how === "by a limit of requests under way" ? await server.command() : null;
+        if (blocker === null) values = await serve(server, null);
+        platypus.reload(withListen(await changes[change]!(server.port)));
+        client.send("set k 0 0 6\r\nsecond\r\n");
+        if (blocker !== null) values = await serve(server, blocker);
+        expect(await client.until("\r\n")).toBe("END\r\n");
+      }
+      expect(await client.until("\r\n")).toBe("STORED\r\n");
+      expect(values.filter((value) => value !== "x")).toEqual(["first", "second"]);
+    },
+  );
+});
