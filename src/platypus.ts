@@ -18,7 +18,7 @@ import { type ClientContext, newClientCounters } from "./proxy/client/connection
 import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
-import { closeUnused } from "./proxy/route/pools.ts";
+import { replaceBackends } from "./proxy/route/pools.ts";
 import { ReadMarks } from "./proxy/route/read-marks.ts";
 import { ItemStore } from "./proxy/store/item-store.ts";
 import { BinaryParser } from "./proxy/wire/binary-parser.ts";
@@ -247,11 +247,10 @@ export class Platypus {
     this.scheduler.replace(next.rules, next.port, config.server);
     this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
-    this.listeners.waitForAll();
+    this.listeners.waitForAll(replaceBackends(previous.pools, next.pools));
     this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
     if (config.server.tls !== null) this.listeners.renew(config.server.tls);
-    closeUnused(previous.pools, next.pools);
     this.otlp.replace(previous.config.telemetry, config.telemetry);
     for (const [name, { source, limiter }] of previous.sources) {
       if (next.sources.get(name)?.source === source) continue;

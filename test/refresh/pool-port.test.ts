@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { BackendError } from "../../src/errors.ts";
 import { RoutedPoolPort } from "../../src/proxy/route/pool-port.ts";
-import { buildPools, closeUnused, noPools } from "../../src/proxy/route/pools.ts";
+import { buildPools, noPools, replaceBackends } from "../../src/proxy/route/pools.ts";
 import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
 import { Turn } from "../../src/proxy/wire/turn.ts";
@@ -27,7 +27,7 @@ function routedPort(port: number, settings = "", targetSettings = ""): PoolPort 
     log: new Log(config.server.log),
     random: Math.random,
   });
-  undo.push(() => closeUnused(pools, noPools));
+  undo.push(() => replaceBackends(pools, noPools)());
   return new RoutedPoolPort(pools.routes.values().next().value!, config.server.prefix);
 }
 

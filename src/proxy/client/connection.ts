@@ -162,6 +162,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private isStopped = false;
   /** What is read next is not carried out before everything under way has been answered. */
   private waitsForAll = false;
+  /** Called when nothing is under way any more. */
+  private onQuiet: (() => void)[] = [];
   /** Since when replies are unsent; null: none are. */
   private stalledSinceMs: number | null = null;
   /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
@@ -210,9 +212,15 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
   }
 
-  /** Its next commands wait until those under way have been answered: these go through routes that are being replaced. */
-  waitForAll(): void {
-    this.waitsForAll = this.outstanding > 0;
+  /**
+   * Its next commands wait until those under way have been answered: these go through routes that are being replaced. Returns
+   * false if there are none; else `done` is called once, later.
+   */
+  waitForAll(done: () => void): boolean {
+    if (this.outstanding === 0) return false;
+    this.waitsForAll = true;
+    this.onQuiet.push(done);
+    return true;
   }
 
   /** Closes at once; requests under way complete into nothing. */
@@ -289,6 +297,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
+    if (this.outstanding === 0 && this.onQuiet.length > 0) this.beQuiet();
     if (isFailure(reply.status)) counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, counters);
     const status = classicStatus(request.operation, reply);
@@ -347,6 +356,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.input.feed(chunk, 0, length, this);
     // Not within a command: the rest of it is on its way.
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
+  }
+
+  private beQuiet(): void {
+    for (const done of this.onQuiet.splice(0)) done();
   }
 
   private accept(request: Request): void {

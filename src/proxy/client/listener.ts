@@ -77,9 +77,14 @@ export class Listener {
     for (const client of this.clients) client.drain();
   }
 
-  /** Has the next commands of each client wait for those that are under way. */
-  waitForAll(): void {
-    for (const client of this.clients) client.waitForAll();
+  /**
+   * Has the next commands of each client wait for those that are under way. Returns how many clients have some; each calls
+   * `done` later, when its own have been answered.
+   */
+  waitForAll(done: () => void): number {
+    let count = 0;
+    for (const client of this.clients) if (client.waitForAll(done)) count++;
+    return count;
   }
 
   /** Waits no longer for those that have sent nothing yet. */

@@ -136,9 +136,17 @@ export class Listeners {
     }
   }
 
-  /** Has the next commands of each client wait for those that are under way: the routes are being replaced. */
-  waitForAll(): void {
-    for (const listener of this.listeners) listener.waitForAll();
+  /**
+   * Has the next commands of each client wait for those that are under way, because the routes are being replaced. Calls `done`
+   * once, when all of these have been answered; before this returns if there are none.
+   */
+  waitForAll(done: () => void): void {
+    let due = 1;
+    const quiet = () => {
+      if (--due === 0) done();
+    };
+    for (const listener of this.listeners) due += listener.waitForAll(quiet);
+    quiet();
   }
 
   /** Certificates for the connections to come. */

@@ -22,7 +22,7 @@ export interface BuiltPools {
 /** No pools. */
 export const noPools: BuiltPools = { routes: new Map(), backends: new Map(), healths: new Map() };
 
-/** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`closeUnused`). */
+/** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`replaceBackends`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const healths = new Map<string, Health>();
@@ -63,20 +63,26 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
 }
 
 /**
- * Closes the backends of `previous` that `current` has no use for. A new backend of the same server sends nothing before the
- * old one has had its answers: an earlier write must not overtake a later one.
+ * Has the backends of `previous` that `current` has no use for replaced. A new backend of the same server sends nothing before
+ * the old one has had its answers: an earlier write must not overtake a later one. Returns what closes the old ones; to be
+ * called when nothing goes through the old routes any more.
  */
-export function closeUnused(previous: BuiltPools, current: BuiltPools): void {
-  for (const [identity, backend] of previous.backends) {
-    if (current.backends.has(identity)) continue;
+export function replaceBackends(previous: BuiltPools, current: BuiltPools): () => void {
+  const unused = [...previous.backends].flatMap(([identity, backend]) => {
+    if (current.backends.has(identity)) return [];
     const followers = [...current.backends].flatMap(([other, follower]) =>
       follower.name === backend.name && !previous.backends.has(other) ? [follower] : [],
     );
     for (const follower of followers) follower.holdBack();
-    backend.retire(() => {
-      for (const follower of followers) follower.letGo();
-    });
-  }
+    return [{ backend, followers }];
+  });
+  return () => {
+    for (const { backend, followers } of unused) {
+      backend.retire(() => {
+        for (const follower of followers) follower.letGo();
+      });
+    }
+  };
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/config.ts";
 import type { BackendContext } from "../../../src/proxy/backend/backend.ts";
 import type { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
-import { type BuiltPools, buildPools, closeUnused, noPools } from "../../../src/proxy/route/pools.ts";
+import { type BuiltPools, buildPools, noPools, replaceBackends } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
 import { Asked } from "../../support/asked.ts";
 import { KeptLog } from "../../support/kept-log.ts";
@@ -249,7 +249,7 @@ describe("a new configuration", () => {
     const ports = [servers[0]!.port, servers[2]!.port];
     pools = buildPools(nativeConfig(targetOf(ports)), old, context);
     pool = pools.routes.values().next().value!;
-    closeUnused(old, pools);
+    replaceBackends(old, pools)();
     commands[0]!.reply(answerOf(commands[0]!.line, new Set()));
     commands[1]!.reply(answerOf(commands[1]!.line, new Set()));
     expect(await asked[0]!.text()).toBe(`${blockOf(stays!)}END\r\n`);
