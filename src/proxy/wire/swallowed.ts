@@ -10,12 +10,17 @@
  */
 import { CR, equalBytes, SPACE, ZERO } from "./ascii.ts";
 
-const UPPER_O = 0x4f;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const LOWER_B = 0x62;
 const UPPER_W = 0x57;
 const UPPER_X = 0x58;
 const UPPER_Z = 0x5a;
 const VALUE_HEAD = Buffer.from("VALUE ", "latin1");
 const META_HEAD = Buffer.from("VA ", "latin1");
+const VERSION_HEAD = Buffer.from("VERSION ", "latin1");
+/** Of answers' flags those that have a number: an opaque of ours, cas, flags, hit, time since the last access, size, TTL. */
+const NUMBER_FLAGS = Buffer.from("Ocfhlst", "latin1");
 /** A `VALUE` line is no longer: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
@@ -45,7 +50,9 @@ function holds(head: Buffer, chunk: Buffer, start: number, end: number): boolean
 function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   const last = chunk[end - 1]!;
   if (last >= ZERO && last <= ZERO + 9) return endsInNumber(chunk, start, end);
-  if (last === UPPER_W || last === UPPER_X || last === UPPER_Z) return end - start > 1 && chunk[end - 2] === SPACE;
+  if (last === UPPER_W || last === UPPER_X || last === UPPER_Z || last === LOWER_B) {
+    return end - start > 1 && chunk[end - 2] === SPACE;
+  }
   const candidates = words.get(last);
   return (
     candidates?.some(
@@ -54,11 +61,12 @@ function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   );
 }
 
-/** An opaque, or the line of a value. */
+/** An opaque or another flag, a version, or the line of a value. */
 function endsInNumber(chunk: Buffer, start: number, end: number): boolean {
   let i = end - 1;
   while (i > start && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i--;
-  if (chunk[i] === UPPER_O) return i > start && chunk[i - 1] === SPACE;
-  if (chunk[i] !== SPACE) return false;
-  return holds(VALUE_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === SPACE) return holds(VALUE_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === DOT) return holds(VERSION_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === MINUS) i--;
+  return i > start && chunk[i - 1] === SPACE && NUMBER_FLAGS.includes(chunk[i]!);
 }
