@@ -100,6 +100,8 @@ export class Backend implements HealthEvents {
   /** Backends of the same server whose last requests are waited for. */
   private holds = 0;
   private readonly heldBack: { readonly request: Request; readonly slot: number }[] = [];
+  /** Retires the connections once nothing is waited for any more; null: the backend is not retired. */
+  private retiring: (() => void) | null = null;
   private readonly log: Log;
 
   /** `health` is that of the server, whatever other pools it stands in. */
@@ -238,7 +240,7 @@ export class Backend implements HealthEvents {
     if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
     this.counters.requests++;
     this.counters.operations[request.operation]!++;
-    if (this.holds === 0) {
+    if (this.holds === 0 && this.heldBack.length === 0) {
       this.connections[slot]!.send(request);
     } else {
       request.retain();
@@ -254,7 +256,13 @@ export class Backend implements HealthEvents {
   /** Sends what has waited, once nothing is waited for any more. */
   letGo(): void {
     if (--this.holds > 0) return;
-    for (const { request, slot } of this.heldBack.splice(0)) this.connections[slot]!.send(request);
+    // A request that is answered at once may bring others: they wait behind the rest.
+    for (let i = 0; i < this.heldBack.length; i++) {
+      const { request, slot } = this.heldBack[i]!;
+      this.connections[slot]!.send(request);
+    }
+    this.heldBack.length = 0;
+    this.retiring?.();
   }
 
   mayShare(slot: number): boolean {
@@ -267,6 +275,11 @@ export class Backend implements HealthEvents {
    */
   retire(done: () => void): void {
     this.stop();
+    if (this.holds === 0) this.retireConnections(done);
+    else this.retiring = () => this.retireConnections(done);
+  }
+
+  private retireConnections(done: () => void): void {
     let open = this.connections.length;
     for (const connection of this.connections) {
       connection.retire(() => {

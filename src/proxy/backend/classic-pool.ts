@@ -11,20 +11,14 @@ const CRLF = "\r\n";
 const NO_PREFIX = Buffer.alloc(0);
 
 /**
- * A classic request that does what `request` says and completes it. Null: `request` was refused, and is completed. The
- * prefix of the pool is put in by the connection.
+ * A classic request that does what `request` says and completes it, or the reply that refuses `request`; the caller completes
+ * it with that. The connection adds the prefix of the pool.
  */
-export function asClassic(request: Request): Request | null {
+export function asClassic(request: Request): Request | Reply {
   const command = commandOf(request, NO_PREFIX);
-  if (!("verb" in command)) {
-    request.complete(command);
-    return null;
-  }
+  if (!("verb" in command)) return command;
   const form = classicForm(request, command);
-  if (form === null) {
-    request.complete(notSupported);
-    return null;
-  }
+  if (form === null) return notSupported;
   // Its line says what the answer must have.
   request.retain();
   const [operation, head, rest] = form;

@@ -16,7 +16,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, isRetrieval, Operation, type Request } from "../request.ts";
+import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../request.ts";
 import { CR, copyBytes, LF } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
@@ -184,8 +184,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       return;
     }
     if (this.socket === null) this.open();
-    if (this.isReady) this.write(request);
-    else this.wait(request);
+    if (!this.isReady) {
+      this.wait(request);
+      return;
+    }
+    const refusal = this.write(request);
+    if (refusal !== null) request.complete(refusal);
   }
 
   flush(): void {
@@ -328,18 +332,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
   }
 
-  /** Writes `request` to the batch of this turn. */
-  private write(request: Request): void {
+  /** Writes `request` to the batch of this turn. Returns the reply that refuses it; null: it is not refused. */
+  private write(request: Request): Reply | null {
+    let refusal: Reply | null;
     try {
-      this.append(request);
+      refusal = this.append(request);
     } catch (error) {
       // Nobody knows how much of it stands in the batch: nothing of that may be sent.
       this.fail(failures.connectionLost);
       throw error;
     }
-    if (this.isJoined) return;
-    this.isJoined = true;
-    this.options.turn.join(this);
+    if (refusal === null && !this.isJoined) {
+      this.isJoined = true;
+      this.options.turn.join(this);
+    }
+    return refusal;
   }
 
   /** Queues `request` without writing it. */
@@ -366,13 +373,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private begin(): void {
     this.isReady = true;
     this.isSaturated = false;
+    const refused: { readonly request: Request; readonly refusal: Reply }[] = [];
     for (let request = this.takeWaiting(); request !== null; ) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
       // One that has timed out is not sent any more.
-      if (!request.isAbandoned) this.write(request);
+      const refusal = request.isAbandoned ? null : this.write(request);
+      if (refusal !== null) refused.push({ request, refusal });
       request = next;
     }
+    // Completing a request may send others. These must not overtake the requests that have waited.
+    for (const { request, refusal } of refused) request.complete(refusal);
   }
 
   /** Takes the requests that wait out of the queue; they stay linked. */
@@ -390,13 +401,14 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     return first;
   }
 
-  private append(asked: Request): void {
+  private append(asked: Request): Reply | null {
     const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
-    if (request === null) return;
+    if (!(request instanceof Request)) return request;
     this.gets.write(request, this.tail, this.options.prefix, this.batch, this.dialect);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     this.unsent ??= request;
     this.enqueue(request);
+    return null;
   }
 
   private enqueue(request: Request): void {
@@ -497,6 +509,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** Opens another socket for the requests that wait. */
   private reopen(): void {
     let request = this.takeWaiting();
+    const { retired } = this;
+    this.retired = null;
     this.fail(failures.connectionLost);
     while (request !== null) {
       const next: Request | null = request.nextOfBackend;
@@ -505,6 +519,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.sentMs = sentMs;
       request = next;
     }
+    // Retired meanwhile or not: it closes when these have been answered.
+    this.retired = retired;
+    this.closeIfRetired();
   }
 
   private tellFault(error: Error): void {
@@ -635,7 +652,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   private closeIfRetired(): void {
     if (this.retired === null || this.held.length > 0) return;
-    for (let each = this.head; each !== null; each = each.nextOfBackend) if (!each.isAbandoned) return;
+    // The greeting is of no use without requests that wait for it.
+    for (let each = this.head; each !== null; each = each.nextOfBackend) {
+      if (!each.isAbandoned && each !== this.greeting.asked) return;
+    }
     this.close();
   }
 

@@ -27,13 +27,22 @@ const BIG_VALUE_FLAG = 0x8000;
 const PART_KEY_TEXT = ":99999:18446744073709551615";
 const MAX_PARTS = 100_000;
 
+/** The requests for a key that wait while a value is stored in parts under it. */
+interface Waiting {
+  /** In their order. */
+  readonly requests: Request[];
+  isStoring: boolean;
+  /** They are being routed: one that is stored at once leaves the rest to that loop. */
+  isGoingOn: boolean;
+}
+
 /** mcrouter's BigValueRoute, above everything else. */
 export class BigValueRoute implements Route {
   readonly name: string;
   private readonly target: Route;
   private readonly options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">;
-  /** By key that is being stored in parts: the requests that wait for the end of that, in their order. */
-  private readonly storing = new Map<string, Request[]>();
+  /** By key that is being stored in parts. */
+  private readonly storing = new Map<string, Waiting>();
 
   constructor(target: Route, options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">) {
     this.name = `big-value|split_threshold=${options.thresholdBytes}|batch_size=${options.batchSize}`;
@@ -47,7 +56,7 @@ export class BigValueRoute implements Route {
       this.begin(request);
     } else {
       request.retain();
-      waiting.push(request);
+      waiting.requests.push(request);
     }
   }
 
@@ -78,13 +87,14 @@ export class BigValueRoute implements Route {
   private store(request: Request): void {
     request.retain();
     const orderKey = orderKeyOf(request);
-    this.storing.set(orderKey, []);
+    const waiting = this.storing.get(orderKey) ?? { requests: [], isStoring: true, isGoingOn: false };
+    waiting.isStoring = true;
+    this.storing.set(orderKey, waiting);
     const complete = (reply: Reply) => {
-      const waiting = this.storing.get(orderKey)!;
-      this.storing.delete(orderKey);
+      // What the answer brings waits behind the others.
       request.complete(reply);
-      // One of them may begin to store in parts, too: the others wait for that.
-      for (const each of waiting) this.route(each);
+      waiting.isStoring = false;
+      this.goOn(orderKey, waiting);
     };
     const value = request.chunk.subarray(request.dataStart, request.frameEnd - 2);
     const { thresholdBytes } = this.options;
@@ -112,6 +122,18 @@ export class BigValueRoute implements Route {
         this.target.route(withData(request, info, BIG_VALUE_FLAG, owner));
       },
     );
+  }
+
+  /** Routes the requests that wait, up to one that is stored in parts, too: the others wait for that. */
+  private goOn(orderKey: string, waiting: Waiting): void {
+    if (waiting.isGoingOn) return;
+    waiting.isGoingOn = true;
+    for (let next = waiting.requests.shift(); next !== undefined; next = waiting.requests.shift()) {
+      this.begin(next);
+      if (waiting.isStoring) break;
+    }
+    waiting.isGoingOn = false;
+    if (!waiting.isStoring) this.storing.delete(orderKey);
   }
 
   /** The answer to a get; of a value in parts they are asked for. */

@@ -354,8 +354,8 @@ export class BackendParser {
     const lineEnd = reply.code === MetaCode.VA ? reply.valueStart : reply.end;
     const proof = findProof(request, reply, lineEnd, this.prefix);
     if (proof === UNPROVEN || isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
-    restoreOpaque(request, reply, proof);
-    if (this.prefix.length > 0) dropKeyPrefix(reply, this.prefix);
+    if (!restoreOpaque(request, reply, proof)) return OUT_OF_STEP;
+    if (this.prefix.length > 0) dropKeyPrefix(request, reply, this.prefix);
     return next;
   }
 

@@ -80,12 +80,13 @@ export function metaFound(request: Request, value: Buffer, clientFlags: number, 
   return metaReply(MetaCode.VA, `VA ${value.length}${text}`, value);
 }
 
-/** Takes `prefix` off the key in the first line of a meta reply, where it returns one. */
-export function dropKeyPrefix(reply: Reply, prefix: Buffer): void {
+/** Takes `prefix` off the key in the first line of a meta reply to `request`, where it returns one. */
+export function dropKeyPrefix(request: Request, reply: Reply, prefix: Buffer): void {
   changeReturnedKey(reply, (text) => {
-    // Base64 is not marked in the answer to `me`.
-    const isPlain = text.startsWith(prefix.toString("latin1"));
-    return isPlain ? text.slice(prefix.length) : Buffer.from(text, "base64").subarray(prefix.length).toString("base64");
+    const key = request.chunk.subarray(request.keyStart, request.keyEnd);
+    // Base64 is not marked in the answer to `me`, and may begin as the prefix does.
+    if (text === Buffer.concat([prefix, key]).toString("base64")) return key.toString("base64");
+    return text.startsWith(prefix.toString("latin1")) ? text.slice(prefix.length) : text;
   });
 }
 

@@ -18,6 +18,7 @@ const MAX_INT32 = 0x7fffffff;
 const MAX_FLAGGED_WORDS = 19;
 const BASE64_FLAG = 0x62;
 const QUIET_FLAG = 0x71;
+const KEY_LETTER = "k";
 const MINUS = 0x2d;
 /** A server must never see more than 2 KiB of a line without its end, our prefix and opaque included. */
 const MAX_LINE_BYTES = 2048 - MAX_KEY_BYTES - 32;
@@ -166,15 +167,14 @@ function takeKey(
   if (hasOddLetter) return invalidFlag(request.operation, line, first, isCurrent);
   const isQuiet = quietCount === 1 && !isDebug;
   request.isQuiet = isQuiet;
-  // A server refuses a second `q`, and `me` knows none. One that saw it otherwise might say nothing: `mn` shows it.
-  if (quietCount > 0 && !isQuiet) request.isGuarded = true;
-  if (!isCanonical || isQuiet) rewrite(request, line, first, isBase64, isQuiet);
+  if (!isCanonical || quietCount > 0) rewrite(request, line, first, isBase64, isQuiet);
   return isBase64 ? decodeKey(request, limits.prefix) : null;
 }
 
 /**
  * Gives the request a frame of its own: its words one blank apart, without a `q` that is alone, numbers in their canonical
- * form. A token that no server takes is left out, so that the server refuses the flag in its own words.
+ * form. A token that no server takes is left out, so that the server refuses the flag in its own words. A memcached refuses a
+ * second `q`; its proxy does not, and might answer nothing: each becomes a `k`, of which both refuse the second.
  */
 function rewrite(request: Request, line: CommandLine, first: number, isBase64: boolean, isQuiet: boolean): void {
   const words = [line.text(0), line.text(1)];
@@ -184,7 +184,9 @@ function rewrite(request: Request, line: CommandLine, first: number, isBase64: b
   } else {
     if (first > 2) words.push(String(line.int32(2)));
     for (let i = first; i < line.count; i++) {
-      if (!isQuiet || line.chunk[line.wordStart(i)] !== QUIET_FLAG) words.push(canonicalFlag(line, i));
+      const isQuietFlag = line.chunk[line.wordStart(i)] === QUIET_FLAG;
+      if (!isQuietFlag) words.push(canonicalFlag(line, i));
+      else if (!isQuiet) words.push(KEY_LETTER);
     }
   }
   const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");

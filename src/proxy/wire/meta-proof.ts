@@ -168,9 +168,12 @@ function digitsEnd(chunk: Buffer, start: number): number {
   return i;
 }
 
-/** Puts the client's own opaque in place of ours, which stands at `proof`, or takes ours out, by moving the line's head. */
-export function restoreOpaque(request: Request, reply: Reply, proof: number): void {
-  if (proof <= WITHOUT_OPAQUE) return;
+/**
+ * Puts the client's own opaque in place of ours, which stands at `proof`, or takes ours out, by moving the line's head. False:
+ * the server has changed ours, which is shorter than the client's now.
+ */
+export function restoreOpaque(request: Request, reply: Reply, proof: number): boolean {
+  if (proof <= WITHOUT_OPAQUE) return true;
   const { chunk, start } = reply;
   const proofEnd = digitsEnd(chunk, proof + 1);
   const own = opaqueAt(request);
@@ -178,13 +181,15 @@ export function restoreOpaque(request: Request, reply: Reply, proof: number): vo
     const shift = proofEnd - proof + 1;
     chunk.copyWithin(start + shift, start, proof - 1);
     reply.start += shift;
-    return;
+    return true;
   }
   const ownEnd = wordEnd(request.chunk, own, request.lineEnd);
   const shift = proofEnd - proof - (ownEnd - own);
+  if (shift < 0) return false;
   if (shift > 0) chunk.copyWithin(start + shift, start, proof);
   copyBytes(request.chunk, own, ownEnd, chunk, proof + shift);
   reply.start += shift;
+  return true;
 }
 
 /** Where the digits of an answer's only flag, our opaque, end; −1: the line at `at` has another flag, or another opaque. */

@@ -10,12 +10,17 @@
  */
 import { CR, equalBytes, SPACE, ZERO } from "./ascii.ts";
 
-const UPPER_O = 0x4f;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const LOWER_B = 0x62;
 const UPPER_W = 0x57;
 const UPPER_X = 0x58;
 const UPPER_Z = 0x5a;
 const VALUE_HEAD = Buffer.from("VALUE ", "latin1");
 const META_HEAD = Buffer.from("VA ", "latin1");
+const VERSION_HEAD = Buffer.from("VERSION ", "latin1");
+/** Of answers' flags those that have a number: an opaque of ours, cas, flags, hit, time since the last access, size, TTL. */
+const NUMBER_FLAGS = Buffer.from("Ocfhlst", "latin1");
 /** A `VALUE` line is no longer: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
@@ -26,35 +31,37 @@ const words = ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EX
 /** 1 for the bytes that an answer line may end with: the last of a word, a digit, and the marks of an item's state. */
 const lastBytes = new Uint8Array(256);
 for (const word of words) lastBytes[word.at(-1)!] = 1;
-for (const byte of Buffer.from("0123456789WXZ", "latin1")) lastBytes[byte] = 1;
+for (const byte of Buffer.from("0123456789WXZb", "latin1")) lastBytes[byte] = 1;
 
 /** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
 export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
   if (end === start) return false;
   if (lastBytes[chunk[end - 1]!] === 1 && endsAsAnswer(chunk, start, end)) return true;
+  if (chunk.indexOf(CR, start) === end) return false;
   // A value that was swallowed whole has its line in it.
-  return (
-    chunk.indexOf(CR, start) !== end && (holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end))
-  );
+  return holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end);
 }
 
 function holds(head: Buffer, chunk: Buffer, start: number, end: number): boolean {
-  const at = chunk.indexOf(head, start);
-  return at >= 0 && at < end;
+  // A view: behind the value there may be a chunk full of others.
+  return chunk.subarray(start, end).includes(head);
 }
 
 function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   const last = chunk[end - 1]!;
   if (last >= ZERO && last <= ZERO + 9) return endsInNumber(chunk, start, end);
-  if (last === UPPER_W || last === UPPER_X || last === UPPER_Z) return end - start > 1 && chunk[end - 2] === SPACE;
+  if (last === UPPER_W || last === UPPER_X || last === UPPER_Z || last === LOWER_B) {
+    return end - start > 1 && chunk[end - 2] === SPACE;
+  }
   return words.some((word) => end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length));
 }
 
-/** An opaque, or the line of a value. */
+/** An opaque or another flag, a version, or the line of a value. */
 function endsInNumber(chunk: Buffer, start: number, end: number): boolean {
   let i = end - 1;
   while (i > start && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i--;
-  if (chunk[i] === UPPER_O) return i > start && chunk[i - 1] === SPACE;
-  if (chunk[i] !== SPACE) return false;
-  return holds(VALUE_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === SPACE) return holds(VALUE_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === DOT) return holds(VERSION_HEAD, chunk, Math.max(start, end - MAX_HEAD_BYTES), end);
+  if (chunk[i] === MINUS) i--;
+  return i > start && chunk[i - 1] === SPACE && NUMBER_FLAGS.includes(chunk[i]!);
 }

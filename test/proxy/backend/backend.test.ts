@@ -266,3 +266,38 @@ describe("a backend of several connections", () => {
     expect(log.lines.filter((line) => line.includes("connection closed")).length).toBe(1);
   });
 });
+
+describe("a backend that waits for another of its server", () => {
+  it("sends what has waited before what the answer to one of these brings", async () => {
+    server = await ScriptedBackend.start();
+    server.metaNoop = "ERROR\r\n";
+    server.script = (line) => (line.startsWith("get") ? "END\r\n" : null);
+    backend = make(server.port);
+    await ask("get a\r\n").answer();
+    backend.holdBack();
+    const refused = ask("mg k v N30\r\n");
+    ask("set k 0 0 1\r\n1\r\n");
+    refused.onAnswer = () => {
+      ask("set k 0 0 1\r\n2\r\n");
+    };
+    backend.letGo();
+    const stored = await server.commands(2);
+    expect(stored.map(({ data }) => data)).toEqual(["1", "2"]);
+  });
+
+  it("answers what waits where it is retired meanwhile, and retires after that", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port);
+    backend.holdBack();
+    const asked = ask("get a\r\n");
+    let hasClosed = false;
+    backend.retire(() => {
+      hasClosed = true;
+    });
+    expect(hasClosed).toBe(false);
+    backend.letGo();
+    (await server.command()).reply("END\r\n");
+    expect(await asked.status()).toBe("missing");
+    expect(hasClosed).toBe(true);
+  });
+});

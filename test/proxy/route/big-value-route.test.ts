@@ -44,6 +44,29 @@ describe("BigValueRoute", () => {
     ]);
   });
 
+  it("keeps the order of requests that wait where the answer to the one before brings another", () => {
+    const { leaf, route } = setUp();
+    const large = ask(route, `set k 0 0 10\r\n${value}\r\n`);
+    const waiting = [ask(route, "set k 0 0 1\r\n1\r\n"), ask(route, "set k 0 0 1\r\n2\r\n")];
+    large.onAnswer = () => void ask(route, "set k 0 0 1\r\n3\r\n");
+    waiting[0]!.onAnswer = () => void ask(route, "set k 0 0 1\r\n4\r\n");
+    for (let i = 0; i < 3; i++) leaf.answer(i, "STORED\r\n");
+    leaf.script = () => "STORED\r\n";
+    leaf.answer(3, "STORED\r\n");
+    expect(leaf.sent.slice(4)).toEqual(["1", "2", "3", "4"].map((data) => `set k 0 0 1\r\n${data}\r\n`));
+  });
+
+  it("has what waits go on waiting where one of these is large, too", () => {
+    const { leaf, route } = setUp();
+    ask(route, `set k 0 0 10\r\n${value}\r\n`);
+    ask(route, `set k 0 0 10\r\n${value}\r\n`);
+    ask(route, "set k 0 0 1\r\n1\r\n");
+    for (let i = 0; i < 4; i++) leaf.answer(i, "STORED\r\n");
+    expect(leaf.sent.length).toBe(7);
+    for (let i = 4; i < 8; i++) leaf.answer(i, "STORED\r\n");
+    expect(leaf.sent.slice(7)).toEqual([`set k ${0x8000} 0 ${stub.length}\r\n${stub}\r\n`, "set k 0 0 1\r\n1\r\n"]);
+  });
+
   it("sends so many parts at a time", () => {
     const { leaf, route } = setUp(2);
     ask(route, `set k 0 0 10\r\n${value}\r\n`);
