@@ -17,6 +17,7 @@ import type { Backend } from "./proxy/backend/backend.ts";
 import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
 import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { Rounds } from "./proxy/client/rounds.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { closeUnused } from "./proxy/route/pools.ts";
 import { ReadMarks } from "./proxy/route/read-marks.ts";
@@ -187,6 +188,7 @@ export class Platypus {
       parser: new ClassicParser(server, () => isStrictMemcached(backends())),
       binaryParser: new BinaryParser(server),
       turn,
+      rounds: new Rounds(),
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,

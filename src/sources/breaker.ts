@@ -30,7 +30,8 @@ export class Breaker {
   private pauseMs: number;
   /** Null: closed. */
   private opensAgainMs: number | null = null;
-  private isProbing = false;
+  /** A fetch tries whether the source is well again. */
+  isProbing = false;
 
   constructor(limits: BreakerLimits, clock: Clock) {
     this.limits = limits;

@@ -87,6 +87,11 @@ export class Limiter {
   private readonly refreshRate: TokenBucket | null;
   private running = 0;
   private runningRefreshes = 0;
+  /** Fills that were admitted and whose fetch has not begun yet. */
+  private admitted = 0;
+  /** Made once: a refusal is cheap. */
+  private readonly full: SourceError;
+  private readonly open: SourceError;
   /** Fetches that were begun and have not been answered yet. */
   private asked = 0;
   /** Called when the last fetch has ended. */
@@ -106,6 +111,11 @@ export class Limiter {
     const { ratePerSecond } = limits;
     this.rate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond, clock.nowMs());
     this.refreshRate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond / 2, clock.nowMs());
+    this.full = new SourceError(
+      "SOURCE_OVERLOADED",
+      `source ${source.name}: ${limits.queue} fetches are waiting already`,
+    );
+    this.open = new SourceError("SOURCE_LEFT_ALONE", `source ${source.name}: left alone for a while after failures`);
   }
 
   /** How long a fetch may take, its wait for a place included. */
@@ -140,6 +150,30 @@ export class Limiter {
     const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), this.refreshes.length + 1) ?? 0;
     if (rateMs > this.patienceMs / 2) return false;
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
+  }
+
+  /**
+   * Keeps a place for a fill whose fetch is to come. Returns `null`, and `endAdmission` must be called once, just before
+   * `fetch` or instead of it; or why the source takes no more fills.
+   */
+  admitFill(): SourceError | null {
+    const { state } = this.breaker;
+    if (state === "open" || (state === "half open" && (this.breaker.isProbing || this.admitted > 0))) {
+      return this.leftAlone();
+    }
+    const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
+    const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
+    if (this.admitted + this.fills.length >= free + this.limits.queue) {
+      this.counters.overloaded++;
+      return this.full;
+    }
+    this.admitted++;
+    return null;
+  }
+
+  /** Gives back what `admitFill` has kept. */
+  endAdmission(): void {
+    this.admitted--;
   }
 
   /** What the source would do. */
@@ -264,7 +298,10 @@ export class Limiter {
     }
     if (this.waiting >= this.limits.queue) {
       const last = priority === "fill" ? this.refreshes.pop() : undefined;
-      if (last === undefined) throw this.overloaded(`${this.limits.queue} fetches are waiting already`);
+      if (last === undefined) {
+        this.counters.overloaded++;
+        throw this.full;
+      }
       this.refuse(last, this.overloaded("a fill took its place in the queue"));
     }
     await new Promise<void>((resolve, reject) => {
@@ -292,7 +329,7 @@ export class Limiter {
 
   private leftAlone(): SourceError {
     this.counters.leftAlone++;
-    return new SourceError("SOURCE_LEFT_ALONE", `source ${this.name}: left alone for a while after failures`);
+    return this.open;
   }
 
   private hasPlace(priority: Priority): boolean {

@@ -3,6 +3,7 @@
 import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
+import { Rounds } from "../../src/proxy/client/rounds.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../../src/proxy/wire/classic-parser.ts";
@@ -12,6 +13,7 @@ export interface ListenerSettings {
   readonly maxValueBytes: number;
   readonly clientOutputLimitBytes: number;
   readonly maxConnections: number;
+  readonly maxOutstanding: number;
 }
 
 /** The listener, where it listens, and the counters of its clients. */
@@ -46,6 +48,7 @@ export async function startListener(
     parser: new ClassicParser(() => settings),
     binaryParser: new BinaryParser(() => settings),
     turn: new Turn(() => performance.now()),
+    rounds: new Rounds(),
     local: new LocalCommands({
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),
