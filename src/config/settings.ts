@@ -128,6 +128,12 @@ export const serverSettings = {
     meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
   },
   max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
+  first_byte_timeout: {
+    type: duration("0s", "1h"),
+    default: "60s",
+    meaning:
+      "Maximum time from a client's connect to its first byte. `0s` disables the limit. A client that has sent a byte may stay idle.",
+  },
   client_output_limit: {
     type: size("1KiB", "64GiB"),
     default: "64MiB",

@@ -52,6 +52,8 @@ export interface ClientCounters {
   rejected: number;
   /** Closed because the client did not read its replies. */
   cutOff: number;
+  /** Closed because the first byte, or the end of the TLS handshake, did not come in time. */
+  silent: number;
   bytesRead: number;
   bytesWritten: number;
   commands: number;
@@ -74,6 +76,7 @@ export function newClientCounters(): ClientCounters {
     accepted: 0,
     rejected: 0,
     cutOff: 0,
+    silent: 0,
     bytesRead: 0,
     bytesWritten: 0,
     commands: 0,
@@ -98,6 +101,7 @@ export function countersSince(counters: ClientCounters, base: ClientCounters): C
     accepted: counters.accepted - base.accepted,
     rejected: counters.rejected - base.rejected,
     cutOff: counters.cutOff - base.cutOff,
+    silent: counters.silent - base.silent,
     bytesRead: counters.bytesRead - base.bytesRead,
     bytesWritten: counters.bytesWritten - base.bytesWritten,
     commands: counters.commands - base.commands,
@@ -141,6 +145,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   wantedBytes = 0;
   /** Monotonic; of the turn in which something of it was last read, where that matters. */
   lastReadMs = 0;
+  /** It has sent a byte. */
+  hasSpoken = false;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
   private readonly socket: Socket;
@@ -355,6 +361,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   read(chunk: Buffer, length: number): void {
+    this.hasSpoken = true;
     if (this.isClosed || this.isEnding) return;
     if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;

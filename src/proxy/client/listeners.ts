@@ -79,10 +79,13 @@ export class Listeners {
 
   /** Listens on `address` for all. Rejects with a PlatypusError when it cannot be had. */
   async open(address: ListenAddress, context: ClientContext): Promise<Listener> {
-    const { evictsIdle, backlog, tls } = this.options.server();
-    const maxConnections = () => this.options.server().maxConnections;
+    const { server, clock } = this.options;
+    const { evictsIdle, backlog, tls } = server();
+    const maxConnections = () => server().maxConnections;
+    const firstByteTimeoutMs = () => server().firstByteTimeoutMs;
     const socket = this.options.sockets.get(addressText(address));
-    const options = { maxConnections, evictsIdle, backlog, tls, ...(socket !== undefined && { socket }) };
+    const shared = { clock, maxConnections, firstByteTimeoutMs, evictsIdle, backlog, tls };
+    const options = { ...shared, ...(socket !== undefined && { socket }) };
     const listener = await Listener.open(address, context, options);
     this.listeners.push(listener);
     return listener;
