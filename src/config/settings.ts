@@ -453,7 +453,8 @@ export const sourceSettings = {
   breaker_failures: {
     type: integer(0, 1_000_000),
     default: 10,
-    meaning: "Failures in a row after which the source is left alone for a while; 0 is never.",
+    meaning:
+      "Keys that fail in a row, while no key succeeds for `breaker_time`, until the circuit breaker of the source opens; 0 is never. A key that keeps failing counts once.",
   },
   breaker_time: {
     type: duration("100ms", "1h"),

@@ -17,13 +17,13 @@
 import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { BackendError } from "../errors.ts";
+import { ExpiringMap } from "../expiring-map.ts";
 import { missReply, type Reply, valueReply } from "../proxy/reply.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
 import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { FetchedValue, FetchResult } from "../sources/source.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
-import { ExpiringMap } from "./expiring-map.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
 import { FetchRights, isShared, type Right } from "./fetch-right.ts";
 import { Flight, newWaiting, type Waiting } from "./flight.ts";
@@ -242,7 +242,7 @@ export class Filler implements MissFiller, StoredKeys {
   private start(key: string, match: Match, waiting: Waiting[]): void {
     const { counters, source } = match.rule;
     counters.fills++;
-    const refusal = source.admitFill();
+    const refusal = source.admitFill(key);
     if (refusal !== null) {
       counters.failed++;
       this.log.sourceFailed(match.rule, refusal, waiting[0]?.waiter.span);

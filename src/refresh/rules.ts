@@ -61,8 +61,8 @@ interface LimitedSource {
   readonly name: string;
   /** How long a fetch may take, its wait for a place included. */
   readonly timeoutMs: number;
-  /** Keeps a place for a fill until `endAdmission`. Returns why there is none, `null` if there is one. */
-  admitFill(): SourceError | null;
+  /** Keeps a place for a fill of `key` until `endAdmission`. Returns why there is none, `null` if there is one. */
+  admitFill(key: string): SourceError | null;
   endAdmission(): void;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
