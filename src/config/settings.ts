@@ -127,7 +127,12 @@ export const serverSettings = {
     default: 1,
     meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
   },
-  max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
+  max_connections: {
+    type: integer(1, 1_000_000),
+    default: 10_000,
+    meaning:
+      "Maximum number of clients that are connected at once, to all workers together. Fewer if the limit of open files is lower.",
+  },
   first_byte_timeout: {
     type: duration("0s", "1h"),
     default: "60s",

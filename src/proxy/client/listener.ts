@@ -18,6 +18,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 export interface ListenerOptions {
   /** Bounds the clients of all listeners together. */
   maxConnections(): number;
+  /** The number of clients of all listeners has changed. */
+  connectionsChanged?(): void;
   /** Past that bound the client that was silent longest makes room. */
   readonly evictsIdle?: boolean;
   readonly clock: Clock;
@@ -205,10 +207,12 @@ export class Listener {
   private count(): void {
     this.context.counters.connections++;
     this.context.counters.accepted++;
+    this.options.connectionsChanged?.();
   }
 
   private uncount(): void {
     this.context.counters.connections--;
+    this.options.connectionsChanged?.();
   }
 }
 
