@@ -13,10 +13,12 @@ import { PlatypusError } from "./errors.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
 import { SelfReport } from "./mcrouter/self-report.ts";
+import { openFilesLimit, roomForClients } from "./open-files.ts";
 import type { Backend } from "./proxy/backend/backend.ts";
 import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
 import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { Rounds } from "./proxy/client/rounds.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { replaceBackends } from "./proxy/route/pools.ts";
 import { ReadMarks } from "./proxy/route/read-marks.ts";
@@ -41,6 +43,8 @@ import { ownAnswer } from "./workers/own-answers.ts";
 import { type Siblings, Workers } from "./workers/siblings.ts";
 
 const DRAIN_POLL_MS = 10;
+/** A worker tells the others at once when its clients have changed by this part of `max_connections`. */
+const CONNECTION_STEPS = 64;
 /** So long a drain waits for the last answers of the admin server. */
 const LAST_ANSWERS_MS = 1_000;
 
@@ -63,6 +67,10 @@ export class Platypus {
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
   private readonly unsettled: UnsettledWrites;
+  /** Limit of open files of this process; `null` if it is unknown. */
+  private readonly filesLimit: number | null;
+  /** Clients for which it has descriptors. */
+  private roomForClients: number;
   private readonly spool: AsyncLog;
   private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
@@ -132,7 +140,26 @@ export class Platypus {
     const clients = newClientCounters();
     const startedUnixSeconds = clock.unixSeconds();
     const counted = { clock, startedUnixSeconds, running, clients, routes, reloads: this.reloads };
-    this.listeners = new Listeners({ clock, log, server, sockets: siblings?.sockets ?? new Map() });
+    const filesLimit = openFilesLimit();
+    this.listeners = new Listeners({
+      clock,
+      log,
+      server,
+      sockets: siblings?.sockets ?? new Map(),
+      maxConnections: () => {
+        const ofGroup = server().maxConnections - (siblings?.otherConnections ?? 0);
+        return Math.min(ofGroup, this.roomForClients);
+      },
+      connectionsChanged: () => {
+        // A part of the bound, so that the workers together exceed it by little.
+        siblings?.connectionsChanged(clients.connections, Math.ceil(server().maxConnections / CONNECTION_STEPS));
+      },
+    });
+    this.filesLimit = filesLimit;
+    this.roomForClients = roomForClients(config, filesLimit);
+    siblings?.onBeat(() => {
+      return { connections: clients.connections, drainTimeoutMs: server().drainTimeoutMs };
+    });
     const workers = new Workers(siblings, (question) =>
       ownAnswer(question, { stats, facts: this.facts, admin: this.answers, readiness: this.readiness }),
     );
@@ -187,6 +214,7 @@ export class Platypus {
       parser: new ClassicParser(server, () => isStrictMemcached(backends())),
       binaryParser: new BinaryParser(server),
       turn,
+      rounds: new Rounds(),
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,
@@ -242,6 +270,7 @@ export class Platypus {
     for (const line of needsRestart(previous.config, config)) this.log.warn("config", line);
     const next = buildRunning(config, previous, this.building);
     this.running = next;
+    this.roomForClients = roomForClients(config, this.filesLimit);
     this.log.configure(config.server.log);
     this.filler.replace(next.rules, next.port, config.server.holdBytes);
     this.scheduler.replace(next.rules, next.port, config.server);

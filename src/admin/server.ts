@@ -6,14 +6,20 @@
  * address the Host must be a name of this machine. So is a page of another site, but for a link that is followed.
  */
 import http from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import { isLoopback } from "../config/address.ts";
 import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
+import { FirstStep } from "../first-step.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
+
+/** Maximum time from a connect to the first byte (ms). Node bounds the time from there to the end of the header. */
+const FIRST_BYTE_MS = 10_000;
+/** Connections at once: they take descriptors from clients and servers. */
+const MAX_CONNECTIONS = 128;
 
 /** Under which workers are handed their socket for it. */
 export const ADMIN_SOCKET = "admin";
@@ -97,6 +103,18 @@ export class AdminServer {
       if (refusal !== null) sendText(response, refusal.status, `${refusal.text}\n`);
       else void handle(request, response, facts, streams);
     });
+    server.maxConnections = MAX_CONNECTIONS;
+    const firstBytes = new FirstStep<Socket>({
+      clock,
+      timeoutMs: () => FIRST_BYTE_MS,
+      isDone: ({ bytesRead }) => bytesRead > 0,
+      close: (connection) => connection.destroy(),
+    });
+    server.on("connection", (connection: Socket) => {
+      firstBytes.add(connection);
+      connection.once("close", () => firstBytes.delete(connection));
+    });
+    server.once("close", () => firstBytes.stop());
     const admin = new AdminServer(server, streams, address);
     await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;

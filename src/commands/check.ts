@@ -6,6 +6,7 @@ import { warningsOf } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { treeWarnings } from "../config/mcrouter/config.ts";
 import { UsageError } from "../errors.ts";
+import { openFilesLimit } from "../open-files.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
@@ -32,7 +33,11 @@ export async function check(args: readonly string[]): Promise<void> {
   const { length } = config.pools;
   const isEmbedded = length === 0 && config.tree === null;
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
-  const warnings = [...warningsOf(config), ...treeWarnings(config), ...(await preflight(config, { env: process.env }))];
+  const warnings = [
+    ...warningsOf(config),
+    ...treeWarnings(config),
+    ...(await preflight(config, { env: process.env, filesLimit: openFilesLimit() })),
+  ];
   for (const warning of warnings) process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);
   process.stdout.write(
     `${files[0]}: ${styleText("green", "no problems")} (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,

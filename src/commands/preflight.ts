@@ -10,6 +10,7 @@ import path from "node:path";
 import type { AwsConnection, Config, SourceConfig } from "../config/config.ts";
 import { readFailure } from "../config/read-failure.ts";
 import { names } from "../name-cache.ts";
+import { reservedFiles, roomForClients } from "../open-files.ts";
 import { parseTemplate } from "../sources/template.ts";
 
 /** Maximum time for the look-ups of all names together. */
@@ -21,12 +22,33 @@ export interface PreflightOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Rejects if the name has no address. */
   readonly resolve?: (host: string) => Promise<unknown>;
+  /** Limit of open files of a process; `null` if it is unknown. */
+  readonly filesLimit?: number | null;
 }
 
 /** Resolves to a line for each. Never rejects, and does not change anything. */
 export async function preflight(config: Config, options: PreflightOptions): Promise<string[]> {
   const ofSources = await Promise.all(config.sources.map((source) => sourceWarnings(source, options.env)));
-  return [...ofSources.flat(), ...(await hostWarnings(config, options.resolve ?? lookUp))];
+  return [
+    ...ofSources.flat(),
+    ...fileLimitWarnings(config, options.filesLimit ?? null),
+    ...(await hostWarnings(config, options.resolve ?? lookUp)),
+  ];
+}
+
+/** mcrouter's default is no bound at all, which nobody has asked for. */
+const UNLIMITED_CONNECTIONS = 1_000_000;
+
+function fileLimitWarnings(config: Config, limit: number | null): string[] {
+  const { maxConnections, workers } = config.server;
+  const room = roomForClients(config, limit);
+  if (limit === null || maxConnections >= UNLIMITED_CONNECTIONS || maxConnections <= room * workers) return [];
+  const reserved = reservedFiles(config);
+  const needed = Math.ceil(maxConnections / workers) + reserved;
+  const each = workers > 1 ? ` in each of ${workers} workers` : "";
+  return [
+    `max_connections = ${maxConnections} does not fit the limit of ${limit} open files: ${room} clients do${each}, beside ${reserved} files for servers, sources and the admin address; raise the limit (ulimit -n, LimitNOFILE) to ${needed}, or lower max_connections`,
+  ];
 }
 
 async function sourceWarnings(source: SourceConfig, env: PreflightOptions["env"]): Promise<string[]> {

@@ -14,6 +14,7 @@ import { readFailure } from "../config/read-failure.ts";
 import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
 import { dumpConfig, readDump } from "../mcrouter/config-dump.ts";
+import { openFilesLimit } from "../open-files.ts";
 import { Platypus } from "../platypus.ts";
 import { ServiceManager } from "../systemd/notify.ts";
 import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
@@ -299,7 +300,7 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
 /** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
 function logWarnings(config: Config, log: Log): void {
   for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
-  void preflight(config, { env: process.env }).then((warnings) => {
+  void preflight(config, { env: process.env, filesLimit: openFilesLimit() }).then((warnings) => {
     for (const warning of warnings) log.warn("config", warning);
   });
 }

@@ -176,6 +176,7 @@ function readServer(section: Section, folder: string, reads: FilesRead, problems
     backlog: BACKLOG,
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
+    firstByteTimeoutMs: values.first_byte_timeout,
     clientOutputLimitBytes: values.client_output_limit,
     drainTimeoutMs: values.drain_timeout,
     isFlushAllAllowed: values.flush_all,

@@ -127,7 +127,18 @@ export const serverSettings = {
     default: 1,
     meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
   },
-  max_connections: { type: integer(1, 1_000_000), default: 10_000, meaning: "Clients connected at once." },
+  max_connections: {
+    type: integer(1, 1_000_000),
+    default: 10_000,
+    meaning:
+      "Maximum number of clients that are connected at once, to all workers together. Fewer if the limit of open files is lower.",
+  },
+  first_byte_timeout: {
+    type: duration("0s", "1h"),
+    default: "60s",
+    meaning:
+      "Maximum time from a client's connect to its first byte. `0s` disables the limit. A client that has sent a byte may stay idle.",
+  },
   client_output_limit: {
     type: size("1KiB", "64GiB"),
     default: "64MiB",
@@ -447,7 +458,8 @@ export const sourceSettings = {
   breaker_failures: {
     type: integer(0, 1_000_000),
     default: 10,
-    meaning: "Failures in a row after which the source is left alone for a while; 0 is never.",
+    meaning:
+      "Keys that fail in a row, while no key succeeds for `breaker_time`, until the circuit breaker of the source opens; 0 is never. A key that keeps failing counts once.",
   },
   breaker_time: {
     type: duration("100ms", "1h"),

@@ -15,6 +15,7 @@
  * lease is lost, the value is looked for and deleted (unsettled-writes.ts).
  */
 import type { Clock } from "../clock.ts";
+import { ExpiringMap } from "../expiring-map.ts";
 import { missReply, type Reply, valueReply } from "../proxy/reply.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { FillWaiter, MissFiller } from "../proxy/route/fill-route.ts";
@@ -22,7 +23,6 @@ import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import type { FetchedValue, FetchResult } from "../sources/source.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import { outcomeOf, undoAdd } from "./adding.ts";
-import { ExpiringMap } from "./expiring-map.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
 import { FetchRights, isShared, type Right } from "./fetch-right.ts";
 import { Flight, newWaiting, type Waiting } from "./flight.ts";
@@ -31,6 +31,7 @@ import { exptimeOf, freshnessOfFetched } from "./policy.ts";
 import type { PoolPort } from "./pool-port.ts";
 import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
 import { holdMs, StandIns } from "./stand-ins.ts";
+import { Starts } from "./starts.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
 /** Maximum age of a miss when it arrives here (ms). */
@@ -110,6 +111,7 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly standIns: StandIns;
   private readonly unsettled: UnsettledWrites;
   private readonly rights: FetchRights;
+  private readonly starts = new Starts();
   private running = 0;
 
   constructor(options: FillerOptions) {
@@ -228,7 +230,17 @@ export class Filler implements MissFiller, StoredKeys {
     this.open.delete(key);
   }
 
+  /** Opens a flight. Where the source takes no more fills, the clients are answered with a miss at once, without a flight. */
   private start(key: string, match: Match, waiting: Waiting[]): void {
+    const { counters, source } = match.rule;
+    counters.fills++;
+    const refusal = source.admitFill(key);
+    if (refusal !== null) {
+      counters.failed++;
+      this.log.sourceFailed(match.rule, refusal, waiting[0]?.waiter.span);
+      for (const { waiter } of waiting) waiter.filled(missReply, 0);
+      return;
+    }
     const opener = waiting.find(({ waiter }) => waiter.span)?.waiter.span ?? null;
     const flight = new Flight({
       key,
@@ -240,15 +252,22 @@ export class Filler implements MissFiller, StoredKeys {
       origin: opener?.traceparent ?? null,
     });
     flight.span?.about(key, match.rule.config.name);
+    flight.admittedBy = source;
     this.open.set(key, flight);
     this.running++;
-    match.rule.counters.fills++;
     for (const one of waiting) flight.join(one);
+    this.starts.add(() => this.begin(flight));
+  }
+
+  private begin(flight: Flight): void {
+    // What it sees from here on is newer than the writes so far.
+    flight.isOvertaken = false;
     // Nothing in it throws on purpose. If something does, the clients must not wait for ever.
     this.fly(flight)
       .catch((error: unknown) => this.log.sourceFailed(flight.rule, error))
       .finally(() => {
         this.running--;
+        flight.endAdmission();
         this.close(flight);
         flight.answer(missReply);
         flight.span?.end();
@@ -275,6 +294,7 @@ export class Filler implements MissFiller, StoredKeys {
     let result: FetchResult;
     flight.isFetching = true;
     flight.hasChanged = false;
+    flight.endAdmission();
     try {
       result = await fetchFor(flight.key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {

@@ -59,6 +59,8 @@ export class Flight {
   isFetching = false;
   /** The source has announced another value since the flight began. */
   hasChanged = false;
+  /** The source that keeps a place for its fetch; `null` if none does. */
+  admittedBy: Rule["source"] | null = null;
   /** Number of looks at the pool so far. */
   looks = 0;
   private waiting: Waiting[] = [];
@@ -76,6 +78,12 @@ export class Flight {
     this.clock = clock;
     this.span = span;
     this.origin = origin;
+  }
+
+  /** Gives back the place that the source keeps for it, if any. */
+  endAdmission(): void {
+    this.admittedBy?.endAdmission();
+    this.admittedBy = null;
   }
 
   /** True while clients wait. */

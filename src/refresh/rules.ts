@@ -3,6 +3,7 @@
  * sent; captures are decoded behind them, where the rule says that Rails encoded the key.
  */
 import type { RuleConfig } from "../config/config.ts";
+import type { SourceError } from "../errors.ts";
 import type { Captures, FetchResult } from "../sources/source.ts";
 import { Histogram } from "../telemetry/histogram.ts";
 import { Pattern } from "./pattern.ts";
@@ -60,6 +61,9 @@ interface LimitedSource {
   readonly name: string;
   /** How long a fetch may take, its wait for a place included. */
   readonly timeoutMs: number;
+  /** Keeps a place for a fill of `key` until `endAdmission`. Returns why there is none, `null` if there is one. */
+  admitFill(key: string): SourceError | null;
+  endAdmission(): void;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
   /** Whether another refresh may be begun now: a backlog waits in the schedule rather than in the source's queue. */

@@ -3,8 +3,9 @@
  * source does not have. A write through another process is not noticed here. Where processes share leases, these entries
  * therefore replace only answers that the pool fails to give, never a miss that the pool has reported.
  */
+
+import { ExpiringMap } from "../expiring-map.ts";
 import type { Reply } from "../proxy/reply.ts";
-import { ExpiringMap } from "./expiring-map.ts";
 import type { KeptMarker } from "./lease.ts";
 import type { Rule } from "./rules.ts";
 

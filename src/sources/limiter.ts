@@ -87,6 +87,12 @@ export class Limiter {
   private readonly refreshRate: TokenBucket | null;
   private running = 0;
   private runningRefreshes = 0;
+  /** Fills that were admitted and whose fetch has not begun yet. */
+  private admitted = 0;
+  /** Made once: a refusal is cheap. */
+  private readonly full: SourceError;
+  private readonly open: SourceError;
+  private readonly paused: SourceError;
   /** Fetches that were begun and have not been answered yet. */
   private asked = 0;
   /** Called when the last fetch has ended. */
@@ -106,6 +112,15 @@ export class Limiter {
     const { ratePerSecond } = limits;
     this.rate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond, clock.nowMs());
     this.refreshRate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond / 2, clock.nowMs());
+    this.full = new SourceError(
+      "SOURCE_OVERLOADED",
+      `source ${source.name}: ${limits.queue} fetches are waiting already`,
+    );
+    this.open = new SourceError("SOURCE_LEFT_ALONE", `source ${source.name}: left alone for a while after failures`);
+    this.paused = new SourceError(
+      "SOURCE_LEFT_ALONE",
+      `source ${source.name}: a key that failed twice in a row is left alone for a while`,
+    );
   }
 
   /** How long a fetch may take, its wait for a place included. */
@@ -134,12 +149,38 @@ export class Limiter {
 
   /** Whether a refresh that is begun now would be under way soon. */
   get hasRoomForRefresh(): boolean {
-    if (this.breaker.state === "open") return false;
+    if (!this.breaker.takesRefreshes) return false;
     if (this.limits.queue === 0) return this.hasPlace("refresh") && this.tokenWaitMs("refresh") === 0;
     // Half of the patience with which it would wait: fills may come in between.
     const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), this.refreshes.length + 1) ?? 0;
     if (rateMs > this.patienceMs / 2) return false;
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
+  }
+
+  /**
+   * Keeps a place for a fill of `key` whose fetch is to come. Returns `null`, and `endAdmission` must be called once, just before
+   * `fetch` or instead of it; or why the source takes no more fills.
+   */
+  admitFill(key: string): SourceError | null {
+    const { breaker } = this;
+    if (!breaker.mayEnter(key, false) || (breaker.state === "half open" && this.admitted > 0)) return this.leftAlone();
+    if (breaker.failing.isPaused(key, this.clock.nowMs())) {
+      this.counters.leftAlone++;
+      return this.paused;
+    }
+    const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
+    const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
+    if (this.admitted + this.fills.length >= free + this.limits.queue) {
+      this.counters.overloaded++;
+      return this.full;
+    }
+    this.admitted++;
+    return null;
+  }
+
+  /** Gives back what `admitFill` has kept. */
+  endAdmission(): void {
+    this.admitted--;
   }
 
   /** What the source would do. */
@@ -179,8 +220,9 @@ export class Limiter {
 
   private async fetchInTime(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
     const deadlineMs = this.clock.nowMs() + this.limits.timeoutMs;
-    await this.enter(priority);
-    if (!this.breaker.tryEnter()) {
+    const key = captures.cacheKey ?? captures.key;
+    await this.enter(key, priority);
+    if (!this.breaker.tryEnter(key, priority === "refresh")) {
       this.leave(priority);
       throw this.leftAlone();
     }
@@ -188,10 +230,10 @@ export class Limiter {
     this.counters.fetches++;
     try {
       const result = await this.attempt(captures, priority, tag, deadlineMs);
-      this.breaker.succeeded();
+      this.breaker.succeeded(key);
       return result;
     } catch (error) {
-      this.judge(error);
+      this.judge(key, error);
       throw error;
     } finally {
       const tookMs = this.clock.nowMs() - startMs;
@@ -242,21 +284,21 @@ export class Limiter {
     }
   }
 
-  private judge(error: unknown): void {
+  private judge(key: string, error: unknown): void {
     this.counters.failed++;
     const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
     if (!FAULTS.has(code)) {
-      this.breaker.cancelled();
-    } else if (this.breaker.failed()) {
+      this.breaker.cancelled(key);
+    } else if (this.breaker.failed(key)) {
       for (const waiting of [...this.fills.splice(0), ...this.refreshes.splice(0)]) {
         this.refuse(waiting, this.leftAlone());
       }
     }
   }
 
-  private async enter(priority: Priority): Promise<void> {
-    if (this.breaker.state === "open") throw this.leftAlone();
+  private async enter(key: string, priority: Priority): Promise<void> {
+    if (!this.breaker.mayEnter(key, priority === "refresh")) throw this.leftAlone();
     const queue = priority === "fill" ? this.fills : this.refreshes;
     if (queue.length === 0 && this.hasPlace(priority) && this.tokenWaitMs(priority) === 0) {
       this.occupy(priority);
@@ -264,7 +306,10 @@ export class Limiter {
     }
     if (this.waiting >= this.limits.queue) {
       const last = priority === "fill" ? this.refreshes.pop() : undefined;
-      if (last === undefined) throw this.overloaded(`${this.limits.queue} fetches are waiting already`);
+      if (last === undefined) {
+        this.counters.overloaded++;
+        throw this.full;
+      }
       this.refuse(last, this.overloaded("a fill took its place in the queue"));
     }
     await new Promise<void>((resolve, reject) => {
@@ -292,7 +337,7 @@ export class Limiter {
 
   private leftAlone(): SourceError {
     this.counters.leftAlone++;
-    return new SourceError("SOURCE_LEFT_ALONE", `source ${this.name}: left alone for a while after failures`);
+    return this.open;
   }
 
   private hasPlace(priority: Priority): boolean {

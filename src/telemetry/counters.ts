@@ -218,6 +218,13 @@ const clients: readonly Metric[] = [
   single("counter", "platypus.client.cut_off", "{connection}", "Clients closed because they did not read.", (facts) => {
     return facts.clients.cutOff;
   }),
+  single(
+    "counter",
+    "platypus.client.silent",
+    "{connection}",
+    "Clients closed because they sent no first byte, or did not end their TLS handshake, in time.",
+    (facts) => facts.clients.silent,
+  ),
   {
     kind: "counter",
     name: "platypus.client.io",

@@ -205,6 +205,7 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["fills_in_flight", facts.fillsInFlight],
     ["refreshes_in_flight", facts.refreshesInFlight],
     ["clients_cut_off", facts.clients.cutOff],
+    ["clients_silent", facts.clients.silent],
     ["config_age", facts.configAgeSeconds],
     ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
     ["log_lines_lost", facts.lostLogLines],

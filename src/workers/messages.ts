@@ -7,10 +7,20 @@ export type Question =
   | { readonly kind: "resetStats" | "metrics" | "page" | "history" | "hasConnected" }
   | { readonly kind: "tracked"; readonly rule: string };
 
+/** What a worker tells of itself with each beat. */
+export interface WorkerLoad {
+  /** Clients that are connected. */
+  readonly connections: number;
+  /** Maximum time of a drain, as it is configured now (ms). */
+  readonly drainTimeoutMs: number;
+}
+
 /** From a worker. */
 export type WorkerMessage =
   /** It serves. */
   | { readonly type: "ready" }
+  /** Sent once a second, and when the number of its clients has changed by much. */
+  | { readonly type: "beat"; readonly load: WorkerLoad }
   /** It has read its configuration again; whether that one serves now. */
   | { readonly type: "reloaded"; readonly isGood: boolean }
   /** What is common to all workers is left to its successor: it may be told to stop. */
@@ -25,6 +35,8 @@ export type SupervisorMessage =
   | { readonly type: "socket"; readonly address: string }
   /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
   | { readonly type: "start"; readonly given: readonly GivenSocket[] }
+  /** Clients that are connected to the other workers. */
+  | { readonly type: "others"; readonly connections: number }
   /** Its successor serves: it will be told to stop when it says `left`. */
   | { readonly type: "replaced" }
   | { readonly type: "question"; readonly id: number; readonly question: Question }

@@ -1,7 +1,7 @@
 /**
  * The workers that share an address, as one of them sees them.
  */
-import type { Question } from "./messages.ts";
+import type { Question, WorkerLoad } from "./messages.ts";
 
 /** The workers that share our sockets, this one included. */
 export interface Siblings {
@@ -10,6 +10,12 @@ export interface Siblings {
   /** What all answer to a question, as far as they do in time. Calls `done` once. */
   ask(question: Question, done: (values: readonly unknown[]) => void): void;
   onQuestion(answer: (question: Question) => unknown): void;
+  /** Clients of the others. */
+  readonly otherConnections: number;
+  /** What this process tells of itself. */
+  onBeat(load: () => WorkerLoad): void;
+  /** The number of this process' clients has changed; the others are told when it has changed by `step`. */
+  connectionsChanged(connections: number, step: number): void;
   /** Calls `run` when a successor of this process serves, just before it is told to stop. */
   onReplaced(run: () => void): void;
 }

@@ -3,6 +3,7 @@
  * ends soon; on SIGUSR2 they are replaced one after the other, each when its successor serves, so that no client is refused.
  *
  *     starting ── ready ──► serving ── ends ──► waiting (0.1 s, 0.2 s … 10 s) ──► starting
+ *                                  ├─ hangs: killed ──► ends
  *                                  └─ replaced: its successor is ready ──► SIGTERM ──► drains, ends
  */
 import { type ChildProcess, fork } from "node:child_process";
@@ -11,7 +12,8 @@ import { addressText } from "../config/config.ts";
 import type { Expected } from "../config/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";
+import { Pulse } from "./pulse.ts";
 import type { SharedSocket } from "./shared-socket.ts";
 import { workerEnvironment } from "./worker.ts";
 
@@ -21,6 +23,12 @@ const LAST_BACK_OFF_MS = 10_000;
 /** A worker that ran so long did not end because of how it was started. */
 const STABLE_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 400;
+/** Maximum time from the start of a worker until it serves. Its beats say only that it does something. */
+const MAX_READY_MS = 300_000;
+/** Maximum time of a reload. */
+const MAX_RELOAD_MS = 60_000;
+/** Maximum time beyond its drain until a worker that was told to stop has ended. */
+const MAX_END_MS = 10_000;
 
 export interface SupervisorOptions {
   readonly count: number;
@@ -40,6 +48,8 @@ interface Worker {
   readonly index: number;
   readonly child: ChildProcess;
   readonly startedMs: number;
+  readonly pulse: Pulse;
+  load: WorkerLoad;
   isReady: boolean;
   /** What came of its last reload; null: not known yet. */
   reloaded: boolean | null;
@@ -80,8 +90,7 @@ export class Supervisor {
   async start(): Promise<boolean> {
     const started = Array.from({ length: this.options.count }, (_, index) => this.spawn(index));
     for (const worker of started) {
-      while (!worker.isReady && worker.child.exitCode === null && worker.child.signalCode === null)
-        await this.changed();
+      await this.untilReady(worker);
       if (worker.isReady || this.isStopping) continue;
       const { exitCode } = worker.child;
       await this.stop("SIGKILL");
@@ -105,7 +114,7 @@ export class Supervisor {
       // One that has ended by itself has a successor, or will have.
       if (this.isStopping || old.isStopping || !this.workers.has(old)) continue;
       const next = this.spawn(old.index);
-      while (!next.isReady && next.child.exitCode === null && next.child.signalCode === null) await this.changed();
+      await this.untilReady(next);
       if (!next.isReady) {
         log.error("workers", `worker ${old.index} is not replaced: its successor ended before it served`);
         if (!this.workers.has(old)) this.restart(old.index);
@@ -113,7 +122,7 @@ export class Supervisor {
       }
       old.isStopping = true;
       await this.leave(old);
-      old.child.kill("SIGTERM");
+      this.end(old, "SIGTERM");
       while (this.workers.has(old)) await this.changed();
     }
     log.info("workers", "all workers are replaced");
@@ -124,7 +133,7 @@ export class Supervisor {
     this.isStopping = true;
     for (const worker of this.workers) {
       worker.isStopping = true;
-      worker.child.kill(signal);
+      this.end(worker, signal);
     }
     while (this.workers.size > 0) await this.changed();
     for (const socket of this.options.sockets) socket.close();
@@ -145,20 +154,62 @@ export class Supervisor {
       worker.reloaded = null;
       worker.child.kill("SIGHUP");
     }
-    while (asked.some((worker) => worker.reloaded === null && this.workers.has(worker))) await this.changed();
+    const isDone = () => !asked.some((worker) => worker.reloaded === null && this.workers.has(worker));
+    await this.until(isDone, MAX_RELOAD_MS, () => {
+      for (const worker of asked) worker.reloaded ??= false;
+      this.options.log.error("workers", `a reload did not end within ${MAX_RELOAD_MS / 1000} s`);
+    });
     return asked.every(({ reloaded }) => reloaded !== false);
   }
 
   /** Has a worker leave what is common to its successor; one that hangs is not waited for. */
   private async leave(worker: Worker): Promise<void> {
-    const { clock } = this.options;
-    const timer = clock.setTimer(MAX_LEAVE_MS, () => {
+    this.send(worker, { type: "replaced" });
+    const isDone = () => worker.hasLeft || !this.workers.has(worker);
+    await this.until(isDone, MAX_LEAVE_MS, () => {
       worker.hasLeft = true;
+    });
+  }
+
+  /** Resolves when `worker` serves, or has ended; one that does neither in time is killed. */
+  private untilReady(worker: Worker): Promise<void> {
+    const isDone = () => worker.isReady || !this.workers.has(worker);
+    return this.until(isDone, MAX_READY_MS, () => this.kill(worker, `did not serve within ${MAX_READY_MS / 1000} s`));
+  }
+
+  /** Tells `worker` to stop. One that has not ended in time is killed. */
+  private end(worker: Worker, signal: NodeJS.Signals): void {
+    const { clock } = this.options;
+    worker.child.kill(signal);
+    const maxMs = worker.load.drainTimeoutMs + MAX_END_MS;
+    const timer = clock.setTimer(maxMs, () => this.kill(worker, `did not end within ${maxMs / 1000} s`));
+    worker.child.once("exit", () => clock.clearTimer(timer));
+  }
+
+  private kill(worker: Worker, why: string): void {
+    if (!this.workers.has(worker)) return;
+    this.options.log.error("workers", `worker ${worker.index} ${why}: killed`);
+    worker.child.kill("SIGKILL");
+  }
+
+  /** Resolves when `isDone`. `onLate` is called if that takes longer than `maxMs`, and must bring it about. */
+  private async until(isDone: () => boolean, maxMs: number, onLate: () => void): Promise<void> {
+    const { clock } = this.options;
+    const timer = clock.setTimer(maxMs, () => {
+      onLate();
       this.notify();
     });
-    this.send(worker, { type: "replaced" });
-    while (!worker.hasLeft && this.workers.has(worker)) await this.changed();
+    while (!isDone()) await this.changed();
     clock.clearTimer(timer);
+  }
+
+  /** Tells each worker of the clients of the others: `max_connections` is of all of them together. */
+  private tellConnections(): void {
+    let all = 0;
+    for (const { load } of this.workers) all += load.connections;
+    for (const worker of this.workers) {
+      if (worker.isReady) this.send(worker, { type: "others", connections: all - worker.load.connections });
+    }
   }
 
   private changed(): Promise<void> {
@@ -181,6 +232,8 @@ export class Supervisor {
       index,
       child,
       startedMs: clock.nowMs(),
+      pulse: new Pulse(clock, () => this.kill(worker, "has hung")),
+      load: { connections: 0, drainTimeoutMs: 0 },
       isReady: false,
       reloaded: null,
       isStopping: false,
@@ -188,7 +241,10 @@ export class Supervisor {
     };
     this.workers.add(worker);
     child.on("message", (message: WorkerMessage) => this.read(worker, message));
-    child.on("error", () => {});
+    child.on("error", () => {
+      // A process that could not be started does not end either.
+      if (child.pid === undefined) child.emit("exit", 1, null);
+    });
     child.once("exit", (code, signal) => this.ended(worker, signal ?? `code ${code}`));
     for (const socket of sockets) socket.sendTo(child);
     this.send(worker, { type: "start", given });
@@ -197,6 +253,8 @@ export class Supervisor {
 
   private ended(worker: Worker, how: string): void {
     this.workers.delete(worker);
+    worker.pulse.end();
+    this.tellConnections();
     for (const asked of [...this.asked.values()]) this.answered(asked, worker, null);
     const { clock, log } = this.options;
     if (!worker.isStopping && !this.isStopping && worker.isReady) {
@@ -228,8 +286,17 @@ export class Supervisor {
     switch (message.type) {
       case "ready":
         worker.isReady = true;
+        worker.pulse.beat(true);
+        this.tellConnections();
         this.notify();
         return;
+      case "beat": {
+        const isChanged = worker.load.connections !== message.load.connections;
+        worker.load = message.load;
+        worker.pulse.beat(worker.isReady);
+        if (isChanged) this.tellConnections();
+        return;
+      }
       case "reloaded":
         worker.reloaded = message.isGood;
         this.notify();

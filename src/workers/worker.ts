@@ -4,7 +4,8 @@
 import type { Clock } from "../clock.ts";
 import type { Expected } from "../config/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
-import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import type { Question, SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";
+import { BEAT_MS } from "./pulse.ts";
 
 /** Set for workers: which one it is, from 0 on. */
 const WORKER_VARIABLE = "PLATYPUS_WORKER";
@@ -40,6 +41,11 @@ export class WorkerLink {
   private readonly asked = new Map<number, (values: readonly unknown[]) => void>();
   private answer: (question: Question) => unknown = () => null;
   private replaced: () => void = () => {};
+  private load: () => WorkerLoad = () => ({ connections: 0, drainTimeoutMs: 0 });
+  /** Clients of the other workers, as last heard. */
+  otherConnections = 0;
+  /** Clients of this worker, as last told. */
+  private toldConnections = 0;
   private ids = 0;
 
   private constructor(sockets: ReadonlyMap<string, unknown>, given: readonly GivenSocket[], clock: Clock) {
@@ -47,6 +53,7 @@ export class WorkerLink {
     this.given = given;
     this.clock = clock;
     process.on("message", (message: SupervisorMessage) => this.read(message));
+    this.beat();
   }
 
   /** Resolves when the supervisor has sent all sockets. */
@@ -80,6 +87,29 @@ export class WorkerLink {
     if (process.connected) process.disconnect();
   }
 
+  /** What this process tells of itself. */
+  onBeat(load: () => WorkerLoad): void {
+    this.load = load;
+  }
+
+  /** The number of clients has changed. Told at once if it has changed by `step`, else with the next beat. */
+  connectionsChanged(connections: number, step: number): void {
+    if (Math.abs(connections - this.toldConnections) >= step) this.tellLoad();
+  }
+
+  private beat(): void {
+    this.tellLoad();
+    this.clock.setTimer(BEAT_MS, () => {
+      if (process.connected) this.beat();
+    });
+  }
+
+  private tellLoad(): void {
+    const load = this.load();
+    this.toldConnections = load.connections;
+    this.send({ type: "beat", load });
+  }
+
   /** How questions of other workers are answered. */
   onQuestion(answer: (question: Question) => unknown): void {
     this.answer = answer;
@@ -107,6 +137,8 @@ export class WorkerLink {
     } else if (message.type === "replaced") {
       this.replaced();
       this.send({ type: "left" });
+    } else if (message.type === "others") {
+      this.otherConnections = message.connections;
     } else if (message.type === "answers") {
       this.finish(message.id, message.values);
     }

@@ -13,6 +13,9 @@ function readiness(backends: readonly Backend[], others: readonly boolean[] | nu
     ask: (_question, done) => done(others),
     onQuestion: () => {},
     onReplaced: () => {},
+    onBeat: () => {},
+    connectionsChanged: () => {},
+    otherConnections: 0,
   };
   return new Readiness(() => backends, new Workers(siblings, () => true));
 }

@@ -6,6 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import { addressText } from "../../src/config/config.ts";
 import { Platypus } from "../../src/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
@@ -61,6 +62,23 @@ describe("the admin server", () => {
     for (const host of ["evil.example", `evil.example:${port}`, "localhost.evil.example", "127.0.0.1.evil.example"]) {
       expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(403);
     }
+  });
+
+  it("closes a connection that sends no first byte in time, and no other", async () => {
+    const clock = new ManualClock();
+    const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
+    const server = await AdminServer.open(address, facts, clock);
+    undo.push(() => server.close());
+    const port = server.address.type === "tcp" ? server.address.port : 0;
+    const [silent, begun] = [await TextClient.connect(port), await TextClient.connect(port)];
+    undo.push(() => begun.close());
+    begun.send("GET /healthz HTTP/1.1\r\n");
+    // An answer: what was sent before it has been read by then.
+    expect(await ask(port, { path: "/healthz" })).toBe(200);
+    clock.advance(10_000);
+    expect(await silent.end()).toBe("");
+    begun.send("host: localhost\r\n\r\n");
+    expect(await begun.until("ok\n")).toContain("200 OK");
   });
 
   it("changes nothing for anybody: it only reads", async () => {

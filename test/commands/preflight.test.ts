@@ -79,4 +79,22 @@ describe("preflight", () => {
     ]);
     expect(asked).toEqual(["good", "bad", "worse"]);
   });
+
+  it("warns where clients do not fit the limit of open files, beside what else is opened", async () => {
+    const warnings = (limit: number | null, server = "") => {
+      const text = `[server]\nadmin = "off"\n${server}\n[target]\nservers = ["127.0.0.1:1", "127.0.0.1:2"]\n[source.s]\ntype = "http"\nurl = "http://127.0.0.1/"\nconcurrency = 100`;
+      const config = parseNative({ file: null, text, env: {}, hooks: templateHooks });
+      return preflight(config, { env: {}, filesLimit: limit });
+    };
+    // 48 of its own, 1 that it listens on, 2 servers, 100 + 8 for the source.
+    expect(await warnings(10_159)).toEqual([]);
+    expect(await warnings(10_158)).toEqual([
+      "max_connections = 10000 does not fit the limit of 10158 open files: 9999 clients do, beside 159 files for servers, sources and the admin address; raise the limit (ulimit -n, LimitNOFILE) to 10159, or lower max_connections",
+    ]);
+    expect(await warnings(200, "max_connections = 100")).toEqual([]);
+    expect(await warnings(200, "max_connections = 101")).toHaveLength(1);
+    expect(await warnings(5_159, "workers = 2")).toEqual([]);
+    expect(await warnings(5_158, "workers = 2")).toHaveLength(1);
+    expect(await warnings(null)).toEqual([]);
+  });
 });

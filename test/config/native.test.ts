@@ -54,6 +54,7 @@ describe("a native configuration", () => {
         backlog: 4096,
         maxOutstanding: 10_000,
         writeTimeoutMs: 0,
+        firstByteTimeoutMs: 60_000,
         clientOutputLimitBytes: 67_108_864,
         drainTimeoutMs: 10_000,
         isFlushAllAllowed: false,

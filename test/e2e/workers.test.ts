@@ -111,6 +111,27 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     for (const client of clients) client.close();
   });
 
+  it("take max_connections clients together, not each of them", async () => {
+    const { port } = await start(toml().replace("workers = 2", "workers = 2\nmax_connections = 10"));
+    const answers: string[] = [];
+    const clients: TextClient[] = [];
+    for (let i = 0; i < 20; i++) {
+      const client = await TextClient.connect(port);
+      clients.push(client);
+      // Each worker has heard of the other's clients when the next one comes.
+      answers.push(await client.ask("version").catch(() => "closed"));
+      if (answers.at(-1)!.startsWith("VERSION")) {
+        await expect
+          .poll(() => clients[0]!.ask("stats", "END\r\n"))
+          .toContain(`STAT curr_connections ${Math.min(i + 1, 10)}\r\n`);
+      }
+    }
+    expect(answers.filter((answer) => answer.startsWith("VERSION"))).toHaveLength(10);
+    clients[0]!.close();
+    await expect.poll(async () => (await TextClient.connect(port)).ask("version").catch(() => "")).toContain("VERSION");
+    for (const client of clients) client.close();
+  });
+
   it("have one admin address, whose metrics are those of all, also when they have been replaced", async () => {
     const started = await start(toml().replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"'));
     await started.printed(/admin on http/);

@@ -3,6 +3,7 @@ import type { RuleConfig } from "../../src/config/config.ts";
 import { SourceError } from "../../src/errors.ts";
 import { Filler } from "../../src/refresh/filler.ts";
 import type { Rule, Rules } from "../../src/refresh/rules.ts";
+import { MAX_STARTS_PER_TURN } from "../../src/refresh/starts.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
 import { RecordingWaiter } from "../support/recording-waiter.ts";
@@ -611,5 +612,77 @@ describe("a new configuration", () => {
     await settled();
     expect(waiters.map(({ told }) => told)).toEqual([["value new"], ["miss"]]);
     expect([source.fetches.length, filler.inFlight]).toEqual([2, 0]);
+  });
+});
+
+describe("a miss whose source takes no more fills", () => {
+  const refusal = new SourceError("SOURCE_OVERLOADED", "full");
+
+  it("is answered before `fill` returns, and nothing is asked of the pool", () => {
+    pool.isFleet = true;
+    source.refusal = refusal;
+    const waiters = Array.from({ length: 1_000 }, (_, i) => get(`k${i}`));
+    expect(new Set(waiters.flatMap(({ told }) => told))).toEqual(new Set(["miss"]));
+    expect([pool.calls, source.fetches, filler.inFlight, clock.timerCount]).toEqual([[], [], 0, 0]);
+    expect(counters()).toMatchObject({ fills: 1_000, failed: 1_000 });
+    expect(logged).toContain("source rule full");
+  });
+
+  it("still joins a fetch of its key that is under way", async () => {
+    const first = get();
+    source.refusal = refusal;
+    const second = get();
+    source.last.answer("v");
+    await settled();
+    expect([first.told, second.told]).toEqual([["value v"], ["value v"]]);
+  });
+
+  it("gives its place back when its fetch begins, is overtaken, or was never needed", async () => {
+    get("a");
+    expect(source.admitted).toBe(0);
+    pool.isFleet = true;
+    get("b");
+    expect(source.admitted).toBe(1);
+    await settled();
+    expect(source.admitted).toBe(0);
+    pool.set("c", "found");
+    const waiter = get("c");
+    expect(source.admitted).toBe(1);
+    await settled();
+    expect([waiter.told, source.admitted, source.keys]).toEqual([["value found"], 0, ["a", "b"]]);
+  });
+
+  it("is answered with a miss where a write had overtaken its first fetch", async () => {
+    const waiter = get();
+    write(null);
+    source.refusal = refusal;
+    source.last.answer("old");
+    await settled();
+    expect(waiter.told).toEqual(["miss"]);
+  });
+});
+
+describe("many misses in one turn", () => {
+  it("begin a few fills in each turn, in their order, and all are filled", async () => {
+    const waiters = Array.from({ length: 100 }, (_, i) => get(`k${i}`));
+    expect(source.fetches).toHaveLength(MAX_STARTS_PER_TURN);
+    await settled();
+    expect(source.fetches).toHaveLength(2 * MAX_STARTS_PER_TURN);
+    while (source.fetches.length < 100) await settled();
+    expect(source.keys).toEqual(Array.from({ length: 100 }, (_, i) => `k${i}`));
+    for (const fetch of source.fetches) fetch.answer("v");
+    await settled();
+    expect(waiters.every(({ told }) => told[0] === "value v")).toBe(true);
+  });
+
+  it("count a fill that has not begun as under way, and a client's write does not lose its clients", async () => {
+    for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
+    const waiter = get("late");
+    expect(filler.inFlight).toBe(MAX_STARTS_PER_TURN + 1);
+    write(null, "late");
+    await settled();
+    source.last.answer("new");
+    await settled();
+    expect([waiter.told, source.fetches.length]).toEqual([["value new"], MAX_STARTS_PER_TURN + 1]);
   });
 });

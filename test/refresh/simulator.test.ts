@@ -46,6 +46,11 @@ function everySecond(last: number): [string, number][] {
   return Array.from({ length: last + 1 }, (_, second) => ["k", second]);
 }
 
+/** A get of another key every second from 0 to `last`. */
+function otherEverySecond(last: number): [string, number][] {
+  return everySecond(last).map(([key, second]) => [`${key}${second}`, second]);
+}
+
 describe("a simulated key that is asked for every second", () => {
   it("without refresh is missed whenever its 10 s, and one for memcached, are over", async () => {
     const result = await run(everySecond(25), { isRefreshing: false });
@@ -88,14 +93,19 @@ describe("a simulated fleet", () => {
 });
 
 describe("a simulated source", () => {
-  it("that fails gives misses, and is asked each time", async () => {
-    const result = await run(everySecond(4), { failureShare: 1 });
+  it("that fails gives misses, and is asked for each key", async () => {
+    const result = await run(otherEverySecond(4), { failureShare: 1 });
     expect(result).toMatchObject({ hits: 0, filled: 0, missed: 5, sourceCalls: 5, sourceFailures: 5 });
+  });
+
+  it("that fails for one key is asked for it less and less often", async () => {
+    const result = await run(everySecond(7), { failureShare: 1 });
+    expect(result).toMatchObject({ missed: 8, sourceCalls: 4 });
   });
 
   it("that fails is left alone by the breaker of the server itself", async () => {
     const source = { breakerFailures: 2, breakerMs: 60_000 };
-    expect(await run(everySecond(9), { failureShare: 1, source })).toMatchObject({ missed: 10, sourceCalls: 2 });
+    expect(await run(otherEverySecond(9), { failureShare: 1, source })).toMatchObject({ missed: 10, sourceCalls: 2 });
   });
 
   it("that is slower than fill_timeout costs a miss, and fills all the same", async () => {

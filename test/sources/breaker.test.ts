@@ -28,8 +28,9 @@ async function fetch(key = "k", priority: Priority = "fill"): Promise<void> {
   await settled();
 }
 
-async function fail(code: SourceErrorCode = "SOURCE_STATUS"): Promise<void> {
-  await fetch();
+/** A fetch that fails, of a key that was not asked for before. */
+async function fail(code: SourceErrorCode = "SOURCE_STATUS", key = `f${ended.length}`): Promise<void> {
+  await fetch(key);
   source.last.fail(new SourceError(code, "as the test wants it"));
   await settled();
 }
@@ -122,6 +123,113 @@ describe("the breaker of a source", () => {
     start({ breakerFailures: 0 });
     for (let i = 0; i < 100; i++) await fail();
     expect(limiter.breakerState).toBe("closed");
+  });
+});
+
+describe("a source that fails for some keys only", () => {
+  const bad = Array.from({ length: 40 }, (_, i) => `bad${i}`);
+
+  async function succeed(key: string, priority: Priority = "fill"): Promise<void> {
+    const before = source.fetches.length;
+    await fetch(key, priority);
+    if (source.fetches.length === before) return;
+    source.last.answer("v");
+    await settled();
+  }
+
+  it("is not left alone because of one key that fails on and on", async () => {
+    for (let i = 0; i < 20; i++) await fail("SOURCE_STATUS", "bad");
+    expect(limiter.breakerState).toBe("closed");
+  });
+
+  it("is not left alone while it answers other keys, however many fail in between", async () => {
+    for (let i = 0; i < 10; i++) {
+      await succeed("good");
+      for (const key of bad) await fail("SOURCE_STATUS", `${key}.${i}`);
+      clock.advance(500);
+    }
+    expect([limiter.breakerState, limiter.breakerOpened]).toEqual(["closed", 0]);
+  });
+
+  it("is left alone when no key has been answered for a while", async () => {
+    await succeed("good");
+    for (let i = 0; i < 5; i++) await fail();
+    expect(limiter.breakerState).toBe("closed");
+    clock.advance(1_000);
+    await fail("SOURCE_STATUS", "f1");
+    expect(limiter.breakerState).toBe("open");
+  });
+
+  it("is well again with the first good key, and the keys that failed do not count again", async () => {
+    for (const key of bad) await fail("SOURCE_STATUS", key);
+    expect(limiter.breakerOpened).toBe(1);
+    clock.advance(1_000);
+    // Not a key that is known to fail: the good one would have to wait for the next pause.
+    await fetch("bad0");
+    expect([ended.at(-1), limiter.breakerState]).toEqual(["SOURCE_LEFT_ALONE", "half open"]);
+    await succeed("good");
+    expect(limiter.breakerState).toBe("closed");
+    clock.advance(2_000);
+    for (let i = 0; i < 3; i++) await fail("SOURCE_STATUS", `bad${i}`);
+    expect([limiter.breakerState, limiter.breakerOpened]).toEqual(["closed", 1]);
+  });
+
+  it("is probed with a key that failed where there is no other", async () => {
+    for (let i = 0; i < 3; i++) await fail("SOURCE_STATUS", `only${i}`);
+    clock.advance(1_499);
+    await fetch("only0");
+    expect(ended.at(-1)).toBe("SOURCE_LEFT_ALONE");
+    clock.advance(1);
+    await succeed("only0");
+    expect(limiter.breakerState).toBe("closed");
+  });
+
+  it("has a refresh of a good key try while it is left alone, and is well again if that succeeds", async () => {
+    for (const key of bad.slice(0, 3)) await fail("SOURCE_STATUS", key);
+    expect(limiter.hasRoomForRefresh).toBe(false);
+    clock.advance(250);
+    expect(limiter.hasRoomForRefresh).toBe(true);
+    await succeed("bad0", "refresh");
+    await succeed("good");
+    expect(limiter.breakerState).toBe("open");
+    await succeed("good", "refresh");
+    expect(limiter.breakerState).toBe("closed");
+  });
+
+  it("has its pause neither ended nor made longer by a refresh that fails", async () => {
+    for (const key of bad.slice(0, 3)) await fail("SOURCE_STATUS", key);
+    clock.advance(250);
+    await fetch("good1", "refresh");
+    expect(limiter.hasRoomForRefresh).toBe(false);
+    source.last.fail();
+    await settled();
+    expect([limiter.hasRoomForRefresh, limiter.breakerOpened]).toEqual([false, 1]);
+    clock.advance(250);
+    expect(limiter.hasRoomForRefresh).toBe(true);
+    clock.advance(500);
+    expect(limiter.breakerState).toBe("half open");
+  });
+
+  it("is not asked again at once for a key that failed twice in a row, longer after each failure", async () => {
+    const admitted = () => {
+      const refusal = limiter.admitFill("bad");
+      if (refusal === null) limiter.endAdmission();
+      return refusal === null;
+    };
+    const pauses: number[] = [];
+    await fail("SOURCE_STATUS", "bad");
+    expect(admitted()).toBe(true);
+    for (let i = 0; i < 6; i++) {
+      await fail("SOURCE_STATUS", "bad");
+      let pauseMs = 0;
+      for (; !admitted(); pauseMs += 500) clock.advance(500);
+      pauses.push(pauseMs);
+    }
+    expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+    expect(limiter.admitFill("good")).toBeNull();
+    await succeed("bad");
+    await fail("SOURCE_STATUS", "bad");
+    expect(admitted()).toBe(true);
   });
 });
 

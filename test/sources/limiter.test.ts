@@ -92,6 +92,58 @@ describe("a source behind its bounds", () => {
   });
 });
 
+describe("the admission of fills", () => {
+  it("keeps places for fills that have not begun, and refuses the others with one error", () => {
+    start({ concurrency: 2, queue: 1 });
+    expect([1, 2, 3].map(() => limiter.admitFill("k"))).toEqual([null, null, null]);
+    const refusal = limiter.admitFill("k");
+    expect(refusal).toMatchObject({ code: "SOURCE_OVERLOADED", message: expect.stringContaining("1 fetches") });
+    expect(limiter.admitFill("k")).toBe(refusal);
+    expect(limiter.counters.overloaded).toBe(2);
+    limiter.endAdmission();
+    expect(limiter.admitFill("k")).toBeNull();
+  });
+
+  it("counts fetches that run and that wait", async () => {
+    start({ concurrency: 1, queue: 2 });
+    fetchAll("f1", "f2");
+    await settled();
+    expect(limiter.admitFill("k")).toBeNull();
+    expect(limiter.admitFill("k")).toMatchObject({ code: "SOURCE_OVERLOADED" });
+    limiter.endAdmission();
+    await end("f1");
+    await end("f2");
+    expect([1, 2, 3].map(() => limiter.admitFill("k"))).toEqual([null, null, null]);
+  });
+
+  it("does not count refreshes that wait: a fill takes their place", async () => {
+    start({ concurrency: 1, queue: 1 });
+    fetchAll("f1", "r1");
+    await settled();
+    expect(limiter.admitFill("k")).toBeNull();
+  });
+
+  it("refuses while the breaker is open, and admits one while it is half open", async () => {
+    start({ breakerFailures: 1 });
+    fetch("f1");
+    await settled();
+    source.last.fail(new SourceError("SOURCE_STATUS", "status 500"));
+    await settled();
+    expect(limiter.admitFill("k")).toMatchObject({ code: "SOURCE_LEFT_ALONE" });
+    clock.advance(1_000);
+    expect(limiter.admitFill("k")).toBeNull();
+    expect(limiter.admitFill("k")).toMatchObject({ code: "SOURCE_LEFT_ALONE" });
+  });
+
+  it("has no more places than the rate gives", async () => {
+    start({ ratePerSecond: 1, concurrency: 4, queue: 2 });
+    fetch("f1");
+    await settled();
+    expect([1, 2].map(() => limiter.admitFill("k"))).toEqual([null, null]);
+    expect(limiter.admitFill("k")).toMatchObject({ code: "SOURCE_OVERLOADED" });
+  });
+});
+
 describe("fills and refreshes", () => {
   it("share the places so that refreshes have half of them at most", async () => {
     fetchAll("r1", "r2", "r3", "f1");

@@ -1,8 +1,11 @@
 /** A listener on a free port over a route of the test's, without anything below or beside it. */
 
+import { type Clock, systemClock } from "../../src/clock.ts";
+import type { TlsConfig } from "../../src/config/config.ts";
 import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
+import { Rounds } from "../../src/proxy/client/rounds.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../../src/proxy/wire/classic-parser.ts";
@@ -12,6 +15,9 @@ export interface ListenerSettings {
   readonly maxValueBytes: number;
   readonly clientOutputLimitBytes: number;
   readonly maxConnections: number;
+  readonly maxOutstanding: number;
+  readonly firstByteTimeoutMs: number;
+  readonly tls: TlsConfig | null;
 }
 
 /** The listener, where it listens, and the counters of its clients. */
@@ -28,6 +34,7 @@ export async function startListener(
   fault: (error: Error) => void = (error) => {
     throw error;
   },
+  clock: Clock = systemClock,
 ): Promise<StartedListener> {
   const settings = {
     maxValueBytes: 1024 * 1024,
@@ -38,6 +45,8 @@ export async function startListener(
     maxOutstanding: 10_000,
     writeTimeoutMs: 0,
     evictsIdle: false,
+    firstByteTimeoutMs: 0,
+    tls: null,
     ...changes,
   };
   const context: ClientContext = {
@@ -46,6 +55,7 @@ export async function startListener(
     parser: new ClassicParser(() => settings),
     binaryParser: new BinaryParser(() => settings),
     turn: new Turn(() => performance.now()),
+    rounds: new Rounds(),
     local: new LocalCommands({
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),
@@ -56,11 +66,13 @@ export async function startListener(
     tracer: null,
     fault,
   };
-  const anyPort = { type: "tcp", isTls: false, host: "127.0.0.1", port: 0 } as const;
+  const anyPort = { type: "tcp", isTls: settings.tls !== null, host: "127.0.0.1", port: 0 } as const;
   const listener = await Listener.open(anyPort, context, {
     maxConnections: () => settings.maxConnections,
     backlog: 511,
-    tls: null,
+    firstByteTimeoutMs: () => settings.firstByteTimeoutMs,
+    clock,
+    tls: settings.tls,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
   return { listener, port, counters: context.counters };

@@ -92,7 +92,8 @@ const rulesOf = Array.from({ length: 4 }, (_, index) => {
   const config: RuleConfig = { ...ruleDefaults, fillTimeoutMs: 1_000_000 };
   const make = () => {
     const fetch = () => current.fetch(index % 2);
-    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch };
+    const admission = { admitFill: () => null, endAdmission: () => {} };
+    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch, ...admission };
     return new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
   };
   return make();

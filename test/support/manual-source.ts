@@ -30,6 +30,10 @@ export class ManualSource {
   /** Thrown from within the next `fetch`, before there is a promise. */
   throwNext: Error | null = null;
   closes = 0;
+  /** Set: fills are refused with it. */
+  refusal: SourceError | null = null;
+  /** Fills that were admitted and have neither begun nor ended. */
+  admitted = 0;
 
   fetch(
     captures: Captures & { readonly tag?: string | null; readonly signal?: AbortSignal },
@@ -58,6 +62,15 @@ export class ManualSource {
       fail: (failure = new SourceError("SOURCE_FAILED", "as the test wants it")) => reject(failure),
     });
     return promise;
+  }
+
+  admitFill(): SourceError | null {
+    if (this.refusal === null) this.admitted++;
+    return this.refusal;
+  }
+
+  endAdmission(): void {
+    this.admitted--;
   }
 
   /** Keys of all fetches so far. */

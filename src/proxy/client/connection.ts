@@ -4,6 +4,7 @@
  *     queue   head ─► request ─► request ─► tail       (order of the client's commands)
  *             ▲ its reply is written at once; replies that come for later ones are held until it is their turn
  *
+ * In one turn a client has a share of keys and bytes (rounds.ts); what it has sent beyond that is taken up in a later turn.
  * Requests whose answer is withheld (noreply) are not queued. A client that does not read its replies is first not read
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
@@ -33,6 +34,7 @@ import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import type { LocalCommands } from "./local-commands.ts";
+import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
@@ -50,6 +52,8 @@ export interface ClientCounters {
   rejected: number;
   /** Closed because the client did not read its replies. */
   cutOff: number;
+  /** Closed because the first byte, or the end of the TLS handshake, did not come in time. */
+  silent: number;
   bytesRead: number;
   bytesWritten: number;
   commands: number;
@@ -72,6 +76,7 @@ export function newClientCounters(): ClientCounters {
     accepted: 0,
     rejected: 0,
     cutOff: 0,
+    silent: 0,
     bytesRead: 0,
     bytesWritten: 0,
     commands: 0,
@@ -96,6 +101,7 @@ export function countersSince(counters: ClientCounters, base: ClientCounters): C
     accepted: counters.accepted - base.accepted,
     rejected: counters.rejected - base.rejected,
     cutOff: counters.cutOff - base.cutOff,
+    silent: counters.silent - base.silent,
     bytesRead: counters.bytesRead - base.bytesRead,
     bytesWritten: counters.bytesWritten - base.bytesWritten,
     commands: counters.commands - base.commands,
@@ -125,6 +131,7 @@ export interface ClientContext {
   readonly parser: ClassicParser;
   readonly binaryParser: BinaryParser;
   readonly turn: Turn;
+  readonly rounds: Rounds;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
   /** Null: nothing is traced. */
@@ -138,6 +145,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   wantedBytes = 0;
   /** Monotonic; of the turn in which something of it was last read, where that matters. */
   lastReadMs = 0;
+  /** It has sent a byte. */
+  hasSpoken = false;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
   private readonly socket: Socket;
@@ -160,6 +169,12 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   /** What is to be sent has waited one turn for more. */
   private hasWaited = false;
   private isStopped = false;
+  /** It is stopped, and goes on in a round to come. */
+  private isWaitingForRound = false;
+  /** What it has used of its share, in the round of that number. */
+  private round = 0;
+  private roundKeys = 0;
+  private roundBytes = 0;
   /** What is read next is not carried out before everything under way has been answered. */
   private waitsForAll = false;
   /** Called when nothing is under way any more. */
@@ -258,6 +273,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         this.wantedBytes = 0;
         return at;
       }
+      if (this.roundKeys >= MAX_KEYS_PER_ROUND) {
+        this.waitForRound();
+        this.wantedBytes = 0;
+        return at;
+      }
       this.isBinary ??= chunk[at] === REQUEST_MAGIC;
       const parser = this.isBinary ? this.context.binaryParser : this.context.parser;
       const parsed = parser.parse(this, chunk, at, end, isKept);
@@ -278,6 +298,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       }
       at = parser.next;
       this.context.counters.commands++;
+      this.roundKeys += parsed === Parsed.request ? (parser.request!.keys?.count ?? 1) : 1;
       // A refused value is thrown away whether its refusal is answered or not.
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
@@ -349,17 +370,48 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   read(chunk: Buffer, length: number): void {
+    this.hasSpoken = true;
     if (this.isClosed || this.isEnding) return;
     if (this.context.limits.evictsIdle) this.lastReadMs = this.context.turn.nowMs();
     this.context.counters.bytesRead += length;
     this.readMicros = this.context.turn.nowMicros();
+    this.enterRound();
+    this.roundBytes += length;
     this.input.feed(chunk, 0, length, this);
+    if (this.roundBytes >= MAX_BYTES_PER_ROUND && !this.isStopped && !this.isClosed) this.waitForRound();
     // Not within a command: the rest of it is on its way.
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
   private beQuiet(): void {
     for (const done of this.onQuiet.splice(0)) done();
+  }
+
+  /** Goes on with what was read before it stopped; it may stop again on that. */
+  continueReading(): number {
+    this.isWaitingForRound = false;
+    if (this.isClosed) return 0;
+    this.enterRound();
+    this.isStopped = false;
+    try {
+      this.input.resume(this);
+    } catch (error) {
+      this.socket.destroy(error as Error);
+      return this.roundKeys;
+    }
+    if (!this.isStopped && !this.isClosed) {
+      this.socket.resume();
+      this.endWhenDone();
+    }
+    return this.roundKeys;
+  }
+
+  private enterRound(): void {
+    const round = this.context.rounds.current();
+    if (round === this.round) return;
+    this.round = round;
+    this.roundKeys = 0;
+    this.roundBytes = 0;
   }
 
   private accept(request: Request): void {
@@ -463,26 +515,24 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.socket.pause();
   }
 
+  /** Lets others go first, and goes on in a round to come. */
+  private waitForRound(): void {
+    this.stopReading();
+    if (this.isWaitingForRound) return;
+    this.isWaitingForRound = true;
+    this.context.rounds.join(this);
+  }
+
   private resumeReading(): void {
-    if (!this.isStopped || this.isClosed) return;
+    if (!this.isStopped || this.isWaitingForRound || this.isClosed) return;
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;
-    this.isStopped = false;
-    // What was read before it stopped comes first; it may stop again on that.
-    try {
-      this.input.resume(this);
-    } catch (error) {
-      // Whoever called is a backend's connection, a turn or the socket: a fault is not theirs.
-      this.socket.destroy(error as Error);
-      return;
-    }
-    if (this.isStopped || this.isClosed) return;
-    this.socket.resume();
-    this.endWhenDone();
+    // Not from here: the caller is in the middle of a server's replies, of a flush or of the socket's own work.
+    this.waitForRound();
   }
 
   private afterReply(): void {

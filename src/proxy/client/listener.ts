@@ -6,8 +6,10 @@ import { mkdir, unlink } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
+import type { Clock } from "../../clock.ts";
 import { addressText, type ListenAddress, type TlsConfig } from "../../config/config.ts";
 import { PlatypusError } from "../../errors.ts";
+import { FirstStep } from "../../first-step.ts";
 import { ClientConnection, type ClientContext } from "./connection.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -16,8 +18,13 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 export interface ListenerOptions {
   /** Bounds the clients of all listeners together. */
   maxConnections(): number;
+  /** The number of clients of all listeners has changed. */
+  connectionsChanged?(): void;
   /** Past that bound the client that was silent longest makes room. */
   readonly evictsIdle?: boolean;
+  readonly clock: Clock;
+  /** Maximum time to a client's first byte (ms). 0 disables the limit. */
+  firstByteTimeoutMs(): number;
   readonly backlog: number;
   /** A socket that is bound already, shared with other processes, which is not closed with the listener. */
   readonly socket?: unknown;
@@ -33,6 +40,10 @@ export class Listener {
   private readonly clients = new Set<ClientConnection>();
   /** Accepted sockets of a `tls:` address, in their handshake or behind it. */
   private readonly underTls = new Set<net.Socket>();
+  /** The accepted sockets of `underTls` by their other end: Node does not tell which of them a TLS socket is over. */
+  private readonly inHandshake = new Map<string, net.Socket>();
+  private readonly handshakes: FirstStep<net.Socket>;
+  private readonly firstBytes: FirstStep<ClientConnection>;
   private bound: ListenAddress;
   private isDraining = false;
   private isFinishing = false;
@@ -41,6 +52,23 @@ export class Listener {
     this.context = context;
     this.options = options;
     this.bound = address;
+    const { clock } = options;
+    const closeSilent = (connection: { close(): void }) => {
+      context.counters.silent++;
+      connection.close();
+    };
+    this.handshakes = new FirstStep<net.Socket>({
+      clock,
+      timeoutMs: () => HANDSHAKE_TIMEOUT_MS,
+      isDone: () => false,
+      close: (socket) => closeSilent({ close: () => socket.destroy() }),
+    });
+    this.firstBytes = new FirstStep<ClientConnection>({
+      clock,
+      timeoutMs: () => options.firstByteTimeoutMs(),
+      isDone: (client) => client.hasSpoken,
+      close: closeSilent,
+    });
     this.server = address.type === "tcp" && address.isTls ? this.createTlsServer() : this.createServer();
   }
 
@@ -100,6 +128,8 @@ export class Listener {
 
   /** Closes everything at once. */
   close(): void {
+    this.handshakes.stop();
+    this.firstBytes.stop();
     this.server.close();
     for (const client of this.clients) client.close();
     for (const socket of this.underTls) socket.destroy();
@@ -121,10 +151,12 @@ export class Listener {
 
   private createTlsServer(): net.Server {
     const { tls: config } = this.options;
-    const settings = { handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...secureOptions(config!) };
-    // What goes wrong in a handshake is the client's affair: Node destroys its socket.
+    // The time of a handshake is bounded by `handshakes`: Node's own bound only tells of it.
+    const settings = { handshakeTimeout: 2 * HANDSHAKE_TIMEOUT_MS, ...secureOptions(config!) };
     return tls
       .createServer(settings, (socket) => {
+        const accepted = this.inHandshake.get(peerKey(socket));
+        if (accepted !== undefined) this.handshakes.delete(accepted);
         // Not before: Node would wait for the end of a handshake whose client has left.
         socket.allowHalfOpen = true;
         this.begin(socket, () => {});
@@ -136,8 +168,13 @@ export class Listener {
         }
         this.count();
         this.underTls.add(socket);
+        this.handshakes.add(socket);
+        const key = peerKey(socket);
+        this.inHandshake.set(key, socket);
         socket.once("close", () => {
+          if (this.inHandshake.get(key) === socket) this.inHandshake.delete(key);
           this.underTls.delete(socket);
+          this.handshakes.delete(socket);
           this.uncount();
         });
       });
@@ -146,9 +183,11 @@ export class Listener {
   private begin(socket: net.Socket, onClosed: () => void): void {
     const client = new ClientConnection(socket, this.context, (closed) => {
       this.clients.delete(closed);
+      this.firstBytes.delete(closed);
       onClosed();
     });
     this.clients.add(client);
+    this.firstBytes.add(client);
     // Its handshake ended behind the others: nothing of it was read.
     if (this.isFinishing) client.finish();
     else if (this.isDraining) client.drain();
@@ -173,11 +212,17 @@ export class Listener {
   private count(): void {
     this.context.counters.connections++;
     this.context.counters.accepted++;
+    this.options.connectionsChanged?.();
   }
 
   private uncount(): void {
     this.context.counters.connections--;
+    this.options.connectionsChanged?.();
   }
+}
+
+function peerKey({ remoteAddress, remotePort }: net.Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 function secureOptions({ cert, key, ca }: TlsConfig): tls.SecureContextOptions & tls.TlsOptions {

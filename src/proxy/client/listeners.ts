@@ -25,6 +25,10 @@ export interface ListenersOptions {
   readonly log: Log;
   /** Of now. */
   readonly server: () => ServerConfig;
+  /** Bound of the clients of this process now. */
+  readonly maxConnections: () => number;
+  /** The number of clients has changed. */
+  readonly connectionsChanged: () => void;
   /** Sockets that are bound already, by the text of their addresses. */
   readonly sockets: ReadonlyMap<string, unknown>;
 }
@@ -79,10 +83,12 @@ export class Listeners {
 
   /** Listens on `address` for all. Rejects with a PlatypusError when it cannot be had. */
   async open(address: ListenAddress, context: ClientContext): Promise<Listener> {
-    const { evictsIdle, backlog, tls } = this.options.server();
-    const maxConnections = () => this.options.server().maxConnections;
+    const { server, clock, maxConnections, connectionsChanged } = this.options;
+    const { evictsIdle, backlog, tls } = server();
+    const firstByteTimeoutMs = () => server().firstByteTimeoutMs;
     const socket = this.options.sockets.get(addressText(address));
-    const options = { maxConnections, evictsIdle, backlog, tls, ...(socket !== undefined && { socket }) };
+    const shared = { clock, maxConnections, connectionsChanged, firstByteTimeoutMs, evictsIdle, backlog, tls };
+    const options = { ...shared, ...(socket !== undefined && { socket }) };
     const listener = await Listener.open(address, context, options);
     this.listeners.push(listener);
     return listener;

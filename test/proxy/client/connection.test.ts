@@ -319,6 +319,76 @@ describe("pressure", () => {
   });
 });
 
+describe("a client's share of a turn", () => {
+  /** The largest number by which `read` grows from one turn to the next, until it is `end`. */
+  async function largestStep(read: () => number, end: number): Promise<number> {
+    let largest = 0;
+    for (let before = read(); before < end; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      largest = Math.max(largest, read() - before);
+      before = read();
+    }
+    return largest;
+  }
+
+  it.each([
+    ["commands", Array.from({ length: 2_000 }, (_, i) => `get k${i}\r\n`).join(""), 256],
+    ["keys of gets of many", `get ${"k ".repeat(100)}k\r\n`.repeat(2_000), 3],
+    ["quiet commands", "delete k noreply\r\n".repeat(2_000), 256],
+  ])("bounds its %s, however many it sends at once", async (_what, text, bound) => {
+    const client = await connect();
+    client.send(text);
+    expect(await largestStep(() => route.requests.length, 2_000)).toBeLessThanOrEqual(bound);
+  });
+
+  it("bounds its commands when a server answers at once", async () => {
+    route.answerWith = () => failures.tko;
+    const client = await connect();
+    client.send("get k\r\n".repeat(2_000));
+    expect(await largestStep(() => route.requests.length, 2_000)).toBeLessThanOrEqual(256);
+  });
+
+  it("lets the commands of other clients go between its own", async () => {
+    const [greedy, modest] = [await connect(), await connect()];
+    greedy.send("get greedy\r\n".repeat(5_000));
+    modest.send("get modest\r\n");
+    await route.asked(5_001);
+    expect(route.requests.findIndex((request) => request.keyText() === "modest")).toBeLessThan(1_000);
+  });
+
+  it("begins anew when it was stopped: it is not read from within the replies that let it go on", async () => {
+    await listen({ maxOutstanding: 10 });
+    const client = await connect();
+    client.send(Array.from({ length: 20 }, (_, i) => `get k${i}\r\n`).join(""));
+    await route.asked(10);
+    for (let i = 0; i < 10; i++) route.replyValue(i, String(i));
+    expect(route.requests).toHaveLength(10);
+    await route.asked(20);
+    for (let i = 10; i < 20; i++) route.replyValue(i, String(i));
+    const expected = Array.from({ length: 20 }, (_, i) => valueText(`k${i}`, String(i))).join("");
+    expect(await client.until("19\r\nEND\r\n")).toBe(expected);
+  });
+
+  it("leaves the replies in the order of the commands, also where the client ends its stream meanwhile", async () => {
+    route.answerWith = (request) => fixedReply(Status.found, valueText(request.keyText(), "v").slice(0, -2));
+    const client = await connect();
+    client.send(Array.from({ length: 3_000 }, (_, i) => `get k${i}\r\n`).join(""));
+    client.socket.end("version\r\n");
+    const expected = Array.from({ length: 3_000 }, (_, i) => valueText(`k${i}`, "v")).join("");
+    expect((await client.until("VERSION 1.6.45\r\n")) === `${expected}VERSION 1.6.45\r\n`).toBe(true);
+    await once(client.socket, "close");
+  });
+
+  it("bounds its bytes", async () => {
+    const client = await connect();
+    const bytes = 8 * 1024 * 1024;
+    client.send(`set k 0 0 1000000\r\n${"x".repeat(1_000_000)}\r\n`.repeat(8));
+    const largest = await largestStep(() => started.counters.bytesRead, 8_000_000);
+    expect(largest).toBeLessThan(bytes / 8);
+    await route.asked(8);
+  });
+});
+
 describe("a drain", () => {
   it("answers what was read, then says the end; what comes later is not read", async () => {
     const client = await connect();

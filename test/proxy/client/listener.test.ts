@@ -1,13 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import tls from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
 import { newClientCounters } from "../../../src/proxy/client/connection.ts";
 import { Listener } from "../../../src/proxy/client/listener.ts";
 import { type StartedListener, startListener } from "../../support/client-listener.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { RecordingRoute } from "../../support/recording-route.ts";
 import { TextClient } from "../../support/text-client.ts";
 
@@ -75,13 +79,117 @@ describe("the bound on connections", () => {
   });
 });
 
+describe("a client that does not take its first step", () => {
+  const fault = (error: Error) => {
+    throw error;
+  };
+  let clock: ManualClock;
+
+  async function startWith(changes: Parameters<typeof startListener>[1]): Promise<void> {
+    started.listener.close();
+    clock = new ManualClock();
+    started = await startListener(new RecordingRoute(), { maxConnections: 3, ...changes }, fault, clock);
+  }
+
+  it("is closed when its first byte does not come in time, and another one is taken", async () => {
+    await startWith({ firstByteTimeoutMs: 5_000 });
+    const silent = await Promise.all([connect(), connect(), connect()]);
+    await turnsUntil(() => started.counters.connections === 3);
+    clock.advance(4_999);
+    expect(started.counters.connections).toBe(3);
+    clock.advance(1);
+    for (const client of silent) expect(await client.end()).toBe("");
+    expect(started.counters).toMatchObject({ connections: 0, silent: 3 });
+    expect(await (await connect()).ask("version")).toBe("VERSION 1.6.45\r\n");
+  });
+
+  it("is never closed once it has sent a byte, however long it is idle", async () => {
+    await startWith({ firstByteTimeoutMs: 5_000 });
+    const [half, whole] = [await connect(), await connect()];
+    half.send("v");
+    await whole.ask("version");
+    await turnsUntil(() => started.counters.bytesRead === 10);
+    for (let i = 0; i < 5; i++) clock.advance(5_000);
+    expect(await half.ask("ersion")).toBe("VERSION 1.6.45\r\n");
+    expect(started.counters.silent).toBe(0);
+  });
+
+  it("is not closed where the limit is off", async () => {
+    await startWith({ firstByteTimeoutMs: 0 });
+    const client = await connect();
+    await turnsUntil(() => started.counters.connections === 1);
+    clock.advance(10_000_000);
+    expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
+  });
+
+  it("has its own time: one that came later is closed later", async () => {
+    await startWith({ firstByteTimeoutMs: 5_000 });
+    const first = await connect();
+    await turnsUntil(() => started.counters.connections === 1);
+    clock.advance(3_000);
+    const second = await connect();
+    await turnsUntil(() => started.counters.connections === 2);
+    clock.advance(2_000);
+    expect(await first.end()).toBe("");
+    expect(started.counters.connections).toBe(1);
+    clock.advance(3_000);
+    expect(await second.end()).toBe("");
+    expect(clock.timerCount).toBe(0);
+  });
+
+  it("is closed in a TLS handshake that does not end, whatever was sent of it", async () => {
+    const read = (name: string) => readFileSync(new URL(`../../support/tls/${name}`, import.meta.url), "utf8");
+    const tlsConfig = {
+      cert: read("server.pem"),
+      key: read("server.key"),
+      ca: read("ca.pem"),
+      serverName: null,
+      files: [],
+    };
+    await startWith({ tls: { ...tlsConfig, ca: null } });
+    const [bare, begun] = [await connect(), await connect()];
+    begun.send(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00]));
+    const whole = tls.connect({ port: started.port, host: "127.0.0.1", ca: tlsConfig.ca });
+    await once(whole, "secureConnect");
+    const client = TextClient.over(whole);
+    clients.push(client);
+    await turnsUntil(() => started.counters.connections === 3 && started.listener.peers.length === 1);
+    clock.advance(10_000);
+    expect([await bare.end(), await begun.end()]).toEqual(["", ""]);
+    await turnsUntil(() => started.counters.connections === 1);
+    expect(started.counters.silent).toBe(2);
+    expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
+  });
+
+  it("is closed after the handshake too, when no first byte comes", async () => {
+    const read = (name: string) => readFileSync(new URL(`../../support/tls/${name}`, import.meta.url), "utf8");
+    const certificate = { cert: read("server.pem"), key: read("server.key"), ca: null, serverName: null, files: [] };
+    await startWith({ firstByteTimeoutMs: 30_000, tls: certificate });
+    const socket = tls.connect({ port: started.port, host: "127.0.0.1", ca: read("ca.pem") });
+    await once(socket, "secureConnect");
+    const client = TextClient.over(socket);
+    clients.push(client);
+    // Only now has the listener made a client of it.
+    await turnsUntil(() => started.listener.peers.length === 1);
+    clock.advance(30_000);
+    expect(await client.end()).toBe("");
+    await turnsUntil(() => started.counters.connections === 0);
+  });
+});
+
 describe("an address", () => {
   const context = {
     root: new RecordingRoute(),
     counters: newClientCounters(),
   } as unknown as Parameters<typeof Listener.open>[1];
 
-  const options = { maxConnections: () => 1, backlog: 511, tls: null };
+  const options = {
+    maxConnections: () => 1,
+    firstByteTimeoutMs: () => 0,
+    clock: systemClock,
+    backlog: 511,
+    tls: null,
+  };
 
   it("that is taken is named, with what to do", async () => {
     const address = { type: "tcp", isTls: false, host: "127.0.0.1", port: started.port } as const;

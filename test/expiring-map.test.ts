@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ExpiringMap } from "../../src/refresh/expiring-map.ts";
+import { ExpiringMap } from "../src/expiring-map.ts";
 
 describe("an expiring map", () => {
   it("knows a value until its time and not at it", () => {

@@ -1,0 +1,37 @@
+/**
+ * How many fills begin in one turn of the event loop: what a fill does first (lease, look at the pool, fetch) costs much more
+ * than a miss, and a get of many keys can miss them all. The fills beyond that begin in the next turns, in their order.
+ */
+
+/** Fills that begin in one turn. */
+export const MAX_STARTS_PER_TURN = 32;
+
+export class Starts {
+  private waiting: (() => void)[] = [];
+  private left = MAX_STARTS_PER_TURN;
+  private isScheduled = false;
+  private readonly next = () => this.begin();
+
+  /** Calls `start` once: at once while this turn has room, else in a later turn. `start` must not throw. */
+  add(start: () => void): void {
+    if (!this.isScheduled) {
+      this.isScheduled = true;
+      setImmediate(this.next);
+    }
+    if (this.left > 0) {
+      this.left--;
+      start();
+    } else {
+      this.waiting.push(start);
+    }
+  }
+
+  private begin(): void {
+    this.isScheduled = false;
+    this.left = MAX_STARTS_PER_TURN;
+    for (const start of this.waiting.splice(0, MAX_STARTS_PER_TURN)) this.add(start);
+    if (this.waiting.length === 0 || this.isScheduled) return;
+    this.isScheduled = true;
+    setImmediate(this.next);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Notices a worker that hangs. Each worker sends a beat from its event loop once a second; one that sends none for some time
+ * does not serve its clients and will not hear a signal.
+ *
+ *     beat ─► 8 s without another ─► 2 s more, in which the beats that wait to be read are read ─► hung
+ *
+ * The last 2 s are for a supervisor that was itself stopped for a while, together with its workers.
+ */
+import type { Clock, Timer } from "../clock.ts";
+
+/** Time between two beats of a worker (ms). */
+export const BEAT_MS = 1_000;
+/** Maximum time between two beats of a worker that serves (ms). */
+const MAX_SILENCE_MS = 8_000;
+/** The same of a worker that is starting: it loads the program and its configuration. */
+const MAX_START_SILENCE_MS = 60_000;
+const GRACE_MS = 2_000;
+
+export class Pulse {
+  private readonly clock: Clock;
+  private readonly onHung: () => void;
+  private timer: Timer;
+
+  /** `onHung` is called once, unless the pulse ends first. */
+  constructor(clock: Clock, onHung: () => void) {
+    this.clock = clock;
+    this.onHung = onHung;
+    this.timer = this.wait(MAX_START_SILENCE_MS);
+  }
+
+  /** `isReady`: the worker serves. */
+  beat(isReady: boolean): void {
+    this.end();
+    this.timer = this.wait(isReady ? MAX_SILENCE_MS : MAX_START_SILENCE_MS);
+  }
+
+  end(): void {
+    this.clock.clearTimer(this.timer);
+  }
+
+  private wait(silenceMs: number): Timer {
+    return this.clock.setTimer(silenceMs, () => {
+      this.timer = this.clock.setTimer(GRACE_MS, this.onHung);
+    });
+  }
+}
