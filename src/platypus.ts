@@ -37,6 +37,7 @@ import { isStrictMemcached } from "./telemetry/memcached-version.ts";
 import { OpenFilesProbe } from "./telemetry/open-files-probe.ts";
 import { OtlpExport } from "./telemetry/otlp-export.ts";
 import { ProcessFacts } from "./telemetry/process-facts.ts";
+import { Reports } from "./telemetry/reports.ts";
 import { StatsCommand } from "./telemetry/stats-command.ts";
 import type { Tracer } from "./telemetry/tracing.ts";
 import { ownAnswer } from "./workers/own-answers.ts";
@@ -53,6 +54,8 @@ export interface PlatypusOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log?: Log;
+  /** Where failures of reports are counted. */
+  readonly reports?: Reports;
   /** The other workers of this address; null: there are none. */
   readonly siblings?: Siblings | null;
 }
@@ -61,6 +64,7 @@ export interface PlatypusOptions {
 export class Platypus {
   private readonly clock: Clock;
   private readonly log: Log;
+  private readonly reports: Reports;
   private readonly siblings: Siblings | null;
   private readonly context: ClientContext;
   private readonly listeners: Listeners;
@@ -91,11 +95,13 @@ export class Platypus {
     const log = options.log ?? new Log(config.server.log);
     const siblings = options.siblings ?? null;
     const bursts = new BurstLog(log, clock);
+    const reports = options.reports ?? new Reports(log, clock);
     const turn = new Turn(() => clock.nowMs());
     const running = () => this.running;
     const backends = (): readonly Backend[] => [...this.running.pools.backends.values()];
     this.clock = clock;
     this.log = log;
+    this.reports = reports;
     this.siblings = siblings;
     this.reloads = new ReloadState(clock);
     const { embeddedBytes, maxValueBytes } = config.server;
@@ -106,7 +112,7 @@ export class Platypus {
       serviceName: config.mcrouter?.serviceName ?? "",
       routerName: config.mcrouter?.routerName ?? "",
       clock,
-      failed: (error) => bursts.say("error", "asynclog", "write", `a delete was not kept: ${String(error)}`),
+      reports,
     });
 
     this.openFiles = new OpenFilesProbe(clock, bursts);
@@ -167,6 +173,7 @@ export class Platypus {
     this.facts = new ProcessFacts({
       ...counted,
       log,
+      reports,
       openFiles: this.openFiles,
       listeners: () => this.listeners.all,
       store,
@@ -178,7 +185,7 @@ export class Platypus {
       ...counted,
       hostId: host,
       log,
-      bursts,
+      reports,
       config: () => this.running.config,
       backends,
       asyncLog: this.spool.counters,
@@ -189,7 +196,7 @@ export class Platypus {
       startedUnixSeconds,
       random,
       log,
-      bursts,
+      reports,
       setTracer: (next) => this.setTracer(next),
     });
     this.answers = new AdminAnswers({
@@ -359,7 +366,13 @@ export class Platypus {
     this.facts.watchProcess();
     this.answers.begin();
     try {
-      this.admin = await AdminServer.open(address, this.answers, this.clock, socket);
+      this.admin = await AdminServer.open({
+        address,
+        facts: this.answers,
+        clock: this.clock,
+        reports: this.reports,
+        socket,
+      });
     } catch (error) {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
       if (!isDefault) throw error;

@@ -6,6 +6,7 @@
  */
 import type http from "node:http";
 import type { Clock, Timer } from "../clock.ts";
+import type { Reports } from "../telemetry/reports.ts";
 
 const TELL_MS = 1_000;
 const MAX_STREAMS = 32;
@@ -24,12 +25,14 @@ export interface EventSource {
 export class EventStreams {
   private readonly source: EventSource;
   private readonly clock: Clock;
+  private readonly reports: Reports;
   private readonly streams = new Set<http.ServerResponse>();
   private timer: Timer | null = null;
 
-  constructor(source: EventSource, clock: Clock) {
+  constructor(source: EventSource, clock: Clock, reports: Reports) {
     this.source = source;
     this.clock = clock;
+    this.reports = reports;
   }
 
   get isFull(): boolean {
@@ -68,8 +71,10 @@ export class EventStreams {
       () => "",
     );
     for (const response of this.streams) {
-      if (response.writableLength > MAX_UNSENT_BYTES) response.destroy();
-      else if (text !== "") response.write(text);
+      if (response.writableLength > MAX_UNSENT_BYTES) {
+        this.reports.failed("page", `it did not read ${response.writableLength} bytes`);
+        response.destroy();
+      } else if (text !== "") response.write(text);
     }
     if (this.streams.size > 0) this.timer ??= this.setTimer();
   }

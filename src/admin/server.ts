@@ -13,6 +13,7 @@ import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { FirstStep } from "../first-step.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
+import type { Reports } from "../telemetry/reports.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
 
@@ -78,6 +79,15 @@ const headers = {
   "x-frame-options": "DENY",
 } as const;
 
+export interface AdminOptions {
+  readonly address: ListenAddress;
+  readonly facts: AdminFacts;
+  readonly clock: Clock;
+  readonly reports: Reports;
+  /** One that is bound already and shared with other processes, instead of the address. */
+  readonly socket?: unknown;
+}
+
 /** A listening admin server. */
 export class AdminServer {
   private readonly server: http.Server;
@@ -91,13 +101,12 @@ export class AdminServer {
   }
 
   /**
-   * `socket`: one that is bound already and shared with other processes, instead of the address. Throws a PlatypusError with
-   * code LISTEN where the address cannot be had; its cause is Node's error.
+   * Throws a PlatypusError with code LISTEN where the address cannot be had; its cause is Node's error.
    */
-  static async open(address: ListenAddress, facts: AdminFacts, clock: Clock, socket?: unknown): Promise<AdminServer> {
+  static async open({ address, facts, clock, reports, socket }: AdminOptions): Promise<AdminServer> {
     // Until it is known where a socket that was given is bound.
     let isLocal = address.type !== "tcp" || isLoopback(address.host);
-    const streams = new EventStreams(facts, clock);
+    const streams = new EventStreams(facts, clock, reports);
     const server = http.createServer((request, response) => {
       const refusal = refusalOf(request, isLocal);
       if (refusal !== null) sendText(response, refusal.status, `${refusal.text}\n`);

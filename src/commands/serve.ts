@@ -21,6 +21,7 @@ import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
 import { LogOutput, logFile, stderrOutput } from "../telemetry/log-output.ts";
 import { logProcessErrors } from "../telemetry/process-errors.ts";
+import { Reports } from "../telemetry/reports.ts";
 import { templateHooks } from "../template-hooks.ts";
 import { packageVersion } from "../version.ts";
 import { SharedSocket } from "../workers/shared-socket.ts";
@@ -75,7 +76,8 @@ export async function serve(args: readonly string[]): Promise<void> {
   const log = new Log({ level: "info", form: "text" }, mcrouter === null ? undefined : logFileOf(mcrouter));
   logProcessErrors(log);
   for (const note of mcrouter?.notes ?? []) log.warn("options", note);
-  const manager = ServiceManager.take(process.env, systemClock, log);
+  const reports = new Reports(log, systemClock);
+  const manager = ServiceManager.take(process.env, systemClock, log, reports);
   let watcher: ConfigWatcher | null = null;
   try {
     const config = await loadFirst(load, mcrouter, log);
@@ -84,16 +86,16 @@ export async function serve(args: readonly string[]): Promise<void> {
       log.info("config", `${shown}: no problems`);
       return;
     }
-    if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, log);
+    if (mcrouter !== null && (index ?? 0) === 0) await beginLikeMcrouter(config, mcrouter, reports);
     if (config.server.workers > 1 && index === null) {
       await supervise({ config, sockets, args, shown, log, manager, expected: loader.expected });
       return;
     }
     const origin = isQuickstart ? await startOrigin(config) : null;
-    const platypus = await Platypus.start(config, { log, siblings: link });
+    const platypus = await Platypus.start(config, { log, reports, siblings: link });
     let isGood = true;
     const onChange = async () => {
-      isGood = await reload(platypus, load, shown, log);
+      isGood = await reload({ platypus, load, path: shown, log, reports });
       watcher?.loaded(loader.contents);
       return isGood;
     };
@@ -257,26 +259,26 @@ async function loadFirst(
 }
 
 /** Files that mcrouter writes at its start. */
-async function beginLikeMcrouter({ mcrouter: own }: Config, { options }: McrouterInvocation, log: Log): Promise<void> {
+async function beginLikeMcrouter(
+  { mcrouter: own }: Config,
+  { options }: McrouterInvocation,
+  reports: Reports,
+): Promise<void> {
   const pidFile = options.optionalText("pid_file");
   if (pidFile !== null) {
     // Not blocking: a pipe that nobody reads would keep the process from starting.
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
     const flag = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
-    await writeFile(pidFile, `${process.pid}\n`, { flag }).catch((error: Error) =>
-      log.warn("options", `--pid-file: ${error.message}`),
-    );
+    await reports.make("pid_file", () => writeFile(pidFile, `${process.pid}\n`, { flag }));
   }
-  if (own !== null) await keepConfig(own, log);
+  if (own !== null) await keepConfig(own, reports);
 }
 
 /** Keeps a good configuration for a start with a bad one. */
-async function keepConfig(own: McrouterConfig, log: Log): Promise<void> {
+async function keepConfig(own: McrouterConfig, reports: Reports): Promise<void> {
   const { dumpRoot, isFromDump } = own;
   if (dumpRoot === null || isFromDump) return;
-  await dumpConfig({ ...own, root: dumpRoot }, own).catch((error: Error) => {
-    log.warn("config", `--config-dump-root: the configuration is not kept: ${error.message}`);
-  });
+  await reports.make("kept_config", () => dumpConfig({ ...own, root: dumpRoot }, own));
 }
 
 function announce(platypus: Platypus, config: Config, path: string, isQuickstart: boolean, log: Log): void {
@@ -315,12 +317,21 @@ function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
   return file === null ? undefined : new LogOutput(logFile(file), stderrOutput());
 }
 
+interface Reloading {
+  readonly platypus: Platypus;
+  /** For messages. */
+  readonly path: string;
+  readonly log: Log;
+  readonly reports: Reports;
+  load(): Promise<Config>;
+}
+
 /** Returns whether the new configuration serves now. */
-async function reload(platypus: Platypus, load: () => Promise<Config>, path: string, log: Log): Promise<boolean> {
+async function reload({ platypus, load, path, log, reports }: Reloading): Promise<boolean> {
   try {
     const config = await load();
     await platypus.takeOver(config);
-    if (config.mcrouter !== null) await keepConfig(config.mcrouter, log);
+    if (config.mcrouter !== null) await keepConfig(config.mcrouter, reports);
     log.info("config", `${path}: reloaded`);
     logWarnings(config, log);
     return true;

@@ -14,6 +14,7 @@ import { chmod, mkdir, open } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../clock.ts";
 import type { DeleteSpool } from "../proxy/route/async-log-route.ts";
+import type { Reports } from "../telemetry/reports.ts";
 
 const FILE_LIFETIME_SECONDS = 900;
 /** Lines that wait to be written; what comes when there are more is not kept. */
@@ -34,8 +35,7 @@ export interface AsyncLogOptions {
   readonly serviceName: string;
   readonly routerName: string;
   readonly clock: Clock;
-  /** Told when a line could not be kept. */
-  failed(error: unknown): void;
+  readonly reports: Reports;
 }
 
 /** Writes lines one after the other; those that come meanwhile go together. */
@@ -55,8 +55,10 @@ export class AsyncLog implements DeleteSpool {
 
   spool(server: string, _pool: string, key: string, done: () => void): void {
     this.counters.requests++;
-    if (this.options.root === null || this.waiting.length >= MAX_WAITING) {
+    const isFull = this.waiting.length >= MAX_WAITING;
+    if (this.options.root === null || isFull) {
       this.counters.failed++;
+      if (isFull) this.options.reports.failed("async_log", `${MAX_WAITING} lines wait for the disk`);
       done();
       return;
     }
@@ -87,7 +89,7 @@ export class AsyncLog implements DeleteSpool {
         this.counters.spooled += lines.length;
       } catch (error) {
         this.counters.failed += lines.length;
-        this.options.failed(error);
+        this.options.reports.failed("async_log", error, lines.length);
         // The last line may have no end. The next one goes to another file, so that it is not glued to it.
         await this.leaveFile();
       }

@@ -8,8 +8,8 @@ import type { ReloadState } from "../config/reload-state.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/connection.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
-import type { BurstLog } from "../telemetry/burst-log.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Reports } from "../telemetry/reports.ts";
 import { answerAdmin } from "./admin.ts";
 import type { AsyncLogCounters } from "./async-log.ts";
 import { RateWindow } from "./rate-window.ts";
@@ -21,7 +21,7 @@ export interface SelfReportSources {
   readonly clock: Clock;
   readonly hostId: number;
   readonly log: Log;
-  readonly bursts: BurstLog;
+  readonly reports: Reports;
   readonly startedUnixSeconds: number;
   /** Of now. */
   readonly config: () => Config;
@@ -44,7 +44,7 @@ export class SelfReport {
 
   /** Where the configuration is none of mcrouter's nothing begins. */
   begin(): void {
-    const { clock, config, bursts } = this.sources;
+    const { clock, config, reports } = this.sources;
     const { mcrouter } = config();
     if (mcrouter === null) return;
     this.rates = new RateWindow(clock, () => totalsOf(this.counted()));
@@ -56,13 +56,13 @@ export class SelfReport {
       routerName,
       intervalMs: statsIntervalMs,
       clock,
+      reports,
       stats: () => {
         const facts = this.facts();
         return Object.fromEntries([...(mcrouterStatLines("ods", facts) ?? []), ...poolStats(facts)]);
       },
       options: () => Object.fromEntries(mcrouter.options),
       sources: () => JSON.parse(this.answer("config_sources_info")),
-      failed: (error) => bursts.say("warn", "stats", "files", `stats files are not written: ${String(error)}`),
     });
   }
 

@@ -12,6 +12,7 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock, Timer } from "../clock.ts";
+import type { Reports } from "../telemetry/reports.ts";
 import { prettySorted } from "./admin.ts";
 
 /** What is written, and when. */
@@ -21,11 +22,11 @@ export interface StatsFilesOptions {
   readonly routerName: string;
   readonly intervalMs: number;
   readonly clock: Clock;
+  readonly reports: Reports;
   /** Names and values of now. */
   stats(): Readonly<Record<string, string | number>>;
   options(): Readonly<Record<string, string>>;
   sources(): unknown;
-  failed(error: unknown): void;
 }
 
 /** Writes until it is closed. */
@@ -50,11 +51,7 @@ export class StatsFiles {
 
   /** Never rejects. */
   private async tick(): Promise<void> {
-    try {
-      await this.writeAll();
-    } catch (error) {
-      this.options.failed(error);
-    }
+    await this.options.reports.make("stats_files", () => this.writeAll());
     if (this.isClosed) return;
     this.timer = this.options.clock.setTimer(this.options.intervalMs, () => {
       this.writing = this.tick();

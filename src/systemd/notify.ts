@@ -12,6 +12,7 @@
 import { spawn } from "node:child_process";
 import type { Clock, Timer } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Reports } from "../telemetry/reports.ts";
 
 const PROGRAM = "systemd-notify";
 const SHORT_WATCHDOG_MS = 2_000;
@@ -24,6 +25,7 @@ export class ServiceManager {
   private readonly watchdogMs: number | null;
   private readonly clock: Clock;
   private readonly log: Log;
+  private readonly reports: Reports;
   private readonly path: string;
   /** Messages follow one another: a READY that overtakes a RELOADING would be lost. */
   private last: Promise<void> = Promise.resolve();
@@ -31,20 +33,20 @@ export class ServiceManager {
   private status = "";
   private timer: Timer | null = null;
   private isBeating = false;
-  private hasFailed = false;
 
-  private constructor(given: Given, clock: Clock, log: Log) {
+  private constructor(given: Given, clock: Clock, log: Log, reports: Reports) {
     this.socket = given.socket;
     this.watchdogMs = given.watchdogMs;
     this.path = given.path;
     this.clock = clock;
     this.log = log;
+    this.reports = reports;
   }
 
   /**
    * Takes $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID out of `env`, so that no child speaks in this process' name.
    */
-  static take(env: NodeJS.ProcessEnv, clock: Clock, log: Log): ServiceManager {
+  static take(env: NodeJS.ProcessEnv, clock: Clock, log: Log, reports: Reports): ServiceManager {
     const { NOTIFY_SOCKET: socket = "", WATCHDOG_USEC: usec, WATCHDOG_PID: pid, PATH: path = "" } = env;
     for (const name of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) delete env[name];
     const isOurs = pid === undefined || pid === "" || Number(pid) === process.pid;
@@ -54,7 +56,7 @@ export class ServiceManager {
       watchdogMs: isOurs && watchdogMs > 0 ? watchdogMs : null,
       path,
     };
-    return new ServiceManager(given, clock, log);
+    return new ServiceManager(given, clock, log, reports);
   }
 
   /** It serves. `status` is what `systemctl status` shows from now on. */
@@ -123,8 +125,7 @@ export class ServiceManager {
   }
 
   private failed(reason: string): void {
-    if (!this.hasFailed) this.log.warn("serve", `systemd is not told how we are: ${PROGRAM}: ${reason}`);
-    this.hasFailed = true;
+    this.reports.failed("systemd", `${PROGRAM}: ${reason}`);
   }
 
   private run(socket: string, variables: readonly string[]): Promise<void> {

@@ -16,6 +16,7 @@ import type { Limiter, SourceCounters } from "../sources/limiter.ts";
 import type { BucketCounts } from "./latency-histogram.ts";
 import type { Series } from "./metric-values.ts";
 import type { ProcessNumbers } from "./process-monitor.ts";
+import type { ReportName } from "./reports.ts";
 
 /** A backend with the name of the pool that it stands in; of several the first. */
 export interface PoolBackend {
@@ -31,6 +32,7 @@ export interface MetricFacts {
   readonly isConfigRefused: boolean;
   /** Log lines that could not be written anywhere. */
   readonly lostLogLines: number;
+  readonly reportFailures: ReadonlyMap<ReportName, number>;
   /** Seconds in which this process could open no file. */
   readonly fileLimitHits: number;
   readonly clients: ClientCounters;
@@ -190,6 +192,14 @@ const server: readonly Metric[] = [
     "Log lines that could not be written anywhere.",
     (facts) => facts.lostLogLines,
   ),
+  {
+    kind: "counter",
+    name: "platypus.report.failures",
+    unit: "{failure}",
+    meaning: "What could not be reported: lines of the async log, files, messages to systemd, OTLP exports, pages.",
+    attributes: ["report"],
+    read: ({ reportFailures }) => [...reportFailures].map(([name, count]) => [[name], count]),
+  },
   single(
     "counter",
     "platypus.process.file_limit_hits",

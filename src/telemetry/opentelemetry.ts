@@ -33,8 +33,8 @@ export interface OpenTelemetryOptions {
   readonly facts: () => MetricFacts;
   readonly startedUnixMs: number;
   readonly random: () => number;
-  /** Told of what could not be sent. */
-  failed(message: string): void;
+  /** Told of what could not be sent: `count` exports, or spans that were dropped. */
+  failed(message: string, count: number): void;
 }
 
 /** What runs, until `stop`. */
@@ -96,13 +96,16 @@ function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource
 }
 
 /** The SDK tells of failures to everybody at once, in the whole process. */
-function tellFailures(failed: (message: string) => void): void {
-  const say = (...words: unknown[]) => failed(words.map((word) => messageOf(word)).join(" "));
+function tellFailures(failed: OpenTelemetryOptions["failed"]): void {
+  const say = (...words: unknown[]) => {
+    const message = words.map((word) => messageOf(word)).join(" ");
+    failed(message, Number(/^Dropped ([0-9]+) spans/.exec(message)?.[1] ?? 1));
+  };
   const nothing = () => {};
   diag.setLogger(
-    { error: say, warn: nothing, info: nothing, debug: nothing, verbose: nothing },
+    { error: say, warn: say, info: nothing, debug: nothing, verbose: nothing },
     {
-      logLevel: DiagLogLevel.ERROR,
+      logLevel: DiagLogLevel.WARN,
       suppressOverrideMessage: true,
     },
   );

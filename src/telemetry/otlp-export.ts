@@ -3,10 +3,10 @@
  */
 import type { TelemetryConfig } from "../config/config.ts";
 import { packageVersion } from "../version.ts";
-import type { BurstLog } from "./burst-log.ts";
 import type { Log } from "./log.ts";
 import type { OpenTelemetry } from "./opentelemetry.ts";
 import type { ProcessFacts } from "./process-facts.ts";
+import type { Reports } from "./reports.ts";
 import type { Tracer } from "./tracing.ts";
 
 /** What is sent, and who hears of it. */
@@ -15,7 +15,7 @@ export interface OtlpSources {
   readonly startedUnixSeconds: number;
   readonly random: () => number;
   readonly log: Log;
-  readonly bursts: BurstLog;
+  readonly reports: Reports;
   /** Told of the tracer to use from now on; null: nothing is traced. */
   setTracer(tracer: Tracer | null): void;
 }
@@ -38,7 +38,7 @@ export class OtlpExport {
 
   async start(config: TelemetryConfig): Promise<void> {
     if (config.metricsUrl === null && config.tracesUrl === null) return;
-    const { facts, startedUnixSeconds, random, bursts, setTracer } = this.sources;
+    const { facts, startedUnixSeconds, random, reports, setTracer } = this.sources;
     facts.watchProcess();
     const { OpenTelemetry } = await import("./opentelemetry.ts");
     this.openTelemetry = new OpenTelemetry({
@@ -47,7 +47,7 @@ export class OtlpExport {
       facts: () => facts.metrics(),
       startedUnixMs: startedUnixSeconds * 1000,
       random,
-      failed: (message) => bursts.say("warn", "telemetry", "otlp", `not sent: ${message}`),
+      failed: (message, count) => reports.failed("otlp", message, count),
     });
     setTracer(this.openTelemetry.tracer);
   }

@@ -18,6 +18,7 @@ import type { Log } from "./log.ts";
 import { memcachedVersion } from "./memcached-version.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
+import type { Reports } from "./reports.ts";
 import type { StatsFacts } from "./stats.ts";
 
 /** Where it happens. */
@@ -33,6 +34,7 @@ export interface FactSources {
   readonly scheduler: Scheduler;
   readonly reloads: ReloadState;
   readonly log: Log;
+  readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
   readonly isReady: () => boolean;
 }
@@ -77,6 +79,7 @@ export class ProcessFacts {
       reloadError: reloads.error,
       configAgeSeconds: reloads.ageSeconds,
       lostLogLines: this.sources.log.lostLines,
+      reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
     };
   }
@@ -91,6 +94,7 @@ export class ProcessFacts {
       configAgeSeconds: reloads.ageSeconds,
       isConfigRefused: reloads.error !== null,
       lostLogLines: this.sources.log.lostLines,
+      reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
       clients,
       backends: poolBackendsOf(running.pools),

@@ -16,6 +16,7 @@ import type { Rule } from "../refresh/rules.ts";
 import type { Limiter } from "../sources/limiter.ts";
 import type { Histogram } from "./histogram.ts";
 import { mergeSettings, mergeStats } from "./merged-stats.ts";
+import type { ReportName } from "./reports.ts";
 import { storeItemLines, storeLines, storeSlabLines } from "./store-stats.ts";
 
 /** What `stats` speaks of. */
@@ -41,6 +42,7 @@ export interface StatsFacts {
   readonly configAgeSeconds: number;
   /** Log lines that could not be written anywhere. */
   readonly lostLogLines: number;
+  readonly reportFailures: ReadonlyMap<ReportName, number>;
   /** Times at which this process could open no file. */
   readonly fileLimitHits: number;
 }
@@ -209,6 +211,7 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["config_age", facts.configAgeSeconds],
     ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
     ["log_lines_lost", facts.lostLogLines],
+    ...[...facts.reportFailures].map(([name, count]): StatLine => [`report:${name}:failures`, count]),
     ["file_limit_hits", facts.fileLimitHits],
   ];
   for (const backend of facts.backends) {

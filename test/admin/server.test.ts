@@ -2,9 +2,10 @@
 import http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AdminServer } from "../../src/admin/server.ts";
-import { systemClock } from "../../src/clock.ts";
+import { type Clock, systemClock } from "../../src/clock.ts";
 import { addressText } from "../../src/config/config.ts";
 import { Platypus } from "../../src/platypus.ts";
+import { Reports } from "../../src/telemetry/reports.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
@@ -36,8 +37,13 @@ async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
   return platypus;
 }
 
+function openAt(clock: Clock): Promise<AdminServer> {
+  const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
+  return AdminServer.open({ address, facts, clock, reports: new Reports(new KeptLog().log, clock) });
+}
+
 async function open(): Promise<number> {
-  const server = await AdminServer.open({ type: "tcp", host: "127.0.0.1", port: 0, isTls: false }, facts, systemClock);
+  const server = await openAt(systemClock);
   undo.push(() => server.close());
   return server.address.type === "tcp" ? server.address.port : 0;
 }
@@ -66,8 +72,7 @@ describe("the admin server", () => {
 
   it("closes a connection that sends no first byte in time, and no other", async () => {
     const clock = new ManualClock();
-    const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
-    const server = await AdminServer.open(address, facts, clock);
+    const server = await openAt(clock);
     undo.push(() => server.close());
     const port = server.address.type === "tcp" ? server.address.port : 0;
     const [silent, begun] = [await TextClient.connect(port), await TextClient.connect(port)];

@@ -4,6 +4,8 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AsyncLog } from "../../src/mcrouter/async-log.ts";
 import { parseLogLine, replayAsyncLogs } from "../../src/mcrouter/replay.ts";
+import { Reports } from "../../src/telemetry/reports.ts";
+import { KeptLog } from "../support/kept-log.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { TextClient } from "../support/text-client.ts";
@@ -20,11 +22,10 @@ afterEach(async () => {
 
 /** A log below `root`, and a way to put a delete into it. */
 function openLog(clock = new ManualClock()) {
-  const failures: unknown[] = [];
-  const options = { root, serviceName: "mcrouter", routerName: "5000", clock };
-  const log = new AsyncLog({ ...options, failed: (error) => failures.push(error) });
+  const reports = new Reports(new KeptLog().log, clock);
+  const log = new AsyncLog({ root, serviceName: "mcrouter", routerName: "5000", clock, reports });
   const spool = (server: string, key: string) => new Promise<void>((done) => log.spool(server, "pool", key, done));
-  return { log, spool, failures, clock };
+  return { log, spool, reports, clock };
 }
 
 /** Everything in the files of the log, by file name. */
@@ -52,7 +53,7 @@ describe("the async log", () => {
   });
 
   it("goes on in another file after one that could not be written, or was removed", async () => {
-    const { log, spool, failures } = openLog();
+    const { log, spool, reports } = openLog();
     await spool("h:1", "a");
     const { readdir } = await import("node:fs/promises");
     const [folder] = await readdir(root);
@@ -65,7 +66,7 @@ describe("the async log", () => {
     await spool("h:1", "c");
     await spool("h:1", "d");
     await log.close();
-    expect(failures).toHaveLength(1);
+    expect(reports.failures.get("async_log")).toBe(1);
     expect(log.counters).toEqual({ requests: 4, spooled: 3, failed: 1 });
     const lines = (await contents()).join("").split("\n").filter(Boolean);
     expect(lines.map((line) => parseLogLine(line)?.key)).toEqual(["c", "d"]);
@@ -81,12 +82,13 @@ describe("the async log", () => {
 
   it("answers all the same where it cannot be written, and says so", async () => {
     await writeFile(path.join(root, "file"), "");
-    const failures: unknown[] = [];
-    const options = { root: path.join(root, "file"), serviceName: "s", routerName: "r", clock: new ManualClock() };
-    const log = new AsyncLog({ ...options, failed: (error) => failures.push(error) });
+    const kept = new KeptLog();
+    const clock = new ManualClock();
+    const reports = new Reports(kept.log, clock);
+    const log = new AsyncLog({ root: path.join(root, "file"), serviceName: "s", routerName: "r", clock, reports });
     await new Promise<void>((done) => log.spool("h:1", "p", "k", done));
     await log.close();
-    expect(failures.length).toBe(1);
+    expect(kept.lines).toEqual([expect.stringContaining("asynclog: a delete was not kept: ENOTDIR")]);
     expect(log.counters).toEqual({ requests: 1, spooled: 0, failed: 1 });
   });
 });

@@ -3,13 +3,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { StatsFiles } from "../../src/mcrouter/stats-files.ts";
+import { Reports } from "../../src/telemetry/reports.ts";
+import { KeptLog } from "../support/kept-log.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const names = ["config_sources_info", "startup_options", "stats"].map((kind) => `libmcrouter.s.r.${kind}`);
 let folder: string;
 let root: string;
 let clock: ManualClock;
-let failures: string[];
+let reports: Reports;
 let files: StatsFiles;
 let count: number;
 
@@ -17,7 +19,7 @@ beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "platypus-stats-"));
   root = path.join(folder, "stats");
   clock = new ManualClock();
-  failures = [];
+  reports = new Reports(new KeptLog().log, clock);
   count = 0;
 });
 afterEach(async () => {
@@ -27,10 +29,7 @@ afterEach(async () => {
 
 function start(): void {
   const stats = () => ({ n: ++count });
-  const failed = (error: unknown) => {
-    failures.push(String(error));
-  };
-  const rest = { serviceName: "s", routerName: "r", intervalMs: 1_000, clock, stats, failed };
+  const rest = { serviceName: "s", routerName: "r", intervalMs: 1_000, clock, stats, reports };
   files = new StatsFiles({ ...rest, root, options: () => ({}), sources: () => ({}) });
 }
 
@@ -46,11 +45,11 @@ describe("StatsFiles", () => {
     start();
     await expect.poll(() => clock.timerCount).toBe(1);
     await nextTick();
-    expect(failures).toHaveLength(2);
+    expect(reports.failures.get("stats_files")).toBe(2);
     await rm(root);
     await nextTick();
     expect((await readdir(root)).sort()).toEqual(names);
-    expect(failures).toHaveLength(2);
+    expect(reports.failures.get("stats_files")).toBe(2);
   });
 
   it("makes its folder anew where it was removed, with all files", async () => {
@@ -66,7 +65,7 @@ describe("StatsFiles", () => {
     await mkdir(path.join(root, names[2]!, "in the way"), { recursive: true });
     start();
     await expect.poll(() => clock.timerCount).toBe(1);
-    expect(failures).toHaveLength(1);
+    expect(reports.failures.get("stats_files")).toBe(1);
     expect((await readdir(root)).sort()).toEqual(names.slice(1));
   });
 });

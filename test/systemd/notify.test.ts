@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServiceManager } from "../../src/systemd/notify.ts";
+import { Reports } from "../../src/telemetry/reports.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
@@ -125,7 +126,7 @@ describe("the watchdog", () => {
     const clock = new ManualClock();
     const kept = new KeptLog();
     const environment: NodeJS.ProcessEnv = { ...env, ...given };
-    const manager = ServiceManager.take(environment, clock, kept.log);
+    const manager = ServiceManager.take(environment, clock, kept.log, new Reports(kept.log, clock));
     return { clock, kept, manager, environment };
   };
 
