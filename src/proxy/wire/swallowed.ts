@@ -24,9 +24,21 @@ const NUMBER_FLAGS = Buffer.from("Ocfhlst", "latin1");
 /** A `VALUE` line is no longer: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
-/** By their last byte: the answer lines that have nothing behind their word. */
+/** By their last byte: the answer lines that have nothing behind their word, and the ends of memcached's errors. */
 const words = new Map<number, readonly Buffer[]>();
-for (const word of ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED"]) {
+for (const word of [
+  ...["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED", "HD", "EN", "NF", "NS", "EX"],
+  ...["bad data chunk", "bad command line format", "too large for cache", "out of memory", "memory storing object"],
+  ...[
+    "non-numeric value",
+    "numeric delta argument",
+    "exptime argument",
+    "duplicate flag",
+    "invalid flag",
+    "decoding key",
+  ],
+  ...["out of memory reading request", "flags too long", "flags are too long", "while proxying"],
+]) {
   const bytes = Buffer.from(word, "latin1");
   const last = bytes.at(-1)!;
   words.set(last, [...(words.get(last) ?? []), bytes]);
