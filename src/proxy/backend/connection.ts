@@ -303,8 +303,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.held.push({ request, reply: kept, doubt });
     if (this.verifier !== null) return;
     const answered = (answer: Reply) => {
-      if (this.verifier === verifier) this.verifier = null;
-      if (isFailure(answer.status)) this.failHeld(answer);
+      if (this.verifier !== verifier) return;
+      this.verifier = null;
+      // What comes next may be in the wrong place, too.
+      if (isFailure(answer.status)) this.distrust("no answer to the marker that verifies others");
     };
     const verifier =
       this.dialect.marker === Marker.metaNoop

@@ -2,12 +2,13 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import { Asked } from "../../support/asked.ts";
-import { backendConnection } from "../../support/backend-connection.ts";
+import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { ScriptedBackend } from "../../support/scripted-backend.ts";
 
 const WITHOUT_OPAQUES = "VERSION 1.6.12\r\n";
 
+let clock: ManualClock;
 let backend: ScriptedBackend;
 let happened: string[];
 let connection: BackendConnection;
@@ -36,7 +37,8 @@ beforeEach(async () => {
   backend = await ScriptedBackend.start();
   backend.isBare = true;
   happened = [];
-  connection = backendConnection(backend.port, new ManualClock(), happened);
+  clock = new ManualClock();
+  connection = backendConnection(backend.port, clock, happened);
 });
 
 afterEach(async () => {
@@ -68,6 +70,21 @@ describe("a value that has swallowed answers", () => {
     );
     (await backend.command()).reply("MN\r\n");
     expect(await statuses(asked)).toEqual(lost);
+  });
+
+  it("makes what comes later unbelievable, too, where the marker is not answered in time", async () => {
+    backend.version = WITHOUT_OPAQUES;
+    const asked = await answered(
+      ["mg a v\r\n", "md b\r\n", "md c\r\n", "md d\r\n"],
+      ["mg a v", "mn", "md b", "mn", "md c", "mn", "md d", "mn"],
+      "VA 12 \r\n0123\r\nMN\r\nHD\r\nMN\r\nNF\r\nMN\r\n",
+    );
+    const marker = await backend.command();
+    clock.advance(SERVER_TIMEOUT_MS);
+    expect(await asked[0]!.text()).toBe("EN\r\n");
+    marker.reply("HD\r\nMN\r\nMN\r\n");
+    await marker.connection.closed;
+    for (const each of asked.slice(1)) expect(await each.text()).toMatch(/^SERVER_ERROR/);
   });
 
   it("is not believed where it ends as an error does", async () => {
