@@ -28,7 +28,7 @@ describe("a page that does not read", () => {
     });
     const { port } = server.address() as AddressInfo;
     const page = connect(port, "127.0.0.1").pause();
-    test.onTestFinished(() => page.destroy());
+    test.onTestFinished(() => void page.destroy());
     page.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     await expect.poll(() => clock.advance(1_000) ?? kept.lines, { timeout: 20_000 }).toHaveLength(1);
     await closed;

@@ -4,7 +4,8 @@ import { MemcachedProcess } from "../support/memcached-process.ts";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { GrammarSide, grammarSetups } from "./grammar-side.ts";
-import { RelaySide } from "./relay-side.ts";
+import { RelaySide, WITHOUT_OPAQUES } from "./relay-side.ts";
+import { ReloadSide } from "./reload-side.ts";
 
 const ROUNDS = 100;
 const FEW_ROUNDS = 10;
@@ -48,5 +49,19 @@ it.skipIf(MemcachedProcess.isMissing)(
   "no client is told what answers another request, whatever a relay before the server makes of the answers",
   async () => {
     await expect(fuzz(RelaySide.start(), FEW_ROUNDS)).resolves.toBeUndefined();
+    await expect(fuzz(RelaySide.start(WITHOUT_OPAQUES), FEW_ROUNDS)).resolves.toBeUndefined();
+  },
+);
+
+describe.skipIf(MemcachedProcess.isMissing)(
+  "no command fails, is lost or overtaken while configurations are reloaded",
+  () => {
+    it("over servers of today", async () => {
+      await expect(fuzz(ReloadSide.start(), FEW_ROUNDS)).resolves.toBeUndefined();
+    });
+
+    it("over servers without meta commands", async () => {
+      await expect(fuzz(ReloadSide.start(true), FEW_ROUNDS)).resolves.toBeUndefined();
+    });
   },
 );

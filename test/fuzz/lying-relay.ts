@@ -6,6 +6,8 @@ import { once } from "node:events";
 import net from "node:net";
 import type { Random } from "./random.ts";
 
+/** Answers that are true behind a lie, where two lies together may look like the truth: markers are answered alike. */
+const TRUTHS_BEHIND_LIE = 60;
 /** One answer in so many is a lie. */
 const LIES_ONCE_IN = 10;
 const INVENTED: readonly string[] = [
@@ -22,7 +24,10 @@ export class LyingRelay {
   /** What lies are made with; null: everything is passed on. */
   random: Random | null = null;
   /** Lies told, by their kind. */
+  /** What `version` is answered; null: what the server says. */
+  version: string | null = null;
   readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };
+  private truths = 0;
   private readonly server: net.Server;
   private readonly sockets = new Set<net.Socket>();
 
@@ -66,7 +71,8 @@ export class LyingRelay {
       unread = Buffer.concat([unread, chunk]);
       const out: Buffer[] = [];
       for (let length = answerLength(unread); length > 0; length = answerLength(unread)) {
-        const answer = unread.subarray(0, length);
+        const isVersion = this.version !== null && unread.toString("latin1", 0, 8) === "VERSION ";
+        const answer = isVersion ? Buffer.from(`VERSION ${this.version}\r\n`) : unread.subarray(0, length);
         unread = unread.subarray(length);
         out.push(...this.lie(answer, late));
         for (const each of late) each.left--;
@@ -78,7 +84,8 @@ export class LyingRelay {
 
   private lie(answer: Buffer, late: { readonly bytes: Buffer; left: number }[]): Buffer[] {
     const { random } = this;
-    if (random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
+    if (this.truths-- > 0 || random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
+    if (this.version !== null) this.truths = TRUTHS_BEHIND_LIE;
     const lie = random.pick(LIES);
     this.told[lie]++;
     switch (lie) {

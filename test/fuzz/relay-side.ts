@@ -13,10 +13,12 @@ import { Random } from "./random.ts";
 import { idle } from "./stats.ts";
 
 const BATCHES = 25;
+/** A memcached whose answers are proven by markers alone. */
+export const WITHOUT_OPAQUES = "1.6.12";
 
 /** A Platypus behind which a relay lies. */
 export class RelaySide {
-  readonly name = "a lying relay";
+  readonly name: string;
   /** Commands that were asked, by honest clients. */
   asked = 0;
   readonly relay: LyingRelay;
@@ -26,6 +28,7 @@ export class RelaySide {
   private readonly port: number;
 
   private constructor(server: MemcachedProcess, relay: LyingRelay, platypus: Platypus, log: KeptLog) {
+    this.name = relay.version === null ? "a lying relay" : `a lying relay before memcached ${relay.version}`;
     this.server = server;
     this.relay = relay;
     this.platypus = platypus;
@@ -34,9 +37,11 @@ export class RelaySide {
     this.port = address?.type === "tcp" ? address.port : 0;
   }
 
-  static async start(): Promise<RelaySide> {
+  /** `version`: what the server says that it is; null: what it is. */
+  static async start(version: string | null = null): Promise<RelaySide> {
     const server = await MemcachedProcess.start();
     const relay = await LyingRelay.start(server.port);
+    relay.version = version;
     const settings = 'connections = 2\nserver_timeout = "20ms"\nconnect_timeout = "10s"\ntimeouts_until_tko = 1000000';
     const log = new KeptLog();
     const platypus = await Platypus.start(nativeConfig(targetOf([relay.port], settings)), { log: log.log });

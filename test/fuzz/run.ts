@@ -11,7 +11,8 @@ import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { FuzzFailure } from "./deadline.ts";
 import { GrammarSide, grammarSetups } from "./grammar-side.ts";
-import { RelaySide } from "./relay-side.ts";
+import { RelaySide, WITHOUT_OPAQUES } from "./relay-side.ts";
+import { ReloadSide } from "./reload-side.ts";
 
 const { values } = parseArgs({
   options: { seconds: { type: "string", default: "60" }, seed: { type: "string" } },
@@ -41,7 +42,8 @@ async function main(): Promise<void> {
   try {
     for (const setup of clientSetups) sides.push(await ClientSide.start(setup));
     sides.push(await BackendSide.start());
-    sides.push(await RelaySide.start());
+    for (const version of [null, WITHOUT_OPAQUES]) sides.push(await RelaySide.start(version));
+    for (const isOld of [false, true]) sides.push(await ReloadSide.start(isOld));
     for (const setup of grammarSetups) if (!setup.isMissing) sides.push(await GrammarSide.start(setup));
     let seed = firstSeed;
     let warmBytes = Number.POSITIVE_INFINITY;

@@ -66,6 +66,14 @@ export class OldMemcached {
       this.refused.push(line);
       return "ERROR\r\n";
     }
-    return real.ask(command, /^(get|gat)/.test(line) ? "END\r\n" : "\r\n");
+    real.send(`${command}\r\n`);
+    let answer = "";
+    for (;;) {
+      const told = await real.until("\r\n");
+      answer += told;
+      const length = /^VALUE [^ ]+ \d+ (\d+)/.exec(told)?.[1];
+      if (length === undefined) return answer;
+      answer += await real.take(Number(length) + 2);
+    }
   }
 }

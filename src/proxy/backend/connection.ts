@@ -5,8 +5,8 @@
  *     queue   head ─► request ─► request ─► request ─► tail        (order on the wire)
  *             ▲ the next reply is for this one       ▲ waiting: not written before the greeting has ended
  *
- * An error line names no request, and a value may have swallowed later answers. These are held until the next verified
- * reply shows that they were in their place.
+ * An error line names no request, and a value may have swallowed later answers. These are held, and all answers behind them,
+ * until one that can be no other's (with an opaque, or to a marker behind all of them) shows that they were in their place.
  *
  * When the order can no longer be trusted (malformed reply, wrong key or opaque, a reply that no request is waiting for, a
  * head that stays unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never
@@ -136,8 +136,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** The greeting has ended: requests are written as they come. */
   private isReady = false;
   private readonly held: HeldAnswer[] = [];
-  /** A marker of our own is under way, to verify what is held. */
-  private isVerifying = false;
+  /** The marker that is under way to verify what is held; null: none is. */
+  private verifier: Request | null = null;
   private readonly dialect = new ServerDialect();
   private readonly gets = new SharedGets();
   /** The head asks in the command of the one before it. */
@@ -259,12 +259,15 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       reply.lease = parser.isBorrowing ? null : this.input.lent;
       if (reply.status === Status.found) this.gets.noteValue(reply.valueEnd - reply.valueStart);
       const doubtful = isFailed ? doubtAfter(request, reply) : null;
-      const isDoubted = isFailed ? isUnverified(request, reply) : parser.isSuspect && request.marker === Marker.none;
-      const isHeld = isDoubted && this.isReady && this.dialect.marker !== Marker.none;
+      const isVerified = !parser.isSuspect && this.verifies(request, reply);
+      const isDoubted = isFailed ? isUnverified(request, reply) : parser.isSuspect;
+      // Behind an answer that is doubted all others are, up to one that can be no other's.
+      const isBehind = this.held.length > 0 && !isVerified && !isOwnMarker(request);
+      const isHeld = (isDoubted || isBehind) && this.isReady && this.dialect.marker !== Marker.none;
       if (isHeld) {
         this.hold(request, reply, doubtful);
       } else {
-        if (this.held.length > 0 && !parser.isSuspect && isVerified(request, reply)) this.release();
+        if (this.held.length > 0 && isVerified) this.release();
         // Completing may have closed the connection, even opened another: what is left belongs to nobody.
         if (this.socket === socket) {
           if (!request.isAbandoned) this.answer(request, reply);
@@ -300,17 +303,30 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const { keys, indexes } = request;
     if (keys !== null && !request.isAbandoned) keys.moveBlocks(indexes, reply, kept);
     this.held.push({ request, reply: kept, doubt });
-    if (this.isVerifying) return;
-    this.isVerifying = true;
+    if (this.verifier !== null) return;
     const answered = (answer: Reply) => {
-      this.isVerifying = false;
-      if (isFailure(answer.status)) this.failHeld(answer);
+      if (this.verifier !== verifier) return;
+      this.verifier = null;
+      if (!isFailure(answer.status)) return;
+      this.failHeld(answer);
+      // What comes next may be in the wrong place, too.
+      this.distrust("no answer to the marker that verifies others");
     };
-    this.write(
+    const verifier =
       this.dialect.marker === Marker.metaNoop
         ? ownRequest(Operation.metaNoop, "mn\r\n", "", answered)
-        : ownRequest(Operation.version, "version\r\n", "", answered),
-    );
+        : ownRequest(Operation.version, "version\r\n", "", answered);
+    this.verifier = verifier;
+    this.write(verifier);
+  }
+
+  /**
+   * True for an answer that can be no other's: it has an opaque, or is that to the marker which stood behind everything else.
+   * Neither a key nor the marker of another request proves it: the next request may be for the same key, and all markers are
+   * answered alike.
+   */
+  private verifies(request: Request, reply: Reply): boolean {
+    return !isFailure(reply.status) && (request.opaque !== 0 || request === this.verifier);
   }
 
   /** The connection is in step: what is held were the answers to their requests. */
@@ -570,7 +586,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.lateSinceMs = null;
     this.keyLog = EMPTY;
     this.keyLogUsed = 0;
-    this.isVerifying = false;
+    this.verifier = null;
     this.failHeld(reply);
     while (request !== null) {
       const next: Request | null = request.nextOfBackend;
@@ -682,13 +698,9 @@ function isUnverified(request: Request, reply: Reply): boolean {
   return opaque !== 0 || (isRetrieval(operation) && reply.status === Status.clientError);
 }
 
-/** True for an answer that can be no other's. */
-function isVerified(request: Request, reply: Reply): boolean {
-  const { operation, marker, opaque } = request;
-  if (marker !== Marker.none) return true;
-  if (isFailure(reply.status)) return false;
-  const isMarker = operation === Operation.metaNoop || operation === Operation.version;
-  return isMarker || opaque !== 0 || reply.status === Status.found;
+/** True for `mn` and `version`, which only Platypus itself asks. */
+function isOwnMarker({ operation }: Request): boolean {
+  return operation === Operation.metaNoop || operation === Operation.version;
 }
 
 /** Why nobody knows, after this failure, where the next answer begins; null: it is known. */

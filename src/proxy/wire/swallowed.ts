@@ -24,19 +24,22 @@ const NUMBER_FLAGS = Buffer.from("Ocfhlst", "latin1");
 /** A `VALUE` line is no longer: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
-/** Answer lines that have nothing behind their word. */
-const words = ["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED"].map((word) =>
-  Buffer.from(word, "latin1"),
-);
-/** 1 for the bytes that an answer line may end with: the last of a word, a digit, and the marks of an item's state. */
-const lastBytes = new Uint8Array(256);
-for (const word of words) lastBytes[word.at(-1)!] = 1;
-for (const byte of Buffer.from("0123456789WXZb", "latin1")) lastBytes[byte] = 1;
+/** At the place of their last byte: answer lines that have nothing behind their word, and the ends of memcached's errors. */
+const words: readonly Buffer[][] = Array.from({ length: 256 }, () => []);
+for (const word of [
+  ...["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED", "HD", "EN", "NF", "NS", "EX"],
+  ...["bad data chunk", "bad command line format", "too large for cache", "out of memory", "memory storing object"],
+  ...["non-numeric value", "numeric delta argument", "exptime argument", "duplicate flag", "invalid flag"],
+  ...["decoding key", "out of memory reading request", "flags too long", "flags are too long", "while proxying"],
+]) {
+  const bytes = Buffer.from(word, "latin1");
+  words[bytes.at(-1)!]!.push(bytes);
+}
 
 /** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
 export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
   if (end === start) return false;
-  if (lastBytes[chunk[end - 1]!] === 1 && endsAsAnswer(chunk, start, end)) return true;
+  if (endsAsAnswer(chunk, start, end)) return true;
   if (chunk.indexOf(CR, start) === end) return false;
   // A value that was swallowed whole has its line in it.
   return holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end);
@@ -51,9 +54,12 @@ function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   const last = chunk[end - 1]!;
   if (last >= ZERO && last <= ZERO + 9) return endsInNumber(chunk, start, end);
   if (last === UPPER_W || last === UPPER_X || last === UPPER_Z || last === LOWER_B) {
-    return end - start > 1 && chunk[end - 2] === SPACE;
+    if (end - start > 1 && chunk[end - 2] === SPACE) return true;
   }
-  return words.some((word) => end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length));
+  for (const word of words[last]!) {
+    if (end - start >= word.length && equalBytes(word, 0, word.length, chunk, end - word.length)) return true;
+  }
+  return false;
 }
 
 /** An opaque or another flag, a version, or the line of a value. */

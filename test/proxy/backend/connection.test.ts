@@ -147,7 +147,8 @@ describe("a backend connection", () => {
     const [first] = await backend.commands(2);
     first!.reply("CLIENT_ERROR bad data chunk\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
     expect(await refused.status()).toBe("clientError");
-    expect(await behind.status()).toBe("connectionLost");
+    // The marker behind both has shown that this is its answer.
+    expect(await behind.status()).toBe("found");
     await first!.connection.closed;
   });
 
