@@ -23,7 +23,7 @@ const told = {
 
 export type ReportName = keyof typeof told;
 
-export const reportNames = Object.keys(told) as ReportName[];
+const reportNames = Object.keys(told) as ReportName[];
 
 /** Counts and logs the failures of one process. */
 export class Reports {

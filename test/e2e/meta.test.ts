@@ -272,7 +272,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
     expect(origin.requests).toEqual([]);
   });
 
-  it("without a pool that answers has the fetched value, with its key as it was given; no cas is made up", async () => {
+  it("without a pool that answers has the fetched value, with its key as it was given; its cas is that of no item", async () => {
     const servers = await startMemcacheds(1);
     const port = await startPlatypus(servers, `[server]\nprefix = "app:"\n${stuffRule()}`);
     await servers[0]!.stop();
@@ -281,7 +281,9 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
     expect(await client.ask(`mg ${word} b k v f`, "\r\nvalue of /stuff/one\r\n")).toBe(
       `VA 19 k${word} b f0\r\nvalue of /stuff/one\r\n`,
     );
-    expect(await client.ask(`mg ${word} b k v c O3`)).toBe(`EN k${word} b O3\r\n`);
+    expect(await client.ask(`mg ${word} b k v c O3`, "\r\nvalue of /stuff/one\r\n")).toBe(
+      `VA 19 k${word} b c0 O3\r\nvalue of /stuff/one\r\n`,
+    );
   });
 
   for (const [write, left] of [
