@@ -36,6 +36,8 @@ export class MemcachedProcess {
   static readonly isMissing: boolean = asked.status !== 0;
   /** Such as 1.6.18. */
   static readonly version: string = /\d+\.\d+\.\d+/.exec(asked.stdout?.toString() ?? "")?.[0] ?? "";
+  /** Reads lines as 1.6.40 and later do. */
+  static readonly isCurrent: boolean = MemcachedProcess.version.localeCompare("1.6.40", "en", { numeric: true }) >= 0;
   readonly port: number;
   private readonly child: ChildProcess;
   private readonly ended: Promise<unknown>;
