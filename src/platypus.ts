@@ -218,7 +218,9 @@ export class Platypus {
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,
-      fault: (error) => bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
+      fault: (error) => {
+        bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
+      },
     };
   }
 

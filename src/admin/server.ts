@@ -12,6 +12,7 @@ import { isLoopback } from "../config/address.ts";
 import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { FirstStep } from "../first-step.ts";
+import { makeWay } from "../proxy/client/listener.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
@@ -116,6 +117,7 @@ export class AdminServer {
     });
     server.once("close", () => firstBytes.stop());
     const admin = new AdminServer(server, streams, address);
+    if (address.type === "unix" && socket === undefined) await makeWay(address.path);
     await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;
     const isTcp = real !== null && typeof real === "object";

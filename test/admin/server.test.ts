@@ -1,5 +1,9 @@
 /** The admin server over real HTTP. */
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AdminServer } from "../../src/admin/server.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -79,6 +83,22 @@ describe("the admin server", () => {
     expect(await silent.end()).toBe("");
     begun.send("host: localhost\r\n\r\n");
     expect(await begun.until("ok\n")).toContain("200 OK");
+  });
+
+  it("takes over a socket file that a killed process left behind, and no other file", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const file = path.join(folder, "admin.sock");
+    const dead = `require("node:net").createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, "SIGKILL"))`;
+    expect(() => execFileSync(process.execPath, ["-e", dead], { stdio: "ignore" })).toThrow();
+    const server = await AdminServer.open({ type: "unix", path: file }, facts, systemClock);
+    await expect(AdminServer.open({ type: "unix", path: file }, facts, systemClock)).rejects.toThrow("EADDRINUSE");
+    await server.close();
+    await writeFile(file, "precious");
+    await expect(AdminServer.open({ type: "unix", path: file }, facts, systemClock)).rejects.toThrow(
+      "other than a socket",
+    );
+    expect(await readFile(file, "utf8")).toBe("precious");
   });
 
   it("changes nothing for anybody: it only reads", async () => {
