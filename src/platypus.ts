@@ -362,7 +362,10 @@ export class Platypus {
     this.facts.watchProcess();
     this.answers.begin();
     try {
-      this.admin = await AdminServer.open(address, this.answers, this.clock, socket);
+      this.admin = await AdminServer.open(address, this.answers, this.clock, {
+        socket,
+        hosts: () => this.running.config.server.adminHosts,
+      });
     } catch (error) {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
       if (!isDefault) throw error;

@@ -92,6 +92,8 @@ export interface ServerConfig {
   readonly listen: readonly ListenAddress[];
   /** Null: no admin server. */
   readonly admin: AdminConfig | null;
+  /** Host names under which the admin server may be asked as well, in lower case. */
+  readonly adminHosts: readonly string[];
   /** Processes that share the addresses. */
   readonly workers: number;
   /** Connections that may wait to be accepted. */

@@ -61,6 +61,9 @@ interface SourceContext {
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
+/** Blanks, controls, and what is no single byte: nothing that a request line can hold. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const notInUrl = /[\u0000-\u0020\u007f]|[^\u0000-\u00ff]/u;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Header fields that belong to the connection, not to the request. */
 const connectionHeaders = [
@@ -239,6 +242,14 @@ function checkUrl(url: string, place: Place, hooks: NativeHooks, problems: Probl
     problems.add(place, "a user name or password cannot stand in a URL; send an Authorization header");
   } else if (!URL.canParse(scheme + authority) || /[\s\\{}]/.test(authority)) {
     problems.add(place, `expected HOST or HOST:PORT after ${scheme}, got ${JSON.stringify(authority)}`);
+  }
+  const at = url.search(notInUrl);
+  if (at >= 0) {
+    const character = url.codePointAt(at)!.toString(16).toUpperCase().padStart(4, "0");
+    problems.add(
+      place,
+      `a URL cannot hold the character U+${character}, at position ${at + 1}; write it percent-encoded`,
+    );
   }
 }
 

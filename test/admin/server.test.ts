@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AdminServer } from "../../src/admin/server.ts";
@@ -66,6 +66,36 @@ describe("the admin server", () => {
     for (const host of ["evil.example", `evil.example:${port}`, "localhost.evil.example", "127.0.0.1.evil.example"]) {
       expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(403);
     }
+  });
+
+  it("answers beyond loopback to addresses, private names and those configured, and not to a stranger's name", async () => {
+    const address = { type: "tcp", host: "0.0.0.0", port: 0, isTls: false } as const;
+    let hosts = ["cache.example.com"];
+    const server = await AdminServer.open(address, facts, systemClock, { hosts: () => hosts });
+    undo.push(() => server.close());
+    const port = server.address.type === "tcp" ? server.address.port : 0;
+    const own = [
+      "10.1.2.3:80",
+      "[fd00::1]:80",
+      "localhost",
+      "cache-1",
+      "platypus.default.svc.cluster.local",
+      "a.internal.",
+    ];
+    for (const host of [...own, hostname(), "CACHE.example.com:11280"]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(200);
+    }
+    for (const host of [
+      "evil.example",
+      "127.0.0.1.evil.example",
+      "x.cache.example.com",
+      "1.2.3.4.5",
+      "internal.evil.com",
+    ]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(403);
+    }
+    hosts = [];
+    expect(await ask(port, { path: "/metrics", headers: { host: "cache.example.com" } })).toBe(403);
   });
 
   it("closes a connection that sends no first byte in time, and no other", async () => {

@@ -43,6 +43,7 @@ describe("a native configuration", () => {
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
+        adminHosts: [],
         tls: null,
         mode: "front",
         prefix: "",
