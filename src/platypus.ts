@@ -5,6 +5,7 @@
 import { AdminAnswers } from "./admin/answers.ts";
 import { Readiness } from "./admin/readiness.ts";
 import type { AdminServer } from "./admin/server.ts";
+import { withoutSecrets } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { needsRestart } from "./config/needs-restart.ts";
@@ -97,6 +98,7 @@ export class Platypus {
     this.clock = clock;
     this.log = log;
     this.siblings = siblings;
+    log.withoutSecrets = (text) => withoutSecrets(text, this.running.config);
     this.reloads = new ReloadState(clock);
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.

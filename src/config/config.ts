@@ -427,6 +427,8 @@ export interface HttpSourceConfig extends SourceBase {
   readonly type: "http";
   /** Template; scheme, host and port are literal text. */
   readonly url: string;
+  /** `url` and `query` as they may be shown: without literal text in the query, and without what came from outside. */
+  readonly shown?: { readonly url: string; readonly query: readonly (readonly [string, string])[] };
   readonly method: string;
   /** Header name, template. */
   readonly headers: readonly (readonly [string, string])[];

@@ -28,6 +28,7 @@ import {
   sourceSettings,
   type Values,
 } from "./settings.ts";
+import { shownUrl, withoutLiterals } from "./shown-url.ts";
 
 /** What reading needs from the layers that know templates. */
 export interface NativeHooks {
@@ -61,9 +62,9 @@ interface SourceContext {
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
-/** Blanks, controls, and what is no single byte: nothing that a request line can hold. */
+/** Control characters and line ends, which an editor or a file has put there. Others are percent-encoded. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const notInUrl = /[\u0000-\u0020\u007f]|[^\u0000-\u00ff]/u;
+const notInUrl = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Header fields that belong to the connection, not to the request. */
 const connectionHeaders = [
@@ -133,6 +134,7 @@ function readTypedSource(
         notFoundStatuses: readStatuses(section, "not_found_statuses", values.not_found_statuses, problems),
       };
       if (url === null) return null;
+      const shown = shownRequest(section, url, query);
       checkUrl(url, section.found.get("url")!.place, hooks, problems);
       const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
       // What is not idempotent is asked once.
@@ -142,6 +144,7 @@ function readTypedSource(
         ...base(name, values),
         retries,
         url,
+        shown,
         method,
         headers,
         maxBodyBytes,
@@ -198,6 +201,19 @@ function base(name: string, values: Values<typeof sourceSettings>) {
     breakerFailures: values.breaker_failures,
     breakerMs: values.breaker_time,
     retries: values.retries,
+  };
+}
+
+/** The URL and the query without what came from outside, or may be a token. */
+function shownRequest(section: Section, url: string, query: readonly (readonly [string, string])[]) {
+  const text = section.found.get("url")?.shown;
+  const table = section.found.get("query")?.shown;
+  return {
+    url: shownUrl(typeof text === "string" ? text : url),
+    query: query.map(([name, value]) => {
+      const entry = isTable(table) ? table[name] : value;
+      return [name, withoutLiterals(typeof entry === "string" ? entry : value)] as const;
+    }),
   };
 }
 

@@ -43,6 +43,8 @@ function fieldsOf(fields: LogFields | undefined): LogFields {
 
 /** Writes lines of at least its level, or of that of their module. */
 export class Log {
+  /** Leaves secrets out of the lines about sources, whose errors may quote a path or an address. */
+  withoutSecrets: (text: string) => string = (text) => text;
   private config: LogConfig;
   private readonly output: LogOutput;
   private readonly nowIso: () => string;
@@ -104,7 +106,10 @@ export class Log {
   private line(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): void {
     const { config } = this;
     if (order[level] > order[config.modules?.[module] ?? config.level]) return;
-    this.output.write(this.render(level, module, message, fields));
+    const lines = typeof message === "string" ? [message] : message;
+    this.output.write(
+      this.render(level, module, module === "source" ? lines.map((line) => this.withoutSecrets(line)) : lines, fields),
+    );
   }
 
   private render(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): string {

@@ -40,6 +40,13 @@ describe("a log", () => {
     }
   });
 
+  it("leaves secrets out of lines about sources", () => {
+    const { log, lines } = logOf({ level: "info", form: "text" });
+    log.withoutSecrets = (text) => text.replaceAll("secret", "(hidden)");
+    log.warn("source", "open /secret/a: no such file");
+    expect(lines).toEqual(["now warn  source: open /(hidden)/a: no such file\n"]);
+  });
+
   it("indents the further lines of a message, which cannot pass for lines of the log", () => {
     const { log, lines } = logOf({ level: "info", form: "text" });
     log.info("config", ["not reloaded:", "a.toml:1: wrong\nnow error x: y"]);
