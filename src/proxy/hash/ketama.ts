@@ -1,12 +1,14 @@
 /**
  * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED and, with the same hash of the key, to twemproxy's `ketama`.
  *
- * The number of points of each server is computed in float32, as the C libraries do it: float64 moves keys at 7, 14, 25 …
- * servers.
+ * The points of a server are hashring's. Their number is computed here, because the C libraries do it in float32 and hashring
+ * in float64, which moves keys at 7, 14, 25 … servers. Look-ups are ours too: hashring's own take microseconds and hash
+ * strings.
  *
  * Source: libmemcached (hosts.cc) and twemproxy (nc_ketama.c), as facts; observed placements in test/vectors.
  */
 import { hash } from "node:crypto";
+import HashRing from "hashring";
 import { defaultPort } from "../../config/address.ts";
 import { addressText, type PoolServer } from "../../config/config.ts";
 import { Continuum, pointOf } from "./continuum.ts";
@@ -16,6 +18,10 @@ import { sharedContinuum } from "./shared-continuum.ts";
 
 const POINTS_PER_SERVER = 160;
 const POINTS_PER_DIGEST = 4;
+/** hashring takes a server's own vnode count only where it differs from this one. */
+const NO_SERVER_HAS_THIS_MANY = 1_000_000;
+/** hashring reads servers as host:port, which unix paths and names are not: it gets a stand-in. */
+const STAND_IN = "0:1";
 
 /**
  * Name under which a server stands on the continuum: its own where it has one, `host` on the default port, else
@@ -54,15 +60,19 @@ export class KetamaRing implements Placement {
 function continuumOf(members: readonly RingMember[]): Continuum {
   const totalWeight = members.reduce((sum, { weight }) => sum + weight, 0);
   const counts = members.map(({ weight }) => digestCount(weight, totalWeight, members.length));
-  const points = new Float64Array(POINTS_PER_DIGEST * counts.reduce((sum, count) => sum + count, 0));
-  let at = 0;
-  for (const [owner, { label }] of members.entries()) {
-    for (let i = 0; i < counts[owner]!; i++) {
-      const digest = hash("md5", `${label}-${i}`, "buffer");
-      for (let j = 0; j < POINTS_PER_DIGEST; j++) points[at++] = pointOf(digest.readUInt32LE(4 * j), owner);
-    }
-  }
-  return new Continuum(points);
+  const points = members.flatMap(({ label }, owner) =>
+    counts[owner] === 0 ? [] : placesOf(label, counts[owner]!).map((place) => pointOf(place, owner)),
+  );
+  return new Continuum(Float64Array.from(points));
+}
+
+/** Places of one server. hashring sorts objects, so that all servers at once would take it seconds at some thousands. */
+function placesOf(label: string, digests: number): number[] {
+  const digest = (text: string) => hash("md5", label + text.slice(STAND_IN.length), "buffer");
+  const ring = new HashRing({ [STAND_IN]: { vnodes: digests } }, digest as never, {
+    "vnode count": NO_SERVER_HAS_THIS_MANY,
+  });
+  return (ring as unknown as { ring: { value: number }[] }).ring.map(({ value }) => value);
 }
 
 /** Digests of a server, each of four points; every step is rounded to float32 as in C. */
