@@ -5,6 +5,7 @@
 import { AdminAnswers } from "./admin/answers.ts";
 import { Readiness } from "./admin/readiness.ts";
 import type { AdminServer } from "./admin/server.ts";
+import { withoutSecrets } from "./admin/shown-config.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { addressText, type Config, type ListenAddress } from "./config/config.ts";
 import { needsRestart } from "./config/needs-restart.ts";
@@ -103,6 +104,7 @@ export class Platypus {
     this.log = log;
     this.reports = reports;
     this.siblings = siblings;
+    log.withoutSecrets = (text) => withoutSecrets(text, this.running.config);
     this.reloads = new ReloadState(clock);
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.
@@ -225,7 +227,9 @@ export class Platypus {
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,
-      fault: (error) => bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`),
+      fault: (error) => {
+        bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
+      },
     };
   }
 
@@ -372,6 +376,7 @@ export class Platypus {
         clock: this.clock,
         reports: this.reports,
         socket,
+        hosts: () => this.running.config.server.adminHosts,
       });
     } catch (error) {
       // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.

@@ -86,8 +86,8 @@ export class AdminAnswers implements AdminFacts {
 
   /** The key as a person has typed it. */
   explain(key: string): Line[] {
-    const { config, sources } = this.sources.running();
-    const lines = explain(config, sources, Buffer.from(key, "utf8").toString("latin1"));
+    const { config, sources, rules } = this.sources.running();
+    const lines = explain(config, sources, Buffer.from(key, "utf8").toString("latin1"), rules);
     return lines.map(([name, text]) => [name, withoutSecrets(text, config)]);
   }
 

@@ -23,20 +23,30 @@ export interface Covered {
 }
 
 /** Null: no rule covers `key` (one character per byte). */
-export function coveredBy(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Covered | null {
-  const list = config.rules.map((rule): Rule => {
-    const source = sources.get(rule.source)!.limiter;
-    return { config: rule, source, counters: newRuleCounters(), timings: newRuleTimings() };
-  });
-  const match = new Rules(list).match(key);
+export function coveredBy(
+  config: Config,
+  sources: ReadonlyMap<string, BuiltSource>,
+  key: string,
+  rules: Rules = rulesOf(config, sources),
+): Covered | null {
+  const match = rules.match(key);
   if (match === null) return null;
   const { config: rule } = match.rule;
   return { rule, source: sources.get(rule.source)!, captures: match.captures };
 }
 
-/** The lines about `key` (one character per byte). */
-export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Line[] {
-  const covered = coveredBy(config, sources, key);
+function rulesOf(config: Config, sources: ReadonlyMap<string, BuiltSource>): Rules {
+  return new Rules(
+    config.rules.map((rule): Rule => {
+      const source = sources.get(rule.source)!.limiter;
+      return { config: rule, source, counters: newRuleCounters(), timings: newRuleTimings() };
+    }),
+  );
+}
+
+/** The lines about `key` (one character per byte). `rules`: those of `config`, where they are built already. */
+export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string, rules?: Rules): Line[] {
+  const covered = coveredBy(config, sources, key, rules);
   return [
     ["key", JSON.stringify(key)],
     ...(config.server.prefix === "" ? [] : [["on the servers", JSON.stringify(config.server.prefix + key)] as const]),
@@ -56,9 +66,13 @@ function placement(config: Config, key: string): Line[] {
   return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
 }
 
+/** Of configurations whose keys were explained. */
+const trees = new WeakMap<Config, RecordedTree>();
+
 /** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */
 function treeLines(config: Config, key: string): Line[] {
-  const tree = new RecordedTree(config, hostId(), systemClock);
+  const tree = trees.get(config) ?? new RecordedTree(config, hostId(), systemClock);
+  trees.set(config, tree);
   const operations = (["get", "set", "delete"] as const).map((operation): Line => {
     const servers = tree.serversOf(operation, key);
     return [operation, servers.length === 0 ? "no server" : servers.join(", ")];

@@ -2,16 +2,18 @@
  * The admin server: what people and their monitoring ask of a running Platypus, over HTTP. It only reads: there is no
  * request that changes anything, whoever sends it.
  *
- * A browser that was led to a name of somebody else's which means this machine (DNS rebinding) is refused: on a loopback
- * address the Host must be a name of this machine. So is a page of another site, but for a link that is followed.
+ * A browser that was led to a name of somebody else's which means this machine (DNS rebinding) is refused: the Host must be an
+ * address or a name that nobody else can own (`isOwnName`); on a loopback address a loopback name. So is a page of another site, but for a link that is followed.
  */
 import http from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, isIP, type Socket } from "node:net";
+import { hostname } from "node:os";
 import type { Clock } from "../clock.ts";
 import { isLoopback } from "../config/address.ts";
 import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
 import { FirstStep } from "../first-step.ts";
+import { makeWay } from "../proxy/client/listener.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../telemetry/prometheus.ts";
 import type { Reports } from "../telemetry/reports.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -84,6 +86,8 @@ export interface AdminOptions {
   readonly facts: AdminFacts;
   readonly clock: Clock;
   readonly reports: Reports;
+  /** Names under which it may be asked, as they are configured now. */
+  readonly hosts?: () => readonly string[];
   /** One that is bound already and shared with other processes, instead of the address. */
   readonly socket?: unknown;
 }
@@ -103,12 +107,12 @@ export class AdminServer {
   /**
    * Throws a PlatypusError with code LISTEN where the address cannot be had; its cause is Node's error.
    */
-  static async open({ address, facts, clock, reports, socket }: AdminOptions): Promise<AdminServer> {
+  static async open({ address, facts, clock, reports, hosts = () => [], socket }: AdminOptions): Promise<AdminServer> {
     // Until it is known where a socket that was given is bound.
     let isLocal = address.type !== "tcp" || isLoopback(address.host);
     const streams = new EventStreams(facts, clock, reports);
     const server = http.createServer((request, response) => {
-      const refusal = refusalOf(request, isLocal);
+      const refusal = refusalOf(request, (host) => (isLocal ? isLoopbackName(host) : isOwnName(host, hosts())));
       if (refusal !== null) sendText(response, refusal.status, `${refusal.text}\n`);
       else void handle(request, response, facts, streams);
     });
@@ -125,6 +129,7 @@ export class AdminServer {
     });
     server.once("close", () => firstBytes.stop());
     const admin = new AdminServer(server, streams, address);
+    if (address.type === "unix" && socket === undefined) await makeWay(address.path);
     await listen(server, address, socket);
     const real = server.address() as AddressInfo | string | null;
     const isTcp = real !== null && typeof real === "object";
@@ -177,10 +182,13 @@ export function adminError(address: ListenAddress, error: Error): PlatypusError 
   return new PlatypusError("LISTEN", text, { cause: error });
 }
 
-function refusalOf({ method, headers: given }: http.IncomingMessage, isLocal: boolean) {
+function refusalOf({ method, headers: given }: http.IncomingMessage, isOwn: (host: string) => boolean) {
   if (method !== "GET" && method !== "HEAD") return { status: 405, text: "only GET and HEAD" };
-  if (isLocal && !isOwnName(given.host)) {
-    return { status: 403, text: "the Host of the request is no name of this machine" };
+  if (given.host !== undefined && !isOwn(nameOf(given.host))) {
+    return {
+      status: 403,
+      text: "the Host of the request is no name of this machine; [server] admin_hosts takes others",
+    };
   }
   const isForeign = given["sec-fetch-site"] === "cross-site" || given["sec-fetch-site"] === "same-site";
   if (isForeign && given["sec-fetch-mode"] !== "navigate") {
@@ -225,9 +233,25 @@ function send(response: http.ServerResponse, status: number, type: string, conte
   response.end(body);
 }
 
-/** `localhost`, or an address: what a browser was given by somebody else is another name. */
-function isOwnName(host: string | undefined): boolean {
-  if (host === undefined) return true;
-  const name = host.replace(/:\d+$/, "");
-  return name === "localhost" || name === "[::1]" || /^127(\.\d{1,3}){3}$/.test(name);
+/** The name in a Host header, in lower case, without the port and the brackets of an IPv6 address. */
+function nameOf(host: string): string {
+  return host
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .replace(/\.$/, "")
+    .toLowerCase();
+}
+
+/** `localhost`, or a loopback address: what a browser was given by somebody else is another name. */
+function isLoopbackName(name: string): boolean {
+  return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
+}
+
+/** Domains in which no stranger can have a name (RFC 6762, RFC 8375, ICANN's .internal, and customs of networks). */
+const PRIVATE_DOMAIN = /\.(internal|local|localhost|localdomain|lan|home\.arpa)$/;
+
+/** An address, or a name of the operator's own network. */
+function isOwnName(name: string, hosts: readonly string[]): boolean {
+  if (isIP(name) !== 0 || !name.includes(".") || PRIVATE_DOMAIN.test(name)) return true;
+  return name === hostname().toLowerCase() || hosts.includes(name);
 }

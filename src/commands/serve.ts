@@ -253,7 +253,8 @@ async function loadFirst(
     const place = dumpPlaceOf(mcrouter.options, root);
     const config = await load(readDump(place, maxAgeSeconds, systemClock)).catch(() => null);
     if (config === null) throw error;
-    log.error("config", `the configuration cannot be used, the last good one from ${root} serves:\n${error.message}`);
+    const lines = error.message.split("\n");
+    log.error("config", [`the configuration cannot be used, the last good one from ${root} serves:`, ...lines]);
     return config;
   }
 }
@@ -338,7 +339,7 @@ async function reload({ platypus, load, path, log, reports }: Reloading): Promis
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     platypus.refuseReload(text);
-    log.error("config", `${path}: not reloaded, the configuration in use stays:\n${text}`);
+    log.error("config", [`${path}: not reloaded, the configuration in use stays:`, ...text.split("\n")]);
     return false;
   }
 }

@@ -92,6 +92,8 @@ export interface ServerConfig {
   readonly listen: readonly ListenAddress[];
   /** Null: no admin server. */
   readonly admin: AdminConfig | null;
+  /** Host names under which the admin server may be asked as well, in lower case. */
+  readonly adminHosts: readonly string[];
   /** Processes that share the addresses. */
   readonly workers: number;
   /** Connections that may wait to be accepted. */
@@ -425,6 +427,8 @@ export interface HttpSourceConfig extends SourceBase {
   readonly type: "http";
   /** Template; scheme, host and port are literal text. */
   readonly url: string;
+  /** `url` and `query` as they may be shown: without literal text in the query, and without what came from outside. */
+  readonly shown?: { readonly url: string; readonly query: readonly (readonly [string, string])[] };
   readonly method: string;
   /** Header name, template. */
   readonly headers: readonly (readonly [string, string])[];

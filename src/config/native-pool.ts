@@ -28,7 +28,7 @@ export function readListen(
         place,
         `expected host:port, [ipv6]:port, tls:host:port, unix:PATH or fd:NUMBER, got ${JSON.stringify(text)}`,
       );
-    } else if (!isFreePort(address) && listen.some((other) => isSameAddress(other, address))) {
+    } else if (!isFreePort(address) && listen.some((other) => identityOf(other) === identityOf(address))) {
       problems.add(place, `${addressText(address)} is listed twice`);
     } else {
       listen.push(address);
@@ -116,6 +116,8 @@ interface ServerValues {
 function readServers(section: Section, values: ServerValues, context: PoolContext, problems: Problems): PoolServer[] {
   const listed = listedServers(section, values, problems);
   const servers: PoolServer[] = [];
+  const addresses = new Set<string>();
+  const names = new Set<string>();
   for (const { text, place } of listed) {
     const server = readServer(text, context.folder, place, problems);
     if (server === null) continue;
@@ -123,13 +125,16 @@ function readServers(section: Section, values: ServerValues, context: PoolContex
     if (context.listen.some((listen) => reachesListener(address, listen))) {
       problems.add(place, `${addressText(address)} is one of Platypus' own [server] listen addresses`);
     }
-    if (servers.some((other) => isSameAddress(other.address, address))) {
+    const identity = identityOf(address);
+    if (addresses.has(identity)) {
       problems.add(place, `${addressText(address)} is listed twice; give it a weight instead`);
     }
-    if (server.name !== null && servers.some(({ name }) => name === server.name)) {
+    if (server.name !== null && names.has(server.name)) {
       problems.add(place, `the name ${JSON.stringify(server.name)} is another server's`);
     }
     servers.push(server);
+    addresses.add(identity);
+    if (server.name !== null) names.add(server.name);
   }
   return servers;
 }
@@ -180,8 +185,9 @@ function entryPlace(section: Section, key: string, index: number): Place {
   return Array.isArray(found.value) ? found.entry(index) : found.place;
 }
 
-function isSameAddress(one: ListenAddress, other: ListenAddress): boolean {
-  return addressText(one).toLowerCase() === addressText(other).toLowerCase();
+/** Text by which two addresses are the same one. */
+function identityOf(address: ListenAddress): string {
+  return addressText(address).toLowerCase();
 }
 
 /** Port 0 takes any free port, so two of them are two addresses. */

@@ -28,6 +28,7 @@ import {
   sourceSettings,
   type Values,
 } from "./settings.ts";
+import { shownUrl, withoutLiterals } from "./shown-url.ts";
 
 /** What reading needs from the layers that know templates. */
 export interface NativeHooks {
@@ -61,6 +62,9 @@ interface SourceContext {
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
+/** Control characters and line ends, which an editor or a file has put there. Others are percent-encoded. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const notInUrl = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Header fields that belong to the connection, not to the request. */
 const connectionHeaders = [
@@ -130,6 +134,7 @@ function readTypedSource(
         notFoundStatuses: readStatuses(section, "not_found_statuses", values.not_found_statuses, problems),
       };
       if (url === null) return null;
+      const shown = shownRequest(section, url, query);
       checkUrl(url, section.found.get("url")!.place, hooks, problems);
       const { max_body: maxBodyBytes, empty: isEmptyValue } = values;
       // What is not idempotent is asked once.
@@ -139,6 +144,7 @@ function readTypedSource(
         ...base(name, values),
         retries,
         url,
+        shown,
         method,
         headers,
         maxBodyBytes,
@@ -198,6 +204,19 @@ function base(name: string, values: Values<typeof sourceSettings>) {
   };
 }
 
+/** The URL and the query without what came from outside, or may be a token. */
+function shownRequest(section: Section, url: string, query: readonly (readonly [string, string])[]) {
+  const text = section.found.get("url")?.shown;
+  const table = section.found.get("query")?.shown;
+  return {
+    url: shownUrl(typeof text === "string" ? text : url),
+    query: query.map(([name, value]) => {
+      const entry = isTable(table) ? table[name] : value;
+      return [name, withoutLiterals(typeof entry === "string" ? entry : value)] as const;
+    }),
+  };
+}
+
 function reportType(section: Section, type: unknown, problems: Problems): void {
   const place = section.found.get("type")?.place ?? { ...section.place, path: `${section.place.path}.type` };
   const types = sourceSettings.type.type.choices;
@@ -239,6 +258,14 @@ function checkUrl(url: string, place: Place, hooks: NativeHooks, problems: Probl
     problems.add(place, "a user name or password cannot stand in a URL; send an Authorization header");
   } else if (!URL.canParse(scheme + authority) || /[\s\\{}]/.test(authority)) {
     problems.add(place, `expected HOST or HOST:PORT after ${scheme}, got ${JSON.stringify(authority)}`);
+  }
+  const at = url.search(notInUrl);
+  if (at >= 0) {
+    const character = url.codePointAt(at)!.toString(16).toUpperCase().padStart(4, "0");
+    problems.add(
+      place,
+      `a URL cannot hold the character U+${character}, at position ${at + 1}; write it percent-encoded`,
+    );
   }
 }
 

@@ -165,6 +165,7 @@ function readServer(section: Section, folder: string, reads: FilesRead, problems
   return {
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
+    adminHosts: values.admin_hosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, values, listen, { folder, reads }, problems),
     mode: values.mode,

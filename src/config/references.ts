@@ -8,6 +8,7 @@ import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import { type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
 import type { Setting, Settings } from "./settings.ts";
+import { HIDDEN } from "./shown-url.ts";
 
 const REFERENCE = /\$\{(ENV|file):([^}]*)\}/g;
 
@@ -63,12 +64,16 @@ function resolveFound(
       return put;
     });
   };
-  const value = isTable(found.value)
-    ? Object.fromEntries(Object.entries(found.value).map(([name, entry]) => [name, put(entry, found.entry(name))]))
-    : Array.isArray(found.value)
-      ? found.value.map((entry, index) => put(entry, found.entry(index)))
-      : put(found.value, found.place);
-  return hasReference ? { ...found, value, isHidden: true } : found;
+  const through = (change: (value: unknown, place: Place) => unknown): unknown =>
+    isTable(found.value)
+      ? Object.fromEntries(Object.entries(found.value).map(([name, entry]) => [name, change(entry, found.entry(name))]))
+      : Array.isArray(found.value)
+        ? found.value.map((entry, index) => change(entry, found.entry(index)))
+        : change(found.value, found.place);
+  const value = through(put);
+  if (!hasReference) return found;
+  const shown = through((text) => (typeof text === "string" ? text.replaceAll(REFERENCE, HIDDEN) : text));
+  return { ...found, value, shown, isHidden: true };
 }
 
 /** What a file has, without the line end that editors put at its end. */

@@ -23,6 +23,8 @@ export interface Found {
   readonly place: Place;
   /** It may be secret: no message shows it. */
   readonly isHidden?: boolean;
+  /** The value as it may be shown: with what came from outside left out. Absent where nothing did. */
+  readonly shown?: unknown;
   /** Where an entry of a list or a table stands. */
   entry(key: string | number): Place;
 }

@@ -103,6 +103,12 @@ export const serverSettings = {
     meaning:
       "Where the admin page, `/metrics`, `/healthz` and `/readyz` are: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
+  admin_hosts: {
+    type: list,
+    default: [],
+    meaning:
+      "Host names under which the admin address may be asked, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
+  },
   tls_cert: { type: text, default: null, meaning: "File of the certificate chain (PEM) for `tls:` addresses." },
   tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
   tls_ca: {

@@ -6,6 +6,7 @@
  */
 import type { Dispatcher, Pool } from "undici";
 import type { HttpSourceConfig } from "../config/config.ts";
+import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
 import { SourceError } from "../errors.ts";
 import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../telemetry/tracing.ts";
@@ -42,6 +43,8 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 interface HttpRequest {
   readonly method: Dispatcher.HttpMethod;
   readonly path: string;
+  /** The path as it may be shown. */
+  readonly shownPath: string;
   readonly headers: Record<string, string>;
   readonly body: Buffer | null;
 }
@@ -53,6 +56,10 @@ export class HttpSource implements Source {
   private readonly origin: string;
   private readonly path: Template;
   private readonly query: readonly (readonly [string, Template])[];
+  /** The URL, path and query as they may be shown. */
+  private readonly shownUrl: string;
+  private readonly shownPath: Template;
+  private readonly shownQuery: readonly (readonly [string, Template])[];
   private readonly headers: readonly (readonly [string, Template])[];
   private readonly body: Template | null;
   private readonly escapeBody: Escape;
@@ -65,6 +72,13 @@ export class HttpSource implements Source {
     this.origin = origin;
     this.path = parseTemplate(path);
     this.query = parseAll(config.query);
+    const shown = config.shown ?? {
+      url: shownUrl(config.url),
+      query: config.query.map(([name, value]) => [name, withoutLiterals(value)] as const),
+    };
+    this.shownUrl = shown.url;
+    this.shownPath = parseTemplate(splitUrl(shown.url).path);
+    this.shownQuery = parseAll(shown.query);
     this.headers = parseAll(config.headers);
     this.body = config.body === null ? null : parseTemplate(Buffer.from(config.body, "utf8").toString("latin1"));
     this.escapeBody = escapeFor(config.headers);
@@ -84,10 +98,10 @@ export class HttpSource implements Source {
   }
 
   describe(context: FetchContext): string[] {
-    const { method, path, headers, body } = this.requestFor(context);
+    const { method, shownPath, headers, body } = this.requestFor(context);
     const names = Object.keys(headers).join(", ");
     const sent = body === null ? "" : `, ${body.length} bytes of body`;
-    return [`${method} ${this.origin}${path} with ${names}${sent}`];
+    return [`${method} ${this.origin}${shownPath} with ${names}${sent}`];
   }
 
   async close(): Promise<void> {
@@ -98,14 +112,12 @@ export class HttpSource implements Source {
     let path = renderTemplate(this.path, context, asUrl);
     // Parts may be empty, and the template's own dots be what is left of a segment.
     refuseDots(path.split("?")[0]!);
-    for (const [name, value] of this.query) {
-      const separator = path.includes("?") ? "&" : "?";
-      path += `${separator}${encodeURIComponent(name)}=${renderTemplate(value, context, asForm)}`;
-    }
+    path = withQuery(path, this.query, context);
     const { authorization, method } = this.config;
     return {
       method: method as Dispatcher.HttpMethod,
       path,
+      shownPath: withQuery(renderTemplate(this.shownPath, context, asUrl), this.shownQuery, context),
       headers: {
         "accept-encoding": "gzip, br",
         ...conditionsOf(context.tag),
@@ -131,25 +143,26 @@ export class HttpSource implements Source {
         const isTransient = TRANSIENT.has(statusCode);
         throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
       }
-      request = { ...request, path: target };
+      request = { ...request, path: target, shownPath: target.split("?")[0]! };
     }
   }
 
   /** One call of the server; where it is traced the server is told the trace. Its span ends with the head of the answer. */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
     const pool = await this.pool;
-    if (span === null) return pool.request({ ...request, signal });
+    const { shownPath, ...sent } = request;
+    if (span === null) return pool.request({ ...sent, signal });
     const { hostname, port, protocol } = new URL(this.origin);
     const call = span.begin(request.method, SpanKind.client, {
       "http.request.method": request.method,
       "server.address": hostname,
       "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
-      "url.template": this.config.url,
+      "url.template": this.shownUrl,
     });
-    call.setKeyText("url.full", this.origin + request.path);
+    call.setKeyText("url.full", this.origin + shownPath);
     try {
       const headers = { ...request.headers, traceparent: call.traceparent };
-      const response = await pool.request({ ...request, headers, signal });
+      const response = await pool.request({ ...sent, headers, signal });
       call.set("http.response.status_code", response.statusCode);
       if (response.statusCode >= 400) call.fail(String(response.statusCode));
       return response;
@@ -263,8 +276,17 @@ function contentTypeOf(fields: ResponseFields): string {
  * Divides a URL template behind its origin. The path begins with a slash; a fragment is never sent. Blanks and what is
  * not ASCII are percent-encoded, as in the address bar of a browser.
  */
+function withQuery(path: string, query: readonly (readonly [string, Template])[], context: FetchContext): string {
+  let whole = path;
+  for (const [name, value] of query) {
+    const separator = whole.includes("?") ? "&" : "?";
+    whole += `${separator}${encodeURIComponent(name)}=${renderTemplate(value, context, asForm)}`;
+  }
+  return whole;
+}
+
 function splitUrl(url: string): { origin: string; path: string } {
-  const [, origin, rest] = /^(https?:\/\/[^/?#]+)(.*)$/i.exec(url)!;
+  const [, origin, rest] = /^(https?:\/\/[^/?#]+)([\s\S]*)$/i.exec(url)!;
   const path = rest!.split("#")[0]!.replace(/[^!-~]+/g, encodeURIComponent);
   return { origin: origin!, path: path.startsWith("/") ? path : `/${path}` };
 }

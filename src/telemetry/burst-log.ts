@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { LogLevel, LogModule } from "../config/config.ts";
-import type { Log, LogFields } from "./log.ts";
+import type { Log, LogFields, LogMessage } from "./log.ts";
 
 const QUIET_MS = 10_000;
 const MAX_KINDS = 1_000;
@@ -25,7 +25,13 @@ export class BurstLog {
   }
 
   /** Logs `message` unless `kind` was logged a short time ago. */
-  say(level: Exclude<LogLevel, "debug">, module: LogModule, kind: string, message: string, fields?: LogFields): void {
+  say(
+    level: Exclude<LogLevel, "debug">,
+    module: LogModule,
+    kind: string,
+    message: LogMessage,
+    fields?: LogFields,
+  ): void {
     const nowMs = this.clock.nowMs();
     const burst = this.bursts.get(kind) ?? { nextMs: nowMs, suppressed: 0 };
     if (nowMs < burst.nextMs) {
@@ -33,7 +39,8 @@ export class BurstLog {
       return;
     }
     const more = burst.suppressed > 0 ? ` (and ${burst.suppressed} more like it)` : "";
-    this.log[level](module, message + more, fields);
+    const lines = typeof message === "string" ? [message] : message;
+    this.log[level](module, [`${lines[0] ?? ""}${more}`, ...lines.slice(1)], fields);
     burst.nextMs = nowMs + QUIET_MS;
     burst.suppressed = 0;
     if (this.bursts.size >= MAX_KINDS) this.bursts.clear();

@@ -1,6 +1,9 @@
 /**
  * The log: text for people, JSON for machines. It never holds values, and keys only where a caller decides so. A line that
  * cannot be written is the output's business; the caller never hears of it.
+ *
+ * Messages and fields may quote what came from outside. Characters that end a line, or that a terminal obeys, are escaped
+ * here, so that no message can pass for another line. A message of several lines is given as their list.
  */
 import { styleText } from "node:util";
 import { type LogConfig, type LogLevel, type LogModule, logLevels } from "../config/config.ts";
@@ -13,8 +16,35 @@ const colors = { error: "red", warn: "yellow", info: "cyan", debug: "gray" } as 
 /** Fields of a JSON line beside time, level, module and message. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
+/** One line, or several that belong together: those behind the first are indented in a text log. */
+export type LogMessage = string | readonly string[];
+
+/** Controls, line separators of Unicode, and what turns the direction of text. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be written
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** `text` with its unsafe characters as `\n`, `\x1b` or `\u2028`. */
+function escaped(text: string): string {
+  return text.replace(UNSAFE, (character) => {
+    if (character === "\n") return "\\n";
+    if (character === "\r") return "\\r";
+    if (character === "\t") return "\\t";
+    const code = character.charCodeAt(0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
+  });
+}
+
+function fieldsOf(fields: LogFields | undefined): LogFields {
+  const safe = Object.entries(fields ?? {}).map(([name, value]) => {
+    return [name, typeof value === "string" ? escaped(value) : value] as const;
+  });
+  return Object.fromEntries(safe);
+}
+
 /** Writes lines of at least its level, or of that of their module. */
 export class Log {
+  /** Leaves secrets out of the lines about sources, whose errors may quote a path or an address. */
+  withoutSecrets: (text: string) => string = (text) => text;
   private config: LogConfig;
   private readonly output: LogOutput;
   private readonly nowIso: () => string;
@@ -57,39 +87,45 @@ export class Log {
     this.config = { ...this.config, level };
   }
 
-  error(module: LogModule, message: string, fields?: LogFields): void {
+  error(module: LogModule, message: LogMessage, fields?: LogFields): void {
     this.line("error", module, message, fields);
   }
 
-  warn(module: LogModule, message: string, fields?: LogFields): void {
+  warn(module: LogModule, message: LogMessage, fields?: LogFields): void {
     this.line("warn", module, message, fields);
   }
 
-  info(module: LogModule, message: string, fields?: LogFields): void {
+  info(module: LogModule, message: LogMessage, fields?: LogFields): void {
     this.line("info", module, message, fields);
   }
 
-  debug(module: LogModule, message: string, fields?: LogFields): void {
+  debug(module: LogModule, message: LogMessage, fields?: LogFields): void {
     this.line("debug", module, message, fields);
   }
 
-  private line(level: LogLevel, module: LogModule, message: string, fields: LogFields | undefined): void {
+  private line(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): void {
     const { config } = this;
     if (order[level] > order[config.modules?.[module] ?? config.level]) return;
-    this.output.write(this.render(level, module, message, fields));
+    const lines = typeof message === "string" ? [message] : message;
+    this.output.write(
+      this.render(level, module, module === "source" ? lines.map((line) => this.withoutSecrets(line)) : lines, fields),
+    );
   }
 
-  private render(level: LogLevel, module: LogModule, message: string, fields: LogFields | undefined): string {
+  private render(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): string {
     const time = this.nowIso();
-    if (this.config.form === "json") return `${JSON.stringify({ time, level, module, message, ...fields })}\n`;
+    const lines = (typeof message === "string" ? [message] : message).map(escaped);
+    if (this.config.form === "json") {
+      return `${JSON.stringify({ time, level, module, message: lines.join("\n"), ...fieldsOf(fields) })}\n`;
+    }
     const rest =
       fields === undefined
         ? ""
         : Object.entries(fields)
-            .map(([name, value]) => ` ${name}=${value}`)
+            .map(([name, value]) => ` ${name}=${escaped(String(value))}`)
             .join("");
     const padded = level.padEnd(5);
     const shown = this.isColored ? styleText(colors[level], padded, { stream: process.stderr }) : padded;
-    return `${time} ${shown} ${module}: ${message}${rest}\n`;
+    return `${time} ${shown} ${module}: ${lines.join("\n  ")}${rest}\n`;
   }
 }

@@ -13,7 +13,7 @@ export function logProcessErrors(log: Log): void {
   process.removeAllListeners("warning");
   process.on("warning", ({ name, message }) => bursts.say("warn", "serve", name, `${name}: ${message}`));
   process.on("uncaughtException", (error: unknown) => {
-    log.error("serve", `unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
+    log.error("serve", `unexpected error: ${error instanceof Error ? error.stack : String(error)}`.split("\n"));
     process.exit(1);
   });
 }

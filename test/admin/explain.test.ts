@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { explain } from "../../src/admin/explain.ts";
+import { shownConfig, withoutSecrets } from "../../src/admin/shown-config.ts";
 import { systemClock } from "../../src/clock.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { buildSources } from "../../src/sources/build.ts";
+import type { Span } from "../../src/telemetry/tracing.ts";
 import { templateHooks } from "../../src/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
@@ -60,7 +62,7 @@ describe("what is explained of a key", () => {
     expect(explained.get("rule")).toBe('users, number 1 of 3: match = "user/(?<id>[^/]+)"');
     expect(explained.get("captures")).toBe('{1} = "a b", {id} = "a b"');
     expect(explained.get("  asks for")).toBe(
-      "GET http://origin:8080/users/a%20b?x=1 with accept-encoding, authorization",
+      "GET http://origin:8080/users/a%20b?x=(hidden) with accept-encoding, authorization",
     );
     expect(explained.get("is stored for")).toBe("661 s (ttl, stale 10m and 1 s)");
     expect(explained.get("is refreshed")).toBe("54s after it was stored, or up to a tenth earlier");
@@ -167,5 +169,72 @@ describe("of a key under mcrouter's tree", () => {
     expect(explained.get("route")).toBe("root");
     expect(explain(config, new Map(), "foo").map(([, text]) => text)).toContain(" operation-selector");
     expect(explained.get("rule")).toBe("none covers it: it is forwarded, and a miss is a miss");
+  });
+});
+
+describe("secrets", () => {
+  const env = { TOKEN: 'a {b} "ü" c&d', PART: "x y{z}" };
+  const text = `
+[get.page]
+match = "page/(.*)"
+source = "web"
+[source.web]
+type = "http"
+url = "http://origin/\${ENV:PART}/{1}?token=literal-{1}-word&only-a-token&lang={1}"
+query = { more = "\${ENV:TOKEN}", other = "sec-{1}-ret" }
+[get.made]
+match = "made/(.*)"
+source = "made"
+[source.made]
+type = "file"
+root = "/"
+path = "\${ENV:TOKEN}/{1}"
+[telemetry]
+otlp_endpoint = "http://user:login@127.0.0.1:4318"
+`;
+  const config = parseNative({ file: null, text, env, hooks: templateHooks });
+  const sources = buildSources(config.sources, new Map(), systemClock);
+  const leaks = /literal|word|only-a-token|sec|ret[^r]|x y|x%20y|%7Bz|a {b|a%20|%C3%BC|ü|login/;
+
+  it("are in no line of an explanation, and what the key puts in is", () => {
+    const lines = explain(config, sources, "page/KEY").map(([, line]) => withoutSecrets(line, config));
+    const call = lines.find((line) => line.startsWith("GET"))!;
+    expect(call).toBe(
+      "GET http://origin/(hidden)/KEY?token=(hidden)KEY(hidden)&(hidden)&lang=KEY&more=(hidden)&other=(hidden)KEY(hidden) with accept-encoding",
+    );
+    expect(
+      explain(config, sources, "made/KEY")
+        .map(([, line]) => withoutSecrets(line, config))
+        .join(),
+    ).not.toMatch(leaks);
+  });
+
+  it("are in no part of the shown configuration", () => {
+    expect(JSON.stringify(shownConfig(config))).not.toMatch(leaks);
+  });
+
+  it("are in no attribute of a trace", async () => {
+    const told: unknown[] = [];
+    const call = {
+      traceparent: "00-1-2-01",
+      setKeyText: (_name: string, value: string) => told.push(value),
+      set: () => {},
+      fail: () => {},
+      end: () => {},
+    };
+    const span = {
+      begin: (_name: string, _kind: unknown, attributes: Record<string, unknown>) => {
+        told.push(...Object.values(attributes));
+        return call;
+      },
+    };
+    const { source } = sources.get("web")!;
+    const groups = new Map([["1", "KEY"]]);
+    const context = { key: "KEY", groups, encoding: "utf8", tag: null, priority: "fill", span } as const;
+    const abort = AbortSignal.abort();
+    await source.fetch({ ...context, signal: abort, span: span as unknown as Span }).catch(() => {});
+    expect(told.join(" ")).toContain("http://origin/(hidden)/{1}?token=(hidden){1}(hidden)");
+    expect(told.join(" ")).toContain("/KEY?token=(hidden)KEY(hidden)&");
+    expect(told.join(" ")).not.toMatch(leaks);
   });
 });

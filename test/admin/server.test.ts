@@ -1,9 +1,13 @@
 /** The admin server over real HTTP. */
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
+import { hostname, tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AdminServer } from "../../src/admin/server.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
-import { addressText } from "../../src/config/config.ts";
+import { addressText, type ListenAddress } from "../../src/config/config.ts";
 import { Platypus } from "../../src/platypus.ts";
 import { Reports } from "../../src/telemetry/reports.ts";
 import { KeptLog } from "../support/kept-log.ts";
@@ -37,9 +41,14 @@ async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
   return platypus;
 }
 
-function openAt(clock: Clock): Promise<AdminServer> {
-  const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
-  return AdminServer.open({ address, facts, clock, reports: new Reports(new KeptLog().log, clock) });
+const loopback: ListenAddress = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false };
+
+function openAt(
+  clock: Clock,
+  address: ListenAddress = loopback,
+  hosts: () => readonly string[] = () => [],
+): Promise<AdminServer> {
+  return AdminServer.open({ address, facts, clock, hosts, reports: new Reports(new KeptLog().log, clock) });
 }
 
 async function open(): Promise<number> {
@@ -70,6 +79,36 @@ describe("the admin server", () => {
     }
   });
 
+  it("answers beyond loopback to addresses, private names and those configured, and not to a stranger's name", async () => {
+    const address = { type: "tcp", host: "0.0.0.0", port: 0, isTls: false } as const;
+    let hosts = ["cache.example.com"];
+    const server = await openAt(systemClock, address, () => hosts);
+    undo.push(() => server.close());
+    const port = server.address.type === "tcp" ? server.address.port : 0;
+    const own = [
+      "10.1.2.3:80",
+      "[fd00::1]:80",
+      "localhost",
+      "cache-1",
+      "platypus.default.svc.cluster.local",
+      "a.internal.",
+    ];
+    for (const host of [...own, hostname(), "CACHE.example.com:11280"]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(200);
+    }
+    for (const host of [
+      "evil.example",
+      "127.0.0.1.evil.example",
+      "x.cache.example.com",
+      "1.2.3.4.5",
+      "internal.evil.com",
+    ]) {
+      expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(403);
+    }
+    hosts = [];
+    expect(await ask(port, { path: "/metrics", headers: { host: "cache.example.com" } })).toBe(403);
+  });
+
   it("closes a connection that sends no first byte in time, and no other", async () => {
     const clock = new ManualClock();
     const server = await openAt(clock);
@@ -84,6 +123,20 @@ describe("the admin server", () => {
     expect(await silent.end()).toBe("");
     begun.send("host: localhost\r\n\r\n");
     expect(await begun.until("ok\n")).toContain("200 OK");
+  });
+
+  it("takes over a socket file that a killed process left behind, and no other file", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const file = path.join(folder, "admin.sock");
+    const dead = `require("node:net").createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, "SIGKILL"))`;
+    expect(() => execFileSync(process.execPath, ["-e", dead], { stdio: "ignore" })).toThrow();
+    const server = await openAt(systemClock, { type: "unix", path: file });
+    await expect(openAt(systemClock, { type: "unix", path: file })).rejects.toThrow("EADDRINUSE");
+    await server.close();
+    await writeFile(file, "precious");
+    await expect(openAt(systemClock, { type: "unix", path: file })).rejects.toThrow("other than a socket");
+    expect(await readFile(file, "utf8")).toBe("precious");
   });
 
   it("changes nothing for anybody: it only reads", async () => {

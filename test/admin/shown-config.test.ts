@@ -54,7 +54,7 @@ body = "a {1} b \${file:${path.join(folder, "token")}} c \${ENV:TOKEN}"
           url: "http://127.0.0.1/p/{1}?token=(hidden)",
           headers: [["X-Api-Key", "(hidden)"]],
           authorization: "(hidden)",
-          body: "a {1} b (hidden) c (hidden)",
+          body: "(hidden)",
         },
       ],
     });

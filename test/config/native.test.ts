@@ -43,6 +43,7 @@ describe("a native configuration", () => {
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
+        adminHosts: [],
         tls: null,
         mode: "front",
         prefix: "",
@@ -136,6 +137,7 @@ describe("a native configuration", () => {
         method: "GET",
         headers: [],
         ...plainRequest,
+        shown: { url: "http://localhost:123/stuff/{1}", query: [] },
         maxBodyBytes: 1_048_576,
         isEmptyValue: false,
       },
@@ -524,6 +526,11 @@ describe("problems", () => {
       ["//host/{1}", begin],
       ["http://me:secret@host/", "a user name or password"],
       ["http://host:99999/", "expected HOST or HOST:PORT after http://"],
+      ["http://host/a\\n{1}", "a URL cannot hold the character U+000A, at position 14"],
+      ["http://host/{1}?a=\\r", "a URL cannot hold the character U+000D"],
+      ["http://host/{1}?a=\\u2028", "a URL cannot hold the character U+2028"],
+      ["http://host/{1}?a=\\u0000", "a URL cannot hold the character U+0000"],
+      ["http://host/{1} b?ä=日", null],
       ["HTTP://[::1]:80/{1}?a={key}", null],
       ["https://host?{1}", null],
     ];

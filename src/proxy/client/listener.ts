@@ -2,7 +2,7 @@
  * Accepts clients on one address. Each becomes a ClientConnection, or is closed at once past the bound on connections. On
  * a `tls:` address it becomes one when its handshake is done; until then it is only counted.
  */
-import { mkdir, unlink } from "node:fs/promises";
+import { lstat, mkdir, unlink } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
@@ -258,9 +258,20 @@ export function listenError(address: ListenAddress, error: NodeJS.ErrnoException
   return new PlatypusError("LISTEN", text, { cause: error });
 }
 
-/** Removes the socket file that a process that is gone left behind; one that is answered stays and fails the listen. */
+/**
+ * Removes the socket file that a process that is gone left behind; one that is answered stays and fails the listen. Nothing but
+ * a socket is ever removed: rejects with a PlatypusError if anything else is there.
+ */
 export async function makeWay(socketPath: string): Promise<void> {
   await mkdir(path.dirname(socketPath), { recursive: true });
+  const found = await lstat(socketPath).catch(() => null);
+  if (found === null) return;
+  if (!found.isSocket()) {
+    throw new PlatypusError(
+      "LISTEN",
+      `unix:${socketPath}: something other than a socket is there; remove it, or set another path`,
+    );
+  }
   const isAnswered = await new Promise<boolean>((resolve) => {
     const probe = net.connect({ path: socketPath });
     probe.once("connect", () => {

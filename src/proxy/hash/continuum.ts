@@ -1,15 +1,15 @@
 /**
  * Points on a circle of 2^32 places, each owned by a member. Where a search begins is known for the top bits of a place,
- * so that it ends a step or two on.
+ * so that it ends a step or two on, however many points there are.
  */
 
-const FIRSTS_BITS = 12;
-const FIRSTS_SHIFT = 32 - FIRSTS_BITS;
+const LEAST_FIRSTS_BITS = 12;
+const MOST_FIRSTS_BITS = 20;
+const OWNERS = 2 ** 16;
 
-/** A place on the circle and the index of who owns it. */
-export interface Point {
-  readonly value: number;
-  readonly owner: number;
+/** A point as one number: a place on the circle, and the index of its owner. These numbers sort as the points do. */
+export function pointOf(place: number, owner: number): number {
+  return place * OWNERS + owner;
 }
 
 export class Continuum {
@@ -17,15 +17,19 @@ export class Continuum {
   private readonly owners: Uint16Array;
   /** For the top bits of a place, the first point at or behind them. */
   private readonly firsts: Uint32Array;
+  private readonly shift: number;
 
-  /** `points` are sorted by value; there is at least one. */
-  constructor(points: readonly Point[]) {
-    this.points = Uint32Array.from(points, ({ value }) => value);
-    this.owners = Uint16Array.from(points, ({ owner }) => owner);
-    this.firsts = new Uint32Array(1 << FIRSTS_BITS);
+  /** `points` as `pointOf` makes them, in any order; there is at least one. They are sorted in place. */
+  constructor(points: Float64Array) {
+    points.sort();
+    this.points = Uint32Array.from(points, (point) => Math.floor(point / OWNERS));
+    this.owners = Uint16Array.from(points, (point) => point % OWNERS);
+    const bits = Math.min(MOST_FIRSTS_BITS, Math.max(LEAST_FIRSTS_BITS, Math.ceil(Math.log2(points.length))));
+    this.shift = 32 - bits;
+    this.firsts = new Uint32Array(2 ** bits);
     let point = 0;
     for (let i = 0; i < this.firsts.length; i++) {
-      while (point < this.points.length && this.points[point]! < i * 2 ** FIRSTS_SHIFT) point++;
+      while (point < this.points.length && this.points[point]! < i * 2 ** this.shift) point++;
       this.firsts[i] = point;
     }
   }
@@ -33,7 +37,7 @@ export class Continuum {
   /** Owner of the first point at or behind `place`, around the end. */
   ownerFrom(place: number): number {
     const points = this.points;
-    let at = this.firsts[place >>> FIRSTS_SHIFT]!;
+    let at = this.firsts[place >>> this.shift]!;
     while (at < points.length && points[at]! < place) at++;
     return this.owners[at === points.length ? 0 : at]!;
   }
@@ -41,7 +45,7 @@ export class Continuum {
   /** Owner of the last point at or before `place`, around the beginning. */
   ownerUpTo(place: number): number {
     const points = this.points;
-    let at = this.firsts[place >>> FIRSTS_SHIFT]!;
+    let at = this.firsts[place >>> this.shift]!;
     while (at < points.length && points[at]! <= place) at++;
     return this.owners[at === 0 ? points.length - 1 : at - 1]!;
   }

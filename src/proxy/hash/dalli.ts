@@ -5,11 +5,12 @@
  *
  * Source: Dalli::Ring of ruby-dalli 3.0.6, as facts; compared with it in the tests.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { PoolServer } from "../../config/config.ts";
-import { Continuum } from "./continuum.ts";
+import { Continuum, pointOf } from "./continuum.ts";
 import { crc32 } from "./crc32.ts";
 import type { Placement } from "./placement.ts";
+import { sharedContinuum } from "./shared-continuum.ts";
 
 const POINTS_PER_SERVER = 160;
 
@@ -19,21 +20,26 @@ export class DalliRing implements Placement {
   private readonly continuum: Continuum;
 
   constructor(servers: readonly PoolServer[]) {
-    const totalWeight = servers.reduce((sum, { weight }) => sum + weight, 0);
-    const points = servers.flatMap((server, owner) => {
-      const count = Math.floor((servers.length * POINTS_PER_SERVER * server.weight) / totalWeight);
-      const name = dalliName(server);
-      return Array.from({ length: count }, (_, i) => {
-        return { value: createHash("sha1").update(`${name}:${i}`).digest().readUInt32BE(0), owner };
-      });
-    });
-    this.continuum = new Continuum(points.sort((a, b) => a.value - b.value));
+    const identity = servers.map((server) => `${server.weight} ${dalliName(server)}`).join("\n");
+    this.continuum = sharedContinuum(`dalli\n${identity}`, () => continuumOf(servers));
   }
 
   locate(chunk: Buffer, start: number, end: number): number {
     this.keyHash = crc32(chunk, start, end);
     return this.continuum.ownerUpTo(this.keyHash);
   }
+}
+
+function continuumOf(servers: readonly PoolServer[]): Continuum {
+  const totalWeight = servers.reduce((sum, { weight }) => sum + weight, 0);
+  const points = servers.flatMap((server, owner) => {
+    const count = Math.floor((servers.length * POINTS_PER_SERVER * server.weight) / totalWeight);
+    const name = dalliName(server);
+    return Array.from({ length: count }, (_, i) => {
+      return pointOf(hash("sha1", `${name}:${i}`, "buffer").readUInt32BE(0), owner);
+    });
+  });
+  return new Continuum(Float64Array.from(points));
 }
 
 /** As Dalli says it: IPv6 hosts without brackets, the port always, a socket by its path. */

@@ -1,24 +1,27 @@
 /**
  * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED and, with the same hash of the key, to twemproxy's `ketama`.
  *
- * The continuum is hashring's; the number of points of each server is computed here, because the C libraries do it in
- * float32 and hashring in float64, which moves keys at 7, 14, 25 … servers. Look-ups are ours too: hashring's own take
- * microseconds and hash strings.
+ * The points of a server are hashring's. Their number is computed here, because the C libraries do it in float32 and hashring
+ * in float64, which moves keys at 7, 14, 25 … servers. Look-ups are ours too: hashring's own take microseconds and hash
+ * strings.
  *
  * Source: libmemcached (hosts.cc) and twemproxy (nc_ketama.c), as facts; observed placements in test/vectors.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import HashRing from "hashring";
 import { defaultPort } from "../../config/address.ts";
 import { addressText, type PoolServer } from "../../config/config.ts";
-import { Continuum } from "./continuum.ts";
+import { Continuum, pointOf } from "./continuum.ts";
 import type { KeyHash } from "./key-hash.ts";
 import type { Placement } from "./placement.ts";
+import { sharedContinuum } from "./shared-continuum.ts";
 
 const POINTS_PER_SERVER = 160;
 const POINTS_PER_DIGEST = 4;
 /** hashring takes a server's own vnode count only where it differs from this one. */
 const NO_SERVER_HAS_THIS_MANY = 1_000_000;
+/** hashring reads servers as host:port, which unix paths and names are not: it gets a stand-in. */
+const STAND_IN = "0:1";
 
 /**
  * Name under which a server stands on the continuum: its own where it has one, `host` on the default port, else
@@ -42,23 +45,10 @@ export class KetamaRing implements Placement {
   private readonly continuum: Continuum;
   private readonly hash: KeyHash;
 
-  constructor(members: readonly RingMember[], hash: KeyHash) {
-    this.hash = hash;
-    // hashring reads servers as host:port, which unix paths and names are not: it gets stand-ins.
-    const standIns: Record<string, { vnodes: number }> = {};
-    members.forEach((member, index) => {
-      const vnodes = digestCount(member, members);
-      if (vnodes > 0) standIns[`${index}:1`] = { vnodes };
-    });
-    const digest = (text: string): Buffer => {
-      const [index, rest] = text.split(":1-");
-      return createHash("md5")
-        .update(`${members[Number(index)]!.label}-${rest}`)
-        .digest();
-    };
-    const ring = new HashRing(standIns, digest as never, { "vnode count": NO_SERVER_HAS_THIS_MANY });
-    const { ring: points } = ring as unknown as { ring: { value: number; server: string }[] };
-    this.continuum = new Continuum(points.map(({ value, server }) => ({ value, owner: Number(server.split(":")[0]) })));
+  constructor(members: readonly RingMember[], keyHash: KeyHash) {
+    this.hash = keyHash;
+    const identity = members.map(({ label, weight }) => `${weight} ${label}`).join("\n");
+    this.continuum = sharedContinuum(`ketama\n${identity}`, () => continuumOf(members));
   }
 
   locate(chunk: Buffer, start: number, end: number): number {
@@ -67,10 +57,27 @@ export class KetamaRing implements Placement {
   }
 }
 
+function continuumOf(members: readonly RingMember[]): Continuum {
+  const totalWeight = members.reduce((sum, { weight }) => sum + weight, 0);
+  const counts = members.map(({ weight }) => digestCount(weight, totalWeight, members.length));
+  const points = members.flatMap(({ label }, owner) =>
+    counts[owner] === 0 ? [] : placesOf(label, counts[owner]!).map((place) => pointOf(place, owner)),
+  );
+  return new Continuum(Float64Array.from(points));
+}
+
+/** Places of one server. hashring sorts objects, so that all servers at once would take it seconds at some thousands. */
+function placesOf(label: string, digests: number): number[] {
+  const digest = (text: string) => hash("md5", label + text.slice(STAND_IN.length), "buffer");
+  const ring = new HashRing({ [STAND_IN]: { vnodes: digests } }, digest as never, {
+    "vnode count": NO_SERVER_HAS_THIS_MANY,
+  });
+  return (ring as unknown as { ring: { value: number }[] }).ring.map(({ value }) => value);
+}
+
 /** Digests of a server, each of four points; every step is rounded to float32 as in C. */
-function digestCount(member: RingMember, members: readonly RingMember[]): number {
-  const total = members.reduce((sum, { weight }) => sum + weight, 0);
-  const share = Math.fround(Math.fround(member.weight) / Math.fround(total));
+function digestCount(weight: number, totalWeight: number, servers: number): number {
+  const share = Math.fround(Math.fround(weight) / Math.fround(totalWeight));
   const perDigest = Math.fround(Math.fround(share * POINTS_PER_SERVER) / POINTS_PER_DIGEST);
-  return Math.floor(Math.fround(Math.fround(perDigest * Math.fround(members.length)) + 1e-10));
+  return Math.floor(Math.fround(Math.fround(perDigest * Math.fround(servers)) + 1e-10));
 }

@@ -42,8 +42,9 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       healths.set(identity, health);
       return health;
     };
+    const settings = JSON.stringify([...settingsOf(pool), config.server.prefix]);
     const members = pool.servers.map((server) => {
-      const identity = JSON.stringify([addressText(server.address), ...settingsOf(pool), config.server.prefix]);
+      const identity = `${addressText(server.address)} ${settings}`;
       const health = healthOf(server);
       const backend =
         backends.get(identity) ??
@@ -68,11 +69,16 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
  * called when nothing goes through the old routes any more.
  */
 export function replaceBackends(previous: BuiltPools, current: BuiltPools): () => void {
+  const newByName = new Map<string, Backend[]>();
+  for (const [identity, backend] of current.backends) {
+    if (previous.backends.has(identity)) continue;
+    const same = newByName.get(backend.name);
+    if (same === undefined) newByName.set(backend.name, [backend]);
+    else same.push(backend);
+  }
   const unused = [...previous.backends].flatMap(([identity, backend]) => {
     if (current.backends.has(identity)) return [];
-    const followers = [...current.backends].flatMap(([other, follower]) =>
-      follower.name === backend.name && !previous.backends.has(other) ? [follower] : [],
-    );
+    const followers = newByName.get(backend.name) ?? [];
     for (const follower of followers) follower.holdBack();
     return [{ backend, followers }];
   });

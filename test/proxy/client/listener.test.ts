@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -196,6 +196,20 @@ describe("an address", () => {
     await expect(Listener.open(address, context, options)).rejects.toThrow(
       `127.0.0.1:${started.port} is in use: another memcached, mcrouter or Platypus`,
     );
+  });
+
+  it.each(["file", "folder", "link"])("is refused where a %s is, which stays", async (kind) => {
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
+    const [file, target] = [path.join(folder, "a.sock"), path.join(folder, "data")];
+    await writeFile(target, "precious");
+    if (kind === "file") await writeFile(file, "precious");
+    else if (kind === "folder") await mkdir(file);
+    else await symlink(target, file);
+    const opening = Listener.open({ type: "unix", path: file }, context, options);
+    await expect(opening).rejects.toThrow("something other than a socket is there");
+    expect((await lstat(file)).isSocket()).toBe(false);
+    if (kind !== "folder") expect(await readFile(file, "utf8")).toBe("precious");
+    await rm(folder, { recursive: true });
   });
 
   it("may be a socket file: one that nobody answers is replaced, one that is answered is not", async () => {

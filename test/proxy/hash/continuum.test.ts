@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Continuum } from "../../../src/proxy/hash/continuum.ts";
+import { Continuum, pointOf } from "../../../src/proxy/hash/continuum.ts";
 
 const place = fc.oneof(fc.nat(0xffffffff), fc.constantFrom(0, 1, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff));
 
@@ -8,7 +8,7 @@ it("a place belongs to the first point from it, or the last up to it, around the
   fc.assert(
     fc.property(fc.uniqueArray(place, { minLength: 1, maxLength: 50 }), fc.array(place), (values, places) => {
       values.sort((a, b) => a - b);
-      const continuum = new Continuum(values.map((value, owner) => ({ value, owner })));
+      const continuum = new Continuum(Float64Array.from(values, (value, owner) => pointOf(value, owner)));
       for (const each of [...places, ...values]) {
         const from = values.findIndex((value) => value >= each);
         const upTo = values.findLastIndex((value) => value <= each);
