@@ -66,7 +66,7 @@ function placement(config: Config, key: string): Line[] {
   return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
 }
 
-/** Of configurations whose keys were explained. */
+/** What was built for explanations, by configuration. */
 const trees = new WeakMap<Config, RecordedTree>();
 
 /** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */

@@ -2,8 +2,9 @@
  * The admin server: what people and their monitoring ask of a running Platypus, over HTTP. It only reads: there is no
  * request that changes anything, whoever sends it.
  *
- * A browser that was led to a name of somebody else's which means this machine (DNS rebinding) is refused: the Host must be an
- * address or a name that nobody else can own (`isOwnName`); on a loopback address a loopback name. So is a page of another site, but for a link that is followed.
+ * DNS rebinding: a stranger's page may have its own name lead to this machine. The Host must therefore be an address, or a
+ * name that no stranger can own (`isOwnName`); on a loopback address it must be a loopback name. Requests from pages of
+ * other sites are refused, except links that are followed.
  */
 import http from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
@@ -242,7 +243,7 @@ function nameOf(host: string): string {
     .toLowerCase();
 }
 
-/** `localhost`, or a loopback address: what a browser was given by somebody else is another name. */
+/** True for `localhost` and loopback addresses. No stranger's page has such a Host. */
 function isLoopbackName(name: string): boolean {
   return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
 }

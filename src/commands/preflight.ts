@@ -36,7 +36,7 @@ export async function preflight(config: Config, options: PreflightOptions): Prom
   ];
 }
 
-/** mcrouter's default is no bound at all, which nobody has asked for. */
+/** mcrouter's default means: no bound. A user who leaves it has not asked for that many. */
 const UNLIMITED_CONNECTIONS = 1_000_000;
 
 function fileLimitWarnings(config: Config, limit: number | null): string[] {
@@ -113,7 +113,7 @@ async function awsProblems({ region, profile }: AwsConnection, env: PreflightOpt
   return problems;
 }
 
-/** Only a machine of EC2 has credentials of its own. */
+/** True on machines of EC2, which may have a role, and so credentials. */
 async function mayHaveInstanceRole(env: PreflightOptions["env"]): Promise<boolean> {
   if (env.AWS_EC2_METADATA_DISABLED === "true") return false;
   const vendor = await textOf("/sys/devices/virtual/dmi/id/sys_vendor");
