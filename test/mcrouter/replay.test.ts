@@ -91,6 +91,18 @@ describe("the async log", () => {
     expect(kept.lines).toEqual([expect.stringContaining("asynclog: a delete was not kept: ENOTDIR")]);
     expect(log.counters).toEqual({ requests: 1, spooled: 0, failed: 1 });
   });
+
+  it("keeps at most 100,000 lines waiting for the disk; others are answered, counted and told", async () => {
+    const { log, reports } = openLog();
+    let answered = 0;
+    // The first is being written when the others come.
+    for (let i = 0; i <= 100_001; i++) log.spool("h:1", "p", `k${i}`, () => answered++);
+    expect(answered).toBe(1);
+    expect(reports.failures.get("async_log")).toBe(1);
+    await log.close();
+    expect(answered).toBe(100_002);
+    expect(log.counters).toEqual({ requests: 100_002, spooled: 100_001, failed: 1 });
+  });
 });
 
 describe("a line of an async log", () => {
