@@ -102,8 +102,11 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly log: FillLog;
   /** Flights that take newcomers. */
   private readonly open = new Map<string, Flight>();
-  /** Flights whose value is on its way to the pool, or may be. */
-  private readonly storing = new Map<string, Set<Flight>>();
+  /**
+   * Flights that a client's write overtakes, whether they take newcomers or not: from their start until their value is in the
+   * pool, or known not to be.
+   */
+  private readonly underWay = new Map<string, Set<Flight>>();
   /** Keys filled a moment ago, tracked or not. */
   private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
   /** Keys whose value a server has refused. */
@@ -157,9 +160,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   /** The source has announced another value for `key`: a value on its way to the pool may be the one before. */
   changed(key: string): void {
-    const flight = this.open.get(key);
-    if (flight !== undefined) flight.hasChanged = true;
-    for (const storing of this.storing.get(key) ?? []) storing.hasChanged = true;
+    for (const flight of this.underWay.get(key) ?? []) flight.hasChanged = true;
   }
 
   fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
@@ -196,7 +197,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.standIns.forgetAll();
     this.port.noteFlush();
     // Leases are flushed with all other items.
-    for (const key of [...this.open.keys(), ...this.storing.keys()]) this.overtake(key);
+    for (const key of this.underWay.keys()) this.overtake(key);
   }
 
   /**
@@ -223,10 +224,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   private overtake(key: string): void {
     this.standIns.forget(key);
-    for (const storing of this.storing.get(key) ?? []) storing.isOvertaken = true;
-    const flight = this.open.get(key);
-    if (flight === undefined) return;
-    flight.isOvertaken = true;
+    for (const flight of this.underWay.get(key) ?? []) flight.isOvertaken = true;
     this.open.delete(key);
   }
 
@@ -254,6 +252,7 @@ export class Filler implements MissFiller, StoredKeys {
     flight.span?.about(key, match.rule.config.name);
     flight.admittedBy = source;
     this.open.set(key, flight);
+    this.enter(flight);
     this.running++;
     for (const one of waiting) flight.join(one);
     this.starts.add(() => this.begin(flight));
@@ -269,6 +268,7 @@ export class Filler implements MissFiller, StoredKeys {
         this.running--;
         flight.endAdmission();
         this.close(flight);
+        if (!flight.isUnsettled) this.leave(flight);
         flight.answer(missReply);
         flight.span?.end();
       });
@@ -283,12 +283,12 @@ export class Filler implements MissFiller, StoredKeys {
       span?.end();
       if (taken === "elsewhere") return;
       right = taken;
-      if (!this.renewRule(flight)) {
-        this.close(flight);
-        this.giveBack(right, flight);
-        flight.answer(missReply);
-        return;
-      }
+    }
+    if (!this.renewRule(flight)) {
+      this.close(flight);
+      this.giveBack(right, flight);
+      flight.answer(missReply);
+      return;
     }
     const { rule } = flight;
     let result: FetchResult;
@@ -321,8 +321,8 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   /**
-   * A reload may have come while the flight waited for its lease: nothing has been fetched under the old rule, whose source
-   * may be closed by now. Returns false if no rule fills the key any more.
+   * A reload may have come while the flight waited for its turn or its lease: nothing has been fetched under the old rule,
+   * whose source may be closed by now. Returns false if no rule fills the key any more.
    */
   private renewRule(flight: Flight): boolean {
     if (flight.rules === this.rules) return true;
@@ -431,7 +431,6 @@ export class Filler implements MissFiller, StoredKeys {
     const reply = valueReply(key, value, 0);
     const good = freshnessOfFetched(fetched.freshness, rule.config);
     const exptime = exptimeOf(good.ttlMs, rule.config, this.clock.unixSeconds());
-    this.beginStoring(flight);
     // In one write: a process that dies between the two would leave a value that no process has checked.
     const adding = outcomeOf(port.add(key, key, value, exptime));
     const ending = this.end(flight, right, value, good.ttlMs);
@@ -441,7 +440,6 @@ export class Filler implements MissFiller, StoredKeys {
     else span?.set("platypus.result", added.type);
     span?.end();
     if (added.type === "unknown") this.settleAdd(flight, value, port, right.type === "own" ? null : end);
-    else this.endStoring(flight);
     if ("error" in added) this.log.poolFailed(rule, added.error, flight.span);
     // A server that ended the lease and refused the value is well: it does not take such values.
     if (added.type === "refused" && end.right === "held") {
@@ -505,14 +503,12 @@ export class Filler implements MissFiller, StoredKeys {
    * through this process count.
    */
   private settleAdd(flight: Flight, value: Buffer, port: PoolPort, end: End | null): void {
-    if (end?.right === "held") {
-      this.endStoring(flight);
-      return;
-    }
+    if (end?.right === "held") return;
     const { key } = flight;
     const undo = undoAdd(port, key, value);
     const check = async () => (end === null && !flight.isOvertaken ? false : undo());
-    void this.unsettled.settle(check).then(() => this.endStoring(flight));
+    flight.isUnsettled = true;
+    void this.unsettled.settle(check).then(() => this.leave(flight));
   }
 
   private tellPopulated(flight: Flight, stored: Stored, port: PoolPort): void {
@@ -568,15 +564,15 @@ export class Filler implements MissFiller, StoredKeys {
     else for (const one of again) flight.tell(one, missReply);
   }
 
-  private beginStoring(flight: Flight): void {
-    const storing = this.storing.get(flight.key) ?? new Set();
-    this.storing.set(flight.key, storing.add(flight));
+  private enter(flight: Flight): void {
+    const flights = this.underWay.get(flight.key) ?? new Set();
+    this.underWay.set(flight.key, flights.add(flight));
   }
 
-  private endStoring(flight: Flight): void {
-    const storing = this.storing.get(flight.key);
-    storing?.delete(flight);
-    if (storing?.size === 0) this.storing.delete(flight.key);
+  private leave(flight: Flight): void {
+    const flights = this.underWay.get(flight.key);
+    flights?.delete(flight);
+    if (flights?.size === 0) this.underWay.delete(flight.key);
   }
 
   private close(flight: Flight): void {

@@ -57,7 +57,9 @@ export class Flight {
   /** A client has written the key through this process since the flight could last see the pool. */
   isOvertaken = false;
   isFetching = false;
-  /** The source has announced another value since the flight began. */
+  /** Whether its value is in the pool is to be found out yet. */
+  isUnsettled = false;
+  /** The source has announced another value since the fetch began. */
   hasChanged = false;
   /** The source that keeps a place for its fetch; `null` if none does. */
   admittedBy: Rule["source"] | null = null;

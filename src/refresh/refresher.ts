@@ -61,7 +61,7 @@ export interface Before {
   readonly isServable: boolean;
   /** True: the source is asked even if another process has refreshed the item. */
   readonly isForced?: boolean;
-  /** False: a reload has made the fetch useless before it began. */
+  /** False: a reload has changed the rule or the pool, or the key is not tracked any more. */
   isWanted?(): boolean;
 }
 
@@ -158,6 +158,11 @@ export async function refreshKey(
     return { type: "stored", isUnchanged: true, known: tagged(known, result), ...good };
   }
   if (lease !== null && proof !== null && hasExpired(item, clock.nowMs() - readMs)) {
+    // Since a reload that has changed the rule clients' writes may not end the lease any more.
+    if (before.isWanted?.() === false) {
+      release();
+      return { type: "busy" };
+    }
     return addExpired(result.value, lease, proof, result.tag);
   }
   const writing = port.cas(key, key, result.value, exptime, item.cas);

@@ -521,6 +521,21 @@ describe("a pool that could not answer a client's get", () => {
 });
 
 describe("a client's write through this process", () => {
+  it("while the marker of a held value is looked at ends that value", async () => {
+    const marker = await theirs.keep(await heldByThem(), 5_000);
+    expect(marker).not.toBeNull();
+    await get();
+    pool.isHolding = true;
+    source.last.answer("old");
+    await settled();
+    filler.beforeWrite("k");
+    pool.release();
+    await settled();
+    const waiter = new RecordingWaiter();
+    filler.fill("k", waiter, true);
+    expect(waiter.told).toEqual([]);
+  });
+
   it("ends whoever's lease it is, before it is sent", async () => {
     const proof = await heldByThem();
     filler.beforeWrite("k");

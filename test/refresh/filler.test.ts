@@ -685,4 +685,26 @@ describe("many misses in one turn", () => {
     await settled();
     expect([waiter.told, source.fetches.length]).toEqual([["value new"], MAX_STARTS_PER_TURN + 1]);
   });
+
+  it("do not store what a client has written during the fetch, though another write came before it", async () => {
+    for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
+    get("late");
+    write(null, "late");
+    await settled();
+    write(null, "late");
+    source.last.answer("old");
+    await settled();
+    expect(pool.value("late")).toBeNull();
+  });
+
+  it("do not store what was fetched before a flush, though another one came before the fetch", async () => {
+    for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
+    get("late");
+    filler.beforeFlush();
+    await settled();
+    filler.beforeFlush();
+    source.last.answer("old");
+    await settled();
+    expect(pool.value("late")).toBeNull();
+  });
 });

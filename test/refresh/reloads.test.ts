@@ -8,6 +8,7 @@ import { Filler } from "../../src/refresh/filler.ts";
 import { Lease } from "../../src/refresh/lease.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
+import { MAX_STARTS_PER_TURN } from "../../src/refresh/starts.ts";
 import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
@@ -371,6 +372,30 @@ describe("a fill under way", () => {
     expect([pool.value("k"), other.value("k")]).toEqual([null, "v"]);
   });
 
+  it("does not store through the new port what a client has written since", async () => {
+    reload(testRules(oldSource, { ...rule, lease: "process" }));
+    await get();
+    const other = otherPort();
+    reload(testRules(oldSource, { ...rule, lease: "process" }), other);
+    filler.beforeWrite("k");
+    await answer("old");
+    expect(other.value("k")).toBeNull();
+  });
+
+  it("that waits for its turn does not fetch from a source that left the configuration", async () => {
+    const withoutLeases = { ...rule, lease: "process" as const };
+    reload(testRules(oldSource, withoutLeases));
+    for (let i = 0; i < MAX_STARTS_PER_TURN; i++) filler.fill(`k${i}`, new RecordingWaiter());
+    const waiter = new RecordingWaiter();
+    filler.fill("late", waiter);
+    reload(testRules(newSource, withoutLeases));
+    await settled();
+    expect(oldSource.keys).not.toContain("late");
+    newSource.last.answer("new");
+    await settled();
+    expect([waiter.told, current.value("late"), oldSource.admitted]).toEqual([["value new"], "new", 0]);
+  });
+
   it("does not store what it fetched before leases came into use", async () => {
     reload(testRules(oldSource, { ...rule, lease: "process" }));
     await get();
@@ -441,6 +466,17 @@ describe("a refresh under way", () => {
     pool.store.delete("k");
     await answer("older");
     expect([pool.value("k"), scheduler.tracked]).toEqual([null, 1]);
+  });
+
+  it("whose item has expired does not bring back what was deleted after its rule had been removed", async () => {
+    await filled();
+    await due();
+    reload(testRules(oldSource, { ...rule, match: "other" }));
+    await pass(4_000);
+    filler.beforeWrite("k");
+    pool.store.delete("k");
+    await answer("older");
+    expect(pool.value("k")).toBeNull();
   });
 
   it("that has not begun to fetch does not fetch from a source that left the configuration", async () => {
