@@ -31,6 +31,7 @@ import { Filler } from "./refresh/filler.ts";
 import { Scheduler } from "./refresh/scheduler.ts";
 import { UnsettledWrites } from "./refresh/unsettled-writes.ts";
 import { buildRunning, type Running, type RunningContext, rootOf } from "./running.ts";
+import { retireSources } from "./sources/build.ts";
 import { BurstLog } from "./telemetry/burst-log.ts";
 import { fillLog } from "./telemetry/fill-log.ts";
 import { Log } from "./telemetry/log.ts";
@@ -292,10 +293,9 @@ export class Platypus {
     this.reloads.taken();
     if (config.server.tls !== null) this.listeners.renew(config.server.tls);
     this.otlp.replace(previous.config.telemetry, config.telemetry);
-    for (const [name, { source, limiter }] of previous.sources) {
-      if (next.sources.get(name)?.source === source) continue;
-      limiter.retire().catch((error: unknown) => this.log.warn("source", `${name}: not closed: ${String(error)}`));
-    }
+    retireSources(previous.sources, next.sources, (name, error) =>
+      this.log.warn("source", `${name}: not closed: ${String(error)}`),
+    );
   }
 
   /** Says in `stats` that a configuration was refused; the one before goes on serving. */

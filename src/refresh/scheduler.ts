@@ -292,7 +292,7 @@ export class Scheduler implements FillEvents {
       .catch((error: unknown) => this.log.poolFailed(rule, error))
       .finally(() => {
         this.lookedAt.delete(key);
-        if (this.tracker.find(key) < 0) this.changes.delete(key);
+        this.forgetChange(key);
       });
   }
 
@@ -354,7 +354,10 @@ export class Scheduler implements FillEvents {
         this.retry(key);
         if (work.isForced) this.changes.add(key);
       })
-      .finally(() => this.busy.delete(key));
+      .finally(() => {
+        this.busy.delete(key);
+        this.forgetChange(key);
+      });
   }
 
   private async refresh(work: Work, slot: number, match: Match): Promise<void> {
@@ -413,7 +416,7 @@ export class Scheduler implements FillEvents {
     const slot = this.tracker.find(key);
     // Since a reload the key may belong to another rule, which has its own times for it.
     if (slot < 0 || this.tracker.rule(slot) !== this.indexOf(key, rule)) {
-      this.changes.delete(key);
+      if (slot >= 0 && this.changes.has(key)) this.arm(slot, 0);
       return;
     }
     if (port === this.port) this.settleOutcome(slot, work, outcome, wasAsked);
@@ -463,6 +466,12 @@ export class Scheduler implements FillEvents {
         this.settle(slot, rule, outcome);
         break;
     }
+  }
+
+  /** An announced change of a key that nobody here keeps fresh any more, nor is about to. */
+  private forgetChange(key: string): void {
+    if (this.tracker.find(key) >= 0 || this.busy.has(key) || this.lookedAt.has(key)) return;
+    this.changes.delete(key);
   }
 
   /** A backlog drains at the source's pace; many who wait are spread over a longer time. */

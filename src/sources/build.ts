@@ -50,6 +50,30 @@ export function buildSources(
   return new Map(configs.map(({ name }) => [name, built.get(name)!]));
 }
 
+/**
+ * Closes the sources of `previous` that are not in `current`, each when its last fetch has ended, and the parts of a merge
+ * after the merge: its fetches may still wait for their turn. `failed` is told of those that cannot be closed.
+ */
+export function retireSources(
+  previous: ReadonlyMap<string, BuiltSource>,
+  current: ReadonlyMap<string, BuiltSource>,
+  failed: (name: string, error: unknown) => void,
+): void {
+  const gone = [...previous].filter(([name, { source }]) => current.get(name)?.source !== source);
+  const retiring = new Map<string, Promise<void>>();
+  const retire = ([name, { limiter }]: (typeof gone)[number]): Promise<void> => {
+    const users = gone.filter(([, { config }]) => config.type === "merge" && partsOf(config).includes(name));
+    const retired =
+      retiring.get(name) ??
+      Promise.all(users.map(retire))
+        .then(() => limiter.retire())
+        .catch((error: unknown) => failed(name, error));
+    retiring.set(name, retired);
+    return retired;
+  };
+  for (const each of gone) void retire(each);
+}
+
 function create(
   config: SourceConfig,
   built: ReadonlyMap<string, BuiltSource>,

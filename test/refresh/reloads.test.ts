@@ -468,6 +468,22 @@ describe("a refresh under way", () => {
     expect([pool.value("k"), scheduler.tracked]).toEqual([null, 1]);
   });
 
+  it("does not lose a change that was announced for a key that another rule has filled meanwhile", async () => {
+    await filled();
+    await due();
+    reload(testRules(newSource, { ...rule, name: "other" }));
+    pool.store.delete("k");
+    await get();
+    new Lease(pool, "k").drop();
+    await pass(200);
+    newSource.last.answer("other");
+    await settled();
+    scheduler.changed("k");
+    await answer("older");
+    await pass(300);
+    expect(newSource.fetches.map(({ priority }) => priority)).toEqual(["fill", "refresh"]);
+  });
+
   it("whose item has expired does not bring back what was deleted after its rule had been removed", async () => {
     await filled();
     await due();

@@ -1,11 +1,16 @@
 import { describe, expect, it } from "vitest";
-import type { AwsSecretsManagerSourceConfig, SourceConfig } from "../../src/config/config.ts";
+import type { AwsSecretsManagerSourceConfig, MergeSourceConfig, SourceConfig } from "../../src/config/config.ts";
 import { AwsSecretsManagerSource } from "../../src/sources/aws-secrets-manager.ts";
-import { type BuiltSource, buildSources } from "../../src/sources/build.ts";
+import { type BuiltSource, buildSources, retireSources } from "../../src/sources/build.ts";
 import { EchoSource } from "../../src/sources/echo.ts";
 import { FileSource } from "../../src/sources/file.ts";
 import { HttpSource } from "../../src/sources/http.ts";
+import { Limiter } from "../../src/sources/limiter.ts";
+import { MergeSource } from "../../src/sources/merge.ts";
+import { contextOf } from "../support/fetch-context.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { ManualSource } from "../support/manual-source.ts";
+import { settled } from "../support/settled.ts";
 import { looseLimits, plainRequest } from "../support/source-limits.ts";
 
 const base = { ...looseLimits, timeoutMs: 1_000, concurrency: 2, queue: 3 };
@@ -65,5 +70,38 @@ describe("building sources", () => {
     expect(clientOf(after, "vault")).not.toBe(clientOf(before, "vault"));
     const moved = { ...connection, region: "eu-west-2" };
     expect(clientOf(buildSources([{ ...a, connection: moved }], after, clock), "a")).not.toBe(clientOf(after, "a"));
+  });
+});
+
+describe("sources that left the configuration", () => {
+  it("that are parts of a merge close when its last fetch has ended, which waited for its turn", async () => {
+    const clock = new ManualClock();
+    const part = new ManualSource();
+    const partLimiter = new Limiter(part, base, clock);
+    const config: MergeSourceConfig = {
+      ...base,
+      concurrency: 1,
+      type: "merge",
+      name: "both",
+      parts: [{ path: ["a"], source: "http", replace: [], onFailure: "fail" }],
+    };
+    const merge = new MergeSource(config, () => partLimiter);
+    const limiter = new Limiter(merge, config, clock);
+    const previous = new Map<string, BuiltSource>([
+      ["http", { config: http, source: part, limiter: partLimiter }],
+      ["both", { config, source: merge, limiter }],
+    ]);
+    const first = limiter.fetch(contextOf("k1"), "fill", null);
+    const second = limiter.fetch(contextOf("k2"), "fill", null);
+    await settled();
+    retireSources(previous, new Map(), () => {});
+    part.last.answer("1");
+    await first;
+    await settled();
+    expect([part.keys, part.closes]).toEqual([["k1", "k2"], 0]);
+    part.last.answer("2");
+    await second;
+    await settled();
+    expect(part.closes).toBe(1);
   });
 });

@@ -17,21 +17,27 @@ export interface BuiltPools {
   readonly backends: ReadonlyMap<string, Backend>;
   /** By server: what is known of one is known in all pools that it stands in. */
   readonly healths: ReadonlyMap<string, Health>;
+  /** By pool and bounds: what counts the servers that are left alone. */
+  readonly gates: ReadonlyMap<string, FailOpenGate>;
 }
 
 /** No pools. */
-export const noPools: BuiltPools = { routes: new Map(), backends: new Map(), healths: new Map() };
+export const noPools: BuiltPools = { routes: new Map(), backends: new Map(), healths: new Map(), gates: new Map() };
 
 /** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`replaceBackends`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const healths = new Map<string, Health>();
+  const gates = new Map<string, FailOpenGate>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
   const routes = new Map<string, PoolRoute>();
   for (const pool of config.pools) {
     if (pool.servers.length === 0) continue;
     const { failOpen } = pool.health;
-    const gate = failOpen === null ? null : new FailOpenGate(failOpen);
+    // Healths that are carried over count with the gate that they were made with.
+    const gateName = JSON.stringify([pool.name, failOpen]);
+    const gate = failOpen === null ? null : (previous.gates.get(gateName) ?? new FailOpenGate(failOpen));
+    if (gate !== null) gates.set(gateName, gate);
     const healthOf = (server: PoolServer): Health => {
       const place = failOpen === null ? null : pool.name;
       const identity = JSON.stringify([addressText(server.address), pool.health, place]);
@@ -60,7 +66,7 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       : place(pool.servers);
     routes.set(pool.name, new PoolRoute(pool, members, placement));
   }
-  return { routes, backends, healths };
+  return { routes, backends, healths, gates };
 }
 
 /**

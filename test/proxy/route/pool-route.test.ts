@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/config.ts";
-import type { BackendContext } from "../../../src/proxy/backend/backend.ts";
+import type { Backend, BackendContext } from "../../../src/proxy/backend/backend.ts";
 import type { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools, replaceBackends } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
@@ -258,5 +258,19 @@ describe("a new configuration", () => {
     serve();
     expect(await ask(`get ${stays} ${goes}\r\n`).text()).toBe(`${blockOf(stays!)}${blockOf(goes!)}END\r\n`);
     expect(servers.map(({ connections }) => connections.length)).toEqual([1, 1, 1]);
+  });
+
+  it("counts the servers that are left alone together with those that it takes over", () => {
+    const withBounds = (ports: readonly number[]): Config => {
+      const config = nativeConfig(targetOf(ports));
+      const health = { ...config.pools[0]!.health, failOpen: { upper: 1, lower: 1 } };
+      return { ...config, pools: [{ ...config.pools[0]!, health }] };
+    };
+    build(withBounds([servers[0]!.port, servers[1]!.port]));
+    [...pools.healths.values()][0]!.connectFailed();
+    pools = buildPools(withBounds([servers[0]!.port, servers[2]!.port]), pools, context);
+    [...pools.healths.values()][1]!.connectFailed();
+    const { backends } = pools.routes.values().next().value!;
+    expect(backends.map((backend) => (backend as Backend).isUp)).toEqual([false, true]);
   });
 });
