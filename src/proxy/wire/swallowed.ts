@@ -8,7 +8,7 @@
  * A value that ends as an answer ends, or holds the head of another value, is not believed before a later answer has shown
  * that the connection is in step. Almost no value does, so that looking is all that this costs.
  */
-import { CR, equalBytes, SPACE, ZERO } from "./ascii.ts";
+import { CR, equalBytes, LF, SPACE, ZERO } from "./ascii.ts";
 
 const MINUS = 0x2d;
 const DOT = 0x2e;
@@ -36,13 +36,24 @@ for (const word of [
   words[bytes.at(-1)!]!.push(bytes);
 }
 
+const metaCodes = ["HD", "VA", "EN", "NF", "NS", "EX", "MN", "ME"].map((code) => Buffer.from(code, "latin1"));
+
 /** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
 export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
   if (end === start) return false;
   if (endsAsAnswer(chunk, start, end)) return true;
   if (chunk.indexOf(CR, start) === end) return false;
+  if (lastLineIsMeta(chunk, start, end)) return true;
   // A value that was swallowed whole has its line in it.
   return holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end);
+}
+
+/** A meta answer may end in a key, which ends in anything: it is known by its beginning. */
+function lastLineIsMeta(chunk: Buffer, start: number, end: number): boolean {
+  const line = chunk.lastIndexOf(LF, end - 1) + 1;
+  if (line <= start || line + 2 > end) return false;
+  if (line + 2 < end && chunk[line + 2] !== SPACE) return false;
+  return metaCodes.some((code) => equalBytes(code, 0, 2, chunk, line));
 }
 
 function holds(head: Buffer, chunk: Buffer, start: number, end: number): boolean {

@@ -10,13 +10,39 @@ function holds(value: string): boolean {
 describe("a value", () => {
   it.each([
     ...["abcEND", "abcMN", "abcHD O17", "abcEN O17\r\nHD O18", "abc O17 W", "abcSTORED", "abcNOT_FOUND", "abcTOUCHED"],
-    ...["abcVALUE x 0 3", "abcVALUE x 0 3\r\nxyz", "abcVA 3 O5\r\nxyz", "VALUE x 0 3 77", "END", "abcERROR"],
+    ...[
+      "abc\r\nEN O4 kab",
+      "HD O1\r\nHD O2 kab c",
+      "abc\r\nVA 3 kab",
+      "abcVALUE x 0 3",
+      "abcVALUE x 0 3\r\nxyz",
+      "abcVA 3 O5\r\nxyz",
+      "VALUE x 0 3 77",
+      "END",
+      "abcERROR",
+    ],
   ])("that ends or goes on as an answer may have swallowed some: %j", (value) => {
     expect(holds(value)).toBe(true);
   });
 
   it.each([
-    ...["", "x", "123", "abc 123", "{}", "line\r\nline", "WORD", "END of it", "O17", "aW", "\r\n", "a VALUE in it"],
+    ...[
+      "",
+      "x",
+      "123",
+      "abc 123",
+      "{}",
+      "line\r\nline",
+      "WORD",
+      "END of it",
+      "O17",
+      "aW",
+      "\r\n",
+      "a VALUE in it",
+      "abc\r\nHDX kab",
+      "HD kab",
+      "abc\r\nH",
+    ],
   ])("of another kind has not: %j", (value) => {
     expect(holds(value)).toBe(false);
   });
