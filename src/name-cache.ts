@@ -14,7 +14,7 @@ import { type Clock, systemClock } from "./clock.ts";
 /** A name is not looked up more often. */
 const MIN_INTERVAL_MS = 1_000;
 const LAST_PAUSE_MS = 5_000;
-/** Names that nobody asks for any more are not kept for ever. */
+/** At this number, the name that was entered first is dropped. */
 const MAX_NAMES = 10_000;
 
 /** Looks up all addresses of a name, as `dns.lookup` does. */

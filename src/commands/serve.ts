@@ -267,7 +267,7 @@ async function beginLikeMcrouter(
 ): Promise<void> {
   const pidFile = options.optionalText("pid_file");
   if (pidFile !== null) {
-    // Not blocking: a pipe that nobody reads would keep the process from starting.
+    // O_NONBLOCK: opening a pipe without a reader would otherwise wait for one.
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
     const flag = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
     await reports.make("pid_file", () => writeFile(pidFile, `${process.pid}\n`, { flag }));

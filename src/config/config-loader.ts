@@ -1,7 +1,7 @@
 /**
  * Loads the configuration of a process that serves, again and again. What the first one was stays: a configuration of
- * another form, or one without a pool where there was one, is refused, because it comes from a file that was emptied, cut
- * off or replaced by mistake. Taken over, it would have clients write to a store that nobody else sees.
+ * another form, or one without a pool where there was one, is refused, because its file was emptied, cut
+ * off or replaced by mistake. With it, clients would write to the store of this process instead of the pool.
  */
 import { ConfigError } from "../errors.ts";
 import type { Config } from "./config.ts";

@@ -1,8 +1,8 @@
 /**
- * Tells when the files of a configuration have become other ones than those that were loaded. Events of their folders, and
- * of the folders of their real paths (Kubernetes swaps a symlink in there), only say "look", and so does a change of a
- * file's size, times or inode, which is looked for every two seconds: not every file system tells of changes, and no folder
- * tells that a link on the way to it was switched. What counts is the content:
+ * Tells when the content of a configuration's files is no longer what was loaded. Two things say "look": events of the files'
+ * folders and of the folders of their real paths (Kubernetes swaps a symlink there), and a check of size, times and inode
+ * every two seconds. The check is needed because some file systems send no events, and none sends one for a link higher up
+ * in the path. After that only the content counts:
  *
  *     idle --event--> look --(1 s)--> same as before? no: look again --(1 s)--> …
  *                                     yes: idle; report if it is not what was loaded
@@ -36,7 +36,7 @@ export interface FolderState {
 export interface WatchedFiles {
   /** Follows symlinks. Rejects if there is no readable file. */
   read(path: string): Promise<Uint8Array>;
-  /** Another one when the file may be another one. `null` if there is none. */
+  /** Differs when the file may have changed. `null` if there is no file. */
   signature(path: string): Promise<string | null>;
   /** The file's folder, and its real path's folder where that is another one; those that exist. */
   folders(path: string): Promise<readonly FolderState[]>;
@@ -45,7 +45,7 @@ export interface WatchedFiles {
 }
 
 export interface WatchOptions {
-  /** Absolute. `null` if the configuration has no file of its own. */
+  /** An absolute path. `null` if the configuration is not read from a file. */
   readonly path: string | null;
   /** What the files of the configuration had when it was loaded. */
   readonly loaded: FileContents;

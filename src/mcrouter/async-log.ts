@@ -108,7 +108,7 @@ export class AsyncLog implements DeleteSpool {
   private async currentFile(): Promise<FileHandle> {
     const nowSeconds = Math.floor(this.options.clock.unixSeconds());
     if (this.file !== null && nowSeconds - this.openedSeconds <= FILE_LIFETIME_SECONDS) {
-      // A file that was removed would take lines that nobody finds.
+      // Lines in a file that was removed would be lost.
       const { nlink } = await this.file.stat();
       if (nlink > 0) return this.file;
     }
