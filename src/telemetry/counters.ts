@@ -7,7 +7,7 @@
  * Sources of names: OpenTelemetry semantic conventions, "Database client metrics", "Process metrics", "Node.js runtime".
  */
 import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import { Status } from "../proxy/reply.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";

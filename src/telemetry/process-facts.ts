@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { ReloadState } from "../config/reload-state.ts";
-import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/connection.ts";
+import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
 import type { Listener } from "../proxy/client/listener.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
 import type { KeyedBackend } from "../proxy/route/keyed-backend.ts";

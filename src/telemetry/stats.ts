@@ -6,7 +6,7 @@
  */
 import { addressText, type ListenAddress, type ServerConfig } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import { type ClientCounters, resultsOf } from "../proxy/client/connection.ts";
+import { type ClientCounters, resultsOf } from "../proxy/client/client-counters.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
 import { Status } from "../proxy/reply.ts";
 import { Operation } from "../proxy/request.ts";

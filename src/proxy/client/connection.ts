@@ -9,18 +9,9 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
 import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
-import {
-  type BinaryHeader,
-  classicStatus,
-  isMeta,
-  OPERATION_COUNT,
-  Operation,
-  type ReplyOwner,
-  Request,
-} from "../request.ts";
+import { type BinaryHeader, classicStatus, isMeta, Operation, type ReplyOwner, Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -33,6 +24,7 @@ import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
+import type { ClientCounters } from "./client-counters.ts";
 import type { LocalCommands } from "./local-commands.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
 
@@ -43,75 +35,6 @@ const HELD_BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** More than this is sent at once even where the client has more answers to come. */
 const MAX_WAITING_BYTES = 32 * 1024;
-
-/** Numbers over all clients since the start, except `connections`: those of now. */
-export interface ClientCounters {
-  connections: number;
-  accepted: number;
-  /** Refused because `max_connections` was reached. */
-  rejected: number;
-  /** Closed because the client did not read its replies. */
-  cutOff: number;
-  /** Closed because the first byte, or the end of the TLS handshake, did not come in time. */
-  silent: number;
-  bytesRead: number;
-  bytesWritten: number;
-  commands: number;
-  /** By operation, index `Operation`. */
-  operations: Float64Array;
-  /** Answers by operation and how they ended: see `resultsOf`. */
-  results: Float64Array;
-  /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
-  getHits: number;
-  getMisses: number;
-  /** Requests whose reply was a failure, whatever the client was told. */
-  failures: number;
-  readonly requests: RequestMetrics;
-}
-
-/** Counters at the start of a process. */
-export function newClientCounters(): ClientCounters {
-  return {
-    connections: 0,
-    accepted: 0,
-    rejected: 0,
-    cutOff: 0,
-    silent: 0,
-    bytesRead: 0,
-    bytesWritten: 0,
-    commands: 0,
-    operations: new Float64Array(OPERATION_COUNT),
-    results: new Float64Array(OPERATION_COUNT * STATUS_COUNT),
-    getHits: 0,
-    getMisses: 0,
-    failures: 0,
-    requests: new RequestMetrics(),
-  };
-}
-
-/** Answers to an operation that ended so; those to a meta command as the classic ones that say the same. */
-export function resultsOf({ results }: ClientCounters, operation: Operation, status: Status): number {
-  return results[operation * STATUS_COUNT + status]!;
-}
-
-/** What was counted since `base` was. */
-export function countersSince(counters: ClientCounters, base: ClientCounters): ClientCounters {
-  return {
-    ...counters,
-    accepted: counters.accepted - base.accepted,
-    rejected: counters.rejected - base.rejected,
-    cutOff: counters.cutOff - base.cutOff,
-    silent: counters.silent - base.silent,
-    bytesRead: counters.bytesRead - base.bytesRead,
-    bytesWritten: counters.bytesWritten - base.bytesWritten,
-    commands: counters.commands - base.commands,
-    operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
-    results: counters.results.map((count, at) => count - base.results[at]!),
-    getHits: counters.getHits - base.getHits,
-    getMisses: counters.getMisses - base.getMisses,
-    failures: counters.failures - base.failures,
-  };
-}
 
 /** Bounds of one client. */
 interface ClientLimits extends ClassicLimits {

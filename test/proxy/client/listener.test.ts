@@ -8,7 +8,7 @@ import path from "node:path";
 import tls from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
-import { newClientCounters } from "../../../src/proxy/client/connection.ts";
+import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Listener } from "../../../src/proxy/client/listener.ts";
 import { type StartedListener, startListener } from "../../support/client-listener.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
