@@ -11,13 +11,21 @@
 import type { Socket } from "node:net";
 import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
 import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
-import { type BinaryHeader, classicStatus, isMeta, Operation, type ReplyOwner, Request } from "../request.ts";
+import {
+  type BinaryHeader,
+  classicStatus,
+  isMeta,
+  type KeyList,
+  Operation,
+  type ReplyOwner,
+  Request,
+} from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
 import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
-import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
+import { answerTo, END_BYTES, joinBlocks, writeBlocks, writeBytes, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
@@ -26,10 +34,14 @@ import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import type { ClientCounters } from "./client-counters.ts";
 import type { LocalCommands } from "./local-commands.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
+import { needsStreaming, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
+/** With this many reply bytes held, unsent or expected no further requests are read. */
+const MAX_PIPELINED_BYTES = 16 * 1024 * 1024;
 /** Room for answers that wait for their turn is made in blocks of this size. */
 const HELD_BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
@@ -64,7 +76,7 @@ export interface ClientContext {
 }
 
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
-export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner {
+export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner, StreamClient {
   wantedBytes = 0;
   /** Monotonic; of the turn in which something of it was last read, where that matters. */
   lastReadMs = 0;
@@ -79,6 +91,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private head: Request | null = null;
   private tail: Request | null = null;
   private outstanding = 0;
+  /** The keys that these ask for; a request without a key counts as one. */
+  private outstandingKeys = 0;
   /** Answers that wait for their turn: in all, and those that had to be copied. */
   private heldBytes = 0;
   private heldBlock = EMPTY;
@@ -100,6 +114,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private roundBytes = 0;
   /** What is read next is not carried out before everything under way has been answered. */
   private waitsForAll = false;
+  /** Bytes that the answers to come are expected to have. */
+  readonly readAhead = new ReadAhead();
+  /** The last command, where it is a get whose answer is streamed; nothing is read behind it. Null: it is not. */
+  private stream: StreamedGet | null = null;
   /** Called when nothing is under way any more. */
   private onQuiet: (() => void)[] = [];
   /** Since when replies are unsent; null: none are. */
@@ -155,7 +173,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
    * false if there are none; else `done` is called once, later.
    */
   waitForAll(done: () => void): boolean {
-    if (this.outstanding === 0) return false;
+    if (this.isQuiet) return false;
+    this.stream?.pause();
     this.waitsForAll = true;
     this.onQuiet.push(done);
     return true;
@@ -172,6 +191,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.heldBlock = EMPTY;
     this.head = null;
     this.tail = null;
+    this.stream?.abandon();
     this.onClosed(this);
   }
 
@@ -188,9 +208,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       if (outstanding === 0) this.waitsForAll = false;
       if (
         this.waitsForAll ||
+        this.stream !== null ||
         outstanding >= this.context.limits.maxOutstanding ||
         heldBytes >= MAX_UNSENT_BYTES ||
-        batch.byteLength >= MAX_UNSENT_BYTES
+        batch.byteLength >= MAX_UNSENT_BYTES ||
+        heldBytes + batch.byteLength + this.readAhead.expect(this.outstandingKeys) >= MAX_PIPELINED_BYTES
       ) {
         this.stopReading();
         this.wantedBytes = 0;
@@ -221,7 +243,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       }
       at = parser.next;
       this.context.counters.commands++;
-      this.roundKeys += parsed === Parsed.request ? (parser.request!.keys?.count ?? 1) : 1;
+      this.roundKeys++;
       // A refused value is thrown away whether its refusal is answered or not.
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
@@ -241,7 +263,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    if (this.outstanding === 0 && this.onQuiet.length > 0) this.beQuiet();
+    this.outstandingKeys -= request.keys === null ? 1 : request.keys.count;
+    if (this.stream !== null && this.stream.request === request) this.stream = null;
+    if (this.onQuiet.length > 0) this.idle();
     if (isFailure(reply.status)) counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, counters);
     const status = classicStatus(request.operation, reply);
@@ -252,14 +276,19 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
+        const bytesBefore = this.batch.byteLength;
         writeReply(request, reply, this.batch);
+        this.noteAnswer(request, this.batch.byteLength - bytesBefore);
         this.head = request.nextOfClient;
         if (this.head === null) this.tail = null;
         else if (this.head.held !== null) this.releaseHeld();
         this.join();
+        if (this.stream !== null && this.stream.request === this.head) this.stream.begin();
       } else {
         this.hold(request, reply);
       }
+    } else {
+      this.readAhead.note(0);
     }
     if (this.isStopped || this.isEnding) this.afterReply();
   }
@@ -306,15 +335,15 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
-  private beQuiet(): void {
-    for (const done of this.onQuiet.splice(0)) done();
-  }
-
   /** Goes on with what was read before it stopped; it may stop again on that. */
   continueReading(): number {
     this.isWaitingForRound = false;
     if (this.isClosed) return 0;
     this.enterRound();
+    if (this.stream !== null) {
+      this.roundKeys += this.stream.sendKeys();
+      return this.roundKeys;
+    }
     this.isStopped = false;
     try {
       this.input.resume(this);
@@ -339,13 +368,67 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private accept(request: Request): void {
     this.outstanding++;
+    this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
     request.readMicros = this.readMicros;
     const { tracer } = this.context;
     if (tracer !== null) this.trace(tracer, request);
     if (!request.isNoreply) this.enqueue(request);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
+    else if (request.keys !== null) this.routeMany(request, request.keys);
     else this.context.root.route(request);
+  }
+
+  private routeMany(request: Request, keys: KeyList): void {
+    if (!needsStreaming(keys, this.readAhead)) {
+      this.roundKeys += keys.count - 1;
+      this.context.root.route(request);
+      return;
+    }
+    const stream = new StreamedGet(request, keys, this);
+    this.stream = stream;
+    this.stopReading();
+    if (request === this.head) stream.begin();
+    this.roundKeys += stream.sendKeys();
+  }
+
+  routeKeys(request: Request): void {
+    this.context.root.route(request);
+  }
+
+  get unsentBytes(): number {
+    return this.batch.byteLength + this.writer.unsentBytes;
+  }
+
+  writeValue(reply: Reply): void {
+    writeBytes(reply, reply.start, reply.end - END_BYTES, this.batch);
+    this.join();
+  }
+
+  writeGathered(keys: KeyList): void {
+    writeBlocks(keys, this.batch);
+    this.join();
+  }
+
+  writeHeld(values: Buffer): void {
+    this.batch.reference(values, 0, values.length);
+    this.join();
+  }
+
+  wake(): void {
+    this.waitForRound();
+  }
+
+  idle(): void {
+    if (this.onQuiet.length === 0 || !this.isQuiet) return;
+    for (const done of this.onQuiet.splice(0)) done();
+    this.stream?.goOn();
+  }
+
+  /** No request is with the routes. A streamed get waits for its client most of the time. */
+  private get isQuiet(): boolean {
+    const isIdle = this.stream?.isIdle ?? false;
+    return this.outstanding === (isIdle ? 1 : 0);
   }
 
   private trace(tracer: Tracer, request: Request): void {
@@ -372,6 +455,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     request.binary = binary;
     request.readMicros = this.readMicros;
     this.outstanding++;
+    this.outstandingKeys++;
     this.enqueue(request);
     return request;
   }
@@ -392,7 +476,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private hold(request: Request, reply: Reply): void {
     const answer = answerTo(request, reply);
     if (answer === null || answer.isKept) {
-      request.held = answer === null ? joinBlocks(request.keys!) : answer.chunk;
+      request.held = answer === null ? joinBlocks(request.keys!, true) : answer.chunk;
       request.heldStart = answer === null ? 0 : answer.start;
       request.heldEnd = answer === null ? request.held.length : answer.end;
     } else {
@@ -406,7 +490,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       this.heldUsed = copyBytes(answer.chunk, answer.start, answer.end, this.heldBlock, this.heldUsed);
       request.heldEnd = this.heldUsed;
     }
-    this.heldBytes += request.heldEnd - request.heldStart;
+    const length = request.heldEnd - request.heldStart;
+    this.heldBytes += length;
+    this.noteAnswer(request, length);
+  }
+
+  private noteAnswer({ keys }: Request, bytes: number): void {
+    this.readAhead.note(keys === null ? bytes : (bytes / keys.count) | 0);
   }
 
   /** Writes the held answers at the front of the queue, up to the first request that is still under way. */
@@ -448,9 +538,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private resumeReading(): void {
     if (!this.isStopped || this.isWaitingForRound || this.isClosed) return;
+    if (this.stream !== null) {
+      if (this.stream.wantsTurn) this.waitForRound();
+      return;
+    }
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
+      this.readAhead.expect(this.outstandingKeys) > MAX_PIPELINED_BYTES / 2 ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;
