@@ -237,6 +237,24 @@ const clients: readonly Metric[] = [
   ),
   {
     kind: "counter",
+    name: "platypus.client.logins",
+    unit: "{attempt}",
+    meaning: "Attempts of clients to log in, by password or certificate.",
+    attributes: ["result"],
+    read: ({ clients: { authCommands, authErrors } }) => [
+      [["accepted"], authCommands - authErrors],
+      [["refused"], authErrors],
+    ],
+  },
+  single(
+    "counter",
+    "platypus.client.denied",
+    "{command}",
+    "Commands refused because of the prefixes of the user, or because the client may only read.",
+    (facts) => facts.clients.denied,
+  ),
+  {
+    kind: "counter",
     name: "platypus.client.io",
     unit: "By",
     meaning: "Bytes from clients (receive) and to them (transmit).",

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { noTelemetry } from "../../src/config/config.ts";
+import { noTelemetry, openAccess } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { plainRequest } from "../support/source-limits.ts";
@@ -39,6 +39,7 @@ describe("a native configuration", () => {
       secrets: [],
       tree: null,
       mcrouter: null,
+      access: openAccess,
       telemetry: { ...noTelemetry, slowMs: 250, tracesErrors: true },
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],

@@ -9,7 +9,14 @@ import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
 import { parseAddress } from "../address.ts";
-import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
+import {
+  type Config,
+  type ListenAddress,
+  type McrouterConfig,
+  noTelemetry,
+  openAccess,
+  type TlsConfig,
+} from "../config.ts";
 import { FilesRead } from "../files-read.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";
@@ -139,6 +146,7 @@ export async function loadMcrouterConfig(
     secrets: [],
     server,
     telemetry: noTelemetry,
+    access: openAccess,
     pools: pools.configs,
     tree,
     mcrouter,
