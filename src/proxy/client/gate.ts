@@ -188,7 +188,8 @@ export class Gate {
       return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.ok, { value: MECHANISMS })));
     }
     parser.next = frame.next;
-    this.isStarted = frame.type === "continue";
+    // A step that failed may be tried again.
+    if (header.opcode === Opcode.saslAuth) this.isStarted = frame.type === "continue";
     if (frame.type === "continue")
       return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.authContinue)));
     if (frame.type === "login" && this.tryLogin(frame.name, frame.password)) {

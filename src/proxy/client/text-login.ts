@@ -48,11 +48,11 @@ export function parseTextLogin(chunk: Buffer, start: number, end: number): TextL
   return { type: "login", name, password: chunk.subarray(blank + 1, dataEnd), next };
 }
 
-/** Length of the data of a storage line; `null` if it is none. */
+/** Length of the data of a storage line, which ends with a CR; `null` if it is none. */
 function tokenLength(line: string): number | null {
-  if (!line.startsWith("set")) return null;
+  if (!line.startsWith("set") || !line.endsWith("\r")) return null;
   const words = line
-    .replace(/\r$/, "")
+    .slice(0, -1)
     .split(" ")
     .filter((word) => word !== "");
   const word = words[LOGIN_WORDS - 1];
