@@ -77,7 +77,7 @@ export interface GateEvents {
 export class Gate {
   private access: Access;
   private readonly events: GateEvents;
-  private readonly client: () => string;
+  private readonly client: string;
   private login: Login | null = null;
   /** It has logged in, or needs no login. */
   private isOpen = false;
@@ -87,7 +87,7 @@ export class Gate {
   private isStarted = false;
 
   /** `commonName`: of the client's certificate; `null` if it has none. `client`: its address, for the log. */
-  constructor(access: Access, events: GateEvents, client: () => string, commonName: string | null) {
+  constructor(access: Access, events: GateEvents, client: string, commonName: string | null) {
     this.access = access;
     this.events = events;
     this.client = client;
@@ -235,7 +235,7 @@ export class Gate {
   private fail(name: string): void {
     this.events.counters.authErrors++;
     const { access } = this;
-    this.events.loginFailed(access.address, access.knows(name) ? name : null, this.client());
+    this.events.loginFailed(access.address, access.knows(name) ? name : null, this.client);
   }
 
   /** Has the rights of `login`; `null`: those of a client without one. */

@@ -223,7 +223,7 @@ export class Listener {
       counters: this.context.counters,
       loginFailed: (...failure: Parameters<GateEvents["loginFailed"]>) => this.options.loginFailed?.(...failure),
     };
-    return new Gate(access, events, () => peerOf(socket), commonNameOf(socket));
+    return new Gate(access, events, peerOf(socket), commonNameOf(socket));
   }
 
   private isFull(): boolean {
