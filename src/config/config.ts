@@ -152,7 +152,7 @@ export interface ServerConfig {
   readonly maxOutstanding: number;
   /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
   readonly writeTimeoutMs: number;
-  /** Maximum time from a client's connect to its first byte; 0: no limit. */
+  /** Maximum time from a client's connect to its first byte, and to its login if it needs one; 0: no limit. */
   readonly firstByteTimeoutMs: number;
   /** Replies a client may leave unread before it is cut off, in bytes. */
   readonly clientOutputLimitBytes: number;

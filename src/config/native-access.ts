@@ -117,9 +117,10 @@ export function joinAddresses(
   return all;
 }
 
-/** Checks what no single section can tell. */
+/** Checks what no single section can tell. `sections`: of the users, by name. */
 export function checkAccess(
   users: readonly UserConfig[],
+  sections: ReadonlyMap<string, Section>,
   listeners: readonly ReadListener[],
   serverCa: string | null,
   problems: Problems,
@@ -146,6 +147,12 @@ export function checkAccess(
       }
       taken.push({ address, name: listener.name });
     }
+  }
+  const hasCertificates = listeners.some(({ listener }) => listener.hasCertificates);
+  for (const [name, section] of sections) {
+    const isShut = !hasCertificates && users.some((user) => user.name === name && user.passwords.length === 0);
+    if (isShut)
+      problems.warn(section.place, "cannot log in: it has no password, and no address has client_certificates");
   }
   return { users, listeners: listeners.map(({ listener }) => listener) };
 }

@@ -87,7 +87,7 @@ export function readDocument(
   });
   const server = readServer(layers.server, isAddition ? [] : readListeners, folder, reads, problems);
   const users = [...layers.users].map(([name, section]) => readUser(name, resolved(section, "user"), problems));
-  const access = checkAccess(users, readListeners, server.tls?.ca ?? null, problems);
+  const access = checkAccess(users, layers.users, readListeners, server.tls?.ca ?? null, problems);
   const awsPools = new Map<string, AwsConnection>();
   const serverPools: (readonly [string, Section])[] = layers.target === null ? [] : [["target", layers.target]];
   for (const [name, section] of layers.pools) {

@@ -143,7 +143,7 @@ export const serverSettings = {
     type: duration("0s", "1h"),
     default: "60s",
     meaning:
-      "Maximum time from a client's connect to its first byte. `0s` disables the limit. A client that has sent a byte may stay idle.",
+      "Maximum time from a client's connect to its first byte, and to its login if it needs one. `0s` disables the limit. Afterwards a client may stay idle.",
   },
   client_output_limit: {
     type: size("1KiB", "64GiB"),

@@ -232,7 +232,7 @@ const clients: readonly Metric[] = [
     "counter",
     "platypus.client.silent",
     "{connection}",
-    "Clients closed because they sent no first byte, or did not end their TLS handshake, in time.",
+    "Clients closed because they sent no first byte, did not end their TLS handshake, or did not log in, in time.",
     (facts) => facts.clients.silent,
   ),
   {

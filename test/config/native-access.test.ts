@@ -26,6 +26,12 @@ readonly = true
     });
   });
 
+  it("without a password are warned of unless certificates log in", () => {
+    const warnings = (more: string) => read(`[user.web]\n${more}`).warnings;
+    expect(warnings("")).toEqual([expect.stringMatching(/^user\.web \(line 1\) cannot log in: it has no password/)]);
+    expect(warnings('password = "a"')).toEqual([]);
+  });
+
   it("take their passwords from elsewhere, and show them nowhere", () => {
     const config = read('[user.web]\npassword = "${ENV:WEB}"\n[user.own]\npassword = "in the file"', {
       WEB: "from afar",

@@ -300,6 +300,16 @@ login = false
     expect([other!.status, set!.status]).toEqual([AUTH_ERROR, AUTH_ERROR]);
   });
 
+  it("that needs a login from a reload on closes the clients without one", async () => {
+    const toml = (login: boolean) => `${USERS}[listen.a]\naddress = "127.0.0.1:0"\nlogin = ${login}\n`;
+    const platypus = await start(toml(false));
+    const [anonymous, web] = [await connect(platypus), await connectBinary(platypus, "web")];
+    expect(await anonymous.ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
+    platypus.reload(nativeConfig(toml(true)));
+    expect(await anonymous.end()).toBe("");
+    expect((await web.ask([{ opcode: 0x00, key: "app1:none" }]))[0]).toMatchObject({ status: 0x01 });
+  });
+
   it("without users takes only reads where that is asked", async () => {
     const client = await connect(await start('[listen.a]\naddress = "127.0.0.1:0"\nreadonly = true\n'));
     expect(await answers(client, "get a\r\nset a 0 0 1\r\nv\r\n")).toBe(`END\r\n${READ_ONLY}`);

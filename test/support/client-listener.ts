@@ -2,6 +2,7 @@
 
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { TlsConfig } from "../../src/config/config.ts";
+import type { Access } from "../../src/proxy/client/access.ts";
 import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
@@ -18,6 +19,7 @@ export interface ListenerSettings {
   readonly maxOutstanding: number;
   readonly firstByteTimeoutMs: number;
   readonly tls: TlsConfig | null;
+  readonly access: Access | null;
 }
 
 /** The listener, where it listens, and the counters of its clients. */
@@ -47,6 +49,7 @@ export async function startListener(
     evictsIdle: false,
     firstByteTimeoutMs: 0,
     tls: null,
+    access: null,
     ...changes,
   };
   const context: ClientContext = {
@@ -73,6 +76,7 @@ export async function startListener(
     firstByteTimeoutMs: () => settings.firstByteTimeoutMs,
     clock,
     tls: settings.tls,
+    access: settings.access,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
   return { listener, port, counters: context.counters };

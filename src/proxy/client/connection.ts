@@ -53,7 +53,7 @@ export interface ClientCounters extends AccessCounters {
   rejected: number;
   /** Closed because the client did not read its replies. */
   cutOff: number;
-  /** Closed because the first byte, or the end of the TLS handshake, did not come in time. */
+  /** Closed because the first byte, the end of the TLS handshake, or the login did not come in time. */
   silent: number;
   bytesRead: number;
   bytesWritten: number;

@@ -78,9 +78,9 @@ export class Gate {
   private access: Access;
   private readonly events: GateEvents;
   private readonly client: string;
+  /** The client has logged in, or needs no login. */
+  isOpen = false;
   private login: Login | null = null;
-  /** It has logged in, or needs no login. */
-  private isOpen = false;
   /** `null` if the client may do everything. */
   private rights: Rights | null = null;
   /** An exchange of SASL goes on. */

@@ -25,7 +25,7 @@ export interface ListenerOptions {
   /** Past that bound the client that was silent longest makes room. */
   readonly evictsIdle?: boolean;
   readonly clock: Clock;
-  /** Maximum time to a client's first byte (ms). 0 disables the limit. */
+  /** Maximum time to a client's first byte, and to its login if it needs one (ms). 0 disables the limit. */
   firstByteTimeoutMs(): number;
   readonly backlog: number;
   /** A socket that is bound already, shared with other processes, which is not closed with the listener. */
@@ -74,7 +74,7 @@ export class Listener {
     this.firstBytes = new FirstStep<ClientConnection>({
       clock,
       timeoutMs: () => options.firstByteTimeoutMs(),
-      isDone: (client) => client.hasSpoken,
+      isDone: ({ hasSpoken, gate }) => hasSpoken && (gate === null || gate.isOpen),
       close: closeSilent,
     });
     this.server = address.type === "tcp" && address.isTls ? this.createTlsServer() : this.createServer();
