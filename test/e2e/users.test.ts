@@ -307,7 +307,11 @@ login = false
     expect(await anonymous.ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
     platypus.reload(nativeConfig(toml(true)));
     expect(await anonymous.end()).toBe("");
+    platypus.reload(nativeConfig(toml(false)));
     expect((await web.ask([{ opcode: 0x00, key: "app1:none" }]))[0]).toMatchObject({ status: 0x01 });
+    // It would have more rights without its login.
+    platypus.reload(nativeConfig(toml(false).replace("[user.web]", "[user.other]")));
+    await once(web.socket, "close");
   });
 
   it("without users takes only reads where that is asked", async () => {

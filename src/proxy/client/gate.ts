@@ -132,7 +132,6 @@ export class Gate {
 
   private parseLogin(parser: ClassicParser, chunk: Buffer, start: number, end: number): Parsed {
     const login = parseTextLogin(chunk, start, end);
-    parser.swallowBytes = 0;
     switch (login.type) {
       case "close":
         return Parsed.close;

@@ -38,7 +38,22 @@ describe("the access to an address", () => {
   });
 
   it("takes certificates only where they are the login", () => {
+    const login = { name: "root", digest: null };
     expect(of(USERS)!.loginByCertificate("root")).toBeNull();
+    expect(of(USERS)!.accepts(login)).toBe(false);
+    const { access } = nativeConfig(USERS);
+    const listener = {
+      name: "a",
+      addresses: [ADDRESS],
+      users: ["root"],
+      needsLogin: true,
+      ca: null,
+      isReadonly: false,
+    };
+    const own = Access.of({ ...access, listeners: [{ ...listener, hasCertificates: true }] }, ADDRESS)!;
+    expect(own.loginByCertificate("root")).toEqual(login);
+    expect(own.accepts(login)).toBe(true);
+    for (const name of ["web", "nobody", null]) expect(own.loginByCertificate(name)).toBeNull();
   });
 
   it("goes on accepting a login as long as its password is one of the user's", () => {

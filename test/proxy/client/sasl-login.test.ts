@@ -32,9 +32,9 @@ describe("a SASL frame", () => {
     expect(parse({ opcode: STEP, key: "PLAIN", value }, true)).toMatchObject({ type: "unusable" });
   });
 
-  it("does not read its parts out of the bytes behind it", () => {
+  it.each(["web", "\0web"])("does not read its parts out of the bytes behind it (%j)", (value) => {
     const bytes = Buffer.concat([
-      frameBytes({ opcode: AUTH, key: "PLAIN", value: "web" }),
+      frameBytes({ opcode: AUTH, key: "PLAIN", value }),
       Buffer.from("\0web\0pass", "latin1"),
     ]);
     expect(parseSaslFrame(bytes, 0, bytes.length, false)).toMatchObject({ type: "unusable" });
