@@ -34,7 +34,7 @@ export function readUser(name: string, section: Section, problems: Problems): Us
   for (const key of ["password", "previous_password"] as const) {
     const value = values[key];
     const place = section.found.get(key)?.place ?? section.place;
-    if (value === "") problems.add(place, "expected a password, got none");
+    if (value === "") problems.add(place, "expected a password, got an empty one");
     if (value !== null && Buffer.byteLength(value) > MAX_PASSWORD_BYTES) {
       problems.add(place, `expected a password of at most ${MAX_PASSWORD_BYTES} bytes`);
     }

@@ -79,6 +79,13 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the exampl
   });
 });
 
+it("the users of docs/operating.md load", () => {
+  const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+  const [, text] = /```toml\n(\[user\.[\s\S]*?)```/.exec(page)!;
+  const config = parseNative({ file: null, text: text!, env, hooks: templateHooks });
+  expect(config.access.users).toMatchObject([{ passwords: ["one"], prefixes: ["session:"] }, { isReadonly: true }]);
+});
+
 const PAGES = ["README.md", ...readdirSync(path.join(FOLDER, "../docs")).filter((name) => name.endsWith(".md"))];
 const snippets = PAGES.flatMap((name) => {
   const page = readFileSync(path.join(FOLDER, name === "README.md" ? ".." : "../docs", name), "utf8");

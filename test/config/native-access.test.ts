@@ -42,7 +42,7 @@ readonly = true
   });
 
   it.each([
-    ['[user.web]\npassword = ""', "user.web.password: expected a password, got none"],
+    ['[user.web]\npassword = ""', "user.web.password: expected a password, got an empty one"],
     ['[user.web]\nprevious_password = "a"', "user.web.previous_password: stands without password"],
     ['[user.web]\nprefix = [""]', "user.web.prefix: expected prefixes of keys"],
     ['[user."a b"]\npassword = "a"', "user.a b: expected a name of at most 64 letters, digits, -, _, . and @"],
