@@ -2,7 +2,8 @@
 
 import { extname } from "node:path";
 import { ConfigError } from "../errors.ts";
-import { type AccessConfig, addressText, type Config, type ServerConfig } from "./config.ts";
+import type { AccessConfig } from "./access-config.ts";
+import { addressText, type Config, type ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
 import { loadMcrouterConfig, type ReadText } from "./mcrouter/config.ts";
 import { McrouterOptions } from "./mcrouter/options.ts";

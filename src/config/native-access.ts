@@ -3,7 +3,8 @@
  * those of `[server]`.
  */
 import { resolve } from "node:path";
-import { type AccessConfig, addressText, type ListenAddress, type ListenerConfig, type UserConfig } from "./config.ts";
+import type { AccessConfig, ListenerConfig, UserConfig } from "./access-config.ts";
+import { addressText, type ListenAddress } from "./config.ts";
 import type { FilesRead } from "./files-read.ts";
 import { identityOf, isFreePort, readAddresses } from "./native-pool.ts";
 import { suggestion } from "./nearest-name.ts";

@@ -13,6 +13,7 @@
 import { resolve } from "node:path";
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
+import { openAccess } from "./access-config.ts";
 import { defaultPort, reachesListener } from "./address.ts";
 import {
   type Address,
@@ -20,7 +21,6 @@ import {
   type Config,
   keyHashNames,
   noTelemetry,
-  openAccess,
   type PlacementConfig,
   type PoolConfig,
   type PoolServer,

@@ -4,13 +4,8 @@
  * name of a pool with a `listen` of its own is that pool's, and one that has the name of a `[listen.NAME]` takes the place of
  * its addresses, with its options.
  */
-import {
-  addressText,
-  type Config,
-  type ListenAddress,
-  type ListenerConfig,
-  type PoolConfig,
-} from "../config/config.ts";
+import type { ListenerConfig } from "../config/access-config.ts";
+import { addressText, type Config, type ListenAddress, type PoolConfig } from "../config/config.ts";
 import { UsageError } from "../errors.ts";
 
 const FIRST_FD = 3;

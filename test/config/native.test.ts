@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { openAccess } from "../../src/config/access-config.ts";
 import type { Config } from "../../src/config/config.ts";
-import { noTelemetry, openAccess } from "../../src/config/config.ts";
+import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { plainRequest } from "../support/source-limits.ts";

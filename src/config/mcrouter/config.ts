@@ -8,15 +8,9 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
+import { openAccess } from "../access-config.ts";
 import { parseAddress } from "../address.ts";
-import {
-  type Config,
-  type ListenAddress,
-  type McrouterConfig,
-  noTelemetry,
-  openAccess,
-  type TlsConfig,
-} from "../config.ts";
+import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
 import { FilesRead } from "../files-read.ts";
 import { readFailure } from "../read-failure.ts";
 import { childrenOf, type RouteConfig, type TreeConfig } from "../route-config.ts";

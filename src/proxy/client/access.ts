@@ -3,13 +3,8 @@
  * compared in a time that does not depend on them.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import {
-  type AccessConfig,
-  addressText,
-  type ListenAddress,
-  type ListenerConfig,
-  type UserConfig,
-} from "../../config/config.ts";
+import type { AccessConfig, ListenerConfig, UserConfig } from "../../config/access-config.ts";
+import { addressText, type ListenAddress } from "../../config/config.ts";
 import { equalBytes } from "../wire/ascii.ts";
 
 /** What a client may do. */

@@ -2,8 +2,8 @@
  * All addresses that clients come to: those of the whole, and those of pools that are served alone.
  */
 import type { Clock } from "../../clock.ts";
+import type { AccessConfig } from "../../config/access-config.ts";
 import {
-  type AccessConfig,
   addressText,
   type ListenAddress,
   type PoolConfig,
