@@ -155,6 +155,12 @@ export class Platypus {
       clock,
       log,
       server,
+      access: () => this.running.config.access,
+      loginFailed: (address, user, client) => {
+        const who = user === null ? "an unknown user" : `user ${user}`;
+        const message = `${client} could not log in at ${address} as ${who}`;
+        bursts.say("warn", "client", `login ${address} ${user ?? ""}`, message);
+      },
       sockets: siblings?.sockets ?? new Map(),
       maxConnections: () => {
         const ofGroup = server().maxConnections - (siblings?.otherConnections ?? 0);
@@ -292,7 +298,7 @@ export class Platypus {
     this.listeners.waitForAll(replaceBackends(previous.pools, next.pools));
     this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
-    if (config.server.tls !== null) this.listeners.renew(config.server.tls);
+    this.listeners.renew();
     this.otlp.replace(previous.config.telemetry, config.telemetry);
     retireSources(previous.sources, next.sources, (name, error) =>
       this.log.warn("source", `${name}: not closed: ${String(error)}`),

@@ -4,6 +4,7 @@
  */
 
 import type { Getter } from "../getter.ts";
+import type { AccessConfig } from "./access-config.ts";
 import type { TreeConfig } from "./route-config.ts";
 
 /** Everything one Platypus process runs with. */
@@ -16,6 +17,7 @@ export interface Config {
   readonly secrets: readonly string[];
   readonly server: ServerConfig;
   readonly telemetry: TelemetryConfig;
+  readonly access: AccessConfig;
   /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
   readonly pools: readonly PoolConfig[];
   /** Null: the only pool, or the embedded store. */
@@ -115,7 +117,7 @@ export interface ServerConfig {
   readonly maxOutstanding: number;
   /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
   readonly writeTimeoutMs: number;
-  /** Maximum time from a client's connect to its first byte; 0: no limit. */
+  /** Maximum time from a client's connect to its first byte, and to its login if it needs one; 0: no limit. */
   readonly firstByteTimeoutMs: number;
   /** Replies a client may leave unread before it is cut off, in bytes. */
   readonly clientOutputLimitBytes: number;

@@ -30,6 +30,8 @@ export interface Layers {
   readonly pools: ReadonlyMap<string, Section>;
   readonly rules: ReadonlyMap<string, Section>;
   readonly sources: ReadonlyMap<string, Section>;
+  readonly users: ReadonlyMap<string, Section>;
+  readonly listeners: ReadonlyMap<string, Section>;
 }
 
 interface LayeredSection extends Section {
@@ -40,8 +42,10 @@ interface LayeredSection extends Section {
 }
 
 const singleKinds: readonly SectionKind[] = ["server", "telemetry", "target"];
-const namedKinds: readonly SectionKind[] = ["pool", "get", "source"];
+const namedKinds: readonly SectionKind[] = ["pool", "get", "source", "user", "listen"];
 const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
+/** A user may have the common name of a certificate, such as a host name. */
+const userNamePattern = /^[A-Za-z0-9._@-]{1,64}$/;
 /** Variables Kubernetes sets for services called "platypus", "platypus-server" and the like. */
 const serviceLink = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP)(_.*)?)$/;
 
@@ -66,6 +70,8 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
     pools: named("pool"),
     rules: named("get"),
     sources: named("source"),
+    users: named("user"),
+    listeners: named("listen"),
   };
 }
 
@@ -101,8 +107,9 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
     for (const [name, inner] of Object.entries(value)) {
       if (!isTable(inner)) {
         problems.add(placeOf([kind, name]), `expected a section [${kind}.NAME] around it, got ${describeValue(inner)}`);
-      } else if (!namePattern.test(name)) {
-        problems.add(placeOf([kind, name]), "expected a name of at most 64 letters, digits, - and _");
+      } else if (!(kind === "user" ? userNamePattern : namePattern).test(name)) {
+        const letters = kind === "user" ? "-, _, . and @" : "- and _";
+        problems.add(placeOf([kind, name]), `expected a name of at most 64 letters, digits, ${letters}`);
       } else {
         sections.push(sectionOf(kind, name, inner));
       }

@@ -2,7 +2,8 @@
 
 import { extname } from "node:path";
 import { ConfigError } from "../errors.ts";
-import type { Config, ServerConfig } from "./config.ts";
+import type { AccessConfig } from "./access-config.ts";
+import { addressText, type Config, type ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
 import { loadMcrouterConfig, type ReadText } from "./mcrouter/config.ts";
 import { McrouterOptions } from "./mcrouter/options.ts";
@@ -101,8 +102,20 @@ async function loadMcrouter(
   const defaults = withoutDefaultAdmin(added.server);
   const config = await loadMcrouterConfig(mcrouter, defaults, options.readFrom ?? null, reads);
   const own = added.file === null ? [] : [added.file];
-  const { rules, sources, telemetry, secrets } = added;
-  return { ...config, files: [...config.files, ...own, ...added.files], rules, sources, telemetry, secrets };
+  const { rules, sources, telemetry, access, secrets } = added;
+  checkListeners(file, access, config);
+  return { ...config, files: [...config.files, ...own, ...added.files], rules, sources, telemetry, access, secrets };
+}
+
+/** `[listen.NAME]` beside another configuration has options of its addresses, and adds none. */
+function checkListeners(file: string | null, { listeners }: AccessConfig, { server, pools }: Config): void {
+  const all = [...server.listen, ...pools.flatMap(({ listen }) => listen)].map(addressText);
+  for (const { name, addresses } of listeners) {
+    const missing = addresses.map(addressText).find((address) => !all.includes(address));
+    if (missing === undefined) continue;
+    const message = `listen.${name}.address: ${missing} is not an address of this configuration; it has ${all.join(", ")}`;
+    throw new ConfigError([{ file, line: null, message }]);
+  }
 }
 
 /** A mcrouter configuration begins with a brace, or with a comment that TOML does not have. */

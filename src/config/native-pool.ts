@@ -17,10 +17,21 @@ export function readListen(
   folder: string,
   problems: Problems,
 ): ListenAddress[] {
-  const found = section.found.get("listen");
+  return readAddresses(section, "listen", texts, folder, problems);
+}
+
+/** Reads the addresses to listen on in setting `key`. */
+export function readAddresses(
+  section: Section,
+  key: string,
+  texts: readonly string[],
+  folder: string,
+  problems: Problems,
+): ListenAddress[] {
+  const found = section.found.get(key);
   const listen: ListenAddress[] = [];
   for (const [index, text] of texts.entries()) {
-    const place = entryPlace(section, "listen", index);
+    const place = entryPlace(section, key, index);
     const fd = /^fd:(\d{1,4})$/.exec(text)?.[1];
     const address = fd === undefined ? parseAddress(text, folder) : ({ type: "fd", fd: Number(fd) } as const);
     if (address === null) {
@@ -34,7 +45,9 @@ export function readListen(
       listen.push(address);
     }
   }
-  if (texts.length === 0) problems.add(found?.place ?? section.place, "expected at least one address");
+  if (texts.length === 0 && (found !== undefined || key === "listen")) {
+    problems.add(found?.place ?? section.place, "expected at least one address");
+  }
   return listen;
 }
 
@@ -186,11 +199,11 @@ function entryPlace(section: Section, key: string, index: number): Place {
 }
 
 /** Text by which two addresses are the same one. */
-function identityOf(address: ListenAddress): string {
+export function identityOf(address: ListenAddress): string {
   return addressText(address).toLowerCase();
 }
 
 /** Port 0 takes any free port, so two of them are two addresses. */
-function isFreePort(address: ListenAddress): boolean {
+export function isFreePort(address: ListenAddress): boolean {
   return address.type === "tcp" && address.port === 0;
 }

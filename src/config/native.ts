@@ -23,6 +23,7 @@ import {
 import { FilesRead } from "./files-read.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
+import { checkAccess, joinAddresses, readListener, readUser } from "./native-access.ts";
 import { isAwsPool, readAwsPool } from "./native-aws.ts";
 import { checkMerges } from "./native-merge.ts";
 import { readListen, readPool } from "./native-pool.ts";
@@ -73,7 +74,6 @@ export function readDocument(
   const layers = readLayers(input, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
-  const server = readServer(layers.server, folder, reads, problems);
   const files: string[] = [];
   const secrets: string[] = [];
   const resolved = (section: Section, kind: SectionKind) => {
@@ -82,6 +82,12 @@ export function readDocument(
     secrets.push(...result.secrets);
     return result.section;
   };
+  const readListeners = [...layers.listeners].map(([name, section]) => {
+    return readListener(name, section, { folder, reads }, problems);
+  });
+  const server = readServer(layers.server, isAddition ? [] : readListeners, folder, reads, problems);
+  const users = [...layers.users].map(([name, section]) => readUser(name, resolved(section, "user"), problems));
+  const access = checkAccess(users, layers.users, readListeners, server.tls?.ca ?? null, problems);
   const awsPools = new Map<string, AwsConnection>();
   const serverPools: (readonly [string, Section])[] = layers.target === null ? [] : [["target", layers.target]];
   for (const [name, section] of layers.pools) {
@@ -111,12 +117,14 @@ export function readDocument(
     file: file === null ? null : resolve(file),
     files: [
       ...files,
+      ...readListeners.flatMap((each) => each.files),
       ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []),
       ...readings.flatMap(({ source }) => (source?.type === "module" ? source.path : [])),
     ],
     secrets,
     server,
     telemetry,
+    access,
     pools,
     tree: null,
     mcrouter: null,
@@ -154,14 +162,21 @@ function syntaxProblem(error: unknown, text: string): { line: number | null; mes
   return { line: start.line, message: `syntax error at column ${start.column}: unexpected ${what}${hint}` };
 }
 
-function readServer(section: Section, folder: string, reads: FilesRead, problems: Problems): ServerConfig {
+function readServer(
+  section: Section,
+  listeners: Parameters<typeof joinAddresses>[2],
+  folder: string,
+  reads: FilesRead,
+  problems: Problems,
+): ServerConfig {
   const values = readSection(section, serverSettings, problems, () => {});
   // Every byte of it goes into keys of at most 250.
   if (!/^[!-~]{0,200}$/.test(values.prefix)) {
     const place = section.found.get("prefix")?.place ?? section.place;
     problems.add(place, "expected at most 200 ASCII characters without blanks");
   }
-  const listen = readListen(section, values.listen, folder, problems);
+  const own = readListen(section, values.listen, folder, problems);
+  const listen = joinAddresses(own, section.found.has("listen"), listeners);
   return {
     listen,
     admin: readAdmin(section, values.admin, folder, problems),

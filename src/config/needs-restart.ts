@@ -8,6 +8,9 @@ export function needsRestart(old: Config, next: Config): string[] {
   return [
     ...(adminOf(old) === adminOf(next) ? [] : ["admin needs a restart; the old address stays"]),
     ...(listensOf(old) === listensOf(next) ? [] : ["listen needs a restart; the old addresses stay"]),
+    ...(certificatesOf(old) === certificatesOf(next)
+      ? []
+      : ["whether clients need a certificate needs a restart; the old setting stays"]),
     ...(old.server.embeddedBytes === next.server.embeddedBytes
       ? []
       : ["embedded_size needs a restart; the old value stays"]),
@@ -16,6 +19,13 @@ export function needsRestart(old: Config, next: Config): string[] {
 
 function adminOf({ server }: Config): string {
   return server.admin === null ? "off" : addressText(server.admin.address);
+}
+
+/** The addresses whose clients must have a certificate. */
+function certificatesOf({ server, access }: Config): string {
+  const own = access.listeners.filter(({ hasCertificates }) => hasCertificates);
+  const ofServer = server.tls === null || server.tls.ca === null ? [] : ["all"];
+  return [...ofServer, ...own.flatMap(({ addresses }) => addresses.map(addressText)).sort()].join(", ");
 }
 
 function listensOf({ server }: Config): string {

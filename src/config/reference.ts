@@ -7,6 +7,7 @@ import {
   environmentName,
   fileSettings,
   httpSettings,
+  listenSettings,
   mergeSettings,
   moduleSettings,
   poolSettings,
@@ -19,6 +20,7 @@ import {
   sourceSettings,
   targetSettings,
   telemetrySettings,
+  userSettings,
 } from "./settings.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
@@ -36,7 +38,7 @@ const introduction = `# Configuration
 
 Platypus reads one TOML file. Every setting can also be given by an environment variable, which wins over the file;
 lists stand there with commas between their entries, tables as TOML (\`{ Accept = "text/plain" }\`). An empty variable
-counts as unset. Variables of \`[pool.NAME]\`, \`[get.NAME]\` and \`[source.NAME]\` hold the name in capitals with \`_\` for
+counts as unset. Variables of \`[pool.NAME]\`, \`[get.NAME]\`, \`[source.NAME]\`, \`[user.NAME]\` and \`[listen.NAME]\` hold the name in capitals with \`_\` for
 \`-\`, and the section must be in the file.
 
 Durations are written \`250ms\`, \`30s\`, \`5m\`, \`2h\`, \`1d\` or together (\`1m30s\`), in quotes; sizes \`"64KiB"\`, \`"1MiB"\`,
@@ -51,6 +53,19 @@ const sections: readonly ReferenceSection[] = [
     about: "OpenTelemetry: see [operating.md](operating.md).",
     kind: "telemetry",
     settings: telemetrySettings,
+  },
+  {
+    title: "`[user.NAME]`",
+    about: "Who may log in. Without users clients need no login: see [operating.md](operating.md#users).",
+    kind: "user",
+    settings: userSettings,
+  },
+  {
+    title: "`[listen.NAME]`",
+    about:
+      "Options of addresses. An address that is not in `listen` of `[server]` is added to it; if only these sections name addresses, the default of `listen` does not apply.",
+    kind: "listen",
+    settings: listenSettings,
   },
   {
     title: "`[target]`",

@@ -143,7 +143,7 @@ export const serverSettings = {
     type: duration("0s", "1h"),
     default: "60s",
     meaning:
-      "Maximum time from a client's connect to its first byte. `0s` disables the limit. A client that has sent a byte may stay idle.",
+      "Maximum time from a client's connect to its first byte, and to its login if it needs one. `0s` disables the limit. Afterwards a client may stay idle.",
   },
   client_output_limit: {
     type: size("1KiB", "64GiB"),
@@ -613,8 +613,66 @@ export const awsSecretsManagerSettings = {
   ...awsSettings,
 } as const satisfies Settings;
 
+/** `[user.NAME]` */
+export const userSettings = {
+  password: {
+    type: text,
+    default: null,
+    meaning:
+      "Password of the user, best as `${file:PATH}` or `${ENV:NAME}`. Without it the user can only log in with a client certificate.",
+  },
+  previous_password: {
+    type: text,
+    default: null,
+    meaning: "Password that is accepted as well, while clients change to a new one.",
+  },
+  prefix: {
+    type: list,
+    default: [],
+    meaning: "Prefixes of the keys that the user may read and write. None: all keys.",
+  },
+  readonly: {
+    type: boolean,
+    default: false,
+    meaning: "The user may read, and not change anything.",
+  },
+} as const satisfies Settings;
+
+/** `[listen.NAME]` */
+export const listenSettings = {
+  address: {
+    type: list,
+    default: null,
+    isRequired: true,
+    meaning: "Where clients connect, as in `listen` of `[server]`: one address or several. A change needs a restart.",
+  },
+  users: {
+    type: list,
+    default: null,
+    meaning: "Names of the users that may log in here. Without it all users may.",
+  },
+  login: {
+    type: boolean,
+    default: true,
+    meaning:
+      "Clients must log in if there are users. `false`: clients without a login may do everything that `readonly` allows; SASL logins are still checked.",
+  },
+  client_certificates: {
+    type: boolean,
+    default: false,
+    meaning:
+      "Clients of `tls:` addresses must have a certificate by `tls_ca`; its common name (CN) is the name of their user. A change needs a restart.",
+  },
+  tls_ca: {
+    type: text,
+    default: null,
+    meaning: "File of authorities (PEM) for `client_certificates`, in place of `tls_ca` of `[server]`.",
+  },
+  readonly: { type: boolean, default: false, meaning: "Clients of this address may not change anything." },
+} as const satisfies Settings;
+
 /** First word of a section's header. */
-export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source";
+export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source" | "user" | "listen";
 
 /** All settings a section of a kind may have; for sources those of all types together. */
 export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
@@ -623,6 +681,8 @@ export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
   target: targetSettings,
   pool: { ...poolSettings, ...awsPoolSettings },
   get: ruleSettings,
+  user: userSettings,
+  listen: listenSettings,
   source: {
     ...sourceSettings,
     ...mergeSettings,

@@ -13,6 +13,7 @@
 import { resolve } from "node:path";
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
+import { openAccess } from "./access-config.ts";
 import { defaultPort, reachesListener } from "./address.ts";
 import {
   type Address,
@@ -91,6 +92,7 @@ export function parseTwemproxy({ file, text, server }: TwemproxyInput): Config {
     secrets: [],
     server: { ...server, listen: [] },
     telemetry: noTelemetry,
+    access: openAccess,
     pools,
     tree: null,
     mcrouter: null,

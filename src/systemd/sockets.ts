@@ -1,9 +1,11 @@
 /**
  * Sockets that systemd has opened for this process (sd_listen_fds(3)): file descriptors from 3 on, which are listened on
- * instead of `[server] listen`. One that is named (`FileDescriptorName=`) `admin` is the admin server's, and one that has
- * the name of a pool with a `listen` of its own is that pool's.
+ * instead of `[server] listen`. One that is named (`FileDescriptorName=`) `admin` is the admin server's, one that has the
+ * name of a pool with a `listen` of its own is that pool's, and one that has the name of a `[listen.NAME]` takes the place of
+ * its addresses, with its options.
  */
-import type { Config, ListenAddress, PoolConfig } from "../config/config.ts";
+import type { ListenerConfig } from "../config/access-config.ts";
+import { addressText, type Config, type ListenAddress, type PoolConfig } from "../config/config.ts";
 import { UsageError } from "../errors.ts";
 
 const FIRST_FD = 3;
@@ -35,27 +37,50 @@ export function takeSockets(env: NodeJS.ProcessEnv): readonly GivenSocket[] {
  */
 export function listenOn(sockets: readonly GivenSocket[], config: Config): Config {
   if (sockets.length === 0) return config;
-  const { server } = config;
+  const { access, server } = config;
   const admin = sockets.find(({ name }) => name === ADMIN_NAME);
   const pools = config.pools.map((pool) => poolOn(sockets, pool));
   const isPools = ({ name }: GivenSocket) => config.pools.some((pool) => pool.listen.length > 0 && pool.name === name);
-  const rest = sockets.filter((socket) => socket !== admin && !isPools(socket));
-  if (rest.length > 0 && server.listen.length === 0) {
+  const listeners = access.listeners.map((listener) => listenerOn(sockets, listener));
+  const isListeners = ({ name }: GivenSocket) => listeners.some((listener) => listener.name === name);
+  const rest = sockets.filter((socket) => socket !== admin && !isPools(socket) && !isListeners(socket));
+  const isOf = (address: ListenAddress, all: readonly ListenerConfig[]) =>
+    all.some(({ addresses }) => addresses.some((each) => addressText(each) === addressText(address)));
+  const left = access.listeners.filter((listener, i) => listener === listeners[i]);
+  const ofListener = server.listen.find((address) => isOf(address, left));
+  if (rest.length > 0 && ofListener !== undefined) {
+    const names = left.map(({ name }) => name).join(", ");
+    throw new UsageError(
+      `a socket of systemd cannot take the place of ${addressText(ofListener)}, which has options of its own: set its FileDescriptorName= to the name of its [listen.NAME] (${names})`,
+    );
+  }
+  const given = listeners.filter((listener) => !left.includes(listener)).flatMap(({ addresses }) => addresses);
+  const own = server.listen.filter((address) => !isOf(address, access.listeners) || isOf(address, left));
+  if (rest.length > 0 && server.listen.length === 0 && given.length === 0) {
     const names = config.pools.map(({ name }) => name).join(", ");
     throw new UsageError(
       `a socket of systemd is nobody's: set its FileDescriptorName= to a pool's name (${names}) or to admin`,
     );
   }
-  if (rest.length > 0) refuseTls(server.listen);
+  if (rest.length > 0) refuseTls(own);
   return {
     ...config,
     pools,
+    access: { ...access, listeners },
     server: {
       ...server,
-      listen: rest.length === 0 ? server.listen : rest.map(addressOf),
+      listen: [...(rest.length === 0 ? own : rest.map(addressOf)), ...given],
       admin: admin === undefined ? server.admin : { address: addressOf(admin), isDefault: false },
     },
   };
+}
+
+/** `listener` itself if no socket has its name. */
+function listenerOn(sockets: readonly GivenSocket[], listener: ListenerConfig): ListenerConfig {
+  const own = sockets.filter(({ name }) => name === listener.name);
+  if (own.length === 0) return listener;
+  refuseTls(listener.addresses);
+  return { ...listener, addresses: own.map(addressOf) };
 }
 
 function poolOn(sockets: readonly GivenSocket[], pool: PoolConfig): PoolConfig {

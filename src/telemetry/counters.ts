@@ -232,8 +232,26 @@ const clients: readonly Metric[] = [
     "counter",
     "platypus.client.silent",
     "{connection}",
-    "Clients closed because they sent no first byte, or did not end their TLS handshake, in time.",
+    "Clients closed because they sent no first byte, did not end their TLS handshake, or did not log in, in time.",
     (facts) => facts.clients.silent,
+  ),
+  {
+    kind: "counter",
+    name: "platypus.client.logins",
+    unit: "{attempt}",
+    meaning: "Attempts of clients to log in, by password or certificate.",
+    attributes: ["result"],
+    read: ({ clients: { authCommands, authErrors } }) => [
+      [["accepted"], authCommands - authErrors],
+      [["refused"], authErrors],
+    ],
+  },
+  single(
+    "counter",
+    "platypus.client.denied",
+    "{command}",
+    "Commands refused because of the prefixes of the user, or because the client may only read.",
+    (facts) => facts.clients.denied,
   ),
   {
     kind: "counter",

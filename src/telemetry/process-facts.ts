@@ -66,6 +66,7 @@ export class ProcessFacts {
       startedUnixSeconds: this.sources.startedUnixSeconds,
       unixSeconds: clock.unixSeconds(),
       server: config.server,
+      hasUsers: config.access.users.length > 0,
       listeners: listeners(),
       clients: countersSince(clients, this.base),
       backends,

@@ -26,6 +26,8 @@ export interface StatsFacts {
   readonly startedUnixSeconds: number;
   readonly unixSeconds: number;
   readonly server: ServerConfig;
+  /** Clients log in. */
+  readonly hasUsers: boolean;
   readonly listeners: readonly { readonly address: ListenAddress; readonly peers: readonly string[] }[];
   readonly clients: ClientCounters;
   readonly backends: readonly Backend[];
@@ -109,6 +111,8 @@ function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[]
     ["get_hits", clients.getHits],
     ["get_misses", clients.getMisses],
     ...hitLines(clients),
+    ["auth_cmds", clients.authCommands],
+    ["auth_errors", clients.authErrors],
     ["bytes_read", clients.bytesRead],
     ["bytes_written", clients.bytesWritten],
   ];
@@ -176,8 +180,8 @@ function settings(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[
     ["detail_enabled", "no"],
     ["cas_enabled", "yes"],
     ["binding_protocol", "auto-negotiate"],
-    ["auth_enabled_sasl", "no"],
-    ["auth_enabled_ascii", "no"],
+    ["auth_enabled_sasl", facts.hasUsers ? "yes" : "no"],
+    ["auth_enabled_ascii", facts.hasUsers ? "yes" : "no"],
     ["item_size_max", itemBytes],
     ["flush_enabled", server.isFlushAllAllowed ? "yes" : "no"],
     ["dump_enabled", "no"],
@@ -208,6 +212,7 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["refreshes_in_flight", facts.refreshesInFlight],
     ["clients_cut_off", facts.clients.cutOff],
     ["clients_silent", facts.clients.silent],
+    ["commands_denied", facts.clients.denied],
     ["config_age", facts.configAgeSeconds],
     ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
     ["log_lines_lost", facts.lostLogLines],

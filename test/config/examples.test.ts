@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { addressText } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { McrouterOptions } from "../../src/config/mcrouter/options.ts";
 import { parseNative } from "../../src/config/native.ts";
@@ -10,7 +11,8 @@ import { treeProblems } from "../support/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
 const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml|json)$/.test(name));
-const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env: {}, hooks: templateHooks });
+const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
+const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env, hooks: templateHooks });
 
 describe("the files of config/", () => {
   it.each(files)("%s loads", async (name) => {
@@ -23,6 +25,16 @@ describe("the files of config/", () => {
     expect(sources).toMatchObject([{ field: "password" }, { field: null }]);
     const connection = { pool: "aws", region: "eu-central-1" };
     for (const source of sources) expect(source).toMatchObject({ type: "awssm", key: "{1}", connection });
+  });
+
+  it("users.toml has users with their own keys, and an address without a login", async () => {
+    const { access, server } = await load("users.toml");
+    expect(access.users).toMatchObject([
+      { name: "sessions", passwords: ["one"], prefixes: ["session:"], isReadonly: false },
+      { name: "reports", passwords: ["two"], prefixes: [], isReadonly: true },
+    ]);
+    expect(access.listeners.map(({ needsLogin }) => needsLogin)).toEqual([true, false]);
+    expect(server.listen.map(addressText)).toEqual(["127.0.0.1:11211", "unix:/tmp/platypus-users.sock"]);
   });
 
   it("fleet.toml has processes share their fetches, over three servers", async () => {
@@ -65,6 +77,13 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the exampl
     const file = path.join(FOLDER, "example.toml");
     expect(parseNative({ file, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
   });
+});
+
+it("the users of docs/operating.md load", () => {
+  const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+  const [, text] = /```toml\n(\[user\.[\s\S]*?)```/.exec(page)!;
+  const config = parseNative({ file: null, text: text!, env, hooks: templateHooks });
+  expect(config.access.users).toMatchObject([{ passwords: ["one"], prefixes: ["session:"] }, { isReadonly: true }]);
 });
 
 const PAGES = ["README.md", ...readdirSync(path.join(FOLDER, "../docs")).filter((name) => name.endsWith(".md"))];

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { openAccess } from "../../src/config/access-config.ts";
 import type { Config } from "../../src/config/config.ts";
 import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
@@ -39,6 +40,7 @@ describe("a native configuration", () => {
       secrets: [],
       tree: null,
       mcrouter: null,
+      access: openAccess,
       telemetry: { ...noTelemetry, slowMs: 250, tracesErrors: true },
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],

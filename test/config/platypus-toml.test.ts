@@ -9,6 +9,7 @@ import {
   echoSettings,
   fileSettings,
   httpSettings,
+  listenSettings,
   mergeSettings,
   moduleSettings,
   ruleSettings,
@@ -18,6 +19,7 @@ import {
   sourceSettings,
   targetSettings,
   telemetrySettings,
+  userSettings,
 } from "../../src/config/settings.ts";
 import { templateNames } from "../support/template-names.ts";
 
@@ -49,6 +51,7 @@ const withCertificates = switchedOn
   .replaceAll('"tls/', '"../test/support/tls/')
   .replace('listen = "', 'listen = "tls:')
   .replace("tls = false", "tls = true")
+  .replace("client_certificates = false", "client_certificates = true")
   .replace('"getter.ts"', '"../test/support/modules/getter.ts"')
   // What does not go together.
   .replace('method = "GET"', 'method = "POST"')
@@ -71,6 +74,8 @@ describe("config/platypus.toml", () => {
     const source = leaveOut(sourceSettings, ruleDefaults);
     const examples: [section: string, shown: unknown, settings: Settings][] = [
       ["server", document.server, serverSettings],
+      ["user", document.user.example, userSettings],
+      ["listen", document.listen.example, listenSettings],
       ["telemetry", document.telemetry, telemetrySettings],
       ["target", document.target, leaveOut(targetSettings, ["host", "port"])],
       ["get", document.get.example, ruleSettings],

@@ -206,7 +206,8 @@ describe("stopping", () => {
 
 describe("config/", () => {
   it.each(readdirSync(CONFIG_FOLDER).filter((name) => name.endsWith(".toml")))("%s loads", async (name) => {
-    const config = await loadConfig({ path: `${CONFIG_FOLDER}/${name}`, env: {}, hooks: templateHooks });
+    const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
+    const config = await loadConfig({ path: `${CONFIG_FOLDER}/${name}`, env, hooks: templateHooks });
     expect(config.file).toBe(`${CONFIG_FOLDER}/${name}`);
   });
 });

@@ -391,4 +391,24 @@ describe.skipIf(MemcachedProcess.isMissing)("rules beside a mcrouter configurati
       }
     },
   );
+
+  it("may have users, who log in at its addresses", async () => {
+    const rules = path.join(folder, "rules.toml");
+    await writeFile(rules, '[user.web]\npassword = "web"\nprefix = "app1:"\n');
+    const document = { pools: { A: { servers: [`127.0.0.1:${memcached.port}`] } }, route: "PoolRoute|A" };
+    running = await start(document, ["--rules", rules]);
+    const client = await TextClient.connect(running.port);
+    expect(await client.ask("get __mcrouter__.version")).toBe("CLIENT_ERROR unauthenticated\r\n");
+    expect(await client.ask("set any 0 0 7\r\nweb web")).toBe("STORED\r\n");
+    expect(await client.ask("set app1:a 0 0 1\r\nv")).toBe("STORED\r\n");
+    for (const key of ["__mcrouter__.version", "/a/a/app1:a"]) {
+      expect(await client.ask(`get ${key}`)).toMatch(/^CLIENT_ERROR access denied/);
+    }
+    client.close();
+    await running.platypus.stop();
+    await writeFile(rules, '[listen.other]\naddress = "127.0.0.1:1"\nreadonly = true\n');
+    await expect(start(document, ["--rules", rules])).rejects.toThrow(
+      /listen\.other\.address: 127\.0\.0\.1:1 is not an address of this configuration/,
+    );
+  });
 });

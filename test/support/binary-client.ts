@@ -91,7 +91,7 @@ export function readAnswers(bytes: Buffer): { answers: Answer[]; rest: Buffer } 
 /** A connection. */
 export class BinaryClient {
   isClosed = false;
-  private readonly socket: net.Socket;
+  readonly socket: net.Socket;
   private readonly chunks: Buffer[] = [];
   private answers: Answer[] = [];
   private wake: () => void = () => {};

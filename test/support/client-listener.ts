@@ -2,6 +2,7 @@
 
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { TlsConfig } from "../../src/config/config.ts";
+import type { Access } from "../../src/proxy/client/access.ts";
 import { newClientCounters } from "../../src/proxy/client/client-counters.ts";
 import type { ClientContext } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
@@ -19,6 +20,7 @@ export interface ListenerSettings {
   readonly maxOutstanding: number;
   readonly firstByteTimeoutMs: number;
   readonly tls: TlsConfig | null;
+  readonly access: Access | null;
 }
 
 /** The listener, where it listens, and the counters of its clients. */
@@ -48,6 +50,7 @@ export async function startListener(
     evictsIdle: false,
     firstByteTimeoutMs: 0,
     tls: null,
+    access: null,
     ...changes,
   };
   const context: ClientContext = {
@@ -74,6 +77,7 @@ export async function startListener(
     firstByteTimeoutMs: () => settings.firstByteTimeoutMs,
     clock,
     tls: settings.tls,
+    access: settings.access,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
   return { listener, port, counters: context.counters };

@@ -7,6 +7,12 @@ declare module "memjs" {
     increment(key: string, amount: number, options: { initial?: number }): Promise<{ value: number | null }>;
     close(): void;
   }
-  const memjs: { Client: { create(servers: string, options: { timeout?: number }): Client } };
+  interface Options {
+    timeout?: number;
+    username?: string;
+    password?: string;
+    logger?: { log(...words: unknown[]): void };
+  }
+  const memjs: { Client: { create(servers: string, options: Options): Client } };
   export default memjs;
 }

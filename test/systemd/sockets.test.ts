@@ -145,6 +145,27 @@ describe("the configuration", () => {
     expect([server.listen, server.admin?.address]).toEqual([plain.server.listen, { type: "fd", fd: 3 }]);
   });
 
+  it("has options of addresses found by name, and loses none", () => {
+    const text = `[user.a]\npassword = "b"\n[listen.own]\naddress = "127.0.0.1:2"\nreadonly = true\n${RULES}`;
+    const config = nativeConfig(text);
+    const { access, server } = listenOn(
+      [
+        { fd: 3, name: "own" },
+        { fd: 4, name: "p.socket" },
+      ],
+      config,
+    );
+    expect(access.listeners).toMatchObject([{ addresses: [{ type: "fd", fd: 3 }], isReadonly: true }]);
+    expect(server.listen).toEqual([
+      { type: "fd", fd: 4 },
+      { type: "fd", fd: 3 },
+    ]);
+    expect(() => listenOn([{ fd: 3, name: "p.socket" }], config)).toThrow(
+      /127\.0\.0\.1:2, which has options of its own.*\(own\)/,
+    );
+    expect(listenOn([{ fd: 3, name: "admin" }], config).server.listen).toEqual(config.server.listen);
+  });
+
   it("that promises TLS is not served in the clear", () => {
     const server = { ...plain.server, listen: [{ type: "tcp", host: "a", port: 1, isTls: true } as const] };
     expect(() => listenOn([{ fd: 3, name: "" }], { ...plain, server })).toThrow(/tls:/);

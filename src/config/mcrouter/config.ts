@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../mcrouter/host-id.ts";
+import { openAccess } from "../access-config.ts";
 import { parseAddress } from "../address.ts";
 import { type Config, type ListenAddress, type McrouterConfig, noTelemetry, type TlsConfig } from "../config.ts";
 import { FilesRead } from "../files-read.ts";
@@ -139,6 +140,7 @@ export async function loadMcrouterConfig(
     secrets: [],
     server,
     telemetry: noTelemetry,
+    access: openAccess,
     pools: pools.configs,
     tree,
     mcrouter,

@@ -2,16 +2,17 @@
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { STATUS_COUNT, type Status } from "../reply.ts";
 import { OPERATION_COUNT, type Operation } from "../request.ts";
+import type { AccessCounters } from "./gate.ts";
 
 /** Numbers over all clients since the start, except `connections`: those of now. */
-export interface ClientCounters {
+export interface ClientCounters extends AccessCounters {
   connections: number;
   accepted: number;
   /** Refused because `max_connections` was reached. */
   rejected: number;
   /** Closed because the client did not read its replies. */
   cutOff: number;
-  /** Closed because the first byte, or the end of the TLS handshake, did not come in time. */
+  /** Closed because the first byte, the end of the TLS handshake, or the login did not come in time. */
   silent: number;
   bytesRead: number;
   bytesWritten: number;
@@ -36,6 +37,9 @@ export function newClientCounters(): ClientCounters {
     rejected: 0,
     cutOff: 0,
     silent: 0,
+    authCommands: 0,
+    authErrors: 0,
+    denied: 0,
     bytesRead: 0,
     bytesWritten: 0,
     commands: 0,
@@ -61,6 +65,9 @@ export function countersSince(counters: ClientCounters, base: ClientCounters): C
     rejected: counters.rejected - base.rejected,
     cutOff: counters.cutOff - base.cutOff,
     silent: counters.silent - base.silent,
+    authCommands: counters.authCommands - base.authCommands,
+    authErrors: counters.authErrors - base.authErrors,
+    denied: counters.denied - base.denied,
     bytesRead: counters.bytesRead - base.bytesRead,
     bytesWritten: counters.bytesWritten - base.bytesWritten,
     commands: counters.commands - base.commands,

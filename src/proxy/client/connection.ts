@@ -33,6 +33,7 @@ import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
 import type { ClientCounters } from "./client-counters.ts";
+import type { Gate } from "./gate.ts";
 import type { LocalCommands } from "./local-commands.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
@@ -82,9 +83,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   lastReadMs = 0;
   /** It has sent a byte. */
   hasSpoken = false;
+  /** `null` if every client of the address may do everything. */
+  gate: Gate | null;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
-  private readonly socket: Socket;
+  readonly socket: Socket;
   private readonly writer: SocketWriter;
   private readonly input = new InputBuffer();
   private readonly batch = new OutputBatch();
@@ -131,7 +134,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private isClosed = false;
 
   /** Takes over `accepted`; `onClosed` is called once. */
-  constructor(accepted: Socket, context: ClientContext, onClosed: (connection: ClientConnection) => void) {
+  constructor(
+    accepted: Socket,
+    context: ClientContext,
+    onClosed: (connection: ClientConnection) => void,
+    gate: Gate | null = null,
+  ) {
+    this.gate = gate;
     this.context = context;
     this.onClosed = onClosed;
     const socket = adoptSocket(accepted, this);
@@ -163,9 +172,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   /** The other end: `tcp:host:port`, or `unix` where it has no name. */
   get peer(): string {
-    const { remoteAddress, remotePort } = this.socket;
-    if (remoteAddress === undefined) return "unix";
-    return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
+    return peerOf(this.socket);
   }
 
   /**
@@ -225,7 +232,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       }
       this.isBinary ??= chunk[at] === REQUEST_MAGIC;
       const parser = this.isBinary ? this.context.binaryParser : this.context.parser;
-      const parsed = parser.parse(this, chunk, at, end, isKept);
+      const { gate } = this;
+      const parsed =
+        gate === null ? parser.parse(this, chunk, at, end, isKept) : gate.parse(parser, this, chunk, at, end, isKept);
       if (parsed === Parsed.incomplete) {
         this.wantedBytes = parser.wantedBytes;
         return at;
@@ -562,6 +571,12 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
   }
+}
+
+/** The other end of a client's socket, as `ClientConnection.peer`. */
+export function peerOf({ remoteAddress, remotePort }: Socket): string {
+  if (remoteAddress === undefined) return "unix";
+  return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
 }
 
 /** Of a request that was answered, as far as it is traced. */

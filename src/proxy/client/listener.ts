@@ -10,7 +10,9 @@ import type { Clock } from "../../clock.ts";
 import { addressText, type ListenAddress, type TlsConfig } from "../../config/config.ts";
 import { PlatypusError } from "../../errors.ts";
 import { FirstStep } from "../../first-step.ts";
-import { ClientConnection, type ClientContext } from "./connection.ts";
+import type { Access } from "./access.ts";
+import { ClientConnection, type ClientContext, peerOf } from "./connection.ts";
+import { Gate, type GateEvents } from "./gate.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
@@ -23,13 +25,17 @@ export interface ListenerOptions {
   /** Past that bound the client that was silent longest makes room. */
   readonly evictsIdle?: boolean;
   readonly clock: Clock;
-  /** Maximum time to a client's first byte (ms). 0 disables the limit. */
+  /** Maximum time to a client's first byte, and to its login if it needs one (ms). 0 disables the limit. */
   firstByteTimeoutMs(): number;
   readonly backlog: number;
   /** A socket that is bound already, shared with other processes, which is not closed with the listener. */
   readonly socket?: unknown;
   /** For a `tls:` address. */
   readonly tls: TlsConfig | null;
+  /** Who may do what here; `null` or absent if every client may do everything. */
+  readonly access?: Access | null;
+  /** A client was not let in. */
+  loginFailed?: GateEvents["loginFailed"];
 }
 
 /** A bound address and the clients that came through it. */
@@ -45,6 +51,7 @@ export class Listener {
   private readonly handshakes: FirstStep<net.Socket>;
   private readonly firstBytes: FirstStep<ClientConnection>;
   private bound: ListenAddress;
+  private access: Access | null;
   private isDraining = false;
   private isFinishing = false;
 
@@ -52,6 +59,7 @@ export class Listener {
     this.context = context;
     this.options = options;
     this.bound = address;
+    this.access = options.access ?? null;
     const { clock } = options;
     const closeSilent = (connection: { close(): void }) => {
       context.counters.silent++;
@@ -66,7 +74,7 @@ export class Listener {
     this.firstBytes = new FirstStep<ClientConnection>({
       clock,
       timeoutMs: () => options.firstByteTimeoutMs(),
-      isDone: (client) => client.hasSpoken,
+      isDone: ({ hasSpoken, gate }) => hasSpoken && (gate === null || gate.isOpen),
       close: closeSilent,
     });
     this.server = address.type === "tcp" && address.isTls ? this.createTlsServer() : this.createServer();
@@ -93,6 +101,21 @@ export class Listener {
   /** Certificates for the connections to come. */
   renew(config: TlsConfig): void {
     if (this.server instanceof tls.Server) this.server.setSecureContext(secureOptions(config));
+  }
+
+  /**
+   * Who may do what from now on. A client that has lost its login, or needs one now, has what was read answered and is closed,
+   * so that it connects and logs in anew.
+   */
+  renewAccess(access: Access | null): void {
+    this.access = access;
+    for (const client of this.clients) {
+      if (access === null) client.gate = null;
+      else if (client.gate === null) {
+        client.gate = this.gateOf(access, client.socket);
+        if (access.needsLogin) client.finish();
+      } else if (!client.gate.renew(access)) client.finish();
+    }
   }
 
   /**
@@ -181,16 +204,26 @@ export class Listener {
   }
 
   private begin(socket: net.Socket, onClosed: () => void): void {
-    const client = new ClientConnection(socket, this.context, (closed) => {
+    const forget = (closed: ClientConnection) => {
       this.clients.delete(closed);
       this.firstBytes.delete(closed);
       onClosed();
-    });
+    };
+    const gate = this.access === null ? null : this.gateOf(this.access, socket);
+    const client = new ClientConnection(socket, this.context, forget, gate);
     this.clients.add(client);
     this.firstBytes.add(client);
     // Its handshake ended behind the others: nothing of it was read.
     if (this.isFinishing) client.finish();
     else if (this.isDraining) client.drain();
+  }
+
+  private gateOf(access: Access, socket: net.Socket): Gate {
+    const events = {
+      counters: this.context.counters,
+      loginFailed: (...failure: Parameters<GateEvents["loginFailed"]>) => this.options.loginFailed?.(...failure),
+    };
+    return new Gate(access, events, peerOf(socket), commonNameOf(socket));
   }
 
   private isFull(): boolean {
@@ -223,6 +256,13 @@ export class Listener {
 
 function peerKey({ remoteAddress, remotePort }: net.Socket): string {
   return `${remoteAddress} ${remotePort}`;
+}
+
+/** Of the certificate that was verified in the handshake; `null` if there is none, or it has several names. */
+function commonNameOf(socket: net.Socket): string | null {
+  if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return null;
+  const name: unknown = socket.getPeerCertificate().subject?.CN;
+  return typeof name === "string" ? name : null;
 }
 
 function secureOptions({ cert, key, ca }: TlsConfig): tls.SecureContextOptions & tls.TlsOptions {

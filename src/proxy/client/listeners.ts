@@ -2,6 +2,7 @@
  * All addresses that clients come to: those of the whole, and those of pools that are served alone.
  */
 import type { Clock } from "../../clock.ts";
+import type { AccessConfig } from "../../config/access-config.ts";
 import {
   addressText,
   type ListenAddress,
@@ -13,7 +14,9 @@ import type { Log } from "../../telemetry/log.ts";
 import type { Tracer } from "../../telemetry/tracing.ts";
 import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
+import { Access, listenerOf } from "./access.ts";
 import type { ClientContext } from "./connection.ts";
+import type { GateEvents } from "./gate.ts";
 import { Listener } from "./listener.ts";
 
 /** So long a drain waits for the first command of a client that has only just connected. */
@@ -29,6 +32,10 @@ export interface ListenersOptions {
   readonly maxConnections: () => number;
   /** The number of clients has changed. */
   readonly connectionsChanged: () => void;
+  /** Who may connect, of now. */
+  readonly access: () => AccessConfig;
+  /** A client was not let in. */
+  readonly loginFailed: GateEvents["loginFailed"];
   /** Sockets that are bound already, by the text of their addresses. */
   readonly sockets: ReadonlyMap<string, unknown>;
 }
@@ -59,6 +66,8 @@ const notServedYet: Root = {
 export class Listeners {
   private readonly options: ListenersOptions;
   private readonly listeners: Listener[] = [];
+  /** Where each listens, as it is configured. */
+  private readonly configured = new Map<Listener, ListenAddress>();
   /** Of pools that are served alone. */
   private ofPools: PoolListener[] = [];
 
@@ -83,14 +92,16 @@ export class Listeners {
 
   /** Listens on `address` for all. Rejects with a PlatypusError when it cannot be had. */
   async open(address: ListenAddress, context: ClientContext): Promise<Listener> {
-    const { server, clock, maxConnections, connectionsChanged } = this.options;
-    const { evictsIdle, backlog, tls } = server();
+    const { server, clock, maxConnections, connectionsChanged, loginFailed } = this.options;
+    const { evictsIdle, backlog } = server();
     const firstByteTimeoutMs = () => server().firstByteTimeoutMs;
     const socket = this.options.sockets.get(addressText(address));
-    const shared = { clock, maxConnections, connectionsChanged, firstByteTimeoutMs, evictsIdle, backlog, tls };
-    const options = { ...shared, ...(socket !== undefined && { socket }) };
+    const shared = { clock, maxConnections, connectionsChanged, firstByteTimeoutMs, evictsIdle, backlog, loginFailed };
+    const own = { tls: this.tlsOf(address), access: Access.of(this.options.access(), address) };
+    const options = { ...shared, ...own, ...(socket !== undefined && { socket }) };
     const listener = await Listener.open(address, context, options);
     this.listeners.push(listener);
+    this.configured.set(listener, address);
     return listener;
   }
 
@@ -155,9 +166,13 @@ export class Listeners {
     quiet();
   }
 
-  /** Certificates for the connections to come. */
-  renew(config: TlsConfig): void {
-    for (const listener of this.listeners) listener.renew(config);
+  /** Certificates for the connections to come, and who may do what from now on. */
+  renew(): void {
+    for (const [listener, address] of this.configured) {
+      const tls = this.tlsOf(address);
+      if (tls !== null) listener.renew(tls);
+      listener.renewAccess(Access.of(this.options.access(), address));
+    }
   }
 
   /** For clients of pools; others have theirs from the context that all share. */
@@ -175,11 +190,19 @@ export class Listeners {
     for (const listener of this.listeners) listener.close();
   }
 
+  /** Of `[server]`, with the authorities of an address that has its own. */
+  private tlsOf(address: ListenAddress): TlsConfig | null {
+    const { tls } = this.options.server();
+    const ca = listenerOf(this.options.access(), address)?.ca ?? null;
+    return tls === null || ca === null ? tls : { ...tls, ca };
+  }
+
   private dropNewPools(before: readonly PoolListener[]): void {
     for (const one of this.ofPools) {
       if (before.includes(one)) continue;
       one.listener.close();
       this.listeners.splice(this.listeners.indexOf(one.listener), 1);
+      this.configured.delete(one.listener);
     }
     this.ofPools = [...before];
   }

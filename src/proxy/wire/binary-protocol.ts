@@ -45,6 +45,9 @@ export const Opcode = {
   touch: 0x1c,
   gat: 0x1d,
   gatQ: 0x1e,
+  saslListMechs: 0x20,
+  saslAuth: 0x21,
+  saslStep: 0x22,
   gatK: 0x23,
   gatKQ: 0x24,
 } as const;
@@ -58,6 +61,7 @@ export const BinaryStatus = {
   notStored: 0x05,
   notNumber: 0x06,
   authError: 0x20,
+  authContinue: 0x21,
   unknownCommand: 0x81,
   outOfMemory: 0x82,
   temporaryFailure: 0x86,

@@ -8,10 +8,12 @@ import path from "node:path";
 import tls from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
+import { Access } from "../../../src/proxy/client/access.ts";
 import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Listener } from "../../../src/proxy/client/listener.ts";
 import { type StartedListener, startListener } from "../../support/client-listener.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { nativeConfig } from "../../support/native-config.ts";
 import { RecordingRoute } from "../../support/recording-route.ts";
 import { TextClient } from "../../support/text-client.ts";
 
@@ -159,6 +161,19 @@ describe("a client that does not take its first step", () => {
     await turnsUntil(() => started.counters.connections === 1);
     expect(started.counters.silent).toBe(2);
     expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
+  });
+
+  it("is closed when it needs a login and does not log in in time", async () => {
+    const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
+    const access = Access.of(nativeConfig('[user.a]\npassword = "b"\n').access, address);
+    await startWith({ firstByteTimeoutMs: 5_000, access });
+    const [stranger, user] = await Promise.all([connect(), connect()]);
+    expect(await stranger!.ask("get a")).toBe("CLIENT_ERROR unauthenticated\r\n");
+    expect(await user!.ask("set any 0 0 3\r\na b")).toBe("STORED\r\n");
+    clock.advance(5_000);
+    expect(await stranger!.end()).toBe("");
+    expect(await user!.ask("version")).toBe("VERSION 1.6.45\r\n");
+    expect(started.counters).toMatchObject({ connections: 1, silent: 1 });
   });
 
   it("is closed after the handshake too, when no first byte comes", async () => {

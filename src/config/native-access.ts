@@ -1,0 +1,159 @@
+/**
+ * Who may connect: `[user.NAME]` and `[listen.NAME]` of a native configuration, and the addresses that the latter add to
+ * those of `[server]`.
+ */
+import { resolve } from "node:path";
+import type { AccessConfig, ListenerConfig, UserConfig } from "./access-config.ts";
+import { addressText, type ListenAddress } from "./config.ts";
+import type { FilesRead } from "./files-read.ts";
+import { identityOf, isFreePort, readAddresses } from "./native-pool.ts";
+import { suggestion } from "./nearest-name.ts";
+import { readFailure } from "./read-failure.ts";
+import { type Problems, readSection, type Section } from "./section.ts";
+import { listenSettings, userSettings } from "./settings.ts";
+import { checkTls } from "./tls-material.ts";
+
+/** Longest password: a text login has room for 16 KiB, with the name and a blank. */
+const MAX_PASSWORD_BYTES = 1024;
+
+/** Where paths are taken from, and what reads the files. */
+interface AccessContext {
+  readonly folder: string;
+  readonly reads: FilesRead;
+}
+
+/** `[listen.NAME]` as it was read, with the file of its authorities. */
+interface ReadListener {
+  readonly section: Section;
+  readonly listener: ListenerConfig;
+  readonly files: readonly string[];
+}
+
+/** Reads `[user.NAME]`; `section` has its references resolved. */
+export function readUser(name: string, section: Section, problems: Problems): UserConfig {
+  const values = readSection(section, userSettings, problems, () => {});
+  for (const key of ["password", "previous_password"] as const) {
+    const value = values[key];
+    const place = section.found.get(key)?.place ?? section.place;
+    if (value === "") problems.add(place, "expected a password, got an empty one");
+    if (value !== null && Buffer.byteLength(value) > MAX_PASSWORD_BYTES) {
+      problems.add(place, `expected a password of at most ${MAX_PASSWORD_BYTES} bytes`);
+    }
+    if (value?.includes("\0")) problems.add(place, "expected a password without a NUL byte");
+  }
+  if (values.password === null && values.previous_password !== null) {
+    problems.add(section.found.get("previous_password")!.place, "stands without password");
+  }
+  if (values.prefix.includes("")) {
+    problems.add(section.found.get("prefix")!.place, "expected prefixes of keys; without prefix the user has all keys");
+  }
+  return {
+    name,
+    passwords: [values.password, values.previous_password].filter((password) => password !== null),
+    prefixes: values.prefix,
+    isReadonly: values.readonly,
+  };
+}
+
+/** Reads `[listen.NAME]`. */
+export function readListener(
+  name: string,
+  section: Section,
+  { folder, reads }: AccessContext,
+  problems: Problems,
+): ReadListener {
+  const values = readSection(section, listenSettings, problems, () => {});
+  const addresses = readAddresses(section, "address", values.address ?? [], folder, problems);
+  const files: string[] = [];
+  let ca: string | null = null;
+  if (values.tls_ca !== null) {
+    const place = section.found.get("tls_ca")?.place ?? section.place;
+    const path = resolve(folder, values.tls_ca);
+    files.push(path);
+    try {
+      ca = reads.textSync(path);
+    } catch (error) {
+      problems.add(place, `${path}: ${readFailure(error)}`);
+    }
+    const { problems: wrong, warnings } = checkTls({ cert: null, key: null, ca }, Date.now());
+    for (const { message } of wrong) problems.add(place, message);
+    for (const { message } of warnings) problems.warn(place, message);
+    if (!values.client_certificates) problems.add(place, "has no use without client_certificates = true");
+  }
+  const isTls = addresses.length > 0 && addresses.every((address) => address.type === "tcp" && address.isTls);
+  if (values.client_certificates && !isTls) {
+    const place = section.found.get("client_certificates")?.place ?? section.place;
+    problems.add(place, 'needs addresses such as "tls:0.0.0.0:11212"');
+  }
+  return {
+    section,
+    files,
+    listener: {
+      name,
+      addresses,
+      users: values.users,
+      needsLogin: values.login,
+      hasCertificates: values.client_certificates,
+      ca,
+      isReadonly: values.readonly,
+    },
+  };
+}
+
+/**
+ * The addresses of `[server]`, with those that listeners add. Where only listeners name addresses, the default address is
+ * not one of them. `given`: what `[server] listen` says.
+ */
+export function joinAddresses(
+  given: readonly ListenAddress[],
+  isGiven: boolean,
+  listeners: readonly ReadListener[],
+): readonly ListenAddress[] {
+  const all = isGiven || listeners.length === 0 ? [...given] : [];
+  for (const { listener } of listeners) {
+    for (const address of listener.addresses) {
+      if (!all.some((other) => addressText(other) === addressText(address))) all.push(address);
+    }
+  }
+  return all;
+}
+
+/** Checks what no single section can tell. `sections`: of the users, by name. */
+export function checkAccess(
+  users: readonly UserConfig[],
+  sections: ReadonlyMap<string, Section>,
+  listeners: readonly ReadListener[],
+  serverCa: string | null,
+  problems: Problems,
+): AccessConfig {
+  const names = users.map(({ name }) => name);
+  const taken: { readonly address: ListenAddress; readonly name: string }[] = [];
+  for (const { section, listener } of listeners) {
+    const placeOf = (key: string) => section.found.get(key)?.place ?? section.place;
+    for (const user of listener.users ?? []) {
+      if (!names.includes(user)) {
+        problems.add(placeOf("users"), `there is no [user.${user}]${suggestion(user, names)}`);
+      }
+    }
+    if (listener.hasCertificates && listener.ca === null && serverCa === null) {
+      problems.add(placeOf("client_certificates"), "needs tls_ca here or in [server]");
+    }
+    if (listener.hasCertificates && users.length === 0) {
+      problems.add(placeOf("client_certificates"), "needs a [user.NAME] for each common name of a certificate");
+    }
+    for (const address of listener.addresses) {
+      const other = taken.find((each) => !isFreePort(address) && identityOf(each.address) === identityOf(address));
+      if (other !== undefined) {
+        problems.add(placeOf("address"), `${addressText(address)} is an address of [listen.${other.name}] as well`);
+      }
+      taken.push({ address, name: listener.name });
+    }
+  }
+  const hasCertificates = listeners.some(({ listener }) => listener.hasCertificates);
+  for (const [name, section] of sections) {
+    const isShut = !hasCertificates && users.some((user) => user.name === name && user.passwords.length === 0);
+    if (isShut)
+      problems.warn(section.place, "cannot log in: it has no password, and no address has client_certificates");
+  }
+  return { users, listeners: listeners.map(({ listener }) => listener) };
+}

@@ -1,0 +1,302 @@
+/**
+ * What stands between a client and the parsers where there are users, or an address is read-only. Until a client has logged
+ * in its commands are read as logins; afterwards each command that it may not give becomes the answer that says so.
+ *
+ *     bytes ─► gate ─► text-login, sasl-login            not logged in
+ *                └───► parser ─► rights ─► connection    logged in
+ *
+ * Refusals are told as memcached tells its own: one answer, none to a classic command with noreply. A refused command has
+ * been parsed, with its data, so that no data is read as commands.
+ */
+import { fixedReply, type Reply, Status } from "../reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../request.ts";
+import { equalBytes, skipSpaces, tokenEnd } from "../wire/ascii.ts";
+import { BinaryParser } from "../wire/binary-parser.ts";
+import {
+  BinaryStatus,
+  binaryError,
+  binaryFrame,
+  binaryReply,
+  HEADER_BYTES,
+  Opcode,
+  REQUEST_MAGIC,
+} from "../wire/binary-protocol.ts";
+import { type ClassicParser, Parsed } from "../wire/classic-parser.ts";
+import { metaFlags } from "../wire/meta-line.ts";
+import { type Access, hasKey, type Login, type Rights } from "./access.ts";
+import { isSasl, parseSaslFrame } from "./sasl-login.ts";
+import { parseTextLogin, type TextRefusal } from "./text-login.ts";
+
+const stored = fixedReply(Status.stored, "STORED");
+const failed = fixedReply(Status.clientError, "CLIENT_ERROR authentication failure");
+const refusals: Readonly<Record<TextRefusal, Reply>> = {
+  unauthenticated: fixedReply(Status.clientError, "CLIENT_ERROR unauthenticated"),
+  tooLong: fixedReply(Status.clientError, "CLIENT_ERROR auth token too long"),
+  badEnd: fixedReply(Status.clientError, "CLIENT_ERROR bad command line termination"),
+  badToken: fixedReply(Status.clientError, "CLIENT_ERROR bad authentication token format"),
+};
+const MECHANISMS = Buffer.from("PLAIN", "latin1");
+const AUTHENTICATED = Buffer.from("Authenticated", "latin1");
+const VERBOSITY = Buffer.from("verbosity", "latin1");
+
+/** A command that the client may not give. */
+interface Denial {
+  readonly text: Reply;
+  readonly binary: string;
+}
+
+function denial(reason: string): Denial {
+  const line = `access denied: ${reason}`;
+  return { text: fixedReply(Status.clientError, `CLIENT_ERROR ${line}`), binary: line };
+}
+
+const notItsKey = denial("key has none of your prefixes");
+const isReadOnly = denial("read only");
+const ofAllKeys = denial("concerns keys of others");
+
+/** Flags of `mg` that change the item, or what other clients are told of it: N, T, E, R. */
+const WRITING_FLAGS = /^[NTER]/;
+
+/** Attempts to log in, and commands that were refused. */
+export interface AccessCounters {
+  /** memcached's `auth_cmds` and `auth_errors`. */
+  authCommands: number;
+  authErrors: number;
+  /** Commands that a client may not give: refused because of its prefixes, or because it may only read. */
+  denied: number;
+}
+
+/** What a gate tells of its client. */
+export interface GateEvents {
+  readonly counters: AccessCounters;
+  /** `user`: the name, if there is such a user; `null` if it is unknown. */
+  loginFailed(address: string, user: string | null, client: string): void;
+}
+
+/** The gate of one client. */
+export class Gate {
+  private access: Access;
+  private readonly events: GateEvents;
+  private readonly client: string;
+  /** The client has logged in, or needs no login. */
+  isOpen = false;
+  private login: Login | null = null;
+  /** `null` if the client may do everything. */
+  private rights: Rights | null = null;
+  /** An exchange of SASL goes on. */
+  private isStarted = false;
+
+  /** `commonName`: of the client's certificate; `null` if it has none. `client`: its address, for the log. */
+  constructor(access: Access, events: GateEvents, client: string, commonName: string | null) {
+    this.access = access;
+    this.events = events;
+    this.client = client;
+    this.enter(null);
+    if (!access.hasCertificates) return;
+    const login = access.loginByCertificate(commonName);
+    events.counters.authCommands++;
+    if (login === null) this.fail(commonName ?? "");
+    else this.enter(login);
+  }
+
+  /** Goes on with `access`, after a reload. False: the client has lost its login, or needs one now. */
+  renew(access: Access): boolean {
+    const wasOpen = this.isOpen;
+    this.access = access;
+    const login = this.login !== null && access.accepts(this.login) ? this.login : null;
+    const hasLost = this.login !== null && login === null;
+    this.enter(login);
+    return !hasLost && this.isOpen === wasOpen;
+  }
+
+  /** Parses one command as `parser` does, in whose fields the result stands. */
+  parse(
+    parser: ClassicParser | BinaryParser,
+    owner: ReplyOwner,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    isKept: boolean,
+  ): Parsed {
+    if (parser instanceof BinaryParser) return this.parseBinary(parser, owner, chunk, start, end);
+    if (!this.isOpen) return this.parseLogin(parser, chunk, start, end);
+    const parsed = parser.parse(owner, chunk, start, end, isKept);
+    const { rights } = this;
+    if (rights === null) return parsed;
+    const isAdministration = parsed === Parsed.answer && rights.isReadonly && isVerbosity(chunk, start, parser.next);
+    const refused = isAdministration ? isReadOnly : this.refusalOf(rights, parser, parsed);
+    if (refused === null) return parsed;
+    const isNoreply = parsed === Parsed.request && parser.request!.isNoreply;
+    return this.answer(parser, isNoreply || (isAdministration && parser.answer === null) ? null : refused.text);
+  }
+
+  private parseLogin(parser: ClassicParser, chunk: Buffer, start: number, end: number): Parsed {
+    const login = parseTextLogin(chunk, start, end);
+    switch (login.type) {
+      case "close":
+        return Parsed.close;
+      case "incomplete":
+        parser.wantedBytes = login.wantedBytes;
+        return Parsed.incomplete;
+      case "refused":
+        parser.next = login.next;
+        parser.answer = refusals[login.reason];
+        return Parsed.answer;
+      case "login":
+        parser.next = login.next;
+        parser.answer = this.tryLogin(login.name, login.password) ? stored : failed;
+        return Parsed.answer;
+    }
+  }
+
+  private parseBinary(parser: BinaryParser, owner: ReplyOwner, chunk: Buffer, start: number, end: number): Parsed {
+    const isWhole = chunk[start] === REQUEST_MAGIC && end - start >= HEADER_BYTES;
+    const opcode = isWhole ? chunk[start + 1]! : Opcode.version;
+    if (isWhole && isSasl(opcode)) return this.parseSasl(parser, chunk, start, end);
+    if (!this.isOpen && opcode !== Opcode.version) {
+      this.begin(parser, chunk, start);
+      parser.isLast = true;
+      parser.answer = binaryError(parser.header, BinaryStatus.authError);
+      return Parsed.answer;
+    }
+    const parsed = parser.parse(owner, chunk, start, end);
+    const { rights } = this;
+    if (rights === null) return parsed;
+    const isAdministration = parsed === Parsed.answer && rights.isReadonly && opcode === Opcode.verbosity;
+    const refused = isAdministration ? isReadOnly : this.refusalOf(rights, parser, parsed);
+    if (refused === null) return parsed;
+    return this.answer(parser, binaryError(parser.header, BinaryStatus.authError, refused.binary));
+  }
+
+  private parseSasl(parser: BinaryParser, chunk: Buffer, start: number, end: number): Parsed {
+    const frame = parseSaslFrame(chunk, start, end, this.isStarted);
+    if (frame.type === "incomplete") {
+      parser.wantedBytes = frame.wantedBytes;
+      return Parsed.incomplete;
+    }
+    this.begin(parser, chunk, start);
+    const { header } = parser;
+    if (frame.type === "refused") {
+      parser.swallowBytes = frame.swallow;
+      parser.isLast = frame.isLast;
+      return this.tell(parser, binaryError(header, frame.status));
+    }
+    // As memcached, whatever begins an exchange ends the login that there was.
+    if (header.opcode !== Opcode.saslStep) this.enter(null);
+    if (frame.type === "mechanisms") {
+      return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.ok, { value: MECHANISMS })));
+    }
+    parser.next = frame.next;
+    // A step that failed may be tried again.
+    if (header.opcode === Opcode.saslAuth) this.isStarted = frame.type === "continue";
+    if (frame.type === "continue")
+      return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.authContinue)));
+    if (frame.type === "login" && this.tryLogin(frame.name, frame.password)) {
+      return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.ok, { value: AUTHENTICATED })));
+    }
+    if (frame.type === "unusable") {
+      this.events.counters.authCommands++;
+      this.fail("");
+    }
+    return this.tell(parser, binaryError(header, BinaryStatus.authError));
+  }
+
+  /** Has `parser` stand behind the header at `start`, as if it had read it. */
+  private begin(parser: BinaryParser, chunk: Buffer, start: number): void {
+    const opaque = chunk.readUInt32BE(start + 12);
+    parser.header = { opcode: chunk[start + 1]!, opaque, isQuiet: false, hasKey: false };
+    parser.next = start + HEADER_BYTES;
+    parser.swallowBytes = 0;
+    parser.isLast = false;
+  }
+
+  private tell(parser: BinaryParser, answer: Reply): Parsed {
+    parser.answer = answer;
+    return Parsed.answer;
+  }
+
+  /** Answers a command that is not carried out. */
+  private answer(parser: ClassicParser | BinaryParser, answer: Reply | null): Parsed {
+    this.events.counters.denied++;
+    parser.answer = answer;
+    return Parsed.answer;
+  }
+
+  private tryLogin(name: string, password: Buffer): boolean {
+    const { counters } = this.events;
+    counters.authCommands++;
+    const login = this.access.login(name, password);
+    if (login === null) this.fail(name);
+    else this.enter(login);
+    return login !== null;
+  }
+
+  private fail(name: string): void {
+    this.events.counters.authErrors++;
+    const { access } = this;
+    this.events.loginFailed(access.address, access.knows(name) ? name : null, this.client);
+  }
+
+  /** Has the rights of `login`; `null`: those of a client without one. */
+  private enter(login: Login | null): void {
+    this.login = login;
+    this.isOpen = login !== null || !this.access.needsLogin;
+    this.rights = login === null ? this.access.anonymous : this.access.rightsOf(login);
+    this.isStarted = false;
+  }
+
+  /** `null` if the client may give this command. */
+  private refusalOf(rights: Rights, parser: ClassicParser | BinaryParser, parsed: Parsed): Denial | null {
+    if (parsed === Parsed.request) return refusalOfRequest(rights, parser.request!);
+    if (parsed === Parsed.local) return refusalOfLocal(rights, parser.words);
+    return null;
+  }
+}
+
+function refusalOfRequest(rights: Rights, request: Request): Denial | null {
+  if (rights.isReadonly && changes(request)) return isReadOnly;
+  if (request.operation === Operation.flushAll) return rights.prefixes.length === 0 ? null : ofAllKeys;
+  const { keys } = request;
+  if (keys === null) return hasKey(rights, request.chunk, request.keyStart, request.keyEnd) ? null : notItsKey;
+  for (let i = 0; i < keys.count; i++) {
+    if (!hasKey(rights, keys.bytes, keys.starts[i]!, keys.ends[i]!)) return notItsKey;
+  }
+  return null;
+}
+
+/** True for all but what only reads. */
+function changes(request: Request): boolean {
+  switch (request.operation) {
+    case Operation.get:
+    case Operation.gets:
+    case Operation.metaDebug:
+      return false;
+    case Operation.metaGet:
+      return metaFlags(request).some((flag) => WRITING_FLAGS.test(flag));
+    default:
+      return true;
+  }
+}
+
+/** Of `stats`: what changes how all clients are counted, and what shows the keys of others. */
+function refusalOfLocal(rights: Rights, [command, group, word]: readonly string[]): Denial | null {
+  if (command !== "stats") return null;
+  const hasAllKeys = rights.prefixes.length === 0;
+  switch (group) {
+    case "reset":
+      return rights.isReadonly ? isReadOnly : hasAllKeys ? null : ofAllKeys;
+    case "detail":
+      if (rights.isReadonly && word !== "dump") return isReadOnly;
+      return hasAllKeys ? null : ofAllKeys;
+    case "cachedump":
+      return hasAllKeys ? null : ofAllKeys;
+    default:
+      return null;
+  }
+}
+
+function isVerbosity(chunk: Buffer, start: number, end: number): boolean {
+  const first = skipSpaces(chunk, start, end);
+  const last = tokenEnd(chunk, first, end);
+  return last - first === VERBOSITY.length && equalBytes(VERBOSITY, 0, VERBOSITY.length, chunk, first);
+}
