@@ -28,6 +28,8 @@ export interface StartedListener {
   readonly listener: Listener;
   readonly port: number;
   readonly counters: ClientContext["counters"];
+  /** What a reload does: requests from now on go to `root`. */
+  replaceRoot(root: Root): void;
 }
 
 /** Starts a listener over `root`. A fault that ends a connection is one of the test's, unless it says what becomes of it. */
@@ -80,5 +82,8 @@ export async function startListener(
     access: settings.access,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
-  return { listener, port, counters: context.counters };
+  const replaceRoot = (next: Root) => {
+    context.root = next;
+  };
+  return { listener, port, counters: context.counters, replaceRoot };
 }

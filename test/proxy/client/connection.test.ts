@@ -332,13 +332,13 @@ describe("a client's share of a turn", () => {
   }
 
   it.each([
-    ["commands", Array.from({ length: 2_000 }, (_, i) => `get k${i}\r\n`).join(""), 256],
-    ["keys of gets of many", `get ${"k ".repeat(100)}k\r\n`.repeat(2_000), 3],
-    ["quiet commands", "delete k noreply\r\n".repeat(2_000), 256],
-  ])("bounds its %s, however many it sends at once", async (_what, text, bound) => {
+    ["commands", Array.from({ length: 2_000 }, (_, i) => `get k${i}\r\n`).join(""), 2_000, 256],
+    ["keys of gets of many", `get ${"k ".repeat(59)}k\r\n`.repeat(200), 200, 5],
+    ["quiet commands", "delete k noreply\r\n".repeat(2_000), 2_000, 256],
+  ])("bounds its %s, however many it sends at once", async (_what, text, count, bound) => {
     const client = await connect();
     client.send(text);
-    expect(await largestStep(() => route.requests.length, 2_000)).toBeLessThanOrEqual(bound);
+    expect(await largestStep(() => route.requests.length, count)).toBeLessThanOrEqual(bound);
   });
 
   it("bounds its commands when a server answers at once", async () => {
