@@ -187,6 +187,7 @@ function readServer(
     prefix: values.prefix,
     keyEncoding: values.key_encoding,
     maxValueBytes: values.max_value,
+    maxMemoryBytes: values.max_memory,
     maxConnections: values.max_connections,
     evictsIdle: false,
     backlog: BACKLOG,

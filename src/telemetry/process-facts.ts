@@ -3,6 +3,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { ReloadState } from "../config/reload-state.ts";
+import type { MemoryBound } from "../memory-bound.ts";
 import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
 import type { Listener } from "../proxy/client/listener.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
@@ -36,6 +37,7 @@ export interface FactSources {
   readonly log: Log;
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
+  readonly memory: MemoryBound;
   readonly isReady: () => boolean;
 }
 
@@ -82,6 +84,7 @@ export class ProcessFacts {
       lostLogLines: this.sources.log.lostLines,
       reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
+      memoryShed: this.sources.memory.counts,
     };
   }
 
@@ -97,6 +100,8 @@ export class ProcessFacts {
       lostLogLines: this.sources.log.lostLines,
       reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
+      maxMemoryBytes: running.config.server.maxMemoryBytes,
+      memoryShed: this.sources.memory.counts,
       clients,
       backends: poolBackendsOf(running.pools),
       rules: running.rules.list,

@@ -320,8 +320,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.batch.flush(this.writer);
     const unsent = this.writer.unsentBytes;
     if (unsent > this.context.limits.clientOutputLimitBytes || this.isStalled(unsent)) {
-      this.context.counters.cutOff++;
-      this.close();
+      this.cutOff();
     } else if (unsent > MAX_UNSENT_BYTES) {
       this.stopReading();
     } else if (this.isStopped) {
@@ -403,6 +402,17 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   routeKeys(request: Request): void {
     this.context.root.route(request);
+  }
+
+  /** Memory that its unread replies and its unfinished command take. */
+  get bufferedBytes(): number {
+    return this.unsentBytes + this.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.byteLength;
+  }
+
+  /** Closes it because it does not read, or does not end its command. */
+  cutOff(): void {
+    this.context.counters.cutOff++;
+    this.close();
   }
 
   get unsentBytes(): number {

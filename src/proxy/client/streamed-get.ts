@@ -71,7 +71,8 @@ export class StreamedGet implements ReplyOwner {
   private readonly held = new Map<number, Buffer>();
   private due = 0;
   private next = 0;
-  private heldBytes = 0;
+  /** Bytes of values that wait for an earlier key. */
+  heldBytes = 0;
   private hasFound = false;
   /** All earlier answers to the client have been written. */
   private isFirst = false;
