@@ -26,8 +26,10 @@ const stepNames = Object.keys(memorySteps) as readonly MemoryStep[];
 
 const HYSTERESIS = 0.05;
 const CHECK_MS = 100;
+/** The same once the first step was taken. */
+const NEAR_CHECK_MS = 20;
 /** The collector is called at most so often; twice as seldom each time that it has freed little. */
-const LEAST_COLLECT_MS = 200;
+const LEAST_COLLECT_MS = 50;
 const MOST_COLLECT_MS = 10_000;
 const LITTLE = 0.02;
 
@@ -153,7 +155,8 @@ export class MemoryBound {
 
   private collect(): void {
     const nowMs = this.clock.nowMs();
-    if (nowMs - this.collectedMs < this.collectEveryMs) return;
+    const everyMs = this.shedBytes > 0 ? LEAST_COLLECT_MS : this.collectEveryMs;
+    if (nowMs - this.collectedMs < everyMs) return;
     this.collectedMs = nowMs;
     const before = this.reading.residentBytes();
     this.reading.collect();
@@ -174,9 +177,9 @@ export class MemoryBound {
   }
 
   private waitForCheck(): void {
-    this.timer = this.clock.setTimer(CHECK_MS, () => {
-      this.waitForCheck();
+    this.timer = this.clock.setTimer(this.active.size > 0 ? NEAR_CHECK_MS : CHECK_MS, () => {
       this.check();
+      this.waitForCheck();
     });
   }
 }

@@ -21,6 +21,7 @@ import { newClientCounters } from "./proxy/client/client-counters.ts";
 import type { ClientContext } from "./proxy/client/connection.ts";
 import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { ValueSizes } from "./proxy/client/read-ahead.ts";
 import { Rounds } from "./proxy/client/rounds.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { replaceBackends } from "./proxy/route/pools.ts";
@@ -257,6 +258,7 @@ export class Platypus {
       binaryParser: new BinaryParser(clientLimits),
       turn,
       rounds: new Rounds(),
+      sizes: new ValueSizes(turn),
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,

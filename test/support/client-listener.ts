@@ -7,6 +7,7 @@ import { newClientCounters } from "../../src/proxy/client/client-counters.ts";
 import type { ClientContext } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
+import { ValueSizes } from "../../src/proxy/client/read-ahead.ts";
 import { Rounds } from "../../src/proxy/client/rounds.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
@@ -55,13 +56,15 @@ export async function startListener(
     access: null,
     ...changes,
   };
+  const turn = new Turn(() => performance.now());
   const context: ClientContext = {
     root,
     limits: settings,
     parser: new ClassicParser(() => settings),
     binaryParser: new BinaryParser(() => settings),
-    turn: new Turn(() => performance.now()),
+    turn,
     rounds: new Rounds(),
+    sizes: new ValueSizes(turn),
     local: new LocalCommands({
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),

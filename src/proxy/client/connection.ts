@@ -35,14 +35,12 @@ import type { Flushable, Turn } from "../wire/turn.ts";
 import type { ClientCounters } from "./client-counters.ts";
 import type { Gate } from "./gate.ts";
 import type { LocalCommands } from "./local-commands.ts";
-import { ReadAhead } from "./read-ahead.ts";
+import { ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
 import { needsStreaming, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
-/** With this many reply bytes held, unsent or expected no further requests are read. */
-const MAX_PIPELINED_BYTES = 16 * 1024 * 1024;
 /** Room for answers that wait for their turn is made in blocks of this size. */
 const HELD_BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
@@ -68,6 +66,7 @@ export interface ClientContext {
   readonly binaryParser: BinaryParser;
   readonly turn: Turn;
   readonly rounds: Rounds;
+  readonly sizes: ValueSizes;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
   /** Null: nothing is traced. */
@@ -94,7 +93,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private head: Request | null = null;
   private tail: Request | null = null;
   private outstanding = 0;
-  /** The keys that these ask for; a request without a key counts as one. */
+  /** The keys that those of them ask for that are gets. */
   private outstandingKeys = 0;
   /** Answers that wait for their turn: in all, and those that had to be copied. */
   private heldBytes = 0;
@@ -118,7 +117,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   /** What is read next is not carried out before everything under way has been answered. */
   private waitsForAll = false;
   /** Bytes that the answers to come are expected to have. */
-  readonly readAhead = new ReadAhead();
+  readonly readAhead: ReadAhead;
   /** The last command, where it is a get whose answer is streamed; nothing is read behind it. Null: it is not. */
   private stream: StreamedGet | null = null;
   /** Called when nothing is under way any more. */
@@ -142,6 +141,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   ) {
     this.gate = gate;
     this.context = context;
+    this.readAhead = new ReadAhead(context.sizes);
     this.onClosed = onClosed;
     const socket = adoptSocket(accepted, this);
     this.socket = socket;
@@ -219,7 +219,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         outstanding >= this.context.limits.maxOutstanding ||
         heldBytes >= MAX_UNSENT_BYTES ||
         batch.byteLength >= MAX_UNSENT_BYTES ||
-        heldBytes + batch.byteLength + this.readAhead.expect(this.outstandingKeys) >= MAX_PIPELINED_BYTES
+        this.readAhead.isEnough(this.outstandingKeys, heldBytes + batch.byteLength)
       ) {
         this.stopReading();
         this.wantedBytes = 0;
@@ -272,7 +272,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    this.outstandingKeys -= request.keys === null ? 1 : request.keys.count;
+    if (isGet(request.operation)) this.outstandingKeys -= request.keys === null ? 1 : request.keys.count;
     if (this.stream !== null && this.stream.request === request) this.stream = null;
     if (this.onQuiet.length > 0) this.idle();
     if (isFailure(reply.status)) counters.failures++;
@@ -296,8 +296,6 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       } else {
         this.hold(request, reply);
       }
-    } else {
-      this.readAhead.note(0);
     }
     if (this.isStopped || this.isEnding) this.afterReply();
   }
@@ -376,11 +374,12 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private accept(request: Request): void {
     this.outstanding++;
-    this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
+    if (isGet(request.operation)) this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
     request.readMicros = this.readMicros;
     const { tracer } = this.context;
     if (tracer !== null) this.trace(tracer, request);
     if (!request.isNoreply) this.enqueue(request);
+    if (request.hasData) this.context.sizes.note(request.frameEnd - request.dataStart);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
     else if (request.keys !== null) this.routeMany(request, request.keys);
@@ -474,7 +473,6 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     request.binary = binary;
     request.readMicros = this.readMicros;
     this.outstanding++;
-    this.outstandingKeys++;
     this.enqueue(request);
     return request;
   }
@@ -514,8 +512,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.noteAnswer(request, length);
   }
 
-  private noteAnswer({ keys }: Request, bytes: number): void {
-    this.readAhead.note(keys === null ? bytes : (bytes / keys.count) | 0);
+  private noteAnswer({ operation, keys }: Request, bytes: number): void {
+    if (isGet(operation)) this.readAhead.note(keys === null ? bytes : (bytes / keys.count) | 0);
   }
 
   /** Writes the held answers at the front of the queue, up to the first request that is still under way. */
@@ -564,7 +562,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
-      this.readAhead.expect(this.outstandingKeys) > MAX_PIPELINED_BYTES / 2 ||
+      this.readAhead.isEnough(2 * this.outstandingKeys, 0) ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;

@@ -20,11 +20,6 @@ import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 const MAX_GATHERED_KEYS = 64;
 /** Keys of a group: a server's connection gathers the answer to it. */
 const GROUP_KEYS = 64;
-/**
- * Keys that are asked for in the first turn where nothing is known of the client's values; in each later turn twice as many, up
- * to a client's share.
- */
-const FIRST_KEYS = 32;
 /** Values held because they came before that of an earlier key. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
@@ -87,7 +82,7 @@ export class StreamedGet implements ReplyOwner {
     this.keys = keys;
     this.client = client;
     this.states = new Uint8Array(keys.count);
-    this.turnKeys = client.readAhead.isSmall ? MAX_KEYS_PER_ROUND : FIRST_KEYS;
+    this.turnKeys = client.readAhead.firstKeys;
   }
 
   /** No key was asked for that is not answered yet. */
