@@ -137,7 +137,7 @@ export const serverSettings = {
     type: size("0", "1024GiB"),
     default: "0",
     meaning:
-      "Maximum resident memory of the process, of each worker its own. Near it, memory is shed in steps. At least `128MiB` beside `embedded_size`; `0`: no limit.",
+      "Maximum resident memory of the process; each worker has its own. Near it, memory is shed in steps. At least `128MiB`; `0` disables the limit.",
   },
   max_connections: {
     type: integer(1, 1_000_000),
