@@ -1,11 +1,13 @@
 /**
- * The bound on the memory of a process (`max_memory`). The measure is the resident set: what the machine sees. When it comes
- * near the bound, memory is shed in steps, the least missed first:
+ * The bound on the memory of a process (`max_memory`). When the memory in use comes near the bound, some is shed in steps, the
+ * least missed first:
  *
  *     share of the bound   0.80 values held for the pool · 0.85 tracked keys · 0.90 fills · 0.93 clients · 0.96 connections
  *
- * A step ends when the resident set has gone down by `HYSTERESIS`. Memory that was shed is not resident any less before the
- * garbage collector has run, so the collector is called, and what was shed counts as gone until then.
+ * A step ends when memory in use has gone down by `HYSTERESIS`. In use are V8's heap, buffers, and what the process takes without
+ * them. The resident set is larger: the C library keeps freed memory and uses it again. Only the part of the resident set
+ * that is over the bound counts, so that a process that was once full can recover. What was shed counts as gone until the
+ * garbage collector, which is called for it, has run.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -53,7 +55,8 @@ export interface Sheds {
 
 /** Where the bound takes its numbers from; replaced in tests. */
 export interface MemoryReading {
-  residentBytes(): number;
+  /** The resident set, and the part of it that V8 knows of: its heap and buffers outside of it. */
+  read(): { readonly residentBytes: number; readonly knownBytes: number };
   /** Calls the garbage collector. */
   collect(): void;
 }
@@ -71,6 +74,8 @@ export class MemoryBound {
   private timer: Timer | null = null;
   private unwatch: (() => void) | null = null;
   private isCheckDue = false;
+  /** What the process takes without its heap and buffers: the least that was seen. */
+  private unknownBytes = Number.POSITIVE_INFINITY;
   /** Shed since the collector was last called. */
   private shedBytes = 0;
   private collectedMs = Number.NEGATIVE_INFINITY;
@@ -118,20 +123,20 @@ export class MemoryBound {
     return this.active.has("connections");
   }
 
-  /** Looks at the resident set and takes or ends steps. */
+  /** Looks at the memory in use and takes or ends steps. */
   check(): void {
     const max = this.maxBytes();
     if (max === 0) {
       this.active.clear();
       return;
     }
-    let used = this.reading.residentBytes() - this.shedBytes;
+    let used = this.usedBytes(max) - this.shedBytes;
     for (const step of stepNames) {
       const from = memorySteps[step] * max;
       if (used >= from) used -= this.take(step, used - from);
       else if (used < from - HYSTERESIS * max) this.active.delete(step);
     }
-    if (this.shedBytes > 0 || used >= memorySteps.held * max) this.collect();
+    if (this.shedBytes > 0 || used >= memorySteps.held * max) this.collect(max);
   }
 
   private refuses(step: MemoryStep): boolean {
@@ -153,15 +158,21 @@ export class MemoryBound {
     return bytes;
   }
 
-  private collect(): void {
+  private usedBytes(max: number): number {
+    const { residentBytes, knownBytes } = this.reading.read();
+    this.unknownBytes = Math.min(this.unknownBytes, residentBytes - knownBytes);
+    return this.unknownBytes + knownBytes + Math.max(0, residentBytes - max);
+  }
+
+  private collect(max: number): void {
     const nowMs = this.clock.nowMs();
     const everyMs = this.shedBytes > 0 ? LEAST_COLLECT_MS : this.collectEveryMs;
     if (nowMs - this.collectedMs < everyMs) return;
     this.collectedMs = nowMs;
-    const before = this.reading.residentBytes();
+    const before = this.usedBytes(max);
     this.reading.collect();
     this.shedBytes = 0;
-    const freed = before - this.reading.residentBytes();
+    const freed = before - this.usedBytes(max);
     this.collectEveryMs =
       freed < LITTLE * before ? Math.min(2 * this.collectEveryMs, MOST_COLLECT_MS) : LEAST_COLLECT_MS;
   }
@@ -187,7 +198,10 @@ export class MemoryBound {
 let collector: (() => void) | null = null;
 
 const processReading: MemoryReading = {
-  residentBytes: () => process.memoryUsage.rss(),
+  read: () => {
+    const { rss, heapTotal, external } = process.memoryUsage();
+    return { residentBytes: rss, knownBytes: heapTotal + external };
+  },
   collect: () => {
     if (collector === null) {
       setFlagsFromString("--expose-gc");

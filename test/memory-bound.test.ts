@@ -12,6 +12,8 @@ let log: KeptLog;
 /** What lives, and what was freed but is resident until the collector runs. */
 let live = { base: 0, held: 0, tracked: 0, clients: 0 };
 let garbage = 0;
+/** Freed by the collector, and kept by the C library. */
+let retained = 0;
 let collections = 0;
 let bound: MemoryBound;
 
@@ -32,7 +34,7 @@ function boundOf(maxBytes: () => number): MemoryBound {
     clients: (bytes: number) => free("clients", bytes),
   };
   const reading = {
-    residentBytes: resident,
+    read: () => ({ residentBytes: resident() + retained, knownBytes: resident() - 50 * MIB }),
     collect: () => {
       collections++;
       garbage = 0;
@@ -46,6 +48,7 @@ beforeEach(() => {
   log = new KeptLog();
   live = { base: 100 * MIB, held: 0, tracked: 0, clients: 0 };
   garbage = 0;
+  retained = 0;
   collections = 0;
   bound = boundOf(() => MAX);
 });
@@ -84,15 +87,15 @@ describe("a bound on memory", () => {
   });
 
   it("takes no later step where an earlier one has freed enough", () => {
-    live = { base: 700 * MIB, held: 300 * MIB, tracked: 100 * MIB, clients: 100 * MIB };
+    live = { base: 700 * MIB, held: 100 * MIB, tracked: 100 * MIB, clients: 90 * MIB };
     bound.check();
-    expect(live).toEqual({ base: 700 * MIB, held: 0, tracked: 50 * MIB, clients: 100 * MIB });
+    expect(live).toEqual({ base: 700 * MIB, held: 0, tracked: 60 * MIB, clients: 90 * MIB });
     expect(isRefused()).toEqual({ fill: false, connection: false });
     expect(bound.counts).toMatchObject({ held: 1, tracked: 1, clients: 0 });
   });
 
   it("cuts off clients for as many bytes as are too many, and no more", () => {
-    live = { base: 900 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
+    live = { base: 900 * MIB, held: 0, tracked: 0, clients: 90 * MIB };
     bound.check();
     expect(live.clients).toBe(30 * MIB);
   });
@@ -118,6 +121,28 @@ describe("a bound on memory", () => {
     live.base = 840 * MIB;
     bound.check();
     expect(bound.refusesFill()).toBe(false);
+  });
+
+  it("takes clients in again after it was full, where the C library keeps the memory", () => {
+    bound.check();
+    live.base = 980 * MIB;
+    bound.check();
+    expect(bound.refusesConnection()).toBe(true);
+    live.base = 300 * MIB;
+    retained = 720 * MIB;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+  });
+
+  it("sheds for the part of the resident set that is over the bound", () => {
+    live = { base: 500 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
+    bound.check();
+    retained = 400 * MIB;
+    bound.check();
+    expect(live.clients).toBe(200 * MIB);
+    retained = 560 * MIB;
+    bound.check();
+    expect(live.clients).toBe(170 * MIB);
   });
 
   it("calls the collector less and less often where that frees nothing", () => {
