@@ -13,6 +13,10 @@
  * - `ms` with a broken data block and a flag or key that memcached refuses: memcached tells of the flag, Platypus of the
  *   data. Not generated.
  * - base64 keys with a line feed: memcached 1.6.18 writes them as they are after `N`. Not generated.
+ * - memcached 1.6.40 and later (docs/protocols.md, "Which memcached"): spaces before a command, a NUL or a CR within a line,
+ *   `mn` with a bare line feed, and `ms` with a length that has a plus or a flag that is no letter, and lines
+ *   of over 19 words are not generated. Which of
+ *   several errors a line has is told is not compared.
  * - `flush_all`: it keeps no order with commands on the other connection to a server. Between streams only.
  */
 import fc from "fast-check";
@@ -24,6 +28,7 @@ import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 
 const RUNS = 400;
+const { isCurrent } = MemcachedProcess;
 
 function base64(text: string): string {
   return Buffer.from(text, "latin1").toString("base64");
@@ -175,12 +180,14 @@ const tooManyFlags = fc
   .map((flags) => flags.join(" "));
 
 const isQuietCreation = (line: string) => / N/.test(line) && / q/.test(line);
+/** Of `ms`, with such a flag 1.6.40 and later read the data as commands. */
+const hasOddLetter = (line: string) => / [^A-Za-z0-9!=+-]| -( |$)/.test(line.slice(3));
 const isIncrementWithTtl = (line: string) => / T[1-9]/.test(line) && !/ M[D-]/.test(line);
 
 /** The command line without its end; `length` stands behind the key. */
 function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
   const good = fc.uniqueArray(fc.constantFrom(...goodFlags[verb]!), { maxLength: 6, selector: (flag) => flag[0] });
-  const flags = fc.tuple(good, fc.option(fc.oneof(oddFlag, tooManyFlags), { freq: 8 }), fc.nat());
+  const flags = fc.tuple(good, fc.option(fc.oneof(oddFlag, isCurrent ? oddFlag : tooManyFlags), { freq: 8 }), fc.nat());
   return fc
     .tuple(key, flags)
     .map(([{ word, isBase64 }, [good, odd, at]]) => {
@@ -190,19 +197,24 @@ function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
       if (odd !== null) words.splice(at % (words.length + 1), 0, odd);
       return [verb, word, length, ...words].filter((part) => part !== "").join(" ");
     })
-    .filter((line) => verb !== "ma" || !(isQuietCreation(line) || isIncrementWithTtl(line)));
+    .filter((line) => verb !== "ma" || !(isQuietCreation(line) || isIncrementWithTtl(line)))
+    .filter((line) => !(isCurrent && verb === "ms" && hasOddLetter(line)));
 }
 
-const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
+const lineEnd = fc.oneof(
+  { arbitrary: fc.constant("\r\n"), weight: 12 },
+  fc.constant("\n"),
+  fc.constant(isCurrent ? "\n" : "\r\r\n"),
+);
 /** How a line is spoiled. */
 const spoil = fc.oneof(
   { arbitrary: fc.constant((line: string) => line), weight: 24 },
   fc.constant((line: string) => line.replaceAll(" ", "  ")),
-  fc.constant((line: string) => `  ${line}`),
+  fc.constant((line: string) => (isCurrent ? line : `  ${line}`)),
   fc.constant((line: string) => `${line} `),
-  fc.constant((line: string) => line.replace(" ", "\0 ")),
-  fc.constant((line: string) => `${line}\0 q v`),
-  fc.constant((line: string) => line.replace(/ (\S)(\S*)$/, " $1\0$2")),
+  fc.constant((line: string) => (isCurrent ? line : line.replace(" ", "\0 "))),
+  fc.constant((line: string) => (isCurrent ? line : `${line}\0 q v`)),
+  fc.constant((line: string) => (isCurrent ? line : line.replace(/ (\S)(\S*)$/, " $1\0$2"))),
   fc.constant((line: string) => line.slice(0, line.lastIndexOf(" "))),
   fc.constant((line: string) => line.toUpperCase()),
   fc.constant((line: string) => `${line} noreply`),
@@ -215,7 +227,18 @@ const value = fc.oneof(
   {
     arbitrary: fc
       .array(
-        fc.constantFrom("\r\n", "EN\r\n", "MN\r\n", "VA 1 v\r\n", "mg a v\r\n", "md b q\r\n", "\0", "\xff", " ", "x"),
+        fc.constantFrom(
+          "\r\n",
+          "EN\r\n",
+          "MN\r\n",
+          "VA 1 v\r\n",
+          "mg a v\r\n",
+          "md b q\r\n",
+          "\0",
+          "\xff",
+          isCurrent ? "_" : " ",
+          "x",
+        ),
         { maxLength: 10 },
       )
       .map((parts) => parts.join(""))
@@ -228,7 +251,7 @@ const value = fc.oneof(
 /** The data is as long as declared or no data at all, and ends in a line feed, so that what follows is a command. */
 const declared = fc.oneof(
   { arbitrary: fc.constant((length: number) => `${length}`), weight: 24 },
-  fc.constant((length: number) => `+${length}`),
+  fc.constant((length: number) => (isCurrent ? `${length}` : `+${length}`)),
   fc.constantFrom("-1", "abc", "2147483647", "9223372036854775808", "S1").map((word) => () => word),
 );
 const terminator = fc.oneof(
@@ -304,7 +327,7 @@ const keyless = fc.constantFrom(
   "mx a",
   "ms a",
   "mg ",
-  "mn\0",
+  isCurrent ? "mn" : "mn\0",
   "MN",
   "mnx",
   "m",
@@ -330,7 +353,7 @@ const any = fc.oneof(
   { arbitrary: brokenData, weight: 2 },
   { arbitrary: withCas, weight: 6 },
   { arbitrary: writing.map((text) => plain(`${text}\r\n`)), weight: 8 },
-  { arbitrary: fc.constantFrom("mn\r\n", "mn\n").map(plain), weight: 6 },
+  { arbitrary: fc.constantFrom("mn\r\n", isCurrent ? "mn\r\n" : "mn\n").map(plain), weight: 6 },
   { arbitrary: keyless.map((text) => plain(`${text}\r\n`)), weight: 2 },
   { arbitrary: largeSet, weight: 1 },
 );
@@ -364,7 +387,8 @@ const stream: fc.Arbitrary<Stream> = fc.record({
 
 /** An answer without what every server counts for itself. */
 function comparable(answer: string): string {
-  return answer.replace(/( [ctl]| cas=| cls=| la=| exp=-?(?=\d\d))\d+/g, "$1#");
+  const text = isCurrent ? answer.replace(/^CLIENT_ERROR .*\r\n/gm, "CLIENT_ERROR\r\n") : answer;
+  return text.replace(/( [ctl]| cas=| cls=| la=| exp=-?(?=\d\d))\d+/g, "$1#");
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as memcached does", () => {
@@ -394,7 +418,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
     }
     embeddedPort = ports.get("the embedded store")!;
     // It answers as 1.6.18 does.
-    if (MemcachedProcess.isCurrent) ports.delete("the embedded store");
+    if (isCurrent) ports.delete("the embedded store");
     // Lines are read as the servers read them, once a server has told its version.
     const first = { sections: [[plain("get a\r\n")]], tail: "", pieces: [100] };
     await Promise.all([...ports.values()].map((port) => converse(port, first, false)));
@@ -417,7 +441,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
   }
 
   it("to any stream of commands, cut anywhere", async () => {
-    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
   it("to a get that is refused when the item has been read, and whether that counts as a get", async () => {

@@ -15,7 +15,7 @@ const INVENTED: readonly string[] = [
   ...["HD HD", "VERSION 1.6.18", "SERVER_ERROR out of memory", "CLIENT_ERROR bad data chunk", "ERROR"],
 ];
 
-const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
+export const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
 export type Lie = (typeof LIES)[number];
 
 /** A relay to the server on `serverPort`. */
@@ -23,9 +23,9 @@ export class LyingRelay {
   readonly port: number;
   /** What lies are made with; null: everything is passed on. */
   random: Random | null = null;
-  /** Lies told, by their kind. */
   /** What `version` is answered; null: what the server says. */
   version: string | null = null;
+  /** Lies told, by their kind. */
   readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };
   private truths = 0;
   private readonly server: net.Server;
