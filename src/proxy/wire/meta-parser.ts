@@ -379,11 +379,11 @@ function isPlainFlag(line: CommandLine, index: number, letter: string): boolean 
     case "O":
       return length <= 32;
     case "F":
-      return line.integer(index, 1) === line.uint32(index, 1);
+      return line.isStrict(index, 1) && line.integer(index, 1) === line.uint32(index, 1);
     case "T":
-      return line.integer(index, 1) === line.int32(index, 1);
+      return line.isStrict(index, 1) && line.integer(index, 1) === line.int32(index, 1);
     case "C":
-      return line.isUint64(index, 1);
+      return line.isStrict(index, 1) && line.isUint64(index, 1) && line.chunk[line.wordStart(index) + 1] !== MINUS;
     case "M":
       return length === 2 && "EAPRS".includes(line.text(index)[1]!);
     default:

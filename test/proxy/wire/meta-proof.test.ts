@@ -49,6 +49,15 @@ describe("a meta command with two q", () => {
   });
 });
 
+describe("a set with a number that only some servers take", () => {
+  it("is followed by a marker, and others are not", () => {
+    for (const flag of ["T+5", "F+5", "C+5", "T4294967296"]) {
+      expect(sentFor(parse(`ms a 1 ${flag}\r\nx\r\n`))).toMatch(/\r\nmn\r\n$/);
+    }
+    expect(sentFor(parse("ms a 1 T-1 F5 C5\r\nx\r\n"))).toBe("ms a 1 T-1 F5 C5 O1\r\nx\r\n");
+  });
+});
+
 describe("an answer with an opaque", () => {
   it("has the client's own in place of ours", () => {
     expect(toldOf("mg a v Oabc f\r\n", "VA 1 O001 f0\r\nx\r\n")).toBe("VA 1 Oabc f0\r\nx\r\n");
