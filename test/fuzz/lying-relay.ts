@@ -1,6 +1,9 @@
 /**
  * Stands between Platypus and a real memcached, and lies about one answer in ten: it doubles it, drops it, delays it,
  * swaps it with a later one, cuts it off or invents another. What is asked reaches the server as it is.
+ *
+ * Behind an answer that was cut off comes the next one, as it is: an invented line that happens to be as long as what is
+ * missing would make a value of it that nobody can tell from a true one.
  */
 import { once } from "node:events";
 import net from "node:net";
@@ -17,6 +20,12 @@ const INVENTED: readonly string[] = [
 
 export const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
 export type Lie = (typeof LIES)[number];
+
+/** An answer that was held back, and how many answers are to pass it. */
+interface LateAnswer {
+  readonly bytes: Buffer;
+  left: number;
+}
 
 /** A relay to the server on `serverPort`. */
 export class LyingRelay {
@@ -65,8 +74,8 @@ export class LyingRelay {
     }
     near.pipe(far);
     let unread: Buffer = Buffer.alloc(0);
-    /** Answers that were held back, each with the number of answers that are to pass it. */
-    const late: { readonly bytes: Buffer; left: number }[] = [];
+    const late: LateAnswer[] = [];
+    let isCut = false;
     far.on("data", (chunk) => {
       unread = Buffer.concat([unread, chunk]);
       const out: Buffer[] = [];
@@ -74,15 +83,17 @@ export class LyingRelay {
         const isVersion = this.version !== null && unread.toString("latin1", 0, 8) === "VERSION ";
         const answer = isVersion ? Buffer.from(`VERSION ${this.version}\r\n`) : unread.subarray(0, length);
         unread = unread.subarray(length);
-        out.push(...this.lie(answer, late));
+        const told = isCut ? [answer] : this.lie(answer, late);
+        isCut = told.length === 1 && told[0]!.length < answer.length;
+        out.push(...told);
         for (const each of late) each.left--;
-        while (late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
+        while (!isCut && late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
       }
       if (out.length > 0 && !near.destroyed) near.write(Buffer.concat(out));
     });
   }
 
-  private lie(answer: Buffer, late: { readonly bytes: Buffer; left: number }[]): Buffer[] {
+  private lie(answer: Buffer, late: LateAnswer[]): Buffer[] {
     const { random } = this;
     if (this.truths-- > 0 || random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
     if (this.version !== null) this.truths = TRUTHS_BEHIND_LIE;
