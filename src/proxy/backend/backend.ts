@@ -8,6 +8,7 @@ import type { Log } from "../../telemetry/log.ts";
 import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
+import { AllCompleted } from "./all-completed.ts";
 import { BackendConnection, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { ownRequest } from "./own-request.ts";
@@ -260,14 +261,16 @@ export class Backend implements HealthEvents {
   /** Sends what has waited, once nothing is waited for any more. */
   letGo(): void {
     if (--this.holds > 0) return;
+    const completed = new AllCompleted();
     // A request that is answered at once may bring others: they wait behind the rest.
     for (let i = 0; i < this.heldBack.length; i++) {
       const { request, slot } = this.heldBack[i]!;
-      this.connections[slot]!.send(request);
+      completed.run(() => this.connections[slot]!.send(request));
     }
     this.heldBack.length = 0;
-    for (const step of this.afterHolds.splice(0)) step();
+    for (const step of this.afterHolds.splice(0)) completed.run(step);
     if (!this.isHolding) this.retiring?.();
+    completed.end();
   }
 
   /** Called by an entrance that holds nothing back any more. */
@@ -324,8 +327,10 @@ export class Backend implements HealthEvents {
   /** Closes everything; what is outstanding fails. */
   close(): void {
     this.stop();
-    for (const { request } of this.heldBack.splice(0)) request.complete(failures.connectionLost);
-    for (const connection of this.connections) connection.close();
+    const completed = new AllCompleted();
+    for (const { request } of this.heldBack.splice(0)) completed.run(() => request.complete(failures.connectionLost));
+    for (const connection of this.connections) completed.run(() => connection.close());
+    completed.end();
   }
 
   /** Closes connections that nothing was sent on for one to two of the intervals. */

@@ -4,6 +4,7 @@
  * go to the backend at once. So no two backends can ever wait for each other.
  */
 import type { Request } from "../request.ts";
+import { AllCompleted } from "./all-completed.ts";
 import type { Backend } from "./backend.ts";
 
 interface HeldRequest {
@@ -66,13 +67,15 @@ export class HeldEntrance {
   /** Sends what has waited, once nothing is waited for any more. */
   letGo(): void {
     if (--this.holds > 0) return;
+    const completed = new AllCompleted();
     // A request that is answered at once may bring others: they wait behind the rest.
     for (let i = 0; i < this.held.length; i++) {
       const { request, slot } = this.held[i]!;
-      this.backend.send(request, slot);
+      completed.run(() => this.backend.send(request, slot));
     }
     this.held.length = 0;
-    for (const step of this.afterOpening.splice(0)) step();
+    for (const step of this.afterOpening.splice(0)) completed.run(step);
     this.backend.entranceOpened();
+    completed.end();
   }
 }
