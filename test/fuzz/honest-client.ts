@@ -433,7 +433,8 @@ export class HonestBinaryClient extends HonestClient {
         case SET:
         case SETQ:
           if (isFailed) this.failed(key, sent, String(answer.status));
-          else if (answer === undefined ? frame.opcode === SET : answer.status !== 0) throw wrong(sent, "no", "stored");
+          else if (answer === undefined ? frame.opcode === SET : answer.status !== 0)
+            throw wrong(sent, String(answer?.status), "stored");
           else key.value = next;
           break;
         case DELETE:

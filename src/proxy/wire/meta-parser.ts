@@ -320,6 +320,8 @@ function decodeKey(request: Request, prefix: string): Reply | null {
     request.isGuarded = true;
     return prefix === "" ? null : badKeyOf(request.operation);
   }
+  // Its answer may have the key in it as it is.
+  if (request.operation === Operation.metaDebug && key.includes(LF)) return answers.badFormat;
   const sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
   if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
   const head = Buffer.concat([

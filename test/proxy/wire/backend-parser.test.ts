@@ -463,6 +463,16 @@ describe("a command that is answered in a line", () => {
     }
   });
 
+  it("is out of step when the error comes that only a count can have", () => {
+    const line = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    for (const operation of [Operation.set, Operation.delete, Operation.touch, Operation.metaSet, Operation.metaGet]) {
+      expect(isRefused(() => request(operation, "key"), line)).toBe(true);
+    }
+    for (const operation of [Operation.incr, Operation.decr, Operation.metaArithmetic]) {
+      expect(parseOne(() => request(operation, "key"), line)).toMatchObject({ status: Status.clientError });
+    }
+  });
+
   it("only mg is answered by a value", () => {
     for (const operation of [Operation.set, Operation.delete, Operation.incr, Operation.version, Operation.flushAll]) {
       expect(isRefused(() => request(operation, "key"), "VA 1\r\na\r\n")).toBe(true);

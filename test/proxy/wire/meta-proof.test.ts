@@ -135,6 +135,28 @@ describe("a key that an answer returns", () => {
   });
 });
 
+describe("a key with a line feed, which some servers return as it is", () => {
+  const key = Buffer.from("a\nb").toString("base64");
+
+  it("is not returned by the server, and is put where it was asked for", () => {
+    expect(sentFor(parse(`mg ${key} b v k O7 c\r\n`))).toBe(`mg ${key} b v O1 c\r\n`);
+    expect(sentFor(parse(`ms ${key} 1 k b\r\nx\r\n`))).toBe(`ms ${key} 1 b O1\r\nx\r\n`);
+    expect(sentFor(parse(`md ${key} k b\r\n`), "", "1.6.12")).toBe(`md ${key} b\r\nmn\r\n`);
+    expect(toldOf(`mg ${key} b v k O7 c\r\n`, "VA 1 O1 c5 W\r\nx\r\n")).toBe(`VA 1 k${key} b O7 c5 W\r\nx\r\n`);
+    expect(toldOf(`mg ${key} f k b\r\n`, "HD f0 O1\r\n")).toBe(`HD f0 k${key} b\r\n`);
+    expect(toldOf(`mg ${key} f k b\r\n`, "EN O1\r\n")).toBe(`EN k${key} b\r\n`);
+    expect(toldOf(`md ${key} k b\r\n`, "NF O1\r\n", "V")).toBe(`NF k${key} b\r\n`);
+    expect(toldOf(`ma ${key} k b\r\n`, "CLIENT_ERROR x\r\n")).toBe("CLIENT_ERROR x\r\n");
+  });
+
+  it("has no `me`, which would return it", () => {
+    const parser = new ClassicParser(() => ({ maxValueBytes: 1024, isFlushAllAllowed: true, prefix: "" }));
+    const chunk = Buffer.from(`me ${key} b\r\n`, "latin1");
+    expect(parser.parse(nobody, chunk, 0, chunk.length, false)).toBe(Parsed.answer);
+    expect(parser.answer!.chunk.toString()).toBe("CLIENT_ERROR bad command line format\r\n");
+  });
+});
+
 describe("a value that may have swallowed answers", () => {
   const looksAt = (value: string) => {
     const chunk = Buffer.from(`${value}\r\nEND\r\n`, "latin1");
