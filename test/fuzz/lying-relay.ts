@@ -2,14 +2,15 @@
  * Stands between Platypus and a real memcached, and lies about one answer in ten: it doubles it, drops it, delays it,
  * swaps it with a later one, cuts it off or invents another. What is asked reaches the server as it is.
  *
- * Behind an answer that was cut off comes the next one, as it is: an invented line that happens to be as long as what is
- * missing would make a value of it that nobody can tell from a true one.
+ * Two lies together may look like the truth (docs/protocols.md, "What cannot be verified"). So on a connection there is none
+ * for a while behind an answer that was cut off: what comes next may make up exactly what is missing of a value, and an error
+ * that was invented stand in its place. Nor is there behind any lie of a server without opaques: markers are answered alike.
  */
 import { once } from "node:events";
 import net from "node:net";
 import type { Random } from "./random.ts";
 
-/** Answers that are true behind a lie, where two lies together may look like the truth: markers are answered alike. */
+/** Answers that are true behind such a lie. */
 const TRUTHS_BEHIND_LIE = 60;
 /** One answer in so many is a lie. */
 const LIES_ONCE_IN = 10;
@@ -36,7 +37,6 @@ export class LyingRelay {
   version: string | null = null;
   /** Lies told, by their kind. */
   readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };
-  private truths = 0;
   private readonly server: net.Server;
   private readonly sockets = new Set<net.Socket>();
 
@@ -75,6 +75,8 @@ export class LyingRelay {
     near.pipe(far);
     let unread: Buffer = Buffer.alloc(0);
     const late: LateAnswer[] = [];
+    let truths = 0;
+    /** The last lie was to cut an answer off. */
     let isCut = false;
     far.on("data", (chunk) => {
       unread = Buffer.concat([unread, chunk]);
@@ -83,11 +85,13 @@ export class LyingRelay {
         const isVersion = this.version !== null && unread.toString("latin1", 0, 8) === "VERSION ";
         const answer = isVersion ? Buffer.from(`VERSION ${this.version}\r\n`) : unread.subarray(0, length);
         unread = unread.subarray(length);
-        const told = isCut ? [answer] : this.lie(answer, late);
-        isCut = told.length === 1 && told[0]!.length < answer.length;
+        const told = truths-- > 0 ? [answer] : this.lie(answer, late);
+        const isLie = told.length !== 1 || told[0] !== answer;
+        if (isLie) isCut = told.length === 1;
+        if (isLie && (isCut || this.version !== null)) truths = TRUTHS_BEHIND_LIE;
         out.push(...told);
         for (const each of late) each.left--;
-        while (!isCut && late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
+        while (!(isCut && truths > 0) && late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
       }
       if (out.length > 0 && !near.destroyed) near.write(Buffer.concat(out));
     });
@@ -95,8 +99,7 @@ export class LyingRelay {
 
   private lie(answer: Buffer, late: LateAnswer[]): Buffer[] {
     const { random } = this;
-    if (this.truths-- > 0 || random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
-    if (this.version !== null) this.truths = TRUTHS_BEHIND_LIE;
+    if (random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
     const lie = random.pick(LIES);
     this.told[lie]++;
     switch (lie) {
