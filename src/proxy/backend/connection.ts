@@ -20,6 +20,7 @@ import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../reque
 import { CR, copyBytes, LF } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { asksForKey } from "../wire/meta-proof.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
 import { Marker, ServerDialect } from "../wire/server-dialect.ts";
@@ -435,6 +436,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private append(asked: Request): Reply | null {
     const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
     if (!(request instanceof Request)) return request;
+    if (isMeta(request.operation)) this.parser.returnsKeys ||= asksForKey(request);
     this.gets.write(request, this.tail, this.options.prefix, this.batch, this.dialect);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     this.unsent ??= request;

@@ -45,6 +45,8 @@ export class BackendParser {
   wantedBytes = 0;
   /** A value of the reply may have other answers in it: it is right only if what comes next is in its place. */
   isSuspect = false;
+  /** A meta command on this socket has asked for its key. */
+  returnsKeys = false;
   /** The cas of an item whose right to recache it a touch has won; null: it has won none. */
   wonCas: string | null = null;
   /** Whose the VALUE line is that comes next, where it was found not to be the first's: until then all miss. */
@@ -184,6 +186,7 @@ export class BackendParser {
   reset(): void {
     this.due = null;
     this.borrowed = null;
+    this.returnsKeys = false;
   }
 
   /** True: what stands behind the reply's value is not its own END line, so that nobody may keep it. */
@@ -322,7 +325,7 @@ export class BackendParser {
     reply.flags = flags;
     reply.valueStart = valueStart;
     reply.valueEnd = valueEnd;
-    this.isSuspect ||= mayHoldAnswers(chunk, valueStart, valueEnd);
+    this.isSuspect ||= mayHoldAnswers(chunk, valueStart, valueEnd, this.returnsKeys);
     return valueEnd + 2;
   }
 
@@ -414,7 +417,7 @@ export class BackendParser {
     reply.valueStart = lineEnd;
     reply.valueEnd = total - 2;
     reply.end = total;
-    this.isSuspect = mayHoldAnswers(chunk, lineEnd, total - 2);
+    this.isSuspect = mayHoldAnswers(chunk, lineEnd, total - 2, this.returnsKeys);
     return total;
   }
 

@@ -158,6 +158,11 @@ function isCodeAsAsked(request: Request, code: number, flags: number): boolean {
   return !hasFlag(request, flags, LOWER_V) || (operation === Operation.metaGet && hasFlag(request, flags, UPPER_C));
 }
 
+/** True for a meta command that has its key returned. */
+export function asksForKey(request: Request): boolean {
+  return hasFlag(request, flagsAt(request), LOWER_K);
+}
+
 function hasFlag({ chunk, lineEnd }: Request, flags: number, letter: number): boolean {
   for (let i = flags; i < lineEnd; i = wordEnd(chunk, i + 1, lineEnd)) if (chunk[i + 1] === letter) return true;
   return false;

@@ -177,6 +177,17 @@ describe("a value that may have swallowed answers", () => {
     for (const line of [...lines, ...others]) expect([line, looksAt(`01234${line}`)]).toEqual([line, true]);
   });
 
+  it("ends as an answer that ends in a key, where keys are asked for", () => {
+    for (const line of ["EN O17 kkey", "HD O17 ta kkey b", "VA 12 O1 ka:b", "NF kkey", "HD kk W"]) {
+      const chunk = Buffer.from(`01234${line}\r\nEND\r\n`, "latin1");
+      expect([line, mayHoldAnswers(chunk, 0, chunk.length - 7, true)]).toEqual([line, true]);
+    }
+    for (const text of ["to be kept", "END of keys", "HDkey", "x kkey"]) {
+      const chunk = Buffer.from(`${text}\r\n`, "latin1");
+      expect([text, mayHoldAnswers(chunk, 0, text.length, true)]).toEqual([text, false]);
+    }
+  });
+
   it("is not any other", () => {
     for (const value of ["0", "12", "-1", "a12", "1.5", "t30", " x12", "b", "<1:2>", "{}"]) {
       expect([value, looksAt(value)]).toEqual([value, false]);
