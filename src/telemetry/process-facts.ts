@@ -4,10 +4,10 @@
 import type { Clock } from "../clock.ts";
 import type { ReloadState } from "../config/reload-state.ts";
 import type { MemoryBound } from "../memory-bound.ts";
+import type { Backend } from "../proxy/backend/backend.ts";
 import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
 import type { Listener } from "../proxy/client/listener.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
-import type { KeyedBackend } from "../proxy/route/keyed-backend.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
@@ -138,9 +138,9 @@ export class ProcessFacts {
 
 /** Each backend once. */
 function poolBackendsOf(pools: BuiltPools): PoolBackend[] {
-  const poolOf = new Map<KeyedBackend, string>();
-  for (const [name, { backends }] of [...pools.routes].reverse()) {
-    for (const backend of backends) poolOf.set(backend, name);
+  const poolOf = new Map<Backend, string>();
+  for (const [name, members] of [...pools.members].reverse()) {
+    for (const backend of members) poolOf.set(backend, name);
   }
   return [...pools.backends.values()].map((backend) => ({ pool: poolOf.get(backend) ?? "", backend }));
 }
