@@ -3,11 +3,11 @@
  */
 import { styleText } from "node:util";
 import { warningsOf } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
-import { treeWarnings } from "../config/mcrouter/config.ts";
 import { UsageError } from "../errors.ts";
-import { openFilesLimit } from "../open-files.ts";
-import { templateHooks } from "../template-hooks.ts";
+import { treeWarnings } from "../mcrouter/config/config.ts";
+import { loadConfig } from "../server/load-config.ts";
+import { openFilesLimit } from "../server/open-files.ts";
+import { templateHooks } from "../server/template-hooks.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
 

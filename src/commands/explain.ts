@@ -1,14 +1,15 @@
 /**
  * `platypus explain KEY --config FILE`: what would happen to a key; with `--fetch` its source is asked.
  */
-import { coveredBy, explain as explainKey, type Line } from "../admin/explain.ts";
+
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
 import { formatDuration } from "../config/units.ts";
 import { SourceError, UsageError } from "../errors.ts";
+import { coveredBy, explain as explainKey, type Line } from "../observe/admin/explain.ts";
+import { loadConfig } from "../server/load-config.ts";
+import { templateHooks } from "../server/template-hooks.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
-import { templateHooks } from "../template-hooks.ts";
 import { parseOptions } from "./options.ts";
 
 export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch]: what would happen to a key

@@ -8,11 +8,12 @@
  *
  * --rules FILE belongs to both forms.
  */
-import type { LoadOptions } from "../config/load.ts";
-import { configFileOf } from "../config/mcrouter/config.ts";
-import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../config/mcrouter/options.ts";
+
 import { suggestion } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
+import { configFileOf } from "../mcrouter/config/config.ts";
+import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../mcrouter/config/options.ts";
+import type { LoadOptions } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
 
 /** First words that say what to do. */

@@ -10,7 +10,7 @@ import path from "node:path";
 import type { AwsConnection, Config, SourceConfig } from "../config/config.ts";
 import { readFailure } from "../config/read-failure.ts";
 import { names } from "../name-cache.ts";
-import { reservedFiles, roomForClients } from "../open-files.ts";
+import { reservedFiles, roomForClients } from "../server/open-files.ts";
 import { parseTemplate } from "../sources/template.ts";
 
 /** Maximum time for the look-ups of all names together. */

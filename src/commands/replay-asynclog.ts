@@ -2,7 +2,7 @@
  * `platypus replay-asynclog FOLDER`: does the deletes that were kept because a server was down.
  */
 import { UsageError } from "../errors.ts";
-import { type ReplayResult, replayAsyncLogs } from "../mcrouter/replay.ts";
+import { type ReplayResult, replayAsyncLogs } from "../mcrouter/report/replay.ts";
 import { parseOptions } from "./options.ts";
 
 export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]

@@ -2,8 +2,8 @@
  * Chooses the subcommand. The first word is one only if it is one of ours.
  */
 import { styleText } from "node:util";
-import { isMcrouterCommandLine } from "../config/mcrouter/options.ts";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
+import { isMcrouterCommandLine } from "../mcrouter/config/options.ts";
 import { packageVersion } from "../version.ts";
 import { CHECK_HELP, check } from "./check.ts";
 import { EXPLAIN_HELP, explain } from "./explain.ts";

@@ -4,12 +4,11 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Config, RuleConfig } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
 import { formatDuration, formatSize, parseDuration } from "../config/units.ts";
 import { UsageError } from "../errors.ts";
-import { EmbeddedPoolPort } from "../proxy/store/embedded-pool-port.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import { Pattern } from "../refresh/pattern.ts";
+import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
 import {
   simulate as play,
   type SimulatedGet,
@@ -17,7 +16,8 @@ import {
   type SimulationResult,
 } from "../refresh/simulator.ts";
 import { ZipfSampler } from "../refresh/zipf.ts";
-import { templateHooks } from "../template-hooks.ts";
+import { loadConfig } from "../server/load-config.ts";
+import { templateHooks } from "../server/template-hooks.ts";
 import { parseOptions } from "./options.ts";
 
 export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh

@@ -4,9 +4,9 @@
  */
 
 import { parse } from "toml";
+import { translateOriginal } from "./dialects/original.ts";
 import type { TomlLines, TomlPath } from "./locate.ts";
 import { suggestion } from "./nearest-name.ts";
-import { translateOriginal } from "./original.ts";
 import { describeValue, type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
 import { environmentName, type SectionKind, type SettingType, settingsByKind } from "./settings.ts";
 

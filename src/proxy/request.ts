@@ -10,8 +10,9 @@
  * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
  * so with another request (`again`).
  */
-import type { Span } from "../telemetry/tracing.ts";
+
 import { MetaCode, type Reply, Status } from "./reply.ts";
+import type { Span } from "./tracing.ts";
 
 /** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
 export const Operation = {

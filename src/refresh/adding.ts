@@ -4,7 +4,7 @@
  */
 import { hash } from "node:crypto";
 import { BackendError } from "../errors.ts";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import type { Check } from "./unsettled-writes.ts";
 
 /** How an `add` ended. */

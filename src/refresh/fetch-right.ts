@@ -13,10 +13,10 @@
 import type { Clock } from "../clock.ts";
 import { BackendError } from "../errors.ts";
 import { missReply } from "../proxy/reply.ts";
-import type { Span } from "../telemetry/tracing.ts";
+import type { Span } from "../proxy/tracing.ts";
 import type { Flight } from "./flight.ts";
 import { isKeptMarker, type KeptMarker, Lease, leaseMs } from "./lease.ts";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import type { Rule } from "./rules.ts";
 import type { StandIns } from "./stand-ins.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";

@@ -1,7 +1,7 @@
 /** Asking the source of a rule, with what is counted and traced of it. */
 import type { Clock } from "../clock.ts";
+import { type Span, SpanKind } from "../proxy/tracing.ts";
 import type { FetchResult } from "../sources/source.ts";
-import { type Span, SpanKind } from "../telemetry/tracing.ts";
 import type { Match } from "./rules.ts";
 
 /** `span`: what it is a part of; null: it is not traced. Throws a SourceError. */

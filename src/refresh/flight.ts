@@ -10,9 +10,9 @@
 import type { Clock, Timer } from "../clock.ts";
 import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/reply.ts";
 import type { FillWaiter } from "../proxy/route/fill-route.ts";
+import type { Span } from "../proxy/tracing.ts";
 import type { Captures } from "../sources/source.ts";
-import type { Span } from "../telemetry/tracing.ts";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 
 /** A client that waits. */

@@ -18,7 +18,7 @@
  * After the leases of "Scaling Memcache at Facebook" (NSDI 2013, section 3.2), without a server that knows of them.
  */
 import { hash, randomBytes } from "node:crypto";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";
 
 const LEASE_PREFIX = "platypus:lease:";

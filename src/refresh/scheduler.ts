@@ -11,12 +11,12 @@
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
 import type { KeyList } from "../proxy/request.ts";
-import type { Span, Tracer } from "../telemetry/tracing.ts";
+import type { Span, Tracer } from "../proxy/tracing.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents, Stored } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
 import { dueIn, freshnessOf, longestTtlMs, refreshBeforeOf, retryIn } from "./policy.ts";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";

@@ -11,7 +11,7 @@ import { Limiter } from "../sources/limiter.ts";
 import type { FetchResult, Source } from "../sources/source.ts";
 import { Histogram } from "../telemetry/histogram.ts";
 import { Filler } from "./filler.ts";
-import type { PoolPort } from "./pool-port.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
 import { Scheduler } from "./scheduler.ts";
 import { VirtualClock } from "./virtual-clock.ts";

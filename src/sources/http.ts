@@ -9,7 +9,7 @@ import type { HttpSourceConfig } from "../config/config.ts";
 import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
 import { SourceError } from "../errors.ts";
 import { names } from "../name-cache.ts";
-import { type Span, SpanKind } from "../telemetry/tracing.ts";
+import { type Span, SpanKind } from "../proxy/tracing.ts";
 import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
 import { conditionsOf, markOf, readMark, validatorOf } from "./http-mark.ts";

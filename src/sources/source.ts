@@ -1,7 +1,7 @@
 /**
  * Where values come from.
  */
-import type { Span } from "../telemetry/tracing.ts";
+import type { Span } from "../proxy/tracing.ts";
 
 /** What a rule's pattern took out of a key. */
 export interface Captures {

@@ -9,7 +9,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
-import type { Expected } from "../config/config-loader.ts";
+import type { Expected } from "../server/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";

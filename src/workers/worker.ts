@@ -2,7 +2,7 @@
  * A worker's side: the sockets it was handed, and what it asks of the other workers.
  */
 import type { Clock } from "../clock.ts";
-import type { Expected } from "../config/config-loader.ts";
+import type { Expected } from "../server/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Question, SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";
 import { BEAT_MS } from "./pulse.ts";

@@ -4,7 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { preflight } from "../../src/commands/preflight.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { templateHooks } from "../../src/template-hooks.ts";
+import { templateHooks } from "../../src/server/template-hooks.ts";
 
 let folder: string;
 

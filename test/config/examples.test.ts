@@ -3,10 +3,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import { McrouterOptions } from "../../src/config/mcrouter/options.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { templateHooks } from "../../src/template-hooks.ts";
+import { McrouterOptions } from "../../src/mcrouter/config/options.ts";
+import { loadConfig } from "../../src/server/load-config.ts";
+import { templateHooks } from "../../src/server/template-hooks.ts";
 import { treeProblems } from "../support/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { shownConfig } from "../../src/admin/shown-config.ts";
 import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
+import { shownConfig } from "../../src/observe/admin/shown-config.ts";
 import { templateNames } from "../support/template-names.ts";
 
 const read = (text: string, env: Record<string, string> = {}, overrides: Record<string, string> = {}) =>

@@ -1,7 +1,7 @@
 /** Sources that misbehave, as clients see them: a miss or the value that was there, in bounded time and memory, and said. */
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { nativeConfig } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";

@@ -13,7 +13,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { BinaryClient, words } from "../support/binary-client.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

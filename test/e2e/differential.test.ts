@@ -27,7 +27,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { type Command, converse, linesOf, plain, type Stream } from "../support/conversation.ts";
 import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/differential-trees.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";

@@ -3,7 +3,7 @@
  * wrong request is looked for everywhere: each value says whose it is.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";

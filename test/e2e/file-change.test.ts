@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { nativeConfig } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
 

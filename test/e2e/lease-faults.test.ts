@@ -3,8 +3,8 @@
  * it. A fault of ours in that may have sent another's bytes: whoever it shows itself on is closed, and nobody else.
  */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
 import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { ScriptedBackend } from "../support/scripted-backend.ts";

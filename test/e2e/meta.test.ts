@@ -2,8 +2,8 @@
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/platypus.ts";
-import { templateHooks } from "../../src/template-hooks.ts";
+import { Platypus } from "../../src/server/platypus.ts";
+import { templateHooks } from "../../src/server/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

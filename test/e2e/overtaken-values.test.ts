@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { HeldWire } from "../support/held-wire.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";

@@ -1,7 +1,7 @@
 /** An earlier write of a client never overtakes a later one, whatever a reload replaces between them. */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { ScriptedBackend, type ScriptedCommand } from "../support/scripted-backend.ts";

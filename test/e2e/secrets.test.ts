@@ -1,6 +1,6 @@
 /** Secrets as clients see them: real sockets, a real memcached, the SDK, and a server that checks its signatures. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { awsEnvironment } from "../support/aws-environment.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";

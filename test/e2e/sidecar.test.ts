@@ -1,9 +1,9 @@
 /** A Platypus that another proxy asks after a miss. Its stand-in is a client that reads the pool first, as mcrouter's failover does. */
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadConfig } from "../../src/config/load.ts";
-import { Platypus } from "../../src/platypus.ts";
-import { templateHooks } from "../../src/template-hooks.ts";
+import { loadConfig } from "../../src/server/load-config.ts";
+import { Platypus } from "../../src/server/platypus.ts";
+import { templateHooks } from "../../src/server/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";

@@ -1,6 +1,6 @@
 /** `stats` over real memcacheds: who says what, in time, and in order. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { BinaryClient } from "../support/binary-client.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { targetOf } from "../support/native-config.ts";
 import { templateNames } from "../support/template-names.ts";

@@ -1,6 +1,6 @@
 /** Traces as a receiver of OTLP sees them: who is whose parent, what is linked to what, and what they say. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";

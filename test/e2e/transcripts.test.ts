@@ -1,7 +1,7 @@
 /** What clients were seen to send, told to a real memcached and to Platypus over it: the recorded answers of both. */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";

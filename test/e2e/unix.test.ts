@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { templateNames } from "../support/template-names.ts";
 import { TextClient } from "../support/text-client.ts";

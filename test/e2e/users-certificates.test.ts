@@ -9,7 +9,7 @@ import tls from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";

@@ -6,7 +6,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { BinaryClient, type Frame, words } from "../support/binary-client.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig } from "../support/native-config.ts";

@@ -10,7 +10,7 @@ import tls from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { frameBytes, readAnswers } from "../support/binary-client.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { ScriptedBackend, type ScriptedConnection } from "../support/scripted-backend.ts";

@@ -3,7 +3,7 @@
  * client is answered everything it asked, in the form that is due, and never with the value of another key. Then the
  * servers come to their senses, and everybody is told the truth again.
  */
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { BinaryClient, words } from "../support/binary-client.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

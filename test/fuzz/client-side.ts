@@ -6,7 +6,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

@@ -2,7 +2,7 @@
  * Fuzzes what stands between Platypus and a server: a relay that lies about one answer in ten (lying-relay.ts). Clients of
  * all protocols, pipelined and not, may be told of failures, but never anything that is not the answer to their request.
  */
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

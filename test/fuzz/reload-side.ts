@@ -3,7 +3,7 @@
  * are well, so that nothing may fail: every answer is the one that the client's own commands explain, in their order.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { Platypus } from "../../src/platypus.ts";
+import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";

@@ -1,11 +1,11 @@
 /** mcrouter configurations as routes over leaves, with no socket and no process. */
 import { addressText, type Config } from "../../src/config/config.ts";
+import { RootRoute } from "../../src/mcrouter/routes/root-route.ts";
+import { newRouteCounters, type RouteCounters, TreeBuilder } from "../../src/mcrouter/tree.ts";
 import { buildPlacement } from "../../src/proxy/hash/build.ts";
 import type { Request } from "../../src/proxy/request.ts";
-import { newRouteCounters, type RouteCounters, TreeBuilder } from "../../src/proxy/route/build.ts";
 import type { KeyedBackend } from "../../src/proxy/route/keyed-backend.ts";
 import { PoolRoute } from "../../src/proxy/route/pool-route.ts";
-import { RootRoute } from "../../src/proxy/route/root-route.ts";
 import type { LeafRoute } from "./leaf-route.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { treeConfig } from "./tree-config.ts";

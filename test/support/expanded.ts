@@ -1,5 +1,5 @@
-import { type ExpandedConfig, expandMcrouterConfig } from "../../src/config/mcrouter/expand.ts";
-import { plainJson } from "../../src/config/mcrouter/json-value.ts";
+import { type ExpandedConfig, expandMcrouterConfig } from "../../src/mcrouter/config/expand.ts";
+import { plainJson } from "../../src/mcrouter/config/json-value.ts";
 
 /** Files by absolute path; the configuration itself is /etc/mcrouter/config.json. */
 export type Files = Readonly<Record<string, string>>;

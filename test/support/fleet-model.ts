@@ -21,7 +21,7 @@ import { BackendError } from "../../src/errors.ts";
 import type { PoolItem, PoolValue, Reply, WriteResult } from "../../src/proxy/reply.ts";
 import { Status } from "../../src/proxy/reply.ts";
 import { Filler } from "../../src/refresh/filler.ts";
-import type { PoolPort } from "../../src/refresh/pool-port.ts";
+import type { PoolPort } from "../../src/refresh/pool/pool-port.ts";
 import { refreshKey } from "../../src/refresh/refresher.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../src/refresh/rules.ts";
 import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";

@@ -4,9 +4,9 @@
  */
 import { BackendError } from "../../src/errors.ts";
 import type { PoolItem, PoolValue, WriteResult } from "../../src/proxy/reply.ts";
-import { EmbeddedPoolPort } from "../../src/proxy/store/embedded-pool-port.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
-import type { PoolPort } from "../../src/refresh/pool-port.ts";
+import { EmbeddedPoolPort } from "../../src/refresh/pool/embedded-pool-port.ts";
+import type { PoolPort } from "../../src/refresh/pool/pool-port.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
 /** What becomes of a call; where it is not answered, it fails as if its connection were lost. */

@@ -1,8 +1,8 @@
 /** mcrouter configurations of tests. */
 import type { Config } from "../../src/config/config.ts";
-import { loadMcrouterConfig } from "../../src/config/mcrouter/config.ts";
-import { McrouterOptions } from "../../src/config/mcrouter/options.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { loadMcrouterConfig } from "../../src/mcrouter/config/config.ts";
+import { McrouterOptions } from "../../src/mcrouter/config/options.ts";
 import { nativeConfig } from "./native-config.ts";
 
 /** Files by absolute path. */

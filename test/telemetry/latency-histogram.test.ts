@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { quantileSince } from "../../src/observe/recent-quantiles.ts";
 import { LatencyHistogram } from "../../src/telemetry/latency-histogram.ts";
-import { quantileSince } from "../../src/telemetry/recent-quantiles.ts";
 
 const micros = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 

@@ -4,10 +4,10 @@
  * Source of names: OpenTelemetry semantic conventions, "Database client spans".
  */
 import type { Address } from "../../config/config.ts";
-import { operationNameOf } from "../../telemetry/request-metrics.ts";
-import { type Span, SpanKind } from "../../telemetry/tracing.ts";
 import { isFailure, type Reply, Status } from "../reply.ts";
 import { classicStatus, type ReplyOwner, type Request } from "../request.ts";
+import { operationNameOf } from "../request-metrics.ts";
+import { type Span, SpanKind } from "../tracing.ts";
 
 /** What failed, in the words of `Status`. */
 const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));

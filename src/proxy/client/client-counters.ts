@@ -1,7 +1,8 @@
 /** What is counted of all clients of a process. */
-import { RequestMetrics } from "../../telemetry/request-metrics.ts";
+
 import { STATUS_COUNT, type Status } from "../reply.ts";
 import { OPERATION_COUNT, type Operation } from "../request.ts";
+import { RequestMetrics } from "../request-metrics.ts";
 import type { AccessCounters } from "./gate.ts";
 
 /** Numbers over all clients since the start, except `connections`: those of now. */

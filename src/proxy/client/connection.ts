@@ -9,7 +9,6 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
 import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
 import {
   type BinaryHeader,
@@ -21,6 +20,7 @@ import {
   Request,
 } from "../request.ts";
 import type { Root } from "../route/route.ts";
+import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../tracing.ts";
 import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";

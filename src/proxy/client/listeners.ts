@@ -11,9 +11,9 @@ import {
   type TlsConfig,
 } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
-import type { Tracer } from "../../telemetry/tracing.ts";
 import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
+import type { Tracer } from "../tracing.ts";
 import { Access, listenerOf } from "./access.ts";
 import type { ClientContext } from "./connection.ts";
 import type { GateEvents } from "./gate.ts";

@@ -7,9 +7,9 @@
  * server that hangs by then does not make a client wait for its time-out a second time.
  */
 import type { Clock, Timer } from "../../clock.ts";
-import type { Span } from "../../telemetry/tracing.ts";
 import { gatheredReply, isFailure, MetaCode, missReply, type Reply, Status, valueReply } from "../reply.ts";
 import { isRetrieval, isWrite, type KeyList, Operation, type ReplyOwner, type Request } from "../request.ts";
+import type { Span } from "../tracing.ts";
 import { hasMetaFlag, metaFound } from "../wire/meta-line.ts";
 import { putBlock, singleOf } from "./multi-get.ts";
 import type { Root, Route, SeeTarget } from "./route.ts";

@@ -3,13 +3,13 @@
  * the batch of a backend connection, as the client's own bytes or with others' in one command.
  */
 import type { PoolConfig } from "../../config/config.ts";
+import { WorstReply } from "../../mcrouter/routes/all-sync-route.ts";
+import { hashNames } from "../../mcrouter/routes/hash-route.ts";
 import type { Placement } from "../hash/placement.ts";
 import { Status } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
-import { WorstReply } from "./all-sync-route.ts";
 import { DestinationRoute } from "./destination-route.ts";
-import { hashNames } from "./hash-route.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import { splitRetrieval } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";

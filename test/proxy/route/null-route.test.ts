@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { newRouteCounters } from "../../../src/proxy/route/build.ts";
+import { newRouteCounters } from "../../../src/mcrouter/tree.ts";
 import { DevNullRoute, ErrorRoute, NullRoute } from "../../../src/proxy/route/null-route.ts";
 import { ask, binaryGet, told } from "../../support/ask.ts";
 

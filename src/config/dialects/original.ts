@@ -1,0 +1,112 @@
+/**
+ * The first Platypus's form of a configuration, as tables of ours. Its patterns are searched for in a key rather than
+ * matched against the whole of it, a target stands in [server], and a file needs no root.
+ *
+ *     [routes.NAME] routes = [{ match, to }]      [get.NAME-1] match, source …
+ *     [server] target = { host, port }            [target] host, port
+ *     [routes.NAME] prefix                        [get.NAME-1] strip_prefix …
+ *     [source.NAME] path = "/a/b/{1}"             root = "/a/b", path = "{1}"
+ *     [source.NAME] poll                          ttl
+ */
+
+import type { TomlPath } from "../locate.ts";
+import { isTable } from "../section.ts";
+
+type Document = Readonly<Record<string, unknown>>;
+
+/** A document of ours, and where in the user's the things stand that have another place there. */
+export interface Translated {
+  readonly document: Document;
+  /** Paths in the user's document that nothing was made of. */
+  readonly unused: readonly TomlPath[];
+  originOf(path: TomlPath): TomlPath;
+}
+
+/** Documents that have nothing of that form come back as they are. */
+export function translateOriginal(document: Document): Translated {
+  const origins = new Map<string, TomlPath>();
+  const unused: TomlPath[] = [];
+  let translated = document;
+  const server = document.server;
+  if (isTable(server) && server.target !== undefined && document.target === undefined) {
+    const { target, ...rest } = server;
+    translated = { ...translated, server: rest, target: targetOf(target) };
+    origins.set("target", ["server", "target"]);
+  }
+  if (isTable(document.routes)) {
+    const { routes, ...rest } = translated;
+    const get = rulesOf(document.routes, origins, unused);
+    const own = isTable(document.get) ? document.get : {};
+    const source = isTable(document.source)
+      ? mapTable(document.source, (each) => withTtl(withRoot(each)))
+      : document.source;
+    translated = { ...rest, get: { ...own, ...get }, ...(source !== undefined && { source }) };
+  }
+  return {
+    document: translated,
+    unused,
+    originOf: (path) => {
+      const origin = origins.get(path.slice(0, 2).join("..")) ?? origins.get(String(path[0]));
+      return origin === undefined ? path : [...origin, ...path.slice(origin[0] === "server" ? 1 : 2)];
+    },
+  };
+}
+
+/** A table of host and port, or a URL such as `memcache://host:port`. */
+function targetOf(target: unknown): unknown {
+  if (typeof target !== "string") return target;
+  return { servers: target.replace(/^memcached?:\/\//, "").split(",") };
+}
+
+function rulesOf(groups: Document, origins: Map<string, TomlPath>, unused: TomlPath[]): Record<string, unknown> {
+  const rules: Record<string, unknown> = {};
+  for (const [group, value] of Object.entries(groups)) {
+    const { routes, prefix, ...others } = isTable(value) ? value : {};
+    const list = Array.isArray(routes) ? routes : [];
+    if (!Array.isArray(routes)) unused.push(["routes", group]);
+    for (const key of Object.keys(others)) unused.push(["routes", group, key]);
+    for (const [index, route] of list.entries()) {
+      const name = `${group}-${index + 1}`;
+      origins.set(`get.${name}`, ["routes", group, "routes", index]);
+      if (!isTable(route)) {
+        rules[name] = route;
+        continue;
+      }
+      const { to, match, ...rest } = route;
+      rules[name] = {
+        ...(prefix !== undefined && { strip_prefix: prefix }),
+        ...rest,
+        ...(match !== undefined && { match: typeof match === "string" ? searched(match) : match }),
+        ...(to !== undefined && rest.source === undefined && { source: to }),
+      };
+    }
+  }
+  return rules;
+}
+
+/** A pattern that matches a whole key wherever `pattern` is found in it; captures keep their numbers. */
+function searched(pattern: string): string {
+  // What is bound to both ends is the whole key anyway, and quicker to be told from other keys.
+  const isBound = /^\^[^|]*\$$/.test(pattern) && !pattern.endsWith("\\$");
+  return isBound ? pattern.slice(1, -1) : `(?s:.*?)(?:${pattern})(?s:.*)`;
+}
+
+/** A file below the folder that its path names before the first part of the key. */
+function withRoot(source: unknown): unknown {
+  if (!isTable(source) || source.type !== "file" || source.root !== undefined || typeof source.path !== "string")
+    return source;
+  const literal = source.path.split(/[{%]/)[0]!;
+  const root = literal.slice(0, literal.lastIndexOf("/") + 1);
+  return { ...source, root: root === "" ? ".." : root, path: source.path.slice(root.length) };
+}
+
+/** The first versions called the time between two fetches `poll`. */
+function withTtl(source: unknown): unknown {
+  if (!isTable(source) || source.poll === undefined || source.ttl !== undefined) return source;
+  const { poll, ...rest } = source;
+  return { ...rest, ttl: poll };
+}
+
+function mapTable(table: Document, change: (value: unknown) => unknown): Document {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, change(value)]));
+}

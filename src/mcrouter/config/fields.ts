@@ -1,0 +1,138 @@
+/**
+ * Fields of JSON objects, read one by one: what a field has, or why it cannot be used. Problems are collected, not thrown;
+ * a field that is wrong is read as if it were not there.
+ */
+import type { Problems } from "../../config/section.ts";
+import { describeJson, type Json, type JsonArray, type JsonObject, type JsonString } from "./json-value.ts";
+
+/** Of whole numbers that may be as large as they like, and of those of 32 bits with a sign. */
+export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+export const MAX_INT32 = 2 ** 31 - 1;
+
+/** Where a value stands, for messages: its file and line, and its way from the top, such as "pools.A.servers[2]". */
+export interface Spot {
+  readonly json: Json;
+  readonly path: string;
+}
+
+/** Reads the members of one object, and knows which of them were asked for. */
+export class Fields {
+  readonly object: JsonObject;
+  readonly path: string;
+  private readonly problems: Problems;
+  private readonly asked = new Set<string>();
+
+  constructor(object: JsonObject, path: string, problems: Problems) {
+    this.object = object;
+    this.path = path;
+    this.problems = problems;
+  }
+
+  has(name: string): boolean {
+    this.asked.add(name);
+    return this.object.members.has(name);
+  }
+
+  get(name: string): Spot | null {
+    this.asked.add(name);
+    const json = this.object.members.get(name);
+    return json === undefined ? null : { json, path: this.pathOf(name) };
+  }
+
+  /** The member, which must be there. */
+  need(name: string): Spot | null {
+    const spot = this.get(name);
+    if (spot === null) this.complain(`no "${name}"; expected one`);
+    return spot;
+  }
+
+  string(name: string): string | null;
+  string(name: string, otherwise: string): string;
+  string(name: string, otherwise: string | null = null): string | null {
+    return this.read(name, otherwise, "a string", (json) => (json.type === "string" ? json.value : null));
+  }
+
+  boolean(name: string, otherwise: boolean): boolean {
+    return this.read(name, otherwise, "true or false", (json) => (json.type === "boolean" ? json.value : null))!;
+  }
+
+  /** A whole number from `min` to `max`. */
+  integer(name: string, otherwise: number | null, min: number, max: number): number | null {
+    return this.read(name, otherwise, `a whole number from ${min} to ${max}`, (json) => {
+      if (json.type !== "integer") return null;
+      const value = Number(json.value);
+      return value >= min && value <= max ? value : null;
+    });
+  }
+
+  /** Any number from `min` to `max`. */
+  number(name: string, otherwise: number | null, min: number, max: number): number | null {
+    return this.read(name, otherwise, `a number from ${min} to ${max}`, (json) => {
+      const value = numberOf(json);
+      return value !== null && value >= min && value <= max ? value : null;
+    });
+  }
+
+  array(name: string): JsonArray | null {
+    return this.read<JsonArray>(name, null, "a list", (json) => (json.type === "array" ? json : null));
+  }
+
+  nested(name: string): Fields | null {
+    const object = this.read<JsonObject>(name, null, "an object", (json) => (json.type === "object" ? json : null));
+    return object === null ? null : new Fields(object, this.pathOf(name), this.problems);
+  }
+
+  /** A list of strings. */
+  strings(name: string): readonly string[] | null {
+    const list = this.array(name);
+    if (list === null) return null;
+    const bad = list.items.findIndex(({ type }) => type !== "string");
+    if (bad >= 0) {
+      this.complainAt(
+        { json: list.items[bad]!, path: `${this.pathOf(name)}[${bad}]` },
+        `expected a string, got ${describeJson(list.items[bad]!)}`,
+      );
+      return null;
+    }
+    return list.items.map((item) => (item as JsonString).value);
+  }
+
+  /** Says that something is wrong with this object. */
+  complain(message: string): void {
+    this.complainAt({ json: this.object, path: this.path }, message);
+  }
+
+  complainAt({ json, path }: Spot, message: string): void {
+    this.problems.add({ ...json.place, path }, message);
+  }
+
+  /** Members that nothing has asked for. */
+  unread(): Spot[] {
+    return [...this.object.members]
+      .filter(([name]) => !this.asked.has(name))
+      .map(([name, json]) => ({ json, path: this.pathOf(name) }));
+  }
+
+  private pathOf(name: string): string {
+    return this.path === "" ? name : `${this.path}.${name}`;
+  }
+
+  private read<T>(name: string, otherwise: T | null, expected: string, of: (json: Json) => T | null): T | null {
+    const spot = this.get(name);
+    if (spot === null) return otherwise;
+    const value = of(spot.json);
+    if (value !== null) return value;
+    this.complainAt(spot, `expected ${expected}, got ${describeJson(spot.json)}`);
+    return otherwise;
+  }
+}
+
+/** As a double; null: no number. */
+export function numberOf(json: Json): number | null {
+  return json.type === "integer" || json.type === "double" ? Number(json.value) : null;
+}
+
+/** The bytes of a text, one character each: keys are bytes. */
+export function bytesText(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}

@@ -1,0 +1,93 @@
+/**
+ * A hash as mcrouter's configurations have it: a name, or an object with a name, a salt, weights, tags.
+ *
+ * Source: mcrouter routes/HashRouteFactory.h, lib/WeightedCh3HashFunc.cpp, as facts.
+ */
+import type { IndexPlacementConfig } from "../../config/config.ts";
+import { suggestion } from "../../config/nearest-name.ts";
+import type { Fields } from "./fields.ts";
+import { numberOf } from "./fields.ts";
+import { describeJson, type Json } from "./json-value.ts";
+
+/** By mcrouter's names. "Latest" is no placement but a route of its own. */
+const types: Readonly<Record<string, IndexPlacementConfig["type"] | "latest">> = {
+  Ch3: "ch3",
+  WeightedCh3: "weighted_ch3",
+  Crc32: "crc32",
+  ConstShard: "const_shard",
+  Rendezvous: "rendezvous",
+  WeightedRendezvous: "weighted_rendezvous",
+  Latest: "latest",
+};
+
+/** What is said of a hash, checked; "latest": see LatestRoute. */
+export type HashChoice = IndexPlacementConfig | "latest";
+
+/**
+ * The placement over `count` members that `fields` describe (`hash_func`, `salt`, `weights`, `tags`); `otherwise` is the
+ * function where they name none.
+ */
+export function readPlacement(fields: Fields, otherwise: string, count: number): HashChoice {
+  const name = fields.string("hash_func", otherwise);
+  const salt = fields.string("salt", "");
+  const type = Object.hasOwn(types, name) ? types[name]! : null;
+  if (type === null) {
+    const reason = refusals[name] ?? `Unknown hash function: ${name}${suggestion(name, Object.keys(types))}`;
+    fields.complainAt(fields.get("hash_func") ?? { json: fields.object, path: fields.path }, reason);
+    return { type: "ch3", salt };
+  }
+  switch (type) {
+    case "latest":
+      return "latest";
+    case "weighted_ch3":
+      return { type, salt, weights: readWeights(fields, count) ?? new Array(count).fill(DEFAULT_WEIGHT) };
+    case "rendezvous":
+      return { type, salt, tags: readTags(fields, count) };
+    case "weighted_rendezvous":
+      return {
+        type,
+        salt,
+        tags: readTags(fields, count),
+        weights: readWeights(fields, count) ?? new Array(count).fill(DEFAULT_WEIGHT),
+      };
+    default:
+      return { type, salt };
+  }
+}
+
+const DEFAULT_WEIGHT = 0.5;
+
+const refusals: Readonly<Record<string, string>> = {
+  LoadBalancer: "LoadBalancer goes by the load that servers report, and memcached servers report none",
+  WeightedCh3Rv: "WeightedCh3Rv takes weights from Facebook's runtime variables; use WeightedCh3 with weights",
+};
+
+/**
+ * Weights of members: missing ones are 0.5, further ones are of no effect, as mcrouter has it. Null: none are given.
+ */
+export function readWeights(fields: Fields, count: number): number[] | null {
+  const list = fields.array("weights");
+  if (list === null) return null;
+  const weights = list.items.map((item, index) => weightOf(fields, item, index));
+  return Array.from({ length: count }, (_, index) => weights[index] ?? DEFAULT_WEIGHT);
+}
+
+function weightOf(fields: Fields, item: Json, index: number): number {
+  const weight = numberOf(item);
+  if (weight !== null && weight >= 0 && weight <= 1) return weight;
+  fields.complainAt(
+    { json: item, path: `${fields.path}.weights[${index}]` },
+    `expected a weight from 0 to 1, got ${describeJson(item)}`,
+  );
+  return DEFAULT_WEIGHT;
+}
+
+function readTags(fields: Fields, count: number): readonly string[] {
+  const tags = fields.strings("tags");
+  if (tags !== null && tags.length === count) return tags;
+  const found = tags === null ? "none" : `${tags.length}`;
+  if (tags !== null || !fields.has("tags")) {
+    fields.complain(`this hash goes by tags: expected "tags" with one for each of the ${count} members, got ${found}`);
+  }
+  return Array.from({ length: count }, (_, index) => String(index));
+}

@@ -1,0 +1,133 @@
+/**
+ * `get __mcrouter__.COMMAND(ARGUMENTS)`: what mcrouter tells of itself, as a value; errors too, beginning with "ERROR: ".
+ *
+ * Source: mcrouter ServiceInfo-inl.h, as facts.
+ */
+import type { Clock } from "../../clock.ts";
+import type { Config, LogConfig, McrouterConfig } from "../../config/config.ts";
+import { isOperationName, RecordedTree } from "./recorded-tree.ts";
+import { mcrouterVersion } from "./version.ts";
+
+/** mcrouter's levels of verbosity, lowest first. */
+const levels: readonly LogConfig["level"][] = ["warn", "info", "debug"];
+
+/** What the answers are made of; the configuration has a mcrouter part. */
+export interface AdminFacts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly hostId: number;
+  /** Since the configuration was taken over. */
+  readonly configAgeSeconds: number;
+  readonly logLevel: LogConfig["level"];
+  setLogLevel(level: LogConfig["level"]): void;
+}
+
+type Answer = (facts: AdminFacts, args: readonly string[]) => string;
+
+const trees = new WeakMap<Config, RecordedTree>();
+
+const answers: Readonly<Record<string, Answer>> = {
+  version: () => mcrouterVersion,
+  config_age: ({ configAgeSeconds }) => String(configAgeSeconds),
+  config_file: ({ config }) => {
+    const { file } = mcrouterOf(config).sources;
+    if (file === null) throw new Error("no config file found!");
+    return file;
+  },
+  config_md5_digest: ({ config }) => mcrouterOf(config).sources.digest,
+  config_sources_info: ({ config }) => {
+    const { file, digest, imports, pools } = mcrouterOf(config).sources;
+    return prettySorted({
+      ...(file === null ? {} : { config_file: file }),
+      mcrouter_config: digest,
+      ...(pools.size === 0 ? {} : { pools: Object.fromEntries(pools) }),
+      ...(imports.size === 0 ? {} : { config_import: Object.fromEntries(imports) }),
+    });
+  },
+  preprocessed_config: ({ config }) => prettySorted(mcrouterOf(config).document),
+  options: ({ config }, args) => {
+    if (args.length > 1) throw new Error("options: 0 or 1 args expected");
+    const { options } = mcrouterOf(config);
+    const [name] = args;
+    if (name === undefined) return [...options].map((option) => option.join(" ")).join("\n");
+    const value = options.get(name);
+    if (value === undefined) throw new Error(`options: option ${name} not found`);
+    return value;
+  },
+  route: (facts, args) => {
+    const { operation, key } = operationAndKey("route", args);
+    return treeOf(facts).serversOf(operation, key).join("\r\n");
+  },
+  route_handles: (facts, args) => {
+    const { operation, key } = operationAndKey("route_handles", args);
+    return treeOf(facts).handlesOf(operation, key);
+  },
+  hostid: ({ hostId }) => String(hostId),
+  verbosity: (facts, args) => {
+    if (args.length > 1) throw new Error(`expected at most 1 argument, got ${args.length}`);
+    const before = Math.max(0, levels.indexOf(facts.logLevel));
+    const [text] = args;
+    if (text === undefined) return String(before);
+    if (!/^\d+$/.test(text)) throw new Error(`expected a number, got ${JSON.stringify(text)}`);
+    facts.setLogLevel(levels[Math.min(Number(text), levels.length - 1)]!);
+    return `${before} -> ${Number(text)}`;
+  },
+  pools: (facts) => prettySorted(Object.fromEntries(treeOf(facts).poolNames())),
+  global_params: ({ config }) => prettySorted(Object.fromEntries(mcrouterOf(config).globalParams)),
+};
+
+/** The value of `get __mcrouter__.COMMAND`. */
+export function answerAdmin(command: string, facts: AdminFacts): string {
+  const open = command.indexOf("(");
+  const hasArguments = open >= 0 && command.endsWith(")");
+  const name = hasArguments ? command.slice(0, open) : command;
+  const text = hasArguments ? command.slice(open + 1, -1) : "";
+  try {
+    const answer = Object.hasOwn(answers, name) ? answers[name] : undefined;
+    if (answer === undefined) throw new Error(`unknown command: ${name}`);
+    return answer(facts, argumentsOf(name, text));
+  } catch (error) {
+    return `ERROR: ${(error as Error).message}`;
+  }
+}
+
+/** Keys may have commas in them. */
+function argumentsOf(name: string, text: string): string[] {
+  if (text === "") return [];
+  const comma = text.indexOf(",");
+  if (!name.startsWith("route")) return text.split(",");
+  return comma < 0 ? [] : [text.slice(0, comma), text.slice(comma + 1)];
+}
+
+function operationAndKey(name: string, args: readonly string[]) {
+  const [operation, key] = args;
+  if (operation === undefined || key === undefined) throw new Error(`${name}: 2 args expected`);
+  if (!isOperationName(operation)) throw new Error(`route: unknown request ${operation}`);
+  return { operation, key };
+}
+
+function treeOf({ config, hostId, clock }: AdminFacts): RecordedTree {
+  let tree = trees.get(config);
+  if (tree === undefined) {
+    tree = new RecordedTree(config, hostId, clock);
+    trees.set(config, tree);
+  }
+  return tree;
+}
+
+function mcrouterOf(config: Config): McrouterConfig {
+  if (config.mcrouter === null) throw new Error("no mcrouter configuration");
+  return config.mcrouter;
+}
+
+/** JSON with the members of objects in the order of their names, two blanks a level. */
+export function prettySorted(value: unknown): string {
+  return JSON.stringify(sorted(value), null, 2);
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]));
+}

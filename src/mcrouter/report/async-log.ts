@@ -1,0 +1,152 @@
+/**
+ * Deletes that failed, kept on disk in mcrouter's format, a line each:
+ *
+ *     ["AS1.0",1289416829.836,"C",["10.0.0.1",11302,"delete foo\r\n"]]
+ *
+ * in files below a folder for each hour, `20101110T19-1289415600/20101110T194029-1289416829-mcrouter-5000-t123-1`, of a
+ * quarter of an hour each. `platypus replay-asynclog` does what they say.
+ *
+ * Source: mcrouter AsyncLog.cpp, as facts.
+ */
+
+import type { FileHandle } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
+import path from "node:path";
+import type { Clock } from "../../clock.ts";
+import type { Reports } from "../../telemetry/reports.ts";
+import type { DeleteSpool } from "../routes/async-log-route.ts";
+
+const FILE_LIFETIME_SECONDS = 900;
+/** Lines that wait to be written; what comes when there are more is not kept. */
+const MAX_WAITING = 100_000;
+/** Maximum time that `close` waits for a disk (ms). */
+const MAX_CLOSE_MS = 2_000;
+
+/** Numbers of one log since the start. */
+export interface AsyncLogCounters {
+  requests: number;
+  spooled: number;
+  failed: number;
+}
+
+export interface AsyncLogOptions {
+  /** Null: nothing is kept, and deletes that fail are only counted. */
+  readonly root: string | null;
+  readonly serviceName: string;
+  readonly routerName: string;
+  readonly clock: Clock;
+  readonly reports: Reports;
+}
+
+/** Writes lines one after the other; those that come meanwhile go together. */
+export class AsyncLog implements DeleteSpool {
+  readonly counters: AsyncLogCounters = { requests: 0, spooled: 0, failed: 0 };
+  private readonly options: AsyncLogOptions;
+  private waiting: { readonly line: string; readonly done: () => void }[] = [];
+  /** `null` while nothing is being written. */
+  private writing: Promise<void> | null = null;
+  private file: FileHandle | null = null;
+  private openedSeconds = 0;
+  private files = 0;
+
+  constructor(options: AsyncLogOptions) {
+    this.options = options;
+  }
+
+  spool(server: string, _pool: string, key: string, done: () => void): void {
+    this.counters.requests++;
+    const isFull = this.waiting.length >= MAX_WAITING;
+    if (this.options.root === null || isFull) {
+      this.counters.failed++;
+      if (isFull) this.options.reports.failed("async_log", `${MAX_WAITING} lines wait for the disk`);
+      done();
+      return;
+    }
+    const [host, port] = hostAndPort(server);
+    // Keys are bytes: one character each, as they are written.
+    const entry = ["AS1.0", roundedSeconds(this.options.clock.unixSeconds()), "C", [host, port, `delete ${key}\r\n`]];
+    this.waiting.push({ line: `${JSON.stringify(entry)}\n`, done });
+    this.writing ??= this.write();
+  }
+
+  /** Resolves when everything so far is written and the file is closed, or when the disk takes too long. */
+  async close(): Promise<void> {
+    const { clock } = this.options;
+    const { promise: tooLate, resolve } = Promise.withResolvers<void>();
+    const timer = clock.setTimer(MAX_CLOSE_MS, resolve);
+    const closing = Promise.resolve(this.writing).then(() => this.leaveFile());
+    await Promise.race([closing, tooLate]);
+    clock.clearTimer(timer);
+  }
+
+  private async write(): Promise<void> {
+    while (this.waiting.length > 0) {
+      const lines = this.waiting;
+      this.waiting = [];
+      try {
+        const file = await this.currentFile();
+        await file.appendFile(lines.map(({ line }) => line).join(""), "latin1");
+        this.counters.spooled += lines.length;
+      } catch (error) {
+        this.counters.failed += lines.length;
+        this.options.reports.failed("async_log", error, lines.length);
+        // The last line may have no end. The next one goes to another file, so that it is not glued to it.
+        await this.leaveFile();
+      }
+      for (const { done } of lines) done();
+    }
+    this.writing = null;
+  }
+
+  private async leaveFile(): Promise<void> {
+    const { file } = this;
+    this.file = null;
+    // What was appended is in the file already.
+    await file?.close().catch(() => {});
+  }
+
+  private async currentFile(): Promise<FileHandle> {
+    const nowSeconds = Math.floor(this.options.clock.unixSeconds());
+    if (this.file !== null && nowSeconds - this.openedSeconds <= FILE_LIFETIME_SECONDS) {
+      // Lines in a file that was removed would be lost.
+      const { nlink } = await this.file.stat();
+      if (nlink > 0) return this.file;
+    }
+    await this.leaveFile();
+    const { root, serviceName, routerName } = this.options;
+    const stamp = timeStamp(nowSeconds);
+    const folder = path.join(root!, `${stamp.slice(0, "YYYYMMDDTHH".length)}-${nowSeconds - (nowSeconds % 3600)}`);
+    await makeFolder(folder);
+    const name = `${stamp}-${nowSeconds}-${serviceName}-${routerName}-t${process.pid}-${++this.files}`;
+    this.file = await open(path.join(folder, name), "a", 0o666);
+    this.openedSeconds = nowSeconds;
+    return this.file;
+  }
+}
+
+/** Whoever replays the log may be another user. */
+async function makeFolder(folder: string): Promise<void> {
+  const made = await mkdir(folder, { recursive: true });
+  if (made !== undefined) await chmod(folder, 0o777);
+}
+
+/** The text of JSON is ASCII, so that it can be written and read byte by byte. */
+function roundedSeconds(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
+}
+
+/** Of `host:port`, `[v6]:port` or `unix:path`, which has port 0. */
+function hostAndPort(server: string): readonly [host: string, port: number] {
+  if (server.startsWith("unix:")) return [server, 0];
+  const colon = server.lastIndexOf(":");
+  const host = server.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return [host, Number(server.slice(colon + 1))];
+}
+
+/** Local time as YYYYMMDDTHHMMSS. */
+function timeStamp(unixSeconds: number): string {
+  const date = new Date(unixSeconds * 1000);
+  const two = (number: number) => String(number).padStart(2, "0");
+  const day = `${date.getFullYear()}${two(date.getMonth() + 1)}${two(date.getDate())}`;
+  return `${day}T${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
+}

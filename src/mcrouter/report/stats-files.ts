@@ -1,0 +1,86 @@
+/**
+ * The files that mcrouter writes for whoever collects its stats, below `--stats-root`:
+ *
+ *     libmcrouter.SERVICE.ROUTER.stats                 all numbers, as one JSON object, every few seconds
+ *     libmcrouter.SERVICE.ROUTER.startup_options       the options, once
+ *     libmcrouter.SERVICE.ROUTER.config_sources_info   digests of the configuration's files
+ *
+ * A folder that cannot be written is told, and tried again every few seconds.
+ *
+ * Source: mcrouter McrouterLogger.cpp, as facts.
+ */
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Clock, Timer } from "../../clock.ts";
+import type { Reports } from "../../telemetry/reports.ts";
+import { prettySorted } from "./admin.ts";
+
+/** What is written, and when. */
+export interface StatsFilesOptions {
+  readonly root: string;
+  readonly serviceName: string;
+  readonly routerName: string;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  readonly reports: Reports;
+  /** Names and values of now. */
+  stats(): Readonly<Record<string, string | number>>;
+  options(): Readonly<Record<string, string>>;
+  sources(): unknown;
+}
+
+/** Writes until it is closed. */
+export class StatsFiles {
+  private readonly options: StatsFilesOptions;
+  private timer: Timer | null = null;
+  private isClosed = false;
+  private hasOptions = false;
+  private writing: Promise<void>;
+
+  constructor(options: StatsFilesOptions) {
+    this.options = options;
+    this.writing = this.tick();
+  }
+
+  /** Resolves when what is being written is written. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    if (this.timer !== null) this.options.clock.clearTimer(this.timer);
+    await this.writing;
+  }
+
+  /** Never rejects. */
+  private async tick(): Promise<void> {
+    await this.options.reports.make("stats_files", () => this.writeAll());
+    if (this.isClosed) return;
+    this.timer = this.options.clock.setTimer(this.options.intervalMs, () => {
+      this.writing = this.tick();
+    });
+  }
+
+  private async writeAll(): Promise<void> {
+    const { root, serviceName, routerName, options, stats, sources } = this.options;
+    const prefix = `libmcrouter.${serviceName}.${routerName}`;
+    const made = await mkdir(root, { recursive: true });
+    if (made !== undefined) this.hasOptions = false;
+    if (!this.hasOptions) await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
+    this.hasOptions = true;
+    const named = Object.fromEntries(Object.entries(stats()).map(([name, value]) => [`${prefix}.${name}`, value]));
+    await this.write("stats", prettySorted(named));
+    await this.write("config_sources_info", prettySorted(sources()));
+  }
+
+  /** A reader sees the old file or the new one, never a part. */
+  private async write(kind: string, text: string): Promise<void> {
+    const { root, serviceName, routerName } = this.options;
+    const file = path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
+    const part = `${file}.${process.pid}`;
+    try {
+      await writeFile(part, `${text}\n`);
+      await rename(part, file);
+    } catch (error) {
+      await rm(part, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+}

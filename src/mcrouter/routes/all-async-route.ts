@@ -1,0 +1,30 @@
+/**
+ * Sends to all children and answers at once, as if there were nothing.
+ *
+ * Source: mcrouter AllAsyncRoute.h, as facts.
+ */
+import type { Request } from "../../proxy/request.ts";
+import { defaultReply } from "../../proxy/route/default-reply.ts";
+import { nobody } from "../../proxy/route/keyed-request.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { sendToAll } from "../../proxy/route/send-to-all.ts";
+
+/** mcrouter's AllAsyncRoute. */
+export class AllAsyncRoute implements Route {
+  readonly name = "all-async";
+  private readonly children: readonly Route[];
+
+  /** One child and more. */
+  constructor(children: readonly Route[]) {
+    this.children = children;
+  }
+
+  route(request: Request): void {
+    sendToAll(request, this.children, nobody);
+    request.complete(defaultReply(request));
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    for (const child of this.children) see(child, request);
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * Sends to all children and answers with what the first of them says.
+ *
+ * Source: mcrouter AllInitialRoute.h, as facts.
+ */
+import type { Request } from "../../proxy/request.ts";
+import { nobody } from "../../proxy/route/keyed-request.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { sendToAll } from "../../proxy/route/send-to-all.ts";
+
+/** mcrouter's AllInitialRoute. */
+export class AllInitialRoute implements Route {
+  readonly name = "all-initial";
+  private readonly first: Route;
+  private readonly others: readonly Route[];
+
+  /** Two children and more. */
+  constructor([first, ...others]: readonly Route[]) {
+    this.first = first!;
+    this.others = others;
+  }
+
+  route(request: Request): void {
+    sendToAll(request, this.others, nobody);
+    this.first.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.first, request);
+    for (const child of this.others) see(child, request);
+  }
+}

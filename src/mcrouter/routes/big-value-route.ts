@@ -1,0 +1,305 @@
+/**
+ * Values over a threshold are stored in parts, each under a key of its own, and put together again when they are asked for.
+ *
+ *     set k <large>   k:0:S, k:1:S … set, some at a time; then k gets "1-<parts>-<S>" with a flag that marks it
+ *     get k           marked: the parts are got, and given as one value; one that lacks makes it a miss
+ *
+ * While a value is being stored in parts, later requests for its key wait: a small write must not be overwritten by the end
+ * of a large one that came before it.
+ *
+ * Source: mcrouter BigValueRoute.h, as facts; S is a hash of the value, so that parts of two values are not mixed.
+ */
+import type { BigValueRouteConfig } from "../../config/route-config.ts";
+import { spooky32 } from "../../proxy/hash/spooky.ts";
+import { isFailure, Reply, Status } from "../../proxy/reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { defaultReply } from "../../proxy/route/default-reply.ts";
+import {
+  getOf,
+  isSendable,
+  keyedRequest,
+  type RoutedKey,
+  routedKeyOf,
+  storeOf,
+} from "../../proxy/route/keyed-request.ts";
+import { kindOf, type Result, resultOf, severity } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { replyTo } from "../../proxy/wire/command.ts";
+import { metaFlags } from "../../proxy/wire/meta-line.ts";
+import { exptimeOf, withData } from "./derived-request.ts";
+
+const BIG_VALUE_FLAG = 0x8000;
+/** The longest that stands behind the key in a part's: mcrouter's hashes have 64 bits. */
+const PART_KEY_TEXT = ":99999:18446744073709551615";
+const MAX_PARTS = 100_000;
+
+/** The requests for a key that wait while a value is stored in parts under it. */
+interface Waiting {
+  /** In their order. */
+  readonly requests: Request[];
+  isStoring: boolean;
+  /** They are being routed: one that is stored at once leaves the rest to that loop. */
+  isGoingOn: boolean;
+}
+
+/** mcrouter's BigValueRoute, above everything else. */
+export class BigValueRoute implements Route {
+  readonly name: string;
+  private readonly target: Route;
+  private readonly options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">;
+  /** By key that is being stored in parts. */
+  private readonly storing = new Map<string, Waiting>();
+
+  constructor(target: Route, options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">) {
+    this.name = `big-value|split_threshold=${options.thresholdBytes}|batch_size=${options.batchSize}`;
+    this.target = target;
+    this.options = options;
+  }
+
+  route(request: Request): void {
+    const waiting = this.storing.size === 0 ? undefined : this.storing.get(orderKeyOf(request));
+    if (waiting === undefined) {
+      this.begin(request);
+    } else {
+      request.retain();
+      waiting.requests.push(request);
+    }
+  }
+
+  private begin(request: Request): void {
+    const kind = kindOf(request);
+    if (kind === "get" && request.operation !== Operation.metaDebug) {
+      request.retain();
+      request.push({ onReply: (_request, reply) => this.found(request, reply) });
+      this.target.route(request);
+    } else if (kind === "update" && this.isLarge(request)) {
+      this.store(request);
+    } else {
+      this.target.route(request);
+    }
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.target, request);
+  }
+
+  /** What may be refused for its flags goes as it is: its parts would be stored for nothing. */
+  private isLarge(request: Request): boolean {
+    const { hasData, dataStart, frameEnd, isGuarded } = request;
+    if (!hasData || isGuarded || frameEnd - 2 - dataStart <= this.options.thresholdBytes) return false;
+    return isSendable(request.keyText() + PART_KEY_TEXT);
+  }
+
+  private store(request: Request): void {
+    request.retain();
+    const orderKey = orderKeyOf(request);
+    const waiting = this.storing.get(orderKey) ?? { requests: [], isStoring: true, isGoingOn: false };
+    waiting.isStoring = true;
+    this.storing.set(orderKey, waiting);
+    const complete = (reply: Reply) => {
+      // What the answer brings waits behind the others.
+      request.complete(reply);
+      waiting.isStoring = false;
+      this.goOn(orderKey, waiting);
+    };
+    const value = request.chunk.subarray(request.dataStart, request.frameEnd - 2);
+    const { thresholdBytes } = this.options;
+    const suffix = spooky32(value, 0, value.length, 0);
+    const count = Math.ceil(value.length / thresholdBytes);
+    const key = routedKeyOf(request);
+    const exptime = exptimeOf(request) ?? 0;
+    const flags = clientFlagsOf(request);
+    const worst = new WorstOfParts();
+    this.inBatches(
+      count,
+      (part, owner) => {
+        const bytes = value.subarray(part * thresholdBytes, (part + 1) * thresholdBytes);
+        return storeOf("set", partKey(key, part, suffix), { value: bytes, flags }, exptime, owner);
+      },
+      (_part, sent, reply) => worst.add(sent, reply),
+      () => {
+        if (worst.result !== "stored") {
+          const { status } = worst.reply!;
+          complete(isFailure(status) ? worst.reply! : replyTo(request, { status: Status.notStored }));
+          return;
+        }
+        const info = Buffer.from(`1-${count}-${suffix}`, "latin1");
+        const owner: ReplyOwner = { onReply: (_copy, reply) => complete(reply) };
+        this.target.route(withData(request, info, BIG_VALUE_FLAG, owner));
+      },
+    );
+  }
+
+  /** Routes the requests that wait, up to one that is stored in parts, too: the others wait for that. */
+  private goOn(orderKey: string, waiting: Waiting): void {
+    if (waiting.isGoingOn) return;
+    waiting.isGoingOn = true;
+    for (let next = waiting.requests.shift(); next !== undefined; next = waiting.requests.shift()) {
+      this.begin(next);
+      if (waiting.isStoring) break;
+    }
+    waiting.isGoingOn = false;
+    if (!waiting.isStoring) this.storing.delete(orderKey);
+  }
+
+  /** The answer to a get; of a value in parts they are asked for. */
+  private found(request: Request, reply: Reply): void {
+    const stub = storedValue(reply);
+    if (stub === null) {
+      request.complete(reply);
+      return;
+    }
+    const info = /^1-(\d{1,9})-(\d{1,20})$/.exec(stub.value.toString("latin1"));
+    // A meta get that asks for no flags is told by the value's form alone, as long as the parts are there.
+    const isMarked = (stub.flags & BIG_VALUE_FLAG) !== 0;
+    if (!isMarked && (info === null || asksForFlags(request))) {
+      request.complete(reply);
+      return;
+    }
+    const count = Number(info?.[1] ?? 0);
+    const key = routedKeyOf(request);
+    if (info === null || count === 0 || count > MAX_PARTS || !isSendable(key.text + PART_KEY_TEXT)) {
+      request.complete(isMarked ? defaultReply(request) : reply);
+      return;
+    }
+    const head = reply.copy();
+    const parts: (Buffer | null)[] = new Array(count).fill(null);
+    const worst = new WorstOfParts();
+    this.inBatches(
+      count,
+      (part, owner) => getOf(partKey(key, part, info[2]!), owner),
+      (part, sent, answer) => {
+        parts[part] = storedValue(answer)?.value ?? null;
+        worst.add(sent, answer);
+      },
+      () => {
+        if (parts.every((part) => part !== null)) {
+          request.complete(rejoined(request, head, Buffer.concat(parts)));
+        } else if (!isMarked) {
+          this.askForMark(request, head);
+        } else {
+          const { reply: answer } = worst;
+          request.complete(answer !== null && isFailure(answer.status) ? answer : defaultReply(request));
+        }
+      },
+    );
+  }
+
+  /** Parts are missing, and the client's get asked for no flags: these tell whether `reply` is a value or a stub. */
+  private askForMark(request: Request, reply: Reply): void {
+    const key = routedKeyOf(request);
+    const owner: ReplyOwner = {
+      onReply: (_sent, answer) => {
+        const flags = answer.status === Status.meta ? / f(\d+)/.exec(firstLineOf(answer)) : null;
+        const isValue = flags !== null && (Number(flags[1]) & BIG_VALUE_FLAG) === 0;
+        request.complete(isValue ? reply : defaultReply(request));
+      },
+    };
+    const asked = keyedRequest(Operation.metaGet, key.text, { verb: "mg", rest: "f" }, "", owner);
+    asked.routingPrefix = key.routingPrefix;
+    this.target.route(asked);
+  }
+
+  /** Sends `count` requests, some at a time, and calls `done` when all have been answered. */
+  private inBatches(
+    count: number,
+    make: (part: number, owner: ReplyOwner) => Request,
+    each: (part: number, sent: Request, reply: Reply) => void,
+    done: () => void,
+  ): void {
+    const batchSize = this.options.batchSize === 0 ? count : this.options.batchSize;
+    let next = 0;
+    let due = 0;
+    let isSending = false;
+    // A loop, not a recursion: servers that are down answer at once.
+    const send = () => {
+      if (isSending) return;
+      isSending = true;
+      while (next < count && due === 0) {
+        const end = Math.min(next + batchSize, count);
+        due = end - next;
+        while (next < end) {
+          const part = next++;
+          const owner: ReplyOwner = {
+            onReply: (sent, reply) => {
+              each(part, sent, reply);
+              if (--due === 0) send();
+            },
+          };
+          this.target.route(make(part, owner));
+        }
+      }
+      isSending = false;
+      if (next === count && due === 0) done();
+    };
+    send();
+  }
+}
+
+/** Remembers the worst answer to the parts. */
+class WorstOfParts {
+  result: Result = "stored";
+  reply: Reply | null = null;
+
+  add(sent: Request, reply: Reply): void {
+    const result = resultOf(sent, reply);
+    if (this.reply !== null && severity(result) <= severity(this.result)) return;
+    this.result = result;
+    this.reply = reply.copy();
+  }
+}
+
+function partKey(key: RoutedKey, part: number, suffix: number | string): RoutedKey {
+  return { ...key, text: `${key.text}:${part}:${suffix}` };
+}
+
+/** The client flags of a storage command that is well formed. */
+function clientFlagsOf(request: Request): number {
+  if (request.operation === Operation.metaSet) {
+    return Number(
+      metaFlags(request)
+        .find((flag) => flag[0] === "F")
+        ?.slice(1) ?? 0,
+    );
+  }
+  return Number(request.chunk.toString("latin1", request.frameStart, request.lineEnd).split(/ +/)[2]);
+}
+
+/** The key by which requests keep their order: with the prefix that says where they go. */
+function orderKeyOf(request: Request): string {
+  return `${request.routingPrefix?.toString("latin1") ?? ""} ${request.keyText()}`;
+}
+
+function firstLineOf({ chunk, start, end }: Reply): string {
+  return chunk.toString("latin1", start, end).split("\r\n")[0]!;
+}
+
+function asksForFlags(request: Request): boolean {
+  return request.operation !== Operation.metaGet || metaFlags(request).includes("f");
+}
+
+/** `reply` to `request` with another value: what it says beside the value is kept. */
+function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
+  const plain = answerWith(request, { value, flags: reply.flags });
+  if (plain !== null && reply.status !== Status.meta) return plain;
+  const line = reply.chunk.toString("latin1", reply.start, reply.valueStart - 2);
+  const oldLength = String(reply.valueEnd - reply.valueStart);
+  const isMeta = reply.status === Status.meta;
+  const words = line.split(" ");
+  const at = isMeta ? 1 : 3;
+  words[at] = String(value.length);
+  const text = words
+    .map((word, i) => (isMeta && i > 1 && word === `s${oldLength}` ? `s${value.length}` : word))
+    .join(" ");
+  const head = Buffer.from(`${text}\r\n`, "latin1");
+  const own = Object.assign(new Reply(), reply);
+  own.isKept = true;
+  own.lease = null;
+  own.chunk = Buffer.concat([head, value, reply.chunk.subarray(reply.valueEnd, reply.end)]);
+  own.start = 0;
+  own.end = own.chunk.length;
+  own.valueStart = head.length;
+  own.valueEnd = head.length + value.length;
+  return own;
+}

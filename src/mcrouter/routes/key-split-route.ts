@@ -1,0 +1,101 @@
+/**
+ * Keeps hot keys in several copies under keys of their own, `key::N`, so that every host asks for one of them: the N that
+ * goes with this host. Deletes go to all copies, sets where that is wanted.
+ *
+ * Source: mcrouter KeySplitRoute.h, as facts.
+ */
+import type { KeySplitRouteConfig } from "../../config/route-config.ts";
+import { routingKeyEnd } from "../../proxy/key.ts";
+import { type Reply, Status } from "../../proxy/reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { nobody } from "../../proxy/route/keyed-request.ts";
+import { classicOperation, isHit, resultOf } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { canHaveKey, copyWithKey, renamed, withKey } from "./derived-request.ts";
+
+const SEPARATOR = "::";
+/** The separator and a number up to 999. */
+const EXTRA_KEY_BYTES = SEPARATOR.length + 3;
+
+/** mcrouter's KeySplitRoute. */
+export class KeySplitRoute implements Route {
+  readonly name: string;
+  private readonly child: Route;
+  private readonly options: Omit<KeySplitRouteConfig, "type" | "destination">;
+  /** The copy of this host. */
+  private readonly replica: number;
+
+  constructor(child: Route, options: Omit<KeySplitRouteConfig, "type" | "destination">, hostId: number) {
+    this.child = child;
+    this.options = options;
+    this.replica = hostId % options.replicas;
+    const { replicas, isAllSync, isFirstHit } = options;
+    this.name = `keysplit|replicas=${replicas}|all-sync=${isAllSync}|first-hit=${isFirstHit}|replicaId=${this.replica}`;
+  }
+
+  route(request: Request): void {
+    if (!canBeSplit(request)) {
+      this.child.route(request);
+      return;
+    }
+    const operation = classicOperation(request);
+    if (operation === Operation.get && this.options.isFirstHit) this.routeToFirstHit(request);
+    else if (operation === Operation.delete || (operation === Operation.set && this.options.isAllSync)) {
+      this.routeToAll(request);
+    } else this.routeToOwn(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    const key = canBeSplit(request) ? this.keyOf(request, this.replica) : null;
+    if (key !== null) request.retain();
+    see(this.child, key === null ? request : copyWithKey(request, key, nobody));
+  }
+
+  private routeToOwn(request: Request): void {
+    const key = this.keyOf(request, this.replica);
+    this.child.route(key === null ? request : withKey(request, key));
+  }
+
+  /** The host's own copy answers. */
+  private routeToAll(request: Request): void {
+    request.retain();
+    for (let replica = 0; replica < this.options.replicas; replica++) {
+      if (replica !== this.replica) this.child.route(this.copy(request, replica, nobody));
+    }
+    this.routeToOwn(request);
+  }
+
+  private routeToFirstHit(request: Request): void {
+    request.retain();
+    const { replicas } = this.options;
+    let due = replicas;
+    let isDone = false;
+    const owner: ReplyOwner = {
+      onReply: (sent: Request, reply: Reply) => {
+        due--;
+        if (isDone || (due > 0 && !isHit(resultOf(request, reply)) && reply.status !== Status.clientError)) return;
+        isDone = true;
+        request.complete(renamed(request, sent, reply));
+      },
+    };
+    const copies = Array.from({ length: replicas }, (_, replica) => this.copy(request, replica, owner));
+    for (const copy of copies) this.child.route(copy);
+  }
+
+  private copy(request: Request, replica: number, owner: ReplyOwner): Request {
+    const key = this.keyOf(request, replica);
+    return key === null ? request.again(owner) : copyWithKey(request, key, owner);
+  }
+
+  /** The key of a copy, its number before any hash stop; null: it is the key itself. */
+  private keyOf({ chunk, keyStart, keyEnd }: Request, replica: number): Buffer | null {
+    if (replica === 0) return null;
+    const end = routingKeyEnd(chunk, keyStart, keyEnd);
+    const mark = Buffer.from(`${SEPARATOR}${replica}`, "latin1");
+    return Buffer.concat([chunk.subarray(keyStart, end), mark, chunk.subarray(end, keyEnd)]);
+  }
+}
+
+function canBeSplit(request: Request): boolean {
+  return canHaveKey(request, request.keyEnd - request.keyStart + EXTRA_KEY_BYTES);
+}

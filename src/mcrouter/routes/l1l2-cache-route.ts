@@ -1,0 +1,109 @@
+/**
+ * A small near cache in front of a large one: gets go to L1, on a miss to L2, and a hit there is added to L1. With a
+ * negative cache a miss in L2 is remembered in L1 too, by an item with a flag of its own; now and then such an item is
+ * looked behind. Everything but gets goes to L1 alone.
+ *
+ * Source: mcrouter lib/routes/L1L2CacheRoute.h, as facts.
+ */
+import type { L1L2CacheRouteConfig } from "../../config/route-config.ts";
+import { type Reply, Status } from "../../proxy/reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { defaultReply } from "../../proxy/route/default-reply.ts";
+import { getOf, isSendable, nobody, type RoutedKey, routedKeyOf, storeOf } from "../../proxy/route/keyed-request.ts";
+import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+
+const NEGATIVE_FLAG = 0x10000;
+const NEGATIVE = { value: Buffer.from("ncache", "latin1"), flags: NEGATIVE_FLAG };
+
+/** mcrouter's L1L2CacheRoute. */
+export class L1L2CacheRoute implements Route {
+  readonly name = "l1l2-cache";
+  private readonly l1: Route;
+  private readonly l2: Route;
+  private readonly options: Pick<L1L2CacheRouteConfig, "upgradingL1Exptime" | "ncacheExptime" | "ncacheUpdatePeriod">;
+  private hitsUntilUpdate: number;
+
+  constructor(l1: Route, l2: Route, options: Omit<L1L2CacheRouteConfig, "type" | "l1" | "l2">) {
+    this.l1 = l1;
+    this.l2 = l2;
+    this.options = options;
+    this.hitsUntilUpdate = options.ncacheUpdatePeriod;
+  }
+
+  route(request: Request): void {
+    if (kindOf(request) === "get" && isSendable(request.keyText())) {
+      request.retain();
+      request.push({ onReply: (_request, reply) => this.answered(request, reply) });
+    }
+    this.l1.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.l1, request);
+    if (kindOf(request) === "get") see(this.l2, request);
+  }
+
+  /** L1 has answered. */
+  private answered(request: Request, reply: Reply): void {
+    if (reply.status === Status.clientError) {
+      request.complete(reply);
+    } else if (!isHit(resultOf(request, reply))) {
+      this.askL2(request);
+    } else if (isNegative(reply)) {
+      this.lookBehind(routedKeyOf(request));
+      request.complete(defaultReply(request));
+    } else {
+      request.complete(reply);
+    }
+  }
+
+  private askL2(request: Request): void {
+    const key = routedKeyOf(request);
+    // Where the answer can be made of the value, that is asked for alone: a meta get may not ask for what L1 must store.
+    const isPlain = request.operation === Operation.get || request.operation === Operation.metaGet;
+    const owner: ReplyOwner = {
+      onReply: (_copy, reply) => {
+        const found = storedValue(reply);
+        if (found !== null) {
+          this.l1.route(storeOf("add", key, found, this.options.upgradingL1Exptime, nobody));
+          const answer = isPlain ? answerWith(request, found) : reply;
+          if (answer !== null) request.complete(answer);
+          else this.l2.route(request.again({ onReply: (_again, last) => request.complete(last) }));
+          return;
+        }
+        const isMiss = resultOf(request, reply) === "notfound";
+        if (isMiss && this.options.ncacheUpdatePeriod > 0) {
+          this.l1.route(storeOf("add", key, NEGATIVE, this.options.ncacheExptime, nobody));
+        }
+        request.complete(isMiss ? defaultReply(request) : reply);
+      },
+    };
+    this.l2.route(isPlain ? getOf(key, owner) : request.again(owner));
+  }
+
+  /** Every so many hits of negative items one is compared with L2. */
+  private lookBehind(key: RoutedKey): void {
+    const { ncacheUpdatePeriod, upgradingL1Exptime, ncacheExptime } = this.options;
+    if (ncacheUpdatePeriod === 0) return;
+    if (--this.hitsUntilUpdate > 0) return;
+    this.hitsUntilUpdate = ncacheUpdatePeriod;
+    const owner: ReplyOwner = {
+      onReply: (_get, reply) => {
+        const found = storedValue(reply);
+        const exptime = found === null ? ncacheExptime : upgradingL1Exptime;
+        this.l1.route(storeOf("set", key, found ?? NEGATIVE, exptime, nobody));
+      },
+    };
+    this.l2.route(getOf(key, owner));
+  }
+}
+
+/** The item that stands for a miss. A meta get that asks for no flags is told by its value. */
+function isNegative(reply: Reply): boolean {
+  const found = storedValue(reply);
+  if (found === null) return false;
+  if ((found.flags & NEGATIVE_FLAG) !== 0) return true;
+  return reply.status === Status.meta && found.flags === 0 && found.value.equals(NEGATIVE.value);
+}

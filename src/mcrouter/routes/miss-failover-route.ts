@@ -1,0 +1,75 @@
+/**
+ * Gets and deletes go to the next child on anything but a hit; everything else goes to the first alone. Where no child has
+ * it, the last one's answer counts, or the best.
+ *
+ * Source: mcrouter MissFailoverRoute.h, as facts.
+ */
+import type { Reply } from "../../proxy/reply.ts";
+import type { ReplyOwner, Request } from "../../proxy/request.ts";
+import { isHit, kindOf, resultOf, severity } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+
+/** mcrouter's MissFailoverRoute. */
+export class MissFailoverRoute implements Route {
+  readonly name = "miss-failover";
+  readonly children: readonly Route[];
+  readonly returnsBestOnError: boolean;
+
+  /** Two children and more. */
+  constructor(children: readonly Route[], returnsBestOnError: boolean) {
+    this.children = children;
+    this.returnsBestOnError = returnsBestOnError;
+  }
+
+  route(request: Request): void {
+    if (isPassedOn(request)) {
+      request.retain();
+      request.push(new Search(this, request));
+    }
+    this.children[0]!.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    for (const child of isPassedOn(request) ? this.children : this.children.slice(0, 1)) see(child, request);
+  }
+}
+
+function isPassedOn(request: Request): boolean {
+  const kind = kindOf(request);
+  return kind === "get" || kind === "delete";
+}
+
+class Search implements ReplyOwner {
+  private readonly parent: MissFailoverRoute;
+  private readonly request: Request;
+  private at = 0;
+  private best: Reply | null = null;
+
+  constructor(parent: MissFailoverRoute, request: Request) {
+    this.parent = parent;
+    this.request = request;
+  }
+
+  onReply(_sent: Request, reply: Reply): void {
+    const { parent, request } = this;
+    const result = resultOf(request, reply);
+    const isFound = isHit(result) || result === "ok";
+    if (!isFound && ++this.at < parent.children.length) {
+      if (parent.returnsBestOnError) this.keepBest(reply);
+      parent.children[this.at]!.route(request.again(this));
+      return;
+    }
+    if (!isFound && parent.returnsBestOnError) {
+      this.keepBest(reply);
+      request.complete(this.best!);
+    } else {
+      request.complete(reply);
+    }
+  }
+
+  private keepBest(reply: Reply): void {
+    const { request } = this;
+    const isBetter = this.best === null || severity(resultOf(request, reply)) <= severity(resultOf(request, this.best));
+    if (isBetter) this.best = reply.copy();
+  }
+}

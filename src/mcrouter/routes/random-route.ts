@@ -1,0 +1,28 @@
+/**
+ * Sends to one of the children, by chance.
+ *
+ * Source: mcrouter RandomRoute.h, as facts.
+ */
+import type { Request } from "../../proxy/request.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+
+/** mcrouter's RandomRoute. */
+export class RandomRoute implements Route {
+  readonly name = "random";
+  private readonly children: readonly Route[];
+  private readonly random: () => number;
+
+  /** `random`: 0 ≤ x < 1. */
+  constructor(children: readonly Route[], random: () => number) {
+    this.children = children;
+    this.random = random;
+  }
+
+  route(request: Request): void {
+    this.children[Math.floor(this.random() * this.children.length)]!.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    for (const child of this.children) see(child, request);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Passes on as many requests a second as it may; what is over that goes to a fallback, or is answered as if there were
+ * nothing. Gets, sets and deletes are counted apart; other commands are not limited.
+ *
+ * Source: mcrouter RateLimitRoute.h, RateLimiter.h, as facts.
+ */
+import type { Clock } from "../../clock.ts";
+import type { Rate } from "../../config/route-config.ts";
+import type { Request } from "../../proxy/request.ts";
+import { defaultReply } from "../../proxy/route/default-reply.ts";
+import { kindOf, type OperationKind } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+
+/** mcrouter's RateLimitRoute. */
+export class RateLimitRoute implements Route {
+  readonly name: string;
+  private readonly target: Route;
+  private readonly fallback: Route | null;
+  private readonly buckets: ReadonlyMap<OperationKind, Bucket>;
+  private readonly clock: Clock;
+
+  constructor(
+    target: Route,
+    fallback: Route | null,
+    rates: { gets: Rate | null; sets: Rate | null; deletes: Rate | null },
+    clock: Clock,
+  ) {
+    this.target = target;
+    this.fallback = fallback;
+    this.clock = clock;
+    const named = [
+      ["get", "gets", rates.gets],
+      ["update", "sets", rates.sets],
+      ["delete", "deletes", rates.deletes],
+    ] as const;
+    this.buckets = new Map(
+      named.flatMap(([kind, , rate]) => (rate === null ? [] : [[kind, new Bucket(rate, clock.nowMs())] as const])),
+    );
+    const texts = named.flatMap(([, name, rate]) =>
+      rate === null ? [] : [`${name}_rate=${rate.rate}`, `${name}_burst=${rate.burst}`],
+    );
+    this.name = ["rate-limit", ...texts].join("|");
+  }
+
+  route(request: Request): void {
+    const bucket = this.buckets.get(kindOf(request));
+    if (bucket === undefined || bucket.take(this.clock.nowMs())) this.target.route(request);
+    else if (this.fallback !== null) this.fallback.route(request);
+    else request.complete(defaultReply(request));
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.target, request);
+  }
+}
+
+/** A token bucket. As in mcrouter (folly's TokenBucket, with the time it is made as its zero) it is empty at first. */
+class Bucket {
+  private readonly rate: Rate;
+  private tokens = 0;
+  private filledMs: number;
+
+  constructor(rate: Rate, nowMs: number) {
+    this.rate = rate;
+    this.filledMs = nowMs;
+  }
+
+  take(nowMs: number): boolean {
+    this.tokens = Math.min(this.rate.burst, this.tokens + ((nowMs - this.filledMs) / 1000) * this.rate.rate);
+    this.filledMs = nowMs;
+    if (this.tokens < 1) return false;
+    this.tokens--;
+    return true;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * A cold place in front of a warm one: what cold has not is got from warm, and added to cold. Writes go to cold alone.
+ *
+ *     get k ─► cold ── miss ──► warm ── hit ──► answered, and added to cold
+ *     gets, gat, gats: added to cold first, which is then asked again: its cas and exptime are real
+ *
+ * Source: mcrouter WarmUpRoute.h, as facts.
+ */
+import { isFailure, MetaCode, type Reply, Status } from "../../proxy/reply.ts";
+import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { defaultReply } from "../../proxy/route/default-reply.ts";
+import {
+  getOf,
+  isSendable,
+  nobody,
+  type RoutedKey,
+  routedKeyOf,
+  type StoredValue,
+  storeOf,
+  ttlOf,
+} from "../../proxy/route/keyed-request.ts";
+import { classicOperation, isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
+import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { exptimeOf } from "./derived-request.ts";
+
+/** mcrouter's WarmUpRoute. */
+export class WarmUpRoute implements Route {
+  readonly name = "warm-up";
+  readonly cold: Route;
+  readonly warm: Route;
+  readonly exptime: number | null;
+
+  /** `exptime` of what is copied, as memcached takes it; null: what the item has left in the warm place. */
+  constructor(cold: Route, warm: Route, exptime: number | null) {
+    this.cold = cold;
+    this.warm = warm;
+    this.exptime = exptime;
+  }
+
+  route(request: Request): void {
+    if (kindOf(request) === "get") {
+      request.retain();
+      request.push(new WarmUp(this, request));
+    }
+    this.cold.route(request);
+  }
+
+  forEachTarget(request: Request, see: SeeTarget): void {
+    see(this.cold, request);
+    if (kindOf(request) === "get") see(this.warm, request);
+  }
+}
+
+/** One get on its way from cold to warm and back. */
+class WarmUp implements ReplyOwner {
+  private readonly parent: WarmUpRoute;
+  private readonly request: Request;
+  private readonly key: RoutedKey;
+  private coldReply: Reply | null = null;
+
+  /** `request` is retained. */
+  constructor(parent: WarmUpRoute, request: Request) {
+    this.parent = parent;
+    this.request = request;
+    this.key = routedKeyOf(request);
+  }
+
+  /** The answer of the cold place. */
+  onReply(_request: Request, reply: Reply): void {
+    const { request, parent, key } = this;
+    if (isHit(resultOf(request, reply)) || reply.status === Status.clientError || !isSendable(key.text)) {
+      request.complete(reply);
+      return;
+    }
+    if (request.operation === Operation.metaDebug) {
+      parent.warm.route(request.again({ onReply: (_copy, answer) => request.complete(answer) }));
+      return;
+    }
+    this.coldReply = reply.copy();
+    parent.warm.route(getOf(key, { onReply: (_get, answer) => this.warmed(answer) }));
+  }
+
+  private warmed(reply: Reply): void {
+    const { request } = this;
+    const operation = classicOperation(request);
+    const found = storedValue(reply);
+    if (found === null) {
+      // A plain get is told what the warm place said; others have nothing to be told of it but the miss.
+      if (operation !== Operation.get) request.complete(this.coldReply!);
+      else request.complete(isFailure(reply.status) ? reply : defaultReply(request));
+      return;
+    }
+    const answer = operation === Operation.get ? answerWith(request, found) : null;
+    if (answer !== null) {
+      this.withExptime((exptime) => this.addToCold(found, exptime, nobody));
+      request.complete(answer);
+    } else if (operation === Operation.gat || operation === Operation.gats) {
+      this.addToCold(found, exptimeOf(request) ?? 0, this.again());
+    } else {
+      this.withExptime(
+        (exptime) => this.addToCold(found, exptime, this.again()),
+        () => request.complete(this.coldReply!),
+      );
+    }
+  }
+
+  /** Asks the cold place for the answer, once the value is there. */
+  private again(): ReplyOwner {
+    const { request, parent } = this;
+    const last: ReplyOwner = { onReply: (_copy, reply) => request.complete(reply) };
+    return { onReply: () => parent.cold.route(request.again(last)) };
+  }
+
+  private addToCold(found: StoredValue, exptime: number, owner: ReplyOwner): void {
+    this.parent.cold.route(storeOf("add", this.key, found, exptime, owner));
+  }
+
+  /** Calls `use` with the exptime for the cold place, or `otherwise` where the item has gone meanwhile. */
+  private withExptime(use: (exptime: number) => void, otherwise: () => void = () => {}): void {
+    const { parent, key } = this;
+    if (parent.exptime !== null) {
+      use(parent.exptime);
+      return;
+    }
+    const owner: ReplyOwner = {
+      onReply: (_meta, reply) => {
+        const line = reply.chunk.toString("latin1", reply.start, reply.end);
+        const ttl =
+          reply.status === Status.meta && reply.code === MetaCode.HD ? / t(-?\d+)/.exec(line)?.[1] : undefined;
+        if (ttl === undefined || ttl === "0") otherwise();
+        else use(Math.max(0, Number(ttl)));
+      },
+    };
+    parent.warm.route(ttlOf(key, owner));
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
+ */
+import { systemClock } from "../../clock.ts";
+import { addressText, type Config, type PoolConfig, type RuleConfig, type ServerConfig } from "../../config/config.ts";
+import { formatDuration } from "../../config/units.ts";
+import { hostId } from "../../mcrouter/host-id.ts";
+import { RecordedTree } from "../../mcrouter/report/recorded-tree.ts";
+import { buildPlacement } from "../../proxy/hash/build.ts";
+import { dueIn, exptimeOf, freshnessOfFetched } from "../../refresh/policy.ts";
+import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../refresh/rules.ts";
+import type { BuiltSource } from "../../sources/build.ts";
+import type { Captures, FetchContext } from "../../sources/source.ts";
+
+/** One line of an explanation: what it is about, and what there is to say. */
+export type Line = readonly [name: string, text: string];
+
+/** The rule that covers a key, and what it would hand to its source. */
+export interface Covered {
+  readonly rule: RuleConfig;
+  readonly source: BuiltSource;
+  readonly captures: Captures;
+}
+
+/** Null: no rule covers `key` (one character per byte). */
+export function coveredBy(
+  config: Config,
+  sources: ReadonlyMap<string, BuiltSource>,
+  key: string,
+  rules: Rules = rulesOf(config, sources),
+): Covered | null {
+  const match = rules.match(key);
+  if (match === null) return null;
+  const { config: rule } = match.rule;
+  return { rule, source: sources.get(rule.source)!, captures: match.captures };
+}
+
+function rulesOf(config: Config, sources: ReadonlyMap<string, BuiltSource>): Rules {
+  return new Rules(
+    config.rules.map((rule): Rule => {
+      const source = sources.get(rule.source)!.limiter;
+      return { config: rule, source, counters: newRuleCounters(), timings: newRuleTimings() };
+    }),
+  );
+}
+
+/** The lines about `key` (one character per byte). `rules`: those of `config`, where they are built already. */
+export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string, rules?: Rules): Line[] {
+  const covered = coveredBy(config, sources, key, rules);
+  return [
+    ["key", JSON.stringify(key)],
+    ...(config.server.prefix === "" ? [] : [["on the servers", JSON.stringify(config.server.prefix + key)] as const]),
+    ...placement(config, key),
+    ...(covered === null
+      ? [["rule", "none covers it: it is forwarded, and a miss is a miss"] as const]
+      : rule(config, covered)),
+  ];
+}
+
+/** Under a tree, where it sends the key; pools with addresses of their own are told each. */
+function placement(config: Config, key: string): Line[] {
+  const { pools, server } = config;
+  if (config.tree !== null) return treeLines(config, key);
+  if (pools.length === 0) return [["server", "the store in this process"]];
+  const alone = pools.filter(({ listen }) => listen.length > 0);
+  return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
+}
+
+/** What was built for explanations, by configuration. */
+const trees = new WeakMap<Config, RecordedTree>();
+
+/** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */
+function treeLines(config: Config, key: string): Line[] {
+  const tree = trees.get(config) ?? new RecordedTree(config, hostId(), systemClock);
+  trees.set(config, tree);
+  const operations = (["get", "set", "delete"] as const).map((operation): Line => {
+    const servers = tree.serversOf(operation, key);
+    return [operation, servers.length === 0 ? "no server" : servers.join(", ")];
+  });
+  const handles = tree.handlesOf("get", key).split("\n").slice(1);
+  return [...operations, ...handles.map((handle, i): Line => [i === 0 ? "route" : "", handle.slice(1)])];
+}
+
+function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
+  if (pool.servers.length > 1 && pool.placement.type === "random") {
+    return `any of the ${pool.servers.length} of pool ${pool.name}`;
+  }
+  const prefix = Buffer.from(server.prefix, "latin1");
+  const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: () => 0 });
+  const bytes = Buffer.from(key, "latin1");
+  const index = placement.locate(bytes, 0, bytes.length);
+  const how = `by ${pool.placement.type}, at ${placement.keyHash}`;
+  const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} ${how})`;
+  return `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`;
+}
+
+function rule(config: Config, { rule: own, source, captures }: Covered): Line[] {
+  const { groups } = captures;
+  const parts = [...groups].map(([name, text]) => `{${name}} = ${JSON.stringify(text)}`);
+  const mode = own.mode === "on" ? "" : ` (mode = "${own.mode}": nothing is fetched)`;
+  const where = config.rules.indexOf(own) + 1;
+  return [
+    ["rule", `${own.name}, number ${where} of ${config.rules.length}: match = ${JSON.stringify(own.match)}${mode}`],
+    ["captures", parts.length === 0 ? "none" : parts.join(", ")],
+    ...call(source, captures),
+    ...times(own, hasLeases(config)),
+  ];
+}
+
+/** What the source would be asked; what it refuses the key for, if it does. */
+function call({ config, source }: BuiltSource, captures: Captures): Line[] {
+  const head: Line = ["source", `${config.name} (${config.type}), at most ${config.timeoutMs} ms`];
+  const context: FetchContext = { ...captures, tag: null, priority: "fill", signal: new AbortController().signal };
+  try {
+    const lines = source.describe?.(context) ?? [];
+    return [head, ...lines.map((line): Line => ["  asks for", line])];
+  } catch (error) {
+    return [head, ["  refuses", (error as Error).message]];
+  }
+}
+
+/** Leases need servers that other processes use too and that speak meta commands. */
+function hasLeases({ pools }: Config): boolean {
+  return pools.some(({ login }) => login?.kind !== "sasl");
+}
+
+function times(config: RuleConfig, canShare: boolean): Line[] {
+  const { ttlMs } = freshnessOfFetched(null, config);
+  const exptime = exptimeOf(ttlMs, config, 0);
+  const dueMs = Math.round(dueIn(ttlMs, config, 0));
+  const ttl = config.isSourceTtl
+    ? `as the source says, from ${formatDuration(config.minTtlMs)} to ${formatDuration(config.maxTtlMs)}; else ${formatDuration(ttlMs)}`
+    : formatDuration(ttlMs);
+  const fromGets = config.refreshAfterGets === 1 ? "" : `, if asked for ${config.refreshAfterGets} times`;
+  return [
+    ["a client waits", `at most ${formatDuration(config.fillTimeoutMs)} for it (fill_timeout), then has a miss`],
+    ["ttl", ttl],
+    [
+      "is stored for",
+      `${exptime} s (ttl${config.staleMs > 0 ? `, stale ${formatDuration(config.staleMs)}` : ""} and 1 s)`,
+    ],
+    ["is refreshed", `${formatDuration(dueMs)} after it was stored, or up to a tenth earlier${fromGets}`],
+    ["is needed", `until ${formatDuration(config.expiryMs)} after its last get (expiry)`],
+    ["is not there", `is remembered for ${formatDuration(config.negativeTtlMs)} (negative_ttl)`],
+    ["one fetch for", config.lease === "fleet" && canShare ? "all processes over the pool (lease)" : "this process"],
+  ];
+}

@@ -1,0 +1,59 @@
+/**
+ * Whether clients are to be sent here: not before a server has been connected to, nor while those that are here are let go.
+ */
+import type { Backend } from "../../proxy/backend/backend.ts";
+import type { Workers } from "../siblings.ts";
+
+const DRAINING = "draining";
+
+/** Of this process, and of all workers. */
+export class Readiness {
+  /** No more clients are taken. */
+  isDraining = false;
+  /** Another worker has taken this one's place: that this one drains is not the state of all. */
+  hasSuccessor = false;
+  private readonly backends: () => readonly Backend[];
+  private readonly workers: Workers;
+  private isConnected = false;
+
+  /** `backends` gives those of the configuration of now. */
+  constructor(backends: () => readonly Backend[], workers: Workers) {
+    this.backends = backends;
+    this.workers = workers;
+  }
+
+  /** Why clients are not to be sent to this process; null: they may be. */
+  notReady(): string | null {
+    return this.isDraining ? DRAINING : this.notConnected();
+  }
+
+  /** The same of all workers: one that has just taken the place of another may not have connected to a server yet. */
+  async noneIsReady(): Promise<string | null> {
+    // Whoever has asked a worker just before it let go of the address is answered by it when it has a successor.
+    if (this.isDraining && !this.hasSuccessor) return DRAINING;
+    const reason = this.notConnected();
+    if (reason === null || this.workers.isAlone) return reason;
+    const others = await this.workers.ask<boolean>({ kind: "hasConnected" });
+    this.isConnected ||= others.includes(true);
+    return this.isConnected ? null : reason;
+  }
+
+  /** A server has been connected to, or there is none to connect to. */
+  hasConnected(): boolean {
+    return this.notConnected() === null;
+  }
+
+  private notConnected(): string | null {
+    const backends = this.backends();
+    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    if (this.isConnected) return null;
+    // Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come.
+    this.greetBackends();
+    return "no server has been connected to yet";
+  }
+
+  /** Connects before the first request does: only then can anybody say whether the servers are there. */
+  greetBackends(): void {
+    for (const backend of this.backends()) if (backend.isUp) backend.probe();
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Metrics → what the OpenTelemetry SDK sends: a producer beside its own instruments, because those have neither histograms
+ * that are read when they are sent nor plain numbers that somebody else adds to. Sums are cumulative.
+ */
+import { type Attributes, type HrTime, ValueType } from "@opentelemetry/api";
+import type { Resource } from "@opentelemetry/resources";
+import {
+  AggregationTemporality,
+  type CollectionResult,
+  type DataPoint,
+  DataPointType,
+  type MetricData,
+  type MetricProducer,
+} from "@opentelemetry/sdk-metrics";
+import type { BucketCounts } from "../../telemetry/latency-histogram.ts";
+import { type Metric, type MetricFacts, metrics } from "../counters.ts";
+
+/** Reads the table each time it is asked. */
+export class TableProducer implements MetricProducer {
+  private readonly resource: Resource;
+  private readonly facts: () => MetricFacts;
+  private readonly startTime: HrTime;
+
+  constructor(resource: Resource, facts: () => MetricFacts, startedUnixMs: number) {
+    this.resource = resource;
+    this.facts = facts;
+    this.startTime = hrTimeOf(startedUnixMs);
+  }
+
+  async collect(): Promise<CollectionResult> {
+    const facts = this.facts();
+    const times = { startTime: this.startTime, endTime: hrTimeOf(Date.now()) };
+    const scope = { name: "platypus", version: facts.version };
+    const data = metrics
+      .map((metric) => dataOf(metric, facts, times))
+      .filter(({ dataPoints }) => dataPoints.length > 0);
+    return { resourceMetrics: { resource: this.resource, scopeMetrics: [{ scope, metrics: data }] }, errors: [] };
+  }
+}
+
+type Times = Pick<DataPoint<unknown>, "startTime" | "endTime">;
+
+function dataOf(metric: Metric, facts: MetricFacts, times: Times): MetricData {
+  const { name, meaning: description, unit } = metric;
+  const base = {
+    descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+  };
+  const attributesOf = (values: readonly string[]): Attributes =>
+    Object.fromEntries(metric.attributes.map((attribute, i) => [attribute, values[i]!]));
+  if (metric.kind === "histogram") {
+    const dataPoints = metric
+      .read(facts)
+      .map(([values, counts]) => ({ ...times, attributes: attributesOf(values), value: histogramOf(counts) }));
+    return { ...base, dataPointType: DataPointType.HISTOGRAM, dataPoints };
+  }
+  const dataPoints = metric
+    .read(facts)
+    .map(([values, value]) => ({ ...times, attributes: attributesOf(values), value }));
+  if (metric.kind === "gauge") return { ...base, dataPointType: DataPointType.GAUGE, dataPoints };
+  return { ...base, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
+}
+
+function histogramOf({ boundsSeconds, counts, count, sumSeconds }: BucketCounts) {
+  return { buckets: { boundaries: [...boundsSeconds], counts: [...counts] }, sum: sumSeconds, count };
+}
+
+function hrTimeOf(unixMs: number): HrTime {
+  return [Math.floor(unixMs / 1000), (unixMs % 1000) * 1e6];
+}

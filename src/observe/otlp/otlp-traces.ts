@@ -1,0 +1,107 @@
+/**
+ * Which requests and refreshes are traced, and what their spans say: by the semantic conventions for database and HTTP
+ * calls.
+ */
+import {
+  SpanKind as ApiSpanKind,
+  type Attributes,
+  isSpanContextValid,
+  type SpanContext,
+  TraceFlags,
+} from "@opentelemetry/api";
+import type { TelemetryConfig } from "../../config/config.ts";
+import { statusName } from "../../proxy/backend/traced-call.ts";
+import { isFailure, type Reply } from "../../proxy/reply.ts";
+import { classicStatus, type Request } from "../../proxy/request.ts";
+import { operationNameOf, protocolNameOf } from "../../proxy/request-metrics.ts";
+import type { Span, Tracer } from "../../proxy/tracing.ts";
+import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
+
+/** Spans a second of requests that were not sampled: a server that is down makes every request a failed one. */
+const MAX_TOLD_PER_SECOND = 50;
+
+/** Hands spans to the SDK's processor. */
+export class OpenTelemetryTracer implements Tracer {
+  readonly slowMicros: number;
+  readonly tracesErrors: boolean;
+  private readonly origin: SpanOrigin;
+  private readonly config: TelemetryConfig;
+  private readonly random: () => number;
+  /** Requests until the next one that is sampled. */
+  private untilNext: number;
+  private toldSecond = 0;
+  private told = 0;
+
+  constructor(origin: SpanOrigin, config: TelemetryConfig, random: () => number) {
+    this.origin = origin;
+    this.config = config;
+    this.random = random;
+    this.slowMicros = config.slowMs === 0 ? Number.POSITIVE_INFINITY : config.slowMs * 1000;
+    this.tracesErrors = config.tracesErrors;
+    this.untilNext = this.nextDistance();
+  }
+
+  samples(): boolean {
+    if (--this.untilNext > 0) return false;
+    this.untilNext = this.nextDistance();
+    return true;
+  }
+
+  beginRequest(request: Request, traceparent: string | null, agoMicros: number): Span | null {
+    const parent = traceparent === null ? null : contextOf(traceparent);
+    if (parent !== null && (parent.traceFlags & TraceFlags.SAMPLED) === 0) return null;
+    return this.server(request, parent, agoMicros / 1000);
+  }
+
+  endRequest(span: Span, request: Request, reply: Reply): void {
+    const status = classicStatus(request.operation, reply);
+    span.set("platypus.result", statusName(status));
+    if (isFailure(status)) span.fail(statusName(status));
+    span.end();
+  }
+
+  tellRequest(request: Request, reply: Reply, tookMicros: number): void {
+    const second = Math.floor(Date.now() / 1000);
+    if (second !== this.toldSecond) this.told = 0;
+    this.toldSecond = second;
+    if (this.told++ >= MAX_TOLD_PER_SECOND) return;
+    const span = this.server(request, null, tookMicros / 1000);
+    span.set("platypus.sampled_at_end", 1);
+    this.endRequest(span, request, reply);
+  }
+
+  beginRefresh(origin: string | null): Span {
+    const link = origin === null ? null : contextOf(origin);
+    const kind = ApiSpanKind.INTERNAL;
+    return new RecordedSpan(this.origin, { name: "refresh", kind, parent: null, link, attributes: {}, agoMs: 0 });
+  }
+
+  private server(request: Request, parent: SpanContext | null, agoMs: number): Span {
+    const name = operationNameOf(request);
+    const attributes: Attributes = {
+      "db.system.name": "memcached",
+      "db.operation.name": name,
+      "platypus.protocol": protocolNameOf(request),
+    };
+    if (request.keys !== null) attributes["db.operation.batch.size"] = request.keys.count;
+    const kind = ApiSpanKind.SERVER;
+    const span = new RecordedSpan(this.origin, { name, kind, parent, link: null, attributes, agoMs });
+    if (request.keyEnd > request.keyStart && request.keys === null) span.about(request.keyText(), null);
+    return span;
+  }
+
+  /** Distances between samples of independent decisions: geometrically distributed. */
+  private nextDistance(): number {
+    const { sampledShare } = this.config;
+    if (sampledShare >= 1) return 1;
+    if (sampledShare <= 0) return Number.MAX_SAFE_INTEGER;
+    return Math.max(1, Math.ceil(Math.log(1 - this.random()) / Math.log(1 - sampledShare)));
+  }
+}
+
+function contextOf(traceparent: string): SpanContext | null {
+  const [, traceId, spanId, flags] = /^00-(\w{32})-(\w{16})-(\w{2})$/.exec(traceparent) ?? [];
+  if (traceId === undefined) return null;
+  const context = { traceId, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), isRemote: true };
+  return isSpanContextValid(context) ? context : null;
+}

@@ -1,0 +1,201 @@
+/**
+ * What fill and refresh ask of a pool, in memcached's meta commands over the very connection that the key's own
+ * requests use, so that all of them keep their order. Requests of Platypus itself, answered by promises: this is not the
+ * path of a hit.
+ *
+ * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete".
+ */
+import { BackendError } from "../../errors.ts";
+import {
+  isFailure,
+  notSupported,
+  type PoolItem,
+  type PoolValue,
+  type Reply,
+  Status,
+  type WriteResult,
+} from "../../proxy/reply.ts";
+import { Operation, type Request } from "../../proxy/request.ts";
+import { isText, keyedRequest, type Words } from "../../proxy/route/keyed-request.ts";
+import type { PoolRoute } from "../../proxy/route/pool-route.ts";
+import type { ReadMarks } from "./read-marks.ts";
+
+/** The PoolPort of fill and refresh over a pool. */
+export class RoutedPoolPort {
+  private readonly route: PoolRoute;
+  private readonly prefix: string;
+
+  private readonly marks: ReadMarks | null;
+
+  /** `prefix` stands before every key on the servers. `marks`: of refreshes that may be under way through a routing tree. */
+  constructor(route: PoolRoute, prefix: string, marks: ReadMarks | null = null) {
+    this.route = route;
+    this.prefix = prefix;
+    this.marks = marks;
+  }
+
+  isShared(owner: string): boolean {
+    return this.route.backendOf(Buffer.from(owner, "latin1")).speaksMeta;
+  }
+
+  async read(key: string): Promise<PoolItem | null> {
+    const answer =
+      (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: "t c" })) ??
+      (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: "c" }));
+    if (answer?.code !== "HD") return null;
+    const ttl = answer.flag("t");
+    return { ttlSeconds: ttl === null ? null : Number(ttl), cas: answer.cas() };
+  }
+
+  get(owner: string, key: string): Promise<PoolValue | null> {
+    // Classic: a meta get may win the right to recache, and nobody here would use it. What is no text has no classic form.
+    if (!isText(key)) return this.getByMeta(owner, key);
+    return this.send(Operation.get, owner, key, { verb: "get", rest: "" }, (reply) => {
+      if (reply.status === Status.missing) return null;
+      if (reply.status !== Status.found) throw failureOf(reply);
+      return { value: Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd)), flags: reply.flags };
+    });
+  }
+
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.write(owner, key, `ME T${exptime} F0`, value);
+  }
+
+  cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    return this.write(owner, key, `C${cas} T${exptime} F0`, value);
+  }
+
+  async touch(key: string, exptime: number): Promise<boolean> {
+    return (await this.ask(Operation.metaGet, key, key, { verb: "mg", rest: `T${exptime}` }))?.code === "HD";
+  }
+
+  async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
+    return (await this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: `C${cas}` }))?.code === "HD";
+  }
+
+  put(owner: string, key: string, value: Buffer, exptime: number): void {
+    this.write(owner, key, `T${exptime} F0`, value).catch(() => {});
+  }
+
+  drop(owner: string, key: string): void {
+    this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: "" }).catch(() => {});
+  }
+
+  noteWrite(key: string): void {
+    this.marks?.noteWrite(key);
+  }
+
+  noteFlush(): void {
+    this.marks?.noteFlush();
+  }
+
+  private async getByMeta(owner: string, key: string): Promise<PoolValue | null> {
+    return this.send(Operation.metaGet, owner, key, { verb: "mg", rest: "v f" }, (reply) => {
+      if (reply.status !== Status.meta) throw failureOf(reply);
+      const answer = new MetaAnswer(reply);
+      if (answer.code !== "VA") return null;
+      const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
+      return { value, flags: Number(answer.flag("f") ?? 0) };
+    });
+  }
+
+  private async write(owner: string, key: string, flags: string, value: Buffer): Promise<WriteResult> {
+    const words = { verb: "ms", rest: `${value.length} ${flags}`, value };
+    const answer =
+      (await this.ask(Operation.metaSet, owner, key, { ...words, rest: `${words.rest} c` })) ??
+      (await this.ask(Operation.metaSet, owner, key, words));
+    switch (answer?.code) {
+      case "HD": {
+        const cas = answer.flag("c");
+        return { result: "stored", cas: cas === null ? null : BigInt(cas) };
+      }
+      case "NS":
+        return { result: "notStored" };
+      case "EX":
+        return { result: "exists" };
+      case "NF":
+        return { result: "notFound" };
+      default:
+        throw new BackendError(`unexpected answer ${answer?.code} to a meta set`);
+    }
+  }
+
+  /** Sends a meta command. Null: the servers know no meta commands and cannot be asked this. */
+  private ask(operation: Operation, owner: string, key: string, words: Words): Promise<MetaAnswer | null> {
+    return this.send(operation, owner, key, words, (reply) => {
+      if (reply.status === Status.meta) return new MetaAnswer(reply);
+      if (reply === notSupported) return null;
+      throw failureOf(reply);
+    });
+  }
+
+  /** Sends `verb key rest` and its data, before it returns. `read` takes from the reply what outlives it, or throws. */
+  private send<T>(
+    operation: Operation,
+    owner: string,
+    key: string,
+    words: Words,
+    read: (reply: Reply) => T,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const onReply = (_request: Request, reply: Reply) => {
+        try {
+          resolve(read(reply));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const request = keyedRequest(operation, key, words, this.prefix, { onReply });
+      if (owner === key) this.route.route(request);
+      else this.route.routeAs(Buffer.from(owner, "latin1"), request);
+    });
+  }
+}
+
+/** A meta answer's code and flags as text. */
+class MetaAnswer {
+  readonly code: string;
+  private readonly flags: readonly string[];
+
+  constructor(reply: Reply) {
+    const [code, ...flags] = textOf(reply).split(" ");
+    this.code = code!;
+    this.flags = flags;
+  }
+
+  /** What stands behind the flag's letter; null: it was not returned. */
+  flag(letter: string): string | null {
+    return this.flags.find((text) => text[0] === letter)?.slice(1) ?? null;
+  }
+
+  /** Throws a BackendError when the server did not return it. */
+  cas(): bigint {
+    const flag = this.flag("c");
+    if (flag === null) throw new BackendError("the server returned no cas");
+    return BigInt(flag);
+  }
+}
+
+/** Failures that say that the server has not executed the request. */
+const REFUSALS: ReadonlySet<Status> = new Set([
+  Status.clientError,
+  Status.connectTimeout,
+  Status.connectError,
+  Status.tko,
+  Status.overloaded,
+  Status.localError,
+]);
+
+/** After a timeout or a lost connection the server may still execute the request. So may one behind a proxy that failed. */
+function failureOf(reply: Reply): BackendError {
+  const text = textOf(reply);
+  const isRefused =
+    REFUSALS.has(reply.status) || (reply.status === Status.serverError && /too large|out of memory/i.test(text));
+  return new BackendError(text, { isRefused });
+}
+
+/** The first line of a reply. */
+function textOf(reply: Reply): string {
+  const end = reply.chunk.indexOf("\r", reply.start);
+  return reply.chunk.toString("latin1", reply.start, isFailure(reply.status) || end < 0 ? reply.end - 2 : end);
+}

@@ -1,0 +1,135 @@
+/**
+ * What fill and refresh ask of a tree of routes, where a key does not lie on one server of one pool: values are stored by a
+ * plain `set` sent the way of a client's, so that every place that the tree keeps has them. There is no cas to write by, and
+ * no lease: a write through this process wins over a fetch that began before it, another process' may be overtaken.
+ *
+ * Keys that do lie in one pool go to that pool's own port.
+ */
+import { BackendError } from "../../errors.ts";
+import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../../proxy/reply.ts";
+import { Operation, type Request } from "../../proxy/request.ts";
+import { deleteOf, getOf, keyedRequest, nobody, type RoutedKey, storeOf } from "../../proxy/route/keyed-request.ts";
+import { isHit, resultOf } from "../../proxy/route/result.ts";
+import type { Route } from "../../proxy/route/route.ts";
+import { storedValue } from "../../proxy/route/stored-value.ts";
+import type { PoolPort } from "./pool-port.ts";
+import { ReadMarks } from "./read-marks.ts";
+
+/** The PoolPort of fill and refresh over a tree. */
+export class TreePoolPort implements PoolPort {
+  /** Takes the keys without a routing prefix; `null`: all keys go through the tree. */
+  readonly plain: PoolPort | null;
+  private root: Route;
+  private readonly marks: ReadMarks;
+
+  constructor(root: Route, plain: PoolPort | null, marks = new ReadMarks()) {
+    this.root = root;
+    this.plain = plain;
+    this.marks = marks;
+  }
+
+  /** A reload has built the tree anew. What is under way goes through the new one: the old one's connections may be closed. */
+  replaceRoot(root: Route): void {
+    this.root = root;
+  }
+
+  isShared(owner: string): boolean {
+    return this.plainOf(owner)?.isShared(owner) ?? false;
+  }
+
+  noteWrite(key: string): void {
+    this.marks.noteWrite(key);
+  }
+
+  noteFlush(): void {
+    this.marks.noteFlush();
+  }
+
+  async read(key: string): Promise<PoolItem | null> {
+    const plain = this.plainOf(key);
+    if (plain !== null) return plain.read(key);
+    const cas = this.marks.mark(key);
+    const isThere = await this.ask(
+      keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", nobody),
+      (request, reply) => isHit(resultOf(request, reply)),
+    );
+    if (isThere) return { ttlSeconds: null, cas };
+    this.marks.take(key, cas);
+    return null;
+  }
+
+  async get(owner: string, key: string): Promise<PoolValue | null> {
+    const plain = this.plainOf(owner);
+    return plain !== null
+      ? plain.get(owner, key)
+      : this.ask(getOf(plainKey(key), nobody), (_request, reply) => storedValue(reply));
+  }
+
+  add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    const plain = this.plainOf(owner);
+    return plain !== null ? plain.add(owner, key, value, exptime) : this.set(key, value, exptime);
+  }
+
+  async cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
+    const plain = this.plainOf(owner);
+    if (plain !== null) return plain.cas(owner, key, value, exptime, cas);
+    return this.marks.take(key, cas) ? this.set(key, value, exptime) : { result: "exists" };
+  }
+
+  async touch(key: string, exptime: number): Promise<boolean> {
+    const plain = this.plainOf(key);
+    if (plain !== null) return plain.touch(key, exptime);
+    const words = { verb: "mg", rest: `T${exptime}` };
+    return this.ask(keyedRequest(Operation.metaGet, key, words, "", nobody), (request, reply) =>
+      isHit(resultOf(request, reply)),
+    );
+  }
+
+  async deleteIf(owner: string, key: string, cas: bigint): Promise<boolean> {
+    const plain = this.plainOf(owner);
+    if (plain !== null) return plain.deleteIf(owner, key, cas);
+    if (!this.marks.take(key, cas)) return false;
+    return this.ask(deleteOf(plainKey(key), nobody), (request, reply) => isHit(resultOf(request, reply)));
+  }
+
+  put(owner: string, key: string, value: Buffer, exptime: number): void {
+    this.plainOf(owner)?.put(owner, key, value, exptime);
+  }
+
+  drop(owner: string, key: string): void {
+    this.plainOf(owner)?.drop(owner, key);
+  }
+
+  private plainOf(owner: string): PoolPort | null {
+    return owner.startsWith("/") ? null : this.plain;
+  }
+
+  private async set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
+    return this.ask(
+      storeOf("set", plainKey(key), { value, flags: 0 }, exptime, nobody),
+      (request, reply): WriteResult =>
+        resultOf(request, reply) === "stored" ? { result: "stored", cas: null } : { result: "notStored" },
+    );
+  }
+
+  /** Rejects with a BackendError where the tree's answer is a failure. */
+  private ask<T>(request: Request, read: (request: Request, reply: Reply) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      request.owner = {
+        onReply: (_request, reply) => {
+          if (isFailure(reply.status)) {
+            reject(new BackendError(reply.chunk.toString("latin1", reply.start, reply.end - 2)));
+          } else {
+            resolve(read(request, reply));
+          }
+        },
+      };
+      this.root.route(request);
+    });
+  }
+}
+
+/** A key as clients give it; its routing prefix, if it has one, is taken off at the root. */
+function plainKey(text: string): RoutedKey {
+  return { text, routingPrefix: null };
+}

@@ -1,0 +1,41 @@
+/**
+ * How many clients fit under the limit of open files (`ulimit -n`). Descriptors are kept for everything else that a process
+ * opens: a server that comes back must be reached though clients keep connecting.
+ */
+import { readFileSync } from "node:fs";
+import type { Config, SourceConfig } from "../config/config.ts";
+
+/** The program itself: event loop, log, watched files, the line to the supervisor. */
+const OWN_FILES = 48;
+/** Connections to the admin address (monitoring, open pages). */
+const ADMIN_FILES = 16;
+/** Files that a source reads at once (libuv has four threads for them), or connections that it has beyond its fetches. */
+const FILES_PER_SOURCE = 8;
+
+/** The soft limit of open files of this process, which Node raises to the hard limit; `null` if it is unknown or unlimited. */
+export function openFilesLimit(): number | null {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+    return found === null ? null : Number(found[1]);
+  } catch {
+    return null;
+  }
+}
+
+/** Descriptors that one process needs for everything but clients. */
+export function reservedFiles({ server, pools, sources }: Config): number {
+  let files = OWN_FILES + server.listen.length + (server.admin === null ? 0 : ADMIN_FILES);
+  for (const { servers, connections, listen } of pools) files += servers.length * connections + listen.length;
+  for (const source of sources) files += filesOf(source);
+  return files;
+}
+
+/** Clients that fit into one process. Half of the limit is theirs, whatever the rest would need. */
+export function roomForClients(config: Config, limit: number | null): number {
+  if (limit === null) return Number.POSITIVE_INFINITY;
+  return Math.max(Math.floor(limit / 2), limit - reservedFiles(config));
+}
+
+function filesOf(source: SourceConfig): number {
+  return (source.type === "http" ? source.concurrency : 0) + FILES_PER_SOURCE;
+}

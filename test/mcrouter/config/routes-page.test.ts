@@ -1,0 +1,19 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { routeRefusals } from "../../../src/mcrouter/config/route-refusals.ts";
+import { routeTypes } from "../../../src/mcrouter/config/route-types.ts";
+
+describe("docs/routes.md", () => {
+  const page = readFileSync(new URL("../../../docs/routes.md", import.meta.url), "utf8");
+  const rows = page.split("\n").filter((line) => /^\| `/.test(line));
+
+  it("has a row for every handle, and for nothing else", () => {
+    const told = rows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+    expect(told.sort()).toEqual(Object.keys(routeTypes).sort());
+  });
+
+  it("names every handle that is refused", () => {
+    const refused = page.slice(page.indexOf("Refused, each"));
+    for (const name of Object.keys(routeRefusals)) expect(refused).toContain(`\`${name}\``);
+  });
+});

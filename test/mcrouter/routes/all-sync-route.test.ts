@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { AllSyncRoute } from "../../../src/mcrouter/routes/all-sync-route.ts";
+import { failures } from "../../../src/proxy/reply.ts";
+import { ask, told } from "../../support/ask.ts";
+import { LeafRoute } from "../../support/leaf-route.ts";
+import { valueText } from "../../support/recording-route.ts";
+
+describe("AllSyncRoute", () => {
+  const setUp = (count = 3) => {
+    const leaves = Array.from({ length: count }, (_, i) => new LeafRoute(`${i}`));
+    return { leaves, route: new AllSyncRoute(leaves) };
+  };
+
+  it("sends the same to all, and waits for all", () => {
+    const { leaves, route } = setUp();
+    const asked = ask(route, "set k 5 60 2 noreply\r\nab\r\n");
+    expect(leaves.map(({ sent }) => sent)).toEqual(Array(3).fill(["set k 5 60 2\r\nab\r\n"]));
+    leaves[2]!.answer(0, "STORED\r\n");
+    leaves[0]!.answer(0, "STORED\r\n");
+    expect(told(asked)).toBeNull();
+    leaves[1]!.answer(0, "STORED\r\n");
+    expect(told(asked)).toBe("STORED\r\n");
+  });
+
+  it("answers with the worst", () => {
+    const { leaves, route } = setUp();
+    const asked = ask(route, "delete k\r\n");
+    leaves[0]!.answer(0, "DELETED\r\n");
+    leaves[1]!.answer(0, failures.timeout);
+    leaves[2]!.answer(0, "NOT_FOUND\r\n");
+    expect(told(asked)).toBe("SERVER_ERROR timeout\r\n");
+  });
+
+  it("answers with the first received among equals, whatever comes on its connection meanwhile", () => {
+    for (const isLarge of [false, true]) {
+      const { leaves, route } = setUp();
+      const asked = ask(route, "get k\r\n");
+      leaves[1]!.answer(0, valueText("k", "first"), isLarge);
+      // The reply object of that connection is used for somebody else's answer.
+      const other = ask(leaves[1]!, "get k2\r\n");
+      leaves[1]!.answer(1, valueText("k2", "of another"), isLarge);
+      leaves[0]!.answer(0, valueText("k", "second"));
+      leaves[2]!.answer(0, valueText("k", "third"));
+      expect(told(asked)).toBe(valueText("k", "first"));
+      expect(told(other)).toBe(valueText("k2", "of another"));
+    }
+  });
+
+  it("tells of a touch as mcrouter does: touched is worst", () => {
+    for (const [frame, answers, answer] of [
+      ["touch k 5\r\n", ["NOT_FOUND\r\n", "TOUCHED\r\n"], "TOUCHED\r\n"],
+      ["mg k T5\r\n", ["EN\r\n", "HD\r\n"], "HD\r\n"],
+    ] as const) {
+      const { leaves, route } = setUp(2);
+      const asked = ask(route, frame);
+      for (const [i, each] of answers.entries()) leaves[i]!.answer(0, each);
+      expect(told(asked)).toBe(answer);
+    }
+  });
+
+  it("answers once when children answer at once, and when that answer makes the client ask again", () => {
+    const { leaves, route } = setUp();
+    for (const leaf of leaves) leaf.script = () => "STORED\r\n";
+    const order: string[] = [];
+    const asked = ask(
+      {
+        route: (request) => {
+          request.push({
+            onReply: (sent, reply) => {
+              order.push("answered");
+              sent.complete(reply);
+              order.push(told(ask(route, "set k 0 0 1\r\nb\r\n"))!);
+            },
+          });
+          route.route(request);
+        },
+      },
+      "set k 0 0 1\r\na\r\n",
+    );
+    expect([told(asked), order]).toEqual(["STORED\r\n", ["answered", "STORED\r\n"]]);
+    for (const { sent } of leaves) expect(sent).toEqual(["set k 0 0 1\r\na\r\n", "set k 0 0 1\r\nb\r\n"]);
+  });
+});

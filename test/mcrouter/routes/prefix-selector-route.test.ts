@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { PrefixSelectorRoute } from "../../../src/mcrouter/routes/prefix-selector-route.ts";
+import { ask, base64, told } from "../../support/ask.ts";
+import { LeafRoute } from "../../support/leaf-route.ts";
+
+function setUp(hasWildcard = true) {
+  const leaves = new Map(["a", "ab", "user:"].map((prefix) => [prefix, new LeafRoute(prefix)] as const));
+  const wildcard = new LeafRoute("*");
+  const route = new PrefixSelectorRoute(leaves, hasWildcard ? wildcard : null);
+  return { route, all: [...leaves.values(), wildcard] };
+}
+
+describe("PrefixSelectorRoute", () => {
+  it("asks whom the longest prefix that fits is for, else the wildcard", () => {
+    const { route, all } = setUp();
+    const chosen = ["a", "ab", "abc", "ac", "user:1", "user", "b"].map((key) => {
+      ask(route, `get ${key}\r\n`);
+      return all.find(({ sent }) => sent.includes(`get ${key}\r\n`))!.name;
+    });
+    expect(chosen).toEqual(["a", "ab", "ab", "a", "user:", "*", "*"]);
+  });
+
+  it("goes by the bytes of a key in base64", () => {
+    const { route, all } = setUp();
+    ask(route, `md ${base64("user: 1")} b\r\n`);
+    expect(all[2]!.sent).toEqual([`md ${base64("user: 1")} b\r\n`]);
+  });
+
+  it("has an error for keys that nothing is for", () => {
+    expect(told(ask(setUp(false).route, "set b 0 0 1\r\nx\r\n"))).toBe("SERVER_ERROR RootRoute: No rh found\r\n");
+  });
+});

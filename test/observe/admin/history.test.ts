@@ -1,0 +1,79 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { History, mergeSamples, type Sample } from "../../../src/observe/admin/history.ts";
+import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
+import { Status } from "../../../src/proxy/reply.ts";
+import { Operation, Request } from "../../../src/proxy/request.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+
+let clock: ManualClock;
+let clients: ReturnType<typeof newClientCounters>;
+let history: History;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  clients = newClientCounters();
+  history = new History(clock, () => ({ clients, rules: [], sources: [] }));
+});
+
+function ask(count: number, micros: number, status: Status = Status.found): void {
+  const request = new Request(Operation.get, { onReply: () => {} }, Buffer.alloc(0));
+  for (let i = 0; i < count; i++) clients.requests.record(request, status, micros);
+}
+
+describe("the history", () => {
+  it("has a sample of each second, of what was done in it", () => {
+    ask(99, 200);
+    ask(1, 50_000, Status.timeout);
+    clients.getHits += 99;
+    clock.advance(1_000);
+    clock.advance(1_000);
+    const [first, second] = history.all();
+    expect(first).toMatchObject({ requests: 100, errors: 1, hits: 99, misses: 0, p50Ms: 0.224 });
+    expect(first!.p99Ms).toBeLessThan(50);
+    expect(second).toMatchObject({ requests: 0, hits: 0, p50Ms: null, p99Ms: null });
+    expect(history.last()).toBe(second);
+  });
+
+  it("keeps an hour, oldest first", () => {
+    for (let i = 1; i <= 3_700; i++) {
+      clients.getMisses += i;
+      clock.advance(1_000);
+    }
+    const all = history.all();
+    expect(all).toHaveLength(3_600);
+    expect([all[0]!.misses, all.at(-1)!.misses]).toEqual([101, 3_700]);
+    expect(history.last()).toBe(all.at(-1));
+  });
+
+  it("takes no more samples when it is stopped", () => {
+    history.stop();
+    clock.advance(5_000);
+    expect(history.all()).toEqual([]);
+  });
+});
+
+describe("samples of several workers", () => {
+  const sample = (unixSeconds: number, requests: number, p99Ms: number | null): Sample => ({
+    unixSeconds,
+    requests,
+    errors: 0,
+    hits: 0,
+    misses: 0,
+    filled: 0,
+    fetches: 0,
+    refreshes: 0,
+    clients: 1,
+    p50Ms: null,
+    p99Ms,
+    lagMs: null,
+  });
+
+  it("are added up by second, with the times of the slowest", () => {
+    const merged = mergeSamples([[sample(1, 10, 3), sample(2, 20, null)], [sample(1, 1, 5), sample(2, 2, 4)], []]);
+    expect(merged).toMatchObject([
+      { unixSeconds: 1, requests: 11, clients: 2, p99Ms: 5 },
+      { unixSeconds: 2, requests: 22, clients: 2, p99Ms: 4 },
+    ]);
+    expect(mergeSamples([])).toEqual([]);
+  });
+});

@@ -1,8 +1,0 @@
-import { readFileSync } from "node:fs";
-import { expect, it } from "vitest";
-import { withMetricList } from "../../src/telemetry/metric-list.ts";
-
-it("docs/operating.md has the metrics as they are (npm run docs)", () => {
-  const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
-  expect(withMetricList(page)).toBe(page);
-});
