@@ -4,6 +4,7 @@
  */
 
 import type { Getter } from "../getter.ts";
+import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
 import type { TreeConfig } from "./route-config.ts";
 
@@ -147,35 +148,6 @@ export interface TlsConfig {
   readonly serverName: string | null;
   /** Where all that was read, absolute paths: a renewed certificate is a new configuration. */
   readonly files: readonly string[];
-}
-
-/** Who has something to say in the log. */
-export const logModules = [
-  "admin",
-  "asynclog",
-  "backend",
-  "client",
-  "config",
-  "options",
-  "pool",
-  "route",
-  "rule",
-  "serve",
-  "source",
-  "stats",
-  "telemetry",
-  "workers",
-] as const;
-export type LogModule = (typeof logModules)[number];
-
-export const logLevels = ["error", "warn", "info", "debug"] as const;
-export type LogLevel = (typeof logLevels)[number];
-
-export interface LogConfig {
-  readonly level: LogLevel;
-  /** Of modules that have one of their own. */
-  readonly modules?: Readonly<Partial<Record<LogModule, LogLevel>>>;
-  readonly form: "text" | "json";
 }
 
 export interface PoolConfig {

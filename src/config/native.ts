@@ -9,17 +9,8 @@ import { dirname, resolve } from "node:path";
 import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
-import {
-  type AwsConnection,
-  type Config,
-  type LogConfig,
-  type LogLevel,
-  type LogModule,
-  logLevels,
-  logModules,
-  type RuleConfig,
-  type ServerConfig,
-} from "./config.ts";
+import { type LogConfig, type LogLevel, type LogModule, logLevels, logModules } from "../telemetry/log-config.ts";
+import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";

@@ -5,8 +5,9 @@
  *
  * Names and meanings are mcrouter's route handles'; docs/routes.md tells each.
  */
-import type { OperationName, Result } from "../proxy/route/result.ts";
+
 import type { IndexPlacementConfig, PlacementConfig } from "./config.ts";
+import type { OperationName, Result } from "./results.ts";
 
 /** A node of the tree; `type` says which. */
 export type RouteConfig =

@@ -11,8 +11,6 @@ import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
-import type { MemoryBound } from "../server/memory-bound.ts";
-import { limitersOf, type Running } from "../server/running.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Reports } from "../telemetry/reports.ts";
 import { packageVersion } from "../version.ts";
@@ -20,13 +18,14 @@ import type { MetricFacts, PoolBackend } from "./counters.ts";
 import { memcachedVersion } from "./memcached-version.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
+import { limitersOf, type RunningParts } from "./running-parts.ts";
 import type { StatsFacts } from "./stats/stats.ts";
 
 /** Where it happens. */
 export interface FactSources {
   readonly clock: Clock;
   readonly startedUnixSeconds: number;
-  readonly running: () => Running;
+  readonly running: () => RunningParts;
   readonly listeners: () => readonly Listener[];
   readonly clients: ClientCounters;
   readonly routes: RouteCounters;
@@ -37,7 +36,7 @@ export interface FactSources {
   readonly log: Log;
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
-  readonly memory: MemoryBound;
+  readonly memory: { readonly counts: Readonly<Record<string, number>> };
   readonly isReady: () => boolean;
 }
 

@@ -1,7 +1,20 @@
 /**
  * The workers that share an address, as one of them sees them.
  */
-import type { Question, WorkerLoad } from "../workers/messages.ts";
+
+/** A question to all workers; every one answers, the asker included. */
+export type Question =
+  | { readonly kind: "stats"; readonly group: string }
+  | { readonly kind: "resetStats" | "metrics" | "page" | "history" | "hasConnected" }
+  | { readonly kind: "tracked"; readonly rule: string };
+
+/** What a worker tells of itself with each beat. */
+export interface WorkerLoad {
+  /** Clients that are connected. */
+  readonly connections: number;
+  /** Maximum time of a drain, as it is configured now (ms). */
+  readonly drainTimeoutMs: number;
+}
 
 /** The workers that share our sockets, this one included. */
 export interface Siblings {

@@ -5,8 +5,8 @@ import type { AdminAnswers } from "../observe/admin/answers.ts";
 import type { Readiness } from "../observe/admin/readiness.ts";
 import { readMetrics } from "../observe/metric-values.ts";
 import type { ProcessFacts } from "../observe/process-facts.ts";
+import type { Question } from "../observe/siblings.ts";
 import type { StatsCommand } from "../observe/stats/stats-command.ts";
-import type { Question } from "../workers/messages.ts";
 
 /** Where the answers come from. */
 interface AnswerSources {

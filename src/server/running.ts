@@ -24,7 +24,6 @@ import { RoutedPoolPort } from "../refresh/pool/routed-pool-port.ts";
 import { TreePoolPort } from "../refresh/pool/tree-pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
-import type { Limiter } from "../sources/limiter.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** What is built. */
@@ -131,9 +130,4 @@ export function rootOf(running: Running, filler: Filler, isIdle: boolean, clock:
   if (isPlain) return running.leaf;
   const fills = new FillRoute(running.leaf, filler, clock);
   return running.config.server.mode === "sidecar" ? new SidecarRoute(fills, filler) : fills;
-}
-
-/** What sources are asked through, in the order of the configuration. */
-export function limitersOf({ sources }: Running): Limiter[] {
-  return [...sources.values()].map(({ limiter }) => limiter);
 }

@@ -2,8 +2,8 @@
  * A failure that comes a thousand times a second is one line every ten seconds, with the count.
  */
 import type { Clock } from "../clock.ts";
-import type { LogLevel, LogModule } from "../config/config.ts";
 import type { Log, LogFields, LogMessage } from "./log.ts";
+import type { LogLevel, LogModule } from "./log-config.ts";
 
 const QUIET_MS = 10_000;
 const MAX_KINDS = 1_000;

@@ -6,7 +6,7 @@
  * here, so that no message can pass for another line. A message of several lines is given as their list.
  */
 import { styleText } from "node:util";
-import { type LogConfig, type LogLevel, type LogModule, logLevels } from "../config/config.ts";
+import { type LogConfig, type LogLevel, type LogModule, logLevels } from "./log-config.ts";
 import { LogOutput, stderrOutput } from "./log-output.ts";
 
 const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 };

@@ -6,9 +6,9 @@
  * Lines of the log follow the same rule in log-output.ts, which counts those that are lost.
  */
 import type { Clock } from "../clock.ts";
-import type { LogModule } from "../config/config.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { Log } from "./log.ts";
+import type { LogModule } from "./log-config.ts";
 
 /** For each report: the level and module of its failures in the log, and how their message begins. */
 const told = {

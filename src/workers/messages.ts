@@ -1,19 +1,6 @@
 /** What a supervisor and its workers say to each other. */
+import type { Question, WorkerLoad } from "../observe/siblings.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
-
-/** A question to all workers; every one answers, the asker included. */
-export type Question =
-  | { readonly kind: "stats"; readonly group: string }
-  | { readonly kind: "resetStats" | "metrics" | "page" | "history" | "hasConnected" }
-  | { readonly kind: "tracked"; readonly rule: string };
-
-/** What a worker tells of itself with each beat. */
-export interface WorkerLoad {
-  /** Clients that are connected. */
-  readonly connections: number;
-  /** Maximum time of a drain, as it is configured now (ms). */
-  readonly drainTimeoutMs: number;
-}
 
 /** From a worker. */
 export type WorkerMessage =

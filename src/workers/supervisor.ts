@@ -9,10 +9,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
+import type { WorkerLoad } from "../observe/siblings.ts";
 import type { Expected } from "../server/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";
+import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import { Pulse } from "./pulse.ts";
 import type { SharedSocket } from "./shared-socket.ts";
 import { workerEnvironment } from "./worker.ts";

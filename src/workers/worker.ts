@@ -2,9 +2,10 @@
  * A worker's side: the sockets it was handed, and what it asks of the other workers.
  */
 import type { Clock } from "../clock.ts";
+import type { Question, WorkerLoad } from "../observe/siblings.ts";
 import type { Expected } from "../server/config-loader.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
-import type { Question, SupervisorMessage, WorkerLoad, WorkerMessage } from "./messages.ts";
+import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import { BEAT_MS } from "./pulse.ts";
 
 /** Set for workers: which one it is, from 0 on. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { LogConfig } from "../../src/config/config.ts";
 import { Log } from "../../src/telemetry/log.ts";
+import type { LogConfig } from "../../src/telemetry/log-config.ts";
 
 function logOf(config: LogConfig) {
   const lines: string[] = [];

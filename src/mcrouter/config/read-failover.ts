@@ -4,8 +4,9 @@
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, LatestRoute.h, as facts.
  */
 
+import type { Result } from "../../config/results.ts";
 import type { FailoverErrors, FailoverRouteConfig, RouteConfig } from "../../config/route-config.ts";
-import { isError, type Result, results } from "../../proxy/route/result.ts";
+import { isError, results } from "../../proxy/route/result.ts";
 import { type Fields, MAX_INT32, type Spot, UNBOUNDED } from "./fields.ts";
 import { describeJson } from "./json-value.ts";
 import { readWeights } from "./read-placement.ts";

@@ -4,8 +4,9 @@
  * Source: mcrouter routes/*.h, as facts; Facebook's own handles are refused by name.
  */
 
+import type { OperationName } from "../../config/results.ts";
 import type { RouteConfig } from "../../config/route-config.ts";
-import { allOperationNames, isError, type OperationName } from "../../proxy/route/result.ts";
+import { allOperationNames, isError } from "../../proxy/route/result.ts";
 import { bytesText, MAX_INT32, UNBOUNDED } from "./fields.ts";
 import { failover, failoverWithExptime, latest, resultNamed } from "./read-failover.ts";
 import { readPlacement } from "./read-placement.ts";

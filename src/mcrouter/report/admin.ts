@@ -4,7 +4,8 @@
  * Source: mcrouter ServiceInfo-inl.h, as facts.
  */
 import type { Clock } from "../../clock.ts";
-import type { Config, LogConfig, McrouterConfig } from "../../config/config.ts";
+import type { Config, McrouterConfig } from "../../config/config.ts";
+import type { LogConfig } from "../../telemetry/log-config.ts";
 import { isOperationName, RecordedTree } from "./recorded-tree.ts";
 import { mcrouterVersion } from "./version.ts";
 

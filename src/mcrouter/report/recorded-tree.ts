@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import { addressText, type Config } from "../../config/config.ts";
+import type { OperationName } from "../../config/results.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
 import { Operation, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
@@ -11,7 +12,7 @@ import { DestinationRoute } from "../../proxy/route/destination-route.ts";
 import type { KeyedBackend } from "../../proxy/route/keyed-backend.ts";
 import { keyedRequest, nobody } from "../../proxy/route/keyed-request.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
-import { allOperationNames, type OperationName } from "../../proxy/route/result.ts";
+import { allOperationNames } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import { KeepPrefixRoute } from "../routes/keep-prefix-route.ts";
 import { RootRoute } from "../routes/root-route.ts";

@@ -4,9 +4,11 @@
  *
  * Source: mcrouter AllMajorityRoute.h, as facts.
  */
+
+import type { Result } from "../../config/results.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
-import { type Result, resultOf, severity } from "../../proxy/route/result.ts";
+import { resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 

@@ -9,6 +9,8 @@
  *
  * Source: mcrouter BigValueRoute.h, as facts; S is a hash of the value, so that parts of two values are not mixed.
  */
+
+import type { Result } from "../../config/results.ts";
 import type { BigValueRouteConfig } from "../../config/route-config.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { isFailure, Reply, Status } from "../../proxy/reply.ts";
@@ -22,7 +24,7 @@ import {
   routedKeyOf,
   storeOf,
 } from "../../proxy/route/keyed-request.ts";
-import { kindOf, type Result, resultOf, severity } from "../../proxy/route/result.ts";
+import { kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
 import { replyTo } from "../../proxy/wire/command.ts";

@@ -7,18 +7,13 @@
  *
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
+
+import type { Result } from "../../config/results.ts";
 import type { FailoverRouteConfig } from "../../config/route-config.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { isFailure, type Reply } from "../../proxy/reply.ts";
 import { isRetrieval, type ReplyOwner, type Request } from "../../proxy/request.ts";
-import {
-  defaultFailoverErrors,
-  isError,
-  kindOf,
-  type OperationKind,
-  type Result,
-  resultOf,
-} from "../../proxy/route/result.ts";
+import { defaultFailoverErrors, isError, kindOf, type OperationKind, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
 

@@ -4,19 +4,10 @@
  * Source: mcrouter HashRouteFactory.h, lib/routes/SelectionRoute.h, as facts.
  */
 import type { PlacementConfig } from "../../config/config.ts";
+import { hashNames } from "../../proxy/hash/hash-names.ts";
 import type { Placement } from "../../proxy/hash/placement.ts";
 import type { Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-
-/** What mcrouter calls its placements. */
-export const hashNames: Readonly<Record<string, string>> = {
-  ch3: "Ch3",
-  weighted_ch3: "WeightedCh3",
-  crc32: "Crc32",
-  const_shard: "ConstShard",
-  rendezvous: "Rendezvous",
-  weighted_rendezvous: "WeightedRendezvous",
-};
 
 /** mcrouter's HashRoute. */
 export class HashRoute implements Route {

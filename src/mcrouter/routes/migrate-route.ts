@@ -12,7 +12,7 @@ import type { Request } from "../../proxy/request.ts";
 import { kindOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
-import { WorstReply } from "./all-sync-route.ts";
+import { WorstReply } from "../../proxy/route/worst-reply.ts";
 
 /** mcrouter's MigrateRoute. */
 export class MigrateRoute implements Route {

@@ -5,11 +5,11 @@ import type { Clock } from "../../clock.ts";
 import { addressText, type ListenAddress } from "../../config/config.ts";
 import type { ReloadState } from "../../config/reload-state.ts";
 import type { Scheduler, TrackedKey } from "../../refresh/scheduler.ts";
-import { limitersOf, type Running } from "../../server/running.ts";
 import { type MetricValues, mergeMetrics } from "../metric-values.ts";
 import type { ProcessFacts } from "../process-facts.ts";
 import { prometheusText } from "../prometheus.ts";
 import { RecentQuantiles } from "../recent-quantiles.ts";
+import { limitersOf, type RunningParts } from "../running-parts.ts";
 import type { Workers } from "../siblings.ts";
 import { explain, type Line } from "./explain.ts";
 import { History, mergeSamples, type Sample } from "./history.ts";
@@ -24,7 +24,7 @@ const TRACKED_SHOWN = 20;
 /** Where the answers come from. */
 export interface AdminSources {
   readonly clock: Clock;
-  readonly running: () => Running;
+  readonly running: () => RunningParts;
   readonly facts: ProcessFacts;
   readonly reloads: ReloadState;
   readonly readiness: Readiness;

@@ -6,9 +6,9 @@ import type { SelfReport } from "../../mcrouter/report/self-report.ts";
 import { mcrouterStatLines } from "../../mcrouter/report/stats.ts";
 import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts";
 import { askServers, askServersForLines, type ServerStats } from "../../proxy/route/server-stats.ts";
-import type { Running } from "../../server/running.ts";
 import { memcachedVersion } from "../memcached-version.ts";
 import type { ProcessFacts } from "../process-facts.ts";
+import type { RunningParts } from "../running-parts.ts";
 import type { Siblings } from "../siblings.ts";
 import { isOfServers, statLines } from "./stats.ts";
 import { mergeWorkers } from "./worker-stats.ts";
@@ -16,7 +16,7 @@ import { mergeWorkers } from "./worker-stats.ts";
 /** Where the answers come from. */
 export interface StatsSources {
   readonly clock: Clock;
-  readonly running: () => Running;
+  readonly running: () => RunningParts;
   readonly facts: ProcessFacts;
   readonly selfReport: SelfReport;
   /** Null: there are no other workers. */

@@ -1,10 +1,12 @@
 /**
  * Answers that no server gave: those of routes that ask none.
  */
+
+import type { Result } from "../../config/results.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
-import { classicOperation, kindOf, type Result, resultNumber } from "./result.ts";
+import { classicOperation, kindOf, resultNumber } from "./result.ts";
 
 /** As if there were nothing: a get misses, a store is not stored, everything else finds no item. */
 export function defaultReply(request: Request): Reply {

@@ -3,10 +3,11 @@
  *
  * Source: mcrouter NullRoute.h, DevNullRoute.h, ErrorRoute.h, as facts.
  */
+
+import type { Result } from "../../config/results.ts";
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { defaultReply, errorReply } from "./default-reply.ts";
-import type { Result } from "./result.ts";
 import type { Route } from "./route.ts";
 
 /** Answers as if there were nothing. */

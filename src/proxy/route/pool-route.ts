@@ -3,8 +3,7 @@
  * the batch of a backend connection, as the client's own bytes or with others' in one command.
  */
 import type { PoolConfig } from "../../config/config.ts";
-import { WorstReply } from "../../mcrouter/routes/all-sync-route.ts";
-import { hashNames } from "../../mcrouter/routes/hash-route.ts";
+import { hashNames } from "../hash/hash-names.ts";
 import type { Placement } from "../hash/placement.ts";
 import { Status } from "../reply.ts";
 import type { Request } from "../request.ts";
@@ -13,6 +12,7 @@ import { DestinationRoute } from "./destination-route.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
 import { splitRetrieval } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
+import { WorstReply } from "./worst-reply.ts";
 
 /** A pool of servers. */
 export class PoolRoute implements Root {

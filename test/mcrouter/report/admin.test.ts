@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Config, LogConfig } from "../../../src/config/config.ts";
+import type { Config } from "../../../src/config/config.ts";
 import { answerAdmin } from "../../../src/mcrouter/report/admin.ts";
+import type { LogConfig } from "../../../src/telemetry/log-config.ts";
 import { packageVersion } from "../../../src/version.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { treeConfig } from "../../support/tree-config.ts";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Result } from "../../../src/config/results.ts";
 import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
 import { errorReply } from "../../../src/proxy/route/default-reply.ts";
 import {
@@ -6,7 +7,6 @@ import {
   isHit,
   kindOf,
   operationNameOf,
-  type Result,
   resultOf,
   results,
   severity,
