@@ -304,11 +304,17 @@ describe("stats by key prefix, and items of a slab class", () => {
       const answer = await from.ask(`stats cachedump 1 ${limit}`, "END\r\n");
       return answer.split("\r\n").slice(0, -2);
     };
-    const direct: string[] = [];
-    for (const { port } of servers) direct.push(...(await linesOf(await connect(port), 0)));
-    expect(direct.length).toBeGreaterThan(1);
-    expect(await linesOf(client, 0)).toEqual(direct);
-    expect(await linesOf(client, 1)).toEqual(direct.slice(0, 1));
+    const direct: string[][] = [];
+    for (const { port } of servers) direct.push(await linesOf(await connect(port), 0));
+    const [first, second] = direct as [string[], string[]];
+    expect(Math.min(first.length, second.length)).toBeGreaterThan(0);
+    const all = await linesOf(client, 0);
+    // A server lists its items in the order of its lists, which it rearranges by itself.
+    expect(all.slice(0, first.length).sort()).toEqual(first.sort());
+    expect(all.slice(first.length).sort()).toEqual(second.sort());
+    const limited = await linesOf(client, 1);
+    expect(limited).toHaveLength(1);
+    expect(first).toContain(limited[0]);
   });
 
   it("count what stands before them on a connection, and nothing behind", async () => {
