@@ -73,7 +73,7 @@ const units: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
 
 /** By OpenTelemetry's rules for Prometheus: `platypus_client_request_duration_seconds`, `…_total` for counters. */
 export function prometheusName({ name, unit, kind }: Metric): string {
-  return `${name.replaceAll("../telemetry", "_")}${units[unit] ?? ""}${kind === "counter" ? "_total" : ""}`;
+  return `${name.replaceAll(".", "_")}${units[unit] ?? ""}${kind === "counter" ? "_total" : ""}`;
 }
 
 /** A counter or gauge of one series. */

@@ -4,7 +4,7 @@ const MEMCACHED_VERSION = "1.6.45";
 /** The lowest version among the servers that have said theirs: x.y.z. */
 export function memcachedVersion(backends: Iterable<{ readonly version: string | null }>): string {
   const versions = [...backends].flatMap(({ version }) => version ?? []);
-  const numbers = (version: string) => version.split("../telemetry").map((part) => Number.parseInt(part, 10) || 0);
+  const numbers = (version: string) => version.split(".").map((part) => Number.parseInt(part, 10) || 0);
   versions.sort((a, b) => {
     const [left, right] = [numbers(a), numbers(b)];
     const at = left.findIndex((number, i) => number !== (right[i] ?? 0));
@@ -19,7 +19,7 @@ const FIRST_STRICT_PATCH = 40;
 /** True when at least one of the servers has said that it is memcached 1.6.40 or later. */
 export function isStrictMemcached(backends: Iterable<{ readonly version: string | null }>): boolean {
   for (const { version } of backends) {
-    const [major, minor, patch] = (version ?? "").split("../telemetry").map((part) => Number.parseInt(part, 10) || 0);
+    const [major, minor, patch] = (version ?? "").split(".").map((part) => Number.parseInt(part, 10) || 0);
     if (major === 1 && minor === 6 && patch! >= FIRST_STRICT_PATCH) return true;
   }
   return false;

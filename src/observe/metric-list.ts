@@ -10,7 +10,7 @@ export function withMetricList(page: string): string {
   const after = rest?.split(LAST)[1];
   if (after === undefined) throw new Error(`the page has no ${FIRST} … ${LAST}`);
   const rows = metrics.map((metric) => {
-    const labels = metric.attributes.map((attribute) => `\`${attribute.replaceAll("../telemetry", "_")}\``).join(", ");
+    const labels = metric.attributes.map((attribute) => `\`${attribute.replaceAll(".", "_")}\``).join(", ");
     return `| \`${prometheusName(metric)}\` | ${metric.kind} | ${labels} | ${metric.meaning} |`;
   });
   const head = "| Metric | Kind | Labels | Meaning |\n| --- | --- | --- | --- |";

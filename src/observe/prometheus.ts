@@ -15,7 +15,7 @@ export function prometheusText(values: MetricValues): string {
   return metrics
     .map((metric, i) => {
       const name = prometheusName(metric);
-      const labels = metric.attributes.map((attribute) => attribute.replaceAll("../telemetry", "_"));
+      const labels = metric.attributes.map((attribute) => attribute.replaceAll(".", "_"));
       const lines = values[i]!.flatMap(([attributes, value]) => {
         const named = pairs(labels, attributes);
         return typeof value === "number" ? `${name}${inBraces(named)} ${value}` : histogramLines(name, named, value);

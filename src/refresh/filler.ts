@@ -26,6 +26,7 @@ import { outcomeOf, undoAdd } from "./adding.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
 import { FetchRights, isShared, type Right } from "./fetch-right.ts";
 import { Flight, newWaiting, type Waiting } from "./flight.ts";
+import { Flights } from "./flights.ts";
 import { type KeptMarker, Lease } from "./lease.ts";
 import { exptimeOf, freshnessOfFetched } from "./policy.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
@@ -102,13 +103,7 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly clock: Clock;
   private readonly events: FillEvents;
   private readonly log: FillLog;
-  /** Flights that take newcomers. */
-  private readonly open = new Map<string, Flight>();
-  /**
-   * Flights that a client's write overtakes, whether they take newcomers or not: from their start until their value is in the
-   * pool, or known not to be.
-   */
-  private readonly underWay = new Map<string, Set<Flight>>();
+  private readonly flights = new Flights();
   /** Keys filled a moment ago, tracked or not. */
   private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
   /** Keys whose value a server has refused. */
@@ -118,7 +113,6 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly unsettled: UnsettledWrites;
   private readonly rights: FetchRights;
   private readonly starts = new Starts();
-  private running = 0;
 
   constructor(options: FillerOptions) {
     this.rules = options.rules;
@@ -134,14 +128,14 @@ export class Filler implements MissFiller, StoredKeys {
 
   /** Flights under way. */
   get inFlight(): number {
-    return this.running;
+    return this.flights.running;
   }
 
   /** Takes over a new configuration. What that means for flights under way is in docs/architecture.md, "Reloads". */
   replace(rules: Rules, port: PoolPort, holdBytes: number): void {
     this.rules = rules;
     // A newcomer has missed in the new pool. A lease of the old one proves nothing about writes to that.
-    if (port !== this.port) this.open.clear();
+    if (port !== this.port) this.flights.closeAll();
     this.port = port;
     this.standIns.reset(holdBytes);
   }
@@ -169,12 +163,12 @@ export class Filler implements MissFiller, StoredKeys {
 
   /** The source has announced another value for `key`: a value on its way to the pool may be the one before. */
   changed(key: string): void {
-    for (const flight of this.underWay.get(key) ?? []) flight.hasChanged = true;
+    for (const flight of this.flights.of(key)) flight.hasChanged = true;
   }
 
   fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
     const nowMs = this.clock.nowMs();
-    const flight = this.open.get(key);
+    const flight = this.flights.openOf(key);
     if (this.isAnsweredFromMemory(key, waiter, hasPoolFailed)) return true;
     if (flight !== undefined) {
       flight.rule.counters.joined++;
@@ -206,7 +200,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.standIns.forgetAll();
     this.port.noteFlush();
     // Leases are flushed with all other items.
-    for (const key of this.underWay.keys()) this.overtake(key);
+    for (const key of this.flights.keys()) this.overtake(key);
   }
 
   /**
@@ -233,8 +227,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   private overtake(key: string): void {
     this.standIns.forget(key);
-    for (const flight of this.underWay.get(key) ?? []) flight.isOvertaken = true;
-    this.open.delete(key);
+    this.flights.overtake(key);
   }
 
   /** Opens a flight. Where the source takes no more fills, the clients are answered with a miss at once, without a flight. */
@@ -260,9 +253,7 @@ export class Filler implements MissFiller, StoredKeys {
     });
     flight.span?.about(key, match.rule.config.name);
     flight.admittedBy = source;
-    this.open.set(key, flight);
-    this.enter(flight);
-    this.running++;
+    this.flights.add(flight);
     for (const one of waiting) flight.join(one);
     this.starts.add(() => this.begin(flight));
   }
@@ -274,10 +265,8 @@ export class Filler implements MissFiller, StoredKeys {
     this.fly(flight)
       .catch((error: unknown) => this.log.sourceFailed(flight.rule, error))
       .finally(() => {
-        this.running--;
         flight.endAdmission();
-        this.close(flight);
-        if (!flight.isUnsettled) this.leave(flight);
+        this.flights.end(flight);
         flight.answer(missReply);
         flight.span?.end();
       });
@@ -294,7 +283,7 @@ export class Filler implements MissFiller, StoredKeys {
       right = taken;
     }
     if (!this.renewRule(flight)) {
-      this.close(flight);
+      this.flights.close(flight);
       this.giveBack(right, flight);
       flight.answer(missReply);
       return;
@@ -307,7 +296,7 @@ export class Filler implements MissFiller, StoredKeys {
     try {
       result = await fetchFor(flight.key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {
-      this.close(flight);
+      this.flights.close(flight);
       this.giveBack(right, flight);
       rule.counters.failed++;
       flight.span?.fail(errorCode(error));
@@ -316,7 +305,7 @@ export class Filler implements MissFiller, StoredKeys {
       return;
     }
     // A client that comes now asks the pool and finds the value there, or starts a new flight.
-    this.close(flight);
+    this.flights.close(flight);
     if (flight.isOvertaken) {
       this.giveBack(right, flight);
       this.overtaken(flight);
@@ -517,7 +506,7 @@ export class Filler implements MissFiller, StoredKeys {
     const undo = undoAdd(port, key, value);
     const check = async () => (end === null && !flight.isOvertaken ? false : undo());
     flight.isUnsettled = true;
-    void this.unsettled.settle(check).then(() => this.leave(flight));
+    void this.unsettled.settle(check).then(() => this.flights.leave(flight));
   }
 
   private tellPopulated(flight: Flight, stored: Stored, port: PoolPort): void {
@@ -562,7 +551,7 @@ export class Filler implements MissFiller, StoredKeys {
       else again.push({ ...one, isSecondTry: true });
     }
     if (again.length === 0) return;
-    const newer = this.open.get(flight.key);
+    const newer = this.flights.openOf(flight.key);
     if (newer !== undefined) {
       for (const one of again) newer.join(one);
       return;
@@ -571,21 +560,6 @@ export class Filler implements MissFiller, StoredKeys {
     const match = this.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
     else for (const one of again) flight.tell(one, missReply);
-  }
-
-  private enter(flight: Flight): void {
-    const flights = this.underWay.get(flight.key) ?? new Set();
-    this.underWay.set(flight.key, flights.add(flight));
-  }
-
-  private leave(flight: Flight): void {
-    const flights = this.underWay.get(flight.key);
-    flights?.delete(flight);
-    if (flights?.size === 0) this.underWay.delete(flight.key);
-  }
-
-  private close(flight: Flight): void {
-    if (this.open.get(flight.key) === flight) this.open.delete(flight.key);
   }
 }
 

@@ -46,7 +46,7 @@ export function translateOriginal(document: Document): Translated {
     document: translated,
     unused,
     originOf: (path) => {
-      const origin = origins.get(path.slice(0, 2).join("..")) ?? origins.get(String(path[0]));
+      const origin = origins.get(path.slice(0, 2).join(".")) ?? origins.get(String(path[0]));
       return origin === undefined ? path : [...origin, ...path.slice(origin[0] === "server" ? 1 : 2)];
     },
   };
@@ -97,7 +97,7 @@ function withRoot(source: unknown): unknown {
     return source;
   const literal = source.path.split(/[{%]/)[0]!;
   const root = literal.slice(0, literal.lastIndexOf("/") + 1);
-  return { ...source, root: root === "" ? ".." : root, path: source.path.slice(root.length) };
+  return { ...source, root: root === "" ? "." : root, path: source.path.slice(root.length) };
 }
 
 /** The first versions called the time between two fetches `poll`. */

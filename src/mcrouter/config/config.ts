@@ -186,7 +186,7 @@ function routerNameOf(options: McrouterOptions): string {
 }
 
 async function poolOptionsOf(options: McrouterOptions, files: FileContext): Promise<PoolOptions> {
-  const [, region = "../../config/mcrouter", cluster = "../../config/mcrouter"] = routePrefixOf(options).split("/");
+  const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
   return {
     serverTimeoutMs: options.integer("server_timeout_ms", 1),
     maxInflight: options.integer("target_max_inflight_requests"),

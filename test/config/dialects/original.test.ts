@@ -43,7 +43,7 @@ routes = [
 
 [source.both]
 type = "map"
-merge = [{ source = "config", to = ".." }, { source = "greeting", to = ".." }]
+merge = [{ source = "config", to = "." }, { source = "greeting", to = "." }]
 
 [source.config]
 type = "http"

@@ -84,7 +84,7 @@ describe("what is explained of a key", () => {
   });
 
   it("is why its source would refuse it", () => {
-    expect(lines("user/..").get("  refuses")).toContain('"../.." segment');
+    expect(lines("user/..").get("  refuses")).toContain('".." segment');
   });
 
   it("is that no rule covers it", () => {

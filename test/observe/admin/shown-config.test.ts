@@ -8,7 +8,7 @@ import { parseNative } from "../../../src/config/native.ts";
 import { shownConfig } from "../../../src/observe/admin/shown-config.ts";
 import { templateHooks } from "../../../src/server/template-hooks.ts";
 
-const file = fileURLToPath(new URL("../support/platypus.toml", import.meta.url));
+const file = fileURLToPath(new URL("../../support/platypus.toml", import.meta.url));
 
 it("the shown configuration has no secret, wherever it came from, and everything else", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
