@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../fuzz/random.ts";
 import { type CheckedKey, CheckedKeys, checkedValue, pageValue } from "./checked-keys.ts";
-import { ConnectionClosed, type Dialect, dialects, type Outcome, WrongAnswer } from "./dialects.ts";
+import { ConnectionClosed, ConnectionRefused, type Dialect, dialects, type Outcome, WrongAnswer } from "./dialects.ts";
 import type { Tally } from "./tally.ts";
 
 const INTERVAL_MS = 10;
@@ -72,9 +72,11 @@ export class CheckingClient {
       this.dialect?.close();
       this.dialect = null;
       if (this.isStopped) return;
-      if (error instanceof WrongAnswer) tally.trouble("wrong", error.message);
+      if (error instanceof ConnectionRefused) tally.trouble("refused", error.message);
+      else if (error instanceof WrongAnswer) tally.trouble("wrong", error.message);
       else if (error instanceof ConnectionClosed) tally.trouble("closed", `${this.options.name}: ${error.message}`);
       else tally.trouble("unanswered", `${this.options.name}: ${String(error)}`);
+      await sleep(RECONNECT_MS);
     } finally {
       this.sentMs = null;
     }

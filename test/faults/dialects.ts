@@ -8,6 +8,9 @@ export class WrongAnswer extends Error {}
 /** The connection ended while an answer was due. */
 export class ConnectionClosed extends Error {}
 
+/** The connection was not taken: too many are open. */
+export class ConnectionRefused extends Error {}
+
 export type Outcome = "done" | "absent" | "failed";
 
 /** One connection. Each method sends one request; an answer is due to it before the next. */
@@ -20,6 +23,7 @@ export interface Dialect {
 }
 
 const FAILED = /^SERVER_ERROR /;
+const REFUSED = "ERROR Too many open connections";
 
 function wrong(asked: string, told: string): WrongAnswer {
   return new WrongAnswer(`${JSON.stringify(asked)} was told ${JSON.stringify(told.slice(0, 200))}`);
@@ -38,7 +42,9 @@ class TextConnection {
   }
 
   protected async line(): Promise<string> {
-    return (await orClosed(this.client.until("\r\n"))).slice(0, -2);
+    const line = (await orClosed(this.client.until("\r\n"))).slice(0, -2);
+    if (line === REFUSED) throw new ConnectionRefused(line);
+    return line;
   }
 
   protected async data(length: number): Promise<string> {
@@ -160,7 +166,12 @@ class BinaryDialect implements Dialect {
 
   /** One answer for each frame, in order. */
   private async ask(frames: readonly Frame[]) {
-    const answers = await this.client.ask(frames);
+    const answers = await this.client.ask(frames).catch((error: unknown) => {
+      // It is refused in text, before it has said which protocol it speaks.
+      throw String(error).includes(Buffer.from(REFUSED).toString("hex", 0, 20))
+        ? new ConnectionRefused(REFUSED)
+        : error;
+    });
     if (this.client.isClosed) throw new ConnectionClosed("closed");
     const isInOrder =
       answers.length === frames.length && answers.every(({ opaque }, i) => opaque === (frames[i]!.opaque ?? 0));
