@@ -20,6 +20,11 @@ export class ExpiringMap<T> {
     this.maxBytes = maxBytes;
   }
 
+  /** Bytes of all values. */
+  get byteLength(): number {
+    return this.usedBytes;
+  }
+
   get size(): number {
     return this.entries.size;
   }

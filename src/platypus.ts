@@ -14,11 +14,14 @@ import { PlatypusError } from "./errors.ts";
 import { AsyncLog } from "./mcrouter/async-log.ts";
 import { hostId } from "./mcrouter/host-id.ts";
 import { SelfReport } from "./mcrouter/self-report.ts";
+import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
 import type { Backend } from "./proxy/backend/backend.ts";
-import { type ClientContext, newClientCounters } from "./proxy/client/connection.ts";
+import { newClientCounters } from "./proxy/client/client-counters.ts";
+import type { ClientContext } from "./proxy/client/connection.ts";
 import { Listeners } from "./proxy/client/listeners.ts";
 import { LocalCommands } from "./proxy/client/local-commands.ts";
+import { ValueSizes } from "./proxy/client/read-ahead.ts";
 import { Rounds } from "./proxy/client/rounds.ts";
 import { newRouteCounters } from "./proxy/route/build.ts";
 import { replaceBackends } from "./proxy/route/pools.ts";
@@ -62,6 +65,13 @@ export interface PlatypusOptions {
   readonly siblings?: Siblings | null;
 }
 
+/** Values that are taken from clients while memory is short. */
+const SMALL_VALUE_BYTES = 16 * 1024;
+
+function withSmallValues(server: Config["server"]): Config["server"] {
+  return { ...server, maxValueBytes: Math.min(server.maxValueBytes, SMALL_VALUE_BYTES) };
+}
+
 /** A running Platypus. */
 export class Platypus {
   private readonly clock: Clock;
@@ -72,6 +82,7 @@ export class Platypus {
   private readonly listeners: Listeners;
   private readonly filler: Filler;
   private readonly scheduler: Scheduler;
+  private readonly memory: MemoryBound;
   private readonly unsettled: UnsettledWrites;
   /** Limit of open files of this process; `null` if it is unknown. */
   private readonly filesLimit: number | null;
@@ -143,9 +154,22 @@ export class Platypus {
     this.unsettled = new UnsettledWrites(clock);
     const { unsettled } = this;
     this.scheduler = new Scheduler({ ...shared, random, bounds: config.server, tracer, unsettled });
-    this.filler = new Filler({ ...shared, events: this.scheduler, holdBytes: config.server.holdBytes, unsettled });
-
     const server = () => this.running.config.server;
+    const sheds = {
+      held: () => this.filler.shedHeld(),
+      tracked: (bytes: number) => this.scheduler.shed(bytes),
+      clients: (bytes: number) => this.listeners.cutOffLargest(bytes),
+    };
+    const memory = new MemoryBound(() => server().maxMemoryBytes, sheds, clock, bursts);
+    this.memory = memory;
+    this.filler = new Filler({
+      ...shared,
+      events: this.scheduler,
+      holdBytes: config.server.holdBytes,
+      refusesFill: () => memory.refusesFill(),
+      unsettled,
+    });
+
     const clients = newClientCounters();
     const startedUnixSeconds = clock.unixSeconds();
     const counted = { clock, startedUnixSeconds, running, clients, routes, reloads: this.reloads };
@@ -162,6 +186,7 @@ export class Platypus {
       },
       sockets: siblings?.sockets ?? new Map(),
       maxConnections: () => {
+        if (memory.refusesConnection()) return 0;
         const ofGroup = server().maxConnections - (siblings?.otherConnections ?? 0);
         return Math.min(ofGroup, this.roomForClients);
       },
@@ -184,6 +209,7 @@ export class Platypus {
       log,
       reports,
       openFiles: this.openFiles,
+      memory,
       listeners: () => this.listeners.all,
       store,
       filler: this.filler,
@@ -224,13 +250,15 @@ export class Platypus {
       this.left = this.admin?.leave() ?? this.left;
     });
 
+    const clientLimits = () => (memory.refusesLargeValues ? withSmallValues(server()) : server());
     this.context = {
       root: rootOf(this.running, this.filler, true, clock),
       limits: config.server,
-      parser: new ClassicParser(server, () => isStrictMemcached(backends())),
-      binaryParser: new BinaryParser(server),
+      parser: new ClassicParser(clientLimits, () => isStrictMemcached(backends())),
+      binaryParser: new BinaryParser(clientLimits),
       turn,
       rounds: new Rounds(),
+      sizes: new ValueSizes(turn),
       local: new LocalCommands(stats),
       counters: clients,
       tracer: null,
@@ -254,6 +282,7 @@ export class Platypus {
     }
     platypus.selfReport.begin();
     platypus.openFiles.start();
+    platypus.memory.start();
     return platypus;
   }
 
@@ -332,6 +361,7 @@ export class Platypus {
     this.scheduler.stop();
     this.unsettled.stop();
     this.openFiles.stop();
+    this.memory.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
     this.facts.stop();

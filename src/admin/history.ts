@@ -2,7 +2,7 @@
  * What the page's plots show: a sample a second of the last hour, in memory.
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { Rule } from "../refresh/rules.ts";
 import type { Limiter } from "../sources/limiter.ts";
 import { bucketBoundsMs as lagBoundsMs } from "../telemetry/histogram.ts";

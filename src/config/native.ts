@@ -39,6 +39,7 @@ import { parseDuration } from "./units.ts";
 /** What `ttl = "source"` means where the source says nothing. */
 const DEFAULT_TTL_MS = 60_000;
 
+const LEAST_MAX_MEMORY_BYTES = 128 * 1024 * 1024;
 const BACKLOG = 4096;
 /** With so many requests of a client under way no more are read. */
 const MAX_OUTSTANDING = 10_000;
@@ -177,6 +178,10 @@ function readServer(
   }
   const own = readListen(section, values.listen, folder, problems);
   const listen = joinAddresses(own, section.found.has("listen"), listeners);
+  if (values.max_memory > 0 && values.max_memory < LEAST_MAX_MEMORY_BYTES) {
+    const place = section.found.get("max_memory")?.place ?? section.place;
+    problems.add(place, "a process takes about 110MiB at rest: use at least 128MiB, or 0 for no limit");
+  }
   return {
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
@@ -187,6 +192,7 @@ function readServer(
     prefix: values.prefix,
     keyEncoding: values.key_encoding,
     maxValueBytes: values.max_value,
+    maxMemoryBytes: values.max_memory,
     maxConnections: values.max_connections,
     evictsIdle: false,
     backlog: BACKLOG,

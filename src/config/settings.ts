@@ -133,6 +133,12 @@ export const serverSettings = {
     default: 1,
     meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
   },
+  max_memory: {
+    type: size("0", "1024GiB"),
+    default: "0",
+    meaning:
+      "Maximum resident memory of the process; each worker has its own. Near it, memory is shed in steps. At least `128MiB`; `0` disables the limit.",
+  },
   max_connections: {
     type: integer(1, 1_000_000),
     default: 10_000,

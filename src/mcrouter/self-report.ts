@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import type { ReloadState } from "../config/reload-state.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Reports } from "../telemetry/reports.ts";

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import type { Clock } from "../clock.ts";
 import { addressText, type Config } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
 import { Status } from "../proxy/reply.ts";
 import { Operation } from "../proxy/request.ts";

@@ -90,6 +90,8 @@ export interface FillerOptions {
   readonly events: FillEvents;
   readonly log: FillLog;
   readonly holdBytes: number;
+  /** True while memory is short: a miss that no fetch is under way for is answered as a miss. */
+  readonly refusesFill?: () => boolean;
   readonly unsettled?: UnsettledWrites;
 }
 
@@ -112,6 +114,7 @@ export class Filler implements MissFiller, StoredKeys {
   /** Keys whose value a server has refused. */
   private readonly refused = new ExpiringMap<true>(MAX_REFUSED_KEYS, MAX_REFUSED_KEYS);
   private readonly standIns: StandIns;
+  private readonly refusesFill: () => boolean;
   private readonly unsettled: UnsettledWrites;
   private readonly rights: FetchRights;
   private readonly starts = new Starts();
@@ -124,6 +127,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.events = options.events;
     this.log = options.log;
     this.standIns = new StandIns(options.holdBytes);
+    this.refusesFill = options.refusesFill ?? (() => false);
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.rights = new FetchRights(this.clock, this.standIns, this.unsettled, this.log);
   }
@@ -140,6 +144,11 @@ export class Filler implements MissFiller, StoredKeys {
     if (port !== this.port) this.open.clear();
     this.port = port;
     this.standIns.reset(holdBytes);
+  }
+
+  /** Forgets the values that are held for the pool. Returns their bytes. */
+  shedHeld(): number {
+    return this.standIns.shed();
   }
 
   noteTraced(key: string, span: Span): void {
@@ -174,7 +183,7 @@ export class Filler implements MissFiller, StoredKeys {
       return true;
     }
     const match = this.rules.match(key);
-    if (match === null) return false;
+    if (match === null || this.refusesFill()) return false;
     if (match.rule.config.mode === "observe") {
       match.rule.counters.observed++;
       this.log.observed(match.rule, key);

@@ -33,6 +33,8 @@ const DEFER_MS = 1_000;
 const MAX_DEFERS = 10;
 /** A key that no rule covers is not looked at again for this long. */
 const NOT_COVERED_TICKS = 6_000;
+/** Memory of a tracked key, its name included (bench/micro/tracked-keys.ts). */
+const TRACKED_KEY_BYTES = 160;
 const MAX_ORIGINS = 1_000;
 /** Keys that are looked at for a list of them. */
 const MAX_LOOKS = 100_000;
@@ -237,6 +239,13 @@ export class Scheduler implements FillEvents {
     this.isStopped = true;
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
+  }
+
+  /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
+  shed(bytes: number): number {
+    const count = Math.min(this.tracked, Math.ceil(bytes / TRACKED_KEY_BYTES));
+    for (let i = 0; i < count; i++) this.tracker.evictLeast((slot) => this.drop(slot));
+    return count * TRACKED_KEY_BYTES;
   }
 
   /** Slot of a key that clients need from now on; −1: nothing is to be tracked under that rule. */

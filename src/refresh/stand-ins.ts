@@ -66,6 +66,13 @@ export class StandIns {
     this.notThere.delete(key);
   }
 
+  /** Forgets all held values. Returns their bytes. */
+  shed(): number {
+    const bytes = this.held.byteLength;
+    this.held.clear();
+    return bytes;
+  }
+
   forgetAll(): void {
     this.held.clear();
     this.notThere.clear();

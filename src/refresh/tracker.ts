@@ -165,8 +165,7 @@ export class Tracker {
     if (slot === NONE) {
       // Two for one until the bound is kept.
       for (let i = 0; i < 2 && this.count > 0 && this.count >= this.maxKeys; i++) {
-        this.evictions++;
-        evict(this.leastNeeded());
+        this.evictLeast(evict);
       }
       slot = this.take(key);
       // The get that brought it here.
@@ -309,6 +308,12 @@ export class Tracker {
       this.buckets[bucket] = slot;
     }
     this.onGrow(capacity);
+  }
+
+  /** Passes the least needed of some keys to `evict`, which removes it. There must be one. */
+  evictLeast(evict: (slot: number) => void): void {
+    this.evictions++;
+    evict(this.leastNeeded());
   }
 
   private leastNeeded(): number {

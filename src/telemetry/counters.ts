@@ -7,7 +7,7 @@
  * Sources of names: OpenTelemetry semantic conventions, "Database client metrics", "Process metrics", "Node.js runtime".
  */
 import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/connection.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import { Status } from "../proxy/reply.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -35,6 +35,9 @@ export interface MetricFacts {
   readonly reportFailures: ReadonlyMap<ReportName, number>;
   /** Seconds in which this process could open no file. */
   readonly fileLimitHits: number;
+  /** 0: there is no bound. */
+  readonly maxMemoryBytes: number;
+  readonly memoryShed: Readonly<Record<string, number>>;
   readonly clients: ClientCounters;
   readonly backends: readonly PoolBackend[];
   readonly rules: readonly Rule[];
@@ -207,6 +210,21 @@ const server: readonly Metric[] = [
     "Times (once a second) at which no file could be opened: new clients are cut off.",
     (facts) => facts.fileLimitHits,
   ),
+  single(
+    "gauge",
+    "platypus.process.memory_limit",
+    "By",
+    "Bound on the resident memory (`max_memory`); 0 if there is none.",
+    (facts) => facts.maxMemoryBytes,
+  ),
+  {
+    kind: "counter",
+    name: "platypus.process.memory_shed",
+    unit: "{time}",
+    meaning: "Times that memory was shed near `max_memory`; for fills and connections, how many were refused.",
+    attributes: ["step"],
+    read: ({ memoryShed }) => Object.entries(memoryShed).map(([step, count]) => [[step], count]),
+  },
 ];
 
 const clients: readonly Metric[] = [

@@ -3,10 +3,11 @@
  */
 import type { Clock } from "../clock.ts";
 import type { ReloadState } from "../config/reload-state.ts";
-import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/connection.ts";
+import type { MemoryBound } from "../memory-bound.ts";
+import type { Backend } from "../proxy/backend/backend.ts";
+import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
 import type { Listener } from "../proxy/client/listener.ts";
 import type { RouteCounters } from "../proxy/route/build.ts";
-import type { KeyedBackend } from "../proxy/route/keyed-backend.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
@@ -36,6 +37,7 @@ export interface FactSources {
   readonly log: Log;
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
+  readonly memory: MemoryBound;
   readonly isReady: () => boolean;
 }
 
@@ -82,6 +84,7 @@ export class ProcessFacts {
       lostLogLines: this.sources.log.lostLines,
       reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
+      memoryShed: this.sources.memory.counts,
     };
   }
 
@@ -97,6 +100,8 @@ export class ProcessFacts {
       lostLogLines: this.sources.log.lostLines,
       reportFailures: this.sources.reports.failures,
       fileLimitHits: this.sources.openFiles.failures,
+      maxMemoryBytes: running.config.server.maxMemoryBytes,
+      memoryShed: this.sources.memory.counts,
       clients,
       backends: poolBackendsOf(running.pools),
       rules: running.rules.list,
@@ -133,9 +138,9 @@ export class ProcessFacts {
 
 /** Each backend once. */
 function poolBackendsOf(pools: BuiltPools): PoolBackend[] {
-  const poolOf = new Map<KeyedBackend, string>();
-  for (const [name, { backends }] of [...pools.routes].reverse()) {
-    for (const backend of backends) poolOf.set(backend, name);
+  const poolOf = new Map<Backend, string>();
+  for (const [name, members] of [...pools.members].reverse()) {
+    for (const backend of members) poolOf.set(backend, name);
   }
   return [...pools.backends.values()].map((backend) => ({ pool: poolOf.get(backend) ?? "", backend }));
 }

@@ -6,7 +6,7 @@
  */
 import { addressText, type ListenAddress, type ServerConfig } from "../config/config.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import { type ClientCounters, resultsOf } from "../proxy/client/connection.ts";
+import { type ClientCounters, resultsOf } from "../proxy/client/client-counters.ts";
 import type { StatLine } from "../proxy/client/local-commands.ts";
 import { Status } from "../proxy/reply.ts";
 import { Operation } from "../proxy/request.ts";
@@ -47,6 +47,7 @@ export interface StatsFacts {
   readonly reportFailures: ReadonlyMap<ReportName, number>;
   /** Times at which this process could open no file. */
   readonly fileLimitHits: number;
+  readonly memoryShed: Readonly<Record<string, number>>;
 }
 
 /** Groups of which the servers have something to say; "" is plain `stats`. */
@@ -218,6 +219,7 @@ function ofPlatypus(facts: StatsFacts): StatLine[] {
     ["log_lines_lost", facts.lostLogLines],
     ...[...facts.reportFailures].map(([name, count]): StatLine => [`report:${name}:failures`, count]),
     ["file_limit_hits", facts.fileLimitHits],
+    ...Object.entries(facts.memoryShed).map(([step, count]): StatLine => [`memory_shed:${step}`, count]),
   ];
   for (const backend of facts.backends) {
     const { requests, timeouts, connectFailures, outOfStep } = backend.counters;

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { History, mergeSamples, type Sample } from "../../src/admin/history.ts";
-import { newClientCounters } from "../../src/proxy/client/connection.ts";
+import { newClientCounters } from "../../src/proxy/client/client-counters.ts";
 import { Status } from "../../src/proxy/reply.ts";
 import { Operation, Request } from "../../src/proxy/request.ts";
 import { ManualClock } from "../support/manual-clock.ts";

@@ -33,6 +33,13 @@ const sourceTypes = '"echo", "file", "http", "merge", "map", "module", "awssm", 
 const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
 
 describe("a native configuration", () => {
+  it("refuses a max_memory in which the process itself has no room", () => {
+    expect(read('[server]\nmax_memory = "128MiB"\n').server.maxMemoryBytes).toBe(128 * 1024 * 1024);
+    expect(problems('[server]\nmax_memory = "127MiB"\n')).toEqual([
+      "2: server.max_memory: a process takes about 110MiB at rest: use at least 128MiB, or 0 for no limit",
+    ]);
+  });
+
   it("is complete when nothing is given", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
@@ -52,6 +59,7 @@ describe("a native configuration", () => {
         keyEncoding: "plain",
         maxValueBytes: 1_048_576,
         workers: 1,
+        maxMemoryBytes: 0,
         maxConnections: 10_000,
         evictsIdle: false,
         backlog: 4096,

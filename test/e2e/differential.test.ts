@@ -19,6 +19,9 @@
  * - `flush_all` with a delay: memcached 1.6.18 forgets an earlier flush over it, and what was flushed is back. Not
  *   generated.
  * - with several connections to a server `flush_all` keeps no order with commands on the others. One is used here.
+ * - memcached 1.6.40 and later (docs/protocols.md, "Which memcached"): `bget`, a key `noreply` at the end of a line, spaces before
+ *   a command, a NUL or a CR within a line, and a length with a plus or beyond 32 bits are not generated; the empty line behind the error to a
+ *   get with a key over 250 bytes is taken out.
  * - a multi-key command with an error: CLIENTS' rule that errors do not stand between VALUE lines. Needs a failing
  *   server, and the servers here are well.
  */
@@ -35,7 +38,19 @@ const RUNS = 300;
 // ---- What is generated ------------------------------------------------------------------------------------------
 
 const longestKey = `${"long".repeat(62)}ab`;
-const keys = ["a", "b", "c", "key:1", "k\x80\xff", "noreply", "t\tb", "r\rq", "\x01", longestKey];
+const { isCurrent } = MemcachedProcess;
+const keys = [
+  "a",
+  "b",
+  "c",
+  "key:1",
+  "k\x80\xff",
+  "t\tb",
+  "r\rq",
+  "\x01",
+  longestKey,
+  ...(isCurrent ? [] : ["noreply"]),
+];
 /** Keys whose values are counted up and down, and never added to at their ends: see the list above, on padding. */
 const counter = fc.constantFrom("n1", "n2");
 const plainKey = fc.oneof(
@@ -107,9 +122,12 @@ const numberValue = fc.constantFrom(
 );
 
 const binary = fc
-  .array(fc.constantFrom("\r\n", "END\r\n", "VALUE a 0 1\r\n", "get a\r\n", "\0", "\xff", " ", "x", "\n"), {
-    maxLength: 12,
-  })
+  .array(
+    fc.constantFrom("\r\n", "END\r\n", "VALUE a 0 1\r\n", "get a\r\n", "\0", "\xff", isCurrent ? "_" : " ", "x", "\n"),
+    {
+      maxLength: 12,
+    },
+  )
   .map((parts) => parts.join(""))
   // memcached reads a number that begins with blanks on beyond the end of an item that has nothing else.
   .map((text) => (/^\s+$/.test(text) ? `${text}x` : text));
@@ -125,17 +143,21 @@ const storageStart = fc.oneof(
   { arbitrary: fc.tuple(fc.constantFrom("append", "prepend"), fc.oneof(plainKey, plainKey, tooLongKey)), weight: 1 },
 );
 const noreply = fc.oneof({ arbitrary: fc.constant(""), weight: 4 }, { arbitrary: fc.constant(" noreply"), weight: 1 });
-const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
+const lineEnd = fc.oneof(
+  { arbitrary: fc.constant("\r\n"), weight: 12 },
+  fc.constant("\n"),
+  fc.constant(isCurrent ? "\n" : "\r\r\n"),
+);
 /** How a line is spoiled: words between its words, at its ends, or in its middle. */
 const spoil = fc.oneof(
   { arbitrary: fc.constant((line: string) => line), weight: 20 },
   fc.constant((line: string) => line.replaceAll(" ", "  ")),
-  fc.constant((line: string) => `  ${line}`),
+  fc.constant((line: string) => (isCurrent ? line : `  ${line}`)),
   fc.constant((line: string) => `${line} `),
   fc.constant((line: string) => `${line} extra`),
   fc.constant((line: string) => `${line} noreply`),
-  fc.constant((line: string) => line.replace(" ", "\0 ")),
-  fc.constant((line: string) => `${line}\0rest`),
+  fc.constant((line: string) => (isCurrent ? line : line.replace(" ", "\0 "))),
+  fc.constant((line: string) => (isCurrent ? line : `${line}\0rest`)),
   fc.constant((line: string) => line.slice(0, line.lastIndexOf(" "))),
   fc.constant((line: string) => line.toUpperCase()),
   fc.constant((line: string) => `x${line}`),
@@ -144,7 +166,7 @@ const spoil = fc.oneof(
 
 const retrieval = fc
   .tuple(
-    fc.constantFrom("get", "get", "get", "gets", "gets", "bget"),
+    fc.constantFrom("get", "get", "get", "gets", "gets", isCurrent ? "get" : "bget"),
     fc.oneof(
       { arbitrary: fc.array(anyKey, { minLength: 1, maxLength: 3 }), weight: 4 },
       { arbitrary: fc.array(key, { minLength: 1, maxLength: 30 }), weight: 1 },
@@ -165,12 +187,42 @@ const keyed = fc.oneof(
   anyKey.map((name) => `delete ${name}`),
   fc.tuple(anyKey, fc.constantFrom("0", "1", "-1", "noreply", "0 0")).map((words) => `delete ${words.join(" ")}`),
 );
-const keyless = fc.constantFrom(
-  ...["verbosity 1", "verbosity 0 1", "verbosity", "verbosity x", "verbosity -1", "verbosity 0 1 2", "shutdown now"],
-  ...["flush_all", "flush_all 0", "flush_all -1", "flush_all x", "flush_all 0 0", "flush_all noreply x"],
-  ...["flush_all 0 0 0", "", " ", "x", "xx", "get", "gets", "gat", "gat 0", "gat x", "set", "delete", "incr", "touch"],
-  ...["incr a", "set a 0 0", "cas a 0 0 1", "bogus a b", "GET a", "\0", "get \0", "noreply", "get  ", "touch a", "add"],
-);
+const keyless = fc
+  .constantFrom(
+    ...["verbosity 1", "verbosity 0 1", "verbosity", "verbosity x", "verbosity -1", "verbosity 0 1 2", "shutdown now"],
+    ...["flush_all", "flush_all 0", "flush_all -1", "flush_all x", "flush_all 0 0", "flush_all noreply x"],
+    ...[
+      "flush_all 0 0 0",
+      "",
+      " ",
+      "x",
+      "xx",
+      "get",
+      "gets",
+      "gat",
+      "gat 0",
+      "gat x",
+      "set",
+      "delete",
+      "incr",
+      "touch",
+    ],
+    ...[
+      "incr a",
+      "set a 0 0",
+      "cas a 0 0 1",
+      "bogus a b",
+      "GET a",
+      "\0",
+      "get \0",
+      "noreply",
+      "get  ",
+      "touch a",
+      "add",
+    ],
+  )
+  // 1.6.40 and later skip the data of that `cas`, which is none.
+  .filter((text) => !(isCurrent && (text.includes("\0") || text.startsWith("cas "))));
 const line = fc
   .tuple(
     fc.oneof(
@@ -184,7 +236,9 @@ const line = fc
     lineEnd,
   )
   .filter(([text, quiet]) => !(/^(get|gets|gat|gats|bget) /.test(text) && quiet !== ""))
-  .map(([text, quiet, change, end]) => plain(change(text + quiet) + end));
+  .map(([text, quiet, change, end]) => change(text + quiet) + end)
+  .filter((text) => !(isCurrent && /^(g(et|ets|at|ats) .*|delete +)noreply/s.test(text)))
+  .map(plain);
 
 /**
  * The data block as declared or not: always at least as long as declared and ending in a line feed, so that what follows
@@ -195,8 +249,8 @@ const dataBlock = fc.tuple(
   fc.oneof(
     { arbitrary: fc.constant((length: number) => `${length}`), weight: 20 },
     // 1.6.40 and later read the data behind such a length as commands, which Platypus never does.
-    fc.constant((length: number) => (MemcachedProcess.isCurrent ? `${length}` : `+${length}`)),
-    fc.constant((length: number) => `${2 ** 32 + length}`),
+    fc.constant((length: number) => (isCurrent ? `${length}` : `+${length}`)),
+    fc.constant((length: number) => (isCurrent ? `${length}` : `${2 ** 32 + length}`)),
     fc.constant((length: number) => `${Math.max(0, length - 1)}`),
     fc.constant((length: number) => `${Math.max(0, length - 3)}`),
     fc.constant(() => "-1"),
@@ -271,7 +325,9 @@ const COUNTER = /VALUE (n[12]) (\d+) \d+( cas)?\r\n(\d+) *\r\n/g;
 
 async function answersOf(port: number, stream: Stream, isOneByOne: boolean): Promise<string[]> {
   const answers = await converse(port, stream, isOneByOne);
-  return answers.map((answer) => answer.replace(COUNTER, "VALUE $1 $2 number$3\r\n$4\r\n"));
+  return answers.map((answer) =>
+    answer.replace(COUNTER, "VALUE $1 $2 number$3\r\n$4\r\n").replaceAll("line format\r\n\r\n", "line format\r\n"),
+  );
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does", () => {
@@ -302,7 +358,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
       if (address?.type === "tcp") ports.set(name, address.port);
     }
     // The embedded store answers as 1.6.18 does.
-    if (MemcachedProcess.isCurrent) ports.delete("the embedded store");
+    if (isCurrent) ports.delete("the embedded store");
     const server = '[server]\nflush_all = true\nprefix = "app:"';
     const prefixed = await Platypus.start(nativeConfig(`${server}\n${targetOf(three, patient)}`));
     platypuses.push(prefixed);
@@ -334,7 +390,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
   }
 
   it("to any stream of commands, cut anywhere", async () => {
-    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
   it("to any stream of commands with a prefix before every key", async () => {
@@ -346,7 +402,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
       const expected = await answersOf(servers[0]!.port, stream, true);
       expect(await answersOf(prefixedPort, stream, false)).toEqual(expected);
     };
-    await fc.assert(fc.asyncProperty(stream, property), { numRuns: RUNS });
+    await fc.assert(fc.asyncProperty(stream, property), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
   /** What a read of memcached's ends within: it closes on a line over 2 KiB without its end, other than get and gets. */

@@ -13,6 +13,12 @@
  * - `ms` with a broken data block and a flag or key that memcached refuses: memcached tells of the flag, Platypus of the
  *   data. Not generated.
  * - base64 keys with a line feed: memcached 1.6.18 writes them as they are after `N`. Not generated.
+ * - memcached 1.6.40 and later (docs/protocols.md, "Which memcached"): spaces before a command, a NUL or a CR within a line,
+ *   `mn` with a bare line feed, and `ms` with a length that has a plus or a flag that is no letter, lines
+ *   of over 19 words, and `me` with `b` alone are not generated. Which of
+ *   several errors a line has is told is not compared.
+ * - `touch` of an item that is marked as stale: the `mg` that stands for it wins the right to recache it, and gives that back; an
+ *   `mg` in the same batch may be told that another client has it (Z). Generated for a key that nothing marks.
  * - `flush_all`: it keeps no order with commands on the other connection to a server. Between streams only.
  */
 import fc from "fast-check";
@@ -24,6 +30,7 @@ import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 
 const RUNS = 400;
+const { isCurrent } = MemcachedProcess;
 
 function base64(text: string): string {
   return Buffer.from(text, "latin1").toString("base64");
@@ -175,12 +182,14 @@ const tooManyFlags = fc
   .map((flags) => flags.join(" "));
 
 const isQuietCreation = (line: string) => / N/.test(line) && / q/.test(line);
+/** Of `ms`, with such a flag 1.6.40 and later read the data as commands. */
+const hasOddLetter = (line: string) => / [^A-Za-z0-9!=+-]| -( |$)/.test(line.slice(3));
 const isIncrementWithTtl = (line: string) => / T[1-9]/.test(line) && !/ M[D-]/.test(line);
 
 /** The command line without its end; `length` stands behind the key. */
 function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
   const good = fc.uniqueArray(fc.constantFrom(...goodFlags[verb]!), { maxLength: 6, selector: (flag) => flag[0] });
-  const flags = fc.tuple(good, fc.option(fc.oneof(oddFlag, tooManyFlags), { freq: 8 }), fc.nat());
+  const flags = fc.tuple(good, fc.option(fc.oneof(oddFlag, isCurrent ? oddFlag : tooManyFlags), { freq: 8 }), fc.nat());
   return fc
     .tuple(key, flags)
     .map(([{ word, isBase64 }, [good, odd, at]]) => {
@@ -190,19 +199,24 @@ function lineOf(verb: string, length = ""): fc.Arbitrary<string> {
       if (odd !== null) words.splice(at % (words.length + 1), 0, odd);
       return [verb, word, length, ...words].filter((part) => part !== "").join(" ");
     })
-    .filter((line) => verb !== "ma" || !(isQuietCreation(line) || isIncrementWithTtl(line)));
+    .filter((line) => verb !== "ma" || !(isQuietCreation(line) || isIncrementWithTtl(line)))
+    .filter((line) => !(isCurrent && verb === "ms" && hasOddLetter(line)));
 }
 
-const lineEnd = fc.oneof({ arbitrary: fc.constant("\r\n"), weight: 12 }, fc.constant("\n"), fc.constant("\r\r\n"));
+const lineEnd = fc.oneof(
+  { arbitrary: fc.constant("\r\n"), weight: 12 },
+  fc.constant("\n"),
+  fc.constant(isCurrent ? "\n" : "\r\r\n"),
+);
 /** How a line is spoiled. */
 const spoil = fc.oneof(
   { arbitrary: fc.constant((line: string) => line), weight: 24 },
   fc.constant((line: string) => line.replaceAll(" ", "  ")),
-  fc.constant((line: string) => `  ${line}`),
+  fc.constant((line: string) => (isCurrent ? line : `  ${line}`)),
   fc.constant((line: string) => `${line} `),
-  fc.constant((line: string) => line.replace(" ", "\0 ")),
-  fc.constant((line: string) => `${line}\0 q v`),
-  fc.constant((line: string) => line.replace(/ (\S)(\S*)$/, " $1\0$2")),
+  fc.constant((line: string) => (isCurrent ? line : line.replace(" ", "\0 "))),
+  fc.constant((line: string) => (isCurrent ? line : `${line}\0 q v`)),
+  fc.constant((line: string) => (isCurrent ? line : line.replace(/ (\S)(\S*)$/, " $1\0$2"))),
   fc.constant((line: string) => line.slice(0, line.lastIndexOf(" "))),
   fc.constant((line: string) => line.toUpperCase()),
   fc.constant((line: string) => `${line} noreply`),
@@ -215,7 +229,18 @@ const value = fc.oneof(
   {
     arbitrary: fc
       .array(
-        fc.constantFrom("\r\n", "EN\r\n", "MN\r\n", "VA 1 v\r\n", "mg a v\r\n", "md b q\r\n", "\0", "\xff", " ", "x"),
+        fc.constantFrom(
+          "\r\n",
+          "EN\r\n",
+          "MN\r\n",
+          "VA 1 v\r\n",
+          "mg a v\r\n",
+          "md b q\r\n",
+          "\0",
+          "\xff",
+          isCurrent ? "_" : " ",
+          "x",
+        ),
         { maxLength: 10 },
       )
       .map((parts) => parts.join(""))
@@ -228,7 +253,7 @@ const value = fc.oneof(
 /** The data is as long as declared or no data at all, and ends in a line feed, so that what follows is a command. */
 const declared = fc.oneof(
   { arbitrary: fc.constant((length: number) => `${length}`), weight: 24 },
-  fc.constant((length: number) => `+${length}`),
+  fc.constant((length: number) => (isCurrent ? `${length}` : `+${length}`)),
   fc.constantFrom("-1", "abc", "2147483647", "9223372036854775808", "S1").map((word) => () => word),
 );
 const terminator = fc.oneof(
@@ -239,7 +264,11 @@ const terminator = fc.oneof(
 );
 
 function linesOfVerbs(...verbs: readonly { readonly arbitrary: fc.Arbitrary<string>; readonly weight: number }[]) {
-  return fc.tuple(fc.oneof(...verbs), spoil, lineEnd).map(([text, change, end]) => plain(change(text) + end));
+  return fc
+    .tuple(fc.oneof(...verbs), spoil, lineEnd)
+    .map(([text, change, end]) => change(text) + end)
+    .filter((text) => !(isCurrent && /^me +\S+ +b *\r?\n$/.test(text)))
+    .map(plain);
 }
 
 const readingLine = linesOfVerbs(
@@ -291,7 +320,7 @@ const largeSet = fc
   });
 const retrieving = fc.constantFrom("get a", "get a b c", "gets a b c", "gets a b c", "gat 0 a b");
 const writing = fc.constantFrom(
-  ...["delete a", "touch a 1000", "set a 0 0 1\r\n7", "set b 9 0 2 noreply\r\n12", "append a 0 0 1\r\nx"],
+  ...["delete a", "touch d 1000", "set a 0 0 1\r\n7", "set b 9 0 2 noreply\r\n12", "append a 0 0 1\r\nx"],
   ...["add c 0 1000 3\r\nabc", "delete c noreply", "cas a 0 0 1 1\r\n1"],
 );
 const keyless = fc.constantFrom(
@@ -304,7 +333,7 @@ const keyless = fc.constantFrom(
   "mx a",
   "ms a",
   "mg ",
-  "mn\0",
+  isCurrent ? "mn" : "mn\0",
   "MN",
   "mnx",
   "m",
@@ -330,7 +359,7 @@ const any = fc.oneof(
   { arbitrary: brokenData, weight: 2 },
   { arbitrary: withCas, weight: 6 },
   { arbitrary: writing.map((text) => plain(`${text}\r\n`)), weight: 8 },
-  { arbitrary: fc.constantFrom("mn\r\n", "mn\n").map(plain), weight: 6 },
+  { arbitrary: fc.constantFrom("mn\r\n", isCurrent ? "mn\r\n" : "mn\n").map(plain), weight: 6 },
   { arbitrary: keyless.map((text) => plain(`${text}\r\n`)), weight: 2 },
   { arbitrary: largeSet, weight: 1 },
 );
@@ -364,7 +393,8 @@ const stream: fc.Arbitrary<Stream> = fc.record({
 
 /** An answer without what every server counts for itself. */
 function comparable(answer: string): string {
-  return answer.replace(/( [ctl]| cas=| cls=| la=| exp=-?(?=\d\d))\d+/g, "$1#");
+  const text = isCurrent ? answer.replace(/^CLIENT_ERROR .*\r\n/gm, "CLIENT_ERROR\r\n") : answer;
+  return text.replace(/( [ctl]| cas=| cls=| la=| exp=-?(?=\d\d))\d+/g, "$1#");
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as memcached does", () => {
@@ -394,7 +424,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
     }
     embeddedPort = ports.get("the embedded store")!;
     // It answers as 1.6.18 does.
-    if (MemcachedProcess.isCurrent) ports.delete("the embedded store");
+    if (isCurrent) ports.delete("the embedded store");
     // Lines are read as the servers read them, once a server has told its version.
     const first = { sections: [[plain("get a\r\n")]], tail: "", pieces: [100] };
     await Promise.all([...ports.values()].map((port) => converse(port, first, false)));
@@ -417,7 +447,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
   }
 
   it("to any stream of commands, cut anywhere", async () => {
-    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
+    await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
   it("to a get that is refused when the item has been read, and whether that counts as a get", async () => {

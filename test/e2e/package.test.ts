@@ -1,7 +1,7 @@
 /** The package as users get it: packed, installed in an empty folder, used as a command and as a library. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,12 +13,21 @@ import { TextClient } from "../support/text-client.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const INSTALL_TIMEOUT_MS = 180_000;
 
+/** The part of npm's lock file that is looked at (npm's documentation of package-lock.json). */
+interface Lock {
+  readonly packages: Readonly<Record<string, { version: string; dev?: boolean; optional?: boolean }>>;
+}
+async function readLock(file: string): Promise<Lock> {
+  return JSON.parse(await readFile(file, "utf8")) as Lock;
+}
+
+const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+
 describe("the package", () => {
   let folder: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "platypus-package-"));
-    const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
     execFileSync("npm", ["pack", "--pack-destination", folder, ...quiet], { cwd: root, stdio: "pipe" });
     const [packed] = await readdir(folder);
     await writeFile(path.join(folder, "package.json"), '{"name": "user", "type": "module"}');
@@ -26,6 +35,24 @@ describe("the package", () => {
   }, INSTALL_TIMEOUT_MS);
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it("has the versions that it was tested with: unpacked, npm ci installs these", async () => {
+    const unpacked = path.join(folder, "unpacked");
+    await mkdir(unpacked);
+    const [packed] = (await readdir(folder)).filter((name) => name.endsWith(".tgz"));
+    execFileSync("tar", ["-xzf", path.join(folder, packed!), "--strip-components=1", "-C", unpacked]);
+    execFileSync("npm", ["ci", "--prefer-offline", "--omit=dev", ...quiet], { cwd: unpacked, stdio: "pipe" });
+    const lock = await readLock(path.join(root, "package-lock.json"));
+    const installed = await readLock(path.join(unpacked, "node_modules/.package-lock.json"));
+    const wanted = Object.entries(lock.packages).filter(
+      ([name, { dev, optional }]) => name !== "" && !dev && !optional,
+    );
+    expect(wanted.length).toBeGreaterThan(10);
+    for (const [name, { version }] of wanted) {
+      expect(`${name} ${installed.packages[name]?.version}`).toBe(`${name} ${version}`);
+    }
+    expect(Object.values(installed.packages).some(({ dev }) => dev)).toBe(false);
+  });
 
   it("has the command", () => {
     const bin = path.join(folder, "node_modules/.bin/platypus");

@@ -384,6 +384,8 @@ const MISSING = 1;
 /** A server's errors, and the answer to a request that one found wrong. */
 const FAILURE = 0x80;
 const INVALID = 4;
+/** What the text protocol says with a CLIENT_ERROR: of a count it is a failure like others. */
+const NON_NUMERIC = 6;
 
 /** A client of the binary protocol. */
 export class HonestBinaryClient extends HonestClient {
@@ -421,7 +423,8 @@ export class HonestBinaryClient extends HonestClient {
     for (const [opaque, { key, frame, next }] of asked) {
       const answer = told.get(opaque);
       const sent = JSON.stringify(frame);
-      const isFailed = answer !== undefined && (answer.status >= FAILURE || answer.status === INVALID);
+      const isRefused = answer?.status === INVALID || (frame.opcode === INCREMENT && answer?.status === NON_NUMERIC);
+      const isFailed = answer !== undefined && (answer.status >= FAILURE || isRefused);
       switch (frame.opcode) {
         case GETK:
         case GETKQ:
@@ -433,7 +436,8 @@ export class HonestBinaryClient extends HonestClient {
         case SET:
         case SETQ:
           if (isFailed) this.failed(key, sent, String(answer.status));
-          else if (answer === undefined ? frame.opcode === SET : answer.status !== 0) throw wrong(sent, "no", "stored");
+          else if (answer === undefined ? frame.opcode === SET : answer.status !== 0)
+            throw wrong(sent, String(answer?.status), "stored");
           else key.value = next;
           break;
         case DELETE:

@@ -1,12 +1,16 @@
 /**
  * Stands between Platypus and a real memcached, and lies about one answer in ten: it doubles it, drops it, delays it,
  * swaps it with a later one, cuts it off or invents another. What is asked reaches the server as it is.
+ *
+ * Two lies together may look like the truth (docs/protocols.md, "What cannot be verified"). So on a connection there is none
+ * for a while behind an answer that was cut off: what comes next may make up exactly what is missing of a value, and an error
+ * that was invented stand in its place. Nor is there behind any lie of a server without opaques: markers are answered alike.
  */
 import { once } from "node:events";
 import net from "node:net";
 import type { Random } from "./random.ts";
 
-/** Answers that are true behind a lie, where two lies together may look like the truth: markers are answered alike. */
+/** Answers that are true behind such a lie. */
 const TRUTHS_BEHIND_LIE = 60;
 /** One answer in so many is a lie. */
 const LIES_ONCE_IN = 10;
@@ -15,19 +19,24 @@ const INVENTED: readonly string[] = [
   ...["HD HD", "VERSION 1.6.18", "SERVER_ERROR out of memory", "CLIENT_ERROR bad data chunk", "ERROR"],
 ];
 
-const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
+export const LIES = ["double", "drop", "delay", "swap", "cut", "invent"] as const;
 export type Lie = (typeof LIES)[number];
+
+/** An answer that was held back, and how many answers are to pass it. */
+interface LateAnswer {
+  readonly bytes: Buffer;
+  left: number;
+}
 
 /** A relay to the server on `serverPort`. */
 export class LyingRelay {
   readonly port: number;
   /** What lies are made with; null: everything is passed on. */
   random: Random | null = null;
-  /** Lies told, by their kind. */
   /** What `version` is answered; null: what the server says. */
   version: string | null = null;
+  /** Lies told, by their kind. */
   readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };
-  private truths = 0;
   private readonly server: net.Server;
   private readonly sockets = new Set<net.Socket>();
 
@@ -65,8 +74,10 @@ export class LyingRelay {
     }
     near.pipe(far);
     let unread: Buffer = Buffer.alloc(0);
-    /** Answers that were held back, each with the number of answers that are to pass it. */
-    const late: { readonly bytes: Buffer; left: number }[] = [];
+    const late: LateAnswer[] = [];
+    let truths = 0;
+    /** The last lie was to cut an answer off. */
+    let isCut = false;
     far.on("data", (chunk) => {
       unread = Buffer.concat([unread, chunk]);
       const out: Buffer[] = [];
@@ -74,18 +85,21 @@ export class LyingRelay {
         const isVersion = this.version !== null && unread.toString("latin1", 0, 8) === "VERSION ";
         const answer = isVersion ? Buffer.from(`VERSION ${this.version}\r\n`) : unread.subarray(0, length);
         unread = unread.subarray(length);
-        out.push(...this.lie(answer, late));
+        const told = truths-- > 0 ? [answer] : this.lie(answer, late);
+        const isLie = told.length !== 1 || told[0] !== answer;
+        if (isLie) isCut = told.length === 1;
+        if (isLie && (isCut || this.version !== null)) truths = TRUTHS_BEHIND_LIE;
+        out.push(...told);
         for (const each of late) each.left--;
-        while (late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
+        while (!(isCut && truths > 0) && late[0] !== undefined && late[0].left < 0) out.push(late.shift()!.bytes);
       }
       if (out.length > 0 && !near.destroyed) near.write(Buffer.concat(out));
     });
   }
 
-  private lie(answer: Buffer, late: { readonly bytes: Buffer; left: number }[]): Buffer[] {
+  private lie(answer: Buffer, late: LateAnswer[]): Buffer[] {
     const { random } = this;
-    if (this.truths-- > 0 || random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
-    if (this.version !== null) this.truths = TRUTHS_BEHIND_LIE;
+    if (random === null || !random.oneIn(LIES_ONCE_IN)) return [answer];
     const lie = random.pick(LIES);
     this.told[lie]++;
     switch (lie) {

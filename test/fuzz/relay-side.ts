@@ -21,6 +21,8 @@ export class RelaySide {
   readonly name: string;
   /** Commands that were asked, by honest clients. */
   asked = 0;
+  /** Connections that were closed because of a lie. */
+  closed = 0;
   readonly relay: LyingRelay;
   private readonly server: MemcachedProcess;
   private readonly platypus: Platypus;
@@ -68,7 +70,9 @@ export class RelaySide {
       this.relay.random = null;
       for (const client of clients) client.close();
       await idle(this.port);
-      const faults = this.log.lines.splice(0).filter((line) => /^error|fault/.test(line));
+      const lines = this.log.lines.splice(0);
+      this.closed += lines.filter((line) => line.includes("connection closed:")).length;
+      const faults = lines.filter((line) => /^error|fault/.test(line));
       if (faults.length > 0) throw new FuzzFailure(faults.join("\n"));
     } catch (error) {
       throw new FuzzFailure(`${this.name}, seed ${seed}: ${String(error)}`, { cause: error });

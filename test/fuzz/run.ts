@@ -1,5 +1,6 @@
 /**
- * Fuzzes until the time is over or something is found: `npm run fuzz -- --seconds 600 --seed 1`. Round after round has
+ * Fuzzes until the time is over or something is found: `npm run fuzz -- --seconds 600 --seed 1`. `--relay-requests N` asks N
+ * commands through relays that lie, and nothing else; `--help` tells of all options. Round after round has
  * the next seed, so a round that failed comes first again with its own. Memory that goes on growing is a find, too. With
  * PLATYPUS_FUZZ_MEMCACHED=PROGRAM another build of memcached, and its proxy, are fuzzed against as well.
  */
@@ -11,12 +12,27 @@ import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { FuzzFailure } from "./deadline.ts";
 import { GrammarSide, grammarSetups } from "./grammar-side.ts";
+import { LIES } from "./lying-relay.ts";
 import { RelaySide, WITHOUT_OPAQUES } from "./relay-side.ts";
 import { ReloadSide } from "./reload-side.ts";
 
 const { values } = parseArgs({
-  options: { seconds: { type: "string", default: "60" }, seed: { type: "string" } },
+  options: {
+    seconds: { type: "string", default: "60" },
+    seed: { type: "string" },
+    "relay-requests": { type: "string" },
+    help: { type: "boolean", default: false },
+  },
 });
+const HELP = `npm run fuzz -- [options]
+  --seconds N          fuzz for N seconds (default: 60)
+  --seed N             seed of the first round; each round has the next one (default: random)
+  --relay-requests N   instead of --seconds: ask N commands through relays that lie about one answer in ten,
+                       and print how many lies were told, how many connections were closed for them, and how
+                       many answers were wrong. Several processes may run with seeds that are far apart.
+  --help               print this text
+Exit status: 0 if nothing was found, 1 otherwise.
+`;
 const endMs = performance.now() + Number(values.seconds) * 1_000;
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 /** There one line is written again and again. */
@@ -70,4 +86,44 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+/** Relays that are asked side by side. */
+const RELAYS = 6;
+const RELAY_PROGRESS_MS = 10_000;
+
+/** Asks `count` commands through relays that lie. */
+async function askRelays(count: number): Promise<void> {
+  const sides: RelaySide[] = [];
+  const wrong: string[] = [];
+  const sum = (numberOf: (side: RelaySide) => number) => sides.reduce((total, side) => total + numberOf(side), 0);
+  const totals = () =>
+    `${sum(({ asked }) => asked)} requests, ${sum((side) => side.closed)} connections closed, ${wrong.length} wrong`;
+  let seed = firstSeed;
+  let saidMs = performance.now();
+  process.stdout.write(`fuzz: seed ${firstSeed}, ${count} requests through ${RELAYS} relays\n`);
+  const askOne = async (side: RelaySide) => {
+    while (wrong.length === 0 && sum(({ asked }) => asked) < count) {
+      try {
+        await side.round(seed++);
+      } catch (error) {
+        wrong.push(error instanceof FuzzFailure ? error.message : String((error as Error).stack));
+      }
+      if (performance.now() < saidMs + RELAY_PROGRESS_MS) continue;
+      saidMs = performance.now();
+      process.stdout.write(`fuzz: ${totals()}\n`);
+    }
+  };
+  try {
+    for (let i = 0; i < RELAYS; i++) sides.push(await RelaySide.start(i === 0 ? WITHOUT_OPAQUES : null));
+    await Promise.all(sides.map(askOne));
+    const told = LIES.map((lie) => `${lie} ${sum(({ relay }) => relay.told[lie])}`).join(", ");
+    process.stdout.write(`fuzz: ${totals()}\nfuzz: lies told: ${told}\n`);
+  } finally {
+    await Promise.all(sides.map((side) => side.stop()));
+  }
+  for (const line of wrong) process.stderr.write(`fuzz: ${line}\n`);
+  if (wrong.length > 0) process.exitCode = 1;
+}
+
+if (values.help) process.stdout.write(HELP);
+else if (values["relay-requests"] !== undefined) await askRelays(Number(values["relay-requests"]));
+else await main();

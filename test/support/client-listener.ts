@@ -3,9 +3,11 @@
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { TlsConfig } from "../../src/config/config.ts";
 import type { Access } from "../../src/proxy/client/access.ts";
-import { type ClientContext, newClientCounters } from "../../src/proxy/client/connection.ts";
+import { newClientCounters } from "../../src/proxy/client/client-counters.ts";
+import type { ClientContext } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
+import { ValueSizes } from "../../src/proxy/client/read-ahead.ts";
 import { Rounds } from "../../src/proxy/client/rounds.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BinaryParser } from "../../src/proxy/wire/binary-parser.ts";
@@ -27,6 +29,8 @@ export interface StartedListener {
   readonly listener: Listener;
   readonly port: number;
   readonly counters: ClientContext["counters"];
+  /** What a reload does: requests from now on go to `root`. */
+  replaceRoot(root: Root): void;
 }
 
 /** Starts a listener over `root`. A fault that ends a connection is one of the test's, unless it says what becomes of it. */
@@ -52,13 +56,15 @@ export async function startListener(
     access: null,
     ...changes,
   };
+  const turn = new Turn(() => performance.now());
   const context: ClientContext = {
     root,
     limits: settings,
     parser: new ClassicParser(() => settings),
     binaryParser: new BinaryParser(() => settings),
-    turn: new Turn(() => performance.now()),
+    turn,
     rounds: new Rounds(),
+    sizes: new ValueSizes(turn),
     local: new LocalCommands({
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),
@@ -79,5 +85,8 @@ export async function startListener(
     access: settings.access,
   });
   const port = listener.address.type === "tcp" ? listener.address.port : 0;
-  return { listener, port, counters: context.counters };
+  const replaceRoot = (next: Root) => {
+    context.root = next;
+  };
+  return { listener, port, counters: context.counters, replaceRoot };
 }

@@ -4,7 +4,7 @@
  * bytes that are overwritten as soon as they were handled. So routes that keep what they may not keep are found out.
  */
 import type { Reply } from "../../src/proxy/reply.ts";
-import { Operation, type Request } from "../../src/proxy/request.ts";
+import { isMeta, type Request } from "../../src/proxy/request.ts";
 import type { Root } from "../../src/proxy/route/route.ts";
 import { BackendParser } from "../../src/proxy/wire/backend-parser.ts";
 import { writeRequest } from "../../src/proxy/wire/backend-writer.ts";
@@ -71,7 +71,7 @@ export class LeafRoute implements Root {
 
 /** What a connection does (`keepKey`): the bytes that the request came in are gone from here on. */
 function keepKey(request: Request): void {
-  const isLine = request.operation === Operation.metaGet;
+  const isLine = isMeta(request.operation);
   const start = isLine ? request.frameStart : request.keyStart;
   const end = isLine ? request.frameEnd : request.keyEnd;
   request.chunk = Buffer.from(request.chunk.subarray(start, end));

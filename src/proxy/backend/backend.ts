@@ -8,6 +8,7 @@ import type { Log } from "../../telemetry/log.ts";
 import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
+import { AllCompleted } from "./all-completed.ts";
 import { BackendConnection, type BackendLink, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { ownRequest } from "./own-request.ts";
@@ -100,7 +101,11 @@ export class Backend implements HealthEvents {
   /** Backends of the same server whose last requests are waited for. */
   private holds = 0;
   private readonly heldBack: { readonly request: Request; readonly slot: number }[] = [];
-  /** Retires the connections once nothing is waited for any more; null: the backend is not retired. */
+  /** Ways to this backend (held-entrance.ts) on which requests are held back. */
+  entrancesHeld = 0;
+  /** What is to be done once nothing is held back here any more. */
+  private readonly afterHolds: (() => void)[] = [];
+  /** Retires the connections once nothing is held back any more, on entrances either; null: the backend is not retired. */
   private retiring: (() => void) | null = null;
   private readonly log: Log;
 
@@ -256,13 +261,44 @@ export class Backend implements HealthEvents {
   /** Sends what has waited, once nothing is waited for any more. */
   letGo(): void {
     if (--this.holds > 0) return;
+    const completed = new AllCompleted();
     // A request that is answered at once may bring others: they wait behind the rest.
     for (let i = 0; i < this.heldBack.length; i++) {
       const { request, slot } = this.heldBack[i]!;
-      this.connections[slot]!.send(request);
+      completed.run(() => this.connections[slot]!.send(request));
     }
     this.heldBack.length = 0;
-    this.retiring?.();
+    for (const step of this.afterHolds.splice(0)) completed.run(step);
+    if (!this.isHolding) this.retiring?.();
+    completed.end();
+  }
+
+  /** Called by an entrance that holds nothing back any more. */
+  entranceOpened(): void {
+    this.entrancesHeld--;
+    if (!this.isHolding) this.retiring?.();
+  }
+
+  private get isHolding(): boolean {
+    return this.holds > 0 || this.entrancesHeld > 0;
+  }
+
+  /**
+   * Calls `done` once, now or later: when everything that was handed to this backend so far has been answered, has failed or
+   * has timed out. A command behind everything else on a connection tells of it. What waits on entrances is left out.
+   */
+  whenAnswered(done: () => void): void {
+    if (this.holds > 0) {
+      this.afterHolds.push(() => this.whenAnswered(done));
+      return;
+    }
+    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
+    let due = busy.length + 1;
+    const answered = () => {
+      if (--due === 0) done();
+    };
+    for (const connection of busy) connection.send(ownRequest(Operation.version, "version\r\n", "", answered));
+    answered();
   }
 
   mayShare(slot: number): boolean {
@@ -275,8 +311,8 @@ export class Backend implements HealthEvents {
    */
   retire(done: () => void): void {
     this.stop();
-    if (this.holds === 0) this.retireConnections(done);
-    else this.retiring = () => this.retireConnections(done);
+    if (this.isHolding) this.retiring = () => this.retireConnections(done);
+    else this.retireConnections(done);
   }
 
   private retireConnections(done: () => void): void {
@@ -291,8 +327,10 @@ export class Backend implements HealthEvents {
   /** Closes everything; what is outstanding fails. */
   close(): void {
     this.stop();
-    for (const { request } of this.heldBack.splice(0)) request.complete(failures.connectionLost);
-    for (const connection of this.connections) connection.close();
+    const completed = new AllCompleted();
+    for (const { request } of this.heldBack.splice(0)) completed.run(() => request.complete(failures.connectionLost));
+    for (const connection of this.connections) completed.run(() => connection.close());
+    completed.end();
   }
 
   /** Closes connections that nothing was sent on for one to two of the intervals. */

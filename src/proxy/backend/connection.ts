@@ -20,12 +20,14 @@ import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../reque
 import { CR, copyBytes, LF } from "../wire/ascii.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
+import { asksForKey } from "../wire/meta-proof.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { isPoisoning } from "../wire/poisoning.ts";
 import { Marker, ServerDialect } from "../wire/server-dialect.ts";
 import { connectSocket } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
+import { AllCompleted } from "./all-completed.ts";
 import { asClassic } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting, type GreetingEvents } from "./greeting.ts";
@@ -224,8 +226,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isClosed = true;
     const { retired } = this;
     this.retired = null;
-    this.fail(failures.connectionLost);
+    const completed = new AllCompleted();
+    completed.run(() => this.fail(failures.connectionLost));
     retired?.();
+    completed.end();
   }
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
@@ -264,17 +268,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       // Behind an answer that is doubted all others are, up to one that can be no other's.
       const isBehind = this.held.length > 0 && !isVerified && !isOwnMarker(request);
       const isHeld = (isDoubted || isBehind) && this.isReady && this.dialect.marker !== Marker.none;
-      if (isHeld) {
-        this.hold(request, reply, doubtful);
-      } else {
-        if (this.held.length > 0 && isVerified) this.release();
-        // Completing may have closed the connection, even opened another: what is left belongs to nobody.
-        if (this.socket === socket) {
-          if (!request.isAbandoned) this.answer(request, reply);
-        } else if (!request.isAbandoned) {
-          request.complete(failures.connectionLost);
-        }
-      }
+      if (isHeld) this.hold(request, reply, doubtful);
+      else if (this.held.length > 0 && isVerified) this.release(request, reply);
+      else if (!request.isAbandoned) this.answer(request, reply);
       parser.giveBack();
       if (this.socket !== socket) return end;
       if (parser.wonCas !== null) this.returnWin(request, parser.wonCas);
@@ -308,7 +304,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (this.verifier !== verifier) return;
       this.verifier = null;
       if (!isFailure(answer.status)) return;
-      this.failHeld(answer);
+      // An error line in the marker's place is that of another request.
+      this.failHeld(answer.status === Status.timeout ? answer : failures.connectionLost);
       // What comes next may be in the wrong place, too.
       this.distrust("no answer to the marker that verifies others");
     };
@@ -329,23 +326,30 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     return !isFailure(reply.status) && (request.opaque !== 0 || request === this.verifier);
   }
 
-  /** The connection is in step: what is held were the answers to their requests. */
-  private release(): void {
+  /** The connection is in step: what is held were the answers to their requests. `reply` to `request` shows it. */
+  private release(request: Request, reply: Reply): void {
     const { socket } = this;
+    const completed = new AllCompleted();
     let doubt: string | null = null;
+    this.held.push({ request, reply, doubt: null });
     for (const held of this.held.splice(0)) {
-      if (!held.request.isAbandoned) this.answer(held.request, held.reply);
+      if (!held.request.isAbandoned) completed.run(() => this.answer(held.request, held.reply));
       doubt ??= held.doubt;
     }
     if (doubt !== null && this.socket === socket) this.distrust(doubt);
+    completed.end();
   }
 
   private failHeld(reply: Reply): void {
-    for (const { request } of this.held.splice(0)) {
-      if (request.isAbandoned) continue;
-      this.events.failed(reply.status);
-      request.complete(reply);
-    }
+    const completed = new AllCompleted();
+    for (const { request } of this.held.splice(0)) completed.run(() => this.failOne(request, reply));
+    completed.end();
+  }
+
+  private failOne(request: Request, reply: Reply): void {
+    if (request.isAbandoned) return;
+    this.events.failed(reply.status);
+    request.complete(reply);
   }
 
   /** Writes `request` to the batch of this turn. Returns the reply that refuses it; null: it is not refused. */
@@ -389,17 +393,29 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private begin(): void {
     this.isReady = true;
     this.isSaturated = false;
+    const completed = new AllCompleted();
     const refused: { readonly request: Request; readonly refusal: Reply }[] = [];
     for (let request = this.takeWaiting(); request !== null; ) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
       // One that has timed out is not sent any more.
-      const refusal = request.isAbandoned ? null : this.write(request);
+      const refusal = request.isAbandoned ? null : this.writeOrFail(request, completed);
       if (refusal !== null) refused.push({ request, refusal });
       request = next;
     }
     // Completing a request may send others. These must not overtake the requests that have waited.
-    for (const { request, refusal } of refused) request.complete(refusal);
+    for (const { request, refusal } of refused) completed.run(() => request.complete(refusal));
+    completed.end();
+  }
+
+  /** The same as `write`, where an error must not keep the requests behind this one from being written or refused. */
+  private writeOrFail(request: Request, completed: AllCompleted): Reply | null {
+    let refusal: Reply | null = failures.connectionLost;
+    // It has closed the connection if it throws; what is not written yet is refused.
+    completed.run(() => {
+      if (this.isReady) refusal = this.write(request);
+    });
+    return refusal;
   }
 
   /** Takes the requests that wait out of the queue; they stay linked. */
@@ -420,6 +436,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private append(asked: Request): Reply | null {
     const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
     if (!(request instanceof Request)) return request;
+    if (isMeta(request.operation)) this.parser.returnsKeys ||= asksForKey(request);
     this.gets.write(request, this.tail, this.options.prefix, this.batch, this.dialect);
     if (!request.isKept && request.indexes === null) this.keepKey(request);
     this.unsent ??= request;
@@ -527,17 +544,19 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     let request = this.takeWaiting();
     const { retired } = this;
     this.retired = null;
-    this.fail(failures.connectionLost);
+    const completed = new AllCompleted();
+    completed.run(() => this.fail(failures.connectionLost));
     while (request !== null) {
-      const next: Request | null = request.nextOfBackend;
-      const { sentMs } = request;
-      if (!request.isAbandoned) this.send(request);
-      request.sentMs = sentMs;
-      request = next;
+      const sent: Request = request;
+      request = sent.nextOfBackend;
+      const { sentMs } = sent;
+      if (!sent.isAbandoned) completed.run(() => this.send(sent));
+      sent.sentMs = sentMs;
     }
     // Retired meanwhile or not: it closes when these have been answered.
     this.retired = retired;
-    this.closeIfRetired();
+    completed.run(() => this.closeIfRetired());
+    completed.end();
   }
 
   private tellFault(error: Error): void {
@@ -587,17 +606,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.keyLog = EMPTY;
     this.keyLogUsed = 0;
     this.verifier = null;
-    this.failHeld(reply);
+    const completed = new AllCompleted();
+    completed.run(() => this.failHeld(reply));
     while (request !== null) {
-      const next: Request | null = request.nextOfBackend;
-      request.nextOfBackend = null;
-      if (!request.isAbandoned) {
-        this.events.failed(reply.status);
-        request.complete(reply);
-      }
-      request = next;
+      const failed: Request = request;
+      request = failed.nextOfBackend;
+      failed.nextOfBackend = null;
+      completed.run(() => this.failOne(failed, reply));
     }
-    if (this.retired !== null) this.closeIfRetired();
+    if (this.retired !== null) completed.run(() => this.closeIfRetired());
+    completed.end();
   }
 
   /** Requests that waited long for the end of a busy turn have their time from now on. */
@@ -625,7 +643,19 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.answerDeadline.set(serverTimeoutMs);
       return;
     }
-    this.expire(nowMs);
+    const completed = new AllCompleted();
+    this.expire(nowMs, completed);
+    completed.run(() => this.checkOrder(nowMs));
+    try {
+      completed.end();
+    } catch (error) {
+      // Nobody has called: thrown on, it would end the process.
+      this.tellFault(error as Error);
+    }
+  }
+
+  private checkOrder(nowMs: number): void {
+    const { serverTimeoutMs } = this.options;
     if (this.retired !== null) this.closeIfRetired();
     if (this.lateSinceMs !== null && nowMs - this.lateSinceMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
       this.distrust("nothing was answered in time up to the drop limit");
@@ -642,9 +672,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
   }
 
-  private expire(nowMs: number): void {
+  private expire(nowMs: number, completed: AllCompleted): void {
     const { serverTimeoutMs } = this.options;
-    for (let request = this.head; request !== null; request = request.nextOfBackend) {
+    for (let each = this.head; each !== null; each = each.nextOfBackend) {
+      const request: Request = each;
       if (request.isAbandoned) continue;
       if (nowMs - request.sentMs < serverTimeoutMs) return;
       if (request === this.greeting.asked) {
@@ -654,7 +685,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.isAbandoned = true;
       this.lateSinceMs ??= request.sentMs;
       this.events.timedOut();
-      request.complete(failures.timeout);
+      completed.run(() => request.complete(failures.timeout));
     }
   }
 

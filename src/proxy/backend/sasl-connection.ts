@@ -14,6 +14,7 @@ import { Request } from "../request.ts";
 import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
 import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
 import type { Flushable } from "../wire/turn.ts";
+import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./connection.ts";
 import { Deadline } from "./deadline.ts";
 
@@ -274,12 +275,14 @@ export class SaslConnection implements BackendLink, Flushable {
     this.pending.clear();
     // Its callbacks find that they are not of this connection's server any more.
     server?.error(new Error("left"));
+    const completed = new AllCompleted();
     for (const { isAbandoned, failed } of pending) {
       if (isAbandoned) continue;
       this.events.failed(reply.status);
-      failed(reply);
+      completed.run(() => failed(reply));
     }
-    this.closeIfRetired();
+    completed.run(() => this.closeIfRetired());
+    completed.end();
   }
 
   private checkDeadlines(): void {

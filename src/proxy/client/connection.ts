@@ -9,14 +9,13 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../../telemetry/tracing.ts";
 import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
 import {
   type BinaryHeader,
   classicStatus,
   isMeta,
-  OPERATION_COUNT,
+  type KeyList,
   Operation,
   type ReplyOwner,
   Request,
@@ -26,16 +25,19 @@ import { copyBytes } from "../wire/ascii.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
 import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
-import { answerTo, joinBlocks, writeReply } from "../wire/classic-writer.ts";
+import { answerTo, END_BYTES, joinBlocks, writeBlocks, writeBytes, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable, Turn } from "../wire/turn.ts";
-import type { AccessCounters, Gate } from "./gate.ts";
+import type { ClientCounters } from "./client-counters.ts";
+import type { Gate } from "./gate.ts";
 import type { LocalCommands } from "./local-commands.ts";
+import { ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
+import { needsStreaming, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
@@ -44,81 +46,6 @@ const HELD_BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** More than this is sent at once even where the client has more answers to come. */
 const MAX_WAITING_BYTES = 32 * 1024;
-
-/** Numbers over all clients since the start, except `connections`: those of now. */
-export interface ClientCounters extends AccessCounters {
-  connections: number;
-  accepted: number;
-  /** Refused because `max_connections` was reached. */
-  rejected: number;
-  /** Closed because the client did not read its replies. */
-  cutOff: number;
-  /** Closed because the first byte, the end of the TLS handshake, or the login did not come in time. */
-  silent: number;
-  bytesRead: number;
-  bytesWritten: number;
-  commands: number;
-  /** By operation, index `Operation`. */
-  operations: Float64Array;
-  /** Answers by operation and how they ended: see `resultsOf`. */
-  results: Float64Array;
-  /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
-  getHits: number;
-  getMisses: number;
-  /** Requests whose reply was a failure, whatever the client was told. */
-  failures: number;
-  readonly requests: RequestMetrics;
-}
-
-/** Counters at the start of a process. */
-export function newClientCounters(): ClientCounters {
-  return {
-    connections: 0,
-    accepted: 0,
-    rejected: 0,
-    cutOff: 0,
-    silent: 0,
-    authCommands: 0,
-    authErrors: 0,
-    denied: 0,
-    bytesRead: 0,
-    bytesWritten: 0,
-    commands: 0,
-    operations: new Float64Array(OPERATION_COUNT),
-    results: new Float64Array(OPERATION_COUNT * STATUS_COUNT),
-    getHits: 0,
-    getMisses: 0,
-    failures: 0,
-    requests: new RequestMetrics(),
-  };
-}
-
-/** Answers to an operation that ended so; those to a meta command as the classic ones that say the same. */
-export function resultsOf({ results }: ClientCounters, operation: Operation, status: Status): number {
-  return results[operation * STATUS_COUNT + status]!;
-}
-
-/** What was counted since `base` was. */
-export function countersSince(counters: ClientCounters, base: ClientCounters): ClientCounters {
-  return {
-    ...counters,
-    accepted: counters.accepted - base.accepted,
-    rejected: counters.rejected - base.rejected,
-    cutOff: counters.cutOff - base.cutOff,
-    silent: counters.silent - base.silent,
-    authCommands: counters.authCommands - base.authCommands,
-    authErrors: counters.authErrors - base.authErrors,
-    denied: counters.denied - base.denied,
-    bytesRead: counters.bytesRead - base.bytesRead,
-    bytesWritten: counters.bytesWritten - base.bytesWritten,
-    commands: counters.commands - base.commands,
-    operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
-    results: counters.results.map((count, at) => count - base.results[at]!),
-    getHits: counters.getHits - base.getHits,
-    getMisses: counters.getMisses - base.getMisses,
-    failures: counters.failures - base.failures,
-  };
-}
 
 /** Bounds of one client. */
 interface ClientLimits extends ClassicLimits {
@@ -139,6 +66,7 @@ export interface ClientContext {
   readonly binaryParser: BinaryParser;
   readonly turn: Turn;
   readonly rounds: Rounds;
+  readonly sizes: ValueSizes;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
   /** Null: nothing is traced. */
@@ -148,7 +76,7 @@ export interface ClientContext {
 }
 
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
-export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner {
+export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner, StreamClient {
   wantedBytes = 0;
   /** Monotonic; of the turn in which something of it was last read, where that matters. */
   lastReadMs = 0;
@@ -165,6 +93,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private head: Request | null = null;
   private tail: Request | null = null;
   private outstanding = 0;
+  /** The keys that those of them ask for that are gets. */
+  private outstandingKeys = 0;
   /** Answers that wait for their turn: in all, and those that had to be copied. */
   private heldBytes = 0;
   private heldBlock = EMPTY;
@@ -186,6 +116,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private roundBytes = 0;
   /** What is read next is not carried out before everything under way has been answered. */
   private waitsForAll = false;
+  /** Bytes that the answers to come are expected to have. */
+  readonly readAhead: ReadAhead;
+  /** The last command, where it is a get whose answer is streamed; nothing is read behind it. Null: it is not. */
+  private stream: StreamedGet | null = null;
   /** Called when nothing is under way any more. */
   private onQuiet: (() => void)[] = [];
   /** Since when replies are unsent; null: none are. */
@@ -207,6 +141,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   ) {
     this.gate = gate;
     this.context = context;
+    this.readAhead = new ReadAhead(context.sizes);
     this.onClosed = onClosed;
     const socket = adoptSocket(accepted, this);
     this.socket = socket;
@@ -245,7 +180,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
    * false if there are none; else `done` is called once, later.
    */
   waitForAll(done: () => void): boolean {
-    if (this.outstanding === 0) return false;
+    if (this.isQuiet) return false;
+    this.stream?.pause();
     this.waitsForAll = true;
     this.onQuiet.push(done);
     return true;
@@ -262,6 +198,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.heldBlock = EMPTY;
     this.head = null;
     this.tail = null;
+    this.stream?.abandon();
     this.onClosed(this);
   }
 
@@ -278,9 +215,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       if (outstanding === 0) this.waitsForAll = false;
       if (
         this.waitsForAll ||
+        this.stream !== null ||
         outstanding >= this.context.limits.maxOutstanding ||
         heldBytes >= MAX_UNSENT_BYTES ||
-        batch.byteLength >= MAX_UNSENT_BYTES
+        batch.byteLength >= MAX_UNSENT_BYTES ||
+        this.readAhead.isEnough(this.outstandingKeys, heldBytes + batch.byteLength)
       ) {
         this.stopReading();
         this.wantedBytes = 0;
@@ -313,7 +252,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       }
       at = parser.next;
       this.context.counters.commands++;
-      this.roundKeys += parsed === Parsed.request ? (parser.request!.keys?.count ?? 1) : 1;
+      this.roundKeys++;
       // A refused value is thrown away whether its refusal is answered or not.
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
@@ -333,7 +272,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    if (this.outstanding === 0 && this.onQuiet.length > 0) this.beQuiet();
+    if (isGet(request.operation)) this.outstandingKeys -= request.keys === null ? 1 : request.keys.count;
+    if (this.stream !== null && this.stream.request === request) this.stream = null;
+    if (this.onQuiet.length > 0) this.idle();
     if (isFailure(reply.status)) counters.failures++;
     if (isGet(request.operation)) countKeys(request, reply, counters);
     const status = classicStatus(request.operation, reply);
@@ -344,11 +285,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
+        const bytesBefore = this.batch.byteLength;
         writeReply(request, reply, this.batch);
+        this.noteAnswer(request, this.batch.byteLength - bytesBefore);
         this.head = request.nextOfClient;
         if (this.head === null) this.tail = null;
         else if (this.head.held !== null) this.releaseHeld();
         this.join();
+        if (this.stream !== null && this.stream.request === this.head) this.stream.begin();
       } else {
         this.hold(request, reply);
       }
@@ -374,8 +318,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.batch.flush(this.writer);
     const unsent = this.writer.unsentBytes;
     if (unsent > this.context.limits.clientOutputLimitBytes || this.isStalled(unsent)) {
-      this.context.counters.cutOff++;
-      this.close();
+      this.cutOff();
     } else if (unsent > MAX_UNSENT_BYTES) {
       this.stopReading();
     } else if (this.isStopped) {
@@ -398,15 +341,15 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
-  private beQuiet(): void {
-    for (const done of this.onQuiet.splice(0)) done();
-  }
-
   /** Goes on with what was read before it stopped; it may stop again on that. */
   continueReading(): number {
     this.isWaitingForRound = false;
     if (this.isClosed) return 0;
     this.enterRound();
+    if (this.stream !== null) {
+      this.roundKeys += this.stream.sendKeys();
+      return this.roundKeys;
+    }
     this.isStopped = false;
     try {
       this.input.resume(this);
@@ -431,13 +374,79 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private accept(request: Request): void {
     this.outstanding++;
+    if (isGet(request.operation)) this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
     request.readMicros = this.readMicros;
     const { tracer } = this.context;
     if (tracer !== null) this.trace(tracer, request);
     if (!request.isNoreply) this.enqueue(request);
+    if (request.hasData) this.context.sizes.note(request.frameEnd - request.dataStart);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
+    else if (request.keys !== null) this.routeMany(request, request.keys);
     else this.context.root.route(request);
+  }
+
+  private routeMany(request: Request, keys: KeyList): void {
+    if (!needsStreaming(keys, this.readAhead)) {
+      this.roundKeys += keys.count - 1;
+      this.context.root.route(request);
+      return;
+    }
+    const stream = new StreamedGet(request, keys, this);
+    this.stream = stream;
+    this.stopReading();
+    if (request === this.head) stream.begin();
+    this.roundKeys += stream.sendKeys();
+  }
+
+  routeKeys(request: Request): void {
+    this.context.root.route(request);
+  }
+
+  /** Memory that its unread replies and its unfinished command take. */
+  get bufferedBytes(): number {
+    return this.unsentBytes + this.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.byteLength;
+  }
+
+  /** Closes it because it does not read, or does not end its command. */
+  cutOff(): void {
+    this.context.counters.cutOff++;
+    this.close();
+  }
+
+  get unsentBytes(): number {
+    return this.batch.byteLength + this.writer.unsentBytes;
+  }
+
+  writeValue(reply: Reply): void {
+    writeBytes(reply, reply.start, reply.end - END_BYTES, this.batch);
+    this.join();
+  }
+
+  writeGathered(keys: KeyList): void {
+    writeBlocks(keys, this.batch);
+    this.join();
+  }
+
+  writeHeld(values: Buffer): void {
+    this.batch.reference(values, 0, values.length);
+    this.join();
+  }
+
+  wake(): void {
+    this.waitForRound();
+  }
+
+  idle(): void {
+    if (this.onQuiet.length === 0 || !this.isQuiet) return;
+    for (const done of this.onQuiet.splice(0)) done();
+    this.stream?.goOn();
+  }
+
+  /** No request is with the routes. A streamed get waits for its client most of the time. */
+  private get isQuiet(): boolean {
+    const isIdle = this.stream?.isIdle ?? false;
+    return this.outstanding === (isIdle ? 1 : 0);
   }
 
   private trace(tracer: Tracer, request: Request): void {
@@ -484,7 +493,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private hold(request: Request, reply: Reply): void {
     const answer = answerTo(request, reply);
     if (answer === null || answer.isKept) {
-      request.held = answer === null ? joinBlocks(request.keys!) : answer.chunk;
+      request.held = answer === null ? joinBlocks(request.keys!, true) : answer.chunk;
       request.heldStart = answer === null ? 0 : answer.start;
       request.heldEnd = answer === null ? request.held.length : answer.end;
     } else {
@@ -498,7 +507,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       this.heldUsed = copyBytes(answer.chunk, answer.start, answer.end, this.heldBlock, this.heldUsed);
       request.heldEnd = this.heldUsed;
     }
-    this.heldBytes += request.heldEnd - request.heldStart;
+    const length = request.heldEnd - request.heldStart;
+    this.heldBytes += length;
+    this.noteAnswer(request, length);
+  }
+
+  private noteAnswer({ operation, keys }: Request, bytes: number): void {
+    if (isGet(operation)) this.readAhead.note(keys === null ? bytes : (bytes / keys.count) | 0);
   }
 
   /** Writes the held answers at the front of the queue, up to the first request that is still under way. */
@@ -540,9 +555,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private resumeReading(): void {
     if (!this.isStopped || this.isWaitingForRound || this.isClosed) return;
+    if (this.stream !== null) {
+      if (this.stream.wantsTurn) this.waitForRound();
+      return;
+    }
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
+      this.readAhead.isEnough(2 * this.outstandingKeys, 0) ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;

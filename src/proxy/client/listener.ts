@@ -138,6 +138,11 @@ export class Listener {
     return count;
   }
 
+  /** The clients, to look at. */
+  get connections(): Iterable<ClientConnection> {
+    return this.clients;
+  }
+
   /** Waits no longer for those that have sent nothing yet. */
   finish(): void {
     this.isFinishing = true;

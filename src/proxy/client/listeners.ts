@@ -19,6 +19,9 @@ import type { ClientContext } from "./connection.ts";
 import type { GateEvents } from "./gate.ts";
 import { Listener } from "./listener.ts";
 
+/** To cut off a client that takes less would free nothing worth it. */
+const LEAST_CUT_OFF_BYTES = 64 * 1024;
+
 /** So long a drain waits for the first command of a client that has only just connected. */
 const FIRST_COMMAND_MS = 1_000;
 
@@ -164,6 +167,20 @@ export class Listeners {
     };
     for (const listener of this.listeners) due += listener.waitForAll(quiet);
     quiet();
+  }
+
+  /** Cuts off the clients that take the most memory, until about `bytes` are free. Returns the bytes that this frees. */
+  cutOffLargest(bytes: number): number {
+    const all = [...this.listeners].flatMap((listener) => [...listener.connections]);
+    const large = all.filter(({ bufferedBytes }) => bufferedBytes >= LEAST_CUT_OFF_BYTES);
+    large.sort((a, b) => b.bufferedBytes - a.bufferedBytes);
+    let freed = 0;
+    for (const client of large) {
+      if (freed >= bytes) break;
+      freed += client.bufferedBytes;
+      client.cutOff();
+    }
+    return freed;
   }
 
   /** Certificates for the connections to come, and who may do what from now on. */

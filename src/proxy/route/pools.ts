@@ -5,14 +5,20 @@
 import { addressText, type Config, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { Backend, type BackendContext } from "../backend/backend.ts";
 import { FailOpenGate, Health } from "../backend/health.ts";
+import { HeldEntrance } from "../backend/held-entrance.ts";
 import { buildPlacement } from "../hash/build.ts";
 import { EjectingPlacement } from "../hash/ejecting-placement.ts";
+import type { KeyedBackend } from "./keyed-backend.ts";
 import { PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration, built. */
 export interface BuiltPools {
   /** By name, in the order of the configuration; pools without servers have none. */
   readonly routes: ReadonlyMap<string, PoolRoute>;
+  /** By the name of the pool, in the order of its servers. */
+  readonly members: ReadonlyMap<string, readonly Backend[]>;
+  /** Of pools that came to a backend which was there before them, by this reload or, where they still hold something, before. */
+  readonly entrances: readonly HeldEntrance[];
   /** By what makes a backend the same one. */
   readonly backends: ReadonlyMap<string, Backend>;
   /** By server: what is known of one is known in all pools that it stands in. */
@@ -22,7 +28,14 @@ export interface BuiltPools {
 }
 
 /** No pools. */
-export const noPools: BuiltPools = { routes: new Map(), backends: new Map(), healths: new Map(), gates: new Map() };
+export const noPools: BuiltPools = {
+  routes: new Map(),
+  members: new Map(),
+  entrances: [],
+  backends: new Map(),
+  healths: new Map(),
+  gates: new Map(),
+};
 
 /** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`replaceBackends`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
@@ -31,6 +44,9 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   const gates = new Map<string, FailOpenGate>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
   const routes = new Map<string, PoolRoute>();
+  const membersByPool = new Map<string, readonly Backend[]>();
+  const entrances = previous.entrances.filter(({ isHolding }) => isHolding);
+  const before = new Set(previous.backends.values());
   for (const pool of config.pools) {
     if (pool.servers.length === 0) continue;
     const { failOpen } = pool.health;
@@ -64,37 +80,74 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
     const placement = pool.ejectsDeadServers
       ? new EjectingPlacement(pool.servers, (i) => members[i]!.isUp, place)
       : place(pool.servers);
-    routes.set(pool.name, new PoolRoute(pool, members, placement));
+    membersByPool.set(pool.name, members);
+    const targets: KeyedBackend[] = [...members];
+    const left = previous.members.get(pool.name) ?? [];
+    for (const [i, backend] of members.entries()) {
+      if (!before.has(backend) || left.includes(backend)) continue;
+      const entrance = new HeldEntrance(backend, () => {
+        targets[i] = backend;
+      });
+      targets[i] = entrance;
+      entrances.push(entrance);
+    }
+    routes.set(pool.name, new PoolRoute(pool, targets, placement));
   }
-  return { routes, backends, healths, gates };
+  return { routes, members: membersByPool, entrances, backends, healths, gates };
 }
 
 /**
- * Has the backends of `previous` that `current` has no use for replaced. A new backend of the same server sends nothing before
- * the old one has had its answers: an earlier write must not overtake a later one. Returns what closes the old ones; to be
- * called when nothing goes through the old routes any more.
+ * Has the backends of `previous` that `current` has no use for replaced. What pools send to another backend of a server than
+ * before waits until the backends that pools have left have had their answers: an earlier write must not overtake a later
+ * one. Those that left the configuration close then; one that stays, for other pools, is never held back itself. Returns what
+ * begins this; to be called when nothing goes through the old routes any more.
  */
 export function replaceBackends(previous: BuiltPools, current: BuiltPools): () => void {
-  const newByName = new Map<string, Backend[]>();
-  for (const [identity, backend] of current.backends) {
-    if (previous.backends.has(identity)) continue;
-    const same = newByName.get(backend.name);
-    if (same === undefined) newByName.set(backend.name, [backend]);
-    else same.push(backend);
-  }
-  const unused = [...previous.backends].flatMap(([identity, backend]) => {
-    if (current.backends.has(identity)) return [];
-    const followers = newByName.get(backend.name) ?? [];
-    for (const follower of followers) follower.holdBack();
-    return [{ backend, followers }];
+  const before = new Set(previous.backends.values());
+  const now = new Set(current.backends.values());
+  const entrances = current.entrances.filter((entrance) => !previous.entrances.includes(entrance));
+  const followers = [...entrances, ...[...now].filter((backend) => !before.has(backend))];
+  for (const entrance of entrances) entrance.holdBack();
+  const left = [...before].flatMap((backend) => {
+    const isGone = !now.has(backend);
+    if (!isGone && !hasLost(backend, previous, current)) return [];
+    const own = followers.filter((one) => one.name === backend.name && !(isEntrance(one) && one.backend === backend));
+    for (const follower of own) follower.holdBack();
+    const older = previous.entrances.filter((entrance) => entrance.backend === backend);
+    return [{ backend, isGone, own, older }];
   });
+  // Those that have nothing to wait for open.
+  for (const entrance of entrances) entrance.letGo();
   return () => {
-    for (const { backend, followers } of unused) {
-      backend.retire(() => {
-        for (const follower of followers) follower.letGo();
-      });
+    for (const { backend, isGone, own, older } of left) {
+      const done = () => {
+        for (const follower of own) follower.letGo();
+      };
+      if (isGone) backend.retire(done);
+      else if (own.length > 0) afterAll(older, () => backend.whenAnswered(done));
     }
   };
+}
+
+/** Calls `done` when all of `entrances` are open. */
+function afterAll(entrances: readonly HeldEntrance[], done: () => void): void {
+  let due = entrances.length + 1;
+  const opened = () => {
+    if (--due === 0) done();
+  };
+  for (const entrance of entrances) entrance.whenOpen(opened);
+  opened();
+}
+
+function isEntrance(follower: Backend | HeldEntrance): follower is HeldEntrance {
+  return follower instanceof HeldEntrance;
+}
+
+/** True if a pool sends to another backend now, or is gone. */
+function hasLost(backend: Backend, previous: BuiltPools, current: BuiltPools): boolean {
+  return [...previous.members].some(
+    ([name, members]) => members.includes(backend) && !(current.members.get(name)?.includes(backend) ?? false),
+  );
 }
 
 function settingsOf(pool: PoolConfig): readonly unknown[] {

@@ -2,10 +2,11 @@
  * The in-process store as the leaf of the tree: Platypus without a pool is a whole memcached. For development, tests and
  * single hosts.
  */
-import { fixedReply, Reply, Status } from "../reply.ts";
+import { fixedReply, gatheredReply, missReply, Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type Request } from "../request.ts";
 import type { Root } from "../route/route.ts";
 import { skipSpaces, tokenEnd } from "../wire/ascii.ts";
+import { BufferLease, LEAST_LEASED_BYTES } from "../wire/buffer-lease.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
 import { parseNumber, parseUnsigned } from "./c-number.ts";
 import { carryOutMeta } from "./embedded-meta.ts";
@@ -43,7 +44,10 @@ export class EmbeddedRoute implements Root {
   }
 
   route(request: Request): void {
-    request.complete(this.carryOut(request));
+    const reply = this.carryOut(request);
+    const { lease } = reply;
+    request.complete(reply);
+    lease?.release();
   }
 
   forEachTarget(): void {}
@@ -84,26 +88,21 @@ export class EmbeddedRoute implements Root {
   }
 
   private retrieve(request: Request): Reply {
-    const blocks: Buffer[] = [];
-    const keys = request.keys;
-    const reply = new Reply();
-    reply.isKept = true;
-    if (keys === null) {
-      const item = this.find(request, request.keyText());
-      if (item !== undefined) {
-        addBlock(blocks, request, request.chunk, request.keyStart, request.keyEnd, item);
-        reply.flags = item.flags;
-        reply.valueEnd = blocks.reduce((sum, block) => sum + block.length, -CRLF.length);
-        reply.valueStart = reply.valueEnd - item.value.length;
-      }
-    } else {
+    const { keys } = request;
+    if (keys !== null) {
       for (let i = 0; i < keys.count; i++) this.retrieveInto(keys, i, request);
-      for (const block of keys.blocks) if (block !== null) blocks.push(block);
+      return keys.blocks.some((block) => block !== null) ? gatheredReply : missReply;
     }
-    reply.status = blocks.length > 0 ? Status.found : Status.missing;
-    blocks.push(END);
-    reply.chunk = Buffer.concat(blocks);
-    reply.end = reply.chunk.length;
+    const item = this.find(request, request.keyText());
+    if (item === undefined) return missReply;
+    const parts: Buffer[] = [];
+    addBlock(parts, request, request.chunk, request.keyStart, request.keyEnd, item);
+    parts.push(END);
+    const reply = joinedReply(parts);
+    reply.status = Status.found;
+    reply.flags = item.flags;
+    reply.valueEnd = reply.end - CRLF.length - END.length;
+    reply.valueStart = reply.valueEnd - item.value.length;
     return reply;
   }
 
@@ -150,6 +149,17 @@ export class EmbeddedRoute implements Root {
 const END = Buffer.from("END\r\n", "latin1");
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
+
+/** A reply of these parts: a large one lies in a leased buffer, of which the caller releases the lease. */
+function joinedReply(parts: readonly Buffer[]): Reply {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const reply = new Reply();
+  reply.lease = length >= LEAST_LEASED_BYTES ? BufferLease.take(length) : null;
+  reply.isKept = reply.lease === null;
+  reply.chunk = reply.lease?.buffer ?? Buffer.allocUnsafeSlow(length);
+  for (const part of parts) reply.end += part.copy(reply.chunk, reply.end);
+  return reply;
+}
 
 function addBlock(parts: Buffer[], request: Request, chunk: Buffer, start: number, end: number, item: Item): void {
   const isCas = request.operation === Operation.gets || request.operation === Operation.gats;

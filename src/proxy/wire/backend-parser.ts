@@ -10,7 +10,7 @@ import { isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isMeta, isRetrieval, OPERATION_COUNT, Operation, type Request } from "../request.ts";
 import { CR, copyBytes, equalBytes, LF, readDecimal, SPACE, ZERO } from "./ascii.ts";
 import { MetaForm, readMetaForm, wonCas } from "./meta-form.ts";
-import { dropKeyPrefix, isCutByKey, isOfOtherKey } from "./meta-line.ts";
+import { addKey, dropKeyPrefix, isCutByKey, isOfOtherKey } from "./meta-line.ts";
 import { findProof, restoreOpaque, UNPROVEN } from "./meta-proof.ts";
 import { Marker } from "./server-dialect.ts";
 import { mayHoldAnswers } from "./swallowed.ts";
@@ -45,6 +45,8 @@ export class BackendParser {
   wantedBytes = 0;
   /** A value of the reply may have other answers in it: it is right only if what comes next is in its place. */
   isSuspect = false;
+  /** A meta command on this socket has asked for its key. */
+  returnsKeys = false;
   /** The cas of an item whose right to recache it a touch has won; null: it has won none. */
   wonCas: string | null = null;
   /** Whose the VALUE line is that comes next, where it was found not to be the first's: until then all miss. */
@@ -184,6 +186,7 @@ export class BackendParser {
   reset(): void {
     this.due = null;
     this.borrowed = null;
+    this.returnsKeys = false;
   }
 
   /** True: what stands behind the reply's value is not its own END line, so that nobody may keep it. */
@@ -322,7 +325,7 @@ export class BackendParser {
     reply.flags = flags;
     reply.valueStart = valueStart;
     reply.valueEnd = valueEnd;
-    this.isSuspect ||= mayHoldAnswers(chunk, valueStart, valueEnd);
+    this.isSuspect ||= mayHoldAnswers(chunk, valueStart, valueEnd, this.returnsKeys);
     return valueEnd + 2;
   }
 
@@ -356,6 +359,7 @@ export class BackendParser {
     if (proof === UNPROVEN || isOfOtherKey(request, this.prefix, chunk, start)) return OUT_OF_STEP;
     if (!restoreOpaque(request, reply, proof)) return OUT_OF_STEP;
     if (this.prefix.length > 0) dropKeyPrefix(request, reply, this.prefix);
+    addKey(request, reply, lineEnd);
     return next;
   }
 
@@ -413,7 +417,7 @@ export class BackendParser {
     reply.valueStart = lineEnd;
     reply.valueEnd = total - 2;
     reply.end = total;
-    this.isSuspect = mayHoldAnswers(chunk, lineEnd, total - 2);
+    this.isSuspect = mayHoldAnswers(chunk, lineEnd, total - 2, this.returnsKeys);
     return total;
   }
 
@@ -523,11 +527,20 @@ const operationsOfForms: readonly Operation[] = [
   Operation.metaGet,
 ];
 
+/** The only error that says which command it answers. */
+const NON_NUMERIC = Buffer.from("CLIENT_ERROR cannot increment or decrement non-numeric value", "latin1");
+const counts: ReadonlySet<Operation> = new Set([Operation.incr, Operation.decr, Operation.metaArithmetic]);
+
+function isOfCount(chunk: Buffer, start: number, end: number): boolean {
+  return end - start > NON_NUMERIC.length && equalBytes(NON_NUMERIC, 0, NON_NUMERIC.length, chunk, start);
+}
+
 function lineStatus(request: Request, chunk: Buffer, start: number, end: number): Status | null {
   const operation = request.form === MetaForm.none ? request.operation : operationsOfForms[request.form]!;
   for (const { bytes, status } of lines) {
     if (bytes[0] === chunk[start] && end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start)) {
-      return isFailure(status) || ((answersTo[operation]! >> status) & 1) === 1 ? status : null;
+      if (isFailure(status)) return isOfCount(chunk, start, end) && !counts.has(operation) ? null : status;
+      return ((answersTo[operation]! >> status) & 1) === 1 ? status : null;
     }
   }
   switch (operation) {

@@ -9,6 +9,7 @@ import { MAX_KEY_BYTES } from "../key.ts";
 import { isMeta, isRetrieval, isWrite, Operation, type Request } from "../request.ts";
 import { CR, LF, SPACE } from "./ascii.ts";
 import { isNoreplyKey, isNoreplyKeyOf, MetaForm, metaFormOf, writeMetaForm } from "./meta-form.ts";
+import { withoutKeyFlag } from "./meta-line.ts";
 import { hasRoomForOpaque, writeWithOpaque } from "./meta-proof.ts";
 import type { OutputBatch } from "./output-batch.ts";
 import { Marker, type ServerDialect } from "./server-dialect.ts";
@@ -30,7 +31,7 @@ const verbs = new Map<Operation, Buffer>(
 export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch, dialect: ServerDialect): void {
   chooseProof(request, prefix, dialect);
   if (request.form !== MetaForm.none) writeMetaForm(request, prefix, batch);
-  else writeCommand(request, prefix, batch);
+  else writeCommand(isMeta(request.operation) ? withoutKeyFlag(request) : request, prefix, batch);
   if (request.marker === Marker.none) return;
   const marker = request.marker === Marker.metaNoop ? META_NOOP : VERSION;
   batch.copy(marker, 0, marker.length);

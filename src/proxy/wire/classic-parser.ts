@@ -37,6 +37,8 @@ const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
 /** Longest line of a get: some 1,000 keys of the greatest length. */
 const MAX_GET_LINE_BYTES = 256 * 1024;
 const MAX_INT32 = 0x7fffffff;
+/** memcached 1.6.40 and later look for no command in a line with fewer bytes, its end included. */
+const SHORTEST_CURRENT_BYTES = 4;
 /** Words of the shortest storage line, with the command. */
 const STORAGE_WORDS = 5;
 const MINUS = 0x2d;
@@ -50,6 +52,7 @@ const answers = {
   badDelete: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"),
   flushRefused: fixedReply(Status.clientError, "CLIENT_ERROR flush_all not allowed"),
   noShutdown: fixedReply(Status.clientError, "ERROR: shutdown not enabled"),
+  noShutdownNow: fixedReply(Status.serverError, "SERVER_ERROR: shutdown not enabled"),
   ok: fixedReply(Status.ok, "OK"),
   metaNoop: fixedReply(Status.ok, "MN"),
 } as const;
@@ -257,7 +260,7 @@ export class ClassicParser {
     line.read(chunk, start, lineFeed, isKept);
     this.next = line.next;
     this.swallowBytes = 0;
-    if (line.count === 0 || line.wordLength(0) < 2) return this.refuse(answers.error);
+    if (line.count === 0 || line.wordLength(0) < 2) return this.refuseUnknown();
     const verb = findVerb(chunk, line.wordStart(0), line.wordEnd(0));
     switch (verb?.kind) {
       case Kind.retrieval:
@@ -278,7 +281,7 @@ export class ClassicParser {
         this.words = line.texts();
         return Parsed.local;
       case Kind.shutdown:
-        return this.refuse(answers.noShutdown);
+        return this.refuseShutdown();
       case Kind.meta:
         return this.takeMeta(parseMetaLine(verb.operation, line, this.owner, this.limits(), this.isCurrent));
       case Kind.metaSet:
@@ -314,13 +317,25 @@ export class ClassicParser {
     }
   }
 
+  /** memcached 1.6.40 and later say nothing of an unknown command that ends in `noreply`. */
   private refuseUnknown(): Parsed {
     const { line } = this;
+    const isShort = line.next - line.start < SHORTEST_CURRENT_BYTES;
+    if (isShort && this.isCurrent()) return this.refuse(answers.badFormat);
+    if (line.count === 0) return this.refuse(answers.error);
+    if (this.isNoreply && this.isCurrent()) return this.refuse(null);
     const last = line.count - 1;
     // A browser or a health check that speaks HTTP: memcached closes.
     const isHttp =
-      line.wordLength(last) >= HTTP.length && equalBytes(HTTP, 0, HTTP.length, line.chunk, line.wordStart(last));
+      line.wordLength(0) > 1 &&
+      line.wordLength(last) >= HTTP.length &&
+      equalBytes(HTTP, 0, HTTP.length, line.chunk, line.wordStart(last));
     return isHttp ? Parsed.close : this.refuse(answers.error);
+  }
+
+  private refuseShutdown(): Parsed {
+    if (!this.isCurrent()) return this.refuse(answers.noShutdown);
+    return this.refuse(this.isNoreply ? null : answers.noShutdownNow);
   }
 
   private unfinishedLine(chunk: Buffer, start: number, end: number): Parsed {
@@ -452,7 +467,7 @@ export class ClassicParser {
     const exptime = line.int32(3);
     const length = this.int32(4);
     if (Number.isNaN(flags) || Number.isNaN(exptime)) return this.refuseData(bad);
-    if (!(length >= 0 && length <= MAX_INT32 - 2)) return this.refuseData(this.isCurrent() ? answers.badFormat : bad);
+    if (!isDataLength(length)) return this.refuseData(bad);
     if (operation === Operation.cas && !this.isUint64(5)) return this.refuseData(bad);
     if (length > this.limits().maxValueBytes) return this.refuseValue(operation, length, isNoreply);
     const frameEnd = line.next + length + 2;
@@ -482,11 +497,15 @@ export class ClassicParser {
     return this.line.count < STORAGE_WORDS ? this.refuse(answers.badFormat) : this.refuseData(answers.badFormat);
   }
 
-  /** Refuses a storage line. Its data is not read as commands, as far as memcached itself does not do so. */
+  /**
+   * Refuses a storage line. Its data is not read as commands, as far as memcached itself does not do so. memcached 1.6.40 and
+   * later look at the length before they know of a `noreply`.
+   */
   private refuseData(answer: Reply | null): Parsed {
-    const length = this.isCurrent() ? this.line.int32(4) : Number.NaN;
-    if (length >= 0 && length <= MAX_INT32 - 2) this.swallowBytes = length + 2;
-    return this.refuse(answer);
+    if (!this.isCurrent()) return this.refuse(answer);
+    const length = this.line.int32(4);
+    if (isDataLength(length)) this.swallowBytes = length + 2;
+    return this.refuse(isDataLength(this.int32(4)) ? answer : answers.badFormat);
   }
 
   /** A number of 32 bits, as strictly as the servers read it; NaN: none. */
@@ -563,7 +582,7 @@ export class ClassicParser {
 
   private parseFlushAll(): Parsed {
     const { line, isNoreply } = this;
-    if (line.count > 3) return this.refuse(answers.error);
+    if (line.count > 3 && !this.isCurrent()) return this.refuse(answers.error);
     if (!this.limits().isFlushAllAllowed) return this.refuse(isNoreply ? null : answers.flushRefused);
     if (line.count !== (isNoreply ? 2 : 1) && Number.isNaN(line.int32(1))) {
       return this.refuse(isNoreply ? null : answers.badExptime);
@@ -589,6 +608,10 @@ export class ClassicParser {
     }
     return this.refuse(isNoreply ? null : line.isUint64(1) ? answers.ok : answers.badFormat);
   }
+}
+
+function isDataLength(length: number): boolean {
+  return length >= 0 && length <= MAX_INT32 - 2;
 }
 
 const endReply = fixedReply(Status.missing, "END");

@@ -9,6 +9,8 @@ import { binaryAnswer } from "./binary-writer.ts";
 import { metaMiss } from "./meta-line.ts";
 import { OutputBatch } from "./output-batch.ts";
 
+export const END_BYTES = gatheredReply.end;
+
 /** What stands for an answer that is withheld. */
 const nothing = new Reply();
 nothing.isKept = true;
@@ -44,21 +46,31 @@ function isUsual(request: Request, answer: Reply): boolean {
 /** Appends the answer to `request`. Copies what does not outlive this call. */
 export function writeReply(request: Request, reply: Reply, batch: OutputBatch): void {
   const answer = answerTo(request, reply);
-  if (answer === null) writeBlocks(request.keys!, batch);
-  else if (answer.isKept) batch.reference(answer.chunk, answer.start, answer.end);
-  else if (answer.lease !== null) batch.lend(answer.lease, answer.chunk, answer.start, answer.end);
-  else batch.copy(answer.chunk, answer.start, answer.end);
+  if (answer === null) {
+    writeBlocks(request.keys!, batch);
+    batch.copy(gatheredReply.chunk, 0, gatheredReply.end);
+  } else {
+    writeBytes(answer, answer.start, answer.end, batch);
+  }
 }
 
-/** The gathered blocks and END as one buffer of its own. */
-export function joinBlocks(keys: KeyList): Buffer {
+/** Appends `[start, end)` of the reply's chunk. Copies what does not outlive this call. */
+export function writeBytes({ chunk, isKept, lease }: Reply, start: number, end: number, batch: OutputBatch): void {
+  if (isKept) batch.reference(chunk, start, end);
+  else if (lease !== null) batch.lend(lease, chunk, start, end);
+  else batch.copy(chunk, start, end);
+}
+
+/** The gathered blocks, with the END line if `hasEnd`, as one buffer of its own. */
+export function joinBlocks(keys: KeyList, hasEnd: boolean): Buffer {
   const batch = new OutputBatch();
   writeBlocks(keys, batch);
+  if (hasEnd) batch.copy(gatheredReply.chunk, 0, gatheredReply.end);
   return batch.take();
 }
 
 /** The blocks in the order of the keys; neighbours in one buffer go in one piece. */
-function writeBlocks(keys: KeyList, batch: OutputBatch): void {
+export function writeBlocks(keys: KeyList, batch: OutputBatch): void {
   const { blocks, blockStarts, blockEnds } = keys;
   for (let i = 0; i < blocks.length; i++) {
     const block = blocks[i];
@@ -68,5 +80,4 @@ function writeBlocks(keys: KeyList, batch: OutputBatch): void {
     while (i + 1 < blocks.length && blocks[i + 1] === block && blockStarts[i + 1] === stop) stop = blockEnds[++i]!;
     batch.copy(block, start, stop);
   }
-  batch.copy(gatheredReply.chunk, 0, gatheredReply.end);
 }

@@ -9,6 +9,7 @@
  * reads is copied once, and its buffer can be sent on by reference. With `room` even that copy is saved: the socket
  * reads into it.
  */
+import { noteAllocation } from "./allocations.ts";
 import { BufferLease, LEAST_LEASED_BYTES } from "./buffer-lease.ts";
 
 /** Takes whole frames out of bytes. */
@@ -143,6 +144,7 @@ export class InputBuffer {
   }
 
   private obtain(bytes: number): Buffer {
+    if (bytes >= LEAST_LEASED_BYTES) noteAllocation(bytes);
     this.lease = this.isLending && bytes >= LEAST_LEASED_BYTES ? BufferLease.take(bytes) : null;
     return this.lease?.buffer ?? Buffer.allocUnsafeSlow(bytes);
   }

@@ -6,7 +6,7 @@
  * Source: memcached doc/protocol.txt, "Meta Get"; order of flags and the empty answer as memcached 1.6 gives them.
  */
 import { MetaCode, Reply, Status } from "../reply.ts";
-import { Operation, type Request } from "../request.ts";
+import { Operation, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE } from "./ascii.ts";
 
 const LOWER_K = 0x6b;
@@ -161,6 +161,46 @@ export function keyEcho(request: Request): string {
 /** True for a key that came in base64: its bytes stand behind the frame. */
 export function hasDecodedKey(request: Request): boolean {
   return request.frameEnd > 0 && request.keyStart >= request.frameEnd;
+}
+
+/** True where the key is asked for, and has a line feed: see `withoutKeyFlag`. */
+function returnsLineFeed(request: Request): boolean {
+  if (!hasDecodedKey(request) || request.operation === Operation.metaDebug) return false;
+  const inKey = request.chunk.indexOf(LF, request.keyStart);
+  return inKey >= 0 && inKey < request.keyEnd && hasMetaFlag(request, "k");
+}
+
+/**
+ * What a server is sent for `request`: the request itself, or one like it that does not ask for the key. A memcached that knows
+ * no more that a key is to be written in base64 (1.6.18: of items made by `N`, or counted) would break its answer off there.
+ */
+export function withoutKeyFlag(request: Request): Request {
+  if (!returnsLineFeed(request)) return request;
+  const { chunk, operation, frameStart, lineEnd, dataStart, frameEnd } = request;
+  const first = operation === Operation.metaSet ? 3 : 2;
+  const words = chunk.toString("latin1", frameStart, lineEnd).split(" ");
+  const line = words.filter((word, i) => i < first || word !== "k").join(" ");
+  const sent = new Request(operation, request.owner, Buffer.alloc(0));
+  sent.chunk = Buffer.concat([Buffer.from(`${line}\r\n`, "latin1"), chunk.subarray(dataStart, frameEnd)]);
+  sent.lineEnd = line.length;
+  sent.dataStart = line.length + CRLF.length;
+  sent.frameEnd = sent.chunk.length;
+  sent.keyStart = sent.frameEnd;
+  sent.keyEnd = sent.frameEnd;
+  sent.opaque = request.opaque;
+  return sent;
+}
+
+/** Puts the key that a server was not asked for where the client has asked for it; the first line ends at `lineEnd`. */
+export function addKey(request: Request, reply: Reply, lineEnd: number): void {
+  if (!returnsLineFeed(request)) return;
+  const asked = metaFlags(request).map((flag) => flag[0]);
+  const words = reply.chunk.toString("latin1", reply.start, lineEnd - CRLF.length).split(" ");
+  const isBefore = (word: string | undefined) => asked.slice(0, asked.indexOf("k")).includes(word?.[0]);
+  let at = reply.code === MetaCode.VA ? 2 : 1;
+  while (isBefore(words[at])) at++;
+  words.splice(at, 0, keyEcho(request).trim());
+  replaceHead(reply, Buffer.from(words.join(" "), "latin1"), lineEnd - CRLF.length);
 }
 
 /**

@@ -9,7 +9,7 @@
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, Request } from "../request.ts";
-import { CR, LF } from "./ascii.ts";
+import { CR, LF, ZERO } from "./ascii.ts";
 import { decodeBase64 } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
 
@@ -154,7 +154,7 @@ function takeKey(
   let isCanonical = line.isPlain && !isDebug && (!request.hasData || isCanonicalLength(line));
   for (let i = first; i < line.count; i++) {
     const letter = line.chunk[line.wordStart(i)]!;
-    if (!isLetter(letter) && !isDebug) hasOddLetter = true;
+    if (isDebug ? isCurrent() && !isTokenStart(letter) : !isLetter(letter)) hasOddLetter = true;
     if (letter === QUIET_FLAG) quietCount++;
     if (letter === BASE64_FLAG) isBase64 = true;
     isCanonical &&= isCanonicalFlag(line, i, letter);
@@ -167,7 +167,7 @@ function takeKey(
   if (hasOddLetter) return invalidFlag(request.operation, line, first, isCurrent);
   const isQuiet = quietCount === 1 && !isDebug;
   request.isQuiet = isQuiet;
-  if (!isCanonical || quietCount > 0) rewrite(request, line, first, isBase64, isQuiet);
+  if (!isCanonical || quietCount > 0) rewrite(request, line, first, isBase64, isQuiet, isCurrent);
   return isBase64 ? decodeKey(request, limits.prefix) : null;
 }
 
@@ -176,7 +176,14 @@ function takeKey(
  * form. A token that no server takes is left out, so that the server refuses the flag in its own words. A memcached refuses a
  * second `q`; its proxy does not, and might answer nothing: each becomes a `k`, of which both refuse the second.
  */
-function rewrite(request: Request, line: CommandLine, first: number, isBase64: boolean, isQuiet: boolean): void {
+function rewrite(
+  request: Request,
+  line: CommandLine,
+  first: number,
+  isBase64: boolean,
+  isQuiet: boolean,
+  isCurrent: () => boolean,
+): void {
   const words = [line.text(0), line.text(1)];
   if (request.operation === Operation.metaDebug) {
     // memcached 1.6.40 and later count one word less than they have.
@@ -185,7 +192,7 @@ function rewrite(request: Request, line: CommandLine, first: number, isBase64: b
     if (first > 2) words.push(String(line.int32(2)));
     for (let i = first; i < line.count; i++) {
       const isQuietFlag = line.chunk[line.wordStart(i)] === QUIET_FLAG;
-      if (!isQuietFlag) words.push(canonicalFlag(line, i));
+      if (!isQuietFlag) words.push(canonicalFlag(line, i, isCurrent));
       else if (!isQuiet) words.push(KEY_LETTER);
     }
   }
@@ -207,6 +214,11 @@ function isCanonicalLength(line: CommandLine): boolean {
 
 function isLetter(byte: number): boolean {
   return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
+}
+
+/** What memcached 1.6.40 and later let a word behind the key begin with, before they look at what it means. */
+function isTokenStart(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x7a) || (byte >= ZERO && byte <= ZERO + 9);
 }
 
 /**
@@ -257,27 +269,33 @@ function isCanonicalFlag(line: CommandLine, index: number, letter: number): bool
   }
 }
 
-function canonicalFlag(line: CommandLine, index: number): string {
+function canonicalFlag(line: CommandLine, index: number, isCurrent: () => boolean): string {
   const text = line.text(index);
   const letter = text[0]!;
   switch (tokenOf[letter.charCodeAt(0)] as Token) {
     case Token.none:
       return letter;
-    case Token.int32: {
-      const value = line.int32(index, 1);
-      return Number.isNaN(value) ? letter : `${letter}${value}`;
+    case Token.int32:
+      return letter + numberToken(line, index, line.int32(index, 1), isCurrent);
+    case Token.uint32:
+      return letter + numberToken(line, index, line.uint32(index, 1), isCurrent);
+    case Token.uint64: {
+      const isSigned = line.chunk[line.wordStart(index) + 1] === MINUS;
+      const isTaken = !isCurrent() || (line.isStrict(index, 1) && !isSigned);
+      return letter + ((isTaken ? line.unsigned(index, 1) : null) ?? "");
     }
-    case Token.uint32: {
-      const value = line.uint32(index, 1);
-      return Number.isNaN(value) ? letter : `${letter}${value}`;
-    }
-    case Token.uint64:
-      return `${letter}${line.unsigned(index, 1) ?? ""}`;
     case Token.text:
       return text.replaceAll(/[^ -~\x80-\xff]/g, "?");
     case Token.any:
       return text;
   }
+}
+
+/** The number of a token of 32 bits, read as `value`; "": the servers do not take it. */
+function numberToken(line: CommandLine, index: number, value: number, isCurrent: () => boolean): string {
+  if (Number.isNaN(value)) return "";
+  const isExact = line.isStrict(index, 1) && value === line.integer(index, 1);
+  return isExact || !isCurrent() ? String(value) : "";
 }
 
 /** True for a word without control characters. */
@@ -302,6 +320,8 @@ function decodeKey(request: Request, prefix: string): Reply | null {
     request.isGuarded = true;
     return prefix === "" ? null : badKeyOf(request.operation);
   }
+  // Its answer may have the key in it as it is.
+  if (request.operation === Operation.metaDebug && key.includes(LF)) return answers.badFormat;
   const sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
   if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
   const head = Buffer.concat([
@@ -361,11 +381,11 @@ function isPlainFlag(line: CommandLine, index: number, letter: string): boolean 
     case "O":
       return length <= 32;
     case "F":
-      return line.integer(index, 1) === line.uint32(index, 1);
+      return line.isStrict(index, 1) && line.integer(index, 1) === line.uint32(index, 1);
     case "T":
-      return line.integer(index, 1) === line.int32(index, 1);
+      return line.isStrict(index, 1) && line.integer(index, 1) === line.int32(index, 1);
     case "C":
-      return line.isUint64(index, 1);
+      return line.isStrict(index, 1) && line.isUint64(index, 1) && line.chunk[line.wordStart(index) + 1] !== MINUS;
     case "M":
       return length === 2 && "EAPRS".includes(line.text(index)[1]!);
     default:

@@ -14,9 +14,16 @@ import { Operation, type Request } from "../request.ts";
 import { copyBytes, equalBytes, SPACE, ZERO } from "./ascii.ts";
 import type { OutputBatch } from "./output-batch.ts";
 
+const MINUS = 0x2d;
+const UPPER_C = 0x43;
 const UPPER_O = 0x4f;
+const LOWER_A = 0x61;
 const LOWER_B = 0x62;
 const LOWER_K = 0x6b;
+const LOWER_T = 0x74;
+const LOWER_V = 0x76;
+/** Flags that an answer has with a number: cas, client flags, hit, seconds since the last access, size, TTL. */
+const NUMBER_FLAGS = Buffer.from("cfhlst", "latin1");
 const UPPER_W = 0x57;
 const UPPER_X = 0x58;
 const UPPER_Z = 0x5a;
@@ -99,37 +106,81 @@ export const UNPROVEN = -1;
 
 /**
  * Looks for the proof in the answer's line, which ends (behind its CR LF) at `end` and whose code is right: our opaque, and
- * besides it only flags that were asked for, in the order asked. Returns where our opaque stands, WITHOUT_OPAQUE or UNPROVEN.
+ * besides it only flags that were asked for, in the order asked and in the form that they are returned in. A value is there
+ * only where it was asked for. Returns where our opaque stands, WITHOUT_OPAQUE (it was not sent) or UNPROVEN.
  * Whose key an answer returns is not looked at here.
  */
 export function findProof(request: Request, reply: Reply, end: number, prefix: Buffer): number {
   const { chunk: line, lineEnd, opaque } = request;
-  if (opaque === 0) return WITHOUT_OPAQUE;
+  if (request.operation === Operation.metaDebug) return WITHOUT_OPAQUE;
   const { chunk, start } = reply;
   // A key may have a CR within.
   const textEnd = end - CRLF_BYTES;
   let i = start + CODE_BYTES;
   if (reply.code === MetaCode.VA) i = wordEnd(chunk, i + 1, textEnd);
-  let asked = flagsAt(request);
-  let proof = UNPROVEN;
+  const first = flagsAt(request);
+  if (!isCodeAsAsked(request, reply.code, first)) return UNPROVEN;
+  let asked = first;
+  let proof = opaque === 0 ? WITHOUT_OPAQUE : UNPROVEN;
   let last = 0;
   while (i < textEnd) {
     if (chunk[i] !== SPACE) return UNPROVEN;
+    // Servers without opaques may end a line in a blank.
+    if (opaque === 0 && i + 1 === textEnd) break;
     const letter = chunk[i + 1]!;
     const stop = letter === LOWER_K ? keyEnd(request, prefix, chunk, i + 2, textEnd) : wordEnd(chunk, i + 1, textEnd);
-    if (letter === UPPER_O) {
+    if (letter === UPPER_O && opaque !== 0) {
       if (proof !== UNPROVEN || !isOpaque(chunk, i + 2, stop, opaque)) return UNPROVEN;
       proof = i + 1;
     } else if (!isMark(letter, last, stop - i - 1)) {
       // Flags that return nothing are passed over.
       while (asked < lineEnd && line[asked + 1] !== letter) asked = wordEnd(line, asked + 1, lineEnd);
       if (asked >= lineEnd) return UNPROVEN;
-      asked = wordEnd(line, asked + 1, lineEnd);
+      const askedEnd = wordEnd(line, asked + 1, lineEnd);
+      if (!isReturned(letter, chunk, i + 2, stop) && !isEcho(line, asked, askedEnd, chunk, i, stop)) return UNPROVEN;
+      asked = askedEnd;
     }
     last = letter;
     i = stop;
   }
   return proof;
+}
+
+/**
+ * True unless the code is that of a hit with a value where none was asked for, or the other way round. memcached 1.6.45 leaves
+ * the value out where the client has it already, which it says with flag C.
+ */
+function isCodeAsAsked(request: Request, code: number, flags: number): boolean {
+  const { operation } = request;
+  if (operation !== Operation.metaGet && operation !== Operation.metaArithmetic) return true;
+  if (code === MetaCode.VA) return hasFlag(request, flags, LOWER_V);
+  if (code !== MetaCode.HD) return true;
+  return !hasFlag(request, flags, LOWER_V) || (operation === Operation.metaGet && hasFlag(request, flags, UPPER_C));
+}
+
+/** True for a meta command that has its key returned. */
+export function asksForKey(request: Request): boolean {
+  return hasFlag(request, flagsAt(request), LOWER_K);
+}
+
+function hasFlag({ chunk, lineEnd }: Request, flags: number, letter: number): boolean {
+  for (let i = flags; i < lineEnd; i = wordEnd(chunk, i + 1, lineEnd)) if (chunk[i + 1] === letter) return true;
+  return false;
+}
+
+/** True when `chunk[start, end)` is what an answer may have behind `letter`, other than what was asked. */
+function isReturned(letter: number, chunk: Buffer, start: number, end: number): boolean {
+  // Whose key it is is looked at elsewhere.
+  if (letter === LOWER_K) return true;
+  if (letter === LOWER_T && end - start === 2 && chunk[start] === MINUS) return chunk[start + 1] === ZERO + 1;
+  // A letter that later servers return has a number, too.
+  return letter >= LOWER_A && end > start && digitsEnd(chunk, start) >= end;
+}
+
+/** True for a flag that is returned as it was asked. A flag that has a number is not. */
+function isEcho(line: Buffer, asked: number, askedEnd: number, chunk: Buffer, at: number, end: number): boolean {
+  if (NUMBER_FLAGS.includes(chunk[at + 1]!)) return false;
+  return askedEnd - asked === end - at && equalBytes(line, asked, askedEnd, chunk, at);
 }
 
 /** Where the key that is returned at `at` ends. A server may return a key that it was given in base64 as its bytes. */

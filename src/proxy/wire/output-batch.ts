@@ -3,6 +3,8 @@
  * a pool; large values that nobody will overwrite go out by reference. One flush is one system call: a single block is
  * one write, several pieces are one writev.
  */
+
+import { noteAllocation } from "./allocations.ts";
 import { copyBytes, writeDecimal } from "./ascii.ts";
 import { BufferLease } from "./buffer-lease.ts";
 import type { OnWritten, SocketWriter } from "./socket-writer.ts";
@@ -160,6 +162,7 @@ export class OutputBatch {
       this.block = takeBlock(length, this.block.length === 0);
     } else {
       const lease = BufferLease.take(length);
+      noteAllocation(length);
       this.leases ??= [];
       this.leases.push(lease);
       this.block = lease.buffer;

@@ -38,10 +38,20 @@ for (const word of [
 
 const metaCodes = ["HD", "VA", "EN", "NF", "NS", "EX", "MN", "ME"].map((code) => Buffer.from(code, "latin1"));
 
-/** True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. */
-export function mayHoldAnswers(chunk: Buffer, start: number, end: number): boolean {
+/** How an answer to a meta command ends that ends in a key, perhaps cut off at its front. */
+const KEY_END = /(?:HD|EN|NF|NS|EX|VA \d+)(?: [^ ]+){0,20} k[^ ]+(?: b)?(?: [WXZ])*$/s;
+/** No such answer is longer: a key in base64, its opaque and other flags. */
+const MAX_KEY_LINE_BYTES = 640;
+
+/**
+ * True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. `returnsKeys`: some of them may end in
+ * a key.
+ */
+export function mayHoldAnswers(chunk: Buffer, start: number, end: number, returnsKeys = false): boolean {
   if (end === start) return false;
   if (endsAsAnswer(chunk, start, end)) return true;
+  if (returnsKeys && KEY_END.test(chunk.toString("latin1", Math.max(start, end - MAX_KEY_LINE_BYTES), end)))
+    return true;
   if (chunk.indexOf(CR, start) === end) return false;
   if (lastLineIsMeta(chunk, start, end)) return true;
   // A value that was swallowed whole has its line in it.

@@ -87,6 +87,17 @@ describe("a value that has swallowed answers", () => {
     for (const each of asked.slice(1)) expect(await each.text()).toMatch(/^SERVER_ERROR/);
   });
 
+  it("is not told the error that has come in the place of the marker, and what is held behind it is not, either", async () => {
+    backend.version = WITHOUT_OPAQUES;
+    const asked = await answered(
+      ["mg a v\r\n", "set b 0 0 1\r\n1\r\n", "incr c 1\r\n"],
+      ["mg a v", "mn", "set b 0 0 1", "mn", "incr c 1", "mn"],
+      "VA 7\r\n0123END\r\nMN\r\nSTORED\r\nMN\r\n7\r\nMN\r\n",
+    );
+    (await backend.command()).reply("CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+    expect(await statuses(asked)).toEqual(lost);
+  });
+
   it("is not believed where it ends as an error does", async () => {
     const asked = await answered(
       ["mg a v\r\n", "set b 0 0 1\r\n1\r\n", "set c 0 0 1\r\n1\r\n"],

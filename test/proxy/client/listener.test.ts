@@ -9,7 +9,7 @@ import tls from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { Access } from "../../../src/proxy/client/access.ts";
-import { newClientCounters } from "../../../src/proxy/client/connection.ts";
+import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Listener } from "../../../src/proxy/client/listener.ts";
 import { type StartedListener, startListener } from "../../support/client-listener.ts";
 import { ManualClock } from "../../support/manual-clock.ts";

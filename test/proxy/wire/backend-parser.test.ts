@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../../src/proxy/reply.ts";
-import { KeyList, Operation, type ReplyOwner, Request } from "../../../src/proxy/request.ts";
+import { isMeta, KeyList, Operation, type ReplyOwner, Request } from "../../../src/proxy/request.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../../../src/proxy/wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
 import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
@@ -14,9 +14,14 @@ function bytes(text: string): Buffer {
   return Buffer.from(text, "latin1");
 }
 
-function request(operation: Operation, key: string): Request {
-  const made = new Request(operation, nobody, bytes(key));
-  made.keyEnd = key.length;
+/** A meta command has `flags`. */
+function request(operation: Operation, key: string, flags = "t k c"): Request {
+  const head = isMeta(operation) ? "mx " : "";
+  const length = operation === Operation.metaSet ? " 1" : "";
+  const made = new Request(operation, nobody, bytes(head === "" ? key : `${head}${key}${length} ${flags}`));
+  made.keyStart = head.length;
+  made.keyEnd = head.length + key.length;
+  if (head !== "") made.lineEnd = made.chunk.length;
   return made;
 }
 
@@ -423,20 +428,22 @@ describe("a command that is answered in a line", () => {
   }
 
   it("mg may be answered by a value", () => {
-    const outcome = parseOne(() => request(Operation.metaGet, "key"), "VA 5 t30 c7\r\nEN\r\n!\r\n");
+    const asked = () => request(Operation.metaGet, "key", "v t k c");
+    const outcome = parseOne(asked, "VA 5 t30 c7\r\nEN\r\n!\r\n");
     expect(outcome).toMatchObject({ status: Status.meta, code: "VA", value: "EN\r\n!" });
-    expect(isRefused(() => request(Operation.metaGet, "key"), "VA x\r\na\r\n")).toBe(true);
-    expect(isRefused(() => request(Operation.metaGet, "key"), "VA 1\r\nabc\r\n")).toBe(true);
+    expect(isRefused(asked, "VA x\r\na\r\n")).toBe(true);
+    expect(isRefused(asked, "VA 1\r\nabc\r\n")).toBe(true);
   });
 
   it("mg is out of step when another key is returned", () => {
     const asked = () => request(Operation.metaGet, "key");
+    const askedForValue = () => request(Operation.metaGet, "key", "v t k c");
     for (const key of ["key", `${Buffer.from("key").toString("base64")} b`]) {
-      expect(parseOne(asked, `VA 1 t30 k${key} c7\r\na\r\n`)?.value).toBe("a");
+      expect(parseOne(askedForValue, `VA 1 t30 k${key} c7\r\na\r\n`)?.value).toBe("a");
       expect(parseOne(asked, `HD k${key}\r\n`)?.code).toBe("HD");
     }
     for (const key of ["other", "ke", "keys", "", Buffer.from("ke").toString("base64")]) {
-      expect(isRefused(asked, `VA 1 t30 k${key} c7\r\na\r\n`)).toBe(true);
+      expect(isRefused(askedForValue, `VA 1 t30 k${key} c7\r\na\r\n`)).toBe(true);
       expect(isRefused(asked, `HD k${key}\r\n`)).toBe(true);
     }
     expect(parseOne(asked, "HD kapp:key\r\n", "app:")?.code).toBe("HD");
@@ -453,6 +460,16 @@ describe("a command that is answered in a line", () => {
     expect(parseOne(() => request(Operation.incr, "key"), "5  \r\n")?.text).toBe("5  \r\n");
     for (const text of ["5\r\r\n", "5 \r \r\n", "5x\r\n", " 5\r\n"]) {
       expect(isRefused(() => request(Operation.incr, "key"), text)).toBe(true);
+    }
+  });
+
+  it("is out of step when the error comes that only a count can have", () => {
+    const line = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    for (const operation of [Operation.set, Operation.delete, Operation.touch, Operation.metaSet, Operation.metaGet]) {
+      expect(isRefused(() => request(operation, "key"), line)).toBe(true);
+    }
+    for (const operation of [Operation.incr, Operation.decr, Operation.metaArithmetic]) {
+      expect(parseOne(() => request(operation, "key"), line)).toMatchObject({ status: Status.clientError });
     }
   });
 
@@ -581,6 +598,7 @@ describe("a stream of replies", () => {
       () => request(Operation.set, "key"),
       () => request(Operation.incr, "key"),
       () => request(Operation.metaGet, "key"),
+      () => request(Operation.metaGet, "key", "v"),
       () => request(Operation.stats, ""),
     );
     const property = (asks: (() => Request)[], hostile: string, fractions: number[]) => {

@@ -23,9 +23,12 @@ class Commands implements FrameReader {
   private swallowBytes = 0;
   private isClosed = false;
 
-  constructor(changes: Partial<ClassicLimits> = {}) {
+  constructor(changes: Partial<ClassicLimits> = {}, isCurrent = false) {
     const own = { ...limits, ...changes };
-    this.parser = new ClassicParser(() => own);
+    this.parser = new ClassicParser(
+      () => own,
+      () => isCurrent,
+    );
     this.prefix = Buffer.from(own.prefix, "latin1");
   }
 
@@ -306,6 +309,35 @@ describe("commands without a key", () => {
     const refused = { isFlushAllAllowed: false };
     expect(parse("flush_all\r\n", refused)).toEqual(["answer CLIENT_ERROR flush_all not allowed"]);
     expect(parse("flush_all noreply\r\n", refused)).toEqual(["answer nothing"]);
+  });
+});
+
+describe("a line that memcached 1.6.40 and later read in another way", () => {
+  const rows: Record<string, readonly [old: string | readonly string[], current: string | readonly string[]]> = {
+    "\r\n": ["answer ERROR", badFormat],
+    "\n": ["answer ERROR", badFormat],
+    "x\r\n": ["answer ERROR", badFormat],
+    "xy\r\n": ["answer ERROR", "answer ERROR"],
+    "mn\n": ["answer MN", "answer MN"],
+    "x noreply\r\n": ["answer ERROR", "answer nothing"],
+    "bogus a noreply\r\n": ["answer ERROR", "answer nothing"],
+    "shutdown\r\n": ["answer ERROR: shutdown not enabled", "answer SERVER_ERROR: shutdown not enabled"],
+    "shutdown now noreply\r\n": ["answer ERROR: shutdown not enabled", "answer nothing"],
+    "flush_all 0 0 0\r\n": ["answer ERROR", 'flushAll [] "flush_all 0\\r\\n"'],
+    "set a 0 0 -1 noreply\r\n": ["answer nothing", badFormat],
+    "set a 0 abc 2147483647 noreply\r\n": ["answer nothing", badFormat],
+    "set a 0 abc 1 noreply\r\nx\r\n": [["answer nothing", "answer ERROR"], "answer nothing"],
+    "me a \x7f\r\n": ['metaDebug [a] "me a\\r\\n"', badFormat],
+    "me a 0\r\n": ['metaDebug [a] "me a\\r\\n"', 'metaDebug [a] "me a\\r\\n"'],
+    "mg a T4294967296\r\n": ['metaGet [a] "mg a T0\\r\\n"', 'metaGet [a] "mg a T\\r\\n"'],
+    "mg a F4294967301\r\n": ['metaGet [a] "mg a F5\\r\\n"', 'metaGet [a] "mg a F\\r\\n"'],
+    "mg a C+7\r\n": ['metaGet [a] "mg a C7\\r\\n"', 'metaGet [a] "mg a C\\r\\n"'],
+    "mg a T007\r\n": ['metaGet [a] "mg a T7\\r\\n"', 'metaGet [a] "mg a T7\\r\\n"'],
+  };
+
+  it.each(Object.entries(rows))("%j", (text, [old, current]) => {
+    const seen = (isCurrent: boolean) => new Commands({}, isCurrent).feed([Buffer.from(text, "latin1")]).seen;
+    expect([seen(false), seen(true)]).toEqual([[old].flat(), [current].flat()]);
   });
 });
 

@@ -5,7 +5,7 @@ import { BackendParser, OUT_OF_STEP } from "../../../src/proxy/wire/backend-pars
 import { writeRequest } from "../../../src/proxy/wire/backend-writer.ts";
 import { ClassicParser, Parsed } from "../../../src/proxy/wire/classic-parser.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
-import { ServerDialect } from "../../../src/proxy/wire/server-dialect.ts";
+import { Marker, ServerDialect } from "../../../src/proxy/wire/server-dialect.ts";
 import { mayHoldAnswers } from "../../../src/proxy/wire/swallowed.ts";
 
 const nobody: ReplyOwner = { onReply: () => {} };
@@ -17,21 +17,22 @@ function parse(frame: string, prefix = ""): Request {
   return parser.request!;
 }
 
-/** What a memcached 1.6.18 is sent. */
-function sentFor(request: Request, prefix = ""): string {
+/** What a memcached of this version is sent. */
+function sentFor(request: Request, prefix = "", version = "1.6.18"): string {
   const dialect = new ServerDialect();
-  dialect.learn("1.6.18", true);
+  dialect.learn(version, true);
   const batch = new OutputBatch();
   writeRequest(request, Buffer.from(prefix), batch, dialect);
   return batch.take().toString("latin1");
 }
 
 /** What the client of `frame` is told when the server answers `answer`; null: that is not the answer to it. */
-function toldOf(frame: string, answer: string, prefix = ""): string | null {
+function toldOf(frame: string, answer: string, prefix = "", version = "1.6.18"): string | null {
   const request = parse(frame, prefix);
-  sentFor(request, prefix);
+  sentFor(request, prefix, version);
   const parser = new BackendParser(1024, Buffer.from(prefix));
-  const chunk = Buffer.from(answer, "latin1");
+  const isMarked = request.marker !== Marker.none && !answer.includes("MN\r\n");
+  const chunk = Buffer.from(isMarked ? `${answer}MN\r\n` : answer, "latin1");
   const next = parser.parse(request, chunk, 0, chunk.length, false);
   if (next === OUT_OF_STEP) return null;
   expect(next).toBe(chunk.length);
@@ -48,6 +49,15 @@ describe("a meta command with two q", () => {
   });
 });
 
+describe("a set with a number that only some servers take", () => {
+  it("is followed by a marker, and others are not", () => {
+    for (const flag of ["T+5", "F+5", "C+5", "T4294967296"]) {
+      expect(sentFor(parse(`ms a 1 ${flag}\r\nx\r\n`))).toMatch(/\r\nmn\r\n$/);
+    }
+    expect(sentFor(parse("ms a 1 T-1 F5 C5\r\nx\r\n"))).toBe("ms a 1 T-1 F5 C5 O1\r\nx\r\n");
+  });
+});
+
 describe("an answer with an opaque", () => {
   it("has the client's own in place of ours", () => {
     expect(toldOf("mg a v Oabc f\r\n", "VA 1 O001 f0\r\nx\r\n")).toBe("VA 1 Oabc f0\r\nx\r\n");
@@ -60,6 +70,59 @@ describe("an answer with an opaque", () => {
   });
 });
 
+describe("a flag that an answer returns", () => {
+  it.each(["c", "f", "h", "l", "s", "t"])("is a number behind %s", (letter) => {
+    expect(toldOf(`mg a O7 ${letter}\r\n`, `HD O1 ${letter}305\r\n`)).toBe(`HD O7 ${letter}305\r\n`);
+    for (const token of ["", "305EN", "305\rEN", "EN", "+1", "--1", "1-"]) {
+      expect([token, toldOf(`mg a O7 ${letter}\r\n`, `HD O1 ${letter}${token}\r\n`)]).toEqual([token, null]);
+    }
+  });
+
+  it("is -1 for a TTL alone", () => {
+    expect(toldOf("mg a t\r\n", "HD t-1 O1\r\n")).toBe("HD t-1\r\n");
+    expect(toldOf("mg a t\r\n", "HD t-2 O1\r\n")).toBe(null);
+    expect(toldOf("mg a c\r\n", "HD c-1 O1\r\n")).toBe(null);
+  });
+
+  it("is not the beginning of another answer", () => {
+    expect(toldOf("mg a c v\r\n", "HD c305EN O1\r\n")).toBe(null);
+    expect(toldOf("ms a 1 O7 E99\r\nx\r\n", "HD O1 END\r\nMN\r\n")).toBe(null);
+    expect(toldOf("mg a O7 N30\r\n", "HD O1 NF\r\n")).toBe(null);
+    expect(toldOf("mg a k c O7\r\n", "HD ka c3HD O1\r\n")).toBe(null);
+  });
+
+  it.each([
+    ["mg a c f h l s t k\r\n", "HD c1 f4294967295 h1 l0 s12 t-1 ka O1 Z X W\r\n"],
+    ["ms a 1 c s k\r\nx\r\n", "NS c0 s1 ka O1\r\n"],
+    ["ma a t c N30\r\n", "HD t30 c18446744073709551615 O1\r\n"],
+    ["md a k\r\n", "NF ka O1\r\n"],
+  ])("has the form of the server's answer to %j", (frame, answer) => {
+    expect(toldOf(frame, answer)).toBe(answer.replace(" O1", ""));
+  });
+
+  it("has that form, too, where a server is asked without an opaque of ours", () => {
+    expect(toldOf("mg a c O7\r\n", "HD c305 O7\r\nMN\r\n", "", "1.6.12")).toBe("HD c305 O7\r\n");
+    expect(toldOf("mg a c O7\r\n", "EN\r\nMN\r\n", "", "1.6.12")).toBe("EN\r\n");
+    expect(toldOf("mg a c\r\n", "HD c305HD\r\nMN\r\n", "", "1.6.12")).toBe(null);
+    expect(toldOf("mg a c O7\r\n", "HD c305 O8\r\nMN\r\n", "", "1.6.12")).toBe(null);
+    expect(toldOf("mg a\r\n", "HD HD\r\nMN\r\n", "", "1.6.12")).toBe(null);
+  });
+});
+
+describe("a value", () => {
+  it("is what an answer has where it was asked for, and not otherwise", () => {
+    expect(toldOf("mg a v\r\n", "HD O1\r\n")).toBe(null);
+    expect(toldOf("mg a f\r\n", "VA 1 f0 O1\r\nx\r\n")).toBe(null);
+    expect(toldOf("ma a v\r\n", "HD O1\r\n")).toBe(null);
+    expect(toldOf("ma a\r\n", "VA 1 O1\r\n7\r\n")).toBe(null);
+    expect(toldOf("ma a v\r\n", "VA 1 O1\r\n7\r\n")).toBe("VA 1\r\n7\r\n");
+  });
+
+  it("is left out by memcached 1.6.45 where the client has it already, by its cas", () => {
+    expect(toldOf("mg a v C99\r\n", "HD O1\r\n")).toBe("HD\r\n");
+  });
+});
+
 describe("a key that an answer returns", () => {
   it("has no prefix, whatever the prefix looks like in base64", () => {
     const key = Buffer.from("a b").toString("base64");
@@ -69,6 +132,28 @@ describe("a key that an answer returns", () => {
     expect(toldOf(`mg ${key} b k\r\n`, "HD kVa b O1\r\n", "V")).toBe("HD ka b\r\n");
     expect(toldOf("mg k k\r\n", "HD kVk O1\r\n", "V")).toBe("HD kk\r\n");
     expect(toldOf(`me ${key} b\r\n`, `ME ${sent} exp=-1\r\nMN\r\n`, "V")).toContain(`ME ${key} exp=-1\r\n`);
+  });
+});
+
+describe("a key with a line feed, which some servers return as it is", () => {
+  const key = Buffer.from("a\nb").toString("base64");
+
+  it("is not returned by the server, and is put where it was asked for", () => {
+    expect(sentFor(parse(`mg ${key} b v k O7 c\r\n`))).toBe(`mg ${key} b v O1 c\r\n`);
+    expect(sentFor(parse(`ms ${key} 1 k b\r\nx\r\n`))).toBe(`ms ${key} 1 b O1\r\nx\r\n`);
+    expect(sentFor(parse(`md ${key} k b\r\n`), "", "1.6.12")).toBe(`md ${key} b\r\nmn\r\n`);
+    expect(toldOf(`mg ${key} b v k O7 c\r\n`, "VA 1 O1 c5 W\r\nx\r\n")).toBe(`VA 1 k${key} b O7 c5 W\r\nx\r\n`);
+    expect(toldOf(`mg ${key} f k b\r\n`, "HD f0 O1\r\n")).toBe(`HD f0 k${key} b\r\n`);
+    expect(toldOf(`mg ${key} f k b\r\n`, "EN O1\r\n")).toBe(`EN k${key} b\r\n`);
+    expect(toldOf(`md ${key} k b\r\n`, "NF O1\r\n", "V")).toBe(`NF k${key} b\r\n`);
+    expect(toldOf(`ma ${key} k b\r\n`, "CLIENT_ERROR x\r\n")).toBe("CLIENT_ERROR x\r\n");
+  });
+
+  it("has no `me`, which would return it", () => {
+    const parser = new ClassicParser(() => ({ maxValueBytes: 1024, isFlushAllAllowed: true, prefix: "" }));
+    const chunk = Buffer.from(`me ${key} b\r\n`, "latin1");
+    expect(parser.parse(nobody, chunk, 0, chunk.length, false)).toBe(Parsed.answer);
+    expect(parser.answer!.chunk.toString()).toBe("CLIENT_ERROR bad command line format\r\n");
   });
 });
 
@@ -90,6 +175,17 @@ describe("a value that may have swallowed answers", () => {
     ];
     const others = ["VERSION 1.4.15", "VERSION mcrouter 40.0.0", "STORED", "END", "VALUE a 0 12"];
     for (const line of [...lines, ...others]) expect([line, looksAt(`01234${line}`)]).toEqual([line, true]);
+  });
+
+  it("ends as an answer that ends in a key, where keys are asked for", () => {
+    for (const line of ["EN O17 kkey", "HD O17 ta kkey b", "VA 12 O1 ka:b", "NF kkey", "HD kk W"]) {
+      const chunk = Buffer.from(`01234${line}\r\nEND\r\n`, "latin1");
+      expect([line, mayHoldAnswers(chunk, 0, chunk.length - 7, true)]).toEqual([line, true]);
+    }
+    for (const text of ["to be kept", "END of keys", "HDkey", "x kkey"]) {
+      const chunk = Buffer.from(`${text}\r\n`, "latin1");
+      expect([text, mayHoldAnswers(chunk, 0, text.length, true)]).toEqual([text, false]);
+    }
   });
 
   it("is not any other", () => {

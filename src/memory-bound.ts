@@ -1,0 +1,212 @@
+/**
+ * The bound on the memory of a process (`max_memory`). When the memory in use comes near the bound, some is shed in steps, the
+ * least missed first:
+ *
+ *     share of the bound   0.80 values held for the pool · 0.85 tracked keys · 0.90 fills · 0.93 clients · 0.96 connections
+ *
+ * A step ends when memory in use has gone down by `HYSTERESIS`. In use are V8's heap, buffers, and what the process takes without
+ * them. The resident set is larger: the C library keeps freed memory and uses it again. Only the part of the resident set
+ * that is over the bound counts, so that a process that was once full can recover. What was shed counts as gone until the
+ * garbage collector, which is called for it, has run.
+ */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { Clock, Timer } from "./clock.ts";
+import { watchAllocations } from "./proxy/wire/allocations.ts";
+import type { BurstLog } from "./telemetry/burst-log.ts";
+
+/** The steps, in order, and the share of the bound from which each is taken. */
+export const memorySteps = {
+  held: 0.8,
+  tracked: 0.85,
+  fills: 0.9,
+  clients: 0.93,
+  connections: 0.96,
+} as const;
+export type MemoryStep = keyof typeof memorySteps;
+const stepNames = Object.keys(memorySteps) as readonly MemoryStep[];
+
+const HYSTERESIS = 0.05;
+const CHECK_MS = 100;
+/** The same once the first step was taken. */
+const NEAR_CHECK_MS = 20;
+/** The collector is called at most so often; twice as seldom each time that it has freed little. */
+const LEAST_COLLECT_MS = 50;
+const MOST_COLLECT_MS = 10_000;
+const LITTLE = 0.02;
+
+const messages: Readonly<Record<MemoryStep, string>> = {
+  held: "values held for the pool are dropped",
+  tracked: "the least needed tracked keys are dropped",
+  fills: "misses are not filled",
+  clients: "the clients with the most unread or unfinished bytes are cut off",
+  connections: "new clients and large values are refused",
+};
+
+/** What frees memory. Each returns the number of bytes that it has freed, about. */
+export interface Sheds {
+  /** Drops all held values. */
+  held(): number;
+  /** Drops tracked keys of about so many bytes. */
+  tracked(bytes: number): number;
+  /** Cuts off clients with about so many bytes. */
+  clients(bytes: number): number;
+}
+
+/** Where the bound takes its numbers from; replaced in tests. */
+export interface MemoryReading {
+  /** The resident set, and the part of it that V8 knows of: its heap and buffers outside of it. */
+  read(): { readonly residentBytes: number; readonly knownBytes: number };
+  /** Calls the garbage collector. */
+  collect(): void;
+}
+
+/** The bound of one process. */
+export class MemoryBound {
+  /** Times each step was taken, for `fills` and `connections` what was refused. */
+  readonly counts: Record<MemoryStep, number> = { held: 0, tracked: 0, fills: 0, clients: 0, connections: 0 };
+  private readonly maxBytes: () => number;
+  private readonly sheds: Sheds;
+  private readonly clock: Clock;
+  private readonly bursts: BurstLog;
+  private readonly reading: MemoryReading;
+  private readonly active = new Set<MemoryStep>();
+  private timer: Timer | null = null;
+  private unwatch: (() => void) | null = null;
+  private isCheckDue = false;
+  /** What the process takes without its heap and buffers: the least that was seen. */
+  private unknownBytes = Number.POSITIVE_INFINITY;
+  /** Shed since the collector was last called. */
+  private shedBytes = 0;
+  private collectedMs = Number.NEGATIVE_INFINITY;
+  private collectEveryMs = LEAST_COLLECT_MS;
+
+  /** `maxBytes`: the bound as it is configured now; 0: there is none. */
+  constructor(
+    maxBytes: () => number,
+    sheds: Sheds,
+    clock: Clock,
+    bursts: BurstLog,
+    reading: MemoryReading = processReading,
+  ) {
+    this.maxBytes = maxBytes;
+    this.sheds = sheds;
+    this.clock = clock;
+    this.bursts = bursts;
+    this.reading = reading;
+  }
+
+  start(): void {
+    this.unwatch = watchAllocations(() => this.checkSoon());
+    this.waitForCheck();
+  }
+
+  stop(): void {
+    this.unwatch?.();
+    this.unwatch = null;
+    if (this.timer !== null) this.clock.clearTimer(this.timer);
+    this.timer = null;
+  }
+
+  /** True if a miss must not be filled now. Counts it. */
+  refusesFill(): boolean {
+    return this.refuses("fills");
+  }
+
+  /** True if a client must not be let in now. Counts it. */
+  refusesConnection(): boolean {
+    return this.refuses("connections");
+  }
+
+  /** True while values of clients are taken only if they are small. */
+  get refusesLargeValues(): boolean {
+    return this.active.has("connections");
+  }
+
+  /** Looks at the memory in use and takes or ends steps. */
+  check(): void {
+    const max = this.maxBytes();
+    if (max === 0) {
+      this.active.clear();
+      return;
+    }
+    let used = this.usedBytes(max) - this.shedBytes;
+    for (const step of stepNames) {
+      const from = memorySteps[step] * max;
+      if (used >= from) used -= this.take(step, used - from);
+      else if (used < from - HYSTERESIS * max) this.active.delete(step);
+    }
+    if (this.shedBytes > 0 || used >= memorySteps.held * max) this.collect(max);
+  }
+
+  private refuses(step: MemoryStep): boolean {
+    if (!this.active.has(step)) return false;
+    this.counts[step]++;
+    return true;
+  }
+
+  /** Takes a step. Returns the bytes that it has freed. */
+  private take(step: MemoryStep, overBytes: number): number {
+    if (!this.active.has(step)) {
+      this.active.add(step);
+      this.bursts.say("warn", "serve", `memory ${step}`, `near max_memory: ${messages[step]}`);
+    }
+    if (step === "fills" || step === "connections") return 0;
+    const bytes = this.sheds[step](overBytes);
+    if (bytes > 0) this.counts[step]++;
+    this.shedBytes += bytes;
+    return bytes;
+  }
+
+  private usedBytes(max: number): number {
+    const { residentBytes, knownBytes } = this.reading.read();
+    this.unknownBytes = Math.min(this.unknownBytes, residentBytes - knownBytes);
+    return this.unknownBytes + knownBytes + Math.max(0, residentBytes - max);
+  }
+
+  private collect(max: number): void {
+    const nowMs = this.clock.nowMs();
+    const everyMs = this.shedBytes > 0 ? LEAST_COLLECT_MS : this.collectEveryMs;
+    if (nowMs - this.collectedMs < everyMs) return;
+    this.collectedMs = nowMs;
+    const before = this.usedBytes(max);
+    this.reading.collect();
+    this.shedBytes = 0;
+    const freed = before - this.usedBytes(max);
+    this.collectEveryMs =
+      freed < LITTLE * before ? Math.min(2 * this.collectEveryMs, MOST_COLLECT_MS) : LEAST_COLLECT_MS;
+  }
+
+  private checkSoon(): void {
+    if (this.isCheckDue || this.maxBytes() === 0) return;
+    this.isCheckDue = true;
+    // Not within what allocates: a client that is cut off must not be in the middle of its own bytes.
+    setImmediate(() => {
+      this.isCheckDue = false;
+      if (this.timer !== null) this.check();
+    });
+  }
+
+  private waitForCheck(): void {
+    this.timer = this.clock.setTimer(this.active.size > 0 ? NEAR_CHECK_MS : CHECK_MS, () => {
+      this.check();
+      this.waitForCheck();
+    });
+  }
+}
+
+let collector: (() => void) | null = null;
+
+const processReading: MemoryReading = {
+  read: () => {
+    const { rss, heapTotal, external } = process.memoryUsage();
+    return { residentBytes: rss, knownBytes: heapTotal + external };
+  },
+  collect: () => {
+    if (collector === null) {
+      setFlagsFromString("--expose-gc");
+      collector = runInNewContext("gc") as () => void;
+    }
+    collector();
+  },
+};

@@ -1,0 +1,81 @@
+/**
+ * A way to a backend for a pool that a reload brings to it from another backend of the same server. Requests that come this
+ * way wait until those on the other backend have been answered; requests of other pools, and of the routes before the reload,
+ * go to the backend at once. So no two backends can ever wait for each other.
+ */
+import type { Request } from "../request.ts";
+import { AllCompleted } from "./all-completed.ts";
+import type { Backend } from "./backend.ts";
+
+interface HeldRequest {
+  readonly request: Request;
+  readonly slot: number;
+}
+
+export class HeldEntrance {
+  readonly backend: Backend;
+  private holds = 0;
+  private readonly held: HeldRequest[] = [];
+  private readonly afterOpening: (() => void)[] = [];
+
+  /** `opened` is called by the last `letGo`. */
+  constructor(backend: Backend, opened: () => void) {
+    this.backend = backend;
+    this.afterOpening.push(opened);
+  }
+
+  get name(): string {
+    return this.backend.name;
+  }
+
+  get connectionCount(): number {
+    return this.backend.connectionCount;
+  }
+
+  get speaksMeta(): boolean {
+    return this.backend.speaksMeta;
+  }
+
+  mayShare(slot: number): boolean {
+    return this.backend.mayShare(slot);
+  }
+
+  send(request: Request, slot: number): void {
+    if (this.holds === 0 && this.held.length === 0) {
+      this.backend.send(request, slot);
+      return;
+    }
+    request.retain();
+    this.held.push({ request, slot });
+  }
+
+  /** Calls `done` once, now or later: when nothing is held back here any more. */
+  whenOpen(done: () => void): void {
+    if (this.holds === 0) done();
+    else this.afterOpening.push(done);
+  }
+
+  get isHolding(): boolean {
+    return this.holds > 0;
+  }
+
+  /** Has requests wait for as many calls of `letGo`. */
+  holdBack(): void {
+    if (this.holds++ === 0) this.backend.entrancesHeld++;
+  }
+
+  /** Sends what has waited, once nothing is waited for any more. */
+  letGo(): void {
+    if (--this.holds > 0) return;
+    const completed = new AllCompleted();
+    // A request that is answered at once may bring others: they wait behind the rest.
+    for (let i = 0; i < this.held.length; i++) {
+      const { request, slot } = this.held[i]!;
+      completed.run(() => this.backend.send(request, slot));
+    }
+    this.held.length = 0;
+    for (const step of this.afterOpening.splice(0)) completed.run(step);
+    this.backend.entranceOpened();
+    completed.end();
+  }
+}

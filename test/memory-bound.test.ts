@@ -1,0 +1,168 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { MemoryBound, type MemoryStep, memorySteps } from "../src/memory-bound.ts";
+import { BurstLog } from "../src/telemetry/burst-log.ts";
+import { KeptLog } from "./support/kept-log.ts";
+import { ManualClock } from "./support/manual-clock.ts";
+
+const MIB = 1024 * 1024;
+const MAX = 1000 * MIB;
+
+let clock: ManualClock;
+let log: KeptLog;
+/** What lives, and what was freed but is resident until the collector runs. */
+let live = { base: 0, held: 0, tracked: 0, clients: 0 };
+let garbage = 0;
+/** Freed by the collector, and kept by the C library. */
+let retained = 0;
+let collections = 0;
+let bound: MemoryBound;
+
+const resident = () => live.base + live.held + live.tracked + live.clients + garbage;
+const isRefused = () => ({ fill: bound.refusesFill(), connection: bound.refusesConnection() });
+
+function free(what: "held" | "tracked" | "clients", bytes: number): number {
+  const freed = Math.min(live[what], bytes);
+  live[what] -= freed;
+  garbage += freed;
+  return freed;
+}
+
+function boundOf(maxBytes: () => number): MemoryBound {
+  const sheds = {
+    held: () => free("held", Number.POSITIVE_INFINITY),
+    tracked: (bytes: number) => free("tracked", bytes),
+    clients: (bytes: number) => free("clients", bytes),
+  };
+  const reading = {
+    read: () => ({ residentBytes: resident() + retained, knownBytes: resident() - 50 * MIB }),
+    collect: () => {
+      collections++;
+      garbage = 0;
+    },
+  };
+  return new MemoryBound(maxBytes, sheds, clock, new BurstLog(log.log, clock), reading);
+}
+
+beforeEach(() => {
+  clock = new ManualClock();
+  log = new KeptLog();
+  live = { base: 100 * MIB, held: 0, tracked: 0, clients: 0 };
+  garbage = 0;
+  retained = 0;
+  collections = 0;
+  bound = boundOf(() => MAX);
+});
+
+describe("a bound on memory", () => {
+  it("does nothing while memory is far from it", () => {
+    live = { base: 700 * MIB, held: 20 * MIB, tracked: 20 * MIB, clients: 20 * MIB };
+    bound.check();
+    expect(live.held).toBe(20 * MIB);
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+    expect(collections).toBe(0);
+  });
+
+  it("does nothing where none is set", () => {
+    bound = boundOf(() => 0);
+    live.base = 10 * MAX;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+    expect(collections).toBe(0);
+  });
+
+  it.each<[MemoryStep, number]>([
+    ["held", 820],
+    ["tracked", 870],
+    ["fills", 910],
+    ["clients", 940],
+    ["connections", 970],
+  ])("takes the step %s, and those before it, where nothing else can be freed", (step, used) => {
+    live.base = used * MIB;
+    bound.check();
+    const names = Object.keys(memorySteps) as MemoryStep[];
+    const isTaken = (name: MemoryStep) => names.indexOf(name) <= names.indexOf(step);
+    expect(isRefused()).toEqual({ fill: isTaken("fills"), connection: isTaken("connections") });
+    expect(bound.refusesLargeValues).toBe(isTaken("connections"));
+    expect(log.lines.filter((line) => line.includes("near max_memory"))).toHaveLength(names.filter(isTaken).length);
+  });
+
+  it("takes no later step where an earlier one has freed enough", () => {
+    live = { base: 700 * MIB, held: 100 * MIB, tracked: 100 * MIB, clients: 90 * MIB };
+    bound.check();
+    expect(live).toEqual({ base: 700 * MIB, held: 0, tracked: 60 * MIB, clients: 90 * MIB });
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+    expect(bound.counts).toMatchObject({ held: 1, tracked: 1, clients: 0 });
+  });
+
+  it("cuts off clients for as many bytes as are too many, and no more", () => {
+    live = { base: 900 * MIB, held: 0, tracked: 0, clients: 90 * MIB };
+    bound.check();
+    expect(live.clients).toBe(30 * MIB);
+  });
+
+  it("counts what it has shed as gone until the collector has run, so that it is not shed twice", () => {
+    live = { base: 900 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
+    bound.check();
+    expect(collections).toBe(1);
+    live.clients += 100 * MIB;
+    bound.check();
+    const left = live.clients;
+    expect(garbage).toBeGreaterThan(0);
+    bound.check();
+    expect(live.clients).toBe(left);
+  });
+
+  it("ends a step only when memory has gone down by more than it varies", () => {
+    live.base = 910 * MIB;
+    bound.check();
+    live.base = 880 * MIB;
+    bound.check();
+    expect(bound.refusesFill()).toBe(true);
+    live.base = 840 * MIB;
+    bound.check();
+    expect(bound.refusesFill()).toBe(false);
+  });
+
+  it("takes clients in again after it was full, where the C library keeps the memory", () => {
+    bound.check();
+    live.base = 980 * MIB;
+    bound.check();
+    expect(bound.refusesConnection()).toBe(true);
+    live.base = 300 * MIB;
+    retained = 720 * MIB;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+  });
+
+  it("sheds for the part of the resident set that is over the bound", () => {
+    live = { base: 500 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
+    bound.check();
+    retained = 400 * MIB;
+    bound.check();
+    expect(live.clients).toBe(200 * MIB);
+    retained = 560 * MIB;
+    bound.check();
+    expect(live.clients).toBe(170 * MIB);
+  });
+
+  it("calls the collector less and less often where that frees nothing", () => {
+    live.base = 990 * MIB;
+    for (let i = 0; i < 600; i++) {
+      bound.check();
+      clock.advance(100);
+    }
+    expect(collections).toBeGreaterThan(5);
+    expect(collections).toBeLessThan(20);
+  });
+
+  it("looks by itself, ten times a second", () => {
+    bound.start();
+    live = { base: 700 * MIB, held: 300 * MIB, tracked: 0, clients: 0 };
+    clock.advance(100);
+    expect(live.held).toBe(0);
+    live.held = 300 * MIB;
+    bound.stop();
+    clock.advance(1_000);
+    expect(live.held).toBe(300 * MIB);
+  });
+});
