@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Random } from "../fuzz/random.ts";
-import { isMaxMemoryKnown, withMaxMemory } from "./max-memory.ts";
+import { withMaxMemory } from "./max-memory.ts";
 import { brokenPromises, Performance } from "./measure.ts";
 import { residentNow } from "./process-memory.ts";
 import { Rig } from "./rig.ts";
@@ -20,7 +20,7 @@ const BOUND_MS = 60_000;
 const MAX_SECONDS = 4;
 const KEPT_EVENTS = 40;
 const MEBIBYTE = 2 ** 20;
-/** The bound that Platypus is given, if it takes one; it is under load all the time. */
+/** The bound that Platypus is given (MiB). */
 const MAX_MEMORY = 512;
 
 /** Found by a soak: what was broken. */
@@ -35,9 +35,7 @@ const { values } = parseArgs({
   },
 });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-const bound = isMaxMemoryKnown()
-  ? withMaxMemory(STANDARD, MAX_MEMORY)
-  : { setup: STANDARD, maxResident: 2_048 * MEBIBYTE };
+const bound = withMaxMemory(STANDARD, MAX_MEMORY);
 const maxResident = values["max-rss"] === undefined ? bound.maxResident : Number(values["max-rss"]) * MEBIBYTE;
 const startMs = Date.now();
 const endMs = startMs + Number(values.minutes) * 60_000;

@@ -1,5 +1,5 @@
 /** The bound on the memory of the whole process, under everything that would fill it. */
-import { isMaxMemoryKnown, withMaxMemory } from "../max-memory.ts";
+import { withMaxMemory } from "../max-memory.ts";
 import type { Scenario } from "../scenario.ts";
 import { STANDARD } from "../setup.ts";
 import { floods } from "./floods.ts";
@@ -16,7 +16,6 @@ export const memory: readonly Scenario[] = [
     allows: ["missed fills", "refusals"],
     touches: null,
     maxResident: BOUND.maxResident,
-    skipped: () => (isMaxMemoryKnown() ? null : "there is no max_memory yet"),
     run: async (stage) => {
       await Promise.all([everythingLarge(stage), ...floods.map((flood) => flood.run(stage))]);
     },
