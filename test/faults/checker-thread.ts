@@ -27,8 +27,8 @@ port.on("message", async ({ id, kind }: CheckerQuestion) => {
   if (kind === "stop") {
     for (const client of [...clients, ...newcomers]) client.stop();
     await running;
-    port.close();
-    return;
+    // Ends the thread, also where a connection was just being opened.
+    process.exit();
   }
   const answer: CheckerAnswer =
     kind === "take"

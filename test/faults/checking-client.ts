@@ -95,7 +95,9 @@ export class CheckingClient {
     }
     if (this.dialect !== null) return this.dialect;
     try {
-      this.dialect = await dialects[this.options.dialect](this.options.port);
+      const dialect = await dialects[this.options.dialect](this.options.port);
+      if (this.isStopped) dialect.close();
+      else this.dialect = dialect;
     } catch (error) {
       this.options.tally.trouble("refused", String(error));
       await sleep(RECONNECT_MS);
