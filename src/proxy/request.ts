@@ -155,6 +155,9 @@ export class KeyList {
   /** Indexes of keys that a server could not answer for; `null`: none. */
   failed: Set<number> | null = null;
 
+  /** Nothing is known of the size of the client's values: see client/read-ahead.ts. */
+  isUnknown = false;
+
   /** The buffer in which blocks lie that are good only while the reply is being handled; null: all are kept. */
   borrowed: Buffer | null = null;
 

@@ -37,23 +37,33 @@ export class PlatypusProcess {
     });
   }
 
-  /** Starts the command line with `args`, without an admin server unless `env` says otherwise. */
-  static run(args: readonly string[], env: Record<string, string> = {}, folder: string | null = null): PlatypusProcess {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+  /**
+   * Starts the command line with `args`, without an admin server unless `env` says otherwise. `shell` is what a shell does
+   * before, in the same process: limits, redirections.
+   */
+  static run(
+    args: readonly string[],
+    env: Record<string, string> = {},
+    folder: string | null = null,
+    shell = "",
+  ): PlatypusProcess {
+    const command = [process.execPath, MAIN, ...args];
+    const [program, ...rest] = shell === "" ? command : ["/bin/sh", "-c", `${shell}\nexec "$0" "$@"`, ...command];
+    const child = spawn(program!, rest, {
       env: { ...process.env, PLATYPUS_SERVER_ADMIN: "off", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     return new PlatypusProcess(child, folder);
   }
 
-  /** Starts with the configuration `text` (it should listen on port 0) and waits until it listens. */
-  static async start(text: string): Promise<PlatypusProcess> {
+  /** Starts with the configuration `text` (it should listen on port 0) and waits until it listens. `shell`: as for `run`. */
+  static async start(text: string, shell = ""): Promise<PlatypusProcess> {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "platypus.toml");
     await writeFile(file, text);
     // An empty variable counts as unset: then the file decides.
     const env = /^admin =/m.test(text) ? { PLATYPUS_SERVER_ADMIN: "" } : {};
-    const started = PlatypusProcess.run(["--config", file], env, folder);
+    const started = PlatypusProcess.run(["--config", file], env, folder, shell);
     await started.printed(/listens on/);
     return started;
   }

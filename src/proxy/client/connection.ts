@@ -272,7 +272,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    if (isGet(request.operation)) this.outstandingKeys -= request.keys === null ? 1 : request.keys.count;
+    if (isGet(request.operation)) this.endKeys(request.keys);
     if (this.stream !== null && this.stream.request === request) this.stream = null;
     if (this.onQuiet.length > 0) this.idle();
     if (isFailure(reply.status)) counters.failures++;
@@ -387,7 +387,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   private routeMany(request: Request, keys: KeyList): void {
-    if (!needsStreaming(keys, this.readAhead)) {
+    if (!needsStreaming(keys, this.readAhead, this.context.sizes)) {
       this.roundKeys += keys.count - 1;
       this.context.root.route(request);
       return;
@@ -512,8 +512,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.noteAnswer(request, length);
   }
 
+  private endKeys(keys: KeyList | null): void {
+    const count = keys === null ? 1 : keys.count;
+    this.outstandingKeys -= count;
+    if (keys?.isUnknown) this.context.sizes.endUnknown(count);
+  }
+
   private noteAnswer({ operation, keys }: Request, bytes: number): void {
-    if (isGet(operation)) this.readAhead.note(keys === null ? bytes : (bytes / keys.count) | 0);
+    if (isGet(operation)) this.readAhead.note(bytes, keys === null ? 1 : keys.count);
   }
 
   /** Writes the held answers at the front of the queue, up to the first request that is still under way. */

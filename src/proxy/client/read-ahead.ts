@@ -11,7 +11,7 @@ export const READ_AHEAD_BYTES = 1024 * 1024;
 const MAX_SMALL_BYTES = 16 * 1024 * 1024;
 const MAX_LARGE_BYTES = 2 * 1024 * 1024;
 const SMALL_ANSWER_BYTES = 16 * 1024;
-/** Number of answers after which the estimate counts. */
+/** Number of keys after which the estimate counts. */
 const KNOWN_AFTER = 16;
 /** Maximum number of keys under way until then, and the first keys of a streamed get. Fewer if values have been large lately. */
 const MAX_UNKNOWN_KEYS = 256;
@@ -31,6 +31,8 @@ const FALL_SHIFT = 3;
 export class ValueSizes {
   private readonly turn: Turn;
   private largeMs = Number.NEGATIVE_INFINITY;
+  /** Keys under way in gets that are gathered although nothing is known of their client's values. */
+  private unknownKeys = 0;
 
   constructor(turn: Turn) {
     this.turn = turn;
@@ -39,6 +41,19 @@ export class ValueSizes {
   /** Notes a value of so many bytes, read or written. */
   note(bytes: number): void {
     if (bytes > LARGE_VALUE_BYTES) this.largeMs = this.turn.nowMs();
+  }
+
+  /** Has a get of so many keys be gathered, for a client of which nothing is known. False: it is not to be. */
+  admitUnknown(keys: number): boolean {
+    const most = this.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS;
+    if (this.unknownKeys + keys > most) return false;
+    this.unknownKeys += keys;
+    return true;
+  }
+
+  /** To be called once for each get that was admitted, when it was answered. */
+  endUnknown(keys: number): void {
+    this.unknownKeys -= keys;
   }
 
   get areLarge(): boolean {
@@ -56,18 +71,23 @@ export class ReadAhead {
     this.sizes = sizes;
   }
 
-  /** Notes an answer of so many bytes. */
-  note(bytes: number): void {
+  /** Notes an answer of so many bytes, to a get of so many keys. */
+  note(answer: number, keys: number): void {
     const { answerBytes } = this;
-    this.noted++;
+    const bytes = keys === 1 ? answer : (answer / keys) | 0;
+    this.noted += keys;
     this.sizes.note(bytes);
     if (bytes > answerBytes) this.answerBytes = answerBytes + ((bytes - answerBytes) >> RISE_SHIFT);
     else if (answerBytes > LEAST_ANSWER_BYTES) this.answerBytes = answerBytes - ((answerBytes - bytes) >> FALL_SHIFT);
   }
 
+  get isKnown(): boolean {
+    return this.noted >= KNOWN_AFTER;
+  }
+
   /** Answers are known to be small. */
   get isSmall(): boolean {
-    return this.noted >= KNOWN_AFTER && this.answerBytes <= SMALL_ANSWER_BYTES;
+    return this.isKnown && this.answerBytes <= SMALL_ANSWER_BYTES;
   }
 
   /** Keys that a streamed get asks for in its first turn; in each later one twice as many, up to a client's share. */
@@ -81,7 +101,7 @@ export class ReadAhead {
    * connections are shared: what one client has under way delays the others.
    */
   isEnough(keys: number, bufferedBytes: number): boolean {
-    if (this.noted < KNOWN_AFTER) return keys >= (this.sizes.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS);
+    if (!this.isKnown) return keys >= (this.sizes.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS);
     const most = this.answerBytes <= SMALL_ANSWER_BYTES ? MAX_SMALL_BYTES : MAX_LARGE_BYTES;
     return bufferedBytes + this.expect(keys) >= most;
   }

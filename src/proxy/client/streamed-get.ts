@@ -13,7 +13,7 @@ import { fixedReply, missReply, type Reply, Status } from "../reply.ts";
 import { KeyList, type ReplyOwner, type Request } from "../request.ts";
 import { singleOf } from "../route/multi-get.ts";
 import { END_BYTES, joinBlocks } from "../wire/classic-writer.ts";
-import { READ_AHEAD_BYTES, type ReadAhead } from "./read-ahead.ts";
+import { READ_AHEAD_BYTES, type ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
 /** A get of more keys is streamed whatever it expects: a server's connection gathers the answer to a shorter one. */
@@ -30,8 +30,12 @@ const FOUND = Buffer.alloc(0);
 const endReply = fixedReply(Status.found, "END");
 
 /** True for a get whose answer should not be gathered in memory. */
-export function needsStreaming({ count }: KeyList, readAhead: ReadAhead): boolean {
-  return count > MAX_GATHERED_KEYS || readAhead.expect(count) > READ_AHEAD_BYTES;
+export function needsStreaming(keys: KeyList, readAhead: ReadAhead, sizes: ValueSizes): boolean {
+  const { count } = keys;
+  if (count > MAX_GATHERED_KEYS || readAhead.expect(count) > READ_AHEAD_BYTES) return true;
+  if (readAhead.isKnown) return false;
+  keys.isUnknown = sizes.admitUnknown(count);
+  return !keys.isUnknown;
 }
 
 /** The client's connection, as the get sees it. */
@@ -141,7 +145,7 @@ export class StreamedGet implements ReplyOwner {
     if (!this.isAbandoned) {
       this.states.fill(State.answered, first, first + count);
       if (reply.status === Status.found) this.take(first, request.keys, reply);
-      else this.client.readAhead.note(0);
+      else this.client.readAhead.note(0, count);
       this.writeHeld();
     }
     if (this.hasEnded) return;
@@ -185,7 +189,7 @@ export class StreamedGet implements ReplyOwner {
     const { client, keys, states } = this;
     const count = group === null ? 1 : group.count;
     const bytes = group === null ? reply.end - reply.start - END_BYTES : blockBytes(group);
-    client.readAhead.note((bytes / count) | 0);
+    client.readAhead.note(bytes, count);
     this.hasFound = true;
     const isDue = first === this.due;
     if (isDue && this.isFirst && client.unsentBytes < READ_AHEAD_BYTES) {

@@ -268,4 +268,35 @@ describe("a get of many keys", () => {
     expect(await receives(`${block("k").repeat(100)}END\r\n`)).toBe(true);
     await once(socket, "close");
   });
+
+  it("of few keys is asked for at once while values are small, and key by key after a large one", async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `k${i}`);
+    send(`get ${names.join(" ")}\r\n`);
+    await route.asked(1);
+    expect(keysOf(route.requests[0]!)).toEqual(names);
+    answer(route.requests[0]!);
+    expect(await receives("END\r\n")).toBe(true);
+    send(`set large 0 0 300000\r\n${"x".repeat(300_000)}\r\n`);
+    await route.asked(2);
+    route.requests[1]!.complete(fixedReply(Status.stored, "STORED"));
+    const other = connect(started.port, "127.0.0.1");
+    other.write(`get ${names.join(" ")}\r\n`);
+    await route.asked(3);
+    for (let i = 0; i < 50; i++) await turn();
+    expect(route.requests.slice(2).map(keysOf)).toEqual([["k0"], ["k1"]]);
+    other.destroy();
+  });
+
+  it("of few keys is asked for at once by so many new clients only, whose values may be large", async () => {
+    const names = Array.from({ length: 50 }, (_, i) => `k${i}`);
+    const others = Array.from({ length: 10 }, () => connect(started.port, "127.0.0.1"));
+    for (const other of others) other.write(`get ${names.join(" ")}\r\n`);
+    while (route.requests.filter(({ keys }) => keys === null).length < 5 * 32) await turn();
+    const gathered = route.requests.filter(({ keys }) => keys !== null);
+    expect(gathered).toHaveLength(5);
+    for (const request of gathered) request.complete(missReply);
+    send(`get ${names.join(" ")}\r\n`);
+    while (route.requests.filter(({ keys }) => keys !== null).length < 6) await turn();
+    for (const other of others) other.destroy();
+  });
 });
