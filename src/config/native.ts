@@ -33,7 +33,7 @@ const DEFAULT_TTL_MS = 60_000;
 const LEAST_MAX_MEMORY_BYTES = 128 * 1024 * 1024;
 const BACKLOG = 4096;
 /** With so many requests of a client under way no more are read. */
-const MAX_OUTSTANDING = 10_000;
+const MAX_OUTSTANDING = 1_000;
 
 /** What a native configuration is read from. */
 export interface NativeInput {

@@ -33,6 +33,8 @@ const NEAR_CHECK_MS = 20;
 /** The collector is called at most so often; twice as seldom each time that it has freed little. */
 const LEAST_COLLECT_MS = 50;
 const MOST_COLLECT_MS = 10_000;
+/** Between two runs at least so many times as long as the last one took. */
+const COLLECT_SHARE = 2;
 const LITTLE = 0.02;
 
 const messages: Readonly<Record<MemoryStep, string>> = {
@@ -80,6 +82,8 @@ export class MemoryBound {
   private shedBytes = 0;
   private collectedMs = Number.NEGATIVE_INFINITY;
   private collectEveryMs = LEAST_COLLECT_MS;
+  /** Time that its last run took. */
+  private collectTookMs = 0;
 
   /** `maxBytes`: the bound as it is configured now; 0: there is none. */
   constructor(
@@ -167,10 +171,11 @@ export class MemoryBound {
   private collect(max: number): void {
     const nowMs = this.clock.nowMs();
     const everyMs = this.shedBytes > 0 ? LEAST_COLLECT_MS : this.collectEveryMs;
-    if (nowMs - this.collectedMs < everyMs) return;
-    this.collectedMs = nowMs;
+    if (nowMs - this.collectedMs < Math.max(everyMs, COLLECT_SHARE * this.collectTookMs)) return;
     const before = this.usedBytes(max);
     this.reading.collect();
+    this.collectedMs = this.clock.nowMs();
+    this.collectTookMs = this.collectedMs - nowMs;
     this.shedBytes = 0;
     const freed = before - this.usedBytes(max);
     this.collectEveryMs =

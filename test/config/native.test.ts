@@ -63,7 +63,7 @@ describe("a native configuration", () => {
         maxConnections: 10_000,
         evictsIdle: false,
         backlog: 4096,
-        maxOutstanding: 10_000,
+        maxOutstanding: 1_000,
         writeTimeoutMs: 0,
         firstByteTimeoutMs: 60_000,
         clientOutputLimitBytes: 67_108_864,
