@@ -244,7 +244,7 @@ export class Scheduler implements FillEvents {
   /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
   shed(bytes: number): number {
     const count = Math.min(this.tracked, Math.ceil(bytes / TRACKED_KEY_BYTES));
-    for (let i = 0; i < count; i++) this.tracker.evictLeast((slot) => this.drop(slot));
+    this.tracker.evictMany(count, (slot) => this.drop(slot));
     return count * TRACKED_KEY_BYTES;
   }
 

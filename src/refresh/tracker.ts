@@ -16,6 +16,10 @@ const GETS = 3;
 const FIRST_CAPACITY = 1024;
 /** Past the bound the least recently needed of this many keys goes (Redis' approximated LRU works the same way). */
 const EVICTION_SAMPLE = 16;
+/** Slots that are tried for one of the sample; most are free where there were many more keys once. */
+const SLOT_TRIES = 32;
+/** From one of so many keys on, those that go are found by looking at all. */
+const EVICTION_SHARE = 64;
 
 const MAX_GETS = 255;
 
@@ -310,20 +314,50 @@ export class Tracker {
     this.onGrow(capacity);
   }
 
-  /** Passes the least needed of some keys to `evict`, which removes it. There must be one. */
-  evictLeast(evict: (slot: number) => void): void {
+  /** Passes the `count` least needed keys, about, to `evict`, which removes each. There must be as many. */
+  evictMany(count: number, evict: (slot: number) => void): void {
+    if (count * EVICTION_SHARE < this.count) {
+      for (let i = 0; i < count; i++) this.evictLeast(evict);
+      return;
+    }
+    if (count === 0) return;
+    this.evictions += count;
+    const { keys } = this;
+    const lastGets = new Uint32Array(this.count);
+    for (let slot = 0, i = 0; slot < keys.length; slot++) if (keys[slot] !== null) lastGets[i++] = this.lastGet(slot);
+    lastGets.sort();
+    const last = lastGets[count - 1]!;
+    let ofLast = count - lastGets.indexOf(last);
+    for (let slot = 0; slot < keys.length; slot++) {
+      const lastGet = this.lastGet(slot);
+      if (keys[slot] === null || lastGet > last) continue;
+      if (lastGet < last || ofLast-- > 0) evict(slot);
+    }
+  }
+
+  private evictLeast(evict: (slot: number) => void): void {
     this.evictions++;
     evict(this.leastNeeded());
   }
 
+  /** The least needed of some keys, of which there must be one. */
   private leastNeeded(): number {
     let least = NONE;
+    // Not the next key behind a free slot: that would be the same one for all slots of a run, which may be very long.
     for (let i = 0; i < EVICTION_SAMPLE; i++) {
-      let slot = Math.floor(this.random() * this.keys.length);
-      while (this.keys[slot] === null) slot = (slot + 1) % this.keys.length;
-      if (least === NONE || this.lastGet(slot) < this.lastGet(least)) least = slot;
+      const slot = this.anySlot();
+      if (slot !== NONE && (least === NONE || this.lastGet(slot) < this.lastGet(least))) least = slot;
     }
-    return least;
+    return least === NONE ? this.keys.findIndex((key) => key !== null) : least;
+  }
+
+  /** A slot with a key, by chance; `NONE` where none was found. */
+  private anySlot(): number {
+    for (let i = 0; i < SLOT_TRIES; i++) {
+      const slot = Math.floor(this.random() * this.keys.length);
+      if (this.keys[slot] !== null) return slot;
+    }
+    return NONE;
   }
 
   /** The slot behind `slot` in its bucket. */

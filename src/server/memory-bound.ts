@@ -36,6 +36,8 @@ const MOST_COLLECT_MS = 10_000;
 /** Between two runs at least so many times as long as the last one took. */
 const COLLECT_SHARE = 2;
 const LITTLE = 0.02;
+/** What the process takes without its heap and buffers is no less than this share of what it took at first. */
+const LEAST_UNKNOWN = 0.5;
 
 const messages: Readonly<Record<MemoryStep, string>> = {
   held: "values held for the pool are dropped",
@@ -76,8 +78,12 @@ export class MemoryBound {
   private timer: Timer | null = null;
   private unwatch: (() => void) | null = null;
   private isCheckDue = false;
-  /** What the process takes without its heap and buffers: the least that was seen. */
+  /**
+   * What the process takes without its heap and buffers: the least that was seen, and a bound below. Buffers that nothing was
+   * written into yet are known, but not resident, so that less may be seen, down to below 0.
+   */
   private unknownBytes = Number.POSITIVE_INFINITY;
+  private leastUnknownBytes = Number.NEGATIVE_INFINITY;
   /** Shed since the collector was last called. */
   private shedBytes = 0;
   private collectedMs = Number.NEGATIVE_INFINITY;
@@ -101,6 +107,7 @@ export class MemoryBound {
   }
 
   start(): void {
+    this.noteUnknown(this.reading.read());
     this.unwatch = watchAllocations(() => this.checkSoon());
     this.waitForCheck();
   }
@@ -163,9 +170,16 @@ export class MemoryBound {
   }
 
   private usedBytes(max: number): number {
-    const { residentBytes, knownBytes } = this.reading.read();
-    this.unknownBytes = Math.min(this.unknownBytes, residentBytes - knownBytes);
+    const reading = this.reading.read();
+    this.noteUnknown(reading);
+    const { residentBytes, knownBytes } = reading;
     return this.unknownBytes + knownBytes + Math.max(0, residentBytes - max);
+  }
+
+  private noteUnknown({ residentBytes, knownBytes }: ReturnType<MemoryReading["read"]>): void {
+    const bytes = Math.max(0, residentBytes - knownBytes);
+    if (this.unknownBytes === Number.POSITIVE_INFINITY) this.leastUnknownBytes = bytes * LEAST_UNKNOWN;
+    this.unknownBytes = Math.max(this.leastUnknownBytes, Math.min(this.unknownBytes, bytes));
   }
 
   private collect(max: number): void {

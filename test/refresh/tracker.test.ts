@@ -157,6 +157,31 @@ describe("a tracker", () => {
     tracker.remove(a);
     expect([tracker.find(one), tracker.find(another)]).toEqual([-1, b]);
   });
+
+  it("evicts many keys that came in order in a time that grows with their number", () => {
+    const count = 200_000;
+    const tracker = new Tracker(count, () => {}, Math.random);
+    for (let i = 0; i < count; i++) tracker.track(`key${i}`, 0, i, neverEvict);
+    const evicted: number[] = [];
+    const evict = (slot: number) => {
+      evicted.push(tracker.lastGet(slot));
+      tracker.remove(slot);
+    };
+    // A few, then many, then a few again, of which most slots are free.
+    tracker.evictMany(10, evict);
+    tracker.evictMany(count - 100_010, evict);
+    expect(tracker.size).toBe(100_000);
+    expect(Math.max(...evicted.slice(10, 1_000))).toBeLessThan(count - 99_990);
+    for (let i = 0; i < 300; i++) tracker.evictMany(300, evict);
+    expect(tracker.size).toBe(10_000);
+    tracker.maxKeys = 1_000;
+    for (let i = 0; i < 10_000; i++) tracker.track(`more${i}`, 0, count + i, evict);
+    expect(tracker.size).toBe(1_000);
+    expect(new Set(evicted).size).toBe(evicted.length);
+    tracker.evictMany(tracker.size, evict);
+    expect(tracker.size).toBe(0);
+    expect(tracker.evictions).toBe(evicted.length);
+  });
 });
 
 describe("the hash of a key", () => {

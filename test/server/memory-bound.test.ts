@@ -14,6 +14,8 @@ let live = { base: 0, held: 0, tracked: 0, clients: 0 };
 let garbage = 0;
 /** Freed by the collector, and kept by the C library. */
 let retained = 0;
+/** Buffers that nothing was written into. */
+let untouched = 0;
 let collections = 0;
 let bound: MemoryBound;
 
@@ -34,7 +36,7 @@ function boundOf(maxBytes: () => number): MemoryBound {
     clients: (bytes: number) => free("clients", bytes),
   };
   const reading = {
-    read: () => ({ residentBytes: resident() + retained, knownBytes: resident() - 50 * MIB }),
+    read: () => ({ residentBytes: resident() + retained, knownBytes: resident() - 50 * MIB + untouched }),
     collect: () => {
       collections++;
       garbage = 0;
@@ -49,6 +51,7 @@ beforeEach(() => {
   live = { base: 100 * MIB, held: 0, tracked: 0, clients: 0 };
   garbage = 0;
   retained = 0;
+  untouched = 0;
   collections = 0;
   bound = boundOf(() => MAX);
 });
@@ -60,6 +63,19 @@ describe("a bound on memory", () => {
     expect(live.held).toBe(20 * MIB);
     expect(isRefused()).toEqual({ fill: false, connection: false });
     expect(collections).toBe(0);
+  });
+
+  it("counts buffers that nothing was written into yet, and is none the higher for them afterwards", () => {
+    bound.check();
+    untouched = 900 * MIB;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: true, connection: true });
+    untouched = 0;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: false, connection: false });
+    live.base = 999 * MIB;
+    bound.check();
+    expect(isRefused()).toEqual({ fill: true, connection: true });
   });
 
   it("does nothing where none is set", () => {

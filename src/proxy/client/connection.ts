@@ -405,7 +405,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   /** Memory that its unread replies and its unfinished command take. */
   get bufferedBytes(): number {
-    return this.unsentBytes + this.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.byteLength;
+    return this.unsentBytes + this.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.roomBytes;
   }
 
   /** Closes it because it does not read, or does not end its command. */

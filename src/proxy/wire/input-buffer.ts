@@ -46,6 +46,11 @@ export class InputBuffer {
     return this.keptBytes;
   }
 
+  /** Bytes that are taken for it: room for all of a frame whose length is known. */
+  get roomBytes(): number {
+    return this.kept === null ? 0 : this.kept.length;
+  }
+
   /** Passes a read on to `reader`, joined with what was left of earlier ones, and keeps what is left of it. */
   feed(chunk: Buffer, start: number, end: number, reader: FrameReader): void {
     let at = start;

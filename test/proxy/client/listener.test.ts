@@ -81,6 +81,16 @@ describe("the bound on connections", () => {
   });
 });
 
+describe("the memory of a client", () => {
+  it("has all of a value that it has begun to send", async () => {
+    const client = await connect();
+    client.send("set k 0 0 1000000\r\nx");
+    const buffered = () => [...started.listener.connections].map(({ bufferedBytes }) => bufferedBytes);
+    await turnsUntil(() => (buffered()[0] ?? 0) > 0);
+    expect(buffered()[0]).toBeGreaterThan(1_000_000);
+  });
+});
+
 describe("a client that does not take its first step", () => {
   const fault = (error: Error) => {
     throw error;
