@@ -2,7 +2,7 @@
  * The bound on the memory of a process (`max_memory`). When the memory in use comes near the bound, some is shed in steps, the
  * least missed first:
  *
- *     share of the bound   0.80 values held for the pool · 0.85 tracked keys · 0.90 fills · 0.93 clients · 0.96 connections
+ *     share of the bound   0.75 values held for the pool · 0.80 tracked keys · 0.85 fills · 0.88 clients · 0.91 connections
  *
  * A step ends when memory in use has gone down by `HYSTERESIS`. In use are V8's heap, buffers, and what the process takes without
  * them. The resident set is larger: the C library keeps freed memory and uses it again. Only the part of the resident set
@@ -17,11 +17,11 @@ import type { BurstLog } from "../telemetry/burst-log.ts";
 
 /** The steps, in order, and the share of the bound from which each is taken. */
 export const memorySteps = {
-  held: 0.8,
-  tracked: 0.85,
-  fills: 0.9,
-  clients: 0.93,
-  connections: 0.96,
+  held: 0.75,
+  tracked: 0.8,
+  fills: 0.85,
+  clients: 0.88,
+  connections: 0.91,
 } as const;
 export type MemoryStep = keyof typeof memorySteps;
 const stepNames = Object.keys(memorySteps) as readonly MemoryStep[];

@@ -58,7 +58,7 @@ beforeEach(() => {
 
 describe("a bound on memory", () => {
   it("does nothing while memory is far from it", () => {
-    live = { base: 700 * MIB, held: 20 * MIB, tracked: 20 * MIB, clients: 20 * MIB };
+    live = { base: 680 * MIB, held: 20 * MIB, tracked: 20 * MIB, clients: 20 * MIB };
     bound.check();
     expect(live.held).toBe(20 * MIB);
     expect(isRefused()).toEqual({ fill: false, connection: false });
@@ -87,11 +87,11 @@ describe("a bound on memory", () => {
   });
 
   it.each<[MemoryStep, number]>([
-    ["held", 820],
-    ["tracked", 870],
-    ["fills", 910],
-    ["clients", 940],
-    ["connections", 970],
+    ["held", 770],
+    ["tracked", 820],
+    ["fills", 860],
+    ["clients", 890],
+    ["connections", 920],
   ])("takes the step %s, and those before it, where nothing else can be freed", (step, used) => {
     live.base = used * MIB;
     bound.check();
@@ -105,13 +105,13 @@ describe("a bound on memory", () => {
   it("takes no later step where an earlier one has freed enough", () => {
     live = { base: 700 * MIB, held: 100 * MIB, tracked: 100 * MIB, clients: 90 * MIB };
     bound.check();
-    expect(live).toEqual({ base: 700 * MIB, held: 0, tracked: 60 * MIB, clients: 90 * MIB });
+    expect(live).toEqual({ base: 700 * MIB, held: 0, tracked: 10 * MIB, clients: 90 * MIB });
     expect(isRefused()).toEqual({ fill: false, connection: false });
     expect(bound.counts).toMatchObject({ held: 1, tracked: 1, clients: 0 });
   });
 
   it("cuts off clients for as many bytes as are too many, and no more", () => {
-    live = { base: 900 * MIB, held: 0, tracked: 0, clients: 90 * MIB };
+    live = { base: 850 * MIB, held: 0, tracked: 0, clients: 90 * MIB };
     bound.check();
     expect(live.clients).toBe(30 * MIB);
   });
@@ -129,12 +129,12 @@ describe("a bound on memory", () => {
   });
 
   it("ends a step only when memory has gone down by more than it varies", () => {
-    live.base = 910 * MIB;
+    live.base = 860 * MIB;
     bound.check();
-    live.base = 880 * MIB;
+    live.base = 830 * MIB;
     bound.check();
     expect(bound.refusesFill()).toBe(true);
-    live.base = 840 * MIB;
+    live.base = 790 * MIB;
     bound.check();
     expect(bound.refusesFill()).toBe(false);
   });
@@ -158,7 +158,7 @@ describe("a bound on memory", () => {
     expect(live.clients).toBe(200 * MIB);
     retained = 560 * MIB;
     bound.check();
-    expect(live.clients).toBe(170 * MIB);
+    expect(live.clients).toBe(120 * MIB);
   });
 
   it("calls the collector less and less often where that frees nothing", () => {
