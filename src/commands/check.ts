@@ -4,7 +4,7 @@
 import { styleText } from "node:util";
 import { warningsOf } from "../config/config.ts";
 import { UsageError } from "../errors.ts";
-import { treeWarnings } from "../mcrouter/config/config.ts";
+import { loadWing } from "../observe/mcrouter-wing.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { templateHooks } from "../server/template-hooks.ts";
@@ -35,7 +35,7 @@ export async function check(args: readonly string[]): Promise<void> {
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
   const warnings = [
     ...warningsOf(config),
-    ...treeWarnings(config),
+    ...(config.tree === null ? [] : (await loadWing()).treeWarnings(config)),
     ...(await preflight(config, { env: process.env, filesLimit: openFilesLimit() })),
   ];
   for (const warning of warnings) process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);

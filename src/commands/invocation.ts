@@ -11,8 +11,8 @@
 
 import { suggestion } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
-import { configFileOf } from "../mcrouter/config/config.ts";
-import { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "../mcrouter/config/options.ts";
+import type { McrouterOptions } from "../mcrouter/config/options.ts";
+import { loadWing } from "../observe/mcrouter-wing.ts";
 import type { LoadOptions } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
 
@@ -36,14 +36,22 @@ export interface McrouterInvocation {
   readonly wants: "run" | "help" | "version" | "validate";
 }
 
-/** Reads the command line of `serve`. Throws a UsageError. */
-export function readInvocation(args: readonly string[]): Invocation {
+/** Reads the command line of `serve`. Rejects with a UsageError. */
+export async function readInvocation(args: readonly string[]): Promise<Invocation> {
   const config = optionOf(args, "config");
-  const isMcrouter = isMcrouterCommandLine(args) || (config !== null && /^(file:|\s*\{)/.test(config));
+  const isMcrouter = (await isMcrouterLine(args)) || (config !== null && /^(file:|\s*\{)/.test(config));
   return isMcrouter ? readMcrouter(args) : readNative(args);
 }
 
-function readMcrouter(args: readonly string[]): Invocation {
+/** True for a command line that only mcrouter's options explain. */
+export async function isMcrouterLine(args: readonly string[]): Promise<boolean> {
+  // Ours are told without a look at mcrouter's.
+  if (!args.some((arg) => arg.startsWith("-") && !/^--(config|listen|rules)(=|$)/.test(arg))) return false;
+  return (await loadWing()).isMcrouterCommandLine(args);
+}
+
+async function readMcrouter(args: readonly string[]): Promise<Invocation> {
+  const { configFileOf, McrouterOptions, parseMcrouterArguments } = await loadWing();
   const rules = optionOf(args, "rules");
   const { given, words, notes, wants } = parseMcrouterArguments(without(args, "rules"));
   const [flavor] = words;

@@ -2,7 +2,8 @@
  * `platypus replay-asynclog FOLDER`: does the deletes that were kept because a server was down.
  */
 import { UsageError } from "../errors.ts";
-import { type ReplayResult, replayAsyncLogs } from "../mcrouter/report/replay.ts";
+import type { ReplayResult } from "../mcrouter/report/replay.ts";
+import { loadWing } from "../observe/mcrouter-wing.ts";
 import { parseOptions } from "./options.ts";
 
 export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]
@@ -25,6 +26,7 @@ export async function replayAsyncLog(args: readonly string[]): Promise<void> {
   const show = (result: ReplayResult) => {
     if (isTerminal) process.stderr.write(`\r${result.files} files, ${result.done} deletes done, ${result.left} left`);
   };
+  const { replayAsyncLogs } = await loadWing();
   let result: ReplayResult;
   try {
     result = await replayAsyncLogs(folder, isDryRun, show);

@@ -3,14 +3,8 @@
  */
 import { styleText } from "node:util";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
-import { isMcrouterCommandLine } from "../mcrouter/config/options.ts";
 import { packageVersion } from "../version.ts";
-import { CHECK_HELP, check } from "./check.ts";
-import { EXPLAIN_HELP, explain } from "./explain.ts";
-import { COMMANDS } from "./invocation.ts";
-import { REPLAY_HELP, replayAsyncLog } from "./replay-asynclog.ts";
-import { SERVE_HELP, serve } from "./serve.ts";
-import { SIMULATE_HELP, simulate } from "./simulate.ts";
+import { COMMANDS, isMcrouterLine } from "./invocation.ts";
 
 const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own misses
 
@@ -42,12 +36,28 @@ interface Command {
   run(args: readonly string[]): Promise<void>;
 }
 
-const commands: Readonly<Record<(typeof COMMANDS)[number], Command>> = {
-  serve: { help: SERVE_HELP, run: serve },
-  check: { help: CHECK_HELP, run: check },
-  explain: { help: EXPLAIN_HELP, run: explain },
-  simulate: { help: SIMULATE_HELP, run: simulate },
-  "replay-asynclog": { help: REPLAY_HELP, run: replayAsyncLog },
+/** Each is loaded when it is asked for. */
+const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command>>> = {
+  serve: async () => {
+    const { SERVE_HELP: help, serve: run } = await import("./serve.ts");
+    return { help, run };
+  },
+  check: async () => {
+    const { CHECK_HELP: help, check: run } = await import("./check.ts");
+    return { help, run };
+  },
+  explain: async () => {
+    const { EXPLAIN_HELP: help, explain: run } = await import("./explain.ts");
+    return { help, run };
+  },
+  simulate: async () => {
+    const { SIMULATE_HELP: help, simulate: run } = await import("./simulate.ts");
+    return { help, run };
+  },
+  "replay-asynclog": async () => {
+    const { REPLAY_HELP: help, replayAsyncLog: run } = await import("./replay-asynclog.ts");
+    return { help, run };
+  },
 };
 
 /** Runs the command line; sets the exit code instead of throwing. */
@@ -55,7 +65,7 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     await dispatch(args);
   } catch (error) {
-    process.exitCode = exitCodeOf(error, args);
+    process.exitCode = await exitCodeOf(error, args);
     if (error instanceof ConfigError) {
       const { length } = error.problems;
       process.stderr.write(
@@ -77,26 +87,26 @@ function red(text: string): string {
   return styleText("red", text, { stream: process.stderr });
 }
 
-function exitCodeOf(error: unknown, args: readonly string[]): number {
+async function exitCodeOf(error: unknown, args: readonly string[]): Promise<number> {
   const isPermanent = error instanceof ConfigError || error instanceof UsageError;
-  if (!isMcrouterCommandLine(args)) return isPermanent ? 2 : 1;
+  if (!(await isMcrouterLine(args))) return isPermanent ? 2 : 1;
   // What cannot be read may be there the next time.
   const isUnreadable = error instanceof ConfigError && error.problems.every(({ line }) => line === null);
   return isPermanent && !isUnreadable ? 3 : 2;
 }
 
-function dispatch(args: readonly string[]): Promise<void> {
+async function dispatch(args: readonly string[]): Promise<void> {
   const [first, ...rest] = args;
-  const command = commandOf(args);
+  const command = await commandOf(args);
   if (args.includes("--help") || args.includes("-h")) return print(command?.help ?? HELP);
   if (args.includes("--version") || args.includes("-V")) return print(`platypus ${packageVersion}\n`);
-  if (first === "help") return print(commandOf(rest)?.help ?? HELP);
-  return command === undefined ? serve(args) : command.run(rest);
+  if (first === "help") return print((await commandOf(rest))?.help ?? HELP);
+  return command === undefined ? (await commands.serve()).run(args) : command.run(rest);
 }
 
-function commandOf([first]: readonly string[]): Command | undefined {
+async function commandOf([first]: readonly string[]): Promise<Command | undefined> {
   const name = COMMANDS.find((each) => each === first);
-  return name === undefined ? undefined : commands[name];
+  return name === undefined ? undefined : commands[name]();
 }
 
 async function print(text: string): Promise<void> {

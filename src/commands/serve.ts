@@ -10,9 +10,9 @@ import { addressText, type Config, type ListenAddress, type McrouterConfig, warn
 import { readFailure } from "../config/read-failure.ts";
 import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
-import { dumpPlaceOf, type ReadText, treeWarnings } from "../mcrouter/config/config.ts";
-import { dumpConfig, readDump } from "../mcrouter/report/config-dump.ts";
+import type { ReadText } from "../mcrouter/config/config.ts";
 import { ADMIN_SOCKET, adminError } from "../observe/admin/server.ts";
+import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
 import { ConfigLoader, type Expected } from "../server/config-loader.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { Platypus } from "../server/platypus.ts";
@@ -62,7 +62,7 @@ options 2 what may be another time, 3 what will not.
 
 /** Starts and stays; returns when everything has been stopped. Throws what makes starting impossible. */
 export async function serve(args: readonly string[]): Promise<void> {
-  const { load: given, file, mcrouter } = readInvocation(args);
+  const { load: given, file, mcrouter } = await readInvocation(args);
   const isQuickstart = file === null && mcrouter === null;
   const path = isQuickstart ? QUICKSTART : file;
   const source = mcrouter === null ? { ...given, path } : given;
@@ -250,6 +250,7 @@ async function loadFirst(
     const maxAgeSeconds = mcrouter?.options.integer("max_dumped_config_age") ?? 0;
     if (!(error instanceof ConfigError) || root === null || maxAgeSeconds === 0 || mcrouter?.wants !== "run")
       throw error;
+    const { dumpPlaceOf, readDump } = await loadWing();
     const place = dumpPlaceOf(mcrouter.options, root);
     const config = await load(readDump(place, maxAgeSeconds, systemClock)).catch(() => null);
     if (config === null) throw error;
@@ -279,6 +280,7 @@ async function beginLikeMcrouter(
 async function keepConfig(own: McrouterConfig, reports: Reports): Promise<void> {
   const { dumpRoot, isFromDump } = own;
   if (dumpRoot === null || isFromDump) return;
+  const { dumpConfig } = await loadWing();
   await reports.make("kept_config", () => dumpConfig({ ...own, root: dumpRoot }, own));
 }
 
@@ -302,7 +304,8 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
 
 /** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
 function logWarnings(config: Config, log: Log): void {
-  for (const warning of [...warningsOf(config), ...treeWarnings(config)]) log.warn("config", warning);
+  const ofTree = config.tree === null ? [] : loadedWing().treeWarnings(config);
+  for (const warning of [...warningsOf(config), ...ofTree]) log.warn("config", warning);
   void preflight(config, { env: process.env, filesLimit: openFilesLimit() }).then((warnings) => {
     for (const warning of warnings) log.warn("config", warning);
   });

@@ -9,10 +9,11 @@ import { spooky32 } from "../proxy/hash/spooky.ts";
 import { WeightedCh3Placement } from "../proxy/hash/weighted-ch3.ts";
 import { errorReply } from "../proxy/route/default-reply.ts";
 import { DestinationRoute } from "../proxy/route/destination-route.ts";
-import { type DevNullCounters, DevNullRoute, ErrorRoute, NullRoute } from "../proxy/route/null-route.ts";
+import { DevNullRoute, ErrorRoute, NullRoute } from "../proxy/route/null-route.ts";
 import { PoolRoute } from "../proxy/route/pool-route.ts";
 import { operationNamed } from "../proxy/route/result.ts";
 import type { Route } from "../proxy/route/route.ts";
+import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import { AllAsyncRoute } from "./routes/all-async-route.ts";
 import { AllFastestRoute } from "./routes/all-fastest-route.ts";
 import { AllInitialRoute } from "./routes/all-initial-route.ts";
@@ -20,7 +21,7 @@ import { AllMajorityRoute } from "./routes/all-majority-route.ts";
 import { AllSyncRoute } from "./routes/all-sync-route.ts";
 import { AsyncLogRoute, type DeleteSpool } from "./routes/async-log-route.ts";
 import { BigValueRoute } from "./routes/big-value-route.ts";
-import { type FailoverCounters, FailoverRoute } from "./routes/failover-route.ts";
+import { FailoverRoute } from "./routes/failover-route.ts";
 import { HashRoute } from "./routes/hash-route.ts";
 import { KeepPrefixRoute } from "./routes/keep-prefix-route.ts";
 import { KeySplitRoute } from "./routes/key-split-route.ts";
@@ -39,14 +40,6 @@ import { RateLimitRoute } from "./routes/rate-limit-route.ts";
 import { ShadowRoute } from "./routes/shadow-route.ts";
 import { SlowWarmUpRoute } from "./routes/slow-warm-up-route.ts";
 import { WarmUpRoute } from "./routes/warm-up-route.ts";
-
-/** What routes count, over the whole tree and all trees of a process. */
-export type RouteCounters = FailoverCounters & DevNullCounters;
-
-/** Counters at the start of a process. */
-export function newRouteCounters(): RouteCounters {
-  return { failoverAll: 0, failoverAllFailed: 0, failoverRateLimited: 0, devNullRequests: 0 };
-}
 
 /** What routes take from the process that they live in. */
 export interface TreeContext {

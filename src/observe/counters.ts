@@ -7,10 +7,10 @@
  * Sources of names: OpenTelemetry semantic conventions, "Database client metrics", "Process metrics", "Node.js runtime".
  */
 
-import type { RouteCounters } from "../mcrouter/tree.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import { Status } from "../proxy/reply.ts";
+import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Rule, RuleCounters } from "../refresh/rules.ts";
 import type { Limiter, SourceCounters } from "../sources/limiter.ts";

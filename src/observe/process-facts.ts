@@ -3,11 +3,11 @@
  */
 import type { Clock } from "../clock.ts";
 import type { ReloadState } from "../config/reload-state.ts";
-import type { RouteCounters } from "../mcrouter/tree.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
 import type { Listener } from "../proxy/client/listener.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
+import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";

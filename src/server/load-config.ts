@@ -8,8 +8,9 @@ import { parseNative } from "../config/native.ts";
 import type { NativeHooks } from "../config/native-source.ts";
 import { readFailure } from "../config/read-failure.ts";
 import { ConfigError } from "../errors.ts";
-import { loadMcrouterConfig, type ReadText } from "../mcrouter/config/config.ts";
-import { McrouterOptions } from "../mcrouter/config/options.ts";
+import type { ReadText } from "../mcrouter/config/config.ts";
+import type { McrouterOptions } from "../mcrouter/config/options.ts";
+import { loadWing } from "../observe/mcrouter-wing.ts";
 
 /** Whose form a configuration has. */
 export type ConfigForm = "native" | "mcrouter" | "twemproxy";
@@ -47,7 +48,10 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
   const text = file === null ? "" : await readText(file, reads);
   const form = file === null ? "native" : formOf(file, text, options.form ?? null);
   options.onForm?.(form);
-  if (form === "mcrouter") return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
+  if (form === "mcrouter") {
+    const { McrouterOptions } = await loadWing();
+    return loadMcrouter(options, new McrouterOptions(new Map([["config", `file:${file}`]])));
+  }
   if (options.rules != null) {
     throw new ConfigError([
       { file: options.rules, line: null, message: "--rules adds to a mcrouter configuration only" },
@@ -100,6 +104,7 @@ async function loadMcrouter(
     throw new ConfigError([{ file, line: null, message }]);
   }
   const defaults = withoutDefaultAdmin(added.server);
+  const { loadMcrouterConfig } = await loadWing();
   const config = await loadMcrouterConfig(mcrouter, defaults, options.readFrom ?? null, reads);
   const own = added.file === null ? [] : [added.file];
   const { rules, sources, telemetry, access, secrets } = added;

@@ -8,15 +8,14 @@ import { addressText, type Config, type ListenAddress } from "../config/config.t
 import { needsRestart } from "../config/needs-restart.ts";
 import { ReloadState } from "../config/reload-state.ts";
 import { PlatypusError } from "../errors.ts";
-import { hostId } from "../mcrouter/host-id.ts";
-import { AsyncLog } from "../mcrouter/report/async-log.ts";
-import { SelfReport } from "../mcrouter/report/self-report.ts";
-import { newRouteCounters } from "../mcrouter/tree.ts";
+import type { AsyncLog } from "../mcrouter/report/async-log.ts";
+import type { SelfReport } from "../mcrouter/report/self-report.ts";
 import { AdminAnswers } from "../observe/admin/answers.ts";
 import { Readiness } from "../observe/admin/readiness.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { withoutSecrets } from "../observe/admin/shown-config.ts";
 import { fillLog } from "../observe/fill-log.ts";
+import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
 import { isStrictMemcached } from "../observe/memcached-version.ts";
 import { OpenFilesProbe } from "../observe/open-files-probe.ts";
 import { OtlpExport } from "../observe/otlp/otlp-export.ts";
@@ -30,7 +29,9 @@ import { Listeners } from "../proxy/client/listeners.ts";
 import { LocalCommands } from "../proxy/client/local-commands.ts";
 import { ValueSizes } from "../proxy/client/read-ahead.ts";
 import { Rounds } from "../proxy/client/rounds.ts";
+import { hostId } from "../proxy/hash/host-id.ts";
 import { replaceBackends } from "../proxy/route/pools.ts";
+import { newRouteCounters } from "../proxy/route/route-counters.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import type { Tracer } from "../proxy/tracing.ts";
 import { BinaryParser } from "../proxy/wire/binary-parser.ts";
@@ -89,14 +90,15 @@ export class Platypus {
   private readonly filesLimit: number | null;
   /** Clients for which it has descriptors. */
   private roomForClients: number;
-  private readonly spool: AsyncLog;
+  /** `null` without a mcrouter configuration. */
+  private readonly spool: AsyncLog | null;
   private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
   private running: Running;
   private readonly reloads: ReloadState;
   private readonly readiness: Readiness;
   private readonly facts: ProcessFacts;
-  private readonly selfReport: SelfReport;
+  private readonly selfReport: SelfReport | null;
   private readonly otlp: OtlpExport;
   private readonly answers: AdminAnswers;
   private admin: AdminServer | null = null;
@@ -122,13 +124,17 @@ export class Platypus {
     const { embeddedBytes, maxValueBytes } = config.server;
     // An item is as large as memcached takes with -I max_value.
     const store = new ItemStore(embeddedBytes, maxValueBytes, () => clock.unixSeconds());
-    this.spool = new AsyncLog({
-      root: config.mcrouter?.asyncLogRoot ?? null,
-      serviceName: config.mcrouter?.serviceName ?? "",
-      routerName: config.mcrouter?.routerName ?? "",
-      clock,
-      reports,
-    });
+    const { mcrouter } = config;
+    this.spool =
+      mcrouter === null
+        ? null
+        : new (loadedWing().AsyncLog)({
+            root: mcrouter.asyncLogRoot,
+            serviceName: mcrouter.serviceName,
+            routerName: mcrouter.routerName,
+            clock,
+            reports,
+          });
 
     this.openFiles = new OpenFilesProbe(clock, bursts);
     const routes = newRouteCounters();
@@ -143,7 +149,7 @@ export class Platypus {
       spool: this.spool,
       counters: routes,
       marks: new ReadMarks(),
-      answerAdmin: (command) => this.selfReport.answer(command),
+      answerAdmin: (command) => this.selfReport!.answer(command),
       changed: (key) => {
         this.filler.changed(key);
         this.scheduler.changed(key);
@@ -217,15 +223,18 @@ export class Platypus {
       scheduler: this.scheduler,
       isReady: () => this.readiness.notReady() === null,
     });
-    this.selfReport = new SelfReport({
-      ...counted,
-      hostId: host,
-      log,
-      reports,
-      config: () => this.running.config,
-      backends,
-      asyncLog: this.spool.counters,
-    });
+    this.selfReport =
+      this.spool === null
+        ? null
+        : new (loadedWing().SelfReport)({
+            ...counted,
+            hostId: host,
+            log,
+            reports,
+            config: () => this.running.config,
+            backends,
+            asyncLog: this.spool.counters,
+          });
     const stats = new StatsCommand({ clock, running, facts: this.facts, selfReport: this.selfReport, siblings });
     this.otlp = new OtlpExport({
       facts: this.facts,
@@ -271,6 +280,7 @@ export class Platypus {
 
   /** Starts to listen with `config`. Throws a PlatypusError when an address cannot be had; then nothing is left running. */
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
+    if (config.mcrouter !== null) await loadWing();
     const platypus = new Platypus(config, options);
     try {
       platypus.readiness.greetBackends();
@@ -281,7 +291,7 @@ export class Platypus {
       await platypus.close();
       throw error;
     }
-    platypus.selfReport.begin();
+    platypus.selfReport?.begin();
     platypus.openFiles.start();
     platypus.memory.start();
     return platypus;
@@ -370,8 +380,8 @@ export class Platypus {
     await Promise.all([
       this.admin?.close(),
       this.otlp.stop(),
-      this.selfReport.stop(),
-      this.spool.close(),
+      this.selfReport?.stop(),
+      this.spool?.close(),
       ...[...this.running.sources.values()].map(({ source }) => source.close()),
     ]);
   }

@@ -4,14 +4,13 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
-import { plainPoolOf } from "../mcrouter/plain-pool.ts";
 import type { DeleteSpool } from "../mcrouter/routes/async-log-route.ts";
-import { RootRoute } from "../mcrouter/routes/root-route.ts";
-import { type RouteCounters, TreeBuilder } from "../mcrouter/tree.ts";
+import { loadedWing } from "../observe/mcrouter-wing.ts";
 import { FillRoute } from "../proxy/route/fill-route.ts";
 import type { PoolRoute } from "../proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools } from "../proxy/route/pools.ts";
 import type { Root } from "../proxy/route/route.ts";
+import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import { SidecarRoute } from "../proxy/route/sidecar-route.ts";
 import { EmbeddedRoute } from "../proxy/store/embedded-route.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -53,7 +52,8 @@ export interface RunningContext {
   readonly hostId: number;
   /** Serves where there is no pool. */
   readonly store: ItemStore;
-  readonly spool: DeleteSpool;
+  /** Of a configuration without a tree `null`. */
+  readonly spool: DeleteSpool | null;
   readonly counters: RouteCounters;
   readonly marks: ReadMarks;
   /** The value of `get __mcrouter__.COMMAND`. */
@@ -107,8 +107,9 @@ function buildRoutes(
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
     return { leaf: new EmbeddedRoute(store), port, plain: null };
   }
+  const { TreeBuilder, RootRoute, plainPoolOf } = loadedWing();
   const log = (line: string) => context.log.debug("route", line);
-  const builder = new TreeBuilder({ ...context, log, pools: pools.routes });
+  const builder = new TreeBuilder({ ...context, spool: context.spool!, log, pools: pools.routes });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
   const answerAdmin = (command: string) => context.answerAdmin(command);
   const all = [...pools.routes.values()];

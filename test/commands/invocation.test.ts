@@ -3,14 +3,22 @@ import { readInvocation } from "../../src/commands/invocation.ts";
 import { UsageError } from "../../src/errors.ts";
 
 describe("whose command line it is", () => {
-  it("is ours with a file, or nothing", () => {
-    expect(readInvocation([])).toEqual({
+  it("is ours with a file, or nothing", async () => {
+    expect(await readInvocation([])).toEqual({
       load: { path: null, rules: null, overrides: {} },
       file: null,
       mcrouter: null,
     });
     expect(
-      readInvocation(["--config", "a.toml", "--listen", "127.0.0.1:1", "--listen=127.0.0.1:2", "--rules", "r.toml"]),
+      await readInvocation([
+        "--config",
+        "a.toml",
+        "--listen",
+        "127.0.0.1:1",
+        "--listen=127.0.0.1:2",
+        "--rules",
+        "r.toml",
+      ]),
     ).toEqual({
       load: { path: "a.toml", rules: "r.toml", overrides: { "server.listen": "127.0.0.1:1,127.0.0.1:2" } },
       file: "a.toml",
@@ -18,34 +26,34 @@ describe("whose command line it is", () => {
     });
   });
 
-  it("is mcrouter's with its options, or a configuration in its form", () => {
+  it("is mcrouter's with its options, or a configuration in its form", async () => {
     for (const args of [
       ["-p", "5000", "-f", "/etc/m.json"],
       ["--config", "file:/etc/m.json"],
       ["--port=5000", "--config=/etc/m.json"],
     ]) {
-      expect(readInvocation(args)).toMatchObject({
+      expect(await readInvocation(args)).toMatchObject({
         file: "/etc/m.json",
         load: { path: null },
         mcrouter: { wants: "run" },
       });
     }
-    const inline = readInvocation(["--config", '{ "route": "NullRoute" }', "-p", "5000"]);
+    const inline = await readInvocation(["--config", '{ "route": "NullRoute" }', "-p", "5000"]);
     expect([inline.file, inline.mcrouter?.options.text("config")]).toEqual([null, '{ "route": "NullRoute" }']);
   });
 
-  it("has --rules beside mcrouter's options", () => {
-    const { load, mcrouter } = readInvocation(["-p", "5000", "--rules", "r.toml", "-f", "m.json", "--odd"]);
+  it("has --rules beside mcrouter's options", async () => {
+    const { load, mcrouter } = await readInvocation(["-p", "5000", "--rules", "r.toml", "-f", "m.json", "--odd"]);
     expect([load.rules, mcrouter!.notes, mcrouter!.options.text("config_file")]).toEqual([
       "r.toml",
       ["unknown option --odd, left out"],
       "m.json",
     ]);
-    expect(readInvocation(["-p", "1", "--rules=r.toml", "-f", "m.json"]).load.rules).toBe("r.toml");
+    expect((await readInvocation(["-p", "1", "--rules=r.toml", "-f", "m.json"])).load.rules).toBe("r.toml");
   });
 
-  it("is refused with a flavor, or with what neither knows", () => {
-    expect(() => readInvocation(["-p", "5000", "flavor.json"])).toThrow(UsageError);
-    expect(() => readInvocation(["--odd"])).toThrow(UsageError);
+  it("is refused with a flavor, or with what neither knows", async () => {
+    await expect(readInvocation(["-p", "5000", "flavor.json"])).rejects.toThrow(UsageError);
+    await expect(readInvocation(["--odd"])).rejects.toThrow(UsageError);
   });
 });

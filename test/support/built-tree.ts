@@ -1,11 +1,12 @@
 /** mcrouter configurations as routes over leaves, with no socket and no process. */
 import { addressText, type Config } from "../../src/config/config.ts";
 import { RootRoute } from "../../src/mcrouter/routes/root-route.ts";
-import { newRouteCounters, type RouteCounters, TreeBuilder } from "../../src/mcrouter/tree.ts";
+import { TreeBuilder } from "../../src/mcrouter/tree.ts";
 import { buildPlacement } from "../../src/proxy/hash/build.ts";
 import type { Request } from "../../src/proxy/request.ts";
 import type { KeyedBackend } from "../../src/proxy/route/keyed-backend.ts";
 import { PoolRoute } from "../../src/proxy/route/pool-route.ts";
+import { newRouteCounters, type RouteCounters } from "../../src/proxy/route/route-counters.ts";
 import type { LeafRoute } from "./leaf-route.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { treeConfig } from "./tree-config.ts";

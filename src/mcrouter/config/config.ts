@@ -21,7 +21,7 @@ import { childrenOf, type RouteConfig, type TreeConfig } from "../../config/rout
 import { Problems } from "../../config/section.ts";
 import { checkTls } from "../../config/tls-material.ts";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
-import { hostId } from "../host-id.ts";
+import { hostId } from "../../proxy/hash/host-id.ts";
 import { expandMcrouterConfig } from "./expand.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { globalParams } from "./global-params.ts";

@@ -14,9 +14,10 @@ import { keyedRequest, nobody } from "../../proxy/route/keyed-request.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import { allOperationNames } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
+import { newRouteCounters } from "../../proxy/route/route-counters.ts";
 import { KeepPrefixRoute } from "../routes/keep-prefix-route.ts";
 import { RootRoute } from "../routes/root-route.ts";
-import { newRouteCounters, TreeBuilder } from "../tree.ts";
+import { TreeBuilder } from "../tree.ts";
 
 /** The tree of one configuration; made when it is first asked for. */
 export class RecordedTree {

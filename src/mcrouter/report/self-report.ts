@@ -7,9 +7,10 @@ import type { Config } from "../../config/config.ts";
 import type { ReloadState } from "../../config/reload-state.ts";
 import type { Backend } from "../../proxy/backend/backend.ts";
 import type { ClientCounters } from "../../proxy/client/client-counters.ts";
+import type { StatLine } from "../../proxy/client/local-commands.ts";
+import type { RouteCounters } from "../../proxy/route/route-counters.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Reports } from "../../telemetry/reports.ts";
-import type { RouteCounters } from "../tree.ts";
 import { answerAdmin } from "./admin.ts";
 import type { AsyncLogCounters } from "./async-log.ts";
 import { RateWindow } from "./rate-window.ts";
@@ -40,6 +41,11 @@ export class SelfReport {
 
   constructor(sources: SelfReportSources) {
     this.sources = sources;
+  }
+
+  /** The lines of `stats GROUP` that have mcrouter's meaning; `null` if the group is not one of mcrouter's. */
+  statLines(group: string): readonly StatLine[] | null {
+    return mcrouterStatLines(group, this.facts());
   }
 
   /** Where the configuration is none of mcrouter's nothing begins. */

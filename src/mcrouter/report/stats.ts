@@ -12,7 +12,7 @@ import type { ClientCounters } from "../../proxy/client/client-counters.ts";
 import type { StatLine } from "../../proxy/client/local-commands.ts";
 import { Status } from "../../proxy/reply.ts";
 import { Operation } from "../../proxy/request.ts";
-import type { RouteCounters } from "../tree.ts";
+import type { RouteCounters } from "../../proxy/route/route-counters.ts";
 import type { AsyncLogCounters } from "./async-log.ts";
 import { mcrouterVersion } from "./version.ts";
 

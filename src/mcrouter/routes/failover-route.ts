@@ -15,16 +15,8 @@ import { isFailure, type Reply } from "../../proxy/reply.ts";
 import { isRetrieval, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultFailoverErrors, isError, kindOf, type OperationKind, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import type { RouteCounters } from "../../proxy/route/route-counters.ts";
 import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
-
-/** What failover routes count. */
-export interface FailoverCounters {
-  /** Requests that were passed on to a second child. */
-  failoverAll: number;
-  /** Of those, the ones that no child answered. */
-  failoverAllFailed: number;
-  failoverRateLimited: number;
-}
 
 const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
 /** Failures that cost the server nothing: it was not asked. */
@@ -36,7 +28,7 @@ export class FailoverRoute implements Route, ReplyOwner {
   readonly children: readonly Route[];
   readonly maxTries: number;
   readonly isTagged: boolean;
-  readonly counters: FailoverCounters;
+  readonly counters: RouteCounters;
   private readonly errors: ReadonlyMap<OperationKind, ReadonlySet<Result>>;
   private readonly limiter: FailoverLimiter | null;
   /** By child: failures since its last answer; null: the children are asked in order. */
@@ -45,7 +37,7 @@ export class FailoverRoute implements Route, ReplyOwner {
   constructor(
     children: readonly Route[],
     options: Omit<FailoverRouteConfig, "type" | "children">,
-    counters: FailoverCounters,
+    counters: RouteCounters,
   ) {
     this.name = options.name === "" ? "failover" : `failover:${options.name}:failover_targets=${children.length}`;
     this.children = children;

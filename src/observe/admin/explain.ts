@@ -4,13 +4,14 @@
 import { systemClock } from "../../clock.ts";
 import { addressText, type Config, type PoolConfig, type RuleConfig, type ServerConfig } from "../../config/config.ts";
 import { formatDuration } from "../../config/units.ts";
-import { hostId } from "../../mcrouter/host-id.ts";
-import { RecordedTree } from "../../mcrouter/report/recorded-tree.ts";
+import type { RecordedTree } from "../../mcrouter/report/recorded-tree.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
+import { hostId } from "../../proxy/hash/host-id.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../../refresh/policy.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../refresh/rules.ts";
 import type { BuiltSource } from "../../sources/build.ts";
 import type { Captures, FetchContext } from "../../sources/source.ts";
+import { loadedWing } from "../mcrouter-wing.ts";
 
 /** One line of an explanation: what it is about, and what there is to say. */
 export type Line = readonly [name: string, text: string];
@@ -71,7 +72,7 @@ const trees = new WeakMap<Config, RecordedTree>();
 
 /** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */
 function treeLines(config: Config, key: string): Line[] {
-  const tree = trees.get(config) ?? new RecordedTree(config, hostId(), systemClock);
+  const tree = trees.get(config) ?? new (loadedWing().RecordedTree)(config, hostId(), systemClock);
   trees.set(config, tree);
   const operations = (["get", "set", "delete"] as const).map((operation): Line => {
     const servers = tree.serversOf(operation, key);

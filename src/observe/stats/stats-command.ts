@@ -3,7 +3,6 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { SelfReport } from "../../mcrouter/report/self-report.ts";
-import { mcrouterStatLines } from "../../mcrouter/report/stats.ts";
 import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts";
 import { askServers, askServersForLines, type ServerStats } from "../../proxy/route/server-stats.ts";
 import { memcachedVersion } from "../memcached-version.ts";
@@ -18,7 +17,8 @@ export interface StatsSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
   readonly facts: ProcessFacts;
-  readonly selfReport: SelfReport;
+  /** `null` without a mcrouter configuration. */
+  readonly selfReport: SelfReport | null;
   /** Null: there are no other workers. */
   readonly siblings: Siblings | null;
 }
@@ -68,10 +68,9 @@ export class StatsCommand implements LocalFacts {
 
   /** What this process has to say of `stats GROUP`, `servers` being what they have said of it. */
   own(group: string, servers: readonly ServerStats[]): readonly StatLine[] | null {
-    const { running, facts, selfReport } = this.sources;
-    const isMcrouter = running().config.mcrouter !== null;
+    const { facts, selfReport } = this.sources;
     // Names that mean other things there have mcrouter's meaning; what only memcached knows is memcached's.
-    const lines = !isMcrouter || group === "platypus" ? null : mcrouterStatLines(group, selfReport.facts());
+    const lines = group === "platypus" ? null : (selfReport?.statLines(group) ?? null);
     return lines ?? statLines(group, facts.stats(), servers);
   }
 

@@ -9,6 +9,7 @@ import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { defaultReply, errorReply } from "./default-reply.ts";
 import type { Route } from "./route.ts";
+import type { RouteCounters } from "./route-counters.ts";
 
 /** Answers as if there were nothing. */
 export class NullRoute implements Route {
@@ -24,9 +25,9 @@ export class NullRoute implements Route {
 /** The same, and counts what it swallows. */
 export class DevNullRoute extends NullRoute {
   override readonly name = "devnull";
-  private readonly counters: DevNullCounters;
+  private readonly counters: RouteCounters;
 
-  constructor(counters: DevNullCounters) {
+  constructor(counters: RouteCounters) {
     super();
     this.counters = counters;
   }
@@ -35,10 +36,6 @@ export class DevNullRoute extends NullRoute {
     this.counters.devNullRequests++;
     super.route(request);
   }
-}
-
-export interface DevNullCounters {
-  devNullRequests: number;
 }
 
 /** Answers with one error. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Result } from "../../../src/config/results.ts";
 import { FailoverRoute } from "../../../src/mcrouter/routes/failover-route.ts";
-import { newRouteCounters } from "../../../src/mcrouter/tree.ts";
 import { failures, fixedReply, Status } from "../../../src/proxy/reply.ts";
+import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
 import { ask, base64, binaryGet, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 import { valueText } from "../../support/recording-route.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { newRouteCounters } from "../../../src/mcrouter/tree.ts";
 import { DevNullRoute, ErrorRoute, NullRoute } from "../../../src/proxy/route/null-route.ts";
+import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
 import { ask, binaryGet, told } from "../../support/ask.ts";
 
 describe("NullRoute and DevNullRoute", () => {

@@ -1,0 +1,12 @@
+/** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
+export { configFileOf, dumpPlaceOf, loadMcrouterConfig, treeWarnings } from "./config/config.ts";
+export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";
+export { plainPoolOf } from "./plain-pool.ts";
+export { AsyncLog } from "./report/async-log.ts";
+export { dumpConfig, readDump } from "./report/config-dump.ts";
+export { RecordedTree } from "./report/recorded-tree.ts";
+export { replayAsyncLogs } from "./report/replay.ts";
+export { SelfReport } from "./report/self-report.ts";
+export { mcrouterStatLines } from "./report/stats.ts";
+export { RootRoute } from "./routes/root-route.ts";
+export { TreeBuilder } from "./tree.ts";
