@@ -38,8 +38,12 @@ describe("the modules that are loaded", () => {
   });
 
   it("by the command line are those of the command", () => {
-    const loaded = loadedBy('process.argv.splice(1, 0, "platypus", "check", "config/quickstart.toml"); await import("./src/main.ts");');
+    const loaded = loadedBy(
+      'process.argv.splice(1, 0, "platypus", "check", "config/quickstart.toml"); await import("./src/main.ts");',
+    );
     expect(loaded).toContain("commands/check.ts");
-    expect(loaded.filter((file) => /^(mcrouter|workers|observe\/admin)\/|commands\/serve|simulat/.test(file))).toEqual([]);
+    expect(loaded.filter((file) => /^(mcrouter|workers|observe\/admin)\/|commands\/serve|simulat/.test(file))).toEqual(
+      [],
+    );
   });
 });
