@@ -94,6 +94,7 @@ export interface FillerOptions {
   /** True while memory is short: a miss that no fetch is under way for is answered as a miss. */
   readonly refusesFill?: () => boolean;
   readonly unsettled?: UnsettledWrites;
+  readonly starts?: Starts;
 }
 
 /** The MissFiller of a process. */
@@ -112,7 +113,7 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly refusesFill: () => boolean;
   private readonly unsettled: UnsettledWrites;
   private readonly rights: FetchRights;
-  private readonly starts = new Starts();
+  private readonly starts: Starts;
 
   constructor(options: FillerOptions) {
     this.rules = options.rules;
@@ -123,6 +124,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.standIns = new StandIns(options.holdBytes);
     this.refusesFill = options.refusesFill ?? (() => false);
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
+    this.starts = options.starts ?? new Starts();
     this.rights = new FetchRights(this.clock, this.standIns, this.unsettled, this.log);
   }
 

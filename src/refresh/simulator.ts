@@ -14,6 +14,7 @@ import { Filler } from "./filler.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
 import { Scheduler } from "./scheduler.ts";
+import { Starts } from "./starts.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const START_UNIX_SECONDS = 1_700_000_000;
@@ -138,7 +139,11 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const events = simulation.isRefreshing
       ? scheduler
       : { populated: () => {}, traced: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false };
-    return { scheduler, filler: new Filler({ ...shared, events, holdBytes: 0 }) };
+    // A turn of the event loop is no time here: any number of fills may begin in one.
+    return {
+      scheduler,
+      filler: new Filler({ ...shared, events, holdBytes: 0, starts: new Starts(Number.POSITIVE_INFINITY) }),
+    };
   });
   const result = {
     gets: 0,

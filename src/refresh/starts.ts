@@ -8,9 +8,16 @@ export const MAX_STARTS_PER_TURN = 8;
 
 export class Starts {
   private waiting: (() => void)[] = [];
-  private left = MAX_STARTS_PER_TURN;
+  private readonly max: number;
+  private left: number;
   private isScheduled = false;
   private readonly next = () => this.begin();
+
+  /** `max`: fills that begin in one turn. */
+  constructor(max: number = MAX_STARTS_PER_TURN) {
+    this.max = max;
+    this.left = max;
+  }
 
   /** Calls `start` once: at once while this turn has room, else in a later turn. `start` must not throw. */
   add(start: () => void): void {
@@ -28,8 +35,8 @@ export class Starts {
 
   private begin(): void {
     this.isScheduled = false;
-    this.left = MAX_STARTS_PER_TURN;
-    for (const start of this.waiting.splice(0, MAX_STARTS_PER_TURN)) this.add(start);
+    this.left = this.max;
+    for (const start of this.waiting.splice(0, this.max)) this.add(start);
     if (this.waiting.length === 0 || this.isScheduled) return;
     this.isScheduled = true;
     setImmediate(this.next);

@@ -1,11 +1,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { parseNative } from "../../../src/config/native.ts";
 import { explain } from "../../../src/observe/admin/explain.ts";
 import { shownConfig, withoutSecrets } from "../../../src/observe/admin/shown-config.ts";
+import { loadWing } from "../../../src/observe/mcrouter-wing.ts";
 import type { Span } from "../../../src/proxy/tracing.ts";
 import { templateHooks } from "../../../src/server/template-hooks.ts";
 import { buildSources } from "../../../src/sources/build.ts";
@@ -152,6 +153,8 @@ describe("platypus explain", () => {
 });
 
 describe("of a key under mcrouter's tree", () => {
+  beforeAll(() => loadWing());
+
   it("are the servers of get, set and delete, and the routes between", async () => {
     const config = await treeConfig({
       pools: { A: { servers: ["10.0.0.1:11211", "10.0.0.2:11211"] }, B: { servers: ["10.0.1.1:11211"] } },
