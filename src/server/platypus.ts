@@ -30,7 +30,7 @@ import { LocalCommands } from "../proxy/client/local-commands.ts";
 import { ValueSizes } from "../proxy/client/read-ahead.ts";
 import { Rounds } from "../proxy/client/rounds.ts";
 import { hostId } from "../proxy/hash/host-id.ts";
-import { replaceBackends } from "../proxy/route/pools.ts";
+import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import { newRouteCounters } from "../proxy/route/route-counters.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import type { Tracer } from "../proxy/tracing.ts";
@@ -38,6 +38,7 @@ import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
 import { Filler } from "../refresh/filler.ts";
+import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
 import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
@@ -95,6 +96,11 @@ export class Platypus {
   private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
   private running: Running;
+  /** What fills and refreshes ask the pool through: that of `running`, or of the one before until its requests are answered. */
+  private port: PoolPort;
+  private isPortDue = false;
+  /** Reloads after which clients still wait for what was under way before. */
+  private reloadsUnderWay = 0;
   private readonly reloads: ReloadState;
   private readonly readiness: Readiness;
   private readonly facts: ProcessFacts;
@@ -156,6 +162,7 @@ export class Platypus {
       },
     };
     this.running = buildRunning(config, null, this.building);
+    this.port = this.running.port;
     const shared = { clock, log: fillLog(bursts), port: this.running.port, rules: this.running.rules };
     const tracer = () => this.otlp.tracer;
     this.unsettled = new UnsettledWrites(clock);
@@ -330,11 +337,18 @@ export class Platypus {
     this.running = next;
     this.roomForClients = roomForClients(config, this.filesLimit);
     this.log.configure(config.server.log);
-    this.filler.replace(next.rules, next.port, config.server.holdBytes);
-    this.scheduler.replace(next.rules, next.port, config.server);
+    const begin = replaceBackends(previous.pools, next.pools);
+    // What holds requests back waits for those of clients that are under way, and these may wait for a fill.
+    this.isPortDue = true;
+    if (this.reloadsUnderWay === 0 && !isHolding(next.pools)) this.usePort();
+    else this.replaceRules();
+    this.reloadsUnderWay++;
     this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
-    this.listeners.waitForAll(replaceBackends(previous.pools, next.pools));
+    this.listeners.waitForAll(() => {
+      if (--this.reloadsUnderWay === 0 && this.isPortDue) this.usePort();
+      begin();
+    });
     this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
     this.listeners.renew();
@@ -342,6 +356,20 @@ export class Platypus {
     retireSources(previous.sources, next.sources, (name, error) =>
       this.log.warn("source", `${name}: not closed: ${String(error)}`),
     );
+  }
+
+  /** Fills and refreshes ask the pool through the port of now, from now on. */
+  private usePort(): void {
+    this.isPortDue = false;
+    this.port = this.running.port;
+    this.running.usePort();
+    this.replaceRules();
+  }
+
+  private replaceRules(): void {
+    const { rules, config } = this.running;
+    this.filler.replace(rules, this.port, config.server.holdBytes);
+    this.scheduler.replace(rules, this.port, config.server);
   }
 
   /** Says in `stats` that a configuration was refused; the one before goes on serving. */

@@ -34,6 +34,8 @@ export interface Running {
   /** What the pool is asked through, below the fills. */
   readonly leaf: Root;
   readonly port: PoolPort;
+  /** To be called before `port` is used: it may be one that is in use, and lead to what was before. */
+  usePort(): void;
   /** The port of the one pool in which keys lie, and that pool's name; `null` where there is none. */
   readonly plain: PlainPort | null;
 }
@@ -87,7 +89,7 @@ function buildRoutes(
   pools: BuiltPools,
   previous: Running | null,
   context: RunningContext,
-): Pick<Running, "leaf" | "port" | "plain"> {
+): Pick<Running, "leaf" | "port" | "usePort" | "plain"> {
   const { tree, mcrouter } = config;
   const { store, marks } = context;
   const placement = ({ pools: all, server }: Config) => JSON.stringify([all, server.prefix]);
@@ -101,11 +103,11 @@ function buildRoutes(
     const pool = pools.routes.values().next().value;
     if (pool !== undefined) {
       const plain = portOf(pool);
-      return { leaf: pool, port: plain.port, plain };
+      return { leaf: pool, port: plain.port, usePort: () => {}, plain };
     }
     const isSameStore = previous?.port instanceof EmbeddedPoolPort;
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
-    return { leaf: new EmbeddedRoute(store), port, plain: null };
+    return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain: null };
   }
   const { TreeBuilder, RootRoute, plainPoolOf } = loadedWing();
   const log = (line: string) => context.log.debug("route", line);
@@ -118,10 +120,9 @@ function buildRoutes(
   const plain = pool === null ? null : portOf(pool);
   const old = previous?.port;
   if (old instanceof TreePoolPort && old.plain === (plain?.port ?? null)) {
-    old.replaceRoot(root);
-    return { leaf: root, port: old, plain };
+    return { leaf: root, port: old, usePort: () => old.replaceRoot(root), plain };
   }
-  return { leaf: root, port: new TreePoolPort(root, plain?.port ?? null, marks), plain };
+  return { leaf: root, port: new TreePoolPort(root, plain?.port ?? null, marks), usePort: () => {}, plain };
 }
 
 /** Where clients' commands enter. `isIdle`: no fill, refresh or check of an unsettled write is under way. */

@@ -48,13 +48,13 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     type = "http"
     url = "${url}/{1}"
   `;
-  const overPool = (text = rules()) => nativeConfig(targetOf([memcached.port]) + text);
+  const overPool = (text = rules(), settings = "") => nativeConfig(targetOf([memcached.port], settings) + text);
 
   /** Two copies of each key: keys do not lie on one server of one pool. */
-  async function throughTree(text = rules()): Promise<Config> {
+  async function throughTree(text = rules(), settings: object = {}): Promise<Config> {
     const servers = [`127.0.0.1:${memcached.port}`];
     const tree = await treeConfig({
-      pools: { A: { servers }, B: { servers } },
+      pools: { A: { servers, ...settings }, B: { servers, ...settings } },
       route: { type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|B"] },
     });
     const native = nativeConfig(text);
@@ -108,6 +108,31 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     seen.add((await other.ask("get a/1", "END\r\n")).split("\r\n")[1]!);
     expect(seen).not.toContain("fetched before");
   });
+
+  const ofProcess = () => rules().replace("[source", 'lease = "process"\n[source');
+  const withOtherConnections: [string, () => Promise<Config>, () => Promise<Config>][] = [
+    ["over one pool", async () => overPool(ofProcess()), async () => overPool(ofProcess(), "connections = 2")],
+    ["through a routing tree", () => throughTree(), () => throughTree(rules(), { server_timeout: 2_000 })],
+  ];
+
+  it.each(withOtherConnections)(
+    "ends a fill that clients wait for, and holds nobody back for its time, where servers get other connections: %s",
+    async (_which, before, after) => {
+      await start(await before());
+      const responses = holdAnswers();
+      client.send("get a/1\r\n");
+      await origin.received(1);
+      const [address] = platypus.addresses;
+      const other = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
+      undo.push(() => other.close());
+      platypus.reload(await after());
+      other.send("set b 0 0 1\r\nx\r\n");
+      responses[0]!.end("fetched");
+      expect(await client.until("END\r\n")).toBe("VALUE a/1 0 7\r\nfetched\r\nEND\r\n");
+      expect(await other.until("STORED\r\n")).toBe("STORED\r\n");
+      expect(await other.ask("get a/1", "END\r\n")).toBe("VALUE a/1 0 7\r\nfetched\r\nEND\r\n");
+    },
+  );
 
   it.each(["fill", "refresh"])("does not ask a new source with the ETag of the old one, after a %s", async (kind) => {
     const other = await HttpOrigin.start();

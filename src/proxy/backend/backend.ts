@@ -279,7 +279,8 @@ export class Backend implements HealthEvents {
     if (!this.isHolding) this.retiring?.();
   }
 
-  private get isHolding(): boolean {
+  /** Requests are held back here, or on a way to this backend. */
+  get isHolding(): boolean {
     return this.holds > 0 || this.entrancesHeld > 0;
   }
 

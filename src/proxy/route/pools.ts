@@ -129,6 +129,13 @@ export function replaceBackends(previous: BuiltPools, current: BuiltPools): () =
   };
 }
 
+/** True if something that is sent to the pools now has to wait, see `replaceBackends`. */
+export function isHolding({ backends, entrances }: BuiltPools): boolean {
+  return (
+    entrances.some((entrance) => entrance.isHolding) || [...backends.values()].some((backend) => backend.isHolding)
+  );
+}
+
 /** Calls `done` when all of `entrances` are open. */
 function afterAll(entrances: readonly HeldEntrance[], done: () => void): void {
   let due = entrances.length + 1;
