@@ -13,7 +13,7 @@ export function fillLog(bursts: BurstLog): FillLog {
   return {
     sourceFailed: ({ config: { name } }: Rule, error: unknown, span: Span | null = null) => {
       const code = error instanceof Error && "code" in error ? String(error.code) : "unexpected";
-      bursts.say("warn", "source", `${name} ${code}`, `rule ${name}: ${textOf(error)}`, idsOf(span));
+      bursts.say("warn", "source", `${name} ${code}`, () => `rule ${name}: ${textOf(error)}`, idsOf(span));
     },
     poolFailed: ({ config: { name } }: Rule, error: unknown, span: Span | null = null) => {
       bursts.say("warn", "pool", `${name} pool`, `rule ${name}: not stored: ${textOf(error)}`, idsOf(span));

@@ -170,8 +170,8 @@ export class Filler implements MissFiller, StoredKeys {
 
   fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
     const nowMs = this.clock.nowMs();
+    if (this.isAnsweredFromMemory(key, waiter, hasPoolFailed, nowMs)) return true;
     const flight = this.flights.openOf(key);
-    if (this.isAnsweredFromMemory(key, waiter, hasPoolFailed)) return true;
     if (flight !== undefined) {
       flight.rule.counters.joined++;
       waiter.span?.set(FILL_ATTRIBUTE, "joined");
@@ -209,8 +209,7 @@ export class Filler implements MissFiller, StoredKeys {
    * Answers from memory where that is as good as a new fetch: the pool cannot answer the client's get, or only writes through
    * this process count.
    */
-  private isAnsweredFromMemory(key: string, waiter: FillWaiter, hasPoolFailed: boolean): boolean {
-    const nowMs = this.clock.nowMs();
+  private isAnsweredFromMemory(key: string, waiter: FillWaiter, hasPoolFailed: boolean, nowMs: number): boolean {
     const held = this.standIns.heldValue(key, nowMs);
     if (held === undefined && !this.standIns.isNotThere(key, nowMs)) return false;
     if (!hasPoolFailed) {

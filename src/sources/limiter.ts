@@ -164,15 +164,16 @@ export class Limiter {
   admitFill(key: string): SourceError | null {
     const { breaker } = this;
     if (!breaker.mayEnter(key, false) || (breaker.state === "half open" && this.admitted > 0)) return this.leftAlone();
-    if (breaker.failing.isPaused(key, this.clock.nowMs())) {
-      this.counters.leftAlone++;
-      return this.paused;
-    }
+    // First what costs least: a source that is full is asked about often.
     const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
     const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
     if (this.admitted + this.fills.length >= free + this.limits.queue) {
       this.counters.overloaded++;
       return this.full;
+    }
+    if (breaker.failing.isPaused(key, this.clock.nowMs())) {
+      this.counters.leftAlone++;
+      return this.paused;
     }
     this.admitted++;
     return null;

@@ -24,12 +24,12 @@ export class BurstLog {
     this.clock = clock;
   }
 
-  /** Logs `message` unless `kind` was logged a short time ago. */
+  /** Logs `message`, or what it returns, unless `kind` was logged a short time ago. */
   say(
     level: Exclude<LogLevel, "debug">,
     module: LogModule,
     kind: string,
-    message: LogMessage,
+    message: LogMessage | (() => LogMessage),
     fields?: LogFields,
   ): void {
     const nowMs = this.clock.nowMs();
@@ -39,7 +39,8 @@ export class BurstLog {
       return;
     }
     const more = burst.suppressed > 0 ? ` (and ${burst.suppressed} more like it)` : "";
-    const lines = typeof message === "string" ? [message] : message;
+    const said = typeof message === "function" ? message() : message;
+    const lines = typeof said === "string" ? [said] : said;
     this.log[level](module, [`${lines[0] ?? ""}${more}`, ...lines.slice(1)], fields);
     burst.nextMs = nowMs + QUIET_MS;
     burst.suppressed = 0;

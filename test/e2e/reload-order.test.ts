@@ -1,6 +1,7 @@
 /** An earlier write of a client never overtakes a later one, whatever a reload replaces between them. */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
+import { loadWing } from "../../src/observe/mcrouter-wing.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
@@ -81,6 +82,8 @@ describe("a write that is held", () => {
       const blocker = how === "by a limit of requests under way" ? "set other 0 0 1 noreply\r\nx\r\n" : "";
       await client.ask(`${blocker}set k 0 0 5 noreply\r\nfirst\r\nversion`);
       const first = how === "by an injected latency" ? null : await server.command();
+      // The form of a running process' configuration does not change otherwise.
+      await loadWing();
       platypus.reload(withListen(await changes[change]!(server.port)));
       client.send("set k 0 0 6\r\nsecond\r\n");
       const values = serve(server, first);
