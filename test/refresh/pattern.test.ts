@@ -109,4 +109,18 @@ describe("a pattern", () => {
       { numRuns: 500 },
     );
   });
+
+  it("captures the rest of a key as RE2 does, where a pattern is a literal and one group", () => {
+    const literal = fc.constantFrom("", "page/", "user:", "a-", "a b");
+    const group = fc.constantFrom("(.*)", "(.+)", "([^/]+)", "(?P<id>.*)", "(?<id>.+)", "(?P<id_2>[^/]+)");
+    const key = fc.string({ unit: fc.constantFrom("a", "/", "\n", "\r", ":", "\xc3", "\xa4", "\xff"), maxLength: 8 });
+    fc.assert(
+      fc.property(literal, group, key, fc.boolean(), (prefix, body, rest, hasPrefix) => {
+        const text = hasPrefix ? prefix + rest : rest;
+        // A group around it is matched by RE2, and moves no capture.
+        expect(new Pattern(prefix + body).match(text)).toEqual(new Pattern(`(?:${prefix}${body})`).match(text));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
