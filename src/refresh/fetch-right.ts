@@ -47,8 +47,17 @@ export class FetchRights {
   private readonly standIns: StandIns;
   private readonly unsettled: UnsettledWrites;
   private readonly log: { poolFailed(rule: Rule, error: unknown, span?: Span | null): void };
+  private readonly portNow: () => PoolPort;
 
-  constructor(clock: Clock, standIns: StandIns, unsettled: UnsettledWrites, log: FetchRights["log"]) {
+  /** `portNow`: the port of now, which may be another one than that of a flight under way. */
+  constructor(
+    clock: Clock,
+    standIns: StandIns,
+    unsettled: UnsettledWrites,
+    log: FetchRights["log"],
+    portNow: () => PoolPort,
+  ) {
+    this.portNow = portNow;
     this.clock = clock;
     this.standIns = standIns;
     this.unsettled = unsettled;
@@ -98,7 +107,8 @@ export class FetchRights {
 
   /** Ends a lease that is of no use any more, sent before this returns. Repeated until the pool answers. */
   giveBack(right: Right, flight: Flight): void {
-    if (right.type === "lease") right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs);
+    if (right.type !== "lease") return;
+    right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs, this.portNow());
   }
 
   /** The answer to `take` was lost: a lease that it took keeps other processes from fetching. */

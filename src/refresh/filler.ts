@@ -125,7 +125,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.refusesFill = options.refusesFill ?? (() => false);
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.starts = options.starts ?? new Starts();
-    this.rights = new FetchRights(this.clock, this.standIns, this.unsettled, this.log);
+    this.rights = new FetchRights(this.clock, this.standIns, this.unsettled, this.log, () => this.port);
   }
 
   /** Flights under way. */
@@ -285,7 +285,7 @@ export class Filler implements MissFiller, StoredKeys {
     }
     if (!this.renewRule(flight)) {
       this.flights.close(flight);
-      this.giveBack(right, flight);
+      this.rights.giveBack(right, flight);
       flight.answer(missReply);
       return;
     }
@@ -298,7 +298,7 @@ export class Filler implements MissFiller, StoredKeys {
       result = await fetchFor(flight.key, flight, "fill", null, this.clock, flight.span);
     } catch (error) {
       this.flights.close(flight);
-      this.giveBack(right, flight);
+      this.rights.giveBack(right, flight);
       rule.counters.failed++;
       flight.span?.fail(errorCode(error));
       this.log.sourceFailed(rule, error, flight.span);
@@ -308,7 +308,7 @@ export class Filler implements MissFiller, StoredKeys {
     // A client that comes now asks the pool and finds the value there, or starts a new flight.
     this.flights.close(flight);
     if (flight.isOvertaken) {
-      this.giveBack(right, flight);
+      this.rights.giveBack(right, flight);
       this.overtaken(flight);
       return;
     }
@@ -333,14 +333,6 @@ export class Filler implements MissFiller, StoredKeys {
     return true;
   }
 
-  /** Ends a lease that is of no use any more, sent before this returns. */
-  private giveBack(right: Right, flight: Flight): void {
-    this.rights.giveBack(right, flight);
-    // The old port's connections may be closed by now, and the lease may lie on a server that the new one has as well.
-    if (right.type !== "lease" || flight.port === this.port || !this.port.isShared(flight.key)) return;
-    this.rights.giveBack({ ...right, lease: new Lease(this.port, flight.key) }, flight);
-  }
-
   /** What is left of a right after a reload. */
   private rightNow(flight: Flight, right: Right): Right {
     if (right.type === "own") {
@@ -350,7 +342,7 @@ export class Filler implements MissFiller, StoredKeys {
     }
     if (right.type === "none" || flight.port === this.port) return right;
     // The lease lies in a pool that writes do not go to any more.
-    this.giveBack(right, flight);
+    this.rights.giveBack(right, flight);
     return { type: "none" };
   }
 
@@ -372,7 +364,7 @@ export class Filler implements MissFiller, StoredKeys {
         isProven = await lease.releaseAbsent(proof, this.isCurrent(flight) ? negativeTtlMs : 0);
       } catch (error) {
         this.log.poolFailed(rule, error, flight.span);
-        this.giveBack(right, flight);
+        this.rights.giveBack(right, flight);
         this.answerUnproven(flight, missReply);
         return;
       }
@@ -390,7 +382,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   /** Fetched without a right, or with one that is lost: writes through other processes may have overtaken it unnoticed. */
   private doNotStore(flight: Flight, fetched: FetchedValue, right: Right): void {
-    this.giveBack(right, flight);
+    this.rights.giveBack(right, flight);
     const reply = valueReply(flight.key, fetched.value, 0);
     this.hold(flight, reply, fetched, null);
     this.answerUnproven(flight, reply);
@@ -445,7 +437,7 @@ export class Filler implements MissFiller, StoredKeys {
       this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
     }
     const { marker } = end;
-    if (marker !== null && added.type !== "refused") this.giveBack({ ...leaseOf(right), proof: marker }, flight);
+    if (marker !== null && added.type !== "refused") this.rights.giveBack({ ...leaseOf(right), proof: marker }, flight);
 
     if (added.type === "notStored") {
       // A client wrote in between: its value is the newer one.
@@ -491,7 +483,7 @@ export class Filler implements MissFiller, StoredKeys {
       const marker = await lease.keep(proof, holdMs(ttlMs));
       return { right: marker === null ? "lost" : "held", marker };
     } catch {
-      this.giveBack(right, flight);
+      this.rights.giveBack(right, flight);
       return { right: "unknown", marker: null };
     }
   }

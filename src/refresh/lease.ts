@@ -74,8 +74,14 @@ export class Lease {
     return this.port.deleteIf(this.key, this.name, proof);
   }
 
-  /** Gives back a lease for a fetch of at most `timeoutMs`. Sent before this returns, and repeated until the pool answers. */
-  giveBack(proof: bigint, unsettled: UnsettledWrites, timeoutMs: number): void {
+  /**
+   * Gives back a lease for a fetch of at most `timeoutMs`. Sent before this returns, and repeated until the pool answers. The
+   * connections of a port that is not that of now may be closed, and the lease may lie on a server that `portNow` has as well.
+   */
+  giveBack(proof: bigint, unsettled: UnsettledWrites, timeoutMs: number, portNow: PoolPort): void {
+    if (portNow !== this.port && portNow.isShared(this.key)) {
+      new Lease(portNow, this.key).giveBack(proof, unsettled, timeoutMs, portNow);
+    }
     const check = async () => {
       await this.release(proof);
       return true;

@@ -73,6 +73,8 @@ export function digestOf(value: Buffer): bigint {
 /** What a refresh is made with. */
 export interface RefreshMeans {
   readonly port: PoolPort;
+  /** The port of now: a reload may have replaced `port` meanwhile. */
+  portNow(): PoolPort;
   readonly clock: Clock;
   readonly unsettled: UnsettledWrites;
   /** `null` if the refresh is not traced. */
@@ -87,7 +89,7 @@ export async function refreshKey(
   key: string,
   match: Match,
   before: Before,
-  { port, clock, unsettled, span = null }: RefreshMeans,
+  { port, portNow, clock, unsettled, span = null }: RefreshMeans,
 ): Promise<RefreshOutcome> {
   const { config, source } = match.rule;
   const first = await port.read(key);
@@ -110,7 +112,7 @@ export async function refreshKey(
   const proof = taken?.value ?? null;
   if (lease !== null && proof === null) return { type: "busy" };
   const release = () => {
-    if (lease !== null && proof !== null) lease.giveBack(proof, unsettled, source.timeoutMs);
+    if (lease !== null && proof !== null) lease.giveBack(proof, unsettled, source.timeoutMs, portNow());
   };
   if (read.status === "rejected") {
     release();

@@ -387,7 +387,7 @@ export class Scheduler implements FillEvents {
     work.span = span;
     try {
       // The cas read is good for this pool only, whichever pool a reload brings meanwhile.
-      const outcome = await refreshKey(key, match, before, { port, clock, unsettled, span });
+      const outcome = await refreshKey(key, match, before, { port, portNow: () => this.port, clock, unsettled, span });
       span?.set("platypus.result", outcome.type);
       if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
       this.take(work, outcome, span);

@@ -75,6 +75,13 @@ function withSmallValues(server: Config["server"]): Config["server"] {
   return { ...server, maxValueBytes: Math.min(server.maxValueBytes, SMALL_VALUE_BYTES) };
 }
 
+/** What is left of a reload. */
+interface DueReload {
+  /** Nothing goes through the routes before it any more. */
+  isQuiet: boolean;
+  end(): void;
+}
+
 /** A running Platypus. */
 export class Platypus {
   private readonly clock: Clock;
@@ -96,11 +103,10 @@ export class Platypus {
   private readonly openFiles: OpenFilesProbe;
   private readonly building: RunningContext;
   private running: Running;
-  /** What fills and refreshes ask the pool through: that of `running`, or of the one before until its requests are answered. */
+  /** What fills and refreshes ask the pool through: that of `running`, or of one before until its requests are answered. */
   private port: PoolPort;
-  private isPortDue = false;
-  /** Reloads after which clients still wait for what was under way before. */
-  private reloadsUnderWay = 0;
+  /** Reloads before which requests of clients are under way, oldest first. */
+  private readonly reloadsDue: DueReload[] = [];
   private readonly reloads: ReloadState;
   private readonly readiness: Readiness;
   private readonly facts: ProcessFacts;
@@ -339,15 +345,23 @@ export class Platypus {
     this.log.configure(config.server.log);
     const begin = replaceBackends(previous.pools, next.pools);
     // What holds requests back waits for those of clients that are under way, and these may wait for a fill.
-    this.isPortDue = true;
-    if (this.reloadsUnderWay === 0 && !isHolding(next.pools)) this.usePort();
-    else this.replaceRules();
-    this.reloadsUnderWay++;
+    const isPortDue = this.reloadsDue.length > 0 || isHolding(next.pools);
+    if (isPortDue) this.replaceRules();
+    else this.usePort(next);
     this.context.root = rootOf(next, this.filler, this.underWay === 0, this.clock);
     this.context.limits = config.server;
+    const due: DueReload = {
+      isQuiet: false,
+      end: () => {
+        if (isPortDue) this.usePort(next);
+        begin();
+      },
+    };
+    this.reloadsDue.push(due);
     this.listeners.waitForAll(() => {
-      if (--this.reloadsUnderWay === 0 && this.isPortDue) this.usePort();
-      begin();
+      due.isQuiet = true;
+      // In their order: a client that has left is waited for by the reloads before it left only.
+      while (this.reloadsDue[0]?.isQuiet) this.reloadsDue.shift()!.end();
     });
     this.listeners.replacePools(config.pools, next.pools.routes);
     this.reloads.taken();
@@ -358,11 +372,10 @@ export class Platypus {
     );
   }
 
-  /** Fills and refreshes ask the pool through the port of now, from now on. */
-  private usePort(): void {
-    this.isPortDue = false;
-    this.port = this.running.port;
-    this.running.usePort();
+  /** Fills and refreshes ask the pool through the port of `running`, from now on. */
+  private usePort(running: Running): void {
+    this.port = running.port;
+    running.usePort();
     this.replaceRules();
   }
 

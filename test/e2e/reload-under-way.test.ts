@@ -1,5 +1,6 @@
 /** Reloads of a running Platypus while it fills and refreshes: over one pool and through a routing tree. */
 import type { ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
@@ -133,6 +134,26 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
       expect(await other.ask("get a/1", "END\r\n")).toBe("VALUE a/1 0 7\r\nfetched\r\nEND\r\n");
     },
   );
+
+  it("fills through the pool of now after two reloads of which a client that has left was waiting at the first", async () => {
+    await start(overPool(ofProcess()));
+    const responses = holdAnswers();
+    const [address] = platypus.addresses;
+    const leaving = connect(address?.type === "tcp" ? address.port : 0, "127.0.0.1");
+    leaving.write("get a/1\r\n");
+    await origin.received(1);
+    const direct = await TextClient.connect(memcached.port);
+    undo.push(() => direct.close());
+    platypus.reload(overPool(ofProcess(), "connections = 2"));
+    leaving.resetAndDestroy();
+    await expect.poll(() => client.ask("stats", "END\r\n")).toContain("STAT curr_connections 1\r\n");
+    platypus.reload(overPool(ofProcess(), "connections = 3"));
+    responses[0]!.end("fetched");
+    await expect.poll(() => direct.ask("get a/1", "END\r\n")).toContain("fetched");
+    origin.handle = (_request, response) => response.end("second");
+    expect(await client.ask("get a/2", "END\r\n")).toContain("second");
+    expect(await direct.ask("get a/2", "END\r\n")).toContain("second");
+  });
 
   it.each(["fill", "refresh"])("does not ask a new source with the ETag of the old one, after a %s", async (kind) => {
     const other = await HttpOrigin.start();

@@ -435,6 +435,15 @@ describe("a fill under way", () => {
 });
 
 describe("a refresh under way", () => {
+  it("gives its lease back where the old port's connections are closed", async () => {
+    await filled();
+    await due();
+    reload(testRules(oldSource, rule), otherPort(pool.store));
+    pool.isDown = true;
+    await answer("newer");
+    expect(await new Lease(current, "k").look()).toBe("gone");
+  });
+
   it("that finds nothing in the old pool does not end the tracking of a key that the new pool has", async () => {
     await filled();
     await pass(8_000);

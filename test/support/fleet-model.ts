@@ -140,7 +140,7 @@ class Process {
     this.port = port;
     const before = { known: null, expectedMs: TTL_SECONDS * 1000, isServable: true };
     const unsettled = new UnsettledWrites(clock, CHECKS);
-    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, { port, clock, unsettled });
+    this.refresh = () => refreshKey(KEY, rules.match(KEY)!, before, { port, portNow: () => port, clock, unsettled });
     this.filler = new Filler({
       rules,
       port,
