@@ -219,7 +219,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         outstanding >= this.context.limits.maxOutstanding ||
         heldBytes >= MAX_UNSENT_BYTES ||
         batch.byteLength >= MAX_UNSENT_BYTES ||
-        this.readAhead.isEnough(this.outstandingKeys, heldBytes + batch.byteLength)
+        this.outstandingKeys >= this.readAhead.maxKeys
       ) {
         this.stopReading();
         this.wantedBytes = 0;
@@ -272,11 +272,15 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    if (isGet(request.operation)) this.endKeys(request.keys);
+    const isRead = isGet(request.operation);
+    if (isRead) {
+      if (request.keys === null) this.outstandingKeys--;
+      else this.endKeys(request.keys);
+    }
     if (this.stream !== null && this.stream.request === request) this.stream = null;
     if (this.onQuiet.length > 0) this.idle();
     if (isFailure(reply.status)) counters.failures++;
-    if (isGet(request.operation)) countKeys(request, reply, counters);
+    if (isRead) countKeys(request, reply, counters);
     const status = classicStatus(request.operation, reply);
     counters.results[request.operation * STATUS_COUNT + status]!++;
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
@@ -285,9 +289,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.head) {
+        if (isRead && request.keys === null) this.readAhead.note(reply.end - reply.start, 1);
         const bytesBefore = this.batch.byteLength;
         writeReply(request, reply, this.batch);
-        this.noteAnswer(request, this.batch.byteLength - bytesBefore);
+        if (request.keys !== null) this.readAhead.note(this.batch.byteLength - bytesBefore, request.keys.count);
         this.head = request.nextOfClient;
         if (this.head === null) this.tail = null;
         else if (this.head.held !== null) this.releaseHeld();
@@ -512,10 +517,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.noteAnswer(request, length);
   }
 
-  private endKeys(keys: KeyList | null): void {
-    const count = keys === null ? 1 : keys.count;
+  private endKeys({ count, isUnknown }: KeyList): void {
     this.outstandingKeys -= count;
-    if (keys?.isUnknown) this.context.sizes.endUnknown(count);
+    if (isUnknown) this.context.sizes.endUnknown(count);
   }
 
   private noteAnswer({ operation, keys }: Request, bytes: number): void {
@@ -568,7 +572,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.heldBytes > 0 ||
-      this.readAhead.isEnough(2 * this.outstandingKeys, 0) ||
+      2 * this.outstandingKeys > this.readAhead.maxKeys ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;

@@ -7,7 +7,7 @@ import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
 /** Bytes of values, expected, held or unsent, that a streamed get may have (streamed-get.ts). */
 export const READ_AHEAD_BYTES = 1024 * 1024;
-/** The same for all commands of a client: where its answers are small on average, and where they are not. */
+/** Bytes of all answers that a client may expect: where they are small on average, and where they are not. */
 const MAX_SMALL_BYTES = 16 * 1024 * 1024;
 const MAX_LARGE_BYTES = 2 * 1024 * 1024;
 const SMALL_ANSWER_BYTES = 16 * 1024;
@@ -66,19 +66,29 @@ export class ReadAhead {
   private readonly sizes: ValueSizes;
   private answerBytes = LEAST_ANSWER_BYTES;
   private noted = 0;
+  /**
+   * Keys under way at which no further gets are taken up. Servers' connections are shared: what one client has under way delays
+   * the others.
+   */
+  maxKeys: number;
 
   constructor(sizes: ValueSizes) {
     this.sizes = sizes;
+    this.maxKeys = this.keysOfUnknown;
   }
 
   /** Notes an answer of so many bytes, to a get of so many keys. */
   note(answer: number, keys: number): void {
     const { answerBytes } = this;
     const bytes = keys === 1 ? answer : (answer / keys) | 0;
+    // The usual case: small answers to a client that has had no others.
+    if (bytes <= LEAST_ANSWER_BYTES && answerBytes <= LEAST_ANSWER_BYTES && this.isKnown) return;
     this.noted += keys;
     this.sizes.note(bytes);
     if (bytes > answerBytes) this.answerBytes = answerBytes + ((bytes - answerBytes) >> RISE_SHIFT);
     else if (answerBytes > LEAST_ANSWER_BYTES) this.answerBytes = answerBytes - ((answerBytes - bytes) >> FALL_SHIFT);
+    const most = this.answerBytes <= SMALL_ANSWER_BYTES ? MAX_SMALL_BYTES : MAX_LARGE_BYTES;
+    this.maxKeys = this.isKnown ? Math.max(1, (most / this.answerBytes) | 0) : this.keysOfUnknown;
   }
 
   get isKnown(): boolean {
@@ -96,18 +106,12 @@ export class ReadAhead {
     return this.sizes.areLarge ? FIRST_LARGE_KEYS : FIRST_KEYS;
   }
 
-  /**
-   * True if no further commands should be taken up, with so many keys under way and so many bytes held or unsent. Servers'
-   * connections are shared: what one client has under way delays the others.
-   */
-  isEnough(keys: number, bufferedBytes: number): boolean {
-    if (!this.isKnown) return keys >= (this.sizes.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS);
-    const most = this.answerBytes <= SMALL_ANSWER_BYTES ? MAX_SMALL_BYTES : MAX_LARGE_BYTES;
-    return bufferedBytes + this.expect(keys) >= most;
-  }
-
   /** Bytes expected of `answers` answers. */
   expect(answers: number): number {
     return answers * this.answerBytes;
+  }
+
+  private get keysOfUnknown(): number {
+    return this.sizes.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS;
   }
 }

@@ -206,6 +206,7 @@ describe("an address", () => {
   const context = {
     root: new RecordingRoute(),
     counters: newClientCounters(),
+    sizes: { areLarge: false },
   } as unknown as Parameters<typeof Listener.open>[1];
 
   const options = {
