@@ -11,7 +11,7 @@ export interface AccessConfig {
   readonly listeners: readonly ListenerConfig[];
 }
 
-/** Of configurations that say nothing of it. */
+/** Access where no users and no listener options are configured. */
 export const openAccess: AccessConfig = { users: [], listeners: [] };
 
 /** `[user.NAME]` */

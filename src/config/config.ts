@@ -111,7 +111,7 @@ export interface ServerConfig {
   readonly keyEncoding: RuleConfig["keyEncoding"];
   /** Largest value a client may store, in bytes. */
   readonly maxValueBytes: number;
-  /** Bound on the resident memory of the process, in bytes; 0: there is none. */
+  /** Maximum resident memory of the process, in bytes. 0 disables the limit. */
   readonly maxMemoryBytes: number;
   readonly maxConnections: number;
   /** Past that bound the client that was silent longest makes room, instead of the new one being refused. */

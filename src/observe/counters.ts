@@ -36,7 +36,7 @@ export interface MetricFacts {
   readonly reportFailures: ReadonlyMap<ReportName, number>;
   /** Seconds in which this process could open no file. */
   readonly fileLimitHits: number;
-  /** 0: there is no bound. */
+  /** 0 if `max_memory` is not set. */
   readonly maxMemoryBytes: number;
   readonly memoryShed: Readonly<Record<string, number>>;
   readonly clients: ClientCounters;
@@ -215,7 +215,7 @@ const server: readonly Metric[] = [
     "gauge",
     "platypus.process.memory_limit",
     "By",
-    "Bound on the resident memory (`max_memory`); 0 if there is none.",
+    "Limit of the resident memory (`max_memory`). 0 if it is not set.",
     (facts) => facts.maxMemoryBytes,
   ),
   {
