@@ -37,7 +37,7 @@ import type { Gate } from "./gate.ts";
 import type { LocalCommands } from "./local-commands.ts";
 import { ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
-import { needsStreaming, type StreamClient, StreamedGet } from "./streamed-get.ts";
+import { admitGathered, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
@@ -392,7 +392,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   private routeMany(request: Request, keys: KeyList): void {
-    if (!needsStreaming(keys, this.readAhead, this.context.sizes)) {
+    if (admitGathered(keys, this.readAhead, this.context.sizes)) {
       this.roundKeys += keys.count - 1;
       this.context.root.route(request);
       return;

@@ -29,13 +29,16 @@ const State = { unasked: 0, inFlight: 1, answered: 2 } as const;
 const FOUND = Buffer.alloc(0);
 const endReply = fixedReply(Status.found, "END");
 
-/** True for a get whose answer should not be gathered in memory. */
-export function needsStreaming(keys: KeyList, readAhead: ReadAhead, sizes: ValueSizes): boolean {
+/**
+ * Returns whether the answer to a get may be gathered in memory; otherwise it must be streamed. If nothing is known of the client's
+ * values, this counts the keys in `sizes` until the get is answered (`KeyList.isUnknown`).
+ */
+export function admitGathered(keys: KeyList, readAhead: ReadAhead, sizes: ValueSizes): boolean {
   const { count } = keys;
-  if (count > MAX_GATHERED_KEYS || readAhead.expect(count) > READ_AHEAD_BYTES) return true;
-  if (readAhead.isKnown) return false;
+  if (count > MAX_GATHERED_KEYS || readAhead.expect(count) > READ_AHEAD_BYTES) return false;
+  if (readAhead.isKnown) return true;
   keys.isUnknown = sizes.admitUnknown(count);
-  return !keys.isUnknown;
+  return keys.isUnknown;
 }
 
 /** The client's connection, as the get sees it. */
