@@ -340,6 +340,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.readMicros = this.context.turn.nowMicros();
     this.enterRound();
     this.roundBytes += length;
+    this.readAhead.followOthers();
     this.input.feed(chunk, 0, length, this);
     if (this.roundBytes >= MAX_BYTES_PER_ROUND && !this.isStopped && !this.isClosed) this.waitForRound();
     // Not within a command: the rest of it is on its way.

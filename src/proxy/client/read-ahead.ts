@@ -77,6 +77,11 @@ export class ReadAhead {
     this.maxKeys = this.keysOfUnknown;
   }
 
+  /** To be called for each read: while nothing is known of the client, `maxKeys` follows the values of the others. */
+  followOthers(): void {
+    if (!this.isKnown) this.maxKeys = this.keysOfUnknown;
+  }
+
   /** Notes an answer of so many bytes, to a get of so many keys. */
   note(answer: number, keys: number): void {
     const { answerBytes } = this;

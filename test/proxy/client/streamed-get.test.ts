@@ -299,4 +299,16 @@ describe("a get of many keys", () => {
     while (route.requests.filter(({ keys }) => keys !== null).length < 6) await turn();
     for (const other of others) other.destroy();
   });
+
+  it("is not the only one that is held back after a large value: so are the first gets of any client", async () => {
+    const other = connect(started.port, "127.0.0.1");
+    await once(other, "connect");
+    send(`set large 0 0 300000\r\n${"x".repeat(300_000)}\r\n`);
+    await route.asked(1);
+    other.write("get k\r\n".repeat(20));
+    await route.asked(5);
+    for (let i = 0; i < 50; i++) await turn();
+    expect(route.requests).toHaveLength(5);
+    other.destroy();
+  });
 });
