@@ -12,8 +12,8 @@ import { TextClient } from "../support/text-client.ts";
 
 const POLL_MS = 20;
 const HANGS_MS = 15_000;
-/** Falls due after 2.7 to 3 s. */
-const REFRESHED = 'ttl = "4s"\nrefresh_before = "1s"';
+/** Falls due after 2.7 to 3 s, well before the end: a busy machine comes late. */
+const REFRESHED = 'ttl = "6s"\nrefresh_before = "3s"';
 
 type Undo = (step: () => unknown) => void;
 
@@ -119,10 +119,10 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await get(client, "k/1")).toBe("value");
     const { cas } = (await scene.item("k/1"))!;
     await until(async () => (await stat(client, "rule:rule:unchanged")) === 1);
-    // It had 2 or 3 s left of its 5.
+    // It had 4 or 5 s left of its 7.
     const after = (await scene.item("k/1"))!;
     expect(after.cas).toBe(cas);
-    expect(after.ttl).toBeGreaterThanOrEqual(4);
+    expect(after.ttl).toBeGreaterThanOrEqual(6);
     expect(scene.origin.headers.map((headers) => headers["if-none-match"])).toEqual([undefined, '"one"']);
     expect(await get(client, "k/1")).toBe("value");
     expect(await stat(client, "rule:rule:fills")).toBe(1);
@@ -137,7 +137,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     await until(async () => (await stat(client, "rule:rule:unchanged")) === 1);
     const after = (await scene.item("k/1"))!;
     expect(after.cas).toBe(cas);
-    expect(after.ttl).toBeGreaterThanOrEqual(4);
+    expect(after.ttl).toBeGreaterThanOrEqual(6);
     expect(scene.origin.requests).toEqual(["GET /k/1", "GET /k/1"]);
   });
 
@@ -155,15 +155,15 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await get(client, "k/1")).toBe("the source's");
     expect(await get(scene.direct, "k/1")).toBe("the source's");
     expect(scene.origin.headers.map((headers) => headers["if-none-match"])).toEqual([undefined, undefined]);
-    expect((await scene.item("k/1"))!.ttl).toBeLessThanOrEqual(5);
+    expect((await scene.item("k/1"))!.ttl).toBeLessThanOrEqual(7);
   });
 
   it("that fails leaves the value to be served until stale is over, and no longer", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) => response.writeHead(n === 1 ? 200 : 500).end("value"));
-    const client = await scene.connect(await scene.start('ttl = "2s"\nrefresh_before = "1s"\nstale = "3s"'));
+    const client = await scene.connect(await scene.start('ttl = "4s"\nrefresh_before = "2s"\nstale = "6s"'));
     expect(await get(client, "k/1")).toBe("value");
-    // Failed after 1, 2 and 4 s: the item of a value without stale would be gone by the second.
+    // Failed after 2, 3 and 5 s: the item of a value without stale would be gone by the third.
     await until(async () => (await stat(client, "rule:rule:refresh_failed")) === 3);
     expect(await get(client, "k/1")).toBe("value");
     expect(await stat(client, "rule:rule:fills")).toBe(1);
@@ -174,12 +174,13 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
   it("goes by the freshness that the source says, where ttl is its own", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) =>
-      response.writeHead(200, { "cache-control": `max-age=${n === 1 ? 3 : 100}` }).end(`value ${n}`),
+      response.writeHead(200, { "cache-control": `max-age=${n === 1 ? 6 : 100}` }).end(`value ${n}`),
     );
-    const client = await scene.connect(await scene.start('ttl = "source"'));
+    // Falls due half of its time before the end, which a busy machine does not miss.
+    const client = await scene.connect(await scene.start('ttl = "source"\nrefresh_before = "3s"'));
     expect(await get(client, "k/1")).toBe("value 1");
     const first = (await scene.item("k/1"))!.ttl;
-    expect([3, 4]).toContain(first);
+    expect([6, 7]).toContain(first);
     await until(async () => (await stat(client, "rule:rule:refreshed")) === 1);
     expect(await get(client, "k/1")).toBe("value 2");
     expect([100, 101]).toContain((await scene.item("k/1"))!.ttl);
