@@ -7,8 +7,6 @@
  *                                         └─ populate
  *     refresh (a trace of its own, linked to the request that made the key needed) ── fetch ── …
  */
-import type { Reply } from "./reply.ts";
-import type { Request } from "./request.ts";
 
 export const SpanKind = { internal: 0, client: 2 } as const;
 export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
@@ -33,7 +31,18 @@ export interface Span {
   end(): void;
 }
 
-/** Decides what is traced, and begins traces. */
+/** A client's request, as far as a tracer is told of it. */
+export interface TracedRequest {
+  /** What clients call it, such as `get`. */
+  readonly operation: string;
+  readonly protocol: "classic" | "meta" | "binary";
+  /** One character per byte; `null` if the request has no key, or many. */
+  readonly key: string | null;
+  /** Number of keys of a get of many; `null` for other requests. */
+  readonly keyCount: number | null;
+}
+
+/** Decides what is traced, and begins traces. Who was given a span ends it. */
 export interface Tracer {
   /** Requests that took longer are told of though they were not sampled. Whole µs. */
   readonly slowMicros: number;
@@ -45,11 +54,11 @@ export interface Tracer {
    * A client's request, which was read `agoMicros` ago. `traceparent`: the trace of the caller's that it belongs to; null:
    * none. Null: the caller does not want it to be traced.
    */
-  beginRequest(request: Request, traceparent: string | null, agoMicros: number): Span | null;
-  /** Ends the span of a request. */
-  endRequest(span: Span, request: Request, reply: Reply): void;
-  /** A span of a request that has ended and was not sampled. */
-  tellRequest(request: Request, reply: Reply, tookMicros: number): void;
+  beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null;
+  /**
+   * A request that has ended after `tookMicros` and was not sampled. Null: there have been too many of them in this second.
+   */
+  beginUnsampled(request: TracedRequest, tookMicros: number): Span | null;
   /** A refresh; `origin` is the traceparent of the request that made its key needed, null where that was not sampled. */
   beginRefresh(origin: string | null): Span;
 }

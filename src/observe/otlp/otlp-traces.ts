@@ -10,11 +10,7 @@ import {
   TraceFlags,
 } from "@opentelemetry/api";
 import type { TelemetryConfig } from "../../config/config.ts";
-import { statusName } from "../../proxy/backend/traced-call.ts";
-import { isFailure, type Reply } from "../../proxy/reply.ts";
-import { classicStatus, type Request } from "../../proxy/request.ts";
-import { operationNameOf, protocolNameOf } from "../../proxy/request-metrics.ts";
-import type { Span, Tracer } from "../../proxy/tracing.ts";
+import type { Span, TracedRequest, Tracer } from "../../proxy/tracing.ts";
 import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
 
 /** Spans a second of requests that were not sampled: a server that is down makes every request a failed one. */
@@ -47,27 +43,20 @@ export class OpenTelemetryTracer implements Tracer {
     return true;
   }
 
-  beginRequest(request: Request, traceparent: string | null, agoMicros: number): Span | null {
+  beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null {
     const parent = traceparent === null ? null : contextOf(traceparent);
     if (parent !== null && (parent.traceFlags & TraceFlags.SAMPLED) === 0) return null;
     return this.server(request, parent, agoMicros / 1000);
   }
 
-  endRequest(span: Span, request: Request, reply: Reply): void {
-    const status = classicStatus(request.operation, reply);
-    span.set("platypus.result", statusName(status));
-    if (isFailure(status)) span.fail(statusName(status));
-    span.end();
-  }
-
-  tellRequest(request: Request, reply: Reply, tookMicros: number): void {
+  beginUnsampled(request: TracedRequest, tookMicros: number): Span | null {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.toldSecond) this.told = 0;
     this.toldSecond = second;
-    if (this.told++ >= MAX_TOLD_PER_SECOND) return;
+    if (this.told++ >= MAX_TOLD_PER_SECOND) return null;
     const span = this.server(request, null, tookMicros / 1000);
     span.set("platypus.sampled_at_end", 1);
-    this.endRequest(span, request, reply);
+    return span;
   }
 
   beginRefresh(origin: string | null): Span {
@@ -76,17 +65,17 @@ export class OpenTelemetryTracer implements Tracer {
     return new RecordedSpan(this.origin, { name: "refresh", kind, parent: null, link, attributes: {}, agoMs: 0 });
   }
 
-  private server(request: Request, parent: SpanContext | null, agoMs: number): Span {
-    const name = operationNameOf(request);
+  private server(request: TracedRequest, parent: SpanContext | null, agoMs: number): Span {
+    const { operation: name, protocol, key, keyCount } = request;
     const attributes: Attributes = {
       "db.system.name": "memcached",
       "db.operation.name": name,
-      "platypus.protocol": protocolNameOf(request),
+      "platypus.protocol": protocol,
     };
-    if (request.keys !== null) attributes["db.operation.batch.size"] = request.keys.count;
+    if (keyCount !== null) attributes["db.operation.batch.size"] = keyCount;
     const kind = ApiSpanKind.SERVER;
     const span = new RecordedSpan(this.origin, { name, kind, parent, link: null, attributes, agoMs });
-    if (request.keyEnd > request.keyStart && request.keys === null) span.about(request.keyText(), null);
+    if (key !== null) span.about(key, null);
     return span;
   }
 

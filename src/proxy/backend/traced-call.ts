@@ -4,18 +4,11 @@
  * Source of names: OpenTelemetry semantic conventions, "Database client spans".
  */
 import type { Address } from "../../config/config.ts";
-import { isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, type ReplyOwner, type Request } from "../request.ts";
+import type { Reply } from "../reply.ts";
+import type { ReplyOwner, Request } from "../request.ts";
 import { operationNameOf } from "../request-metrics.ts";
+import { endRequestSpan } from "../request-span.ts";
 import { type Span, SpanKind } from "../tracing.ts";
-
-/** What failed, in the words of `Status`. */
-const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
-
-/** The name of a status. */
-export function statusName(status: Status): string {
-  return statusNames.get(status) ?? "unknown";
-}
 
 export class TracedCall implements ReplyOwner {
   private readonly span: Span;
@@ -37,10 +30,7 @@ export class TracedCall implements ReplyOwner {
   }
 
   onReply(request: Request, reply: Reply): void {
-    const status = classicStatus(request.operation, reply);
-    this.span.set("platypus.result", statusName(status));
-    if (isFailure(status)) this.span.fail(statusName(status));
-    this.span.end();
+    endRequestSpan(this.span, request, reply);
     request.complete(reply);
   }
 }

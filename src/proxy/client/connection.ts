@@ -19,6 +19,7 @@ import {
   type ReplyOwner,
   Request,
 } from "../request.ts";
+import { endRequestSpan, tracedRequest } from "../request-span.ts";
 import type { Root } from "../route/route.ts";
 import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../tracing.ts";
 import { copyBytes } from "../wire/ascii.ts";
@@ -461,7 +462,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
     if (traceparent === null && !tracer.samples()) return;
     const agoMicros = (this.context.turn.nowMicros() - request.readMicros) | 0;
-    request.span = tracer.beginRequest(request, traceparent, agoMicros);
+    request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
   }
 
   /** Answers in turn with a reply that is known already. */
@@ -600,9 +601,11 @@ export function peerOf({ remoteAddress, remotePort }: Socket): string {
 
 /** Of a request that was answered, as far as it is traced. */
 function tell(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
-  if (request.span !== null) tracer.endRequest(request.span, request, reply);
-  else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
-    tracer.tellRequest(request, reply, tookMicros);
+  if (request.span !== null) {
+    endRequestSpan(request.span, request, reply);
+  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
+    const span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
+    if (span !== null) endRequestSpan(span, request, reply);
   }
 }
 

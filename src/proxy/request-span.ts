@@ -1,0 +1,31 @@
+/**
+ * What a span says of a request: what was asked for, and how that ended. All that tracing has to know of requests is here.
+ */
+import { isFailure, type Reply, Status } from "./reply.ts";
+import { classicStatus, type Request } from "./request.ts";
+import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
+import type { Span, TracedRequest } from "./tracing.ts";
+
+/** Results, in the words of `Status`. */
+const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
+
+/** What a tracer is told of a client's request. */
+export function tracedRequest(request: Request): TracedRequest {
+  const { keys } = request;
+  const hasKey = keys === null && request.keyEnd > request.keyStart;
+  return {
+    operation: operationNameOf(request),
+    protocol: protocolNameOf(request),
+    key: hasKey ? request.keyText() : null,
+    keyCount: keys === null ? null : keys.count,
+  };
+}
+
+/** Ends the span of a request that was answered with `reply`. */
+export function endRequestSpan(span: Span, request: Request, reply: Reply): void {
+  const status = classicStatus(request.operation, reply);
+  const name = statusNames.get(status) ?? "unknown";
+  span.set("platypus.result", name);
+  if (isFailure(status)) span.fail(name);
+  span.end();
+}
