@@ -1,9 +1,9 @@
 // Writes what docs have from tables of the code: docs/configuration.md, the metrics in docs/operating.md, mcrouter's handles
 // and options in docs/migrating.md. Run it after every change of these tables.
 import { readFile, writeFile } from "node:fs/promises";
-import { renderReference } from "../src/config/reference.ts";
-import { withMcrouterTables } from "../src/mcrouter/config/reference.ts";
 import { withMetricList } from "../src/observe/metric-list.ts";
+import { withMcrouterTables } from "./docs/mcrouter-tables.ts";
+import { renderReference } from "./docs/settings-page.ts";
 
 await writeFile(new URL("../docs/configuration.md", import.meta.url), renderReference());
 const operating = new URL("../docs/operating.md", import.meta.url);

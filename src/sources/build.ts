@@ -6,10 +6,10 @@ import type { AwsConnection, MergeSourceConfig, SourceConfig } from "../config/c
 import { AwsSecretsManagerSource } from "./aws-secrets-manager.ts";
 import { EchoSource } from "./echo.ts";
 import { FileSource } from "./file.ts";
-import { HttpSource } from "./http.ts";
+import { GetterSource, moduleSource } from "./getter.ts";
+import { HttpSource } from "./http-source.ts";
 import { Limiter } from "./limiter.ts";
 import { MergeSource } from "./merge.ts";
-import { GetterSource, moduleSource } from "./module.ts";
 import { SecretsClient } from "./secrets-client.ts";
 import type { Source } from "./source.ts";
 

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { renderReference } from "../../src/config/reference.ts";
-import { withMcrouterTables } from "../../src/mcrouter/config/reference.ts";
+import { withMcrouterTables } from "../../scripts/docs/mcrouter-tables.ts";
+import { renderReference } from "../../scripts/docs/settings-page.ts";
 
 describe("docs/configuration.md", () => {
   it("is what the settings table renders to; scripts/write-config-reference.mjs writes it", async () => {

@@ -4,7 +4,7 @@ import { AwsSecretsManagerSource } from "../../src/sources/aws-secrets-manager.t
 import { type BuiltSource, buildSources, retireSources } from "../../src/sources/build.ts";
 import { EchoSource } from "../../src/sources/echo.ts";
 import { FileSource } from "../../src/sources/file.ts";
-import { HttpSource } from "../../src/sources/http.ts";
+import { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import { MergeSource } from "../../src/sources/merge.ts";
 import { contextOf } from "../support/fetch-context.ts";

@@ -4,7 +4,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { HttpSourceConfig } from "../../src/config/config.ts";
 import type { SourceError } from "../../src/errors.ts";
-import { HttpSource } from "../../src/sources/http.ts";
+import { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { contextOf } from "../support/fetch-context.ts";
 import { HttpOrigin } from "../support/http-origin.ts";

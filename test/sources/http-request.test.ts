@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { HttpSourceConfig } from "../../src/config/config.ts";
 import { SourceError } from "../../src/errors.ts";
-import { HttpSource } from "../../src/sources/http.ts";
+import { HttpSource } from "../../src/sources/http-source.ts";
 import { contextOf } from "../support/fetch-context.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { looseLimits, plainRequest } from "../support/source-limits.ts";

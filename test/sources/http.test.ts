@@ -4,7 +4,7 @@ import net, { type AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { HttpSourceConfig } from "../../src/config/config.ts";
 import { SourceError } from "../../src/errors.ts";
-import { HttpSource } from "../../src/sources/http.ts";
+import { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
 import { HttpOrigin } from "../support/http-origin.ts";

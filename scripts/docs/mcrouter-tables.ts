@@ -1,7 +1,7 @@
 /** mcrouter's route handles and options with what they do here, for docs/migrating.md: from the tables that are run by. */
-import { optionRows } from "./option-table.ts";
-import { routeRefusals } from "./route-refusals.ts";
-import { routeTypes } from "./route-types.ts";
+import { optionRows } from "../../src/mcrouter/config/option-table.ts";
+import { routeRefusals } from "../../src/mcrouter/config/route-refusals.ts";
+import { routeTypes } from "../../src/mcrouter/config/route-types.ts";
 
 const FIRST = "<!-- handles and options of mcrouter, written by `npm run docs` -->";
 const LAST = "<!-- end of handles and options -->";

@@ -21,8 +21,8 @@ import {
   targetSettings,
   telemetrySettings,
   userSettings,
-} from "./settings.ts";
-import { formatDuration, formatSize } from "./units.ts";
+} from "../../src/config/settings.ts";
+import { formatDuration, formatSize } from "../../src/config/units.ts";
 
 /** A group of settings as the page shows it. */
 interface ReferenceSection {
