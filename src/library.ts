@@ -2,19 +2,13 @@
  * The library: a Platypus put together in code. Options have the names of the configuration file's settings in camel
  * case, and are read and checked by the same table.
  */
-import {
-  addressText,
-  type Config,
-  type GetterSourceConfig,
-  type KeyHashName,
-  type PlacementConfig,
-} from "./config/config.ts";
+import { addressText, type Config, type KeyHashName, type PlacementConfig } from "./config/config.ts";
 import { locateLines } from "./config/locate.ts";
 import { readDocument } from "./config/native.ts";
 import { UsageError } from "./errors.ts";
 import type { Getter } from "./getter.ts";
 import { Platypus } from "./server/platypus.ts";
-import { templateHooks } from "./server/template-hooks.ts";
+import { sourceTypesOfCode } from "./sources/types.ts";
 
 /** A duration such as "60s", a size such as "1MiB". */
 type Text = string;
@@ -159,26 +153,20 @@ class LibraryPlatypus implements PlatypusServer {
         source: name,
         ...settingsOf(options, (key) => !sourceOptions.includes(key)),
       })),
-      // Read as a source that asks for nothing of its own; the getter takes its place.
-      source: tablesOf(names, this.getters, ({ options }) => ({
-        type: "echo",
+      source: tablesOf(names, this.getters, ({ getter, options }) => ({
+        type: "getter",
+        getter,
         ...settingsOf(options, (key) => sourceOptions.includes(key)),
       })),
     };
-    const config = readDocument({
+    return readDocument({
       file: null,
       document,
       lines: locateLines(""),
       env: {},
       overrides: {},
-      hooks: templateHooks,
+      sourceTypes: sourceTypesOfCode,
     });
-    const sources = config.sources.map((source, index): GetterSourceConfig => {
-      const { name, timeoutMs, concurrency, queue, ratePerSecond, breakerFailures, breakerMs, retries } = source;
-      const bounds = { timeoutMs, concurrency, queue, ratePerSecond, breakerFailures, breakerMs, retries };
-      return { type: "getter", name, ...bounds, getter: this.getters[index]!.getter };
-    });
-    return { ...config, sources };
   }
 }
 

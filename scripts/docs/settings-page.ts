@@ -1,28 +1,21 @@
 /** The settings table as a page for people: docs/configuration.md is this text. */
 
+import type { Setting, Settings, SettingType } from "../../src/config/setting.ts";
 import {
   awsPoolSettings,
-  awsSecretsManagerSettings,
-  echoSettings,
   environmentName,
-  fileSettings,
-  httpSettings,
   listenSettings,
-  mergeSettings,
-  moduleSettings,
   poolSettings,
   ruleSettings,
   type SectionKind,
-  type Setting,
-  type Settings,
-  type SettingType,
   serverSettings,
-  sourceSettings,
   targetSettings,
   telemetrySettings,
   userSettings,
 } from "../../src/config/settings.ts";
 import { formatDuration, formatSize } from "../../src/config/units.ts";
+import { commonSettings } from "../../src/sources/read.ts";
+import { fileTypes } from "../../src/sources/types.ts";
 
 /** A group of settings as the page shows it. */
 interface ReferenceSection {
@@ -34,7 +27,7 @@ interface ReferenceSection {
 
 const introduction = `# Configuration
 
-<!-- Written by scripts/write-config-reference.mjs from src/config/settings.ts; change it there. -->
+<!-- Written by scripts/write-config-reference.mjs from the tables of settings in src/config/settings.ts and src/sources; change it there. -->
 
 Platypus reads one TOML file. Every setting can also be given by an environment variable, which wins over the file;
 lists stand there with commas between their entries, tables as TOML (\`{ Accept = "text/plain" }\`). An empty variable
@@ -95,44 +88,12 @@ const sections: readonly ReferenceSection[] = [
     title: "`[source.NAME]`",
     about: "Where values come from. These settings go with every type.",
     kind: "source",
-    settings: sourceSettings,
+    settings: commonSettings(fileTypes.flatMap(({ names }) => names)),
   },
-  {
-    title: '`[source.NAME]` with `type = "echo"`',
-    about: "Makes the value from the key.",
-    kind: "source",
-    settings: echoSettings,
-  },
-  {
-    title: '`[source.NAME]` with `type = "file"`',
-    about: "Reads a file below a folder.",
-    kind: "source",
-    settings: fileSettings,
-  },
-  {
-    title: '`[source.NAME]` with `type = "http"`',
-    about: "Asks an HTTP server; 404 means the value is not there.",
-    kind: "source",
-    settings: httpSettings,
-  },
-  {
-    title: '`[source.NAME]` with `type = "merge"`',
-    about: 'Puts JSON together from other sources; `type = "map"` means the same.',
-    kind: "source",
-    settings: mergeSettings,
-  },
-  {
-    title: '`[source.NAME]` with `type = "module"`',
-    about: "Calls a function of your own.",
-    kind: "source",
-    settings: moduleSettings,
-  },
-  {
-    title: '`[source.NAME]` with `type = "awssm"`, or `type = "aws_secrets_manager"`',
-    about: "Asks AWS Secrets Manager; a secret that does not exist is not there. See [sources.md](sources.md).",
-    kind: "source",
-    settings: awsSecretsManagerSettings,
-  },
+  ...fileTypes.map(({ names, about, settings }) => {
+    const types = names.map((name) => `\`type = "${name}"\``).join(" or ");
+    return { title: `\`[source.NAME]\` with ${types}`, about, kind: "source", settings } as const;
+  }),
 ];
 
 /** The whole page in Markdown. */

@@ -7,7 +7,6 @@ import { UsageError } from "../errors.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { openFilesLimit } from "../server/open-files.ts";
-import { templateHooks } from "../server/template-hooks.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
 
@@ -29,7 +28,7 @@ Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usag
 export async function check(args: readonly string[]): Promise<void> {
   const { files, rules } = readOptions(args);
   if (files.length !== 1) throw new UsageError("check takes one file: platypus check FILE [--rules FILE]");
-  const config = await loadConfig({ path: files[0]!, rules, env: process.env, hooks: templateHooks });
+  const config = await loadConfig({ path: files[0]!, rules, env: process.env });
   const { length } = config.pools;
   const isEmbedded = length === 0 && config.tree === null;
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;

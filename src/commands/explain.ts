@@ -8,7 +8,6 @@ import { formatDuration } from "../config/units.ts";
 import { SourceError, UsageError } from "../errors.ts";
 import { coveredBy, explain as explainKey, type Line } from "../observe/admin/explain.ts";
 import { loadConfig } from "../server/load-config.ts";
-import { templateHooks } from "../server/template-hooks.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import { parseOptions } from "./options.ts";
 
@@ -27,7 +26,7 @@ Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuratio
 /** Prints the lines. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
   const { path, key, isFetching } = readOptions(args);
-  const config = await loadConfig({ path, env: process.env, hooks: templateHooks });
+  const config = await loadConfig({ path, env: process.env });
   const sources = buildSources(config.sources, new Map(), systemClock);
   try {
     const lines = explainKey(config, sources, key);

@@ -21,7 +21,7 @@ export const COMMANDS = ["serve", "check", "explain", "simulate", "replay-asyncl
 
 /** What a command line asks for. */
 export interface Invocation {
-  /** For `loadConfig`, beside environment and hooks. */
+  /** For `loadConfig`, beside the environment. */
   readonly load: Pick<LoadOptions, "path" | "mcrouter" | "rules" | "overrides">;
   /** The file to watch; null: there is none. */
   readonly file: string | null;

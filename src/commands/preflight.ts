@@ -3,15 +3,12 @@
  * module without a getter, a host name without an address, AWS without a region or credentials. Each is a warning, because
  * the missing thing may appear later.
  */
-import { access, constants, readFile, stat } from "node:fs/promises";
 import { isIP } from "node:net";
-import { homedir } from "node:os";
-import path from "node:path";
-import type { AwsConnection, Config, SourceConfig } from "../config/config.ts";
-import { readFailure } from "../config/read-failure.ts";
+import type { Config } from "../config/config.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { names } from "../name-cache.ts";
 import { reservedFiles, roomForClients } from "../server/open-files.ts";
-import { parseTemplate } from "../sources/template.ts";
+import { typeOf } from "../sources/types.ts";
 
 /** Maximum time for the look-ups of all names together. */
 const MAX_LOOKUP_MS = 3_000;
@@ -52,80 +49,8 @@ function fileLimitWarnings(config: Config, limit: number | null): string[] {
 }
 
 async function sourceWarnings(source: SourceConfig, env: PreflightOptions["env"]): Promise<string[]> {
-  const about = (message: string) => `source ${source.name}: ${message}`;
-  switch (source.type) {
-    case "file": {
-      const wrong = await folderProblem(source.root);
-      if (wrong !== null) return [about(`root ${source.root}: ${wrong}`)];
-      const parts = parseTemplate(source.path);
-      // A path without a part of the key is one file.
-      if (parts.some(({ type }) => type === "place")) return [];
-      const file = path.join(source.root, ...parts.map((part) => (part.type === "literal" ? part.text : "")));
-      const unreadable = await access(file, constants.R_OK).then(() => null, readFailure);
-      return unreadable === null ? [] : [about(`${file}: ${unreadable}`)];
-    }
-    case "module": {
-      const text = await readFile(source.path, "utf8").catch(() => null);
-      const hasDefault = text === null || /\bexport\s+default\b|\bas\s+default\b|\bexports\b/.test(text);
-      return hasDefault ? [] : [about(`${source.path} has no default export, which has to be the getter`)];
-    }
-    case "awssm":
-      return (await awsProblems(source.connection, env)).map(about);
-    default:
-      return [];
-  }
-}
-
-async function folderProblem(folder: string): Promise<string | null> {
-  try {
-    if (!(await stat(folder)).isDirectory()) return "expected a folder, found a file";
-    await access(folder, constants.X_OK);
-    return null;
-  } catch (error) {
-    return readFailure(error).replace("no such file", "no such folder");
-  }
-}
-
-/** Looks at the environment and the shared files, in which the AWS SDK looks as well. */
-async function awsProblems({ region, profile }: AwsConnection, env: PreflightOptions["env"]): Promise<string[]> {
-  const folder = path.join(env.HOME ?? homedir(), ".aws");
-  const configFile = await textOf(env.AWS_CONFIG_FILE ?? path.join(folder, "config"));
-  const credentialsFile = await textOf(env.AWS_SHARED_CREDENTIALS_FILE ?? path.join(folder, "credentials"));
-  const problems: string[] = [];
-  const hasRegion = region !== null || isSet(env.AWS_REGION) || /^\s*region\s*=/m.test(configFile);
-  if (!hasRegion) problems.push("no AWS region is set (region, AWS_REGION, or a profile)");
-  const name = profile ?? env.AWS_PROFILE;
-  const files = configFile + credentialsFile;
-  const profiles = [...files.matchAll(/^\s*\[\s*(?:profile\s+)?([^\]]*?)\s*\]/gm)].map((match) => match[1]);
-  if (isSet(name) && !profiles.includes(name)) {
-    problems.push(`the AWS profile ${JSON.stringify(name)} stands in none of the shared files`);
-  }
-  const variables = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-  ];
-  const hasCredentials = files.trim() !== "" || variables.some((variable) => isSet(env[variable]));
-  if (!hasCredentials && !(await mayHaveInstanceRole(env))) {
-    problems.push("no AWS credentials are set (environment, shared files, container, or the role of an instance)");
-  }
-  return problems;
-}
-
-/** True on machines of EC2, which may have a role, and so credentials. */
-async function mayHaveInstanceRole(env: PreflightOptions["env"]): Promise<boolean> {
-  if (env.AWS_EC2_METADATA_DISABLED === "true") return false;
-  const vendor = await textOf("/sys/devices/virtual/dmi/id/sys_vendor");
-  return /amazon/i.test(vendor) || isSet(env.AWS_EC2_METADATA_SERVICE_ENDPOINT);
-}
-
-function textOf(file: string): Promise<string> {
-  return readFile(file, "utf8").catch(() => "");
-}
-
-function isSet(value: string | null | undefined): value is string {
-  return value !== undefined && value !== null && value !== "";
+  const warnings = (await typeOf(source).warnings?.(source, env)) ?? [];
+  return warnings.map((message) => `source ${source.name}: ${message}`);
 }
 
 /** Shares the look-up with connections to the host. */
@@ -159,8 +84,8 @@ function hostsOf({ pools, sources }: Config): Map<string, string> {
     for (const { address } of servers) if (address.type === "tcp") add(address.host, `pool ${name}`);
   }
   for (const source of sources) {
-    if (source.type === "http")
-      add(new URL(/^[^/]+\/\/[^/?#]+/.exec(source.url)![0]).hostname, `source ${source.name}`);
+    const host = typeOf(source).hostOf?.(source);
+    if (host !== undefined) add(host, `source ${source.name}`);
   }
   return hosts;
 }

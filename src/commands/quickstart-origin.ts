@@ -5,11 +5,12 @@
 import http from "node:http";
 import type { Config } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
+import { isHttpSource } from "../sources/http.ts";
 
 /** Starts the origin where the quickstart's http source looks for it. Throws a PlatypusError when the port is taken. */
 export async function startOrigin(config: Config): Promise<{ close(): Promise<void> }> {
-  const source = config.sources.find(({ type }) => type === "http");
-  if (source?.type !== "http") throw new PlatypusError("QUICKSTART", "the quickstart has no http source");
+  const source = config.sources.find(isHttpSource);
+  if (source === undefined) throw new PlatypusError("QUICKSTART", "the quickstart has no http source");
   const { hostname, port } = new URL(source.url.replaceAll(/[{}]/g, ""));
   const server = http.createServer((request, response) => {
     const name = decodeURIComponent(request.url ?? "/")

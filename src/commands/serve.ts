@@ -16,7 +16,6 @@ import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
 import { ConfigLoader, type Expected } from "../server/config-loader.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { Platypus } from "../server/platypus.ts";
-import { templateHooks } from "../server/template-hooks.ts";
 import { ServiceManager } from "../systemd/notify.ts";
 import { type GivenSocket, listenOn, takeSockets } from "../systemd/sockets.ts";
 import { Log } from "../telemetry/log.ts";
@@ -69,7 +68,7 @@ export async function serve(args: readonly string[]): Promise<void> {
   const index = workerIndex();
   const link = index === null ? null : await WorkerLink.open(systemClock);
   const sockets = link?.given ?? takeSockets(process.env);
-  const loader = new ConfigLoader({ ...source, env: process.env, hooks: templateHooks }, expectedOfWorker());
+  const loader = new ConfigLoader({ ...source, env: process.env }, expectedOfWorker());
   const load = async (readFrom?: ReadText) => listenOn(sockets, await loader.load(readFrom));
   const shown = path ?? "the command line";
 

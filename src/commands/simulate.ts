@@ -17,7 +17,6 @@ import {
 } from "../refresh/simulator.ts";
 import { ZipfSampler } from "../refresh/zipf.ts";
 import { loadConfig } from "../server/load-config.ts";
-import { templateHooks } from "../server/template-hooks.ts";
 import { parseOptions } from "./options.ts";
 
 export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh
@@ -147,7 +146,7 @@ async function readOptions(args: readonly string[]): Promise<Options> {
   const { values, positionals } = parse(args);
   const [path, ...others] = [...positionals, ...(values.config === undefined ? [] : [values.config])];
   if (path === undefined || others.length > 0) throw new UsageError("simulate takes one file: platypus simulate FILE");
-  const config = await loadConfig({ path, env: process.env, hooks: templateHooks });
+  const config = await loadConfig({ path, env: process.env });
   const rule = config.rules.find(({ name }) => values.rule === undefined || name === values.rule);
   if (rule === undefined) {
     const names = config.rules.map(({ name }) => name).join(", ") || "none";

@@ -3,10 +3,10 @@
  * so that no other file has to look at a default or at text again.
  */
 
-import type { Getter } from "../getter.ts";
 import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
 import type { TreeConfig } from "./route-config.ts";
+import type { SourceConfig } from "./source-types.ts";
 
 /** Everything one Platypus process runs with. */
 export interface Config {
@@ -358,131 +358,6 @@ export interface RuleConfig {
   readonly mode: "on" | "observe" | "off";
   /** What a refresh that finds nothing at the source does to the item. */
   readonly notFound: "delete" | "keep";
-}
-
-export type SourceConfig =
-  | EchoSourceConfig
-  | FileSourceConfig
-  | HttpSourceConfig
-  | MergeSourceConfig
-  | ModuleSourceConfig
-  | AwsSecretsManagerSourceConfig
-  | GetterSourceConfig;
-
-/** What every source has, whatever its type. */
-interface SourceBase {
-  readonly name: string;
-  readonly timeoutMs: number;
-  /** Fetches under way at once; further ones wait in a queue of at most `queue`. */
-  readonly concurrency: number;
-  readonly queue: number;
-  /** Fetches a second; 0: any number. */
-  readonly ratePerSecond: number;
-  /** Failures in a row after which it is left alone for `breakerMs`, longer each time; 0: never. */
-  readonly breakerFailures: number;
-  readonly breakerMs: number;
-  /** Times a failed fetch is tried again, where that may help. */
-  readonly retries: number;
-}
-
-export interface EchoSourceConfig extends SourceBase {
-  readonly type: "echo";
-  readonly template: string;
-}
-
-export interface FileSourceConfig extends SourceBase {
-  readonly type: "file";
-  /** Absolute; nothing outside it is ever read. */
-  readonly root: string;
-  /** Template of the path below `root`. */
-  readonly path: string;
-  readonly maxBodyBytes: number;
-}
-
-export interface HttpSourceConfig extends SourceBase {
-  readonly type: "http";
-  /** Template; scheme, host and port are literal text. */
-  readonly url: string;
-  /** `url` and `query` as they may be shown: without literal text in the query, and without what came from outside. */
-  readonly shown?: { readonly url: string; readonly query: readonly (readonly [string, string])[] };
-  readonly method: string;
-  /** Header name, template. */
-  readonly headers: readonly (readonly [string, string])[];
-  /** Name and template of what is added to the URL's query. */
-  readonly query: readonly (readonly [string, string])[];
-  /** Template; null: none is sent. */
-  readonly body: string | null;
-  /** The Authorization header; null: none. Never logged or shown. */
-  readonly authorization: string | null;
-  readonly connectTimeoutMs: number;
-  /** Longest pause between two pieces of an answer; null: only `timeoutMs` counts. */
-  readonly readTimeoutMs: number | null;
-  readonly valueStatuses: readonly number[];
-  readonly notFoundStatuses: readonly number[];
-  /** In lower case, without parameters; none: any. */
-  readonly contentTypes: readonly string[];
-  /** JSON pointer of the part of the body that is the value; null: the body as it is. */
-  readonly select: string | null;
-  /** Redirects followed, to the same origin only. */
-  readonly redirects: number;
-  readonly maxBodyBytes: number;
-  /** An empty body with status 200 is a value rather than a failure. */
-  readonly isEmptyValue: boolean;
-}
-
-export interface MergeSourceConfig extends SourceBase {
-  readonly type: "merge";
-  readonly parts: readonly MergePart[];
-}
-
-export interface MergePart {
-  /** Members on the way to where the part is put; none: its own members are put at the top. */
-  readonly path: readonly string[];
-  /** Name of a source that exists. */
-  readonly source: string;
-  /** Name and template of captures that are replaced. */
-  readonly replace: readonly (readonly [string, string])[];
-  /** What becomes of the whole when the part fails or is not there. */
-  readonly onFailure: "fail" | "null" | "omit";
-}
-
-export interface ModuleSourceConfig extends SourceBase {
-  readonly type: "module";
-  /** Absolute. */
-  readonly path: string;
-  /** Another one when the file has changed. */
-  readonly version: string;
-}
-
-/** A function of the process that Platypus runs in: only in code. */
-export interface GetterSourceConfig extends SourceBase {
-  readonly type: "getter";
-  readonly getter: Getter;
-}
-
-export interface AwsSecretsManagerSourceConfig extends SourceBase {
-  readonly type: "awssm";
-  /** Template of the secret's name, or of its ARN. */
-  readonly key: string;
-  readonly versionStage: string;
-  /** Of a secret that is a JSON object; null: the whole secret. */
-  readonly field: string | null;
-  readonly connection: AwsConnection;
-}
-
-/** How AWS is reached. What is null is found as the SDK finds it: environment, shared files, instance. */
-export interface AwsConnection {
-  /** `[pool.NAME]` it is of: sources of one pool share one client. Null: it is the source's own. */
-  readonly pool: string | null;
-  readonly region: string | null;
-  /** Of the shared configuration and credentials files. */
-  readonly profile: string | null;
-  /** URL, where it is not AWS' own. */
-  readonly endpoint: string | null;
-  /** ARN of a role. */
-  readonly assumeRole: string | null;
-  /** Maximum calls at once. `null` if there is no limit. */
-  readonly maxCalls: number | null;
 }
 
 /** What a user should know of a configuration that is right as such. */

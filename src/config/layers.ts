@@ -8,7 +8,8 @@ import { translateOriginal } from "./dialects/original.ts";
 import type { TomlLines, TomlPath } from "./locate.ts";
 import { suggestion } from "./nearest-name.ts";
 import { describeValue, type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
-import { environmentName, type SectionKind, type SettingType, settingsByKind } from "./settings.ts";
+import type { Settings, SettingType } from "./setting.ts";
+import { environmentName, type SectionKind, type SettingsByKind } from "./settings.ts";
 
 /** What the layers are made of. */
 export interface LayerInput {
@@ -19,6 +20,7 @@ export interface LayerInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Full key path ("server.listen", "get.quickstart.ttl") to text in the form the environment takes. */
   readonly overrides: Readonly<Record<string, string>>;
+  readonly settings: SettingsByKind;
 }
 
 /** Sections by kind; those with names in file order. */
@@ -38,6 +40,7 @@ interface LayeredSection extends Section {
   readonly kind: SectionKind;
   /** Null: a section of which there is one. */
   readonly name: string | null;
+  readonly rows: Settings;
   readonly found: Map<string, Found>;
 }
 
@@ -93,7 +96,7 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
     } else if (value !== undefined) {
       problems.add(placeOf(path), `expected a section [${path.join(".")}], got ${describeValue(value)}`);
     }
-    return { kind, name, place: placeOf(path), found };
+    return { kind, name, rows: input.settings[kind], place: placeOf(path), found };
   };
 
   reportUnknownSections(document, placeOf, problems);
@@ -140,7 +143,7 @@ function reportUnknownSections(
 function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSection[], problems: Problems): void {
   const targets = new Map<string, { section: LayeredSection; key: string; type: SettingType }[]>();
   for (const section of sections) {
-    for (const [key, { type }] of Object.entries(settingsByKind[section.kind])) {
+    for (const [key, { type }] of Object.entries(section.rows)) {
       const name = environmentName(section.kind, section.name, key);
       targets.set(name, [...(targets.get(name) ?? []), { section, key, type }]);
     }
@@ -175,7 +178,7 @@ function applyOverrides(
   for (const [path, text] of Object.entries(overrides)) {
     const section = sections.find((each) => path.startsWith(`${each.place.path}.`));
     const key = path.slice(path.lastIndexOf(".") + 1);
-    const rows = section === undefined ? {} : settingsByKind[section.kind];
+    const rows = section?.rows ?? {};
     const row = Object.hasOwn(rows, key) ? rows[key] : undefined;
     if (section !== undefined && row !== undefined && path === `${section.place.path}.${key}`) {
       set(section, key, row.type, text, "command line");
@@ -190,7 +193,7 @@ function applyOverrides(
 
 /** Puts a value from text in place of what an earlier layer said, under any of the setting's names. */
 function set(section: LayeredSection, key: string, type: SettingType, text: string, layer: string): void {
-  for (const synonym of settingsByKind[section.kind][key]?.synonyms ?? []) section.found.delete(synonym);
+  for (const synonym of section.rows[key]?.synonyms ?? []) section.found.delete(synonym);
   // One way of naming servers replaces the other.
   const replaced = key === "servers" ? ["host", "port"] : key === "host" ? ["servers"] : [];
   for (const other of replaced) section.found.delete(other);

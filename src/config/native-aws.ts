@@ -1,20 +1,30 @@
 /** AWS Secrets Manager in a native configuration: pools that are ways to it, and the connection of a source. */
 
-import type { AwsConnection } from "./config.ts";
 import { suggestion } from "./nearest-name.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { awsPoolSettings, awsTypes } from "./settings.ts";
+
+/** How AWS is reached. What is null is found as the SDK finds it: environment, shared files, instance. */
+export interface AwsConnection {
+  /** `[pool.NAME]` it is of: sources of one pool share one client. Null: it is the source's own. */
+  readonly pool: string | null;
+  readonly region: string | null;
+  /** Of the shared configuration and credentials files. */
+  readonly profile: string | null;
+  /** URL, where it is not AWS' own. */
+  readonly endpoint: string | null;
+  /** ARN of a role. */
+  readonly assumeRole: string | null;
+  /** Maximum calls at once. `null` if there is no limit. */
+  readonly maxCalls: number | null;
+}
 
 interface ConnectionValues {
   readonly region: string | null;
   readonly profile: string | null;
   readonly endpoint: string | null;
-  readonly assume_role: string | null;
+  readonly assumeRole: string | null;
 }
-
-/** What may stand in a template of a secret's name; `:` only in an ARN. */
-const literalText = /^[A-Za-z0-9/_+=.@:-]*$/;
-const placeholder = /\{\$?\w+(?::path)?\}|%\(\w+\)/g;
 
 /** Whether `[pool.NAME]` is a way to AWS rather than a pool of servers. */
 export function isAwsPool(section: Section): boolean {
@@ -25,7 +35,7 @@ export function isAwsPool(section: Section): boolean {
 /** Reads `[pool.NAME]` of an AWS type. */
 export function readAwsPool(name: string, section: Section, problems: Problems): AwsConnection {
   const values = readSection(section, awsPoolSettings, problems, () => {});
-  return { ...connectionOf(name, section, values, problems), maxCalls: values.max_size };
+  return { ...connectionOf(name, section, values, problems), maxCalls: values.maxCalls };
 }
 
 /** The connection of a source: that of the pool it names, or its own. `pools`: those of an AWS type. */
@@ -49,17 +59,10 @@ export function readAwsConnection(
   return shared ?? own;
 }
 
-/** A template whose own text no secret's name could hold would never find one. */
-export function checkSecretName(template: string, place: Place, problems: Problems): void {
-  if (template === "" || !literalText.test(template.replace(placeholder, ""))) {
-    problems.add(place, `expected the name of a secret: letters, digits and /_+=.@-, got ${JSON.stringify(template)}`);
-  }
-}
-
 function connectionOf(
   pool: string | null,
   section: Section,
-  { region, profile, endpoint, assume_role: assumeRole }: ConnectionValues,
+  { region, profile, endpoint, assumeRole }: ConnectionValues,
   problems: Problems,
 ): AwsConnection {
   const check = (key: string, value: string | null, isGood: (text: string) => boolean, expected: string) => {

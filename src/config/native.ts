@@ -6,29 +6,25 @@
 
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
-import { RE2JS } from "re2js";
 import { parse } from "toml";
 import { ConfigError } from "../errors.ts";
 import { type LogConfig, type LogLevel, type LogModule, logLevels, logModules } from "../telemetry/log-config.ts";
-import type { AwsConnection, Config, RuleConfig, ServerConfig } from "./config.ts";
+import type { Config, ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
-import { type LayerInput, type Layers, readLayers } from "./layers.ts";
+import { type LayerInput, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { checkAccess, joinAddresses, readListener, readUser } from "./native-access.ts";
-import { isAwsPool, readAwsPool } from "./native-aws.ts";
-import { checkMerges } from "./native-merge.ts";
+import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
 import { readListen, readPool } from "./native-pool.ts";
-import { type NativeHooks, readSource, type SourceReading } from "./native-source.ts";
+import { readRule } from "./native-rule.ts";
 import { readAdmin, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
-import { type Found, findSetting, Problems, readSection, type Section } from "./section.ts";
-import { ruleSettings, type SectionKind, serverSettings, settingsByKind, sourceSettings } from "./settings.ts";
+import { Problems, readSection, type Section } from "./section.ts";
+import { type SectionKind, serverSettings, settingsWith } from "./settings.ts";
+import { checkParts } from "./source-parts.ts";
+import type { SourceTypes } from "./source-types.ts";
 import { readServerTls } from "./tls.ts";
-import { parseDuration } from "./units.ts";
-
-/** What `ttl = "source"` means where the source says nothing. */
-const DEFAULT_TTL_MS = 60_000;
 
 const LEAST_MAX_MEMORY_BYTES = 128 * 1024 * 1024;
 const BACKLOG = 4096;
@@ -43,7 +39,7 @@ export interface NativeInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Command line: full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
-  readonly hooks: NativeHooks;
+  readonly sourceTypes: SourceTypes;
   /** Stands beside a configuration of another form, which has the pools. */
   readonly isAddition?: boolean;
   /** Reads the files that it names, and remembers them; without it they are only read. */
@@ -52,24 +48,26 @@ export interface NativeInput {
 
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
 export function parseNative(input: NativeInput): Config {
-  const { file, text, env, overrides = {}, hooks, isAddition = false, reads = new FilesRead() } = input;
+  const { file, text, env, overrides = {}, sourceTypes, isAddition = false, reads = new FilesRead() } = input;
   const document = parseToml(file, text);
-  return readDocument({ file, document, lines: locateLines(text), env, overrides, hooks, isAddition, reads });
+  return readDocument({ file, document, lines: locateLines(text), env, overrides, sourceTypes, isAddition, reads });
 }
 
 /** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
 export function readDocument(
-  input: LayerInput & { readonly hooks: NativeHooks; readonly isAddition?: boolean; readonly reads?: FilesRead },
+  input: Omit<LayerInput, "settings"> & Pick<NativeInput, "sourceTypes" | "isAddition" | "reads">,
 ): Config {
-  const { file, env, hooks, isAddition = false, reads = new FilesRead() } = input;
+  const { file, env, sourceTypes, isAddition = false, reads = new FilesRead() } = input;
   const problems = new Problems();
-  const layers = readLayers(input, problems);
+  const settings = settingsWith(sourceTypes.settings);
+  const layers = readLayers({ ...input, settings }, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 
   const files: string[] = [];
   const secrets: string[] = [];
   const resolved = (section: Section, kind: SectionKind) => {
-    const result = resolveReferences(section, settingsByKind[kind], { env, folder, reads }, problems);
+    const rows = kind === "source" ? sourceTypes.settingsOf(section) : settings[kind];
+    const result = resolveReferences(section, rows, { env, folder, reads }, problems);
     files.push(...result.files);
     secrets.push(...result.secrets);
     return result.section;
@@ -93,9 +91,9 @@ export function readDocument(
   });
   checkOnePool(layers.target, serverPools, problems);
   const readings = [...layers.sources].map(([name, section]) =>
-    readSource(name, resolved(section, "source"), { folder, hooks, awsPools, reads }, problems),
+    sourceTypes.read(name, resolved(section, "source"), { folder, awsPools, reads }, problems),
   );
-  checkMerges(readings, layers.sources, problems);
+  checkParts(readings, problems);
   const telemetry = readTelemetry(resolved(layers.telemetry, "telemetry"), env, problems);
   const rules = [...layers.rules].map(([name, section]) => readRule(name, section, layers, server, readings, problems));
 
@@ -111,7 +109,7 @@ export function readDocument(
       ...files,
       ...readListeners.flatMap((each) => each.files),
       ...[server.tls, ...pools.map(({ tls }) => tls)].flatMap((tls) => tls?.files ?? []),
-      ...readings.flatMap(({ source }) => (source?.type === "module" ? source.path : [])),
+      ...readings.flatMap((each) => each.files),
     ],
     secrets,
     server,
@@ -243,125 +241,4 @@ function checkOnePool(
       ? "routes between pools are not available in this version; use one [target] or one [pool.NAME]"
       : "[target] is the only pool already; use one [target] or one [pool.NAME]",
   );
-}
-
-/** Null: something essential is missing, and reported. */
-function readRule(
-  name: string,
-  section: Section,
-  { sources }: Layers,
-  server: ServerConfig,
-  readings: readonly SourceReading[],
-  problems: Problems,
-): RuleConfig | null {
-  const sourceFound = section.found.get("source");
-  const sourceName = typeof sourceFound?.value === "string" ? sourceFound.value : "";
-  const defaults = ruleDefaults(sources.get(sourceName));
-  const values = readSection(
-    { ...section, found: new Map([...defaults, ...section.found]) },
-    ruleSettings,
-    problems,
-    () => {},
-  );
-  if (values.source !== null && !sources.has(values.source)) {
-    problems.add(
-      sourceFound?.place ?? section.place,
-      `there is no [source.${values.source}]${suggestion(values.source, sources.keys())}`,
-    );
-  }
-  const isSourceTtl = values.ttl === "source";
-  const ownTtlMs = values.ttl === "source" ? DEFAULT_TTL_MS : values.ttl;
-  // What is put together is no fresher than its parts.
-  const ttlMs = Math.min(ownTtlMs, leastTtlMs(sourceName, readings, sources));
-  if (values.min_ttl > values.max_ttl) {
-    problems.add(section.found.get("min_ttl")?.place ?? section.place, "expected min_ttl to be no more than max_ttl");
-  }
-  if (values.refresh_before !== null && !isSourceTtl && values.refresh_before >= ttlMs) {
-    const place = section.found.get("refresh_before")?.place ?? section.found.get("ttl")?.place ?? section.place;
-    problems.add(place, "expected refresh_before to be shorter than ttl");
-  }
-  if (values.match === null || values.source === null) return null;
-  const pattern = compile(values.match, section.found.get("match"), problems);
-  const reading = readings.find((each) => each.name === sourceName);
-  if (pattern !== null && reading !== undefined) checkCaptures(name, pattern, usesOf(reading, readings), problems);
-  return {
-    name,
-    match: values.match,
-    source: values.source,
-    stripPrefix: values.strip_prefix,
-    keyEncoding: values.key_encoding ?? server.keyEncoding,
-    ttlMs,
-    isSourceTtl,
-    minTtlMs: values.min_ttl,
-    maxTtlMs: values.max_ttl,
-    staleMs: values.stale,
-    expiryMs: values.expiry,
-    refreshBeforeMs: values.refresh_before,
-    refreshAfterGets: values.refresh_after_gets,
-    negativeTtlMs: values.negative_ttl,
-    fillTimeoutMs: values.fill_timeout,
-    lease: values.lease,
-    mode: values.mode,
-    notFound: values.not_found,
-  };
-}
-
-/** What a source says for its rules: the settings that both tables have. */
-function ruleDefaults(source: Section | undefined): [string, Found][] {
-  const shared = Object.entries(sourceSettings).filter(([key]) => key in ruleSettings);
-  return shared.flatMap(([key, row]) => {
-    const found = source && findSetting(source, key, row);
-    return found === undefined ? [] : [[key, found]];
-  });
-}
-
-function compile(match: string, found: Found | undefined, problems: Problems): RE2JS | null {
-  try {
-    return RE2JS.compile(match);
-  } catch (error) {
-    if (found !== undefined) problems.add(found.place, error instanceof Error ? error.message : String(error));
-    return null;
-  }
-}
-
-/** What a source uses of a key; a merge also what its parts use, but for what it replaces on the way to them. */
-function usesOf(
-  reading: SourceReading,
-  readings: readonly SourceReading[],
-  seen = new Set<string>(),
-): SourceReading["uses"] {
-  if (reading.source?.type !== "merge" || seen.has(reading.name)) return reading.uses;
-  seen.add(reading.name);
-  const ofParts = reading.source.parts.flatMap(({ source, replace }) => {
-    const part = readings.find(({ name }) => name === source);
-    const replaced = replace.map(([name]) => name);
-    return part === undefined ? [] : usesOf(part, readings, seen).filter(({ name }) => !replaced.includes(name));
-  });
-  return [...reading.uses, ...ofParts];
-}
-
-/** The least ttl that the parts of a merge are given, in ms; infinity: none is. */
-function leastTtlMs(name: string, readings: readonly SourceReading[], sources: Layers["sources"]): number {
-  const source = readings.find((each) => each.name === name)?.source;
-  if (source?.type !== "merge") return Number.POSITIVE_INFINITY;
-  const ttls = source.parts.map((part) => {
-    const value = sources.get(part.source)?.found.get("ttl")?.value;
-    return (typeof value === "string" ? parseDuration(value) : null) ?? Number.POSITIVE_INFINITY;
-  });
-  return Math.min(...ttls);
-}
-
-/** Every capture that a template of the source uses must be one of the rule's pattern. */
-function checkCaptures(rule: string, pattern: RE2JS, uses: SourceReading["uses"], problems: Problems): void {
-  const count = pattern.groupCount();
-  const names = Object.keys(pattern.namedGroups());
-  for (const { name, place } of uses) {
-    if (name === "key" || names.includes(name)) continue;
-    const isNumber = /^\d+$/.test(name);
-    if (isNumber && Number(name) >= 1 && Number(name) <= count) continue;
-    const lack = isNumber
-      ? `has only ${count} ${count === 1 ? "capture" : "captures"}`
-      : `has no capture named "${name}"${suggestion(name, [...names, "key"])}`;
-    problems.add(place, `uses {${name}}, but get.${rule}.match ${lack}`);
-  }
 }

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import type { FilesRead } from "./files-read.ts";
 import { readFailure } from "./read-failure.ts";
 import { type Found, isTable, type Place, type Problems, type Section } from "./section.ts";
-import type { Setting, Settings } from "./settings.ts";
+import type { Setting, Settings } from "./setting.ts";
 import { HIDDEN } from "./shown-url.ts";
 
 const REFERENCE = /\$\{(ENV|file):([^}]*)\}/g;

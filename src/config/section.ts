@@ -6,7 +6,7 @@
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import { suggestion } from "./nearest-name.ts";
-import { describeType, type Setting, type Settings, type SettingType, type Values } from "./settings.ts";
+import { describeType, type Setting, type Settings, type SettingType, type Values } from "./setting.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** Where a value or a section stands, for messages. */
@@ -92,7 +92,7 @@ export function readSection<const Rows extends Settings>(
     }
     if (found !== undefined && row.noEffect !== undefined) problems.warn(found.place, `has no effect: ${row.noEffect}`);
     const value = found === undefined ? undefined : reader.read(found);
-    values[key] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
+    values[row.field ?? key] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
   }
   // Each value was read by the type of its own row.
   return values as Values<Rows>;
@@ -156,6 +156,8 @@ class ValueReader {
         const isParts = Array.isArray(found.value) && found.value.length > 0 && found.value.every(isTable);
         return isParts ? found.value : this.#refuse(found);
       }
+      case "function":
+        return typeof value === "function" ? value : this.#refuse(found);
       case "choice":
         if (typeof value === "string" && type.choices.includes(value)) return value;
         return this.#refuse(found, typeof value === "string" ? suggestion(value, type.choices) : "");

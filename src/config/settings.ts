@@ -4,91 +4,24 @@
  */
 
 import { keyHashNames, type PlacementConfig } from "./config.ts";
-import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
-
-/** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
-export type SettingType =
-  | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
-  /** A duration, or the word that leaves it to the source. */
-  | { readonly kind: "ttl"; readonly min: number; readonly max: number }
-  /** A whole number, or "auto" for as many as there are cores. */
-  | { readonly kind: "count"; readonly min: number; readonly max: number }
-  | { readonly kind: "boolean" | "text" | "template" }
-  /** One string or several. */
-  | { readonly kind: "list" }
-  /** A number from 0 to 1. */
-  | { readonly kind: "fraction" }
-  /** A table of names, each with a text or a template. */
-  | { readonly kind: "texts" | "templates" }
-  /** A list of tables: what a merge is made of. */
-  | { readonly kind: "parts" }
-  | { readonly kind: "choice"; readonly choices: readonly string[] };
-
-export interface Setting {
-  readonly type: SettingType;
-  /** As it would stand in the file. Null: none; the setting is left out or, if `isRequired`, missing. */
-  readonly default: string | number | boolean | readonly string[] | Readonly<Record<string, string>> | null;
-  readonly meaning: string;
-  readonly isRequired?: boolean;
-  /** Other names the file may use for the key. */
-  readonly synonyms?: readonly string[];
-  /** The setting is only taken, with a warning that says this reason. */
-  readonly noEffect?: string;
-}
-
-/** The rows of one section by key. */
-export type Settings = Readonly<Record<string, Setting>>;
-
-type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "fraction" }
-  ? number
-  : T extends { kind: "ttl" }
-    ? number | "source"
-    : T extends { kind: "count" }
-      ? number | "auto"
-      : T extends { kind: "boolean" }
-        ? boolean
-        : T extends { kind: "list" }
-          ? readonly string[]
-          : T extends { kind: "parts" }
-            ? readonly Readonly<Record<string, unknown>>[]
-            : T extends { kind: "templates" | "texts" }
-              ? readonly (readonly [string, string])[]
-              : T extends { kind: "choice"; choices: readonly (infer Choice)[] }
-                ? Choice
-                : string;
-
-/** A section after reading: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
-export type Values<Rows extends Settings> = {
-  readonly [Key in keyof Rows]: Value<Rows[Key]["type"]> | (Rows[Key]["default"] extends null ? null : never);
-};
-
-function duration(min: string, max: string) {
-  return { kind: "duration", min: parseDuration(min)!, max: parseDuration(max)! } as const;
-}
-
-function size(min: string, max: string) {
-  return { kind: "size", min: parseSize(min)!, max: parseSize(max)! } as const;
-}
-
-function integer(min: number, max: number) {
-  return { kind: "integer", min, max } as const;
-}
-
-function choice<const Choices extends readonly string[]>(...choices: Choices) {
-  return { kind: "choice", choices } as const;
-}
+import {
+  boolean,
+  choice,
+  duration,
+  fraction,
+  integer,
+  list,
+  type Setting,
+  type Settings,
+  size,
+  text,
+  texts,
+} from "./setting.ts";
 
 /** Types of sources and pools for AWS Secrets Manager; they say the same. */
 export const awsTypes = ["awssm", "aws_secrets_manager"] as const;
+
 const keyEncoding = choice("plain", "rails");
-const boolean = { kind: "boolean" } as const;
-const text = { kind: "text" } as const;
-const template = { kind: "template" } as const;
-const templates = { kind: "templates" } as const;
-const texts = { kind: "texts" } as const;
-const fraction = { kind: "fraction" } as const;
-const parts = { kind: "parts" } as const;
-const list = { kind: "list" } as const;
 
 /** `[server]` */
 export const serverSettings = {
@@ -324,7 +257,7 @@ export const poolSettings = {
 } as const satisfies Settings;
 
 /** How AWS is reached: of `[pool.NAME]` with an AWS type, and of sources that name no pool */
-const awsSettings = {
+export const awsSettings = {
   region: {
     type: text,
     default: null,
@@ -338,6 +271,7 @@ const awsSettings = {
   },
   endpoint: { type: text, default: null, meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server." },
   assume_role: {
+    field: "assumeRole",
     type: text,
     default: null,
     meaning: "ARN of a role to take on with those credentials; its session is called `platypus`.",
@@ -354,6 +288,7 @@ export const awsPoolSettings = {
   },
   ...awsSettings,
   max_size: {
+    field: "maxCalls",
     type: integer(1, 10_000),
     default: null,
     meaning:
@@ -447,15 +382,18 @@ export const ruleSettings = {
   },
 } as const satisfies Settings;
 
-/** Every `[source.NAME]`, whatever its type */
-export const sourceSettings = {
-  type: {
-    type: choice("echo", "file", "http", "merge", "map", "module", ...awsTypes),
-    default: null,
-    isRequired: true,
-    meaning: "What kind of source it is.",
-  },
+/** Of types whose values may be too large */
+export const maxBodySetting = {
+  field: "maxBodyBytes",
+  type: size("1", "1GiB"),
+  default: "1MiB",
+  meaning: "Largest value it may give.",
+} as const satisfies Setting;
+
+/** Limits of every `[source.NAME]`, whatever its type */
+export const limitSettings = {
   timeout: {
+    field: "timeoutMs",
     type: duration("1ms", "1h"),
     default: "5s",
     meaning: "How long one fetch may take; its wait for a place, which may take half of it, included.",
@@ -463,17 +401,20 @@ export const sourceSettings = {
   concurrency: { type: integer(1, 10_000), default: 64, meaning: "Fetches under way at once." },
   queue: { type: integer(0, 1_000_000), default: 1024, meaning: "Fetches that may wait; past them a fill is a miss." },
   rate: {
+    field: "ratePerSecond",
     type: integer(0, 1_000_000),
     default: 0,
     meaning: "Fetches a second, refreshes half of them; 0 is no bound.",
   },
   breaker_failures: {
+    field: "breakerFailures",
     type: integer(0, 1_000_000),
     default: 10,
     meaning:
       "Keys that fail in a row, while no key succeeds for `breaker_time`, until the circuit breaker of the source opens; 0 is never. A key that keeps failing counts once.",
   },
   breaker_time: {
+    field: "breakerMs",
     type: duration("100ms", "1h"),
     default: "1s",
     meaning: "How long it is left alone at first; twice as long after each probe that fails, up to a minute.",
@@ -484,6 +425,10 @@ export const sourceSettings = {
     meaning:
       "Times a fetch is tried again, within `timeout`, where the source was not reached or had no time (502, 503, 504).",
   },
+} as const satisfies Settings;
+
+/** Settings of a rule that may stand in its `[source.NAME]` as defaults */
+export const ruleDefaultSettings = {
   ttl: { ...fillSettings.ttl, default: null, meaning: "Default of `ttl` for its rules." },
   min_ttl: { ...fillSettings.min_ttl, default: null, meaning: "Default of `min_ttl` for its rules." },
   max_ttl: { ...fillSettings.max_ttl, default: null, meaning: "Default of `max_ttl` for its rules." },
@@ -498,125 +443,6 @@ export const sourceSettings = {
   negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
   fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
   lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
-} as const satisfies Settings;
-
-const maxBody = { type: size("1", "1GiB"), default: "1MiB", meaning: "Largest value it may give." } as const;
-
-/** `[source.NAME]` with `type = "echo"`, beyond `sourceSettings` */
-export const echoSettings = {
-  template: { type: template, default: "{key}", meaning: "The value, with captures of the key put in." },
-} as const satisfies Settings;
-
-/** `[source.NAME]` with `type = "file"`, beyond `sourceSettings` */
-export const fileSettings = {
-  root: {
-    type: text,
-    default: null,
-    isRequired: true,
-    meaning: "Folder, relative to the configuration file's; nothing outside it is ever read.",
-  },
-  path: { type: template, default: null, isRequired: true, meaning: "Path of the file below `root`." },
-  max_body: maxBody,
-} as const satisfies Settings;
-
-/** `[source.NAME]` with `type = "http"`, beyond `sourceSettings` */
-export const httpSettings = {
-  url: {
-    type: template,
-    default: null,
-    isRequired: true,
-    meaning: "URL; captures are percent-encoded and cannot stand in scheme, host or port.",
-  },
-  method: {
-    type: choice("GET", "POST", "PUT", "QUERY"),
-    default: "GET",
-    synonyms: ["action"],
-    meaning: "Method of the request.",
-  },
-  query: { type: templates, default: {}, meaning: "Names and values added to the query of `url`, percent-encoded." },
-  headers: { type: templates, default: {}, meaning: "Header fields of the request." },
-  body: {
-    type: template,
-    default: null,
-    meaning:
-      "Body of the request; captures are escaped for its `content-type`: JSON, form, else only text without control characters.",
-  },
-  username: { type: text, default: null, meaning: "For basic authentication, with `password`." },
-  password: { type: text, default: null, meaning: "Best as `${ENV:NAME}` or `${file:PATH}`." },
-  bearer_token: { type: text, default: null, meaning: "For `Authorization: Bearer`, best as `${file:PATH}`." },
-  connect_timeout: { type: duration("1ms", "1h"), default: "1s", meaning: "How long connecting may take." },
-  read_timeout: {
-    type: duration("1ms", "1h"),
-    default: null,
-    meaning: "Longest pause between two pieces of an answer; else as long as `timeout`.",
-  },
-  value_statuses: { type: list, default: ["200"], meaning: 'Statuses whose body is a value: `"200"` or `"200-299"`.' },
-  not_found_statuses: { type: list, default: ["404", "410"], meaning: "Statuses that say that there is nothing." },
-  content_types: {
-    type: list,
-    default: [],
-    meaning: 'Content types whose body is a value, such as `"application/json"`; others are failures. None: any.',
-  },
-  select: {
-    type: text,
-    default: null,
-    meaning: 'JSON pointer (RFC 6901) of the part of a JSON body that is the value, such as `"/data/value"`.',
-  },
-  redirects: { type: integer(0, 10), default: 3, meaning: "Redirects followed, to the same origin only." },
-  max_body: maxBody,
-  empty: { type: boolean, default: false, meaning: "An empty body with status 200 is a value rather than a failure." },
-} as const satisfies Settings;
-
-/** `[source.NAME]` with `type = "merge"`, beyond `sourceSettings` */
-export const mergeSettings = {
-  format: { type: choice("json"), default: "json", meaning: "What it makes: a JSON object." },
-  template: {
-    type: parts,
-    default: null,
-    isRequired: true,
-    synonyms: ["merge"],
-    meaning:
-      'Its parts: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
-  },
-  on_failure: {
-    type: choice("fail", "null", "omit"),
-    default: "fail",
-    meaning: "What becomes of the whole when a part fails or is not there: nothing, null in its place, or left out.",
-  },
-} as const satisfies Settings;
-
-/** `[source.NAME]` with `type = "module"`, beyond `sourceSettings` */
-export const moduleSettings = {
-  path: {
-    type: text,
-    default: null,
-    isRequired: true,
-    meaning: "TypeScript or JavaScript file, from the configuration file's folder, whose default export is the getter.",
-  },
-} as const satisfies Settings;
-
-/** `[source.NAME]` with `type = "awssm"` or `type = "aws_secrets_manager"`, beyond `sourceSettings` */
-export const awsSecretsManagerSettings = {
-  key: {
-    type: template,
-    default: null,
-    isRequired: true,
-    synonyms: ["secret_id"],
-    meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
-  },
-  version_stage: { type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
-  field: {
-    type: text,
-    default: null,
-    meaning:
-      "Field of a secret that is a JSON object: a string as it is, anything else as JSON; else the whole secret.",
-  },
-  pool: {
-    type: text,
-    default: null,
-    meaning: "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of the next four.",
-  },
-  ...awsSettings,
 } as const satisfies Settings;
 
 /** `[user.NAME]` */
@@ -680,62 +506,24 @@ export const listenSettings = {
 /** First word of a section's header. */
 export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source" | "user" | "listen";
 
-/** All settings a section of a kind may have; for sources those of all types together. */
-export const settingsByKind: Readonly<Record<SectionKind, Settings>> = {
-  server: serverSettings,
-  telemetry: telemetrySettings,
-  target: targetSettings,
-  pool: { ...poolSettings, ...awsPoolSettings },
-  get: ruleSettings,
-  user: userSettings,
-  listen: listenSettings,
-  source: {
-    ...sourceSettings,
-    ...mergeSettings,
-    ...moduleSettings,
-    ...echoSettings,
-    ...fileSettings,
-    ...httpSettings,
-    ...awsSecretsManagerSettings,
-  },
-};
+/** All settings that a section of a kind may have. `source`: those of `[source.NAME]`, of all types together. */
+export function settingsWith(source: Settings): SettingsByKind {
+  return {
+    server: serverSettings,
+    telemetry: telemetrySettings,
+    target: targetSettings,
+    pool: { ...poolSettings, ...awsPoolSettings },
+    get: ruleSettings,
+    user: userSettings,
+    listen: listenSettings,
+    source,
+  };
+}
+
+export type SettingsByKind = Readonly<Record<SectionKind, Settings>>;
 
 /** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null where there is one section. */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
   return words.join("_").toUpperCase().replaceAll("-", "_");
-}
-
-/** What a setting takes, for messages and docs: "a duration from 1s to 365d". */
-export function describeType(type: SettingType): string {
-  switch (type.kind) {
-    case "duration":
-      return `a duration from ${formatDuration(type.min)} to ${formatDuration(type.max)}, such as "250ms" or "1m30s"`;
-    case "ttl":
-      return `a duration from ${formatDuration(type.min)} to ${formatDuration(type.max)}, or "source"`;
-    case "size":
-      return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
-    case "integer":
-      return `a whole number from ${type.min} to ${type.max}`;
-    case "count":
-      return `a whole number from ${type.min} to ${type.max}, or "auto"`;
-    case "boolean":
-      return "true or false";
-    case "text":
-      return "a string";
-    case "template":
-      return 'a template such as "{1}" or "{key}"';
-    case "list":
-      return "a string or a list of strings";
-    case "fraction":
-      return "a number from 0 to 1";
-    case "texts":
-      return "a table of strings";
-    case "templates":
-      return "a table of templates";
-    case "parts":
-      return 'a list of parts such as [{ key = ["a"], source = "NAME" }]';
-    case "choice":
-      return type.choices.map((each) => `"${each}"`).join(" or ");
-  }
 }

@@ -4,7 +4,8 @@
  *
  *     trace or synthetic gets ─► hit? note it ─► else fill ─► … what the processes do by themselves hangs on the clock
  */
-import type { RuleConfig, SourceConfig } from "../config/config.ts";
+import type { RuleConfig } from "../config/config.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
 import { Status } from "../proxy/reply.ts";
 import { Limiter } from "../sources/limiter.ts";

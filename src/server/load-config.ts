@@ -5,12 +5,12 @@ import type { AccessConfig } from "../config/access-config.ts";
 import { addressText, type Config, type ServerConfig } from "../config/config.ts";
 import { FilesRead } from "../config/files-read.ts";
 import { parseNative } from "../config/native.ts";
-import type { NativeHooks } from "../config/native-source.ts";
 import { readFailure } from "../config/read-failure.ts";
 import { ConfigError } from "../errors.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import type { McrouterOptions } from "../mcrouter/config/options.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
+import { sourceTypes } from "../sources/types.ts";
 
 /** Whose form a configuration has. */
 export type ConfigForm = "native" | "mcrouter" | "twemproxy";
@@ -28,7 +28,6 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Full key path ("server.listen") to text in the form the environment takes. */
   readonly overrides?: Readonly<Record<string, string>>;
-  readonly hooks: NativeHooks;
   /** Reads the files, and remembers them; without it they are only read. */
   readonly reads?: FilesRead;
   /** The form that the configuration must have. `null` if its content tells. */
@@ -40,7 +39,7 @@ export interface LoadOptions {
 /** Reads and checks a configuration. Rejects with a `ConfigError` that holds every problem; nothing else. */
 export async function loadConfig(given: LoadOptions): Promise<Config> {
   const options = { ...given, reads: given.reads ?? new FilesRead(true) };
-  const { path: file, env, overrides = {}, hooks, mcrouter, reads } = options;
+  const { path: file, env, overrides = {}, mcrouter, reads } = options;
   if (mcrouter !== undefined) {
     options.onForm?.("mcrouter");
     return loadMcrouter(options, mcrouter);
@@ -58,7 +57,7 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
     ]);
   }
   if (form === "twemproxy") return loadTwemproxy(options, file!, text);
-  return parseNative({ file, text, env, overrides, hooks, reads });
+  return parseNative({ file, text, env, overrides, sourceTypes, reads });
 }
 
 /** The form of a file. Throws a `ConfigError` if it is not the expected one. */
@@ -89,14 +88,15 @@ async function loadMcrouter(
   options: LoadOptions & { readonly reads: FilesRead },
   mcrouter: McrouterOptions,
 ): Promise<Config> {
-  const { env, overrides = {}, hooks, rules: file = null, reads } = options;
+  const { env, overrides = {}, rules: file = null, reads } = options;
   const added = parseNative({
     file,
+    sourceTypes,
     text: file === null ? "" : await readText(file, reads),
     reads,
     env,
     overrides,
-    hooks,
+
     isAddition: true,
   });
   if (added.pools.length > 0) {
@@ -150,12 +150,12 @@ function isYaml(text: string): boolean {
 
 /** Pools of twemproxy's file; everything else comes from the environment and the command line. */
 async function loadTwemproxy(options: LoadOptions, file: string, text: string): Promise<Config> {
-  const { env, overrides = {}, hooks } = options;
+  const { env, overrides = {} } = options;
   if (overrides["server.listen"] !== undefined) {
     const message = "--listen has no place here: every pool listens where the file says";
     throw new ConfigError([{ file, line: null, message }]);
   }
-  const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, hooks, isAddition: true });
+  const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, sourceTypes, isAddition: true });
   // A parser of YAML is 8 MB of memory that nobody else needs.
   const { parseTwemproxy } = await import("../config/dialects/twemproxy.ts");
   return { ...parseTwemproxy({ file, text, server: withoutDefaultAdmin(server) }), telemetry };

@@ -3,7 +3,9 @@
  * opens: a server that comes back must be reached though clients keep connecting.
  */
 import { readFileSync } from "node:fs";
-import type { Config, SourceConfig } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
+import type { SourceConfig } from "../config/source-types.ts";
+import { typeOf } from "../sources/types.ts";
 
 /** The program itself: event loop, log, watched files, the line to the supervisor. */
 const OWN_FILES = 48;
@@ -37,5 +39,5 @@ export function roomForClients(config: Config, limit: number | null): number {
 }
 
 function filesOf(source: SourceConfig): number {
-  return (source.type === "http" ? source.concurrency : 0) + FILES_PER_SOURCE;
+  return (typeOf(source).maxConnections?.(source) ?? 0) + FILES_PER_SOURCE;
 }

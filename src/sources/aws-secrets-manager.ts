@@ -5,12 +5,91 @@
  * A secret that does not exist, or is marked for deletion, is "not there". One that may not be read, or lacks the field,
  * is a failure that tells of this secret only, not of the source: the breaker does not count it.
  */
-import type { AwsSecretsManagerSourceConfig } from "../config/config.ts";
+import { type AwsConnection, readAwsConnection } from "../config/native-aws.ts";
+import type { Place, Problems } from "../config/section.ts";
+import { type Complete, type Settings, template, text } from "../config/setting.ts";
+import { awsSettings, awsTypes } from "../config/settings.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
+import { awsProblems } from "./aws-environment.ts";
 import { isJsonObject, jsonText, parseJson } from "./exact-json.ts";
-import type { SecretsClient } from "./secrets-client.ts";
+import { SecretsClient } from "./secrets-client.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
+import type { CreateContext, SourceType } from "./source-type.ts";
 import { asSecretName, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+const settings = {
+  key: {
+    type: template,
+    default: null,
+    isRequired: true,
+    synonyms: ["secret_id"],
+    meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
+  },
+  version_stage: { field: "versionStage", type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
+  field: {
+    type: text,
+    default: null,
+    meaning:
+      "Field of a secret that is a JSON object: a string as it is, anything else as JSON; else the whole secret.",
+  },
+  pool: {
+    type: text,
+    default: null,
+    meaning: "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of the next four.",
+  },
+  ...awsSettings,
+} as const satisfies Settings;
+
+type Replaced = "pool" | "region" | "profile" | "endpoint" | "assumeRole";
+
+/** `key` is the template of the secret's name, or of its ARN. */
+export interface AwsSecretsManagerSourceConfig extends SourceConfig, Omit<Complete<typeof settings>, Replaced> {
+  readonly connection: AwsConnection;
+}
+
+export const awsSecretsManagerType: SourceType<typeof settings, AwsSecretsManagerSourceConfig> = {
+  names: awsTypes,
+  about: "Asks AWS Secrets Manager; a secret that does not exist is not there. See [sources.md](sources.md).",
+  settings,
+  read(values, { section, awsPools, problems, placeOf }) {
+    const { key, versionStage, field } = values;
+    const connection = readAwsConnection(section, values, awsPools, problems);
+    if (!/^[!-~]{1,256}$/.test(versionStage)) {
+      problems.add(placeOf("version_stage"), "expected the staging label of a version");
+    }
+    if (field === "") problems.add(placeOf("field"), "expected the name of a field");
+    if (key === null) return null;
+    checkSecretName(key, placeOf("key"), problems);
+    return { key, versionStage, field, connection };
+  },
+  create: (config, context) => new AwsSecretsManagerSource(config, clientFor(config.connection, context)),
+  warnings: ({ connection }, env) => awsProblems(connection, env),
+};
+
+/** What may stand in a template of a secret's name; `:` only in an ARN. */
+const literalText = /^[A-Za-z0-9/_+=.@:-]*$/;
+const placeholder = /\{\$?\w+(?::path)?\}|%\(\w+\)/g;
+
+/** A template whose own text no secret's name could hold would never find one. */
+function checkSecretName(name: string, place: Place, problems: Problems): void {
+  if (name === "" || !literalText.test(name.replace(placeholder, ""))) {
+    problems.add(place, `expected the name of a secret: letters, digits and /_+=.@-, got ${JSON.stringify(name)}`);
+  }
+}
+
+/** Sources of one `[pool.NAME]` share a client, across reloads too; others have one each. */
+function clientFor(connection: AwsConnection, { peers, clock }: CreateContext): SecretsClient {
+  if (connection.pool !== null) {
+    for (const peer of peers) {
+      const isSame =
+        peer instanceof AwsSecretsManagerSource &&
+        JSON.stringify(peer.client.connection) === JSON.stringify(connection);
+      if (isSame) return peer.client;
+    }
+  }
+  return new SecretsClient(connection, clock);
+}
 
 /** Longest id that AWS takes, in characters. */
 const MAX_ID_LENGTH = 2_048;

@@ -2,16 +2,10 @@
  * Config → named sources behind their bounds.
  */
 import type { Clock } from "../clock.ts";
-import type { AwsConnection, MergeSourceConfig, SourceConfig } from "../config/config.ts";
-import { AwsSecretsManagerSource } from "./aws-secrets-manager.ts";
-import { EchoSource } from "./echo.ts";
-import { FileSource } from "./file.ts";
-import { GetterSource, moduleSource } from "./getter.ts";
-import { HttpSource } from "./http-source.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { Limiter } from "./limiter.ts";
-import { MergeSource } from "./merge.ts";
-import { SecretsClient } from "./secrets-client.ts";
 import type { Source } from "./source.ts";
+import { typeOf } from "./types.ts";
 
 /** A source as it runs. */
 export interface BuiltSource {
@@ -30,19 +24,17 @@ export function buildSources(
   clock: Clock,
 ): Map<string, BuiltSource> {
   const built = new Map<string, BuiltSource>();
-  const clients = new SharedClients(previous, clock);
   const build = (config: SourceConfig): BuiltSource => {
     const done = built.get(config.name);
     if (done !== undefined) return done;
-    const parts =
-      config.type === "merge" ? partsOf(config).map((name) => build(configs.find((each) => each.name === name)!)) : [];
+    const parts = partsOf(config).map((name) => build(configs.find((each) => each.name === name)!));
     const old = previous.get(config.name);
     // A merge holds on to its parts: it is the same only where they are.
     const isSame =
       old !== undefined &&
       JSON.stringify(old.config) === JSON.stringify(config) &&
       parts.every((part) => previous.get(part.config.name) === part);
-    const result = isSame ? old : create(config, built, clients, clock);
+    const result = isSame ? old : create(config, built, previous, clock);
     built.set(config.name, result);
     return result;
   };
@@ -62,7 +54,7 @@ export function retireSources(
   const gone = [...previous].filter(([name, { source }]) => current.get(name)?.source !== source);
   const retiring = new Map<string, Promise<void>>();
   const retire = ([name, { limiter }]: (typeof gone)[number]): Promise<void> => {
-    const users = gone.filter(([, { config }]) => config.type === "merge" && partsOf(config).includes(name));
+    const users = gone.filter(([, { config }]) => partsOf(config).includes(name));
     const retired =
       retiring.get(name) ??
       Promise.all(users.map(retire))
@@ -77,56 +69,17 @@ export function retireSources(
 function create(
   config: SourceConfig,
   built: ReadonlyMap<string, BuiltSource>,
-  clients: SharedClients,
+  previous: ReadonlyMap<string, BuiltSource>,
   clock: Clock,
 ): BuiltSource {
-  const source = createSource(config, built, clients);
+  const source = typeOf(config).create(config, {
+    clock,
+    peers: [...built.values(), ...previous.values()].map((each) => each.source),
+    partNamed: (name) => built.get(name)!.limiter,
+  });
   return { config, source, limiter: new Limiter(source, config, clock) };
 }
 
-function createSource(config: SourceConfig, built: ReadonlyMap<string, BuiltSource>, clients: SharedClients): Source {
-  switch (config.type) {
-    case "echo":
-      return new EchoSource(config);
-    case "file":
-      return new FileSource(config);
-    case "http":
-      return new HttpSource(config);
-    case "merge":
-      return new MergeSource(config, (name) => built.get(name)!.limiter);
-    case "module":
-      return moduleSource(config);
-    case "getter":
-      return new GetterSource(config.name, async () => config.getter);
-    case "awssm":
-      return new AwsSecretsManagerSource(config, clients.of(config.connection));
-  }
-}
-
-/** Clients of pools, those of the sources that were there before included. */
-class SharedClients {
-  private readonly clients = new Map<string, SecretsClient>();
-  private readonly clock: Clock;
-
-  constructor(previous: ReadonlyMap<string, BuiltSource>, clock: Clock) {
-    this.clock = clock;
-    for (const { source } of previous.values()) {
-      if (source instanceof AwsSecretsManagerSource) {
-        this.clients.set(JSON.stringify(source.client.connection), source.client);
-      }
-    }
-  }
-
-  /** That of the connection's pool, or one of its own. */
-  of(connection: AwsConnection): SecretsClient {
-    const id = JSON.stringify(connection);
-    const shared = connection.pool === null ? undefined : this.clients.get(id);
-    const client = shared ?? new SecretsClient(connection, this.clock);
-    this.clients.set(id, client);
-    return client;
-  }
-}
-
-function partsOf({ parts }: MergeSourceConfig): string[] {
-  return parts.map(({ source }) => source);
+function partsOf(config: SourceConfig): string[] {
+  return (typeOf(config).partsOf?.(config) ?? []).map(({ source }) => source);
 }

@@ -1,9 +1,25 @@
 /**
  * A source that answers with its template: for trying things out, and for values that are made of their key.
  */
-import type { EchoSourceConfig } from "../config/config.ts";
+import { type Complete, type Settings, template } from "../config/setting.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
+import type { SourceType } from "./source-type.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+const settings = {
+  template: { type: template, default: "{key}", meaning: "The value, with captures of the key put in." },
+} as const satisfies Settings;
+
+export interface EchoSourceConfig extends SourceConfig, Complete<typeof settings> {}
+
+export const echoType: SourceType<typeof settings, EchoSourceConfig> = {
+  names: ["echo"],
+  about: "Makes the value from the key.",
+  settings,
+  read: (values) => values,
+  create: (config) => new EchoSource(config),
+};
 
 /** Answers every key it is asked for. */
 export class EchoSource implements Source {

@@ -3,14 +3,73 @@
  * link points to must lie below the folder as well.
  */
 import { type BigIntStats, constants } from "node:fs";
-import { open, realpath } from "node:fs/promises";
+import { access, open, realpath, stat } from "node:fs/promises";
 import path from "node:path";
 import { type Clock, systemClock } from "../clock.ts";
-import type { FileSourceConfig } from "../config/config.ts";
+import { readFailure } from "../config/read-failure.ts";
+import { type Complete, type Settings, template, text } from "../config/setting.ts";
+import { maxBodySetting } from "../config/settings.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
 import { FileWatch } from "./file-watch.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
+import type { SourceInput, SourceType } from "./source-type.ts";
 import { asFilePath, parseTemplate, renderTemplate, type Template } from "./template.ts";
+
+const settings = {
+  root: {
+    type: text,
+    default: null,
+    isRequired: true,
+    meaning: "Folder, relative to the configuration file's; nothing outside it is ever read.",
+  },
+  path: { type: template, default: null, isRequired: true, meaning: "Path of the file below `root`." },
+  max_body: maxBodySetting,
+} as const satisfies Settings;
+
+/** `root` is absolute. */
+export interface FileSourceConfig extends SourceConfig, Complete<typeof settings> {}
+
+export const fileType: SourceType<typeof settings, FileSourceConfig> = {
+  names: ["file"],
+  about: "Reads a file below a folder.",
+  settings,
+  read({ root, path: below, maxBodyBytes }, input) {
+    if (root === null || below === null) return null;
+    checkPath(below, input);
+    return { root: path.resolve(input.folder, root), path: below, maxBodyBytes };
+  },
+  create: (config, { clock }) => new FileSource(config, clock),
+  warnings,
+};
+
+function checkPath(below: string, { problems, placeOf }: SourceInput): void {
+  if (below.startsWith("/") || below.split(/[/\\]/).includes("..")) {
+    problems.add(placeOf("path"), `expected a path below root without "..", got ${JSON.stringify(below)}`);
+  }
+}
+
+/** A folder that does not exist, and a file that cannot be read. */
+async function warnings({ root, path: below }: FileSourceConfig): Promise<string[]> {
+  const wrong = await folderProblem(root);
+  if (wrong !== null) return [`root ${root}: ${wrong}`];
+  const parts = parseTemplate(below);
+  // A path without a part of the key is one file.
+  if (parts.some(({ type }) => type === "place")) return [];
+  const file = path.join(root, ...parts.map((part) => (part.type === "literal" ? part.text : "")));
+  const unreadable = await access(file, constants.R_OK).then(() => null, readFailure);
+  return unreadable === null ? [] : [`${file}: ${unreadable}`];
+}
+
+async function folderProblem(folder: string): Promise<string | null> {
+  try {
+    if (!(await stat(folder)).isDirectory()) return "expected a folder, found a file";
+    await access(folder, constants.X_OK);
+    return null;
+  } catch (error) {
+    return readFailure(error).replace("no such file", "no such folder");
+  }
+}
 
 /** Times of files are only as fine as the kernel's tick. */
 const SETTLED_NS = 2_000_000_000n;

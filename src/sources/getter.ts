@@ -1,13 +1,29 @@
-/**
- * A user's own function: a TypeScript or JavaScript file whose default export gets what a key's pattern took out of it and
- * gives the value. Node runs TypeScript by leaving the types out, so only erasable syntax works there.
- */
-import { pathToFileURL } from "node:url";
-import type { ModuleSourceConfig } from "../config/config.ts";
+/** A user's own function, which gets what a key's pattern took out of it and gives the value. */
+import type { Settings } from "../config/setting.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { parseDuration } from "../config/units.ts";
 import { SourceError } from "../errors.ts";
 import type { Getter, GetterResult, GetterValue } from "../getter.ts";
 import type { FetchContext, FetchResult, Source } from "./source.ts";
+import type { SourceType } from "./source-type.ts";
+
+const settings = {
+  getter: { type: { kind: "function" }, default: null, isRequired: true, meaning: "Gives the value of a key." },
+} as const satisfies Settings;
+
+interface GetterSourceConfig extends SourceConfig {
+  readonly getter: Getter;
+}
+
+/** A function of the process that Platypus runs in: no file can name one. */
+export const getterType: SourceType<typeof settings, GetterSourceConfig> = {
+  names: ["getter"],
+  about: "Calls a function of the program.",
+  settings,
+  // The library's type of `get` says which function it is.
+  read: ({ getter }) => (getter === null ? null : { getter: getter as Getter }),
+  create: ({ name, getter }) => new GetterSource(name, async () => getter),
+};
 
 /** Calls a getter; what it throws, and what it gives that is no value, is a SourceError. */
 export class GetterSource implements Source {
@@ -71,18 +87,6 @@ export class GetterSource implements Source {
     const kind = Array.isArray(got) ? "an array" : `a ${typeof got}`;
     return new SourceError("SOURCE_FAILED", `source ${this.name}: expected ${expected} from the getter, got ${kind}`);
   }
-}
-
-/** The getter of a file. */
-export function moduleSource({ name, path, version }: ModuleSourceConfig): GetterSource {
-  return new GetterSource(name, async () => {
-    // A file that has changed is another module.
-    const loaded = (await import(`${pathToFileURL(path).href}?${version}`)) as { default?: unknown };
-    if (typeof loaded.default !== "function") {
-      throw new SourceError("SOURCE_FAILED", `source ${name}: ${path} has no function as its default export`);
-    }
-    return loaded.default as Getter;
-  });
 }
 
 function isValue(value: unknown): value is GetterValue {

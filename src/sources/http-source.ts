@@ -5,13 +5,13 @@
  * What a status means is configured: a value, "not there", or a failure; 304 to a conditional request is "unchanged".
  */
 import type { Dispatcher, Pool } from "undici";
-import type { HttpSourceConfig } from "../config/config.ts";
 import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
 import { SourceError } from "../errors.ts";
 import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
 import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
+import type { HttpSourceConfig } from "./http.ts";
 import { conditionsOf, markOf, readMark, validatorOf } from "./http-mark.ts";
 import { selectJson } from "./json-pointer.ts";
 import { ResponseFields } from "./response-fields.ts";

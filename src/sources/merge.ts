@@ -4,16 +4,121 @@
  *     template   [{ key = ["config"], source = "a" }, { key = [], source = "b" }]
  *     value      { "config": <value of a>, …the members of b's object… }
  */
-import type { MergeSourceConfig } from "../config/config.ts";
+import { suggestion } from "../config/nearest-name.ts";
+import { describeValue, isTable, type Place } from "../config/section.ts";
+import { type Complete, choice, parts, type Settings } from "../config/setting.ts";
+import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
 import { isJsonObject, parseJson } from "./exact-json.ts";
-import type { Captures, FetchContext, FetchResult, Freshness, Source } from "./source.ts";
+import type { FetchContext, FetchResult, Freshness, Source } from "./source.ts";
+import type { PartSource, SourceInput, SourceType } from "./source-type.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
-/** A source that is asked for a part, behind its bounds. */
-export interface PartSource {
-  fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
-  describe(context: FetchContext): string[];
+const settings = {
+  format: { type: choice("json"), default: "json", meaning: "What it makes: a JSON object." },
+  template: {
+    field: "parts",
+    type: parts,
+    default: null,
+    isRequired: true,
+    synonyms: ["merge"],
+    meaning:
+      'Its parts: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
+  },
+  on_failure: {
+    field: "onFailure",
+    type: choice("fail", "null", "omit"),
+    default: "fail",
+    meaning: "What becomes of the whole when a part fails or is not there: nothing, null in its place, or left out.",
+  },
+} as const satisfies Settings;
+
+interface MergePart {
+  /** Members on the way to where the part is put; none: its own members are put at the top. */
+  readonly path: readonly string[];
+  /** Name of a source that exists. */
+  readonly source: string;
+  /** Name and template of captures that are replaced. */
+  readonly replace: readonly (readonly [string, string])[];
+  /** What becomes of the whole when the part fails or is not there. */
+  readonly onFailure: Complete<typeof settings>["onFailure"];
+}
+
+export interface MergeSourceConfig extends SourceConfig {
+  readonly parts: readonly MergePart[];
+}
+
+export const mergeType: SourceType<typeof settings, MergeSourceConfig> = {
+  names: ["merge", "map"],
+  about: "Puts JSON together from other sources.",
+  settings,
+  read(values, input) {
+    return values.parts === null ? null : { parts: readParts(values.parts, values.onFailure, input) };
+  },
+  create: (config, { partNamed }) => new MergeSource(config, partNamed),
+  partsOf: (config) => config.parts.map(({ source, replace }) => ({ source, replaced: replace.map(([name]) => name) })),
+};
+
+const settingsOfPart = ["key", "to", "source", "args", "on_failure"];
+
+/** Parts of a merge; what is wrong with one is reported with its place in the list, and it is left out. */
+function readParts(
+  values: readonly Readonly<Record<string, unknown>>[],
+  onFailure: MergePart["onFailure"],
+  input: SourceInput,
+): MergePart[] {
+  const { problems } = input;
+  const list = input.found("template")!;
+  return values.flatMap((value, index) => {
+    const place = list.entry(index);
+    for (const key of Object.keys(value)) {
+      if (!settingsOfPart.includes(key))
+        problems.add(place, `unknown setting ${key}${suggestion(key, settingsOfPart)}`);
+    }
+    const path = readMembers(value, place, input);
+    const policy = value.on_failure ?? onFailure;
+    if (policy !== "fail" && policy !== "null" && policy !== "omit") {
+      problems.add(place, 'on_failure: expected "fail", "null" or "omit"');
+      return [];
+    }
+    if (typeof value.source !== "string") {
+      problems.add(place, `source: expected the name of a source, got ${describeValue(value.source)}`);
+      return [];
+    }
+    const replace = readArgs(value.args, place, input);
+    return [{ path, source: value.source, replace, onFailure: policy }];
+  });
+}
+
+/** `key = ["a", "b"]` or `to = "a.b"`; `to = "."` and `key = []` are the top. */
+function readMembers(
+  { key, to }: Readonly<Record<string, unknown>>,
+  place: Place,
+  { problems }: SourceInput,
+): string[] {
+  if (Array.isArray(key) && key.every((name) => typeof name === "string") && to === undefined) return key;
+  if (typeof to === "string" && key === undefined) return to.split(".").filter((name) => name !== "");
+  problems.add(place, 'expected key = ["a", "b"], or to = "a.b"; to = "." is the top');
+  return [];
+}
+
+/** `{ inherit = {} }` or `{ replace = { NAME = "TEMPLATE" } }`. */
+function readArgs(args: unknown, place: Place, { problems, checkTemplate }: SourceInput): [string, string][] {
+  const { inherit, replace, ...others } = isTable(args) ? args : {};
+  const isOne =
+    isTable(args) && Object.keys(others).length === 0 && (inherit === undefined) !== (replace === undefined);
+  if ((args !== undefined && !isOne) || (replace !== undefined && !isTable(replace))) {
+    problems.add(place, 'args: expected { inherit = {} } or { replace = { NAME = "TEMPLATE" } }');
+    return [];
+  }
+  return Object.entries(replace ?? {}).flatMap(([name, template]) => {
+    if (typeof template !== "string") {
+      problems.add(place, `args.replace.${name}: expected a template, got ${describeValue(template)}`);
+      return [];
+    }
+    checkTemplate(template, place);
+    return [[name, template] as [string, string]];
+  });
 }
 
 interface Part {

@@ -19,7 +19,7 @@ import type {
   SecretsManagerClient,
 } from "@aws-sdk/client-secrets-manager";
 import type { Clock, Timer } from "../clock.ts";
-import type { AwsConnection } from "../config/config.ts";
+import type { AwsConnection } from "../config/native-aws.ts";
 import { Places } from "./places.ts";
 import {
   type AwsError,

@@ -4,7 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { preflight } from "../../src/commands/preflight.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 let folder: string;
 
@@ -16,7 +16,7 @@ afterEach(() => rm(folder, { recursive: true }));
 /** Warnings of a source with these settings, in this environment. */
 function warningsOf(source: string, env: Record<string, string> = {}): Promise<string[]> {
   const text = `[source.s]\n${source}\n`;
-  const config = parseNative({ file: path.join(folder, "p.toml"), text, env: {}, hooks: templateHooks });
+  const config = parseNative({ file: path.join(folder, "p.toml"), text, env: {}, sourceTypes });
   const home = { HOME: folder, AWS_EC2_METADATA_DISABLED: "true", ...env };
   return preflight(config, { env: home, resolve: async () => "1.2.3.4" });
 }
@@ -67,7 +67,7 @@ describe("preflight", () => {
   it("warns of names without an address, of servers and of sources, and of each once", async () => {
     const servers = '[target]\nservers = ["good:1", "bad:1", "bad:2", "127.0.0.1:1"]\n';
     const text = `${servers}[source.s]\ntype = "http"\nurl = "https://worse/{key}"\n`;
-    const config = parseNative({ file: null, text, env: {}, hooks: templateHooks });
+    const config = parseNative({ file: null, text, env: {}, sourceTypes });
     const asked: string[] = [];
     const resolve = async (host: string) => {
       asked.push(host);
@@ -83,7 +83,7 @@ describe("preflight", () => {
   it("warns where clients do not fit the limit of open files, beside what else is opened", async () => {
     const warnings = (limit: number | null, server = "") => {
       const text = `[server]\nadmin = "off"\n${server}\n[target]\nservers = ["127.0.0.1:1", "127.0.0.1:2"]\n[source.s]\ntype = "http"\nurl = "http://127.0.0.1/"\nconcurrency = 100`;
-      const config = parseNative({ file: null, text, env: {}, hooks: templateHooks });
+      const config = parseNative({ file: null, text, env: {}, sourceTypes });
       return preflight(config, { env: {}, filesLimit: limit });
     };
     // 48 of its own, 1 that it listens on, 2 servers, 100 + 8 for the source.

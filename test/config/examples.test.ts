@@ -6,13 +6,13 @@ import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { McrouterOptions } from "../../src/mcrouter/config/options.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { treeProblems } from "../support/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
 const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml|json)$/.test(name));
 const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
-const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env, hooks: templateHooks });
+const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env });
 
 describe("the files of config/", () => {
   it.each(files)("%s loads", async (name) => {
@@ -58,7 +58,6 @@ describe("config/mcrouter.json", () => {
       path: null,
       mcrouter: new McrouterOptions(given),
       env: {},
-      hooks: templateHooks,
     });
     expect(config.warnings).toEqual([]);
     expect(config.pools.map(({ name, servers }) => `${name} ${servers.length}`).sort()).toEqual([
@@ -75,14 +74,14 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the exampl
   it.each(examples)("load: %#", (text) => {
     // Their paths are those of config/.
     const file = path.join(FOLDER, "example.toml");
-    expect(parseNative({ file, text, env: {}, hooks: templateHooks }).sources).not.toEqual([]);
+    expect(parseNative({ file, text, env: {}, sourceTypes }).sources).not.toEqual([]);
   });
 });
 
 it("the users of docs/operating.md load", () => {
   const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
   const [, text] = /```toml\n(\[user\.[\s\S]*?)```/.exec(page)!;
-  const config = parseNative({ file: null, text: text!, env, hooks: templateHooks });
+  const config = parseNative({ file: null, text: text!, env, sourceTypes });
   expect(config.access.users).toMatchObject([{ passwords: ["one"], prefixes: ["session:"] }, { isReadonly: true }]);
 });
 

@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { shownConfig } from "../../src/observe/admin/shown-config.ts";
-import { templateNames } from "../support/template-names.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 const read = (text: string, env: Record<string, string> = {}, overrides: Record<string, string> = {}) =>
-  parseNative({ file: "/etc/p.toml", text, env, overrides, hooks: templateNames });
+  parseNative({ file: "/etc/p.toml", text, env, overrides, sourceTypes });
 
 describe("users of a native configuration", () => {
   it("have passwords, prefixes and rights", () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
-import { templateNames } from "../support/template-names.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 function read(text: string, env: Record<string, string> = {}) {
-  return parseNative({ file: null, text, env, hooks: templateNames });
+  return parseNative({ file: null, text, env, sourceTypes });
 }
 
 describe("[server] admin", () => {

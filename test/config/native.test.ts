@@ -4,8 +4,8 @@ import type { Config } from "../../src/config/config.ts";
 import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { plainRequest } from "../support/source-limits.ts";
-import { templateNames } from "../support/template-names.ts";
 
 interface Layers {
   readonly env?: Record<string, string>;
@@ -13,7 +13,7 @@ interface Layers {
 }
 
 function read(text: string, { env = {}, overrides = {} }: Layers = {}): Config {
-  return parseNative({ file: "/etc/p.toml", text, env, overrides, hooks: templateNames });
+  return parseNative({ file: "/etc/p.toml", text, env, overrides, sourceTypes });
 }
 
 /** Every problem as `line: message`, or `message` for those without a line. */
@@ -29,7 +29,7 @@ function problems(text: string, layers: Layers = {}): string[] {
 
 const stuff = '[source.stuff]\ntype = "http"\nurl = "http://localhost:123/stuff/{1}"\n';
 const vault = '[source.s]\ntype = "awssm"\nkey = "app/{1}"\n';
-const sourceTypes = '"echo", "file", "http", "merge", "map", "module", "awssm", "aws_secrets_manager"';
+const typeNames = '"echo", "file", "http", "merge", "map", "module", "awssm", "aws_secrets_manager"';
 const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
 
 describe("a native configuration", () => {
@@ -389,13 +389,17 @@ describe("problems", () => {
         '7: source.stuff.headers.A: uses {idant}, but get.quickstart.match has no capture named "idant"; did you mean "ident"?',
       ],
     ],
-    ["a template that is none", stuff.replace("{1}", "{1"), ["3: source.stuff.url: placeholder without its closing }"]],
+    [
+      "a template that is none",
+      stuff.replace("{1}", "{1"),
+      ['3: source.stuff.url: "{" at position 28 belongs to no {name}; write {{ for the brace itself'],
+    ],
     [
       "a source type that nobody has",
       '[source.s]\ntype = "htpp"',
-      [`2: source.s.type: expected ${sourceTypes}, got "htpp"; did you mean "http"?`],
+      [`2: source.s.type: expected ${typeNames}, got "htpp"; did you mean "http"?`],
     ],
-    ["a source without a type", "[source.s]", [`1: source.s.type: missing; expected ${sourceTypes}`]],
+    ["a source without a type", "[source.s]", [`1: source.s.type: missing; expected ${typeNames}`]],
     [
       "a setting of another source type",
       '[source.s]\ntype = "echo"\nurl = "http://a/"',

@@ -3,25 +3,18 @@ import { fileURLToPath } from "node:url";
 import { parse } from "toml";
 import { describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
+import type { Setting, Settings } from "../../src/config/setting.ts";
 import {
   awsPoolSettings,
-  awsSecretsManagerSettings,
-  echoSettings,
-  fileSettings,
-  httpSettings,
   listenSettings,
-  mergeSettings,
-  moduleSettings,
   ruleSettings,
-  type Setting,
-  type Settings,
   serverSettings,
-  sourceSettings,
   targetSettings,
   telemetrySettings,
   userSettings,
 } from "../../src/config/settings.ts";
-import { templateNames } from "../support/template-names.ts";
+import { commonSettings } from "../../src/sources/read.ts";
+import { fileTypes, sourceTypes } from "../../src/sources/types.ts";
 
 const file = fileURLToPath(new URL("../../config/platypus.toml", import.meta.url));
 const text = readFileSync(file, "utf8");
@@ -44,8 +37,7 @@ const ruleDefaults = [
   "lease",
 ];
 
-const read = (toml: string) =>
-  parseNative({ file, text: toml, env: { EXAMPLE_PASSWORD: "secret" }, hooks: templateNames });
+const read = (toml: string) => parseNative({ file, text: toml, env: { EXAMPLE_PASSWORD: "secret" }, sourceTypes });
 /** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */
 const withCertificates = switchedOn
   .replaceAll('"tls/', '"../test/support/tls/')
@@ -71,7 +63,7 @@ describe("config/platypus.toml", () => {
 
   it("has every setting with its default", () => {
     const document = parse(switchedOn);
-    const source = leaveOut(sourceSettings, ruleDefaults);
+    const source = leaveOut(commonSettings([]), ruleDefaults);
     const examples: [section: string, shown: unknown, settings: Settings][] = [
       ["server", document.server, serverSettings],
       ["user", document.user.example, userSettings],
@@ -79,17 +71,17 @@ describe("config/platypus.toml", () => {
       ["telemetry", document.telemetry, telemetrySettings],
       ["target", document.target, leaveOut(targetSettings, ["host", "port"])],
       ["get", document.get.example, ruleSettings],
-      ["source http", document.source.web, { ...source, ...httpSettings }],
-      ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...fileSettings }],
+      ["source http", document.source.web, { ...source, ...settingsOf("http") }],
+      ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...settingsOf("file") }],
       ["pool", document.pool.aws, awsPoolSettings],
       [
         "source awssm",
         document.source.secrets,
-        leaveOut({ ...leaveOut(source, shownOnce), ...awsSecretsManagerSettings }, connection),
+        leaveOut({ ...leaveOut(source, shownOnce), ...settingsOf("awssm") }, connection),
       ],
-      ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...echoSettings }],
-      ["source merge", document.source.profile, { ...leaveOut(source, shownOnce), ...mergeSettings }],
-      ["source module", document.source.own, { ...leaveOut(source, shownOnce), ...moduleSettings }],
+      ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...settingsOf("echo") }],
+      ["source merge", document.source.profile, { ...leaveOut(source, shownOnce), ...settingsOf("merge") }],
+      ["source module", document.source.own, { ...leaveOut(source, shownOnce), ...settingsOf("module") }],
     ];
     for (const [section, shown, settings] of examples) {
       for (const [key, row] of Object.entries<Setting>(settings)) {
@@ -112,4 +104,9 @@ describe("config/platypus.toml", () => {
 
 function leaveOut(settings: Settings, keys: readonly string[]): Settings {
   return Object.fromEntries(Object.entries(settings).filter(([key]) => !keys.includes(key)));
+}
+
+/** The settings of a type of source. */
+function settingsOf(name: string): Settings {
+  return fileTypes.find(({ names }) => names[0] === name)!.settings;
 }

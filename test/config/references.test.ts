@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { HttpSourceConfig } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
+import type { HttpSourceConfig } from "../../src/sources/http.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 let folder: string;
 
@@ -16,7 +16,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 function read(source: string, env: Record<string, string> = {}) {
   const text = `[source.web]\ntype = "http"\nurl = "http://a/b"\n${source}`;
-  return parseNative({ file: path.join(folder, "platypus.toml"), text, env, hooks: templateHooks });
+  return parseNative({ file: path.join(folder, "platypus.toml"), text, env, sourceTypes });
 }
 
 function sourceOf(source: string, env: Record<string, string> = {}): HttpSourceConfig {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { Problems, readSection } from "../../src/config/section.ts";
-import { environmentName, settingsByKind } from "../../src/config/settings.ts";
+import { environmentName, settingsWith } from "../../src/config/settings.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 describe("the settings table", () => {
   it("has defaults that are values of their own type", () => {
-    for (const [kind, settings] of Object.entries(settingsByKind)) {
+    for (const [kind, settings] of Object.entries(settingsWith(sourceTypes.settings))) {
       for (const [key, row] of Object.entries(settings)) {
         if (row.default === null) continue;
         const place = { file: null, line: null, path: kind };

@@ -10,7 +10,6 @@ import { parse } from "yaml";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { freePort } from "../support/memcached-process.ts";
 import { nativeConfig } from "../support/native-config.ts";
@@ -20,7 +19,7 @@ const scratch = mkdtempSync(path.join(tmpdir(), "platypus-deploy-"));
 afterAll(() => rm(scratch, { recursive: true }));
 
 const text = (file: string) => readFileSync(path.join(DEPLOY, file), "utf8");
-const load = (file: string) => loadConfig({ path: file, env: {}, hooks: templateHooks });
+const load = (file: string) => loadConfig({ path: file, env: {} });
 const portOf = (address: { type: string } | undefined) => (address as { port?: number } | undefined)?.port;
 
 interface Container {

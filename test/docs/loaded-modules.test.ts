@@ -26,11 +26,10 @@ describe("the modules that are loaded", () => {
   it("by a start with a native configuration are those that it needs", () => {
     const loaded = loadedBy(`
       const { loadConfig } = await import("./src/server/load-config.ts");
-      const { templateHooks } = await import("./src/server/template-hooks.ts");
       const { Platypus } = await import("./src/server/platypus.ts");
       const { readInvocation } = await import("./src/commands/invocation.ts");
       const { load } = await readInvocation(["--config", "config/quickstart.toml", "--listen", "127.0.0.1:0"]);
-      const config = await loadConfig({ ...load, env: { PLATYPUS_SERVER_ADMIN: "127.0.0.1:0" }, hooks: templateHooks });
+      const config = await loadConfig({ ...load, env: { PLATYPUS_SERVER_ADMIN: "127.0.0.1:0" } });
       const platypus = await Platypus.start(config);
       await platypus.close();`);
     expect(loaded).toContain("server/platypus.ts");

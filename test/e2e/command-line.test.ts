@@ -3,7 +3,6 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
 import { packageVersion } from "../../src/version.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
 import { TextClient } from "../support/text-client.ts";
@@ -207,7 +206,7 @@ describe("stopping", () => {
 describe("config/", () => {
   it.each(readdirSync(CONFIG_FOLDER).filter((name) => name.endsWith(".toml")))("%s loads", async (name) => {
     const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
-    const config = await loadConfig({ path: `${CONFIG_FOLDER}/${name}`, env, hooks: templateHooks });
+    const config = await loadConfig({ path: `${CONFIG_FOLDER}/${name}`, env });
     expect(config.file).toBe(`${CONFIG_FOLDER}/${name}`);
   });
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { TextClient } from "../support/text-client.ts";
@@ -27,7 +27,7 @@ function configOf(toml: string): Config {
     text: toml,
     env: {},
     overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
-    hooks: templateHooks,
+    sourceTypes,
   });
 }
 

@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
@@ -44,7 +44,7 @@ async function startPlatypus(servers: readonly MemcachedProcess[], toml = "", se
     text: `${toml.startsWith("[server]") ? "" : target}${toml}${toml.startsWith("[server]") ? `\n${target}` : ""}`,
     env: {},
     overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
-    hooks: templateHooks,
+    sourceTypes,
   });
   const platypus = await Platypus.start(config);
   undo.push(() => platypus.close());

@@ -3,7 +3,6 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
@@ -35,7 +34,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
       PLATYPUS_GET_USERS_FILL_TIMEOUT: "5s",
       PLATYPUS_GET_USERS_LEASE: "process",
     };
-    const platypus = await Platypus.start(await loadConfig({ path: FILE, env, hooks: templateHooks }));
+    const platypus = await Platypus.start(await loadConfig({ path: FILE, env }));
     undo.push(() => platypus.close());
     const [address] = platypus.addresses;
     pool = await TextClient.connect(memcached.port);

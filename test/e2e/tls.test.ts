@@ -10,9 +10,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { targetOf } from "../support/native-config.ts";
-import { templateNames } from "../support/template-names.ts";
 import { TextClient } from "../support/text-client.ts";
 
 const folder = fileURLToPath(new URL("../support/tls", import.meta.url));
@@ -27,7 +27,7 @@ afterEach(async () => {
 
 function configOf(text: string, listen = "tls:127.0.0.1:0") {
   const overrides = { "server.listen": listen, "server.log_level": "error", "server.admin": "off" };
-  return parseNative({ file: null, text, env: {}, overrides, hooks: templateNames });
+  return parseNative({ file: null, text, env: {}, overrides, sourceTypes });
 }
 
 async function start(text: string, listen?: string): Promise<Platypus> {

@@ -6,8 +6,8 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
-import { templateNames } from "../support/template-names.ts";
 import { TextClient } from "../support/text-client.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
@@ -27,7 +27,7 @@ describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
     const text = `[server]\nlisten = "unix:p.sock"\nlog_level = "error"\nadmin = "off"\n[target]\nservers = ${JSON.stringify(servers)}`;
     // Relative paths are taken from the configuration's folder.
     const file = path.join(folder, "platypus.toml");
-    const platypus = await Platypus.start(parseNative({ file, text, env: {}, hooks: templateNames }));
+    const platypus = await Platypus.start(parseNative({ file, text, env: {}, sourceTypes }));
     undo.push(() => platypus.close());
     const socket = net.connect(path.join(folder, "p.sock"));
     await once(socket, "connect");

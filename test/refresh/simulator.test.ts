@@ -1,6 +1,7 @@
 /** Traces so small that what comes of them can be counted by hand. Jitter is left out: random numbers are 0, but for those of who asks. */
 import { describe, expect, it } from "vitest";
-import type { RuleConfig, SourceConfig } from "../../src/config/config.ts";
+import type { RuleConfig } from "../../src/config/config.ts";
+import type { SourceConfig } from "../../src/config/source-types.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
 import { EmbeddedPoolPort } from "../../src/refresh/pool/embedded-pool-port.ts";
 import { type SimulatedGet, type Simulation, simulate } from "../../src/refresh/simulator.ts";

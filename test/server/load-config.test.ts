@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
-import { templateNames } from "../support/template-names.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -19,7 +18,7 @@ async function file(name: string, content: string | Uint8Array): Promise<string>
 }
 
 async function failure(path: string): Promise<string> {
-  const error: unknown = await loadConfig({ path, env: {}, hooks: templateNames }).then(
+  const error: unknown = await loadConfig({ path, env: {} }).then(
     () => null,
     (reason: unknown) => reason,
   );
@@ -31,13 +30,13 @@ describe("loading a configuration", () => {
   it("reads the file under the environment and the overrides", async () => {
     const path = await file("good.toml", '\uFEFF[server]\nlisten = "a:1"\nhold = "1MiB"\nprefix = "p"\n');
     const env = { PLATYPUS_SERVER_HOLD: "2MiB", PLATYPUS_SERVER_PREFIX: "q" };
-    const config = await loadConfig({ path, env, overrides: { "server.prefix": "r" }, hooks: templateNames });
+    const config = await loadConfig({ path, env, overrides: { "server.prefix": "r" } });
     expect(config.file).toBe(path);
     expect(config.server).toMatchObject({ listen: [{ host: "a" }], holdBytes: 2_097_152, prefix: "r" });
   });
 
   it("works without a file", async () => {
-    const config = await loadConfig({ path: null, env: {}, hooks: templateNames });
+    const config = await loadConfig({ path: null, env: {} });
     expect(config.file).toBeNull();
     expect(config.server.listen).toHaveLength(1);
   });
@@ -62,10 +61,10 @@ describe("loading a configuration", () => {
   it("reads twemproxy's file, with the process's settings from the environment", async () => {
     const path = await file("nutcracker.yml", "%YAML 1.2\n---\nalpha:\n  listen: 127.0.0.1:1\n  servers:\n  - a:1:1\n");
     const env = { PLATYPUS_SERVER_MAX_VALUE: "2MiB" };
-    const config = await loadConfig({ path, env, hooks: templateNames });
+    const config = await loadConfig({ path, env });
     expect(config.server).toMatchObject({ listen: [], maxValueBytes: 2_097_152 });
     expect(config.pools).toMatchObject([{ name: "alpha", listen: [{ port: 1 }] }]);
-    const listening = loadConfig({ path, env, overrides: { "server.listen": "a:1" }, hooks: templateNames });
+    const listening = loadConfig({ path, env, overrides: { "server.listen": "a:1" } });
     await expect(listening).rejects.toThrow("--listen has no place here");
   });
 

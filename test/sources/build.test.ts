@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { AwsSecretsManagerSourceConfig, MergeSourceConfig, SourceConfig } from "../../src/config/config.ts";
-import { AwsSecretsManagerSource } from "../../src/sources/aws-secrets-manager.ts";
+import { AwsSecretsManagerSource, type AwsSecretsManagerSourceConfig } from "../../src/sources/aws-secrets-manager.ts";
 import { type BuiltSource, buildSources, retireSources } from "../../src/sources/build.ts";
-import { EchoSource } from "../../src/sources/echo.ts";
-import { FileSource } from "../../src/sources/file.ts";
+import { EchoSource, type EchoSourceConfig } from "../../src/sources/echo.ts";
+import { FileSource, type FileSourceConfig } from "../../src/sources/file.ts";
+import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
-import { MergeSource } from "../../src/sources/merge.ts";
+import { MergeSource, type MergeSourceConfig } from "../../src/sources/merge.ts";
 import { contextOf } from "../support/fetch-context.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
@@ -14,9 +14,9 @@ import { settled } from "../support/settled.ts";
 import { looseLimits, plainRequest } from "../support/source-limits.ts";
 
 const base = { ...looseLimits, timeoutMs: 1_000, concurrency: 2, queue: 3 };
-const echo: SourceConfig = { ...base, type: "echo", name: "echo", template: "{key}" };
-const file: SourceConfig = { ...base, type: "file", name: "file", root: "/", path: "{1}", maxBodyBytes: 1 };
-const http: SourceConfig = {
+const echo: EchoSourceConfig = { ...base, type: "echo", name: "echo", template: "{key}" };
+const file: FileSourceConfig = { ...base, type: "file", name: "file", root: "/", path: "{1}", maxBodyBytes: 1 };
+const http: HttpSourceConfig = {
   ...base,
   type: "http",
   name: "http",
@@ -32,6 +32,10 @@ const vault: AwsSecretsManagerSourceConfig = {
   ...{ type: "awssm", name: "vault", key: "{1}", versionStage: "AWSCURRENT", field: null },
   connection: { pool: null, region: "eu-west-1", profile: null, endpoint: null, assumeRole: null, maxCalls: null },
 };
+
+function withField(config: AwsSecretsManagerSourceConfig): AwsSecretsManagerSourceConfig {
+  return { ...config, field: "f" };
+}
 
 function clientOf(built: ReadonlyMap<string, BuiltSource>, name: string): unknown {
   const source = built.get(name)!.source;
@@ -65,11 +69,11 @@ describe("building sources", () => {
     const before = buildSources([vault, { ...vault, name: "own" }, a, b], new Map(), clock);
     expect(clientOf(before, "a")).toBe(clientOf(before, "b"));
     expect(clientOf(before, "vault")).not.toBe(clientOf(before, "own"));
-    const after = buildSources([a, { ...b, field: "f" }, { ...vault, field: "f" }], before, clock);
+    const after = buildSources([a, withField(b), withField(vault)], before, clock);
     expect(clientOf(after, "b")).toBe(clientOf(before, "a"));
     expect(clientOf(after, "vault")).not.toBe(clientOf(before, "vault"));
-    const moved = { ...connection, region: "eu-west-2" };
-    expect(clientOf(buildSources([{ ...a, connection: moved }], after, clock), "a")).not.toBe(clientOf(after, "a"));
+    const movedSource: AwsSecretsManagerSourceConfig = { ...a, connection: { ...connection, region: "eu-west-2" } };
+    expect(clientOf(buildSources([movedSource], after, clock), "a")).not.toBe(clientOf(after, "a"));
   });
 });
 

@@ -2,8 +2,8 @@
 import type http from "node:http";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { HttpSourceConfig } from "../../src/config/config.ts";
 import type { SourceError } from "../../src/errors.ts";
+import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { contextOf } from "../support/fetch-context.ts";

@@ -1,10 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { MergePart } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import type { SourceError } from "../../src/errors.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
 import { buildSources } from "../../src/sources/build.ts";
-import { MergeSource } from "../../src/sources/merge.ts";
+import { MergeSource, type MergeSourceConfig } from "../../src/sources/merge.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { contextOf } from "../support/fetch-context.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
@@ -20,7 +19,7 @@ beforeEach(() => {
 });
 
 /** Parts of a and b, in this order. */
-function sourceOf(...parts: Partial<MergePart>[]): MergeSource {
+function sourceOf(...parts: Partial<MergeSourceConfig["parts"][number]>[]): MergeSource {
   const whole = parts.map((part, i) => ({
     path: [],
     source: "ab"[i]!,
@@ -156,7 +155,7 @@ describe("a merge", () => {
 });
 
 function read(toml: string) {
-  return parseNative({ file: "p.toml", text: toml, env: {}, hooks: templateHooks });
+  return parseNative({ file: "p.toml", text: toml, env: {}, sourceTypes });
 }
 
 function problems(toml: string): string {

@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { SourceError } from "../../src/errors.ts";
-import { templateHooks } from "../../src/server/template-hooks.ts";
-import { GetterSource, moduleSource } from "../../src/sources/getter.ts";
+import { GetterSource } from "../../src/sources/getter.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
+import { moduleType } from "../../src/sources/module.ts";
 import type { Source } from "../../src/sources/source.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 import { contextOf } from "../support/fetch-context.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { settled } from "../support/settled.ts";
@@ -21,7 +22,8 @@ afterEach(async () => {
 });
 
 function sourceOf(name = "getter.ts"): Source {
-  return moduleSource({ type: "module", name: "own", ...looseLimits, path: file(name), version: "1" });
+  const config = { type: "module", name: "own", ...looseLimits, path: file(name), version: "1" };
+  return moduleType.create(config, { clock: new ManualClock(), peers: [], partNamed: () => expect.fail() });
 }
 
 async function outcome(source: Source, part: string, tag: string | null = null): Promise<unknown> {
@@ -93,7 +95,7 @@ describe("a module in a configuration", () => {
         file: path.join(folder, "p.toml"),
         text: `[source.own]\ntype = "module"\npath = "${name}"`,
         env: {},
-        hooks: templateHooks,
+        sourceTypes,
       });
     expect(() => read("none.ts")).toThrow(/p\.toml:3: source\.own\.path: .*none\.ts: there is no such file/);
     await copyFile(file("no-getter.js"), path.join(folder, "own.js"));

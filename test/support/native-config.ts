@@ -2,7 +2,7 @@
 
 import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { templateNames } from "./template-names.ts";
+import { sourceTypes } from "../../src/sources/types.ts";
 
 /** The configuration of `toml`, on a free port of this machine, logging errors only, without an admin server unless it has one. */
 export function nativeConfig(toml = ""): Config {
@@ -15,7 +15,7 @@ export function nativeConfig(toml = ""): Config {
       "server.log_level": "error",
       ...(/^admin =/m.test(toml) ? {} : { "server.admin": "off" }),
     },
-    hooks: templateNames,
+    sourceTypes,
   });
   return config;
 }

@@ -1,9 +1,9 @@
 /** AWS Secrets Manager sources in tests, each with a client of its own, on a server and a clock that are the test's. */
 
 import { expect } from "vitest";
-import type { AwsConnection, AwsSecretsManagerSourceConfig } from "../../src/config/config.ts";
+import type { AwsConnection } from "../../src/config/native-aws.ts";
 import { SourceError } from "../../src/errors.ts";
-import { AwsSecretsManagerSource } from "../../src/sources/aws-secrets-manager.ts";
+import { AwsSecretsManagerSource, type AwsSecretsManagerSourceConfig } from "../../src/sources/aws-secrets-manager.ts";
 import { SecretsClient } from "../../src/sources/secrets-client.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { type AwsEnvironment, awsEnvironment } from "./aws-environment.ts";

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { type Config, warningsOf } from "../../../src/config/config.ts";
 import { parseNative } from "../../../src/config/native.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../../src/refresh/rules.ts";
-import { templateHooks } from "../../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../../src/sources/types.ts";
 import { ManualSource } from "../../support/manual-source.ts";
 
 function read(text: string, env: Record<string, string> = {}): Config {
-  return parseNative({ file: "config.toml", text, env, hooks: templateHooks });
+  return parseNative({ file: "config.toml", text, env, sourceTypes });
 }
 
 function problems(text: string): string {

@@ -8,8 +8,8 @@ import { explain } from "../../../src/observe/admin/explain.ts";
 import { shownConfig, withoutSecrets } from "../../../src/observe/admin/shown-config.ts";
 import { loadWing } from "../../../src/observe/mcrouter-wing.ts";
 import type { Span } from "../../../src/proxy/tracing.ts";
-import { templateHooks } from "../../../src/server/template-hooks.ts";
 import { buildSources } from "../../../src/sources/build.ts";
+import { sourceTypes } from "../../../src/sources/types.ts";
 import { HttpOrigin } from "../../support/http-origin.ts";
 import { PlatypusProcess } from "../../support/platypus-process.ts";
 import { treeConfig } from "../../support/tree-config.ts";
@@ -51,7 +51,7 @@ template = [{ key = ["a"], source = "echo", args = { replace = { id = "{1}" } } 
 `;
 
 function lines(key: string, toml = TOML): Map<string, string> {
-  const config = parseNative({ file: null, text: toml, env: { TOKEN: "secret" }, hooks: templateHooks });
+  const config = parseNative({ file: null, text: toml, env: { TOKEN: "secret" }, sourceTypes });
   return new Map(explain(config, buildSources(config.sources, new Map(), systemClock), key));
 }
 
@@ -195,7 +195,7 @@ path = "\${ENV:TOKEN}/{1}"
 [telemetry]
 otlp_endpoint = "http://user:login@127.0.0.1:4318"
 `;
-  const config = parseNative({ file: null, text, env, hooks: templateHooks });
+  const config = parseNative({ file: null, text, env, sourceTypes });
   const sources = buildSources(config.sources, new Map(), systemClock);
   const leaks = /literal|word|only-a-token|sec|ret[^r]|x y|x%20y|%7Bz|a {b|a%20|%C3%BC|ü|login/;
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { parseNative } from "../../../src/config/native.ts";
 import { shownConfig } from "../../../src/observe/admin/shown-config.ts";
-import { templateHooks } from "../../../src/server/template-hooks.ts";
+import { sourceTypes } from "../../../src/sources/types.ts";
 
 const file = fileURLToPath(new URL("../../support/platypus.toml", import.meta.url));
 
@@ -39,7 +39,7 @@ method = "POST"
 body = "a {1} b \${file:${path.join(folder, "token")}} c \${ENV:TOKEN}"
 `;
     const env = { TOKEN: "{secret}-of-env" };
-    const config = parseNative({ file, text, env, hooks: templateHooks });
+    const config = parseNative({ file, text, env, sourceTypes });
     const shown = JSON.stringify(shownConfig(config));
     expect(shown).not.toMatch(/secret|PRIVATE|CERTIFICATE/);
     // Nor what the authorization header was made of.
