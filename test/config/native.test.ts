@@ -4,7 +4,7 @@ import type { Config } from "../../src/config/config.ts";
 import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
+import { fileTypes, sourceTypes } from "../../src/sources/types.ts";
 import { plainRequest } from "../support/source-limits.ts";
 
 interface Layers {
@@ -29,7 +29,7 @@ function problems(text: string, layers: Layers = {}): string[] {
 
 const stuff = '[source.stuff]\ntype = "http"\nurl = "http://localhost:123/stuff/{1}"\n';
 const vault = '[source.s]\ntype = "awssm"\nkey = "app/{1}"\n';
-const typeNames = '"echo", "file", "http", "merge", "map", "module", "awssm", "aws_secrets_manager"';
+const typeNames = fileTypes.flatMap(({ names }) => names.map((name) => `"${name}"`)).join(", ");
 const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
 
 describe("a native configuration", () => {
