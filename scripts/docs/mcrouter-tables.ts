@@ -1,7 +1,7 @@
 /** mcrouter's route handles and options with what they do here, for docs/migrating.md: from the tables that are run by. */
 import { optionRows } from "../../src/mcrouter/config/option-table.ts";
 import { routeRefusals } from "../../src/mcrouter/config/route-refusals.ts";
-import { routeTypes } from "../../src/mcrouter/config/route-types.ts";
+import { handles as readers } from "../../src/mcrouter/handles.ts";
 
 const FIRST = "<!-- handles and options of mcrouter, written by `npm run docs` -->";
 const LAST = "<!-- end of handles and options -->";
@@ -15,7 +15,7 @@ export function withMcrouterTables(page: string): string {
 }
 
 function handles(): string {
-  const works = Object.keys(routeTypes).map((name) => `\`${name}\``);
+  const works = Object.keys(readers).map((name) => `\`${name}\``);
   const refused = Object.values(routeRefusals).map((reason) => `- ${reason}.`);
   return `**Handles that work**: ${works.join(", ")}.\n\n**Handles that are refused**, with this sentence:\n\n${refused.join("\n")}`;
 }

@@ -5,7 +5,6 @@
 
 import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
-import type { TreeConfig } from "./route-config.ts";
 import type { SourceConfig } from "./source-types.ts";
 
 /** Everything one Platypus process runs with. */
@@ -30,6 +29,22 @@ export interface Config {
   /** In file order: the first match wins. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
+}
+
+/**
+ * A node of the routing tree; `type` says which kind. What else it has is known to that kind alone (`src/mcrouter/routes`). A
+ * node that is used in several places is one object, and becomes one route: what it counts and limits is counted over all.
+ */
+export interface RouteConfig {
+  readonly type: string;
+}
+
+/** A configuration's routing tree. */
+export interface TreeConfig {
+  /** By routing prefix, "/region/cluster/"; one at least. */
+  readonly routes: ReadonlyMap<string, RouteConfig>;
+  /** The one of keys without a prefix. */
+  readonly defaultPrefix: string;
 }
 
 /** An address to listen on or to connect to. `unix:` paths have no port. */

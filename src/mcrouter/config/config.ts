@@ -13,15 +13,20 @@ import {
   type ListenAddress,
   type McrouterConfig,
   noTelemetry,
+  type RouteConfig,
   type TlsConfig,
+  type TreeConfig,
 } from "../../config/config.ts";
 import { FilesRead } from "../../config/files-read.ts";
 import { readFailure } from "../../config/read-failure.ts";
-import { childrenOf, type RouteConfig, type TreeConfig } from "../../config/route-config.ts";
 import { Problems } from "../../config/section.ts";
 import { checkTls } from "../../config/tls-material.ts";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../proxy/hash/host-id.ts";
+import { loggedOf } from "../routes/async-log-route.ts";
+import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
+import { poolNameOf } from "../routes/pool-handle.ts";
+import { isPrefixSelector, type PrefixSelectorRouteConfig } from "../routes/prefix-selector-route.ts";
 import { expandMcrouterConfig } from "./expand.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { globalParams } from "./global-params.ts";
@@ -391,16 +396,17 @@ function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<Ro
     const known = wrapped.get(target);
     if (known !== undefined) return known;
     const batchSize = options.integer("big_value_batch_size");
-    const big: RouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
+    const big: BigValueRouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
     wrapped.set(target, big);
     return big;
   };
-  if (route.type !== "prefix-selector") return wrap(route);
-  return {
+  if (!isPrefixSelector(route)) return wrap(route);
+  const split: PrefixSelectorRouteConfig = {
     ...route,
     policies: new Map([...route.policies].map(([prefix, each]) => [prefix, wrap(each)])),
     wildcard: route.wildcard === null ? null : wrap(route.wildcard),
   };
+  return split;
 }
 
 function readListen(options: McrouterOptions): ListenAddress[] {
@@ -511,6 +517,6 @@ export function treeWarnings({ tree, rules }: Config): string[] {
 
 /** The pool that a node is nothing but; null: there is more to it. */
 function plainPoolOf(node: RouteConfig): string | null {
-  if (node.type === "pool") return node.pool;
-  return node.type === "asynclog" ? plainPoolOf(childrenOf(node)[0]!) : null;
+  const logged = loggedOf(node);
+  return logged === null ? poolNameOf(node) : plainPoolOf(logged);
 }

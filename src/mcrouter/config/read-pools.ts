@@ -11,14 +11,17 @@ import {
   addressText,
   type PoolConfig,
   type PoolServer,
+  type RouteConfig,
   type SocketConfig,
   type TlsConfig,
 } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
-import type { RouteConfig } from "../../config/route-config.ts";
 import type { Problems } from "../../config/section.ts";
+import type { OutstandingLimitRouteConfig } from "../routes/outstanding-limit-route.ts";
+import type { DestinationConfig } from "../routes/pool-handle.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { describeJson, type Json, type JsonObject } from "./json-value.ts";
+import { nothing } from "./route-input.ts";
 
 /** What of mcrouter's options pools are made with. */
 export interface PoolOptions {
@@ -157,13 +160,14 @@ export class PoolReader {
       const spot = { json: entry, path: `${at}.servers[${index}]` };
       if (entry.type === "object") return readRoute(spot);
       const server = this.readServer(spot, shared);
-      if (server === null) return { type: "null" };
+      if (server === null) return nothing;
       if (isTls !== null && isTls !== server.isTls) {
         this.complain(spot, "expected the same security as the servers before it; make two pools of them");
       }
       isTls = server.isTls;
       servers.push({ address: server.address, weight: 1, name: null });
-      return this.limited({ type: "destination", pool: name, index: servers.length - 1 }, server.address);
+      const destination: DestinationConfig = { type: "destination", pool: name, index: servers.length - 1 };
+      return this.limited(destination, server.address);
     });
     const config = this.poolConfig(name, fields, servers, isTls ?? false);
     const isErrorOnEmpty = fields.boolean("error_on_empty", true);
@@ -186,7 +190,9 @@ export class PoolReader {
     const { maxInflight, maxPending } = this.options;
     if (maxInflight === 0) return target;
     const message = `Max pending requests (${maxPending}) reached for destination "${addressText(address)}".`;
-    return { type: "outstanding-limit", target, maxOutstanding: maxInflight, maxWaiting: maxPending, message };
+    const limit = { maxOutstanding: maxInflight, maxWaiting: maxPending, message };
+    const node: OutstandingLimitRouteConfig = { type: "outstanding-limit", target, ...limit };
+    return node;
   }
 
   private poolConfig(name: string, fields: Fields, servers: readonly PoolServer[], isTls: boolean): PoolConfig {

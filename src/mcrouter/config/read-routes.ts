@@ -1,6 +1,6 @@
 /**
- * Route handles of a mcrouter configuration → RouteConfig: forms, names and lists here, what each type takes in
- * route-types.ts and the readers it names.
+ * Route handles of a mcrouter configuration → RouteConfig: forms, names and lists here, what each type takes in its
+ * file of routes/.
  *
  *     { "type": "PoolRoute", … }   long form; with a "name" it is the same handle wherever that name stands
  *     "PoolRoute|A"                short form, split at the first bar
@@ -9,15 +9,15 @@
  *
  * Source: mcrouter lib/config/RouteHandleFactory-inl.h, as facts.
  */
+import type { RouteConfig } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
-import type { RouteConfig } from "../../config/route-config.ts";
 import type { Problems } from "../../config/section.ts";
+import { handles } from "../handles.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { describeJson, type JsonObject, jsonString } from "./json-value.ts";
 import type { PoolReader } from "./read-pools.ts";
 import { nothing } from "./route-input.ts";
 import { routeRefusals } from "./route-refusals.ts";
-import { routeTypes } from "./route-types.ts";
 
 /** What of mcrouter's options routes are made with. */
 export interface RouteOptions {
@@ -146,10 +146,10 @@ export class RouteReader {
 
   /** `config` null: nothing stands behind the type. */
   private ofType(type: string, config: Spot | null, at: Spot): readonly RouteConfig[] {
-    const read = Object.hasOwn(routeTypes, type) ? routeTypes[type] : undefined;
+    const read = Object.hasOwn(handles, type) ? handles[type] : undefined;
     if (read === undefined) {
       const refusal = Object.hasOwn(routeRefusals, type) ? routeRefusals[type] : undefined;
-      const known = Object.keys(routeTypes);
+      const known = Object.keys(handles);
       this.complain(at, refusal ?? `Unknown RouteHandle: ${type}${suggestion(type, known)}`);
       return [nothing];
     }

@@ -1,7 +1,7 @@
 /**
  * What the routes of a mcrouter configuration are read from: their fields, and the routes that stand in these.
  */
-import type { RouteConfig } from "../../config/route-config.ts";
+import type { RouteConfig } from "../../config/config.ts";
 import type { Fields, Spot } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import type { RouteReader } from "./read-routes.ts";
@@ -48,4 +48,20 @@ export function childrenOf({ fields, spot, reader }: RouteInput): readonly Route
   if (fields === null) return spot.json.type === "null" ? [] : reader.list(spot);
   const children = fields.get("children");
   return children === null ? [] : reader.list(children);
+}
+
+/** A node with nothing but children. */
+export interface ParentConfig<Type extends string> extends RouteConfig {
+  readonly type: Type;
+  /** Two and more. */
+  readonly children: readonly RouteConfig[];
+}
+
+/** Reads a handle that has nothing but children; a single one stands for itself. */
+export function parentReader<const Type extends string>(type: Type) {
+  return (input: RouteInput): [RouteConfig] => {
+    const children = childrenOf(input);
+    const node: ParentConfig<Type> = { type, children };
+    return [children.length < 2 ? (children[0] ?? nothing) : node];
+  };
 }

@@ -8,6 +8,19 @@ import { defaultReply } from "../../proxy/route/default-reply.ts";
 import { nobody } from "../../proxy/route/keyed-request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
+import { childrenOf, nothing, type ParentConfig, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const allAsync: RouteKind<ParentConfig<"all-async">> = {
+  type: "all-async",
+  handles: { AllAsyncRoute: (input) => [read(input)] },
+  build: ({ children }, { buildAll }) => new AllAsyncRoute(buildAll(children)),
+};
+
+function read(input: RouteInput) {
+  const children = childrenOf(input);
+  return children.length === 0 ? nothing : { type: "all-async", children };
+}
 
 /** mcrouter's AllAsyncRoute. */
 export class AllAsyncRoute implements Route {

@@ -8,6 +8,14 @@ import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { defaultFailoverErrors, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
+import { type ParentConfig, parentReader } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const allFastest: RouteKind<ParentConfig<"all-fastest">> = {
+  type: "all-fastest",
+  handles: { AllFastestRoute: parentReader("all-fastest") },
+  build: ({ children }, { buildAll }) => new AllFastestRoute(buildAll(children)),
+};
 
 /** mcrouter's AllFastestRoute. */
 export class AllFastestRoute implements Route {

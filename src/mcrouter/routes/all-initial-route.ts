@@ -7,6 +7,14 @@ import type { Request } from "../../proxy/request.ts";
 import { nobody } from "../../proxy/route/keyed-request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
+import { type ParentConfig, parentReader } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const allInitial: RouteKind<ParentConfig<"all-initial">> = {
+  type: "all-initial",
+  handles: { AllInitialRoute: parentReader("all-initial") },
+  build: ({ children }, { buildAll }) => new AllInitialRoute(buildAll(children)),
+};
 
 /** mcrouter's AllInitialRoute. */
 export class AllInitialRoute implements Route {

@@ -11,6 +11,14 @@ import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
+import { type ParentConfig, parentReader } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const allMajority: RouteKind<ParentConfig<"all-majority">> = {
+  type: "all-majority",
+  handles: { AllMajorityRoute: parentReader("all-majority") },
+  build: ({ children }, { buildAll }) => new AllMajorityRoute(buildAll(children)),
+};
 
 /** mcrouter's AllMajorityRoute. */
 export class AllMajorityRoute implements Route {

@@ -7,6 +7,14 @@ import type { Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { WorstReply } from "../../proxy/route/worst-reply.ts";
+import { type ParentConfig, parentReader } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const allSync: RouteKind<ParentConfig<"all-sync">> = {
+  type: "all-sync",
+  handles: { AllSyncRoute: parentReader("all-sync") },
+  build: ({ children }, { buildAll }) => new AllSyncRoute(buildAll(children)),
+};
 
 /** mcrouter's AllSyncRoute. */
 export class AllSyncRoute implements Route {

@@ -7,16 +7,47 @@
  *
  * Source: mcrouter AsynclogRoute.h, DestinationRoute.h, as facts.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import { type Reply, Status } from "../../proxy/reply.ts";
 import type { DeleteWatcher, ReplyOwner, Request } from "../../proxy/request.ts";
 import { defaultFailoverErrors, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { replyTo } from "../../proxy/wire/command.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+/** Failed deletes are written to the async log. */
+export interface AsyncLogRouteConfig extends RouteConfig {
+  readonly type: "asynclog";
+  readonly target: RouteConfig;
+  /** Name of the pool in the log. */
+  readonly name: string;
+}
+
+/** What a PoolRoute does unless the log is off: no handle has this alone. */
+export const asyncLog: RouteKind<AsyncLogRouteConfig> = {
+  type: "asynclog",
+  handles: {},
+  build: ({ target, name }, { build, spool }) => new AsyncLogRoute(build(target), name, spool),
+};
 
 /** Where deletes are kept. */
 export interface DeleteSpool {
   /** Calls `done` once it is written, or has failed to be; then that was logged. */
   spool(server: string, pool: string, key: string, done: () => void): void;
+}
+
+export function asyncLogNode(target: RouteConfig, name: string): AsyncLogRouteConfig {
+  return { type: "asynclog", target, name };
+}
+
+/** What a node logs the deletes of. `null` if it is something else. */
+export function loggedOf(node: RouteConfig): RouteConfig | null {
+  return isAsyncLog(node) ? node.target : null;
+}
+
+function isAsyncLog(node: RouteConfig): node is AsyncLogRouteConfig {
+  return node.type === asyncLog.type;
 }
 
 /** What mcrouter's PoolRoute does with failed deletes. */

@@ -10,8 +10,8 @@
  * Source: mcrouter BigValueRoute.h, as facts; S is a hash of the value, so that parts of two values are not mixed.
  */
 
+import type { RouteConfig } from "../../config/config.ts";
 import type { Result } from "../../config/results.ts";
-import type { BigValueRouteConfig } from "../../config/route-config.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { isFailure, Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
@@ -29,7 +29,34 @@ import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
 import { replyTo } from "../../proxy/wire/command.ts";
 import { metaFlags } from "../../proxy/wire/meta-line.ts";
+import { UNBOUNDED } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
+
+/** Large values are stored in parts. */
+export interface BigValueRouteConfig extends RouteConfig {
+  readonly type: "big-value";
+  readonly target: RouteConfig;
+  readonly thresholdBytes: number;
+  readonly batchSize: number;
+}
+
+export const bigValue: RouteKind<BigValueRouteConfig> = {
+  type: "big-value",
+  handles: { BigValueRoute: (input) => [read(input)] },
+  build: (node, { build }) => new BigValueRoute(build(node.target), node),
+};
+
+function read(input: RouteInput): BigValueRouteConfig {
+  const { fields, child } = object(input);
+  for (const name of ["split_threshold", "batch_size"]) fields.need(name);
+  const thresholdBytes = fields.integer("split_threshold", 0, 1, UNBOUNDED)!;
+  const batchSize = fields.integer("batch_size", 0, 0, UNBOUNDED)!;
+  const hidden = fields.get("hide_reply_flag");
+  if (hidden !== null) input.reader.warn(hidden, "has no effect");
+  return { type: "big-value", target: child("target"), thresholdBytes, batchSize };
+}
 
 const BIG_VALUE_FLAG = 0x8000;
 /** The longest that stands behind the key in a part's: mcrouter's hashes have 64 bits. */

@@ -8,15 +8,54 @@
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
 
+import type { RouteConfig } from "../../config/config.ts";
 import type { Result } from "../../config/results.ts";
-import type { FailoverRouteConfig } from "../../config/route-config.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { isFailure, type Reply } from "../../proxy/reply.ts";
 import { isRetrieval, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultFailoverErrors, isError, kindOf, type OperationKind, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import type { RouteCounters } from "../../proxy/route/route-counters.ts";
+import { type Fields, MAX_INT32 } from "../config/fields.ts";
+import type { RouteReader } from "../config/read-routes.ts";
+import { childrenOf, nothing, object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
+import { type FailoverOptions, failoverOptions } from "./failover-options.ts";
+import { withLeastExptime } from "./modify-exptime-route.ts";
+
+interface FailoverRouteConfig extends RouteConfig, FailoverOptions {
+  readonly type: "failover";
+  /** Two and more. */
+  readonly children: readonly RouteConfig[];
+}
+
+export const failover: RouteKind<FailoverRouteConfig> = {
+  type: "failover",
+  handles: {
+    FailoverRoute: (input) => [failoverNode(childrenOf(input), input.fields, input.reader)],
+    FailoverWithExptimeRoute: (input) => [withExptime(input)],
+  },
+  build: (node, { buildAll, counters }) => new FailoverRoute(buildAll(node.children), node, counters),
+};
+
+/** A single child stands for itself. */
+function failoverNode(children: readonly RouteConfig[], fields: Fields | null, reader: RouteReader): RouteConfig {
+  const options = failoverOptions(fields, children.length, reader);
+  const node: FailoverRouteConfig = { type: "failover", children, ...options };
+  return children.length < 2 ? (children[0] ?? nothing) : node;
+}
+
+/** The children behind the first keep for a short time what they keep. */
+function withExptime(input: RouteInput): RouteConfig {
+  const { fields, child, reader } = object(input);
+  const normal = child("normal");
+  const found = fields.get("failover");
+  const exptime = fields.integer("failover_exptime", 60, 0, MAX_INT32)!;
+  const targets = found === null ? [] : reader.list(found);
+  const bounded = targets.map((target) => withLeastExptime(target, exptime));
+  return failoverNode([normal, ...bounded], fields, reader);
+}
 
 const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
 /** Failures that cost the server nothing: it was not asked. */
@@ -34,11 +73,7 @@ export class FailoverRoute implements Route, ReplyOwner {
   /** By child: failures since its last answer; null: the children are asked in order. */
   private readonly recentErrors: number[] | null;
 
-  constructor(
-    children: readonly Route[],
-    options: Omit<FailoverRouteConfig, "type" | "children">,
-    counters: RouteCounters,
-  ) {
+  constructor(children: readonly Route[], options: FailoverOptions, counters: RouteCounters) {
     this.name = options.name === "" ? "failover" : `failover:${options.name}:failover_targets=${children.length}`;
     this.children = children;
     this.maxTries = Math.min(options.maxTries, children.length);

@@ -3,11 +3,54 @@
  *
  * Source: mcrouter HashRouteFactory.h, lib/routes/SelectionRoute.h, as facts.
  */
-import type { PlacementConfig } from "../../config/config.ts";
+import type { IndexPlacementConfig, PlacementConfig, RouteConfig } from "../../config/config.ts";
+import { buildIndexPlacement } from "../../proxy/hash/build.ts";
 import { hashNames } from "../../proxy/hash/hash-names.ts";
 import type { Placement } from "../../proxy/hash/placement.ts";
 import type { Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { readPlacement } from "../config/read-placement.ts";
+import { childrenOf, nothing, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+import { errorNode } from "./error-handle.ts";
+import { latestNode } from "./latest-handle.ts";
+
+/** Key → one of the children. */
+export interface HashRouteConfig extends RouteConfig {
+  readonly type: "hash";
+  readonly placement: IndexPlacementConfig;
+  /** One and more. */
+  readonly children: readonly RouteConfig[];
+}
+
+export const hash: RouteKind<HashRouteConfig> = {
+  type: "hash",
+  handles: { HashRoute: (input) => [read(input)] },
+  build({ placement, children }, { buildAll }) {
+    return new HashRoute(buildAll(children), buildIndexPlacement(placement, children.length), placement.type);
+  },
+};
+
+function read(input: RouteInput): RouteConfig {
+  const { fields, reader } = input;
+  const children = childrenOf(input);
+  const isErrorOnEmpty = fields?.boolean("error_on_empty", true) ?? true;
+  if (children.length === 0) {
+    return isErrorOnEmpty
+      ? errorNode(`HashRoute with empty children, name: ${fields?.string("name", "") ?? ""}`)
+      : nothing;
+  }
+  if (fields === null) return hashNode({ type: "ch3", salt: "" }, children);
+  const choice = readPlacement(fields, "Ch3", children.length);
+  for (const name of ["weights", "tags", "salt", "hash_func"]) fields.has(name);
+  return choice === "latest" ? latestNode(children, fields, reader) : hashNode(choice, children);
+}
+
+/** A single child stands for itself. */
+export function hashNode(placement: IndexPlacementConfig, children: readonly RouteConfig[]): RouteConfig {
+  const node: HashRouteConfig = { type: "hash", placement, children };
+  return children.length === 1 ? children[0]! : node;
+}
 
 /** mcrouter's HashRoute. */
 export class HashRoute implements Route {

@@ -4,14 +4,44 @@
  *
  * Source: mcrouter KeySplitRoute.h, as facts.
  */
-import type { KeySplitRouteConfig } from "../../config/route-config.ts";
+
+import type { RouteConfig } from "../../config/config.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { nobody } from "../../proxy/route/keyed-request.ts";
 import { classicOperation, isHit, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { canHaveKey, copyWithKey, renamed, withKey } from "./derived-request.ts";
+
+interface KeySplitRouteConfig extends RouteConfig {
+  readonly type: "keysplit";
+  readonly destination: RouteConfig;
+  readonly replicas: number;
+  readonly isAllSync: boolean;
+  readonly isFirstHit: boolean;
+}
+
+export const keySplit: RouteKind<KeySplitRouteConfig> = {
+  type: "keysplit",
+  handles: { KeySplitRoute: (input) => [read(input)] },
+  build: (node, { build, hostId }) => new KeySplitRoute(build(node.destination), node, hostId),
+};
+
+function read(input: RouteInput): KeySplitRouteConfig {
+  const { fields, child } = object(input);
+  fields.need("replicas");
+  fields.need("all_sync");
+  return {
+    type: "keysplit",
+    destination: child("destination"),
+    replicas: fields.integer("replicas", 2, 2, 1000)!,
+    isAllSync: fields.boolean("all_sync", false),
+    isFirstHit: fields.boolean("first_hit", false),
+  };
+}
 
 const SEPARATOR = "::";
 /** The separator and a number up to 999. */

@@ -5,7 +5,8 @@
  *
  * Source: mcrouter lib/routes/L1L2CacheRoute.h, as facts.
  */
-import type { L1L2CacheRouteConfig } from "../../config/route-config.ts";
+
+import type { RouteConfig } from "../../config/config.ts";
 import { type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
@@ -13,6 +14,38 @@ import { getOf, isSendable, nobody, type RoutedKey, routedKeyOf, storeOf } from 
 import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { MAX_INT32 } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface L1L2CacheRouteConfig extends RouteConfig {
+  readonly type: "l1l2-cache";
+  readonly l1: RouteConfig;
+  readonly l2: RouteConfig;
+  readonly upgradingL1Exptime: number;
+  readonly ncacheExptime: number;
+  /** A negative entry is looked behind at every so many hits; 0: there are none. */
+  readonly ncacheUpdatePeriod: number;
+}
+
+export const l1l2Cache: RouteKind<L1L2CacheRouteConfig> = {
+  type: "l1l2-cache",
+  handles: { L1L2CacheRoute: (input) => [read(input)] },
+  build: (node, { build }) => new L1L2CacheRoute(build(node.l1), build(node.l2), node),
+};
+
+function read(input: RouteInput): L1L2CacheRouteConfig {
+  const { fields, child } = object(input);
+  fields.need("upgradingL1Exptime");
+  return {
+    type: "l1l2-cache",
+    l1: child("l1"),
+    l2: child("l2"),
+    upgradingL1Exptime: fields.integer("upgradingL1Exptime", 0, 0, MAX_INT32)!,
+    ncacheExptime: fields.integer("ncacheExptime", 0, 0, MAX_INT32)!,
+    ncacheUpdatePeriod: fields.integer("ncacheUpdatePeriod", 0, 0, MAX_INT32)!,
+  };
+}
 
 const NEGATIVE_FLAG = 0x10000;
 const NEGATIVE = { value: Buffer.from("ncache", "latin1"), flags: NEGATIVE_FLAG };

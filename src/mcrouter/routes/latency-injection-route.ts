@@ -4,9 +4,56 @@
  * Source: mcrouter LatencyInjectionRoute.h, as facts.
  */
 import type { Clock } from "../../clock.ts";
+import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface LatencyInjectionRouteConfig extends RouteConfig {
+  readonly type: "latency-injection";
+  readonly child: RouteConfig;
+  readonly beforeMs: number;
+  readonly afterMs: number;
+  /** Least time in all; 0: none. */
+  readonly totalMs: number;
+}
+
+export const latencyInjection: RouteKind<LatencyInjectionRouteConfig> = {
+  type: "latency-injection",
+  handles: { LatencyInjectionRoute: (input) => [read(input)] },
+  build: (node, { build, clock }) => new LatencyInjectionRoute(build(node.child), node, clock),
+};
+
+function read(input: RouteInput): RouteConfig {
+  const { fields, child } = object(input);
+  const isGiven = ["before_latency_ms", "after_latency_ms", "total_latency_ms", "request_payload_latency"].some(
+    (name) => fields.has(name),
+  );
+  const ms = (name: string) => fields.integer(name, 0, 0, 3_600_000)!;
+  const [beforeMs, afterMs, totalMs] = [ms("before_latency_ms"), ms("after_latency_ms"), ms("total_latency_ms")];
+  if (fields.has("total_latency_percentile_ms")) {
+    fields.complain(
+      "total_latency_percentile_ms is not supported; use before_latency_ms, after_latency_ms or total_latency_ms",
+    );
+  } else if (!isGiven) {
+    fields.complain('expected "before_latency_ms", "after_latency_ms" or "total_latency_ms"');
+  }
+  for (const name of ["request_payload_latency", "max_request_latency_us"]) {
+    const found = fields.get(name);
+    if (found !== null) input.reader.warn(found, "has no effect: memcached's requests say nothing of latencies");
+  }
+  if (beforeMs + afterMs + totalMs === 0) return child("child");
+  const node: LatencyInjectionRouteConfig = {
+    type: "latency-injection",
+    child: child("child"),
+    beforeMs,
+    afterMs,
+    totalMs,
+  };
+  return node;
+}
 
 /** mcrouter's LatencyInjectionRoute. */
 export class LatencyInjectionRoute implements Route {

@@ -3,10 +3,31 @@
  *
  * Source: mcrouter LoggingRoute.h, as facts; there what is done with them is up to a callback.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { operationNameOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { nothing, object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface LoggingRouteConfig extends RouteConfig {
+  readonly type: "logging";
+  readonly target: RouteConfig;
+}
+
+export const logging: RouteKind<LoggingRouteConfig> = {
+  type: "logging",
+  handles: { LoggingRoute: (input) => [{ type: "logging", target: targetOf(input) } satisfies LoggingRouteConfig] },
+  build: ({ target }, { build, log }) => new LoggingRoute(build(target), log),
+};
+
+function targetOf(input: RouteInput): RouteConfig {
+  const { fields, spot, reader } = input;
+  if (fields !== null) return object(input).optional("target") ?? nothing;
+  return spot.json.type === "string" ? reader.one(spot) : nothing;
+}
 
 /** Where the lines go. */
 export type RequestLog = (line: string) => void;

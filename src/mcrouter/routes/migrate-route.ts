@@ -6,6 +6,7 @@
  * from start + interval.
  */
 import type { Clock } from "../../clock.ts";
+import type { RouteConfig } from "../../config/config.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import type { Request } from "../../proxy/request.ts";
@@ -13,6 +14,35 @@ import { kindOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { WorstReply } from "../../proxy/route/worst-reply.ts";
+import { UNBOUNDED } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface MigrateRouteConfig extends RouteConfig {
+  readonly type: "migrate";
+  readonly from: RouteConfig;
+  readonly to: RouteConfig;
+  readonly startUnixSeconds: number;
+  readonly intervalSeconds: number;
+}
+
+export const migrate: RouteKind<MigrateRouteConfig> = {
+  type: "migrate",
+  handles: { MigrateRoute: (input) => [read(input)] },
+  build: (node, { build, clock }) => new MigrateRoute(build(node.from), build(node.to), node, clock),
+};
+
+function read(input: RouteInput): MigrateRouteConfig {
+  const { fields, child } = object(input);
+  fields.need("start_time");
+  return {
+    type: "migrate",
+    from: child("from"),
+    to: child("to"),
+    startUnixSeconds: fields.integer("start_time", 0, 0, UNBOUNDED)!,
+    intervalSeconds: fields.integer("interval", 3600, 0, UNBOUNDED)!,
+  };
+}
 
 /** mcrouter's MigrateRoute. */
 export class MigrateRoute implements Route {

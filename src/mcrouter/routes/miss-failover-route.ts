@@ -4,10 +4,37 @@
  *
  * Source: mcrouter MissFailoverRoute.h, as facts.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { isHit, kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { childrenOf, nothing, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface MissFailoverRouteConfig extends RouteConfig {
+  readonly type: "miss-failover";
+  /** Two and more. */
+  readonly children: readonly RouteConfig[];
+  /** Where all missed or failed: the best answer instead of the last. */
+  readonly returnsBestOnError: boolean;
+}
+
+export const missFailover: RouteKind<MissFailoverRouteConfig> = {
+  type: "miss-failover",
+  handles: { MissFailoverRoute: (input) => [read(input)] },
+  build: ({ children, returnsBestOnError }, { buildAll }) =>
+    new MissFailoverRoute(buildAll(children), returnsBestOnError),
+};
+
+function read(input: RouteInput): RouteConfig {
+  const children = childrenOf(input);
+  if (children.length < 2) return children[0] ?? nothing;
+  const returnsBestOnError = input.fields?.boolean("return_best_on_error", false) ?? false;
+  const node: MissFailoverRouteConfig = { type: "miss-failover", children, returnsBestOnError };
+  return node;
+}
 
 /** mcrouter's MissFailoverRoute. */
 export class MissFailoverRoute implements Route {

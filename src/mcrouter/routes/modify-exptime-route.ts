@@ -3,10 +3,50 @@
  *
  * Source: mcrouter ModifyExptimeRoute.h, as facts.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { MAX_INT32 } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { withExptimes } from "./derived-request.ts";
+
+export interface ModifyExptimeRouteConfig extends RouteConfig {
+  readonly type: "modify-exptime";
+  readonly target: RouteConfig;
+  readonly action: "set" | "min";
+  /** As memcached takes it; 0: never, with "min" nothing is changed. */
+  readonly exptime: number;
+}
+
+export const modifyExptime: RouteKind<ModifyExptimeRouteConfig> = {
+  type: "modify-exptime",
+  handles: { ModifyExptimeRoute: (input) => [read(input)] },
+  build: ({ target, action, exptime }, { build }) => new ModifyExptimeRoute(build(target), action, exptime),
+};
+
+function read(input: RouteInput): RouteConfig {
+  const { fields, child } = object(input);
+  const target = child("target");
+  fields.need("exptime");
+  const exptime = fields.integer("exptime", 0, -MAX_INT32, MAX_INT32)!;
+  const action = fields.string("action", "set");
+  if (action !== "set" && action !== "min") {
+    fields.complainAt(fields.get("action")!, `expected "set" or "min", got ${JSON.stringify(action)}`);
+  }
+  return action === "min" ? withLeastExptime(target, exptime) : exptimeNode(target, "set", exptime);
+}
+
+/** The least of an exptime and never is that exptime. */
+export function withLeastExptime(target: RouteConfig, exptime: number): RouteConfig {
+  return exptime === 0 ? target : exptimeNode(target, "min", exptime);
+}
+
+function exptimeNode(target: RouteConfig, action: "set" | "min", exptime: number): ModifyExptimeRouteConfig {
+  return { type: "modify-exptime", target, action, exptime };
+}
 
 /** mcrouter's ModifyExptimeRoute. */
 export class ModifyExptimeRoute implements Route {

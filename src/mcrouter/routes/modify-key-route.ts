@@ -3,12 +3,62 @@
  *
  * Source: mcrouter ModifyKeyRoute.h, as facts.
  */
-import type { ModifyKeyRouteConfig } from "../../config/route-config.ts";
+
+import type { RouteConfig } from "../../config/config.ts";
 import { Reply } from "../../proxy/reply.ts";
 import type { Request } from "../../proxy/request.ts";
 import { errorReply } from "../../proxy/route/default-reply.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { bytesText } from "../config/fields.ts";
+import { type ObjectInput, object } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { canHaveKey, withKey } from "./derived-request.ts";
+
+export interface ModifyKeyRouteConfig extends RouteConfig {
+  readonly type: "modify-key";
+  readonly target: RouteConfig;
+  /** "/region/cluster/", or "" for none; null: the key's own stays. */
+  readonly routingPrefix: string | null;
+  readonly ensurePrefix: string;
+  readonly isInPlace: boolean;
+  readonly replacePrefix: string | null;
+  readonly suffix: string;
+}
+
+export const modifyKey: RouteKind<ModifyKeyRouteConfig> = {
+  type: "modify-key",
+  handles: { ModifyKeyRoute: (input) => [read(object(input))] },
+  build: (node, { build }) => new ModifyKeyRoute(build(node.target), node),
+};
+
+function read({ fields, child }: ObjectInput): ModifyKeyRouteConfig {
+  const part = (name: string): string | null => {
+    const given = fields.string(name);
+    const text = given === null ? null : bytesText(given);
+    if (text === null || /^[!-~\x80-\xff]*$/.test(text)) return text;
+    fields.complainAt(fields.get(name)!, "expected text that may stand in a key: no spaces, no control characters");
+    return null;
+  };
+  const prefix = part("set_routing_prefix");
+  if (prefix !== null && prefix !== "" && !/^\/[^/]+\/[^/]+\/?$/.test(prefix)) {
+    fields.complainAt(
+      fields.get("set_routing_prefix")!,
+      `expected "/region/cluster/" or "", got ${JSON.stringify(prefix)}`,
+    );
+  }
+  const replacePrefix = part("replace_key_prefix");
+  const isInPlace = fields.boolean("modify_inplace", false);
+  if (isInPlace && replacePrefix !== null) fields.complain("modify_inplace and replace_key_prefix do not go together");
+  return {
+    type: "modify-key",
+    target: child("target"),
+    routingPrefix: prefix === null || prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`,
+    ensurePrefix: part("ensure_key_prefix") ?? "",
+    isInPlace,
+    replacePrefix,
+    suffix: part("set_key_suffix") ?? "",
+  };
+}
 
 const missing = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: missing");
 const tooLong = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: too long");

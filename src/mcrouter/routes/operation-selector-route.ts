@@ -4,10 +4,87 @@
  * Source: mcrouter OperationSelectorRoute.h, as facts. What no policy is for is answered there with an empty reply, which
  * clients see as the error that is given here.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
+import type { OperationName } from "../../config/results.ts";
 import { Operation, type Request } from "../../proxy/request.ts";
 import { errorReply } from "../../proxy/route/default-reply.ts";
-import { classicOperation, operationNameOf } from "../../proxy/route/result.ts";
+import { allOperationNames, classicOperation, operationNamed, operationNameOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { object, type RouteInput, sortedMembers } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface OperationSelectorRouteConfig extends RouteConfig {
+  readonly type: "operation-selector";
+  readonly policies: ReadonlyMap<OperationName, RouteConfig>;
+  /** Null: other operations are answered with an error. */
+  readonly otherwise: RouteConfig | null;
+}
+
+export const operationSelector: RouteKind<OperationSelectorRouteConfig> = {
+  type: "operation-selector",
+  handles: { OperationSelectorRoute: byOperation, PrefixPolicyRoute: byOperation, RoutingGroupRoute: byGroup },
+  build({ policies, otherwise }, { build }) {
+    const built = [...policies].map(([name, each]) => [operationNamed(name), build(each)] as const);
+    return new OperationSelectorRoute(new Map(built), otherwise === null ? null : build(otherwise));
+  },
+};
+
+function selector(
+  policies: OperationSelectorRouteConfig["policies"],
+  otherwise: RouteConfig | null,
+): OperationSelectorRouteConfig {
+  return { type: "operation-selector", policies, otherwise };
+}
+
+/** Names of operations that mcrouter's configurations have and memcached's clients do not send. */
+const idleOperations = new Set(["lease-get", "lease-set", "flushall", "flushre", "version", "stats"]);
+
+function byOperation(input: RouteInput): readonly RouteConfig[] {
+  // As in mcrouter: anything but an object is the route for all.
+  if (input.fields === null) return [input.reader.one(input.spot)];
+  const { fields, optional, reader } = object(input);
+  const policies = new Map<OperationName, RouteConfig>();
+  // First, as in mcrouter: named handles in it are known to the others.
+  const otherwise = optional("default_policy");
+  const nested = fields.nested("operation_policies");
+  for (const [name, json] of sortedMembers(nested)) {
+    const spot = { json, path: `${nested!.path}.${name}` };
+    if (isOperation(name)) policies.set(name, reader.one(spot));
+    else if (idleOperations.has(name)) reader.warn(spot, "is for requests that memcached clients do not make");
+    else reader.complain(spot, `unknown operation; expected one of ${allOperationNames.join(", ")}`);
+  }
+  if (nested === null && otherwise === null) fields.complain('expected "default_policy" or "operation_policies"');
+  return [selector(policies, otherwise)];
+}
+
+function isOperation(name: string): name is OperationName {
+  return (allOperationNames as readonly string[]).includes(name);
+}
+
+const groups: Readonly<Record<string, readonly OperationName[]>> = {
+  get_like: ["get", "gets", "gat", "gats", "metaget"],
+  update_like: ["set", "add", "replace", "append", "prepend", "cas"],
+  delete_like: ["delete"],
+  arithmetic_like: ["incr", "decr"],
+};
+
+function byGroup(input: RouteInput): readonly RouteConfig[] {
+  const { fields, optional, reader } = object(input);
+  const policies = new Map<OperationName, RouteConfig>();
+  const nested = fields.nested("routing_group_policies");
+  for (const [name, json] of nested?.object.members ?? []) {
+    const spot = { json, path: `${nested!.path}.${name}` };
+    const operations = Object.hasOwn(groups, name) ? groups[name]! : null;
+    if (operations === null) {
+      reader.complain(spot, `unknown group; expected one of ${Object.keys(groups).join(", ")}`);
+      continue;
+    }
+    const route = reader.one(spot);
+    for (const operation of operations) policies.set(operation, route);
+  }
+  return [selector(policies, optional("default_policy"))];
+}
 
 /** mcrouter's OperationSelectorRoute. */
 export class OperationSelectorRoute implements Route {

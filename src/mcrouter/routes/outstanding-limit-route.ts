@@ -5,10 +5,38 @@
  * each request.
  */
 import type { Clock } from "../../clock.ts";
+import type { RouteConfig } from "../../config/config.ts";
 import { Deadline } from "../../proxy/backend/deadline.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
+import { errorReply } from "../../proxy/route/default-reply.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export interface OutstandingLimitRouteConfig extends RouteConfig {
+  readonly type: "outstanding-limit";
+  readonly target: RouteConfig;
+  readonly maxOutstanding: number;
+  /** Requests that wait at most. */
+  readonly maxWaiting: number;
+  /** What those beyond are told, behind SERVER_ERROR. */
+  readonly message: string;
+}
+
+/** Servers with a limit of requests in flight: no handle has this alone. */
+export const outstandingLimit: RouteKind<OutstandingLimitRouteConfig> = {
+  type: "outstanding-limit",
+  handles: {},
+  build(node, { build, clock }) {
+    const limits = { ...node, waitTimeoutMs: 0, refusal: errorReply("local_error", node.message) };
+    return new OutstandingLimitRoute(asTarget(build(node.target)), limits, clock);
+  },
+};
+
+/** A route as what stands above it passes requests on to it: it is seen itself. */
+function asTarget(route: Route): Pick<Route, "route" | "forEachTarget"> {
+  return { route: (request) => route.route(request), forEachTarget: (request, see) => see(route, request) };
+}
 
 /** What may be under way and wait. */
 export interface OutstandingLimits {

@@ -3,9 +3,46 @@
  *
  * Source: mcrouter PrefixSelectorRoute.h, RoutePolicyMap.h, as facts. There it may only stand at the top.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import type { Request } from "../../proxy/request.ts";
 import { errorReply } from "../../proxy/route/default-reply.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { bytesText } from "../config/fields.ts";
+import { object, type RouteInput, sortedMembers } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export interface PrefixSelectorRouteConfig extends RouteConfig {
+  readonly type: "prefix-selector";
+  /** By the beginning of the key, its routing prefix left out; the longest that fits wins. */
+  readonly policies: ReadonlyMap<string, RouteConfig>;
+  readonly wildcard: RouteConfig | null;
+}
+
+export const prefixSelector: RouteKind<PrefixSelectorRouteConfig> = {
+  type: "prefix-selector",
+  handles: { PrefixSelectorRoute: (input) => [read(input)] },
+  build({ policies, wildcard }, { build }) {
+    const built = [...policies].map(([prefix, each]) => [prefix, build(each)] as const);
+    return new PrefixSelectorRoute(new Map(built), wildcard === null ? null : build(wildcard));
+  },
+};
+
+export function isPrefixSelector(node: RouteConfig): node is PrefixSelectorRouteConfig {
+  return node.type === "prefix-selector";
+}
+
+function read(input: RouteInput): PrefixSelectorRouteConfig {
+  const { fields, optional } = object(input);
+  const policies = new Map<string, RouteConfig>();
+  const nested = fields.nested("policies");
+  for (const [prefix, json] of sortedMembers(nested)) {
+    policies.set(bytesText(prefix), input.reader.one({ json, path: `${nested!.path}.${prefix}` }));
+  }
+  const wildcard = optional("wildcard");
+  if (policies.size === 0 && wildcard === null) fields.complain('expected "policies" or "wildcard"');
+  return { type: "prefix-selector", policies, wildcard };
+}
 
 const noRoute = errorReply("local_error", "RootRoute: No rh found");
 

@@ -5,6 +5,14 @@
  */
 import type { Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { type ParentConfig, parentReader } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+export const random: RouteKind<ParentConfig<"random">> = {
+  type: "random",
+  handles: { RandomRoute: parentReader("random") },
+  build: ({ children }, { buildAll, random }) => new RandomRoute(buildAll(children), random),
+};
 
 /** mcrouter's RandomRoute. */
 export class RandomRoute implements Route {

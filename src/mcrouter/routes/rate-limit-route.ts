@@ -5,11 +5,64 @@
  * Source: mcrouter RateLimitRoute.h, RateLimiter.h, as facts.
  */
 import type { Clock } from "../../clock.ts";
-import type { Rate } from "../../config/route-config.ts";
+import type { RouteConfig } from "../../config/config.ts";
 import type { Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
 import { kindOf, type OperationKind } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import type { Fields } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+/** Requests a second, and at once; null: any number. */
+interface Rate {
+  readonly rate: number;
+  readonly burst: number;
+}
+
+interface RateLimitRouteConfig extends RouteConfig {
+  readonly type: "rate-limit";
+  readonly target: RouteConfig;
+  /** Takes what is over the limit; null: that is answered as if there were nothing. */
+  readonly fallback: RouteConfig | null;
+  readonly gets: Rate | null;
+  readonly sets: Rate | null;
+  readonly deletes: Rate | null;
+}
+
+export const rateLimit: RouteKind<RateLimitRouteConfig> = {
+  type: "rate-limit",
+  handles: { RateLimitRoute: (input) => [read(input)] },
+  build(node, { build, clock }) {
+    const { target, fallback } = node;
+    return new RateLimitRoute(build(target), fallback === null ? null : build(fallback), node, clock);
+  },
+};
+
+function read(input: RouteInput): RouteConfig {
+  const { fields, child, optional } = object(input);
+  const target = child("target");
+  const rates = fields.need("rates") === null ? null : fields.nested("rates");
+  const fallback = optional("fallback");
+  return rates === null ? target : rateLimitNode(target, fallback, rates);
+}
+
+/** `target` as often as `rates` say; what is more goes to `fallback`, or is answered with nothing. */
+export function rateLimitNode(target: RouteConfig, fallback: RouteConfig | null, rates: Fields): RateLimitRouteConfig {
+  const rateOf = (name: string): Rate | null => {
+    const rate = rates.number(`${name}_rate`, null, Number.MIN_VALUE, Number.POSITIVE_INFINITY);
+    const burst = rates.number(`${name}_burst`, rate, Number.MIN_VALUE, Number.POSITIVE_INFINITY);
+    return rate === null ? null : { rate, burst: burst! };
+  };
+  return {
+    type: "rate-limit",
+    target,
+    fallback,
+    gets: rateOf("gets"),
+    sets: rateOf("sets"),
+    deletes: rateOf("deletes"),
+  };
+}
 
 /** mcrouter's RateLimitRoute. */
 export class RateLimitRoute implements Route {

@@ -4,11 +4,56 @@
  *
  * Source: mcrouter SlowWarmUpRoute.h, as facts.
  */
-import type { SlowWarmUpRouteConfig } from "../../config/route-config.ts";
+
+import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { type Fields, UNBOUNDED } from "../config/fields.ts";
+import type { RouteReader } from "../config/read-routes.ts";
+import type { RouteKind } from "../route-kind.ts";
+
+interface SlowWarmUpRouteConfig extends RouteConfig {
+  readonly type: "slow-warmup";
+  readonly target: RouteConfig;
+  readonly failover: RouteConfig;
+  readonly enableThreshold: number;
+  readonly disableThreshold: number;
+  readonly start: number;
+  readonly step: number;
+  readonly minRequests: number;
+}
+
+/** Servers of a PoolRoute: no handle has this alone. */
+export const slowWarmUp: RouteKind<SlowWarmUpRouteConfig> = {
+  type: "slow-warmup",
+  handles: {},
+  build(node, { build, random }) {
+    return new SlowWarmUpRoute(build(node.target), build(node.failover), node, random);
+  },
+};
+
+/** `slow_warmup` of a pool: each of its servers with another route for what it is spared. */
+export function warmedUp(
+  destinations: readonly RouteConfig[],
+  fields: Fields,
+  reader: RouteReader,
+): readonly RouteConfig[] {
+  const found = fields.need("failoverTarget");
+  if (found === null) return destinations;
+  const failover = reader.one(found);
+  const settings = fields.nested("settings");
+  const part = (name: string, otherwise: number) => settings?.number(name, otherwise, 0, 1) ?? otherwise;
+  const shared = {
+    enableThreshold: part("enable_threshold", 0.7),
+    disableThreshold: part("disable_threshold", 0.9),
+    start: part("start", 0.1),
+    step: settings?.number("step", 1, 0, Number.POSITIVE_INFINITY) ?? 1,
+    minRequests: settings?.integer("min_requests", 100, 0, UNBOUNDED) ?? 100,
+  };
+  return destinations.map((target): SlowWarmUpRouteConfig => ({ type: "slow-warmup", target, failover, ...shared }));
+}
 
 /** PoolRoute's `slow_warmup` in mcrouter, for one server. */
 export class SlowWarmUpRoute implements Route, ReplyOwner {

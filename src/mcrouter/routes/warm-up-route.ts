@@ -6,6 +6,8 @@
  *
  * Source: mcrouter WarmUpRoute.h, as facts.
  */
+
+import type { RouteConfig } from "../../config/config.ts";
 import { isFailure, MetaCode, type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
@@ -22,7 +24,31 @@ import {
 import { classicOperation, isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { MAX_INT32 } from "../config/fields.ts";
+import { object, type RouteInput } from "../config/route-input.ts";
+import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf } from "./derived-request.ts";
+
+interface WarmUpRouteConfig extends RouteConfig {
+  readonly type: "warm-up";
+  readonly cold: RouteConfig;
+  readonly warm: RouteConfig;
+  /** Of what is copied from warm to cold, as memcached takes exptimes; null: the item's own, asked with `mg t`. */
+  readonly exptime: number | null;
+}
+
+export const warmUp: RouteKind<WarmUpRouteConfig> = {
+  type: "warm-up",
+  handles: { WarmUpRoute: (input) => [read(input)] },
+  build: ({ cold, warm, exptime }, { build }) => new WarmUpRoute(build(cold), build(warm), exptime),
+};
+
+function read(input: RouteInput): WarmUpRouteConfig {
+  const { fields, child } = object(input);
+  const exptime = fields.integer("exptime", null, 0, MAX_INT32);
+  const isTtlAsked = fields.boolean("enable_metaget", false);
+  return { type: "warm-up", cold: child("cold"), warm: child("warm"), exptime: exptime ?? (isTtlAsked ? null : 0) };
+}
 
 /** mcrouter's WarmUpRoute. */
 export class WarmUpRoute implements Route {

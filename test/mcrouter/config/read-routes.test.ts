@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { RouteConfig } from "../../../src/config/route-config.ts";
+import type { RouteConfig } from "../../../src/config/config.ts";
+import type { ParentConfig } from "../../../src/mcrouter/config/route-input.ts";
+import type { AsyncLogRouteConfig } from "../../../src/mcrouter/routes/async-log-route.ts";
+import { isPrefixSelector } from "../../../src/mcrouter/routes/prefix-selector-route.ts";
 import { treeConfig, treeProblems } from "../../support/tree-config.ts";
 
 const pools = {
@@ -8,10 +11,16 @@ const pools = {
 };
 /** Without the log around each pool. */
 const options = { asynclog_disable: "1" };
-const a: RouteConfig = { type: "pool", pool: "A", placement: null };
+const a = { type: "pool", pool: "A", placement: null };
 const a0 = { type: "destination", pool: "A", index: 0 };
 const a1 = { type: "destination", pool: "A", index: 1 };
-const b: RouteConfig = { type: "pool", pool: "B", placement: null };
+const b = { type: "pool", pool: "B", placement: null };
+
+/** The children of a node. */
+function childrenOf(node: RouteConfig): readonly RouteConfig[] {
+  expect(node).toHaveProperty("children");
+  return (node as ParentConfig<string>).children;
+}
 
 async function read(route: object | string, more: object = {}): Promise<RouteConfig> {
   const { tree } = await treeConfig({ pools, ...more, route }, options);
@@ -72,7 +81,8 @@ describe("forms of a handle", () => {
 
   it("are one where they are the same text", async () => {
     const tree = await read({ type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|A"] });
-    expect(tree.type === "all-sync" && tree.children[0] === tree.children[1]).toBe(true);
+    expect(tree.type).toBe("all-sync");
+    expect(childrenOf(tree)[0]).toBe(childrenOf(tree)[1]);
   });
 });
 
@@ -104,7 +114,8 @@ describe("named handles", () => {
     const one = { type: "ErrorRoute", name: "e", response: "one" };
     const tree = await read({ type: "AllSyncRoute", children: [one, "e", { ...one, response: "two" }] });
     expect(tree).toMatchObject({ children: [{ message: "one" }, { message: "one" }, { message: "one" }] });
-    expect(tree.type === "all-sync" && tree.children[0] === tree.children[2]).toBe(true);
+    expect(tree.type).toBe("all-sync");
+    expect(childrenOf(tree)[0]).toBe(childrenOf(tree)[2]);
   });
 
   it("have the name they stand under where they say none", async () => {
@@ -200,7 +211,7 @@ describe("PoolRoute", () => {
     const logged = async (settings: object, given: Record<string, string> = {}) => {
       const { tree } = await treeConfig({ pools, route: { type: "PoolRoute", pool: "A", ...settings } }, given);
       const route = tree!.routes.get("/././")!;
-      return route.type === "asynclog" ? route.name : null;
+      return route.type === "asynclog" ? (route as AsyncLogRouteConfig).name : null;
     };
     expect([await logged({}), await logged({ name: "n" }), await logged({ name: "n", asynclog_name: "l" })]).toEqual([
       "A",
@@ -505,6 +516,6 @@ describe("large values", () => {
     const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, target: a };
     const top = tree!.routes.get("/././")!;
     expect(top).toEqual({ type: "prefix-selector", policies: new Map([["a", big]]), wildcard: big });
-    expect(top.type === "prefix-selector" && top.policies.get("a") === top.wildcard).toBe(true);
+    expect(isPrefixSelector(top) && top.policies.get("a") === top.wildcard).toBe(true);
   });
 });

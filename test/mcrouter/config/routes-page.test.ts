@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { routeRefusals } from "../../../src/mcrouter/config/route-refusals.ts";
-import { routeTypes } from "../../../src/mcrouter/config/route-types.ts";
+import { handles } from "../../../src/mcrouter/handles.ts";
 
 describe("docs/routes.md", () => {
   const page = readFileSync(new URL("../../../docs/routes.md", import.meta.url), "utf8");
@@ -9,7 +9,7 @@ describe("docs/routes.md", () => {
 
   it("has a row for every handle, and for nothing else", () => {
     const told = rows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
-    expect(told.sort()).toEqual(Object.keys(routeTypes).sort());
+    expect(told.sort()).toEqual(Object.keys(handles).sort());
   });
 
   it("names every handle that is refused", () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ModifyKeyRouteConfig } from "../../../src/config/route-config.ts";
-import { ModifyKeyRoute } from "../../../src/mcrouter/routes/modify-key-route.ts";
+import { ModifyKeyRoute, type ModifyKeyRouteConfig } from "../../../src/mcrouter/routes/modify-key-route.ts";
 import { ask, base64, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 import { valueText } from "../../support/recording-route.ts";

@@ -1,30 +1,39 @@
 /**
- * FailoverRoute, FailoverWithExptimeRoute and LatestRoute of a mcrouter configuration.
+ * Options of failover, which FailoverRoute, FailoverWithExptimeRoute and LatestRoute share.
  *
- * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, LatestRoute.h, as facts.
+ * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
 
 import type { Result } from "../../config/results.ts";
-import type { FailoverErrors, FailoverRouteConfig, RouteConfig } from "../../config/route-config.ts";
 import { isError, results } from "../../proxy/route/result.ts";
-import { type Fields, MAX_INT32, type Spot, UNBOUNDED } from "./fields.ts";
-import { describeJson } from "./json-value.ts";
-import { readWeights } from "./read-placement.ts";
-import type { RouteReader } from "./read-routes.ts";
-import { nothing, type ObjectInput } from "./route-input.ts";
-import { ofFacebook } from "./route-refusals.ts";
+import { type Fields, type Spot, UNBOUNDED } from "../config/fields.ts";
+import { describeJson } from "../config/json-value.ts";
+import type { RouteReader } from "../config/read-routes.ts";
+import { resultNamed } from "../config/result-named.ts";
+import { ofFacebook } from "../config/route-refusals.ts";
 
-/** FailoverRoute over `children`; a single one stands for itself. */
-export function failover(children: readonly RouteConfig[], fields: Fields | null, reader: RouteReader): RouteConfig {
-  const options = failoverOptions(fields, children.length, reader);
-  return children.length < 2 ? (children[0] ?? nothing) : { type: "failover", children, ...options };
+/** Results that make a request go to the next child, by what kind of request it is; null: the usual ones. */
+interface FailoverErrors {
+  readonly gets: readonly Result[] | null;
+  readonly updates: readonly Result[] | null;
+  readonly deletes: readonly Result[] | null;
 }
 
-function failoverOptions(
-  fields: Fields | null,
-  count: number,
-  reader: RouteReader,
-): Omit<FailoverRouteConfig, "type" | "children"> {
+export interface FailoverOptions {
+  /** "" : none. */
+  readonly name: string;
+  readonly errors: FailoverErrors;
+  /** Failovers allowed: `rate` for each request (0 to 1), and `burst` at once. Null: any number. */
+  readonly limit: { readonly rate: number; readonly burst: number } | null;
+  /** Keys with a hash stop are marked when they fail over. */
+  readonly isTagged: boolean;
+  readonly policy: "in-order" | "least-failures";
+  /** Children asked at most, the first included. */
+  readonly maxTries: number;
+}
+
+/** `count`: of the children. */
+export function failoverOptions(fields: Fields | null, count: number, reader: RouteReader): FailoverOptions {
   const plain = { gets: null, updates: null, deletes: null };
   if (fields === null) {
     return { name: "", errors: plain, limit: null, isTagged: false, policy: "in-order", maxTries: UNBOUNDED };
@@ -44,7 +53,7 @@ function failoverPolicy(
   fields: Fields,
   count: number,
   reader: RouteReader,
-): Pick<FailoverRouteConfig, "policy" | "maxTries"> {
+): Pick<FailoverOptions, "policy" | "maxTries"> {
   const policy = fields.nested("failover_policy");
   if (policy === null) return { policy: "in-order", maxTries: UNBOUNDED };
   const type = policy.string("type", "");
@@ -95,43 +104,11 @@ function errorList(spot: Spot, reader: RouteReader): readonly Result[] {
   });
 }
 
-/** By mcrouter's name, such as "mc_res_timeout"; null: there is none of that name. */
-export function resultNamed(name: string): Result | null {
-  return results.find((result) => `mc_res_${result}` === name) ?? null;
-}
-
-function failoverLimit(fields: Fields): FailoverRouteConfig["limit"] {
+function failoverLimit(fields: Fields): FailoverOptions["limit"] {
   const limit = fields.nested("failover_limit");
   if (limit === null) return null;
   limit.need("rate");
   const rate = limit.number("rate", 1, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)!;
   const burst = limit.number("burst", 1000, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)!;
   return { rate: Math.min(Math.max(rate, 0), 1), burst: Math.max(burst, 1) };
-}
-
-/** FailoverWithExptimeRoute: whatever the others keep they keep for a short time. */
-export function failoverWithExptime({ fields, child, reader }: ObjectInput): RouteConfig {
-  const normal = child("normal");
-  const found = fields.get("failover");
-  const exptime = fields.integer("failover_exptime", 60, 0, MAX_INT32)!;
-  const targets = found === null ? [] : reader.list(found);
-  const bounded = targets.map(
-    (target): RouteConfig => (exptime === 0 ? target : { type: "modify-exptime", target, action: "min", exptime }),
-  );
-  return failover([normal, ...bounded], fields, reader);
-}
-
-/** LatestRoute: failover in an order that goes by the host. */
-export function latest(children: readonly RouteConfig[], fields: Fields | null, reader: RouteReader): RouteConfig {
-  if (children.length === 0) return nothing;
-  const local = fields?.get("thread_local_failover") ?? null;
-  if (local !== null) reader.warn(local, "has no effect: there are no threads");
-  const count = fields?.integer("failover_count", 5, 1, 1000) ?? 5;
-  return {
-    type: "latest",
-    children,
-    weights: (fields === null ? null : readWeights(fields, children.length)) ?? children.map(() => 1),
-    salt: fields?.string("salt", "") ?? "",
-    failover: { ...failoverOptions(fields, children.length, reader), maxTries: Math.min(count, children.length) },
-  };
 }

@@ -1,0 +1,79 @@
+/** The kinds of routes. A new one is a file of `routes/`, and a line here. */
+import type { RouteConfig } from "../config/config.ts";
+import type { ReadHandle, RouteKind } from "./route-kind.ts";
+import { allAsync } from "./routes/all-async-route.ts";
+import { allFastest } from "./routes/all-fastest-route.ts";
+import { allInitial } from "./routes/all-initial-route.ts";
+import { allMajority } from "./routes/all-majority-route.ts";
+import { allSync } from "./routes/all-sync-route.ts";
+import { asyncLog } from "./routes/async-log-route.ts";
+import { bigValue } from "./routes/big-value-route.ts";
+import { error } from "./routes/error-handle.ts";
+import { failover } from "./routes/failover-route.ts";
+import { hash } from "./routes/hash-route.ts";
+import { hostIdKind } from "./routes/host-id-handle.ts";
+import { keySplit } from "./routes/key-split-route.ts";
+import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
+import { latencyInjection } from "./routes/latency-injection-route.ts";
+import { latest } from "./routes/latest-handle.ts";
+import { logging } from "./routes/logging-route.ts";
+import { migrate } from "./routes/migrate-route.ts";
+import { missFailover } from "./routes/miss-failover-route.ts";
+import { modifyExptime } from "./routes/modify-exptime-route.ts";
+import { modifyKey } from "./routes/modify-key-route.ts";
+import { devNull, nullKind } from "./routes/null-handle.ts";
+import { operationSelector } from "./routes/operation-selector-route.ts";
+import { outstandingLimit } from "./routes/outstanding-limit-route.ts";
+import { destination, pool } from "./routes/pool-handle.ts";
+import { prefixSelector } from "./routes/prefix-selector-route.ts";
+import { random } from "./routes/random-route.ts";
+import { rateLimit } from "./routes/rate-limit-route.ts";
+import { shadow } from "./routes/shadow-route.ts";
+import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
+import { warmUp } from "./routes/warm-up-route.ts";
+
+/** In the order of docs/migrating.md. */
+const kinds: readonly RouteKind[] = [
+  pool,
+  destination,
+  hash,
+  allSync,
+  allFastest,
+  allInitial,
+  allMajority,
+  allAsync,
+  random,
+  failover,
+  missFailover,
+  warmUp,
+  migrate,
+  shadow,
+  operationSelector,
+  prefixSelector,
+  nullKind,
+  devNull,
+  error,
+  hostIdKind,
+  latest,
+  rateLimit,
+  outstandingLimit,
+  modifyKey,
+  modifyExptime,
+  logging,
+  l1l2Cache,
+  keySplit,
+  bigValue,
+  latencyInjection,
+  slowWarmUp,
+  asyncLog,
+];
+
+/** By mcrouter's name, what reads a handle. */
+export const handles: Readonly<Record<string, ReadHandle>> = Object.assign({}, ...kinds.map((kind) => kind.handles));
+
+const byType: ReadonlyMap<string, RouteKind> = new Map(kinds.map((kind) => [kind.type, kind]));
+
+/** The kind of a node that was read. */
+export function kindOfNode({ type }: RouteConfig): RouteKind {
+  return byType.get(type)!;
+}

@@ -1,0 +1,181 @@
+/**
+ * PoolRoute and Pool: a pool's servers, and all that a route may put before them.
+ *
+ * Source: mcrouter McRouteHandleProvider-inl.h, as facts.
+ */
+import type { IndexPlacementConfig, PlacementConfig, RouteConfig } from "../../config/config.ts";
+import { buildPlacement } from "../../proxy/hash/build.ts";
+import { DestinationRoute } from "../../proxy/route/destination-route.ts";
+import { PoolRoute } from "../../proxy/route/pool-route.ts";
+import type { Route } from "../../proxy/route/route.ts";
+import type { Fields } from "../config/fields.ts";
+import { describeJson, type Json } from "../config/json-value.ts";
+import { readPlacement } from "../config/read-placement.ts";
+import type { ReadPool } from "../config/read-pools.ts";
+import type { RouteReader } from "../config/read-routes.ts";
+import { nothing, type RouteInput } from "../config/route-input.ts";
+import type { BuildContext, RouteKind } from "../route-kind.ts";
+import { asyncLogNode } from "./async-log-route.ts";
+import { errorNode } from "./error-handle.ts";
+import { HashRoute, hashNode } from "./hash-route.ts";
+import { KeepPrefixRoute } from "./keep-prefix-route.ts";
+import { latestNode } from "./latest-handle.ts";
+import type { OutstandingLimitRouteConfig } from "./outstanding-limit-route.ts";
+import { rateLimitNode } from "./rate-limit-route.ts";
+import { shadowed } from "./shadow-route.ts";
+import { warmedUp } from "./slow-warm-up-route.ts";
+
+/** Key → server of a pool. */
+interface PoolRouteConfig extends RouteConfig {
+  readonly type: "pool";
+  /** Name of a pool that exists. */
+  readonly pool: string;
+  /** Null: the pool's own. */
+  readonly placement: PlacementConfig | null;
+}
+
+/** One server of a pool. */
+export interface DestinationConfig extends RouteConfig {
+  readonly type: "destination";
+  readonly pool: string;
+  /** Position in the pool's list. */
+  readonly index: number;
+}
+
+export const pool: RouteKind<PoolRouteConfig> = {
+  type: "pool",
+  handles: {
+    PoolRoute: (input) => [read(input)],
+    Pool: (input) => poolOf(input)?.destinations ?? [],
+  },
+  build: buildPool,
+};
+
+export const destination: RouteKind<DestinationConfig> = {
+  type: "destination",
+  handles: {},
+  build(node, context) {
+    const { pool, backends } = poolNamed(node.pool, context);
+    const route = new DestinationRoute(backends[node.index]!, pool, node.index);
+    return pool.keepsRoutingPrefix ? new KeepPrefixRoute(route) : route;
+  },
+};
+
+/** The pool that a node is. `null` if it is something else. */
+export function poolNameOf(node: RouteConfig): string | null {
+  return isPool(node) ? node.pool : null;
+}
+
+function isPool(node: RouteConfig): node is PoolRouteConfig {
+  return node.type === pool.type;
+}
+
+/** Of requests that wait for `max_outstanding`: mcrouter has no bound, a process has memory. */
+const MAX_WAITING = 100_000;
+
+/** The pool that a route names or is; null: it was reported. */
+function poolOf({ fields, spot, reader }: RouteInput): ReadPool | null {
+  const name = fields === null ? spot : (fields.get("pool") ?? fields.get("name") ?? spot);
+  return reader.pools.pool(name, (server) => reader.one(server));
+}
+
+/** mcrouter's order, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
+function read(input: RouteInput): RouteConfig {
+  const { fields, reader, spot } = input;
+  const named = fields === null ? spot : fields.need("pool");
+  const pool = named === null ? null : reader.pools.pool(named, (server) => reader.one(server));
+  if (pool === null) return nothing;
+  let destinations = pool.destinations;
+  const maxOutstanding = fields?.integer("max_outstanding", 0, 0, 1_000_000) ?? 0;
+  if (maxOutstanding > 0) {
+    destinations = destinations.map(
+      (target): OutstandingLimitRouteConfig => ({
+        type: "outstanding-limit",
+        target,
+        maxOutstanding,
+        maxWaiting: MAX_WAITING,
+        message: `Max pending requests (${MAX_WAITING}) reached`,
+      }),
+    );
+  }
+  const warmUp = fields?.nested("slow_warmup") ?? null;
+  if (warmUp !== null) destinations = warmedUp(destinations, warmUp, reader);
+  if (fields?.has("shadows")) destinations = shadowed(destinations, fields, reader);
+  let route = hashed(pool, destinations, fields, reader);
+  if (fields !== null) {
+    for (const name of ["shard_splits", "split_shard_fanout"]) {
+      const found = fields.get(name);
+      if (found !== null) reader.complain(found, "shard splits are not supported; use KeySplitRoute for hot keys");
+    }
+    const rates = fields.nested("rates");
+    if (rates !== null) route = rateLimitNode(route, null, rates);
+  }
+  if (!reader.options.isAsyncLogOn || fields?.boolean("asynclog", true) === false) return route;
+  return asyncLogNode(route, fields?.string("asynclog_name") ?? fields?.string("name") ?? pool.name);
+}
+
+/** The pool's hash over its servers: the pool's own weights and tags first, what the route says over them. */
+function hashed(
+  pool: ReadPool,
+  destinations: readonly RouteConfig[],
+  fields: Fields | null,
+  reader: RouteReader,
+): RouteConfig {
+  const count = destinations.length;
+  if (count === 0) {
+    if (!pool.isErrorOnEmpty) return nothing;
+    return errorNode(`HashRoute with empty children, name: ${pool.name}`);
+  }
+  const isOwn = destinations === pool.destinations && pool.isPlain;
+  const hash = fields?.get("hash") ?? null;
+  const members = new Map<string, Json>();
+  for (const key of ["weights", "tags"]) {
+    const json = pool.fields.object.members.get(key);
+    if (json !== undefined) members.set(key, json);
+  }
+  const otherwise = members.has("weights") ? "WeightedCh3" : "Ch3";
+  if (hash !== null) {
+    if (hash.json.type === "string") members.set("hash_func", hash.json);
+    else if (hash.json.type === "object") for (const [name, json] of hash.json.members) members.set(name, json);
+    else reader.complain(hash, `expected a hash's name or an object, got ${describeJson(hash.json)}`);
+  }
+  const place = hash?.json.place ?? pool.fields.object.place;
+  const choice = readPlacement(
+    reader.fieldsOf({ type: "object", members, place }, hash?.path ?? pool.fields.path),
+    otherwise,
+    count,
+  );
+  if (choice === "latest") return latestNode(destinations, hash === null ? null : reader.fieldsIn(hash), reader);
+  if (!isOwn) return hashNode(choice, destinations);
+  const node: PoolRouteConfig = {
+    type: "pool",
+    pool: pool.name,
+    placement: count === 1 || isPlainCh3(choice) ? null : choice,
+  };
+  return node;
+}
+
+function isPlainCh3(placement: IndexPlacementConfig): boolean {
+  return placement.type === "ch3" && placement.salt === "";
+}
+
+const NO_PREFIX = Buffer.alloc(0);
+
+/** The pool's own route where nothing is different about this one: the fast path. */
+function buildPool({ pool: name, placement: own }: PoolRouteConfig, context: BuildContext): Route {
+  const whole = poolNamed(name, context);
+  if (own === null && !whole.pool.keepsRoutingPrefix) return whole;
+  const config = { ...whole.pool, placement: own ?? whole.pool.placement };
+  const { backends } = whole;
+  const placement = buildPlacement(config.placement, config.servers, { prefix: NO_PREFIX, random: context.random });
+  if (!config.keepsRoutingPrefix) return new PoolRoute(config, backends, placement);
+  // A key's prefix has no part in where it lies: it is put back below that.
+  const servers = backends.map((backend, index) => new KeepPrefixRoute(new DestinationRoute(backend, config, index)));
+  return servers.length === 1 ? servers[0]! : new HashRoute(servers, placement, config.placement.type);
+}
+
+function poolNamed(name: string, { pools }: BuildContext): PoolRoute {
+  const found = pools.get(name);
+  if (found === undefined) throw new Error(`no pool ${name}`);
+  return found;
+}
