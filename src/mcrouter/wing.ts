@@ -1,6 +1,7 @@
 /** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
-export { configFileOf, dumpPlaceOf, loadMcrouterConfig, treeWarnings } from "./config/config.ts";
+export { configFileOf, dumpPlaceOf, loadMcrouterConfig } from "./config/config.ts";
 export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";
+export { treeWarnings } from "./config/read-tree.ts";
 export { plainPoolOf } from "./plain-pool.ts";
 export { AsyncLog } from "./report/async-log.ts";
 export { dumpConfig, readDump } from "./report/config-dump.ts";

@@ -4,42 +4,26 @@
  * Source: mcrouter ProxyConfig-inl.h, ProxyConfigBuilder.cpp, as facts.
  */
 import { createHash } from "node:crypto";
-import { availableParallelism } from "node:os";
 import path from "node:path";
 import { openAccess } from "../../config/access-config.ts";
-import { parseAddress } from "../../config/address.ts";
-import {
-  type Config,
-  type ListenAddress,
-  type McrouterConfig,
-  noTelemetry,
-  type RouteConfig,
-  type TlsConfig,
-  type TreeConfig,
-} from "../../config/config.ts";
+import { type Config, type McrouterConfig, noTelemetry } from "../../config/config.ts";
 import { FilesRead } from "../../config/files-read.ts";
 import { readFailure } from "../../config/read-failure.ts";
 import { Problems } from "../../config/section.ts";
-import { checkTls } from "../../config/tls-material.ts";
 import { ConfigError, type ConfigProblem } from "../../errors.ts";
 import { hostId } from "../../proxy/hash/host-id.ts";
-import { loggedOf } from "../routes/async-log-route.ts";
-import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
-import { poolNameOf } from "../routes/pool-handle.ts";
-import { isPrefixSelector, type PrefixSelectorRouteConfig } from "../routes/prefix-selector-route.ts";
 import { expandMcrouterConfig } from "./expand.ts";
 import { Fields, type Spot } from "./fields.ts";
 import { globalParams } from "./global-params.ts";
-import { describeJson, type Json, type JsonObject, plainJson } from "./json-value.ts";
+import { type Json, type JsonObject, plainJson } from "./json-value.ts";
 import { optionRows } from "./option-table.ts";
-import type { McrouterOptions } from "./options.ts";
-import { type PoolOptions, PoolReader } from "./read-pools.ts";
-import { type RouteOptions, RouteReader } from "./read-routes.ts";
+import { type McrouterOptions, routePrefixOf } from "./options.ts";
+import { PoolReader } from "./read-pools.ts";
+import { RouteReader } from "./read-routes.ts";
+import { readTree, registerNamed, routeOptionsOf } from "./read-tree.ts";
+import { poolOptionsOf, readListen, type ServerDefaults, serverOf } from "./server-options.ts";
 
 const FILE_PREFIX = "file:";
-/** `[server]` settings that mcrouter has no option for, as the native defaults have them. */
-export type ServerDefaults = Config["server"];
-
 /** The file of the options, without `file:`; null: the configuration is given on the command line. */
 export function configFileOf(options: McrouterOptions): string | null {
   const config = options.text("config");
@@ -177,97 +161,10 @@ function paramsOf(options: McrouterOptions): Record<string, string | number> {
   });
 }
 
-/** `/region/cluster/`, with both slashes. */
-function routePrefixOf(options: McrouterOptions): string {
-  const prefix = options.text("default_route").replace(/^\/?(.*?)\/?$/, "/$1/");
-  if (/^\/[^/]+\/[^/]+\/$/.test(prefix)) return prefix;
-  options.complain("default_route", `expected /region/cluster/, got ${JSON.stringify(options.text("default_route"))}`);
-  return "/././";
-}
-
 /** mcrouter names itself after its port. */
 function routerNameOf(options: McrouterOptions): string {
   return options.list("ports")[0] ?? options.optionalText("unix_domain_sock")?.replaceAll("/", "_") ?? "unknown";
 }
-
-async function poolOptionsOf(options: McrouterOptions, files: FileContext): Promise<PoolOptions> {
-  const [, region = ".", cluster = "."] = routePrefixOf(options).split("/");
-  return {
-    serverTimeoutMs: options.integer("server_timeout_ms", 1),
-    maxInflight: options.integer("target_max_inflight_requests"),
-    maxPending: options.integer("target_max_pending_requests", 1),
-    socket: {
-      connectRetries: options.integer("connect_timeout_retries"),
-      keepAliveMs: options.integer("keepalive_cnt") === 0 ? 0 : options.integer("keepalive_idle_s") * 1000,
-      idleMs: options.integer("reset_inactive_connection_interval"),
-    },
-    timeoutsUntilTko: options.integer("failures_until_tko", 1),
-    isTkoDisabled: options.toggle("disable_tko_tracking"),
-    firstProbeMs: options.integer(options.isGiven("retry_timeout") ? "retry_timeout" : "probe_delay_initial_ms", 1),
-    lastProbeMs: options.integer("probe_delay_max_ms", 1),
-    withinClusterTimeoutMs: options.integer("within_cluster_timeout_ms"),
-    crossClusterTimeoutMs: options.integer("cross_cluster_timeout_ms") || options.integer("cluster_pools_timeout_ms"),
-    crossRegionTimeoutMs: options.integer("cross_region_timeout_ms") || options.integer("regional_pools_timeout_ms"),
-    region,
-    cluster,
-    tls: await tlsOf(options, { cert: "pem_cert_path", key: "pem_key_path", ca: "pem_ca_path" }, files),
-  };
-}
-
-/** What reads files, and what is told of them. */
-interface FileContext {
-  readonly reads: FilesRead;
-  readonly warn: (message: string) => void;
-}
-
-async function tlsOf(
-  options: McrouterOptions,
-  names: { cert: string; key: string; ca: string },
-  { reads, warn }: FileContext,
-): Promise<TlsConfig | null> {
-  const files = [names.cert, names.key, names.ca].map((name) => options.optionalText(name));
-  if (files.every((file) => file === null)) return null;
-  const [cert, key, ca] = await Promise.all(
-    files.map(async (file, index) => {
-      if (file === null) return null;
-      try {
-        return await reads.text(file);
-      } catch (error) {
-        options.complain([names.cert, names.key, names.ca][index]!, `${file}: ${readFailure(error)}`);
-        return null;
-      }
-    }),
-  );
-  const material = { cert: cert ?? null, key: key ?? null, ca: ca ?? null };
-  const { problems, warnings } = checkTls(material, Date.now());
-  // A file that could not be read has been complained of.
-  for (const { about, message } of problems) if (material[about] !== null) options.complain(names[about], message);
-  for (const { about, message } of warnings) warn(`--${names[about].replaceAll("_", "-")}: ${message}`);
-  return {
-    ...material,
-    serverName: options.optionalText("ssl_service_identity"),
-    files: files.flatMap((file) => (file === null ? [] : [path.resolve(file)])),
-  };
-}
-
-/** `--num-proxies`, or `--proxy-threads`, which may be "auto". */
-function workersOf(options: McrouterOptions): Partial<ServerDefaults> {
-  if (options.text("proxy_threads") === "auto") return { workers: availableParallelism() };
-  const name = options.isGiven("proxy_threads") ? "proxy_threads" : "num_proxies";
-  return options.isGiven(name) ? { workers: options.integer(name, 1) } : {};
-}
-
-/** `--max-conns` lets the idlest client go for a new one; `--connection-limit` of older releases is a bound for all. */
-function connectionLimits(options: McrouterOptions): Partial<ServerDefaults> {
-  const maxConns = options.integer("max_conns");
-  // 1 is for "as many as the system allows", which the system sees to.
-  if (maxConns > 1) return { maxConnections: maxConns, evictsIdle: true };
-  const limit = options.integer("connection_limit");
-  return limit > 0 ? { maxConnections: limit, evictsIdle: true } : { maxConnections: UNLIMITED_CONNECTIONS };
-}
-
-/** More than a system lets a process have. */
-const UNLIMITED_CONNECTIONS = 1_000_000;
 
 /** Pools whose names are files, wherever the document names one. */
 async function readPoolFiles(
@@ -316,154 +213,6 @@ function collectPoolFiles(json: Json, into: Map<string, Json>): void {
   }
 }
 
-function routeOptionsOf(options: McrouterOptions): RouteOptions {
-  return {
-    isAsyncLogOn: !options.toggle("asynclog_disable"),
-    maxShadows: options.integer("target_max_shadow_requests"),
-  };
-}
-
-function registerNamed(fields: Fields, reader: RouteReader): void {
-  const spot = fields.get("named_handles");
-  if (spot === null) return;
-  if (spot.json.type === "array") {
-    // Read in their order; each is known by its own name from then on.
-    for (const [index, json] of spot.json.items.entries()) reader.list({ json, path: `named_handles[${index}]` });
-  } else if (spot.json.type === "object") {
-    for (const [name, json] of spot.json.members) reader.register(name, { json, path: `named_handles.${name}` });
-  } else {
-    fields.complainAt(spot, `expected an object or a list, got ${describeJson(spot.json)}`);
-  }
-}
-
-function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions): TreeConfig {
-  const defaultPrefix = routePrefixOf(options);
-  const routes = new Map<string, RouteConfig>();
-  // A route that stands in several places stays one: a wildcard asks it once.
-  const wrapped = new Map<RouteConfig, RouteConfig>();
-  const wrap = (route: RouteConfig) => bigValues(route, options, wrapped);
-  const route = fields.get("route");
-  const list = fields.get("routes");
-  if (route !== null && list !== null) fields.complainAt(list, '"route" and "routes" do not go together');
-  if (route !== null) {
-    routes.set(defaultPrefix, wrap(reader.one(route)));
-  } else if (list?.json.type === "object") {
-    for (const [prefix, json] of list.json.members) {
-      routes.set(prefix, wrap(reader.one({ json, path: `routes.${prefix}` })));
-    }
-  } else if (list?.json.type === "array") {
-    for (const [index, json] of list.json.items.entries()) readAliased(json, index, routes, reader, wrap);
-  } else if (list !== null) {
-    fields.complainAt(list, `expected an object or a list, got ${describeJson(list.json)}`);
-  } else {
-    fields.complain('no route; expected "route" or "routes"');
-  }
-  if (list !== null && !routes.has(defaultPrefix)) {
-    fields.complainAt(
-      list,
-      `invalid default route: ${defaultPrefix} is not among them (--route-prefix says which it is)`,
-    );
-  }
-  return { routes, defaultPrefix };
-}
-
-function readAliased(
-  json: Json,
-  index: number,
-  routes: Map<string, RouteConfig>,
-  reader: RouteReader,
-  wrap: (route: RouteConfig) => RouteConfig,
-): void {
-  const at = `routes[${index}]`;
-  if (json.type !== "object") {
-    reader.complain({ json, path: at }, `expected an object with "aliases" and "route", got ${describeJson(json)}`);
-    return;
-  }
-  const fields = reader.fieldsOf(json, at);
-  fields.need("aliases");
-  const aliases = fields.strings("aliases") ?? [];
-  const found = fields.need("route");
-  if (found === null) return;
-  const route = wrap(reader.one(found));
-  for (const alias of aliases) routes.set(alias, route);
-}
-
-/** Large values are split above everything else, for each prefix of a prefix selector apart. */
-function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<RouteConfig, RouteConfig>): RouteConfig {
-  const thresholdBytes = options.integer("big_value_split_threshold");
-  if (thresholdBytes === 0) return route;
-  const wrap = (target: RouteConfig): RouteConfig => {
-    const known = wrapped.get(target);
-    if (known !== undefined) return known;
-    const batchSize = options.integer("big_value_batch_size");
-    const big: BigValueRouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
-    wrapped.set(target, big);
-    return big;
-  };
-  if (!isPrefixSelector(route)) return wrap(route);
-  const split: PrefixSelectorRouteConfig = {
-    ...route,
-    policies: new Map([...route.policies].map(([prefix, each]) => [prefix, wrap(each)])),
-    wildcard: route.wildcard === null ? null : wrap(route.wildcard),
-  };
-  return split;
-}
-
-function readListen(options: McrouterOptions): ListenAddress[] {
-  const hosts = options.list("listen_addresses");
-  const listen: ListenAddress[] = [];
-  const add = (name: string, isTls: boolean) => {
-    for (const text of options.list(name)) {
-      const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
-      if (port < 1 || port > 65535) {
-        options.complain(name, `expected ports from 1 to 65535, got ${JSON.stringify(text)}`);
-        continue;
-      }
-      for (const host of hosts.length === 0 ? ["::"] : hosts) {
-        const address = parseAddress(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`, "/");
-        if (address === null) options.complain("listen_addresses", `expected an address, got ${JSON.stringify(host)}`);
-        else listen.push(address.type === "tcp" ? { ...address, isTls } : address);
-      }
-    }
-  };
-  add("ports", false);
-  add("ssl_ports", true);
-  const socket = options.optionalText("unix_domain_sock");
-  if (socket !== null) listen.push({ type: "unix", path: path.resolve(socket) });
-  const fd = options.integer("listen_sock_fd", -1);
-  if (fd >= 0) listen.push({ type: "fd", fd });
-  return listen;
-}
-
-async function serverOf(
-  options: McrouterOptions,
-  listen: readonly ListenAddress[],
-  files: FileContext,
-): Promise<Partial<ServerDefaults>> {
-  const names = {
-    cert: "server_pem_cert_path",
-    key: "server_pem_key_path",
-    ca: "server_pem_ca_path",
-  };
-  const tls = await tlsOf(options, names, files);
-  const isPeerChecked = options.toggle("ssl_require_peer_certs");
-  const level = (["warn", "info", "debug"] as const)[Math.min(2, options.integer("verbosity"))]!;
-  const isQuiet = options.toggle("test_mode") || !options.toggle("enable_failure_logging");
-  return {
-    ...(listen.length === 0 ? {} : { listen }),
-    ...(tls === null ? {} : { tls: { ...tls, ca: isPeerChecked ? tls.ca : null } }),
-    ...(options.toggle("enable_flush_cmd") ? { isFlushAllAllowed: true } : {}),
-    ...connectionLimits(options),
-    ...workersOf(options),
-    backlog: options.integer("tcp_listen_backlog", 1),
-    maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
-    writeTimeoutMs: options.integer("client_timeout_ms"),
-    ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),
-    prefix: "",
-    mode: "front",
-  };
-}
-
 async function mainText(options: McrouterOptions, file: string | null, read: ReadText): Promise<string> {
   if (file !== null) {
     return read(file).catch((error: unknown) => {
@@ -502,21 +251,4 @@ function problem(file: string | null, message: string): ConfigError {
 
 function md5(text: string): string {
   return createHash("md5").update(text).digest("hex");
-}
-
-/** What a user should know of a tree that is right as such: rules fill through it, but cannot do all that they can in a pool. */
-export function treeWarnings({ tree, rules }: Config): string[] {
-  if (tree === null || rules.length === 0) return [];
-  const top = tree.routes.get(tree.defaultPrefix);
-  if (top !== undefined && plainPoolOf(top) !== null) return [];
-  return rules.map(
-    ({ name }) =>
-      `rule ${name}: keys do not lie in one pool here, so values are stored by set through the tree, without leases: writes through other processes may be overtaken`,
-  );
-}
-
-/** The pool that a node is nothing but; null: there is more to it. */
-function plainPoolOf(node: RouteConfig): string | null {
-  const logged = loggedOf(node);
-  return logged === null ? poolNameOf(node) : plainPoolOf(logged);
 }

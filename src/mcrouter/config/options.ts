@@ -225,3 +225,11 @@ export function isMcrouterCommandLine(args: readonly string[]): boolean {
     return optionRows.some(({ long }) => long === name);
   });
 }
+
+/** The routing prefix of keys that have none: `/region/cluster/`, with both slashes. */
+export function routePrefixOf(options: McrouterOptions): string {
+  const prefix = options.text("default_route").replace(/^\/?(.*?)\/?$/, "/$1/");
+  if (/^\/[^/]+\/[^/]+\/$/.test(prefix)) return prefix;
+  options.complain("default_route", `expected /region/cluster/, got ${JSON.stringify(options.text("default_route"))}`);
+  return "/././";
+}

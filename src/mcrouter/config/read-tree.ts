@@ -1,0 +1,124 @@
+/**
+ * `route`, `routes` and `named_handles` of a mcrouter configuration → its tree.
+ *
+ * Source: mcrouter ProxyConfig-inl.h, as facts.
+ */
+import type { Config, RouteConfig, TreeConfig } from "../../config/config.ts";
+import { loggedOf } from "../routes/async-log-route.ts";
+import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
+import { poolNameOf } from "../routes/pool-handle.ts";
+import { isPrefixSelector, type PrefixSelectorRouteConfig } from "../routes/prefix-selector-route.ts";
+import type { Fields } from "./fields.ts";
+import { describeJson, type Json } from "./json-value.ts";
+import { type McrouterOptions, routePrefixOf } from "./options.ts";
+import type { RouteOptions, RouteReader } from "./read-routes.ts";
+
+export function routeOptionsOf(options: McrouterOptions): RouteOptions {
+  return {
+    isAsyncLogOn: !options.toggle("asynclog_disable"),
+    maxShadows: options.integer("target_max_shadow_requests"),
+  };
+}
+
+export function registerNamed(fields: Fields, reader: RouteReader): void {
+  const spot = fields.get("named_handles");
+  if (spot === null) return;
+  if (spot.json.type === "array") {
+    // Read in their order; each is known by its own name from then on.
+    for (const [index, json] of spot.json.items.entries()) reader.list({ json, path: `named_handles[${index}]` });
+  } else if (spot.json.type === "object") {
+    for (const [name, json] of spot.json.members) reader.register(name, { json, path: `named_handles.${name}` });
+  } else {
+    fields.complainAt(spot, `expected an object or a list, got ${describeJson(spot.json)}`);
+  }
+}
+
+export function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions): TreeConfig {
+  const defaultPrefix = routePrefixOf(options);
+  const routes = new Map<string, RouteConfig>();
+  // A route that stands in several places stays one: a wildcard asks it once.
+  const wrapped = new Map<RouteConfig, RouteConfig>();
+  const wrap = (route: RouteConfig) => bigValues(route, options, wrapped);
+  const route = fields.get("route");
+  const list = fields.get("routes");
+  if (route !== null && list !== null) fields.complainAt(list, '"route" and "routes" do not go together');
+  if (route !== null) {
+    routes.set(defaultPrefix, wrap(reader.one(route)));
+  } else if (list?.json.type === "object") {
+    for (const [prefix, json] of list.json.members) {
+      routes.set(prefix, wrap(reader.one({ json, path: `routes.${prefix}` })));
+    }
+  } else if (list?.json.type === "array") {
+    for (const [index, json] of list.json.items.entries()) readAliased(json, index, routes, reader, wrap);
+  } else if (list !== null) {
+    fields.complainAt(list, `expected an object or a list, got ${describeJson(list.json)}`);
+  } else {
+    fields.complain('no route; expected "route" or "routes"');
+  }
+  if (list !== null && !routes.has(defaultPrefix)) {
+    fields.complainAt(
+      list,
+      `invalid default route: ${defaultPrefix} is not among them (--route-prefix says which it is)`,
+    );
+  }
+  return { routes, defaultPrefix };
+}
+
+function readAliased(
+  json: Json,
+  index: number,
+  routes: Map<string, RouteConfig>,
+  reader: RouteReader,
+  wrap: (route: RouteConfig) => RouteConfig,
+): void {
+  const at = `routes[${index}]`;
+  if (json.type !== "object") {
+    reader.complain({ json, path: at }, `expected an object with "aliases" and "route", got ${describeJson(json)}`);
+    return;
+  }
+  const fields = reader.fieldsOf(json, at);
+  fields.need("aliases");
+  const aliases = fields.strings("aliases") ?? [];
+  const found = fields.need("route");
+  if (found === null) return;
+  const route = wrap(reader.one(found));
+  for (const alias of aliases) routes.set(alias, route);
+}
+
+/** Large values are split above everything else, for each prefix of a prefix selector apart. */
+function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<RouteConfig, RouteConfig>): RouteConfig {
+  const thresholdBytes = options.integer("big_value_split_threshold");
+  if (thresholdBytes === 0) return route;
+  const wrap = (target: RouteConfig): RouteConfig => {
+    const known = wrapped.get(target);
+    if (known !== undefined) return known;
+    const batchSize = options.integer("big_value_batch_size");
+    const big: BigValueRouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
+    wrapped.set(target, big);
+    return big;
+  };
+  if (!isPrefixSelector(route)) return wrap(route);
+  const split: PrefixSelectorRouteConfig = {
+    ...route,
+    policies: new Map([...route.policies].map(([prefix, each]) => [prefix, wrap(each)])),
+    wildcard: route.wildcard === null ? null : wrap(route.wildcard),
+  };
+  return split;
+}
+
+/** What a user should know of a tree that is right as such: rules fill through it, but cannot do all that they can in a pool. */
+export function treeWarnings({ tree, rules }: Config): string[] {
+  if (tree === null || rules.length === 0) return [];
+  const top = tree.routes.get(tree.defaultPrefix);
+  if (top !== undefined && plainPoolOf(top) !== null) return [];
+  return rules.map(
+    ({ name }) =>
+      `rule ${name}: keys do not lie in one pool here, so values are stored by set through the tree, without leases: writes through other processes may be overtaken`,
+  );
+}
+
+/** The pool that a node is nothing but; null: there is more to it. */
+function plainPoolOf(node: RouteConfig): string | null {
+  const logged = loggedOf(node);
+  return logged === null ? poolNameOf(node) : plainPoolOf(logged);
+}
