@@ -5,6 +5,8 @@
 
 import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
+import type { Complete } from "./setting.ts";
+import type { ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
 import type { SourceConfig } from "./source-types.ts";
 
 /** Everything one Platypus process runs with. */
@@ -74,24 +76,17 @@ export interface AdminConfig {
   readonly isDefault: boolean;
 }
 
-/** What is told to OpenTelemetry. */
-export interface TelemetryConfig {
-  /** Where metrics and traces go, by OTLP/HTTP; null: nowhere. */
+/**
+ * `[telemetry]` over the environment. `metricsUrl` and `tracesUrl`: where metrics and traces go, by OTLP/HTTP; `null` if they
+ * go nowhere. `headers` are never logged or shown.
+ */
+export interface TelemetryConfig extends NonNullFields<Omit<Complete<typeof telemetrySettings>, "otlpEndpoint">> {
   readonly metricsUrl: string | null;
   readonly tracesUrl: string | null;
-  /** Name, value; never logged or shown. */
-  readonly headers: readonly (readonly [string, string])[];
-  readonly serviceName: string;
-  readonly metricsIntervalMs: number;
-  /** Of clients' requests, 0 to 1. */
-  readonly sampledShare: number;
-  /** What of keys is told: nothing, their rule, or the whole key. */
-  readonly keys: "none" | "rule" | "full";
-  /** A request that takes longer becomes a span though it was not sampled; 0: none does. */
-  readonly slowMs: number;
-  /** The same of requests that fail. */
-  readonly tracesErrors: boolean;
 }
+
+/** Settings whose default comes from elsewhere. */
+type NonNullFields<T> = { readonly [Key in keyof T]: NonNullable<T[Key]> };
 
 /** Of configurations that say nothing of it. */
 export const noTelemetry: TelemetryConfig = {
@@ -106,49 +101,26 @@ export const noTelemetry: TelemetryConfig = {
   tracesErrors: false,
 };
 
-export interface ServerConfig {
+/** Settings of `[server]` that become others. */
+type ReplacedByServer = "listen" | "admin" | "workers" | "tlsCert" | "tlsKey" | "tlsCa" | "logLevel" | "logForm";
+
+/** `[server]`, and what only the options of other programs can say of a process. */
+export interface ServerConfig extends Omit<Complete<typeof serverSettings>, ReplacedByServer> {
   readonly listen: readonly ListenAddress[];
   /** Null: no admin server. */
   readonly admin: AdminConfig | null;
-  /** Host names under which the admin server may be asked as well, in lower case. */
-  readonly adminHosts: readonly string[];
   /** Processes that share the addresses. */
   readonly workers: number;
   /** Connections that may wait to be accepted. */
   readonly backlog: number;
   /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
   readonly tls: TlsConfig | null;
-  /** A sidecar is asked by another proxy after a miss, and does not read the pool again first. */
-  readonly mode: "front" | "sidecar";
-  /** Put before every key on its way to the pool, taken off in replies; rules see keys without it. "" : none. */
-  readonly prefix: string;
-  /** Default of the rules' `keyEncoding`. */
-  readonly keyEncoding: RuleConfig["keyEncoding"];
-  /** Largest value a client may store, in bytes. */
-  readonly maxValueBytes: number;
-  /** Maximum resident memory of the process, in bytes. 0 disables the limit. */
-  readonly maxMemoryBytes: number;
-  readonly maxConnections: number;
-  /** Past that bound the client that was silent longest makes room, instead of the new one being refused. */
+  /** At `maxConnections` the client that was silent longest makes room, instead of the new one being refused. */
   readonly evictsIdle: boolean;
   /** Requests of one client under way at which no more of it are read. */
   readonly maxOutstanding: number;
   /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
   readonly writeTimeoutMs: number;
-  /** Maximum time from a client's connect to its first byte, and to its login if it needs one; 0: no limit. */
-  readonly firstByteTimeoutMs: number;
-  /** Replies a client may leave unread before it is cut off, in bytes. */
-  readonly clientOutputLimitBytes: number;
-  readonly drainTimeoutMs: number;
-  readonly isFlushAllAllowed: boolean;
-  /** Bound of the embedded store, keys and values with their overhead, in bytes. */
-  readonly embeddedBytes: number;
-  /** Bound of the values kept because the pool could not store them, in bytes. */
-  readonly holdBytes: number;
-  /** Keys that are kept fresh at most. */
-  readonly maxTrackedKeys: number;
-  /** Looks a second at keys that clients ask for and nobody here tracks. */
-  readonly pickUpRate: number;
   readonly log: LogConfig;
 }
 
@@ -165,7 +137,9 @@ export interface TlsConfig {
   readonly files: readonly string[];
 }
 
-export interface PoolConfig {
+type PoolSettings = Complete<typeof targetSettings>;
+
+export interface PoolConfig extends Pick<PoolSettings, "connections" | "serverTimeoutMs" | "connectTimeoutMs"> {
   readonly name: string;
   readonly servers: readonly PoolServer[];
   readonly placement: PlacementConfig;
@@ -173,10 +147,6 @@ export interface PoolConfig {
   readonly isPlacementGiven: boolean;
   /** Keys of a server that is being left alone go to the others until it answers again. */
   readonly ejectsDeadServers: boolean;
-  /** Connections to each server; all requests for one key use the same one. */
-  readonly connections: number;
-  readonly serverTimeoutMs: number;
-  readonly connectTimeoutMs: number;
   readonly health: HealthConfig;
   readonly socket: SocketConfig;
   /** Servers get keys with the routing prefix that stood before them. */
@@ -342,37 +312,14 @@ interface McrouterSources {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** `[get.NAME]`: which keys Platypus fills, from where, and for how long. */
-export interface RuleConfig {
+/** `[get.NAME]`: which keys Platypus fills, from where, and for how long. `source` is the name of a source that exists. */
+export interface RuleConfig extends Omit<Complete<typeof ruleSettings>, "keyEncoding" | "ttlMs"> {
   readonly name: string;
-  /** Regular expression (RE2 syntax) that must match the whole key. */
-  readonly match: string;
-  /** Name of a source that exists. */
-  readonly source: string;
-  /** Taken off the key before matching and captures; keys without it are not covered. "" : none. */
-  readonly stripPrefix: string;
-  /** "rails": the key is percent-encoded, and captures are decoded once; keys that end in a digest are not covered. */
-  readonly keyEncoding: "plain" | "rails";
+  readonly keyEncoding: ServerConfig["keyEncoding"];
   /** With `isSourceTtl` what holds where the source says nothing of it. */
   readonly ttlMs: number;
   /** The source's own word on freshness counts, between `minTtlMs` and `maxTtlMs`. */
   readonly isSourceTtl: boolean;
-  readonly minTtlMs: number;
-  readonly maxTtlMs: number;
-  /** How long a value is served after its ttl, while it is being refreshed or its source fails. */
-  readonly staleMs: number;
-  readonly expiryMs: number;
-  /** How long before the end of its ttl a key falls due; null: a tenth of the ttl, at least 1 s, at most half of it. */
-  readonly refreshBeforeMs: number | null;
-  /** Gets from which on a key is refreshed, the one that filled it included. */
-  readonly refreshAfterGets: number;
-  readonly negativeTtlMs: number;
-  readonly fillTimeoutMs: number;
-  /** Who shares a fetch: all processes over one pool, or each process for itself. */
-  readonly lease: "fleet" | "process";
-  readonly mode: "on" | "observe" | "off";
-  /** What a refresh that finds nothing at the source does to the item. */
-  readonly notFound: "delete" | "keep";
 }
 
 /** What a user should know of a configuration that is right as such. */

@@ -32,8 +32,11 @@ interface ReadListener {
 /** Reads `[user.NAME]`; `section` has its references resolved. */
 export function readUser(name: string, section: Section, problems: Problems): UserConfig {
   const values = readSection(section, userSettings, problems, () => {});
-  for (const key of ["password", "previous_password"] as const) {
-    const value = values[key];
+  const { password, previousPassword, ...rights } = values;
+  for (const [key, value] of [
+    ["password", password],
+    ["previous_password", previousPassword],
+  ] as const) {
     const place = section.found.get(key)?.place ?? section.place;
     if (value === "") problems.add(place, "expected a password, got an empty one");
     if (value !== null && Buffer.byteLength(value) > MAX_PASSWORD_BYTES) {
@@ -41,18 +44,13 @@ export function readUser(name: string, section: Section, problems: Problems): Us
     }
     if (value?.includes("\0")) problems.add(place, "expected a password without a NUL byte");
   }
-  if (values.password === null && values.previous_password !== null) {
+  if (password === null && previousPassword !== null) {
     problems.add(section.found.get("previous_password")!.place, "stands without password");
   }
-  if (values.prefix.includes("")) {
+  if (values.prefixes.includes("")) {
     problems.add(section.found.get("prefix")!.place, "expected prefixes of keys; without prefix the user has all keys");
   }
-  return {
-    name,
-    passwords: [values.password, values.previous_password].filter((password) => password !== null),
-    prefixes: values.prefix,
-    isReadonly: values.readonly,
-  };
+  return { ...rights, name, passwords: [password, previousPassword].filter((word) => word !== null) };
 }
 
 /** Reads `[listen.NAME]`. */
@@ -62,13 +60,13 @@ export function readListener(
   { folder, reads }: AccessContext,
   problems: Problems,
 ): ReadListener {
-  const values = readSection(section, listenSettings, problems, () => {});
-  const addresses = readAddresses(section, "address", values.address ?? [], folder, problems);
+  const { tlsCa, ...values } = readSection(section, listenSettings, problems, () => {});
+  const addresses = readAddresses(section, "address", values.addresses ?? [], folder, problems);
   const files: string[] = [];
   let ca: string | null = null;
-  if (values.tls_ca !== null) {
+  if (tlsCa !== null) {
     const place = section.found.get("tls_ca")?.place ?? section.place;
-    const path = resolve(folder, values.tls_ca);
+    const path = resolve(folder, tlsCa);
     files.push(path);
     try {
       ca = reads.textSync(path);
@@ -78,10 +76,10 @@ export function readListener(
     const { problems: wrong, warnings } = checkTls({ cert: null, key: null, ca }, Date.now());
     for (const { message } of wrong) problems.add(place, message);
     for (const { message } of warnings) problems.warn(place, message);
-    if (!values.client_certificates) problems.add(place, "has no use without client_certificates = true");
+    if (!values.hasCertificates) problems.add(place, "has no use without client_certificates = true");
   }
   const isTls = addresses.length > 0 && addresses.every((address) => address.type === "tcp" && address.isTls);
-  if (values.client_certificates && !isTls) {
+  if (values.hasCertificates && !isTls) {
     const place = section.found.get("client_certificates")?.place ?? section.place;
     problems.add(place, 'needs addresses such as "tls:0.0.0.0:11212"');
   }
@@ -89,13 +87,10 @@ export function readListener(
     section,
     files,
     listener: {
+      ...values,
       name,
       addresses,
-      users: values.users,
-      needsLogin: values.login,
-      hasCertificates: values.client_certificates,
       ca,
-      isReadonly: values.readonly,
     },
   };
 }

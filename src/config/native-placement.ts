@@ -5,8 +5,8 @@ import type { Problems, Section } from "./section.ts";
 
 interface PlacementValues {
   readonly hash: PlacementConfig["type"];
-  readonly hash_key: KeyHashName;
-  readonly hash_tag: string;
+  readonly keyHash: KeyHashName;
+  readonly hashTag: string;
   readonly salt: string;
 }
 
@@ -37,7 +37,7 @@ export function readPlacement(
   servers: readonly PoolServer[],
   problems: Problems,
 ): PlacementConfig {
-  const { hash: type, hash_key: keyHash, hash_tag: hashTag, salt } = values;
+  const { hash: type, keyHash, hashTag, salt } = values;
   const uses = usesOf[type];
   const noUse = (key: string) => `has no use with hash = "${type}"; ${placementsWith(key)}`;
   for (const key of ["hash_key", "hash_tag", "salt"] as const) {

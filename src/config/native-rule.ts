@@ -36,41 +36,24 @@ export function readRule(
       `there is no [source.${values.source}]${suggestion(values.source, sources.keys())}`,
     );
   }
-  const isSourceTtl = values.ttl === "source";
-  const ownTtlMs = values.ttl === "source" ? DEFAULT_TTL_MS : values.ttl;
+  const isSourceTtl = values.ttlMs === "source";
+  const ownTtlMs = values.ttlMs === "source" ? DEFAULT_TTL_MS : values.ttlMs;
   // What is put together is no fresher than its parts.
   const ttlMs = Math.min(ownTtlMs, leastTtlMs(sourceName, readings, sources));
-  if (values.min_ttl > values.max_ttl) {
+  if (values.minTtlMs > values.maxTtlMs) {
     problems.add(section.found.get("min_ttl")?.place ?? section.place, "expected min_ttl to be no more than max_ttl");
   }
-  if (values.refresh_before !== null && !isSourceTtl && values.refresh_before >= ttlMs) {
+  if (values.refreshBeforeMs !== null && !isSourceTtl && values.refreshBeforeMs >= ttlMs) {
     const place = section.found.get("refresh_before")?.place ?? section.found.get("ttl")?.place ?? section.place;
     problems.add(place, "expected refresh_before to be shorter than ttl");
   }
-  if (values.match === null || values.source === null) return null;
-  const pattern = compile(values.match, section.found.get("match"), problems);
+  const { match, source } = values;
+  if (match === null || source === null) return null;
+  const pattern = compile(match, section.found.get("match"), problems);
   const reading = readings.find((each) => each.name === sourceName);
   if (pattern !== null && reading !== undefined) checkCaptures(name, pattern, usesOf(reading, readings), problems);
-  return {
-    name,
-    match: values.match,
-    source: values.source,
-    stripPrefix: values.strip_prefix,
-    keyEncoding: values.key_encoding ?? server.keyEncoding,
-    ttlMs,
-    isSourceTtl,
-    minTtlMs: values.min_ttl,
-    maxTtlMs: values.max_ttl,
-    staleMs: values.stale,
-    expiryMs: values.expiry,
-    refreshBeforeMs: values.refresh_before,
-    refreshAfterGets: values.refresh_after_gets,
-    negativeTtlMs: values.negative_ttl,
-    fillTimeoutMs: values.fill_timeout,
-    lease: values.lease,
-    mode: values.mode,
-    notFound: values.not_found,
-  };
+  const keyEncoding = values.keyEncoding ?? server.keyEncoding;
+  return { ...values, name, match, source, keyEncoding, ttlMs, isSourceTtl };
 }
 
 /** What a source says for its rules: the settings that both tables have. */

@@ -29,8 +29,7 @@ export function readAdmin(section: Section, text: string, folder: string, proble
 
 /** The section, over `env`. */
 export function readTelemetry(section: Section, env: Environment, problems: Problems): TelemetryConfig {
-  const values = readSection(section, telemetrySettings, problems, () => {});
-  const endpoint = values.otlp_endpoint;
+  const { otlpEndpoint: endpoint, ...values } = readSection(section, telemetrySettings, problems, () => {});
   if (endpoint !== null && !isHttpUrl(endpoint)) {
     const place = section.found.get("otlp_endpoint")?.place ?? section.place;
     problems.add(place, "expected an http or https URL, such as http://127.0.0.1:4318");
@@ -41,15 +40,12 @@ export function readTelemetry(section: Section, env: Environment, problems: Prob
     return isOff ? null : urlOfEnvironment(signal, env);
   };
   return {
+    ...values,
     metricsUrl: urlFor("metrics"),
     tracesUrl: urlFor("traces"),
-    headers: values.otlp_headers,
-    serviceName: values.service_name ?? (env.OTEL_SERVICE_NAME || "platypus"),
-    metricsIntervalMs: values.metrics_interval ?? intervalOf(env) ?? DEFAULT_METRICS_INTERVAL_MS,
-    sampledShare: values.traces_sample ?? shareOf(env),
-    keys: values.keys,
-    slowMs: values.slow,
-    tracesErrors: values.errors,
+    serviceName: values.serviceName ?? (env.OTEL_SERVICE_NAME || "platypus"),
+    metricsIntervalMs: values.metricsIntervalMs ?? intervalOf(env) ?? DEFAULT_METRICS_INTERVAL_MS,
+    sampledShare: values.sampledShare ?? shareOf(env),
   };
 }
 

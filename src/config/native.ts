@@ -167,35 +167,23 @@ function readServer(
   }
   const own = readListen(section, values.listen, folder, problems);
   const listen = joinAddresses(own, section.found.has("listen"), listeners);
-  if (values.max_memory > 0 && values.max_memory < LEAST_MAX_MEMORY_BYTES) {
+  if (values.maxMemoryBytes > 0 && values.maxMemoryBytes < LEAST_MAX_MEMORY_BYTES) {
     const place = section.found.get("max_memory")?.place ?? section.place;
     problems.add(place, "a process takes about 110MiB at rest: use at least 128MiB, or 0 for no limit");
   }
+  const { tlsCert, tlsKey, tlsCa, logLevel, logForm, ...same } = values;
   return {
+    ...same,
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
-    adminHosts: values.admin_hosts.map((host) => host.toLowerCase()),
+    adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
-    tls: readServerTls(section, values, listen, { folder, reads }, problems),
-    mode: values.mode,
-    prefix: values.prefix,
-    keyEncoding: values.key_encoding,
-    maxValueBytes: values.max_value,
-    maxMemoryBytes: values.max_memory,
-    maxConnections: values.max_connections,
+    tls: readServerTls(section, { tlsCert, tlsKey, tlsCa }, listen, { folder, reads }, problems),
     evictsIdle: false,
     backlog: BACKLOG,
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
-    firstByteTimeoutMs: values.first_byte_timeout,
-    clientOutputLimitBytes: values.client_output_limit,
-    drainTimeoutMs: values.drain_timeout,
-    isFlushAllAllowed: values.flush_all,
-    embeddedBytes: values.embedded_size,
-    holdBytes: values.hold,
-    maxTrackedKeys: values.max_tracked,
-    pickUpRate: values.pickup_rate,
-    log: { ...readLogLevels(section, values.log_level, problems), form: values.log_form },
+    log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }
 

@@ -6,7 +6,7 @@
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import { suggestion } from "./nearest-name.ts";
-import { describeType, type Setting, type Settings, type SettingType, type Values } from "./setting.ts";
+import { describeType, fieldOf, type Setting, type Settings, type SettingType, type Values } from "./setting.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** Where a value or a section stands, for messages. */
@@ -92,7 +92,7 @@ export function readSection<const Rows extends Settings>(
     }
     if (found !== undefined && row.noEffect !== undefined) problems.warn(found.place, `has no effect: ${row.noEffect}`);
     const value = found === undefined ? undefined : reader.read(found);
-    values[row.field ?? key] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
+    values[fieldOf(key, row)] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
   }
   // Each value was read by the type of its own row.
   return values as Values<Rows>;

@@ -26,7 +26,7 @@ export type SettingType =
   | { readonly kind: "choice"; readonly choices: readonly string[] };
 
 export interface Setting {
-  /** Name of the value in `Config`, with its unit; the key if it is the same. */
+  /** Name of the value in `Config`, if it is another one than the key in camel case: with a unit, for example. */
   readonly field?: string;
   readonly type: SettingType;
   /** As it would stand in the file. Null: none; the setting is left out or, if `isRequired`, missing. */
@@ -65,9 +65,16 @@ type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "int
 /** Any function: its reader knows which. */
 type Callable = (...args: never[]) => unknown;
 
+/** `drain_timeout` as `drainTimeout`. */
+export type CamelCase<Key> = Key extends `${infer Word}_${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest>>}` : Key;
+
 type FieldOf<Rows extends Settings, Key extends keyof Rows> = Rows[Key] extends { field: infer Field extends string }
   ? Field
-  : Key;
+  : CamelCase<Key>;
+
+export function fieldOf(key: string, row: Setting): string {
+  return row.field ?? key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
 
 /** A section after reading, by field: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
 export type Values<Rows extends Settings> = {
@@ -88,7 +95,7 @@ export function fieldsOf<const Rows extends Settings>(
   rows: Rows,
   values: Readonly<Record<string, unknown>>,
 ): Values<Rows> {
-  const fields = Object.entries<Setting>(rows).map(([key, row]) => row.field ?? key);
+  const fields = Object.entries<Setting>(rows).map(([key, row]) => fieldOf(key, row));
   // They were read by these rows.
   return Object.fromEntries(fields.map((field) => [field, values[field]])) as Values<Rows>;
 }

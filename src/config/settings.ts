@@ -60,13 +60,19 @@ export const serverSettings = {
     meaning: "Put before every key on its way to the pool and taken off in replies; rules see keys without it.",
   },
   key_encoding: { type: keyEncoding, default: "plain", meaning: "Default of `key_encoding` for all rules." },
-  max_value: { type: size("1KiB", "1GiB"), default: "1MiB", meaning: "Largest value a client may store." },
+  max_value: {
+    field: "maxValueBytes",
+    type: size("1KiB", "1GiB"),
+    default: "1MiB",
+    meaning: "Largest value a client may store.",
+  },
   workers: {
     type: { kind: "count", min: 1, max: 128 },
     default: 1,
     meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
   },
   max_memory: {
+    field: "maxMemoryBytes",
     type: size("0", "1024GiB"),
     default: "0",
     meaning:
@@ -79,38 +85,50 @@ export const serverSettings = {
       "Maximum number of clients that are connected at once, to all workers together. Fewer if the limit of open files is lower.",
   },
   first_byte_timeout: {
+    field: "firstByteTimeoutMs",
     type: duration("0s", "1h"),
     default: "60s",
     meaning:
       "Maximum time from a client's connect to its first byte, and to its login if it needs one. `0s` disables the limit. Afterwards a client may stay idle.",
   },
   client_output_limit: {
+    field: "clientOutputLimitBytes",
     type: size("1KiB", "64GiB"),
     default: "64MiB",
     meaning: "Replies a client may leave unread before it is cut off.",
   },
   drain_timeout: {
+    field: "drainTimeoutMs",
     type: duration("0s", "1h"),
     default: "10s",
     meaning: "How long a shutdown waits for clients to take their last replies.",
   },
-  flush_all: { type: boolean, default: false, meaning: "Allow `flush_all`; `Rails.cache.clear` needs it." },
+  flush_all: {
+    field: "isFlushAllAllowed",
+    type: boolean,
+    default: false,
+    meaning: "Allow `flush_all`; `Rails.cache.clear` needs it.",
+  },
   embedded_size: {
+    field: "embeddedBytes",
     type: size("64KiB", "1024GiB"),
     default: "64MiB",
     meaning: "Bound of the store that serves when no pool is configured.",
   },
   hold: {
+    field: "holdBytes",
     type: size("0", "64GiB"),
     default: "64MiB",
     meaning: "Bound of fetched values kept for a moment because the pool could not store them.",
   },
   max_tracked: {
+    field: "maxTrackedKeys",
     type: integer(0, 100_000_000),
     default: 1_000_000,
     meaning: "Keys that are kept fresh at most; past it the least recently needed go.",
   },
   pickup_rate: {
+    field: "pickUpRate",
     type: integer(0, 1_000_000),
     default: 2_000,
     meaning: "Looks a second at the TTL of keys that clients ask for and this process did not fill.",
@@ -133,6 +151,7 @@ export const telemetrySettings = {
       "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Else `OTEL_EXPORTER_OTLP_ENDPOINT` and those like it.",
   },
   otlp_headers: {
+    field: "headers",
     type: texts,
     default: {},
     meaning: "Header fields for it; best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent too.",
@@ -143,11 +162,13 @@ export const telemetrySettings = {
     meaning: "Name of this service; else `OTEL_SERVICE_NAME`, else platypus.",
   },
   metrics_interval: {
+    field: "metricsIntervalMs",
     type: duration("1s", "1h"),
     default: null,
     meaning: "How often metrics are sent; else `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
   },
   traces_sample: {
+    field: "sampledShare",
     type: fraction,
     default: null,
     meaning:
@@ -159,11 +180,12 @@ export const telemetrySettings = {
     meaning: "What of a key stands in traces and on the admin page: nothing, the name of its rule, or all of it.",
   },
   slow: {
+    field: "slowMs",
     type: duration("0s", "1h"),
     default: "250ms",
     meaning: "A request that takes longer is a span of its own, though it was not sampled; 0s: none is.",
   },
-  errors: { type: boolean, default: true, meaning: "The same of requests that fail." },
+  errors: { field: "tracesErrors", type: boolean, default: true, meaning: "The same of requests that fail." },
 } as const satisfies Settings;
 
 /** Placements by the names they have in a configuration. */
@@ -195,6 +217,7 @@ export const targetSettings = {
       "How keys are placed over the servers: as libmemcached and twemproxy do (`ketama`, `modula`, `random`), as mcrouter does (`ch3` …), or as the Ruby client Dalli.",
   },
   hash_key: {
+    field: "keyHash",
     type: choice(...keyHashNames),
     default: "md5",
     meaning: "Hash of the key for `ketama` and `modula`, by twemproxy's names.",
@@ -217,8 +240,18 @@ export const targetSettings = {
     default: 1,
     meaning: "Connections to each server; all requests for one key use the same one.",
   },
-  server_timeout: { type: duration("1ms", "1h"), default: "250ms", meaning: "How long a server may take to answer." },
-  connect_timeout: { type: duration("1ms", "1h"), default: "100ms", meaning: "How long connecting may take." },
+  server_timeout: {
+    field: "serverTimeoutMs",
+    type: duration("1ms", "1h"),
+    default: "250ms",
+    meaning: "How long a server may take to answer.",
+  },
+  connect_timeout: {
+    field: "connectTimeoutMs",
+    type: duration("1ms", "1h"),
+    default: "100ms",
+    meaning: "How long connecting may take.",
+  },
   timeouts_until_tko: {
     type: integer(1, 1_000_000),
     default: 3,
@@ -271,7 +304,6 @@ export const awsSettings = {
   },
   endpoint: { type: text, default: null, meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server." },
   assume_role: {
-    field: "assumeRole",
     type: text,
     default: null,
     meaning: "ARN of a role to take on with those credentials; its session is called `platypus`.",
@@ -305,23 +337,37 @@ export const awsPoolSettings = {
 /** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */
 const fillSettings = {
   ttl: {
+    field: "ttlMs",
     type: { ...duration("1s", "365d"), kind: "ttl" },
     default: "60s",
     meaning: 'How long a fetched value is good; "source": as long as the source says (`Cache-Control`), else 60s.',
   },
-  min_ttl: { type: duration("1s", "365d"), default: "1s", meaning: 'Least ttl with `ttl = "source"`.' },
-  max_ttl: { type: duration("1s", "365d"), default: "1d", meaning: 'Greatest ttl with `ttl = "source"`.' },
+  min_ttl: {
+    field: "minTtlMs",
+    type: duration("1s", "365d"),
+    default: "1s",
+    meaning: 'Least ttl with `ttl = "source"`.',
+  },
+  max_ttl: {
+    field: "maxTtlMs",
+    type: duration("1s", "365d"),
+    default: "1d",
+    meaning: 'Greatest ttl with `ttl = "source"`.',
+  },
   stale: {
+    field: "staleMs",
     type: duration("0s", "365d"),
     default: "0s",
     meaning: "How long a value is served after its ttl, while it is being refreshed or its source fails.",
   },
   expiry: {
+    field: "expiryMs",
     type: duration("1s", "365d"),
     default: "10m",
     meaning: "How long after a key's last get it is still refreshed.",
   },
   refresh_before: {
+    field: "refreshBeforeMs",
     type: duration("1ms", "365d"),
     default: null,
     meaning:
@@ -333,11 +379,13 @@ const fillSettings = {
     meaning: "Gets from which on a key is refreshed; the one that filled it is the first.",
   },
   negative_ttl: {
+    field: "negativeTtlMs",
     type: duration("0s", "1d"),
     default: "1s",
     meaning: 'How long "not there" from the source is remembered.',
   },
   fill_timeout: {
+    field: "fillTimeoutMs",
     type: duration("0s", "1h"),
     default: "400ms",
     meaning: "How long a client waits for a fill before it gets the miss; 0s answers at once and fills behind.",
@@ -407,7 +455,6 @@ export const limitSettings = {
     meaning: "Fetches a second, refreshes half of them; 0 is no bound.",
   },
   breaker_failures: {
-    field: "breakerFailures",
     type: integer(0, 1_000_000),
     default: 10,
     meaning:
@@ -459,11 +506,13 @@ export const userSettings = {
     meaning: "Password that is accepted as well, while clients change to a new one.",
   },
   prefix: {
+    field: "prefixes",
     type: list,
     default: [],
     meaning: "Prefixes of the keys that the user may read and write. None: all keys.",
   },
   readonly: {
+    field: "isReadonly",
     type: boolean,
     default: false,
     meaning: "The user may read, and not change anything.",
@@ -473,6 +522,7 @@ export const userSettings = {
 /** `[listen.NAME]` */
 export const listenSettings = {
   address: {
+    field: "addresses",
     type: list,
     default: null,
     isRequired: true,
@@ -484,12 +534,14 @@ export const listenSettings = {
     meaning: "Names of the users that may log in here. Without it all users may.",
   },
   login: {
+    field: "needsLogin",
     type: boolean,
     default: true,
     meaning:
       "Clients must log in if there are users. `false`: clients without a login may do everything that `readonly` allows; SASL logins are still checked.",
   },
   client_certificates: {
+    field: "hasCertificates",
     type: boolean,
     default: false,
     meaning:
@@ -500,7 +552,12 @@ export const listenSettings = {
     default: null,
     meaning: "File of authorities (PEM) for `client_certificates`, in place of `tls_ca` of `[server]`.",
   },
-  readonly: { type: boolean, default: false, meaning: "Clients of this address may not change anything." },
+  readonly: {
+    field: "isReadonly",
+    type: boolean,
+    default: false,
+    meaning: "Clients of this address may not change anything.",
+  },
 } as const satisfies Settings;
 
 /** First word of a section's header. */

@@ -12,9 +12,9 @@ import { checkTls, type TlsMaterial } from "./tls-material.ts";
 
 /** Settings as they stand in the file: paths. */
 interface TlsValues {
-  readonly tls_cert: string | null;
-  readonly tls_key: string | null;
-  readonly tls_ca: string | null;
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
+  readonly tlsCa: string | null;
 }
 
 /** Where paths are taken from, and what reads the files. */
@@ -36,7 +36,7 @@ export function readServerTls(
     refuseAll(section, 'has no use without an address such as "tls:0.0.0.0:11212" in listen', problems);
     return null;
   }
-  if (values.tls_cert === null || values.tls_key === null) {
+  if (values.tlsCert === null || values.tlsKey === null) {
     const place = section.found.get("listen")?.place ?? section.place;
     problems.add(place, "a tls: address needs tls_cert and tls_key");
     return null;
@@ -47,7 +47,7 @@ export function readServerTls(
 /** `[target]`, `[pool.NAME]`: null where the servers are spoken to without TLS. */
 export function readPoolTls(
   section: Section,
-  values: TlsValues & { readonly tls: boolean; readonly tls_server_name: string | null },
+  values: TlsValues & { readonly tls: boolean; readonly tlsServerName: string | null },
   context: TlsContext,
   problems: Problems,
 ): TlsConfig | null {
@@ -55,7 +55,7 @@ export function readPoolTls(
     refuseAll(section, "has no use without tls = true", problems);
     return null;
   }
-  return readFiles(section, values, values.tls_server_name, context, problems);
+  return readFiles(section, values, values.tlsServerName, context, problems);
 }
 
 function refuseAll(section: Section, message: string, problems: Problems): void {
@@ -73,8 +73,7 @@ function readFiles(
   problems: Problems,
 ): TlsConfig | null {
   const files: string[] = [];
-  const read = (key: keyof TlsValues) => {
-    const value = values[key];
+  const read = (key: string, value: string | null) => {
     if (value === null) return null;
     const path = resolve(folder, value);
     files.push(path);
@@ -85,9 +84,13 @@ function readFiles(
       return null;
     }
   };
-  const [cert, key, ca] = [read("tls_cert"), read("tls_key"), read("tls_ca")];
-  if ((values.tls_cert === null) !== (values.tls_key === null)) {
-    const [given, missing] = values.tls_cert === null ? ["tls_key", "tls_cert"] : ["tls_cert", "tls_key"];
+  const [cert, key, ca] = [
+    read("tls_cert", values.tlsCert),
+    read("tls_key", values.tlsKey),
+    read("tls_ca", values.tlsCa),
+  ];
+  if ((values.tlsCert === null) !== (values.tlsKey === null)) {
+    const [given, missing] = values.tlsCert === null ? ["tls_key", "tls_cert"] : ["tls_cert", "tls_key"];
     problems.add(section.found.get(given)?.place ?? section.place, `stands without ${missing}`);
   }
   const { problems: wrong, warnings } = checkTls({ cert, key, ca }, Date.now());

@@ -26,7 +26,7 @@ const settings = {
     synonyms: ["secret_id"],
     meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
   },
-  version_stage: { field: "versionStage", type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
+  version_stage: { type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
   field: {
     type: text,
     default: null,

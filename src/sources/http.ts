@@ -44,7 +44,6 @@ const settings = {
   username: { type: text, default: null, meaning: "For basic authentication, with `password`." },
   password: { type: text, default: null, meaning: "Best as `${ENV:NAME}` or `${file:PATH}`." },
   bearer_token: {
-    field: "bearerToken",
     type: text,
     default: null,
     meaning: "For `Authorization: Bearer`, best as `${file:PATH}`.",
@@ -62,19 +61,16 @@ const settings = {
     meaning: "Longest pause between two pieces of an answer; else as long as `timeout`.",
   },
   value_statuses: {
-    field: "valueStatuses",
     type: list,
     default: ["200"],
     meaning: 'Statuses whose body is a value: `"200"` or `"200-299"`.',
   },
   not_found_statuses: {
-    field: "notFoundStatuses",
     type: list,
     default: ["404", "410"],
     meaning: "Statuses that say that there is nothing.",
   },
   content_types: {
-    field: "contentTypes",
     type: list,
     default: [],
     meaning: 'Content types whose body is a value, such as `"application/json"`; others are failures. None: any.',

@@ -26,7 +26,6 @@ const settings = {
       'Its parts: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
   },
   on_failure: {
-    field: "onFailure",
     type: choice("fail", "null", "omit"),
     default: "fail",
     meaning: "What becomes of the whole when a part fails or is not there: nothing, null in its place, or left out.",
