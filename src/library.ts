@@ -2,66 +2,26 @@
  * The library: a Platypus put together in code. Options have the names of the configuration file's settings in camel
  * case, and are read and checked by the same table.
  */
-import { addressText, type Config, type KeyHashName, type PlacementConfig } from "./config/config.ts";
+import { addressText, type Config } from "./config/config.ts";
 import { locateLines } from "./config/locate.ts";
 import { readDocument } from "./config/native.ts";
+import type { Options } from "./config/setting.ts";
+import { limitSettings, type ruleSettings, type serverSettings, type targetSettings } from "./config/settings.ts";
 import { UsageError } from "./errors.ts";
 import type { Getter } from "./getter.ts";
 import { Platypus } from "./server/platypus.ts";
 import { sourceTypesOfCode } from "./sources/types.ts";
 
-/** A duration such as "60s", a size such as "1MiB". */
-type Text = string;
+type RuleOptions = Omit<Options<typeof ruleSettings>, "match" | "source">;
 
 /** Settings of a getter's keys: those of `[get.NAME]` and `[source.NAME]`. What is left out has its default. */
-export interface GetterOptions {
-  readonly ttl?: Text;
-  readonly expiry?: Text;
-  readonly stale?: Text;
-  readonly refreshBefore?: Text;
-  readonly refreshAfterGets?: number;
-  readonly negativeTtl?: Text;
-  readonly fillTimeout?: Text;
-  readonly lease?: "fleet" | "process";
-  readonly stripPrefix?: string;
-  readonly keyEncoding?: "plain" | "rails";
-  readonly notFound?: "delete" | "keep";
-  readonly timeout?: Text;
-  readonly concurrency?: number;
-  readonly queue?: number;
-  readonly rate?: number;
-  readonly breakerFailures?: number;
-  readonly breakerTime?: Text;
-}
+export interface GetterOptions extends RuleOptions, Options<typeof limitSettings> {}
 
-/** Settings of `[server]`. */
-export interface ServerOptions {
-  /** Where the admin page and `/metrics` are, as `host:port` or `unix:PATH`; else nowhere. */
-  readonly admin?: string;
-  readonly prefix?: string;
-  readonly maxValue?: Text;
-  readonly maxConnections?: number;
-  readonly drainTimeout?: Text;
-  readonly flushAll?: boolean;
-  readonly embeddedSize?: Text;
-  /** `error`, `warn`, `info` or `debug`, with modules that have their own behind it: `info,backend=debug`. */
-  readonly logLevel?: string;
-  readonly logForm?: "text" | "json";
-}
+/** Settings of `[server]`. `admin` is `off` unless it is given. */
+export interface ServerOptions extends Omit<Options<typeof serverSettings>, "listen" | "workers"> {}
 
-/** Settings of the pool of memcached servers. */
-export interface TargetOptions {
-  readonly hash?: PlacementConfig["type"];
-  readonly hashKey?: KeyHashName;
-  readonly hashTag?: string;
-  readonly salt?: string;
-  readonly connections?: number;
-  readonly serverTimeout?: Text;
-  readonly connectTimeout?: Text;
-  readonly auth?: "text" | "sasl";
-  readonly username?: string;
-  readonly password?: string;
-}
+/** Settings of the pool of memcached servers, as `[target]` has them. */
+export interface TargetOptions extends Omit<Options<typeof targetSettings>, "servers" | "host" | "port"> {}
 
 /** A Platypus that is being put together, and then one that runs. */
 export interface PlatypusServer {
@@ -86,9 +46,6 @@ interface Given {
   readonly getter: Getter;
   readonly options: GetterOptions;
 }
-
-/** Settings of a getter that belong to its source. */
-const sourceOptions = ["timeout", "concurrency", "queue", "rate", "breakerFailures", "breakerTime"];
 
 /** A new Platypus with no getters, which listens to nobody yet. */
 export function createPlatypus(options: ServerOptions = {}): PlatypusServer {
@@ -151,12 +108,12 @@ class LibraryPlatypus implements PlatypusServer {
       get: tablesOf(names, this.getters, ({ pattern, options }, name) => ({
         match: pattern,
         source: name,
-        ...settingsOf(options, (key) => !sourceOptions.includes(key)),
+        ...settingsOf(options, (key) => !(key in limitSettings)),
       })),
       source: tablesOf(names, this.getters, ({ getter, options }) => ({
         type: "getter",
         getter,
-        ...settingsOf(options, (key) => sourceOptions.includes(key)),
+        ...settingsOf(options, (key) => key in limitSettings),
       })),
     };
     return readDocument({
@@ -178,11 +135,12 @@ function tablesOf(
   return Object.fromEntries(names.map((name, index) => [name, table(getters[index]!, name)]));
 }
 
-/** Options under the names of the configuration file. */
+/** Options under the names of the configuration file; `isWanted` is asked for these. */
 function settingsOf(options: object, isWanted: (key: string) => boolean = () => true): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(options)
-      .filter(([key, value]) => isWanted(key) && value !== undefined)
-      .map(([key, value]) => [key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),
+    Object.entries(options).flatMap(([option, value]) => {
+      const key = option.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      return value !== undefined && isWanted(key) ? [[key, value]] : [];
+    }),
   );
 }

@@ -96,6 +96,25 @@ describe("a Platypus in code", () => {
     }
   });
 
+  it("takes every setting of a section, in camel case", async () => {
+    const platypus = createPlatypus({ ...quiet, pickupRate: -1, hold: 1.5, adminHosts: [3 as never] })
+      .get("a", () => "v", { minTtl: "0s", retries: 11, mode: "sometimes" as never })
+      .target("127.0.0.1:1", { timeoutsUntilTko: 0, tlsCa: "ca.pem" });
+    const error = await platypus.listen("127.0.0.1:0").catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    const named = (error as ConfigError).problems.map(({ message }) => message.split(":")[0]);
+    expect(named.sort()).toEqual([
+      "get.getter1.min_ttl",
+      "get.getter1.mode",
+      "server.admin_hosts",
+      "server.hold",
+      "server.pickup_rate",
+      "source.getter1.retries",
+      "target.timeouts_until_tko",
+      "target.tls_ca",
+    ]);
+  });
+
   it("says who has its address", async () => {
     const first = createPlatypus(quiet);
     undo.push(() => first.close());

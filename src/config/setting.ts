@@ -66,11 +66,27 @@ type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "int
 type Callable = (...args: never[]) => unknown;
 
 /** `drain_timeout` as `drainTimeout`. */
-export type CamelCase<Key> = Key extends `${infer Word}_${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest>>}` : Key;
+type CamelCase<Key> = Key extends `${infer Word}_${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest>>}` : Key;
 
 type FieldOf<Rows extends Settings, Key extends keyof Rows> = Rows[Key] extends { field: infer Field extends string }
   ? Field
   : CamelCase<Key>;
+
+/** What code gives for a setting of this type. */
+type Given<T extends SettingType> = T extends { kind: "duration" | "ttl" }
+  ? string
+  : T extends { kind: "size" }
+    ? string | number
+    : T extends { kind: "list" }
+      ? string | readonly string[]
+      : T extends { kind: "templates" | "texts" }
+        ? Readonly<Record<string, string>>
+        : Value<T>;
+
+/** A section as options of code: its settings in camel case, each of them optional. */
+export type Options<Rows extends Settings> = {
+  readonly [Key in keyof Rows as CamelCase<Key>]?: Given<Rows[Key]["type"]>;
+};
 
 export function fieldOf(key: string, row: Setting): string {
   return row.field ?? key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());

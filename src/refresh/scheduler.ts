@@ -9,6 +9,7 @@
  * Keys that nobody here filled are tracked as well once clients ask for them: their TTL says how fresh they are.
  */
 import type { Clock, Timer } from "../clock.ts";
+import type { ServerConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
@@ -72,11 +73,8 @@ export interface SchedulerOptions {
   readonly unsettled?: UnsettledWrites;
 }
 
-export interface TrackingBounds {
-  readonly maxTrackedKeys: number;
-  /** Looks a second at items that nobody here tracks. */
-  readonly pickUpRate: number;
-}
+/** Settings of `[server]` that bound what is tracked. */
+export type TrackingBounds = Pick<ServerConfig, "maxTrackedKeys" | "pickUpRate">;
 
 /** The one scheduler of a process. */
 export class Scheduler implements FillEvents {

@@ -14,7 +14,7 @@ import { Histogram } from "../telemetry/histogram.ts";
 import { Filler } from "./filler.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Scheduler, type TrackingBounds } from "./scheduler.ts";
 import { Starts } from "./starts.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -53,8 +53,8 @@ export interface Simulation {
   readonly failureShare: number;
   /** False: keys are filled on misses and never refreshed. */
   readonly isRefreshing: boolean;
-  readonly maxTrackedKeys: number;
-  readonly pickUpRate: number;
+  /** What each process may track. */
+  readonly bounds: TrackingBounds;
   readonly random: () => number;
   createPool(unixSeconds: () => number): SimulatedPool;
   /** Called now and then with the time that has been simulated. */
@@ -136,7 +136,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const rule: Rule = { config, source: limiter, counters: newRuleCounters(), timings: newRuleTimings() };
     const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
     const shared = { rules: new Rules([rule]), port: pool.port, clock, log };
-    const scheduler = new Scheduler({ ...shared, random, bounds: simulation });
+    const scheduler = new Scheduler({ ...shared, random, bounds: simulation.bounds });
     const events = simulation.isRefreshing
       ? scheduler
       : { populated: () => {}, traced: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false };

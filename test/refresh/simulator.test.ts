@@ -24,8 +24,7 @@ function run(gets: readonly [key: string, seconds: number][], { rule, source, ..
     latencyMs: 100,
     failureShare: 0,
     isRefreshing: true,
-    maxTrackedKeys: 1_000,
-    pickUpRate: 1_000,
+    bounds: { maxTrackedKeys: 1_000, pickUpRate: 1_000 },
     random: () => 0,
     createPool(unixSeconds) {
       const store = new ItemStore(1 << 20, 1 << 20, unixSeconds);
