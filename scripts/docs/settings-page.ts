@@ -143,8 +143,8 @@ function shortType(type: SettingType): string {
       return "string";
     case "list":
       return "string or list";
-    case "fraction":
-      return "number, 0 to 1";
+    case "number":
+      return `number, ${type.min} to ${type.max}`;
     case "texts":
       return "table of strings";
     case "templates":

@@ -203,14 +203,14 @@ function set(section: LayeredSection, key: string, type: SettingType, text: stri
 }
 
 /** The value that a file would hold for `text`; text that fits no such value stays text, for the reader to refuse. */
-function valueOfText(type: SettingType, text: string): unknown {
+export function valueOfText(type: SettingType, text: string): unknown {
   switch (type.kind) {
     case "boolean":
       return text === "true" ? true : text === "false" ? false : text;
     case "count":
     case "integer":
       return /^\d+$/.test(text) ? Number(text) : text;
-    case "fraction":
+    case "number":
       return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     case "list":
       return text.split(",").map((entry) => entry.trim());

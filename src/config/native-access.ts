@@ -31,7 +31,7 @@ interface ReadListener {
 
 /** Reads `[user.NAME]`; `section` has its references resolved. */
 export function readUser(name: string, section: Section, problems: Problems): UserConfig {
-  const values = readSection(section, userSettings, problems, () => {});
+  const values = readSection(section, userSettings, problems);
   const { password, previousPassword, ...rights } = values;
   for (const [key, value] of [
     ["password", password],
@@ -60,7 +60,7 @@ export function readListener(
   { folder, reads }: AccessContext,
   problems: Problems,
 ): ReadListener {
-  const { tlsCa, ...values } = readSection(section, listenSettings, problems, () => {});
+  const { tlsCa, ...values } = readSection(section, listenSettings, problems);
   const addresses = readAddresses(section, "address", values.addresses ?? [], folder, problems);
   const files: string[] = [];
   let ca: string | null = null;

@@ -34,7 +34,7 @@ export function isAwsPool(section: Section): boolean {
 
 /** Reads `[pool.NAME]` of an AWS type. */
 export function readAwsPool(name: string, section: Section, problems: Problems): AwsConnection {
-  const values = readSection(section, awsPoolSettings, problems, () => {});
+  const values = readSection(section, awsPoolSettings, problems);
   return { ...connectionOf(name, section, values, problems), maxCalls: values.maxCalls };
 }
 

@@ -62,7 +62,7 @@ export interface PoolContext {
 
 /** Reads `[target]` or `[pool.NAME]`. */
 export function readPool(name: string, section: Section, context: PoolContext, problems: Problems): PoolConfig {
-  const values = readSection(section, context.isTarget ? targetSettings : poolSettings, problems, () => {});
+  const values = readSection(section, context.isTarget ? targetSettings : poolSettings, problems);
   if (values.tls && values.auth === "sasl") {
     problems.add(section.found.get("tls")?.place ?? section.place, 'TLS and auth = "sasl" do not go together');
   }

@@ -29,7 +29,7 @@ export function readAdmin(section: Section, text: string, folder: string, proble
 
 /** The section, over `env`. */
 export function readTelemetry(section: Section, env: Environment, problems: Problems): TelemetryConfig {
-  const { otlpEndpoint: endpoint, ...values } = readSection(section, telemetrySettings, problems, () => {});
+  const { otlpEndpoint: endpoint, ...values } = readSection(section, telemetrySettings, problems);
   if (endpoint !== null && !isHttpUrl(endpoint)) {
     const place = section.found.get("otlp_endpoint")?.place ?? section.place;
     problems.add(place, "expected an http or https URL, such as http://127.0.0.1:4318");

@@ -159,7 +159,7 @@ function readServer(
   reads: FilesRead,
   problems: Problems,
 ): ServerConfig {
-  const values = readSection(section, serverSettings, problems, () => {});
+  const values = readSection(section, serverSettings, problems);
   // Every byte of it goes into keys of at most 250.
   if (!/^[!-~]{0,200}$/.test(values.prefix)) {
     const place = section.found.get("prefix")?.place ?? section.place;

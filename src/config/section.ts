@@ -1,12 +1,20 @@
 /**
- * One section of a configuration: what was found for its keys, from whichever layer, and its reading by the rows of
- * the settings table. A value that cannot be used is reported and read as the default, so that one pass finds
+ * Values with their places, whatever format or layer they are of, and their reading by types and by the rows of a table of
+ * settings. A section is what was found for the keys of one part of a configuration. A value that cannot be used is reported and read as the default, so that one pass finds
  * every problem; `Problems.end` then keeps the result from being used.
  */
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import { suggestion } from "./nearest-name.ts";
-import { describeType, fieldOf, type Setting, type Settings, type SettingType, type Values } from "./setting.ts";
+import {
+  describeType,
+  fieldOf,
+  type Setting,
+  type Settings,
+  type SettingType,
+  type Value,
+  type Values,
+} from "./setting.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** Where a value or a section stands, for messages. */
@@ -21,6 +29,8 @@ export interface Place {
 export interface Found {
   readonly value: unknown;
   readonly place: Place;
+  /** The value as a message shows it, if a format has other words for its values than TOML. */
+  readonly got?: string;
   /** It may be secret: no message shows it. */
   readonly isHidden?: boolean;
   /** The value as it may be shown: with what came from outside left out. Absent where nothing did. */
@@ -41,20 +51,23 @@ export type TemplateCheck = (text: string, place: Place) => void;
 /** Collects problems and warnings; equal ones count once. */
 export class Problems {
   readonly #problems = new Map<string, ConfigProblem>();
-  readonly #warnings = new Set<string>();
+  /** By text, the line. */
+  readonly #warnings = new Map<string, number | null>();
 
   add(place: Place, message: string): void {
-    const problem = { file: place.file, line: place.line, message: `${place.path}: ${message}` };
+    const path = place.path === "" ? "" : `${place.path}: `;
+    const problem = { file: place.file, line: place.line, message: `${path}${message}` };
     this.#problems.set(JSON.stringify(problem), problem);
   }
 
   /** Adds what a user should know and what keeps nothing from being used. */
   warn({ path, line }: Place, message: string): void {
-    this.#warnings.add(`${path}${line === null ? "" : ` (line ${line})`} ${message}`);
+    this.#warnings.set(`${path}${line === null ? "" : ` (line ${line})`} ${message}`, line);
   }
 
+  /** In order of line. */
   get warnings(): readonly string[] {
-    return [...this.#warnings];
+    return [...this.#warnings].sort(([, a], [, b]) => (a ?? 0) - (b ?? 0)).map(([text]) => text);
   }
 
   /** All of them, in order of line. */
@@ -74,7 +87,7 @@ export function readSection<const Rows extends Settings>(
   section: Section,
   rows: Rows,
   problems: Problems,
-  checkTemplate: TemplateCheck,
+  checkTemplate: TemplateCheck = () => {},
 ): Values<Rows> {
   const known = Object.entries<Setting>(rows).flatMap(([key, row]) => [key, ...(row.synonyms ?? [])]);
   for (const [key, { place }] of section.found) {
@@ -82,7 +95,6 @@ export function readSection<const Rows extends Settings>(
   }
   const values: Record<string, unknown> = {};
   for (const [key, row] of Object.entries<Setting>(rows)) {
-    const reader = new ValueReader(row.type, problems, checkTemplate);
     const found = findSetting(section, key, row, problems);
     if (found === undefined && row.isRequired === true) {
       problems.add(
@@ -90,9 +102,12 @@ export function readSection<const Rows extends Settings>(
         `missing; expected ${describeType(row.type)}`,
       );
     }
-    if (found !== undefined && row.noEffect !== undefined) problems.warn(found.place, `has no effect: ${row.noEffect}`);
-    const value = found === undefined ? undefined : reader.read(found);
-    values[fieldOf(key, row)] = value ?? (row.default === null ? null : reader.read(defaultValue(row.default)));
+    // What is switched off has no effect anywhere.
+    if (found !== undefined && found.value !== false && row.noEffect !== undefined)
+      problems.warn(found.place, `has no effect: ${row.noEffect}`);
+    const value = found === undefined ? undefined : readValue(row.type, found, problems, checkTemplate);
+    values[fieldOf(key, row)] =
+      value ?? (row.default === null ? null : readValue(row.type, defaultValue(row.default), problems, checkTemplate));
   }
   // Each value was read by the type of its own row.
   return values as Values<Rows>;
@@ -112,90 +127,88 @@ function defaultValue(value: unknown): Found {
   return { value, place, entry: () => place };
 }
 
-/** Reads values of one type. Undefined: not of that type, reported. */
-class ValueReader {
-  readonly #type: SettingType;
-  readonly #problems: Problems;
-  readonly #checkTemplate: TemplateCheck;
+/** Reads a value of one type. `undefined` if it is of another type, which is reported. */
+export function readValue<T extends SettingType>(
+  type: T,
+  found: Found,
+  problems: Problems,
+  checkTemplate: TemplateCheck = () => {},
+): Value<T> | undefined {
+  const value = checkedValue(type, found, problems, checkTemplate);
+  if (value === undefined) refuse(type, found, problems);
+  // What a type takes is what its reader gives.
+  return value as Value<T> | undefined;
+}
 
-  constructor(type: SettingType, problems: Problems, checkTemplate: TemplateCheck) {
-    this.#type = type;
-    this.#problems = problems;
-    this.#checkTemplate = checkTemplate;
-  }
-
-  read(found: Found): unknown {
-    const type = this.#type;
-    const { value } = found;
-    switch (type.kind) {
-      case "duration":
-        return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
-      case "ttl":
-        if (value === "source") return value;
-        return this.#bounded(found, type, typeof value === "string" ? parseDuration(value) : null);
-      case "size":
-        return this.#bounded(found, type, typeof value === "string" ? parseSize(value) : value);
-      case "count":
-        return value === "auto" ? value : this.#bounded(found, type, value);
-      case "integer":
-        return this.#bounded(found, type, value);
-      case "fraction":
-        return typeof value === "number" && value >= 0 && value <= 1 ? value : this.#refuse(found);
-      case "boolean":
-        return typeof value === "boolean" ? value : this.#refuse(found);
-      case "text":
-        return typeof value === "string" ? value : this.#refuse(found);
-      case "template":
-        return typeof value === "string" ? this.#template(value, found.place) : this.#refuse(found);
-      case "list":
-        return this.#list(found);
-      case "texts":
-      case "templates":
-        return this.#templates(found);
-      case "parts": {
-        const isParts = Array.isArray(found.value) && found.value.length > 0 && found.value.every(isTable);
-        return isParts ? found.value : this.#refuse(found);
-      }
-      case "function":
-        return typeof value === "function" ? value : this.#refuse(found);
-      case "choice":
-        if (typeof value === "string" && type.choices.includes(value)) return value;
-        return this.#refuse(found, typeof value === "string" ? suggestion(value, type.choices) : "");
+function checkedValue(type: SettingType, found: Found, problems: Problems, checkTemplate: TemplateCheck): unknown {
+  const { value } = found;
+  switch (type.kind) {
+    case "duration":
+      return bounded(type, typeof value === "string" ? parseDuration(value) : null);
+    case "ttl":
+      if (value === "source") return value;
+      return bounded(type, typeof value === "string" ? parseDuration(value) : null);
+    case "size":
+      return bounded(type, typeof value === "string" ? parseSize(value) : value);
+    case "count":
+      return value === "auto" ? value : bounded(type, value);
+    case "integer":
+      return bounded(type, value);
+    case "number":
+      return typeof value === "number" && value >= type.min && value <= type.max ? value : undefined;
+    case "boolean":
+      return typeof value === "boolean" ? value : undefined;
+    case "text":
+      return typeof value === "string" ? value : undefined;
+    case "template":
+      if (typeof value !== "string") return undefined;
+      checkTemplate(value, found.place);
+      return value;
+    case "list": {
+      const entries: unknown[] = Array.isArray(value) ? value : [value];
+      return entries.every((entry) => typeof entry === "string") ? entries : undefined;
     }
+    case "texts":
+    case "templates":
+      return isTable(value) ? texts(type, found, value, problems, checkTemplate) : undefined;
+    case "parts":
+      return Array.isArray(value) && value.length > 0 && value.every(isTable) ? value : undefined;
+    case "function":
+      return typeof value === "function" ? value : undefined;
+    case "choice":
+      return typeof value === "string" && type.choices.includes(value) ? value : undefined;
   }
+}
 
-  #bounded(found: Found, type: { readonly min: number; readonly max: number }, value: unknown): unknown {
-    const isInside = typeof value === "number" && Number.isSafeInteger(value) && value >= type.min && value <= type.max;
-    return isInside ? value : this.#refuse(found);
-  }
+function bounded({ min, max }: { readonly min: number; readonly max: number }, value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
+}
 
-  #list(found: Found): unknown {
-    const entries: unknown[] = Array.isArray(found.value) ? found.value : [found.value];
-    return entries.every((entry) => typeof entry === "string") ? entries : this.#refuse(found);
-  }
-
-  #templates(found: Found): unknown {
-    if (!isTable(found.value)) return this.#refuse(found);
-    return Object.entries(found.value).map(([name, value]) => {
-      const place = found.entry(name);
-      const isTemplate = this.#type.kind === "templates";
-      if (typeof value === "string") return [name, isTemplate ? this.#template(value, place) : value];
-      this.#problems.add(place, `expected a ${isTemplate ? "template" : "string"}, got ${describeValue(value)}`);
+function texts(
+  { kind }: SettingType,
+  found: Found,
+  table: Readonly<Record<string, unknown>>,
+  problems: Problems,
+  checkTemplate: TemplateCheck,
+): [string, string][] {
+  return Object.entries(table).map(([name, value]) => {
+    const place = found.entry(name);
+    if (typeof value !== "string") {
+      problems.add(place, `expected a ${kind === "texts" ? "string" : "template"}, got ${describeValue(value)}`);
       return [name, ""];
-    });
-  }
+    }
+    if (kind === "templates") checkTemplate(value, place);
+    return [name, value];
+  });
+}
 
-  #template(text: string, place: Place): string {
-    this.#checkTemplate(text, place);
-    return text;
-  }
-
-  #refuse(found: Found, hint = ""): undefined {
-    // Header fields may be secret, and text that should have been a table of them is too.
-    const isHidden = this.#type.kind === "templates" || this.#type.kind === "texts" || found.isHidden === true;
-    const got = isHidden ? "something else" : describeValue(found.value);
-    this.#problems.add(found.place, `expected ${describeType(this.#type)}, got ${got}${hint}`);
-  }
+function refuse(type: SettingType, found: Found, problems: Problems): void {
+  const { value, place } = found;
+  // Header fields may be secret, and text that should have been a table of them is too.
+  const isHidden = type.kind === "templates" || type.kind === "texts" || found.isHidden === true;
+  const got = isHidden ? "something else" : (found.got ?? describeValue(value));
+  const hint = type.kind === "choice" && typeof value === "string" ? suggestion(value, type.choices) : "";
+  problems.add(place, `expected ${describeType(type)}, got ${got}${hint}`);
 }
 
 /** A TOML table, as opposed to a list or a single value. */

@@ -7,7 +7,7 @@ import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts
 
 /** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
 export type SettingType =
-  | { readonly kind: "duration" | "size" | "integer"; readonly min: number; readonly max: number }
+  | { readonly kind: "duration" | "size" | "integer" | "number"; readonly min: number; readonly max: number }
   /** A duration, or the word that leaves it to the source. */
   | { readonly kind: "ttl"; readonly min: number; readonly max: number }
   /** A whole number, or "auto" for as many as there are cores. */
@@ -15,8 +15,6 @@ export type SettingType =
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. */
   | { readonly kind: "list" }
-  /** A number from 0 to 1. */
-  | { readonly kind: "fraction" }
   /** A table of names, each with a text or a template. */
   | { readonly kind: "texts" | "templates" }
   /** A list of tables: what a merge is made of. */
@@ -42,7 +40,8 @@ export interface Setting {
 /** The rows of one section by key. */
 export type Settings = Readonly<Record<string, Setting>>;
 
-type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "fraction" }
+/** What a value of a type is after reading. */
+export type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "number" }
   ? number
   : T extends { kind: "ttl" }
     ? number | "source"
@@ -128,6 +127,13 @@ export function integer(min: number, max: number) {
   return { kind: "integer", min, max } as const;
 }
 
+export function number(min: number, max: number) {
+  return { kind: "number", min, max } as const;
+}
+
+/** Upper bound of whole numbers without one. */
+export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+
 export function choice<const Choices extends readonly string[]>(...choices: Choices) {
   return { kind: "choice", choices } as const;
 }
@@ -137,7 +143,6 @@ export const text = { kind: "text" } as const;
 export const template = { kind: "template" } as const;
 export const templates = { kind: "templates" } as const;
 export const texts = { kind: "texts" } as const;
-export const fraction = { kind: "fraction" } as const;
 export const parts = { kind: "parts" } as const;
 export const list = { kind: "list" } as const;
 
@@ -151,7 +156,9 @@ export function describeType(type: SettingType): string {
     case "size":
       return `a size from ${formatSize(type.min)} to ${formatSize(type.max)}, such as "64KiB" or "1MiB"`;
     case "integer":
-      return `a whole number from ${type.min} to ${type.max}`;
+      return type.max === UNBOUNDED
+        ? `a whole number from ${type.min} on`
+        : `a whole number from ${type.min} to ${type.max}`;
     case "count":
       return `a whole number from ${type.min} to ${type.max}, or "auto"`;
     case "boolean":
@@ -162,8 +169,8 @@ export function describeType(type: SettingType): string {
       return 'a template such as "{1}" or "{key}"';
     case "list":
       return "a string or a list of strings";
-    case "fraction":
-      return "a number from 0 to 1";
+    case "number":
+      return `a number from ${type.min} to ${type.max}`;
     case "texts":
       return "a table of strings";
     case "templates":

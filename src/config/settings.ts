@@ -8,9 +8,9 @@ import {
   boolean,
   choice,
   duration,
-  fraction,
   integer,
   list,
+  number,
   type Setting,
   type Settings,
   size,
@@ -169,7 +169,7 @@ export const telemetrySettings = {
   },
   traces_sample: {
     field: "sampledShare",
-    type: fraction,
+    type: number(0, 1),
     default: null,
     meaning:
       "Share of clients' requests that are traced, from 0 to 1; else `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",

@@ -11,7 +11,7 @@ describe("the settings table", () => {
         const place = { file: null, line: null, path: kind };
         const found = new Map([[key, { value: row.default, place, entry: () => place }]]);
         const problems = new Problems();
-        readSection({ place, found }, { [key]: row }, problems, () => {});
+        readSection({ place, found }, { [key]: row }, problems);
         expect(() => problems.end(), `${kind}.${key}`).not.toThrow();
       }
     }

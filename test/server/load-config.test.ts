@@ -49,7 +49,7 @@ describe("loading a configuration", () => {
   });
 
   it("tells other proxies' files from broken TOML", async () => {
-    expect(await failure(await file("m.json", '// x\n{ "pools": {} }'))).toMatch(/FILE:2: : no route;/);
+    expect(await failure(await file("m.json", '// x\n{ "pools": {} }'))).toMatch(/^FILE:2: no route; expected/);
     expect(await failure(await file("t.yml", "# x\nalpha:\n  listen: 127.0.0.1:22121\n"))).toBe(
       "FILE:2: alpha.servers: expected at least one server",
     );

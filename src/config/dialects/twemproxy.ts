@@ -11,8 +11,8 @@
  */
 
 import { resolve } from "node:path";
-import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from "yaml";
-import { ConfigError, type ConfigProblem } from "../../errors.ts";
+import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type Scalar } from "yaml";
+import { ConfigError } from "../../errors.ts";
 import { openAccess } from "../access-config.ts";
 import { defaultPort, reachesListener } from "../address.ts";
 import {
@@ -26,45 +26,61 @@ import {
   type PoolServer,
   type ServerConfig,
 } from "../config.ts";
-import { suggestion } from "../nearest-name.ts";
+import { valueOfText } from "../layers.ts";
+import { type Found, type Place, Problems, readSection, type Section } from "../section.ts";
+import {
+  boolean,
+  choice,
+  integer,
+  list,
+  type Setting,
+  type Settings,
+  type SettingType,
+  text,
+  UNBOUNDED,
+  type Values,
+} from "../setting.ts";
 
-/** What a pool of twemproxy's has for what its file does not say. */
-const defaults = {
-  hash: "fnv1a_64",
-  distribution: "ketama",
-  serverConnections: 1,
-  serverRetryTimeoutMs: 30_000,
-  serverFailureLimit: 2,
-} as const;
-/** Without `timeout` twemproxy waits for ever; that would hold up whoever asks for another key of the same server. */
-const TIMEOUT_MS = 5_000;
 /** Of servers whose keys nobody else takes: looked at again soon. */
 const probes = { firstProbeMs: 250, lastProbeMs: 5_000 } as const;
 const TIMEOUTS_UNTIL_TKO = 3;
 
-const distributions = ["ketama", "modula", "random"] as const;
+/** The directives of a pool. */
+const directives = {
+  listen: { type: text, default: null, meaning: "Where clients of the pool connect." },
+  hash: { field: "keyHash", type: choice(...keyHashNames), default: "fnv1a_64", meaning: "Hash of the key." },
+  hash_tag: { type: text, default: "", meaning: "Two characters; only what stands between them in a key is hashed." },
+  distribution: { type: choice("ketama", "modula", "random"), default: "ketama", meaning: "How keys are placed." },
+  timeout: {
+    field: "timeoutMs",
+    type: integer(1, UNBOUNDED),
+    // Without it twemproxy waits without a limit, and so would clients that ask for other keys of the same server.
+    default: 5_000,
+    meaning: "Maximum time to connect, and to wait for a reply (ms).",
+  },
+  backlog: idle(integer(0, UNBOUNDED), "connections wait in a queue of 4096"),
+  client_connections: idle(integer(0, UNBOUNDED), "twemproxy has none for it either"),
+  redis: { type: boolean, default: false, meaning: "Servers speak Redis' protocol, which is refused." },
+  redis_auth: { type: text, default: null, meaning: "Password for Redis, which is refused." },
+  redis_db: idle(integer(0, UNBOUNDED), "it is Redis'"),
+  tcpkeepalive: idle(boolean, "a server that is gone is found by time-outs"),
+  reuseport: idle(boolean, "the address belongs to this process alone"),
+  preconnect: idle(boolean, "servers are connected to when they are first needed"),
+  auto_eject_hosts: { field: "ejects", type: boolean, default: false, meaning: "Keys of a dead server go to others." },
+  server_connections: { type: integer(1, UNBOUNDED), default: 1, meaning: "Connections to each server." },
+  server_retry_timeout: {
+    field: "retryMs",
+    type: integer(1, UNBOUNDED),
+    default: 30_000,
+    meaning: "Time until an ejected server is tried again (ms).",
+  },
+  server_failure_limit: { type: integer(1, UNBOUNDED), default: 2, meaning: "Failures in a row that eject a server." },
+  servers: { type: list, default: [], meaning: "Servers as host:port:weight or /path:weight, and perhaps a name." },
+} as const satisfies Settings;
 
-/** Directives, and what one that has no effect here is about; null: it has one. */
-const directives: Readonly<Record<string, string | null>> = {
-  listen: null,
-  hash: null,
-  hash_tag: null,
-  distribution: null,
-  timeout: null,
-  backlog: "connections wait in a queue of 4096",
-  client_connections: "twemproxy has none for it either",
-  redis: null,
-  redis_auth: null,
-  redis_db: "it is Redis'",
-  tcpkeepalive: "a server that is gone is found by time-outs",
-  reuseport: "the address belongs to this process alone",
-  preconnect: "servers are connected to when they are first needed",
-  auto_eject_hosts: null,
-  server_connections: null,
-  server_retry_timeout: null,
-  server_failure_limit: null,
-  servers: null,
-};
+function idle<T extends SettingType>(type: T, noEffect: string) {
+  return { type, default: null, meaning: "Has no effect.", noEffect } as const;
+}
 
 export interface TwemproxyInput {
   /** As the user named it, for messages. */
@@ -75,17 +91,17 @@ export interface TwemproxyInput {
 }
 
 /** Reads and checks everything. Throws a `ConfigError` with all problems, or with those of the syntax alone. */
-export function parseTwemproxy({ file, text, server }: TwemproxyInput): Config {
+export function parseTwemproxy({ file, text: given, server }: TwemproxyInput): Config {
   const lines = new LineCounter();
   // Text stays text with the failsafe schema.
-  const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(given, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ pos, message }) => ({ file, line: lines.linePos(pos[0]).line, message }));
     throw new ConfigError(problems);
   }
-  const reader = new FileReader(file, lines);
-  const pools = reader.readPools(document.contents);
-  if (reader.problems.length > 0) throw new ConfigError(reader.problems.toSorted((a, b) => a.line! - b.line!));
+  const problems = new Problems();
+  const pools = new FileReader(file, lines, problems).readPools(document.contents);
+  problems.end();
   return {
     file: resolve(file),
     files: [],
@@ -96,230 +112,175 @@ export function parseTwemproxy({ file, text, server }: TwemproxyInput): Config {
     pools,
     tree: null,
     mcrouter: null,
-    warnings: reader.warnings,
+    warnings: problems.warnings,
     rules: [],
     sources: [],
   };
 }
 
-/** Reads the pools of one file, and collects what is wrong with them. */
+/** Reads the pools of one file. */
 class FileReader {
-  readonly problems: ConfigProblem[] = [];
-  readonly warnings: string[] = [];
   private readonly file: string;
   private readonly lines: LineCounter;
+  private readonly problems: Problems;
 
-  constructor(file: string, lines: LineCounter) {
+  constructor(file: string, lines: LineCounter, problems: Problems) {
     this.file = file;
     this.lines = lines;
+    this.problems = problems;
   }
 
   readPools(contents: Node | null): PoolConfig[] {
     if (!isMap(contents) || contents.items.length === 0) {
-      this.add(contents, "", "expected pools by name");
+      this.problems.add(this.placeOf(contents, ""), "expected pools by name");
       return [];
     }
-    const pools = contents.items.map((pair) => this.readPool(pair));
+    const sections = contents.items.map((pair) => this.sectionOf(pair));
+    const pools = sections.map((section) => readPool(section, this.problems));
     const listens = pools.map(({ listen }) => listen[0]);
-    for (const [i, pair] of contents.items.entries()) {
+    for (const [i, { found }] of sections.entries()) {
       const listen = listens[i];
       if (listen === undefined) continue;
+      const { place } = found.get("listen")!;
       const other = listens.findIndex((each) => each !== undefined && addressText(each) === addressText(listen));
-      const where = listenOf(pair);
-      if (other < i)
-        this.add(where, `${pools[i]!.name}.listen`, `${addressText(listen)} is pool ${pools[other]!.name}'s`);
+      if (other < i) this.problems.add(place, `${addressText(listen)} is pool ${pools[other]!.name}'s`);
       const own = pools[i]!.servers.find(({ address }) => reachesListener(address, listen));
-      if (own === undefined) continue;
-      this.add(where, `${pools[i]!.name}.listen`, `${addressText(own.address)} is one of its own servers`);
+      if (own !== undefined) this.problems.add(place, `${addressText(own.address)} is one of its own servers`);
     }
     return pools;
   }
 
-  private readPool({ key, value }: Pair): PoolConfig {
-    const name = isScalar(key) ? String(key.value) : "";
-    const pool = new PoolReader(this, name, key as Node);
-    if (!isMap(value)) this.add(key as Node, name, "expected a pool: listen, servers and what else it has");
-    else pool.take(value);
-    return pool.read();
-  }
-
-  add(node: Node | null, path: string, message: string): void {
-    const line = node?.range == null ? 1 : this.lines.linePos(node.range[0]).line;
-    this.problems.push({ file: this.file, line, message: path === "" ? message : `${path}: ${message}` });
-  }
-}
-
-/** A value of a directive and where it stands. */
-interface Given {
-  readonly text: string;
-  readonly node: Node;
-}
-
-/** Reads the directives of one pool. */
-class PoolReader {
-  private readonly file: FileReader;
-  private readonly name: string;
-  private readonly node: Node;
-  private readonly given = new Map<string, Given>();
-  private servers: readonly Given[] = [];
-
-  constructor(file: FileReader, name: string, node: Node) {
-    this.file = file;
-    this.name = name;
-    this.node = node;
-  }
-
-  take(map: YAMLMap): void {
-    for (const { key, value } of map.items) {
-      const node = key as Node;
-      const name = isScalar(key) ? String(key.value) : "";
-      const noEffect = Object.hasOwn(directives, name) ? directives[name] : undefined;
-      if (noEffect === undefined) {
-        this.problem(node, name, `there is no such directive${suggestion(name, Object.keys(directives))}`);
-      } else if (name === "servers") {
-        this.servers = this.takeServers(node, value as Node | null);
-      } else if (!isScalar(value)) {
-        const hint = name === "hash_tag" ? '; braces stand in quotes: "{}"' : "";
-        this.problem(node, name, `expected a single value${hint}`);
-      } else {
-        this.given.set(name, { text: String(value.value), node: value });
-        if (noEffect !== null && value.value !== "false") {
-          this.file.warnings.push(`${this.name}.${name} has no effect: ${noEffect}`);
-        }
-      }
+  /** A pool's directives; those of another form than their value are reported and left out. */
+  private sectionOf({ key, value }: Pair): Section {
+    const found = new Map<string, Found>();
+    // A key of a map is a node wherever the syntax is right.
+    const place = this.placeOf(key as Node, isScalar(key) ? String(key.value) : "");
+    if (!isMap(value)) this.problems.add(place, "expected a pool: listen, servers and what else it has");
+    for (const pair of isMap(value) ? value.items : []) {
+      const name = isScalar(pair.key) ? String(pair.key.value) : "";
+      const given = this.foundOf(name, pair, `${place.path}.${name}`);
+      if (given !== null) found.set(name, given);
     }
+    return { place, found };
   }
 
-  read(): PoolConfig {
-    this.refuseRedis();
-    const timeoutMs = this.number("timeout", 1) ?? TIMEOUT_MS;
-    const ejects = this.boolean("auto_eject_hosts") ?? false;
-    const retryMs = this.number("server_retry_timeout", 1) ?? defaults.serverRetryTimeoutMs;
-    const failures = this.number("server_failure_limit", 1) ?? defaults.serverFailureLimit;
-    for (const name of ["backlog", "client_connections", "redis_db"]) this.number(name, 0);
-    for (const name of ["tcpkeepalive", "reuseport", "preconnect"]) this.boolean(name);
-    return {
-      name: this.name,
-      servers: this.readServers(),
-      placement: this.readPlacement(),
-      isPlacementGiven: true,
-      ejectsDeadServers: ejects,
-      connections: this.number("server_connections", 1) ?? defaults.serverConnections,
-      serverTimeoutMs: timeoutMs,
-      connectTimeoutMs: timeoutMs,
-      health: ejects
-        ? { timeoutsUntilTko: failures, firstProbeMs: retryMs, lastProbeMs: retryMs, failOpen: null }
-        : { timeoutsUntilTko: TIMEOUTS_UNTIL_TKO, ...probes, failOpen: null },
-      socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
-      keepsRoutingPrefix: false,
-      listen: this.readListen(),
-      login: null,
-      tls: null,
-    };
-  }
-
-  private refuseRedis(): void {
-    const redis = this.given.get("redis");
-    if (this.boolean("redis") === true)
-      this.problem(redis!.node, "redis", "Platypus speaks memcached's protocols only");
-    const auth = this.given.get("redis_auth");
-    if (auth !== undefined) this.problem(auth.node, "redis_auth", "is for Redis only");
-  }
-
-  private readPlacement(): PlacementConfig {
-    const keyHash = this.choice("hash", keyHashNames) ?? defaults.hash;
-    const type = this.choice("distribution", distributions) ?? defaults.distribution;
-    const tag = this.given.get("hash_tag");
-    if (tag !== undefined && Buffer.byteLength(tag.text) !== 2) {
-      this.problem(tag.node, "hash_tag", `expected two characters, such as "{}", got ${JSON.stringify(tag.text)}`);
+  private foundOf(name: string, { key, value }: Pair, path: string): Found | null {
+    const keyPlace = this.placeOf(key as Node, path);
+    if (name === "servers") return this.listOf(value as Node | null, keyPlace);
+    if (!isScalar(value)) {
+      const hint = name === "hash_tag" ? '; braces stand in quotes: "{}"' : "";
+      this.problems.add(keyPlace, `expected a single value${hint}`);
+      return null;
     }
-    return type === "random" ? { type } : { type, keyHash, hashTag: tag?.text ?? "" };
+    const written = String(value.value);
+    const row: Setting | undefined = Object.hasOwn(directives, name)
+      ? directives[name as keyof typeof directives]
+      : undefined;
+    const place = this.placeOf(value, path);
+    const plain = row === undefined ? written : valueOfText(row.type, written);
+    return { value: plain, place, got: JSON.stringify(written), entry: () => place };
   }
 
-  /** `host:port`, any host if it is left out, or the path of a socket, permissions behind it. */
-  private readListen(): Address[] {
-    const given = this.given.get("listen");
-    if (given === undefined) {
-      this.problem(this.node, "listen", "is missing; expected host:port or the path of a socket");
-      return [];
-    }
-    const { text, node } = given;
-    if (text.startsWith("/")) {
-      const [path = "", permissions] = text.split(/ +(?=[^ ]*$)/);
-      if (permissions !== undefined) {
-        this.file.warnings.push(`${this.name}.listen: the permissions ${permissions} have no effect; the umask has`);
-      }
-      return [{ type: "unix", path }];
-    }
-    const [, host, port = ""] = /^(.*):(\d{1,5})$/.exec(text) ?? [];
-    if (host === undefined || !isPort(port)) {
-      this.problem(node, "listen", `expected host:port or the path of a socket, got ${JSON.stringify(text)}`);
-      return [];
-    }
-    return [{ type: "tcp", isTls: false, host: host === "" ? "0.0.0.0" : host, port: Number(port) }];
-  }
-
-  private takeServers(key: Node, value: Node | null): Given[] {
+  private listOf(value: Node | null, place: Place): Found | null {
     if (!isSeq(value)) {
-      this.problem(key, "servers", "expected a list of servers");
-      return [];
+      this.problems.add(place, "expected a list of servers");
+      return null;
     }
-    return value.items.flatMap((item, i) => {
-      if (isScalar(item)) return [{ text: String(item.value), node: item }];
-      this.problem(item as Node, `servers[${i}]`, "expected host:port:weight or /path:weight, and perhaps a name");
+    const placeOf = (index: number) => this.placeOf(value.items[index] as Node, `${place.path}[${index}]`);
+    const indexes = value.items.flatMap((item, i) => {
+      if (isScalar(item)) return [i];
+      this.problems.add(placeOf(i), `expected ${serverForm}`);
       return [];
     });
+    const texts = indexes.map((i) => String((value.items[i] as Scalar).value));
+    return { value: texts, place, entry: (index) => placeOf(indexes[Number(index)]!) };
   }
 
-  private readServers(): PoolServer[] {
-    const servers: PoolServer[] = [];
-    for (const [i, { text, node }] of this.servers.entries()) {
-      const server = readServer(text);
-      if (server === null) {
-        const form = "host:port:weight or /path:weight, and perhaps a name";
-        this.problem(node, `servers[${i}]`, `expected ${form}, got ${JSON.stringify(text)}`);
-      } else if (servers.some(({ name }) => name === server.name)) {
-        this.problem(node, `servers[${i}]`, `the name ${JSON.stringify(server.name)} is another server's`);
-      } else {
-        servers.push(server);
-      }
-    }
-    if (this.servers.length === 0) this.problem(this.node, "servers", "expected at least one server");
-    return servers;
-  }
-
-  private choice<const Choices extends readonly string[]>(name: string, choices: Choices): Choices[number] | undefined {
-    const given = this.given.get(name);
-    if (given === undefined || choices.includes(given.text)) return given?.text;
-    const expected = choices.map((each) => `"${each}"`).join(" or ");
-    this.problem(given.node, name, `expected ${expected}, got "${given.text}"${suggestion(given.text, choices)}`);
-    return undefined;
-  }
-
-  private number(name: string, least: number): number | undefined {
-    const given = this.given.get(name);
-    if (given === undefined) return undefined;
-    const value = /^\d{1,9}$/.test(given.text) ? Number(given.text) : -1;
-    if (value >= least) return value;
-    this.problem(given.node, name, `expected a whole number from ${least} on, got ${JSON.stringify(given.text)}`);
-    return undefined;
-  }
-
-  private boolean(name: string): boolean | undefined {
-    const given = this.given.get(name);
-    if (given === undefined || given.text === "true" || given.text === "false") return given && given.text === "true";
-    this.problem(given.node, name, `expected true or false, got ${JSON.stringify(given.text)}`);
-    return undefined;
-  }
-
-  private problem(node: Node, name: string, message: string): void {
-    this.file.add(node, `${this.name}.${name}`, message);
+  private placeOf(node: Node | null, path: string): Place {
+    const line = node?.range == null ? 1 : this.lines.linePos(node.range[0]).line;
+    return { file: this.file, line, path };
   }
 }
 
-function listenOf({ value }: Pair): Node | null {
-  const listen = isMap(value) ? value.items.find(({ key }) => isScalar(key) && key.value === "listen") : undefined;
-  return (listen?.value as Node | undefined) ?? null;
+function readPool(section: Section, problems: Problems): PoolConfig {
+  const values = readSection(section, directives, problems);
+  const { timeoutMs, ejects, retryMs, serverFailureLimit } = values;
+  if (values.redis) problems.add(section.found.get("redis")!.place, "Platypus speaks memcached's protocols only");
+  if (values.redisAuth !== null) problems.add(section.found.get("redis_auth")!.place, "is for Redis only");
+  return {
+    name: section.place.path,
+    servers: readServers(section, values.servers, problems),
+    placement: readPlacement(section, values, problems),
+    isPlacementGiven: true,
+    ejectsDeadServers: ejects,
+    connections: values.serverConnections,
+    serverTimeoutMs: timeoutMs,
+    connectTimeoutMs: timeoutMs,
+    health: ejects
+      ? { timeoutsUntilTko: serverFailureLimit, firstProbeMs: retryMs, lastProbeMs: retryMs, failOpen: null }
+      : { timeoutsUntilTko: TIMEOUTS_UNTIL_TKO, ...probes, failOpen: null },
+    socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
+    keepsRoutingPrefix: false,
+    listen: readListen(section, values.listen, problems),
+    login: null,
+    tls: null,
+  };
+}
+
+function readPlacement(
+  section: Section,
+  { keyHash, distribution: type, hashTag }: Values<typeof directives>,
+  problems: Problems,
+): PlacementConfig {
+  const found = section.found.get("hash_tag");
+  if (found !== undefined && Buffer.byteLength(hashTag) !== 2) {
+    problems.add(found.place, `expected two characters, such as "{}", got ${JSON.stringify(hashTag)}`);
+  }
+  return type === "random" ? { type } : { type, keyHash, hashTag };
+}
+
+/** `host:port`, any host if it is left out, or the path of a socket, permissions behind it. */
+function readListen(section: Section, given: string | null, problems: Problems): Address[] {
+  if (given === null) {
+    const place = { ...section.place, path: `${section.place.path}.listen` };
+    problems.add(place, "is missing; expected host:port or the path of a socket");
+    return [];
+  }
+  const { place } = section.found.get("listen")!;
+  if (given.startsWith("/")) {
+    const [path = "", permissions] = given.split(/ +(?=[^ ]*$)/);
+    if (permissions !== undefined) {
+      problems.warn(place, `has permissions, ${permissions}, that have no effect: the umask counts`);
+    }
+    return [{ type: "unix", path }];
+  }
+  const [, host, port = ""] = /^(.*):(\d{1,5})$/.exec(given) ?? [];
+  if (host === undefined || !isPort(port)) {
+    problems.add(place, `expected host:port or the path of a socket, got ${JSON.stringify(given)}`);
+    return [];
+  }
+  return [{ type: "tcp", isTls: false, host: host === "" ? "0.0.0.0" : host, port: Number(port) }];
+}
+
+const serverForm = "host:port:weight or /path:weight, and perhaps a name";
+
+function readServers(section: Section, texts: readonly string[], problems: Problems): PoolServer[] {
+  const servers: PoolServer[] = [];
+  for (const [i, given] of texts.entries()) {
+    const place = section.found.get("servers")!.entry(i);
+    const server = readServer(given);
+    if (server === null) {
+      problems.add(place, `expected ${serverForm}, got ${JSON.stringify(given)}`);
+    } else if (servers.some(({ name }) => name === server.name)) {
+      problems.add(place, `the name ${JSON.stringify(server.name)} is another server's`);
+    } else {
+      servers.push(server);
+    }
+  }
+  if (texts.length === 0) {
+    problems.add({ ...section.place, path: `${section.place.path}.servers` }, "expected at least one server");
+  }
+  return servers;
 }
 
 /** The name is what the server is placed by: twemproxy leaves port 11211 out, and ends a socket's path with a colon. */

@@ -2,11 +2,11 @@
  * Fields of JSON objects, read one by one: what a field has, or why it cannot be used. Problems are collected, not thrown;
  * a field that is wrong is read as if it were not there.
  */
-import type { Problems } from "../../config/section.ts";
-import { describeJson, type Json, type JsonArray, type JsonObject, type JsonString } from "./json-value.ts";
+import { type Found, type Problems, readValue } from "../../config/section.ts";
+import { boolean, choice, integer, number, type SettingType, text, type Value } from "../../config/setting.ts";
+import { describeJson, type Json, type JsonArray, type JsonObject, type JsonString, plainJson } from "./json-value.ts";
 
-/** Of whole numbers that may be as large as they like, and of those of 32 bits with a sign. */
-export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+/** Greatest whole number of 32 bits with a sign. */
 export const MAX_INT32 = 2 ** 31 - 1;
 
 /** Where a value stands, for messages: its file and line, and its way from the top, such as "pools.A.servers[2]". */
@@ -49,36 +49,38 @@ export class Fields {
   string(name: string): string | null;
   string(name: string, otherwise: string): string;
   string(name: string, otherwise: string | null = null): string | null {
-    return this.read(name, otherwise, "a string", (json) => (json.type === "string" ? json.value : null));
+    return this.value(name, text) ?? otherwise;
+  }
+
+  /** One of these words. */
+  choice<const Choices extends readonly string[]>(
+    name: string,
+    choices: Choices,
+    otherwise: Choices[number],
+  ): Choices[number] {
+    return this.value(name, choice(...choices)) ?? otherwise;
   }
 
   boolean(name: string, otherwise: boolean): boolean {
-    return this.read(name, otherwise, "true or false", (json) => (json.type === "boolean" ? json.value : null))!;
+    return this.value(name, boolean) ?? otherwise;
   }
 
   /** A whole number from `min` to `max`. */
   integer(name: string, otherwise: number | null, min: number, max: number): number | null {
-    return this.read(name, otherwise, `a whole number from ${min} to ${max}`, (json) => {
-      if (json.type !== "integer") return null;
-      const value = Number(json.value);
-      return value >= min && value <= max ? value : null;
-    });
+    return this.value(name, integer(min, max)) ?? otherwise;
   }
 
   /** Any number from `min` to `max`. */
   number(name: string, otherwise: number | null, min: number, max: number): number | null {
-    return this.read(name, otherwise, `a number from ${min} to ${max}`, (json) => {
-      const value = numberOf(json);
-      return value !== null && value >= min && value <= max ? value : null;
-    });
+    return this.value(name, number(min, max)) ?? otherwise;
   }
 
   array(name: string): JsonArray | null {
-    return this.read<JsonArray>(name, null, "a list", (json) => (json.type === "array" ? json : null));
+    return this.part(name, "a list", (json) => (json.type === "array" ? json : null));
   }
 
   nested(name: string): Fields | null {
-    const object = this.read<JsonObject>(name, null, "an object", (json) => (json.type === "object" ? json : null));
+    const object = this.part(name, "an object", (json) => (json.type === "object" ? json : null));
     return object === null ? null : new Fields(object, this.pathOf(name), this.problems);
   }
 
@@ -117,14 +119,25 @@ export class Fields {
     return this.path === "" ? name : `${this.path}.${name}`;
   }
 
-  private read<T>(name: string, otherwise: T | null, expected: string, of: (json: Json) => T | null): T | null {
+  private value<T extends SettingType>(name: string, type: T): Value<T> | undefined {
     const spot = this.get(name);
-    if (spot === null) return otherwise;
-    const value = of(spot.json);
-    if (value !== null) return value;
-    this.complainAt(spot, `expected ${expected}, got ${describeJson(spot.json)}`);
-    return otherwise;
+    return spot === null ? undefined : readValue(type, foundOf(spot, type), this.problems);
   }
+
+  private part<T extends Json>(name: string, expected: string, of: (json: Json) => T | null): T | null {
+    const spot = this.get(name);
+    if (spot === null) return null;
+    const part = of(spot.json);
+    if (part === null) this.complainAt(spot, `expected ${expected}, got ${describeJson(spot.json)}`);
+    return part;
+  }
+}
+
+/** A value as the reader of all formats takes it. As in mcrouter, `2.0` is no whole number. */
+function foundOf({ json, path }: Spot, { kind }: SettingType): Found {
+  const place = { ...json.place, path };
+  const value = kind === "integer" && json.type === "double" ? undefined : plainJson(json);
+  return { value, place, got: describeJson(json), entry: () => place };
 }
 
 /** As a double; null: no number. */

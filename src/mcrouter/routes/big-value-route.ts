@@ -12,6 +12,7 @@
 
 import type { RouteConfig } from "../../config/config.ts";
 import type { Result } from "../../config/results.ts";
+import { UNBOUNDED } from "../../config/setting.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { isFailure, Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
@@ -29,7 +30,6 @@ import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
 import { replyTo } from "../../proxy/wire/command.ts";
 import { metaFlags } from "../../proxy/wire/meta-line.ts";
-import { UNBOUNDED } from "../config/fields.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf, withData } from "./derived-request.ts";

@@ -5,8 +5,9 @@
  */
 
 import type { Result } from "../../config/results.ts";
+import { UNBOUNDED } from "../../config/setting.ts";
 import { isError, results } from "../../proxy/route/result.ts";
-import { type Fields, type Spot, UNBOUNDED } from "../config/fields.ts";
+import type { Fields, Spot } from "../config/fields.ts";
 import { describeJson } from "../config/json-value.ts";
 import type { RouteReader } from "../config/read-routes.ts";
 import { resultNamed } from "../config/result-named.ts";

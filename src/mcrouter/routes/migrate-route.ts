@@ -7,6 +7,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { RouteConfig } from "../../config/config.ts";
+import { UNBOUNDED } from "../../config/setting.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import type { Request } from "../../proxy/request.ts";
@@ -14,7 +15,6 @@ import { kindOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { WorstReply } from "../../proxy/route/worst-reply.ts";
-import { UNBOUNDED } from "../config/fields.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 

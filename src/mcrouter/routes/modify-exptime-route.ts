@@ -32,10 +32,7 @@ function read(input: RouteInput): RouteConfig {
   const target = child("target");
   fields.need("exptime");
   const exptime = fields.integer("exptime", 0, -MAX_INT32, MAX_INT32)!;
-  const action = fields.string("action", "set");
-  if (action !== "set" && action !== "min") {
-    fields.complainAt(fields.get("action")!, `expected "set" or "min", got ${JSON.stringify(action)}`);
-  }
+  const action = fields.choice("action", ["set", "min"], "set");
   return action === "min" ? withLeastExptime(target, exptime) : exptimeNode(target, "set", exptime);
 }
 

@@ -7,11 +7,12 @@
 
 import type { RouteConfig } from "../../config/config.ts";
 import { Problems } from "../../config/section.ts";
+import { UNBOUNDED } from "../../config/setting.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-import { bytesText, Fields, numberOf, type Spot, UNBOUNDED } from "../config/fields.ts";
+import { bytesText, Fields, numberOf, type Spot } from "../config/fields.ts";
 import { describeJson } from "../config/json-value.ts";
 import type { RouteReader } from "../config/read-routes.ts";
 import { object } from "../config/route-input.ts";

@@ -6,11 +6,12 @@
  */
 
 import type { RouteConfig } from "../../config/config.ts";
+import { UNBOUNDED } from "../../config/setting.ts";
 import type { Reply } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-import { type Fields, UNBOUNDED } from "../config/fields.ts";
+import type { Fields } from "../config/fields.ts";
 import type { RouteReader } from "../config/read-routes.ts";
 import type { RouteKind } from "../route-kind.ts";
 

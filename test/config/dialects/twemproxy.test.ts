@@ -82,7 +82,9 @@ beta:
         ],
       }),
     ]);
-    expect(config.warnings).toEqual(["beta.listen: the permissions 0666 have no effect; the umask has"]);
+    expect(config.warnings).toEqual([
+      "beta.listen (line 18) has permissions, 0666, that have no effect: the umask counts",
+    ]);
   });
 
   it("has twemproxy's defaults, but that no server is waited for for ever", () => {
@@ -109,10 +111,10 @@ beta:
     const directives =
       "preconnect: true\n  tcpkeepalive: true\n  backlog: 512\n  client_connections: 9\n  redis: false";
     expect(read(pool(`  ${directives}\n  reuseport: false`)).warnings).toEqual([
-      "alpha.preconnect has no effect: servers are connected to when they are first needed",
-      "alpha.tcpkeepalive has no effect: a server that is gone is found by time-outs",
-      "alpha.backlog has no effect: connections wait in a queue of 4096",
-      "alpha.client_connections has no effect: twemproxy has none for it either",
+      "alpha.preconnect (line 4) has no effect: servers are connected to when they are first needed",
+      "alpha.tcpkeepalive (line 5) has no effect: a server that is gone is found by time-outs",
+      "alpha.backlog (line 6) has no effect: connections wait in a queue of 4096",
+      "alpha.client_connections (line 7) has no effect: twemproxy has none for it either",
     ]);
   });
 });
@@ -138,6 +140,7 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
    - 10.0.0.2:11211:1
    - 10.0.0.2:11211:2
    - [nested]
+   - 10.0.0.3:1
 `),
     ).toEqual([
       '2: alpha.listen: expected host:port or the path of a socket, got "127.0.0.1"',
@@ -151,12 +154,13 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
       '8: alpha.auto_eject_hosts: expected true or false, got "yes"',
       "9: alpha.redis: Platypus speaks memcached's protocols only",
       "10: alpha.redis_auth: is for Redis only",
-      '11: alpha.tiemout: there is no such directive; did you mean "timeout"?',
+      '11: alpha.tiemout: unknown setting; did you mean "timeout"?',
       '13: alpha.servers[0]: expected host:port:weight or /path:weight, and perhaps a name, got "10.0.0.1:11211"',
       '14: alpha.servers[1]: expected host:port:weight or /path:weight, and perhaps a name, got "10.0.0.1:11211:0"',
       '15: alpha.servers[2]: expected host:port:weight or /path:weight, and perhaps a name, got "10.0.0.1:99999:1"',
       '17: alpha.servers[4]: the name "10.0.0.2" is another server\'s',
       "18: alpha.servers[5]: expected host:port:weight or /path:weight, and perhaps a name",
+      '19: alpha.servers[6]: expected host:port:weight or /path:weight, and perhaps a name, got "10.0.0.3:1"',
     ]);
   });
 
