@@ -189,7 +189,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     await writeFile(file, pool("alpha", 1, ["10.0.0.1:1:1"], ["preconnect: true"]) + pool("beta", 2, ["10.0.0.2:1:1"]));
     const check = PlatypusProcess.run(["check", file]);
     expect(await check.exit()).toBe(0);
-    expect(check.stdout).toContain("warning: alpha.preconnect has no effect");
+    expect(check.stdout).toContain("warning: alpha.preconnect (line 3) has no effect");
     expect(check.stdout).toContain("no problems (2 pools, 0 rules, 0 sources)");
     const explain = PlatypusProcess.run(["explain", "key", "--config", file]);
     expect(await explain.exit()).toBe(0);
