@@ -26,6 +26,7 @@ import { packageVersion } from "../version.ts";
 import { SharedSocket } from "../workers/shared-socket.ts";
 import { Supervisor, socketTexts, WorkerFailed } from "../workers/supervisor.ts";
 import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts";
+import { allocatorSettings, restartWithSettings } from "./allocator.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { preflight } from "./preflight.ts";
 import { startOrigin } from "./quickstart-origin.ts";
@@ -67,6 +68,7 @@ export async function serve(args: readonly string[]): Promise<void> {
   const source = mcrouter === null ? { ...given, path } : given;
   const index = workerIndex();
   const link = index === null ? null : await WorkerLink.open(systemClock);
+  const environment = { ...process.env };
   const sockets = link?.given ?? takeSockets(process.env);
   const loader = new ConfigLoader({ ...source, env: process.env }, expectedOfWorker());
   const load = async (readFrom?: ReadText) => listenOn(sockets, await loader.load(readFrom));
@@ -90,6 +92,7 @@ export async function serve(args: readonly string[]): Promise<void> {
       await supervise({ config, sockets, args, shown, log, manager, expected: loader.expected });
       return;
     }
+    if (config.server.maxMemoryBytes > 0 && index === null) restartWithSettings(environment, path);
     const origin = isQuickstart ? await startOrigin(config) : null;
     const platypus = await Platypus.start(config, { log, reports, siblings: link });
     let isGood = true;
@@ -166,7 +169,8 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
   const program = process.argv[1]!;
-  const options = { count, sockets, given, program, args: ["serve", ...args], expected, clock: systemClock, log };
+  const env = config.server.maxMemoryBytes > 0 ? allocatorSettings(process.env) : {};
+  const options = { count, sockets, given, program, args: ["serve", ...args], env, expected, clock: systemClock, log };
   const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
   let isStarted: boolean;

@@ -4,7 +4,7 @@
  */
 
 /** Fills that begin in one turn. */
-export const MAX_STARTS_PER_TURN = 8;
+export const MAX_STARTS_PER_TURN = 4;
 
 export class Starts {
   private waiting: (() => void)[] = [];

@@ -2,11 +2,11 @@
  * The bound on the memory of a process (`max_memory`). When the memory in use comes near the bound, some is shed in steps, the
  * least missed first:
  *
- *     share of the bound   0.75 values held for the pool · 0.80 tracked keys · 0.85 fills · 0.88 clients · 0.91 connections
+ *     share of the bound   0.70 values held for the pool · 0.75 tracked keys · 0.80 fills · 0.83 clients · 0.86 connections
  *
  * A step ends when memory in use has gone down by `HYSTERESIS`. In use are V8's heap, buffers, and what the process takes without
- * them. The resident set is larger: the C library keeps freed memory and uses it again. Only the part of the resident set
- * that is over the bound counts, so that a process that was once full can recover. What was shed counts as gone until the
+ * them. The resident set is larger: the C library keeps freed memory and uses it again. That memory counts only as far as the
+ * resident set is over nine tenths of the bound, so that a process that was once full can recover. What was shed counts as gone until the
  * garbage collector, which is called for it, has run.
  */
 import { setFlagsFromString } from "node:v8";
@@ -17,16 +17,18 @@ import type { BurstLog } from "../telemetry/burst-log.ts";
 
 /** The steps, in order, and the share of the bound from which each is taken. */
 export const memorySteps = {
-  held: 0.75,
-  tracked: 0.8,
-  fills: 0.85,
-  clients: 0.88,
-  connections: 0.91,
+  held: 0.7,
+  tracked: 0.75,
+  fills: 0.8,
+  clients: 0.83,
+  connections: 0.86,
 } as const;
 export type MemoryStep = keyof typeof memorySteps;
 const stepNames = Object.keys(memorySteps) as readonly MemoryStep[];
 
 const HYSTERESIS = 0.05;
+/** Freed memory that the C library has kept counts as used as far as the resident set is over this share of the bound. */
+const RETAINED_FROM = 0.9;
 const CHECK_MS = 100;
 /** The same once the first step was taken. */
 const NEAR_CHECK_MS = 20;
@@ -173,7 +175,9 @@ export class MemoryBound {
     const reading = this.reading.read();
     this.noteUnknown(reading);
     const { residentBytes, knownBytes } = reading;
-    return this.unknownBytes + knownBytes + Math.max(0, residentBytes - max);
+    const used = this.unknownBytes + knownBytes;
+    const retained = Math.max(0, residentBytes - used);
+    return used + Math.min(retained, Math.max(0, residentBytes - RETAINED_FROM * max));
   }
 
   private noteUnknown({ residentBytes, knownBytes }: ReturnType<MemoryReading["read"]>): void {

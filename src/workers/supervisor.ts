@@ -39,6 +39,8 @@ export interface SupervisorOptions {
   /** The program and its arguments. */
   readonly program: string;
   readonly args: readonly string[];
+  /** Variables for the workers, beside those of this process. */
+  readonly env: Readonly<Record<string, string>>;
   /** What the configuration of each worker must be like. */
   readonly expected: Expected | null;
   readonly clock: Clock;
@@ -226,7 +228,7 @@ export class Supervisor {
   private spawn(index: number): Worker {
     const { program, args, sockets, given, clock } = this.options;
     const child = fork(program, [...args], {
-      env: workerEnvironment(index, this.options.expected),
+      env: { ...workerEnvironment(index, this.options.expected), ...this.options.env },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const worker: Worker = {

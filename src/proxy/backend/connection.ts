@@ -262,21 +262,37 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       this.outstanding--;
       reply.lease = parser.isBorrowing ? null : this.input.lent;
       if (reply.status === Status.found) this.gets.noteValue(reply.valueEnd - reply.valueStart);
-      const doubtful = isFailed ? doubtAfter(request, reply) : null;
-      const isVerified = !parser.isSuspect && this.verifies(request, reply);
-      const isDoubted = isFailed ? isUnverified(request, reply) : parser.isSuspect;
-      // Behind an answer that is doubted all others are, up to one that can be no other's.
-      const isBehind = this.held.length > 0 && !isVerified && !isOwnMarker(request);
-      const isHeld = (isDoubted || isBehind) && this.isReady && this.dialect.marker !== Marker.none;
-      if (isHeld) this.hold(request, reply, doubtful);
-      else if (this.held.length > 0 && isVerified) this.release(request, reply);
-      else if (!request.isAbandoned) this.answer(request, reply);
+      let doubtful: string | null = null;
+      let isHeld = false;
+      if (!isFailed && !parser.isSuspect && this.held.length === 0) {
+        if (!request.isAbandoned) this.answer(request, reply);
+      } else {
+        doubtful = isFailed ? doubtAfter(request, reply) : null;
+        isHeld = this.holdOrAnswer(request, reply, doubtful);
+      }
       parser.giveBack();
       if (this.socket !== socket) return end;
       if (parser.wonCas !== null) this.returnWin(request, parser.wonCas);
       if (doubtful !== null && !isHeld) return this.doubt(request, doubtful, end);
     }
     return end;
+  }
+
+  /**
+   * Holds an answer that is doubted, or that is behind one that is; otherwise answers `request`, and first those that are
+   * held if `reply` proves them. Returns true if the answer is held.
+   */
+  private holdOrAnswer(request: Request, reply: Reply, doubtful: string | null): boolean {
+    const { isSuspect } = this.parser;
+    const isVerified = !isSuspect && this.verifies(request, reply);
+    const isDoubted = isFailure(reply.status) ? isUnverified(request, reply) : isSuspect;
+    // Behind an answer that is doubted all others are, up to one that can be no other's.
+    const isBehind = this.held.length > 0 && !isVerified && !isOwnMarker(request);
+    const isHeld = (isDoubted || isBehind) && this.isReady && this.dialect.marker !== Marker.none;
+    if (isHeld) this.hold(request, reply, doubtful);
+    else if (this.held.length > 0 && isVerified) this.release(request, reply);
+    else if (!request.isAbandoned) this.answer(request, reply);
+    return isHeld;
   }
 
   private answer(request: Request, reply: Reply): void {

@@ -15,6 +15,7 @@ import {
   classicStatus,
   isMeta,
   type KeyList,
+  OPERATION_COUNT,
   Operation,
   type ReplyOwner,
   Request,
@@ -614,8 +615,14 @@ function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
   return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
 }
 
+/** 1 for each `Operation` that reads keys. A table, since this is asked twice for each request. */
+const isGetTable = Uint8Array.from(
+  { length: OPERATION_COUNT },
+  (_, operation) => +(operation <= Operation.gats || operation === Operation.metaGet),
+);
+
 function isGet(operation: Operation): boolean {
-  return operation <= Operation.gats || operation === Operation.metaGet;
+  return isGetTable[operation] === 1;
 }
 
 function countKeys(request: Request, reply: Reply, counters: ClientCounters): void {
