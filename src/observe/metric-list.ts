@@ -1,7 +1,7 @@
 /** The table of metrics as a list for people: the part of docs/operating.md between its marks. */
-import { metrics, prometheusName } from "./counters.ts";
+import { metrics, prometheusName } from "./metrics.ts";
 
-const FIRST = "<!-- metrics, written by `npm run docs` from src/observe/counters.ts -->";
+const FIRST = "<!-- metrics, written by `npm run docs` from src/observe/metrics.ts -->";
 const LAST = "<!-- end of metrics -->";
 
 /** `page` with the list as it is now between its marks. */

@@ -4,7 +4,7 @@
  */
 
 import type { BucketCounts } from "../telemetry/latency-histogram.ts";
-import { type Metric, type MetricFacts, metrics } from "./counters.ts";
+import { type Metric, type MetricFacts, metrics } from "./metrics.ts";
 
 /** One series: the values of the metric's attributes in their order, and its number or its counts. */
 export type Series<Value> = readonly [attributes: readonly string[], value: Value];

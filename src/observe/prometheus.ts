@@ -5,8 +5,8 @@
  */
 
 import type { BucketCounts } from "../telemetry/latency-histogram.ts";
-import { metrics, prometheusName } from "./counters.ts";
 import type { MetricValues } from "./metric-values.ts";
+import { metrics, prometheusName } from "./metrics.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 

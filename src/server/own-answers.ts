@@ -4,7 +4,7 @@
 import type { AdminAnswers } from "../observe/admin/answers.ts";
 import type { Readiness } from "../observe/admin/readiness.ts";
 import { readMetrics } from "../observe/metric-values.ts";
-import type { ProcessFacts } from "../observe/process-facts.ts";
+import type { ProcessFacts } from "../observe/own-snapshot.ts";
 import type { Question } from "../observe/siblings.ts";
 import type { StatsCommand } from "../observe/stats/stats-command.ts";
 

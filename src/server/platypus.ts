@@ -19,7 +19,7 @@ import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
 import { isStrictMemcached } from "../observe/memcached-version.ts";
 import { OpenFilesProbe } from "../observe/open-files-probe.ts";
 import { OtlpExport } from "../observe/otlp/otlp-export.ts";
-import { ProcessFacts } from "../observe/process-facts.ts";
+import { ProcessFacts } from "../observe/own-snapshot.ts";
 import { type Siblings, Workers } from "../observe/siblings.ts";
 import { StatsCommand } from "../observe/stats/stats-command.ts";
 import type { Backend } from "../proxy/backend/backend.ts";

@@ -1,7 +1,7 @@
 /** Metrics as those who read them see them: Prometheus' text, and OTLP at a receiver. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
-import { metrics, prometheusName } from "../../src/observe/counters.ts";
+import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { freePort, MemcachedProcess } from "../support/memcached-process.ts";

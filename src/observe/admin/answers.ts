@@ -6,7 +6,7 @@ import { addressText, type ListenAddress } from "../../config/config.ts";
 import type { ReloadState } from "../../config/reload-state.ts";
 import type { Scheduler, TrackedKey } from "../../refresh/scheduler.ts";
 import { type MetricValues, mergeMetrics } from "../metric-values.ts";
-import type { ProcessFacts } from "../process-facts.ts";
+import type { ProcessFacts } from "../own-snapshot.ts";
 import { prometheusText } from "../prometheus.ts";
 import { RecentQuantiles } from "../recent-quantiles.ts";
 import { limitersOf, type RunningParts } from "../running-parts.ts";

@@ -6,7 +6,7 @@ import type { Config } from "../../config/config.ts";
 import type { StateChange } from "../../proxy/backend/backend.ts";
 import { Status } from "../../proxy/reply.ts";
 import type { TrackedKey } from "../../refresh/scheduler.ts";
-import type { MetricFacts } from "../counters.ts";
+import type { MetricFacts } from "../metrics.ts";
 import type { Counted, RecentQuantiles } from "../recent-quantiles.ts";
 import { greater, mergeSamples, type Sample } from "./history.ts";
 

@@ -19,7 +19,7 @@ import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
-import type { MetricFacts } from "../counters.ts";
+import type { MetricFacts } from "../metrics.ts";
 import { TableProducer } from "./otlp-metrics.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
 

@@ -6,7 +6,7 @@ import type { Tracer } from "../../proxy/tracing.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { packageVersion } from "../../version.ts";
-import type { ProcessFacts } from "../process-facts.ts";
+import type { ProcessFacts } from "../own-snapshot.ts";
 import type { OpenTelemetry } from "./opentelemetry.ts";
 
 /** What is sent, and who hears of it. */

@@ -13,7 +13,7 @@ import {
   type MetricProducer,
 } from "@opentelemetry/sdk-metrics";
 import type { BucketCounts } from "../../telemetry/latency-histogram.ts";
-import { type Metric, type MetricFacts, metrics } from "../counters.ts";
+import { type Metric, type MetricFacts, metrics } from "../metrics.ts";
 
 /** Reads the table each time it is asked. */
 export class TableProducer implements MetricProducer {

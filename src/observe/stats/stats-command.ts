@@ -6,10 +6,10 @@ import type { SelfReport } from "../../mcrouter/report/self-report.ts";
 import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts";
 import { askServers, askServersForLines, type ServerStats } from "../../proxy/route/server-stats.ts";
 import { memcachedVersion } from "../memcached-version.ts";
-import type { ProcessFacts } from "../process-facts.ts";
+import type { ProcessFacts } from "../own-snapshot.ts";
 import type { RunningParts } from "../running-parts.ts";
 import type { Siblings } from "../siblings.ts";
-import { isOfServers, statLines } from "./stats.ts";
+import { isOfServers, statLines } from "./memcached-stats.ts";
 import { mergeWorkers } from "./worker-stats.ts";
 
 /** Where the answers come from. */

@@ -14,12 +14,12 @@ import type { Scheduler } from "../refresh/scheduler.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Reports } from "../telemetry/reports.ts";
 import { packageVersion } from "../version.ts";
-import type { MetricFacts, PoolBackend } from "./counters.ts";
 import { memcachedVersion } from "./memcached-version.ts";
+import type { MetricFacts, PoolBackend } from "./metrics.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
 import { limitersOf, type RunningParts } from "./running-parts.ts";
-import type { StatsFacts } from "./stats/stats.ts";
+import type { StatsFacts } from "./stats/memcached-stats.ts";
 
 /** Where it happens. */
 export interface FactSources {
