@@ -1,4 +1,7 @@
 /** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
+
+// biome-ignore lint/style/noRestrictedImports: as in self-report.ts.
+export { mcrouterStatLines } from "../observe/stats/mcrouter-stats.ts";
 export { configFileOf, dumpPlaceOf, loadMcrouterConfig } from "./config/config.ts";
 export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";
 export { treeWarnings } from "./config/read-tree.ts";
@@ -8,6 +11,5 @@ export { dumpConfig, readDump } from "./report/config-dump.ts";
 export { RecordedTree } from "./report/recorded-tree.ts";
 export { replayAsyncLogs } from "./report/replay.ts";
 export { SelfReport } from "./report/self-report.ts";
-export { mcrouterStatLines } from "./report/stats.ts";
 export { RootRoute } from "./routes/root-route.ts";
 export { TreeBuilder } from "./tree.ts";

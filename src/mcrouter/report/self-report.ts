@@ -5,6 +5,8 @@
 import type { Clock } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
 import type { ReloadState } from "../../config/reload-state.ts";
+// biome-ignore lint/style/noRestrictedImports: what it needs of the form of stats is to be handed to it.
+import { type McrouterFacts, mcrouterStatLines, poolStats, totalsOf } from "../../observe/stats/mcrouter-stats.ts";
 import type { Backend } from "../../proxy/backend/backend.ts";
 import type { ClientCounters } from "../../proxy/client/client-counters.ts";
 import type { StatLine } from "../../proxy/client/local-commands.ts";
@@ -14,7 +16,6 @@ import type { Reports } from "../../telemetry/reports.ts";
 import { answerAdmin } from "./admin.ts";
 import type { AsyncLogCounters } from "./async-log.ts";
 import { RateWindow } from "./rate-window.ts";
-import { type McrouterFacts, mcrouterStatLines, poolStats, totalsOf } from "./stats.ts";
 import { StatsFiles } from "./stats-files.ts";
 
 /** What it is made of. */

@@ -7,14 +7,14 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../../clock.ts";
 import { addressText, type Config } from "../../config/config.ts";
+import type { AsyncLogCounters } from "../../mcrouter/report/async-log.ts";
+import { mcrouterVersion } from "../../mcrouter/report/version.ts";
 import type { Backend } from "../../proxy/backend/backend.ts";
 import type { ClientCounters } from "../../proxy/client/client-counters.ts";
 import type { StatLine } from "../../proxy/client/local-commands.ts";
 import { Status } from "../../proxy/reply.ts";
 import { Operation } from "../../proxy/request.ts";
 import type { RouteCounters } from "../../proxy/route/route-counters.ts";
-import type { AsyncLogCounters } from "./async-log.ts";
-import { mcrouterVersion } from "./version.ts";
 
 /** What the numbers are made of; the configuration has a mcrouter part. */
 export interface McrouterFacts {
