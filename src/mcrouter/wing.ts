@@ -1,7 +1,4 @@
 /** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
-
-// biome-ignore lint/style/noRestrictedImports: as in self-report.ts.
-export { mcrouterStatLines } from "../observe/stats/mcrouter-stats.ts";
 export { configFileOf, dumpPlaceOf, loadMcrouterConfig } from "./config/config.ts";
 export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";
 export { treeWarnings } from "./config/read-tree.ts";

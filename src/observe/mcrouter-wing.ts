@@ -1,14 +1,15 @@
 /**
- * The way to `src/mcrouter`. A process with a native configuration never loads it: a quarter of the source. Whoever makes a
- * configuration with a tree loads it before, so that what is built of the tree finds it loaded.
+ * The way to `src/mcrouter`, and to the form of stats that belongs to it. A process with a native configuration never loads
+ * them: a quarter of the source. Whoever makes a configuration with a tree loads them before, so that what is built of the
+ * tree finds them loaded.
  */
-type Wing = typeof import("../mcrouter/wing.ts");
+type Wing = typeof import("../mcrouter/wing.ts") & typeof import("./stats/mcrouter-stats.ts");
 
 let wing: Wing | null = null;
 
 /** Loads it, once. */
 export async function loadWing(): Promise<Wing> {
-  wing ??= await import("../mcrouter/wing.ts");
+  wing ??= { ...(await import("../mcrouter/wing.ts")), ...(await import("./stats/mcrouter-stats.ts")) };
   return wing;
 }
 

@@ -7,48 +7,14 @@
  * Sources of names: OpenTelemetry semantic conventions, "Database client metrics", "Process metrics", "Node.js runtime".
  */
 
-import type { Backend } from "../proxy/backend/backend.ts";
-import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import { Status } from "../proxy/reply.ts";
-import type { RouteCounters } from "../proxy/route/route-counters.ts";
-import type { ItemStore } from "../proxy/store/item-store.ts";
-import type { Rule, RuleCounters } from "../refresh/rules.ts";
-import type { Limiter, SourceCounters } from "../sources/limiter.ts";
-import type { BucketCounts } from "../telemetry/latency-histogram.ts";
-import type { ReportName } from "../telemetry/reports.ts";
-import type { Series } from "./metric-values.ts";
-import type { ProcessNumbers } from "./process-monitor.ts";
+import type { RuleCounters } from "../refresh/rules.ts";
+import type { SourceCounters } from "../sources/limiter.ts";
+import { type BucketCounts, shownBuckets } from "../telemetry/durations.ts";
+import type { Counts, ServerNumbers, Snapshot, SourceNumbers, StoreNumbers } from "./snapshot.ts";
 
-/** A backend with the name of the pool that it stands in; of several the first. */
-export interface PoolBackend {
-  readonly pool: string;
-  readonly backend: Backend;
-}
-
-/** What the metrics are read from. */
-export interface MetricFacts {
-  readonly version: string;
-  readonly isReady: boolean;
-  readonly configAgeSeconds: number;
-  readonly isConfigRefused: boolean;
-  /** Log lines that could not be written anywhere. */
-  readonly lostLogLines: number;
-  readonly reportFailures: ReadonlyMap<ReportName, number>;
-  /** Seconds in which this process could open no file. */
-  readonly fileLimitHits: number;
-  /** 0 if `max_memory` is not set. */
-  readonly maxMemoryBytes: number;
-  readonly memoryShed: Readonly<Record<string, number>>;
-  readonly clients: ClientCounters;
-  readonly backends: readonly PoolBackend[];
-  readonly rules: readonly Rule[];
-  readonly sources: readonly Limiter[];
-  readonly trackedByRule: ReadonlyMap<Rule, number>;
-  readonly routes: RouteCounters;
-  /** Null: there is a pool. */
-  readonly store: ItemStore | null;
-  readonly process: ProcessNumbers;
-}
+/** One series: the values of the metric's attributes in their order, and its number or its counts. */
+type Series<Value> = readonly [attributes: readonly string[], value: Value];
 
 interface MetricBase {
   /** With dots; `prometheusName` has the other form. */
@@ -60,14 +26,8 @@ interface MetricBase {
 }
 
 export type Metric =
-  | (MetricBase & { readonly kind: "counter"; read(facts: MetricFacts): Series<number>[] })
-  | (MetricBase & {
-      readonly kind: "gauge";
-      /** Of several workers the greatest or the least; else their sum. */
-      readonly across?: "max" | "min";
-      read(facts: MetricFacts): Series<number>[];
-    })
-  | (MetricBase & { readonly kind: "histogram"; read(facts: MetricFacts): Series<BucketCounts>[] });
+  | (MetricBase & { readonly kind: "counter" | "gauge"; read(snapshot: Snapshot): Series<number>[] })
+  | (MetricBase & { readonly kind: "histogram"; read(snapshot: Snapshot): Series<BucketCounts>[] });
 
 const units: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
 
@@ -82,18 +42,9 @@ function single(
   name: string,
   unit: string,
   meaning: string,
-  read: (facts: MetricFacts) => number,
+  read: (snapshot: Snapshot) => number,
 ): Metric {
-  return { kind, name, unit, meaning, attributes: [], read: (facts) => [[[], read(facts)]] };
-}
-
-/** Of several workers the greatest counts, or the least. */
-function greatest(metric: Metric): Metric {
-  return metric.kind === "gauge" ? { ...metric, across: "max" } : metric;
-}
-
-function least(metric: Metric): Metric {
-  return metric.kind === "gauge" ? { ...metric, across: "min" } : metric;
+  return { kind, name, unit, meaning, attributes: [], read: (snapshot) => [[[], read(snapshot)]] };
 }
 
 const byBackend = ["pool", "backend"];
@@ -103,7 +54,7 @@ function ofBackends(
   name: string,
   unit: string,
   meaning: string,
-  read: (backend: Backend) => number,
+  read: (server: ServerNumbers) => number,
 ): Metric {
   return {
     kind,
@@ -111,7 +62,7 @@ function ofBackends(
     unit,
     meaning,
     attributes: byBackend,
-    read: ({ backends }) => backends.map(({ pool, backend }) => [[pool, backend.name], read(backend)]),
+    read: ({ servers }) => servers.map((server) => [[server.pool, server.name], read(server)]),
   };
 }
 
@@ -122,7 +73,7 @@ function ofRules(name: string, unit: string, meaning: string, field: keyof RuleC
     unit,
     meaning,
     attributes: ["rule"],
-    read: ({ rules }) => rules.map(({ config, counters }) => [[config.name], counters[field]]),
+    read: ({ rules }) => rules.map(({ name: rule, counters }) => [[rule], counters[field]]),
   };
 }
 
@@ -131,7 +82,7 @@ function ofSources(
   name: string,
   unit: string,
   meaning: string,
-  read: (source: Limiter) => number,
+  read: (source: SourceNumbers) => number,
 ): Metric {
   return {
     kind,
@@ -145,6 +96,10 @@ function ofSources(
 
 function counted(name: string, meaning: string, field: keyof SourceCounters): Metric {
   return ofSources("counter", name, "{fetch}", meaning, ({ counters }) => counters[field]);
+}
+
+function byName(counts: Counts): Series<number>[] {
+  return Object.entries(counts).map(([name, count]) => [[name], count]);
 }
 
 /** Errors of backends by the names that they have here. */
@@ -163,38 +118,31 @@ const breakerNumbers = { closed: 0, "half open": 1, open: 2 } as const;
 const server: readonly Metric[] = [
   {
     kind: "gauge",
-    across: "max",
     name: "platypus.info",
     unit: "1",
     meaning: "1; its attribute is the version that runs.",
     attributes: ["version"],
-    read: ({ version }) => [[[version], 1]],
+    read: ({ process: own }) => [[[own.version], 1]],
   },
-  least(
-    single("gauge", "platypus.ready", "1", "1: clients may be sent here; what /readyz says.", (facts) =>
-      facts.isReady ? 1 : 0,
-    ),
-  ),
-  greatest(
-    single("gauge", "platypus.config.age", "s", "Since the configuration was taken over.", (facts) => {
-      return facts.configAgeSeconds;
-    }),
-  ),
-  greatest(
-    single(
-      "gauge",
-      "platypus.config.refused",
-      "1",
-      "1: the last reload was refused, the configuration before serves.",
-      (facts) => (facts.isConfigRefused ? 1 : 0),
-    ),
+  single("gauge", "platypus.ready", "1", "1: clients may be sent here; what /readyz says.", ({ process: own }) => {
+    return own.notReady === null ? 1 : 0;
+  }),
+  single("gauge", "platypus.config.age", "s", "Since the configuration was taken over.", ({ config }) => {
+    return config.ageSeconds;
+  }),
+  single(
+    "gauge",
+    "platypus.config.refused",
+    "1",
+    "1: the last reload was refused, the configuration before serves.",
+    ({ config }) => (config.reloadError === null ? 0 : 1),
   ),
   single(
     "counter",
     "platypus.log.lost_lines",
     "{line}",
     "Log lines that could not be written anywhere.",
-    (facts) => facts.lostLogLines,
+    ({ process: own }) => own.lostLogLines,
   ),
   {
     kind: "counter",
@@ -202,21 +150,21 @@ const server: readonly Metric[] = [
     unit: "{failure}",
     meaning: "What could not be reported: lines of the async log, files, messages to systemd, OTLP exports, pages.",
     attributes: ["report"],
-    read: ({ reportFailures }) => [...reportFailures].map(([name, count]) => [[name], count]),
+    read: ({ process: own }) => byName(own.reportFailures),
   },
   single(
     "counter",
     "platypus.process.file_limit_hits",
     "{hit}",
     "Times (once a second) at which no file could be opened: new clients are cut off.",
-    (facts) => facts.fileLimitHits,
+    ({ process: own }) => own.fileLimitHits,
   ),
   single(
     "gauge",
     "platypus.process.memory_limit",
     "By",
     "Limit of the resident memory (`max_memory`). 0 if it is not set.",
-    (facts) => facts.maxMemoryBytes,
+    ({ process: own }) => own.maxMemoryBytes,
   ),
   {
     kind: "counter",
@@ -224,7 +172,7 @@ const server: readonly Metric[] = [
     unit: "{time}",
     meaning: "Times that memory was shed near `max_memory`; for fills and connections, how many were refused.",
     attributes: ["step"],
-    read: ({ memoryShed }) => Object.entries(memoryShed).map(([step, count]) => [[step], count]),
+    read: ({ process: own }) => byName(own.memoryShed),
   },
 ];
 
@@ -240,19 +188,25 @@ const clients: readonly Metric[] = [
     "platypus.client.rejected",
     "{connection}",
     "Clients refused because of `max_connections`.",
-    (facts) => {
-      return facts.clients.rejected;
+    (snapshot) => {
+      return snapshot.clients.rejected;
     },
   ),
-  single("counter", "platypus.client.cut_off", "{connection}", "Clients closed because they did not read.", (facts) => {
-    return facts.clients.cutOff;
-  }),
+  single(
+    "counter",
+    "platypus.client.cut_off",
+    "{connection}",
+    "Clients closed because they did not read.",
+    (snapshot) => {
+      return snapshot.clients.cutOff;
+    },
+  ),
   single(
     "counter",
     "platypus.client.silent",
     "{connection}",
     "Clients closed because they sent no first byte, did not end their TLS handshake, or did not log in, in time.",
-    (facts) => facts.clients.silent,
+    (snapshot) => snapshot.clients.silent,
   ),
   {
     kind: "counter",
@@ -270,7 +224,7 @@ const clients: readonly Metric[] = [
     "platypus.client.denied",
     "{command}",
     "Commands refused because of the prefixes of the user, or because the client may only read.",
-    (facts) => facts.clients.denied,
+    (snapshot) => snapshot.clients.denied,
   ),
   {
     kind: "counter",
@@ -290,7 +244,7 @@ const clients: readonly Metric[] = [
     meaning: "From reading a request to its answer, by operation and protocol.",
     attributes: ["operation", "protocol"],
     read: ({ clients: { requests } }) =>
-      requests.all().map(({ operation, protocol, latency }) => [[operation, protocol], latency.read()]),
+      requests.map(({ operation, protocol, latency }) => [[operation, protocol], shownBuckets(latency)]),
   },
   {
     kind: "counter",
@@ -299,7 +253,7 @@ const clients: readonly Metric[] = [
     meaning: "Requests that were wrong (client), or that we or a server could not carry out (server).",
     attributes: ["operation", "protocol", "error"],
     read: ({ clients: { requests } }) =>
-      requests.all().flatMap(({ operation, protocol, clientErrors, serverErrors }): Series<number>[] => [
+      requests.flatMap(({ operation, protocol, clientErrors, serverErrors }): Series<number>[] => [
         [[operation, protocol, "client"], clientErrors],
         [[operation, protocol, "server"], serverErrors],
       ]),
@@ -324,25 +278,23 @@ const backends: readonly Metric[] = [
     unit: "s",
     meaning: "From sending a request to a server to its answer.",
     attributes: [...byBackend, "db.system.name"],
-    read: (facts) =>
-      facts.backends.map(({ pool, backend }) => [[pool, backend.name, "memcached"], backend.latency.read()]),
+    read: ({ servers }) => servers.map(({ pool, name, latency }) => [[pool, name, "memcached"], shownBuckets(latency)]),
   },
-  ofBackends("counter", "requests", "{request}", "Requests sent to a server.", ({ counters }) => counters.requests),
+  ofBackends("counter", "requests", "{request}", "Requests sent to a server.", ({ requests }) => requests),
   {
     kind: "counter",
     name: "platypus.backend.errors",
     unit: "{request}",
     meaning: "Requests to a server that failed, by how; tko: not sent, because it is being left alone.",
     attributes: [...byBackend, "error"],
-    read: (facts) =>
-      facts.backends.flatMap(({ pool, backend }) =>
-        backendErrors.map(([name, statuses]): Series<number> => {
-          const count = statuses.reduce((sum, status) => sum + backend.counters.results[status]!, 0);
-          return [[pool, backend.name, name], count];
+    read: ({ servers }) =>
+      servers.flatMap(({ pool, name, results }) =>
+        backendErrors.map(([error, statuses]): Series<number> => {
+          return [[pool, name, error], statuses.reduce((sum, status) => sum + results[status]!, 0)];
         }),
       ),
   },
-  least(ofBackends("gauge", "up", "1", "0: the server is being left alone (TKO).", ({ isUp }) => (isUp ? 1 : 0))),
+  ofBackends("gauge", "up", "1", "0: the server is being left alone (TKO).", ({ state }) => (state === "up" ? 1 : 0)),
   {
     kind: "counter",
     name: "platypus.backend.tko",
@@ -350,30 +302,24 @@ const backends: readonly Metric[] = [
     meaning:
       "Times a server was marked as to be left alone: after time-outs (soft), or because it cannot be reached (hard).",
     attributes: [...byBackend, "kind"],
-    read: (facts) =>
-      facts.backends.flatMap(({ pool, backend: { name, counters } }): Series<number>[] => [
-        [[pool, name, "soft"], counters.softTko],
-        [[pool, name, "hard"], counters.hardTko],
+    read: ({ servers }) =>
+      servers.flatMap(({ pool, name, softTko, hardTko }): Series<number>[] => [
+        [[pool, name, "soft"], softTko],
+        [[pool, name, "hard"], hardTko],
       ]),
   },
   ofBackends("gauge", "outstanding", "{request}", "Requests sent to a server and not answered yet.", (backend) => {
     return backend.outstanding;
   }),
-  ofBackends("gauge", "connections", "{connection}", "Connections to a server.", ({ connected }) => connected),
-  ofBackends(
-    "counter",
-    "connects",
-    "{connection}",
-    "Connections made to a server.",
-    ({ counters }) => counters.connects,
-  ),
+  ofBackends("gauge", "connections", "{connection}", "Connections to a server.", ({ connections }) => connections),
+  ofBackends("counter", "connects", "{connection}", "Connections made to a server.", ({ connects }) => connects),
   ofBackends(
     "counter",
     "out_of_step",
     "{connection}",
     "Connections closed because an answer did not fit.",
     (backend) => {
-      return backend.counters.outOfStep;
+      return backend.outOfStep;
     },
   ),
 ];
@@ -407,7 +353,7 @@ const fills: readonly Metric[] = [
     unit: "s",
     meaning: "Fetches under a rule, fills and refreshes, their wait for the source included.",
     attributes: ["rule"],
-    read: ({ rules }) => rules.map(({ config, timings }) => [[config.name], timings.fetch.read()]),
+    read: ({ rules }) => rules.map(({ name, fetch }) => [[name], shownBuckets(fetch)]),
   },
 ];
 
@@ -418,7 +364,7 @@ const refreshes: readonly Metric[] = [
     unit: "{key}",
     meaning: "Keys that are kept fresh.",
     attributes: ["rule"],
-    read: ({ rules, trackedByRule }) => rules.map((rule) => [[rule.config.name], trackedByRule.get(rule) ?? 0]),
+    read: ({ rules }) => rules.map(({ name, tracked }) => [[name], tracked]),
   },
   {
     kind: "gauge",
@@ -426,7 +372,7 @@ const refreshes: readonly Metric[] = [
     unit: "{fetch}",
     meaning: "Fetches under way or waiting for their source.",
     attributes: ["rule"],
-    read: ({ rules }) => rules.map(({ config, timings }) => [[config.name], timings.inFlight]),
+    read: ({ rules }) => rules.map(({ name, inFlight }) => [[name], inFlight]),
   },
   {
     kind: "histogram",
@@ -434,7 +380,7 @@ const refreshes: readonly Metric[] = [
     unit: "s",
     meaning: "By how much refreshes begin later than they should.",
     attributes: ["rule"],
-    read: ({ rules }) => rules.map(({ config, timings }) => [[config.name], timings.lag.read()]),
+    read: ({ rules }) => rules.map(({ name, lag }) => [[name], shownBuckets(lag)]),
   },
   ofRules("refresh.due", "{key}", "Refreshes begun.", "due"),
   ofRules("refresh.stored", "{key}", "Refreshes that wrote a new value.", "refreshed"),
@@ -457,7 +403,7 @@ const sources: readonly Metric[] = [
     unit: "s",
     meaning: "Fetches from a source, without their wait for a place.",
     attributes: ["source"],
-    read: (facts) => facts.sources.map(({ name, latency }) => [[name], latency.read()]),
+    read: (snapshot) => snapshot.sources.map(({ name, latency }) => [[name], shownBuckets(latency)]),
   },
   counted("fetches", "Fetches that a source was asked for.", "fetches"),
   {
@@ -466,9 +412,9 @@ const sources: readonly Metric[] = [
     unit: "{fetch}",
     meaning: "Fetches that failed, by how.",
     attributes: ["source", "error"],
-    read: (facts) =>
-      facts.sources.flatMap(({ name, failures }) =>
-        [...failures].map(
+    read: (snapshot) =>
+      snapshot.sources.flatMap(({ name, failures }) =>
+        Object.entries(failures).map(
           ([code, count]): Series<number> => [[name, code.replace("SOURCE_", "").toLowerCase()], count],
         ),
       ),
@@ -478,11 +424,9 @@ const sources: readonly Metric[] = [
   counted("left_alone", "Fetches not begun: the breaker was open.", "leftAlone"),
   ofSources("gauge", "in_flight", "{fetch}", "Fetches under way.", ({ inFlight }) => inFlight),
   ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a place.", ({ waiting }) => waiting),
-  greatest(
-    ofSources("gauge", "breaker", "1", "The breaker: 0 closed, 1 half open, 2 open.", (source) => {
-      return breakerNumbers[source.breakerState];
-    }),
-  ),
+  ofSources("gauge", "breaker", "1", "The breaker: 0 closed, 1 half open, 2 open.", (source) => {
+    return breakerNumbers[source.breaker];
+  }),
   ofSources("counter", "breaker_opened", "{change}", "Times the breaker opened.", (source) => source.breakerOpened),
 ];
 
@@ -492,13 +436,19 @@ const routes: readonly Metric[] = [
     "platypus.route.failovers",
     "{request}",
     "Requests that went to another route after a failure.",
-    (facts) => {
-      return facts.routes.failoverAll;
+    (snapshot) => {
+      return snapshot.routes.failoverAll;
     },
   ),
-  single("counter", "platypus.route.failovers_failed", "{request}", "Those of them that failed there too.", (facts) => {
-    return facts.routes.failoverAllFailed;
-  }),
+  single(
+    "counter",
+    "platypus.route.failovers_failed",
+    "{request}",
+    "Those of them that failed there too.",
+    (snapshot) => {
+      return snapshot.routes.failoverAllFailed;
+    },
+  ),
 ];
 
 function ofStore(
@@ -506,7 +456,7 @@ function ofStore(
   name: string,
   unit: string,
   meaning: string,
-  read: (store: ItemStore) => number,
+  read: (store: StoreNumbers) => number,
 ): Metric {
   return {
     kind,
@@ -519,16 +469,14 @@ function ofStore(
 }
 
 const store: readonly Metric[] = [
-  ofStore("gauge", "items", "{item}", "Items of the in-process store.", ({ count }) => count),
-  ofStore("gauge", "size", "By", "Bytes that they take.", ({ byteLength }) => byteLength),
+  ofStore("gauge", "items", "{item}", "Items of the in-process store.", ({ items }) => items),
+  ofStore("gauge", "size", "By", "Bytes that they take.", ({ bytes }) => bytes),
   ofStore("gauge", "limit", "By", "Bytes that they may take.", ({ maxBytes }) => maxBytes),
   ofStore("counter", "evictions", "{item}", "Items that made room for others.", ({ counters }) => counters.evicted),
 ];
 
 const ofProcess: readonly Metric[] = [
-  greatest(
-    single("gauge", "process.uptime", "s", "Since the process was started.", ({ process: own }) => own.uptimeSeconds),
-  ),
+  single("gauge", "process.uptime", "s", "Since the process was started.", ({ process: own }) => own.uptimeSeconds),
   {
     kind: "counter",
     name: "process.cpu.time",
@@ -552,11 +500,17 @@ const ofProcess: readonly Metric[] = [
     "platypus.memory.heap",
     "By",
     "Memory of JavaScript objects that is in use.",
-    (facts) => facts.process.heapBytes,
+    (snapshot) => snapshot.process.heapBytes,
   ),
-  single("gauge", "platypus.memory.external", "By", "Memory of buffers and other things outside the heap.", (facts) => {
-    return facts.process.externalBytes;
-  }),
+  single(
+    "gauge",
+    "platypus.memory.external",
+    "By",
+    "Memory of buffers and other things outside the heap.",
+    (snapshot) => {
+      return snapshot.process.externalBytes;
+    },
+  ),
   {
     kind: "counter",
     name: "nodejs.eventloop.time",
@@ -574,7 +528,7 @@ const ofProcess: readonly Metric[] = [
     unit: "s",
     meaning: "How late a timer of this process was, looked at ten times a second.",
     attributes: [],
-    read: ({ process: own }) => [[[], own.loopDelay]],
+    read: ({ process: own }) => [[[], shownBuckets(own.loopDelay)]],
   },
   {
     kind: "histogram",
@@ -582,7 +536,8 @@ const ofProcess: readonly Metric[] = [
     unit: "s",
     meaning: "Pauses of the garbage collector, by kind.",
     attributes: ["v8js.gc.type"],
-    read: ({ process: own }) => [...own.collections].map(([kind, pauses]): Series<BucketCounts> => [[kind], pauses]),
+    read: ({ process: own }) =>
+      Object.entries(own.collections).map(([kind, pauses]): Series<BucketCounts> => [[kind], shownBuckets(pauses)]),
   },
 ];
 

@@ -1,32 +1,51 @@
 /**
- * What this process has counted and how it is, gathered from where it happens for `stats`, metrics and the admin page.
+ * The snapshot of this process: read, each time that it is asked for, from where things are counted.
  */
+import { performance } from "node:perf_hooks";
 import type { Clock } from "../clock.ts";
+import type { ListenAddress } from "../config/config.ts";
 import type { ReloadState } from "../config/reload-state.ts";
+import type { AsyncLogCounters } from "../mcrouter/report/async-log.ts";
+import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
-import { type ClientCounters, countersSince, newClientCounters } from "../proxy/client/client-counters.ts";
-import type { Listener } from "../proxy/client/listener.ts";
+import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { Log } from "../telemetry/log.ts";
+import { plainNumbers } from "../telemetry/plain-numbers.ts";
 import type { Reports } from "../telemetry/reports.ts";
 import { packageVersion } from "../version.ts";
-import { memcachedVersion } from "./memcached-version.ts";
-import type { MetricFacts, PoolBackend } from "./metrics.ts";
+import type { Readiness } from "./admin/readiness.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
-import { limitersOf, type RunningParts } from "./running-parts.ts";
-import type { StatsFacts } from "./stats/memcached-stats.ts";
+import type { RunningParts } from "./running-parts.ts";
+import {
+  type ClientCounts,
+  type ClientNumbers,
+  type ConfigNumbers,
+  type CountedNumbers,
+  type Details,
+  MAX_TRACKED_KEYS,
+  type Peer,
+  type ProcessNumbers,
+  type RuleNumbers,
+  type Sample,
+  type SampledNumbers,
+  type ServerNumbers,
+  type Snapshot,
+  type SourceNumbers,
+  type StoreNumbers,
+} from "./snapshot.ts";
 
-/** Where it happens. */
-export interface FactSources {
+/** Where things are counted. */
+export interface CountingParts {
   readonly clock: Clock;
   readonly startedUnixSeconds: number;
   readonly running: () => RunningParts;
-  readonly listeners: () => readonly Listener[];
+  readonly listeners: () => readonly { readonly address: ListenAddress; readonly peers: readonly string[] }[];
   readonly clients: ClientCounters;
   readonly routes: RouteCounters;
   readonly store: ItemStore;
@@ -37,109 +56,229 @@ export interface FactSources {
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
-  readonly isReady: () => boolean;
+  readonly readiness: () => Readiness;
+  /** Null: the configuration is none of mcrouter's. */
+  readonly asyncLog: AsyncLogCounters | null;
+  readonly mcrouter: () => McrouterNumbers | null;
+  /** Samples of the admin page's plots, all of the last hour or the last one. */
+  readonly samples: (isHour: boolean) => readonly Sample[];
 }
 
-/** Of now, each time it is asked. */
-export class ProcessFacts {
-  private readonly sources: FactSources;
-  private monitor: ProcessMonitor | null = null;
+/** Takes snapshots. */
+export class OwnSnapshot {
+  private readonly parts: CountingParts;
+  private readonly monitor = new ProcessMonitor();
   /** What clients did before `stats reset`. */
-  private base: ClientCounters = newClientCounters();
+  private base: ClientCounts | null = null;
 
-  constructor(sources: FactSources) {
-    this.sources = sources;
+  constructor(parts: CountingParts) {
+    this.parts = parts;
   }
 
-  /** Since the start. */
-  get clients(): ClientCounters {
-    return this.sources.clients;
-  }
-
-  /** Since `stats reset`. */
-  stats(): StatsFacts {
-    const { clock, clients, listeners, filler, scheduler, reloads } = this.sources;
-    const { config, pools, rules } = this.sources.running();
-    const backends = [...pools.backends.values()];
+  /** As it is now. */
+  take(details: Details = {}): Snapshot {
+    const { running, listeners, filler, scheduler, store, mcrouter, samples, readiness } = this.parts;
+    if (details.wantsReadiness === true) readiness().greetUnlessConnected();
+    const { config, pools } = running();
+    const counted = this.counted();
+    const { requests: _, ...clients } = counted.clients;
+    const showsKeys = config.telemetry.keys === "full";
+    const keys =
+      details.trackedKeysOf === undefined ? [] : scheduler.mostNeeded(details.trackedKeysOf, MAX_TRACKED_KEYS);
     return {
-      version: packageVersion,
-      memcachedVersion: memcachedVersion(backends),
-      startedUnixSeconds: this.sources.startedUnixSeconds,
-      unixSeconds: clock.unixSeconds(),
-      server: config.server,
-      hasUsers: config.access.users.length > 0,
-      listeners: listeners(),
-      clients: countersSince(clients, this.base),
-      backends,
-      rules: rules.list,
-      sources: limitersOf(this.sources.running()),
-      tracked: scheduler.tracked,
-      trackedByRule: scheduler.trackedByRule(),
-      fillsInFlight: filler.inFlight,
-      refreshesInFlight: scheduler.inFlight,
-      store: this.servingStore(),
-      reloadError: reloads.error,
-      configAgeSeconds: reloads.ageSeconds,
-      lostLogLines: this.sources.log.lostLines,
-      reportFailures: this.sources.reports.failures,
-      fileLimitHits: this.sources.openFiles.failures,
-      memoryShed: this.sources.memory.counts,
+      ...counted,
+      process: this.process(),
+      config: this.config(),
+      clientsSinceReset: this.base === null ? clients : since(clients, this.base),
+      work: { tracked: scheduler.tracked, fills: filler.inFlight, refreshes: scheduler.inFlight },
+      store: pools.routes.size === 0 ? storeNumbers(store) : null,
+      mcrouter: mcrouter(),
+      samples: samples(details.hasHistory === true),
+      peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
+      // Without names, where those are nobody's business.
+      trackedKeys: showsKeys ? keys : keys.map((each) => ({ ...each, key: "" })),
     };
   }
 
-  /** Since the start. */
-  metrics(): MetricFacts {
-    const { clients, routes, scheduler, reloads, isReady } = this.sources;
-    const running = this.sources.running();
+  /** What happens on account of requests. */
+  counted(): CountedNumbers {
+    const { running, routes, asyncLog } = this.parts;
     return {
-      version: packageVersion,
-      isReady: isReady(),
-      configAgeSeconds: reloads.ageSeconds,
-      isConfigRefused: reloads.error !== null,
-      lostLogLines: this.sources.log.lostLines,
-      reportFailures: this.sources.reports.failures,
-      fileLimitHits: this.sources.openFiles.failures,
-      maxMemoryBytes: running.config.server.maxMemoryBytes,
-      memoryShed: this.sources.memory.counts,
-      clients,
-      backends: poolBackendsOf(running.pools),
-      rules: running.rules.list,
-      sources: limitersOf(running),
-      trackedByRule: scheduler.trackedByRule(),
-      routes,
-      store: this.servingStore(),
-      process: this.watchProcess().read(),
+      ...this.sampled(),
+      servers: serverNumbers(running().pools),
+      routes: { ...routes },
+      asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
+    };
+  }
+
+  /** What samples are taken of. */
+  sampled(): SampledNumbers {
+    const { running, clients, scheduler } = this.parts;
+    const { rules, sources, config } = running();
+    const tracked = scheduler.trackedByRule();
+    const types = new Map(config.sources.map(({ name, type }) => [name, type]));
+    return {
+      clients: clientNumbers(clients),
+      rules: rules.list.map((rule): RuleNumbers => {
+        const { config: own, counters, timings } = rule;
+        return {
+          name: own.name,
+          match: own.match,
+          source: own.source,
+          mode: own.mode,
+          counters: { ...counters },
+          tracked: tracked.get(rule) ?? 0,
+          inFlight: timings.inFlight,
+          fetch: timings.fetch.read(),
+          lag: timings.lag.read(),
+        };
+      }),
+      sources: [...sources.values()].map(({ limiter }): SourceNumbers => {
+        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, latency } = limiter;
+        return {
+          name,
+          type: types.get(name) ?? "",
+          counters: { ...counters },
+          failures: Object.fromEntries(failures),
+          breaker: breakerState,
+          breakerOpened,
+          inFlight,
+          waiting,
+          latency: latency.read(),
+        };
+      }),
     };
   }
 
   /** `stats reset`. */
-  reset(): void {
-    const { clients, store } = this.sources;
-    this.base = { ...clients, operations: clients.operations.slice(), results: clients.results.slice() };
-    store.resetCounters();
+  resetStats(): void {
+    this.base = clientCounts(this.parts.clients);
+    this.parts.store.resetCounters();
   }
 
-  /** What becomes of the process itself is counted from here on, at the latest when it is asked for. */
-  watchProcess(): ProcessMonitor {
-    this.monitor ??= new ProcessMonitor();
-    return this.monitor;
+  /** The event loop and the garbage collector are watched from here on. */
+  watchProcess(): void {
+    this.monitor.start();
   }
 
   stop(): void {
-    this.monitor?.stop();
+    this.monitor.stop();
   }
 
-  /** Null: there is a pool. */
-  private servingStore(): ItemStore | null {
-    return this.sources.running().pools.routes.size === 0 ? this.sources.store : null;
+  private process(): ProcessNumbers {
+    const { clock, startedUnixSeconds, log, reports, openFiles, memory, running, readiness } = this.parts;
+    const { rss, heapUsed, external } = process.memoryUsage();
+    const usage = process.resourceUsage();
+    const { active, idle } = performance.eventLoopUtilization();
+    return {
+      workers: 1,
+      version: packageVersion,
+      pid: process.pid,
+      parentPid: process.ppid,
+      args: process.argv.slice(2).join(" "),
+      startedUnixSeconds,
+      unixSeconds: clock.unixSeconds(),
+      uptimeSeconds: process.uptime(),
+      userSeconds: usage.userCPUTime / 1e6,
+      systemSeconds: usage.systemCPUTime / 1e6,
+      minorFaults: usage.minorPageFault,
+      majorFaults: usage.majorPageFault,
+      residentBytes: rss,
+      heapBytes: heapUsed,
+      externalBytes: external,
+      activeSeconds: active / 1000,
+      idleSeconds: idle / 1000,
+      loopDelay: this.monitor.loopDelay,
+      collections: this.monitor.collections,
+      lostLogLines: log.lostLines,
+      reportFailures: Object.fromEntries(reports.failures),
+      fileLimitHits: openFiles.failures,
+      maxMemoryBytes: running().config.server.maxMemoryBytes,
+      memoryShed: { ...memory.counts },
+      notReady: readiness().notReady(),
+      hasConnected: readiness().hasConnected(),
+    };
+  }
+
+  private config(): ConfigNumbers {
+    const { running, reloads, listeners } = this.parts;
+    const { file, server, access, telemetry } = running().config;
+    return {
+      file,
+      ageSeconds: reloads.ageSeconds,
+      lastAttemptUnixSeconds: reloads.lastAttemptUnixSeconds,
+      failures: reloads.failures,
+      reloadError: reloads.error,
+      listen: listeners().map(({ address }) => address),
+      maxConnections: server.maxConnections,
+      maxValueBytes: server.maxValueBytes,
+      isFlushAllAllowed: server.isFlushAllAllowed,
+      hasUsers: access.users.length > 0,
+      showsKeys: telemetry.keys === "full",
+    };
   }
 }
 
-/** Each backend once. */
-function poolBackendsOf(pools: BuiltPools): PoolBackend[] {
-  const poolOf = new Map<Backend, string>();
-  for (const [name, members] of [...pools.members].reverse()) {
-    for (const backend of members) poolOf.set(backend, name);
+/** Of counters that count on. */
+export function clientNumbers(counters: ClientCounters): ClientNumbers {
+  const requests = counters.requests.all().map((series) => ({ ...series, latency: series.latency.read() }));
+  return { ...clientCounts(counters), requests };
+}
+
+function clientCounts({ operations, results, requests: _, ...numbers }: ClientCounters): ClientCounts {
+  return { ...numbers, operations: plainNumbers(operations), results: plainNumbers(results) };
+}
+
+/** What was counted since `base` was. */
+function since(now: ClientCounts, base: ClientCounts): ClientCounts {
+  const { connections } = now;
+  const amounts = Object.entries(now).map(([name, value]: [string, number | readonly number[]]) => {
+    const before = base[name as keyof ClientCounts];
+    if (typeof value === "number") return [name, value - Number(before)];
+    return [name, value.map((count, at) => count - (before as readonly number[])[at]!)];
+  });
+  return { ...(Object.fromEntries(amounts) as ClientCounts), connections };
+}
+
+/** Each server once. */
+function serverNumbers({ members, backends }: BuiltPools): ServerNumbers[] {
+  const poolsOf = new Map<Backend, string[]>();
+  for (const [name, all] of members) {
+    for (const backend of new Set(all)) poolsOf.set(backend, [...(poolsOf.get(backend) ?? []), name]);
   }
-  return [...pools.backends.values()].map((backend) => ({ pool: poolOf.get(backend) ?? "", backend }));
+  return [...backends.values()].map((backend): ServerNumbers => {
+    const { operations, results, ...counters } = backend.counters;
+    const pools = poolsOf.get(backend) ?? [];
+    return {
+      ...counters,
+      pool: pools[0] ?? "",
+      name: backend.name,
+      pools,
+      isTls: backend.isTls,
+      timeoutMs: backend.serverTimeoutMs,
+      version: backend.version,
+      state: backend.stateName,
+      views: { new: 0, up: 0, down: 0, closed: 0, [viewOf(backend)]: 1 },
+      outstanding: backend.outstanding,
+      connections: backend.connected,
+      operations: plainNumbers(operations),
+      results: plainNumbers(results),
+      latency: backend.latency.read(),
+      history: [...backend.history],
+    };
+  });
+}
+
+function viewOf({ isUp, counters: { connects, disconnects } }: Backend): keyof ServerNumbers["views"] {
+  if (!isUp) return "down";
+  if (connects === 0) return "new";
+  return connects > disconnects ? "up" : "closed";
+}
+
+function storeNumbers({ count, byteLength, maxBytes, ageSeconds, counters }: ItemStore): StoreNumbers {
+  return { items: count, bytes: byteLength, maxBytes, ageSeconds, counters: { ...counters } };
+}
+
+function peersOf({ address, peers }: { readonly address: ListenAddress; readonly peers: readonly string[] }): Peer[] {
+  return peers.map((client) => ({ client, address }));
 }

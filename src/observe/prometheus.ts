@@ -1,22 +1,22 @@
 /**
- * Metrics → the text that Prometheus reads.
+ * A snapshot → the text that Prometheus reads.
  *
  * Source: Prometheus documentation, "Exposition formats" (text format 0.0.4).
  */
 
-import type { BucketCounts } from "../telemetry/latency-histogram.ts";
-import type { MetricValues } from "./metric-values.ts";
+import type { BucketCounts } from "../telemetry/durations.ts";
 import { metrics, prometheusName } from "./metrics.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Every metric that has a value. */
-export function prometheusText(values: MetricValues): string {
+export function prometheusText(snapshot: Snapshot): string {
   return metrics
-    .map((metric, i) => {
+    .map((metric) => {
       const name = prometheusName(metric);
       const labels = metric.attributes.map((attribute) => attribute.replaceAll(".", "_"));
-      const lines = values[i]!.flatMap(([attributes, value]) => {
+      const lines = metric.read(snapshot).flatMap(([attributes, value]) => {
         const named = pairs(labels, attributes);
         return typeof value === "number" ? `${name}${inBraces(named)} ${value}` : histogramLines(name, named, value);
       });

@@ -1,12 +1,16 @@
 /**
  * The workers that share an address, as one of them sees them.
  */
+import { merge } from "./merge.ts";
+import type { OwnSnapshot } from "./own-snapshot.ts";
+import type { Details, Snapshot } from "./snapshot.ts";
 
-/** A question to all workers; every one answers, the asker included. */
+/** What all workers are asked; every one answers, the asker included. */
 export type Question =
-  | { readonly kind: "stats"; readonly group: string }
-  | { readonly kind: "resetStats" | "metrics" | "page" | "history" | "hasConnected" }
-  | { readonly kind: "tracked"; readonly rule: string };
+  /** Its snapshot, with the long lists that are wanted. */
+  | { readonly kind: "snapshot"; readonly details: Details }
+  /** To count what clients do from 0 again. */
+  | { readonly kind: "resetStats" };
 
 /** What a worker tells of itself with each beat. */
 export interface WorkerLoad {
@@ -36,13 +40,12 @@ export interface Siblings {
 /** Asks them all; where there are none, this process alone. */
 export class Workers {
   private readonly siblings: Siblings | null;
-  private readonly answer: (question: Question) => unknown;
+  private readonly own: OwnSnapshot;
 
-  /** `answer` is what this process answers. */
-  constructor(siblings: Siblings | null, answer: (question: Question) => unknown) {
+  constructor(siblings: Siblings | null, own: OwnSnapshot) {
     this.siblings = siblings;
-    this.answer = answer;
-    siblings?.onQuestion(answer);
+    this.own = own;
+    siblings?.onQuestion((question) => this.answer(question));
   }
 
   /** There are no others. */
@@ -50,10 +53,34 @@ export class Workers {
     return this.siblings === null;
   }
 
-  /** What all answer, this one first. */
-  ask<T>(question: Question): Promise<T[]> {
-    const { siblings } = this;
-    if (siblings === null) return Promise.resolve([this.answer(question) as T]);
-    return new Promise((resolve) => siblings.ask(question, (values) => resolve(values as T[])));
+  /** Calls `done` once, at once or later, with the snapshot of all of them. */
+  snapshot(details: Details, done: (snapshot: Snapshot) => void): void {
+    if (this.siblings === null) {
+      done(this.own.take(details));
+      return;
+    }
+    this.siblings.ask({ kind: "snapshot", details }, (answers) => {
+      const snapshots = (answers as readonly (Snapshot | null)[]).filter((answer) => answer != null);
+      done(snapshots.length === 0 ? this.own.take(details) : merge(snapshots));
+    });
+  }
+
+  /** `stats reset`. */
+  resetStats(): void {
+    if (this.siblings === null) this.own.resetStats();
+    else this.siblings.ask({ kind: "resetStats" }, () => {});
+  }
+
+  /** Of this process alone; null: a worker of another version asks what is not known here. */
+  private answer(question: Question): unknown {
+    switch (question.kind) {
+      case "snapshot":
+        return this.own.take(question.details);
+      case "resetStats":
+        this.own.resetStats();
+        return true;
+      default:
+        return null;
+    }
   }
 }

@@ -19,7 +19,7 @@ import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
 import { isStrictMemcached } from "../observe/memcached-version.ts";
 import { OpenFilesProbe } from "../observe/open-files-probe.ts";
 import { OtlpExport } from "../observe/otlp/otlp-export.ts";
-import { ProcessFacts } from "../observe/own-snapshot.ts";
+import { OwnSnapshot } from "../observe/own-snapshot.ts";
 import { type Siblings, Workers } from "../observe/siblings.ts";
 import { StatsCommand } from "../observe/stats/stats-command.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
@@ -48,7 +48,6 @@ import { Log } from "../telemetry/log.ts";
 import { Reports } from "../telemetry/reports.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
-import { ownAnswer } from "./own-answers.ts";
 import { buildRunning, type Running, type RunningContext, rootOf } from "./running.ts";
 
 const DRAIN_POLL_MS = 10;
@@ -109,7 +108,7 @@ export class Platypus {
   private readonly reloadsDue: DueReload[] = [];
   private readonly reloads: ReloadState;
   private readonly readiness: Readiness;
-  private readonly facts: ProcessFacts;
+  private readonly own: OwnSnapshot;
   private readonly selfReport: SelfReport | null;
   private readonly otlp: OtlpExport;
   private readonly answers: AdminAnswers;
@@ -192,7 +191,6 @@ export class Platypus {
 
     const clients = newClientCounters();
     const startedUnixSeconds = clock.unixSeconds();
-    const counted = { clock, startedUnixSeconds, running, clients, routes, reloads: this.reloads };
     const filesLimit = openFilesLimit();
     this.listeners = new Listeners({
       clock,
@@ -220,37 +218,48 @@ export class Platypus {
     siblings?.onBeat(() => {
       return { connections: clients.connections, drainTimeoutMs: server().drainTimeoutMs };
     });
-    const workers = new Workers(siblings, (question) =>
-      ownAnswer(question, { stats, facts: this.facts, admin: this.answers, readiness: this.readiness }),
-    );
-    this.readiness = new Readiness(backends, workers);
-    this.facts = new ProcessFacts({
-      ...counted,
+    this.own = new OwnSnapshot({
+      clock,
+      startedUnixSeconds,
+      running,
+      listeners: () => this.listeners.all,
+      clients,
+      routes,
+      store,
+      filler: this.filler,
+      scheduler: this.scheduler,
+      reloads: this.reloads,
       log,
       reports,
       openFiles: this.openFiles,
       memory,
-      listeners: () => this.listeners.all,
-      store,
-      filler: this.filler,
-      scheduler: this.scheduler,
-      isReady: () => this.readiness.notReady() === null,
+      readiness: () => this.readiness,
+      asyncLog: this.spool?.counters ?? null,
+      mcrouter: () => this.selfReport?.numbers() ?? null,
+      samples: (isHour) => this.answers.samples(isHour),
     });
+    const { own } = this;
+    const workers = new Workers(siblings, own);
+    const hasAnyConnected = () =>
+      new Promise<boolean>((resolve) =>
+        workers.snapshot({ wantsReadiness: true }, (all) => resolve(all.process.hasConnected)),
+      );
+    this.readiness = new Readiness(backends, workers.isAlone ? null : hasAnyConnected);
     this.selfReport =
-      this.spool === null
+      mcrouter === null
         ? null
         : new (loadedWing().SelfReport)({
-            ...counted,
+            clock,
             hostId: host,
             log,
             reports,
             config: () => this.running.config,
-            backends,
-            asyncLog: this.spool.counters,
+            reloads: this.reloads,
+            totals: () => loadedWing().mcrouterTotals(own.counted()),
+            stats: () => loadedWing().mcrouterFileStats(own.take()),
           });
-    const stats = new StatsCommand({ clock, running, facts: this.facts, selfReport: this.selfReport, siblings });
     this.otlp = new OtlpExport({
-      facts: this.facts,
+      own,
       startedUnixSeconds,
       random,
       log,
@@ -260,12 +269,9 @@ export class Platypus {
     this.answers = new AdminAnswers({
       clock,
       running,
-      facts: this.facts,
-      reloads: this.reloads,
       readiness: this.readiness,
-      scheduler: this.scheduler,
       workers,
-      addresses: () => this.addresses,
+      sampled: () => own.sampled(),
     });
     // From then on the others answer there: that this one drains is not the state of all.
     siblings?.onReplaced(() => {
@@ -282,7 +288,7 @@ export class Platypus {
       turn,
       rounds: new Rounds(),
       sizes: new ValueSizes(turn),
-      local: new LocalCommands(stats),
+      local: new LocalCommands(new StatsCommand({ clock, running, workers })),
       counters: clients,
       tracer: null,
       fault: (error) => {
@@ -416,7 +422,7 @@ export class Platypus {
     this.memory.stop();
     this.listeners.close();
     for (const backend of this.running.pools.backends.values()) backend.close();
-    this.facts.stop();
+    this.own.stop();
     this.answers.stop();
     await Promise.all([
       this.admin?.close(),
@@ -455,7 +461,7 @@ export class Platypus {
     const socket = this.siblings?.sockets.get(ADMIN_SOCKET);
     // The supervisor could not have it, and has said so.
     if (this.siblings !== null && socket === undefined) return;
-    this.facts.watchProcess();
+    this.own.watchProcess();
     this.answers.begin();
     try {
       this.admin = await AdminServer.open({

@@ -1,5 +1,6 @@
 /** How often something took how long: counts in fixed buckets, cheap to add to and to read. */
-import type { BucketCounts } from "./latency-histogram.ts";
+import type { Durations } from "./durations.ts";
+import { plainNumbers } from "./plain-numbers.ts";
 
 /** Upper bounds in ms; what is longer is counted behind the last. */
 export const bucketBoundsMs: readonly number[] = [
@@ -30,18 +31,30 @@ export class Histogram {
     if (ms > this.maxMs) this.maxMs = ms;
   }
 
-  read(): BucketCounts {
-    const boundsSeconds = this.boundsMs.map((ms) => ms / 1000);
-    return { boundsSeconds, counts: [...this.counts], count: this.count, sumSeconds: this.sumMs / 1000 };
+  /** Of one with the usual bounds. */
+  read(): Durations {
+    const { counts, count, sumMs, maxMs } = this;
+    return { scale: "coarse", counts: plainNumbers(counts), count, sumSeconds: sumMs / 1000, maxMs };
   }
 
-  /** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
   quantileMs(share: number): number {
-    let left = share * this.count;
-    for (const [bucket, bound] of this.boundsMs.entries()) {
-      left -= this.counts[bucket]!;
-      if (left <= 0) return Math.min(bound, this.maxMs);
-    }
-    return this.maxMs;
+    return quantileMs(this, share);
   }
+}
+
+interface Counted {
+  readonly boundsMs: readonly number[];
+  readonly counts: ArrayLike<number>;
+  readonly count: number;
+  readonly maxMs: number;
+}
+
+/** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
+export function quantileMs({ boundsMs, counts, count, maxMs }: Counted, share: number): number {
+  let left = share * count;
+  for (const [bucket, bound] of boundsMs.entries()) {
+    left -= counts[bucket]!;
+    if (left <= 0) return Math.min(bound, maxMs);
+  }
+  return maxMs;
 }

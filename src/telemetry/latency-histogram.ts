@@ -6,6 +6,8 @@
  *
  * What is shown to others has two buckets to a doubling: fewer numbers, at bounds that are bounds of these too.
  */
+import type { Durations } from "./durations.ts";
+import { plainNumbers } from "./plain-numbers.ts";
 
 /** Buckets to a doubling, as a power of two. */
 const SUB_BITS = 2;
@@ -17,20 +19,11 @@ const BUCKETS = (LAST_DOUBLING - SUB_BITS + 2) * SUBS;
 const FIRST_SHOWN_DOUBLING = 6;
 const LAST_SHOWN_DOUBLING = 25;
 
-/** Counts by duration, as everybody who shows or sends them reads them. */
-export interface BucketCounts {
-  /** Upper bounds in seconds, rising; there is one more count than there are bounds. */
-  readonly boundsSeconds: readonly number[];
-  readonly counts: readonly number[];
-  readonly count: number;
-  readonly sumSeconds: number;
-}
-
 const shownBoundsMicros = Array.from({ length: (LAST_SHOWN_DOUBLING - FIRST_SHOWN_DOUBLING) * 2 + 1 }, (_, i) => {
   const doubling = FIRST_SHOWN_DOUBLING + (i >> 1);
   return i % 2 === 0 ? 2 ** doubling : 1.5 * 2 ** doubling;
 });
-const shownBoundsSeconds = shownBoundsMicros.map((micros) => micros / 1e6);
+export const shownBoundsSeconds = shownBoundsMicros.map((micros) => micros / 1e6);
 
 function bucketOf(micros: number): number {
   if (micros < SUBS) return Math.max(0, micros);
@@ -46,7 +39,8 @@ function lowerBoundMicros(bucket: number): number {
 }
 
 const bucketBoundsMicros = Array.from({ length: BUCKETS }, (_, bucket) => lowerBoundMicros(bucket + 1));
-const bucketBoundsMs: readonly number[] = bucketBoundsMicros.map((micros) => micros / 1000);
+/** Upper bounds of the buckets. */
+export const latencyBoundsMs: readonly number[] = bucketBoundsMicros.map((micros) => micros / 1000);
 /** Bucket → which of the shown ones it lies in. */
 const shownBucket = bucketBoundsMicros.map((bound) => {
   const at = shownBoundsMicros.findIndex((shown) => bound <= shown);
@@ -54,9 +48,6 @@ const shownBucket = bucketBoundsMicros.map((bound) => {
 });
 
 export class LatencyHistogram {
-  /** Upper bounds of the buckets. */
-  static readonly boundsMs = bucketBoundsMs;
-  readonly boundsMs = bucketBoundsMs;
   count = 0;
   /** By bucket. */
   readonly counts = new Float64Array(BUCKETS);
@@ -69,10 +60,15 @@ export class LatencyHistogram {
     this.sumMicros += micros;
   }
 
-  /** As it is shown. */
-  read(): BucketCounts {
-    const counts = new Array<number>(shownBoundsSeconds.length + 1).fill(0);
-    for (let bucket = 0; bucket < BUCKETS; bucket++) counts[shownBucket[bucket]!]! += this.counts[bucket]!;
-    return { boundsSeconds: shownBoundsSeconds, counts, count: this.count, sumSeconds: this.sumMicros / 1e6 };
+  read(): Durations {
+    const { counts, count, sumMicros } = this;
+    return { scale: "fine", counts: plainNumbers(counts), count, sumSeconds: sumMicros / 1e6, maxMs: 0 };
   }
+}
+
+/** Counts by bucket → counts between the shown bounds, and one behind the last. */
+export function shownCounts(counts: readonly number[]): number[] {
+  const shown = new Array<number>(shownBoundsSeconds.length + 1).fill(0);
+  for (const [bucket, count] of counts.entries()) shown[shownBucket[bucket]!]! += count;
+  return shown;
 }

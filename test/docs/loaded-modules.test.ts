@@ -33,7 +33,7 @@ describe("the modules that are loaded", () => {
       const platypus = await Platypus.start(config);
       await platypus.close();`);
     expect(loaded).toContain("server/platypus.ts");
-    expect(loaded.filter((file) => /^mcrouter\/|twemproxy|simulat|replay/.test(file))).toEqual([]);
+    expect(loaded.filter((file) => /^mcrouter\/|mcrouter-stats|twemproxy|simulat|replay/.test(file))).toEqual([]);
   });
 
   it("by the command line are those of the command", () => {

@@ -101,7 +101,7 @@ function named(text: string): string {
 
 /** Stats whose values depend on the machine or on the time. */
 const changing =
-  /^(pid|parent_pid|time|start_time|uptime|commandargs|version|mcrouter-version|rusage_.*|ps_.*|duration.*|config_last.*|fibers.*|bytes_\w+|.*fetch_ms:(p50|p99|max)|.*:fetch_ms|limit_maxbytes)$/;
+  /^(pid|parent_pid|time|start_time|uptime|commandargs|version|mcrouter-version|rusage_.*|ps_.*|duration.*|config_last.*|fibers.*|bytes_\w+|.*fetch_ms:(p50|p99|max)|items:1:age|.*:fetch_ms|limit_maxbytes)$/;
 /** mcrouter's rates. */
 const rates = /^(cmd|result|request|failover|final_result|asynclog)_.*(?<!_count)$/;
 
@@ -190,13 +190,22 @@ const configs: Readonly<Record<string, { groups: readonly string[]; make(): Prom
   },
 };
 
-describe.each(Object.entries(configs))("what a process with a %s tells", (name, { groups: all, make }) => {
-  it.each([1, 2])("has the names and values of its contract, of %i workers", async (workers) => {
-    const { platypus, client } = await start(await make(), workers === 1 ? null : await twin());
-    await talk(client);
-    const vector = (kind: string) => `../vectors/told/${name}-${workers}-${kind}.txt`;
-    await expect(await statsText(client, all)).toMatchFileSnapshot(vector("stats"));
-    await expect(await metricsText(platypus)).toMatchFileSnapshot(vector("metrics"));
-    await expect(await pageText(platypus)).toMatchFileSnapshot(vector("page"));
-  });
+/** The store in a process has one owner: there are no workers. */
+const rows = Object.keys(configs).flatMap((name) =>
+  (name === "store" ? [1] : [1, 2]).map((count) => [name, count] as const),
+);
+
+describe("what is told", () => {
+  it.each(rows)(
+    "with a %s, of %i processes together, has the names and values of its contract",
+    async (name, count) => {
+      const { groups: all, make } = configs[name]!;
+      const { platypus, client } = await start(await make(), count === 1 ? null : await twin());
+      await talk(client);
+      const vector = (kind: string) => `../vectors/told/${name}-${count}-${kind}.txt`;
+      await expect(await statsText(client, all)).toMatchFileSnapshot(vector("stats"));
+      await expect(await metricsText(platypus)).toMatchFileSnapshot(vector("metrics"));
+      await expect(await pageText(platypus)).toMatchFileSnapshot(vector("page"));
+    },
+  );
 });

@@ -1,20 +1,14 @@
 /**
- * What a Platypus with a mcrouter configuration tells of itself as mcrouter does: the values of `__mcrouter__.` keys, `stats`,
- * and the files of stats.
+ * What a Platypus with a mcrouter configuration tells of itself as mcrouter does: the values of `__mcrouter__.` keys, the rates
+ * of `stats`, and the files of stats.
  */
+import { readFileSync } from "node:fs";
 import type { Clock } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
 import type { ReloadState } from "../../config/reload-state.ts";
-// biome-ignore lint/style/noRestrictedImports: what it needs of the form of stats is to be handed to it.
-import { type McrouterFacts, mcrouterStatLines, poolStats, totalsOf } from "../../observe/stats/mcrouter-stats.ts";
-import type { Backend } from "../../proxy/backend/backend.ts";
-import type { ClientCounters } from "../../proxy/client/client-counters.ts";
-import type { StatLine } from "../../proxy/client/local-commands.ts";
-import type { RouteCounters } from "../../proxy/route/route-counters.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { answerAdmin } from "./admin.ts";
-import type { AsyncLogCounters } from "./async-log.ts";
 import { RateWindow } from "./rate-window.ts";
 import { StatsFiles } from "./stats-files.ts";
 
@@ -24,14 +18,25 @@ export interface SelfReportSources {
   readonly hostId: number;
   readonly log: Log;
   readonly reports: Reports;
-  readonly startedUnixSeconds: number;
   /** Of now. */
   readonly config: () => Config;
-  readonly backends: () => readonly Backend[];
-  readonly clients: ClientCounters;
-  readonly routes: RouteCounters;
-  readonly asyncLog: AsyncLogCounters;
   readonly reloads: ReloadState;
+  /** Numbers that only grow, by the names that their rates have. */
+  totals(): ReadonlyMap<string, number>;
+  /** What the stats file has. */
+  stats(): Readonly<Record<string, string | number>>;
+}
+
+/** What `stats` has of a process beside what every Platypus counts. */
+export interface McrouterNumbers {
+  /** The configuration is one that was kept. */
+  readonly isFromDump: boolean;
+  /** Pools that the stats file has numbers of. */
+  readonly statsPools: readonly string[];
+  /** 0 where the system does not say. */
+  readonly virtualBytes: number;
+  /** Amounts a second over the last four minutes. */
+  readonly rates: Readonly<Record<string, number>>;
 }
 
 /** Rates and files are from `begin` on. */
@@ -44,17 +49,26 @@ export class SelfReport {
     this.sources = sources;
   }
 
-  /** The lines of `stats GROUP` that have mcrouter's meaning; `null` if the group is not one of mcrouter's. */
-  statLines(group: string): readonly StatLine[] | null {
-    return mcrouterStatLines(group, this.facts());
+  /** Of now; null: the configuration is none of mcrouter's. */
+  numbers(): McrouterNumbers | null {
+    const { config, totals } = this.sources;
+    const { mcrouter, pools } = config();
+    if (mcrouter === null) return null;
+    const isWanted = (pool: string) => mcrouter.statsPools.some((wanted) => pool.startsWith(wanted));
+    return {
+      isFromDump: mcrouter.isFromDump,
+      statsPools: pools.map(({ name }) => name).filter(isWanted),
+      virtualBytes: virtualBytes(),
+      rates: Object.fromEntries(this.rates?.rates() ?? totals()),
+    };
   }
 
   /** Where the configuration is none of mcrouter's nothing begins. */
   begin(): void {
-    const { clock, config, reports } = this.sources;
+    const { clock, config, reports, totals, stats } = this.sources;
     const { mcrouter } = config();
     if (mcrouter === null) return;
-    this.rates = new RateWindow(clock, () => totalsOf(this.counted()));
+    this.rates = new RateWindow(clock, totals);
     const { statsRoot, statsIntervalMs, serviceName, routerName } = mcrouter;
     if (statsRoot === null) return;
     this.files = new StatsFiles({
@@ -64,10 +78,7 @@ export class SelfReport {
       intervalMs: statsIntervalMs,
       clock,
       reports,
-      stats: () => {
-        const facts = this.facts();
-        return Object.fromEntries([...(mcrouterStatLines("ods", facts) ?? []), ...poolStats(facts)]);
-      },
+      stats,
       options: () => Object.fromEntries(mcrouter.options),
       sources: () => JSON.parse(this.answer("config_sources_info")),
     });
@@ -91,26 +102,13 @@ export class SelfReport {
       setLogLevel: (level) => log.configure({ ...config().server.log, level }),
     });
   }
+}
 
-  /** What its `stats` are made of. */
-  facts(): McrouterFacts {
-    const counted = this.counted();
-    return { ...counted, rates: this.rates?.rates() ?? totalsOf(counted) };
-  }
-
-  private counted(): Omit<McrouterFacts, "rates"> {
-    const { clock, startedUnixSeconds, config, backends, clients, routes, asyncLog, reloads } = this.sources;
-    return {
-      config: config(),
-      clock,
-      startedUnixSeconds,
-      clients,
-      backends: backends(),
-      routes,
-      asyncLog,
-      configAgeSeconds: reloads.ageSeconds,
-      configLastAttemptUnixSeconds: reloads.lastAttemptUnixSeconds,
-      configFailures: reloads.failures,
-    };
+/** Of this process; 0 where the system does not say. */
+function virtualBytes(): number {
+  try {
+    return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[0]) * 4096;
+  } catch {
+    return 0;
   }
 }

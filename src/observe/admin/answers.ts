@@ -2,42 +2,32 @@
  * What the admin server tells: of all workers, and what this one adds to that.
  */
 import type { Clock } from "../../clock.ts";
-import { addressText, type ListenAddress } from "../../config/config.ts";
-import type { ReloadState } from "../../config/reload-state.ts";
-import type { Scheduler, TrackedKey } from "../../refresh/scheduler.ts";
-import { type MetricValues, mergeMetrics } from "../metric-values.ts";
-import type { ProcessFacts } from "../own-snapshot.ts";
 import { prometheusText } from "../prometheus.ts";
-import { RecentQuantiles } from "../recent-quantiles.ts";
-import { limitersOf, type RunningParts } from "../running-parts.ts";
+import type { RunningParts } from "../running-parts.ts";
 import type { Workers } from "../siblings.ts";
+import type { Details, Sample, SampledNumbers, Snapshot } from "../snapshot.ts";
+import { Earlier } from "./earlier.ts";
 import { explain, type Line } from "./explain.ts";
-import { History, mergeSamples, type Sample } from "./history.ts";
-import { mostNeededOf, nowOf, type PageNow, pageState } from "./page-state.ts";
+import { History } from "./history.ts";
+import { pageNow } from "./page-state.ts";
 import type { Readiness } from "./readiness.ts";
 import type { AdminFacts } from "./server.ts";
 import { shownConfig, withoutSecrets } from "./shown-config.ts";
-
-/** Tracked keys of a rule that the admin page lists. */
-const TRACKED_SHOWN = 20;
 
 /** Where the answers come from. */
 export interface AdminSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
-  readonly facts: ProcessFacts;
-  readonly reloads: ReloadState;
   readonly readiness: Readiness;
-  readonly scheduler: Scheduler;
   readonly workers: Workers;
-  /** Where clients are listened for, with the real ports. */
-  readonly addresses: () => readonly ListenAddress[];
+  /** Of this process. */
+  readonly sampled: () => SampledNumbers;
 }
 
 /** Remembers the last hour from `begin` until `stop`. */
 export class AdminAnswers implements AdminFacts {
   private readonly sources: AdminSources;
-  private readonly recent = new RecentQuantiles();
+  private readonly earlier = new Earlier<Snapshot>();
   private past: History | null = null;
 
   constructor(sources: AdminSources) {
@@ -45,12 +35,8 @@ export class AdminAnswers implements AdminFacts {
   }
 
   begin(): void {
-    const { clock, running, facts } = this.sources;
-    this.past ??= new History(clock, () => ({
-      clients: facts.clients,
-      rules: running().rules.list,
-      sources: limitersOf(running()),
-    }));
+    const { clock, sampled } = this.sources;
+    this.past ??= new History(clock, sampled);
   }
 
   stop(): void {
@@ -58,8 +44,7 @@ export class AdminAnswers implements AdminFacts {
   }
 
   async metrics(): Promise<string> {
-    const all = await this.sources.workers.ask<MetricValues>({ kind: "metrics" });
-    return prometheusText(mergeMetrics(all));
+    return prometheusText(await this.snapshot());
   }
 
   notReady(): Promise<string | null> {
@@ -70,18 +55,19 @@ export class AdminAnswers implements AdminFacts {
     return shownConfig(this.sources.running().config);
   }
 
-  async history(): Promise<Sample[]> {
-    return mergeSamples(await this.sources.workers.ask<Sample[]>({ kind: "history" }));
+  async history(): Promise<readonly Sample[]> {
+    return (await this.snapshot({ hasHistory: true })).samples;
   }
 
-  async now(): Promise<PageNow> {
-    const { readiness, workers } = this.sources;
+  async now(): Promise<unknown> {
+    const { clock, readiness } = this.sources;
     readiness.greetBackends();
-    return nowOf(await workers.ask<PageNow>({ kind: "page" }));
+    const now = await this.snapshot();
+    return pageNow(now, this.earlier.before(clock.nowMs(), now));
   }
 
-  async tracked(rule: string): Promise<TrackedKey[]> {
-    return mostNeededOf(await this.sources.workers.ask<TrackedKey[]>({ kind: "tracked", rule }));
+  async tracked(rule: string): Promise<unknown> {
+    return (await this.snapshot({ trackedKeysOf: rule })).trackedKeys;
   }
 
   /** The key as a person has typed it. */
@@ -91,30 +77,14 @@ export class AdminAnswers implements AdminFacts {
     return lines.map(([name, text]) => [name, withoutSecrets(text, config)]);
   }
 
-  /** What this worker adds to `history`. */
-  ownHistory(): Sample[] {
-    return this.past?.all() ?? [];
+  /** Samples of this process: of the last hour, or the last one. */
+  samples(isHour: boolean): readonly Sample[] {
+    if (isHour) return this.past?.all() ?? [];
+    const last = this.past?.last() ?? null;
+    return last === null ? [] : [last];
   }
 
-  /** What this worker adds to `now`. */
-  ownNow(): PageNow {
-    const { clock, running, facts, reloads, readiness, addresses } = this.sources;
-    const state = pageState({
-      config: running().config,
-      metrics: facts.metrics(),
-      listen: addresses().map(addressText),
-      notReady: readiness.notReady(),
-      reloadError: reloads.error,
-      recent: this.recent,
-      nowMs: clock.nowMs(),
-    });
-    return { sample: this.past?.last() ?? null, state };
-  }
-
-  /** What this worker adds to `tracked`: without names, where those are nobody's business. */
-  ownTracked(rule: string): TrackedKey[] {
-    const { running, scheduler } = this.sources;
-    const keys = scheduler.mostNeeded(rule, TRACKED_SHOWN);
-    return running().config.telemetry.keys === "full" ? keys : keys.map((each) => ({ ...each, key: "" }));
+  private snapshot(details: Details = {}): Promise<Snapshot> {
+    return new Promise((resolve) => this.sources.workers.snapshot({ ...details, wantsReadiness: true }, resolve));
   }
 }

@@ -2,7 +2,6 @@
  * Whether clients are to be sent here: not before a server has been connected to, nor while those that are here are let go.
  */
 import type { Backend } from "../../proxy/backend/backend.ts";
-import type { Workers } from "../siblings.ts";
 
 const DRAINING = "draining";
 
@@ -13,13 +12,16 @@ export class Readiness {
   /** Another worker has taken this one's place: that this one drains is not the state of all. */
   hasSuccessor = false;
   private readonly backends: () => readonly Backend[];
-  private readonly workers: Workers;
+  private readonly hasAnyConnected: (() => Promise<boolean>) | null;
   private isConnected = false;
 
-  /** `backends` gives those of the configuration of now. */
-  constructor(backends: () => readonly Backend[], workers: Workers) {
+  /**
+   * `backends` gives those of the configuration of now. `hasAnyConnected` asks all workers whether one of them has connected to
+   * a server; null: there are no others.
+   */
+  constructor(backends: () => readonly Backend[], hasAnyConnected: (() => Promise<boolean>) | null) {
     this.backends = backends;
-    this.workers = workers;
+    this.hasAnyConnected = hasAnyConnected;
   }
 
   /** Why clients are not to be sent to this process; null: they may be. */
@@ -31,25 +33,27 @@ export class Readiness {
   async noneIsReady(): Promise<string | null> {
     // Whoever has asked a worker just before it let go of the address is answered by it when it has a successor.
     if (this.isDraining && !this.hasSuccessor) return DRAINING;
+    this.greetUnlessConnected();
     const reason = this.notConnected();
-    if (reason === null || this.workers.isAlone) return reason;
-    const others = await this.workers.ask<boolean>({ kind: "hasConnected" });
-    this.isConnected ||= others.includes(true);
+    if (reason === null || this.hasAnyConnected === null) return reason;
+    this.isConnected ||= await this.hasAnyConnected();
     return this.isConnected ? null : reason;
   }
 
   /** A server has been connected to, or there is none to connect to. */
   hasConnected(): boolean {
-    return this.notConnected() === null;
+    const backends = this.backends();
+    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    return this.isConnected;
+  }
+
+  /** Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come. */
+  greetUnlessConnected(): void {
+    if (!this.hasConnected()) this.greetBackends();
   }
 
   private notConnected(): string | null {
-    const backends = this.backends();
-    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
-    if (this.isConnected) return null;
-    // Servers that are never left alone (mcrouter's --disable-tko) are not probed by themselves, and clients do not come.
-    this.greetBackends();
-    return "no server has been connected to yet";
+    return this.hasConnected() ? null : "no server has been connected to yet";
   }
 
   /** Connects before the first request does: only then can anybody say whether the servers are there. */

@@ -19,7 +19,7 @@ import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
-import type { MetricFacts } from "../metrics.ts";
+import type { Snapshot } from "../snapshot.ts";
 import { TableProducer } from "./otlp-metrics.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
 
@@ -30,7 +30,7 @@ const EXPORT_TIMEOUT_MS = 10_000;
 export interface OpenTelemetryOptions {
   readonly config: TelemetryConfig;
   readonly version: string;
-  readonly facts: () => MetricFacts;
+  readonly take: () => Snapshot;
   readonly startedUnixMs: number;
   readonly random: () => number;
   /** Told of what could not be sent: `count` exports, or spans that were dropped. */
@@ -74,7 +74,7 @@ function startMetrics(
   url: string,
   headers: Record<string, string>,
   resource: Resource,
-  { config, facts, startedUnixMs }: OpenTelemetryOptions,
+  { config, take, startedUnixMs }: OpenTelemetryOptions,
 ): PeriodicExportingMetricReader {
   // Shorter than the interval, so that the exporter is the first to give up: it knows why.
   const longestMs = config.metricsIntervalMs * 0.8;
@@ -83,7 +83,7 @@ function startMetrics(
     exporter: new OTLPMetricExporter({ url, headers, ...timeout }),
     exportIntervalMillis: config.metricsIntervalMs,
   });
-  reader.setMetricProducer(new TableProducer(resource, facts, startedUnixMs));
+  reader.setMetricProducer(new TableProducer(resource, take, startedUnixMs));
   return reader;
 }
 

@@ -6,12 +6,12 @@ import type { Tracer } from "../../proxy/tracing.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { packageVersion } from "../../version.ts";
-import type { ProcessFacts } from "../own-snapshot.ts";
+import type { OwnSnapshot } from "../own-snapshot.ts";
 import type { OpenTelemetry } from "./opentelemetry.ts";
 
 /** What is sent, and who hears of it. */
 export interface OtlpSources {
-  readonly facts: ProcessFacts;
+  readonly own: OwnSnapshot;
   readonly startedUnixSeconds: number;
   readonly random: () => number;
   readonly log: Log;
@@ -38,13 +38,13 @@ export class OtlpExport {
 
   async start(config: TelemetryConfig): Promise<void> {
     if (config.metricsUrl === null && config.tracesUrl === null) return;
-    const { facts, startedUnixSeconds, random, reports, setTracer } = this.sources;
-    facts.watchProcess();
+    const { own, startedUnixSeconds, random, reports, setTracer } = this.sources;
+    own.watchProcess();
     const { OpenTelemetry } = await import("./opentelemetry.ts");
     this.openTelemetry = new OpenTelemetry({
       config,
       version: packageVersion,
-      facts: () => facts.metrics(),
+      take: () => own.take({ wantsReadiness: true }),
       startedUnixMs: startedUnixSeconds * 1000,
       random,
       failed: (message, count) => reports.failed("otlp", message, count),

@@ -1,5 +1,5 @@
 /**
- * Metrics → what the OpenTelemetry SDK sends: a producer beside its own instruments, because those have neither histograms
+ * A snapshot → what the OpenTelemetry SDK sends: a producer beside its own instruments, because those have neither histograms
  * that are read when they are sent nor plain numbers that somebody else adds to. Sums are cumulative.
  */
 import { type Attributes, type HrTime, ValueType } from "@opentelemetry/api";
@@ -12,35 +12,39 @@ import {
   type MetricData,
   type MetricProducer,
 } from "@opentelemetry/sdk-metrics";
-import type { BucketCounts } from "../../telemetry/latency-histogram.ts";
-import { type Metric, type MetricFacts, metrics } from "../metrics.ts";
+import type { BucketCounts } from "../../telemetry/durations.ts";
+import { type Metric, metrics } from "../metrics.ts";
+import type { Snapshot } from "../snapshot.ts";
 
-/** Reads the table each time it is asked. */
+/** Takes a snapshot each time it is asked. */
 export class TableProducer implements MetricProducer {
   private readonly resource: Resource;
-  private readonly facts: () => MetricFacts;
+  private readonly take: () => Snapshot;
   private readonly startTime: HrTime;
 
-  constructor(resource: Resource, facts: () => MetricFacts, startedUnixMs: number) {
+  constructor(resource: Resource, take: () => Snapshot, startedUnixMs: number) {
     this.resource = resource;
-    this.facts = facts;
+    this.take = take;
     this.startTime = hrTimeOf(startedUnixMs);
   }
 
   async collect(): Promise<CollectionResult> {
-    const facts = this.facts();
+    const snapshot = this.take();
     const times = { startTime: this.startTime, endTime: hrTimeOf(Date.now()) };
-    const scope = { name: "platypus", version: facts.version };
-    const data = metrics
-      .map((metric) => dataOf(metric, facts, times))
-      .filter(({ dataPoints }) => dataPoints.length > 0);
+    const scope = { name: "platypus", version: snapshot.process.version };
+    const data = metricData(snapshot, times);
     return { resourceMetrics: { resource: this.resource, scopeMetrics: [{ scope, metrics: data }] }, errors: [] };
   }
 }
 
 type Times = Pick<DataPoint<unknown>, "startTime" | "endTime">;
 
-function dataOf(metric: Metric, facts: MetricFacts, times: Times): MetricData {
+/** Every metric that has a value. */
+function metricData(snapshot: Snapshot, times: Times): MetricData[] {
+  return metrics.map((metric) => dataOf(metric, snapshot, times)).filter(({ dataPoints }) => dataPoints.length > 0);
+}
+
+function dataOf(metric: Metric, snapshot: Snapshot, times: Times): MetricData {
   const { name, meaning: description, unit } = metric;
   const base = {
     descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
@@ -50,12 +54,12 @@ function dataOf(metric: Metric, facts: MetricFacts, times: Times): MetricData {
     Object.fromEntries(metric.attributes.map((attribute, i) => [attribute, values[i]!]));
   if (metric.kind === "histogram") {
     const dataPoints = metric
-      .read(facts)
+      .read(snapshot)
       .map(([values, counts]) => ({ ...times, attributes: attributesOf(values), value: histogramOf(counts) }));
     return { ...base, dataPointType: DataPointType.HISTOGRAM, dataPoints };
   }
   const dataPoints = metric
-    .read(facts)
+    .read(snapshot)
     .map(([values, value]) => ({ ...times, attributes: attributesOf(values), value }));
   if (metric.kind === "gauge") return { ...base, dataPointType: DataPointType.GAUGE, dataPoints };
   return { ...base, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };

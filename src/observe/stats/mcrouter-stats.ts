@@ -1,36 +1,14 @@
 /**
- * mcrouter's `stats`: its names, groups and number formats, for the exporters and scripts that read them. Rates are over four
- * minutes; what mcrouter has and Platypus has nothing of (fibers, Facebook's own) is 0.
+ * A snapshot → mcrouter's `stats`: its names, groups and number formats, for the exporters and scripts that read them. What
+ * mcrouter has and Platypus has nothing of (fibers, Facebook's own) is 0. Loaded with `src/mcrouter` only.
  *
  * Source: mcrouter stat_list.h, stats.cpp, ProxyStats.cpp, as facts.
  */
-import { readFileSync } from "node:fs";
-import type { Clock } from "../../clock.ts";
-import { addressText, type Config } from "../../config/config.ts";
-import type { AsyncLogCounters } from "../../mcrouter/report/async-log.ts";
 import { mcrouterVersion } from "../../mcrouter/report/version.ts";
-import type { Backend } from "../../proxy/backend/backend.ts";
-import type { ClientCounters } from "../../proxy/client/client-counters.ts";
 import type { StatLine } from "../../proxy/client/local-commands.ts";
 import { Status } from "../../proxy/reply.ts";
 import { Operation } from "../../proxy/request.ts";
-import type { RouteCounters } from "../../proxy/route/route-counters.ts";
-
-/** What the numbers are made of; the configuration has a mcrouter part. */
-export interface McrouterFacts {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly startedUnixSeconds: number;
-  readonly clients: ClientCounters;
-  readonly backends: readonly Backend[];
-  readonly routes: RouteCounters;
-  readonly asyncLog: AsyncLogCounters;
-  readonly configAgeSeconds: number;
-  readonly configLastAttemptUnixSeconds: number;
-  readonly configFailures: number;
-  /** A second, by the names of `totalsOf`. */
-  readonly rates: ReadonlyMap<string, number>;
-}
+import type { CountedNumbers, ServerNumbers, Snapshot } from "../snapshot.ts";
 
 /** Operations by the names that stats have. */
 const operations: readonly (readonly [name: string, operations: readonly Operation[]])[] = [
@@ -88,13 +66,12 @@ const serverResults: readonly (readonly [name: string, statuses: readonly Status
 ];
 
 /** Numbers that only grow, by the name that their rate has. */
-export function totalsOf(facts: Omit<McrouterFacts, "rates">): ReadonlyMap<string, number> {
-  const { clients, backends, routes, asyncLog } = facts;
+export function mcrouterTotals({ clients, servers, routes, asyncLog }: CountedNumbers): ReadonlyMap<string, number> {
   const totals = new Map<string, number>();
   let received = 0;
   for (const [name, all] of operations) {
     const asked = sum(all.map((operation) => clients.operations[operation]!));
-    const sent = sum(backends.flatMap(({ counters }) => all.map((operation) => counters.operations[operation]!)));
+    const sent = sum(servers.flatMap((server) => all.map((operation) => server.operations[operation]!)));
     received += asked;
     totals.set(`cmd_${name}`, asked);
     totals.set(`cmd_${name}_out`, sent);
@@ -102,14 +79,14 @@ export function totalsOf(facts: Omit<McrouterFacts, "rates">): ReadonlyMap<strin
   }
   let errors = 0;
   for (const [name, statuses] of results) {
-    const count = sum(backends.flatMap(({ counters }) => statuses.map((status) => counters.results[status]!)));
+    const count = sum(servers.map((server) => ended(server, statuses)));
     errors += count;
     totals.set(`result_${name}`, count);
     totals.set(`result_${name}_all`, count);
   }
   totals.set("result_error", errors);
   totals.set("result_error_all", errors);
-  totals.set("request_sent", sum(backends.map(({ counters }) => counters.requests)));
+  totals.set("request_sent", sum(servers.map(({ requests }) => requests)));
   totals.set("request_error", clients.failures);
   totals.set("request_success", Math.max(0, received - clients.failures));
   totals.set("request_replied", received);
@@ -128,122 +105,125 @@ export function totalsOf(facts: Omit<McrouterFacts, "rates">): ReadonlyMap<strin
 const groups = ["all", "detailed", "cmd-error", "ods", "servers", "suspect_servers", "count", "external", "basic"];
 
 /** The lines of `stats GROUP`; null: there is no such group. */
-export function mcrouterStatLines(group: string, facts: McrouterFacts): readonly StatLine[] | null {
+export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatLine[] | null {
   switch (group) {
     case "version":
       return [["mcrouter-version", mcrouterVersion]];
     case "servers":
-      return serverLines(facts);
+      return serverLines(snapshot);
     case "suspect_servers":
-      return suspectLines(facts);
+      return suspectLines(snapshot);
     case "":
     case "basic":
-      return basic(facts);
+      return basic(snapshot);
     case "cmd-error":
     case "count":
-      return counts(facts);
+      return counts(snapshot);
     case "external":
       return [];
     default:
       return groups.includes(group)
-        ? [...basic(facts), ...detailed(facts), ...rateLines(facts), ...counts(facts)]
+        ? [...basic(snapshot), ...detailed(snapshot), ...rateLines(snapshot), ...counts(snapshot)]
         : null;
   }
 }
 
-function basic({ clock, startedUnixSeconds, clients, backends, asyncLog }: McrouterFacts): StatLine[] {
-  const usage = process.resourceUsage();
-  const now = Math.floor(clock.unixSeconds());
-  const states = backends.map(stateOf);
-  const count = (state: string) => states.filter((each) => each === state).length;
-  const outstanding = sum(backends.map((backend) => backend.outstanding));
-  const latency = average(backends);
+/** What the stats file has. */
+export function mcrouterFileStats(snapshot: Snapshot): Readonly<Record<string, string | number>> {
+  return Object.fromEntries([...(mcrouterStats("ods", snapshot) ?? []), ...poolStats(snapshot)]);
+}
+
+function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot): StatLine[] {
+  const now = Math.floor(own.unixSeconds);
+  const started = Math.floor(own.startedUnixSeconds);
+  const seen = (view: keyof ServerNumbers["views"]) => sum(servers.map(({ views }) => views[view]));
+  const suspect = servers.filter(isSuspect).length;
+  const outstanding = sum(servers.map((server) => server.outstanding));
+  const latency = average(servers);
   return [
     ["version", mcrouterVersion],
-    ["commandargs", process.argv.slice(2).join(" ")],
-    ["pid", process.pid],
-    ["parent_pid", process.ppid],
+    ["commandargs", own.args],
+    ["pid", own.pid],
+    ["parent_pid", own.parentPid],
     ["time", now],
-    ["start_time", Math.floor(startedUnixSeconds)],
-    ["uptime", now - Math.floor(startedUnixSeconds)],
-    ["num_servers", backends.length],
-    ["num_servers_new", count("new")],
-    ["num_servers_up", count("up")],
-    ["num_servers_down", count("down")],
-    ["num_servers_closed", count("closed")],
-    ["num_ssl_servers", backends.filter(({ isTls }) => isTls).length],
-    ["num_suspect_servers", count("down")],
-    ["num_connections_opened", sum(backends.map(({ counters }) => counters.connects))],
-    ["num_connections_closed", sum(backends.map(({ counters }) => counters.disconnects))],
+    ["start_time", started],
+    ["uptime", now - started],
+    ["num_servers", servers.length],
+    ["num_servers_new", seen("new")],
+    ["num_servers_up", seen("up")],
+    ["num_servers_down", seen("down")],
+    ["num_servers_closed", seen("closed")],
+    ["num_ssl_servers", servers.filter(({ isTls }) => isTls).length],
+    ["num_suspect_servers", suspect],
+    ["num_connections_opened", sum(servers.map(({ connects }) => connects))],
+    ["num_connections_closed", sum(servers.map(({ disconnects }) => disconnects))],
     ["num_connect_retries", 0],
     ["asynclog_requests", asyncLog.requests],
-    ["rusage_system", (usage.systemCPUTime / 1e6).toFixed(6)],
-    ["rusage_user", (usage.userCPUTime / 1e6).toFixed(6)],
-    ["ps_num_minor_faults", usage.minorPageFault],
-    ["ps_num_major_faults", usage.majorPageFault],
-    ["ps_user_time_sec", (usage.userCPUTime / 1e6).toFixed(6)],
-    ["ps_system_time_sec", (usage.systemCPUTime / 1e6).toFixed(6)],
-    ["ps_rss", process.memoryUsage.rss()],
-    ["ps_vsize", virtualBytes()],
+    ["rusage_system", own.systemSeconds.toFixed(6)],
+    ["rusage_user", own.userSeconds.toFixed(6)],
+    ["ps_num_minor_faults", own.minorFaults],
+    ["ps_num_major_faults", own.majorFaults],
+    ["ps_user_time_sec", own.userSeconds.toFixed(6)],
+    ["ps_system_time_sec", own.systemSeconds.toFixed(6)],
+    ["ps_rss", own.residentBytes],
+    ["ps_vsize", mcrouter?.virtualBytes ?? 0],
     ["fibers_allocated", 0],
     ["fibers_pool_size", 0],
     ["fibers_stack_high_watermark", 0],
-    ["num_proxies", 1],
+    ["num_proxies", own.workers],
     ["num_clients", clients.connections],
     ["proxy_reqs_processing", outstanding],
     ["proxy_reqs_waiting", 0],
     ["destination_pending_reqs", 0],
     ["destination_inflight_reqs", outstanding],
-    ["max_num_tko", count("down")],
+    ["max_num_tko", suspect],
     ["duration_us", latency],
     ["duration_get_us", latency],
     ["duration_update_us", latency],
   ];
 }
 
-function detailed(facts: McrouterFacts): StatLine[] {
-  const { clients, routes, configAgeSeconds, configFailures, config } = facts;
-  const now = Math.floor(facts.clock.unixSeconds());
+function detailed({ process: own, config, clients, servers, routes, mcrouter }: Snapshot): StatLine[] {
   return [
     ["num_client_connections", clients.connections],
-    ["proxy_request_num_outstanding", sum(facts.backends.map((backend) => backend.outstanding))],
+    ["proxy_request_num_outstanding", sum(servers.map((server) => server.outstanding))],
     ["dev_null_requests", routes.devNullRequests],
     ["rate_limited_log_count", 0],
-    ["config_age", configAgeSeconds],
-    ["config_last_attempt", Math.floor(facts.configLastAttemptUnixSeconds)],
-    ["config_last_success", now - configAgeSeconds],
-    ["config_failures", configFailures],
-    ["configs_from_disk", config.mcrouter!.isFromDump ? 1 : 0],
-    ["config_full_attempt", configFailures + 1],
+    ["config_age", config.ageSeconds],
+    ["config_last_attempt", Math.floor(config.lastAttemptUnixSeconds)],
+    ["config_last_success", Math.floor(own.unixSeconds) - config.ageSeconds],
+    ["config_failures", config.failures],
+    ["configs_from_disk", mcrouter?.isFromDump ? 1 : 0],
+    ["config_full_attempt", config.failures + own.workers],
   ];
 }
 
-function rateLines({ rates }: McrouterFacts): StatLine[] {
-  return [...rates].map(([name, rate]) => [name, general(rate)]);
+function rateLines({ mcrouter }: Snapshot): StatLine[] {
+  return Object.entries(mcrouter?.rates ?? {}).map(([name, rate]) => [name, general(rate)]);
 }
 
-function counts(facts: McrouterFacts): StatLine[] {
-  return [...totalsOf(facts)]
+function counts(snapshot: Snapshot): StatLine[] {
+  return [...mcrouterTotals(snapshot)]
     .filter(([name]) => !name.endsWith("_rate"))
     .map(([name, total]) => [`${name}_count`, total] as const);
 }
 
-function serverLines({ backends }: McrouterFacts): StatLine[] {
+function serverLines({ servers }: Snapshot): StatLine[] {
   const lines = new Map<string, string>();
-  for (const backend of backends) {
-    const { counters } = backend;
-    const tko = backend.isUp ? "" : `${stateName(backend)}; `;
+  for (const server of servers) {
+    const views = Object.entries(server.views).flatMap(([view, count]) => (count === 0 ? [] : [`${view}:${count};`]));
     const parts = serverResults.flatMap(([name, statuses]) => {
-      const count = sum(statuses.map((status) => counters.results[status]!));
+      const count = ended(server, statuses);
       return count === 0 ? [] : [`${name}:${count}`];
     });
     lines.set(
-      serverName(backend),
+      serverName(server),
       [
-        `avg_latency_us:${counters.latencyUs.toFixed(3)}`,
+        `avg_latency_us:${server.latencyUs.toFixed(3)}`,
         "pending_reqs:0",
-        `inflight_reqs:${backend.outstanding}`,
-        `${tko}${stateOf(backend)}:1;`,
+        `inflight_reqs:${server.outstanding}`,
+        ...(isSuspect(server) ? [`${server.state === "hard TKO" ? "hard_tko" : "soft_tko"};`] : []),
+        ...views,
         ...parts,
       ].join(" "),
     );
@@ -251,34 +231,30 @@ function serverLines({ backends }: McrouterFacts): StatLine[] {
   return [...lines];
 }
 
-function suspectLines({ backends }: McrouterFacts): StatLine[] {
-  return backends
-    .filter(({ isUp }) => !isUp)
-    .map((backend) => [
-      backend.name,
-      `status:tko num_failures:${backend.counters.timeouts + backend.counters.connectFailures}`,
-    ]);
+function suspectLines({ servers }: Snapshot): StatLine[] {
+  return servers
+    .filter(isSuspect)
+    .map(({ name, timeouts, connectFailures }) => [name, `status:tko num_failures:${timeouts + connectFailures}`]);
+}
+
+/** Requests to a server that ended so. */
+function ended({ results: all }: ServerNumbers, statuses: readonly Status[]): number {
+  return sum(statuses.map((status) => all[status]!));
+}
+
+function isSuspect({ state }: ServerNumbers): boolean {
+  return state !== "up";
 }
 
 /** As mcrouter names a destination: with its protocol, security, compression and time-out. */
-function serverName(backend: Backend): string {
-  return `${backend.name}:ascii:${backend.isTls ? "ssl" : "plain"}:notcompressed-${backend.serverTimeoutMs}`;
-}
-
-function stateOf(backend: Backend): "new" | "up" | "down" | "closed" {
-  if (!backend.isUp) return "down";
-  if (backend.counters.connects === 0) return "new";
-  return backend.counters.connects > backend.counters.disconnects ? "up" : "closed";
-}
-
-function stateName(backend: Backend): string {
-  return backend.isHardTko ? "hard_tko" : "soft_tko";
+function serverName({ name, isTls, timeoutMs }: ServerNumbers): string {
+  return `${name}:ascii:${isTls ? "ssl" : "plain"}:notcompressed-${timeoutMs}`;
 }
 
 /** Over the servers that were asked. */
-function average(backends: readonly Backend[]): string {
-  const asked = backends.filter(({ counters }) => counters.latencyUs > 0);
-  return asked.length === 0 ? "0" : (sum(asked.map(({ counters }) => counters.latencyUs)) / asked.length).toFixed(3);
+function average(servers: readonly ServerNumbers[]): string {
+  const asked = servers.filter(({ latencyUs }) => latencyUs > 0);
+  return asked.length === 0 ? "0" : (sum(asked.map(({ latencyUs }) => latencyUs)) / asked.length).toFixed(3);
 }
 
 function sum(numbers: readonly number[]): number {
@@ -290,28 +266,15 @@ function general(number: number): string {
   return String(Number(number.toPrecision(6)));
 }
 
-/** Of this process; 0 where the system does not say. */
-function virtualBytes(): number {
-  try {
-    return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[0]) * 4096;
-  } catch {
-    return 0;
-  }
-}
-
-/** Counters of single pools for the stats file, as `--pool-stats-config-file` asks for them. */
-export function poolStats({ config, backends }: McrouterFacts): StatLine[] {
-  const names = config.mcrouter!.statsPools;
-  const pools = config.pools.filter(({ name }) => names.some((wanted) => name.startsWith(wanted)));
-  return pools.flatMap(({ name, servers }): StatLine[] => {
-    const own = backends.filter((backend) => servers.some(({ address }) => addressText(address) === backend.name));
-    const errors = own.flatMap(({ counters }) =>
-      results.flatMap(([, statuses]) => statuses.map((status) => counters.results[status]!)),
-    );
+/** Counters of single pools, as `--pool-stats-config-file` asks for them. */
+function poolStats({ mcrouter, servers }: Snapshot): StatLine[] {
+  return (mcrouter?.statsPools ?? []).flatMap((name): StatLine[] => {
+    const own = servers.filter(({ pools }) => pools.includes(name));
+    const errors = own.flatMap((server) => results.map(([, statuses]) => ended(server, statuses)));
     return [
-      [`${name}.requests.sum`, sum(own.map(({ counters }) => counters.requests))],
+      [`${name}.requests.sum`, sum(own.map(({ requests }) => requests))],
       [`${name}.final_result_error.sum`, sum(errors)],
-      [`${name}.connections`, sum(own.map(({ counters }) => counters.connects - counters.disconnects))],
+      [`${name}.connections`, sum(own.map(({ connects, disconnects }) => connects - disconnects))],
       [`${name}.duration_us.avg`, average(own)],
       [`${name}.total_duration_us.avg`, average(own)],
     ];

@@ -1,103 +1,67 @@
 /**
- * Numbers → lines of `stats`, under memcached's names where memcached has one. Of what clients do here, the numbers are
+ * A snapshot → lines of `stats`, under memcached's names where memcached has one. Of what clients do here, the numbers are
  * Platypus' own; of what is stored, the servers' together, or the embedded store's.
  *
  * Source: memcached doc/protocol.txt, "General-purpose statistics" and "Settings statistics".
  */
-import { addressText, type ListenAddress, type ServerConfig } from "../../config/config.ts";
-import type { Backend } from "../../proxy/backend/backend.ts";
-import { type ClientCounters, resultsOf } from "../../proxy/client/client-counters.ts";
+import { addressText } from "../../config/config.ts";
 import type { StatLine } from "../../proxy/client/local-commands.ts";
-import { Status } from "../../proxy/reply.ts";
+import { STATUS_COUNT, Status } from "../../proxy/reply.ts";
 import { Operation } from "../../proxy/request.ts";
 import type { ServerStats } from "../../proxy/route/server-stats.ts";
-import type { ItemStore } from "../../proxy/store/item-store.ts";
-import type { Rule } from "../../refresh/rules.ts";
-import type { Limiter } from "../../sources/limiter.ts";
-import type { Histogram } from "../../telemetry/histogram.ts";
-import type { ReportName } from "../../telemetry/reports.ts";
+import { type Durations, quantileMs } from "../../telemetry/durations.ts";
+import { memcachedVersion } from "../memcached-version.ts";
+import type { ClientCounts, Snapshot } from "../snapshot.ts";
 import { mergeSettings, mergeStats } from "./merged-stats.ts";
 import { storeItemLines, storeLines, storeSlabLines } from "./store-stats.ts";
-
-/** What `stats` speaks of. */
-export interface StatsFacts {
-  readonly version: string;
-  readonly memcachedVersion: string;
-  readonly startedUnixSeconds: number;
-  readonly unixSeconds: number;
-  readonly server: ServerConfig;
-  /** Clients log in. */
-  readonly hasUsers: boolean;
-  readonly listeners: readonly { readonly address: ListenAddress; readonly peers: readonly string[] }[];
-  readonly clients: ClientCounters;
-  readonly backends: readonly Backend[];
-  readonly rules: readonly Rule[];
-  readonly sources: readonly Limiter[];
-  readonly tracked: number;
-  readonly trackedByRule: ReadonlyMap<Rule, number>;
-  readonly fillsInFlight: number;
-  readonly refreshesInFlight: number;
-  /** Null: there is a pool. */
-  readonly store: ItemStore | null;
-  /** Why the last reload was refused; null: it was not. */
-  readonly reloadError: string | null;
-  readonly configAgeSeconds: number;
-  /** Log lines that could not be written anywhere. */
-  readonly lostLogLines: number;
-  readonly reportFailures: ReadonlyMap<ReportName, number>;
-  /** Times at which this process could open no file. */
-  readonly fileLimitHits: number;
-  readonly memoryShed: Readonly<Record<string, number>>;
-}
 
 /** Groups of which the servers have something to say; "" is plain `stats`. */
 const groupsOfServers: readonly string[] = ["", "items", "slabs", "sizes", "settings"];
 
-/** True where `statLines` wants the servers' answers to `stats GROUP`. */
+/** True where `memcachedStats` wants the servers' answers to `stats GROUP`. */
 export function isOfServers(group: string): boolean {
   return groupsOfServers.includes(group);
 }
 
 /** The lines of `stats GROUP`; null: there is no such group. `servers`: what those that answered said of it. */
-export function statLines(
+export function memcachedStats(
   group: string,
-  facts: StatsFacts,
+  snapshot: Snapshot,
   servers: readonly ServerStats[],
 ): readonly StatLine[] | null {
-  const { store } = facts;
+  const { store, clientsSinceReset: clients } = snapshot;
   switch (group) {
     case "":
-      return general(facts, servers);
+      return general(snapshot, servers);
     case "platypus":
-      return ofPlatypus(facts);
+      return ofPlatypus(snapshot);
     case "settings":
-      return settings(facts, servers);
+      return settings(snapshot, servers);
     case "items":
       return store === null ? mergeStats(servers) : storeItemLines(store);
     case "slabs":
       if (store === null) return mergeStats(servers);
-      return storeSlabLines(store, facts.clients.getHits, setsOf(facts.clients), hitLines(facts.clients));
+      return storeSlabLines(store, clients.getHits, setsOf(clients), hitLines(clients));
     case "sizes":
       return store === null ? mergeStats(servers) : [["sizes_status", "disabled"]];
     case "conns":
-      return connections(facts);
+      return connections(snapshot);
     default:
       return null;
   }
 }
 
-function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[] {
-  const { clients, store } = facts;
-  const usage = process.resourceUsage();
-  const own: StatLine[] = [
-    ["pid", process.pid],
-    ["uptime", facts.unixSeconds - facts.startedUnixSeconds],
-    ["time", facts.unixSeconds],
-    ["version", `${facts.memcachedVersion} platypus/${facts.version}`],
+function general({ process: own, ...snapshot }: Snapshot, answers: readonly ServerStats[]): StatLine[] {
+  const { clientsSinceReset: clients, config, store, servers } = snapshot;
+  const lines: StatLine[] = [
+    ["pid", own.pid],
+    ["uptime", own.unixSeconds - own.startedUnixSeconds],
+    ["time", own.unixSeconds],
+    ["version", `${memcachedVersion(servers)} platypus/${own.version}`],
     ["pointer_size", 64],
-    ["rusage_user", (usage.userCPUTime / 1e6).toFixed(6)],
-    ["rusage_system", (usage.systemCPUTime / 1e6).toFixed(6)],
-    ["max_connections", facts.server.maxConnections],
+    ["rusage_user", own.userSeconds.toFixed(6)],
+    ["rusage_system", own.systemSeconds.toFixed(6)],
+    ["max_connections", config.maxConnections],
     ["curr_connections", clients.connections],
     ["total_connections", clients.accepted],
     ["rejected_connections", clients.rejected],
@@ -117,18 +81,18 @@ function general(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[]
     ["bytes_read", clients.bytesRead],
     ["bytes_written", clients.bytesWritten],
   ];
-  const names = new Set(own.map(([name]) => name));
-  const stored = store === null ? mergeStats(servers) : storeLines(store);
+  const names = new Set(lines.map(([name]) => name));
+  const stored = store === null ? mergeStats(answers) : storeLines(store);
   // Texts, such as the version of a library, belong to one server alone.
-  return [...own, ...stored.filter(([name, value]) => !names.has(name) && !Number.isNaN(Number(value)))];
+  return [...lines, ...stored.filter(([name, value]) => !names.has(name) && !Number.isNaN(Number(value)))];
 }
 
-function setsOf(clients: ClientCounters): number {
+function setsOf(clients: ClientCounts): number {
   const { set, add, replace, append, prepend, cas, metaSet } = Operation;
   return countOf(clients, [set, add, replace, append, prepend, cas, metaSet]);
 }
 
-function countOf({ operations }: ClientCounters, counted: readonly Operation[]): number {
+function countOf({ operations }: ClientCounts, counted: readonly Operation[]): number {
   return counted.reduce((sum, operation) => sum + operations[operation]!, 0);
 }
 
@@ -136,9 +100,9 @@ function countOf({ operations }: ClientCounters, counted: readonly Operation[]):
  * Of commands that find their item or do not. The servers' own numbers would have what fills and refreshes do in them: those
  * write by cas, and exporters take cas off the sets that clients made.
  */
-function hitLines(clients: ClientCounters): StatLine[] {
+function hitLines({ results }: ClientCounts): StatLine[] {
   const sum = (operations: readonly Operation[], status: Status) =>
-    operations.reduce((total, operation) => total + resultsOf(clients, operation, status), 0);
+    operations.reduce((total, operation) => total + results[operation * STATUS_COUNT + status]!, 0);
   const { delete: remove, metaDelete, incr, decr, metaArithmetic, cas, touch, gat, gats } = Operation;
   const { deleted, notFound, number, stored, exists, touched, found, missing } = Status;
   return [
@@ -161,17 +125,16 @@ function hitLines(clients: ClientCounters): StatLine[] {
 const ofStorage =
   /^(evictions|growth_factor|chunk_size|num_threads|slab_|lru_|hot_|warm_|temp|hash|tail_repair|track_sizes)/;
 
-function settings(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[] {
-  const { server, store } = facts;
-  const tcp = facts.listeners.flatMap(({ address }) => (address.type === "tcp" ? [address] : []));
-  const unix = facts.listeners.flatMap(({ address }) => (address.type === "unix" ? [address.path] : []));
+function settings({ config, store }: Snapshot, servers: readonly ServerStats[]): StatLine[] {
+  const tcp = config.listen.flatMap((address) => (address.type === "tcp" ? [address] : []));
+  const unix = config.listen.flatMap((address) => (address.type === "unix" ? [address.path] : []));
   const merged = mergeSettings(servers);
   const ofServers = new Map(merged);
   const maxBytes = store === null ? ofServers.get("maxbytes") : store.maxBytes;
-  const itemBytes = Math.min(server.maxValueBytes, Number(ofServers.get("item_size_max") ?? Number.POSITIVE_INFINITY));
+  const itemBytes = Math.min(config.maxValueBytes, Number(ofServers.get("item_size_max") ?? Number.POSITIVE_INFINITY));
   return [
     ...(maxBytes === undefined ? [] : [["maxbytes", maxBytes] as const]),
-    ["maxconns", server.maxConnections],
+    ["maxconns", config.maxConnections],
     ["tcpport", tcp[0]?.port ?? 0],
     ["udpport", 0],
     ["inter", tcp.map(({ host }) => host).join(",") || "NULL"],
@@ -181,10 +144,10 @@ function settings(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[
     ["detail_enabled", "no"],
     ["cas_enabled", "yes"],
     ["binding_protocol", "auto-negotiate"],
-    ["auth_enabled_sasl", facts.hasUsers ? "yes" : "no"],
-    ["auth_enabled_ascii", facts.hasUsers ? "yes" : "no"],
+    ["auth_enabled_sasl", config.hasUsers ? "yes" : "no"],
+    ["auth_enabled_ascii", config.hasUsers ? "yes" : "no"],
     ["item_size_max", itemBytes],
-    ["flush_enabled", server.isFlushAllAllowed ? "yes" : "no"],
+    ["flush_enabled", config.isFlushAllAllowed ? "yes" : "no"],
     ["dump_enabled", "no"],
     ...(store === null
       ? merged.filter(([name]) => ofStorage.test(name))
@@ -197,66 +160,62 @@ function settings(facts: StatsFacts, servers: readonly ServerStats[]): StatLine[
   ];
 }
 
-function connections({ listeners }: StatsFacts): StatLine[] {
-  const ends = listeners.flatMap(({ address, peers }) => {
-    const text = addressText(address);
-    const own = address.type === "unix" ? text : `${text.startsWith("[") ? "tcp6" : "tcp"}:${text}`;
-    return peers.map((peer) => [peer, own] as const);
+/** Each client by its number; of several processes behind that of its process. */
+function connections({ peers }: Snapshot): StatLine[] {
+  return peers.flatMap((all, worker) => {
+    const prefix = peers.length > 1 ? `${worker}:` : "";
+    return all.flatMap(({ client, address }, i): StatLine[] => {
+      const text = addressText(address);
+      const own = address.type === "unix" ? text : `${text.startsWith("[") ? "tcp6" : "tcp"}:${text}`;
+      return [
+        [`${prefix}${i + 1}:addr`, client],
+        [`${prefix}${i + 1}:listen_addr`, own],
+      ];
+    });
   });
-  return ends.flatMap(([peer, own], i) => [[`${i + 1}:addr`, peer] as const, [`${i + 1}:listen_addr`, own] as const]);
 }
 
-function ofPlatypus(facts: StatsFacts): StatLine[] {
-  const lines: StatLine[] = [
-    ["tracked", facts.tracked],
-    ["fills_in_flight", facts.fillsInFlight],
-    ["refreshes_in_flight", facts.refreshesInFlight],
-    ["clients_cut_off", facts.clients.cutOff],
-    ["clients_silent", facts.clients.silent],
-    ["commands_denied", facts.clients.denied],
-    ["config_age", facts.configAgeSeconds],
-    ["config_error", facts.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
-    ["log_lines_lost", facts.lostLogLines],
-    ...[...facts.reportFailures].map(([name, count]): StatLine => [`report:${name}:failures`, count]),
-    ["file_limit_hits", facts.fileLimitHits],
-    ...Object.entries(facts.memoryShed).map(([step, count]): StatLine => [`memory_shed:${step}`, count]),
-  ];
-  for (const backend of facts.backends) {
-    const { requests, timeouts, connectFailures, outOfStep } = backend.counters;
-    lines.push(
-      [`backend:${backend.name}:state`, backend.isUp ? "up" : "tko"],
-      [`backend:${backend.name}:requests`, requests],
-      [`backend:${backend.name}:outstanding`, backend.outstanding],
-      [`backend:${backend.name}:timeouts`, timeouts],
-      [`backend:${backend.name}:connect_failures`, connectFailures],
-      [`backend:${backend.name}:out_of_step`, outOfStep],
-    );
-  }
-  for (const source of facts.sources) {
-    const { name, counters, failures, inFlight, waiting, breakerState, breakerOpened } = source;
-    lines.push(
-      [`source:${name}:breaker`, breakerState],
-      [`source:${name}:breaker_opened`, breakerOpened],
-      [`source:${name}:in_flight`, inFlight],
-      [`source:${name}:waiting`, waiting],
+function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ...snapshot }: Snapshot): StatLine[] {
+  const { servers, sources, rules } = snapshot;
+  return [
+    ["tracked", work.tracked],
+    ["fills_in_flight", work.fills],
+    ["refreshes_in_flight", work.refreshes],
+    ["clients_cut_off", clients.cutOff],
+    ["clients_silent", clients.silent],
+    ["commands_denied", clients.denied],
+    ["config_age", config.ageSeconds],
+    ["config_error", config.reloadError?.replaceAll(/\s+/g, " ") ?? "none"],
+    ["log_lines_lost", own.lostLogLines],
+    ...Object.entries(own.reportFailures).map(([name, count]): StatLine => [`report:${name}:failures`, count]),
+    ["file_limit_hits", own.fileLimitHits],
+    ...Object.entries(own.memoryShed).map(([step, count]): StatLine => [`memory_shed:${step}`, count]),
+    ...servers.flatMap(({ name, state, ...server }): StatLine[] => [
+      [`backend:${name}:state`, state === "up" ? "up" : "tko"],
+      [`backend:${name}:requests`, server.requests],
+      [`backend:${name}:outstanding`, server.outstanding],
+      [`backend:${name}:timeouts`, server.timeouts],
+      [`backend:${name}:connect_failures`, server.connectFailures],
+      [`backend:${name}:out_of_step`, server.outOfStep],
+    ]),
+    ...sources.flatMap(({ name, counters, failures, ...source }): StatLine[] => [
+      [`source:${name}:breaker`, source.breaker],
+      [`source:${name}:breaker_opened`, source.breakerOpened],
+      [`source:${name}:in_flight`, source.inFlight],
+      [`source:${name}:waiting`, source.waiting],
       ...countersOf(`source:${name}`, counters),
-      ...[...failures].map(([code, count]) => {
-        return [`source:${name}:failed_${code.replace("SOURCE_", "").toLowerCase()}`, count] as const;
+      ...Object.entries(failures).map(([code, count]): StatLine => {
+        return [`source:${name}:failed_${code.replace("SOURCE_", "").toLowerCase()}`, count];
       }),
-    );
-  }
-  for (const rule of facts.rules) {
-    const { config, counters, timings } = rule;
-    const name = `rule:${config.name}`;
-    lines.push(
-      [`${name}:tracked`, facts.trackedByRule.get(rule) ?? 0],
-      [`${name}:in_flight`, timings.inFlight],
-      ...countersOf(name, counters),
-      ...quantilesOf(`${name}:fetch_ms`, timings.fetch),
-      ...quantilesOf(`${name}:refresh_lag_ms`, timings.lag),
-    );
-  }
-  return lines;
+    ]),
+    ...rules.flatMap(({ name, tracked, inFlight, counters, fetch, lag }): StatLine[] => [
+      [`rule:${name}:tracked`, tracked],
+      [`rule:${name}:in_flight`, inFlight],
+      ...countersOf(`rule:${name}`, counters),
+      ...quantilesOf(`rule:${name}:fetch_ms`, fetch),
+      ...quantilesOf(`rule:${name}:refresh_lag_ms`, lag),
+    ]),
+  ];
 }
 
 function countersOf(name: string, counters: object): StatLine[] {
@@ -266,14 +225,11 @@ function countersOf(name: string, counters: object): StatLine[] {
   });
 }
 
-function quantilesOf(name: string, histogram: Histogram): StatLine[] {
-  const shares = [
-    ["p50", 0.5],
-    ["p99", 0.99],
-  ] as const;
+function quantilesOf(name: string, durations: Durations): StatLine[] {
   return [
-    [`${name}:count`, histogram.count],
-    ...shares.map(([label, share]) => [`${name}:${label}`, Math.round(histogram.quantileMs(share))] as const),
-    [`${name}:max`, Math.round(histogram.maxMs)],
+    [`${name}:count`, durations.count],
+    [`${name}:p50`, Math.round(quantileMs(durations, 0.5))],
+    [`${name}:p99`, Math.round(quantileMs(durations, 0.99))],
+    [`${name}:max`, Math.round(durations.maxMs)],
   ];
 }

@@ -1,7 +1,7 @@
 /** What is counted of all clients of a process. */
 
-import { STATUS_COUNT, type Status } from "../reply.ts";
-import { OPERATION_COUNT, type Operation } from "../request.ts";
+import { STATUS_COUNT } from "../reply.ts";
+import { OPERATION_COUNT } from "../request.ts";
 import { RequestMetrics } from "../request-metrics.ts";
 import type { AccessCounters } from "./gate.ts";
 
@@ -17,10 +17,9 @@ export interface ClientCounters extends AccessCounters {
   silent: number;
   bytesRead: number;
   bytesWritten: number;
-  commands: number;
   /** By operation, index `Operation`. */
   operations: Float64Array;
-  /** Answers by operation and how they ended: see `resultsOf`. */
+  /** Answers by operation and how they ended: index `Operation` × STATUS_COUNT + `Status`. */
   results: Float64Array;
   /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
   getHits: number;
@@ -43,39 +42,11 @@ export function newClientCounters(): ClientCounters {
     denied: 0,
     bytesRead: 0,
     bytesWritten: 0,
-    commands: 0,
     operations: new Float64Array(OPERATION_COUNT),
     results: new Float64Array(OPERATION_COUNT * STATUS_COUNT),
     getHits: 0,
     getMisses: 0,
     failures: 0,
     requests: new RequestMetrics(),
-  };
-}
-
-/** Answers to an operation that ended so; those to a meta command as the classic ones that say the same. */
-export function resultsOf({ results }: ClientCounters, operation: Operation, status: Status): number {
-  return results[operation * STATUS_COUNT + status]!;
-}
-
-/** What was counted since `base` was. */
-export function countersSince(counters: ClientCounters, base: ClientCounters): ClientCounters {
-  return {
-    ...counters,
-    accepted: counters.accepted - base.accepted,
-    rejected: counters.rejected - base.rejected,
-    cutOff: counters.cutOff - base.cutOff,
-    silent: counters.silent - base.silent,
-    authCommands: counters.authCommands - base.authCommands,
-    authErrors: counters.authErrors - base.authErrors,
-    denied: counters.denied - base.denied,
-    bytesRead: counters.bytesRead - base.bytesRead,
-    bytesWritten: counters.bytesWritten - base.bytesWritten,
-    commands: counters.commands - base.commands,
-    operations: counters.operations.map((count, operation) => count - base.operations[operation]!),
-    results: counters.results.map((count, at) => count - base.results[at]!),
-    getHits: counters.getHits - base.getHits,
-    getMisses: counters.getMisses - base.getMisses,
-    failures: counters.failures - base.failures,
   };
 }

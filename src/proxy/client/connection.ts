@@ -253,7 +253,6 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         continue;
       }
       at = parser.next;
-      this.context.counters.commands++;
       this.roundKeys++;
       // A refused value is thrown away whether its refusal is answered or not.
       this.swallowBytes = parser.swallowBytes;

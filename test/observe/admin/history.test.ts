@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { History, mergeSamples, type Sample } from "../../../src/observe/admin/history.ts";
+import { History } from "../../../src/observe/admin/history.ts";
+import { clientNumbers } from "../../../src/observe/own-snapshot.ts";
 import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Status } from "../../../src/proxy/reply.ts";
 import { Operation, Request } from "../../../src/proxy/request.ts";
@@ -12,7 +13,7 @@ let history: History;
 beforeEach(() => {
   clock = new ManualClock();
   clients = newClientCounters();
-  history = new History(clock, () => ({ clients, rules: [], sources: [] }));
+  history = new History(clock, () => ({ clients: clientNumbers(clients), rules: [], sources: [] }));
 });
 
 function ask(count: number, micros: number, status: Status = Status.found): void {
@@ -49,31 +50,5 @@ describe("the history", () => {
     history.stop();
     clock.advance(5_000);
     expect(history.all()).toEqual([]);
-  });
-});
-
-describe("samples of several workers", () => {
-  const sample = (unixSeconds: number, requests: number, p99Ms: number | null): Sample => ({
-    unixSeconds,
-    requests,
-    errors: 0,
-    hits: 0,
-    misses: 0,
-    filled: 0,
-    fetches: 0,
-    refreshes: 0,
-    clients: 1,
-    p50Ms: null,
-    p99Ms,
-    lagMs: null,
-  });
-
-  it("are added up by second, with the times of the slowest", () => {
-    const merged = mergeSamples([[sample(1, 10, 3), sample(2, 20, null)], [sample(1, 1, 5), sample(2, 2, 4)], []]);
-    expect(merged).toMatchObject([
-      { unixSeconds: 1, requests: 11, clients: 2, p99Ms: 5 },
-      { unixSeconds: 2, requests: 22, clients: 2, p99Ms: 4 },
-    ]);
-    expect(mergeSamples([])).toEqual([]);
   });
 });

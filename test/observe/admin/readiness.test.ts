@@ -1,23 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { Readiness } from "../../../src/observe/admin/readiness.ts";
-import { type Siblings, Workers } from "../../../src/observe/siblings.ts";
 import type { Backend } from "../../../src/proxy/backend/backend.ts";
 
 const NOT_CONNECTED = "no server has been connected to yet";
 const silent = { version: null, isUp: false } as unknown as Backend;
 
-/** Over one server that has said nothing; `others` is what the workers say of theirs, null where there are none. */
-function readiness(backends: readonly Backend[], others: readonly boolean[] | null = null): Readiness {
-  const siblings: Siblings | null = others && {
-    sockets: new Map(),
-    ask: (_question, done) => done(others),
-    onQuestion: () => {},
-    onReplaced: () => {},
-    onBeat: () => {},
-    connectionsChanged: () => {},
-    otherConnections: 0,
-  };
-  return new Readiness(() => backends, new Workers(siblings, () => true));
+/** `others`: whether a server of any worker has been connected to; null: there are no others. */
+function readiness(backends: readonly Backend[], others: boolean | null = null): Readiness {
+  return new Readiness(() => backends, others === null ? null : () => Promise.resolve(others));
 }
 
 describe("readiness", () => {
@@ -28,8 +18,8 @@ describe("readiness", () => {
   });
 
   it("of all workers is had when one of them has connected", async () => {
-    expect(await readiness([silent], [false, false]).noneIsReady()).toBe(NOT_CONNECTED);
-    expect(await readiness([silent], [false, true]).noneIsReady()).toBeNull();
+    expect(await readiness([silent], false).noneIsReady()).toBe(NOT_CONNECTED);
+    expect(await readiness([silent], true).noneIsReady()).toBeNull();
   });
 
   it("ends with a drain", async () => {
@@ -44,7 +34,7 @@ describe("readiness", () => {
     ready.hasSuccessor = true;
     ready.isDraining = true;
     expect([ready.notReady(), await ready.noneIsReady()]).toEqual(["draining", null]);
-    const late = readiness([silent], [false, true]);
+    const late = readiness([silent], true);
     late.hasSuccessor = true;
     late.isDraining = true;
     expect(await late.noneIsReady()).toBeNull();
