@@ -101,7 +101,7 @@ function named(text: string): string {
 
 /** Stats whose values depend on the machine or on the time. */
 const changing =
-  /^(pid|parent_pid|time|start_time|uptime|commandargs|version|mcrouter-version|rusage_.*|ps_.*|duration.*|config_last.*|fibers.*|bytes_\w+|.*fetch_ms:(p50|p99|max)|items:1:age|.*:fetch_ms|limit_maxbytes)$/;
+  /^(pid|parent_pid|time|start_time|uptime|commandargs|version|mcrouter-version|rusage_.*|ps_.*|duration.*|config_last.*|fibers.*|bytes_\w+|.*fetch_ms:(p50|p99|max)|items:1:age|config_age|.*:fetch_ms|limit_maxbytes)$/;
 /** mcrouter's rates. */
 const rates = /^(cmd|result|request|failover|final_result|asynclog)_.*(?<!_count)$/;
 
@@ -134,7 +134,9 @@ async function metricsText(platypus: Platypus): Promise<string> {
         return [];
       }
       const isChanging =
-        /_sum[ {]|^(process|nodejs|v8js)_|^platypus_(memory|eventloop|info|client_io|store_limit)/.test(line);
+        /_sum[ {]|^(process|nodejs|v8js)_|^platypus_(config_age|memory|eventloop|info|client_io|store_limit)/.test(
+          line,
+        );
       return [isChanging ? line.replace(/ \S+$/, " *").replace(/version="[^"]*"/, 'version="*"') : line];
     });
   return `${lines.join("\n")}${[...bounds].map(([family, all]) => `${family} ${all.join(" ")}`).join("\n")}\n`;
@@ -174,7 +176,10 @@ const configs: Readonly<Record<string, { groups: readonly string[]; make(): Prom
     make: async () => {
       const gone = await freePort();
       ports.set(String(gone), "GONE");
-      return nativeConfig(`${ADMIN}${targetOf([await startServer(), gone], 'hash = "ch3"')}${RULES}`);
+      const config = nativeConfig(`${ADMIN}${targetOf([await startServer(), gone], 'hash = "ch3"')}${RULES}`);
+      // No probe counts as a failure to connect while the test runs.
+      const withoutProbes = config.pools.map((pool) => ({ ...pool, health: { ...pool.health, firstProbeMs: 1e6 } }));
+      return { ...config, pools: withoutProbes };
     },
   },
   store: { groups, make: async () => nativeConfig(`${ADMIN}${RULES}`) },
