@@ -1,4 +1,4 @@
-/** What `import … from "platypus"` gives. */
+/** What `import … from "platypus-proxy"` gives. */
 
 export { ConfigError, PlatypusError } from "./errors.ts";
 export type { Getter, GetterRequest, GetterResult, GetterValue } from "./getter.ts";

@@ -95,7 +95,9 @@ describe("deploy/", () => {
   it("has a dashboard and alerts that ask for something", () => {
     expect(queries.length).toBeGreaterThan(50);
     expect(new Set(alerts.map(({ alert }) => alert)).size).toBe(alerts.length);
-    for (const [what, expr] of queries) expect(namesOf(expr).size, what).toBeGreaterThan(0);
+    // Prometheus itself has `up`: whether it could reach the address.
+    for (const [what, expr] of queries)
+      expect(namesOf(expr).size + Number(expr.includes("up{")), what).toBeGreaterThan(0);
   });
 
   it.each(queries)("%s: %s", (_what, expr) => {
@@ -117,6 +119,13 @@ describe("deploy/", () => {
       const own = Object.keys(families.get(name!)?.samples[0]?.labels ?? {});
       for (const label of used) expect(grouped ?? [...own, "instance"], alert).toContain(label);
     }
+  });
+
+  it("has an alert for a Platypus that is gone, under the job name of the scrape configuration", () => {
+    const { scrape_configs } = parse(read("prometheus/prometheus.yml")) as { scrape_configs: { job_name: string }[] };
+    const { expr } = alerts.find(({ alert }) => alert === "PlatypusGone")!;
+    const up = `up{job="${scrape_configs[0]!.job_name}"}`;
+    expect(expr).toBe(`${up} == 0 or absent(${up})`);
   });
 
   it("has a scrape configuration for the address that Platypus listens on", () => {

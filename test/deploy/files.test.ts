@@ -10,6 +10,7 @@ import { parse } from "yaml";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
+import { packageVersion } from "../../src/version.ts";
 import { KeptLog } from "../support/kept-log.ts";
 import { freePort } from "../support/memcached-process.ts";
 import { nativeConfig } from "../support/native-config.ts";
@@ -93,6 +94,14 @@ describe("docker", () => {
     expect(Number.parseInt(compose.services.platypus.stop_grace_period, 10) * 1000).toBeGreaterThan(
       server.drainTimeoutMs,
     );
+  });
+
+  it("is built under the name that compose.yaml and the Kubernetes manifests ask for", () => {
+    const [, name] = / -t (\S+) /.exec(dockerfile)!;
+    expect(name).toBe(`platypus:${packageVersion}`);
+    expect(compose.services.platypus.image).toBe(name);
+    expect(text("kubernetes/deployment.yaml")).toContain(`image: ${name}\n`);
+    expect(readFileSync(path.join(DEPLOY, "../docs/operating.md"), "utf8")).toContain(` -t ${name} .`);
   });
 
   it("copies what is not ignored", () => {

@@ -54,12 +54,27 @@ describe("the package", () => {
     expect(Object.values(installed.packages).some(({ dev }) => dev)).toBe(false);
   });
 
+  it("has its licence and no source map whose source is not there", async () => {
+    const own = path.join(folder, "node_modules/platypus-proxy");
+    const files = await readdir(own, { recursive: true });
+    expect(files).toContain("LICENSE");
+    expect(files.filter((name) => name.endsWith(".map"))).toEqual([]);
+    const script = 'import own from "platypus-proxy/package.json" with { type: "json" }; console.log(own.version);';
+    const args = ["--input-type=module", "-e", script];
+    expect(execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" })).toBe(`${packageVersion}\n`);
+  });
+
+  it("has at most 60 packages in production", async () => {
+    const { packages } = await readLock(path.join(folder, "node_modules/.package-lock.json"));
+    expect(Object.keys(packages).length).toBeLessThanOrEqual(60);
+  });
+
   it("has the command", () => {
     const bin = path.join(folder, "node_modules/.bin/platypus");
     expect(execFileSync(process.execPath, [bin, "--version"], { encoding: "utf8" })).toBe(
       `platypus ${packageVersion}\n`,
     );
-    const config = path.join(folder, "node_modules/platypus/config/quickstart.toml");
+    const config = path.join(folder, "node_modules/platypus-proxy/config/quickstart.toml");
     expect(execFileSync(process.execPath, [bin, "check", config], { encoding: "utf8" })).toContain("no problems");
   });
 
@@ -89,7 +104,7 @@ describe("the package", () => {
   });
 
   it("is a library with types", async () => {
-    const program = `import { createPlatypus, type Getter } from "platypus";
+    const program = `import { createPlatypus, type Getter } from "platypus-proxy";
 import { connect } from "node:net";
 const getter: Getter = ({ captures }) => \`value of \${captures[1]}\`;
 const platypus = createPlatypus({ logLevel: "error" }).get("key/(.*)", getter, { ttl: "60s" });

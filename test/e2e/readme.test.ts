@@ -48,7 +48,7 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
     origin.handle = ({ url }, response) => response.writeHead(url === "/users/17" ? 200 : 404).end("Ada");
     const port = await freePort();
     const program = block("ts")
-      .replace('"platypus"', JSON.stringify(path.join(ROOT, "src/index.ts")))
+      .replace('"platypus-proxy"', JSON.stringify(path.join(ROOT, "src/index.ts")))
       .replace("127.0.0.1:8080", `127.0.0.1:${origin.port}`)
       .replace("127.0.0.1:11211", `127.0.0.1:${memcached.port}`)
       .replace("127.0.0.1:11212", `127.0.0.1:${port}`);
