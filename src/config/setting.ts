@@ -29,6 +29,8 @@ export interface Setting {
   readonly type: SettingType;
   /** As it would stand in the file. Null: none; the setting is left out or, if `isRequired`, missing. */
   readonly default: string | number | boolean | readonly string[] | Readonly<Record<string, string>> | null;
+  /** What config/platypus.toml shows, if it is not the default. */
+  readonly example?: unknown;
   readonly meaning: string;
   readonly isRequired?: boolean;
   /** Other names the file may use for the key. */

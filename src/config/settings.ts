@@ -42,11 +42,17 @@ export const serverSettings = {
     meaning:
       "Host names under which the admin address may be asked, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
   },
-  tls_cert: { type: text, default: null, meaning: "File of the certificate chain (PEM) for `tls:` addresses." },
-  tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
+  tls_cert: {
+    type: text,
+    default: null,
+    example: "tls/server.pem",
+    meaning: "File of the certificate chain (PEM) for `tls:` addresses, from the configuration file's folder.",
+  },
+  tls_key: { type: text, default: null, example: "tls/server.key", meaning: "File of its private key (PEM)." },
   tls_ca: {
     type: text,
     default: null,
+    example: "tls/ca.pem",
     meaning: "File of authorities (PEM): clients of `tls:` addresses must have a certificate by one of them.",
   },
   mode: {
@@ -59,7 +65,12 @@ export const serverSettings = {
     default: "",
     meaning: "Put before every key on its way to the pool and taken off in replies; rules see keys without it.",
   },
-  key_encoding: { type: keyEncoding, default: "plain", meaning: "Default of `key_encoding` for all rules." },
+  key_encoding: {
+    type: keyEncoding,
+    default: "plain",
+    meaning:
+      "Default of `key_encoding` for all rules: `plain`, or `rails` for keys that Rails.cache has percent-encoded.",
+  },
   max_value: {
     field: "maxValueBytes",
     type: size("1KiB", "1GiB"),
@@ -131,7 +142,7 @@ export const serverSettings = {
     field: "pickUpRate",
     type: integer(0, 1_000_000),
     default: 2_000,
-    meaning: "Looks a second at the TTL of keys that clients ask for and this process did not fill.",
+    meaning: "Maximum TTL probes per second for keys that this process does not track. `0` disables the probes.",
   },
   log_level: {
     type: text,
@@ -147,6 +158,7 @@ export const telemetrySettings = {
   otlp_endpoint: {
     type: text,
     default: null,
+    example: "http://127.0.0.1:4318",
     meaning:
       "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Else `OTEL_EXPORTER_OTLP_ENDPOINT` and those like it.",
   },
@@ -159,18 +171,21 @@ export const telemetrySettings = {
   service_name: {
     type: text,
     default: null,
+    example: "platypus",
     meaning: "Name of this service; else `OTEL_SERVICE_NAME`, else platypus.",
   },
   metrics_interval: {
     field: "metricsIntervalMs",
     type: duration("1s", "1h"),
     default: null,
+    example: "60s",
     meaning: "How often metrics are sent; else `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
   },
   traces_sample: {
     field: "sampledShare",
     type: number(0, 1),
     default: null,
+    example: 0.01,
     meaning:
       "Share of clients' requests that are traced, from 0 to 1; else `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",
   },
@@ -183,9 +198,14 @@ export const telemetrySettings = {
     field: "slowMs",
     type: duration("0s", "1h"),
     default: "250ms",
-    meaning: "A request that takes longer is a span of its own, though it was not sampled; 0s: none is.",
+    meaning: "Requests slower than this are traced even if they are not sampled. `0s` disables the limit.",
   },
-  errors: { field: "tracesErrors", type: boolean, default: true, meaning: "The same of requests that fail." },
+  errors: {
+    field: "tracesErrors",
+    type: boolean,
+    default: true,
+    meaning: "Record a span for each failed request, even if it is not sampled.",
+  },
 } as const satisfies Settings;
 
 /** Placements by the names they have in a configuration. */
@@ -207,6 +227,7 @@ export const targetSettings = {
   servers: {
     type: list,
     default: null,
+    example: ["10.0.0.1:11211", "10.0.0.2:11211 2"],
     meaning:
       'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; port 11211 and weight 1 if left out, a name to be placed by in place of the address.',
   },
@@ -214,7 +235,7 @@ export const targetSettings = {
     type: choice(...placementNames),
     default: "ketama",
     meaning:
-      "How keys are placed over the servers: as libmemcached and twemproxy do (`ketama`, `modula`, `random`), as mcrouter does (`ch3` …), or as the Ruby client Dalli.",
+      "How keys are placed over the servers: as libmemcached and twemproxy do (`ketama`, `modula`, `random`), as mcrouter does (`ch3` …), or as the Ruby client Dalli. Another placement moves keys.",
   },
   hash_key: {
     field: "keyHash",
@@ -233,7 +254,7 @@ export const targetSettings = {
     default: "",
     meaning: "Put behind the part of the key that is hashed (before any `|#|`), for mcrouter's placements.",
   },
-  host: { type: text, default: null, meaning: "Host of the only server, in place of `servers`." },
+  host: { type: text, default: null, example: "10.0.0.1", meaning: "Host of the only server, in place of `servers`." },
   port: { type: integer(1, 65_535), default: 11_211, meaning: "Port of `host`." },
   connections: {
     type: integer(1, 64),
@@ -262,21 +283,33 @@ export const targetSettings = {
     default: "text",
     meaning: "How `username` logs in: memcached's text authentication (`-Y`), or SASL (`-S`, hosted memcached).",
   },
-  username: { type: text, default: null, meaning: "Name for servers that want a login." },
-  password: { type: text, default: null, meaning: "Password of `username`; better given in the environment." },
+  username: { type: text, default: null, example: "platypus", meaning: "Name for servers that want a login." },
+  password: {
+    type: text,
+    default: null,
+    example: "secret",
+    meaning: "Password of `username`; better given in the environment.",
+  },
   tls: { type: boolean, default: false, meaning: "Speak TLS to the servers." },
   tls_ca: {
     type: text,
     default: null,
+    example: "tls/ca.pem",
     meaning: "File of the authorities (PEM) that may have signed the servers' certificates; else those Node knows.",
   },
   tls_server_name: {
     type: text,
     default: null,
+    example: "cache.example",
     meaning: "Name in the servers' certificates, where it is not the host.",
   },
-  tls_cert: { type: text, default: null, meaning: "File of our own certificate (PEM), for servers that ask for one." },
-  tls_key: { type: text, default: null, meaning: "File of its private key (PEM)." },
+  tls_cert: {
+    type: text,
+    default: null,
+    example: "tls/client.pem",
+    meaning: "File of our own certificate (PEM), for servers that ask for one.",
+  },
+  tls_key: { type: text, default: null, example: "tls/client.key", meaning: "File of its private key (PEM)." },
 } as const satisfies Settings;
 
 /** `[pool.NAME]` */
@@ -294,18 +327,26 @@ export const awsSettings = {
   region: {
     type: text,
     default: null,
+    example: "eu-central-1",
     meaning: "AWS region; else that of the profile or of `AWS_REGION`, as the AWS SDK finds it.",
   },
   profile: {
     type: text,
     default: null,
+    example: "cache",
     meaning:
       "Profile of the shared AWS files (`~/.aws/config`); else what the SDK finds: environment, profile, instance.",
   },
-  endpoint: { type: text, default: null, meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server." },
+  endpoint: {
+    type: text,
+    default: null,
+    example: "https://secretsmanager.eu-central-1.amazonaws.com",
+    meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server.",
+  },
   assume_role: {
     type: text,
     default: null,
+    example: "arn:aws:iam::123456789012:role/cache",
     meaning: "ARN of a role to take on with those credentials; its session is called `platypus`.",
   },
 } as const satisfies Settings;
@@ -315,6 +356,7 @@ export const awsPoolSettings = {
   type: {
     type: choice(...awsTypes),
     default: null,
+    example: "aws_secrets_manager",
     isRequired: true,
     meaning: "Connection to AWS Secrets Manager (`awssm` is an alias).",
   },
@@ -323,6 +365,7 @@ export const awsPoolSettings = {
     field: "maxCalls",
     type: integer(1, 10_000),
     default: null,
+    example: 10,
     meaning:
       "Maximum calls to AWS at once, of all sources of the pool; a batch is one call. Without it there is no limit.",
   },
@@ -370,6 +413,7 @@ const fillSettings = {
     field: "refreshBeforeMs",
     type: duration("1ms", "365d"),
     default: null,
+    example: "6s",
     meaning:
       "How long before the end of its ttl a key is refreshed; else a tenth of the ttl, at least 1s, at most half.",
   },
@@ -402,10 +446,17 @@ export const ruleSettings = {
   match: {
     type: text,
     default: null,
+    example: "example/(.*)",
     isRequired: true,
     meaning: "Regular expression (RE2 syntax) that must match the whole key; first match in file order wins.",
   },
-  source: { type: text, default: null, isRequired: true, meaning: "Name of the source that has the values." },
+  source: {
+    type: text,
+    default: null,
+    example: "web",
+    isRequired: true,
+    meaning: "Name of the source that has the values.",
+  },
   strip_prefix: {
     type: text,
     default: "",
@@ -414,8 +465,9 @@ export const ruleSettings = {
   key_encoding: {
     type: keyEncoding,
     default: null,
+    example: "rails",
     meaning:
-      "`rails`: captures and `{key}` are percent-decoded once, keys that end in a digest are not filled; else that of `[server]`.",
+      "`rails`: captures and `{key}` are percent-decoded once, keys that end in a digest, as Rails shortens keys of over 250 bytes, are not filled; else that of `[server]`.",
   },
   ...fillSettings,
   mode: {
@@ -497,12 +549,14 @@ export const userSettings = {
   password: {
     type: text,
     default: null,
+    example: "${ENV:EXAMPLE_PASSWORD}",
     meaning:
       "Password of the user, best as `${file:PATH}` or `${ENV:NAME}`. Without it the user can only log in with a client certificate.",
   },
   previous_password: {
     type: text,
     default: null,
+    example: "${ENV:EXAMPLE_PASSWORD}",
     meaning: "Password that is accepted as well, while clients change to a new one.",
   },
   prefix: {
@@ -525,12 +579,14 @@ export const listenSettings = {
     field: "addresses",
     type: list,
     default: null,
+    example: "tls:127.0.0.1:11212",
     isRequired: true,
     meaning: "Where clients connect, as in `listen` of `[server]`: one address or several. A change needs a restart.",
   },
   users: {
     type: list,
     default: null,
+    example: ["example"],
     meaning: "Names of the users that may log in here. Without it all users may.",
   },
   login: {
@@ -550,6 +606,7 @@ export const listenSettings = {
   tls_ca: {
     type: text,
     default: null,
+    example: "tls/ca.pem",
     meaning: "File of authorities (PEM) for `client_certificates`, in place of `tls_ca` of `[server]`.",
   },
   readonly: {

@@ -22,6 +22,7 @@ const settings = {
   key: {
     type: template,
     default: null,
+    example: "example/{1}",
     isRequired: true,
     synonyms: ["secret_id"],
     meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
@@ -30,13 +31,16 @@ const settings = {
   field: {
     type: text,
     default: null,
+    example: "password",
     meaning:
       "Field of a secret that is a JSON object: a string as it is, anything else as JSON; else the whole secret.",
   },
   pool: {
     type: text,
     default: null,
-    meaning: "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of the next four.",
+    example: "aws",
+    meaning:
+      "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of `region`, `profile`, `endpoint` and `assume_role`.",
   },
   ...awsSettings,
 } as const satisfies Settings;

@@ -20,10 +20,11 @@ const settings = {
   root: {
     type: text,
     default: null,
+    example: "values",
     isRequired: true,
     meaning: "Folder, relative to the configuration file's; nothing outside it is ever read.",
   },
-  path: { type: template, default: null, isRequired: true, meaning: "Path of the file below `root`." },
+  path: { type: template, default: null, example: "{1}", isRequired: true, meaning: "Path of the file below `root`." },
   max_body: maxBodySetting,
 } as const satisfies Settings;
 

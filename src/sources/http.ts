@@ -24,6 +24,7 @@ const settings = {
   url: {
     type: template,
     default: null,
+    example: "http://localhost:8080/example/{1}",
     isRequired: true,
     meaning: "URL; captures are percent-encoded and cannot stand in scheme, host or port.",
   },
@@ -33,19 +34,31 @@ const settings = {
     synonyms: ["action"],
     meaning: "Method of the request.",
   },
-  query: { type: templates, default: {}, meaning: "Names and values added to the query of `url`, percent-encoded." },
+  query: {
+    type: templates,
+    default: {},
+    example: { lang: "en" },
+    meaning: "Names and values added to the query of `url`, percent-encoded.",
+  },
   headers: { type: templates, default: {}, meaning: "Header fields of the request." },
   body: {
     type: template,
     default: null,
+    example: '{{"id": "{1}"}}',
     meaning:
       "Body of the request; captures are escaped for its `content-type`: JSON, form, else only text without control characters.",
   },
-  username: { type: text, default: null, meaning: "For basic authentication, with `password`." },
-  password: { type: text, default: null, meaning: "Best as `${ENV:NAME}` or `${file:PATH}`." },
+  username: { type: text, default: null, example: "platypus", meaning: "For basic authentication, with `password`." },
+  password: {
+    type: text,
+    default: null,
+    example: "${ENV:EXAMPLE_PASSWORD}",
+    meaning: "Best as `${ENV:NAME}` or `${file:PATH}`.",
+  },
   bearer_token: {
     type: text,
     default: null,
+    example: "${file:token}",
     meaning: "For `Authorization: Bearer`, best as `${file:PATH}`.",
   },
   connect_timeout: {
@@ -58,6 +71,7 @@ const settings = {
     field: "readTimeoutMs",
     type: duration("1ms", "1h"),
     default: null,
+    example: "5s",
     meaning: "Longest pause between two pieces of an answer; else as long as `timeout`.",
   },
   value_statuses: {
@@ -78,6 +92,7 @@ const settings = {
   select: {
     type: text,
     default: null,
+    example: "/data/value",
     meaning: 'JSON pointer (RFC 6901) of the part of a JSON body that is the value, such as `"/data/value"`.',
   },
   redirects: { type: integer(0, 10), default: 3, meaning: "Redirects followed, to the same origin only." },

@@ -20,6 +20,10 @@ const settings = {
     field: "parts",
     type: parts,
     default: null,
+    example: [
+      { key: ["user"], source: "web", args: { inherit: {} } },
+      { key: ["echo"], source: "echo" },
+    ],
     isRequired: true,
     synonyms: ["merge"],
     meaning:

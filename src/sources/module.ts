@@ -18,6 +18,7 @@ const settings = {
   path: {
     type: text,
     default: null,
+    example: "getter.ts",
     isRequired: true,
     meaning: "TypeScript or JavaScript file, from the configuration file's folder, whose default export is the getter.",
   },
