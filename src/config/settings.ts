@@ -28,19 +28,20 @@ export const serverSettings = {
   listen: {
     type: list,
     default: "127.0.0.1:11211",
-    meaning: "Where clients connect: `host:port`, `[ipv6]:port`, `tls:host:port` or `unix:PATH`, one or several.",
+    meaning:
+      "Addresses that clients connect to: one or several of `host:port`, `[ipv6]:port`, `tls:host:port` and `unix:PATH`.",
   },
   admin: {
     type: text,
     default: "127.0.0.1:11280",
     meaning:
-      "Where the admin page, `/metrics`, `/healthz` and `/readyz` are: `host:port`, `unix:PATH` or `off`. It has no login.",
+      "Address of the admin page, `/metrics`, `/healthz` and `/readyz`: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
   admin_hosts: {
     type: list,
     default: [],
     meaning:
-      "Host names under which the admin address may be asked, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
+      "Host names that requests to the admin address may have, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
   },
   tls_cert: {
     type: text,
@@ -48,22 +49,30 @@ export const serverSettings = {
     example: "tls/server.pem",
     meaning: "File of the certificate chain (PEM) for `tls:` addresses, from the configuration file's folder.",
   },
-  tls_key: { type: text, default: null, example: "tls/server.key", meaning: "File of its private key (PEM)." },
+  tls_key: {
+    type: text,
+    default: null,
+    example: "tls/server.key",
+    meaning: "File of the private key of `tls_cert` (PEM).",
+  },
   tls_ca: {
     type: text,
     default: null,
     example: "tls/ca.pem",
-    meaning: "File of authorities (PEM): clients of `tls:` addresses must have a certificate by one of them.",
+    meaning:
+      "File of certificate authorities (PEM). With it, clients of `tls:` addresses must have a certificate by one of them.",
   },
   mode: {
     type: choice("front", "sidecar"),
     default: "front",
-    meaning: "`sidecar`: another proxy asks here after a miss; the pool is not read again first.",
+    meaning:
+      "`front`: clients connect here. `sidecar`: another proxy sends its misses here; the pool is not read again before a fill.",
   },
   prefix: {
     type: text,
     default: "",
-    meaning: "Put before every key on its way to the pool and taken off in replies; rules see keys without it.",
+    meaning:
+      "Prefix that is added to every key on its way to the pool and removed from replies. Rules see keys without it.",
   },
   key_encoding: {
     type: keyEncoding,
@@ -75,25 +84,25 @@ export const serverSettings = {
     field: "maxValueBytes",
     type: size("1KiB", "1GiB"),
     default: "1MiB",
-    meaning: "Largest value a client may store.",
+    meaning: "Maximum size of a value that a client stores.",
   },
   workers: {
     type: { kind: "count", min: 1, max: 128 },
     default: 1,
-    meaning: 'Processes that share the addresses; "auto": one for each core. A change needs a restart.',
+    meaning:
+      'Number of processes that share the addresses; `"auto"` starts one for each core. A change needs a restart.',
   },
   max_memory: {
     field: "maxMemoryBytes",
     type: size("0", "1024GiB"),
     default: "0",
     meaning:
-      "Maximum resident memory of the process; each worker has its own. Near it, memory is shed in steps. At least `128MiB`; `0` disables the limit.",
+      "Maximum resident memory of a process; each worker has its own limit. Near the limit, memory is shed in steps. At least `128MiB`; `0` disables the limit.",
   },
   max_connections: {
     type: integer(1, 1_000_000),
     default: 10_000,
-    meaning:
-      "Maximum number of clients that are connected at once, to all workers together. Fewer if the limit of open files is lower.",
+    meaning: "Maximum number of connected clients, of all workers together. The limit of open files may lower it.",
   },
   first_byte_timeout: {
     field: "firstByteTimeoutMs",
@@ -106,37 +115,37 @@ export const serverSettings = {
     field: "clientOutputLimitBytes",
     type: size("1KiB", "64GiB"),
     default: "64MiB",
-    meaning: "Replies a client may leave unread before it is cut off.",
+    meaning: "Maximum size of the replies that a client leaves unread. A client beyond it is disconnected.",
   },
   drain_timeout: {
     field: "drainTimeoutMs",
     type: duration("0s", "1h"),
     default: "10s",
-    meaning: "How long a shutdown waits for clients to take their last replies.",
+    meaning: "Maximum time that a shutdown waits for clients to take their last replies.",
   },
   flush_all: {
     field: "isFlushAllAllowed",
     type: boolean,
     default: false,
-    meaning: "Allow `flush_all`; `Rails.cache.clear` needs it.",
+    meaning: "Allow `flush_all`, which `Rails.cache.clear` needs.",
   },
   embedded_size: {
     field: "embeddedBytes",
     type: size("64KiB", "1024GiB"),
     default: "64MiB",
-    meaning: "Bound of the store that serves when no pool is configured.",
+    meaning: "Maximum size of the in-process store, which serves if no pool is configured.",
   },
   hold: {
     field: "holdBytes",
     type: size("0", "64GiB"),
     default: "64MiB",
-    meaning: "Bound of fetched values kept for a moment because the pool could not store them.",
+    meaning: "Maximum size of the fetched values that are held in memory because the pool could not store them.",
   },
   max_tracked: {
     field: "maxTrackedKeys",
     type: integer(0, 100_000_000),
     default: 1_000_000,
-    meaning: "Keys that are kept fresh at most; past it the least recently needed go.",
+    meaning: "Maximum number of keys that are kept fresh. Beyond it the least recently needed keys are dropped.",
   },
   pickup_rate: {
     field: "pickUpRate",
@@ -148,9 +157,9 @@ export const serverSettings = {
     type: text,
     default: "info",
     meaning:
-      "Least level that is logged: `error`, `warn`, `info` or `debug`; behind it modules that have their own, as in `info,backend=debug`.",
+      "Lowest level that is logged: `error`, `warn`, `info` or `debug`. Levels of single modules may follow: `info,backend=debug`.",
   },
-  log_form: { type: choice("text", "json"), default: "text", meaning: "Form of a log line." },
+  log_form: { type: choice("text", "json"), default: "text", meaning: "Format of a log line." },
 } as const satisfies Settings;
 
 /** `[telemetry]` */
@@ -160,26 +169,27 @@ export const telemetrySettings = {
     default: null,
     example: "http://127.0.0.1:4318",
     meaning:
-      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Else `OTEL_EXPORTER_OTLP_ENDPOINT` and those like it.",
+      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT` and related variables.",
   },
   otlp_headers: {
     field: "headers",
     type: texts,
     default: {},
-    meaning: "Header fields for it; best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent too.",
+    meaning:
+      "Header fields that are sent to the receiver; secrets best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent as well.",
   },
   service_name: {
     type: text,
     default: null,
     example: "platypus",
-    meaning: "Name of this service; else `OTEL_SERVICE_NAME`, else platypus.",
+    meaning: "Name of this service. Default: `OTEL_SERVICE_NAME`, else `platypus`.",
   },
   metrics_interval: {
     field: "metricsIntervalMs",
     type: duration("1s", "1h"),
     default: null,
     example: "60s",
-    meaning: "How often metrics are sent; else `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
+    meaning: "Time between two exports of metrics. Default: `OTEL_METRIC_EXPORT_INTERVAL`, else 60s.",
   },
   traces_sample: {
     field: "sampledShare",
@@ -187,18 +197,18 @@ export const telemetrySettings = {
     default: null,
     example: 0.01,
     meaning:
-      "Share of clients' requests that are traced, from 0 to 1; else `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",
+      "Share of clients' requests that are traced, from 0 to 1. Default: `OTEL_TRACES_SAMPLER` and its `_ARG`, else 0.",
   },
   keys: {
     type: choice("none", "rule", "full"),
     default: "none",
-    meaning: "What of a key stands in traces and on the admin page: nothing, the name of its rule, or all of it.",
+    meaning: "What traces and the admin page show of a key: nothing, the name of its rule, or the full key.",
   },
   slow: {
     field: "slowMs",
     type: duration("0s", "1h"),
     default: "250ms",
-    meaning: "Requests slower than this are traced even if they are not sampled. `0s` disables the limit.",
+    meaning: "Requests slower than this are traced even if they are not sampled. `0s` disables this.",
   },
   errors: {
     field: "tracesErrors",
@@ -229,87 +239,93 @@ export const targetSettings = {
     default: null,
     example: ["10.0.0.1:11211", "10.0.0.2:11211 2"],
     meaning:
-      'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; port 11211 and weight 1 if left out, a name to be placed by in place of the address.',
+      'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; the default port is 11211, the default weight 1. A name takes the address\'s place when keys are placed.',
   },
   hash: {
     type: choice(...placementNames),
     default: "ketama",
     meaning:
-      "How keys are placed over the servers: as libmemcached and twemproxy do (`ketama`, `modula`, `random`), as mcrouter does (`ch3` …), or as the Ruby client Dalli. Another placement moves keys.",
+      "How keys are placed on the servers: as by libmemcached and twemproxy (`ketama`, `modula`, `random`), by mcrouter (`ch3` …), or by the Ruby client Dalli. A change moves keys to other servers.",
   },
   hash_key: {
     field: "keyHash",
     type: choice(...keyHashNames),
     default: "md5",
-    meaning: "Hash of the key for `ketama` and `modula`, by twemproxy's names.",
+    meaning: "Hash function for keys with `ketama` and `modula`, by twemproxy's names.",
   },
   hash_tag: {
     type: text,
     default: "",
-    meaning:
-      'Two characters, such as `"{}"`: for `ketama` and `modula` only what stands between them in a key is hashed.',
+    meaning: 'Two characters, such as `"{}"`. `ketama` and `modula` hash only the part of a key between them.',
   },
   salt: {
     type: text,
     default: "",
-    meaning: "Put behind the part of the key that is hashed (before any `|#|`), for mcrouter's placements.",
+    meaning:
+      "Text that mcrouter's placements append to the part of the key that is hashed (the part before any `|#|`).",
   },
-  host: { type: text, default: null, example: "10.0.0.1", meaning: "Host of the only server, in place of `servers`." },
+  host: { type: text, default: null, example: "10.0.0.1", meaning: "Host of a single server, instead of `servers`." },
   port: { type: integer(1, 65_535), default: 11_211, meaning: "Port of `host`." },
   connections: {
     type: integer(1, 64),
     default: 1,
-    meaning: "Connections to each server; all requests for one key use the same one.",
+    meaning: "Number of connections to each server. All requests for a key use the same connection.",
   },
   server_timeout: {
     field: "serverTimeoutMs",
     type: duration("1ms", "1h"),
     default: "250ms",
-    meaning: "How long a server may take to answer.",
+    meaning: "Maximum time to wait for a server's reply.",
   },
   connect_timeout: {
     field: "connectTimeoutMs",
     type: duration("1ms", "1h"),
     default: "100ms",
-    meaning: "How long connecting may take.",
+    meaning: "Maximum time to connect.",
   },
   timeouts_until_tko: {
     type: integer(1, 1_000_000),
     default: 3,
-    meaning: "Time-outs in a row that take a server out until a probe succeeds (soft TKO).",
+    meaning: "Timeouts in a row after which a server is not used until a probe succeeds (soft TKO).",
   },
   auth: {
     type: choice("text", "sasl"),
     default: "text",
-    meaning: "How `username` logs in: memcached's text authentication (`-Y`), or SASL (`-S`, hosted memcached).",
+    meaning:
+      "How `username` logs in: `text` is memcached's text authentication (`-Y`), `sasl` is SASL (`-S`, hosted memcached).",
   },
-  username: { type: text, default: null, example: "platypus", meaning: "Name for servers that want a login." },
+  username: { type: text, default: null, example: "platypus", meaning: "User name for servers that need a login." },
   password: {
     type: text,
     default: null,
     example: "secret",
-    meaning: "Password of `username`; better given in the environment.",
+    meaning: "Password of `username`, best given in the environment.",
   },
-  tls: { type: boolean, default: false, meaning: "Speak TLS to the servers." },
+  tls: { type: boolean, default: false, meaning: "Use TLS for connections to the servers." },
   tls_ca: {
     type: text,
     default: null,
     example: "tls/ca.pem",
-    meaning: "File of the authorities (PEM) that may have signed the servers' certificates; else those Node knows.",
+    meaning: "File of certificate authorities (PEM) for the servers' certificates. Default: those that Node knows.",
   },
   tls_server_name: {
     type: text,
     default: null,
     example: "cache.example",
-    meaning: "Name in the servers' certificates, where it is not the host.",
+    meaning: "Name in the servers' certificates, if it is not the host.",
   },
   tls_cert: {
     type: text,
     default: null,
     example: "tls/client.pem",
-    meaning: "File of our own certificate (PEM), for servers that ask for one.",
+    meaning: "File of a client certificate (PEM), for servers that ask for one.",
   },
-  tls_key: { type: text, default: null, example: "tls/client.key", meaning: "File of its private key (PEM)." },
+  tls_key: {
+    type: text,
+    default: null,
+    example: "tls/client.key",
+    meaning: "File of the private key of `tls_cert` (PEM).",
+  },
 } as const satisfies Settings;
 
 /** `[pool.NAME]` */
@@ -317,7 +333,7 @@ export const poolSettings = {
   type: {
     type: choice("memcached", ...awsTypes),
     default: "memcached",
-    meaning: "What is behind it; other types have settings of their own.",
+    meaning: "What the pool is. The other types have other settings.",
   },
   ...targetSettings,
 } as const satisfies Settings;
@@ -328,26 +344,26 @@ export const awsSettings = {
     type: text,
     default: null,
     example: "eu-central-1",
-    meaning: "AWS region; else that of the profile or of `AWS_REGION`, as the AWS SDK finds it.",
+    meaning: "AWS region. Default: that of the profile or of `AWS_REGION`, as the AWS SDK finds it.",
   },
   profile: {
     type: text,
     default: null,
     example: "cache",
     meaning:
-      "Profile of the shared AWS files (`~/.aws/config`); else what the SDK finds: environment, profile, instance.",
+      "Profile in the shared AWS files (`~/.aws/config`). Default: what the SDK finds in environment, profiles and instance.",
   },
   endpoint: {
     type: text,
     default: null,
     example: "https://secretsmanager.eu-central-1.amazonaws.com",
-    meaning: "URL to ask in place of AWS' own: a VPC endpoint, a test server.",
+    meaning: "URL that is used instead of AWS' own, such as a VPC endpoint or a test server.",
   },
   assume_role: {
     type: text,
     default: null,
     example: "arn:aws:iam::123456789012:role/cache",
-    meaning: "ARN of a role to take on with those credentials; its session is called `platypus`.",
+    meaning: "ARN of a role that is assumed with the credentials. The session is named `platypus`.",
   },
 } as const satisfies Settings;
 
@@ -367,7 +383,7 @@ export const awsPoolSettings = {
     default: null,
     example: 10,
     meaning:
-      "Maximum calls to AWS at once, of all sources of the pool; a batch is one call. Without it there is no limit.",
+      "Maximum number of calls to AWS in flight, of all sources of the pool; a batch is one call. Without it there is no limit.",
   },
   min_idle: {
     type: integer(0, 10_000),
@@ -383,31 +399,31 @@ const fillSettings = {
     field: "ttlMs",
     type: { ...duration("1s", "365d"), kind: "ttl" },
     default: "60s",
-    meaning: 'How long a fetched value is good; "source": as long as the source says (`Cache-Control`), else 60s.',
+    meaning: 'Time until a fetched value expires. `"source"`: as the source says (`Cache-Control`), else 60s.',
   },
   min_ttl: {
     field: "minTtlMs",
     type: duration("1s", "365d"),
     default: "1s",
-    meaning: 'Least ttl with `ttl = "source"`.',
+    meaning: 'Minimum ttl with `ttl = "source"`.',
   },
   max_ttl: {
     field: "maxTtlMs",
     type: duration("1s", "365d"),
     default: "1d",
-    meaning: 'Greatest ttl with `ttl = "source"`.',
+    meaning: 'Maximum ttl with `ttl = "source"`.',
   },
   stale: {
     field: "staleMs",
     type: duration("0s", "365d"),
     default: "0s",
-    meaning: "How long a value is served after its ttl, while it is being refreshed or its source fails.",
+    meaning: "Time that a value is served after its ttl, while it is being refreshed or its source fails.",
   },
   expiry: {
     field: "expiryMs",
     type: duration("1s", "365d"),
     default: "10m",
-    meaning: "How long after a key's last get it is still refreshed.",
+    meaning: "Time after a key's last get during which the key is refreshed.",
   },
   refresh_before: {
     field: "refreshBeforeMs",
@@ -415,29 +431,31 @@ const fillSettings = {
     default: null,
     example: "6s",
     meaning:
-      "How long before the end of its ttl a key is refreshed; else a tenth of the ttl, at least 1s, at most half.",
+      "Time before the end of its ttl at which a key is refreshed. Default: a tenth of the ttl, at least 1s, at most half of the ttl.",
   },
   refresh_after_gets: {
     type: integer(1, 255),
     default: 1,
-    meaning: "Gets from which on a key is refreshed; the one that filled it is the first.",
+    meaning: "Number of gets from which a key is refreshed, the get that filled it included.",
   },
   negative_ttl: {
     field: "negativeTtlMs",
     type: duration("0s", "1d"),
     default: "1s",
-    meaning: 'How long "not there" from the source is remembered.',
+    meaning: 'Time that the source\'s answer "not found" is remembered.',
   },
   fill_timeout: {
     field: "fillTimeoutMs",
     type: duration("0s", "1h"),
     default: "400ms",
-    meaning: "How long a client waits for a fill before it gets the miss; 0s answers at once and fills behind.",
+    meaning:
+      "Maximum time that a client waits for a fill before it gets the miss. `0s`: clients get the miss at once, and the key is filled in the background.",
   },
   lease: {
     type: choice("fleet", "process"),
     default: "fleet",
-    meaning: "Who shares one fetch of a key: all processes over the pool, or each process for itself.",
+    meaning:
+      "`fleet`: all processes that use the pool share one fetch of a key. `process`: each process fetches for itself.",
   },
 } as const satisfies Settings;
 
@@ -448,37 +466,38 @@ export const ruleSettings = {
     default: null,
     example: "example/(.*)",
     isRequired: true,
-    meaning: "Regular expression (RE2 syntax) that must match the whole key; first match in file order wins.",
+    meaning:
+      "Regular expression (RE2 syntax) that must match the whole key. The first rule in file order that matches applies.",
   },
   source: {
     type: text,
     default: null,
     example: "web",
     isRequired: true,
-    meaning: "Name of the source that has the values.",
+    meaning: "Name of the source of the values.",
   },
   strip_prefix: {
     type: text,
     default: "",
-    meaning: "Taken off the key before matching and captures; keys without it are not covered.",
+    meaning: "Prefix that is removed from a key before it is matched. The rule does not apply to keys without it.",
   },
   key_encoding: {
     type: keyEncoding,
     default: null,
     example: "rails",
     meaning:
-      "`rails`: captures and `{key}` are percent-decoded once, keys that end in a digest, as Rails shortens keys of over 250 bytes, are not filled; else that of `[server]`.",
+      "`rails`: captures and `{key}` are percent-decoded once, and keys that Rails shortened with a digest (over 250 bytes) are not filled. Default: that of `[server]`.",
   },
   ...fillSettings,
   mode: {
     type: choice("on", "observe", "off"),
     default: "on",
-    meaning: "`observe` counts and logs what would be fetched, `off` only forwards.",
+    meaning: "`observe` counts and logs what would be fetched. `off` only forwards requests.",
   },
   not_found: {
     type: choice("delete", "keep"),
     default: "delete",
-    meaning: "What a refresh that finds nothing at the source does to the item.",
+    meaning: "What a refresh does with the item if the source does not have the key any more.",
   },
 } as const satisfies Settings;
 
@@ -487,7 +506,7 @@ export const maxBodySetting = {
   field: "maxBodyBytes",
   type: size("1", "1GiB"),
   default: "1MiB",
-  meaning: "Largest value it may give.",
+  meaning: "Maximum size of a value.",
 } as const satisfies Setting;
 
 /** Limits of every `[source.NAME]`, whatever its type */
@@ -496,33 +515,37 @@ export const limitSettings = {
     field: "timeoutMs",
     type: duration("1ms", "1h"),
     default: "5s",
-    meaning: "How long one fetch may take; its wait for a place, which may take half of it, included.",
+    meaning: "Maximum time of one fetch. The wait for its turn, at most half of it, is included.",
   },
-  concurrency: { type: integer(1, 10_000), default: 64, meaning: "Fetches under way at once." },
-  queue: { type: integer(0, 1_000_000), default: 1024, meaning: "Fetches that may wait; past them a fill is a miss." },
+  concurrency: { type: integer(1, 10_000), default: 64, meaning: "Maximum number of fetches in flight." },
+  queue: {
+    type: integer(0, 1_000_000),
+    default: 1024,
+    meaning: "Maximum number of fetches that wait. Beyond it a fill is a miss.",
+  },
   rate: {
     field: "ratePerSecond",
     type: integer(0, 1_000_000),
     default: 0,
-    meaning: "Fetches a second, refreshes half of them; 0 is no bound.",
+    meaning: "Maximum fetches per second; refreshes get at most half of them. `0` disables the limit.",
   },
   breaker_failures: {
     type: integer(0, 1_000_000),
     default: 10,
     meaning:
-      "Keys that fail in a row, while no key succeeds for `breaker_time`, until the circuit breaker of the source opens; 0 is never. A key that keeps failing counts once.",
+      "Keys that fail in a row, while no key succeeds for `breaker_time`, until the circuit breaker of the source opens. A key that keeps failing counts once. `0` disables the breaker.",
   },
   breaker_time: {
     field: "breakerMs",
     type: duration("100ms", "1h"),
     default: "1s",
-    meaning: "How long it is left alone at first; twice as long after each probe that fails, up to a minute.",
+    meaning: "Time that the circuit breaker stays open at first. It doubles after each failed probe, up to a minute.",
   },
   retries: {
     type: integer(0, 10),
     default: 1,
     meaning:
-      "Times a fetch is tried again, within `timeout`, where the source was not reached or had no time (502, 503, 504).",
+      "Maximum number of retries of a fetch, within `timeout`, if the source was not reached or answered with 502, 503 or 504.",
   },
 } as const satisfies Settings;
 
@@ -557,7 +580,7 @@ export const userSettings = {
     type: text,
     default: null,
     example: "${ENV:EXAMPLE_PASSWORD}",
-    meaning: "Password that is accepted as well, while clients change to a new one.",
+    meaning: "Former password that is accepted as well, while clients change to the new one.",
   },
   prefix: {
     field: "prefixes",
@@ -581,7 +604,8 @@ export const listenSettings = {
     default: null,
     example: "tls:127.0.0.1:11212",
     isRequired: true,
-    meaning: "Where clients connect, as in `listen` of `[server]`: one address or several. A change needs a restart.",
+    meaning:
+      "Addresses that clients connect to, as in `listen` of `[server]`: one or several. A change needs a restart.",
   },
   users: {
     type: list,
@@ -607,7 +631,7 @@ export const listenSettings = {
     type: text,
     default: null,
     example: "tls/ca.pem",
-    meaning: "File of authorities (PEM) for `client_certificates`, in place of `tls_ca` of `[server]`.",
+    meaning: "File of certificate authorities (PEM) for `client_certificates`, instead of `tls_ca` of `[server]`.",
   },
   readonly: {
     field: "isReadonly",

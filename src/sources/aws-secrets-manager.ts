@@ -25,7 +25,7 @@ const settings = {
     example: "example/{1}",
     isRequired: true,
     synonyms: ["secret_id"],
-    meaning: "Name or ARN of the secret; captures are not escaped: they take `A-Za-z0-9/_+=.@-` and refuse the rest.",
+    meaning: "Template of the secret's name or ARN. Captures are not escaped; they may have only `A-Za-z0-9/_+=.@-`.",
   },
   version_stage: { type: text, default: "AWSCURRENT", meaning: "Staging label of the version." },
   field: {
@@ -33,14 +33,14 @@ const settings = {
     default: null,
     example: "password",
     meaning:
-      "Field of a secret that is a JSON object: a string as it is, anything else as JSON; else the whole secret.",
+      "Field of a secret that is a JSON object. A string is given as it is, anything else as JSON. Default: the whole secret.",
   },
   pool: {
     type: text,
     default: null,
     example: "aws",
     meaning:
-      "Name of a `[pool.NAME]` of this type, whose connection is shared, in place of `region`, `profile`, `endpoint` and `assume_role`.",
+      "Name of a `[pool.NAME]` of this type, whose connection is used instead of `region`, `profile`, `endpoint` and `assume_role`.",
   },
   ...awsSettings,
 } as const satisfies Settings;

@@ -8,7 +8,7 @@ import type { SourceType } from "./source-type.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
 const settings = {
-  template: { type: template, default: "{key}", meaning: "The value, with captures of the key put in." },
+  template: { type: template, default: "{key}", meaning: "Template of the value." },
 } as const satisfies Settings;
 
 export interface EchoSourceConfig extends SourceConfig, Complete<typeof settings> {}

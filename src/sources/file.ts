@@ -22,9 +22,15 @@ const settings = {
     default: null,
     example: "values",
     isRequired: true,
-    meaning: "Folder, relative to the configuration file's; nothing outside it is ever read.",
+    meaning: "Folder of the files, relative to the configuration file's folder. No file outside it is read.",
   },
-  path: { type: template, default: null, example: "{1}", isRequired: true, meaning: "Path of the file below `root`." },
+  path: {
+    type: template,
+    default: null,
+    example: "{1}",
+    isRequired: true,
+    meaning: "Template of the file's path below `root`.",
+  },
   max_body: maxBodySetting,
 } as const satisfies Settings;
 

@@ -26,7 +26,7 @@ const settings = {
     default: null,
     example: "http://localhost:8080/example/{1}",
     isRequired: true,
-    meaning: "URL; captures are percent-encoded and cannot stand in scheme, host or port.",
+    meaning: "Template of the URL. Captures are percent-encoded, and cannot stand in scheme, host or port.",
   },
   method: {
     type: choice("GET", "POST", "PUT", "QUERY"),
@@ -38,41 +38,41 @@ const settings = {
     type: templates,
     default: {},
     example: { lang: "en" },
-    meaning: "Names and values added to the query of `url`, percent-encoded.",
+    meaning: "Names and templates of values that are added to the query of `url`, percent-encoded.",
   },
-  headers: { type: templates, default: {}, meaning: "Header fields of the request." },
+  headers: { type: templates, default: {}, meaning: "Names and templates of the request's header fields." },
   body: {
     type: template,
     default: null,
     example: '{{"id": "{1}"}}',
     meaning:
-      "Body of the request; captures are escaped for its `content-type`: JSON, form, else only text without control characters.",
+      "Template of the request's body. Captures are escaped for its `content-type` (JSON or form); other types refuse control characters.",
   },
-  username: { type: text, default: null, example: "platypus", meaning: "For basic authentication, with `password`." },
+  username: { type: text, default: null, example: "platypus", meaning: "User name for basic authentication." },
   password: {
     type: text,
     default: null,
     example: "${ENV:EXAMPLE_PASSWORD}",
-    meaning: "Best as `${ENV:NAME}` or `${file:PATH}`.",
+    meaning: "Password of `username`, best as `${ENV:NAME}` or `${file:PATH}`.",
   },
   bearer_token: {
     type: text,
     default: null,
     example: "${file:token}",
-    meaning: "For `Authorization: Bearer`, best as `${file:PATH}`.",
+    meaning: "Token for `Authorization: Bearer`, best as `${file:PATH}`.",
   },
   connect_timeout: {
     field: "connectTimeoutMs",
     type: duration("1ms", "1h"),
     default: "1s",
-    meaning: "How long connecting may take.",
+    meaning: "Maximum time to connect.",
   },
   read_timeout: {
     field: "readTimeoutMs",
     type: duration("1ms", "1h"),
     default: null,
     example: "5s",
-    meaning: "Longest pause between two pieces of an answer; else as long as `timeout`.",
+    meaning: "Maximum time between two pieces of a response. Default: `timeout`.",
   },
   value_statuses: {
     type: list,
@@ -82,12 +82,13 @@ const settings = {
   not_found_statuses: {
     type: list,
     default: ["404", "410"],
-    meaning: "Statuses that say that there is nothing.",
+    meaning: "Statuses that mean that the source does not have the key.",
   },
   content_types: {
     type: list,
     default: [],
-    meaning: 'Content types whose body is a value, such as `"application/json"`; others are failures. None: any.',
+    meaning:
+      'Content types whose body is a value, such as `"application/json"`; other types are failures. An empty list accepts all types.',
   },
   select: {
     type: text,
@@ -95,7 +96,11 @@ const settings = {
     example: "/data/value",
     meaning: 'JSON pointer (RFC 6901) of the part of a JSON body that is the value, such as `"/data/value"`.',
   },
-  redirects: { type: integer(0, 10), default: 3, meaning: "Redirects followed, to the same origin only." },
+  redirects: {
+    type: integer(0, 10),
+    default: 3,
+    meaning: "Maximum number of redirects that are followed, to the same origin only.",
+  },
   max_body: maxBodySetting,
   empty: {
     field: "isEmptyValue",

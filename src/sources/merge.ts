@@ -15,7 +15,7 @@ import type { PartSource, SourceInput, SourceType } from "./source-type.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
 
 const settings = {
-  format: { type: choice("json"), default: "json", meaning: "What it makes: a JSON object." },
+  format: { type: choice("json"), default: "json", meaning: "Format of the value: a JSON object." },
   template: {
     field: "parts",
     type: parts,
@@ -27,12 +27,13 @@ const settings = {
     isRequired: true,
     synonyms: ["merge"],
     meaning:
-      'Its parts: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
+      'Parts of the value: `{ key = ["a", "b"], source = "NAME", args = { inherit = {} } }`, or `args = { replace = { NAME = "TEMPLATE" } }`; `to = "a.b"` or `to = "."` in place of `key`; `on_failure` of a part.',
   },
   on_failure: {
     type: choice("fail", "null", "omit"),
     default: "fail",
-    meaning: "What becomes of the whole when a part fails or is not there: nothing, null in its place, or left out.",
+    meaning:
+      "What happens if a part fails or is not found: `fail` (so does the whole), `null` in its place, or `omit` the part.",
   },
 } as const satisfies Settings;
 

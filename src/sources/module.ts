@@ -20,7 +20,8 @@ const settings = {
     default: null,
     example: "getter.ts",
     isRequired: true,
-    meaning: "TypeScript or JavaScript file, from the configuration file's folder, whose default export is the getter.",
+    meaning:
+      "TypeScript or JavaScript file whose default export is the getter, relative to the configuration file's folder.",
   },
 } as const satisfies Settings;
 

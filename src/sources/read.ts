@@ -10,7 +10,7 @@ import { parseTemplate, templateNames } from "./template.ts";
 /** The settings of every source, whatever its type. `names`: those of the types. */
 export function commonSettings(names: readonly string[]): Settings {
   return {
-    type: { type: choice(...names), default: null, isRequired: true, meaning: "What kind of source it is." },
+    type: { type: choice(...names), default: null, isRequired: true, meaning: "Type of the source." },
     ...limitSettings,
     ...ruleDefaultSettings,
   };
