@@ -1,8 +1,8 @@
 // Writes what docs have from tables of the code: docs/configuration.md and config/platypus.toml, the metrics in docs/operating.md, mcrouter's handles
 // and options in docs/migrating.md. Run it after every change of these tables.
 import { readFile, writeFile } from "node:fs/promises";
-import { withMetricList } from "../src/observe/metric-list.ts";
 import { withMcrouterTables } from "./docs/mcrouter-tables.ts";
+import { withMetricList } from "./docs/metric-list.ts";
 import { renderSettingsFile } from "./docs/settings-file.ts";
 import { renderReference } from "./docs/settings-page.ts";
 

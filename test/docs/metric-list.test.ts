@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { withMetricList } from "../../src/observe/metric-list.ts";
+import { withMetricList } from "../../scripts/docs/metric-list.ts";
 
 it("docs/operating.md has the metrics as they are (npm run docs)", () => {
   const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");

@@ -1,5 +1,5 @@
 /** The table of metrics as a list for people: the part of docs/operating.md between its marks. */
-import { metrics, prometheusName } from "./metrics.ts";
+import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 
 const FIRST = "<!-- metrics, written by `npm run docs` from src/observe/metrics.ts -->";
 const LAST = "<!-- end of metrics -->";
