@@ -232,7 +232,7 @@ function clientCounts({ operations, results, requests: _, ...numbers }: ClientCo
 /** What was counted since `base` was. */
 function since(now: ClientCounts, base: ClientCounts): ClientCounts {
   const { connections } = now;
-  const amounts = Object.entries(now).map(([name, value]: [string, number | readonly number[]]) => {
+  const amounts = Object.entries<number | readonly number[]>({ ...now }).map(([name, value]) => {
     const before = base[name as keyof ClientCounts];
     if (typeof value === "number") return [name, value - Number(before)];
     return [name, value.map((count, at) => count - (before as readonly number[])[at]!)];
