@@ -1,14 +1,14 @@
 /**
- * How a number of several workers is put together: what a field's row in snapshot.ts names. A kind also gives the field its
- * type, so that a field is said once.
+ * Kinds of numbers, which the rows of snapshot.ts name. A kind says how the values of two workers become one value, and its type
+ * is the type of the field.
  */
 import { type Durations, durationsTogether } from "../telemetry/durations.ts";
 
-/** Two values of a field → that of both. */
+/** Makes one value of a field of two workers' values. */
 export type Kind<Value> = (one: Value, other: Value) => Value;
 type Rows = Readonly<Record<string, (one: never, other: never) => unknown>>;
 
-/** The numbers that have these rows. */
+/** The type of an object that has these rows. */
 export type NumbersOf<Table extends Rows> = {
   readonly [Field in keyof Table]: Table[Field] extends Kind<infer Value> ? Value : never;
 };
@@ -17,15 +17,15 @@ export const sum: Kind<number> = (one, other) => one + other;
 export const max: Kind<number> = (one, other) => Math.max(one, other);
 export const min: Kind<number> = (one, other) => Math.min(one, other);
 export const any: Kind<boolean> = (one, other) => one || other;
-/** Null is less than any number. */
+/** The greater number; `null` is less than any number. */
 export const greatestGiven: Kind<number | null> = (one, other) => {
   return one === null || other === null ? (one ?? other) : Math.max(one, other);
 };
-/** Amounts at the same places. */
+/** Adds the amounts at each index. */
 export const sumsByIndex: Kind<readonly number[]> = (one, other) => one.map((count, at) => count + (other[at] ?? 0));
 export const durations: Kind<Durations> = durationsTogether;
 
-/** All workers have the same, or it is one process's own. */
+/** For values that all workers have in common, or that one process's value stands for. */
 export function first<Value>(): Kind<Value> {
   return (one) => one;
 }
@@ -34,12 +34,12 @@ export function firstGiven<Value>(): Kind<Value | null> {
   return (one, other) => one ?? other;
 }
 
-/** The one that comes last in `order`. */
+/** The value that comes last in `order`. */
 export function worst<Value>(...order: readonly Value[]): Kind<Value> {
   return (one, other) => (order.indexOf(one) >= order.indexOf(other) ? one : other);
 }
 
-/** Values by name, in the order of the first that has each. */
+/** Joins values by name. Names keep the order of the first worker that has them. */
 export function byName<Value>(kind: Kind<Value>): Kind<Readonly<Record<string, Value>>> {
   return (one, other) => {
     const all = { ...one };
@@ -52,12 +52,12 @@ export function byName<Value>(kind: Kind<Value>): Kind<Readonly<Record<string, V
 
 export const sums = byName(sum);
 
-/** As `sums`, of counters whose names are known. */
+/** As `sums`, for an object whose names are known. */
 export function sumsOf<Counters extends object>(): Kind<Readonly<Counters>> {
   return (one, other) => sums({ ...one } as Record<string, number>, { ...other } as Record<string, number>) as Counters;
 }
 
-/** Field by field. While workers are replaced by those of another version, one of them may lack a field. */
+/** Joins objects field by field. While workers are replaced by those of another version, one of them may lack a field. */
 export function fields<Table extends Rows>(table: Table): Kind<NumbersOf<Table>> {
   // Each row is given values of its own field only.
   const rows = Object.entries(table) as [string, Kind<unknown>][];
@@ -70,7 +70,7 @@ export function fields<Table extends Rows>(table: Table): Kind<NumbersOf<Table>>
   };
 }
 
-/** Items of two lists that are about the same, in the order of the first that has each. */
+/** Joins items with the same identity. Items keep the order of the first worker that has them. */
 export function list<Item>(kind: Kind<Item>, identity: (item: Item) => string): Kind<readonly Item[]> {
   return (one, other) => {
     const all = new Map(one.map((item) => [identity(item), item]));

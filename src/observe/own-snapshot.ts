@@ -1,5 +1,5 @@
 /**
- * The snapshot of this process: read, each time that it is asked for, from where things are counted.
+ * Makes the snapshot of this process from its counters, each time that it is asked for.
  */
 import { performance } from "node:perf_hooks";
 import type { Clock } from "../clock.ts";
@@ -40,7 +40,7 @@ import {
   type StoreNumbers,
 } from "./snapshot.ts";
 
-/** Where things are counted. */
+/** The objects that count. */
 export interface CountingParts {
   readonly clock: Clock;
   readonly startedUnixSeconds: number;
@@ -57,10 +57,10 @@ export interface CountingParts {
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
   readonly readiness: () => Readiness;
-  /** Null: the configuration is none of mcrouter's. */
+  /** `null` unless the configuration is mcrouter's. */
   readonly asyncLog: AsyncLogCounters | null;
   readonly mcrouter: () => McrouterNumbers | null;
-  /** Samples of the admin page's plots, all of the last hour or the last one. */
+  /** Samples of the admin page's plots: of the last hour, or the last one. */
   readonly samples: (isHour: boolean) => readonly Sample[];
 }
 
@@ -68,14 +68,14 @@ export interface CountingParts {
 export class OwnSnapshot {
   private readonly parts: CountingParts;
   private readonly monitor = new ProcessMonitor();
-  /** What clients did before `stats reset`. */
+  /** Counters of clients at the last `stats reset`; `null` if there was none. */
   private base: ClientCounts | null = null;
 
   constructor(parts: CountingParts) {
     this.parts = parts;
   }
 
-  /** As it is now. */
+  /** The current snapshot. */
   take(details: Details = {}): Snapshot {
     const { running, listeners, filler, scheduler, store, mcrouter, samples, readiness } = this.parts;
     if (details.wantsReadiness === true) readiness().greetUnlessConnected();
@@ -95,12 +95,12 @@ export class OwnSnapshot {
       mcrouter: mcrouter(),
       samples: samples(details.hasHistory === true),
       peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
-      // Without names, where those are nobody's business.
+      // Names are left out if the configuration keeps them private.
       trackedKeys: showsKeys ? keys : keys.map((each) => ({ ...each, key: "" })),
     };
   }
 
-  /** What happens on account of requests. */
+  /** Numbers that requests, fills and refreshes change. */
   counted(): CountedNumbers {
     const { running, routes, asyncLog } = this.parts;
     return {
@@ -111,7 +111,7 @@ export class OwnSnapshot {
     };
   }
 
-  /** What samples are taken of. */
+  /** Numbers that samples are made of. */
   sampled(): SampledNumbers {
     const { running, clients, scheduler } = this.parts;
     const { rules, sources, config } = running();
@@ -156,7 +156,7 @@ export class OwnSnapshot {
     this.parts.store.resetCounters();
   }
 
-  /** The event loop and the garbage collector are watched from here on. */
+  /** Begins to watch the event loop and the garbage collector. */
   watchProcess(): void {
     this.monitor.start();
   }
@@ -219,7 +219,7 @@ export class OwnSnapshot {
   }
 }
 
-/** Of counters that count on. */
+/** A copy of counters that go on counting. */
 export function clientNumbers(counters: ClientCounters): ClientNumbers {
   const requests = counters.requests.all().map((series) => ({ ...series, latency: series.latency.read() }));
   return { ...clientCounts(counters), requests };
@@ -229,7 +229,7 @@ function clientCounts({ operations, results, requests: _, ...numbers }: ClientCo
   return { ...numbers, operations: plainNumbers(operations), results: plainNumbers(results) };
 }
 
-/** What was counted since `base` was. */
+/** Amounts counted since `base` was copied. */
 function since(now: ClientCounts, base: ClientCounts): ClientCounts {
   const { connections } = now;
   const amounts = Object.entries<number | readonly number[]>({ ...now }).map(([name, value]) => {
@@ -240,7 +240,7 @@ function since(now: ClientCounts, base: ClientCounts): ClientCounts {
   return { ...(Object.fromEntries(amounts) as ClientCounts), connections };
 }
 
-/** Each server once. */
+/** Lists each server once. */
 function serverNumbers({ members, backends }: BuiltPools): ServerNumbers[] {
   const poolsOf = new Map<Backend, string[]>();
   for (const [name, all] of members) {

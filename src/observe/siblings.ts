@@ -5,11 +5,11 @@ import { merge } from "./merge.ts";
 import type { OwnSnapshot } from "./own-snapshot.ts";
 import type { Details, Snapshot } from "./snapshot.ts";
 
-/** What all workers are asked; every one answers, the asker included. */
+/** A question to all workers. Each of them answers, including the one that asks. */
 export type Question =
-  /** Its snapshot, with the long lists that are wanted. */
+  /** Asks for a snapshot. */
   | { readonly kind: "snapshot"; readonly details: Details }
-  /** To count what clients do from 0 again. */
+  /** Has the statistics of clients begin at 0 again. */
   | { readonly kind: "resetStats" };
 
 /** What a worker tells of itself with each beat. */
@@ -37,7 +37,7 @@ export interface Siblings {
   onReplaced(run: () => void): void;
 }
 
-/** Asks them all; where there are none, this process alone. */
+/** Asks all workers, or this process alone if there are no others. */
 export class Workers {
   private readonly siblings: Siblings | null;
   private readonly own: OwnSnapshot;
@@ -53,7 +53,7 @@ export class Workers {
     return this.siblings === null;
   }
 
-  /** Calls `done` once, at once or later, with the snapshot of all of them. */
+  /** Calls `done` once, now or later, with the snapshot of all workers. */
   snapshot(details: Details, done: (snapshot: Snapshot) => void): void {
     if (this.siblings === null) {
       done(this.own.take(details));
@@ -71,7 +71,7 @@ export class Workers {
     else this.siblings.ask({ kind: "resetStats" }, () => {});
   }
 
-  /** Of this process alone; null: a worker of another version asks what is not known here. */
+  /** The answer of this process; `null` to a question of another version that is not known here. */
   private answer(question: Question): unknown {
     switch (question.kind) {
       case "snapshot":

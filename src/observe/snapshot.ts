@@ -1,13 +1,13 @@
 /**
- * Everything that a process tells of its numbers, at one moment, as plain data. Workers tell each other theirs as JSON; merge.ts
- * makes one of them, and every form in which numbers are told is a function of a snapshot:
+ * All numbers of a process at one moment, as plain data. Workers send their snapshots to each other as JSON, and merge.ts makes
+ * one of several. Each form in which numbers are told is a function of a snapshot:
  *
  *     own-snapshot ─► Snapshot ─┬─ link ─► merge ─► Snapshot of all ─┬─► prometheus
  *     (each worker)             │                                    ├─► stats/memcached-stats, stats/mcrouter-stats
  *                               └─► otlp/otlp-metrics                └─► admin/page-state
  *
- * The tables have a row for each field: what kind of number it is, which is also its type (kinds.ts). Amounts are those since
- * the start of the process where nothing else is said.
+ * The tables have a row for each field: its kind, which is also its type (kinds.ts). Amounts count from the start of the process
+ * unless a comment says otherwise.
  */
 import type { ListenAddress } from "../config/config.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
@@ -40,7 +40,7 @@ import {
 } from "./kinds.ts";
 
 const processRows = {
-  /** Processes that this is of. */
+  /** Number of processes whose numbers these are. */
   workers: sum,
   version: first<string>(),
   pid: first<number>(),
@@ -53,52 +53,52 @@ const processRows = {
   systemSeconds: sum,
   minorFaults: sum,
   majorFaults: sum,
-  /** Of now. */
+  /** Current memory. */
   residentBytes: sum,
   heapBytes: sum,
   externalBytes: sum,
   activeSeconds: sum,
   idleSeconds: sum,
-  /** How late timers were. */
+  /** Delay of timers. */
   loopDelay: durations,
   /** Garbage collections by kind. */
   collections: byName(durations),
   /** Log lines that could not be written anywhere. */
   lostLogLines: sum,
-  /** What could not be reported, by report. */
+  /** Reports that could not be made, by the name of the report. */
   reportFailures: sums,
   /** Seconds in which no file could be opened. */
   fileLimitHits: sum,
-  /** 0 if `max_memory` is not set, which is of each process. */
+  /** `max_memory`, which each process has for itself; 0 if it is not set. */
   maxMemoryBytes: sum,
   memoryShed: sums,
-  /** Why clients are not to be sent here; null: they may be. */
+  /** Reason why no clients should be sent here; `null` if they may be. */
   notReady: firstGiven<string>(),
-  /** A server has been connected to, or there is none to connect to. */
+  /** True once a server has been connected to, or if there is no server. */
   hasConnected: any,
 };
 
 const configRows = {
   file: first<string | null>(),
-  /** Since the configuration was taken over. */
+  /** Time since the last successful reload, or the start. */
   ageSeconds: max,
   lastAttemptUnixSeconds: max,
   /** Reloads that were refused. */
   failures: sum,
-  /** Why the last reload was refused; null: it was not. */
+  /** Reason why the last reload was refused; `null` if it was not. */
   reloadError: firstGiven<string>(),
-  /** Where clients are listened for, with the real ports. */
+  /** Addresses that clients connect to, with the real ports. */
   listen: first<readonly ListenAddress[]>(),
   maxConnections: first<number>(),
   maxValueBytes: first<number>(),
   isFlushAllAllowed: first<boolean>(),
-  /** Clients log in. */
+  /** True if clients log in. */
   hasUsers: first<boolean>(),
-  /** Names of tracked keys may be shown. */
+  /** True if the names of tracked keys may be shown. */
   showsKeys: first<boolean>(),
 };
 
-/** As `ClientCounters` has them. */
+/** Fields of `ClientCounters`. */
 const clientCountRows = {
   connections: sum,
   accepted: sum,
@@ -131,14 +131,14 @@ const clientRows = {
   requests: list(fields(requestRows), ({ operation, protocol }) => `${operation} ${protocol}`),
 };
 
-/** Changes of state that are told of a server. */
+/** Number of changes of a server's state that are kept. */
 const MAX_CHANGES = 20;
 const changes: Kind<readonly StateChange[]> = (one, other) =>
   [...one, ...other].sort((a, b) => a.unixSeconds - b.unixSeconds).slice(-MAX_CHANGES);
 
-/** A server, known by its pool and its name; most as `BackendCounters` has it. */
+/** A server, which its pool and its name identify. Most fields are those of `BackendCounters`. */
 const serverRows = {
-  /** The first pool that it stands in, and all of them. */
+  /** The first pool that the server is in, and all of them. */
   pool: first<string>(),
   pools: first<readonly string[]>(),
   /** `host:port` or `unix:path`. */
@@ -147,9 +147,9 @@ const serverRows = {
   timeoutMs: first<number>(),
   version: firstGiven<string>(),
   state: worst<StateChange["state"]>("up", "soft TKO", "hard TKO"),
-  /** Processes by how the server looks from there, in mcrouter's words. */
+  /** Number of processes that see the server in each state; the states are mcrouter's. */
   views: sumsOf<Record<"new" | "up" | "down" | "closed", number>>(),
-  /** Requests and connections of now. */
+  /** Current requests and connections. */
   outstanding: sum,
   connections: sum,
   requests: sum,
@@ -173,7 +173,7 @@ const ruleRows = {
   source: first<string>(),
   mode: first<string>(),
   counters: sumsOf<RuleCounters>(),
-  /** Of now: keys that are kept fresh, fetches under way or waiting. */
+  /** Current number of tracked keys, and of fetches in flight or waiting. */
   tracked: sum,
   inFlight: sum,
   fetch: durations,
@@ -184,25 +184,25 @@ const sourceRows = {
   name: first<string>(),
   type: first<string>(),
   counters: sumsOf<SourceCounters>(),
-  /** By their code. */
+  /** By error code. */
   failures: sums,
   breaker: worst<BreakerState>("closed", "half open", "open"),
   breakerOpened: sum,
-  /** Of now. */
+  /** Current fetches. */
   inFlight: sum,
   waiting: sum,
   latency: durations,
 };
 
-/** Fills and refreshes, of now. */
+/** Current number of tracked keys, fills and refreshes. */
 const workRows = { tracked: sum, fills: sum, refreshes: sum };
 
 const storeRows = {
-  /** Of now. */
+  /** Current size. */
   items: sum,
   bytes: sum,
   maxBytes: sum,
-  /** Since the last get of the item that goes next. */
+  /** Time since the last get of the item that is evicted next. */
   ageSeconds: max,
   counters: sumsOf<StoreCounters>(),
 };
@@ -214,25 +214,25 @@ const mcrouterRows = {
   rates: sums,
 } satisfies { readonly [Field in keyof McrouterNumbers]: Kind<McrouterNumbers[Field]> };
 
-/** One second: amounts a second, times in ms; null: there was nothing to take the time of. */
+/** One second of the admin page's plots: amounts per second, and times in ms (`null` if nothing was timed). */
 const sampleRows = {
   unixSeconds: first<number>(),
   requests: sum,
   errors: sum,
   hits: sum,
   misses: sum,
-  /** Of the hits those that came from a fill. */
+  /** Hits that came from a fill. */
   filled: sum,
   fetches: sum,
   refreshes: sum,
   clients: sum,
   p50Ms: greatestGiven,
   p99Ms: greatestGiven,
-  /** By how much refreshes began late, the 99th percentile. */
+  /** Delay of refreshes, 99th percentile. */
   lagMs: greatestGiven,
 };
 
-/** Samples of the same second, or of the one before: timers are not to the second. */
+/** Joins samples of the same second, or of the second before, because timers are not exact. */
 const samples: Kind<readonly Sample[]> = (one, other) => {
   const bySecond = new Map(other.map((sample) => [sample.unixSeconds, sample]));
   const together = fields(sampleRows);
@@ -242,12 +242,12 @@ const samples: Kind<readonly Sample[]> = (one, other) => {
   });
 };
 
-/** Tracked keys of a rule that are told. */
+/** Maximum number of tracked keys that are listed for a rule. */
 export const MAX_TRACKED_KEYS = 20;
 const mostNeeded: Kind<readonly TrackedKey[]> = (one, other) =>
   [...one, ...other].sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, MAX_TRACKED_KEYS);
 
-/** For each process the addresses of each client. */
+/** A list for each process. */
 const peers: Kind<readonly (readonly Peer[])[]> = (one, other) => [...one, ...other];
 
 const sampledRows = {
@@ -268,24 +268,24 @@ export const snapshotRows = {
   ...countedRows,
   process: fields(processRows),
   config: fields(configRows),
-  /** As `clients`, since `stats reset`. */
+  /** As `clients`, counted from the last `stats reset`. */
   clientsSinceReset: fields(clientCountRows),
   work: fields(workRows),
-  /** The store in the process; null: there is a pool. */
+  /** The embedded store; `null` if there is a pool. */
   store: nullable(fields(storeRows)),
-  /** Null: the configuration is none of mcrouter's. */
+  /** `null` unless the configuration is mcrouter's. */
   mcrouter: nullable(fields(mcrouterRows)),
-  /** The last second of the admin page's plots, or as many as were asked for; empty without an admin server. */
+  /** The last second, or the last hour if it is asked for; empty without an admin server. */
   samples,
-  /** Only where they are asked for. */
+  /** Empty unless they are asked for. */
   peers,
   trackedKeys: mostNeeded,
 };
 
 export interface Snapshot extends NumbersOf<typeof snapshotRows> {}
-/** What happens on account of requests. */
+/** Numbers that requests, fills and refreshes change. */
 export interface CountedNumbers extends NumbersOf<typeof countedRows> {}
-/** What samples are taken of. */
+/** Numbers that samples are made of. */
 export interface SampledNumbers extends NumbersOf<typeof sampledRows> {}
 export interface ProcessNumbers extends NumbersOf<typeof processRows> {}
 export interface ConfigNumbers extends NumbersOf<typeof configRows> {}
@@ -300,19 +300,19 @@ export interface Sample extends NumbersOf<typeof sampleRows> {}
 /** Amounts by name. */
 export type Counts = Readonly<Record<string, number>>;
 
-/** A client's connection: the other end, and where it was accepted. */
+/** A client's connection: its address, and the address that accepted it. */
 export interface Peer {
   readonly client: string;
   readonly address: ListenAddress;
 }
 
-/** What is asked for beyond the usual: long lists, which a snapshot has only then. */
+/** Long lists, which a snapshot has only if they are asked for, and what else a question brings about. */
 export interface Details {
-  /** Whether clients may be sent here is of interest: servers that were never connected to are connected to. */
+  /** Connect to servers if none has been connected to yet, so that readiness can be told. */
   readonly wantsReadiness?: boolean;
   readonly hasPeers?: boolean;
-  /** All samples instead of the last one. */
+  /** The samples of the last hour instead of the last one. */
   readonly hasHistory?: boolean;
-  /** Name of a rule. */
+  /** Name of the rule whose keys are listed. */
   readonly trackedKeysOf?: string;
 }

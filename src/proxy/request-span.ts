@@ -1,15 +1,15 @@
 /**
- * What a span says of a request: what was asked for, and how that ended. All that tracing has to know of requests is here.
+ * The link between requests and spans: what a tracer is told of a request, and how the result of a request ends its span.
  */
 import { isFailure, type Reply, Status } from "./reply.ts";
 import { classicStatus, type Request } from "./request.ts";
 import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
 import type { Span, TracedRequest } from "./tracing.ts";
 
-/** Results, in the words of `Status`. */
+/** Names of results, as `Status` has them. */
 const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
 
-/** What a tracer is told of a client's request. */
+/** The part of a client's request that a tracer is told. */
 export function tracedRequest(request: Request): TracedRequest {
   const { keys } = request;
   const hasKey = keys === null && request.keyEnd > request.keyStart;

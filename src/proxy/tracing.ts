@@ -31,9 +31,9 @@ export interface Span {
   end(): void;
 }
 
-/** A client's request, as far as a tracer is told of it. */
+/** The part of a client's request that a tracer is told. */
 export interface TracedRequest {
-  /** What clients call it, such as `get`. */
+  /** The command in the client's words, such as `get`. */
   readonly operation: string;
   readonly protocol: "classic" | "meta" | "binary";
   /** One character per byte; `null` if the request has no key, or many. */
@@ -42,7 +42,7 @@ export interface TracedRequest {
   readonly keyCount: number | null;
 }
 
-/** Decides what is traced, and begins traces. Who was given a span ends it. */
+/** Decides what is traced, and begins traces. The caller that gets a span ends it. */
 export interface Tracer {
   /** Requests that took longer are told of though they were not sampled. Whole µs. */
   readonly slowMicros: number;
@@ -56,7 +56,7 @@ export interface Tracer {
    */
   beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null;
   /**
-   * A request that has ended after `tookMicros` and was not sampled. Null: there have been too many of them in this second.
+   * A span for a request that took `tookMicros` and was not sampled. `null` if there were too many of them in this second.
    */
   beginUnsampled(request: TracedRequest, tookMicros: number): Span | null;
   /** A refresh; `origin` is the traceparent of the request that made its key needed, null where that was not sampled. */

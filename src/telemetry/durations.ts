@@ -1,19 +1,18 @@
 /**
- * The counts of a histogram as plain data: what they are told of in another process, added up, shown and compared with what
- * they were before.
+ * The counts of a histogram as plain data, which can be sent to another process, added up, shown, and compared with earlier counts.
  */
 import { bucketBoundsMs, quantileMs as quantileMsOf } from "./histogram.ts";
 import { latencyBoundsMs, shownBoundsSeconds, shownCounts } from "./latency-histogram.ts";
 
-/** What was counted since the start. */
+/** Durations that were counted since the start. */
 export interface Durations {
-  /** Whose buckets they are: those of `LatencyHistogram` (fine) or of `Histogram` (coarse). */
+  /** The buckets: those of `LatencyHistogram` (fine) or of `Histogram` (coarse). */
   readonly scale: "fine" | "coarse";
   /** By bucket. */
   readonly counts: readonly number[];
   readonly count: number;
   readonly sumSeconds: number;
-  /** The greatest of a coarse scale; a fine one does not keep it: 0. */
+  /** The greatest duration; always 0 on the fine scale, which does not keep it. */
   readonly maxMs: number;
 }
 
@@ -28,13 +27,13 @@ export interface BucketCounts {
 
 const coarseBoundsSeconds = bucketBoundsMs.map((ms) => ms / 1000);
 
-/** As it is shown. */
+/** The counts between the bounds that are shown. */
 export function shownBuckets({ scale, counts, count, sumSeconds }: Durations): BucketCounts {
   if (scale === "coarse") return { boundsSeconds: coarseBoundsSeconds, counts, count, sumSeconds };
   return { boundsSeconds: shownBoundsSeconds, counts: shownCounts(counts), count, sumSeconds };
 }
 
-/** Of two histograms of one scale. */
+/** Adds two histograms of one scale. */
 export function durationsTogether(one: Durations, other: Durations): Durations {
   return {
     scale: one.scale,
@@ -45,15 +44,15 @@ export function durationsTogether(one: Durations, other: Durations): Durations {
   };
 }
 
-/** The bound below which `share` (0 … 1) of all are, in ms; the greatest seen where that is behind the last bound. 0: none. */
+/** As `quantileMs` of histogram.ts. */
 export function quantileMs(durations: Durations, share: number): number {
   return quantileMsOf({ ...durations, boundsMs: boundsMsOf(durations) }, share);
 }
 
-/** Milliseconds below which `share` (0 … 1) of what was counted since `before` lies; null: nothing was. */
+/** Milliseconds below which `share` (0 … 1) of the durations since `before` lie; `null` if there were none. */
 export function quantileSince(now: Durations, before: Durations | null, share: number): number | null {
   const boundsMs = boundsMsOf(now);
-  // A worker that has ended takes its counts along.
+  // Counts go down when a worker ends.
   const counts = now.counts.map((count, bucket) => Math.max(0, count - (before?.counts[bucket] ?? 0)));
   let left = share * counts.reduce((sum, count) => sum + count, 0);
   if (left <= 0) return null;

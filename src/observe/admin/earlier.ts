@@ -1,16 +1,14 @@
-/**
- * What something was half a minute to a minute ago, to tell what has happened since.
- */
+/** Keeps a value of half a minute to a minute ago, so that the current one can be compared with it. */
 
 const PERIOD_MS = 30_000;
 
-/** Remembers two of the values that it is given. */
+/** Keeps two of the values that it is given. */
 export class Earlier<Value> {
   private recent: Value | null = null;
   private older: Value | null = null;
   private rotatesAtMs = 0;
 
-  /** What `now` is to be compared with; null: there is nothing that is old enough, so that all of it counts as lately. */
+  /** The value that `now` is to be compared with; `null` if no value is old enough. */
   before(nowMs: number, now: Value): Value | null {
     const { older } = this;
     if (nowMs >= this.rotatesAtMs) {

@@ -1,6 +1,6 @@
 /**
- * A snapshot → what the admin page is told every second. Amounts are those since the start: the page makes rates of what it is
- * told twice. Times are of what was counted since an earlier snapshot.
+ * A snapshot → what the admin page is told every second. Amounts count from the start; the page makes rates of two of them. Times
+ * are quantiles of what was counted since an earlier snapshot.
  */
 import { addressText } from "../../config/config.ts";
 import { Status } from "../../proxy/reply.ts";
@@ -11,7 +11,7 @@ import type { RuleNumbers, ServerNumbers, Snapshot, SourceNumbers } from "../sna
 export function pageNow(now: Snapshot, earlier: Snapshot | null) {
   const { process: own, config, servers, rules, sources, store } = now;
   return {
-    /** Null: the first second is not over yet. */
+    /** `null` until the first second is over. */
     sample: now.samples.at(-1) ?? null,
     state: {
       version: own.version,
@@ -102,7 +102,7 @@ function sourceState(now: SourceNumbers, earlier: SourceNumbers | undefined) {
   };
 }
 
-/** Null: nothing was counted. */
+/** Times are `null` if nothing was counted. */
 function times(now: Durations, earlier: Durations | undefined) {
   const before = earlier ?? null;
   return { p50Ms: quantileSince(now, before, 0.5), p99Ms: quantileSince(now, before, 0.99) };

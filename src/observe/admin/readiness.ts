@@ -16,8 +16,8 @@ export class Readiness {
   private isConnected = false;
 
   /**
-   * `backends` gives those of the configuration of now. `hasAnyConnected` asks all workers whether one of them has connected to
-   * a server; null: there are no others.
+   * `backends` gives the servers of the current configuration. `hasAnyConnected` asks all workers whether one of them has
+   * connected to a server; `null` if there are no other workers.
    */
   constructor(backends: () => readonly Backend[], hasAnyConnected: (() => Promise<boolean>) | null) {
     this.backends = backends;
