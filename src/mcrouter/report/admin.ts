@@ -1,7 +1,7 @@
 /**
  * `get __mcrouter__.COMMAND(ARGUMENTS)`: what mcrouter tells of itself, as a value; errors too, beginning with "ERROR: ".
  *
- * Source: mcrouter ServiceInfo-inl.h, as facts.
+ * Source: mcrouter ServiceInfo-inl.h, as context.
  */
 import type { Clock } from "../../clock.ts";
 import type { Config, McrouterConfig } from "../../config/config.ts";
@@ -13,7 +13,7 @@ import { mcrouterVersion } from "./version.ts";
 const levels: readonly LogConfig["level"][] = ["warn", "info", "debug"];
 
 /** What the answers are made of; the configuration has a mcrouter part. */
-export interface AdminFacts {
+export interface AnswerContext {
   readonly config: Config;
   readonly clock: Clock;
   readonly hostId: number;
@@ -23,7 +23,7 @@ export interface AdminFacts {
   setLogLevel(level: LogConfig["level"]): void;
 }
 
-type Answer = (facts: AdminFacts, args: readonly string[]) => string;
+type Answer = (context: AnswerContext, args: readonly string[]) => string;
 
 const trees = new WeakMap<Config, RecordedTree>();
 
@@ -55,30 +55,30 @@ const answers: Readonly<Record<string, Answer>> = {
     if (value === undefined) throw new Error(`options: option ${name} not found`);
     return value;
   },
-  route: (facts, args) => {
+  route: (context, args) => {
     const { operation, key } = operationAndKey("route", args);
-    return treeOf(facts).serversOf(operation, key).join("\r\n");
+    return treeOf(context).serversOf(operation, key).join("\r\n");
   },
-  route_handles: (facts, args) => {
+  route_handles: (context, args) => {
     const { operation, key } = operationAndKey("route_handles", args);
-    return treeOf(facts).handlesOf(operation, key);
+    return treeOf(context).handlesOf(operation, key);
   },
   hostid: ({ hostId }) => String(hostId),
-  verbosity: (facts, args) => {
+  verbosity: (context, args) => {
     if (args.length > 1) throw new Error(`expected at most 1 argument, got ${args.length}`);
-    const before = Math.max(0, levels.indexOf(facts.logLevel));
+    const before = Math.max(0, levels.indexOf(context.logLevel));
     const [text] = args;
     if (text === undefined) return String(before);
     if (!/^\d+$/.test(text)) throw new Error(`expected a number, got ${JSON.stringify(text)}`);
-    facts.setLogLevel(levels[Math.min(Number(text), levels.length - 1)]!);
+    context.setLogLevel(levels[Math.min(Number(text), levels.length - 1)]!);
     return `${before} -> ${Number(text)}`;
   },
-  pools: (facts) => prettySorted(Object.fromEntries(treeOf(facts).poolNames())),
+  pools: (context) => prettySorted(Object.fromEntries(treeOf(context).poolNames())),
   global_params: ({ config }) => prettySorted(Object.fromEntries(mcrouterOf(config).globalParams)),
 };
 
 /** The value of `get __mcrouter__.COMMAND`. */
-export function answerAdmin(command: string, facts: AdminFacts): string {
+export function answerAdmin(command: string, context: AnswerContext): string {
   const open = command.indexOf("(");
   const hasArguments = open >= 0 && command.endsWith(")");
   const name = hasArguments ? command.slice(0, open) : command;
@@ -86,7 +86,7 @@ export function answerAdmin(command: string, facts: AdminFacts): string {
   try {
     const answer = Object.hasOwn(answers, name) ? answers[name] : undefined;
     if (answer === undefined) throw new Error(`unknown command: ${name}`);
-    return answer(facts, argumentsOf(name, text));
+    return answer(context, argumentsOf(name, text));
   } catch (error) {
     return `ERROR: ${(error as Error).message}`;
   }
@@ -107,7 +107,7 @@ function operationAndKey(name: string, args: readonly string[]) {
   return { operation, key };
 }
 
-function treeOf({ config, hostId, clock }: AdminFacts): RecordedTree {
+function treeOf({ config, hostId, clock }: AnswerContext): RecordedTree {
   let tree = trees.get(config);
   if (tree === undefined) {
     tree = new RecordedTree(config, hostId, clock);
