@@ -2,15 +2,15 @@
  * `platypus check FILE`: every problem of a configuration, and nothing else.
  */
 import { styleText } from "node:util";
-import { warningsOf } from "../config/config.ts";
-import { UsageError } from "../errors.ts";
+import { type Config, warningsOf } from "../config/config.ts";
+import { ConfigError, UsageError } from "../errors.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
 
-export const CHECK_HELP = `platypus check FILE [--rules FILE]: say everything that is wrong with a configuration, and run nothing
+export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: say everything that is wrong with a configuration, and run nothing
 
   platypus check platypus.toml
   platypus check nutcracker.yml                   twemproxy's; what has no effect here is a warning
@@ -18,32 +18,54 @@ export const CHECK_HELP = `platypus check FILE [--rules FILE]: say everything th
   platypus check platypus.toml && systemctl reload platypus
 
   --rules FILE         TOML with rules and sources that are added to a mcrouter configuration
+  --json               one JSON object: { ok, file, problems: [{ file, line, message }], warnings, pools, rules, sources }
 
 Each problem is a line of FILE:LINE: what is wrong, and what would be right.
 
 Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usage.
 `;
 
-/** Throws a ConfigError with all problems; prints one line when there are none. */
+/** Throws a ConfigError with all problems; prints one line when there are none. With `--json` prints them instead. */
 export async function check(args: readonly string[]): Promise<void> {
-  const { files, rules } = readOptions(args);
-  if (files.length !== 1) throw new UsageError("check takes one file: platypus check FILE [--rules FILE]");
-  const config = await loadConfig({ path: files[0]!, rules, env: process.env });
-  const { length } = config.pools;
-  const isEmbedded = length === 0 && config.tree === null;
-  const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
+  const { files, rules, isJson } = readOptions(args);
+  const [file, ...others] = files;
+  if (file === undefined || others.length > 0) {
+    throw new UsageError("check takes one file: platypus check FILE [--rules FILE]");
+  }
+  let config: Config;
+  try {
+    config = await loadConfig({ path: file, rules, env: process.env });
+  } catch (error) {
+    if (!isJson || !(error instanceof ConfigError)) throw error;
+    process.exitCode = 2;
+    printJson({ ok: false, file, problems: error.problems, warnings: [] });
+    return;
+  }
   const warnings = [
     ...warningsOf(config),
     ...(config.tree === null ? [] : (await loadWing()).treeWarnings(config)),
     ...(await preflight(config, { env: process.env, filesLimit: openFilesLimit() })),
   ];
-  for (const warning of warnings) process.stdout.write(`${files[0]}: ${styleText("yellow", "warning")}: ${warning}\n`);
-  process.stdout.write(
-    `${files[0]}: ${styleText("green", "no problems")} (${pools}, ${config.rules.length} rules, ${config.sources.length} sources)\n`,
-  );
+  if (isJson) {
+    const [pools, ruleNames, sources] = [config.pools, config.rules, config.sources].map((all) =>
+      all.map(({ name }) => name),
+    );
+    printJson({ ok: true, file, problems: [], warnings, pools, rules: ruleNames, sources });
+    return;
+  }
+  for (const warning of warnings) process.stdout.write(`${file}: ${styleText("yellow", "warning")}: ${warning}\n`);
+  const { length } = config.pools;
+  const isEmbedded = length === 0 && config.tree === null;
+  const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;
+  const counts = `${pools}, ${config.rules.length} rules, ${config.sources.length} sources`;
+  process.stdout.write(`${file}: ${styleText("green", "no problems")} (${counts})\n`);
 }
 
-function readOptions(args: readonly string[]): { files: string[]; rules: string | null } {
-  const { positionals, values } = parseOptions(args, { rules: { type: "string" } });
-  return { files: positionals, rules: values.rules ?? null };
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function readOptions(args: readonly string[]): { files: string[]; rules: string | null; isJson: boolean } {
+  const { positionals, values } = parseOptions(args, { rules: { type: "string" }, json: { type: "boolean" } });
+  return { files: positionals, rules: values.rules ?? null, isJson: values.json ?? false };
 }

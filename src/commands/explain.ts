@@ -11,7 +11,7 @@ import { loadConfig } from "../server/load-config.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import { parseOptions } from "./options.ts";
 
-export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch]: what would happen to a key
+export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch] [--json]: what would happen to a key
 
   platypus explain user/42 --config platypus.toml
   platypus explain user/42 --config platypus.toml --fetch       ask its source, and say how it went
@@ -19,18 +19,24 @@ export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch]: what 
 
   --config FILE        TOML, mcrouter's JSON or twemproxy's YAML
   --fetch              ask the source of the rule; the value itself is not shown
+  --json               one JSON object: { key, lines: [{ name, text }] }
 
 Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuration.
 `;
 
 /** Prints the lines. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
-  const { path, key, isFetching } = readOptions(args);
+  const { path, key, given, isFetching, isJson } = readOptions(args);
   const config = await loadConfig({ path, env: process.env });
   const sources = buildSources(config.sources, new Map(), systemClock);
   try {
     const lines = explainKey(config, sources, key);
     if (isFetching) lines.push(...(await fetchOnce(config, sources, key)));
+    if (isJson) {
+      const shown = lines.map(([name, text]) => ({ name, text }));
+      process.stdout.write(`${JSON.stringify({ key: given, lines: shown }, null, 2)}\n`);
+      return;
+    }
     const width = Math.max(...lines.map(([name]) => name.length)) + 2;
     process.stdout.write(lines.map(([name, text]) => `${name.padEnd(width)}${text}\n`).join(""));
   } finally {
@@ -64,13 +70,18 @@ async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSourc
   }
 }
 
-function readOptions(args: readonly string[]): { path: string; key: string; isFetching: boolean } {
-  const { values, positionals } = parseOptions(args, { config: { type: "string" }, fetch: { type: "boolean" } });
+function readOptions(args: readonly string[]) {
+  const { values, positionals } = parseOptions(args, {
+    config: { type: "string" },
+    fetch: { type: "boolean" },
+    json: { type: "boolean" },
+  });
   const [key, ...others] = positionals;
   if (key === undefined || others.length > 0 || values.config === undefined) {
     throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
   }
   // As the bytes that a client would send.
   const bytes = Buffer.from(key, "utf8").toString("latin1");
-  return { path: values.config, key: bytes, isFetching: values.fetch ?? false };
+  const { fetch: isFetching = false, json: isJson = false } = values;
+  return { path: values.config, key: bytes, given: key, isFetching, isJson };
 }

@@ -17,7 +17,7 @@ import type { LoadOptions } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
 
 /** First words that say what to do. */
-export const COMMANDS = ["serve", "check", "explain", "simulate", "replay-asynclog"] as const;
+export const COMMANDS = ["serve", "init", "check", "explain", "simulate", "replay-asynclog", "completion"] as const;
 
 /** What a command line asks for. */
 export interface Invocation {

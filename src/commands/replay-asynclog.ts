@@ -6,7 +6,7 @@ import type { ReplayResult } from "../mcrouter/report/replay.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { parseOptions } from "./options.ts";
 
-export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]
+export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]: do the deletes that were kept while a server was down
 
   Does the deletes that mcrouter or Platypus has kept below FOLDER (--async-dir) because a server was down. Lines that were
   done are taken out; lines whose server still does not answer stay for the next time.

@@ -10,11 +10,13 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
 
   platypus                         run the quickstart: an in-process store and three example sources
   platypus --config FILE           run with a configuration
+  platypus init                    write a starter configuration: for a pool, Rails, mcrouter or twemproxy
   platypus check FILE              say everything that is wrong with a configuration, and run nothing
   platypus explain KEY --config FILE
                                    a key's server, rule, source call and times; --fetch asks its source
   platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
   platypus replay-asynclog FOLDER  do the deletes that were kept while a server was down
+  platypus completion SHELL        a script for bash or zsh that completes commands, options and files
   platypus -p PORT -f FILE         run as mcrouter would with these options; all of its options are known
 
   --config FILE        TOML (docs/configuration.md lists every setting), mcrouter's JSON, or twemproxy's YAML
@@ -42,6 +44,10 @@ const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command
     const { SERVE_HELP: help, serve: run } = await import("./serve.ts");
     return { help, run };
   },
+  init: async () => {
+    const { INIT_HELP: help, init: run } = await import("./init.ts");
+    return { help, run };
+  },
   check: async () => {
     const { CHECK_HELP: help, check: run } = await import("./check.ts");
     return { help, run };
@@ -58,7 +64,16 @@ const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command
     const { REPLAY_HELP: help, replayAsyncLog: run } = await import("./replay-asynclog.ts");
     return { help, run };
   },
+  completion: async () => {
+    const { COMPLETION_HELP: help, completion } = await import("./completion.ts");
+    return { help, run: async (args) => completion(args, await helpsOfAll()) };
+  },
 };
+
+async function helpsOfAll(): Promise<ReadonlyMap<string, string>> {
+  const entries = COMMANDS.map(async (name) => [name, (await commands[name]()).help] as const);
+  return new Map(await Promise.all(entries));
+}
 
 /** Runs the command line; sets the exit code instead of throwing. */
 export async function run(args: readonly string[]): Promise<void> {

@@ -301,7 +301,11 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   logWarnings(config, log);
   const tcp = platypus.addresses.find((address) => address.type === "tcp");
   if (isQuickstart && tcp?.type === "tcp") {
-    process.stdout.write(`\nTry:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}\n\n`);
+    const say = (...lines: string[]) => process.stdout.write(`\n${lines.join("\n")}\n\n`);
+    say(
+      `Try:  printf 'get quickstart/hello\\r\\n' | nc -q1 ${tcp.host} ${tcp.port}`,
+      "For a configuration of your own:  platypus init",
+    );
   }
 }
 

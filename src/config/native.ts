@@ -6,8 +6,6 @@
 
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
-import { parse } from "toml";
-import { ConfigError } from "../errors.ts";
 import { type LogConfig, type LogLevel, type LogModule, logLevels, logModules } from "../telemetry/log-config.ts";
 import type { Config, ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
@@ -25,6 +23,7 @@ import { type SectionKind, serverSettings, settingsWith } from "./settings.ts";
 import { checkParts } from "./source-parts.ts";
 import type { SourceTypes } from "./source-types.ts";
 import { readServerTls } from "./tls.ts";
+import { parseToml } from "./toml.ts";
 
 const LEAST_MAX_MEMORY_BYTES = 128 * 1024 * 1024;
 const BACKLOG = 4096;
@@ -46,7 +45,7 @@ export interface NativeInput {
   readonly reads?: FilesRead;
 }
 
-/** Reads and checks everything. Throws a `ConfigError` with all problems, or with the first syntax error alone. */
+/** Reads and checks everything. Throws a `ConfigError` with all problems, or with the syntax errors alone. */
 export function parseNative(input: NativeInput): Config {
   const { file, text, env, overrides = {}, sourceTypes, isAddition = false, reads = new FilesRead() } = input;
   const document = parseToml(file, text);
@@ -122,34 +121,6 @@ export function readDocument(
     rules: rules.filter((rule) => rule !== null),
     sources: readings.map(({ source }) => source).filter((source) => source !== null),
   };
-}
-
-/** The document as plain tables without prototypes. Throws a `ConfigError` with the line of a syntax error. */
-function parseToml(file: string | null, text: string): Readonly<Record<string, unknown>> {
-  try {
-    return parse(text);
-  } catch (error) {
-    throw new ConfigError([{ file, ...syntaxProblem(error, text) }], { cause: error });
-  }
-}
-
-/** The parser's grammar errors carry `location` and `found`; its others `line` and a message for people. */
-interface TomlError extends Error {
-  readonly line?: number;
-  readonly location?: { readonly start: { readonly line: number; readonly column: number } };
-  readonly found?: string | null;
-}
-
-function syntaxProblem(error: unknown, text: string): { line: number | null; message: string } {
-  // What the parser throws is documented to be this.
-  const { line, location, found, message } = error as TomlError;
-  if (location === undefined) return { line: line ?? null, message };
-  const { start } = location;
-  const before = (text.split("\n")[start.line - 1] ?? "").slice(0, start.column - 1);
-  const isUnquoted = /^\s*[\w.-]+\s*=\s*[\w.-]*$/.test(before) && typeof found === "string" && !/\s/.test(found);
-  const hint = isUnquoted ? `; text stands in quotes: ${before.split("=")[0]!.trim()} = "…"` : "";
-  const what = typeof found === "string" ? JSON.stringify(found) : "end of file";
-  return { line: start.line, message: `syntax error at column ${start.column}: unexpected ${what}${hint}` };
 }
 
 function readServer(

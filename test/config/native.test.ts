@@ -556,14 +556,16 @@ describe("problems", () => {
   });
 
   it("name the line of a syntax error, and say so where quotes are missing", () => {
-    expect(problems("[server]\n\n[get.a\n")).toEqual(['3: syntax error at column 7: unexpected "\\n"']);
+    expect(problems("[server]\n\n[get.a\n")).toEqual([
+      '3: syntax error at column 7: unexpected "\\n"; the header has no closing bracket',
+    ]);
     expect(problems("[get.a]\nmatch = a(.*)\n")).toEqual([
       '2: syntax error at column 9: unexpected "a"; text stands in quotes: match = "…"',
     ]);
     expect(problems("[get.a]\nttl = 60s\n")).toEqual([
       '2: syntax error at column 9: unexpected "s"; text stands in quotes: ttl = "…"',
     ]);
-    expect(problems("a = 1\na = 2")).toEqual(["2: Cannot redefine existing key 'a'."]);
+    expect(problems("a = 1\na = 2")).toEqual(["2: a is defined twice; the first is in line 1"]);
   });
 
   it("hold no header values, which may be secret", () => {

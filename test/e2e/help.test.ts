@@ -64,7 +64,7 @@ describe("--help", () => {
 describe("a mistake", () => {
   it.each([
     [["chek", "p"], 'there is no command chek; did you mean "check"?', "platypus --help"],
-    [["dance"], "there is no command dance; there are serve, check", "platypus --help"],
+    [["dance"], "there is no command dance; there are serve, init, check", "platypus --help"],
     [["p.toml"], "a configuration is given by --config: platypus --config p.toml", "platypus --help"],
     [["--confg", "p.toml"], 'there is no option --confg; did you mean "--config"?', "platypus --help"],
     [

@@ -54,7 +54,7 @@ describe("loading a configuration", () => {
       "FILE:2: alpha.servers: expected at least one server",
     );
     expect(await failure(await file("bad.toml", "# x\n[server\n"))).toBe(
-      'FILE:2: syntax error at column 8: unexpected "\\n"',
+      'FILE:2: syntax error at column 8: unexpected "\\n"; the header has no closing bracket',
     );
   });
 
