@@ -3,7 +3,7 @@
  */
 import { performance } from "node:perf_hooks";
 import type { Clock } from "../clock.ts";
-import type { ListenAddress } from "../config/config.ts";
+import type { Config, ListenAddress } from "../config/config.ts";
 import type { ReloadState } from "../config/reload-state.ts";
 import type { AsyncLogCounters } from "../mcrouter/report/async-log.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
@@ -13,7 +13,9 @@ import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
+import type { Rules } from "../refresh/rules.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
+import type { BuiltSource } from "../sources/build.ts";
 import type { Log } from "../telemetry/log.ts";
 import { plainNumbers } from "../telemetry/plain-numbers.ts";
 import type { Reports } from "../telemetry/reports.ts";
@@ -21,7 +23,6 @@ import { packageVersion } from "../version.ts";
 import type { Readiness } from "./admin/readiness.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
-import type { RunningParts } from "./running-parts.ts";
 import {
   type ClientCounts,
   type ClientNumbers,
@@ -39,6 +40,14 @@ import {
   type SourceNumbers,
   type StoreNumbers,
 } from "./snapshot.ts";
+
+/** The running configuration, as far as it is told of. */
+export interface RunningParts {
+  readonly config: Config;
+  readonly pools: BuiltPools;
+  readonly sources: ReadonlyMap<string, BuiltSource>;
+  readonly rules: Rules;
+}
 
 /** The objects that count. */
 export interface CountingParts {

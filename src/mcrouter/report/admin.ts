@@ -1,7 +1,7 @@
 /**
  * `get __mcrouter__.COMMAND(ARGUMENTS)`: what mcrouter tells of itself, as a value; errors too, beginning with "ERROR: ".
  *
- * Source: mcrouter ServiceInfo-inl.h, as context.
+ * Source: mcrouter ServiceInfo-inl.h, as facts.
  */
 import type { Clock } from "../../clock.ts";
 import type { Config, McrouterConfig } from "../../config/config.ts";

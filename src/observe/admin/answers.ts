@@ -2,8 +2,8 @@
  * What the admin server tells: of all workers, and what this one adds to that.
  */
 import type { Clock } from "../../clock.ts";
+import type { RunningParts } from "../own-snapshot.ts";
 import { prometheusText } from "../prometheus.ts";
-import type { RunningParts } from "../running-parts.ts";
 import type { Workers } from "../siblings.ts";
 import type { Details, Sample, SampledNumbers, Snapshot } from "../snapshot.ts";
 import { Earlier } from "./earlier.ts";

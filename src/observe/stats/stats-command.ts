@@ -6,7 +6,7 @@ import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts"
 import { askServers, askServersForLines } from "../../proxy/route/server-stats.ts";
 import { loadedWing } from "../mcrouter-wing.ts";
 import { memcachedVersion } from "../memcached-version.ts";
-import type { RunningParts } from "../running-parts.ts";
+import type { RunningParts } from "../own-snapshot.ts";
 import type { Workers } from "../siblings.ts";
 import { isOfServers, memcachedStats } from "./memcached-stats.ts";
 
