@@ -33,7 +33,7 @@ import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
 /** In the order of docs/migrating.md. */
-const kinds: readonly RouteKind[] = [
+export const routeKinds: readonly RouteKind[] = [
   pool,
   destination,
   hash,
@@ -69,9 +69,12 @@ const kinds: readonly RouteKind[] = [
 ];
 
 /** By mcrouter's name, what reads a handle. */
-export const handles: Readonly<Record<string, ReadHandle>> = Object.assign({}, ...kinds.map((kind) => kind.handles));
+export const handles: Readonly<Record<string, ReadHandle>> = Object.assign(
+  {},
+  ...routeKinds.map((kind) => kind.handles),
+);
 
-const byType: ReadonlyMap<string, RouteKind> = new Map(kinds.map((kind) => [kind.type, kind]));
+const byType: ReadonlyMap<string, RouteKind> = new Map(routeKinds.map((kind) => [kind.type, kind]));
 
 /** The kind of a node that was read. */
 export function kindOfNode({ type }: RouteConfig): RouteKind {

@@ -52,6 +52,22 @@ describe("what is not to stand in the file", () => {
     ]);
   });
 
+  it("is escaped as the source's own type takes the setting: a template, or text that has the same name", async () => {
+    const name = "getter{1}.ts";
+    await writeFile(path.join(folder, name), "export default () => undefined;\n");
+    const text = `
+      [source.own]
+      type = "module"
+      path = "\${ENV:NAME}"
+      [source.files]
+      type = "file"
+      root = "."
+      path = "\${ENV:NAME}"`;
+    const file = path.join(folder, "platypus.toml");
+    const config = parseNative({ file, text, env: { NAME: name }, sourceTypes });
+    expect(config.sources).toMatchObject([{ path: path.join(folder, name) }, { path: "getter{{1}}.ts" }]);
+  });
+
   it("is missed by name", () => {
     expect(problems('bearer_token = "${ENV:NONE}"')).toContain(
       "source.web.bearer_token: there is no environment variable NONE",
