@@ -37,13 +37,15 @@ import {
   type Settings,
   type SettingType,
   text,
-  UNBOUNDED,
   type Values,
 } from "../setting.ts";
 
 /** Of servers whose keys nobody else takes: looked at again soon. */
 const probes = { firstProbeMs: 250, lastProbeMs: 5_000 } as const;
 const TIMEOUTS_UNTIL_TKO = 3;
+
+/** Largest number of a directive. A timer of Node takes at most 2^31 - 1 ms. */
+const MAX_NUMBER = 999_999_999;
 
 /** The directives of a pool. */
 const directives = {
@@ -53,28 +55,28 @@ const directives = {
   distribution: { type: choice("ketama", "modula", "random"), default: "ketama", meaning: "How keys are placed." },
   timeout: {
     field: "timeoutMs",
-    type: integer(1, UNBOUNDED),
+    type: integer(1, MAX_NUMBER),
     // Without it twemproxy waits without a limit, and so would clients that ask for other keys of the same server.
     default: 5_000,
     meaning: "Maximum time to connect, and to wait for a reply (ms).",
   },
-  backlog: idle(integer(0, UNBOUNDED), "connections wait in a queue of 4096"),
-  client_connections: idle(integer(0, UNBOUNDED), "twemproxy has none for it either"),
+  backlog: idle(integer(0, MAX_NUMBER), "connections wait in a queue of 4096"),
+  client_connections: idle(integer(0, MAX_NUMBER), "twemproxy has none for it either"),
   redis: { type: boolean, default: false, meaning: "Servers speak Redis' protocol, which is refused." },
   redis_auth: { type: text, default: null, meaning: "Password for Redis, which is refused." },
-  redis_db: idle(integer(0, UNBOUNDED), "it is Redis'"),
+  redis_db: idle(integer(0, MAX_NUMBER), "it is Redis'"),
   tcpkeepalive: idle(boolean, "a server that is gone is found by time-outs"),
   reuseport: idle(boolean, "the address belongs to this process alone"),
   preconnect: idle(boolean, "servers are connected to when they are first needed"),
   auto_eject_hosts: { field: "ejects", type: boolean, default: false, meaning: "Keys of a dead server go to others." },
-  server_connections: { type: integer(1, UNBOUNDED), default: 1, meaning: "Connections to each server." },
+  server_connections: { type: integer(1, MAX_NUMBER), default: 1, meaning: "Connections to each server." },
   server_retry_timeout: {
     field: "retryMs",
-    type: integer(1, UNBOUNDED),
+    type: integer(1, MAX_NUMBER),
     default: 30_000,
     meaning: "Time until an ejected server is tried again (ms).",
   },
-  server_failure_limit: { type: integer(1, UNBOUNDED), default: 2, meaning: "Failures in a row that eject a server." },
+  server_failure_limit: { type: integer(1, MAX_NUMBER), default: 2, meaning: "Failures in a row that eject a server." },
   servers: { type: list, default: [], meaning: "Servers as host:port:weight or /path:weight, and perhaps a name." },
 } as const satisfies Settings;
 
@@ -166,6 +168,9 @@ class FileReader {
 
   private foundOf(name: string, { key, value }: Pair, path: string): Found | null {
     const keyPlace = this.placeOf(key as Node, path);
+    const row = rowOf(name);
+    // Its reader says that there is none.
+    if (row === undefined) return { value: null, place: keyPlace, entry: () => keyPlace };
     if (name === "servers") return this.listOf(value as Node | null, keyPlace);
     if (!isScalar(value)) {
       const hint = name === "hash_tag" ? '; braces stand in quotes: "{}"' : "";
@@ -173,12 +178,8 @@ class FileReader {
       return null;
     }
     const written = String(value.value);
-    const row: Setting | undefined = Object.hasOwn(directives, name)
-      ? directives[name as keyof typeof directives]
-      : undefined;
     const place = this.placeOf(value, path);
-    const plain = row === undefined ? written : valueOfText(row.type, written);
-    return { value: plain, place, got: JSON.stringify(written), entry: () => place };
+    return { value: valueOfText(row.type, written), place, got: JSON.stringify(written), entry: () => place };
   }
 
   private listOf(value: Node | null, place: Place): Found | null {
@@ -200,6 +201,10 @@ class FileReader {
     const line = node?.range == null ? 1 : this.lines.linePos(node.range[0]).line;
     return { file: this.file, line, path };
   }
+}
+
+function rowOf(name: string): Setting | undefined {
+  return Object.hasOwn(directives, name) ? directives[name as keyof typeof directives] : undefined;
 }
 
 function readPool(section: Section, problems: Problems): PoolConfig {

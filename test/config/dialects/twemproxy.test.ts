@@ -149,8 +149,8 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
       ),
       '4: alpha.hash_tag: expected two characters, such as "{}", got "{"',
       '5: alpha.distribution: expected "ketama" or "modula" or "random", got "ketma"; did you mean "ketama"?',
-      '6: alpha.timeout: expected a whole number from 1 on, got "4s"',
-      '7: alpha.server_connections: expected a whole number from 1 on, got "0"',
+      '6: alpha.timeout: expected a whole number from 1 to 999999999, got "4s"',
+      '7: alpha.server_connections: expected a whole number from 1 to 999999999, got "0"',
       '8: alpha.auto_eject_hosts: expected true or false, got "yes"',
       "9: alpha.redis: Platypus speaks memcached's protocols only",
       "10: alpha.redis_auth: is for Redis only",
@@ -175,8 +175,17 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
     expect(problems("alpha:\n  listen: a:1\n  servers: a:1:1")).toContain(
       "3: alpha.servers: expected a list of servers",
     );
+    expect(problems(pool("  hash_tags: [a]"))).toEqual([
+      '4: alpha.hash_tags: unknown setting; did you mean "hash_tag"?',
+    ]);
     expect(problems(pool("  hash_tag: {}"))).toEqual([
       '4: alpha.hash_tag: expected a single value; braces stand in quotes: "{}"',
+    ]);
+  });
+
+  it("in a number that no timer takes", () => {
+    expect(problems(pool("  timeout: 1000000000"))).toEqual([
+      '4: alpha.timeout: expected a whole number from 1 to 999999999, got "1000000000"',
     ]);
   });
 
