@@ -9,6 +9,7 @@ import { loadConfig } from "../server/load-config.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
+import { ruleWarnings } from "./rule-warnings.ts";
 
 export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: say everything that is wrong with a configuration, and run nothing
 
@@ -43,6 +44,7 @@ export async function check(args: readonly string[]): Promise<void> {
   }
   const warnings = [
     ...warningsOf(config),
+    ...ruleWarnings(config),
     ...(config.tree === null ? [] : (await loadWing()).treeWarnings(config)),
     ...(await preflight(config, { env: process.env, filesLimit: openFilesLimit() })),
   ];

@@ -30,6 +30,7 @@ import { allocatorSettings, restartWithSettings } from "./allocator.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { preflight } from "./preflight.ts";
 import { startOrigin } from "./quickstart-origin.ts";
+import { ruleWarnings } from "./rule-warnings.ts";
 import { takeSignals } from "./signals.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
@@ -312,7 +313,7 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
 /** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
 function logWarnings(config: Config, log: Log): void {
   const ofTree = config.tree === null ? [] : loadedWing().treeWarnings(config);
-  for (const warning of [...warningsOf(config), ...ofTree]) log.warn("config", warning);
+  for (const warning of [...warningsOf(config), ...ruleWarnings(config), ...ofTree]) log.warn("config", warning);
   void preflight(config, { env: process.env, filesLimit: openFilesLimit() }).then((warnings) => {
     for (const warning of warnings) log.warn("config", warning);
   });

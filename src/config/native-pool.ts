@@ -33,6 +33,12 @@ export function readAddresses(
   for (const [index, text] of texts.entries()) {
     const place = entryPlace(section, key, index);
     const fd = /^fd:(\d{1,4})$/.exec(text)?.[1];
+    const port = /^:?(\d{1,5})$/.exec(text)?.[1];
+    if (port !== undefined) {
+      const forms = `"127.0.0.1:${port}" for this machine, "0.0.0.0:${port}" for all addresses`;
+      problems.add(place, `${JSON.stringify(text)} has no host; use ${forms}`);
+      continue;
+    }
     const address = fd === undefined ? parseAddress(text, folder) : ({ type: "fd", fd: Number(fd) } as const);
     if (address === null) {
       problems.add(

@@ -19,7 +19,7 @@ import { readAdmin, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
 import { Problems, readSection, type Section } from "./section.ts";
-import { type SectionKind, serverSettings, settingsWith } from "./settings.ts";
+import { type SectionKind, sectionsWith, serverSettings, settingsWith } from "./settings.ts";
 import { checkParts } from "./source-parts.ts";
 import type { SourceTypes } from "./source-types.ts";
 import { readServerTls } from "./tls.ts";
@@ -57,8 +57,8 @@ export function readDocument(
   input: Omit<LayerInput, "settings"> & Pick<NativeInput, "sourceTypes" | "isAddition" | "reads">,
 ): Config {
   const { file, env, sourceTypes, isAddition = false, reads = new FilesRead() } = input;
-  const problems = new Problems();
   const settings = settingsWith(sourceTypes.settings);
+  const problems = new Problems((key) => sectionsWith(settings, key));
   const layers = readLayers({ ...input, settings }, problems);
   const folder = file === null ? process.cwd() : dirname(resolve(file));
 

@@ -15,7 +15,7 @@ import {
   type Value,
   type Values,
 } from "./setting.ts";
-import { parseDuration, parseSize } from "./units.ts";
+import { durationMeant, parseDuration, parseSize, sizeMeant } from "./units.ts";
 
 /** Where a value or a section stands, for messages. */
 export interface Place {
@@ -51,8 +51,24 @@ export type TemplateCheck = (text: string, place: Place) => void;
 /** Collects problems and warnings; equal ones count once. */
 export class Problems {
   readonly #problems = new Map<string, ConfigProblem>();
+  readonly #sectionsWith: (key: string) => readonly string[];
   /** By text, the line. */
   readonly #warnings = new Map<string, number | null>();
+
+  /** `sectionsWith`: headers of the sections that have a setting of this name. */
+  constructor(sectionsWith: (key: string) => readonly string[] = () => []) {
+    this.#sectionsWith = sectionsWith;
+  }
+
+  /** A setting that its section does not have. */
+  addUnknown(place: Place, key: string, known: readonly string[]): void {
+    const near = suggestion(key, known);
+    const kind = place.path.split(".")[0]!;
+    const isOwn = (header: string) => header.startsWith(`[${kind}`) || (kind === "pool" && header === "[target]");
+    const others = near === "" ? this.#sectionsWith(key).filter((header) => !isOwn(header)) : [];
+    const elsewhere = others.length === 0 ? "" : `; ${key} belongs to ${others.join(" or ")}`;
+    this.add(place, `unknown setting${near}${elsewhere}`);
+  }
 
   add(place: Place, message: string): void {
     const path = place.path === "" ? "" : `${place.path}: `;
@@ -91,7 +107,7 @@ export function readSection<const Rows extends Settings>(
 ): Values<Rows> {
   const known = Object.entries<Setting>(rows).flatMap(([key, row]) => [key, ...(row.synonyms ?? [])]);
   for (const [key, { place }] of section.found) {
-    if (!known.includes(key)) problems.add(place, `unknown setting${suggestion(key, known)}`);
+    if (!known.includes(key)) problems.addUnknown(place, key, known);
   }
   const values: Record<string, unknown> = {};
   for (const [key, row] of Object.entries<Setting>(rows)) {
@@ -165,7 +181,8 @@ function checkedValue(type: SettingType, found: Found, problems: Problems, check
       checkTemplate(value, found.place);
       return value;
     case "list": {
-      const entries: unknown[] = Array.isArray(value) ? value : [value];
+      const given: unknown[] = Array.isArray(value) ? value : [value];
+      const entries = type.takesNumbers ? given.map((each) => (typeof each === "number" ? String(each) : each)) : given;
       return entries.every((entry) => typeof entry === "string") ? entries : undefined;
     }
     case "texts":
@@ -207,8 +224,18 @@ function refuse(type: SettingType, found: Found, problems: Problems): void {
   // Header fields may be secret, and text that should have been a table of them is too.
   const isHidden = type.kind === "templates" || type.kind === "texts" || found.isHidden === true;
   const got = isHidden ? "something else" : (found.got ?? describeValue(value));
-  const hint = type.kind === "choice" && typeof value === "string" ? suggestion(value, type.choices) : "";
+  const hint = isHidden ? "" : hintFor(type, value);
   problems.add(place, `expected ${describeType(type)}, got ${got}${hint}`);
+}
+
+/** What was probably meant. */
+function hintFor(type: SettingType, value: unknown): string {
+  if (type.kind === "choice") return typeof value === "string" ? suggestion(value, type.choices) : "";
+  const isDuration = type.kind === "duration" || type.kind === "ttl";
+  if (isDuration && typeof value === "number") return `; a duration has a unit: "${value}s" or "${value}ms"`;
+  if (typeof value !== "string") return "";
+  const meant = isDuration ? durationMeant(value) : type.kind === "size" ? sizeMeant(value) : null;
+  return meant === null || meant === value ? "" : `; use ${JSON.stringify(meant)}`;
 }
 
 /** A TOML table, as opposed to a list or a single value. */

@@ -13,8 +13,8 @@ export type SettingType =
   /** A whole number, or "auto" for as many as there are cores. */
   | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
-  /** One string or several. */
-  | { readonly kind: "list" }
+  /** One string or several; with `takesNumbers` numbers stand for their texts. */
+  | { readonly kind: "list"; readonly takesNumbers?: boolean }
   /** A table of names, each with a text or a template. */
   | { readonly kind: "texts" | "templates" }
   /** A list of tables: what a merge is made of. */
@@ -147,6 +147,8 @@ export const templates = { kind: "templates" } as const;
 export const texts = { kind: "texts" } as const;
 export const parts = { kind: "parts" } as const;
 export const list = { kind: "list" } as const;
+/** One or several, as texts or as whole numbers. */
+export const numbersOrTexts = { kind: "list", takesNumbers: true } as const;
 
 /** What a setting takes, for messages and docs: "a duration from 1s to 365d". */
 export function describeType(type: SettingType): string {

@@ -660,6 +660,23 @@ export function settingsWith(source: Settings): SettingsByKind {
 
 export type SettingsByKind = Readonly<Record<SectionKind, Settings>>;
 
+const headers: Readonly<Record<SectionKind, string>> = {
+  server: "[server]",
+  telemetry: "[telemetry]",
+  target: "[target]",
+  pool: "[pool.NAME]",
+  get: "[get.NAME]",
+  user: "[user.NAME]",
+  listen: "[listen.NAME]",
+  source: "[source.NAME]",
+};
+
+/** Headers of the sections that have a setting of this name. What every pool has is said of `[target]`. */
+export function sectionsWith(settings: SettingsByKind, key: string): string[] {
+  const kinds = (Object.keys(headers) as SectionKind[]).filter((kind) => Object.hasOwn(settings[kind], key));
+  return kinds.filter((kind) => kind !== "pool" || !kinds.includes("target")).map((kind) => headers[kind]);
+}
+
 /** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null where there is one section. */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];

@@ -54,3 +54,39 @@ export function formatSize(bytes: number): string {
   const unit = sizeUnits.find(([, factor]) => bytes > 0 && bytes % factor === 0);
   return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`;
 }
+
+/** Units as people also write them, in milliseconds. */
+const spokenDurations: readonly (readonly [RegExp, number])[] = [
+  [/^(?:ms|msecs?|millis|milliseconds?)$/, 1],
+  [/^(?:s|secs?|seconds?)$/, 1_000],
+  [/^(?:m|mins?|minutes?)$/, 60_000],
+  [/^(?:h|hrs?|hours?)$/, 3_600_000],
+  [/^(?:d|days?)$/, 86_400_000],
+  [/^(?:w|weeks?)$/, 604_800_000],
+];
+
+/** What "60 seconds", "5m 30s", "0.4s" or "1w" says, as `parseDuration` takes it: "1m". Null if it says no duration. */
+export function durationMeant(text: string): string | null {
+  const ms = amountOf(text, (unit) => spokenDurations.find(([pattern]) => pattern.test(unit))?.[1]);
+  return ms === null ? null : formatDuration(ms);
+}
+
+/** What "1MB", "1 mb", "1.5GiB" or "64k" says, as `parseSize` takes it, by units of 1,024. Null if it says no size. */
+export function sizeMeant(text: string): string | null {
+  const bytes = amountOf(text, (unit) => {
+    const at = ["", "k", "m", "g", "t"].indexOf(unit.replace(/(?:i?b|bytes?)$/, ""));
+    return at < 0 ? undefined : 1024 ** at;
+  });
+  return bytes === null ? null : formatSize(bytes);
+}
+
+/** The sum of numbers with units, a whole number; null if it is another text. */
+function amountOf(text: string, factorOf: (unit: string) => number | undefined): number | null {
+  const words = text.trim().toLowerCase();
+  const parts = [...words.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)\s*(?:,|and)?\s*/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join("") !== words) return null;
+  let sum = 0;
+  for (const [, count, unit] of parts) sum += Number(count) * (factorOf(unit!) ?? Number.NaN);
+  const rounded = Math.round(sum);
+  return Number.isSafeInteger(rounded) && Math.abs(sum - rounded) < 1e-6 ? rounded : null;
+}

@@ -77,7 +77,7 @@ function decode(key: string): string | null {
 }
 
 /** The plain ASCII characters every match begins with: a cheap test before the pattern. */
-function literalPrefix(text: string): string {
+export function literalPrefix(text: string): string {
   // With alternatives at any depth, flags or a quantifier the first characters may not be literal.
   if (text.includes("|") || text.startsWith("(?")) return "";
   const literal = /^[A-Za-z0-9 _:/,;=@!"'<>~-]*/.exec(text)![0];

@@ -46,6 +46,7 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
   }
   const text = file === null ? "" : await readText(file, reads);
   const form = file === null ? "native" : formOf(file, text, options.form ?? null);
+  if (file !== null && form !== "native") refuseOwnSettings(file, text, form);
   options.onForm?.(form);
   if (form === "mcrouter") {
     const { McrouterOptions } = await loadWing();
@@ -74,6 +75,20 @@ function formOf(file: string, text: string, expected: ConfigForm | null): Config
   const names = { native: "Platypus' own TOML", mcrouter: "mcrouter's JSON", twemproxy: "twemproxy's YAML" } as const;
   const message = `expected ${names[expected]}, with which this process was started, found ${names[found]}`;
   throw new ConfigError([{ file, line: null, message }]);
+}
+
+/** Sections of Platypus' own file, at the left margin of YAML or as members of the outermost object of JSON. */
+const OWN_SECTION = /^(?:\s*\{?\s*"(?:server|target|source|get|telemetry)"|(?:server|target|source|get|telemetry))\s*:/;
+/** What every configuration of mcrouter or twemproxy has. */
+const THEIRS = /["']?\b(?:pools?|routes?|servers)["']?\s*:/;
+
+/** Throws a `ConfigError` for Platypus' own settings in another format than TOML. */
+function refuseOwnSettings(file: string, text: string, form: "mcrouter" | "twemproxy"): void {
+  const line = text.split("\n").findIndex((each) => OWN_SECTION.test(each));
+  if (line < 0 || THEIRS.test(text.replace(/^\s*"?target\b[\s\S]*?servers/m, ""))) return;
+  const format = form === "mcrouter" ? "JSON, which is read as mcrouter's" : "YAML, which is read as twemproxy's";
+  const message = `Platypus' own settings are TOML; this is ${format}. Write for example:  [server]  and below it  listen = "127.0.0.1:11211"`;
+  throw new ConfigError([{ file, line: line + 1, message }]);
 }
 
 /** What the name of an empty file says. */

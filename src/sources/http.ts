@@ -7,6 +7,7 @@ import {
   duration,
   integer,
   list,
+  numbersOrTexts,
   type Settings,
   template,
   templates,
@@ -75,12 +76,12 @@ const settings = {
     meaning: "Maximum time between two pieces of a response. Default: `timeout`.",
   },
   value_statuses: {
-    type: list,
+    type: numbersOrTexts,
     default: ["200"],
     meaning: 'Statuses whose body is a value: `"200"` or `"200-299"`.',
   },
   not_found_statuses: {
-    type: list,
+    type: numbersOrTexts,
     default: ["404", "410"],
     meaning: "Statuses that mean that the source does not have the key.",
   },
@@ -239,7 +240,8 @@ function readAuthorization(values: Values<typeof settings>, { found, placeOf, pr
   const hasOwn =
     isTable(header?.value) && Object.keys(header.value).some((name) => name.toLowerCase() === "authorization");
   if (hasOwn && (token !== null || username !== null)) return complain("headers", "has an Authorization of its own");
-  if (token !== null && username !== null) return complain("bearer_token", "username and password say another login");
+  if (token !== null && (username !== null || password !== null))
+    return complain("bearer_token", "username and password say another login");
   if (token !== null) {
     if (!/^[!-~]+$/.test(token)) return complain("bearer_token", "expected characters without spaces, from ASCII");
     return `Bearer ${token}`;

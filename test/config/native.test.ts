@@ -355,7 +355,9 @@ describe("problems", () => {
     [
       "a number for a duration",
       `${quickstart}ttl = 60\n${stuff}`,
-      ['4: get.quickstart.ttl: expected a duration from 1s to 365d, or "source", got 60'],
+      [
+        '4: get.quickstart.ttl: expected a duration from 1s to 365d, or "source", got 60; a duration has a unit: "60s" or "60ms"',
+      ],
     ],
     [
       "a wrong choice",
@@ -370,7 +372,9 @@ describe("problems", () => {
     [
       "a bad default in a source once, whatever rules use it",
       `${quickstart}${quickstart.replace("quickstart]", "b]")}${stuff}ttl = 1\n`,
-      ['10: source.stuff.ttl: expected a duration from 1s to 365d, or "source", got 1'],
+      [
+        '10: source.stuff.ttl: expected a duration from 1s to 365d, or "source", got 1; a duration has a unit: "1s" or "1ms"',
+      ],
     ],
     [
       "a setting and its synonym",

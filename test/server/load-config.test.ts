@@ -76,3 +76,21 @@ describe("loading a configuration", () => {
     expect(await failure(await file(name, content))).toContain(message);
   });
 });
+
+describe("Platypus' own settings in another format", () => {
+  it.each([
+    ["p.yaml", "server:\n  listen: 127.0.0.1:1\ntarget:\n  servers:\n    - 127.0.0.1:2\n", 1, "YAML"],
+    ["p.yml", "# mine\nget:\n  a:\n    match: a\n", 2, "YAML"],
+    ["p.json", '{"server": {"listen": "127.0.0.1:1"}}', 1, "JSON"],
+    ["p.json", '{\n  "target": { "servers": ["127.0.0.1:2"] }\n}', 2, "JSON"],
+  ])("are refused with a word on TOML: %s", async (name, text, line, format) => {
+    expect(await failure(await file(name, text))).toMatch(
+      new RegExp(`^FILE:${line}: Platypus' own settings are TOML; this is ${format}, which`),
+    );
+  });
+
+  it("are not seen in twemproxy's file with a pool of that name", async () => {
+    const path = await file("n.yml", "server:\n  listen: 127.0.0.1:1\n  servers:\n  - a:1:1\n");
+    expect((await loadConfig({ path, env: {} })).pools.map(({ name }) => name)).toEqual(["server"]);
+  });
+});

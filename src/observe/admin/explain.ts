@@ -7,6 +7,7 @@ import { formatDuration } from "../../config/units.ts";
 import type { RecordedTree } from "../../mcrouter/report/recorded-tree.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
 import { hostId } from "../../proxy/hash/host-id.ts";
+import { MAX_KEY_BYTES } from "../../proxy/key.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../../refresh/policy.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../refresh/rules.ts";
 import type { BuiltSource } from "../../sources/build.ts";
@@ -47,6 +48,12 @@ function rulesOf(config: Config, sources: ReadonlyMap<string, BuiltSource>): Rul
 
 /** The lines about `key` (one character per byte). `rules`: those of `config`, where they are built already. */
 export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string, rules?: Rules): Line[] {
+  const refusal = refusalOf(key);
+  if (refusal !== null)
+    return [
+      ["key", JSON.stringify(key)],
+      ["refused", refusal],
+    ];
   const covered = coveredBy(config, sources, key, rules);
   return [
     ["key", JSON.stringify(key)],
@@ -56,6 +63,14 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
       ? [["rule", "none covers it: it is forwarded, and a miss is a miss"] as const]
       : rule(config, covered)),
   ];
+}
+
+/** Why no client can ask for the key; null if clients can. */
+function refusalOf(key: string): string | null {
+  if (key.length > MAX_KEY_BYTES) {
+    return `a key has at most ${MAX_KEY_BYTES} bytes, this one has ${key.length}: clients are answered CLIENT_ERROR`;
+  }
+  return null;
 }
 
 /** Under a tree, where it sends the key; pools with addresses of their own are told each. */
