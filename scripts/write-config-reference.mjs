@@ -1,13 +1,15 @@
-// Writes what docs have from tables of the code: docs/configuration.md and config/platypus.toml, the metrics in docs/operating.md, mcrouter's handles
+// Writes what docs have from tables of the code: docs/configuration.md, config/platypus.toml and its schema, the metrics in docs/operating.md, mcrouter's handles
 // and options in docs/migrating.md. Run it after every change of these tables.
 import { readFile, writeFile } from "node:fs/promises";
 import { withMcrouterTables } from "./docs/mcrouter-tables.ts";
 import { withMetricList } from "./docs/metric-list.ts";
+import { renderSchema } from "./docs/schema.ts";
 import { renderSettingsFile } from "./docs/settings-file.ts";
 import { renderReference } from "./docs/settings-page.ts";
 
 await writeFile(new URL("../docs/configuration.md", import.meta.url), renderReference());
 await writeFile(new URL("../config/platypus.toml", import.meta.url), renderSettingsFile());
+await writeFile(new URL("../config/platypus.schema.json", import.meta.url), renderSchema());
 const operating = new URL("../docs/operating.md", import.meta.url);
 await writeFile(operating, withMetricList(await readFile(operating, "utf8")));
 const migrating = new URL("../docs/migrating.md", import.meta.url);
