@@ -14,6 +14,7 @@ import type { Clock } from "../clock.ts";
 import { BackendError } from "../errors.ts";
 import { missReply } from "../proxy/reply.ts";
 import type { Span } from "../proxy/tracing.ts";
+import type { Current } from "./current.ts";
 import type { Flight } from "./flight.ts";
 import { isKeptMarker, type KeptMarker, Lease, leaseMs } from "./lease.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
@@ -42,22 +43,23 @@ export function isShared(key: string, rule: Rule, port: PoolPort): boolean {
   return rule.config.lease === "fleet" && port.isShared(key);
 }
 
+interface FetchRightsOptions {
+  readonly now: Current;
+  readonly clock: Clock;
+  readonly standIns: StandIns;
+  readonly unsettled: UnsettledWrites;
+  readonly log: { poolFailed(rule: Rule, error: unknown, span?: Span | null): void };
+}
+
 export class FetchRights {
+  private readonly now: Current;
   private readonly clock: Clock;
   private readonly standIns: StandIns;
   private readonly unsettled: UnsettledWrites;
-  private readonly log: { poolFailed(rule: Rule, error: unknown, span?: Span | null): void };
-  private readonly portNow: () => PoolPort;
+  private readonly log: FetchRightsOptions["log"];
 
-  /** `portNow`: the port of now, which may be another one than that of a flight under way. */
-  constructor(
-    clock: Clock,
-    standIns: StandIns,
-    unsettled: UnsettledWrites,
-    log: FetchRights["log"],
-    portNow: () => PoolPort,
-  ) {
-    this.portNow = portNow;
+  constructor({ now, clock, standIns, unsettled, log }: FetchRightsOptions) {
+    this.now = now;
     this.clock = clock;
     this.standIns = standIns;
     this.unsettled = unsettled;
@@ -108,7 +110,21 @@ export class FetchRights {
   /** Ends a lease that is of no use any more, sent before this returns. Repeated until the pool answers. */
   giveBack(right: Right, flight: Flight): void {
     if (right.type !== "lease") return;
-    right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs, this.portNow());
+    right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs, this.now.port);
+  }
+
+  /** What is left of a right after a reload. */
+  afterReload(right: Right, flight: Flight): Right {
+    const { rules, port } = this.now;
+    if (right.type === "own") {
+      const now = flight.rules === rules ? flight.rule : (rules.match(flight.key)?.rule ?? flight.rule);
+      // Leases have come into use since: processes that have them did not notice this fetch.
+      return isShared(flight.key, now, port) ? { type: "none" } : right;
+    }
+    if (right.type === "none" || flight.port === port) return right;
+    // The lease lies in a pool that writes do not go to any more.
+    this.giveBack(right, flight);
+    return { type: "none" };
   }
 
   /** The answer to `take` was lost: a lease that it took keeps other processes from fetching. */

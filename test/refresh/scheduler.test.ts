@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
-import type { Stored } from "../../src/refresh/filler.ts";
+import type { Stored } from "../../src/refresh/populator.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
 import { ManualClock } from "../support/manual-clock.ts";
