@@ -15,7 +15,7 @@ import type { StateChange } from "../proxy/backend/backend.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { StoreCounters } from "../proxy/store/item-store.ts";
 import type { RuleCounters } from "../refresh/rules.ts";
-import type { TrackedKey } from "../refresh/scheduler.ts";
+import type { TrackedKey } from "../refresh/schedule.ts";
 import type { BreakerState } from "../sources/breaker.ts";
 import type { SourceCounters } from "../sources/limiter.ts";
 import {

@@ -6,54 +6,32 @@
  *        │                ▼
  *        └── re-arm ── refresh (refresher.ts)        failed: again with back-off, while the item lives
  *
- * Keys that nobody here filled are tracked as well once clients ask for them: their TTL says how fresh they are.
+ * Keys that this process did not fill are tracked as well once clients ask for them: their TTL says how fresh they are.
+ * schedule.ts decides when a key is due; this file is told of gets and fills, and does the refresh.
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { ServerConfig } from "../config/config.ts";
 import { SourceError } from "../errors.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
-import { dueIn, freshnessOf, longestTtlMs, refreshBeforeOf, retryIn } from "./policy.ts";
+import { freshnessOf, refreshBeforeOf } from "./policy.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Stored } from "./populator.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
-import { isSameOrigin, type Match, type Rule, type Rules } from "./rules.ts";
-import { TimingWheel } from "./timing-wheel.ts";
-import { type KnownItem, keyHash, Tracker } from "./tracker.ts";
+import type { Match, Rule, Rules } from "./rules.ts";
+import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./schedule.ts";
+import { type KnownItem, keyHash, type Tracker } from "./tracker.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
-const TICK_MS = 100;
 /** Keys that may fall due in one tick; more of them wait for the next. */
 const DUE_PER_TICK = 10_000;
 /** A key that falls due while it is being refreshed, here or elsewhere, is looked at again after this time. */
 const BUSY_MS = 1_000;
-/** Where the source has no room a key is looked at again after this time at least, and up to so many times as much. */
-const DEFER_MS = 1_000;
-const MAX_DEFERS = 10;
 /** A key that no rule covers is not looked at again for this long. */
 const NOT_COVERED_TICKS = 6_000;
-/** Memory of a tracked key, its name included (bench/micro/tracked-keys.ts). */
-const TRACKED_KEY_BYTES = 160;
 const MAX_ORIGINS = 1_000;
-/** Keys that are looked at for a list of them. */
-const MAX_LOOKS = 100_000;
-
-/** A key that is kept fresh, as people are shown it. */
-export interface TrackedKey {
-  /** One character per byte. */
-  readonly key: string;
-  /** At most 255. */
-  readonly gets: number;
-  /** Since the last get. */
-  readonly lastGetMs: number;
-  /** Until its ttl ends; negative: it has ended. */
-  readonly freshMs: number;
-  /** Refreshes that failed in a row. */
-  readonly failures: number;
-}
 
 /** Tells of what went wrong; a burst of one failure is one line. */
 export interface RefreshLog {
@@ -74,19 +52,15 @@ export interface SchedulerOptions {
   readonly unsettled?: UnsettledWrites;
 }
 
-/** Settings of `[server]` that bound what is tracked. */
-export type TrackingBounds = Pick<ServerConfig, "maxTrackedKeys" | "pickUpRate">;
-
 /** The one scheduler of a process. */
 export class Scheduler implements FillEvents {
-  private rules: Rules;
-  private port: PoolPort;
+  private readonly schedule: Schedule;
+  /** Of `schedule`. */
+  private readonly tracker: Tracker;
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly log: RefreshLog;
   private readonly unsettled: UnsettledWrites;
-  private readonly tracker: Tracker;
-  private readonly wheel: TimingWheel;
   private readonly pickUp: PickUp;
   private timer: Timer | null = null;
   /** The tick of the monotonic clock that runs: gets are noted with this precision. */
@@ -105,17 +79,15 @@ export class Scheduler implements FillEvents {
   private readonly origins = new Map<string, string>();
 
   constructor(options: SchedulerOptions) {
-    this.rules = options.rules;
-    this.port = options.port;
     this.clock = options.clock;
     this.random = options.random;
     this.log = options.log;
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.tracer = options.tracer ?? (() => null);
-    this.wheel = new TimingWheel(TICK_MS, this.clock.nowMs(), Tracker.firstCapacity);
-    this.tracker = new Tracker(options.bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), options.random);
+    this.schedule = new Schedule({ ...options, dropped: (key) => this.forget(key) });
+    this.tracker = this.schedule.tracker;
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
-    this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
+    this.nowTicks = this.schedule.ticks();
   }
 
   /** Keys that are kept fresh. */
@@ -125,27 +97,12 @@ export class Scheduler implements FillEvents {
 
   /** Keys of each rule that are kept fresh. */
   trackedByRule(): Map<Rule, number> {
-    return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
+    return this.schedule.trackedByRule();
   }
 
   /** The keys of a rule that were asked for most, of those that are looked at: not all, where there are very many. */
   mostNeeded(ruleName: string, count: number): TrackedKey[] {
-    const index = this.rules.list.findIndex(({ config }) => config.name === ruleName);
-    const nowMs = this.clock.nowMs();
-    const found: TrackedKey[] = [];
-    let looks = 0;
-    for (const slot of this.tracker.slots()) {
-      if (++looks > MAX_LOOKS) break;
-      if (this.tracker.rule(slot) !== index) continue;
-      found.push({
-        key: this.tracker.key(slot)!,
-        gets: this.tracker.getCount(slot),
-        lastGetMs: Math.max(0, nowMs - this.tracker.lastGet(slot) * TICK_MS),
-        freshMs: this.tracker.freshUntilTicks(slot) * TICK_MS - nowMs,
-        failures: this.tracker.failureCount(slot),
-      });
-    }
-    return found.sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, count);
+    return this.schedule.mostNeeded(ruleName, count);
   }
 
   /** Refreshes under way. */
@@ -162,7 +119,7 @@ export class Scheduler implements FillEvents {
     const slot = this.tracker.find(key);
     if (slot < 0 && !this.busy.has(key) && !this.lookedAt.has(key)) return;
     this.changes.add(key);
-    if (slot >= 0 && !this.busy.has(key)) this.arm(slot, 0);
+    if (slot >= 0 && !this.busy.has(key)) this.schedule.arm(slot, 0);
   }
 
   isTracked(key: string): boolean {
@@ -188,18 +145,18 @@ export class Scheduler implements FillEvents {
 
   private gotUntracked(hash: number, chunk: Buffer, start: number, end: number, isHit: boolean): void {
     // Without keys no tick tells the time.
-    if (this.timer === null) this.nowTicks = Math.floor(this.clock.nowMs() / TICK_MS);
+    if (this.timer === null) this.nowTicks = this.schedule.ticks();
     if (isHit && this.pickUp.isDue(hash, this.nowTicks)) this.lookAt(chunk.toString("latin1", start, end), hash);
   }
 
   /** `rule` and `port` may be of an earlier configuration: then nothing that the source said of the value is remembered. */
-  populated(key: string, rule: Rule, stored: Stored, port: PoolPort = this.port): void {
+  populated(key: string, rule: Rule, stored: Stored, port: PoolPort = this.schedule.port): void {
     const slot = this.track(key, rule);
     if (slot < 0) return;
     const { cas, value, tag } = stored;
-    if (cas !== null && this.isCurrent(slot, rule, port))
+    if (cas !== null && this.schedule.isCurrent(slot, rule, port))
       this.tracker.remember(slot, { cas, digest: digestOf(value), tag });
-    this.settle(slot, rule, stored);
+    this.schedule.settle(slot, rule, stored);
   }
 
   traced(key: string, traceparent: string): void {
@@ -208,29 +165,10 @@ export class Scheduler implements FillEvents {
     if (this.origins.size > MAX_ORIGINS) this.origins.delete(this.origins.keys().next().value!);
   }
 
-  /**
-   * Rules and pool of a new configuration. Keys go on under the rule of the same name, with its times from their next
-   * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
-   */
+  /** Rules and pool of a new configuration: see `Schedule.replace`. */
   replace(rules: Rules, port: PoolPort, bounds: TrackingBounds): void {
-    this.tracker.maxKeys = bounds.maxTrackedKeys;
     this.pickUp.rate = bounds.pickUpRate;
-    const before = this.rules;
-    const isSamePool = port === this.port;
-    this.rules = rules;
-    this.port = port;
-    for (const slot of [...this.tracker.slots()]) {
-      const old = before.list[this.tracker.rule(slot)]!;
-      const index = this.indexOf(this.tracker.key(slot)!, old);
-      if (index < 0) {
-        this.drop(slot);
-        continue;
-      }
-      this.tracker.setRule(slot, index);
-      // What another source, or another rule, said of a value is no word of this one's: its marks may mean another value.
-      // And a cas of other servers is a number that may come again.
-      if (!isSamePool || !isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
-    }
+    this.schedule.replace(rules, port, bounds.maxTrackedKeys);
   }
 
   /** No more refreshes. */
@@ -242,60 +180,41 @@ export class Scheduler implements FillEvents {
 
   /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
   shed(bytes: number): number {
-    const count = Math.min(this.tracked, Math.ceil(bytes / TRACKED_KEY_BYTES));
-    this.tracker.evictMany(count, (slot) => this.drop(slot));
-    return count * TRACKED_KEY_BYTES;
+    return this.schedule.shed(bytes);
   }
 
   /** Slot of a key that clients need from now on; −1: nothing is to be tracked under that rule. */
   private track(key: string, rule: Rule): number {
-    const index = this.indexOf(key, rule);
+    const index = this.schedule.indexOf(key, rule);
     if (index < 0 || this.isStopped) return -1;
     if (this.timer === null) this.resume();
-    return this.tracker.track(key, index, this.nowTicks, (evicted) => this.drop(evicted));
-  }
-
-  private ruleOf(slot: number): Rule {
-    return this.rules.list[this.tracker.rule(slot)]!;
-  }
-
-  /** False: a reload has changed what the key's values come from or go to since an operation began with `rule` and `port`. */
-  private isCurrent(slot: number, rule: Rule, port: PoolPort): boolean {
-    return port === this.port && isSameOrigin(rule, this.ruleOf(slot));
-  }
-
-  /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
-  private indexOf(key: string, rule: Rule): number {
-    const index = this.rules.list.indexOf(rule);
-    if (index >= 0) return index;
-    const now = this.rules.match(key)?.rule.config;
-    if (now?.name !== rule.config.name || now.mode !== "on") return -1;
-    return this.rules.list.findIndex(({ config }) => config === now);
+    return this.schedule.track(key, index, this.nowTicks);
   }
 
   /** Reads how fresh the item of a key is that clients ask for and nobody here tracks. */
   private lookAt(key: string, hash: number): void {
-    const match = this.rules.match(key);
+    const match = this.schedule.rules.match(key);
     if (match === null || match.rule.config.mode !== "on" || this.isStopped) {
       this.pickUp.rest(hash, this.nowTicks + NOT_COVERED_TICKS);
       return;
     }
     const { rule } = match;
     this.pickUp.rest(hash, this.nowTicks + rule.config.ttlMs / 2 / TICK_MS);
-    const { port } = this;
+    const { port } = this.schedule;
     this.lookedAt.add(key);
     port
       .read(key)
       .then((item) => {
         // It may have been filled meanwhile, and then more is known of it. An item of another pool says nothing of this one's.
-        if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0 || port !== this.port) return;
+        if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0 || port !== this.schedule.port)
+          return;
         const slot = this.track(key, rule);
         if (slot < 0) return;
-        const { config } = this.ruleOf(slot);
+        const { config } = this.schedule.ruleOf(slot);
         rule.counters.pickedUp++;
         this.tracker.remember(slot, unknownItem(item.cas));
-        this.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, config), staleMs: config.staleMs });
-        if (this.changes.has(key)) this.arm(slot, 0);
+        this.schedule.settle(slot, rule, { ttlMs: freshnessOf(item.ttlSeconds, config), staleMs: config.staleMs });
+        if (this.changes.has(key)) this.schedule.arm(slot, 0);
       })
       .catch((error: unknown) => this.log.poolFailed(rule, error))
       .finally(() => {
@@ -308,7 +227,7 @@ export class Scheduler implements FillEvents {
   private resume(): void {
     const nowMs = this.clock.nowMs();
     this.nowTicks = Math.floor(nowMs / TICK_MS);
-    this.wheel.advance(nowMs, 0, () => {});
+    this.schedule.wheel.advance(nowMs, 0, () => {});
     this.timer = this.setTimer();
   }
 
@@ -322,44 +241,44 @@ export class Scheduler implements FillEvents {
   private tick(): void {
     const nowMs = this.clock.nowMs();
     this.nowTicks = Math.floor(nowMs / TICK_MS);
-    this.wheel.advance(nowMs, DUE_PER_TICK, (slot) => this.fallDue(slot));
+    this.schedule.wheel.advance(nowMs, DUE_PER_TICK, (slot) => this.fallDue(slot));
     if (this.tracker.size > 0 && !this.isStopped) this.timer ??= this.setTimer();
   }
 
   private fallDue(slot: number): void {
     const key = this.tracker.key(slot)!;
-    const rule = this.rules.list[this.tracker.rule(slot)]!;
+    const rule = this.schedule.ruleOf(slot);
     const { config, counters, source, timings } = rule;
     const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * TICK_MS;
     if (idleMs > config.expiryMs || this.tracker.getCount(slot) < config.refreshAfterGets) {
       counters.dropped++;
-      this.drop(slot);
+      this.schedule.drop(slot);
       return;
     }
     if (this.busy.has(key)) {
-      this.arm(slot, BUSY_MS);
+      this.schedule.arm(slot, BUSY_MS);
       return;
     }
-    const match = this.rules.match(key);
+    const match = this.schedule.rules.match(key);
     if (match === null || match.rule !== rule) {
-      this.drop(slot);
+      this.schedule.drop(slot);
       return;
     }
     // What must not be served any longer has to be looked at, whatever the source's bounds: it is deleted where those hold.
     const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
     if (!source.hasRoomForRefresh && !isOver) {
-      this.defer(slot, rule);
+      this.schedule.defer(slot, rule);
       return;
     }
     counters.due++;
     const dueTicks = this.tracker.freshUntilTicks(slot) - refreshBeforeOf(config.ttlMs, config) / TICK_MS;
     timings.lag.add(Math.max(0, this.clock.nowMs() - dueTicks * TICK_MS));
     this.busy.add(key);
-    const work: Work = { key, rule, port: this.port, isForced: this.changes.delete(key), span: null };
+    const work: Work = { key, rule, port: this.schedule.port, isForced: this.changes.delete(key), span: null };
     this.refresh(work, slot, match)
       .catch((error: unknown) => {
         this.log.poolFailed(rule, error, work.span);
-        this.retry(key);
+        this.schedule.retry(key);
         if (work.isForced) this.changes.add(key);
       })
       .finally(() => {
@@ -379,14 +298,20 @@ export class Scheduler implements FillEvents {
       isForced,
       isWanted: () => {
         const now = tracker.find(key);
-        return now >= 0 && this.isCurrent(now, rule, port);
+        return now >= 0 && this.schedule.isCurrent(now, rule, port);
       },
     };
     const span = this.beginSpan(key, rule);
     work.span = span;
     try {
       // The cas read is good for this pool only, whichever pool a reload brings meanwhile.
-      const outcome = await refreshKey(key, match, before, { port, portNow: () => this.port, clock, unsettled, span });
+      const outcome = await refreshKey(key, match, before, {
+        port,
+        portNow: () => this.schedule.port,
+        clock,
+        unsettled,
+        span,
+      });
       span?.set("platypus.result", outcome.type);
       if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
       this.take(work, outcome, span);
@@ -423,18 +348,18 @@ export class Scheduler implements FillEvents {
     }
     const slot = this.tracker.find(key);
     // Since a reload the key may belong to another rule, which has its own times for it.
-    if (slot < 0 || this.tracker.rule(slot) !== this.indexOf(key, rule)) {
-      if (slot >= 0 && this.changes.has(key)) this.arm(slot, 0);
+    if (slot < 0 || this.tracker.rule(slot) !== this.schedule.indexOf(key, rule)) {
+      if (slot >= 0 && this.changes.has(key)) this.schedule.arm(slot, 0);
       return;
     }
-    if (port === this.port) this.settleOutcome(slot, work, outcome, wasAsked);
+    if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, wasAsked);
     else {
       // Whatever was found is in another pool.
       this.tracker.forgetItem(slot);
-      this.arm(slot, BUSY_MS * (1 + this.random()));
+      this.schedule.arm(slot, BUSY_MS * (1 + this.random()));
     }
     // Announced during the refresh, which may have fetched the value before.
-    if (this.changes.has(key)) this.arm(slot, 0);
+    if (this.changes.has(key)) this.schedule.arm(slot, 0);
     else if (work.isForced && !isFetched(outcome)) this.changes.add(key);
   }
 
@@ -444,85 +369,48 @@ export class Scheduler implements FillEvents {
     outcome: RefreshOutcome,
     wasAsked: boolean,
   ): void {
-    const { counters, config } = this.ruleOf(slot);
+    const { counters, config } = this.schedule.ruleOf(slot);
     switch (outcome.type) {
       case "gone":
         counters.dropped++;
-        this.drop(slot);
+        this.schedule.drop(slot);
         break;
       case "busy":
-        this.arm(slot, BUSY_MS * (1 + this.random()));
+        this.schedule.arm(slot, BUSY_MS * (1 + this.random()));
         break;
       case "failed":
       case "notThere":
-        if (wasAsked) this.retry(key);
-        else this.defer(slot, this.ruleOf(slot));
+        if (wasAsked) this.schedule.retry(key);
+        else this.schedule.defer(slot, this.schedule.ruleOf(slot));
         break;
       case "fresh":
         if (this.tracker.knownItem(slot)?.cas !== outcome.cas) this.tracker.remember(slot, unknownItem(outcome.cas));
-        this.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
+        this.schedule.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
         // The other process may have fetched the value before the change.
-        if (isForced) this.arm(slot, BUSY_MS);
+        if (isForced) this.schedule.arm(slot, BUSY_MS);
         break;
       case "kept":
         this.tracker.forgetItem(slot);
-        this.settle(slot, rule, outcome);
+        this.schedule.settle(slot, rule, outcome);
         break;
       case "stored":
-        if (outcome.known === null || !this.isCurrent(slot, rule, port)) this.tracker.forgetItem(slot);
+        if (outcome.known === null || !this.schedule.isCurrent(slot, rule, port)) this.tracker.forgetItem(slot);
         else this.tracker.remember(slot, outcome.known);
-        this.settle(slot, rule, outcome);
+        this.schedule.settle(slot, rule, outcome);
         break;
     }
+  }
+
+  /** The key is dropped. */
+  private forget(key: string): void {
+    if (this.origins.size > 0) this.origins.delete(key);
+    this.changes.delete(key);
   }
 
   /** An announced change of a key that nobody here keeps fresh any more, nor is about to. */
   private forgetChange(key: string): void {
     if (this.tracker.find(key) >= 0 || this.busy.has(key) || this.lookedAt.has(key)) return;
     this.changes.delete(key);
-  }
-
-  /** A backlog drains at the source's pace; many who wait are spread over a longer time. */
-  private defer(slot: number, { config, counters }: Rule): void {
-    counters.deferred++;
-    const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
-    this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
-  }
-
-  private retry(key: string): void {
-    const slot = this.tracker.find(key);
-    if (slot < 0) return;
-    const rule = this.ruleOf(slot);
-    const failures = this.tracker.failureCount(slot) + 1;
-    this.tracker.setFailureCount(slot, failures);
-    // No later than the moment from which a stale value must not be served any more.
-    const leftMs = this.tracker.staleUntilTicks(slot) * TICK_MS - this.clock.nowMs();
-    const delayMs = Math.min(retryIn(failures, this.random()), rule.config.ttlMs);
-    this.arm(slot, leftMs > 0 ? Math.min(delayMs, leftMs + TICK_MS) : delayMs);
-  }
-
-  /** The key's value is fresh for that long by `rule`; where a reload has changed the rule, no longer than the new one allows. */
-  private settle(slot: number, rule: Rule, said: { ttlMs: number; staleMs: number }): void {
-    const now = this.ruleOf(slot);
-    const { config } = now;
-    const isSame = isSameOrigin(rule, now);
-    const ttlMs = isSame ? said.ttlMs : Math.min(said.ttlMs, longestTtlMs(config));
-    const staleMs = isSame ? said.staleMs : Math.min(said.staleMs, config.staleMs);
-    this.tracker.setFailureCount(slot, 0);
-    const freshUntil = this.clock.nowMs() + ttlMs;
-    this.tracker.setTimes(slot, freshUntil / TICK_MS, (freshUntil + staleMs) / TICK_MS);
-    this.arm(slot, dueIn(ttlMs, config, this.random()));
-  }
-
-  private arm(slot: number, delayMs: number): void {
-    this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
-  }
-
-  private drop(slot: number): void {
-    if (this.origins.size > 0) this.origins.delete(this.tracker.key(slot)!);
-    this.changes.delete(this.tracker.key(slot)!);
-    this.wheel.cancel(slot);
-    this.tracker.remove(slot);
   }
 }
 

@@ -14,7 +14,8 @@ import { Histogram } from "../telemetry/histogram.ts";
 import { Filler } from "./filler.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
-import { Scheduler, type TrackingBounds } from "./scheduler.ts";
+import type { TrackingBounds } from "./schedule.ts";
+import { Scheduler } from "./scheduler.ts";
 import { Starts } from "./starts.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 

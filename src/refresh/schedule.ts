@@ -1,0 +1,205 @@
+/**
+ * When each tracked key is due for a refresh: the tracker's slots, the timing wheel, and the rule that each key belongs to.
+ *
+ *     track ─► settle (fresh for its ttl, due a little earlier) ─► due ─┬─► settle, after a refresh
+ *                                                                      ├─► retry, after one that failed: back-off
+ *                                                                      ├─► defer, without room in the source
+ *                                                                      └─► drop: not needed, or no rule covers it any more
+ *
+ * It decides when, and the scheduler what is done then. A slot is good until its key is dropped.
+ */
+import type { Clock } from "../clock.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { dueIn, longestTtlMs, retryIn } from "./policy.ts";
+import type { PoolPort } from "./pool/pool-port.ts";
+import { isSameOrigin, type Rule, type Rules } from "./rules.ts";
+import { TimingWheel } from "./timing-wheel.ts";
+import { Tracker } from "./tracker.ts";
+
+/** Length of the ticks in which the tracker has its times (ms). */
+export const TICK_MS = 100;
+/** Where the source has no room a key is looked at again after this time at least, and up to so many times as much. */
+const DEFER_MS = 1_000;
+const MAX_DEFERS = 10;
+/** Memory of a tracked key, its name included (bench/micro/tracked-keys.ts). */
+const TRACKED_KEY_BYTES = 160;
+/** Keys that are looked at for a list of them. */
+const MAX_LOOKS = 100_000;
+
+/** A key that is kept fresh, as people are shown it. */
+export interface TrackedKey {
+  /** One character per byte. */
+  readonly key: string;
+  /** At most 255. */
+  readonly gets: number;
+  /** Since the last get. */
+  readonly lastGetMs: number;
+  /** Until its ttl ends; negative: it has ended. */
+  readonly freshMs: number;
+  /** Refreshes that failed in a row. */
+  readonly failures: number;
+}
+
+/** Settings of `[server]` that bound what is tracked. */
+export type TrackingBounds = Pick<ServerConfig, "maxTrackedKeys" | "pickUpRate">;
+
+export interface ScheduleOptions {
+  readonly rules: Rules;
+  readonly port: PoolPort;
+  readonly clock: Clock;
+  /** 0 ≤ x < 1, for jitter. */
+  readonly random: () => number;
+  readonly bounds: TrackingBounds;
+  /** Called with a key that is about to be dropped. */
+  dropped(key: string): void;
+}
+
+export class Schedule {
+  rules: Rules;
+  port: PoolPort;
+  readonly tracker: Tracker;
+  readonly wheel: TimingWheel;
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly dropped: (key: string) => void;
+
+  constructor({ rules, port, clock, random, bounds, dropped }: ScheduleOptions) {
+    this.rules = rules;
+    this.port = port;
+    this.clock = clock;
+    this.random = random;
+    this.dropped = dropped;
+    this.wheel = new TimingWheel(TICK_MS, clock.nowMs(), Tracker.firstCapacity);
+    this.tracker = new Tracker(bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), random);
+  }
+
+  /** The tick of now. */
+  ticks(): number {
+    return Math.floor(this.clock.nowMs() / TICK_MS);
+  }
+
+  /** Keys of each rule that are kept fresh. */
+  trackedByRule(): Map<Rule, number> {
+    return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
+  }
+
+  /** The keys of a rule that were asked for most, of those that are looked at: not all, where there are very many. */
+  mostNeeded(ruleName: string, count: number): TrackedKey[] {
+    const index = this.rules.list.findIndex(({ config }) => config.name === ruleName);
+    const nowMs = this.clock.nowMs();
+    const found: TrackedKey[] = [];
+    let looks = 0;
+    for (const slot of this.tracker.slots()) {
+      if (++looks > MAX_LOOKS) break;
+      if (this.tracker.rule(slot) !== index) continue;
+      found.push({
+        key: this.tracker.key(slot)!,
+        gets: this.tracker.getCount(slot),
+        lastGetMs: Math.max(0, nowMs - this.tracker.lastGet(slot) * TICK_MS),
+        freshMs: this.tracker.freshUntilTicks(slot) * TICK_MS - nowMs,
+        failures: this.tracker.failureCount(slot),
+      });
+    }
+    return found.sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, count);
+  }
+
+  /**
+   * Rules and pool of a new configuration. Keys go on under the rule of the same name, with its times from their next
+   * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
+   */
+  replace(rules: Rules, port: PoolPort, maxKeys: number): void {
+    this.tracker.maxKeys = maxKeys;
+    const before = this.rules;
+    const isSamePool = port === this.port;
+    this.rules = rules;
+    this.port = port;
+    for (const slot of [...this.tracker.slots()]) {
+      const old = before.list[this.tracker.rule(slot)]!;
+      const index = this.indexOf(this.tracker.key(slot)!, old);
+      if (index < 0) {
+        this.drop(slot);
+        continue;
+      }
+      this.tracker.setRule(slot, index);
+      // What another source, or another rule, said of a value is no word of this one's: its marks may mean another value.
+      // And a cas of other servers is a number that may come again.
+      if (!isSamePool || !isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
+    }
+  }
+
+  /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
+  shed(bytes: number): number {
+    const count = Math.min(this.tracker.size, Math.ceil(bytes / TRACKED_KEY_BYTES));
+    this.tracker.evictMany(count, (slot) => this.drop(slot));
+    return count * TRACKED_KEY_BYTES;
+  }
+
+  /** The slot of `key` under the rule at `index`, asked for at `nowTicks`. It is to be settled. May drop another key. */
+  track(key: string, index: number, nowTicks: number): number {
+    return this.tracker.track(key, index, nowTicks, (evicted) => this.drop(evicted));
+  }
+
+  /** The current rule of a tracked key. */
+  ruleOf(slot: number): Rule {
+    return this.rules.list[this.tracker.rule(slot)]!;
+  }
+
+  /** False: a reload has changed what the key's values come from or go to since an operation began with `rule` and `port`. */
+  isCurrent(slot: number, rule: Rule, port: PoolPort): boolean {
+    return port === this.port && isSameOrigin(rule, this.ruleOf(slot));
+  }
+
+  /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
+  indexOf(key: string, rule: Rule): number {
+    const index = this.rules.list.indexOf(rule);
+    if (index >= 0) return index;
+    const now = this.rules.match(key)?.rule.config;
+    if (now?.name !== rule.config.name || now.mode !== "on") return -1;
+    return this.rules.list.findIndex(({ config }) => config === now);
+  }
+
+  /** The source has no room for a refresh. A backlog drains at the source's pace; many keys are spread over a longer time. */
+  defer(slot: number, { config, counters }: Rule): void {
+    counters.deferred++;
+    const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
+    this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
+  }
+
+  /** The refresh of `key` failed: it is due again after a back-off. */
+  retry(key: string): void {
+    const slot = this.tracker.find(key);
+    if (slot < 0) return;
+    const rule = this.ruleOf(slot);
+    const failures = this.tracker.failureCount(slot) + 1;
+    this.tracker.setFailureCount(slot, failures);
+    // No later than the moment from which a stale value must not be served any more.
+    const leftMs = this.tracker.staleUntilTicks(slot) * TICK_MS - this.clock.nowMs();
+    const delayMs = Math.min(retryIn(failures, this.random()), rule.config.ttlMs);
+    this.arm(slot, leftMs > 0 ? Math.min(delayMs, leftMs + TICK_MS) : delayMs);
+  }
+
+  /** The key's value is fresh for that long by `rule`; where a reload has changed the rule, no longer than the new one allows. */
+  settle(slot: number, rule: Rule, said: { ttlMs: number; staleMs: number }): void {
+    const now = this.ruleOf(slot);
+    const { config } = now;
+    const isSame = isSameOrigin(rule, now);
+    const ttlMs = isSame ? said.ttlMs : Math.min(said.ttlMs, longestTtlMs(config));
+    const staleMs = isSame ? said.staleMs : Math.min(said.staleMs, config.staleMs);
+    this.tracker.setFailureCount(slot, 0);
+    const freshUntil = this.clock.nowMs() + ttlMs;
+    this.tracker.setTimes(slot, freshUntil / TICK_MS, (freshUntil + staleMs) / TICK_MS);
+    this.arm(slot, dueIn(ttlMs, config, this.random()));
+  }
+
+  /** Due after `delayMs`, and not before. */
+  arm(slot: number, delayMs: number): void {
+    this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
+  }
+
+  /** The key is not tracked any more. */
+  drop(slot: number): void {
+    this.dropped(this.tracker.key(slot)!);
+    this.wheel.cancel(slot);
+    this.tracker.remove(slot);
+  }
+}
