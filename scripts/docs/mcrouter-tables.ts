@@ -1,4 +1,4 @@
-/** mcrouter's route handles and options with what they do here, for docs/migrating.md: from the tables that are run by. */
+/** mcrouter's route handles and options with what they do here, for docs/migrating/mcrouter.md: from the tables that are run by. */
 import { optionRows } from "../../src/mcrouter/config/option-table.ts";
 import { routeRefusals } from "../../src/mcrouter/config/route-refusals.ts";
 import { handles as readers } from "../../src/mcrouter/handles.ts";

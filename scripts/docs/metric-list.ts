@@ -1,4 +1,4 @@
-/** The table of metrics as a list for people: the part of docs/operating.md between its marks. */
+/** The table of metrics as a list for people: the part of docs/metrics.md between its marks. */
 import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 
 const FIRST = "<!-- metrics, written by `npm run docs` from src/observe/metrics.ts -->";

@@ -43,13 +43,13 @@ const sections: readonly ReferenceSection[] = [
   { title: "`[server]`", about: "This process.", kind: "server", settings: serverSettings },
   {
     title: "`[telemetry]`",
-    about: "OpenTelemetry: see [operating.md](operating.md).",
+    about: "OpenTelemetry: see [metrics.md](metrics.md).",
     kind: "telemetry",
     settings: telemetrySettings,
   },
   {
     title: "`[user.NAME]`",
-    about: "Who may log in. Without users clients need no login: see [operating.md](operating.md#users).",
+    about: "Who may log in. Without users clients need no login: see [metrics.md](metrics.md#users).",
     kind: "user",
     settings: userSettings,
   },

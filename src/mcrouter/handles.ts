@@ -32,7 +32,7 @@ import { shadow } from "./routes/shadow-route.ts";
 import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
-/** In the order of docs/migrating.md. */
+/** In the order of docs/migrating/mcrouter.md. */
 export const routeKinds: readonly RouteKind[] = [
   pool,
   destination,

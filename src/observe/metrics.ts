@@ -1,6 +1,6 @@
 /**
  * The table of what Platypus counts: one row for each metric, with its name by OpenTelemetry's conventions, its kind, unit
- * and meaning. Prometheus' text, what is sent by OTLP, and the list in docs/operating.md all come from it.
+ * and meaning. Prometheus' text, what is sent by OTLP, and the list in docs/metrics.md all come from it.
  *
  * Attributes have as many values as the configuration has pools, servers, rules and sources; no key ever stands in one.
  *

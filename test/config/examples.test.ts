@@ -67,7 +67,7 @@ describe("config/mcrouter.json", () => {
   });
 });
 
-describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the examples of %s", (name) => {
+describe.each(["README.md", "docs/sources.md", "docs/migrating/mcrouter.md"])("the examples of %s", (name) => {
   const page = readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
   const examples = [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
 
@@ -78,16 +78,17 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating.md"])("the exampl
   });
 });
 
-it("the users of docs/operating.md load", () => {
-  const page = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+it("the users of docs/metrics.md load", () => {
+  const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
   const [, text] = /```toml\n(\[user\.[\s\S]*?)```/.exec(page)!;
   const config = parseNative({ file: null, text: text!, env, sourceTypes });
   expect(config.access.users).toMatchObject([{ passwords: ["one"], prefixes: ["session:"] }, { isReadonly: true }]);
 });
 
-const PAGES = ["README.md", ...readdirSync(path.join(FOLDER, "../docs")).filter((name) => name.endsWith(".md"))];
-const snippets = PAGES.flatMap((name) => {
-  const page = readFileSync(path.join(FOLDER, name === "README.md" ? ".." : "../docs", name), "utf8");
+const DOCS = path.join(FOLDER, "../docs");
+const PAGES = readdirSync(DOCS, { encoding: "utf8", recursive: true }).filter((name) => name.endsWith(".md"));
+const snippets = ["../README.md", ...PAGES].flatMap((name) => {
+  const page = readFileSync(path.join(DOCS, name), "utf8");
   return [...page.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, text]): [string, string][] => {
     return /Route\b/.test(text!) ? [[name, text!]] : [];
   });
