@@ -10,7 +10,7 @@ import { sourceTypes } from "../../src/sources/types.ts";
 import { treeProblems } from "../support/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
-const files = readdirSync(FOLDER).filter((name) => /\.(toml|yml|json)$/.test(name));
+const files = readdirSync(FOLDER).filter((name) => /(?<!\.schema)\.(toml|yml|json)$/.test(name));
 const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
 const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env });
 
