@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -8,6 +9,8 @@ import { PlatypusProcess } from "../support/platypus-process.ts";
 
 const RUBY = "/usr/bin/ruby";
 const SESSION = fileURLToPath(new URL("../support/rails-session.rb", import.meta.url));
+const LINE = fileURLToPath(new URL("../support/rails-line.rb", import.meta.url));
+const README = fileURLToPath(new URL("../../README.md", import.meta.url));
 const CONFIG = fileURLToPath(new URL("../../config/rails.toml", import.meta.url));
 const isRailsMissing = spawnSync(RUBY, ["-e", "require 'dalli'; require 'active_support'"]).status !== 0;
 
@@ -104,5 +107,14 @@ describe.skipIf(MemcachedProcess.isMissing || isRailsMissing).each([
       "one",
     ];
     expect(origin.requests.toSorted()).toEqual(names.map((name) => `GET /internal/articles/${name}`).toSorted());
+  });
+
+  it("fills keys for the very line of the README, which is that of config/rails.toml", async () => {
+    const [, line] = /```ruby\n(.*)\n```/.exec(readFileSync(README, "utf8"))!;
+    expect(readFileSync(CONFIG, "utf8")).toContain(`#   ${line}\n`);
+    expect(line).toContain('"127.0.0.1:11211"');
+    const here = line!.replace("127.0.0.1:11211", `127.0.0.1:${platypus.port}`);
+    const { stdout } = await promisify(execFile)(RUBY, [LINE, here, "articles/readme", "articles/none"]);
+    expect(JSON.parse(stdout)).toEqual(["text of /internal/articles/readme\r\n", null]);
   });
 });

@@ -75,14 +75,14 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
     await writeFile(file, block("toml"));
     const platypus = PlatypusProcess.run(["--config", file, "--listen", "127.0.0.1:0"], {
       PLATYPUS_TARGET_SERVERS: `127.0.0.1:${memcached.port}`,
-      PLATYPUS_SOURCE_STUFF_URL: `${origin.url}/stuff/{1}`,
-      PLATYPUS_GET_QUICKSTART_FILL_TIMEOUT: "10s",
+      PLATYPUS_SOURCE_USERS_URL: `${origin.url}/users/{id}`,
+      PLATYPUS_GET_USER_FILL_TIMEOUT: "10s",
     });
     undo.push(() => platypus.stop());
     await platypus.printed(/listens on/);
     const [client, direct] = [await connect(platypus.port), await connect(memcached.port)];
-    const value = "VALUE quickstart/a 0 17\r\nvalue of /stuff/a\r\nEND\r\n";
-    expect(await client.ask("get quickstart/a", "END\r\n")).toBe(value);
-    expect(await direct.ask("get quickstart/a", "END\r\n")).toBe(value);
+    const value = "VALUE user/17 0 18\r\nvalue of /users/17\r\nEND\r\n";
+    expect(await client.ask("get user/17", "END\r\n")).toBe(value);
+    expect(await direct.ask("get user/17", "END\r\n")).toBe(value);
   });
 });
