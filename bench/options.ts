@@ -25,7 +25,7 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   --starts N           times the proxies are started anew in these rounds; default 3, with --quick 1
   --seconds S          time per contender in a round; default 1
   --against FILE       compare with an earlier run, a file in bench/results; exit code 1 if something became slower
-  --page               write the figures into docs/performance.md
+  --page               write the figures into docs/performance.md and docs/performance-all.md
 
 Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;
 

@@ -1,4 +1,7 @@
-/** Writes what a run measured into `docs/performance.md`, between two marks; what people wrote around them stays. */
+/**
+ * Writes what a run measured into the docs, between two marks; what people wrote around them stays. All workloads go to
+ * `docs/performance-all.md`, the main ones also to `docs/performance.md`.
+ */
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -12,28 +15,44 @@ const docs = resolve(import.meta.dirname, "../docs");
 const BEGIN = "<!-- figures: written by `npm run bench -- --page` -->";
 const END = "<!-- end of figures -->";
 
-/** Returns the page's path. */
+/** The workloads that docs/performance.md shows. */
+const MAIN_WORKLOADS: ReadonlySet<string> = new Set([
+  "single gets, 50 connections",
+  "pipelined 16, 50 connections",
+  "multiget of 24 keys over 3 servers",
+  "1,000 connections",
+  "values of 100 KiB",
+]);
+
+/** Returns the path of the page that has all workloads. */
 export function writePage(run: RunDescription, reports: readonly WorkloadReport[], figures: readonly Figure[]): string {
-  const path = join(docs, "performance.md");
-  const page = readFileSync(path, "utf8");
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin < 0 || end < begin) throw new BenchError(`${path}: expected a line "${BEGIN}" and after it "${END}"`);
   const images = join(docs, "images");
   mkdirSync(images, { recursive: true });
   const plots = drawPlots(reports).map(({ name, svg }) => {
     writeFileSync(join(images, `performance-${name}.svg`), svg);
     return `![CPU per request: ${name}](images/performance-${name}.svg)`;
   });
-  const parts = [BEGIN, about(run), ...plots, table(reports), figureList(figures)].filter((part) => part !== "");
-  writeFileSync(path, `${page.slice(0, begin)}${parts.join("\n\n")}\n\n${page.slice(end)}`);
+  const main = reports.filter(({ scenario }) => MAIN_WORKLOADS.has(scenario.name));
+  if (main.length > 0) replaceFigures("performance.md", [about(run), table(main)]);
+  return replaceFigures("performance-all.md", [about(run), ...plots, table(reports), figureList(figures)]);
+}
+
+/** Returns the path of the page. */
+function replaceFigures(name: string, parts: readonly string[]): string {
+  const path = join(docs, name);
+  const page = readFileSync(path, "utf8");
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) throw new BenchError(`${path}: expected a line "${BEGIN}" and after it "${END}"`);
+  const text = [BEGIN, ...parts.filter((part) => part !== "")].join("\n\n");
+  writeFileSync(path, `${page.slice(0, begin)}${text}\n\n${page.slice(end)}`);
   return path;
 }
 
 function about({ date, machine, versions, length }: RunDescription): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `Measured on ${date.slice(0, 10)}: ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel}; ${programs.join(", ")}.
-Medians of ${length.rounds} rounds of ${length.seconds} s each, the contenders in turn and started anew ${length.starts} times; in brackets the lowest and
-the highest round.`;
+Medians of ${length.rounds} rounds of ${length.seconds} s. The programs take turns and are restarted ${length.starts} times. The lowest and the highest round are
+in parentheses.`;
 }
 
 function table(reports: readonly WorkloadReport[]): string {

@@ -49,7 +49,7 @@ const sections: readonly ReferenceSection[] = [
   },
   {
     title: "`[user.NAME]`",
-    about: "Who may log in. Without users clients need no login: see [metrics.md](metrics.md#users).",
+    about: "Who may log in. Without users clients need no login: see [deployment.md](deployment.md#users).",
     kind: "user",
     settings: userSettings,
   },

@@ -67,7 +67,8 @@ describe("config/mcrouter.json", () => {
   });
 });
 
-describe.each(["README.md", "docs/sources.md", "docs/migrating/mcrouter.md"])("the examples of %s", (name) => {
+const MIGRATING = ["mcrouter", "twemproxy", "first-platypus"].map((name) => `docs/migrating/${name}.md`);
+describe.each(["README.md", "docs/sources.md", ...MIGRATING])("the examples of %s", (name) => {
   const page = readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
   const examples = [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]) => text!);
 
@@ -78,8 +79,8 @@ describe.each(["README.md", "docs/sources.md", "docs/migrating/mcrouter.md"])("t
   });
 });
 
-it("the users of docs/metrics.md load", () => {
-  const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
+it("the users of docs/deployment.md load", () => {
+  const page = readFileSync(new URL("../../docs/deployment.md", import.meta.url), "utf8");
   const [, text] = /```toml\n(\[user\.[\s\S]*?)```/.exec(page)!;
   const config = parseNative({ file: null, text: text!, env, sourceTypes });
   expect(config.access.users).toMatchObject([{ passwords: ["one"], prefixes: ["session:"] }, { isReadonly: true }]);

@@ -101,7 +101,7 @@ describe("docker", () => {
     expect(name).toBe(`platypus:${packageVersion}`);
     expect(compose.services.platypus.image).toBe(name);
     expect(text("kubernetes/deployment.yaml")).toContain(`image: ${name}\n`);
-    expect(readFileSync(path.join(DEPLOY, "../docs/metrics.md"), "utf8")).toContain(` -t ${name} .`);
+    expect(readFileSync(path.join(DEPLOY, "../docs/deployment.md"), "utf8")).toContain(` -t ${name} .`);
   });
 
   it("copies what is not ignored", () => {
