@@ -13,12 +13,5 @@ if (major < 22 || (major === 22 && minor < 19)) {
 }
 // Before anything large is loaded: the second start finds its code compiled.
 module.enableCompileCache();
-// A reader that goes away (`platypus check FILE | head`, a log collector that died) does not end the process.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-const { holdSignals } = await import("./commands/signals.ts");
-holdSignals();
-const { run } = await import("./commands/run.ts");
-await run(process.argv.slice(2));
-// Whatever a user's own getters have left open, such as connections to a database, keeps no process that is done.
-const { leave } = await import("./commands/leave.ts");
-leave();
+const { start } = await import("./commands/start.ts");
+await start(process.argv.slice(2));

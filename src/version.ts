@@ -1,14 +1,12 @@
 /**
  * Which Platypus this is.
  */
-import { readFileSync } from "node:fs";
+import { packagedFile } from "./packaged.ts";
 
-/** The version in package.json, which lies one folder up from the sources and from the built files alike. */
+/** The version in package.json. */
 export const packageVersion: string = readVersion();
 
 function readVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
+  const { version } = JSON.parse(packagedFile("package.json").toString("utf8")) as { version: string };
   return version;
 }

@@ -8,6 +8,7 @@
  * Source: mallopt(3), M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX. Other C libraries ignore the variables.
  */
 import { statSync } from "node:fs";
+import { ownCommand } from "../packaged.ts";
 
 const settings: Readonly<Record<string, string>> = {
   MALLOC_ARENA_MAX: "2",
@@ -34,6 +35,6 @@ export function restartWithSettings(env: NodeJS.ProcessEnv, file: string | null)
   if (file !== null && !statSync(file).isFile()) return;
   // Node calls `execve` experimental. The warning would be the only line of this process.
   process.emitWarning = () => {};
-  const { execPath, execArgv, argv } = process;
-  execve(execPath, [execPath, ...execArgv, ...argv.slice(1)], { ...env, ...added });
+  const [program, ...words] = ownCommand();
+  execve(program, [program, ...words, ...process.argv.slice(2)], { ...env, ...added });
 }

@@ -4,6 +4,10 @@
  * which takes all threads with it.
  */
 
+import { existsSync } from "node:fs";
+import { isExecutable } from "../packaged.ts";
+
+const SHELL = "/bin/sh";
 /** What threads are busy with, as Node names it. */
 const ON_THREADS = /^(GetAddrInfo|GetNameInfo|FSReq)/;
 
@@ -11,8 +15,10 @@ const ON_THREADS = /^(GetAddrInfo|GetNameInfo|FSReq)/;
 export function leave(): never {
   const isBusy = process.getActiveResourcesInfo().some((name) => ON_THREADS.test(name));
   if (isBusy && process.execve !== undefined) {
-    const end = `process.exit(${Number(process.exitCode ?? 0)})`;
-    process.execve(process.execPath, [process.execPath, "-e", end], {});
+    const code = Number(process.exitCode ?? 0);
+    // Platypus as one executable file takes no program of others.
+    if (!isExecutable) process.execve(process.execPath, [process.execPath, "-e", `process.exit(${code})`], {});
+    else if (existsSync(SHELL)) process.execve(SHELL, [SHELL, "-c", `exit ${code}`], {});
   }
   process.exit();
 }

@@ -5,6 +5,7 @@ import { styleText } from "node:util";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
 import { packageVersion } from "../version.ts";
 import { COMMANDS, isMcrouterLine } from "./invocation.ts";
+import { ownArguments } from "./programs.ts";
 
 const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own misses
 
@@ -78,7 +79,7 @@ async function helpsOfAll(): Promise<ReadonlyMap<string, string>> {
 /** Runs the command line; sets the exit code instead of throwing. */
 export async function run(args: readonly string[]): Promise<void> {
   try {
-    await dispatch(args);
+    await dispatch(ownArguments(args));
   } catch (error) {
     process.exitCode = await exitCodeOf(error, args);
     if (error instanceof ConfigError) {

@@ -4,7 +4,6 @@
 import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { resolve as absolute } from "node:path";
-import { fileURLToPath } from "node:url";
 import { systemClock } from "../clock.ts";
 import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
 import { readFailure } from "../config/read-failure.ts";
@@ -13,6 +12,7 @@ import { ConfigError } from "../errors.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import { ADMIN_SOCKET, adminError } from "../observe/admin/server.ts";
 import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
+import { ownCommand } from "../packaged.ts";
 import { ConfigLoader, type Expected } from "../server/config-loader.ts";
 import { openFilesLimit } from "../server/open-files.ts";
 import { Platypus } from "../server/platypus.ts";
@@ -29,12 +29,11 @@ import { expectedOfWorker, WorkerLink, workerIndex } from "../workers/worker.ts"
 import { allocatorSettings, restartWithSettings } from "./allocator.ts";
 import { type McrouterInvocation, readInvocation } from "./invocation.ts";
 import { preflight } from "./preflight.ts";
-import { startOrigin } from "./quickstart-origin.ts";
+import { quickstartFile, startOrigin } from "./quickstart.ts";
 import { ruleWarnings } from "./rule-warnings.ts";
 import { takeSignals } from "./signals.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
-const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));
 
 export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until it is told to stop
 
@@ -65,7 +64,7 @@ options 2 what may be another time, 3 what will not.
 export async function serve(args: readonly string[]): Promise<void> {
   const { load: given, file, mcrouter } = await readInvocation(args);
   const isQuickstart = file === null && mcrouter === null;
-  const path = isQuickstart ? QUICKSTART : file;
+  const path = isQuickstart ? await quickstartFile() : file;
   const source = mcrouter === null ? { ...given, path } : given;
   const index = workerIndex();
   const link = index === null ? null : await WorkerLink.open(systemClock);
@@ -169,9 +168,17 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   }
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
-  const program = process.argv[1]!;
   const env = config.server.maxMemoryBytes > 0 ? allocatorSettings(process.env) : {};
-  const options = { count, sockets, given, program, args: ["serve", ...args], env, expected, clock: systemClock, log };
+  const options = {
+    count,
+    sockets,
+    given,
+    command: [...ownCommand(), "serve", ...args],
+    env,
+    expected,
+    clock: systemClock,
+    log,
+  };
   const supervisor = new Supervisor(options);
   const whenStopped = supervised(supervisor, log, manager);
   let isStarted: boolean;

@@ -5,12 +5,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { readFailure } from "../config/read-failure.ts";
 import { type Complete, type Settings, text } from "../config/setting.ts";
 import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
 import type { Getter } from "../getter.ts";
+import { importFile } from "../packaged.ts";
 import { GetterSource } from "./getter.ts";
 import type { SourceType } from "./source-type.ts";
 
@@ -58,7 +58,7 @@ export const moduleType: SourceType<typeof settings, ModuleSourceConfig> = {
 function moduleSource({ name, path, version }: ModuleSourceConfig): GetterSource {
   return new GetterSource(name, async () => {
     // A file that has changed is another module.
-    const loaded = (await import(`${pathToFileURL(path).href}?${version}`)) as { default?: unknown };
+    const loaded = (await importFile(path, version)) as { default?: unknown };
     if (typeof loaded.default !== "function") {
       throw new SourceError("SOURCE_FAILED", `source ${name}: ${path} has no function as its default export`);
     }

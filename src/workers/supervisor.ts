@@ -6,7 +6,7 @@
  *                                  ├─ hangs: killed ──► ends
  *                                  └─ replaced: its successor is ready ──► SIGTERM ──► drains, ends
  */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock } from "../clock.ts";
 import { addressText } from "../config/config.ts";
 import type { WorkerLoad } from "../observe/siblings.ts";
@@ -36,9 +36,8 @@ export interface SupervisorOptions {
   readonly sockets: readonly SharedSocket[];
   /** Those of them that systemd has given. */
   readonly given: readonly GivenSocket[];
-  /** The program and its arguments. */
-  readonly program: string;
-  readonly args: readonly string[];
+  /** The program of a worker, and its arguments. */
+  readonly command: readonly string[];
   /** Variables for the workers, beside those of this process. */
   readonly env: Readonly<Record<string, string>>;
   /** What the configuration of each worker must be like. */
@@ -226,8 +225,9 @@ export class Supervisor {
   }
 
   private spawn(index: number): Worker {
-    const { program, args, sockets, given, clock } = this.options;
-    const child = fork(program, [...args], {
+    const { command, sockets, given, clock } = this.options;
+    const [program, ...args] = command;
+    const child = spawn(program!, args, {
       env: { ...workerEnvironment(index, this.options.expected), ...this.options.env },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });

@@ -15,7 +15,16 @@ afterEach(() => supervisor.stop("SIGKILL"));
 function create(count: number, ...args: string[]): void {
   clock = new ManualClock();
   log = new KeptLog();
-  const options = { count, sockets: [], given: [], program, args, env: {}, expected: null, clock, log: log.log };
+  const options = {
+    count,
+    sockets: [],
+    given: [],
+    command: [process.execPath, program, ...args],
+    env: {},
+    expected: null,
+    clock,
+    log: log.log,
+  };
   supervisor = new Supervisor(options);
 }
 

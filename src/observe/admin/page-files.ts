@@ -1,6 +1,5 @@
 /** The files that the page is made of, read when they are first asked for. They come from here and nowhere else. */
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { codeFile, dependencyFile } from "../../packaged.ts";
 
 interface PageFile {
   readonly type: string;
@@ -14,28 +13,28 @@ const types = {
   svg: "image/svg+xml",
 } as const;
 
-const own = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url));
+const own = (name: string) => codeFile(`observe/admin/page/${name}`);
 
-/** By the path of their URL: type, and where they stand. */
-const places: Readonly<Record<string, readonly [keyof typeof types, () => string]>> = {
+/** By the path of their URL: type, and how they are read. */
+const places: Readonly<Record<string, readonly [keyof typeof types, () => Buffer]>> = {
   "/": ["html", () => own("index.html")],
   "/page.css": ["css", () => own("page.css")],
   "/page.js": ["js", () => own("page.js")],
   "/icon.svg": ["svg", () => own("icon.svg")],
-  "/uplot.css": ["css", () => fileURLToPath(import.meta.resolve("uplot/dist/uPlot.min.css"))],
-  "/uplot.js": ["js", () => fileURLToPath(import.meta.resolve("uplot/dist/uPlot.iife.min.js"))],
+  "/uplot.css": ["css", () => dependencyFile("uplot/dist/uPlot.min.css")],
+  "/uplot.js": ["js", () => dependencyFile("uplot/dist/uPlot.iife.min.js")],
 };
 
-const read = new Map<string, Promise<PageFile>>();
+const read = new Map<string, PageFile>();
 
 /** Null: the page has no such file. */
-export function pageFile(path: string): Promise<PageFile> | null {
+export function pageFile(path: string): PageFile | null {
   const place = Object.hasOwn(places, path) ? places[path] : undefined;
   if (place === undefined) return null;
-  const [type, where] = place;
+  const [type, readContent] = place;
   let file = read.get(path);
   if (file === undefined) {
-    file = readFile(where()).then((content) => ({ type: types[type], content }));
+    file = { type: types[type], content: readContent() };
     read.set(path, file);
   }
   return file;

@@ -207,7 +207,7 @@ async function handle(
   const at = url.indexOf("?");
   const path = at < 0 ? url : url.slice(0, at);
   try {
-    const file = await pageFile(path);
+    const file = pageFile(path);
     const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
     if (file !== null) send(response, 200, file.type, file.content);
     else if (answer !== undefined) {

@@ -1,11 +1,31 @@
 /**
- * The tiny HTTP server behind the quickstart's `http` source, so that it works without a network. What it says changes
+ * The quickstart: its configuration, and the tiny HTTP server behind the quickstart's `http` source, so that it works without a network. What it says changes
  * every second, so that a refresh can be seen.
  */
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Config } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
+import { isExecutable, packagedFile } from "../packaged.ts";
 import { isHttpSource } from "../sources/http.ts";
+
+const CONFIG = "config/quickstart.toml";
+/** A file that the configuration serves, beside it. */
+const SERVED = "config/quickstart/about.txt";
+
+/** The path of its configuration. An executable file has it inside, and writes it to a new folder for temporary files. */
+export async function quickstartFile(): Promise<string> {
+  if (!isExecutable) return fileURLToPath(new URL(`../../${CONFIG}`, import.meta.url));
+  const folder = await mkdtemp(path.join(tmpdir(), "platypus-quickstart-"));
+  for (const name of [CONFIG, SERVED]) {
+    await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
+    await writeFile(path.join(folder, name), packagedFile(name));
+  }
+  return path.join(folder, CONFIG);
+}
 
 /** Starts the origin where the quickstart's http source looks for it. Throws a PlatypusError when the port is taken. */
 export async function startOrigin(config: Config): Promise<{ close(): Promise<void> }> {

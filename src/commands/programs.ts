@@ -1,0 +1,103 @@
+/**
+ * The program whose name Platypus was started under. Under the name of mcrouter or nutcracker (twemproxy) it reads that program's
+ * command line, so that putting Platypus in the place of the program's file is the migration.
+ *
+ * Source: twemproxy's `nutcracker --help`, version 0.5.
+ */
+import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { parseArgs } from "node:util";
+import { UsageError } from "../errors.ts";
+import { isExecutable } from "../packaged.ts";
+
+/** Where twemproxy looks if its command line names no file. */
+const NUTCRACKER_FILE = "conf/nutcracker.yml";
+
+const nutcrackerOptions = {
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "V" },
+  "test-conf": { type: "boolean", short: "t" },
+  daemonize: { type: "boolean", short: "d" },
+  "describe-stats": { type: "boolean", short: "D" },
+  verbose: { type: "string", short: "v" },
+  output: { type: "string", short: "o" },
+  "conf-file": { type: "string", short: "c" },
+  "stats-port": { type: "string", short: "s" },
+  "stats-addr": { type: "string", short: "a" },
+  "stats-interval": { type: "string", short: "i" },
+  "pid-file": { type: "string", short: "p" },
+  "mbuf-size": { type: "string", short: "m" },
+} as const;
+
+/** Options that have no effect, and what to use instead. */
+const withoutEffect: Readonly<Partial<Record<keyof typeof nutcrackerOptions, string>>> = {
+  output: "the log goes to the standard error stream",
+  "stats-port": "statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",
+  "stats-addr": "statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",
+  "stats-interval": "statistics are counted when they are asked for",
+  "mbuf-size": "buffers grow as they are needed",
+};
+
+/** What a command line of another program means here. */
+export interface Translated {
+  /** The command line of Platypus. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** What a user should know, a line for each. */
+  readonly notes: readonly string[];
+  /** Where the number of the process is written; `null` if nowhere. */
+  readonly pidFile: string | null;
+}
+
+/** The command line to run. Sets variables, says what has no effect and writes a PID file, if the name asks for that. */
+export function ownArguments(args: readonly string[]): readonly string[] {
+  const name = basename((isExecutable ? process.argv0 : process.argv[1]) ?? "");
+  if (name === "mcrouter" && args.length === 0) {
+    throw new UsageError("mcrouter takes a port and a configuration: mcrouter -p 11211 -f mcrouter.json");
+  }
+  if (name !== "nutcracker") return args;
+  const { args: own, env, notes, pidFile } = translateNutcracker(args);
+  for (const [variable, value] of Object.entries(env)) process.env[variable] ??= value;
+  for (const note of notes) process.stderr.write(`nutcracker: ${note}\n`);
+  if (pidFile !== null) writeFileSync(pidFile, `${process.pid}\n`);
+  return own;
+}
+
+/** Throws a UsageError for an option that twemproxy does not have, and for `--daemonize`. */
+export function translateNutcracker(args: readonly string[]): Translated {
+  const { values } = parse(args);
+  const nothing = { env: {}, notes: [], pidFile: null };
+  if (values.help) return { ...nothing, args: ["--help"] };
+  if (values.version) return { ...nothing, args: ["--version"] };
+  const file = values["conf-file"] ?? NUTCRACKER_FILE;
+  if (values["test-conf"]) return { ...nothing, args: ["check", file] };
+  if (values.daemonize) {
+    throw new UsageError(
+      "-d: Platypus stays in the foreground; start it from systemd, or with setsid and a redirection",
+    );
+  }
+  const notes = Object.entries(withoutEffect).flatMap(([option, reason]) =>
+    Object.hasOwn(values, option) ? [`--${option} has no effect: ${reason}`] : [],
+  );
+  return {
+    args: ["serve", "--config", file],
+    env: { PLATYPUS_SERVER_LOG_LEVEL: levelOf(values.verbose) },
+    notes,
+    pidFile: values["pid-file"] ?? null,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: nutcrackerOptions, allowPositionals: false, strict: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message.replaceAll("\n", " "));
+  }
+}
+
+/** twemproxy's levels go from 0 (emergency) over 4 (warning), 5 (notice, its default) and 6 (information) to 11. */
+function levelOf(verbosity: string | undefined): string {
+  const level = Number(verbosity ?? 5);
+  if (!(level >= 0)) throw new UsageError(`-v: expected a number from 0 to 11, got ${JSON.stringify(verbosity)}`);
+  return level < 4 ? "error" : level === 4 ? "warn" : level <= 6 ? "info" : "debug";
+}
