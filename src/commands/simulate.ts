@@ -2,10 +2,14 @@
  * `platypus simulate FILE`: plays a trace, or made-up gets, through a rule of a configuration on virtual time, with and
  * without refresh.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
 import type { Config, RuleConfig } from "../config/config.ts";
 import { formatDuration, formatSize, parseDuration } from "../config/units.ts";
 import { UsageError } from "../errors.ts";
+import { ownCommand } from "../packaged.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import { Pattern } from "../refresh/pattern.ts";
 import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
@@ -18,6 +22,7 @@ import {
 import { ZipfSampler } from "../refresh/zipf.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
+import { renderPlot } from "./simulation-plot.ts";
 
 export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh
 
@@ -37,6 +42,11 @@ export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet wou
   --failures SHARE     share of its calls that fail (0)
   --processes N        Platypus processes over the pool (1)
   --seed N             the same seed, the same gets (1)
+  --only WITH          with or without: play only with refresh, or only without
+  --json               one JSON object with the numbers of both
+  --svg FILE           draw the source's calls over time
+
+While it runs, a line every five seconds says how far it is.
 
 Exit codes: 0 done, 2 wrong usage or configuration.
 `;
@@ -56,25 +66,101 @@ interface Options {
   gets(): Iterable<SimulatedGet>;
   /** How long they last; null: not known before. */
   readonly durationMs: number | null;
+  /** What is played. */
+  readonly variants: readonly Variant[];
+  readonly isJson: boolean;
+  readonly svg: string | null;
+}
+
+const variants = ["with", "without"] as const;
+/** With refresh, or without. */
+type Variant = (typeof variants)[number];
+
+/** A result as plain data: it comes from another process, or goes to the user as JSON. Times are in ms. */
+interface Summary extends Omit<SimulationResult, "age" | "wait"> {
+  readonly peakCallsPerSecond: number;
+  readonly waitMs: { readonly p50: number; readonly p99: number };
+  readonly ageMs: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+function summaryOf({ age, wait, ...numbers }: SimulationResult): Summary {
+  return {
+    ...numbers,
+    peakCallsPerSecond: numbers.callsBySecond.reduce((most, calls) => Math.max(most, calls), 0),
+    waitMs: { p50: wait.quantileMs(0.5), p99: wait.quantileMs(0.99) },
+    ageMs: { p50: age.quantileMs(0.5), p99: age.quantileMs(0.99), max: age.maxMs },
+  };
 }
 
 /** Prints the table. Throws a UsageError or ConfigError that says what is wrong. */
 export async function simulate(args: readonly string[]): Promise<void> {
   const options = await readOptions(args);
-  const results: SimulationResult[] = [];
-  for (const isRefreshing of [true, false]) results.push(await run(options, isRefreshing));
-  if (results[0]!.gets === 0) throw new UsageError(`there are no gets of keys that rule ${options.rule.name} matches`);
-  process.stdout.write(render(options, results[0]!, results[1]!));
+  // Sources that refuse make many errors, which are only counted here.
+  Error.stackTraceLimit = 0;
+  const [first, second] = options.variants;
+  const other = second === undefined ? null : playElsewhere(args, second);
+  // A failure here is told first.
+  other?.catch(() => {});
+  const results: [Variant, Summary][] = [[first!, summaryOf(await run(options, first === "with"))]];
+  if (results[0]![1].gets === 0) {
+    throw new UsageError(`there are no gets of keys that rule ${options.rule.name} matches`);
+  }
+  if (other !== null) results.push([second!, await other]);
+  if (options.svg !== null) writeFileSync(options.svg, plot(options, results));
+  const json = () => `${JSON.stringify({ rule: options.rule.name, ...Object.fromEntries(results) }, null, 2)}\n`;
+  process.stdout.write(options.isJson ? json() : render(options, results));
+}
+
+/** Plays a variant in a process beside this one. */
+async function playElsewhere(args: readonly string[], variant: Variant): Promise<Summary> {
+  const [program, ...words] = ownCommand();
+  const own = [...words, "simulate", ...args, "--only", variant, "--json"];
+  const child = spawn(program, own, { env: { ...process.env, [QUIET]: "1" }, stdio: ["ignore", "pipe", "pipe"] });
+  process.once("exit", () => child.kill("SIGKILL"));
+  const texts = [child.stdout, child.stderr].map((stream) => text(stream));
+  const [code] = (await once(child, "close")) as [number | null];
+  const [output, errors] = await Promise.all(texts);
+  if (code !== 0) throw new Error(`the simulation ${variant} refresh ended with code ${code}: ${errors}`);
+  return (JSON.parse(output!) as Readonly<Record<Variant, Summary>>)[variant];
+}
+
+const PLOT_POINTS = 300;
+
+function plot({ rule }: Options, results: readonly (readonly [Variant, Summary])[]): string {
+  const { durationMs } = results[0]![1];
+  const lines = results.map(([variant, { callsBySecond }]) => {
+    const span = Math.max(1, Math.ceil(callsBySecond.length / PLOT_POINTS));
+    const callsPerSecond = Array.from({ length: Math.ceil(callsBySecond.length / span) }, (_, i) => {
+      const part = callsBySecond.slice(i * span, (i + 1) * span);
+      return part.reduce((sum, calls) => sum + calls, 0) / part.length;
+    });
+    return { name: `${variant} refresh`, callsPerSecond };
+  });
+  return renderPlot(`calls per second to the source of rule ${rule.name}`, formatSeconds(durationMs), lines);
+}
+
+/** Set for a process that another one has started: it says nothing of its progress. */
+const QUIET = "PLATYPUS_SIMULATE_QUIET";
+const PROGRESS_MS = 5_000;
+
+/** Tells how far it is: on a terminal all the time in one line, else in a line every few seconds. */
+function progressOf(what: string, durationMs: number | null): (atMs: number) => void {
+  if (process.env[QUIET] !== undefined) return () => {};
+  let toldMs = performance.now();
+  return (atMs) => {
+    const isDue = performance.now() - toldMs >= PROGRESS_MS;
+    if (!process.stderr.isTTY && !isDue) return;
+    toldMs = performance.now();
+    const share = durationMs === null ? "" : ` ${Math.floor((100 * atMs) / durationMs)} %`;
+    const line = `${what}: ${formatSeconds(atMs)}${share}`;
+    process.stderr.write(process.stderr.isTTY ? `\r${line}   ` : `${line}\n`);
+  };
 }
 
 async function run(options: Options, isRefreshing: boolean): Promise<SimulationResult> {
   const { rule, config, durationMs } = options;
   const source = config.sources.find(({ name }) => name === rule.source)!;
-  const progress = (atMs: number) => {
-    if (!process.stderr.isTTY) return;
-    const share = durationMs === null ? "" : ` ${Math.floor((100 * atMs) / durationMs)} %`;
-    process.stderr.write(`\r${isRefreshing ? "with" : "without"} refresh: ${formatSeconds(atMs)}${share}   `);
-  };
+  const progress = progressOf(`${isRefreshing ? "with" : "without"} refresh`, durationMs);
   const result = await play({
     // What a rule would do that is not on yet is worth knowing, too.
     rule: { ...rule, mode: "on" },
@@ -89,7 +175,7 @@ async function run(options: Options, isRefreshing: boolean): Promise<SimulationR
     createPool: (unixSeconds) => createPool(unixSeconds, options.processes > 1),
     progress,
   });
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  if (process.stderr.isTTY && process.env[QUIET] === undefined) process.stderr.write("\r\x1b[K");
   return result;
 }
 
@@ -105,12 +191,12 @@ function createPool(unixSeconds: () => number, isShared: boolean): SimulatedPool
   };
 }
 
-function render({ rule, processes }: Options, on: SimulationResult, off: SimulationResult): string {
-  const share = (part: number, { gets }: SimulationResult) => `${((100 * part) / gets).toFixed(2)} %`;
-  const perSecond = (count: number, { durationMs }: SimulationResult) =>
+function render({ rule, processes }: Options, results: readonly (readonly [Variant, Summary])[]): string {
+  const share = (part: number, { gets }: Summary) => `${((100 * part) / gets).toFixed(2)} %`;
+  const perSecond = (count: number, { durationMs }: Summary) =>
     (count / (Math.max(durationMs, 1000) / 1000)).toFixed(1);
   const ms = (value: number) => formatSeconds(value);
-  const rows: [string, (result: SimulationResult) => string][] = [
+  const rows: [string, (result: Summary) => string][] = [
     ["gets", (result) => String(result.gets)],
     ["hits", (result) => share(result.hits, result)],
     ["filled while the client waited", (result) => share(result.filled, result)],
@@ -120,17 +206,21 @@ function render({ rule, processes }: Options, on: SimulationResult, off: Simulat
     ["  most in one second", (result) => String(result.peakCallsPerSecond)],
     ["  most at once", (result) => String(result.peakConcurrency)],
     ["source calls that failed", (result) => String(result.sourceFailures)],
-    ["wait for a fill, half of them under", (result) => ms(result.wait.quantileMs(0.5))],
-    ["  99 % under", (result) => ms(result.wait.quantileMs(0.99))],
-    ["age of what was served, half under", (result) => ms(result.age.quantileMs(0.5))],
-    ["  99 % under", (result) => ms(result.age.quantileMs(0.99))],
-    ["  the oldest", (result) => ms(result.age.maxMs)],
+    ["wait for a fill, half of them under", (result) => ms(result.waitMs.p50)],
+    ["  99 % under", (result) => ms(result.waitMs.p99)],
+    ["age of what was served, half under", (result) => ms(result.ageMs.p50)],
+    ["  99 % under", (result) => ms(result.ageMs.p99)],
+    ["  the oldest", (result) => ms(result.ageMs.max)],
     ["keys tracked by one process", (result) => String(result.peakTracked)],
     ["  memory for them, beside their names", (result) => formatSize(result.peakTracked * TRACKED_BYTES)],
   ];
-  const lines = rows.map(([name, cell]) => `${name.padEnd(38)}${cell(on).padStart(14)}${cell(off).padStart(18)}`);
-  const head = `rule ${rule.name}, ${formatSeconds(on.durationMs)}, ${processes} process${processes === 1 ? "" : "es"}`;
-  return `${head}\n\n${"".padEnd(38)}${"with refresh".padStart(14)}${"without refresh".padStart(18)}\n${lines.join("\n")}\n`;
+  const widthOf = (variant: Variant) => (variant === "with" ? 14 : 18);
+  const columns = (cell: (variant: Variant, result: Summary) => string) =>
+    results.map(([variant, result]) => cell(variant, result).padStart(widthOf(variant))).join("");
+  const lines = rows.map(([name, cell]) => `${name.padEnd(38)}${columns((_, result) => cell(result))}`);
+  const { durationMs } = results[0]![1];
+  const head = `rule ${rule.name}, ${formatSeconds(durationMs)}, ${processes} process${processes === 1 ? "" : "es"}`;
+  return `${head}\n\n${"".padEnd(38)}${columns((variant) => `${variant} refresh`)}\n${lines.join("\n")}\n`;
 }
 
 function formatSeconds(ms: number): string {
@@ -157,6 +247,8 @@ async function readOptions(args: readonly string[]): Promise<Options> {
   const exponent = numberOf("zipf", values.zipf, 0, 10);
   const durationMs = durationOf("duration", values.duration);
   const { trace } = values;
+  const chosen = variants.filter((each) => values.only === undefined || each === values.only);
+  if (chosen.length === 0) throw new UsageError(`--only: expected with or without, got ${JSON.stringify(values.only)}`);
   const template = trace === undefined ? keyTemplate(rule, values.key) : "";
   return {
     rule,
@@ -170,25 +262,31 @@ async function readOptions(args: readonly string[]): Promise<Options> {
         ? madeUp({ rate, keys, exponent, durationMs, template, seed: seed + 1 })
         : covered(rule, readTrace(trace)),
     durationMs: trace === undefined ? durationMs : null,
+    variants: chosen,
+    isJson: values.json ?? false,
+    svg: values.svg ?? null,
   };
 }
 
 function parse(args: readonly string[]) {
-  const text = (byDefault: string) => ({ type: "string", default: byDefault }) as const;
+  const withDefault = (byDefault: string) => ({ type: "string", default: byDefault }) as const;
   const optional = { type: "string" } as const;
   return parseOptions(args, {
     config: optional,
     rule: optional,
     trace: optional,
     key: optional,
-    rate: text("1000"),
-    keys: text("10000"),
-    zipf: text("1"),
-    duration: text("10m"),
-    latency: text("50ms"),
-    failures: text("0"),
-    processes: text("1"),
-    seed: text("1"),
+    rate: withDefault("1000"),
+    keys: withDefault("10000"),
+    zipf: withDefault("1"),
+    duration: withDefault("10m"),
+    latency: withDefault("50ms"),
+    failures: withDefault("0"),
+    processes: withDefault("1"),
+    seed: withDefault("1"),
+    only: optional,
+    svg: optional,
+    json: { type: "boolean" },
   });
 }
 

@@ -70,8 +70,8 @@ export interface SimulationResult {
   readonly missed: number;
   readonly sourceCalls: number;
   readonly sourceFailures: number;
-  /** Most calls begun in one second. */
-  readonly peakCallsPerSecond: number;
+  /** Calls begun in each second. */
+  readonly callsBySecond: readonly number[];
   readonly peakConcurrency: number;
   /** Ms since a value was fetched, when it was served. */
   readonly age: Histogram;
@@ -90,11 +90,9 @@ class LatencySource implements Source {
   failures = 0;
   running = 0;
   peakRunning = 0;
-  peakPerSecond = 0;
+  readonly callsBySecond: number[] = [];
   private readonly simulation: Simulation;
   private readonly clock: VirtualClock;
-  private second = -1;
-  private inSecond = 0;
 
   constructor(simulation: Simulation, clock: VirtualClock) {
     this.simulation = simulation;
@@ -106,9 +104,8 @@ class LatencySource implements Source {
     this.calls++;
     this.peakRunning = Math.max(this.peakRunning, ++this.running);
     const second = Math.floor(this.clock.nowMs() / 1000);
-    if (second !== this.second) this.inSecond = 0;
-    this.second = second;
-    this.peakPerSecond = Math.max(this.peakPerSecond, ++this.inSecond);
+    while (this.callsBySecond.length <= second) this.callsBySecond.push(0);
+    this.callsBySecond[second]!++;
     const isFailing = random() < failureShare;
     const value = Buffer.allocUnsafe(STAMP_BYTES);
     value.writeDoubleBE(this.clock.nowMs());
@@ -188,7 +185,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     ...result,
     sourceCalls: source.calls,
     sourceFailures: source.failures,
-    peakCallsPerSecond: source.peakPerSecond,
+    callsBySecond: source.callsBySecond,
     peakConcurrency: source.peakRunning,
     durationMs: lastMs,
     poolBytes: pool.byteLength,

@@ -1,5 +1,5 @@
 /** `platypus simulate` as users run it, and its word against what a real process does with the same trace. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -203,4 +203,38 @@ describe.skipIf(MemcachedProcess.isMissing)("a simulation", () => {
   function fillsOf(stats: string): number {
     return Number(/STAT rule:stuff:fills (\d+)/.exec(stats)![1]);
   }
+});
+
+describe("platypus simulate's other forms", () => {
+  const args = [FLEET, "--rate", "100", "--keys", "500", "--duration", "10m"];
+
+  it("gives JSON whose numbers are those of the table", async () => {
+    const rows = rowsOf((await simulate(...args)).stdout);
+    const both = JSON.parse((await simulate(...args, "--json")).stdout);
+    expect(both.rule).toBe("products");
+    for (const [index, variant] of ["with", "without"].entries()) {
+      const { gets, sourceCalls, peakCallsPerSecond, callsBySecond } = both[variant];
+      expect(String(gets)).toBe(rows.get("gets")![index]);
+      expect(String(sourceCalls)).toBe(rows.get("source calls")![index]);
+      expect(String(peakCallsPerSecond)).toBe(rows.get("most in one second")![index]);
+      expect(callsBySecond.reduce((sum: number, calls: number) => sum + calls, 0)).toBe(sourceCalls);
+    }
+  });
+
+  it("plays one variant alone, with the same result", async () => {
+    const both = JSON.parse((await simulate(...args, "--json")).stdout);
+    for (const variant of ["with", "without"]) {
+      const one = JSON.parse((await simulate(...args, "--json", "--only", variant)).stdout);
+      expect(one).toEqual({ rule: "products", [variant]: both[variant] });
+    }
+    expect((await simulate(...args, "--only", "neither")).code).toBe(2);
+  });
+
+  it("draws the calls of both as a picture", async () => {
+    const file = path.join(folder, "calls.svg");
+    expect((await simulate(...args, "--svg", file)).code).toBe(0);
+    const svg = await readFile(file, "utf8");
+    expect(svg).toMatch(/^<svg [\s\S]*with refresh[\s\S]*without refresh[\s\S]*<\/svg>\n$/);
+    expect(svg.match(/stroke-width/g)).toHaveLength(2);
+  });
 });
