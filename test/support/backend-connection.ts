@@ -1,6 +1,7 @@
 /** A connection of a backend, alone, and what it tells of itself. */
 import type { Clock } from "../../src/clock.ts";
-import { BackendConnection, type ConnectionOptions } from "../../src/proxy/backend/connection.ts";
+import type { ConnectionOptions } from "../../src/proxy/backend/backend-link.ts";
+import { BackendConnection } from "../../src/proxy/backend/connection.ts";
 import { Turn } from "../../src/proxy/wire/turn.ts";
 
 export const SERVER_TIMEOUT_MS = 250;

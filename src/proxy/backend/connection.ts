@@ -5,115 +5,40 @@
  *     queue   head ─► request ─► request ─► request ─► tail        (order on the wire)
  *             ▲ the next reply is for this one       ▲ waiting: not written before the greeting has ended
  *
- * An error line names no request, and a value may have swallowed later answers. These are held, and all answers behind them,
- * until one that can be no other's (with an opaque, or to a marker behind all of them) shows that they were in their place.
+ * request-queue.ts has the queue and its times, key-log.ts the keys by which replies are verified, held-answers.ts the answers
+ * that name no request, until a later one shows that they were in their place, and greeting.ts what a new socket begins with.
  *
  * When the order can no longer be trusted (malformed reply, wrong key or opaque, a reply that no request is waiting for, a
  * head that stays unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never
  * reaches another request.
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../../clock.ts";
-import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, isRetrieval, Operation, Request } from "../request.ts";
-import { CR, copyBytes, LF } from "../wire/ascii.ts";
+import { classicStatus, isMeta, Operation, Request } from "../request.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { asksForKey } from "../wire/meta-proof.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
-import { isPoisoning } from "../wire/poisoning.ts";
-import { Marker, ServerDialect } from "../wire/server-dialect.ts";
+import { ServerDialect } from "../wire/server-dialect.ts";
 import { connectSocket } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
-import type { Flushable, Turn } from "../wire/turn.ts";
+import type { Flushable } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
+import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
-import { Greeting, type GreetingEvents } from "./greeting.ts";
+import { Greeting } from "./greeting.ts";
+import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
+import { KeyLog } from "./key-log.ts";
 import { ownRequest } from "./own-request.ts";
+import { RequestQueue } from "./request-queue.ts";
 import { SharedGets } from "./shared-gets.ts";
 
-const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
-/** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
-const DROP_AFTER_TIMEOUTS = 4;
-const KEY_LOG_BYTES = 16 * 1024;
-const CRLF_BYTES = 2;
-/** Turns that take longer are made up for: see `restamp`. */
-const LONG_TURN_MS = 5;
-
-const EMPTY = Buffer.alloc(0);
-
-/** What the connections of one backend have in common. */
-export interface ConnectionOptions {
-  readonly address: Address;
-  readonly tls: TlsConfig | null;
-  readonly prefix: Buffer;
-  readonly serverTimeoutMs: number;
-  readonly connectTimeoutMs: number;
-  /** Times a connection that is not there in time is tried again before that counts as a failure. */
-  readonly connectRetries: number;
-  /** 0: none. */
-  readonly keepAliveMs: number;
-  /** For the text authentication of memcached (doc/protocol.txt, "Authentication"); null: none. */
-  readonly login: Login | null;
-  readonly maxReplyBytes: number;
-  readonly clock: Clock;
-  readonly turn: Turn;
-}
-
-/** What happens on a connection, for the backend it belongs to. */
-export interface ConnectionEvents extends GreetingEvents {
-  /**
-   * A request sent at `sentMs` was answered; told before it is completed. `status` is a classic one (`classicStatus`), 0 for
-   * requests that are not counted.
-   */
-  answered(status: Status | 0, sentMs: number): void;
-  /** A request on its way failed with `status`. */
-  failed(status: Status): void;
-  /** A connection was made. */
-  opened(): void;
-  /** One that had been made is gone. */
-  closed(): void;
-  timedOut(): void;
-  connectFailed(reason: string): void;
-  /** It was closed because it could not be trusted any more. */
-  outOfStep(reason: string): void;
-}
-
-/** What a backend needs of a connection, whatever is spoken on it. */
-export interface BackendLink {
-  /** Requests sent or waiting to be sent, not answered yet. */
-  readonly outstanding: number;
-  readonly isConnected: boolean;
-  /** False: a get of several keys is not answered as memcached does; it is to be asked for one key at a time. */
-  readonly mayShare: boolean;
-  /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
-  send(request: Request): void;
-  /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
-  closeIfIdle(): void;
-  /**
-   * Closes the connection for good once everything outstanding has been answered or has timed out; then calls `done` once,
-   * perhaps before this returns.
-   */
-  retire(done: () => void): void;
-  /** Closes the connection for good; what is outstanding fails. */
-  close(): void;
-}
-
-/** An answer that no later one has verified yet. */
-interface HeldAnswer {
-  readonly request: Request;
-  readonly reply: Reply;
-  /** Why the connection is to be closed once the answer has been told; null: it is not. */
-  readonly doubt: string | null;
-}
 
 /** A connection that is opened by the first request, and again by the first one after it was lost. */
 export class BackendConnection implements BackendLink, Flushable, FrameReader {
   wantedBytes = 0;
-  outstanding = 0;
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
   private readonly batch = new OutputBatch();
@@ -128,8 +53,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private isClosed = false;
   /** Called when the connection, which is retired, has closed; null: it is not retired. */
   private retired: (() => void) | null = null;
-  private head: Request | null = null;
-  private tail: Request | null = null;
+  private readonly queue: RequestQueue<Request>;
   /** The first of the requests that stand in the batch. */
   private unsent: Request | null = null;
   /** The first of the requests that wait for the end of the greeting. */
@@ -137,31 +61,24 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private waitingBytes = 0;
   /** The greeting has ended: requests are written as they come. */
   private isReady = false;
-  private readonly held: HeldAnswer[] = [];
-  /** The marker that is under way to verify what is held; null: none is. */
-  private verifier: Request | null = null;
   private readonly dialect = new ServerDialect();
+  private readonly held: HeldAnswers;
   private readonly gets = new SharedGets();
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
   private readonly greeting: Greeting;
   /** The time-out of this socket's greeting has been counted. */
   private isGreetingLate = false;
-  /** When the first of a run of requests that timed out was sent; null: one was answered in time since, or all were. */
-  private lateSinceMs: number | null = null;
-  private readonly answerDeadline: Deadline;
   private readonly connectDeadline: Deadline;
   private retriesLeft = 0;
   /** Something was sent since `closeIfIdle` last looked. */
   private isUsed = false;
-  /** Copies of the keys of outstanding requests: replies are checked against them. */
-  private keyLog = EMPTY;
-  private keyLogUsed = 0;
+  private readonly keyLog = new KeyLog();
 
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
     this.options = options;
     this.events = events;
-    this.answerDeadline = new Deadline(options.clock, () => this.checkDeadlines());
+    this.queue = new RequestQueue(options.clock, options.serverTimeoutMs, () => this.checkDeadlines());
     this.connectDeadline = new Deadline(options.clock, () => {
       if (this.retriesLeft > 0) {
         this.retriesLeft--;
@@ -177,11 +94,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       again: () => this.reopen(),
       giveUp: () => this.fail(failures.connectError),
     });
+    this.held = new HeldAnswers(this.dialect, {
+      send: (marker) => this.write(marker),
+      answer: (request, reply) => this.answer(request, reply),
+      fail: (request, reply) => this.failOne(request, reply),
+      distrust: (reason) => this.distrust(reason),
+    });
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
+  get outstanding(): number {
+    return this.queue.length;
+  }
+
   send(request: Request): void {
-    if (this.isClosed || this.outstanding >= MAX_OUTSTANDING || this.isSaturated) {
+    if (this.isClosed || this.queue.isFull || this.isSaturated) {
       request.complete(failures.overloaded);
       return;
     }
@@ -201,7 +128,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     // Until there is a connection the greeting waits here.
     if (!this.isConnected) return;
     this.isUsed = true;
-    this.restamp();
+    if (this.unsent !== null) this.queue.restamp(this.unsent, this.options.turn.nowMs());
+    this.unsent = null;
     this.gets.end();
     this.batch.flush(writer);
     if (writer.unsentBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
@@ -212,7 +140,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   closeIfIdle(): void {
-    const isIdle = !this.isUsed && this.isConnected && this.head === null;
+    const isIdle = !this.isUsed && this.isConnected && this.queue.head === null;
     this.isUsed = false;
     if (isIdle) this.fail(failures.connectionLost);
   }
@@ -233,10 +161,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number {
-    const { socket, parser } = this;
+    const { socket, parser, queue } = this;
     let at = start;
     while (at < end) {
-      const request = this.head;
+      const request = queue.head;
       if (request === null || request === this.unsent || request === this.waiting) {
         this.distrust("bytes that answer no request");
         return end;
@@ -255,20 +183,16 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       }
       at = next;
       this.isFollowing = request.isFollowed;
-      this.head = request.nextOfBackend;
-      if (this.head === null) this.tail = null;
-      if (this.head === null || !request.isAbandoned) this.lateSinceMs = null;
-      request.nextOfBackend = null;
-      this.outstanding--;
+      queue.shift(request);
       reply.lease = parser.isBorrowing ? null : this.input.lent;
       if (reply.status === Status.found) this.gets.noteValue(reply.valueEnd - reply.valueStart);
       let doubtful: string | null = null;
       let isHeld = false;
-      if (!isFailed && !parser.isSuspect && this.held.length === 0) {
+      if (!isFailed && !parser.isSuspect && this.held.isEmpty) {
         if (!request.isAbandoned) this.answer(request, reply);
       } else {
         doubtful = isFailed ? doubtAfter(request, reply) : null;
-        isHeld = this.holdOrAnswer(request, reply, doubtful);
+        isHeld = this.held.take(request, reply, parser.isSuspect, doubtful, this.isReady);
       }
       parser.giveBack();
       if (this.socket !== socket) return end;
@@ -276,23 +200,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (doubtful !== null && !isHeld) return this.doubt(request, doubtful, end);
     }
     return end;
-  }
-
-  /**
-   * Holds an answer that is doubted, or that is behind one that is; otherwise answers `request`, and first those that are
-   * held if `reply` proves them. Returns true if the answer is held.
-   */
-  private holdOrAnswer(request: Request, reply: Reply, doubtful: string | null): boolean {
-    const { isSuspect } = this.parser;
-    const isVerified = !isSuspect && this.verifies(request, reply);
-    const isDoubted = isFailure(reply.status) ? isUnverified(request, reply) : isSuspect;
-    // Behind an answer that is doubted all others are, up to one that can be no other's.
-    const isBehind = this.held.length > 0 && !isVerified && !isOwnMarker(request);
-    const isHeld = (isDoubted || isBehind) && this.isReady && this.dialect.marker !== Marker.none;
-    if (isHeld) this.hold(request, reply, doubtful);
-    else if (this.held.length > 0 && isVerified) this.release(request, reply);
-    else if (!request.isAbandoned) this.answer(request, reply);
-    return isHeld;
   }
 
   private answer(request: Request, reply: Reply): void {
@@ -307,59 +214,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     request.keyStart = "md ".length;
     request.keyEnd = request.keyStart + key.length;
     this.write(request);
-  }
-
-  /** Keeps an answer until a later one shows that the connection was in step. */
-  private hold(request: Request, reply: Reply, doubt: string | null): void {
-    const kept = reply.copy();
-    const { keys, indexes } = request;
-    if (keys !== null && !request.isAbandoned) keys.moveBlocks(indexes, reply, kept);
-    this.held.push({ request, reply: kept, doubt });
-    if (this.verifier !== null) return;
-    const answered = (answer: Reply) => {
-      if (this.verifier !== verifier) return;
-      this.verifier = null;
-      if (!isFailure(answer.status)) return;
-      // An error line in the marker's place is that of another request.
-      this.failHeld(answer.status === Status.timeout ? answer : failures.connectionLost);
-      // What comes next may be in the wrong place, too.
-      this.distrust("no answer to the marker that verifies others");
-    };
-    const verifier =
-      this.dialect.marker === Marker.metaNoop
-        ? ownRequest(Operation.metaNoop, "mn\r\n", "", answered)
-        : ownRequest(Operation.version, "version\r\n", "", answered);
-    this.verifier = verifier;
-    this.write(verifier);
-  }
-
-  /**
-   * True for an answer that can be no other's: it has an opaque, or is that to the marker which stood behind everything else.
-   * Neither a key nor the marker of another request proves it: the next request may be for the same key, and all markers are
-   * answered alike.
-   */
-  private verifies(request: Request, reply: Reply): boolean {
-    return !isFailure(reply.status) && (request.opaque !== 0 || request === this.verifier);
-  }
-
-  /** The connection is in step: what is held were the answers to their requests. `reply` to `request` shows it. */
-  private release(request: Request, reply: Reply): void {
-    const { socket } = this;
-    const completed = new AllCompleted();
-    let doubt: string | null = null;
-    this.held.push({ request, reply, doubt: null });
-    for (const held of this.held.splice(0)) {
-      if (!held.request.isAbandoned) completed.run(() => this.answer(held.request, held.reply));
-      doubt ??= held.doubt;
-    }
-    if (doubt !== null && this.socket === socket) this.distrust(doubt);
-    completed.end();
-  }
-
-  private failHeld(reply: Reply): void {
-    const completed = new AllCompleted();
-    for (const { request } of this.held.splice(0)) completed.run(() => this.failOne(request, reply));
-    completed.end();
   }
 
   private failOne(request: Request, reply: Reply): void {
@@ -391,18 +245,19 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.waitingBytes += request.frameEnd - request.frameStart;
     if (this.waitingBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
     this.waiting ??= request;
-    this.enqueue(request);
+    this.queue.append(request, this.options.turn.nowMs());
   }
 
   /** Writes a request of the greeting: nothing else is under way. */
   private sendFirst(request: Request): void {
-    const { waiting, tail } = this;
-    this.head = null;
-    this.tail = null;
+    const { waiting, queue } = this;
+    const { tail } = queue;
+    queue.head = null;
+    queue.tail = null;
     this.write(request);
     if (waiting === null) return;
     request.nextOfBackend = waiting;
-    this.tail = tail;
+    queue.tail = tail;
   }
 
   /** The greeting has ended: writes what has waited for it. */
@@ -439,13 +294,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const first = this.waiting;
     this.waiting = null;
     this.waitingBytes = 0;
-    if (first === null) return null;
-    let before: Request | null = null;
-    for (let each = this.head; each !== first; each = each!.nextOfBackend) before = each;
-    if (before === null) this.head = null;
-    else before.nextOfBackend = null;
-    this.tail = before;
-    for (let each: Request | null = first; each !== null; each = each.nextOfBackend) this.outstanding--;
+    if (first !== null) this.queue.takeFrom(first);
     return first;
   }
 
@@ -453,47 +302,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
     if (!(request instanceof Request)) return request;
     if (isMeta(request.operation)) this.parser.returnsKeys ||= asksForKey(request);
-    this.gets.write(request, this.tail, this.options.prefix, this.batch, this.dialect);
-    if (!request.isKept && request.indexes === null) this.keepKey(request);
+    this.gets.write(request, this.queue.tail, this.options.prefix, this.batch, this.dialect);
+    if (!request.isKept && request.indexes === null) this.keyLog.keep(request);
     this.unsent ??= request;
-    this.enqueue(request);
+    this.queue.append(request, this.options.turn.nowMs());
     return null;
-  }
-
-  private enqueue(request: Request): void {
-    request.sentMs = this.options.turn.nowMs();
-    request.nextOfBackend = null;
-    if (this.tail === null) this.head = request;
-    else this.tail.nextOfBackend = request;
-    this.tail = request;
-    this.outstanding++;
-    if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
-  }
-
-  /** Moves the request's key to the key log; of a meta command its line, in which the key stands. */
-  private keepKey(request: Request): void {
-    const isLine = isMeta(request.operation);
-    const start = isLine ? request.frameStart : request.keyStart;
-    const length = (isLine ? request.lineEnd : request.keyEnd) - start;
-    if (this.keyLogUsed + length + CRLF_BYTES > this.keyLog.length) {
-      this.keyLog = Buffer.allocUnsafeSlow(Math.max(KEY_LOG_BYTES, length + CRLF_BYTES));
-      this.keyLogUsed = 0;
-    }
-    const at = this.keyLogUsed;
-    this.keyLogUsed = copyBytes(request.chunk, start, start + length, this.keyLog, at);
-    request.chunk = this.keyLog;
-    request.keyStart += at - start;
-    request.keyEnd += at - start;
-    if (isLine) {
-      request.frameStart = at;
-      request.lineEnd = this.keyLogUsed;
-      this.keyLog[this.keyLogUsed++] = CR;
-      this.keyLog[this.keyLogUsed++] = LF;
-      request.dataStart = this.keyLogUsed;
-      request.frameEnd = this.keyLogUsed;
-    } else {
-      request.forgetFrame();
-    }
   }
 
   private open(): void {
@@ -511,7 +324,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const read = (chunk: Buffer, length: number) => {
       if (this.socket !== socket) return;
       this.input.feed(chunk, 0, length, this);
-      this.recycleKeyLog();
+      if (this.queue.head === null) this.keyLog.recycle();
       if (this.retired !== null) this.closeIfRetired();
     };
     const socket = connectSocket(
@@ -598,7 +411,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.writer = null;
     socket?.destroy();
     this.connectDeadline.clear();
-    this.answerDeadline.clear();
+    this.queue.deadline.clear();
     if (this.isConnected) this.events.closed();
     this.isConnected = false;
     this.isSaturated = false;
@@ -611,19 +424,14 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (fault !== null) this.tellFault(fault);
     this.input.clear();
     // Requests that come while these are completed belong to a new socket, a new queue and a new key log.
-    let request = this.head;
-    this.head = null;
-    this.tail = null;
+    let request = this.queue.takeAll();
     this.unsent = null;
     this.waiting = null;
     this.waitingBytes = 0;
-    this.outstanding = 0;
-    this.lateSinceMs = null;
-    this.keyLog = EMPTY;
-    this.keyLogUsed = 0;
-    this.verifier = null;
+    this.keyLog.leave();
+    this.held.forgetMarker();
     const completed = new AllCompleted();
-    completed.run(() => this.failHeld(reply));
+    completed.run(() => this.held.fail(reply));
     while (request !== null) {
       const failed: Request = request;
       request = failed.nextOfBackend;
@@ -634,33 +442,27 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     completed.end();
   }
 
-  /** Requests that waited long for the end of a busy turn have their time from now on. */
-  private restamp(): void {
-    const first = this.unsent;
-    this.unsent = null;
-    if (first === null) return;
-    const nowMs = this.options.turn.nowMs();
-    if (nowMs - first.sentMs < LONG_TURN_MS) return;
-    for (let request: Request | null = first; request !== null; request = request.nextOfBackend) {
-      request.sentMs = nowMs;
-    }
-  }
-
   /**
    * The queue is in the order of sending, so its first unanswered request is the first to time out. Answers that come
    * later than that are discarded when they come, and the connection stays in step. But where an answer was lost, each
    * that comes is taken for that of the request before, and none is in time: so a run of these is ended too.
    */
   private checkDeadlines(): void {
-    const { clock, serverTimeoutMs } = this.options;
-    const nowMs = clock.nowMs();
+    const nowMs = this.options.clock.nowMs();
     if (this.socket !== null && !this.isConnected) {
       // The time for an answer runs from when it was asked for.
-      this.answerDeadline.set(serverTimeoutMs);
+      this.queue.postpone();
       return;
     }
     const completed = new AllCompleted();
-    this.expire(nowMs, completed);
+    const { asked } = this.greeting;
+    this.queue.expire(nowMs, asked, (request) => {
+      // The greeting is not given up with a time-out, which is counted once for each socket.
+      if (request === asked && this.isGreetingLate) return;
+      this.isGreetingLate ||= request === asked;
+      this.events.timedOut();
+      if (request !== asked) completed.run(() => request.complete(failures.timeout));
+    });
     completed.run(() => this.checkOrder(nowMs));
     try {
       completed.end();
@@ -671,61 +473,18 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private checkOrder(nowMs: number): void {
-    const { serverTimeoutMs } = this.options;
     if (this.retired !== null) this.closeIfRetired();
-    if (this.lateSinceMs !== null && nowMs - this.lateSinceMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
+    if (this.queue.isPastDropLimit(nowMs)) {
       this.distrust("nothing was answered in time up to the drop limit");
       return;
     }
-    let request = this.head;
-    while (request !== null && (request.isAbandoned || request === this.greeting.asked))
-      request = request.nextOfBackend;
-    if (this.answerDeadline.isSet || this.socket === null) return;
-    if (request !== null) {
-      this.answerDeadline.set(Math.max(1, request.sentMs + serverTimeoutMs - nowMs));
-    } else if (this.head !== null) {
-      this.answerDeadline.set(serverTimeoutMs);
-    }
-  }
-
-  private expire(nowMs: number, completed: AllCompleted): void {
-    const { serverTimeoutMs } = this.options;
-    for (let each = this.head; each !== null; each = each.nextOfBackend) {
-      const request: Request = each;
-      if (request.isAbandoned) continue;
-      if (nowMs - request.sentMs < serverTimeoutMs) return;
-      if (request === this.greeting.asked) {
-        this.greetingIsLate(request.sentMs);
-        continue;
-      }
-      request.isAbandoned = true;
-      this.lateSinceMs ??= request.sentMs;
-      this.events.timedOut();
-      completed.run(() => request.complete(failures.timeout));
-    }
-  }
-
-  /** The greeting is not given up with a time-out: its answer is of use whenever it comes. */
-  private greetingIsLate(sentMs: number): void {
-    this.lateSinceMs ??= sentMs;
-    if (this.isGreetingLate) return;
-    this.isGreetingLate = true;
-    this.events.timedOut();
+    if (this.socket !== null) this.queue.setDeadline(nowMs, this.greeting.asked);
   }
 
   private closeIfRetired(): void {
-    if (this.retired === null || this.held.length > 0) return;
+    if (this.retired === null || !this.held.isEmpty) return;
     // The greeting is of no use without requests that wait for it.
-    for (let each = this.head; each !== null; each = each.nextOfBackend) {
-      if (!each.isAbandoned && each !== this.greeting.asked) return;
-    }
-    this.close();
-  }
-
-  private recycleKeyLog(): void {
-    if (this.head !== null || this.keyLogUsed === 0) return;
-    if (isPoisoning) this.keyLog.fill(0xff, 0, this.keyLogUsed);
-    this.keyLogUsed = 0;
+    if (this.queue.firstAwaited(this.greeting.asked) === null) this.close();
   }
 }
 
@@ -733,34 +492,4 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
   const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
   return isOwn ? 0 : classicStatus(operation, reply);
-}
-
-/**
- * True for an error that could be another request's: it has neither opaque nor marker, and its client is told of it. A get
- * that fails is answered as a miss.
- */
-function isUnverified(request: Request, reply: Reply): boolean {
-  const { operation, marker, opaque } = request;
-  if (marker !== Marker.none) return false;
-  return opaque !== 0 || (isRetrieval(operation) && reply.status === Status.clientError);
-}
-
-/** True for `mn` and `version`, which only Platypus itself asks. */
-function isOwnMarker({ operation }: Request): boolean {
-  return operation === Operation.metaNoop || operation === Operation.version;
-}
-
-/** Why nobody knows, after this failure, where the next answer begins; null: it is known. */
-function doubtAfter(request: Request, reply: Reply): string | null {
-  // The server may have read the data as commands. A marker behind the request shows that it has not.
-  if (request.hasData && reply.status === Status.clientError && request.marker === Marker.none) {
-    return "a data block was refused";
-  }
-  // memcached's own proxy has an error in the place of a value and goes on with the next.
-  const isDoubtful = asksForMany(request) && reply.status === Status.serverError;
-  return isDoubtful ? "an error in answer to a get of several keys; from now on each goes alone" : null;
-}
-
-function asksForMany({ indexes }: Request): boolean {
-  return indexes !== null && indexes.length > 1;
 }

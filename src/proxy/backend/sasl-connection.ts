@@ -15,13 +15,11 @@ import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
 import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
 import type { Flushable } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
-import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./connection.ts";
+import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { Deadline } from "./deadline.ts";
+import { type Queued, RequestQueue } from "./request-queue.ts";
 
-const MAX_OUTSTANDING = 100_000;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
-/** A request is given up this many time-outs after it was sent, and the connection with it. */
-const DROP_AFTER_TIMEOUTS = 4;
 /** memjs counts in seconds, and Node's timers end at 2^31 ms. */
 const OUT_OF_REACH_SECONDS = 86_400;
 const NO_INITIAL_VALUE = 0xffffffff;
@@ -45,11 +43,8 @@ const opcodes: Readonly<Record<Verb, number>> = {
 };
 
 /** One frame that was sent. */
-interface Pending {
+interface Frame extends Queued<Frame> {
   readonly command: Command;
-  readonly sentMs: number;
-  /** Set when its owner was told of a time-out; its reply is dropped when it comes. */
-  isAbandoned: boolean;
   /** Exactly one of the two is called, once. */
   readonly answered: (outcome: Outcome) => void;
   readonly failed: (reply: Reply) => void;
@@ -63,21 +58,19 @@ export class SaslConnection implements BackendLink, Flushable {
   private readonly events: ConnectionEvents;
   private server: Server | null = null;
   private socket: Socket | null = null;
-  /** By opaque, in the order of sending. */
-  private readonly pending = new Map<number, Pending>();
+  private readonly queue: RequestQueue<Frame>;
   private opaque = 0;
   private unsent: Buffer[] = [];
   private isJoined = false;
   private isClosed = false;
   /** Called when the connection, which is retired, has closed; null: it is not retired. */
   private retired: (() => void) | null = null;
-  private readonly answerDeadline: Deadline;
   private readonly connectDeadline: Deadline;
 
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
     this.options = options;
     this.events = events;
-    this.answerDeadline = new Deadline(options.clock, () => this.checkDeadlines());
+    this.queue = new RequestQueue(options.clock, options.serverTimeoutMs, () => this.checkDeadlines());
     this.connectDeadline = new Deadline(options.clock, () => {
       this.fail(failures.connectTimeout);
       this.events.connectFailed(`no connection and login within ${options.connectTimeoutMs} ms`);
@@ -85,7 +78,7 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 
   get outstanding(): number {
-    return this.pending.size;
+    return this.queue.length;
   }
 
   get isConnected(): boolean {
@@ -94,7 +87,7 @@ export class SaslConnection implements BackendLink, Flushable {
 
   send(request: Request): void {
     const isSaturated = (this.socket?.writableLength ?? 0) > MAX_UNSENT_BYTES;
-    if (this.isClosed || isSaturated || this.pending.size >= MAX_OUTSTANDING) {
+    if (this.isClosed || isSaturated || this.queue.isFull) {
       request.complete(failures.overloaded);
       return;
     }
@@ -132,8 +125,7 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 
   private closeIfRetired(): void {
-    if (this.retired === null || [...this.pending.values()].some(({ isAbandoned }) => !isAbandoned)) return;
-    this.close();
+    if (this.retired !== null && this.queue.firstAwaited(null) === null) this.close();
   }
 
   close(): void {
@@ -187,12 +179,12 @@ export class SaslConnection implements BackendLink, Flushable {
     failed: (reply: Reply) => void,
   ): void {
     const opaque = this.opaque++ % 2 ** 32;
-    const frame = frameOf(command, opaque);
-    this.pending.set(opaque, { command, sentMs: this.options.clock.nowMs(), isAbandoned: false, answered, failed });
-    server.onResponse(opaque, (response) => this.read(server, opaque, response));
+    const bytes = frameOf(command, opaque);
+    const frame: Frame = { command, answered, failed, sentMs: 0, isAbandoned: false, nextOfBackend: null };
+    this.queue.append(frame, this.options.clock.nowMs());
+    server.onResponse(opaque, (response) => this.read(server, frame, response));
     server.onError(opaque, (error) => this.lost(server, error));
-    this.unsent.push(frame);
-    if (!this.answerDeadline.isSet) this.answerDeadline.set(this.options.serverTimeoutMs);
+    this.unsent.push(bytes);
   }
 
   private open(): Server {
@@ -221,9 +213,9 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 
   /** memjs reads for us: what is thrown at it would end the process. */
-  private read(server: Server, opaque: number, response: Response): void {
+  private read(server: Server, frame: Frame, response: Response): void {
     try {
-      this.take(server, opaque, response);
+      this.take(server, frame, response);
     } catch (error) {
       // A fault of ours ends the connection it showed itself on, and nobody else's.
       this.events.outOfStep(`a fault in Platypus: ${(error as Error).stack}`);
@@ -231,19 +223,18 @@ export class SaslConnection implements BackendLink, Flushable {
     }
   }
 
-  private take(server: Server, opaque: number, response: Response): void {
-    const pending = this.pending.get(opaque);
-    if (this.server !== server || pending === undefined) return;
-    if (!isAnswerTo(pending.command, response)) {
+  private take(server: Server, frame: Frame, response: Response): void {
+    if (this.server !== server) return;
+    if (!isAnswerTo(frame.command, response)) {
       this.events.outOfStep("a reply that does not answer the request");
       this.fail(failures.connectionLost);
       return;
     }
-    this.pending.delete(opaque);
-    if (!pending.isAbandoned) {
-      const outcome = outcomeOf(pending.command, response);
-      this.events.answered(outcome.status, pending.sentMs);
-      pending.answered(outcome);
+    this.queue.remove(frame);
+    if (!frame.isAbandoned) {
+      const outcome = outcomeOf(frame.command, response);
+      this.events.answered(outcome.status, frame.sentMs);
+      frame.answered(outcome);
     }
     this.closeIfRetired();
   }
@@ -270,44 +261,47 @@ export class SaslConnection implements BackendLink, Flushable {
     this.socket = null;
     this.unsent = [];
     this.connectDeadline.clear();
-    this.answerDeadline.clear();
-    const pending = [...this.pending.values()];
-    this.pending.clear();
+    this.queue.deadline.clear();
+    let frame = this.queue.takeAll();
     // Its callbacks find that they are not of this connection's server any more.
     server?.error(new Error("left"));
     const completed = new AllCompleted();
-    for (const { isAbandoned, failed } of pending) {
-      if (isAbandoned) continue;
+    while (frame !== null) {
+      const lost: Frame = frame;
+      frame = lost.nextOfBackend;
+      lost.nextOfBackend = null;
+      if (lost.isAbandoned) continue;
       this.events.failed(reply.status);
-      completed.run(() => failed(reply));
+      completed.run(() => lost.failed(reply));
     }
     completed.run(() => this.closeIfRetired());
     completed.end();
   }
 
   private checkDeadlines(): void {
-    const { clock, serverTimeoutMs } = this.options;
-    const nowMs = clock.nowMs();
-    for (const pending of [...this.pending.values()]) {
-      const ageMs = nowMs - pending.sentMs;
-      if (ageMs < serverTimeoutMs) break;
-      if (!pending.isAbandoned) {
-        pending.isAbandoned = true;
-        this.events.timedOut();
-        pending.failed(failures.timeout);
-      }
-      if (ageMs >= serverTimeoutMs * DROP_AFTER_TIMEOUTS) {
-        this.events.outOfStep("a request stayed unanswered past the drop limit");
-        this.fail(failures.connectionLost);
-        return;
-      }
+    const nowMs = this.options.clock.nowMs();
+    const completed = new AllCompleted();
+    this.queue.expire(nowMs, null, (late) => {
+      this.events.timedOut();
+      completed.run(() => late.failed(failures.timeout));
+    });
+    completed.run(() => this.checkOrder(nowMs));
+    try {
+      completed.end();
+    } catch (error) {
+      // A timer has called: thrown on, it would end the process.
+      this.events.outOfStep(`a fault in Platypus: ${(error as Error).stack}`);
+    }
+  }
+
+  private checkOrder(nowMs: number): void {
+    if (this.queue.isPastDropLimit(nowMs)) {
+      this.events.outOfStep("a request stayed unanswered past the drop limit");
+      this.fail(failures.connectionLost);
+      return;
     }
     this.closeIfRetired();
-    const first = [...this.pending.values()].find(({ isAbandoned }) => !isAbandoned);
-    if (this.answerDeadline.isSet || this.pending.size === 0) return;
-    this.answerDeadline.set(
-      first === undefined ? serverTimeoutMs : Math.max(1, first.sentMs + serverTimeoutMs - nowMs),
-    );
+    this.queue.setDeadline(nowMs, null);
   }
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
-import type { BackendConnection, ConnectionOptions } from "../../../src/proxy/backend/connection.ts";
+import type { ConnectionOptions } from "../../../src/proxy/backend/backend-link.ts";
+import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import { Asked } from "../../support/asked.ts";
 import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
 import { ManualClock } from "../../support/manual-clock.ts";

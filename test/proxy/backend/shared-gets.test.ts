@@ -1,7 +1,8 @@
 /** Gets of one turn that leave as one command: each must be answered as if it had been alone. */
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { BackendConnection, ConnectionOptions } from "../../../src/proxy/backend/connection.ts";
+import type { ConnectionOptions } from "../../../src/proxy/backend/backend-link.ts";
+import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import type { Request } from "../../../src/proxy/request.ts";
 import { splitRetrieval } from "../../../src/proxy/route/multi-get.ts";
 import { Asked } from "../../support/asked.ts";

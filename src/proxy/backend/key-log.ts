@@ -1,0 +1,56 @@
+/**
+ * Copies of the keys of the requests on their way: replies are checked against them after the client's chunk is gone. Keys
+ * stand one behind the other in a block (docs/decisions/0002-keys-are-checked-against-a-key-log.md); a full block is left to
+ * the requests that point into it.
+ */
+import { isMeta, type Request } from "../request.ts";
+import { CR, copyBytes, LF } from "../wire/ascii.ts";
+import { isPoisoning } from "../wire/poisoning.ts";
+
+const BLOCK_BYTES = 16 * 1024;
+const CRLF_BYTES = 2;
+const EMPTY = Buffer.alloc(0);
+
+export class KeyLog {
+  private block = EMPTY;
+  private used = 0;
+
+  /** Moves the key of `request` to the log; of a meta command its line, in which the key stands. */
+  keep(request: Request): void {
+    const isLine = isMeta(request.operation);
+    const start = isLine ? request.frameStart : request.keyStart;
+    const length = (isLine ? request.lineEnd : request.keyEnd) - start;
+    if (this.used + length + CRLF_BYTES > this.block.length) {
+      this.block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, length + CRLF_BYTES));
+      this.used = 0;
+    }
+    const at = this.used;
+    this.used = copyBytes(request.chunk, start, start + length, this.block, at);
+    request.chunk = this.block;
+    request.keyStart += at - start;
+    request.keyEnd += at - start;
+    if (isLine) {
+      request.frameStart = at;
+      request.lineEnd = this.used;
+      this.block[this.used++] = CR;
+      this.block[this.used++] = LF;
+      request.dataStart = this.used;
+      request.frameEnd = this.used;
+    } else {
+      request.forgetFrame();
+    }
+  }
+
+  /** Uses the block from its start again. Only while no request is on its way. */
+  recycle(): void {
+    if (this.used === 0) return;
+    if (isPoisoning) this.block.fill(0xff, 0, this.used);
+    this.used = 0;
+  }
+
+  /** Leaves the block to the requests that point into it. */
+  leave(): void {
+    this.block = EMPTY;
+    this.used = 0;
+  }
+}
