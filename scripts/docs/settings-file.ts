@@ -16,10 +16,10 @@ import { fileTypes } from "../../src/sources/types.ts";
 
 const WIDTH = 120;
 
-const introduction = `# Every setting of Platypus with its default and its meaning. Written by \`npm run docs\` from the tables of settings.
+const introduction = `# All settings of Platypus, with their defaults and meanings. Written by \`npm run docs\` from the tables of settings.
 #
-# Lines that begin with "#" and a letter or bracket are settings that are switched off: take the "#" away to use them.
-# [server] stands as it is without a file. docs/configuration.md has bounds and environment variables.
+# Lines that begin with "#" and a letter or bracket are settings that are switched off. Remove the "#" to use them.
+# Without a file, [server] has these defaults. docs/configuration.md has bounds and environment variables.
 `;
 
 /** A section as the file shows it. */

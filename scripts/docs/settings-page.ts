@@ -29,64 +29,78 @@ const introduction = `# Configuration
 
 <!-- Written by scripts/write-config-reference.mjs from the tables of settings in src/config/settings.ts and src/sources; change it there. -->
 
-Platypus reads one TOML file. Every setting can also be given by an environment variable, which wins over the file;
-lists stand there with commas between their entries, tables as TOML (\`{ Accept = "text/plain" }\`). An empty variable
-counts as unset. Variables of \`[pool.NAME]\`, \`[get.NAME]\`, \`[source.NAME]\`, \`[user.NAME]\` and \`[listen.NAME]\` hold the name in capitals with \`_\` for
-\`-\`, and the section must be in the file.
+Platypus reads one TOML file. [config/platypus.toml](../config/platypus.toml) has all settings with their defaults, and
+[config/platypus.schema.json](../config/platypus.schema.json) is a JSON schema for editors. Check a file before you use it:
 
-Durations are written \`250ms\`, \`30s\`, \`5m\`, \`2h\`, \`1d\` or together (\`1m30s\`), in quotes; sizes \`"64KiB"\`, \`"1MiB"\`,
-\`"2GiB"\` or a plain number of bytes. In templates \`{key}\` is the whole key, \`{1}\` the first capture of the rule's
-\`match\` and \`{name}\` a named one; \`%(name)\` and \`{$key}\` say the same.
+\`\`\`sh
+platypus check FILE
+\`\`\`
+
+An environment variable can set each setting, and wins over the file.
+
+| Value | In the file | In a variable |
+| --- | --- | --- |
+| duration | \`"250ms"\`, \`"30s"\`, \`"5m"\`, \`"2h"\`, \`"1d"\`, \`"1m30s"\` | the same without quotes |
+| size | \`"64KiB"\`, \`"1MiB"\`, \`"2GiB"\`, or a number of bytes | the same without quotes |
+| list | \`["a", "b"]\` | \`a,b\` |
+| table | \`{ Accept = "text/plain" }\` | the same |
+
+- An empty variable counts as unset.
+- Variables of \`[pool.NAME]\`, \`[get.NAME]\`, \`[source.NAME]\`, \`[user.NAME]\` and \`[listen.NAME]\` contain the name in capitals, with \`_\` for \`-\`. The
+  section must exist in the file.
+- In templates, \`{key}\` is the whole key, \`{1}\` the first capture of the rule's \`match\`, and \`{name}\` a named capture. \`%(name)\` and \`{$key}\` are
+  older spellings.
 `;
 
 const sections: readonly ReferenceSection[] = [
-  { title: "`[server]`", about: "This process.", kind: "server", settings: serverSettings },
+  { title: "`[server]`", about: "Settings of the process.", kind: "server", settings: serverSettings },
   {
     title: "`[telemetry]`",
-    about: "OpenTelemetry: see [metrics.md](metrics.md).",
+    about: "OpenTelemetry: see [metrics.md](metrics.md) and [traces-and-logs.md](traces-and-logs.md).",
     kind: "telemetry",
     settings: telemetrySettings,
   },
   {
     title: "`[user.NAME]`",
-    about: "Who may log in. Without users clients need no login: see [deployment.md](deployment.md#users).",
+    about: "Users that may log in. Without users, clients need no login: see [deployment.md](deployment.md#users).",
     kind: "user",
     settings: userSettings,
   },
   {
     title: "`[listen.NAME]`",
     about:
-      "Options of addresses. An address that is not in `listen` of `[server]` is added to it; if only these sections name addresses, the default of `listen` does not apply.",
+      "Options of addresses. Addresses of these sections are added to `listen` of `[server]`. If only these sections name addresses, the default of `listen` does not apply.",
     kind: "listen",
     settings: listenSettings,
   },
   {
     title: "`[target]`",
-    about: "The pool of memcached servers. Without it and without a `[pool.NAME]` a store in this process serves.",
+    about: "The pool of memcached servers. Without it, and without a `[pool.NAME]`, an in-process store is used.",
     kind: "target",
     settings: targetSettings,
   },
   {
     title: "`[pool.NAME]`",
-    about: "The same with a name; at most one, and not beside `[target]`.",
+    about: "A pool of memcached servers with a name. There may be one, and none together with `[target]`.",
     kind: "pool",
     settings: poolSettings,
   },
   {
     title: '`[pool.NAME]` with `type = "aws_secrets_manager"`',
-    about: "A way to AWS Secrets Manager that sources share. It serves no keys itself, and there may be many.",
+    about: "A connection to AWS Secrets Manager that sources share. It serves no keys. There may be several.",
     kind: "pool",
     settings: awsPoolSettings,
   },
   {
     title: "`[get.NAME]`",
-    about: "A rule: which keys are filled, from where, and for how long. Rules are tried in file order.",
+    about:
+      "A rule: which keys are filled, from which source, and for how long. The first matching rule of the file applies.",
     kind: "get",
     settings: ruleSettings,
   },
   {
     title: "`[source.NAME]`",
-    about: "Where values come from. These settings go with every type.",
+    about: "A source of values. All types have these settings.",
     kind: "source",
     settings: commonSettings(fileTypes.flatMap(({ names }) => names)),
   },
