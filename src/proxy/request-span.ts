@@ -2,15 +2,17 @@
  * The link between requests and spans: what a tracer is told of a request, and how the result of a request ends its span.
  */
 import { isFailure, type Reply, Status } from "./reply.ts";
-import { classicStatus, type Request } from "./request.ts";
+import { classicStatus, isMeta, Operation, type Request } from "./request.ts";
 import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
-import type { Span, TracedRequest } from "./tracing.ts";
+import { type Span, TRACEPARENT_LENGTH, type TracedRequest, type Tracer, traceparentOf } from "./tracing.ts";
+import { metaFlags } from "./wire/meta-line.ts";
+import type { Turn } from "./wire/turn.ts";
 
 /** Names of results, as `Status` has them. */
 const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
 
 /** The part of a client's request that a tracer is told. */
-export function tracedRequest(request: Request): TracedRequest {
+function tracedRequest(request: Request): TracedRequest {
   const { keys } = request;
   const hasKey = keys === null && request.keyEnd > request.keyStart;
   return {
@@ -19,6 +21,31 @@ export function tracedRequest(request: Request): TracedRequest {
     key: hasKey ? request.keyText() : null,
     keyCount: keys === null ? null : keys.count,
   };
+}
+
+/** Begins the span of a client's request, if it is traced: where it names a parent, or is sampled. */
+export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): void {
+  // A line that is too short for a parent is not looked at.
+  const mayHaveParent = isMeta(request.operation) && request.lineEnd - request.frameStart > TRACEPARENT_LENGTH;
+  const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
+  if (traceparent === null && !tracer.samples()) return;
+  const agoMicros = (turn.nowMicros() - request.readMicros) | 0;
+  request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
+}
+
+/** Ends the span of a request that was answered; one that was not sampled is traced all the same if it was slow or failed. */
+export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
+  if (request.span !== null) {
+    endRequestSpan(request.span, request, reply);
+  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
+    const span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
+    if (span !== null) endRequestSpan(span, request, reply);
+  }
+}
+
+/** A line that is no command, and is answered by Platypus itself, is not a request that failed. */
+function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
+  return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
 }
 
 /** Ends the span of a request that was answered with `reply`. */

@@ -56,6 +56,17 @@ export function isRetrieval(operation: Operation): boolean {
   return operation <= Operation.gats;
 }
 
+/** 1 for each operation that reads keys. A table, since each request is asked several times. */
+const readsKeysTable = Uint8Array.from(
+  { length: OPERATION_COUNT },
+  (_, operation) => +(operation <= Operation.gats || operation === Operation.metaGet),
+);
+
+/** get, gets, gat, gats, mg: answered with values. */
+export function readsKeys(operation: Operation): boolean {
+  return readsKeysTable[operation] === 1;
+}
+
 /** What changes a value by a client's word; touch and gat only change when it ends. */
 export function isWrite(operation: Operation): boolean {
   if (operation <= Operation.decr) return operation >= Operation.set;

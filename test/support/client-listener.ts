@@ -3,8 +3,8 @@
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { TlsConfig } from "../../src/config/config.ts";
 import type { Access } from "../../src/proxy/client/access.ts";
+import type { ClientContext } from "../../src/proxy/client/client-context.ts";
 import { newClientCounters } from "../../src/proxy/client/client-counters.ts";
-import type { ClientContext } from "../../src/proxy/client/connection.ts";
 import { Listener } from "../../src/proxy/client/listener.ts";
 import { LocalCommands } from "../../src/proxy/client/local-commands.ts";
 import { ValueSizes } from "../../src/proxy/client/read-ahead.ts";

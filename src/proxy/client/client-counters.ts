@@ -1,7 +1,7 @@
 /** What is counted of all clients of a process. */
 
-import { STATUS_COUNT } from "../reply.ts";
-import { OPERATION_COUNT } from "../request.ts";
+import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
+import { classicStatus, OPERATION_COUNT, type Request, readsKeys } from "../request.ts";
 import { RequestMetrics } from "../request-metrics.ts";
 import type { AccessCounters } from "./gate.ts";
 
@@ -49,4 +49,28 @@ export function newClientCounters(): ClientCounters {
     failures: 0,
     requests: new RequestMetrics(),
   };
+}
+
+/** Counts a request that was answered with `reply`, `tookMicros` after it was read. */
+export function countReply(counters: ClientCounters, request: Request, reply: Reply, tookMicros: number): void {
+  const { operation } = request;
+  if (isFailure(reply.status)) counters.failures++;
+  if (readsKeys(operation)) countKeys(counters, request, reply);
+  const status = classicStatus(operation, reply);
+  counters.results[operation * STATUS_COUNT + status]!++;
+  counters.requests.record(request, status, tookMicros);
+}
+
+function countKeys(counters: ClientCounters, request: Request, reply: Reply): void {
+  const { keys } = request;
+  if (keys === null) {
+    const isHit = reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
+    if (isHit) counters.getHits++;
+    else counters.getMisses++;
+    return;
+  }
+  let hits = 0;
+  for (const block of keys.blocks) if (block !== null) hits++;
+  counters.getHits += hits;
+  counters.getMisses += keys.count - hits;
 }

@@ -1,81 +1,35 @@
 /**
- * One client: bytes in, requests routed, replies out in the order of the requests.
- *
- *     queue   head ─► request ─► request ─► tail       (order of the client's commands)
- *             ▲ its reply is written at once; replies that come for later ones are held until it is their turn
+ * One client: bytes in, requests routed, replies out in the order of the requests (reply-queue.ts).
  *
  * In one turn a client has a share of keys and bytes (rounds.ts); what it has sent beyond that is taken up in a later turn.
  * Requests whose answer is withheld (noreply) are not queued. A client that does not read its replies is first not read
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
-import {
-  type BinaryHeader,
-  classicStatus,
-  isMeta,
-  type KeyList,
-  OPERATION_COUNT,
-  Operation,
-  type ReplyOwner,
-  Request,
-} from "../request.ts";
-import { endRequestSpan, tracedRequest } from "../request-span.ts";
-import type { Root } from "../route/route.ts";
-import { TRACEPARENT_LENGTH, type Tracer, traceparentOf } from "../tracing.ts";
-import { copyBytes } from "../wire/ascii.ts";
-import type { BinaryParser } from "../wire/binary-parser.ts";
+import type { Reply } from "../reply.ts";
+import { type BinaryHeader, type KeyList, Operation, type ReplyOwner, Request, readsKeys } from "../request.ts";
+import { beginRequestSpan, traceReply } from "../request-span.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
-import { type ClassicLimits, type ClassicParser, Parsed } from "../wire/classic-parser.ts";
-import { answerTo, END_BYTES, joinBlocks, writeBlocks, writeBytes, writeReply } from "../wire/classic-writer.ts";
+import { Parsed } from "../wire/classic-parser.ts";
+import { END_BYTES, writeBlocks, writeBytes, writeReply } from "../wire/classic-writer.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
-import { metaFlags } from "../wire/meta-line.ts";
 import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
-import type { Flushable, Turn } from "../wire/turn.ts";
-import type { ClientCounters } from "./client-counters.ts";
+import type { Flushable } from "../wire/turn.ts";
+import type { ClientContext } from "./client-context.ts";
+import { countReply } from "./client-counters.ts";
 import type { Gate } from "./gate.ts";
-import type { LocalCommands } from "./local-commands.ts";
-import { ReadAhead, type ValueSizes } from "./read-ahead.ts";
-import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND, type Rounds } from "./rounds.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import { ReplyQueue } from "./reply-queue.ts";
+import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND } from "./rounds.ts";
 import { admitGathered, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
 /** With this many reply bytes unsent no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
-/** Room for answers that wait for their turn is made in blocks of this size. */
-const HELD_BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** More than this is sent at once even where the client has more answers to come. */
 const MAX_WAITING_BYTES = 32 * 1024;
-
-/** Bounds of one client. */
-interface ClientLimits extends ClassicLimits {
-  readonly clientOutputLimitBytes: number;
-  /** Requests under way at which no more are read. */
-  readonly maxOutstanding: number;
-  /** Cut off when it takes nothing for so long; 0: never. */
-  readonly writeTimeoutMs: number;
-  /** The client that was silent longest makes room for a new one. */
-  readonly evictsIdle: boolean;
-}
-
-/** What the connections of one listener have in common; `root` and `limits` are replaced when the configuration is. */
-export interface ClientContext {
-  root: Root;
-  limits: ClientLimits;
-  readonly parser: ClassicParser;
-  readonly binaryParser: BinaryParser;
-  readonly turn: Turn;
-  readonly rounds: Rounds;
-  readonly sizes: ValueSizes;
-  readonly local: LocalCommands;
-  readonly counters: ClientCounters;
-  /** Null: nothing is traced. */
-  tracer: Tracer | null;
-  /** Told of faults of our own that ended a connection. */
-  fault(error: Error): void;
-}
 
 /** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
 export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner, StreamClient {
@@ -92,15 +46,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private readonly writer: SocketWriter;
   private readonly input = new InputBuffer();
   private readonly batch = new OutputBatch();
-  private head: Request | null = null;
-  private tail: Request | null = null;
+  private readonly queue = new ReplyQueue();
   private outstanding = 0;
   /** The keys that those of them ask for that are gets. */
   private outstandingKeys = 0;
-  /** Answers that wait for their turn: in all, and those that had to be copied. */
-  private heldBytes = 0;
-  private heldBlock = EMPTY;
-  private heldUsed = 0;
   private swallowBytes = 0;
   /** Of the bytes that are being looked at. */
   private readMicros = 0;
@@ -197,9 +146,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const fault = this.batch.clear();
     if (fault !== null) this.context.fault(fault);
     this.input.clear();
-    this.heldBlock = EMPTY;
-    this.head = null;
-    this.tail = null;
+    this.queue.clear();
     this.stream?.abandon();
     this.onClosed(this);
   }
@@ -213,13 +160,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         at += swallowed;
         continue;
       }
-      const { outstanding, heldBytes, batch } = this;
+      const { outstanding, batch } = this;
       if (outstanding === 0) this.waitsForAll = false;
       if (
         this.waitsForAll ||
         this.stream !== null ||
         outstanding >= this.context.limits.maxOutstanding ||
-        heldBytes >= MAX_UNSENT_BYTES ||
+        this.queue.heldBytes >= MAX_UNSENT_BYTES ||
         batch.byteLength >= MAX_UNSENT_BYTES ||
         this.outstandingKeys >= this.readAhead.maxKeys
       ) {
@@ -273,34 +220,29 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   onReply(request: Request, reply: Reply): void {
     const { counters, turn, tracer } = this.context;
     this.outstanding--;
-    const isRead = isGet(request.operation);
+    const isRead = readsKeys(request.operation);
     if (isRead) {
       if (request.keys === null) this.outstandingKeys--;
       else this.endKeys(request.keys);
     }
     if (this.stream !== null && this.stream.request === request) this.stream = null;
     if (this.onQuiet.length > 0) this.idle();
-    if (isFailure(reply.status)) counters.failures++;
-    if (isRead) countKeys(request, reply, counters);
-    const status = classicStatus(request.operation, reply);
-    counters.results[request.operation * STATUS_COUNT + status]!++;
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
-    counters.requests.record(request, status, tookMicros);
-    if (tracer !== null) tell(tracer, request, reply, tookMicros);
+    countReply(counters, request, reply, tookMicros);
+    if (tracer !== null) traceReply(tracer, request, reply, tookMicros);
     if (this.isClosed) return;
     if (!request.isNoreply) {
-      if (request === this.head) {
+      if (request === this.queue.head) {
         if (isRead && request.keys === null) this.readAhead.note(reply.end - reply.start, 1);
         const bytesBefore = this.batch.byteLength;
         writeReply(request, reply, this.batch);
         if (request.keys !== null) this.readAhead.note(this.batch.byteLength - bytesBefore, request.keys.count);
-        this.head = request.nextOfClient;
-        if (this.head === null) this.tail = null;
-        else if (this.head.held !== null) this.releaseHeld();
+        this.queue.shift(request, this.batch);
         this.join();
-        if (this.stream !== null && this.stream.request === this.head) this.stream.begin();
+        if (this.stream !== null && this.stream.request === this.queue.head) this.stream.begin();
       } else {
-        this.hold(request, reply);
+        const length = this.queue.hold(request, reply);
+        if (isRead) this.readAhead.note(length, request.keys === null ? 1 : request.keys.count);
       }
     }
     if (this.isStopped || this.isEnding) this.afterReply();
@@ -381,11 +323,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   private accept(request: Request): void {
     this.outstanding++;
-    if (isGet(request.operation)) this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
+    if (readsKeys(request.operation)) this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
     request.readMicros = this.readMicros;
     const { tracer } = this.context;
-    if (tracer !== null) this.trace(tracer, request);
-    if (!request.isNoreply) this.enqueue(request);
+    if (tracer !== null) beginRequestSpan(tracer, request, this.context.turn);
+    if (!request.isNoreply) this.queue.append(request);
     if (request.hasData) this.context.sizes.note(request.frameEnd - request.dataStart);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
@@ -402,7 +344,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const stream = new StreamedGet(request, keys, this);
     this.stream = stream;
     this.stopReading();
-    if (request === this.head) stream.begin();
+    if (request === this.queue.head) stream.begin();
     this.roundKeys += stream.sendKeys();
   }
 
@@ -412,7 +354,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 
   /** Memory that its unread replies and its unfinished command take. */
   get bufferedBytes(): number {
-    return this.unsentBytes + this.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.roomBytes;
+    return this.unsentBytes + this.queue.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.roomBytes;
   }
 
   /** Closes it because it does not read, or does not end its command. */
@@ -456,15 +398,6 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     return this.outstanding === (isIdle ? 1 : 0);
   }
 
-  private trace(tracer: Tracer, request: Request): void {
-    // A line that is too short for one is not looked at.
-    const mayHaveParent = isMeta(request.operation) && request.lineEnd - request.frameStart > TRACEPARENT_LENGTH;
-    const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
-    if (traceparent === null && !tracer.samples()) return;
-    const agoMicros = (this.context.turn.nowMicros() - request.readMicros) | 0;
-    request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
-  }
-
   /** Answers in turn with a reply that is known already. */
   private answer(reply: Reply, binary: BinaryHeader | null): void {
     this.takeLocal(binary).complete(reply);
@@ -480,14 +413,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     request.binary = binary;
     request.readMicros = this.readMicros;
     this.outstanding++;
-    this.enqueue(request);
+    this.queue.append(request);
     return request;
-  }
-
-  private enqueue(request: Request): void {
-    if (this.tail === null) this.head = request;
-    else this.tail.nextOfClient = request;
-    this.tail = request;
   }
 
   private join(): void {
@@ -496,50 +423,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.context.turn.join(this);
   }
 
-  /** Keeps the answer to a request that is not the first of the queue. */
-  private hold(request: Request, reply: Reply): void {
-    const answer = answerTo(request, reply);
-    if (answer === null || answer.isKept) {
-      request.held = answer === null ? joinBlocks(request.keys!, true) : answer.chunk;
-      request.heldStart = answer === null ? 0 : answer.start;
-      request.heldEnd = answer === null ? request.held.length : answer.end;
-    } else {
-      const length = answer.end - answer.start;
-      if (this.heldUsed + length > this.heldBlock.length) {
-        this.heldBlock = Buffer.allocUnsafeSlow(Math.max(HELD_BLOCK_BYTES, length));
-        this.heldUsed = 0;
-      }
-      request.held = this.heldBlock;
-      request.heldStart = this.heldUsed;
-      this.heldUsed = copyBytes(answer.chunk, answer.start, answer.end, this.heldBlock, this.heldUsed);
-      request.heldEnd = this.heldUsed;
-    }
-    const length = request.heldEnd - request.heldStart;
-    this.heldBytes += length;
-    this.noteAnswer(request, length);
-  }
-
   private endKeys({ count, isUnknown }: KeyList): void {
     this.outstandingKeys -= count;
     if (isUnknown) this.context.sizes.endUnknown(count);
-  }
-
-  private noteAnswer({ operation, keys }: Request, bytes: number): void {
-    if (isGet(operation)) this.readAhead.note(bytes, keys === null ? 1 : keys.count);
-  }
-
-  /** Writes the held answers at the front of the queue, up to the first request that is still under way. */
-  private releaseHeld(): void {
-    let request = this.head;
-    while (request !== null && request.held !== null) {
-      if (request.held === this.heldBlock) this.batch.copy(request.held, request.heldStart, request.heldEnd);
-      else this.batch.reference(request.held, request.heldStart, request.heldEnd);
-      this.heldBytes -= request.heldEnd - request.heldStart;
-      request = request.nextOfClient;
-    }
-    if (this.heldBytes === 0) this.heldUsed = 0;
-    this.head = request;
-    if (request === null) this.tail = null;
   }
 
   /** True: for too long nothing of what is unsent was taken. Looked at whenever there is more to send. */
@@ -573,7 +459,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     }
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
-      this.heldBytes > 0 ||
+      this.queue.heldBytes > 0 ||
       2 * this.outstandingKeys > this.readAhead.maxKeys ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
@@ -597,43 +483,4 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
 export function peerOf({ remoteAddress, remotePort }: Socket): string {
   if (remoteAddress === undefined) return "unix";
   return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
-}
-
-/** Of a request that was answered, as far as it is traced. */
-function tell(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
-  if (request.span !== null) {
-    endRequestSpan(request.span, request, reply);
-  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
-    const span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
-    if (span !== null) endRequestSpan(span, request, reply);
-  }
-}
-
-/** A line that is no command, and is answered here, is not a request that failed. */
-function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
-  return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
-}
-
-/** 1 for each `Operation` that reads keys. A table, since this is asked twice for each request. */
-const isGetTable = Uint8Array.from(
-  { length: OPERATION_COUNT },
-  (_, operation) => +(operation <= Operation.gats || operation === Operation.metaGet),
-);
-
-function isGet(operation: Operation): boolean {
-  return isGetTable[operation] === 1;
-}
-
-function countKeys(request: Request, reply: Reply, counters: ClientCounters): void {
-  const { keys } = request;
-  if (keys === null) {
-    const isHit = reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
-    if (isHit) counters.getHits++;
-    else counters.getMisses++;
-    return;
-  }
-  let hits = 0;
-  for (const block of keys.blocks) if (block !== null) hits++;
-  counters.getHits += hits;
-  counters.getMisses += keys.count - hits;
 }

@@ -11,7 +11,8 @@ import { addressText, type ListenAddress, type TlsConfig } from "../../config/co
 import { PlatypusError } from "../../errors.ts";
 import { FirstStep } from "../../first-step.ts";
 import type { Access } from "./access.ts";
-import { ClientConnection, type ClientContext, peerOf } from "./connection.ts";
+import type { ClientContext } from "./client-context.ts";
+import { ClientConnection, peerOf } from "./connection.ts";
 import { Gate, type GateEvents } from "./gate.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;

@@ -15,7 +15,7 @@ import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
 import { Access, listenerOf } from "./access.ts";
-import type { ClientContext } from "./connection.ts";
+import type { ClientContext } from "./client-context.ts";
 import type { GateEvents } from "./gate.ts";
 import { Listener } from "./listener.ts";
 
