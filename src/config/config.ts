@@ -225,6 +225,13 @@ export type IndexPlacementConfig =
   | { readonly type: "ch3" | "crc32" | "const_shard"; readonly salt: string }
   /** From 0 to 1; members beyond them have 0.5. */
   | { readonly type: "weighted_ch3"; readonly salt: string; readonly weights: readonly number[] }
+  /** A bucket of the key, then a member for the number of the bucket. */
+  | {
+      readonly type: "bucketized";
+      readonly salt: string;
+      readonly weights: readonly number[];
+      readonly buckets: BucketsConfig;
+    }
   /** A tag for each member. */
   | { readonly type: "rendezvous"; readonly salt: string; readonly tags: readonly string[] }
   /** A tag and a weight for each. */
@@ -234,6 +241,13 @@ export type IndexPlacementConfig =
       readonly tags: readonly string[];
       readonly weights: readonly number[];
     };
+
+/** mcrouter's buckets of keys. */
+export interface BucketsConfig {
+  readonly total: number;
+  /** Keys with such a prefix lie in so many of the buckets. */
+  readonly byPrefix: readonly (readonly [prefix: string, buckets: number])[];
+}
 
 /** twemproxy's names for hashes of keys. */
 export const keyHashNames = [

@@ -3,8 +3,11 @@
 import { addressText, type KeyHashName, type PlacementConfig, type PoolServer } from "./config.ts";
 import type { Problems, Section } from "./section.ts";
 
+/** Those that a native file can name. */
+type NativePlacement = Exclude<PlacementConfig["type"], "bucketized">;
+
 interface PlacementValues {
-  readonly hash: PlacementConfig["type"];
+  readonly hash: NativePlacement;
   readonly keyHash: KeyHashName;
   readonly hashTag: string;
   readonly salt: string;
@@ -17,7 +20,7 @@ interface Uses {
   readonly names: boolean;
 }
 
-const usesOf: Readonly<Record<PlacementConfig["type"], Uses>> = {
+const usesOf: Readonly<Record<NativePlacement, Uses>> = {
   ketama: { settings: ["hash_key", "hash_tag"], weights: true, names: true },
   modula: { settings: ["hash_key", "hash_tag"], weights: true, names: true },
   random: { settings: [], weights: false, names: false },

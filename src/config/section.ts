@@ -81,6 +81,16 @@ export class Problems {
     this.#warnings.set(`${path}${line === null ? "" : ` (line ${line})`} ${message}`, line);
   }
 
+  /** Runs `read`. If it finds problems, they are taken out again, and it returns their messages in the place of a result. */
+  attempt<T>(read: () => T): { readonly result: T } | { readonly messages: readonly string[] } {
+    const before = new Set(this.#problems.keys());
+    const result = read();
+    const found = [...this.#problems].filter(([key]) => !before.has(key));
+    if (found.length === 0) return { result };
+    for (const [key] of found) this.#problems.delete(key);
+    return { messages: found.map(([, { message }]) => message) };
+  }
+
   /** In order of line. */
   get warnings(): readonly string[] {
     return [...this.#warnings].sort(([, a], [, b]) => (a ?? 0) - (b ?? 0)).map(([text]) => text);

@@ -3,14 +3,14 @@
  *
  * Source: mcrouter routes/HashRouteFactory.h, lib/WeightedCh3HashFunc.cpp, as facts.
  */
-import type { IndexPlacementConfig } from "../../config/config.ts";
+import type { BucketsConfig, IndexPlacementConfig } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
 import type { Fields } from "./fields.ts";
 import { numberOf } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 
 /** By mcrouter's names. "Latest" is no placement but a route of its own. */
-const types: Readonly<Record<string, IndexPlacementConfig["type"] | "latest">> = {
+const types: Readonly<Record<string, Exclude<IndexPlacementConfig["type"], "bucketized"> | "latest">> = {
   Ch3: "ch3",
   WeightedCh3: "weighted_ch3",
   Crc32: "crc32",
@@ -25,9 +25,14 @@ export type HashChoice = IndexPlacementConfig | "latest";
 
 /**
  * The placement over `count` members that `fields` describe (`hash_func`, `salt`, `weights`, `tags`); `otherwise` is the
- * function where they name none.
+ * function where they name none. With `buckets` the number of a key's bucket is placed.
  */
-export function readPlacement(fields: Fields, otherwise: string, count: number): HashChoice {
+export function readPlacement(
+  fields: Fields,
+  otherwise: string,
+  count: number,
+  buckets: BucketsConfig | null = null,
+): HashChoice {
   const name = fields.string("hash_func", otherwise);
   const salt = fields.string("salt", "");
   const type = Object.hasOwn(types, name) ? types[name]! : null;
@@ -36,11 +41,16 @@ export function readPlacement(fields: Fields, otherwise: string, count: number):
     fields.complainAt(fields.get("hash_func") ?? { json: fields.object, path: fields.path }, reason);
     return { type: "ch3", salt };
   }
+  if (buckets !== null && type !== "weighted_ch3") {
+    fields.complain(`bucketize goes with the hash WeightedCh3 only, not with ${name}`);
+  }
   switch (type) {
     case "latest":
       return "latest";
-    case "weighted_ch3":
-      return { type, salt, weights: readWeights(fields, count) ?? new Array(count).fill(DEFAULT_WEIGHT) };
+    case "weighted_ch3": {
+      const weights = readWeights(fields, count) ?? new Array(count).fill(DEFAULT_WEIGHT);
+      return buckets === null ? { type, salt, weights } : { type: "bucketized", salt, weights, buckets };
+    }
     case "rendezvous":
       return { type, salt, tags: readTags(fields, count) };
     case "weighted_rendezvous":
@@ -68,7 +78,7 @@ const refusals: Readonly<Record<string, string>> = {
 export function readWeights(fields: Fields, count: number): number[] | null {
   const list = fields.array("weights");
   if (list === null) return null;
-  const weights = list.items.map((item, index) => weightOf(fields, item, index));
+  const weights = list.items.slice(0, count).map((item, index) => weightOf(fields, item, index));
   return Array.from({ length: count }, (_, index) => weights[index] ?? DEFAULT_WEIGHT);
 }
 

@@ -63,6 +63,7 @@ export type ReadRoute = (spot: Spot) => RouteConfig;
 
 /** Keys of a pool that are known and have no effect here. */
 const idleKeys = [
+  "type",
   "enable_compression",
   "qos",
   "hostnames",
@@ -105,6 +106,16 @@ export class PoolReader {
     this.options = options;
     this.problems = problems;
     this.warn = warn;
+  }
+
+  /** What was read so far, to go back to. */
+  mark(): () => void {
+    const [configs, read] = [[...this.configs], new Map(this.read)];
+    return () => {
+      this.configs.splice(0, this.configs.length, ...configs);
+      this.read.clear();
+      for (const [name, pool] of read) this.read.set(name, pool);
+    };
   }
 
   /** The pool that `spot` names or is; null: it was reported. */
@@ -177,7 +188,7 @@ export class PoolReader {
     for (const key of ["weights", "tags"]) fields.has(key);
     for (const key of idleKeys) {
       const spot = fields.get(key);
-      if (spot !== null && key !== "name") this.warn(spot, "has no effect in Platypus");
+      if (spot !== null && key !== "name" && key !== "type") this.warn(spot, "has no effect in Platypus");
     }
     for (const spot of fields.unread()) this.warn(spot, "is not known and has no effect");
     if (servers.length > 0) this.configs.push(config);
@@ -326,7 +337,10 @@ export class PoolReader {
     if (unix !== null) return { address: { type: "unix", path: path.resolve(unix[1]!) }, isTls };
     const [, host = "", portText = ""] = tcp ?? [];
     const port = shared.portOverride ?? Number(portText);
-    const address = host === "" || port < 1 || port > 65535 ? null : parseAddress(`${host}:${port}`, "/");
+    // A name may stand in brackets; port 0 is taken, and nothing answers there.
+    const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? host;
+    const isAddress = bare !== "" && (portText !== "" || shared.portOverride !== null) && port <= 65535;
+    const address = isAddress ? parseAddress(`${bare.includes(":") ? `[${bare}]` : bare}:${port}`, "/") : null;
     if (address === null) {
       this.complain(spot, `${form}, got ${JSON.stringify(text)}`);
       return null;

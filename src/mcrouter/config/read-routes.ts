@@ -9,7 +9,7 @@
  *
  * Source: mcrouter lib/config/RouteHandleFactory-inl.h, as facts.
  */
-import type { RouteConfig } from "../../config/config.ts";
+import type { BucketsConfig, RouteConfig } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
 import type { Problems } from "../../config/section.ts";
 import { handles } from "../handles.ts";
@@ -60,6 +60,34 @@ export class RouteReader {
     }
     if (this.registered.has(name)) this.complain(spot, `the name ${JSON.stringify(name)} is another handle's`);
     this.registered.set(name, spot);
+  }
+
+  /** The buckets of the route that is being read, for routes below it; `null` if it has none. */
+  buckets: BucketsConfig | null = null;
+
+  /** Reads below a route with these buckets. */
+  inBuckets<T>(buckets: BucketsConfig | null, read: () => T): T {
+    const outer = this.buckets;
+    this.buckets = buckets ?? outer;
+    const result = read();
+    this.buckets = outer;
+    return result;
+  }
+
+  /** One route, or what is wrong with it, in which case everything is as if it had not been read. */
+  attempt(spot: Spot): RouteConfig | readonly string[] {
+    const [seen, registered, back] = [new Map(this.seen), new Map(this.registered), this.pools.mark()];
+    const attempt = this.problems.attempt(() => this.one(spot));
+    if ("result" in attempt) return attempt.result;
+    back();
+    for (const [mine, old] of [
+      [this.seen, seen],
+      [this.registered, registered],
+    ] as [Map<string, unknown>, Map<string, unknown>][]) {
+      mine.clear();
+      for (const [name, value] of old) mine.set(name, value);
+    }
+    return attempt.messages;
   }
 
   /** One route. */

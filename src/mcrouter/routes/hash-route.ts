@@ -9,6 +9,7 @@ import { hashNames } from "../../proxy/hash/hash-names.ts";
 import type { Placement } from "../../proxy/hash/placement.ts";
 import type { Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
+import { readBuckets } from "../config/read-buckets.ts";
 import { readPlacement } from "../config/read-placement.ts";
 import { childrenOf, nothing, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
@@ -41,7 +42,11 @@ function read(input: RouteInput): RouteConfig {
       : nothing;
   }
   if (fields === null) return hashNode({ type: "ch3", salt: "" }, children);
-  const choice = readPlacement(fields, "Ch3", children.length);
+  const buckets =
+    fields.has("total_buckets") || !fields.boolean("bucketize", false) ? readBuckets(fields) : reader.buckets;
+  if (buckets === null && fields.boolean("bucketize", false))
+    fields.complain("bucketize needs total_buckets, here or in a route above");
+  const choice = readPlacement(fields, "Ch3", children.length, buckets);
   for (const name of ["weights", "tags", "salt", "hash_func"]) fields.has(name);
   return choice === "latest" ? latestNode(children, fields, reader) : hashNode(choice, children);
 }

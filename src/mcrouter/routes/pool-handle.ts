@@ -3,13 +3,14 @@
  *
  * Source: mcrouter McRouteHandleProvider-inl.h, as facts.
  */
-import type { IndexPlacementConfig, PlacementConfig, RouteConfig } from "../../config/config.ts";
+import type { BucketsConfig, IndexPlacementConfig, PlacementConfig, RouteConfig } from "../../config/config.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
 import { DestinationRoute } from "../../proxy/route/destination-route.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import type { Fields } from "../config/fields.ts";
 import { describeJson, type Json } from "../config/json-value.ts";
+import { readBuckets } from "../config/read-buckets.ts";
 import { readPlacement } from "../config/read-placement.ts";
 import type { ReadPool } from "../config/read-pools.ts";
 import type { RouteReader } from "../config/read-routes.ts";
@@ -75,7 +76,9 @@ const MAX_WAITING = 100_000;
 
 /** The pool that a route names or is; null: it was reported. */
 function poolOf({ fields, spot, reader }: RouteInput): ReadPool | null {
-  const name = fields === null ? spot : (fields.get("pool") ?? fields.get("name") ?? spot);
+  // An object names its pool, or is one.
+  const name = fields?.get("pool") ?? spot;
+  if (name === spot) for (const key of fields?.object.members.keys() ?? []) fields?.has(key);
   return reader.pools.pool(name, (server) => reader.one(server));
 }
 
@@ -83,7 +86,10 @@ function poolOf({ fields, spot, reader }: RouteInput): ReadPool | null {
 function read(input: RouteInput): RouteConfig {
   const { fields, reader, spot } = input;
   const named = fields === null ? spot : fields.need("pool");
-  const pool = named === null ? null : reader.pools.pool(named, (server) => reader.one(server));
+  const own = readBuckets(fields);
+  const buckets = own ?? (fields?.boolean("useBucketHashSelector", false) ? reader.buckets : null);
+  const pool =
+    named === null ? null : reader.inBuckets(own, () => reader.pools.pool(named, (server) => reader.one(server)));
   if (pool === null) return nothing;
   let destinations = pool.destinations;
   const maxOutstanding = fields?.integer("max_outstanding", 0, 0, 1_000_000) ?? 0;
@@ -100,8 +106,8 @@ function read(input: RouteInput): RouteConfig {
   }
   const warmUp = fields?.nested("slow_warmup") ?? null;
   if (warmUp !== null) destinations = warmedUp(destinations, warmUp, reader);
-  if (fields?.has("shadows")) destinations = shadowed(destinations, fields, reader);
-  let route = hashed(pool, destinations, fields, reader);
+  if (fields?.has("shadows")) destinations = shadowed(destinations, fields, reader, own);
+  let route = hashed(pool, destinations, fields, reader, buckets);
   if (fields !== null) {
     for (const name of ["shard_splits", "split_shard_fanout"]) {
       const found = fields.get(name);
@@ -120,6 +126,7 @@ function hashed(
   destinations: readonly RouteConfig[],
   fields: Fields | null,
   reader: RouteReader,
+  buckets: BucketsConfig | null,
 ): RouteConfig {
   const count = destinations.length;
   if (count === 0) {
@@ -144,6 +151,7 @@ function hashed(
     reader.fieldsOf({ type: "object", members, place }, hash?.path ?? pool.fields.path),
     otherwise,
     count,
+    buckets,
   );
   if (choice === "latest") return latestNode(destinations, hash === null ? null : reader.fieldsIn(hash), reader);
   if (!isOwn) return hashNode(choice, destinations);

@@ -5,15 +5,17 @@
  * of the routing key.
  */
 
-import type { RouteConfig } from "../../config/config.ts";
+import type { BucketsConfig, RouteConfig } from "../../config/config.ts";
 import { Problems } from "../../config/section.ts";
 import { UNBOUNDED } from "../../config/setting.ts";
+import { Buckets } from "../../proxy/hash/buckets.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { bytesText, Fields, numberOf, type Spot } from "../config/fields.ts";
 import { describeJson } from "../config/json-value.ts";
+import { readBuckets } from "../config/read-buckets.ts";
 import type { RouteReader } from "../config/read-routes.ts";
 import { object } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
@@ -23,6 +25,8 @@ interface ShadowConfig {
   readonly target: RouteConfig;
   /** Part of the keys by their hash, both ends included, 0 to 1. */
   readonly keyFraction: readonly [from: number, to: number];
+  /** The part of the buckets counts instead; `null` if keys have none. */
+  readonly buckets: BucketsConfig | null;
   /** These keys alone; null: by `keyFraction`. */
   readonly keys: readonly string[] | null;
   /** Part of those requests, by chance. */
@@ -42,13 +46,14 @@ export const shadow: RouteKind<ShadowRouteConfig> = {
   handles: {
     ShadowRoute(input) {
       const { fields, children } = object(input);
-      return shadowed(children("children"), fields, input.reader);
+      return shadowed(children("children"), fields, input.reader, readBuckets(fields));
     },
   },
   build({ child, shadows }, { build, random }) {
     const built = shadows.map((each) => ({
       ...each,
       target: build(each.target),
+      buckets: each.buckets === null ? null : new Buckets(each.buckets),
       keys: each.keys === null ? null : new Set(each.keys),
     }));
     return new ShadowRoute(build(child), built, random);
@@ -61,6 +66,8 @@ const MAX_UINT32 = 0xffff_ffff;
 export interface Shadow {
   readonly target: Route;
   readonly keyFraction: readonly [from: number, to: number];
+  /** The part of these counts instead. Absent or `null` if keys have no buckets. */
+  readonly buckets?: Buckets | null;
   /** Null: by `keyFraction`. */
   readonly keys: ReadonlySet<string> | null;
   readonly requestsFraction: number;
@@ -114,10 +121,14 @@ class OutstandingCounter implements ReplyOwner {
   }
 }
 
-function covers({ keys, keyFraction: [from, to] }: Shadow, request: Request): boolean {
+function covers({ keys, buckets, keyFraction: [from, to] }: Shadow, request: Request): boolean {
   const { chunk, keyStart, keyEnd } = request;
   const end = routingKeyEnd(chunk, keyStart, keyEnd);
   if (keys !== null) return keys.has(chunk.toString("latin1", keyStart, end));
+  if (buckets != null) {
+    const bucket = buckets.of(chunk, keyStart, end);
+    return bucket >= Math.trunc(from * (buckets.total - 1)) && bucket <= Math.trunc(to * (buckets.total - 1));
+  }
   const hash = spooky32(chunk, keyStart, end, 0);
   return hash >= Math.trunc(from * MAX_UINT32) && hash <= Math.trunc(to * MAX_UINT32);
 }
@@ -127,6 +138,7 @@ export function shadowed(
   children: readonly RouteConfig[],
   fields: Fields,
   reader: RouteReader,
+  buckets: BucketsConfig | null,
 ): readonly RouteConfig[] {
   const policy = fields.get("shadow_policy");
   if (policy !== null && !(policy.json.type === "string" && policy.json.value === "default")) {
@@ -134,7 +146,8 @@ export function shadowed(
   }
   const list = fields.array("shadows");
   const shadows = (list?.items ?? []).flatMap((json, index) => {
-    const shadow = readShadow({ json, path: `${fields.path}.shadows[${index}]` }, reader);
+    const spot = { json, path: `${fields.path}.shadows[${index}]` };
+    const shadow = reader.inBuckets(buckets, () => readShadow(spot, reader, buckets));
     return shadow === null ? [] : [shadow];
   });
   return children.map((child, index) => {
@@ -144,7 +157,11 @@ export function shadowed(
   });
 }
 
-function readShadow(spot: Spot, reader: RouteReader): { from: number; to: number; shadow: ShadowConfig } | null {
+function readShadow(
+  spot: Spot,
+  reader: RouteReader,
+  buckets: BucketsConfig | null,
+): { from: number; to: number; shadow: ShadowConfig } | null {
   if (spot.json.type !== "object") {
     reader.warn(spot, "is no object, and is left out");
     return null;
@@ -158,17 +175,27 @@ function readShadow(spot: Spot, reader: RouteReader): { from: number; to: number
   const ranges = ["index_range", "key_fraction_range", "key_fraction_range_rv"].filter((name) => fields.has(name));
   if (listed.length > 0 && ranges.length > 0) fields.complain(`keys_to_shadow does not go together with ${ranges[0]}`);
   if (fields.has("key_fraction_range_rv")) {
-    fields.complain("key_fraction_range_rv needs runtime variables, which are not supported; use key_fraction_range");
+    const message = "key_fraction_range_rv needs runtime variables, which are not supported";
+    if (fields.has("key_fraction_range")) reader.warn(spot, `${message}; key_fraction_range counts`);
+    else fields.complain(`${message}; use key_fraction_range`);
   }
   const requestsFraction = fields.number("requests_fraction", 1, 0, 1)!;
   reader.warnOfUnread(fields, "a shadow");
-  if (target === null || problems.all.length > 0) {
-    for (const { message } of problems.all) reader.warn(spot, `is left out: ${message}`);
+  const messages = problems.all.map(({ message }) => message);
+  const read = target === null ? messages : reader.attempt(target);
+  if (target === null || messages.length > 0 || isMessages(read)) {
+    for (const message of isMessages(read) ? [...new Set([...messages, ...read])] : messages) {
+      reader.warn(spot, `is left out: ${message}`);
+    }
     return null;
   }
   const keys = listed.length === 0 ? null : listed.map(bytesText);
   const maxOutstanding = reader.options.maxShadows === 0 ? UNBOUNDED : reader.options.maxShadows;
-  return { from, to, shadow: { target: reader.one(target), keyFraction, keys, requestsFraction, maxOutstanding } };
+  return { from, to, shadow: { target: read, keyFraction, buckets, keys, requestsFraction, maxOutstanding } };
+}
+
+function isMessages(read: RouteConfig | readonly string[]): read is readonly string[] {
+  return Array.isArray(read);
 }
 
 /** Two numbers, the first not above the second; null: there is no such field. */

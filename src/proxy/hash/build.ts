@@ -1,5 +1,6 @@
 /** Configuration → placement. */
 import type { IndexPlacementConfig, PlacementConfig, PoolServer } from "../../config/config.ts";
+import { BucketPlacement, Buckets } from "./buckets.ts";
 import { Ch3Placement } from "./ch3.ts";
 import { ConstShardPlacement } from "./const-shard.ts";
 import { Crc32Placement } from "./crc32.ts";
@@ -55,10 +56,15 @@ function tagged(placement: Placement, tag: string): Placement {
 /** One of mcrouter's placements, over `count` servers or routes. */
 export function buildIndexPlacement(config: IndexPlacementConfig, count: number): Placement {
   if (count < 2) return new OnlyPlacement();
-  return new RoutingKeyPlacement(ofRoutingKey(config, count), Buffer.from(config.salt));
+  const salt = Buffer.from(config.salt);
+  if (config.type !== "bucketized") return new RoutingKeyPlacement(ofRoutingKey(config, count), salt);
+  const ofBucket = new RoutingKeyPlacement(new WeightedCh3Placement(count, config.weights), salt);
+  return new RoutingKeyPlacement(new BucketPlacement(new Buckets(config.buckets), ofBucket), NO_SALT);
 }
 
-function ofRoutingKey(config: IndexPlacementConfig, count: number): Placement {
+const NO_SALT = Buffer.alloc(0);
+
+function ofRoutingKey(config: Exclude<IndexPlacementConfig, { type: "bucketized" }>, count: number): Placement {
   switch (config.type) {
     case "ch3":
       return new Ch3Placement(count);

@@ -30,7 +30,7 @@ describe("servers", () => {
     expect(pool.tls).toBeNull();
   });
 
-  it.each(["10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:http", ":11211", "::1:11211", "a b:11211", 11211])(
+  it.each(["10.0.0.1", "[]:1", "10.0.0.1:65536", "10.0.0.1:http", ":11211", "::1:11211", "a b:11211", 11211])(
     "are refused otherwise, with their line: %j",
     async (server) => {
       const [problem, ...more] = await problemsOf({ servers: ["10.0.0.9:11211", server] });

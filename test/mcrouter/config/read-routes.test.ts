@@ -385,10 +385,96 @@ describe("ShadowRoute", () => {
     [{ ...shadow, key_fraction_range: "all" }, /key_fraction_range/],
     [{ ...shadow, keys_to_shadow: ["k"] }, /keys_to_shadow does not go together with index_range/],
     [{ ...shadow, requests_fraction: 2 }, /requests_fraction/],
-    [{ ...shadow, key_fraction_range_rv: "x" }, /runtime variables/],
+    [{ target: "PoolRoute|B", key_fraction_range_rv: "x" }, /runtime variables/],
+    [{ ...shadow, target: "PoolRoute|none" }, /is left out: .*no pool "none"/],
+    [{ ...shadow, target: { type: "NoSuchRoute" } }, /is left out: .*Unknown RouteHandle: NoSuchRoute/],
   ])("leaves out a shadow that is wrong, and says so: %j", async (wrong, message) => {
     expect(await read(shadowed([wrong]))).toEqual({ type: "all-sync", children: [a0, a1] });
     expect((await warnings(shadowed([wrong]))).join("\n")).toMatch(message);
+  });
+
+  describe("what of a shadow does not count", () => {
+    const { key_fraction_range: range, ...rest } = { ...shadow, key_fraction_range: [0.25, 0.5] };
+
+    it("key_fraction_range_rv, if key_fraction_range is there too", async () => {
+      const both = { ...rest, key_fraction_range: range, key_fraction_range_rv: "x" };
+      expect(await read(shadowed([both]))).toEqual(await read(shadowed([{ ...rest, key_fraction_range: range }])));
+      expect((await warnings(shadowed([both]))).join()).toMatch(/runtime variables.*key_fraction_range counts/);
+    });
+
+    it("a broken pool is still refused where a route uses it", async () => {
+      const broken = { C: { servers: ["nowhere"] } };
+      const inShadow = shadowed([{ ...shadow, target: "PoolRoute|C" }]);
+      expect(await problems(inShadow, { pools: { ...pools, ...broken } })).toEqual([]);
+      const inBoth = { type: "AllSyncRoute", children: [inShadow, "PoolRoute|C"] };
+      expect((await problems(inBoth, { pools: { ...pools, ...broken } })).join()).toMatch(/pools\.C\.servers\[0\]/);
+    });
+  });
+});
+
+describe("a pool that stands where it is used", () => {
+  it("is a child with its servers", async () => {
+    const children = { type: "Pool", name: "B1", servers: ["10.0.2.1:1", "10.0.2.2:1"] };
+    const {
+      pools: read,
+      tree,
+      warnings,
+    } = await treeConfig({ pools, route: { type: "AllSyncRoute", children: [children] } }, options);
+    expect(read.map(({ name }) => name)).toEqual(["B1"]);
+    expect(tree!.routes.get("/././")).toEqual({
+      type: "all-sync",
+      children: [0, 1].map((index) => ({ type: "destination", pool: "B1", index })),
+    });
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe("buckets", () => {
+  const buckets = { bucketize: true, total_buckets: 1000, bucketization_keyspace: "test" };
+  const weighted = { type: "PoolRoute", pool: "A", hash: "WeightedCh3" };
+  const placement = { type: "bucketized", salt: "", weights: [0.5, 0.5], buckets: { total: 1000, byPrefix: [] } };
+
+  it("place the keys of a pool", async () => {
+    expect(await read({ ...weighted, ...buckets })).toEqual({ type: "pool", pool: "A", placement });
+    const byPrefix = { ...buckets, total_buckets_by_prefix: { a: 10, b: 20 } };
+    expect(await read({ ...weighted, ...byPrefix })).toMatchObject({
+      placement: {
+        buckets: {
+          byPrefix: [
+            ["a", 10],
+            ["b", 20],
+          ],
+        },
+      },
+    });
+  });
+
+  it("place keys over any routes", async () => {
+    const route = { type: "HashRoute", children: ["PoolRoute|A", "PoolRoute|B"], hash_func: "WeightedCh3", ...buckets };
+    expect(await read(route)).toMatchObject({ type: "hash", placement });
+  });
+
+  it("are a shadow's measure, also for a target that takes those of its route", async () => {
+    const target = { type: "PoolRoute", pool: "A", hash: "WeightedCh3", useBucketHashSelector: true };
+    const shadows = [{ target, index_range: [0, 2], key_fraction_range: [0, 0.5] }];
+    const { children } = (await read({ ...weighted, ...buckets, shadows })) as ParentConfig<string>;
+    expect(children[0]).toMatchObject({
+      type: "shadow",
+      shadows: [{ buckets: { total: 1000 }, target: { placement } }],
+    });
+  });
+
+  it.each([
+    [{ ...weighted, ...buckets, hash: "Ch3" }, /bucketize goes with the hash WeightedCh3 only, not with Ch3/],
+    [{ ...weighted, bucketize: true, bucketization_keyspace: "t" }, /no "total_buckets"/],
+    [{ ...weighted, bucketize: true, total_buckets: 10 }, /no "bucketization_keyspace"/],
+    [{ ...weighted, ...buckets, total_buckets: 0 }, /total_buckets: expected a whole number from 1/],
+    [
+      { ...weighted, ...buckets, total_buckets_by_prefix: { a: 2000 } },
+      /total_buckets_by_prefix\.a: expected a whole number from 1 to 1000/,
+    ],
+  ])("are refused rather than left out, so that no key moves: %j", async (route, message) => {
+    expect((await problems(route)).join()).toMatch(message);
   });
 });
 

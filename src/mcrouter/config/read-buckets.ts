@@ -1,0 +1,30 @@
+/**
+ * `bucketize` of a route: keys are placed by their buckets.
+ *
+ * Source: mcrouter routes/McBucketRoute.cpp, McRouteHandleProvider-inl.h, HashRouteFactory.h, as facts.
+ */
+import type { BucketsConfig } from "../../config/config.ts";
+import { type Fields, numberOf } from "./fields.ts";
+import { describeJson } from "./json-value.ts";
+
+/** The most that Ch3 places over. */
+const MAX_BUCKETS = 2 ** 23;
+
+/** The buckets that a route says. `null` if it is not bucketized, or was reported. */
+export function readBuckets(fields: Fields | null): BucketsConfig | null {
+  if (fields === null || !fields.boolean("bucketize", false)) return null;
+  fields.need("bucketization_keyspace");
+  if (fields.need("total_buckets") === null) return null;
+  const total = fields.integer("total_buckets", null, 1, MAX_BUCKETS);
+  if (total === null) return null;
+  const prefixes = fields.get("total_buckets_by_prefix");
+  const members = prefixes?.json.type === "object" ? [...prefixes.json.members] : [];
+  const byPrefix = members.map(([prefix, json]) => {
+    const count = numberOf(json);
+    if (count !== null && Number.isInteger(count) && count > 0 && count <= total) return [prefix, count] as const;
+    const at = { json, path: `${prefixes!.path}.${prefix}` };
+    fields.complainAt(at, `expected a whole number from 1 to ${total}, got ${describeJson(json)}`);
+    return [prefix, total] as const;
+  });
+  return { total, byPrefix };
+}
