@@ -88,6 +88,20 @@ it("the users of docs/deployment.md load", () => {
 
 const DOCS = path.join(FOLDER, "../docs");
 const PAGES = readdirSync(DOCS, { encoding: "utf8", recursive: true }).filter((name) => name.endsWith(".md"));
+
+const fragments = PAGES.flatMap((name) => {
+  const page = readFileSync(path.join(DOCS, name), "utf8");
+  return [...page.matchAll(/```toml\n([\s\S]*?)```/g)].map(([, text]): [string, string] => [name, text!]);
+});
+
+describe("TOML in the docs", () => {
+  // Their paths are those of config/.
+  it.each(fragments)("%s loads without a problem: %s", (_name, text) => {
+    const file = path.join(FOLDER, "example.toml");
+    expect(() => parseNative({ file, text, env: { ...env, OTLP_TOKEN: "token" }, sourceTypes })).not.toThrow();
+  });
+});
+
 const snippets = ["../README.md", ...PAGES].flatMap((name) => {
   const page = readFileSync(path.join(DOCS, name), "utf8");
   return [...page.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, text]): [string, string][] => {
