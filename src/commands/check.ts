@@ -7,6 +7,7 @@ import { ConfigError, UsageError } from "../errors.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { openFilesLimit } from "../server/open-files.ts";
+import { isMcrouterLine } from "./invocation.ts";
 import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
 import { ruleWarnings } from "./rule-warnings.ts";
@@ -16,9 +17,11 @@ export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: say ever
   platypus check platypus.toml
   platypus check nutcracker.yml                   twemproxy's; what has no effect here is a warning
   platypus check mcrouter.json --rules rules.toml
+  platypus check mcrouter.json --route-prefix /east/main/
   platypus check platypus.toml && systemctl reload platypus
 
   --rules FILE         TOML with rules and sources that are added to a mcrouter configuration
+  mcrouter's options   those that its configuration is run with
   --json               one JSON object: { ok, file, problems: [{ file, line, message }], warnings, pools, rules, sources }
 
 Each problem is a line of FILE:LINE: what is wrong, and what would be right.
@@ -28,14 +31,16 @@ Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usag
 
 /** Throws a ConfigError with all problems; prints one line when there are none. With `--json` prints them instead. */
 export async function check(args: readonly string[]): Promise<void> {
-  const { files, rules, isJson } = readOptions(args);
+  const { files, rules, isJson, mcrouter } = await readOptions(args);
   const [file, ...others] = files;
   if (file === undefined || others.length > 0) {
     throw new UsageError("check takes one file: platypus check FILE [--rules FILE]");
   }
   let config: Config;
   try {
-    config = await loadConfig({ path: file, rules, env: process.env });
+    const { McrouterOptions } = mcrouter === null ? {} : await loadWing();
+    const options = McrouterOptions && new McrouterOptions(new Map([...mcrouter!, ["config", `file:${file}`]]));
+    config = await loadConfig({ path: file, rules, env: process.env, ...(options && { mcrouter: options }) });
   } catch (error) {
     if (!isJson || !(error instanceof ConfigError)) throw error;
     process.exitCode = 2;
@@ -67,7 +72,35 @@ function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-function readOptions(args: readonly string[]): { files: string[]; rules: string | null; isJson: boolean } {
-  const { positionals, values } = parseOptions(args, { rules: { type: "string" }, json: { type: "boolean" } });
-  return { files: positionals, rules: values.rules ?? null, isJson: values.json ?? false };
+interface CheckOptions {
+  readonly files: readonly string[];
+  readonly rules: string | null;
+  readonly isJson: boolean;
+  /** mcrouter's options by internal name; `null` if none are given. */
+  readonly mcrouter: ReadonlyMap<string, string> | null;
+}
+
+async function readOptions(args: readonly string[]): Promise<CheckOptions> {
+  const own = { rules: { type: "string" }, json: { type: "boolean" } } as const;
+  const ofMcrouter = withoutOwn(args);
+  if (!(await isMcrouterLine(ofMcrouter))) {
+    const { positionals, values } = parseOptions(args, own);
+    return { files: positionals, rules: values.rules ?? null, isJson: values.json ?? false, mcrouter: null };
+  }
+  const { parseMcrouterArguments } = await loadWing();
+  const { given, words } = parseMcrouterArguments(ofMcrouter);
+  const { values } = parseOptions(
+    args.filter((arg) => !ofMcrouter.includes(arg)),
+    own,
+  );
+  return { files: words, rules: values.rules ?? null, isJson: values.json ?? false, mcrouter: given };
+}
+
+/** What is left of a command line without check's own options. */
+function withoutOwn(args: readonly string[]): readonly string[] {
+  const rules = args.indexOf("--rules");
+  return args.filter((arg, index) => {
+    const isRules = arg.startsWith("--rules=") || (rules >= 0 && (index === rules || index === rules + 1));
+    return !isRules && arg !== "--json";
+  });
 }

@@ -9,6 +9,7 @@
  * --rules FILE belongs to both forms.
  */
 
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { suggestion } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
 import type { McrouterOptions } from "../mcrouter/config/options.ts";
@@ -39,8 +40,15 @@ export interface McrouterInvocation {
 /** Reads the command line of `serve`. Rejects with a UsageError. */
 export async function readInvocation(args: readonly string[]): Promise<Invocation> {
   const config = optionOf(args, "config");
-  const isMcrouter = (await isMcrouterLine(args)) || (config !== null && /^(file:|\s*\{)/.test(config));
+  const isOfMcrouter = config !== null && /^(file:|\s*\{)/.test(config);
+  const isMcrouter = isOfMcrouter || (await isMcrouterLine(args)) || isFlavor(args.find((arg) => !arg.startsWith("-")));
   return isMcrouter ? readMcrouter(args) : readNative(args);
+}
+
+/** True for a file of options of mcrouter. */
+function isFlavor(word: string | undefined): boolean {
+  if (word === undefined || !existsSync(word) || !statSync(word).isFile()) return false;
+  return /"(?:standalone_|libmcrouter_)?options"\s*:/.test(readFileSync(word, "utf8"));
 }
 
 /** True for a command line that only mcrouter's options explain. */
@@ -51,19 +59,36 @@ export async function isMcrouterLine(args: readonly string[]): Promise<boolean> 
 }
 
 async function readMcrouter(args: readonly string[]): Promise<Invocation> {
-  const { configFileOf, McrouterOptions, parseMcrouterArguments } = await loadWing();
+  const { configFileOf, McrouterOptions, parseMcrouterArguments, readFlavor } = await loadWing();
   const rules = optionOf(args, "rules");
-  const { given, words, notes, wants } = parseMcrouterArguments(without(args, "rules"));
-  const [flavor] = words;
-  if (flavor !== undefined) {
-    throw new UsageError(`${flavor}: flavor files are not supported; give their options on the command line`);
-  }
+  const { given: own, words, notes: ownNotes, wants } = parseMcrouterArguments(without(args, "rules"));
+  const [file, ...others] = words;
+  if (others.length > 0) throw new UsageError(`expected one flavor, got ${words.join(" ")}`);
+  const flavor = file === undefined ? null : await readFlavor(file);
+  const given = new Map([...(flavor?.given ?? []), ...own]);
+  const notes = [...(flavor?.notes ?? []), ...ownNotes];
+  checkAddress(given, wants, rules);
   // A plain path is taken as well.
   const config = given.get("config");
   const isPath = config !== undefined && !/^(file:|\s*\{)/.test(config);
   const options = new McrouterOptions(isPath ? new Map([...given, ["config", `file:${config}`]]) : given);
   const mcrouter = { options, notes, wants };
   return { load: { path: null, mcrouter: options, rules }, file: configFileOf(options), mcrouter };
+}
+
+/** mcrouter's addresses. */
+const addressOptions = ["ports", "ssl_ports", "unix_domain_sock", "listen_sock_fd"] as const;
+
+/** mcrouter does not start without an address; a file of rules may say where to listen. */
+function checkAddress(
+  given: ReadonlyMap<string, string>,
+  wants: McrouterInvocation["wants"],
+  rules: string | null,
+): void {
+  const isListening = addressOptions.some((name) => (given.get(name) ?? "") !== "");
+  // A plain `--config FILE` is Platypus' own form.
+  if (wants !== "run" || rules !== null || isListening || [...given.keys()].every((name) => name === "config")) return;
+  throw new UsageError("invalid ports: give --port (-p), --ssl-port, --unix-domain-sock or --listen-sock-fd");
 }
 
 function readNative(args: readonly string[]): Invocation {

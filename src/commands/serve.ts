@@ -173,7 +173,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
     count,
     sockets,
     given,
-    command: [...ownCommand(), "serve", ...args],
+    command: [...ownCommand(), ...args],
     env,
     expected,
     clock: systemClock,

@@ -1,5 +1,6 @@
 /** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
 export { configFileOf, dumpPlaceOf, loadMcrouterConfig } from "./config/config.ts";
+export { readFlavor } from "./config/flavor.ts";
 export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";
 export { treeWarnings } from "./config/read-tree.ts";
 export { plainPoolOf } from "./plain-pool.ts";

@@ -6,12 +6,12 @@
  * one that knows it. Two sockets with SO_REUSEPORT instead would lose the clients in the queue of the one that closes.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdir } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { getSystemErrorName } from "node:util";
 import { addressText, type ListenAddress } from "../config/config.ts";
 import { PlatypusError } from "../errors.ts";
+import { makeFolder } from "../make-folder.ts";
 import { listenError, makeWay } from "../proxy/client/listener.ts";
 
 interface Handle {
@@ -45,7 +45,7 @@ export class SharedSocket {
       throw new PlatypusError("LISTEN", "this Node cannot share sockets between processes; set workers = 1");
     }
     if (address.type === "unix") {
-      await mkdir(path.dirname(address.path), { recursive: true });
+      await makeFolder(path.dirname(address.path));
       await makeWay(address.path);
     }
     const handle = await bind(address, create);

@@ -55,7 +55,7 @@ const directives = {
   distribution: { type: choice("ketama", "modula", "random"), default: "ketama", meaning: "How keys are placed." },
   timeout: {
     field: "timeoutMs",
-    type: integer(1, MAX_NUMBER),
+    type: integer(0, MAX_NUMBER),
     // Without it twemproxy waits without a limit, and so would clients that ask for other keys of the same server.
     default: 5_000,
     meaning: "Maximum time to connect, and to wait for a reply (ms).",
@@ -72,11 +72,11 @@ const directives = {
   server_connections: { type: integer(1, MAX_NUMBER), default: 1, meaning: "Connections to each server." },
   server_retry_timeout: {
     field: "retryMs",
-    type: integer(1, MAX_NUMBER),
+    type: integer(0, MAX_NUMBER),
     default: 30_000,
     meaning: "Time until an ejected server is tried again (ms).",
   },
-  server_failure_limit: { type: integer(1, MAX_NUMBER), default: 2, meaning: "Failures in a row that eject a server." },
+  server_failure_limit: { type: integer(0, MAX_NUMBER), default: 2, meaning: "Failures in a row that eject a server." },
   servers: { type: list, default: [], meaning: "Servers as host:port:weight or /path:weight, and perhaps a name." },
 } as const satisfies Settings;
 
@@ -209,7 +209,11 @@ function rowOf(name: string): Setting | undefined {
 
 function readPool(section: Section, problems: Problems): PoolConfig {
   const values = readSection(section, directives, problems);
-  const { timeoutMs, ejects, retryMs, serverFailureLimit } = values;
+  const { ejects } = values;
+  // twemproxy's 0: no time-out, an ejected server is tried again at once, the first failure ejects.
+  const timeoutMs = values.timeoutMs === 0 ? directives.timeout.default : values.timeoutMs;
+  const retryMs = Math.max(1, values.retryMs);
+  const serverFailureLimit = Math.max(1, values.serverFailureLimit);
   if (values.redis) problems.add(section.found.get("redis")!.place, "Platypus speaks memcached's protocols only");
   if (values.redisAuth !== null) problems.add(section.found.get("redis_auth")!.place, "is for Redis only");
   return {

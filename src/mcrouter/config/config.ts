@@ -161,9 +161,9 @@ function paramsOf(options: McrouterOptions): Record<string, string | number> {
   });
 }
 
-/** mcrouter names itself after its port. */
+/** mcrouter names itself after its flavor or its first port; without either it is "0". */
 function routerNameOf(options: McrouterOptions): string {
-  return options.list("ports")[0] ?? options.optionalText("unix_domain_sock")?.replaceAll("/", "_") ?? "unknown";
+  return options.optionalText("router_name") ?? options.list("ports")[0] ?? "0";
 }
 
 /** Pools whose names are files, wherever the document names one. */

@@ -4,6 +4,7 @@
  *
  * Source: mcrouter StandaloneUtils.cpp; getopt_long(3).
  */
+import { availableParallelism } from "node:os";
 import { UsageError } from "../../errors.ts";
 import { parseConfigParams } from "./global-params.ts";
 import { type OptionRow, optionRows } from "./option-table.ts";
@@ -18,6 +19,9 @@ export interface McrouterArguments {
   readonly notes: readonly string[];
   readonly wants: "run" | "help" | "version" | "validate";
 }
+
+/** Stands for the number of cores. */
+const CPU_CORES = "%CPU_CORES%";
 
 /** Names that mcrouter takes without a row of their own. */
 const bareNames = ["help", "version", "gets", "skip-sanity-checks"] as const;
@@ -134,7 +138,8 @@ export class McrouterOptions {
   }
 
   text(name: string): string {
-    return this.given.get(name) ?? rowOf(name).default;
+    const text = this.given.get(name) ?? rowOf(name).default;
+    return text === CPU_CORES ? String(availableParallelism()) : text;
   }
 
   /** "" counts as not given. */

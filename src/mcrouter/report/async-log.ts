@@ -10,9 +10,10 @@
  */
 
 import type { FileHandle } from "node:fs/promises";
-import { chmod, mkdir, open } from "node:fs/promises";
+import { chmod, open } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../../clock.ts";
+import { makeFolder } from "../../make-folder.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import type { DeleteSpool } from "../routes/async-log-route.ts";
 
@@ -116,7 +117,7 @@ export class AsyncLog implements DeleteSpool {
     const { root, serviceName, routerName } = this.options;
     const stamp = timeStamp(nowSeconds);
     const folder = path.join(root!, `${stamp.slice(0, "YYYYMMDDTHH".length)}-${nowSeconds - (nowSeconds % 3600)}`);
-    await makeFolder(folder);
+    await makeOpenFolder(folder);
     const name = `${stamp}-${nowSeconds}-${serviceName}-${routerName}-t${process.pid}-${++this.files}`;
     this.file = await open(path.join(folder, name), "a", 0o666);
     this.openedSeconds = nowSeconds;
@@ -125,9 +126,8 @@ export class AsyncLog implements DeleteSpool {
 }
 
 /** Whoever replays the log may be another user. */
-async function makeFolder(folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true });
-  if (made !== undefined) await chmod(folder, 0o777);
+async function makeOpenFolder(folder: string): Promise<void> {
+  if (await makeFolder(folder)) await chmod(folder, 0o777);
 }
 
 /** The text of JSON is ASCII, so that it can be written and read byte by byte. */

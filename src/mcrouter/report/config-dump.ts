@@ -4,10 +4,11 @@
  *
  * Source: mcrouter ConfigApi.cpp, as facts.
  */
-import { mkdir, readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, rename, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../../clock.ts";
 import type { McrouterConfig } from "../../config/config.ts";
+import { makeFolder } from "../../make-folder.ts";
 
 /** Where a router keeps its files. */
 export interface DumpPlace {
@@ -18,7 +19,7 @@ export interface DumpPlace {
 
 /** Keeps the files of a good configuration; unchanged ones are only touched. Rejects where they cannot be written. */
 export async function dumpConfig(place: DumpPlace, { sources }: McrouterConfig): Promise<void> {
-  await mkdir(folderOf(place), { recursive: true });
+  await makeFolder(folderOf(place));
   for (const [file, text] of sources.texts) {
     const dump = dumpOf(place, file);
     const old = await readFile(dump, "utf8").catch(() => null);

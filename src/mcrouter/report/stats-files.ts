@@ -2,16 +2,17 @@
  * The files that mcrouter writes for whoever collects its stats, below `--stats-root`:
  *
  *     libmcrouter.SERVICE.ROUTER.stats                 all numbers, as one JSON object, every few seconds
- *     libmcrouter.SERVICE.ROUTER.startup_options       the options, once
+ *     libmcrouter.SERVICE.ROUTER.startup_options       the options; its time is that of the last look
  *     libmcrouter.SERVICE.ROUTER.config_sources_info   digests of the configuration's files
  *
  * A folder that cannot be written is told, and tried again every few seconds.
  *
  * Source: mcrouter McrouterLogger.cpp, as facts.
  */
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock, Timer } from "../../clock.ts";
+import { makeFolder } from "../../make-folder.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { prettySorted } from "./admin.ts";
 
@@ -61,19 +62,33 @@ export class StatsFiles {
   private async writeAll(): Promise<void> {
     const { root, serviceName, routerName, options, stats, sources } = this.options;
     const prefix = `libmcrouter.${serviceName}.${routerName}`;
-    const made = await mkdir(root, { recursive: true });
-    if (made !== undefined) this.hasOptions = false;
-    if (!this.hasOptions) await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
+    await makeFolder(root);
+    // Collectors go by its time whether this process lives.
+    const isThere = this.hasOptions && (await this.touch("startup_options"));
+    if (!isThere) await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
     this.hasOptions = true;
     const named = Object.fromEntries(Object.entries(stats()).map(([name, value]) => [`${prefix}.${name}`, value]));
     await this.write("stats", prettySorted(named));
     await this.write("config_sources_info", prettySorted(sources()));
   }
 
+  private fileOf(kind: string): string {
+    const { root, serviceName, routerName } = this.options;
+    return path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
+  }
+
+  /** Gives a file the time of now. False if it is not there. */
+  private async touch(kind: string): Promise<boolean> {
+    const now = new Date(1_000 * this.options.clock.unixSeconds());
+    return utimes(this.fileOf(kind), now, now).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** A reader sees the old file or the new one, never a part. */
   private async write(kind: string, text: string): Promise<void> {
-    const { root, serviceName, routerName } = this.options;
-    const file = path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
+    const file = this.fileOf(kind);
     const part = `${file}.${process.pid}`;
     try {
       await writeFile(part, `${text}\n`);

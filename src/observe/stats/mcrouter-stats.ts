@@ -114,8 +114,10 @@ export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatL
     case "suspect_servers":
       return suspectLines(snapshot);
     case "":
-    case "basic":
-      return basic(snapshot);
+    case "basic": {
+      const isCommand = ([name]: StatLine) => name.startsWith("cmd_");
+      return [...basic(snapshot), ...[...rateLines(snapshot), ...counts(snapshot)].filter(isCommand)];
+    }
     case "cmd-error":
     case "count":
       return counts(snapshot);
@@ -148,7 +150,8 @@ function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot)
     ["time", now],
     ["start_time", started],
     ["uptime", now - started],
-    ["num_servers", servers.length],
+    // Each proxy, a process here, has its own connection to each server.
+    ["num_servers", servers.length * own.workers],
     ["num_servers_new", seen("new")],
     ["num_servers_up", seen("up")],
     ["num_servers_down", seen("down")],

@@ -2,7 +2,7 @@
  * Accepts clients on one address. Each becomes a ClientConnection, or is closed at once past the bound on connections. On
  * a `tls:` address it becomes one when its handshake is done; until then it is only counted.
  */
-import { lstat, mkdir, unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
@@ -10,6 +10,7 @@ import type { Clock } from "../../clock.ts";
 import { addressText, type ListenAddress, type TlsConfig } from "../../config/config.ts";
 import { PlatypusError } from "../../errors.ts";
 import { FirstStep } from "../../first-step.ts";
+import { makeFolder } from "../../make-folder.ts";
 import type { Access } from "./access.ts";
 import type { ClientContext } from "./client-context.ts";
 import { ClientConnection, peerOf } from "./connection.ts";
@@ -309,7 +310,7 @@ export function listenError(address: ListenAddress, error: NodeJS.ErrnoException
  * a socket is ever removed: rejects with a PlatypusError if anything else is there.
  */
 export async function makeWay(socketPath: string): Promise<void> {
-  await mkdir(path.dirname(socketPath), { recursive: true });
+  await makeFolder(path.dirname(socketPath));
   const found = await lstat(socketPath).catch(() => null);
   if (found === null) return;
   if (!found.isSocket()) {

@@ -23,6 +23,16 @@ function problems(text: string): string[] {
   return [];
 }
 
+describe("0 in twemproxy's file", () => {
+  it("is no time-out, another try at once, and an end at the first failure", () => {
+    const zeros = "  timeout: 0\n  server_retry_timeout: 0\n  server_failure_limit: 0\n  auto_eject_hosts: true\n";
+    const [pool] = read(`a:\n  listen: 127.0.0.1:1\n${zeros}  servers:\n   - h:1:1\n`).pools;
+    const [without] = read("a:\n  listen: 127.0.0.1:1\n  servers:\n   - h:1:1\n").pools;
+    expect(pool!.serverTimeoutMs).toBe(without!.serverTimeoutMs);
+    expect(pool!.health).toMatchObject({ timeoutsUntilTko: 1, firstProbeMs: 1, lastProbeMs: 1 });
+  });
+});
+
 describe("twemproxy's file", () => {
   it("is pools, each on an address of its own", () => {
     const config = read(`
@@ -149,7 +159,7 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
       ),
       '4: alpha.hash_tag: expected two characters, such as "{}", got "{"',
       '5: alpha.distribution: expected "ketama" or "modula" or "random", got "ketma"; did you mean "ketama"?',
-      '6: alpha.timeout: expected a whole number from 1 to 999999999, got "4s"',
+      '6: alpha.timeout: expected a whole number from 0 to 999999999, got "4s"',
       '7: alpha.server_connections: expected a whole number from 1 to 999999999, got "0"',
       '8: alpha.auto_eject_hosts: expected true or false, got "yes"',
       "9: alpha.redis: Platypus speaks memcached's protocols only",
@@ -185,7 +195,7 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
 
   it("in a number that no timer takes", () => {
     expect(problems(pool("  timeout: 1000000000"))).toEqual([
-      '4: alpha.timeout: expected a whole number from 1 to 999999999, got "1000000000"',
+      '4: alpha.timeout: expected a whole number from 0 to 999999999, got "1000000000"',
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -50,6 +50,16 @@ describe("StatsFiles", () => {
     await nextTick();
     expect((await readdir(root)).sort()).toEqual(names);
     expect(reports.failures.get("stats_files")).toBe(2);
+  });
+
+  it("touches the file of options at each interval, so that collectors see a process that lives", async () => {
+    start();
+    await expect.poll(() => clock.timerCount).toBe(1);
+    const file = path.join(root, "libmcrouter.s.r.startup_options");
+    const old = new Date(0);
+    await utimes(file, old, old);
+    await nextTick();
+    expect((await stat(file)).mtimeMs).toBeCloseTo(1_000 * clock.unixSeconds(), -3);
   });
 
   it("makes its folder anew where it was removed, with all files", async () => {
