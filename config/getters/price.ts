@@ -1,19 +1,19 @@
 /**
- * A getter: prices from a table that stands for a database. `platypus` exports these types (`Getter`, `GetterRequest`,
- * `GetterResult`); they are written out so that the file needs nothing but Node.
+ * A getter that returns prices from a table, in place of a database. `platypus-proxy` exports these types (`Getter`,
+ * `GetterRequest`, `GetterResult`). They are repeated here so that the file needs only Node.
  */
 interface Request {
-  /** What the rule's pattern took out of the key, by name and by number. */
+  /** Captures of the rule's pattern, by name and by number. */
   readonly captures: Readonly<Record<string, string>>;
-  /** What was said of the value that is stored; null: nothing is known of one. */
+  /** The tag that was returned with the stored value; null if there is none. */
   readonly tag: string | null;
-  /** Aborted at the source's time-out; hand it on to what takes one, such as `fetch`. */
+  /** Aborted at the source's timeout. Pass it on, for example to `fetch`. */
   readonly signal: AbortSignal;
 }
 
 interface Price {
   readonly cents: number;
-  /** Goes up with every change. */
+  /** Increases with each change. */
   readonly version: number;
 }
 
@@ -24,7 +24,7 @@ const prices: ReadonlyMap<string, Price> = new Map([
   ["coffee", { cents: 620, version: 3 }],
 ]);
 
-/** Undefined: there is no such thing, which is a miss. What is thrown is a failure of the source. */
+/** Returns undefined for a miss. An exception is a failure of the source. */
 export default async function price({ captures, tag, signal }: Request): Promise<Result | undefined> {
   signal.throwIfAborted();
   const sku = captures.sku ?? "";
