@@ -280,6 +280,8 @@ export interface McrouterConfig {
   readonly serviceName: string;
   /** Of file names: the port that was given first. */
   readonly routerName: string;
+  /** What lines of the second version of the async log have; `null` if they are of the first. */
+  readonly asyncLogVersion2: { readonly flavorName: string; readonly region: string } | null;
   /** Where failed deletes are kept; null: they are not. */
   readonly asyncLogRoot: string | null;
   /** Null: no stats files are written. */

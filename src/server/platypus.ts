@@ -143,6 +143,7 @@ export class Platypus {
             root: mcrouter.asyncLogRoot,
             serviceName: mcrouter.serviceName,
             routerName: mcrouter.routerName,
+            version2: mcrouter.asyncLogVersion2,
             clock,
             reports,
           });

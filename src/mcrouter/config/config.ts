@@ -121,6 +121,9 @@ export async function loadMcrouterConfig(
     globalParams: new Map(Object.entries(params).map(([name, value]) => [name, String(value)])),
     serviceName: options.text("service_name"),
     routerName: routerNameOf(options),
+    asyncLogVersion2: options.toggle("use_asynclog_version2")
+      ? { flavorName: options.text("flavor_name"), region: routePrefixOf(options).split("/")[1]! }
+      : null,
     asyncLogRoot: options.toggle("asynclog_disable") ? null : options.optionalText("async_spool"),
     statsRoot: options.integer("stats_logging_interval") === 0 ? null : options.optionalText("stats_root"),
     statsIntervalMs: options.integer("stats_logging_interval"),

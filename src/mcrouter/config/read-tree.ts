@@ -6,6 +6,7 @@
 import type { Config, RouteConfig, TreeConfig } from "../../config/config.ts";
 import { loggedOf } from "../routes/async-log-route.ts";
 import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
+import type { LoggingRouteConfig } from "../routes/logging-route.ts";
 import { poolNameOf } from "../routes/pool-handle.ts";
 import { isPrefixSelector, type PrefixSelectorRouteConfig } from "../routes/prefix-selector-route.ts";
 import type { Fields } from "./fields.ts";
@@ -38,7 +39,15 @@ export function readTree(fields: Fields, reader: RouteReader, options: McrouterO
   const routes = new Map<string, RouteConfig>();
   // A route that stands in several places stays one: a wildcard asks it once.
   const wrapped = new Map<RouteConfig, RouteConfig>();
-  const wrap = (route: RouteConfig) => bigValues(route, options, wrapped);
+  const isLogged = options.toggle("enable_logging_route");
+  const logged = new Map<RouteConfig, RouteConfig>();
+  const wrap = (route: RouteConfig) => {
+    const target = bigValues(route, options, wrapped);
+    if (!isLogged) return target;
+    const node = logged.get(target) ?? ({ type: "logging", target } satisfies LoggingRouteConfig);
+    logged.set(target, node);
+    return node;
+  };
   const route = fields.get("route");
   const list = fields.get("routes");
   if (route !== null && list !== null) fields.complainAt(list, '"route" and "routes" do not go together');
@@ -93,7 +102,8 @@ function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<Ro
     const known = wrapped.get(target);
     if (known !== undefined) return known;
     const batchSize = options.integer("big_value_batch_size");
-    const big: BigValueRouteConfig = { type: "big-value", target, thresholdBytes, batchSize };
+    const hidesFlag = options.toggle("big_value_hide_reply_flag");
+    const big: BigValueRouteConfig = { type: "big-value", target, thresholdBytes, batchSize, hidesFlag };
     wrapped.set(target, big);
     return big;
   };

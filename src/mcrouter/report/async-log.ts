@@ -2,6 +2,7 @@
  * Deletes that failed, kept on disk in mcrouter's format, a line each:
  *
  *     ["AS1.0",1289416829.836,"C",["10.0.0.1",11302,"delete foo\r\n"]]
+ *     ["AS2.0",1289416829.836,"C",{"s":"mcrouter","f":"web","r":"east","h":"[10.0.0.1]:11302","p":"A","k":"foo","a":{…}}]
  *
  * in files below a folder for each hour, `20101110T19-1289415600/20101110T194029-1289416829-mcrouter-5000-t123-1`, of a
  * quarter of an hour each. `platypus replay-asynclog` does what they say.
@@ -23,6 +24,9 @@ const MAX_WAITING = 100_000;
 /** Maximum time that `close` waits for a disk (ms). */
 const MAX_CLOSE_MS = 2_000;
 
+/** Attribute of each line of the second version. */
+const MARKER = "al";
+
 /** Numbers of one log since the start. */
 export interface AsyncLogCounters {
   requests: number;
@@ -35,6 +39,8 @@ export interface AsyncLogOptions {
   readonly root: string | null;
   readonly serviceName: string;
   readonly routerName: string;
+  /** Lines of the second version, with these; `null` or absent for those of the first. */
+  readonly version2?: { readonly flavorName: string; readonly region: string } | null;
   readonly clock: Clock;
   readonly reports: Reports;
 }
@@ -54,7 +60,7 @@ export class AsyncLog implements DeleteSpool {
     this.options = options;
   }
 
-  spool(server: string, _pool: string, key: string, done: () => void): void {
+  spool(server: string, pool: string, key: string, done: () => void): void {
     this.counters.requests++;
     const isFull = this.waiting.length >= MAX_WAITING;
     if (this.options.root === null || isFull) {
@@ -63,11 +69,21 @@ export class AsyncLog implements DeleteSpool {
       done();
       return;
     }
-    const [host, port] = hostAndPort(server);
-    // Keys are bytes: one character each, as they are written.
-    const entry = ["AS1.0", roundedSeconds(this.options.clock.unixSeconds()), "C", [host, port, `delete ${key}\r\n`]];
+    const entry = this.entryOf(server, pool, key);
     this.waiting.push({ line: `${JSON.stringify(entry)}\n`, done });
     this.writing ??= this.write();
+  }
+
+  /** Keys are bytes: one character each, as they are written. */
+  private entryOf(server: string, pool: string, key: string): unknown {
+    const { version2 = null, serviceName, clock } = this.options;
+    const [host, port] = hostAndPort(server);
+    const seconds = roundedSeconds(clock.unixSeconds());
+    if (version2 === null) return ["AS1.0", seconds, "C", [host, port, `delete ${key}\r\n`]];
+    const { flavorName, region } = version2;
+    const attributes = { [MARKER]: 1 };
+    const what = { s: serviceName, f: flavorName, r: region, h: `[${host}]:${port}`, p: pool, k: key, a: attributes };
+    return ["AS2.0", seconds, "C", what];
   }
 
   /** Resolves when everything so far is written and the file is closed, or when the disk takes too long. */

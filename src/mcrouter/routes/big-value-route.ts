@@ -40,6 +40,8 @@ export interface BigValueRouteConfig extends RouteConfig {
   readonly target: RouteConfig;
   readonly thresholdBytes: number;
   readonly batchSize: number;
+  /** Clients get the flags without the mark. Clients that read flags as their own, such as Java's, need it. */
+  readonly hidesFlag: boolean;
 }
 
 export const bigValue: RouteKind<BigValueRouteConfig> = {
@@ -53,9 +55,8 @@ function read(input: RouteInput): BigValueRouteConfig {
   for (const name of ["split_threshold", "batch_size"]) fields.need(name);
   const thresholdBytes = fields.integer("split_threshold", 0, 1, UNBOUNDED)!;
   const batchSize = fields.integer("batch_size", 0, 0, UNBOUNDED)!;
-  const hidden = fields.get("hide_reply_flag");
-  if (hidden !== null) input.reader.warn(hidden, "has no effect");
-  return { type: "big-value", target: child("target"), thresholdBytes, batchSize };
+  const hidesFlag = fields.boolean("hide_reply_flag", false);
+  return { type: "big-value", target: child("target"), thresholdBytes, batchSize, hidesFlag };
 }
 
 const BIG_VALUE_FLAG = 0x8000;
@@ -72,16 +73,19 @@ interface Waiting {
   isGoingOn: boolean;
 }
 
+type BigValueOptions = Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize" | "hidesFlag">;
+
 /** mcrouter's BigValueRoute, above everything else. */
 export class BigValueRoute implements Route {
   readonly name: string;
   private readonly target: Route;
-  private readonly options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">;
+  private readonly options: BigValueOptions;
   /** By key that is being stored in parts. */
   private readonly storing = new Map<string, Waiting>();
 
-  constructor(target: Route, options: Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize">) {
-    this.name = `big-value|split_threshold=${options.thresholdBytes}|batch_size=${options.batchSize}`;
+  constructor(target: Route, options: BigValueOptions) {
+    const { thresholdBytes, batchSize, hidesFlag } = options;
+    this.name = `big-value|split_threshold=${thresholdBytes}|batch_size=${batchSize}|hide_reply_flag=${hidesFlag}`;
     this.target = target;
     this.options = options;
   }
@@ -204,7 +208,8 @@ export class BigValueRoute implements Route {
       },
       () => {
         if (parts.every((part) => part !== null)) {
-          request.complete(rejoined(request, head, Buffer.concat(parts)));
+          const mark = this.options.hidesFlag && isMarked ? BIG_VALUE_FLAG : 0;
+          request.complete(rejoined(request, head, Buffer.concat(parts), mark));
         } else if (!isMarked) {
           this.askForMark(request, head);
         } else {
@@ -308,9 +313,10 @@ function asksForFlags(request: Request): boolean {
   return request.operation !== Operation.metaGet || metaFlags(request).includes("f");
 }
 
-/** `reply` to `request` with another value: what it says beside the value is kept. */
-function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
-  const plain = answerWith(request, { value, flags: reply.flags });
+/** `reply` to `request` with another value, and flags without `mark`: what it says beside these is kept. */
+function rejoined(request: Request, reply: Reply, value: Buffer, mark: number): Reply {
+  const flags = (reply.flags & ~mark) >>> 0;
+  const plain = answerWith(request, { value, flags });
   if (plain !== null && reply.status !== Status.meta) return plain;
   const line = reply.chunk.toString("latin1", reply.start, reply.valueStart - 2);
   const oldLength = String(reply.valueEnd - reply.valueStart);
@@ -318,9 +324,12 @@ function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
   const words = line.split(" ");
   const at = isMeta ? 1 : 3;
   words[at] = String(value.length);
-  const text = words
-    .map((word, i) => (isMeta && i > 1 && word === `s${oldLength}` ? `s${value.length}` : word))
-    .join(" ");
+  if (!isMeta) words[2] = String(flags);
+  const metaWord = (word: string) => {
+    if (word === `s${oldLength}`) return `s${value.length}`;
+    return /^f\d+$/.test(word) ? `f${(Number(word.slice(1)) & ~mark) >>> 0}` : word;
+  };
+  const text = words.map((word, i) => (isMeta && i > 1 ? metaWord(word) : word)).join(" ");
   const head = Buffer.from(`${text}\r\n`, "latin1");
   const own = Object.assign(new Reply(), reply);
   own.isKept = true;
@@ -330,5 +339,6 @@ function rejoined(request: Request, reply: Reply, value: Buffer): Reply {
   own.end = own.chunk.length;
   own.valueStart = head.length;
   own.valueEnd = head.length + value.length;
+  own.flags = flags;
   return own;
 }

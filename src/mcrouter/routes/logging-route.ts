@@ -12,7 +12,7 @@ import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { nothing, object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
-interface LoggingRouteConfig extends RouteConfig {
+export interface LoggingRouteConfig extends RouteConfig {
   readonly type: "logging";
   readonly target: RouteConfig;
 }

@@ -595,11 +595,25 @@ describe("other handles", () => {
   });
 });
 
+describe("--enable-logging-route", () => {
+  it("logs every request, above everything else", async () => {
+    const more = {
+      ...options,
+      enable_logging_route: "1",
+      big_value_split_threshold: "1000",
+      big_value_hide_reply_flag: "1",
+    };
+    const { tree } = await treeConfig({ pools, route: "PoolRoute|A" }, more);
+    const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, hidesFlag: true, target: a };
+    expect(tree!.routes.get("/././")).toEqual({ type: "logging", target: big });
+  });
+});
+
 describe("large values", () => {
   it("are split above everything, of a prefix selector above each of its routes; the same route stays one", async () => {
     const route = { type: "PrefixSelectorRoute", policies: { a: "PoolRoute|A" }, wildcard: "PoolRoute|A" };
     const { tree } = await treeConfig({ pools, route }, { ...options, big_value_split_threshold: "1000" });
-    const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, target: a };
+    const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, hidesFlag: false, target: a };
     const top = tree!.routes.get("/././")!;
     expect(top).toEqual({ type: "prefix-selector", policies: new Map([["a", big]]), wildcard: big });
     expect(isPrefixSelector(top) && top.policies.get("a") === top.wildcard).toBe(true);

@@ -52,6 +52,23 @@ describe("the async log", () => {
     expect(log.counters).toEqual({ requests: 3, spooled: 3, failed: 0 });
   });
 
+  it("has lines of the second version where these are asked for, which are replayed as well", async () => {
+    const clock = new ManualClock();
+    const version2 = { flavorName: "/etc/web.json", region: "east" };
+    const reports = new Reports(new KeptLog().log, clock);
+    const log = new AsyncLog({ root, serviceName: "mcrouter", routerName: "web", version2, clock, reports });
+    await new Promise<void>((done) => log.spool("[::1]:11212", "A", "k", done));
+    await log.close();
+    const [line] = await contents();
+    expect(JSON.parse(line!)).toEqual([
+      "AS2.0",
+      1700000000,
+      "C",
+      { s: "mcrouter", f: "/etc/web.json", r: "east", h: "[::1]:11212", p: "A", k: "k", a: { al: 1 } },
+    ]);
+    expect(parseLogLine(line!)).toEqual({ host: "::1", port: 11212, key: "k" });
+  });
+
   it("goes on in another file after one that could not be written, or was removed", async () => {
     const { log, spool, reports } = openLog();
     await spool("h:1", "a");

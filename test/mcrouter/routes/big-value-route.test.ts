@@ -6,9 +6,9 @@ import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 import { StoreLeaf } from "../../support/store-leaf.ts";
 
-function setUp(batchSize = 10, thresholdBytes = 4) {
+function setUp(batchSize = 10, thresholdBytes = 4, hidesFlag = false) {
   const leaf = new LeafRoute();
-  return { leaf, route: new BigValueRoute(leaf, { thresholdBytes, batchSize }) };
+  return { leaf, route: new BigValueRoute(leaf, { thresholdBytes, batchSize, hidesFlag }) };
 }
 
 const value = "0123456789";
@@ -189,9 +189,31 @@ describe("BigValueRoute", () => {
     expect(told(asked)).toBe("END\r\n");
   });
 
+  it.each([
+    ["get k", "VALUE k 5 10\r\n0123456789\r\nEND\r\n"],
+    ["gets k", "VALUE k 5 10 9\r\n0123456789\r\nEND\r\n"],
+    ["mg k v f s", "VA 10 f5 s10\r\n0123456789\r\n"],
+    ["mg k v s", "VA 10 s10\r\n0123456789\r\n"],
+  ])("hides its mark from the client where that is asked for: %s", (command, expected) => {
+    const { leaf, route } = setUp(10, 4, true);
+    const asked = ask(route, `${command}\r\n`);
+    const marked = 5 | 0x8000;
+    const meta = command.includes(" f ")
+      ? `VA ${stub.length} f${marked} s${stub.length}`
+      : `VA ${stub.length} s${stub.length}`;
+    const cas = command.startsWith("gets") ? " 9" : "";
+    const end = command.startsWith("mg") ? "" : "END\r\n";
+    leaf.answer(
+      0,
+      `${command.startsWith("mg") ? meta : `VALUE k ${marked} ${stub.length}${cas}`}\r\n${stub}\r\n${end}`,
+    );
+    for (let i = 0; i < 3; i++) leaf.answer(1 + i, partText(i));
+    expect(told(asked)).toBe(expected);
+  });
+
   it("gives back what it was given, over a server, in thousands of parts", () => {
     const store = new StoreLeaf();
-    const route = new BigValueRoute(store, { thresholdBytes: 10, batchSize: 10 });
+    const route = new BigValueRoute(store, { thresholdBytes: 10, batchSize: 10, hidesFlag: false });
     const large = Array.from({ length: 60_000 }, (_, i) => String(i % 10)).join("");
     expect(told(ask(route, `set k 3 0 ${large.length}\r\n${large}\r\n`))).toBe("STORED\r\n");
     expect(told(ask(route, "get k\r\n"))).toBe(`VALUE k 32771 ${large.length}\r\n${large}\r\nEND\r\n`);
