@@ -120,21 +120,33 @@ const server: readonly Metric[] = [
     kind: "gauge",
     name: "platypus.info",
     unit: "1",
-    meaning: "1; its attribute is the version that runs.",
+    meaning: "Always 1. The label is the running version.",
     attributes: ["version"],
     read: ({ process: own }) => [[[own.version], 1]],
   },
-  single("gauge", "platypus.ready", "1", "1: clients may be sent here; what /readyz says.", ({ process: own }) => {
-    return own.notReady === null ? 1 : 0;
-  }),
-  single("gauge", "platypus.config.age", "s", "Since the configuration was taken over.", ({ config }) => {
-    return config.ageSeconds;
-  }),
+  single(
+    "gauge",
+    "platypus.ready",
+    "1",
+    "1 if clients may be sent here, as `/readyz` reports; otherwise 0.",
+    ({ process: own }) => {
+      return own.notReady === null ? 1 : 0;
+    },
+  ),
+  single(
+    "gauge",
+    "platypus.config.age",
+    "s",
+    "Seconds since the last successful reload, or the start.",
+    ({ config }) => {
+      return config.ageSeconds;
+    },
+  ),
   single(
     "gauge",
     "platypus.config.refused",
     "1",
-    "1: the last reload was refused, the configuration before serves.",
+    "1 if the last reload was refused and the previous configuration is in use; otherwise 0.",
     ({ config }) => (config.reloadError === null ? 0 : 1),
   ),
   single(
@@ -148,7 +160,7 @@ const server: readonly Metric[] = [
     kind: "counter",
     name: "platypus.report.failures",
     unit: "{failure}",
-    meaning: "What could not be reported: lines of the async log, files, messages to systemd, OTLP exports, pages.",
+    meaning: "Reports that failed: async log lines, files, messages to systemd, OTLP exports, admin pages.",
     attributes: ["report"],
     read: ({ process: own }) => byName(own.reportFailures),
   },
@@ -156,7 +168,7 @@ const server: readonly Metric[] = [
     "counter",
     "platypus.process.file_limit_hits",
     "{hit}",
-    "Times (once a second) at which no file could be opened: new clients are cut off.",
+    "Seconds in which no more files could be opened, so that new clients were closed.",
     ({ process: own }) => own.fileLimitHits,
   ),
   single(
@@ -170,17 +182,17 @@ const server: readonly Metric[] = [
     kind: "counter",
     name: "platypus.process.memory_shed",
     unit: "{time}",
-    meaning: "Times that memory was shed near `max_memory`; for fills and connections, how many were refused.",
+    meaning: "Times that memory was shed near `max_memory`; for fills and connections, the number refused.",
     attributes: ["step"],
     read: ({ process: own }) => byName(own.memoryShed),
   },
 ];
 
 const clients: readonly Metric[] = [
-  single("gauge", "platypus.client.connections", "{connection}", "Clients that are connected.", ({ clients: all }) => {
+  single("gauge", "platypus.client.connections", "{connection}", "Connected clients.", ({ clients: all }) => {
     return all.connections;
   }),
-  single("counter", "platypus.client.accepted", "{connection}", "Clients that were let in.", ({ clients: all }) => {
+  single("counter", "platypus.client.accepted", "{connection}", "Clients that were accepted.", ({ clients: all }) => {
     return all.accepted;
   }),
   single(
@@ -196,7 +208,7 @@ const clients: readonly Metric[] = [
     "counter",
     "platypus.client.cut_off",
     "{connection}",
-    "Clients closed because they did not read.",
+    "Clients closed because they did not read their replies.",
     (snapshot) => {
       return snapshot.clients.cutOff;
     },
@@ -205,14 +217,14 @@ const clients: readonly Metric[] = [
     "counter",
     "platypus.client.silent",
     "{connection}",
-    "Clients closed because they sent no first byte, did not end their TLS handshake, or did not log in, in time.",
+    "Clients closed because they did not send a first byte, finish their TLS handshake or log in, in time.",
     (snapshot) => snapshot.clients.silent,
   ),
   {
     kind: "counter",
     name: "platypus.client.logins",
     unit: "{attempt}",
-    meaning: "Attempts of clients to log in, by password or certificate.",
+    meaning: "Login attempts of clients, by password or certificate.",
     attributes: ["result"],
     read: ({ clients: { authCommands, authErrors } }) => [
       [["accepted"], authCommands - authErrors],
@@ -223,7 +235,7 @@ const clients: readonly Metric[] = [
     "counter",
     "platypus.client.denied",
     "{command}",
-    "Commands refused because of the prefixes of the user, or because the client may only read.",
+    "Commands refused because of the user's prefixes or read-only rights.",
     (snapshot) => snapshot.clients.denied,
   ),
   {
@@ -241,7 +253,7 @@ const clients: readonly Metric[] = [
     kind: "histogram",
     name: "platypus.client.request.duration",
     unit: "s",
-    meaning: "From reading a request to its answer, by operation and protocol.",
+    meaning: "Time from reading a client's request to its reply.",
     attributes: ["operation", "protocol"],
     read: ({ clients: { requests } }) =>
       requests.map(({ operation, protocol, latency }) => [[operation, protocol], shownBuckets(latency)]),
@@ -250,7 +262,7 @@ const clients: readonly Metric[] = [
     kind: "counter",
     name: "platypus.client.request.errors",
     unit: "{request}",
-    meaning: "Requests that were wrong (client), or that we or a server could not carry out (server).",
+    meaning: "Requests that were invalid (`client`), or that Platypus or a server could not execute (`server`).",
     attributes: ["operation", "protocol", "error"],
     read: ({ clients: { requests } }) =>
       requests.flatMap(({ operation, protocol, clientErrors, serverErrors }): Series<number>[] => [
@@ -262,7 +274,8 @@ const clients: readonly Metric[] = [
     kind: "counter",
     name: "platypus.client.get.keys",
     unit: "{key}",
-    meaning: "Keys of gets by what clients were told; of the hits `platypus.fill.answered` came from fills.",
+    meaning:
+      "Keys of gets, by the result that clients got. `platypus.fill.answered` counts the hits that came from fills.",
     attributes: ["result"],
     read: ({ clients: { getHits, getMisses } }) => [
       [["hit"], getHits],
@@ -276,7 +289,7 @@ const backends: readonly Metric[] = [
     kind: "histogram",
     name: "db.client.operation.duration",
     unit: "s",
-    meaning: "From sending a request to a server to its answer.",
+    meaning: "Time from sending a request to a server to its reply.",
     attributes: [...byBackend, "db.system.name"],
     read: ({ servers }) => servers.map(({ pool, name, latency }) => [[pool, name, "memcached"], shownBuckets(latency)]),
   },
@@ -285,7 +298,7 @@ const backends: readonly Metric[] = [
     kind: "counter",
     name: "platypus.backend.errors",
     unit: "{request}",
-    meaning: "Requests to a server that failed, by how; tko: not sent, because it is being left alone.",
+    meaning: "Failed requests to a server, by error. `tko`: not sent, because the server is marked down.",
     attributes: [...byBackend, "error"],
     read: ({ servers }) =>
       servers.flatMap(({ pool, name, results }) =>
@@ -294,13 +307,14 @@ const backends: readonly Metric[] = [
         }),
       ),
   },
-  ofBackends("gauge", "up", "1", "0: the server is being left alone (TKO).", ({ state }) => (state === "up" ? 1 : 0)),
+  ofBackends("gauge", "up", "1", "0 if the server is marked down (TKO); otherwise 1.", ({ state }) =>
+    state === "up" ? 1 : 0,
+  ),
   {
     kind: "counter",
     name: "platypus.backend.tko",
     unit: "{change}",
-    meaning:
-      "Times a server was marked as to be left alone: after time-outs (soft), or because it cannot be reached (hard).",
+    meaning: "Times that a server was marked down: after timeouts (`soft`), or because it was unreachable (`hard`).",
     attributes: [...byBackend, "kind"],
     read: ({ servers }) =>
       servers.flatMap(({ pool, name, softTko, hardTko }): Series<number>[] => [
@@ -308,16 +322,16 @@ const backends: readonly Metric[] = [
         [[pool, name, "hard"], hardTko],
       ]),
   },
-  ofBackends("gauge", "outstanding", "{request}", "Requests sent to a server and not answered yet.", (backend) => {
+  ofBackends("gauge", "outstanding", "{request}", "Requests in flight to a server.", (backend) => {
     return backend.outstanding;
   }),
   ofBackends("gauge", "connections", "{connection}", "Connections to a server.", ({ connections }) => connections),
-  ofBackends("counter", "connects", "{connection}", "Connections made to a server.", ({ connects }) => connects),
+  ofBackends("counter", "connects", "{connection}", "Connections opened to a server.", ({ connects }) => connects),
   ofBackends(
     "counter",
     "out_of_step",
     "{connection}",
-    "Connections closed because an answer did not fit.",
+    "Connections closed because a reply did not fit its request.",
     (backend) => {
       return backend.outOfStep;
     },
@@ -325,33 +339,33 @@ const backends: readonly Metric[] = [
 ];
 
 const fills: readonly Metric[] = [
-  ofRules("fill.flights", "{fetch}", "Fetches begun because of a miss.", "fills"),
-  ofRules("fill.joined", "{get}", "Gets that joined a fetch under way: single flight.", "joined"),
-  ofRules(
-    "fill.answered",
-    "{get}",
-    "Gets that a fill gave a value, or that were answered with a held one.",
-    "answered",
-  ),
-  ofRules("fill.stored", "{key}", "Fetched values that the pool has stored.", "filled"),
-  ofRules("fill.not_there", "{key}", "Fetches whose source said that there is nothing.", "notThere"),
+  ofRules("fill.flights", "{fetch}", "Fetches started because of a miss.", "fills"),
+  ofRules("fill.joined", "{get}", "Gets that joined a fetch in flight.", "joined"),
+  ofRules("fill.answered", "{get}", "Gets answered with a value from a fill, or with a held value.", "answered"),
+  ofRules("fill.stored", "{key}", "Fetched values that the pool stored.", "filled"),
+  ofRules("fill.not_there", "{key}", "Fetches whose source had no value.", "notThere"),
   ofRules("fill.failed", "{fetch}", "Fetches for a miss that failed.", "failed"),
   ofRules(
     "fill.timed_out",
     "{get}",
-    "Gets that were a miss because the fetch took longer than `fill_timeout`.",
+    "Gets answered as misses because the fetch took longer than `fill_timeout`.",
     "timedOut",
   ),
-  ofRules("fill.overtaken", "{fetch}", "Fetched values thrown away because a client had written.", "overtaken"),
+  ofRules(
+    "fill.overtaken",
+    "{fetch}",
+    "Fetched values discarded because a client wrote the key meanwhile.",
+    "overtaken",
+  ),
   ofRules("fill.held", "{key}", "Values kept in memory because the pool could not store them.", "held"),
   ofRules("fill.observed", "{get}", 'Gets that would have been filled (mode = "observe").', "observed"),
   ofRules("lease.taken", "{lease}", "Leases won for a fill.", "leasesTaken"),
-  ofRules("lease.awaited", "{lease}", "Fills that waited for another process' lease.", "leasesAwaited"),
+  ofRules("lease.awaited", "{lease}", "Fills that waited for the lease of another process.", "leasesAwaited"),
   {
     kind: "histogram",
     name: "platypus.rule.fetch.duration",
     unit: "s",
-    meaning: "Fetches under a rule, fills and refreshes, their wait for the source included.",
+    meaning: "Duration of a rule's fetches (fills and refreshes), including their wait for the source.",
     attributes: ["rule"],
     read: ({ rules }) => rules.map(({ name, fetch }) => [[name], shownBuckets(fetch)]),
   },
@@ -362,7 +376,7 @@ const refreshes: readonly Metric[] = [
     kind: "gauge",
     name: "platypus.refresh.tracked",
     unit: "{key}",
-    meaning: "Keys that are kept fresh.",
+    meaning: "Keys that this process tracks and refreshes.",
     attributes: ["rule"],
     read: ({ rules }) => rules.map(({ name, tracked }) => [[name], tracked]),
   },
@@ -370,7 +384,7 @@ const refreshes: readonly Metric[] = [
     kind: "gauge",
     name: "platypus.rule.in_flight",
     unit: "{fetch}",
-    meaning: "Fetches under way or waiting for their source.",
+    meaning: "Fetches that run or wait for their source.",
     attributes: ["rule"],
     read: ({ rules }) => rules.map(({ name, inFlight }) => [[name], inFlight]),
   },
@@ -378,20 +392,25 @@ const refreshes: readonly Metric[] = [
     kind: "histogram",
     name: "platypus.refresh.lag",
     unit: "s",
-    meaning: "By how much refreshes begin later than they should.",
+    meaning: "Delay of refreshes after their due time.",
     attributes: ["rule"],
     read: ({ rules }) => rules.map(({ name, lag }) => [[name], shownBuckets(lag)]),
   },
-  ofRules("refresh.due", "{key}", "Refreshes begun.", "due"),
-  ofRules("refresh.stored", "{key}", "Refreshes that wrote a new value.", "refreshed"),
-  ofRules("refresh.unchanged", "{key}", "Refreshes that found the same value and extended it.", "unchanged"),
+  ofRules("refresh.due", "{key}", "Refreshes started.", "due"),
+  ofRules("refresh.stored", "{key}", "Refreshes that stored a new value.", "refreshed"),
+  ofRules("refresh.unchanged", "{key}", "Refreshes that found the value unchanged and extended its TTL.", "unchanged"),
   ofRules("refresh.failed", "{key}", "Refreshes whose source failed.", "refreshFailed"),
-  ofRules("refresh.deferred", "{key}", "Refreshes put off because the source had no room.", "deferred"),
-  ofRules("refresh.dropped", "{key}", "Keys no longer kept fresh, because nobody asks or the item is gone.", "dropped"),
+  ofRules("refresh.deferred", "{key}", "Refreshes postponed because the source had no free place.", "deferred"),
+  ofRules(
+    "refresh.dropped",
+    "{key}",
+    "Keys no longer tracked, because no client asks for them or the item is gone.",
+    "dropped",
+  ),
   ofRules(
     "refresh.picked_up",
     "{key}",
-    "Keys tracked because a hit showed that nobody here was tracking them.",
+    "Keys tracked because a hit showed that this process did not track them.",
     "pickedUp",
   ),
 ];
@@ -401,16 +420,16 @@ const sources: readonly Metric[] = [
     kind: "histogram",
     name: "platypus.source.fetch.duration",
     unit: "s",
-    meaning: "Fetches from a source, without their wait for a place.",
+    meaning: "Duration of a source's fetches, without their wait for a place.",
     attributes: ["source"],
     read: (snapshot) => snapshot.sources.map(({ name, latency }) => [[name], shownBuckets(latency)]),
   },
-  counted("fetches", "Fetches that a source was asked for.", "fetches"),
+  counted("fetches", "Fetches from a source.", "fetches"),
   {
     kind: "counter",
     name: "platypus.source.failures",
     unit: "{fetch}",
-    meaning: "Fetches that failed, by how.",
+    meaning: "Failed fetches, by error.",
     attributes: ["source", "error"],
     read: (snapshot) =>
       snapshot.sources.flatMap(({ name, failures }) =>
@@ -419,15 +438,21 @@ const sources: readonly Metric[] = [
         ),
       ),
   },
-  counted("retried", "Fetches tried again.", "retried"),
-  counted("overloaded", "Fetches not begun: no place in time, or the queue was full.", "overloaded"),
-  counted("left_alone", "Fetches not begun: the breaker was open.", "leftAlone"),
-  ofSources("gauge", "in_flight", "{fetch}", "Fetches under way.", ({ inFlight }) => inFlight),
-  ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a place.", ({ waiting }) => waiting),
-  ofSources("gauge", "breaker", "1", "The breaker: 0 closed, 1 half open, 2 open.", (source) => {
+  counted("retried", "Retries of fetches.", "retried"),
+  counted("overloaded", "Fetches not started, because no place was free in time or the queue was full.", "overloaded"),
+  counted("left_alone", "Fetches not started, because the circuit breaker was open.", "leftAlone"),
+  ofSources("gauge", "in_flight", "{fetch}", "Fetches in flight.", ({ inFlight }) => inFlight),
+  ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a free place.", ({ waiting }) => waiting),
+  ofSources("gauge", "breaker", "1", "State of the circuit breaker: 0 closed, 1 half open, 2 open.", (source) => {
     return breakerNumbers[source.breaker];
   }),
-  ofSources("counter", "breaker_opened", "{change}", "Times the breaker opened.", (source) => source.breakerOpened),
+  ofSources(
+    "counter",
+    "breaker_opened",
+    "{change}",
+    "Times that the circuit breaker opened.",
+    (source) => source.breakerOpened,
+  ),
 ];
 
 const routes: readonly Metric[] = [
@@ -435,7 +460,7 @@ const routes: readonly Metric[] = [
     "counter",
     "platypus.route.failovers",
     "{request}",
-    "Requests that went to another route after a failure.",
+    "Requests sent to another route after a failure.",
     (snapshot) => {
       return snapshot.routes.failoverAll;
     },
@@ -444,7 +469,7 @@ const routes: readonly Metric[] = [
     "counter",
     "platypus.route.failovers_failed",
     "{request}",
-    "Those of them that failed there too.",
+    "Requests that failed on the other route too.",
     (snapshot) => {
       return snapshot.routes.failoverAllFailed;
     },
@@ -470,18 +495,30 @@ function ofStore(
 
 const store: readonly Metric[] = [
   ofStore("gauge", "items", "{item}", "Items of the in-process store.", ({ items }) => items),
-  ofStore("gauge", "size", "By", "Bytes that they take.", ({ bytes }) => bytes),
-  ofStore("gauge", "limit", "By", "Bytes that they may take.", ({ maxBytes }) => maxBytes),
-  ofStore("counter", "evictions", "{item}", "Items that made room for others.", ({ counters }) => counters.evicted),
+  ofStore("gauge", "size", "By", "Size of the items of the in-process store.", ({ bytes }) => bytes),
+  ofStore("gauge", "limit", "By", "Maximum size of the in-process store.", ({ maxBytes }) => maxBytes),
+  ofStore(
+    "counter",
+    "evictions",
+    "{item}",
+    "Items evicted from the in-process store.",
+    ({ counters }) => counters.evicted,
+  ),
 ];
 
 const ofProcess: readonly Metric[] = [
-  single("gauge", "process.uptime", "s", "Since the process was started.", ({ process: own }) => own.uptimeSeconds),
+  single(
+    "gauge",
+    "process.uptime",
+    "s",
+    "Seconds since the start of the process.",
+    ({ process: own }) => own.uptimeSeconds,
+  ),
   {
     kind: "counter",
     name: "process.cpu.time",
     unit: "s",
-    meaning: "CPU time used.",
+    meaning: "CPU time that the process used.",
     attributes: ["cpu.mode"],
     read: ({ process: { userSeconds, systemSeconds } }) => [
       [["user"], userSeconds],
@@ -492,21 +529,21 @@ const ofProcess: readonly Metric[] = [
     "gauge",
     "process.memory.usage",
     "By",
-    "Memory of the process (resident set).",
+    "Resident memory of the process.",
     ({ process: own }) => own.residentBytes,
   ),
   single(
     "gauge",
     "platypus.memory.heap",
     "By",
-    "Memory of JavaScript objects that is in use.",
+    "Heap memory used by JavaScript objects.",
     (snapshot) => snapshot.process.heapBytes,
   ),
   single(
     "gauge",
     "platypus.memory.external",
     "By",
-    "Memory of buffers and other things outside the heap.",
+    "Memory of buffers and other objects outside the heap.",
     (snapshot) => {
       return snapshot.process.externalBytes;
     },
@@ -515,7 +552,7 @@ const ofProcess: readonly Metric[] = [
     kind: "counter",
     name: "nodejs.eventloop.time",
     unit: "s",
-    meaning: "Time of the event loop, busy (active) and waiting (idle).",
+    meaning: "Time that the event loop was busy (`active`) or waiting (`idle`).",
     attributes: ["nodejs.eventloop.state"],
     read: ({ process: { activeSeconds, idleSeconds } }) => [
       [["active"], activeSeconds],
@@ -526,7 +563,7 @@ const ofProcess: readonly Metric[] = [
     kind: "histogram",
     name: "platypus.eventloop.delay",
     unit: "s",
-    meaning: "How late a timer of this process was, looked at ten times a second.",
+    meaning: "Delay of a timer that runs ten times a second.",
     attributes: [],
     read: ({ process: own }) => [[[], shownBuckets(own.loopDelay)]],
   },
