@@ -154,6 +154,7 @@ function readServer(
     backlog: BACKLOG,
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
+    namesBadKeys: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }

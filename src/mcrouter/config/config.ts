@@ -95,7 +95,7 @@ export async function loadMcrouterConfig(
   for (const name of ["macros", "routing_options", "version", "name"]) fields.has(name);
   for (const spot of fields.unread()) warn(spot, "is not known and has no effect");
   const listen = readListen(options);
-  const server = { ...defaults, ...(await serverOf(options, listen, context)) };
+  const server = { ...defaults, ...(await serverOf(options, defaults, listen, context)) };
   options.end();
   problems.end();
   const mcrouter: McrouterConfig = {

@@ -5,7 +5,9 @@ import { parseAddress } from "../../config/address.ts";
 import type { Config, ListenAddress, TlsConfig } from "../../config/config.ts";
 import type { FilesRead } from "../../config/files-read.ts";
 import { readFailure } from "../../config/read-failure.ts";
+import { serverSettings } from "../../config/settings.ts";
 import { checkTls } from "../../config/tls-material.ts";
+import { parseSize } from "../../config/units.ts";
 import { type McrouterOptions, routePrefixOf } from "./options.ts";
 import type { PoolOptions } from "./read-pools.ts";
 
@@ -44,8 +46,13 @@ export function readListen(options: McrouterOptions): ListenAddress[] {
   return listen;
 }
 
+/** What memcached's own `-I` takes at most. */
+const MAX_VALUE_BYTES = serverSettings.max_value.type.max;
+const DEFAULT_VALUE_BYTES = parseSize(serverSettings.max_value.default);
+
 export async function serverOf(
   options: McrouterOptions,
+  { maxValueBytes }: Pick<ServerDefaults, "maxValueBytes">,
   listen: readonly ListenAddress[],
   files: FileContext,
 ): Promise<Partial<ServerDefaults>> {
@@ -67,6 +74,9 @@ export async function serverOf(
     backlog: options.integer("tcp_listen_backlog", 1),
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),
+    namesBadKeys: true,
+    // The servers' own limit counts, unless the file of rules has one.
+    ...(maxValueBytes === DEFAULT_VALUE_BYTES ? { maxValueBytes: MAX_VALUE_BYTES } : {}),
     ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),
     prefix: "",
     mode: "front",

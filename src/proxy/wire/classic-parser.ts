@@ -46,6 +46,7 @@ const MINUS = 0x2d;
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
   badFormat: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format"),
+  badKey: fixedReply(Status.clientError, "CLIENT_ERROR bad key"),
   badChunk: fixedReply(Status.clientError, "CLIENT_ERROR bad data chunk"),
   badExptime: fixedReply(Status.clientError, "CLIENT_ERROR invalid exptime argument"),
   badDelta: fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument"),
@@ -147,6 +148,8 @@ export interface ClassicLimits {
   readonly isFlushAllAllowed: boolean;
   /** Put before every key on its way to a server, where key and prefix together must be a legal key. */
   readonly prefix: string;
+  /** A key that is too long is answered as mcrouter does: `CLIENT_ERROR bad key`, and its data is never read as commands. */
+  readonly namesBadKeys?: boolean;
 }
 
 const nobody: ReplyOwner = { onReply: () => {} };
@@ -435,7 +438,7 @@ export class ClassicParser {
     const ends: number[] = [];
     for (let i = skipSpaces(chunk, from, line.end); i < line.end; i = skipSpaces(chunk, i, line.end)) {
       const keyEnd = tokenEnd(chunk, i, line.end);
-      if (!this.isLegal(keyEnd - i)) return this.refuse(answers.badFormat);
+      if (!this.isLegal(keyEnd - i)) return this.refuse(this.badKey);
       starts.push(i - from);
       ends.push(keyEnd - from);
       i = keyEnd;
@@ -462,7 +465,7 @@ export class ClassicParser {
     if (line.count < words || (line.count > words + 1 && !this.isCurrent())) return this.refuseStorage();
     const { isNoreply } = this;
     const bad = isNoreply ? null : answers.badFormat;
-    if (!this.isKeyLegal()) return this.refuseData(bad);
+    if (!this.isKeyLegal()) return this.refuseKeyOfData(bad);
     const flags = line.uint32(2);
     const exptime = line.int32(3);
     const length = this.int32(4);
@@ -506,6 +509,18 @@ export class ClassicParser {
     const length = this.line.int32(4);
     if (isDataLength(length)) this.swallowBytes = length + 2;
     return this.refuse(isDataLength(this.int32(4)) ? answer : answers.badFormat);
+  }
+
+  /** Refuses a storage line for its key; `bad` is what memcached answers. */
+  private refuseKeyOfData(bad: Reply | null): Parsed {
+    if (!this.limits().namesBadKeys) return this.refuseData(bad);
+    const length = this.line.int32(4);
+    if (isDataLength(length)) this.swallowBytes = length + 2;
+    return this.refuse(bad === null ? null : answers.badKey);
+  }
+
+  private get badKey(): Reply {
+    return this.limits().namesBadKeys ? answers.badKey : answers.badFormat;
   }
 
   /** A number of 32 bits, as strictly as the servers read it; NaN: none. */
@@ -556,7 +571,7 @@ export class ClassicParser {
       const isValid = (line.count === 3 && (isZero || isNoreply)) || (line.count === 4 && isZero && isNoreply);
       if (!isValid) return this.refuse(isNoreply ? null : answers.badDelete);
     }
-    if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
+    if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : this.badKey);
     this.take(Operation.delete, 2, isNoreply, true);
     return Parsed.request;
   }
@@ -567,7 +582,7 @@ export class ClassicParser {
     if (line.count < 3) return this.tooShort();
     const { isNoreply } = this;
     if (line.count > 4 && !this.isCurrent()) return this.refuse(answers.error);
-    if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : answers.badFormat);
+    if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : this.badKey);
     // Of `incr k noreply` the last word stands for the number too, and the answer to that is withheld.
     if (operation === Operation.touch) {
       const exptime = this.int32(2);

@@ -312,6 +312,26 @@ describe("commands without a key", () => {
   });
 });
 
+describe("a key that is too long, with mcrouter's words", () => {
+  const long = "k".repeat(251);
+  const words = { namesBadKeys: true };
+
+  it.each(["get", "gets", "delete", "touch", "incr"])("is one answer to %s", (verb) => {
+    const number = verb === "touch" || verb === "incr" ? " 1" : "";
+    expect(parse(`${verb} ${long}${number}\r\nversion\r\n`, words)[0]).toBe("answer CLIENT_ERROR bad key");
+  });
+
+  it("is one answer to a set, whose data is not read as a command, at every cut", () => {
+    for (const verb of ["set", "add", "replace", "append", "prepend"]) {
+      expect(parse(`${verb} ${long} 0 0 9\r\nflush_all\r\nbogus\r\n`, words)).toEqual([
+        "answer CLIENT_ERROR bad key",
+        "answer ERROR",
+      ]);
+    }
+    expect(parse(`set ${long} 0 0 3 noreply\r\nabc\r\nbogus\r\n`, words)).toEqual(["answer nothing", "answer ERROR"]);
+  });
+});
+
 describe("a line that memcached 1.6.40 and later read in another way", () => {
   const rows: Record<string, readonly [old: string | readonly string[], current: string | readonly string[]]> = {
     "\r\n": ["answer ERROR", badFormat],
