@@ -67,8 +67,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** The head asks in the command of the one before it. */
   private isFollowing = false;
   private readonly greeting: Greeting;
-  /** The time-out of this socket's greeting has been counted. */
-  private isGreetingLate = false;
   private readonly connectDeadline: Deadline;
   private retriesLeft = 0;
   /** Something was sent since `closeIfIdle` last looked. */
@@ -313,7 +311,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.retriesLeft = this.options.connectRetries;
     this.isSaturated = false;
     this.connect();
-    this.isGreetingLate = false;
     this.greeting.begin();
   }
 
@@ -457,11 +454,10 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const completed = new AllCompleted();
     const { asked } = this.greeting;
     this.queue.expire(nowMs, asked, (request) => {
-      // The greeting is not given up with a time-out, which is counted once for each socket.
-      if (request === asked && this.isGreetingLate) return;
-      this.isGreetingLate ||= request === asked;
+      // The greeting is not given up with a time-out. Only requests count: no client has asked for the greeting.
+      if (request === asked) return;
       this.events.timedOut();
-      if (request !== asked) completed.run(() => request.complete(failures.timeout));
+      completed.run(() => request.complete(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));
     try {

@@ -113,7 +113,8 @@ export class Greeting {
       const line = reply.chunk.toString("latin1", reply.start, reply.end - 2);
       this.version = line.split(" ")[1] ?? "";
       this.events.hello(line);
-      this.askMeta();
+      if (isMemcached(this.version)) this.askMeta();
+      else this.finish(false);
     });
   }
 
@@ -155,4 +156,12 @@ export class Greeting {
     this.asked = request;
     this.steps.send(request);
   }
+}
+
+/**
+ * A server that calls itself something else, such as a second tier of mcrouter, may close on a command that it does not know,
+ * and take the requests behind it along.
+ */
+function isMemcached(version: string): boolean {
+  return /^\d+\.\d+/.test(version);
 }

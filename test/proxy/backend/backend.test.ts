@@ -162,6 +162,40 @@ describe("a backend that closes over mn", () => {
   });
 });
 
+describe("a server that accepts and never answers", () => {
+  it("is left alone after as many requests of clients as time out, whatever Platypus itself has asked", async () => {
+    server = await ScriptedBackend.start();
+    server.version = null;
+    server.metaNoop = null;
+    backend = make(server.port);
+    for (const isUp of [true, true, false]) {
+      const asked = ask("set a 0 0 1\r\n1\r\n");
+      await passTime(() => asked.answers.length > 0);
+      expect(await asked.status()).toBe("timeout");
+      expect(backend.isUp).toBe(isUp);
+    }
+    expect(backend.counters.timeouts).toBe(3);
+  });
+});
+
+describe("a server that calls itself something else than memcached", () => {
+  it("is not asked for mn, over which it may close, and loses no request on any connection", async () => {
+    server = await ScriptedBackend.start();
+    server.version = "VERSION mcrouter 37.0.0\r\n";
+    server.closesOverMeta = true;
+    server.script = (line) => (line.startsWith("set") ? "STORED\r\n" : "END\r\n");
+    backend = make(server.port);
+    for (let socket = 0; socket < 3; socket++) {
+      expect(await ask("set a 0 0 1\r\n1\r\n").text()).toBe("STORED\r\n");
+      expect(await ask("get a\r\n").status()).toBe("missing");
+      expect(server.connections.length).toBe(socket + 1);
+      server.connections[socket]!.socket.end();
+      await passTime(() => backend.connected === 0);
+    }
+    expect(backend.speaksMeta).toBe(false);
+  });
+});
+
 describe("a backend that is left alone", () => {
   it.each(["close", "retire"] as const)("is not probed for ever behind its %s", async (end) => {
     server = await ScriptedBackend.start();
