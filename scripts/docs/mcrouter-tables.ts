@@ -17,7 +17,7 @@ export function withMcrouterTables(page: string): string {
 function handles(): string {
   const works = Object.keys(readers).map((name) => `\`${name}\``);
   const refused = Object.values(routeRefusals).map((reason) => `- ${reason}.`);
-  return `**Handles that work**: ${works.join(", ")}.\n\n**Handles that are refused**, with this sentence:\n\n${refused.join("\n")}`;
+  return `**Handles that work**: ${works.join(", ")}.\n\n**Handles that Platypus refuses**, each with this error:\n\n${refused.join("\n")}`;
 }
 
 function options(): string {
@@ -28,6 +28,6 @@ function options(): string {
     return `| ${names} | ${kind} | ${value} | ${effect === "works" ? "works" : "no effect"} |`;
   });
   const working = given.filter(({ effect }) => effect === "works").length;
-  const head = `**Options**: ${working} of ${given.length} work; the others are taken, and Platypus says at its start that they have no effect.`;
+  const head = `**Options**: ${working} of ${given.length} work. Platypus accepts the others and warns at its start that they have no effect.`;
   return `${head}\n\n| Option | Value | Default | Here |\n| --- | --- | --- | --- |\n${rows.join("\n")}`;
 }
