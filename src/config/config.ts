@@ -121,8 +121,8 @@ export interface ServerConfig extends Omit<Complete<typeof serverSettings>, Repl
   readonly maxOutstanding: number;
   /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
   readonly writeTimeoutMs: number;
-  /** A key that is too long is answered as mcrouter does. */
-  readonly namesBadKeys: boolean;
+  /** Failures are answered in mcrouter's words. */
+  readonly hasMcrouterWords: boolean;
   readonly log: LogConfig;
 }
 

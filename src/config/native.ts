@@ -154,7 +154,7 @@ function readServer(
     backlog: BACKLOG,
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
-    namesBadKeys: false,
+    hasMcrouterWords: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }

@@ -128,7 +128,9 @@ export const failures = {
   connectTimeout: fixedReply(Status.connectTimeout, "SERVER_ERROR connection timeout"),
   connectError: fixedReply(Status.connectError, "SERVER_ERROR connection error"),
   connectionLost: fixedReply(Status.connectionLost, "SERVER_ERROR remote error"),
+  /** The server is left alone because it refused connections, or because requests timed out. */
   tko: fixedReply(Status.tko, "SERVER_ERROR unavailable"),
+  tkoAfterTimeouts: fixedReply(Status.tko, "SERVER_ERROR unavailable"),
   overloaded: fixedReply(Status.overloaded, "SERVER_ERROR busy"),
 } as const;
 

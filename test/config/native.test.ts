@@ -69,7 +69,7 @@ describe("a native configuration", () => {
         clientOutputLimitBytes: 67_108_864,
         drainTimeoutMs: 10_000,
         isFlushAllAllowed: false,
-        namesBadKeys: false,
+        hasMcrouterWords: false,
         embeddedBytes: 67_108_864,
         holdBytes: 67_108_864,
         maxTrackedKeys: 1_000_000,

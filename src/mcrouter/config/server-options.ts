@@ -74,7 +74,7 @@ export async function serverOf(
     backlog: options.integer("tcp_listen_backlog", 1),
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),
-    namesBadKeys: true,
+    hasMcrouterWords: true,
     // The servers' own limit counts, unless the file of rules has one.
     ...(maxValueBytes === DEFAULT_VALUE_BYTES ? { maxValueBytes: MAX_VALUE_BYTES } : {}),
     ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),

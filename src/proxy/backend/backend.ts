@@ -240,7 +240,8 @@ export class Backend implements HealthEvents {
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
       this.counters.results[Status.tko]!++;
-      request.complete(failures.tko);
+      const { tko, tkoAfterTimeouts } = failures;
+      request.complete(this.health.state === HealthState.soft ? tkoAfterTimeouts : tko);
       return;
     }
     if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));

@@ -6,7 +6,8 @@
  * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
  */
 import type { Socket } from "node:net";
-import type { Reply } from "../reply.ts";
+import { inMcrouterWords } from "../mcrouter-words.ts";
+import { isFailure, type Reply } from "../reply.ts";
 import { type BinaryHeader, type KeyList, Operation, type ReplyOwner, Request, readsKeys } from "../request.ts";
 import { beginRequestSpan, traceReply } from "../request-span.ts";
 import { REQUEST_MAGIC } from "../wire/binary-protocol.ts";
@@ -217,8 +218,9 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     return end;
   }
 
-  onReply(request: Request, reply: Reply): void {
-    const { counters, turn, tracer } = this.context;
+  onReply(request: Request, given: Reply): void {
+    const { counters, turn, tracer, limits } = this.context;
+    const reply = isFailure(given.status) && limits.hasMcrouterWords ? inMcrouterWords(given) : given;
     this.outstanding--;
     const isRead = readsKeys(request.operation);
     if (isRead) {

@@ -52,6 +52,7 @@ const answers = {
   badDelta: fixedReply(Status.clientError, "CLIENT_ERROR invalid numeric delta argument"),
   badDelete: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"),
   flushRefused: fixedReply(Status.clientError, "CLIENT_ERROR flush_all not allowed"),
+  flushDisabled: fixedReply(Status.localError, "SERVER_ERROR Command disabled"),
   noShutdown: fixedReply(Status.clientError, "ERROR: shutdown not enabled"),
   noShutdownNow: fixedReply(Status.serverError, "SERVER_ERROR: shutdown not enabled"),
   ok: fixedReply(Status.ok, "OK"),
@@ -148,8 +149,8 @@ export interface ClassicLimits {
   readonly isFlushAllAllowed: boolean;
   /** Put before every key on its way to a server, where key and prefix together must be a legal key. */
   readonly prefix: string;
-  /** A key that is too long is answered as mcrouter does: `CLIENT_ERROR bad key`, and its data is never read as commands. */
-  readonly namesBadKeys?: boolean;
+  /** Failures are answered in mcrouter's words. A key that is too long is: its data is never read as commands then. */
+  readonly hasMcrouterWords?: boolean;
 }
 
 const nobody: ReplyOwner = { onReply: () => {} };
@@ -513,14 +514,14 @@ export class ClassicParser {
 
   /** Refuses a storage line for its key; `bad` is what memcached answers. */
   private refuseKeyOfData(bad: Reply | null): Parsed {
-    if (!this.limits().namesBadKeys) return this.refuseData(bad);
+    if (!this.limits().hasMcrouterWords) return this.refuseData(bad);
     const length = this.line.int32(4);
     if (isDataLength(length)) this.swallowBytes = length + 2;
     return this.refuse(bad === null ? null : answers.badKey);
   }
 
   private get badKey(): Reply {
-    return this.limits().namesBadKeys ? answers.badKey : answers.badFormat;
+    return this.limits().hasMcrouterWords ? answers.badKey : answers.badFormat;
   }
 
   /** A number of 32 bits, as strictly as the servers read it; NaN: none. */
@@ -598,7 +599,11 @@ export class ClassicParser {
   private parseFlushAll(): Parsed {
     const { line, isNoreply } = this;
     if (line.count > 3 && !this.isCurrent()) return this.refuse(answers.error);
-    if (!this.limits().isFlushAllAllowed) return this.refuse(isNoreply ? null : answers.flushRefused);
+    const { isFlushAllAllowed, hasMcrouterWords } = this.limits();
+    if (!isFlushAllAllowed) {
+      const refusal = hasMcrouterWords ? answers.flushDisabled : answers.flushRefused;
+      return this.refuse(isNoreply ? null : refusal);
+    }
     if (line.count !== (isNoreply ? 2 : 1) && Number.isNaN(line.int32(1))) {
       return this.refuse(isNoreply ? null : answers.badExptime);
     }

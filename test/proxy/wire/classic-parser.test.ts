@@ -312,9 +312,14 @@ describe("commands without a key", () => {
   });
 });
 
+it("a flush_all that is not allowed is refused in mcrouter's words where these are asked for", () => {
+  const words = { isFlushAllAllowed: false, hasMcrouterWords: true };
+  expect(parse("flush_all\r\n", words)).toEqual(["answer SERVER_ERROR Command disabled"]);
+});
+
 describe("a key that is too long, with mcrouter's words", () => {
   const long = "k".repeat(251);
-  const words = { namesBadKeys: true };
+  const words = { hasMcrouterWords: true };
 
   it.each(["get", "gets", "delete", "touch", "incr"])("is one answer to %s", (verb) => {
     const number = verb === "touch" || verb === "incr" ? " 1" : "";

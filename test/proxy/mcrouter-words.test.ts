@@ -1,0 +1,27 @@
+import { expect, it } from "vitest";
+import { inMcrouterWords } from "../../src/proxy/mcrouter-words.ts";
+import { failures, fixedReply, type Reply, Status } from "../../src/proxy/reply.ts";
+
+const textOf = ({ chunk }: Reply) => chunk.toString("latin1");
+
+it("failures of Platypus' own have mcrouter's words and the same status", () => {
+  const words = Object.values(failures).map((failure) => {
+    const reply = inMcrouterWords(failure);
+    expect(reply.status).toBe(failure.status);
+    return textOf(reply);
+  });
+  expect(words).toEqual([
+    "SERVER_ERROR Reply timeout\r\n",
+    expect.stringMatching(/^SERVER_ERROR Timed out when trying to connect to server\. Ex: /),
+    expect.stringMatching(/^SERVER_ERROR AsyncSocketException: connect failed/),
+    "SERVER_ERROR remote error\r\n",
+    "SERVER_ERROR Server unavailable. Reason: mc_res_connect_error\r\n",
+    "SERVER_ERROR Server unavailable. Reason: mc_res_timeout\r\n",
+    "SERVER_ERROR busy\r\n",
+  ]);
+});
+
+it("a server's own words stay", () => {
+  const own = fixedReply(Status.timeout, "SERVER_ERROR timeout");
+  expect(inMcrouterWords(own)).toBe(own);
+});
