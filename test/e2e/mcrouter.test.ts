@@ -284,7 +284,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
   });
 
   it("errors are told as mcrouter tells them, and gets are missed", async () => {
-    const words =
+    const reasons =
       "Server unavailable. Reason: mc_res_connect_error|AsyncSocketException: connect failed, type = Socket not open";
     expect(await text.ask("set /b/log/k 0 0 1\r\nx")).toMatch(new RegExp(`^SERVER_ERROR (${words})\r\n$`));
     expect(await text.ask("get /b/log/k", "END\r\n")).toBe("END\r\n");
