@@ -286,7 +286,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
   it("errors are told as mcrouter tells them, and gets are missed", async () => {
     const reasons =
       "Server unavailable. Reason: mc_res_connect_error|AsyncSocketException: connect failed, type = Socket not open";
-    expect(await text.ask("set /b/log/k 0 0 1\r\nx")).toMatch(new RegExp(`^SERVER_ERROR (${words})\r\n$`));
+    expect(await text.ask("set /b/log/k 0 0 1\r\nx")).toMatch(new RegExp(`^SERVER_ERROR (${reasons})\r\n$`));
     expect(await text.ask("get /b/log/k", "END\r\n")).toBe("END\r\n");
     expect(await text.ask("incr /b/log/k 1")).toBe("NOT_FOUND\r\n");
     const [failed] = await binary.ask([{ opcode: 0x01, key: "/b/log/k", value: "x", extras: words(0, 0) }]);
