@@ -8,8 +8,8 @@ import { MAX_KEY_BYTES } from "../../proxy/key.ts";
 import { Reply, Status } from "../../proxy/reply.ts";
 import { isMeta, isRetrieval, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { hasDecodedKey, renameKey } from "../../proxy/wire/meta-line.ts";
+import { decodedKey, keyAfter, writeFrame } from "../../proxy/wire/written-frame.ts";
 
-const EMPTY = Buffer.alloc(0);
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
 
@@ -151,7 +151,7 @@ export function withData(request: Request, value: Buffer, flag: number, owner: R
     words[2] = String((Number(words[2]) | flag) >>> 0);
     words[4] = String(value.length);
   }
-  return rebuilt(request, words, key, owner, Buffer.concat([value, CRLF]));
+  return rebuilt(request, words, key, owner, value);
 }
 
 /** A retrieval of which only key and exptime are known, or are enough. */
@@ -183,19 +183,10 @@ function rebuilt(
   words: readonly string[],
   key: Buffer,
   owner: ReplyOwner,
-  data = request.hasData ? request.chunk.subarray(request.dataStart, request.frameEnd) : EMPTY,
+  value = request.hasData ? request.chunk.subarray(request.dataStart, request.frameEnd - CRLF.length) : null,
 ): Request {
-  const isDecoded = hasDecodedKey(request);
-  const head = Buffer.from(`${words.join(" ")}\r\n`, "latin1");
   const copy = request.again(owner);
-  copy.chunk = Buffer.concat([head, data, isDecoded ? key : EMPTY]);
-  copy.frameStart = 0;
-  copy.lineEnd = head.length - 2;
-  copy.dataStart = head.length;
-  copy.frameEnd = head.length + data.length;
-  copy.keyStart = isDecoded ? copy.frameEnd : words[0]!.length + 1;
-  copy.keyEnd = copy.keyStart + key.length;
-  copy.isVerbatim = true;
-  copy.isKept = true;
+  const place = hasDecodedKey(request) ? decodedKey(key) : keyAfter(words[0]!, key.length);
+  writeFrame(copy, words.join(" "), value, place);
   return copy;
 }

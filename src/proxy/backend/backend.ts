@@ -300,7 +300,7 @@ export class Backend implements HealthEvents {
     const answered = () => {
       if (--due === 0) done();
     };
-    for (const connection of busy) connection.send(ownRequest(Operation.version, "version\r\n", "", answered));
+    for (const connection of busy) connection.send(ownRequest(Operation.version, "version", null, answered));
     answered();
   }
 
@@ -353,7 +353,7 @@ export class Backend implements HealthEvents {
 
   /** Asks for a sign of life: called by the server's health. */
   probe(): void {
-    const probe = ownRequest(Operation.version, "version\r\n", "", (reply) => {
+    const probe = ownRequest(Operation.version, "version", null, (reply) => {
       if (reply.status === Status.ok) this.health.probeSucceeded();
       else this.health.probeFailed();
     });

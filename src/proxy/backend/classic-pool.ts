@@ -3,9 +3,10 @@
  * the rest is refused.
  */
 import { isFailure, MetaCode, notSupported, type Reply, Status } from "../reply.ts";
-import { Operation, Request } from "../request.ts";
+import { Operation, type Request } from "../request.ts";
 import { type Command, commandOf, type Outcome, replyTo } from "../wire/command.ts";
 import { metaFlags } from "../wire/meta-line.ts";
+import { keyAfter, writtenRequest } from "../wire/written-frame.ts";
 
 const CRLF = "\r\n";
 const NO_PREFIX = Buffer.alloc(0);
@@ -24,22 +25,15 @@ export function asClassic(request: Request): Request | Reply {
   const [operation, head, rest] = form;
   const hasData = operation >= Operation.set && operation <= Operation.cas;
   const value = operation === Operation.cas && command.verb === "delete" ? NO_PREFIX : command.value;
-  const line = Buffer.concat([Buffer.from(`${head} `, "latin1"), command.key, Buffer.from(rest + CRLF, "latin1")]);
-  const data = hasData ? [value, Buffer.from(CRLF, "latin1")] : [];
+  const line = `${head} ${command.key.toString("latin1")}${rest}`;
   const isDelete = command.verb === "delete";
   const owner = {
     onReply: (_classic: Request, reply: Reply) => {
       request.complete(isFailure(reply.status) ? reply.copy() : replyTo(request, outcomeOf(reply, isDelete)));
     },
   };
-  const classic = new Request(operation, owner, Buffer.concat([line, ...data]));
-  classic.keyStart = head.length + 1;
-  classic.keyEnd = classic.keyStart + command.key.length;
-  classic.lineEnd = line.length - CRLF.length;
-  classic.dataStart = line.length;
-  classic.frameEnd = classic.chunk.length;
-  classic.hasData = hasData;
-  classic.isKept = true;
+  const place = keyAfter(head, command.key.length);
+  const classic = writtenRequest(operation, owner, line, hasData ? value : null, place);
   classic.exptime = command.exptime;
   return classic;
 }

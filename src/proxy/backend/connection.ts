@@ -23,6 +23,7 @@ import { ServerDialect } from "../wire/server-dialect.ts";
 import { connectSocket } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable } from "../wire/turn.ts";
+import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic } from "./classic-pool.ts";
@@ -208,10 +209,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   /** Has the next client that asks win what a touch won: the item is marked as stale again, as long as it has that cas. */
   private returnWin(touched: Request, cas: string): void {
     const key = touched.keyText();
-    const request = ownRequest(Operation.metaDelete, `md ${key} I C${cas}\r\n`, "", () => {});
-    request.keyStart = "md ".length;
-    request.keyEnd = request.keyStart + key.length;
-    this.write(request);
+    const line = `md ${key} I C${cas}`;
+    this.write(ownRequest(Operation.metaDelete, line, null, () => {}, keyAfter("md", key.length)));
   }
 
   private failOne(request: Request, reply: Reply): void {

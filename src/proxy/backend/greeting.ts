@@ -69,7 +69,7 @@ export class Greeting {
       return;
     }
     const word = `${login.username} ${login.password}`;
-    this.ask(Operation.set, `set auth 0 0 ${word.length}\r\n`, `${word}\r\n`, (reply) => {
+    this.ask(Operation.set, `set auth 0 0 ${word.length}`, word, (reply) => {
       if (reply.status === Status.clientError) {
         this.events.refused("the server refused username and password");
         this.steps.giveUp();
@@ -98,7 +98,7 @@ export class Greeting {
   }
 
   private askVersion(): void {
-    this.ask(Operation.version, "version\r\n", "", (reply) => {
+    this.ask(Operation.version, "version", null, (reply) => {
       if (reply.status !== Status.ok) {
         // Without a version it may still be a server of classic commands; one that wants a login is none for us.
         const line = reply.chunk.toString("latin1", reply.start, reply.end - 2);
@@ -125,7 +125,7 @@ export class Greeting {
       this.finish(false);
       return;
     }
-    this.ask(Operation.metaNoop, "mn\r\n", "", (reply) => {
+    this.ask(Operation.metaNoop, "mn", null, (reply) => {
       const isKnown = isMetaNoop(reply);
       this.hasSpokenMeta ||= isKnown;
       if (isKnown || isUnknownCommand(reply)) {
@@ -147,7 +147,7 @@ export class Greeting {
   }
 
   /** `answered` is called for an answer of the server, not where the connection fails. */
-  private ask(operation: Operation, line: string, data: string, answered: (reply: Reply) => void): void {
+  private ask(operation: Operation, line: string, data: string | null, answered: (reply: Reply) => void): void {
     const request = ownRequest(operation, line, data, (reply) => {
       if (this.asked !== request) return;
       this.asked = null;

@@ -98,8 +98,8 @@ export class HeldAnswers {
     };
     const verifier =
       this.dialect.marker === Marker.metaNoop
-        ? ownRequest(Operation.metaNoop, "mn\r\n", "", answered)
-        : ownRequest(Operation.version, "version\r\n", "", answered);
+        ? ownRequest(Operation.metaNoop, "mn", null, answered)
+        : ownRequest(Operation.version, "version", null, answered);
     this.verifier = verifier;
     this.steps.send(verifier);
   }

@@ -1,14 +1,15 @@
 import type { Reply } from "../reply.ts";
-import { type Operation, Request } from "../request.ts";
+import type { Operation, Request } from "../request.ts";
+import { type FrameKey, writtenRequest } from "../wire/written-frame.ts";
 
-/** A request that Platypus itself makes of a server, not for a key: `line` and `data` with their CRLF, "" for no data. */
-export function ownRequest(operation: Operation, line: string, data: string, onReply: (reply: Reply) => void): Request {
-  const frame = Buffer.from(line + data, "latin1");
-  const request = new Request(operation, { onReply: (_request, reply) => onReply(reply) }, frame);
-  request.lineEnd = line.length - 2;
-  request.dataStart = line.length;
-  request.frameEnd = frame.length;
-  request.hasData = data !== "";
-  request.isKept = true;
-  return request;
+/** A request that Platypus itself makes of a server: `line` and `data` without their CRLF; `data` is `null` if there is none. */
+export function ownRequest(
+  operation: Operation,
+  line: string,
+  data: string | null,
+  onReply: (reply: Reply) => void,
+  key?: FrameKey,
+): Request {
+  const value = data === null ? null : Buffer.from(data, "latin1");
+  return writtenRequest(operation, { onReply: (_request, reply) => onReply(reply) }, line, value, key);
 }

@@ -4,9 +4,8 @@
 
 import { BackendError } from "../../errors.ts";
 import { MAX_KEY_BYTES } from "../key.ts";
-import { Operation, type ReplyOwner, Request } from "../request.ts";
-
-const CRLF = Buffer.from("\r\n", "latin1");
+import { Operation, type ReplyOwner, type Request } from "../request.ts";
+import { decodedKey, keyAfter, writtenRequest } from "../wire/written-frame.ts";
 
 /** A command: the words around the key, and its data. */
 export interface Words {
@@ -45,19 +44,8 @@ export function keyedRequest(
     throw new BackendError("the key is too long for a server in base64", { isRefused: true });
   }
   const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
-  const head = Buffer.from(`${line}\r\n`, "latin1");
-  const data = value === undefined ? [] : [value, CRLF];
-  const frameEnd = head.length + (value === undefined ? 0 : value.length + CRLF.length);
-  const bytes = isBase64 ? [Buffer.from(key, "latin1")] : [];
-  const request = new Request(operation, owner, Buffer.concat([head, ...data, ...bytes]));
-  request.keyStart = isBase64 ? frameEnd : verb.length + 1;
-  request.keyEnd = request.keyStart + key.length;
-  request.lineEnd = head.length - CRLF.length;
-  request.dataStart = head.length;
-  request.frameEnd = frameEnd;
-  request.hasData = value !== undefined;
-  request.isKept = true;
-  return request;
+  const place = isBase64 ? decodedKey(Buffer.from(key, "latin1")) : keyAfter(verb, key.length);
+  return writtenRequest(operation, owner, line, value ?? null, place);
 }
 
 /** A key (one character per byte), and `/region/cluster/` as it stood before it; null: there was none. */

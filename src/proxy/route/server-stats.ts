@@ -45,9 +45,9 @@ export function askServersForLines(
   const timer = clock.setTimer(MAX_WAIT_MS, finish);
   let due = backends.length;
   if (due === 0) finish();
-  const line = group === "" ? "stats\r\n" : `stats ${group}\r\n`;
+  const line = group === "" ? "stats" : `stats ${group}`;
   for (const [i, backend] of backends.entries()) {
-    const request = ownRequest(Operation.stats, line, "", (reply) => {
+    const request = ownRequest(Operation.stats, line, null, (reply) => {
       if (reply.status === Status.ok) answers[i] = linesOf(reply);
       if (--due === 0) finish();
     });

@@ -7,7 +7,7 @@
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import type { Reply } from "../reply.ts";
-import { type BinaryHeader, Operation, type ReplyOwner, Request } from "../request.ts";
+import { type BinaryHeader, Operation, type ReplyOwner, type Request } from "../request.ts";
 import {
   BinaryStatus,
   binaryError,
@@ -18,10 +18,10 @@ import {
   REQUEST_MAGIC,
 } from "./binary-protocol.ts";
 import { type ClassicLimits, Parsed } from "./classic-parser.ts";
+import { decodedKey, keyAfter, writtenRequest } from "./written-frame.ts";
 
 const NO_INITIAL_VALUE = 0xffffffff;
 const MAX_EXPTIME = 0x7fffffff;
-const CRLF = Buffer.from("\r\n", "latin1");
 
 /** What a body must look like: bytes of extras (two forms for flush), and which parts there must be. */
 interface Shape {
@@ -213,23 +213,12 @@ export class BinaryParser {
     const isBase64 = key !== null && !isText(key);
     const { prefix } = this.limits();
     // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
-    const word = isBase64 ? Buffer.from(Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64")) : key;
+    const bytes = isBase64 ? Buffer.concat([Buffer.from(prefix, "latin1"), key]) : key;
+    const word = bytes === null ? null : bytes.toString(isBase64 ? "base64" : "latin1");
     if (isBase64 && word!.length > MAX_KEY_BYTES) return this.tell(binaryError(this.header, BinaryStatus.invalid));
-    const parts: Buffer[] = [Buffer.from(word === null ? verb : `${verb} `, "latin1")];
-    if (word !== null) parts.push(word);
-    parts.push(Buffer.from(`${rest}${isBase64 ? " b" : ""}\r\n`, "latin1"));
-    const lineBytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (value !== null) parts.push(value, CRLF);
-    const frameEnd = parts.reduce((sum, part) => sum + part.length, 0);
-    if (isBase64) parts.push(key);
-    const request = new Request(operation, owner, Buffer.concat(parts));
-    request.keyStart = isBase64 ? frameEnd : parts[0]!.length;
-    request.keyEnd = request.keyStart + (key?.length ?? 0);
-    request.lineEnd = lineBytes - CRLF.length;
-    request.dataStart = lineBytes;
-    request.frameEnd = frameEnd;
-    request.hasData = value !== null;
-    request.isKept = true;
+    const text = `${verb}${word === null ? "" : ` ${word}`}${rest}${isBase64 ? " b" : ""}`;
+    const place = key === null ? undefined : isBase64 ? decodedKey(key) : keyAfter(verb, key.length);
+    const request = writtenRequest(operation, owner, text, value, place);
     request.binary = this.header;
     this.request = request;
     return Parsed.request;

@@ -12,6 +12,7 @@ import { KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE, skipSpaces, tokenEnd, ZERO } from "./ascii.ts";
 import { CommandLine } from "./command-line.ts";
 import { type MetaParsed, parseMetaLine, parseMetaSet } from "./meta-parser.ts";
+import { keyAfter, writtenRequest } from "./written-frame.ts";
 
 /** What a call of `parse` found. */
 export const Parsed = {
@@ -547,14 +548,8 @@ export class ClassicParser {
   private refuseValue(operation: Operation, length: number, isNoreply: boolean): Parsed {
     this.swallowBytes = length + 2;
     if (operation !== Operation.set) return this.refuse(isNoreply ? null : tooLarge);
-    const frame = Buffer.from(`delete ${this.line.text(1)}\r\n`, "latin1");
-    const request = new Request(Operation.delete, this.owner, frame);
-    request.keyStart = 7;
-    request.keyEnd = frame.length - 2;
-    request.lineEnd = frame.length - 2;
-    request.dataStart = frame.length;
-    request.frameEnd = frame.length;
-    request.isKept = true;
+    const place = keyAfter("delete", this.line.wordLength(1));
+    const request = writtenRequest(Operation.delete, this.owner, `delete ${this.line.text(1)}`, null, place);
     request.isNoreply = isNoreply;
     request.answerInstead = tooLarge;
     this.request = request;
@@ -608,13 +603,8 @@ export class ClassicParser {
       return this.refuse(isNoreply ? null : answers.badExptime);
     }
     const exptime = line.count > (isNoreply ? 2 : 1) ? ` ${line.int32(1)}` : "";
-    const frame = Buffer.from(`flush_all${exptime}\r\n`, "latin1");
-    const request = new Request(Operation.flushAll, this.owner, frame);
+    const request = writtenRequest(Operation.flushAll, this.owner, `flush_all${exptime}`);
     request.isNoreply = isNoreply;
-    request.lineEnd = frame.length - CRLF.length;
-    request.dataStart = frame.length;
-    request.frameEnd = frame.length;
-    request.isKept = true;
     this.request = request;
     return Parsed.request;
   }

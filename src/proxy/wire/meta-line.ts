@@ -6,12 +6,14 @@
  * Source: memcached doc/protocol.txt, "Meta Get"; order of flags and the empty answer as memcached 1.6 gives them.
  */
 import { MetaCode, Reply, Status } from "../reply.ts";
-import { Operation, Request } from "../request.ts";
+import { Operation, type Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE } from "./ascii.ts";
+import { decodedKey, writtenRequest } from "./written-frame.ts";
 
 const LOWER_K = 0x6b;
 
 const CRLF = Buffer.from("\r\n", "latin1");
+const NO_BYTES = Buffer.alloc(0);
 
 /** Words of the line at `start`, without the command or code that it begins with. */
 function wordsOf(chunk: Buffer, start: number, end: number): string[] {
@@ -180,13 +182,9 @@ export function withoutKeyFlag(request: Request): Request {
   const first = operation === Operation.metaSet ? 3 : 2;
   const words = chunk.toString("latin1", frameStart, lineEnd).split(" ");
   const line = words.filter((word, i) => i < first || word !== "k").join(" ");
-  const sent = new Request(operation, request.owner, Buffer.alloc(0));
-  sent.chunk = Buffer.concat([Buffer.from(`${line}\r\n`, "latin1"), chunk.subarray(dataStart, frameEnd)]);
-  sent.lineEnd = line.length;
-  sent.dataStart = line.length + CRLF.length;
-  sent.frameEnd = sent.chunk.length;
-  sent.keyStart = sent.frameEnd;
-  sent.keyEnd = sent.frameEnd;
+  const value = request.hasData ? chunk.subarray(dataStart, frameEnd - CRLF.length) : null;
+  // The server is not told of the key by its bytes: it stands in the line already, with the prefix.
+  const sent = writtenRequest(operation, request.owner, line, value, decodedKey(NO_BYTES));
   sent.opaque = request.opaque;
   return sent;
 }

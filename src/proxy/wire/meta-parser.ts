@@ -12,6 +12,7 @@ import { Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, LF, ZERO } from "./ascii.ts";
 import { decodeBase64 } from "./base64.ts";
 import type { CommandLine } from "./command-line.ts";
+import { keyAfter, writtenRequest } from "./written-frame.ts";
 
 const MAX_INT32 = 0x7fffffff;
 /** Words of a line with as many flags as memcached takes (MFLAG_MAX_OPT_LENGTH, one of them the terminator). */
@@ -115,14 +116,8 @@ export function parseMetaSet(
 /** As memcached, `ms` of a value that is too large takes the old value with it. */
 function deleteInstead(line: CommandLine, swallowBytes: number, owner: ReplyOwner, limits: MetaLimits): MetaParsed {
   const isBase64 = line.texts().some((word, index) => index > 2 && word[0] === "b");
-  const frame = Buffer.from(`md ${line.text(1)}${isBase64 ? " b" : ""}\r\n`, "latin1");
-  const request = new Request(Operation.metaDelete, owner, frame);
-  request.keyStart = "md ".length;
-  request.keyEnd = request.keyStart + line.wordLength(1);
-  request.lineEnd = frame.length - 2;
-  request.dataStart = frame.length;
-  request.frameEnd = frame.length;
-  request.isKept = true;
+  const text = `md ${line.text(1)}${isBase64 ? " b" : ""}`;
+  const request = writtenRequest(Operation.metaDelete, owner, text, null, keyAfter("md", line.wordLength(1)));
   const problem = isBase64 ? decodeKey(request, limits.prefix) : null;
   return problem === null
     ? { type: "oversize", request, swallowBytes }

@@ -1,0 +1,63 @@
+/**
+ * Frames that Platypus writes itself: the one place where a request gets a line that no client has sent.
+ *
+ *     line\r\n value\r\n key        (the key only where the line has it in base64; else it stands in the line)
+ *
+ * The bytes are the request's own, so it is kept.
+ */
+import { type Operation, type ReplyOwner, Request } from "../request.ts";
+
+const CRLF = Buffer.from("\r\n", "latin1");
+const NOTHING = Buffer.alloc(0);
+
+/** The key of a frame: where it stands in the line, or its bytes, which the line has in base64. They stand behind the frame then. */
+export interface FrameKey {
+  /** -1 if it stands behind the frame. */
+  readonly start: number;
+  readonly length: number;
+  /** Empty if it stands in the line. */
+  readonly behind: Buffer;
+}
+
+/** Of a command without a key. */
+const noKey: FrameKey = { start: 0, length: 0, behind: NOTHING };
+
+/** The key of a line that begins with `verb` and the key, which has `length` bytes. */
+export function keyAfter(verb: string, length: number): FrameKey {
+  return { start: verb.length + 1, length, behind: NOTHING };
+}
+
+/** The key `bytes` of a line that has it in base64: placement, rules and trackers see the bytes, the server sees the line. */
+export function decodedKey(bytes: Buffer): FrameKey {
+  return { start: -1, length: bytes.length, behind: bytes };
+}
+
+/** Gives `request` the frame of `line` (one character per byte) and `value`, both without their CRLF; `null` if it has no data. */
+export function writeFrame(request: Request, line: string, value: Buffer | null, key: FrameKey): void {
+  const { start, length, behind } = key;
+  const head = Buffer.from(`${line}\r\n`, "latin1");
+  if (value !== null) request.chunk = Buffer.concat([head, value, CRLF, behind]);
+  else request.chunk = length > 0 && start < 0 ? Buffer.concat([head, behind]) : head;
+  request.frameStart = 0;
+  request.lineEnd = head.length - CRLF.length;
+  request.dataStart = head.length;
+  request.frameEnd = request.chunk.length - behind.length;
+  request.keyStart = start < 0 ? request.frameEnd : start;
+  request.keyEnd = request.keyStart + length;
+  request.hasData = value !== null;
+  request.isVerbatim = true;
+  request.isKept = true;
+}
+
+/** A request with such a frame. */
+export function writtenRequest(
+  operation: Operation,
+  owner: ReplyOwner,
+  line: string,
+  value: Buffer | null = null,
+  key: FrameKey = noKey,
+): Request {
+  const request = new Request(operation, owner, NOTHING);
+  writeFrame(request, line, value, key);
+  return request;
+}
