@@ -93,6 +93,18 @@ export class Reply {
     copy.valueEnd -= this.start;
     return copy;
   }
+
+  /** Puts `head` in place of what stands before byte `from` of `chunk`, in bytes of the reply's own. */
+  replaceHead(head: Buffer, from: number): void {
+    const shift = head.length - from;
+    this.chunk = Buffer.concat([head, this.chunk.subarray(from, this.end)]);
+    this.valueStart += shift;
+    this.valueEnd += shift;
+    this.start = 0;
+    this.end = this.chunk.length;
+    this.isKept = true;
+    this.lease = null;
+  }
 }
 
 /** A reply with a text of its own that can be used for ever: `line` without CRLF. */

@@ -29,7 +29,7 @@ import { kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
 import { replyTo } from "../../proxy/wire/command.ts";
-import { metaFlags } from "../../proxy/wire/meta-line.ts";
+import { hasMetaFlag, lineWords, metaToken, returnedToken } from "../../proxy/wire/meta-line.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
@@ -225,8 +225,8 @@ export class BigValueRoute implements Route {
     const key = routedKeyOf(request);
     const owner: ReplyOwner = {
       onReply: (_sent, answer) => {
-        const flags = answer.status === Status.meta ? / f(\d+)/.exec(firstLineOf(answer)) : null;
-        const isValue = flags !== null && (Number(flags[1]) & BIG_VALUE_FLAG) === 0;
+        const flags = returnedToken(answer, "f");
+        const isValue = flags !== null && (Number(flags) & BIG_VALUE_FLAG) === 0;
         request.complete(isValue ? reply : defaultReply(request));
       },
     };
@@ -290,14 +290,7 @@ function partKey(key: RoutedKey, part: number, suffix: number | string): RoutedK
 
 /** The client flags of a storage command that is well formed. */
 function clientFlagsOf(request: Request): number {
-  if (request.operation === Operation.metaSet) {
-    return Number(
-      metaFlags(request)
-        .find((flag) => flag[0] === "F")
-        ?.slice(1) ?? 0,
-    );
-  }
-  return Number(request.chunk.toString("latin1", request.frameStart, request.lineEnd).split(/ +/)[2]);
+  return Number(request.operation === Operation.metaSet ? (metaToken(request, "F") ?? 0) : lineWords(request)[2]);
 }
 
 /** The key by which requests keep their order: with the prefix that says where they go. */
@@ -305,12 +298,8 @@ function orderKeyOf(request: Request): string {
   return `${request.routingPrefix?.toString("latin1") ?? ""} ${request.keyText()}`;
 }
 
-function firstLineOf({ chunk, start, end }: Reply): string {
-  return chunk.toString("latin1", start, end).split("\r\n")[0]!;
-}
-
 function asksForFlags(request: Request): boolean {
-  return request.operation !== Operation.metaGet || metaFlags(request).includes("f");
+  return request.operation !== Operation.metaGet || hasMetaFlag(request, "f");
 }
 
 /** `reply` to `request` with another value, and flags without `mark`: what it says beside these is kept. */
@@ -332,11 +321,7 @@ function rejoined(request: Request, reply: Reply, value: Buffer, mark: number): 
   const text = words.map((word, i) => (isMeta && i > 1 ? metaWord(word) : word)).join(" ");
   const head = Buffer.from(`${text}\r\n`, "latin1");
   const own = Object.assign(new Reply(), reply);
-  own.isKept = true;
-  own.lease = null;
-  own.chunk = Buffer.concat([head, value, reply.chunk.subarray(reply.valueEnd, reply.end)]);
-  own.start = 0;
-  own.end = own.chunk.length;
+  own.replaceHead(Buffer.concat([head, value]), reply.valueEnd);
   own.valueStart = head.length;
   own.valueEnd = head.length + value.length;
   own.flags = flags;

@@ -7,7 +7,7 @@
 import { MAX_KEY_BYTES } from "../../proxy/key.ts";
 import { Reply, Status } from "../../proxy/reply.ts";
 import { isMeta, isRetrieval, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
-import { hasDecodedKey, renameKey } from "../../proxy/wire/meta-line.ts";
+import { firstFlagOf, hasDecodedKey, lineWords, renameKey } from "../../proxy/wire/meta-line.ts";
 import { decodedKey, keyAfter, writeFrame } from "../../proxy/wire/written-frame.ts";
 
 const CRLF = Buffer.from("\r\n", "latin1");
@@ -27,7 +27,7 @@ export function withKey(request: Request, key: Buffer): Request {
 /** The command for `key`, answered to `owner` as the server answers it; `request` must be retained. */
 export function copyWithKey(request: Request, key: Buffer, owner: ReplyOwner): Request {
   if (isFrameless(request)) return traced(request, frameless(request, key, request.exptime, owner));
-  const words = wordsOf(request);
+  const words = lineWords(request);
   words[1] = key.toString(hasDecodedKey(request) ? "base64" : "latin1");
   return traced(request, rebuilt(request, words, key, owner));
 }
@@ -48,15 +48,8 @@ export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   if (reply.status !== Status.found) return reply;
   const nameEnd = reply.start + VALUE.length + sent.keyEnd - sent.keyStart;
   const key = request.chunk.subarray(request.keyStart, request.keyEnd);
-  const shift = VALUE.length + key.length - nameEnd;
   const own = Object.assign(new Reply(), reply);
-  own.chunk = Buffer.concat([VALUE, key, reply.chunk.subarray(nameEnd, reply.end)]);
-  own.start = 0;
-  own.end = own.chunk.length;
-  own.valueStart += shift;
-  own.valueEnd += shift;
-  own.isKept = true;
-  own.lease = null;
+  own.replaceHead(Buffer.concat([VALUE, key]), nameEnd);
   return own;
 }
 
@@ -76,7 +69,7 @@ class Renamed implements ReplyOwner {
 export function exptimeOf(request: Request): number | null {
   if (isTouchingRetrieval(request.operation)) return request.exptime;
   if (isFrameless(request)) return null;
-  const words = wordsOf(request);
+  const words = lineWords(request);
   const [place] = exptimePlaces(request.operation, words);
   if (place === undefined) return request.operation === Operation.metaSet ? 0 : null;
   return numberAt(words, place);
@@ -94,7 +87,7 @@ export function withExptimes(request: Request, change: (exptime: number) => numb
     return frameless(request, Buffer.from(request.chunk.subarray(request.keyStart, request.keyEnd)), exptime, owner);
   }
   if (isFrameless(request)) return null;
-  const words = wordsOf(request);
+  const words = lineWords(request);
   let isChanged = false;
   const places = exptimePlaces(operation, words);
   for (const place of places) {
@@ -125,7 +118,7 @@ function exptimePlaces(operation: Operation, words: readonly string[]): readonly
   const letters = operation === Operation.metaGet || operation === Operation.metaArithmetic ? "TN" : "T";
   const isGiven = isMeta(operation) && operation !== Operation.metaDelete && operation !== Operation.metaDebug;
   if (!isGiven) return [];
-  const first = operation === Operation.metaSet ? 3 : 2;
+  const first = firstFlagOf(operation);
   return words.flatMap((text, word) => (word >= first && letters.includes(text[0]!) ? [{ word, start: 1 }] : []));
 }
 
@@ -141,7 +134,7 @@ function isTouchingRetrieval(operation: Operation): boolean {
 /** The storage command, which is well formed, with another value, and `flag` set in its client flags, answered to `owner`; `request` is retained. */
 export function withData(request: Request, value: Buffer, flag: number, owner: ReplyOwner): Request {
   const key = request.chunk.subarray(request.keyStart, request.keyEnd);
-  const words = wordsOf(request);
+  const words = lineWords(request);
   if (request.operation === Operation.metaSet) {
     words[2] = String(value.length);
     const at = words.findIndex((word, index) => index > 2 && word[0] === "F");
@@ -157,13 +150,6 @@ export function withData(request: Request, value: Buffer, flag: number, owner: R
 /** A retrieval of which only key and exptime are known, or are enough. */
 function isFrameless(request: Request): boolean {
   return request.frameEnd === request.frameStart || isRetrieval(request.operation);
-}
-
-function wordsOf({ chunk, frameStart, lineEnd }: Request): string[] {
-  return chunk
-    .toString("latin1", frameStart, lineEnd)
-    .split(" ")
-    .filter((word) => word !== "");
 }
 
 function frameless(request: Request, key: Buffer, exptime: number, owner: ReplyOwner): Request {

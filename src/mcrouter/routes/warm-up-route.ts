@@ -8,7 +8,7 @@
  */
 
 import type { RouteConfig } from "../../config/config.ts";
-import { isFailure, MetaCode, type Reply, Status } from "../../proxy/reply.ts";
+import { isFailure, type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
 import {
@@ -24,6 +24,7 @@ import {
 import { classicOperation, isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { returnedToken } from "../../proxy/wire/meta-line.ts";
 import { MAX_INT32 } from "../config/fields.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
@@ -151,10 +152,8 @@ class WarmUp implements ReplyOwner {
     }
     const owner: ReplyOwner = {
       onReply: (_meta, reply) => {
-        const line = reply.chunk.toString("latin1", reply.start, reply.end);
-        const ttl =
-          reply.status === Status.meta && reply.code === MetaCode.HD ? / t(-?\d+)/.exec(line)?.[1] : undefined;
-        if (ttl === undefined || ttl === "0") otherwise();
+        const ttl = returnedToken(reply, "t");
+        if (ttl === null || ttl === "0") otherwise();
         else use(Math.max(0, Number(ttl)));
       },
     };

@@ -5,7 +5,7 @@
 import { isFailure, MetaCode, notSupported, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { type Command, commandOf, type Outcome, replyTo } from "../wire/command.ts";
-import { metaFlags } from "../wire/meta-line.ts";
+import { hasMetaFlag } from "../wire/meta-line.ts";
 import { keyAfter, writtenRequest } from "../wire/written-frame.ts";
 
 const CRLF = "\r\n";
@@ -42,7 +42,7 @@ export function asClassic(request: Request): Request | Reply {
 function classicForm(request: Request, command: Command): [Operation, string, string] | null {
   const { verb, key, value, flags, exptime, cas, delta, initial } = command;
   // Answers to writes have no cas, except that a binary client takes 0 for "not said".
-  const wantsCas = request.operation !== Operation.metaGet && metaFlags(request).some((flag) => flag[0] === "c");
+  const wantsCas = request.operation !== Operation.metaGet && hasMetaFlag(request, "c");
   if (wantsCas && request.binary === null) return null;
   // What a line cannot hold.
   if (/[^!-~\x80-\xff]/.test(key.toString("latin1"))) return null;

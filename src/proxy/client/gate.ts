@@ -22,7 +22,7 @@ import {
   REQUEST_MAGIC,
 } from "../wire/binary-protocol.ts";
 import { type ClassicParser, Parsed } from "../wire/classic-parser.ts";
-import { metaFlags } from "../wire/meta-line.ts";
+import { hasMetaFlag } from "../wire/meta-line.ts";
 import { type Access, hasKey, type Login, type Rights } from "./access.ts";
 import { isSasl, parseSaslFrame } from "./sasl-login.ts";
 import { parseTextLogin, type TextRefusal } from "./text-login.ts";
@@ -55,7 +55,7 @@ const isReadOnly = denial("read only");
 const ofAllKeys = denial("concerns keys of others");
 
 /** Flags of `mg` that change the item, or what other clients are told of it: N, T, E, R. */
-const WRITING_FLAGS = /^[NTER]/;
+const WRITING_FLAGS = "NTER";
 
 /** Attempts to log in, and commands that were refused. */
 export interface AccessCounters {
@@ -272,7 +272,7 @@ function changes(request: Request): boolean {
     case Operation.metaDebug:
       return false;
     case Operation.metaGet:
-      return metaFlags(request).some((flag) => WRITING_FLAGS.test(flag));
+      return hasMetaFlag(request, WRITING_FLAGS);
     default:
       return true;
   }

@@ -7,7 +7,7 @@
 import { type OperationName, type Result, severities } from "../../config/results.ts";
 import { MetaCode, type Reply, Status } from "../reply.ts";
 import { classicStatus, isRetrieval, Operation, type Request } from "../request.ts";
-import { metaFlags } from "../wire/meta-line.ts";
+import { hasMetaFlag, metaFlags, metaToken } from "../wire/meta-line.ts";
 
 /** All results, in mcrouter's order. */
 export const results = Object.keys(severities) as readonly Result[];
@@ -160,15 +160,14 @@ export function classicOperation(request: Request): Operation {
     case Operation.metaGet:
       return metaGetOperation(request);
     case Operation.metaSet: {
-      const flags = metaFlags(request);
-      const mode = flags.find((flag) => flag[0] === "M")?.[1]?.toUpperCase();
+      const mode = metaToken(request, "M")?.[0]?.toUpperCase();
       const operation = setModes.get(mode ?? "S") ?? Operation.set;
-      return operation === Operation.set && flags.some((flag) => flag[0] === "C") ? Operation.cas : operation;
+      return operation === Operation.set && hasMetaFlag(request, "C") ? Operation.cas : operation;
     }
     case Operation.metaDelete:
       return Operation.delete;
     case Operation.metaArithmetic: {
-      const mode = metaFlags(request).find((flag) => flag[0] === "M")?.[1];
+      const mode = metaToken(request, "M")?.[0];
       return mode !== undefined && "dD-".includes(mode) ? Operation.decr : Operation.incr;
     }
     default:

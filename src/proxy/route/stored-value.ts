@@ -3,7 +3,7 @@
  */
 import { MetaCode, type Reply, Status, valueReply } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
-import { metaFlags, metaFound } from "../wire/meta-line.ts";
+import { hasMetaFlag, metaFound, returnedToken } from "../wire/meta-line.ts";
 import type { StoredValue } from "./keyed-request.ts";
 
 /** The value of an answer to `getOf`, in bytes of its own; null: there is none. */
@@ -11,12 +11,7 @@ export function storedValue(reply: Reply): StoredValue | null {
   const isMeta = reply.status === Status.meta && reply.code === MetaCode.VA;
   if (reply.status !== Status.found && !isMeta) return null;
   const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
-  return { value, flags: isMeta ? metaFlagsOf(reply) : reply.flags };
-}
-
-function metaFlagsOf(reply: Reply): number {
-  const line = reply.chunk.toString("latin1", reply.start, reply.valueStart);
-  return Number(/ f(\d+)/.exec(line)?.[1] ?? 0);
+  return { value, flags: isMeta ? Number(returnedToken(reply, "f") ?? 0) : reply.flags };
 }
 
 /**
@@ -29,9 +24,7 @@ export function answerWith(request: Request, { value, flags }: StoredValue): Rep
     case Operation.gat:
       return valueReply(request.keyText(), value, flags);
     case Operation.metaGet:
-      return metaFlags(request).some((flag) => "cthlTNER".includes(flag[0]!))
-        ? null
-        : metaFound(request, value, flags, null);
+      return hasMetaFlag(request, "cthlTNER") ? null : metaFound(request, value, flags, null);
     default:
       return null;
   }

@@ -7,6 +7,7 @@
 import { fixedReply, MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { tooLarge } from "../wire/classic-parser.ts";
+import { lineWords } from "../wire/meta-line.ts";
 import { parseNumber, parseUnsigned } from "./c-number.ts";
 import type { Item, ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
 
@@ -23,12 +24,6 @@ const CAS_PLACE = "\n";
 /** A base64 key that could be decoded stands behind its line. */
 function isKeyDecoded(request: Request): boolean {
   return request.keyStart >= request.lineEnd;
-}
-
-/** Words of the line; nothing but spaces ends one: a tab or a byte over 127 is a character of it. */
-function wordsOf(request: Request): string[] {
-  const line = request.chunk.toString("latin1", request.frameStart, request.lineEnd);
-  return line.split(" ").filter((word) => word !== "");
 }
 
 /** Seconds an item has left, as a number of 32 bits without a sign where it is over already. */
@@ -111,7 +106,7 @@ const FETCHED_LAST = ["N", "T", "R", "l", "h"];
 
 /** Carries out a meta command. */
 export function carryOutMeta(store: ItemStore, request: Request): Reply {
-  const words = wordsOf(request);
+  const words = lineWords(request);
   try {
     switch (request.operation) {
       case Operation.metaGet:

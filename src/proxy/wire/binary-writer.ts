@@ -7,6 +7,7 @@ import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
 import { type BinaryHeader, Operation, type Request } from "../request.ts";
 import { SPACE } from "./ascii.ts";
 import { BinaryStatus, binaryError, binaryFrame, binaryReply, Opcode } from "./binary-protocol.ts";
+import { returnedToken } from "./meta-line.ts";
 
 const MAX_FLAGS = 0xffffffffn;
 
@@ -38,8 +39,8 @@ function retrieved(request: Request, header: BinaryHeader, reply: Reply): Reply 
   }
   const isMeta = reply.status === Status.meta;
   const extras = Buffer.alloc(4);
-  extras.writeUInt32BE(isMeta ? Number(unsigned(metaFlag(reply, "f")) & MAX_FLAGS) : reply.flags >>> 0);
-  const cas = isMeta ? unsigned(metaFlag(reply, "c")) : casOf(reply);
+  extras.writeUInt32BE(isMeta ? Number(unsigned(returnedToken(reply, "f")) & MAX_FLAGS) : reply.flags >>> 0);
+  const cas = isMeta ? unsigned(returnedToken(reply, "c")) : casOf(reply);
   const hasValue = header.opcode !== Opcode.touch;
   const value = hasValue ? reply.chunk.subarray(reply.valueStart, reply.valueEnd) : undefined;
   return binaryReply(
@@ -52,14 +53,14 @@ function counted(header: BinaryHeader, reply: Reply): Reply | null {
   if (header.isQuiet) return null;
   const value = Buffer.alloc(8);
   value.writeBigUInt64BE(unsigned(reply.chunk.toString("latin1", reply.valueStart, reply.valueEnd).trimEnd()));
-  return binaryReply(binaryFrame(header, BinaryStatus.ok, { value, cas: unsigned(metaFlag(reply, "c")) }));
+  return binaryReply(binaryFrame(header, BinaryStatus.ok, { value, cas: unsigned(returnedToken(reply, "c")) }));
 }
 
 function written(header: BinaryHeader, reply: Reply): Reply | null {
   if (isFailure(reply.status)) return failed(header, reply);
   if (reply.status !== Status.meta || reply.code === MetaCode.HD) {
     if (header.isQuiet) return null;
-    const cas = reply.status === Status.meta ? unsigned(metaFlag(reply, "c")) : 0n;
+    const cas = reply.status === Status.meta ? unsigned(returnedToken(reply, "c")) : 0n;
     return binaryReply(binaryFrame(header, BinaryStatus.ok, { cas }));
   }
   switch (reply.code) {
@@ -112,13 +113,6 @@ function local(header: BinaryHeader, reply: Reply): Reply {
   return binaryReply(Buffer.concat([...frames, binaryFrame(header, BinaryStatus.ok)]));
 }
 
-/** The token of a flag in the first line of a meta answer; undefined: it is not there. */
-function metaFlag(reply: Reply, letter: string): string | undefined {
-  const end = reply.chunk.indexOf("\r", reply.start);
-  const words = reply.chunk.toString("latin1", reply.start, end).split(" ");
-  return words.find((word, index) => index > (reply.code === MetaCode.VA ? 1 : 0) && word[0] === letter)?.slice(1);
-}
-
 /** The last number of a VALUE line of `gets`: it ends before the CRLF that the value follows. */
 function casOf(reply: Reply): bigint {
   const end = reply.valueStart - 2;
@@ -128,6 +122,6 @@ function casOf(reply: Reply): bigint {
 }
 
 /** A number of 64 bits; 0 for what is none: whatever a server says, the client is answered. */
-function unsigned(text: string | undefined): bigint {
-  return text !== undefined && /^\d+$/.test(text) ? BigInt.asUintN(64, BigInt(text)) : 0n;
+function unsigned(text: string | null): bigint {
+  return text !== null && /^\d+$/.test(text) ? BigInt.asUintN(64, BigInt(text)) : 0n;
 }

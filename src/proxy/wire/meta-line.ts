@@ -15,24 +15,52 @@ const LOWER_K = 0x6b;
 const CRLF = Buffer.from("\r\n", "latin1");
 const NO_BYTES = Buffer.alloc(0);
 
-/** Words of the line at `start`, without the command or code that it begins with. */
+/** Words of a request's line, which it must have still. Nothing but blanks ends one. */
+export function lineWords({ chunk, frameStart, lineEnd }: Request): string[] {
+  return wordsOf(chunk, frameStart, lineEnd);
+}
+
 function wordsOf(chunk: Buffer, start: number, end: number): string[] {
   return chunk
     .toString("latin1", start, end)
-    .split(/[ \r\n]+/)
-    .filter((word) => word !== "")
-    .slice(1);
+    .split(" ")
+    .filter((word) => word !== "");
 }
 
-/** Flags of a meta request, which must have its line still; the key is left out, for `ms` the length too. */
+/** Index of the first flag among the words of a meta line: behind verb and key, for `ms` behind the length too. */
+export function firstFlagOf(operation: Operation): number {
+  return operation === Operation.metaSet ? 3 : 2;
+}
+
+/** Flags of a meta request, which must have its line still. */
 export function metaFlags(request: Request): string[] {
-  const words = wordsOf(request.chunk, request.frameStart, request.lineEnd);
-  return words.slice(request.operation === Operation.metaSet ? 2 : 1);
+  return lineWords(request).slice(firstFlagOf(request.operation));
 }
 
-/** True when the request has this flag, whatever its token. */
-export function hasMetaFlag(request: Request, letter: string): boolean {
-  return metaFlags(request).some((flag) => flag[0] === letter);
+/** True when the request has one of these flags, whatever their tokens. */
+export function hasMetaFlag(request: Request, letters: string): boolean {
+  return metaFlags(request).some((flag) => letters.includes(flag[0]!));
+}
+
+/** The token of the request's flag, "" if the flag has none; `null` if the request does not have it. */
+export function metaToken(request: Request, letter: string): string | null {
+  return tokenOf(metaFlags(request), letter);
+}
+
+/** Flags that a meta answer returns. The answer must not return a key. */
+export function returnedFlags({ chunk, start, end, code, valueStart }: Reply): string[] {
+  const hasValue = code === MetaCode.VA;
+  return wordsOf(chunk, start, (hasValue ? valueStart : end) - CRLF.length).slice(hasValue ? 2 : 1);
+}
+
+/** The token of a flag that a meta answer returns; `null` if it does not. The answer must not return a key. */
+export function returnedToken(reply: Reply, letter: string): string | null {
+  return reply.status === Status.meta ? tokenOf(returnedFlags(reply), letter) : null;
+}
+
+/** The token of a flag among `flags`; `null` if it is not there. */
+export function tokenOf(flags: readonly string[], letter: string): string | null {
+  return flags.find((flag) => flag[0] === letter)?.slice(1) ?? null;
 }
 
 /** The answer to an `mg` that found nothing: `EN`, and what is always echoed. */
@@ -107,7 +135,7 @@ export function renameKey(reply: Reply, sent: Request, request: Request): void {
   const key = request.chunk.subarray(request.keyStart, request.keyEnd);
   const head = chunk.subarray(start, at);
   const name = isPlain ? key : Buffer.from(key.toString("base64"), "latin1");
-  replaceHead(reply, Buffer.concat([head, name]), end);
+  reply.replaceHead(Buffer.concat([head, name]), end);
 }
 
 /** Puts `change` of the returned key's text in its place, in bytes of the reply's own. */
@@ -118,7 +146,7 @@ function changeReturnedKey(reply: Reply, change: (text: string) => string): void
   let end = at;
   while (!isEndOfWord(chunk, end)) end++;
   const head = chunk.toString("latin1", start, at) + change(chunk.toString("latin1", at, end));
-  replaceHead(reply, Buffer.from(head, "latin1"), end);
+  reply.replaceHead(Buffer.from(head, "latin1"), end);
 }
 
 /** Where the key stands that the first line returns; −1: it returns none. */
@@ -126,18 +154,6 @@ function returnedKeyAt({ chunk, start, code }: Reply): number {
   if (code === MetaCode.ME) return start + "ME ".length;
   for (let i = start; chunk[i] !== LF; i++) if (chunk[i] === SPACE && chunk[i + 1] === LOWER_K) return i + 2;
   return -1;
-}
-
-/** Puts `head` in place of what stands before `from`, in bytes of the reply's own. */
-function replaceHead(reply: Reply, head: Buffer, from: number): void {
-  const shift = head.length - from;
-  reply.chunk = Buffer.concat([head, reply.chunk.subarray(from, reply.end)]);
-  reply.valueStart += shift;
-  reply.valueEnd += shift;
-  reply.start = 0;
-  reply.end = reply.chunk.length;
-  reply.isKept = true;
-  reply.lease = null;
 }
 
 function isEndOfWord(chunk: Buffer, at: number): boolean {
@@ -178,10 +194,11 @@ function returnsLineFeed(request: Request): boolean {
  */
 export function withoutKeyFlag(request: Request): Request {
   if (!returnsLineFeed(request)) return request;
-  const { chunk, operation, frameStart, lineEnd, dataStart, frameEnd } = request;
-  const first = operation === Operation.metaSet ? 3 : 2;
-  const words = chunk.toString("latin1", frameStart, lineEnd).split(" ");
-  const line = words.filter((word, i) => i < first || word !== "k").join(" ");
+  const { chunk, operation, dataStart, frameEnd } = request;
+  const first = firstFlagOf(operation);
+  const line = lineWords(request)
+    .filter((word, i) => i < first || word !== "k")
+    .join(" ");
   const value = request.hasData ? chunk.subarray(dataStart, frameEnd - CRLF.length) : null;
   // The server is not told of the key by its bytes: it stands in the line already, with the prefix.
   const sent = writtenRequest(operation, request.owner, line, value, decodedKey(NO_BYTES));
@@ -198,7 +215,7 @@ export function addKey(request: Request, reply: Reply, lineEnd: number): void {
   let at = reply.code === MetaCode.VA ? 2 : 1;
   while (isBefore(words[at])) at++;
   words.splice(at, 0, keyEcho(request).trim());
-  replaceHead(reply, Buffer.from(words.join(" "), "latin1"), lineEnd - CRLF.length);
+  reply.replaceHead(Buffer.from(words.join(" "), "latin1"), lineEnd - CRLF.length);
 }
 
 /**

@@ -18,7 +18,10 @@ import {
 import { Operation, type Request } from "../../proxy/request.ts";
 import { isText, keyedRequest, type Words } from "../../proxy/route/keyed-request.ts";
 import type { PoolRoute } from "../../proxy/route/pool-route.ts";
+import { returnedFlags, tokenOf } from "../../proxy/wire/meta-line.ts";
 import type { ReadMarks } from "./read-marks.ts";
+
+const CODE_BYTES = 2;
 
 /** The PoolPort of fill and refresh over a pool. */
 export class RoutedPoolPort {
@@ -152,20 +155,19 @@ export class RoutedPoolPort {
   }
 }
 
-/** A meta answer's code and flags as text. */
+/** A meta answer's code and flags, which outlive the reply. */
 class MetaAnswer {
   readonly code: string;
   private readonly flags: readonly string[];
 
   constructor(reply: Reply) {
-    const [code, ...flags] = textOf(reply).split(" ");
-    this.code = code!;
-    this.flags = flags;
+    this.code = reply.chunk.toString("latin1", reply.start, reply.start + CODE_BYTES);
+    this.flags = returnedFlags(reply);
   }
 
-  /** What stands behind the flag's letter; null: it was not returned. */
+  /** What stands behind the flag's letter; `null` if it was not returned. */
   flag(letter: string): string | null {
-    return this.flags.find((text) => text[0] === letter)?.slice(1) ?? null;
+    return tokenOf(this.flags, letter);
   }
 
   /** Throws a BackendError when the server did not return it. */
