@@ -46,8 +46,6 @@ export interface SchedulerOptions {
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
   readonly log: RefreshLog;
-  /** Of now; null: nothing is traced. */
-  tracer?(): Tracer | null;
   readonly bounds: TrackingBounds;
   readonly unsettled?: UnsettledWrites;
 }
@@ -74,7 +72,8 @@ export class Scheduler implements FillEvents {
   private readonly lookedAt = new Set<string>();
   /** Keys of these or tracked ones whose source has announced another value that no refresh has fetched yet. */
   private readonly changes = new Set<string>();
-  private readonly tracer: () => Tracer | null;
+  /** `null` if nothing is traced. */
+  tracer: Tracer | null = null;
   /** Keys that a traced request made needed, and its traceparent. */
   private readonly origins = new Map<string, string>();
 
@@ -83,7 +82,6 @@ export class Scheduler implements FillEvents {
     this.random = options.random;
     this.log = options.log;
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
-    this.tracer = options.tracer ?? (() => null);
     this.schedule = new Schedule({ ...options, dropped: (key) => this.forget(key) });
     this.tracker = this.schedule.tracker;
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
@@ -325,7 +323,7 @@ export class Scheduler implements FillEvents {
 
   /** Of a key that a traced request made needed, or that is sampled itself; null: it is not traced. */
   private beginSpan(key: string, { config }: Rule): Span | null {
-    const tracer = this.tracer();
+    const { tracer } = this;
     if (tracer === null) return null;
     const origin = this.origins.get(key) ?? null;
     if (origin === null && !tracer.samples()) return null;

@@ -45,6 +45,14 @@ interface PlainPort {
   readonly port: PoolPort;
 }
 
+/** What routes and sources tell, or ask, of parts that are made after them. */
+export class RunningEvents {
+  /** A source has said that the value of a key is another one now. */
+  changed: (key: string) => void = () => {};
+  /** The value of `get __mcrouter__.COMMAND`. */
+  answerAdmin: (command: string) => string = () => "";
+}
+
 /** What outlives every configuration. */
 export interface RunningContext {
   readonly clock: Clock;
@@ -58,17 +66,14 @@ export interface RunningContext {
   readonly spool: DeleteSpool | null;
   readonly counters: RouteCounters;
   readonly marks: ReadMarks;
-  /** The value of `get __mcrouter__.COMMAND`. */
-  answerAdmin(command: string): string;
-  /** A source has said that the value of a key is another one now. */
-  changed(key: string): void;
+  readonly events: RunningEvents;
 }
 
 /** Builds what `config` says; the caller closes what of `previous` is of no use any more. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
   const pools = buildPools(config, previous?.pools ?? noPools, context);
   const sources = buildSources(config.sources, previous?.sources ?? new Map(), context.clock);
-  for (const { source } of sources.values()) source.onChanged = (key) => context.changed(key);
+  for (const { source } of sources.values()) source.onChanged = (key) => context.events.changed(key);
   const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
   const rules = new Rules(
     config.rules.map((rule): Rule => {
@@ -113,7 +118,7 @@ function buildRoutes(
   const log = (line: string) => context.log.debug("route", line);
   const builder = new TreeBuilder({ ...context, spool: context.spool!, log, pools: pools.routes });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
-  const answerAdmin = (command: string) => context.answerAdmin(command);
+  const answerAdmin = (command: string) => context.events.answerAdmin(command);
   const all = [...pools.routes.values()];
   const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, context.clock);
   const pool = plainPoolOf(routes.get(tree.defaultPrefix)!);

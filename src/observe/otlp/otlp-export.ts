@@ -31,11 +31,6 @@ export class OtlpExport {
     this.sources = sources;
   }
 
-  /** Null: nothing is traced. */
-  get tracer(): Tracer | null {
-    return this.openTelemetry?.tracer ?? null;
-  }
-
   async start(config: TelemetryConfig): Promise<void> {
     if (config.metricsUrl === null && config.tracesUrl === null) return;
     const { own, startedUnixSeconds, random, reports, setTracer } = this.sources;

@@ -1,0 +1,302 @@
+/**
+ * What a Platypus consists of, made in order: each part is handed what was made before it. What has to reach a part that is
+ * made later goes through `RunningEvents`, or is asked for while it runs.
+ *
+ *     configuration ─► what a reload replaces (running.ts) ─► fills and refreshes ─► clients ─► what is told of them
+ *
+ * Nothing is opened here and no timer runs: platypus.ts starts, reloads, drains and stops the parts.
+ */
+import { type Clock, systemClock } from "../clock.ts";
+import type { Config } from "../config/config.ts";
+import { ReloadState } from "../config/reload-state.ts";
+import type { AsyncLog } from "../mcrouter/report/async-log.ts";
+import type { SelfReport } from "../mcrouter/report/self-report.ts";
+import { AdminAnswers } from "../observe/admin/answers.ts";
+import { Readiness } from "../observe/admin/readiness.ts";
+import { withoutSecrets } from "../observe/admin/shown-config.ts";
+import { fillLog } from "../observe/fill-log.ts";
+import { loadedWing } from "../observe/mcrouter-wing.ts";
+import { isStrictMemcached } from "../observe/memcached-version.ts";
+import { OpenFilesProbe } from "../observe/open-files-probe.ts";
+import { OtlpExport } from "../observe/otlp/otlp-export.ts";
+import { OwnSnapshot } from "../observe/own-snapshot.ts";
+import { type Siblings, Workers } from "../observe/siblings.ts";
+import { StatsCommand } from "../observe/stats/stats-command.ts";
+import type { Backend } from "../proxy/backend/backend.ts";
+import type { ClientContext } from "../proxy/client/client-context.ts";
+import { newClientCounters } from "../proxy/client/client-counters.ts";
+import { Listeners } from "../proxy/client/listeners.ts";
+import { LocalCommands } from "../proxy/client/local-commands.ts";
+import { ValueSizes } from "../proxy/client/read-ahead.ts";
+import { Rounds } from "../proxy/client/rounds.ts";
+import { hostId } from "../proxy/hash/host-id.ts";
+import { newRouteCounters } from "../proxy/route/route-counters.ts";
+import { ItemStore } from "../proxy/store/item-store.ts";
+import { BinaryParser } from "../proxy/wire/binary-parser.ts";
+import { ClassicParser } from "../proxy/wire/classic-parser.ts";
+import { Turn } from "../proxy/wire/turn.ts";
+import { Filler } from "../refresh/filler.ts";
+import { ReadMarks } from "../refresh/pool/read-marks.ts";
+import { Scheduler } from "../refresh/scheduler.ts";
+import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
+import { BurstLog } from "../telemetry/burst-log.ts";
+import { Log } from "../telemetry/log.ts";
+import { Reports } from "../telemetry/reports.ts";
+import { MemoryBound } from "./memory-bound.ts";
+import { openFilesLimit, roomForClients } from "./open-files.ts";
+import { buildRunning, type Running, type RunningContext, RunningEvents, rootOf } from "./running.ts";
+
+/** A worker tells the others at once when its clients have changed by this part of `max_connections`. */
+const CONNECTION_STEPS = 64;
+
+/** What a process may hand in instead of the machine's own. */
+export interface PlatypusOptions {
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly log?: Log;
+  /** Where failures of reports are counted. */
+  readonly reports?: Reports;
+  /** The other workers of this address; null: there are none. */
+  readonly siblings?: Siblings | null;
+}
+
+/** Values that are taken from clients while memory is short. */
+const SMALL_VALUE_BYTES = 16 * 1024;
+
+function withSmallValues(server: Config["server"]): Config["server"] {
+  return { ...server, maxValueBytes: Math.min(server.maxValueBytes, SMALL_VALUE_BYTES) };
+}
+
+/** What is of the current configuration. */
+interface RunningState {
+  running: Running;
+  /** Clients for which the process has descriptors. */
+  roomForClients: number;
+}
+
+export interface Assembly {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reports: Reports;
+  readonly siblings: Siblings | null;
+  readonly now: RunningState;
+  /** Limit of open files of this process; `null` if it is unknown. */
+  readonly filesLimit: number | null;
+  readonly building: RunningContext;
+  readonly context: ClientContext;
+  readonly listeners: Listeners;
+  readonly filler: Filler;
+  readonly scheduler: Scheduler;
+  readonly unsettled: UnsettledWrites;
+  readonly memory: MemoryBound;
+  readonly openFiles: OpenFilesProbe;
+  /** `null` without a mcrouter configuration, as is `selfReport`. */
+  readonly spool: AsyncLog | null;
+  readonly reloads: ReloadState;
+  readonly readiness: Readiness;
+  readonly own: OwnSnapshot;
+  readonly selfReport: SelfReport | null;
+  readonly otlp: OtlpExport;
+  readonly answers: AdminAnswers;
+}
+
+/** Makes the parts of a Platypus for `config`; mcrouter's wing is loaded if `config` needs it. */
+export function assemble(config: Config, options: PlatypusOptions): Assembly {
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? Math.random;
+  const log = options.log ?? new Log(config.server.log);
+  const siblings = options.siblings ?? null;
+  const bursts = new BurstLog(log, clock);
+  const reports = options.reports ?? new Reports(log, clock);
+  const turn = new Turn(() => clock.nowMs());
+  const reloads = new ReloadState(clock);
+  const { embeddedBytes, maxValueBytes } = config.server;
+  // An item is as large as memcached takes with -I max_value.
+  const store = new ItemStore(embeddedBytes, maxValueBytes, () => clock.unixSeconds());
+  const { mcrouter } = config;
+  const spool: AsyncLog | null =
+    mcrouter === null
+      ? null
+      : new (loadedWing().AsyncLog)({
+          root: mcrouter.asyncLogRoot,
+          serviceName: mcrouter.serviceName,
+          routerName: mcrouter.routerName,
+          version2: mcrouter.asyncLogVersion2,
+          clock,
+          reports,
+        });
+
+  const openFiles = new OpenFilesProbe(clock, bursts);
+  const routes = newRouteCounters();
+  const host = hostId();
+  const events = new RunningEvents();
+  const building: RunningContext = {
+    clock,
+    turn,
+    log,
+    random,
+    hostId: host,
+    store,
+    spool,
+    counters: routes,
+    marks: new ReadMarks(),
+    events,
+  };
+  log.withoutSecrets = (text) => withoutSecrets(text, config);
+  const filesLimit = openFilesLimit();
+  const now: RunningState = {
+    running: buildRunning(config, null, building),
+    roomForClients: roomForClients(config, filesLimit),
+  };
+  log.withoutSecrets = (text) => withoutSecrets(text, now.running.config);
+  const running = () => now.running;
+  const server = () => now.running.config.server;
+  const backends = (): readonly Backend[] => [...now.running.pools.backends.values()];
+
+  const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
+  const unsettled = new UnsettledWrites(clock);
+  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled });
+  const sheds = {
+    held: () => filler.shedHeld(),
+    tracked: (bytes: number) => scheduler.shed(bytes),
+    clients: (bytes: number) => listeners.cutOffLargest(bytes),
+  };
+  const memory = new MemoryBound(() => server().maxMemoryBytes, sheds, clock, bursts);
+  const filler = new Filler({
+    ...shared,
+    events: scheduler,
+    holdBytes: config.server.holdBytes,
+    refusesFill: () => memory.refusesFill(),
+    unsettled,
+  });
+  events.changed = (key) => {
+    filler.changed(key);
+    scheduler.changed(key);
+  };
+
+  const clients = newClientCounters();
+  const startedUnixSeconds = clock.unixSeconds();
+  const listeners = new Listeners({
+    clock,
+    log,
+    server,
+    access: () => now.running.config.access,
+    loginFailed: (address, user, client) => {
+      const who = user === null ? "an unknown user" : `user ${user}`;
+      const message = `${client} could not log in at ${address} as ${who}`;
+      bursts.say("warn", "client", `login ${address} ${user ?? ""}`, message);
+    },
+    sockets: siblings?.sockets ?? new Map(),
+    maxConnections: () => {
+      if (memory.refusesConnection()) return 0;
+      const ofGroup = server().maxConnections - (siblings?.otherConnections ?? 0);
+      return Math.min(ofGroup, now.roomForClients);
+    },
+    connectionsChanged: () => {
+      // A part of the bound, so that the workers together exceed it by little.
+      siblings?.connectionsChanged(clients.connections, Math.ceil(server().maxConnections / CONNECTION_STEPS));
+    },
+  });
+  siblings?.onBeat(() => {
+    return { connections: clients.connections, drainTimeoutMs: server().drainTimeoutMs };
+  });
+  const own = new OwnSnapshot({
+    clock,
+    startedUnixSeconds,
+    running,
+    listeners: () => listeners.all,
+    clients,
+    routes,
+    store,
+    filler,
+    scheduler,
+    reloads,
+    log,
+    reports,
+    openFiles,
+    memory,
+    readiness: () => readiness,
+    asyncLog: spool?.counters ?? null,
+    mcrouter: () => selfReport?.numbers() ?? null,
+    samples: (isHour) => answers.samples(isHour),
+  });
+  const workers = new Workers(siblings, own);
+  const hasAnyConnected = () =>
+    new Promise<boolean>((resolve) =>
+      workers.snapshot({ wantsReadiness: true }, (all) => resolve(all.process.hasConnected)),
+    );
+  const readiness = new Readiness(backends, workers.isAlone ? null : hasAnyConnected);
+  const selfReport: SelfReport | null =
+    mcrouter === null
+      ? null
+      : new (loadedWing().SelfReport)({
+          clock,
+          hostId: host,
+          log,
+          reports,
+          config: () => now.running.config,
+          reloads,
+          totals: () => loadedWing().mcrouterTotals(own.counted()),
+          stats: () => loadedWing().mcrouterFileStats(own.take()),
+        });
+  events.answerAdmin = (command) => selfReport!.answer(command);
+  const answers = new AdminAnswers({
+    clock,
+    running,
+    readiness,
+    workers,
+    sampled: () => own.sampled(),
+  });
+
+  const clientLimits = () => (memory.refusesLargeValues ? withSmallValues(server()) : server());
+  const context: ClientContext = {
+    root: rootOf(now.running, filler, true, clock),
+    limits: config.server,
+    parser: new ClassicParser(clientLimits, () => isStrictMemcached(backends())),
+    binaryParser: new BinaryParser(clientLimits),
+    turn,
+    rounds: new Rounds(),
+    sizes: new ValueSizes(turn),
+    local: new LocalCommands(new StatsCommand({ clock, running, workers })),
+    counters: clients,
+    tracer: null,
+    fault: (error) => {
+      bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
+    },
+  };
+  const otlp = new OtlpExport({
+    own,
+    startedUnixSeconds,
+    random,
+    log,
+    reports,
+    setTracer: (tracer) => {
+      context.tracer = tracer;
+      listeners.setPoolTracer(tracer);
+      scheduler.tracer = tracer;
+    },
+  });
+  return {
+    clock,
+    log,
+    reports,
+    siblings,
+    now,
+    filesLimit,
+    building,
+    context,
+    listeners,
+    filler,
+    scheduler,
+    unsettled,
+    memory,
+    openFiles,
+    spool,
+    reloads,
+    readiness,
+    own,
+    selfReport,
+    otlp,
+    answers,
+  };
+}
