@@ -28,7 +28,7 @@ import type { Rule } from "./rules.ts";
 import { holdMs, type StandIns } from "./stand-ins.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** Maximum age of a miss when it arrives here (ms). */
+/** Time for which a filled key counts as filled a moment ago (ms): a miss may arrive this long after it was read. */
 const RECENT_MS = 2_000;
 const MAX_RECENT_KEYS = 100_000;
 /** Servers refuse values above their `-I`, 1 MiB by default. Smaller values are assumed to fit until one is refused. */

@@ -18,7 +18,7 @@ import { Tracker } from "./tracker.ts";
 
 /** Length of the ticks in which the tracker has its times (ms). */
 export const TICK_MS = 100;
-/** Where the source has no room a key is looked at again after this time at least, and up to so many times as much. */
+/** A key whose source has no room is due again after this time (ms), multiplied by up to `MAX_DEFERS`. */
 const DEFER_MS = 1_000;
 const MAX_DEFERS = 10;
 /** Memory of a tracked key, its name included (bench/micro/tracked-keys.ts). */
@@ -127,7 +127,7 @@ export class Schedule {
     }
   }
 
-  /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
+  /** Drops the least needed keys until about `bytes` are free. Returns the bytes that this frees. */
   shed(bytes: number): number {
     const count = Math.min(this.tracker.size, Math.ceil(bytes / TRACKED_KEY_BYTES));
     this.tracker.evictMany(count, (slot) => this.drop(slot));

@@ -399,7 +399,7 @@ export class Scheduler implements FillEvents {
     }
   }
 
-  /** The key is dropped. */
+  /** Forgets what is remembered of a key beside its schedule: it is about to be dropped. */
   private forget(key: string): void {
     if (this.origins.size > 0) this.origins.delete(key);
     this.changes.delete(key);

@@ -67,7 +67,7 @@ function withSmallValues(server: Config["server"]): Config["server"] {
   return { ...server, maxValueBytes: Math.min(server.maxValueBytes, SMALL_VALUE_BYTES) };
 }
 
-/** What is of the current configuration. */
+/** What a reload replaces. */
 interface RunningState {
   running: Running;
   /** Clients for which the process has descriptors. */
