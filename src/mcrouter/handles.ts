@@ -11,6 +11,7 @@ import { bigValue } from "./routes/big-value-route.ts";
 import { error } from "./routes/error-handle.ts";
 import { failover } from "./routes/failover-route.ts";
 import { hash } from "./routes/hash-route.ts";
+import { hashStopAllowList } from "./routes/hash-stop-allow-list-route.ts";
 import { hostIdKind } from "./routes/host-id-handle.ts";
 import { keySplit } from "./routes/key-split-route.ts";
 import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
@@ -64,6 +65,7 @@ export const routeKinds: readonly RouteKind[] = [
   keySplit,
   bigValue,
   latencyInjection,
+  hashStopAllowList,
   slowWarmUp,
   asyncLog,
 ];

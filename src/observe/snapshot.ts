@@ -209,7 +209,7 @@ const storeRows = {
 
 const mcrouterRows = {
   isFromDump: first<boolean>(),
-  statsPools: first<readonly string[]>(),
+  statsPools: first<readonly (readonly [name: string, pools: readonly string[]])[]>(),
   virtualBytes: sum,
   rates: sums,
 } satisfies { readonly [Field in keyof McrouterNumbers]: Kind<McrouterNumbers[Field]> };

@@ -11,7 +11,6 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
   [
     "StagingRoute",
     "SaltedFailoverRoute",
-    "HashStopAllowListRoute",
     "KeyParseRoute",
     "BlackholeRoute",
     "OriginalClientHashRoute",

@@ -31,12 +31,19 @@ export interface SelfReportSources {
 export interface McrouterNumbers {
   /** The configuration is one that was kept. */
   readonly isFromDump: boolean;
-  /** Pools that the stats file has numbers of. */
-  readonly statsPools: readonly string[];
+  /** Names that the stats file has numbers of, each with its pools. */
+  readonly statsPools: readonly (readonly [name: string, pools: readonly string[]])[];
   /** 0 where the system does not say. */
   readonly virtualBytes: number;
   /** Amounts a second over the last four minutes. */
   readonly rates: Readonly<Record<string, number>>;
+}
+
+/** A pool counts under the longest of the names that it begins with. Names without a pool are left out. */
+export function poolsByName(names: readonly string[], pools: readonly string[]): (readonly [string, string[]])[] {
+  const longestFirst = [...names].sort((a, b) => b.length - a.length);
+  const byName = Map.groupBy(pools, (pool) => longestFirst.find((name) => pool.startsWith(name)));
+  return names.flatMap((name) => (byName.has(name) ? [[name, byName.get(name)!] as const] : []));
 }
 
 /** Rates and files are from `begin` on. */
@@ -54,10 +61,12 @@ export class SelfReport {
     const { config, totals } = this.sources;
     const { mcrouter, pools } = config();
     if (mcrouter === null) return null;
-    const isWanted = (pool: string) => mcrouter.statsPools.some((wanted) => pool.startsWith(wanted));
     return {
       isFromDump: mcrouter.isFromDump,
-      statsPools: pools.map(({ name }) => name).filter(isWanted),
+      statsPools: poolsByName(
+        mcrouter.statsPools,
+        pools.map(({ name }) => name),
+      ),
       virtualBytes: virtualBytes(),
       rates: Object.fromEntries(this.rates?.rates() ?? totals()),
     };

@@ -130,9 +130,17 @@ export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatL
   }
 }
 
+/** Numbers whose texts stay texts in the stats file. */
+const textStats: ReadonlySet<string> = new Set(["version", "commandargs"]);
+
+function numberOf(value: string | number): string | number {
+  return typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
 /** What the stats file has. */
 export function mcrouterFileStats(snapshot: Snapshot): Readonly<Record<string, string | number>> {
-  return Object.fromEntries([...(mcrouterStats("ods", snapshot) ?? []), ...poolStats(snapshot)]);
+  const lines = [...(mcrouterStats("ods", snapshot) ?? []), ...poolStats(snapshot)];
+  return Object.fromEntries(lines.map(([name, value]) => [name, textStats.has(name) ? value : numberOf(value)]));
 }
 
 function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot): StatLine[] {
@@ -271,15 +279,16 @@ function general(number: number): string {
 
 /** Counters of single pools, as `--pool-stats-config-file` asks for them. */
 function poolStats({ mcrouter, servers }: Snapshot): StatLine[] {
-  return (mcrouter?.statsPools ?? []).flatMap((name): StatLine[] => {
-    const own = servers.filter(({ pools }) => pools.includes(name));
+  return (mcrouter?.statsPools ?? []).flatMap(([name, members]): StatLine[] => {
+    const own = servers.filter(({ pools }) => pools.some((pool) => members.includes(pool)));
+    const latency = Math.round(Number(average(own)));
     const errors = own.flatMap((server) => results.map(([, statuses]) => ended(server, statuses)));
     return [
       [`${name}.requests.sum`, sum(own.map(({ requests }) => requests))],
       [`${name}.final_result_error.sum`, sum(errors)],
       [`${name}.connections`, sum(own.map(({ connects, disconnects }) => connects - disconnects))],
-      [`${name}.duration_us.avg`, average(own)],
-      [`${name}.total_duration_us.avg`, average(own)],
+      [`${name}.duration_us.avg`, latency],
+      [`${name}.total_duration_us.avg`, latency],
     ];
   });
 }
