@@ -63,5 +63,7 @@ export async function differentialTrees(ports: readonly number[]): Promise<Map<s
   const configs = await Promise.all(
     Object.entries(documents).map(async ([name, route]) => [name, await treeConfig({ route }, patient)] as const),
   );
-  return new Map(configs);
+  // The words are memcached's here, not mcrouter's.
+  const inOwnWords = (config: Config) => ({ ...config, server: { ...config.server, hasMcrouterWords: false } });
+  return new Map(configs.map(([name, config]) => [name, inOwnWords(config)]));
 }

@@ -4,10 +4,14 @@
  */
 import { isFailure, MetaCode, notSupported, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
+import { tooLarge } from "../wire/classic-parser.ts";
 import { type Command, commandOf, type Outcome, replyTo } from "../wire/command.ts";
-import { hasMetaFlag } from "../wire/meta-line.ts";
+import { MAX_META_BYTES } from "../wire/meta-form.ts";
+import { hasMetaFlag, metaToken } from "../wire/meta-line.ts";
 import { keyAfter, writtenRequest } from "../wire/written-frame.ts";
 
+/** Size of an item that memcached takes by default (`-I`). */
+const USUAL_ITEM_BYTES = 1024 * 1024;
 const CRLF = "\r\n";
 const NO_PREFIX = Buffer.alloc(0);
 
@@ -19,7 +23,7 @@ export function asClassic(request: Request): Request | Reply {
   const command = commandOf(request, NO_PREFIX);
   if (!("verb" in command)) return command;
   const form = classicForm(request, command);
-  if (form === null) return notSupported;
+  if (form === null) return isSaferClassic(request) ? tooLarge : notSupported;
   // Its line says what the answer must have.
   request.retain();
   const [operation, head, rest] = form;
@@ -36,6 +40,19 @@ export function asClassic(request: Request): Request | Reply {
   const classic = writtenRequest(operation, owner, line, hasData ? value : null, place);
   classic.exptime = command.exptime;
   return classic;
+}
+
+/**
+ * True for a binary client's `add`, `replace`, `append` or `prepend` whose value the server may find too large: memcached then
+ * deletes the old value if it was asked by a meta command, and keeps it otherwise.
+ */
+export function isSaferClassic(request: Request): boolean {
+  const { operation, binary, frameEnd, dataStart } = request;
+  const bytes = frameEnd - dataStart;
+  if (operation !== Operation.metaSet || binary === null || bytes <= MAX_META_BYTES) return false;
+  if (metaToken(request, "M") === "S") return false;
+  // Classic commands have no cas there, and no blanks in keys. What most servers take goes as a meta command, more is refused.
+  return !hasMetaFlag(request, "Cb") || bytes > USUAL_ITEM_BYTES;
 }
 
 /** Operation, words before the key and words behind it; null: classic commands cannot say it. */

@@ -26,7 +26,7 @@ import type { Flushable } from "../wire/turn.ts";
 import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
-import { asClassic } from "./classic-pool.ts";
+import { asClassic, isSaferClassic } from "./classic-pool.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting } from "./greeting.ts";
 import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
@@ -296,7 +296,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private append(asked: Request): Reply | null {
-    const request = isMeta(asked.operation) && this.isReady && !this.dialect.speaksMeta ? asClassic(asked) : asked;
+    const isClassic = isMeta(asked.operation) && this.isReady && (!this.dialect.speaksMeta || isSaferClassic(asked));
+    const request = isClassic ? asClassic(asked) : asked;
     if (!(request instanceof Request)) return request;
     if (isMeta(request.operation)) this.parser.returnsKeys ||= asksForKey(request);
     this.gets.write(request, this.queue.tail, this.options.prefix, this.batch, this.dialect);

@@ -45,7 +45,7 @@ const modes = new Map<Operation, Buffer>([
 ]);
 
 /** Values up to this size no server finds too large, unless it was told to (-I). */
-const MAX_META_BYTES = 256 * 1024;
+export const MAX_META_BYTES = 256 * 1024;
 
 /** How a classic request is sent to a server that speaks meta. */
 export const MetaForm = { none: 0, set: 1, delete: 2, count: 3, get: 4, touch: 5 } as const;
