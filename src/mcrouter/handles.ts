@@ -1,4 +1,4 @@
-/** The kinds of routes. A new one is a file of `routes/`, and a line here. */
+/** The kinds of routes. A new kind is a file in `routes/` and a row here. */
 import type { RouteConfig } from "../config/config.ts";
 import type { ReadHandle, RouteKind } from "./route-kind.ts";
 import { allAsync } from "./routes/all-async-route.ts";
@@ -33,7 +33,7 @@ import { shadow } from "./routes/shadow-route.ts";
 import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
-/** In the order of docs/migrating/mcrouter.md. */
+/** Same order as in docs/migrating/mcrouter.md. */
 export const routeKinds: readonly RouteKind[] = [
   pool,
   destination,
@@ -70,7 +70,7 @@ export const routeKinds: readonly RouteKind[] = [
   asyncLog,
 ];
 
-/** By mcrouter's name, what reads a handle. */
+/** The readers of handles by mcrouter's name. */
 export const handles: Readonly<Record<string, ReadHandle>> = Object.assign(
   {},
   ...routeKinds.map((kind) => kind.handles),
@@ -78,7 +78,7 @@ export const handles: Readonly<Record<string, ReadHandle>> = Object.assign(
 
 const byType: ReadonlyMap<string, RouteKind> = new Map(routeKinds.map((kind) => [kind.type, kind]));
 
-/** The kind of a node that was read. */
+/** The kind of a node. */
 export function kindOfNode({ type }: RouteConfig): RouteKind {
   return byType.get(type)!;
 }

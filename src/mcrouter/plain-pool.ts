@@ -1,12 +1,12 @@
-/** Trees that are nothing but a pool. */
+/** Finds trees that are only a pool. */
 
 import { PoolRoute } from "../proxy/route/pool-route.ts";
 import type { Route } from "../proxy/route/route.ts";
 import { AsyncLogRoute } from "./routes/async-log-route.ts";
 
 /**
- * The pool that `route` is for everything but deletes that fail: there what lies in one pool (leases, cas, gets of many keys in
- * one command) can be had. Null: there is more to it.
+ * The pool if `route` is a pool, with or without an async log for failed deletes. A plain pool supports leases, cas,
+ * and gets of many keys in one command. `null` for other routes.
  */
 export function plainPoolOf(route: Route): PoolRoute | null {
   const inner = route instanceof AsyncLogRoute ? route.target : route;

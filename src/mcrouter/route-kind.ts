@@ -1,6 +1,7 @@
 /**
- * A kind of route, in one file of `routes/`: what mcrouter's configurations call it, how its node is read, and what is built
- * from it. `handles.ts` lists the kinds; no other file knows them. docs/contributing.md tells how to add one.
+ * A kind of route, in one file of `routes/`: its names in mcrouter configurations, the reader of its node, and the
+ * builder of its route. `handles.ts` lists the kinds; no other file knows them. docs/contributing.md describes how to
+ * add one.
  */
 import type { Clock } from "../clock.ts";
 import type { RouteConfig } from "../config/config.ts";
@@ -14,31 +15,31 @@ import type { RequestLog } from "./routes/logging-route.ts";
 export interface RouteKind<Node extends RouteConfig = RouteConfig> {
   /** `type` of its nodes. */
   readonly type: Node["type"];
-  /** mcrouter's names for it, each with what reads it; none if only other handles make such nodes. */
+  /** mcrouter's names and their readers. Empty if only other handles make such nodes. */
   readonly handles: Readonly<Record<string, ReadHandle>>;
   build(node: Node, context: BuildContext): Route;
 }
 
-/** Nodes for what stands under a handle's name: usually one; some handles stand for a list. */
+/** Reads the value under a handle's name. The result is usually one node; some handles stand for a list. */
 export type ReadHandle = (input: RouteInput) => readonly RouteConfig[];
 
-/** What routes take from the process that they live in. */
+/** Dependencies of routes on their process. */
 export interface TreeContext {
   readonly clock: Clock;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
-  /** 32 bits, the same at every start on this host. */
+  /** 32 bits, identical at each start on this host. */
   readonly hostId: number;
   readonly counters: RouteCounters;
   readonly log: RequestLog;
   readonly spool: DeleteSpool;
-  /** By name; all that the tree names. */
+  /** All pools that the tree names, by name. */
   readonly pools: ReadonlyMap<string, PoolRoute>;
 }
 
-/** What a route is built with. */
+/** Dependencies of a route. */
 export interface BuildContext extends TreeContext {
-  /** The route of a node: one, wherever the node stands. */
+  /** The route of a node. A node in several places has one route. */
   build(node: RouteConfig): Route;
   buildAll(nodes: readonly RouteConfig[]): Route[];
 }

@@ -1,10 +1,10 @@
-/** Nodes of a configuration → routes. A node that stands in several places becomes one route. */
+/** Nodes of a configuration → routes. A node in several places becomes one route. */
 import type { RouteConfig } from "../config/config.ts";
 import type { Route } from "../proxy/route/route.ts";
 import { kindOfNode } from "./handles.ts";
 import type { BuildContext, TreeContext } from "./route-kind.ts";
 
-/** Builds routes of one configuration, each node once. */
+/** Builds the routes of one configuration, each node once. */
 export class TreeBuilder {
   private readonly context: BuildContext;
   private readonly built = new Map<RouteConfig, Route>();

@@ -1,4 +1,7 @@
-/** What is used of this folder from outside, loaded together and only where a configuration or command line is mcrouter's. */
+/**
+ * Exports of this folder for other folders. They are loaded together, only for a mcrouter configuration or command
+ * line.
+ */
 export { configFileOf, dumpPlaceOf, loadMcrouterConfig } from "./config/config.ts";
 export { readFlavor } from "./config/flavor.ts";
 export { isMcrouterCommandLine, McrouterOptions, parseMcrouterArguments } from "./config/options.ts";

@@ -1,9 +1,9 @@
 /**
- * The functions every mcrouter configuration can call, `@select(%pools%, main)`: their parameters and what they give.
- * What depends on the macros around it (import, if, foreach …) is in preprocessor.ts.
+ * Functions that each mcrouter configuration can call, for example `@select(%pools%, main)`: their parameters and
+ * results. Built-ins that depend on the surrounding macros (import, if, foreach …) are in preprocessor.ts.
  *
- * Source: mcrouter lib/config/ConfigPreprocessor.cpp, as facts. There the order of an object's members is any; here it is
- * the file's.
+ * Source: mcrouter lib/config/ConfigPreprocessor.cpp, as facts. mcrouter does not define the order of an object's
+ * members; Platypus keeps the order of the file.
  */
 
 import { isIPv6 } from "node:net";
@@ -23,15 +23,15 @@ import {
 } from "./json-value.ts";
 import { MacroError } from "./macro-error.ts";
 
-/** A function: what it takes, and what it gives for that. */
+/** A function: its parameters and its implementation. */
 export interface BuiltIn {
   readonly parameters: readonly string[];
-  /** May be left out. */
+  /** Parameters that a call may omit. */
   readonly optional?: readonly string[];
   run(call: Arguments): Json;
 }
 
-/** Reads the arguments of a call, or says what is wrong with them. */
+/** Reads the arguments of a call, or throws an error that says what is wrong with them. */
 export class Arguments {
   private readonly values: ReadonlyMap<string, Json>;
   readonly place: Json["place"];
@@ -161,7 +161,7 @@ function objectOf(members: ReadonlyMap<string, Json>, call: Arguments): JsonObje
   return { type: "object", members, place: call.place };
 }
 
-/** Of a string SpookyHash V2, of a number Thomas Wang's mixing of 64 bits. */
+/** SpookyHash V2 of a string; Thomas Wang's 64-bit mix of a number. */
 function hash(call: Arguments): Json {
   const value = call.value("value");
   if (value.type === "integer") return jsonInteger(twangMix64(value.value), call.place);
@@ -272,7 +272,7 @@ function shuffle(call: Arguments): Json {
   return arrayOf(items, call);
 }
 
-/** From and to are within. */
+/** `from` and `to` are within the value. */
 function slice(call: Arguments): Json {
   const dictionary = call.value("dictionary");
   if (dictionary.type === "object") {
@@ -342,7 +342,7 @@ function contains(call: Arguments): Json {
   }
 }
 
-/** Strings are measured in bytes. */
+/** The length of a string is in bytes. */
 function sizeOf(call: Arguments): number {
   const dictionary = call.value("dictionary");
   switch (dictionary.type) {
@@ -384,7 +384,7 @@ function isLocalIp(call: Arguments): Json {
   );
 }
 
-/** IPv6 in its shortest form, as URLs have it. */
+/** IPv6 address in its shortest form, as in URLs. */
 function canonicalIp(text: string): string {
   return isIPv6(text) && !text.includes("%") ? new URL(`http://[${text}]`).hostname : text;
 }

@@ -24,22 +24,22 @@ import { readTree, registerNamed, routeOptionsOf } from "./read-tree.ts";
 import { poolOptionsOf, readListen, type ServerDefaults, serverOf } from "./server-options.ts";
 
 const FILE_PREFIX = "file:";
-/** The file of the options, without `file:`; null: the configuration is given on the command line. */
+/** The configuration file, without `file:`. `null` if the configuration is on the command line. */
 export function configFileOf(options: McrouterOptions): string | null {
   const config = options.text("config");
   if (config !== "") return config.startsWith(FILE_PREFIX) ? config.slice(FILE_PREFIX.length) : null;
   return options.optionalText("config_file");
 }
 
-/** Where the last good configuration is kept. */
+/** Folder that keeps the last good configuration. */
 export function dumpPlaceOf(options: McrouterOptions, root: string) {
   return { root, serviceName: options.text("service_name"), routerName: routerNameOf(options) };
 }
 
-/** How files are read: rejects as `fs.readFile` does. */
+/** Reads a file. Rejects as `fs.readFile` does. */
 export type ReadText = (path: string) => Promise<string>;
 
-/** Reads everything. Rejects with a ConfigError that holds every problem. */
+/** Reads the whole configuration. Rejects with a ConfigError that holds every problem. */
 export async function loadMcrouterConfig(
   options: McrouterOptions,
   defaults: ServerDefaults,
@@ -164,12 +164,12 @@ function paramsOf(options: McrouterOptions): Record<string, string | number> {
   });
 }
 
-/** mcrouter names itself after its flavor or its first port; without either it is "0". */
+/** The router's name: the flavor, else the first port, else "0". */
 function routerNameOf(options: McrouterOptions): string {
   return options.optionalText("router_name") ?? options.list("ports")[0] ?? "0";
 }
 
-/** Pools whose names are files, wherever the document names one. */
+/** Reads the pools that the document gives as `file:PATH`. */
 async function readPoolFiles(
   document: JsonObject,
   read: ReadText,
@@ -203,7 +203,7 @@ async function readPoolFiles(
   return { objects, digests };
 }
 
-/** Every string `file:PATH` that may be a pool's name: alone, or behind the bar of a short form. */
+/** Collects each string `file:PATH` that may be a pool's name: alone, or after the bar of a short form. */
 function collectPoolFiles(json: Json, into: Map<string, Json>): void {
   if (json.type === "string") {
     const at = json.value.lastIndexOf("|") + 1;
@@ -227,7 +227,7 @@ async function mainText(options: McrouterOptions, file: string | null, read: Rea
   throw problem(null, "no configuration; give one with --config file:PATH or -f PATH");
 }
 
-/** `--pool-stats-config-file`: which pools have counters of their own. */
+/** `--pool-stats-config-file`: the names of the pools that have separate counters. */
 async function readStatsPools(options: McrouterOptions, read: ReadText): Promise<readonly string[]> {
   const file = options.optionalText("pool_stats_config_file");
   if (file === null) return [];

@@ -1,8 +1,8 @@
 /**
  * The text of a mcrouter configuration → its document without comments and macros.
  *
- * Expanding is synchronous and reads no files. An import that is not known yet ends it; the file is read, and it begins
- * anew, until everything is there.
+ * Expansion is synchronous and reads no files. An import whose file is not loaded ends the expansion; the file is read,
+ * and the expansion starts again, until all imported files are loaded.
  */
 
 import { createHash } from "node:crypto";
@@ -16,28 +16,30 @@ import { asMacroError, Preprocessor } from "./preprocessor.ts";
 
 export interface McrouterText {
   readonly text: string;
-  /** As the user named it; imports are relative to its folder. Null: the text was given itself. */
+  /**
+   * The path as the user wrote it; imports are relative to its folder. `null` if the text does not come from a file.
+   */
   readonly file: string | null;
-  /** What can be used as `%name%` everywhere: see `globalParams`. */
+  /** Parameters for `%name%` in every place: see `globalParams`. */
   readonly params: Readonly<Record<string, string | number>>;
   /** The content of an imported file. Rejects as `fs.readFile` does. */
   readFile(path: string): Promise<string>;
 }
 
 export interface ExpandedConfig {
-  /** Null: there are problems. */
+  /** `null` if there are problems. */
   readonly document: JsonObject | null;
-  /** In the form of a `ConfigError`, in the order of the lines. */
+  /** Problems in the form of a `ConfigError`, in the order of the lines. */
   readonly problems: readonly ConfigProblem[];
-  /** Absolute paths of the files that were imported, also of those that could not be read. */
+  /** Absolute paths of the imported files, including files that could not be read. */
   readonly files: readonly string[];
-  /** MD5 of the text itself in hexadecimal, as `config_md5_digest` tells it. */
+  /** MD5 of the text in hexadecimal, as in `config_md5_digest`. */
   readonly rawDigest: string;
 }
 
 const FILE_PREFIX = "file:";
 
-/** Expands everything. Mistakes are in `problems`, all of them but for those behind a syntax error. */
+/** Expands the text. `problems` holds all mistakes except those after a syntax error. */
 export async function expandMcrouterConfig(given: McrouterText): Promise<ExpandedConfig> {
   const contents = new Map<string, string | Error>();
   const rawDigest = createHash("md5").update(given.text).digest("hex");

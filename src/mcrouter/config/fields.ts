@@ -1,21 +1,20 @@
 /**
- * Fields of JSON objects, read one by one: what a field has, or why it cannot be used. Problems are collected, not thrown;
- * a field that is wrong is read as if it were not there.
+ * Reads the fields of JSON objects one by one. Problems are collected, not thrown; an invalid field counts as absent.
  */
 import { type Found, type Problems, readValue } from "../../config/section.ts";
 import { boolean, choice, integer, number, type SettingType, text, type Value } from "../../config/setting.ts";
 import { describeJson, type Json, type JsonArray, type JsonObject, type JsonString, plainJson } from "./json-value.ts";
 
-/** Greatest whole number of 32 bits with a sign. */
+/** Maximum of a signed 32-bit integer. */
 export const MAX_INT32 = 2 ** 31 - 1;
 
-/** Where a value stands, for messages: its file and line, and its way from the top, such as "pools.A.servers[2]". */
+/** Position of a value, for messages: its file and line, and its path from the top, such as "pools.A.servers[2]". */
 export interface Spot {
   readonly json: Json;
   readonly path: string;
 }
 
-/** Reads the members of one object, and knows which of them were asked for. */
+/** Reads the members of one object, and records which members were read. */
 export class Fields {
   readonly object: JsonObject;
   readonly path: string;
@@ -39,7 +38,7 @@ export class Fields {
     return json === undefined ? null : { json, path: this.pathOf(name) };
   }
 
-  /** The member, which must be there. */
+  /** Reads a required member. */
   need(name: string): Spot | null {
     const spot = this.get(name);
     if (spot === null) this.complain(`no "${name}"; expected one`);
@@ -52,7 +51,7 @@ export class Fields {
     return this.value(name, text) ?? otherwise;
   }
 
-  /** One of these words. */
+  /** Reads one of the given words. */
   choice<const Choices extends readonly string[]>(
     name: string,
     choices: Choices,
@@ -65,12 +64,12 @@ export class Fields {
     return this.value(name, boolean) ?? otherwise;
   }
 
-  /** A whole number from `min` to `max`. */
+  /** Reads an integer from `min` to `max`. */
   integer(name: string, otherwise: number | null, min: number, max: number): number | null {
     return this.value(name, integer(min, max)) ?? otherwise;
   }
 
-  /** Any number from `min` to `max`. */
+  /** Reads a number from `min` to `max`. */
   number(name: string, otherwise: number | null, min: number, max: number): number | null {
     return this.value(name, number(min, max)) ?? otherwise;
   }
@@ -84,7 +83,7 @@ export class Fields {
     return object === null ? null : new Fields(object, this.pathOf(name), this.problems);
   }
 
-  /** A list of strings. */
+  /** Reads a list of strings. */
   strings(name: string): readonly string[] | null {
     const list = this.array(name);
     if (list === null) return null;
@@ -99,7 +98,7 @@ export class Fields {
     return list.items.map((item) => (item as JsonString).value);
   }
 
-  /** Says that something is wrong with this object. */
+  /** Adds a problem of this object. */
   complain(message: string): void {
     this.complainAt({ json: this.object, path: this.path }, message);
   }
@@ -108,7 +107,7 @@ export class Fields {
     this.problems.add({ ...json.place, path }, message);
   }
 
-  /** Members that nothing has asked for. */
+  /** Members that were not read. */
   unread(): Spot[] {
     return [...this.object.members]
       .filter(([name]) => !this.asked.has(name))
@@ -133,19 +132,19 @@ export class Fields {
   }
 }
 
-/** A value as the reader of all formats takes it. As in mcrouter, `2.0` is no whole number. */
+/** The value in the form that all formats share. As in mcrouter, `2.0` is not an integer. */
 function foundOf({ json, path }: Spot, { kind }: SettingType): Found {
   const place = { ...json.place, path };
   const value = kind === "integer" && json.type === "double" ? undefined : plainJson(json);
   return { value, place, got: describeJson(json), entry: () => place };
 }
 
-/** As a double; null: no number. */
+/** The value as a double. `null` if the value is not a number. */
 export function numberOf(json: Json): number | null {
   return json.type === "integer" || json.type === "double" ? Number(json.value) : null;
 }
 
-/** The bytes of a text, one character each: keys are bytes. */
+/** The bytes of a text as one character each: keys are bytes. */
 export function bytesText(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
 }

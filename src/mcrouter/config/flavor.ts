@@ -1,10 +1,10 @@
 /**
- * mcrouter's flavor: a file of options that the command line names, and a second one beside it.
+ * mcrouter's flavor: a file of options that the command line names, and a second file next to it.
  *
  *     FLAVOR.json              { "options": { "name": "value", … } }
  *     FLAVOR-standalone.json   { "standalone_options": { … }, "libmcrouter_options": { … } }
  *
- * Options of the command line win over both. The flavor's name is the name of the router.
+ * Options of the command line override both files. The flavor's name is the router's name.
  *
  * Source: mcrouter flavor.cpp, StandaloneUtils.cpp, as facts.
  */
@@ -16,13 +16,15 @@ import { readJson } from "./json-reader.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import { optionRows } from "./option-table.ts";
 
-/** Options by their internal names, and what there is to say of them. */
+/** Options by internal name, and notes about them. */
 export interface Flavor {
   readonly given: ReadonlyMap<string, string>;
   readonly notes: readonly string[];
 }
 
-/** Reads both files. Rejects with a UsageError or a ConfigError if neither is there, or if one cannot be used. */
+/**
+ * Reads both files. Rejects with a UsageError or a ConfigError if neither file exists, or if one of them is invalid.
+ */
 export async function readFlavor(file: string): Promise<Flavor> {
   const { dir, name, ext } = path.parse(file);
   const standalone = path.join(dir, `${name}-standalone${ext}`);
@@ -51,7 +53,7 @@ export async function readFlavor(file: string): Promise<Flavor> {
   return { given: new Map([...known, ["router_name", name], ["flavor_name", path.resolve(file)]]), notes };
 }
 
-/** The first of `members` must be there. */
+/** The first of `members` is required. */
 function optionsOf(json: Json, file: string, members: readonly string[]): [string, string][] {
   const complain = (at: Json, message: string): never => {
     throw new ConfigError([{ file, line: at.place.line, message }]);

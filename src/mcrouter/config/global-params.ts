@@ -1,4 +1,4 @@
-/** What a mcrouter configuration can use as `%name%` without defining it. */
+/** Parameters that a mcrouter configuration can use as `%name%` without a definition. */
 
 import { UsageError } from "../../errors.ts";
 
@@ -9,13 +9,13 @@ export interface GlobalParamsInput {
   readonly routerName: string;
   readonly serviceName: string;
   readonly numProxies: number;
-  /** Numbers and switches by their option's name, such as `server_timeout_ms`. */
+  /** Numbers and switches by option name, such as `server_timeout_ms`. */
   readonly options: Readonly<Record<string, number | boolean>>;
-  /** Of `--config-params`; they do not replace what is built in. */
+  /** Parameters of `--config-params`; they do not override the built-in parameters. */
   readonly configParams: ReadonlyMap<string, string>;
 }
 
-/** Every parameter by name. Source: mcrouter ProxyConfigBuilder.cpp, as facts. */
+/** All parameters by name. Source: mcrouter ProxyConfigBuilder.cpp, as facts. */
 export function globalParams(input: GlobalParamsInput): Record<string, string | number> {
   const [, region = "", cluster = ""] = input.routePrefix.split("/");
   const options = Object.entries(input.options).map(([name, value]) => [`mcr_opts-${name}`, String(Number(value))]);
@@ -34,7 +34,7 @@ export function globalParams(input: GlobalParamsInput): Record<string, string | 
   };
 }
 
-/** Reads `name:value,name:value`; of equal names the first counts. Throws a `UsageError` for anything else. */
+/** Reads `name:value,name:value`; the first of duplicate names counts. Throws a `UsageError` for other text. */
 export function parseConfigParams(text: string): Map<string, string> {
   const params = new Map<string, string>();
   for (const pair of text === "" ? [] : text.split(",")) {

@@ -1,12 +1,12 @@
 /**
- * Reads mcrouter's JSON: with comments, trailing commas, line ends in strings, and NaN and Infinity; every value with its
- * line. Only the first mistake can be told.
+ * Reads mcrouter's JSON: with comments, trailing commas, line ends in strings, NaN and Infinity. Each value has its
+ * line. The reader stops at the first mistake.
  */
 
 import { ConfigError } from "../../errors.ts";
 import type { Json, JsonPlace } from "./json-value.ts";
 
-/** Lists and objects in each other at most. */
+/** Maximum depth of nested lists and objects. */
 const MAX_DEPTH = 1_000;
 const MIN_INTEGER = -(2n ** 63n);
 const MAX_INTEGER = 2n ** 63n - 1n;
@@ -31,7 +31,7 @@ const escapes: Readonly<Record<string, string>> = {
   t: "\t",
 };
 
-/** The value that `text` is. Throws a `ConfigError` with the line of the first mistake. `file` is for messages. */
+/** Parses `text`. Throws a `ConfigError` with the line of the first mistake. `file` is for messages. */
 export function readJson(text: string, file: string | null): Json {
   return new JsonReader(text, file).read();
 }
@@ -90,7 +90,7 @@ class JsonReader {
     return items;
   }
 
-  /** Entries between commas up to `close`; a comma may stand behind the last. */
+  /** Reads entries between commas up to `close`; a comma may follow the last entry. */
   private readList(close: string, readEntry: () => void): void {
     const opened = this.line;
     this.at++;
@@ -125,7 +125,7 @@ class JsonReader {
     }
   }
 
-  /** Leaves `at` on its last character. */
+  /** Leaves `at` on the last character of the escape. */
   private readEscape(): string {
     const letter = this.text[++this.at] ?? "";
     if (letter === "u") {
@@ -157,7 +157,7 @@ class JsonReader {
     return { type: "double", value: Number(word), place };
   }
 
-  /** Blanks, line ends and comments; one that has no end goes on to the end of the text, as in mcrouter. */
+  /** Skips blanks, line ends and comments. As in mcrouter, a comment without an end extends to the end of the text. */
   private skipBlanks(): void {
     for (;;) {
       const two = this.text.slice(this.at, this.at + 2);

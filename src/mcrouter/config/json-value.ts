@@ -1,11 +1,11 @@
 /**
- * JSON as mcrouter configurations have it: whole numbers apart from others, 64 bits wide, and every value knows where it
- * stands, so that what is wrong with one can be told with its line. Values are never changed, so they may be shared.
+ * JSON of mcrouter configurations. Integers are a separate type with 64 bits. Each value knows its position, so that a
+ * message can give its line. Values are immutable and may be shared.
  */
 
-/** Where a value begins. */
+/** The position where a value begins. */
 export interface JsonPlace {
-  /** As the user named it; null: the text was given without a file. */
+  /** The path as the user wrote it. `null` if the text does not come from a file. */
   readonly file: string | null;
   readonly line: number;
 }
@@ -25,7 +25,7 @@ export interface JsonBoolean extends Placed {
 
 export interface JsonInteger extends Placed {
   readonly type: "integer";
-  /** Signed, of 64 bits. */
+  /** Signed 64-bit integer. */
   readonly value: bigint;
 }
 
@@ -46,23 +46,23 @@ export interface JsonArray extends Placed {
 
 export interface JsonObject extends Placed {
   readonly type: "object";
-  /** In the order of the file; of equal names the last one's value. */
+  /** Members in the order of the file; the last of duplicate names counts. */
   readonly members: ReadonlyMap<string, Json>;
 }
 
 export type Json = JsonNull | JsonBoolean | JsonInteger | JsonDouble | JsonString | JsonArray | JsonObject;
 
-/** The same value, standing elsewhere; what is inside stays where it was. */
+/** Copies a value to another position; nested values keep their positions. */
 export function movedTo(value: Json, place: JsonPlace): Json {
   return { ...value, place };
 }
 
-/** A string that stands at `place`. */
+/** Makes a string at `place`. */
 export function jsonString(value: string, place: JsonPlace): JsonString {
   return { type: "string", value, place };
 }
 
-/** A whole number, cut to its low 64 bits. */
+/** Makes an integer at `place`, cut to its low 64 bits. */
 export function jsonInteger(value: bigint, place: JsonPlace): JsonInteger {
   return { type: "integer", value: BigInt.asIntN(64, value), place };
 }
@@ -71,7 +71,7 @@ export function jsonBoolean(value: boolean, place: JsonPlace): JsonBoolean {
   return { type: "boolean", value, place };
 }
 
-/** As JavaScript has it; whole numbers past 2^53 lose their last digits. */
+/** The value as plain JavaScript; integers above 2^53 lose their last digits. */
 export function plainJson(json: Json): unknown {
   switch (json.type) {
     case "null":
@@ -87,7 +87,7 @@ export function plainJson(json: Json): unknown {
   }
 }
 
-/** A value's kind as messages say it. */
+/** The kind of a value, for messages. */
 export function describeJson(json: Json): string {
   switch (json.type) {
     case "null":
@@ -105,7 +105,7 @@ export function describeJson(json: Json): string {
   }
 }
 
-/** Equal as mcrouter's `equals` has it: 1 and 1.0 are. */
+/** Compares as mcrouter's `equals` does: 1 equals 1.0. */
 export function isEqualJson(one: Json, other: Json): boolean {
   if (isNumber(one) && isNumber(other)) return compareNumbers(one.value, other.value) === 0;
   switch (one.type) {
@@ -125,7 +125,7 @@ export function isEqualJson(one: Json, other: Json): boolean {
   }
 }
 
-/** Order of kinds among each other. */
+/** Order of the kinds. */
 const ranks: Readonly<Record<Json["type"], number>> = {
   null: 0,
   array: 1,
@@ -136,7 +136,7 @@ const ranks: Readonly<Record<Json["type"], number>> = {
   string: 6,
 };
 
-/** Negative, zero or positive. Null: objects have no order. */
+/** Negative, zero or positive. `null` if the values are objects, which have no order. */
 export function compareJson(one: Json, other: Json): number | null {
   if (one.type === "object" || other.type === "object") return null;
   if (isNumber(one) && isNumber(other)) return compareNumbers(one.value, other.value);

@@ -1,20 +1,20 @@
 /**
- * Built-ins that go over a list or an object: the names of its keys and items mean something in what is expanded for
- * each. Source: mcrouter lib/config/ConfigPreprocessor.cpp, as facts.
+ * Built-ins that loop over a list or an object. They define names for the key and the item of each step. Source:
+ * mcrouter lib/config/ConfigPreprocessor.cpp, as facts.
  */
 
 import { describeJson, type Json, type JsonArray, type JsonObject, jsonInteger, jsonString } from "./json-value.ts";
 import { MacroError } from "./macro-error.ts";
 import { type Expand, Scope } from "./scope.ts";
 
-/** By the `type` of the object that asks for one. The object's members are not expanded yet. */
+/** Loops by the `type` of the object that calls them. The object's members are not expanded yet. */
 export const loops: ReadonlyMap<string, (object: JsonObject, scope: Scope, expand: Expand) => Json> = new Map([
   ["transform", transform],
   ["process", process],
   ["foreach", foreach],
 ]);
 
-/** Changes every item of a list, or names and items of an object. */
+/** Changes each item of a list, or the names and items of an object. */
 function transform(object: JsonObject, scope: Scope, expand: Expand): Json {
   const dictionary = collectionOf(object, "dictionary", scope, expand);
   const itemTransform = object.members.get("itemTransform");
@@ -41,7 +41,7 @@ function transform(object: JsonObject, scope: Scope, expand: Expand): Json {
   return { ...dictionary, members };
 }
 
-/** Goes over a list or an object with a value that each step makes anew. */
+/** Loops over a list or an object with a value that each step replaces. */
 function process(object: JsonObject, scope: Scope, expand: Expand): Json {
   const dictionary = collectionOf(object, "dictionary", scope, expand);
   let value = expand(memberOf(object, "initialValue"), scope);
@@ -57,7 +57,7 @@ function process(object: JsonObject, scope: Scope, expand: Expand): Json {
   return value;
 }
 
-/** Puts together what is used of the first so many items that are wanted. */
+/** Joins the `use` values of the items that fit `where`, at most `top` items. */
 function foreach(object: JsonObject, scope: Scope, expand: Expand): Json {
   const from = collectionOf(object, "from", scope, expand);
   const names = [nameOf(object, "key", "key"), nameOf(object, "item", "item")] as const;
@@ -103,7 +103,7 @@ function memberOf(object: JsonObject, name: string): Json {
   return member;
 }
 
-/** A name that the configuration may choose. */
+/** The name of a loop variable, which the configuration may set. */
 function nameOf(object: JsonObject, member: string, fallback: string): string {
   const name = object.members.get(member);
   if (name === undefined) return fallback;
@@ -122,7 +122,7 @@ function collection(value: Json, name: string): JsonArray | JsonObject {
   throw new MacroError(`expected ${name} to be a list or an object, got ${describeJson(value)}`, value.place);
 }
 
-/** Indexes or names, and what stands there. */
+/** Pairs of index or name and item. */
 function entriesOf(value: JsonArray | JsonObject): [Json, Json][] {
   if (value.type === "array") return value.items.map((item, i) => [jsonInteger(BigInt(i), item.place), item]);
   return [...value.members].map(([name, item]) => [jsonString(name, item.place), item]);

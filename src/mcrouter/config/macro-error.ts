@@ -1,14 +1,16 @@
-/** What is wrong with a macro, a variable or a call: how it is told on the way out to the value that needs it. */
+/**
+ * An error in a macro, a variable or a call. It collects the surrounding calls on the way to the value that needs it.
+ */
 
 import type { ConfigProblem } from "../../errors.ts";
 import type { JsonPlace } from "./json-value.ts";
 
-/** Calls that a message names at most. */
+/** Maximum number of calls that a message names. */
 const MAX_CALLS = 3;
 
 export class MacroError extends Error {
   readonly place: JsonPlace;
-  /** Calls that it came out of, the innermost first. */
+  /** Calls that the error passed through, the innermost first. */
   private readonly calls: string[] = [];
 
   constructor(message: string, place: JsonPlace) {
@@ -16,7 +18,7 @@ export class MacroError extends Error {
     this.place = place;
   }
 
-  /** It came out of a call that stands at `place`. */
+  /** Records that the error passed through a call at `place`. */
   outOf(call: string, place: JsonPlace): void {
     if (this.calls.length === MAX_CALLS) this.calls.push("…");
     if (this.calls.length > MAX_CALLS) return;
@@ -24,7 +26,7 @@ export class MacroError extends Error {
     this.calls.push(`in ${call}, line ${place.line}${file}`);
   }
 
-  /** `path` is that of the value of the document which needs what is wrong. */
+  /** `path` is the path of the document's value that needs the macro. */
   problem(path: string): ConfigProblem {
     const where = path === "" ? "" : `${path}: `;
     const calls = this.calls.length === 0 ? "" : ` (${this.calls.join("; ")})`;

@@ -1,18 +1,18 @@
 /**
- * The text of macro calls: `@name(argument, @inner(argument))`, where a backslash takes the meaning from the character
- * behind it. Source: mcrouter lib/config/ConfigPreprocessor.cpp, as facts.
+ * The text of macro calls: `@name(argument, @inner(argument))`. A backslash makes the next character literal. Source:
+ * mcrouter lib/config/ConfigPreprocessor.cpp, as facts.
  */
 
-/** A call as it is written: nothing in it is expanded or unescaped yet. */
+/** A call as written: its parts are neither expanded nor unescaped. */
 export interface CallText {
   readonly name: string;
   readonly arguments: readonly string[];
 }
 
-/** Text in pieces: what stands for itself, and names between percent signs. */
+/** A piece of text: literal text, or a name between percent signs. */
 export type TextPiece = { readonly type: "literal" | "name"; readonly text: string };
 
-/** Reads a string that begins with `@`. A string: what is wrong with it. */
+/** Reads a string that begins with `@`. A string result is the error message. */
 export function readCall(text: string): CallText | string {
   const open = indexOfUnescaped(text, "(");
   if (open < 0) return { name: text.slice(1), arguments: [] };
@@ -21,7 +21,7 @@ export function readCall(text: string): CallText | string {
   return typeof parts === "string" ? parts : { name: text.slice(1, open), arguments: parts };
 }
 
-/** Arguments between commas, those inside of an argument's own brackets apart. `@a()` has one, which is empty. */
+/** Splits arguments at commas outside of nested parentheses. `@a()` has one empty argument. */
 function readArguments(text: string): string[] | string {
   const parts: string[] = [];
   for (let rest = text; ; ) {
@@ -39,7 +39,7 @@ function readArguments(text: string): string[] | string {
   }
 }
 
-/** Without blanks around it, but for one behind a backslash. */
+/** Removes surrounding blanks, except a blank after a backslash. */
 function trimmed(text: string): string {
   const start = text.replace(/^[ \t\r\n]+/, "");
   const [blanks = ""] = /\s*$/.exec(start) ?? [];
@@ -56,7 +56,7 @@ function indexOfUnescaped(text: string, character: string): number {
   return -1;
 }
 
-/** Where the bracket that opens at `open` is closed. */
+/** Position of the closing parenthesis for the one at `open`. */
 function closingBracket(text: string, open: number): number {
   let depth = 0;
   for (let i = open; i < text.length; i++) {
@@ -67,7 +67,7 @@ function closingBracket(text: string, open: number): number {
   return -1;
 }
 
-/** Takes text apart at its percent signs and backslashes away. Null: a name has no second percent sign. */
+/** Splits text at percent signs and removes backslashes. `null` if a name has no second percent sign. */
 export function readPieces(text: string): TextPiece[] | null {
   const pieces: TextPiece[] = [];
   let piece = "";

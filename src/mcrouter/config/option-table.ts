@@ -1,15 +1,15 @@
 /**
- * mcrouter's command-line options, in its own order: what they are called there, inside and on the command line, and what they
- * do here.
+ * mcrouter's command-line options, in mcrouter's order: their internal names, their command-line names, and their
+ * effect in Platypus.
  *
- * Source: mcrouter mcrouter_options_list.h, standalone_options_list.h, StandaloneUtils.cpp, and for what releases had and
- * the newest sources have no more their documentation, as facts.
+ * Source: mcrouter mcrouter_options_list.h, standalone_options_list.h, StandaloneUtils.cpp, as facts. For options of
+ * older releases that the newest sources no longer have: mcrouter's documentation, as facts.
  */
 
-/** How the text of an option is read. A toggle given without a value is the other than its default. */
+/** How the text of an option is read. A toggle without a value gets the opposite of its default. */
 type OptionKind = "toggle" | "integer" | "number" | "string" | "list" | "map";
 
-/** Whether an option does what it does in mcrouter, or is taken and changes nothing. */
+/** "works": the option has the effect that it has in mcrouter. "none": the option is accepted and ignored. */
 type OptionEffect = "works" | "none";
 
 export interface OptionRow {
@@ -17,9 +17,9 @@ export interface OptionRow {
   readonly name: string;
   readonly kind: OptionKind;
   readonly default: string;
-  /** Behind `--`; "": it cannot be given. */
+  /** Name after `--`. "" if the option has no long name. */
   readonly long: string;
-  /** Behind `-`; "": there is none. */
+  /** Letter after `-`. "" if the option has no short name. */
   readonly short: string;
   readonly effect: OptionEffect;
 }
@@ -215,12 +215,12 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
     "",
     "none",
   ],
-  // Read before the others by mcrouter's own main program.
+  // mcrouter's main program reads this option before the others.
   ["proxy_threads", "string", "", "proxy-threads", "", "works"],
   ["validate_config", "string", "", "validate-config", "", "works"],
   ["additional_config_params", "map", "", "additional-config-params", "", "works"],
   ["verbosity", "integer", "1", "verbosity", "v", "works"],
-  // Of older releases.
+  // Options of older releases.
   ["miss_on_get_errors", "toggle", "true", "disable-miss-on-get-errors", "", "works"],
   ["miss_on_arith_errors", "toggle", "true", "disable-miss-on-arith-errors", "", "works"],
   ["pid_file", "string", "", "pid-file", "P", "works"],
@@ -235,7 +235,6 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["background", "toggle", "false", "background", "b", "none"],
 ];
 
-/** All options. */
 export const optionRows: readonly OptionRow[] = rows.map(([name, kind, fallback, long, short, effect]) => ({
   name,
   kind,

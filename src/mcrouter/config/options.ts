@@ -1,6 +1,7 @@
 /**
- * mcrouter's command line → its options. getopt's ways: `--name value`, `--name=value`, names may be cut short as long as one
- * fits, short options may stand together, `--` ends them. An unknown option is said and left out, as mcrouter does.
+ * mcrouter's command line → its options. The syntax is that of getopt: `--name value`, `--name=value`, unambiguous
+ * prefixes of names, grouped short options, and `--` as the end. As in mcrouter, an unknown option is reported and
+ * ignored.
  *
  * Source: mcrouter StandaloneUtils.cpp; getopt_long(3).
  */
@@ -9,24 +10,24 @@ import { UsageError } from "../../errors.ts";
 import { parseConfigParams } from "./global-params.ts";
 import { type OptionRow, optionRows } from "./option-table.ts";
 
-/** What a command line asks for. */
+/** The parsed command line. */
 export interface McrouterArguments {
-  /** Text by internal name, of those that were given. */
+  /** The given options: text by internal name. */
   readonly given: ReadonlyMap<string, string>;
-  /** What is not an option: mcrouter's flavor. */
+  /** Words that are not options: mcrouter's flavor. */
   readonly words: readonly string[];
-  /** What there is to say of it: unknown options, and known ones that change nothing. */
+  /** Notes about unknown options and options without effect. */
   readonly notes: readonly string[];
   readonly wants: "run" | "help" | "version" | "validate";
 }
 
-/** Stands for the number of cores. */
+/** Placeholder for the number of cores. */
 const CPU_CORES = "%CPU_CORES%";
 
-/** Names that mcrouter takes without a row of their own. */
+/** Names that mcrouter accepts and that have no row. */
 const bareNames = ["help", "version", "gets", "skip-sanity-checks"] as const;
 
-/** Reads a command line, without the program's name. Throws a UsageError for an option that lacks its value. */
+/** Parses a command line without the program's name. Throws a UsageError if an option lacks its value. */
 export function parseMcrouterArguments(args: readonly string[]): McrouterArguments {
   const given = new Map<string, string>();
   const words: string[] = [];
@@ -75,7 +76,7 @@ export function parseMcrouterArguments(args: readonly string[]): McrouterArgumen
   return { given, words, notes, wants };
 }
 
-/** Reads one word of short options; returns the position of the last word it took. */
+/** Reads one word of short options. Returns the position of the last word that it consumed. */
 function shortOptions(
   arg: string,
   args: readonly string[],
@@ -119,12 +120,12 @@ function longOption(name: string): OptionRow | string | null {
   return fitting.length === 1 ? fitting[0]! : null;
 }
 
-/** A toggle that is given without a value is the other than its default. */
+/** The value of a toggle that is given without a value: the opposite of its default. */
 function switched(row: OptionRow): string {
   return row.default === "true" ? "0" : "1";
 }
 
-/** The options with their values, defaults included. */
+/** The option values, including defaults. */
 export class McrouterOptions {
   private readonly given: ReadonlyMap<string, string>;
   private readonly problems: string[] = [];
@@ -142,7 +143,7 @@ export class McrouterOptions {
     return text === CPU_CORES ? String(availableParallelism()) : text;
   }
 
-  /** "" counts as not given. */
+  /** "" counts as absent. */
   optionalText(name: string): string | null {
     const text = this.text(name);
     return text === "" ? null : text;
@@ -170,7 +171,7 @@ export class McrouterOptions {
     return text === "" ? [] : text.split(",").map((each) => each.trim());
   }
 
-  /** `--config-params`, those of `--additional-config-params` over them. */
+  /** Parameters of `--config-params`; those of `--additional-config-params` override them. */
   configParams(): Map<string, string> {
     try {
       return new Map([
@@ -183,12 +184,12 @@ export class McrouterOptions {
     }
   }
 
-  /** Throws a UsageError with everything that was asked for and cannot be used. */
+  /** Throws a UsageError with all problems of the options that were read. */
   end(): void {
     if (this.problems.length > 0) throw new UsageError(this.problems.join("\n"));
   }
 
-  /** Forgets problems: the options are read again with each reload, which may find that a file is mended. */
+  /** Clears the problems: each reload reads the options again, and a file may be corrected meanwhile. */
   begin(): void {
     this.problems.length = 0;
   }
@@ -199,7 +200,7 @@ export class McrouterOptions {
     if (!this.problems.includes(problem)) this.problems.push(problem);
   }
 
-  /** Every option as `get __mcrouter__.options` tells it. */
+  /** All options as `get __mcrouter__.options` shows them. */
   all(): Map<string, string> {
     return new Map(
       optionRows.map(({ name, kind }) => [
@@ -218,10 +219,10 @@ function rowOf(name: string): OptionRow {
   return row;
 }
 
-/** One of them makes a command line mcrouter's. */
+/** A command line with one of these options is mcrouter's. */
 const telling = new Set(["-p", "-f", "-R", "-t", "-a", "-K", "-I", "-L", "-r"]);
 
-/** True for a command line that only mcrouter's options explain. */
+/** True if only mcrouter's options explain the command line. */
 export function isMcrouterCommandLine(args: readonly string[]): boolean {
   return args.some((arg) => {
     if (telling.has(arg) || /^-[pfRt]\S/.test(arg)) return true;
@@ -231,7 +232,7 @@ export function isMcrouterCommandLine(args: readonly string[]): boolean {
   });
 }
 
-/** The routing prefix of keys that have none: `/region/cluster/`, with both slashes. */
+/** The routing prefix of keys without a prefix: `/region/cluster/`, with both slashes. */
 export function routePrefixOf(options: McrouterOptions): string {
   const prefix = options.text("default_route").replace(/^\/?(.*?)\/?$/, "/$1/");
   if (/^\/[^/]+\/[^/]+\/$/.test(prefix)) return prefix;

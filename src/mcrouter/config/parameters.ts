@@ -1,4 +1,4 @@
-/** The parameters of a macro as its definition lists them. */
+/** The parameters in a macro's definition. */
 
 import { describeJson, type Json } from "./json-value.ts";
 import { MacroError } from "./macro-error.ts";
@@ -9,7 +9,9 @@ export interface Parameter {
   readonly isRequired: boolean;
 }
 
-/** Reads `params`. Throws a `MacroError` for what is no parameter, or comes too late to be required. */
+/**
+ * Reads `params`. Throws a `MacroError` for an invalid parameter, and for a required parameter after an optional one.
+ */
 export function readParameters(params: Json | undefined): Parameter[] {
   if (params === undefined) return [];
   if (params.type !== "array")
@@ -44,7 +46,7 @@ function readParameter(param: Json): Parameter {
   if (fallback !== undefined && optional?.value === false) {
     throw new MacroError(`parameter "${name.value}" has a default, so it is optional`, param.place);
   }
-  // As in mcrouter a default of null is none.
+  // As in mcrouter, a default of null means no default.
   const value = fallback === undefined || fallback.type === "null" ? null : fallback;
   return { name: name.value, default: value, isRequired: fallback === undefined && optional?.value !== true };
 }

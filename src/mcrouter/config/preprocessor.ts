@@ -1,10 +1,10 @@
 /**
  * Expands macros: `@name(argument)` and `%name%` in strings, objects whose `type` names a macro or a built-in, and `vars`.
  *
- *     document ─► macros taken out ─► every value expanded, from the outside in ─► document without macros
+ *     document ─► macros removed ─► each value expanded, from the outside in ─► document without macros
  *
- * A macro's body sees its own parameters and what is defined for all, not the variables around its call. Arguments are
- * expanded where the call stands; those of lazy built-ins (`if`, `and`, `select` …) only if they are needed.
+ * A macro's body sees its parameters and the global definitions, not the variables around the call. Arguments are
+ * expanded in the scope of the call; those of lazy built-ins (`if`, `and`, `select` …) only if they are needed.
  *
  * Source: mcrouter lib/config/ConfigPreprocessor.cpp, as facts.
  */
@@ -27,19 +27,19 @@ import { readCall, readPieces } from "./macro-text.ts";
 import { type Parameter, readParameters } from "./parameters.ts";
 import { type Expand, Scope } from "./scope.ts";
 
-/** Calls, strings and values in each other; what is past it is taken for a cycle. */
+/** Maximum depth of nested calls, strings and values. Deeper nesting counts as a cycle. */
 const NESTED_LIMIT = 250;
 
-/** Reads what `@import(path)` names. Throws a `MacroError` where it cannot be read or is not JSON. */
+/** Reads the file of `@import(path)`. Throws a `MacroError` if the file cannot be read or is not JSON. */
 export type Importer = (path: string, place: JsonPlace) => { readonly id: string; readonly value: Json };
 
-/** Something that can be called. Arguments are given unexpanded, with the scope of the call. */
+/** A macro or a built-in. Arguments are given unexpanded, with the scope of the call. */
 interface Macro {
   readonly parameters: readonly Parameter[];
   run(call: Call): Json;
 }
 
-/** A call: its arguments by name, not expanded yet. */
+/** A call: its arguments by name, unexpanded. */
 class Call {
   readonly place: JsonPlace;
   readonly scope: Scope;
@@ -73,7 +73,7 @@ class Call {
     throw new MacroError(`expected ${name} to be a string, got ${describeJson(value)}`, this.place);
   }
 
-  /** All that were given, expanded. */
+  /** All given arguments, expanded. */
   values(): Map<string, Json> {
     return new Map([...this.given.keys()].map((name) => [name, this.value(name)]));
   }
@@ -88,14 +88,14 @@ export class Preprocessor {
   private readonly imports = new Map<string, Json>();
   private readonly importing: string[];
   private readonly known = new Set<string>();
-  /** Where in the document it is. */
+  /** Path of the value that is being expanded. */
   private readonly path: string[] = [];
   private depth = 0;
-  /** Calls that are being expanded: a mistake within one is the whole call's. */
+  /** Number of calls that are being expanded. A mistake within a call is a mistake of the whole call. */
   private calls = 0;
   private readonly expandIn: Expand = (value, scope) => this.expand(value, scope);
 
-  /** `globals` can be used as `%name%` everywhere; `id` is what the importer calls the document itself. */
+  /** `globals` can be used as `%name%` in every place; `id` is the importer's name for the document itself. */
   constructor(globals: ReadonlyMap<string, Json>, id: string, importer: Importer) {
     this.importer = importer;
     this.importing = [id];
@@ -116,7 +116,7 @@ export class Preprocessor {
     this.addBuiltIn("import", ["path"], ["default"], (call) => this.import(call));
   }
 
-  /** The document without its macros. Everything that is wrong is in `problems`; then the result is of no use. */
+  /** The document without its macros. All mistakes are in `problems`; if there are any, the result is useless. */
   expandDocument(document: JsonObject): JsonObject {
     const members = new Map(document.members);
     const macros = members.get("macros");
@@ -142,7 +142,7 @@ export class Preprocessor {
     this.macros.set(name, { parameters, run });
   }
 
-  /** Takes down the mistake of a value that stands in no call, and goes on with nothing in its place. */
+  /** Records the mistake of a value outside of calls, and continues with null in place of the value. */
   private collect(key: string | number, place: JsonPlace, expand: () => Json): Json {
     this.path.push(typeof key === "number" ? `[${key}]` : `.${key}`);
     try {
@@ -156,7 +156,7 @@ export class Preprocessor {
     }
   }
 
-  /** What is wrong with a constant or a variable is told once, where it is needed first. */
+  /** Reports a mistake in a constant or a variable once, at its first use. */
   private note(error: MacroError): void {
     const { file, line } = error.place;
     const mistake = JSON.stringify([file, line, error.message]);
@@ -268,7 +268,7 @@ export class Preprocessor {
     return this.within(`macro "${name}"`, place, () => macro.run(new Call(given, place, scope, this.expandIn)));
   }
 
-  /** What is called stands at `place`, whatever it is made of. */
+  /** Expands the body of a call. The result has the position of the call. */
   private within(call: string, place: JsonPlace, run: () => Json): Json {
     this.calls++;
     try {
@@ -281,7 +281,7 @@ export class Preprocessor {
     }
   }
 
-  /** Puts in what stands between percent signs; a string that is nothing else may become any value. */
+  /** Replaces names between percent signs. A string that is only one such name may become any value. */
   private substitute(text: string, place: JsonPlace, scope: Scope): Json {
     const pieces = readPieces(text);
     if (pieces === null) {
@@ -349,7 +349,7 @@ export class Preprocessor {
       throw new MacroError(`expected vars to be an object, got ${describeJson(variables)}`, variables.place);
     }
     const scope = new Scope(around);
-    // They may need each other, in any order.
+    // The variables may refer to each other, in any order.
     for (const [name, value] of variables.members) scope.defineLater(name, value);
     for (const name of variables.members.keys()) scope.find(name, this.expandIn);
     const members = new Map(object.members);
@@ -402,7 +402,7 @@ function select(call: Call): Json {
   throw new MacroError(`there is no ${describeJson(key)} in the dictionary, and no default`, call.place);
 }
 
-/** A syntax error of an imported file as what is wrong with the import. */
+/** A syntax error of an imported file, as a mistake of the import. */
 export function asMacroError(error: ConfigError): MacroError {
   const [problem] = error.problems;
   return new MacroError(problem!.message, { file: problem!.file, line: problem!.line ?? 1 });

@@ -1,5 +1,5 @@
 /**
- * `bucketize` of a route: keys are placed by their buckets.
+ * `bucketize` of a route: places keys by their buckets.
  *
  * Source: mcrouter routes/McBucketRoute.cpp, McRouteHandleProvider-inl.h, HashRouteFactory.h, as facts.
  */
@@ -7,10 +7,10 @@ import type { BucketsConfig } from "../../config/config.ts";
 import { type Fields, numberOf } from "./fields.ts";
 import { describeJson } from "./json-value.ts";
 
-/** The most that Ch3 places over. */
+/** Maximum number of members that Ch3 supports. */
 const MAX_BUCKETS = 2 ** 23;
 
-/** The buckets that a route says. `null` if it is not bucketized, or was reported. */
+/** The buckets of a route. `null` if the route is not bucketized, or if a problem was reported. */
 export function readBuckets(fields: Fields | null): BucketsConfig | null {
   if (fields === null || !fields.boolean("bucketize", false)) return null;
   fields.need("bucketization_keyspace");

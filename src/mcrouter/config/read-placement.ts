@@ -1,5 +1,5 @@
 /**
- * A hash as mcrouter's configurations have it: a name, or an object with a name, a salt, weights, tags.
+ * A hash in a mcrouter configuration: a name, or an object with a name, a salt, weights and tags.
  *
  * Source: mcrouter routes/HashRouteFactory.h, lib/WeightedCh3HashFunc.cpp, as facts.
  */
@@ -9,7 +9,7 @@ import type { Fields } from "./fields.ts";
 import { numberOf } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 
-/** By mcrouter's names. "Latest" is no placement but a route of its own. */
+/** Placement types by mcrouter's names. "Latest" is not a placement but a route. */
 const types: Readonly<Record<string, Exclude<IndexPlacementConfig["type"], "bucketized"> | "latest">> = {
   Ch3: "ch3",
   WeightedCh3: "weighted_ch3",
@@ -20,12 +20,12 @@ const types: Readonly<Record<string, Exclude<IndexPlacementConfig["type"], "buck
   Latest: "latest",
 };
 
-/** What is said of a hash, checked; "latest": see LatestRoute. */
+/** A valid hash. For "latest" see LatestRoute. */
 export type HashChoice = IndexPlacementConfig | "latest";
 
 /**
- * The placement over `count` members that `fields` describe (`hash_func`, `salt`, `weights`, `tags`); `otherwise` is the
- * function where they name none. With `buckets` the number of a key's bucket is placed.
+ * The placement over `count` members that `fields` describe (`hash_func`, `salt`, `weights`, `tags`). `otherwise` is
+ * the function if `fields` name none. With `buckets`, the number of a key's bucket is placed.
  */
 export function readPlacement(
   fields: Fields,
@@ -73,7 +73,8 @@ const refusals: Readonly<Record<string, string>> = {
 };
 
 /**
- * Weights of members: missing ones are 0.5, further ones are of no effect, as mcrouter has it. Null: none are given.
+ * The members' weights. As in mcrouter, missing weights are 0.5 and extra weights are ignored. `null` if there are no
+ * weights.
  */
 export function readWeights(fields: Fields, count: number): number[] | null {
   const list = fields.array("weights");

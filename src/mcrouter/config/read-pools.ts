@@ -1,6 +1,6 @@
 /**
- * `pools` of a mcrouter configuration, and pools that stand where they are used or in files of their own. A pool is read
- * when a route names it first, as mcrouter does: one that no route names may be wrong.
+ * `pools` of a mcrouter configuration, inline pools, and pools in separate files. As in mcrouter, a pool is read when a
+ * route first names it; a pool that no route names may be invalid.
  *
  * Source: mcrouter PoolFactory.cpp, McRouteHandleProvider-inl.h, lib/network/AccessPoint.cpp, as facts.
  */
@@ -23,45 +23,45 @@ import { Fields, type Spot } from "./fields.ts";
 import { describeJson, type Json, type JsonObject } from "./json-value.ts";
 import { nothing } from "./route-input.ts";
 
-/** What of mcrouter's options pools are made with. */
+/** mcrouter options that apply to pools. */
 export interface PoolOptions {
   readonly serverTimeoutMs: number;
   readonly socket: SocketConfig;
-  /** Requests to one server at once; 0: any number. */
+  /** Maximum number of requests in flight to one server. 0 means no limit. */
   readonly maxInflight: number;
-  /** Requests that wait for that. */
+  /** Maximum number of requests that wait for that limit. */
   readonly maxPending: number;
   readonly timeoutsUntilTko: number;
   readonly isTkoDisabled: boolean;
   readonly firstProbeMs: number;
   readonly lastProbeMs: number;
-  /** For pools in this region and cluster, in this region only, elsewhere; 0: as the pool says. */
+  /** Timeouts for pools in this region and cluster, in this region only, and elsewhere. 0 keeps the pool's timeout. */
   readonly withinClusterTimeoutMs: number;
   readonly crossClusterTimeoutMs: number;
   readonly crossRegionTimeoutMs: number;
-  /** Of the default route. */
+  /** Region of the default route. */
   readonly region: string;
   readonly cluster: string;
-  /** For servers that are spoken to with TLS; null: no certificates are given. */
+  /** For servers with TLS. `null` if no certificates are given. */
   readonly tls: TlsConfig | null;
 }
 
-/** A pool, and how routes reach its servers. */
+/** A pool, and the routes to its servers. */
 export interface ReadPool {
   readonly name: string;
   readonly fields: Fields;
   readonly config: PoolConfig;
-  /** One for each entry of `servers`: a server of `config`, or whatever route stands in its place. */
+  /** One for each entry of `servers`: a server of `config`, or the route that replaces it. */
   readonly destinations: readonly RouteConfig[];
   readonly isErrorOnEmpty: boolean;
-  /** Its destinations are its servers, and nothing stands before one. */
+  /** True if the destinations are exactly the pool's servers, without routes in front of them. */
   readonly isPlain: boolean;
 }
 
-/** Reads a route that stands in the place of a server. */
+/** Reads a route in the place of a server. */
 export type ReadRoute = (spot: Spot) => RouteConfig;
 
-/** Keys of a pool that are known and have no effect here. */
+/** Keys of a pool that are valid and have no effect in Platypus. */
 const idleKeys = [
   "type",
   "enable_compression",
@@ -84,7 +84,7 @@ const MAX_TIMEOUT_MS = 1_000_000;
 
 /** The pools of one configuration. */
 export class PoolReader {
-  /** In the order in which routes name them. */
+  /** Pools in the order in which routes name them. */
   readonly configs: PoolConfig[] = [];
   private readonly declared: ReadonlyMap<string, Json>;
   private readonly files: ReadonlyMap<string, JsonObject>;
@@ -93,7 +93,7 @@ export class PoolReader {
   private readonly warn: (spot: Spot, message: string) => void;
   private readonly read = new Map<string, ReadPool>();
 
-  /** `declared` is the document's `pools`; `files` those of `file:` names, by name. */
+  /** `declared` is the document's `pools`; `files` holds the pools of `file:` names, by name. */
   constructor(
     declared: ReadonlyMap<string, Json>,
     files: ReadonlyMap<string, JsonObject>,
@@ -108,7 +108,7 @@ export class PoolReader {
     this.warn = warn;
   }
 
-  /** What was read so far, to go back to. */
+  /** Records the current state. The result is a function that restores it. */
   mark(): () => void {
     const [configs, read] = [[...this.configs], new Map(this.read)];
     return () => {
@@ -118,7 +118,7 @@ export class PoolReader {
     };
   }
 
-  /** The pool that `spot` names or is; null: it was reported. */
+  /** The pool that `spot` names or is. `null` if a problem was reported. */
   pool(spot: Spot, readRoute: ReadRoute): ReadPool | null {
     const { json } = spot;
     if (json.type === "string") {
@@ -136,7 +136,7 @@ export class PoolReader {
       this.complain(spot, 'a pool that stands where it is used needs a "name"');
       return null;
     }
-    // The first definition under a name wins.
+    // The first definition of a name counts.
     const known = this.read.get(name.value);
     if (known !== undefined) return known;
     const declared = this.declared.get(name.value);
@@ -184,7 +184,7 @@ export class PoolReader {
     const isErrorOnEmpty = fields.boolean("error_on_empty", true);
     const isPlain = destinations.every(({ type }) => type === "destination");
     const pool = { name, fields, config, destinations, isErrorOnEmpty, isPlain };
-    // What a route's own hash is laid over.
+    // Mark as read: a route's hash starts from these.
     for (const key of ["weights", "tags"]) fields.has(key);
     for (const key of idleKeys) {
       const spot = fields.get(key);
@@ -196,7 +196,7 @@ export class PoolReader {
     return pool;
   }
 
-  /** A server with as many requests at once as it may have. */
+  /** A server with its limit of requests in flight. */
   private limited(target: RouteConfig, address: Address): RouteConfig {
     const { maxInflight, maxPending } = this.options;
     if (maxInflight === 0) return target;
@@ -237,7 +237,7 @@ export class PoolReader {
     };
   }
 
-  /** By how far away the pool is; null: nothing is said of that. */
+  /** The timeout for the pool's distance. `null` if none is set. */
   private localTimeout(fields: Fields): number | null {
     const region = fields.string("region");
     const cluster = fields.string("cluster");
@@ -267,7 +267,7 @@ export class PoolReader {
     return null;
   }
 
-  /** The pool's keys, those of the pools it inherits from behind them. */
+  /** The pool's keys, followed by the keys of the pools that it inherits from. */
   private inherited(object: JsonObject, at: string, seen: ReadonlySet<string>): JsonObject {
     const parent = object.members.get("inherit");
     if (parent === undefined) return object;
@@ -337,7 +337,7 @@ export class PoolReader {
     if (unix !== null) return { address: { type: "unix", path: path.resolve(unix[1]!) }, isTls };
     const [, host = "", portText = ""] = tcp ?? [];
     const port = shared.portOverride ?? Number(portText);
-    // A name may stand in brackets; port 0 is taken, and nothing answers there.
+    // A name may be in brackets. Port 0 is valid, but no server answers there.
     const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? host;
     const isAddress = bare !== "" && (portText !== "" || shared.portOverride !== null) && port <= 65535;
     const address = isAddress ? parseAddress(`${bare.includes(":") ? `[${bare}]` : bare}:${port}`, "/") : null;

@@ -1,10 +1,10 @@
 /**
- * Route handles of a mcrouter configuration → RouteConfig: forms, names and lists here, what each type takes in its
- * file of routes/.
+ * Route handles of a mcrouter configuration → RouteConfig. This file reads forms, names and lists; the files of routes/
+ * read the fields of each type.
  *
- *     { "type": "PoolRoute", … }   long form; with a "name" it is the same handle wherever that name stands
+ *     { "type": "PoolRoute", … }   long form; with a "name", other places can refer to the handle by that name
  *     "PoolRoute|A"                short form, split at the first bar
- *     "Name"                       a handle seen before, one of named_handles, or a type that takes nothing
+ *     "Name"                       a handle that was read before, one of named_handles, or a type without fields
  *     [ … ]                        a list; some handles expand to one (Pool, ShadowRoute)
  *
  * Source: mcrouter lib/config/RouteHandleFactory-inl.h, as facts.
@@ -19,10 +19,10 @@ import type { PoolReader } from "./read-pools.ts";
 import { nothing } from "./route-input.ts";
 import { routeRefusals } from "./route-refusals.ts";
 
-/** What of mcrouter's options routes are made with. */
+/** mcrouter options that apply to routes. */
 export interface RouteOptions {
   readonly isAsyncLogOn: boolean;
-  /** Mirrored requests to one place at once; 0: any number. */
+  /** Maximum number of shadow requests in flight to one destination. 0 means no limit. */
   readonly maxShadows: number;
 }
 
@@ -34,7 +34,7 @@ export class RouteReader {
   readonly warn: (spot: Spot, message: string) => void;
   private readonly registered = new Map<string, Spot>();
   private readonly seen = new Map<string, readonly RouteConfig[]>();
-  /** Names that are being read: one that comes again names itself. */
+  /** Names that are being read: a name that occurs again refers to itself. */
   private readonly open = new Set<string>();
 
   constructor(
@@ -49,7 +49,7 @@ export class RouteReader {
     this.warn = warn;
   }
 
-  /** A handle that may be named before it is read. */
+  /** Registers a handle that other handles may name before it is read. */
   register(name: string, spot: Spot): void {
     const { json } = spot;
     if (json.type === "object") {
@@ -62,10 +62,10 @@ export class RouteReader {
     this.registered.set(name, spot);
   }
 
-  /** The buckets of the route that is being read, for routes below it; `null` if it has none. */
+  /** The buckets of the route that is being read, for routes below it. `null` if it has none. */
   buckets: BucketsConfig | null = null;
 
-  /** Reads below a route with these buckets. */
+  /** Calls `read` with these buckets for the routes that it reads. */
   inBuckets<T>(buckets: BucketsConfig | null, read: () => T): T {
     const outer = this.buckets;
     this.buckets = buckets ?? outer;
@@ -74,7 +74,7 @@ export class RouteReader {
     return result;
   }
 
-  /** One route, or what is wrong with it, in which case everything is as if it had not been read. */
+  /** Reads one route. Returns the problems if the route is invalid, and restores the state from before. */
   attempt(spot: Spot): RouteConfig | readonly string[] {
     const [seen, registered, back] = [new Map(this.seen), new Map(this.registered), this.pools.mark()];
     const attempt = this.problems.attempt(() => this.one(spot));
@@ -90,7 +90,7 @@ export class RouteReader {
     return attempt.messages;
   }
 
-  /** One route. */
+  /** Reads one route. */
   one(spot: Spot): RouteConfig {
     const list = this.list(spot);
     if (list.length === 1) return list[0]!;
@@ -98,7 +98,7 @@ export class RouteReader {
     return nothing;
   }
 
-  /** Any number of routes. */
+  /** Reads any number of routes. */
   list(spot: Spot): readonly RouteConfig[] {
     const { json, path } = spot;
     switch (json.type) {
@@ -116,19 +116,17 @@ export class RouteReader {
     }
   }
 
-  /** The fields of an object. */
   fieldsOf(object: JsonObject, path: string): Fields {
     return new Fields(object, path, this.problems);
   }
 
-  /** The fields of what should be an object; none where it is not. */
+  /** The fields of a value that should be an object; no fields if it is not. */
   fieldsIn({ json, path }: Spot): Fields {
     const object: JsonObject =
       json.type === "object" ? json : { type: "object", members: new Map(), place: json.place };
     return this.fieldsOf(object, path);
   }
 
-  /** Says that something is wrong. */
   complain(spot: Spot, message: string): void {
     this.problems.add({ ...spot.json.place, path: spot.path }, message);
   }
@@ -172,7 +170,7 @@ export class RouteReader {
     return [nothing];
   }
 
-  /** `config` null: nothing stands behind the type. */
+  /** `config` is `null` if nothing follows the type. */
   private ofType(type: string, config: Spot | null, at: Spot): readonly RouteConfig[] {
     const read = Object.hasOwn(handles, type) ? handles[type] : undefined;
     if (read === undefined) {
@@ -188,7 +186,7 @@ export class RouteReader {
     return routes;
   }
 
-  /** Says which fields nothing has asked for. */
+  /** Reports the fields that were not read. */
   warnOfUnread(fields: Fields, of: string): void {
     for (const ignored of fields.unread()) {
       const isUsual = ["type", "name"].some((name) => ignored.path.endsWith(`.${name}`));

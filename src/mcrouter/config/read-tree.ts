@@ -25,7 +25,7 @@ export function registerNamed(fields: Fields, reader: RouteReader): void {
   const spot = fields.get("named_handles");
   if (spot === null) return;
   if (spot.json.type === "array") {
-    // Read in their order; each is known by its own name from then on.
+    // The handles are read in order; later ones can refer to earlier ones by name.
     for (const [index, json] of spot.json.items.entries()) reader.list({ json, path: `named_handles[${index}]` });
   } else if (spot.json.type === "object") {
     for (const [name, json] of spot.json.members) reader.register(name, { json, path: `named_handles.${name}` });
@@ -37,7 +37,7 @@ export function registerNamed(fields: Fields, reader: RouteReader): void {
 export function readTree(fields: Fields, reader: RouteReader, options: McrouterOptions): TreeConfig {
   const defaultPrefix = routePrefixOf(options);
   const routes = new Map<string, RouteConfig>();
-  // A route that stands in several places stays one: a wildcard asks it once.
+  // A route that occurs in several places stays one object, so that a wildcard asks it once.
   const wrapped = new Map<RouteConfig, RouteConfig>();
   const isLogged = options.toggle("enable_logging_route");
   const logged = new Map<RouteConfig, RouteConfig>();
@@ -94,7 +94,7 @@ function readAliased(
   for (const alias of aliases) routes.set(alias, route);
 }
 
-/** Large values are split above everything else, for each prefix of a prefix selector apart. */
+/** Splits large values above all other routes, separately for each prefix of a prefix selector. */
 function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<RouteConfig, RouteConfig>): RouteConfig {
   const thresholdBytes = options.integer("big_value_split_threshold");
   if (thresholdBytes === 0) return route;
@@ -116,7 +116,7 @@ function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<Ro
   return split;
 }
 
-/** What a user should know of a tree that is right as such: rules fill through it, but cannot do all that they can in a pool. */
+/** Warnings for a valid tree with rules: rules fill through the tree, but with fewer features than in a pool. */
 export function treeWarnings({ tree, rules }: Config): string[] {
   if (tree === null || rules.length === 0) return [];
   const top = tree.routes.get(tree.defaultPrefix);
@@ -127,7 +127,7 @@ export function treeWarnings({ tree, rules }: Config): string[] {
   );
 }
 
-/** The pool that a node is nothing but; null: there is more to it. */
+/** The pool if the node is a plain pool. `null` for other nodes. */
 function plainPoolOf(node: RouteConfig): string | null {
   const logged = loggedOf(node);
   return logged === null ? poolNameOf(node) : plainPoolOf(logged);

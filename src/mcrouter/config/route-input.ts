@@ -1,23 +1,21 @@
-/**
- * What the routes of a mcrouter configuration are read from: their fields, and the routes that stand in these.
- */
+/** Input for the readers of routes: the route's fields, and the routes in these fields. */
 import type { RouteConfig } from "../../config/config.ts";
 import type { Fields, Spot } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import type { RouteReader } from "./read-routes.ts";
 
-/** What a type is read from: its object's fields, or whatever stands behind the bar of a short form. */
+/** Input for a type: the fields of its object, or the text after the bar of a short form. */
 export interface RouteInput {
   readonly spot: Spot;
-  /** Null: it is no object. */
+  /** `null` if the value is not an object. */
   readonly fields: Fields | null;
   readonly reader: RouteReader;
 }
 
-/** What stands for a route that is not there. */
+/** Replaces an absent route. */
 export const nothing: RouteConfig = { type: "null" };
 
-/** The fields of a type that is always an object, and readers of the routes in them. */
+/** The fields of a type that is always an object, and readers for the routes in them. */
 export function object({ fields, spot, reader }: RouteInput) {
   if (fields === null) reader.complain(spot, `expected an object, got ${describeJson(spot.json)}`);
   const optional = (name: string): RouteConfig | null => {
@@ -35,29 +33,29 @@ export function object({ fields, spot, reader }: RouteInput) {
   return { fields: fields ?? reader.fieldsIn(spot), optional, child, children, reader };
 }
 
-/** What `object` gives. */
+/** Result of `object`. */
 export type ObjectInput = ReturnType<typeof object>;
 
-/** Members in the order of their names, in which mcrouter reads them: a handle may be named by those behind it. */
+/** Members sorted by name, as mcrouter reads them: a handle can be named by the members after it. */
 export function sortedMembers(fields: Fields | null): readonly (readonly [string, Json])[] {
   return [...(fields?.object.members ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** `children` of an object; of anything else the list that it is. */
+/** `children` of an object; any other value is the list itself. */
 export function childrenOf({ fields, spot, reader }: RouteInput): readonly RouteConfig[] {
   if (fields === null) return spot.json.type === "null" ? [] : reader.list(spot);
   const children = fields.get("children");
   return children === null ? [] : reader.list(children);
 }
 
-/** A node with nothing but children. */
+/** A node that only has children. */
 export interface ParentConfig<Type extends string> extends RouteConfig {
   readonly type: Type;
-  /** Two and more. */
+  /** At least two. */
   readonly children: readonly RouteConfig[];
 }
 
-/** Reads a handle that has nothing but children; a single one stands for itself. */
+/** Reads a handle that only has children; a single child replaces the handle. */
 export function parentReader<const Type extends string>(type: Type) {
   return (input: RouteInput): [RouteConfig] => {
     const children = childrenOf(input);

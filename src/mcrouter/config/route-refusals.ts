@@ -1,12 +1,10 @@
-/**
- * The types of route handles that mcrouter has and Platypus refuses.
- */
+/** Types of route handles that mcrouter has and Platypus refuses. */
 
-/** Said of what only Facebook can use. */
+/** Reason for features that only Facebook can use. */
 export const ofFacebook =
   "is Facebook's own and needs what only their servers and tools have; Platypus does not have it";
 
-/** Why a type that mcrouter knows is refused. */
+/** The reason why each type is refused. */
 export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntries(
   [
     "StagingRoute",

@@ -1,18 +1,18 @@
-/** What names mean where a value is expanded. */
+/** The names that are visible where a value is expanded. */
 
 import type { Json } from "./json-value.ts";
 
-/** Expands a value by the names of a scope. */
+/** Expands a value with the names of a scope. */
 export type Expand = (value: Json, scope: Scope) => Json;
 
-/** Names that mean something, from the inside out. */
+/** Names and their values, from the innermost scope outwards. */
 export class Scope {
   private readonly outer: Scope | null;
   private readonly values = new Map<string, Json>();
-  /** Of `vars`: expanded when they are asked for. */
+  /** Names of `vars`: expanded on first use. */
   private readonly pending = new Map<string, Json>();
 
-  /** `outer` null: what is around it means nothing here. */
+  /** `outer` is `null` if outer names are not visible. */
   constructor(outer: Scope | null) {
     this.outer = outer;
   }

@@ -1,4 +1,6 @@
-/** mcrouter's options → what this process and its connections are: addresses, TLS, workers, limits, time-outs of servers. */
+/**
+ * mcrouter's options → settings of this process and its connections: addresses, TLS, workers, limits, server timeouts.
+ */
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { parseAddress } from "../../config/address.ts";
@@ -11,10 +13,10 @@ import { parseSize } from "../../config/units.ts";
 import { type McrouterOptions, routePrefixOf } from "./options.ts";
 import type { PoolOptions } from "./read-pools.ts";
 
-/** `[server]` settings that mcrouter has no option for, as the native defaults have them. */
+/** `[server]` settings without a mcrouter option, with their native defaults. */
 export type ServerDefaults = Config["server"];
 
-/** What reads files, and what is told of them. */
+/** The reader of files and the receiver of problems. */
 interface FileContext {
   readonly reads: FilesRead;
   readonly warn: (message: string) => void;
@@ -46,7 +48,7 @@ export function readListen(options: McrouterOptions): ListenAddress[] {
   return listen;
 }
 
-/** What memcached's own `-I` takes at most. */
+/** Maximum of memcached's `-I`. */
 const MAX_VALUE_BYTES = serverSettings.max_value.type.max;
 const DEFAULT_VALUE_BYTES = parseSize(serverSettings.max_value.default);
 
@@ -75,7 +77,7 @@ export async function serverOf(
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),
     hasMcrouterWords: true,
-    // The servers' own limit counts, unless the file of rules has one.
+    // The limit of the servers applies, unless the file of rules sets a limit.
     ...(maxValueBytes === DEFAULT_VALUE_BYTES ? { maxValueBytes: MAX_VALUE_BYTES } : {}),
     ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),
     prefix: "",
@@ -127,7 +129,7 @@ async function tlsOf(
   );
   const material = { cert: cert ?? null, key: key ?? null, ca: ca ?? null };
   const { problems, warnings } = checkTls(material, Date.now());
-  // A file that could not be read has been complained of.
+  // An unreadable file has been reported already.
   for (const { about, message } of problems) if (material[about] !== null) options.complain(names[about], message);
   for (const { about, message } of warnings) warn(`--${names[about].replaceAll("_", "-")}: ${message}`);
   return {
@@ -144,14 +146,14 @@ function workersOf(options: McrouterOptions): Partial<ServerDefaults> {
   return options.isGiven(name) ? { workers: options.integer(name, 1) } : {};
 }
 
-/** `--max-conns` lets the idlest client go for a new one; `--connection-limit` of older releases is a bound for all. */
+/** `--max-conns` or, of older releases, `--connection-limit`: at the limit, a new client replaces the one idle longest. */
 function connectionLimits(options: McrouterOptions): Partial<ServerDefaults> {
   const maxConns = options.integer("max_conns");
-  // 1 is for "as many as the system allows", which the system sees to.
+  // 1 means "as many as the system allows"; the system enforces that limit.
   if (maxConns > 1) return { maxConnections: maxConns, evictsIdle: true };
   const limit = options.integer("connection_limit");
   return limit > 0 ? { maxConnections: limit, evictsIdle: true } : { maxConnections: UNLIMITED_CONNECTIONS };
 }
 
-/** More than a system lets a process have. */
+/** Above the limit of any operating system. */
 const UNLIMITED_CONNECTIONS = 1_000_000;

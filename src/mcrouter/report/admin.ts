@@ -1,5 +1,6 @@
 /**
- * `get __mcrouter__.COMMAND(ARGUMENTS)`: what mcrouter tells of itself, as a value; errors too, beginning with "ERROR: ".
+ * `get __mcrouter__.COMMAND(ARGUMENTS)`: mcrouter's reports about itself. The reply is a value, also for errors
+ * ("ERROR: …").
  *
  * Source: mcrouter ServiceInfo-inl.h, as facts.
  */
@@ -9,15 +10,15 @@ import type { LogConfig } from "../../telemetry/log-config.ts";
 import { isOperationName, RecordedTree } from "./recorded-tree.ts";
 import { mcrouterVersion } from "./version.ts";
 
-/** mcrouter's levels of verbosity, lowest first. */
+/** mcrouter's log levels, from the least verbose. */
 const levels: readonly LogConfig["level"][] = ["warn", "info", "debug"];
 
-/** What the answers are made of; the configuration has a mcrouter part. */
+/** Input for the replies. The configuration has a mcrouter part. */
 export interface AnswerContext {
   readonly config: Config;
   readonly clock: Clock;
   readonly hostId: number;
-  /** Since the configuration was taken over. */
+  /** Seconds since the last successful reload. */
   readonly configAgeSeconds: number;
   readonly logLevel: LogConfig["level"];
   setLogLevel(level: LogConfig["level"]): void;
@@ -77,7 +78,6 @@ const answers: Readonly<Record<string, Answer>> = {
   global_params: ({ config }) => prettySorted(Object.fromEntries(mcrouterOf(config).globalParams)),
 };
 
-/** The value of `get __mcrouter__.COMMAND`. */
 export function answerAdmin(command: string, context: AnswerContext): string {
   const open = command.indexOf("(");
   const hasArguments = open >= 0 && command.endsWith(")");
@@ -92,7 +92,7 @@ export function answerAdmin(command: string, context: AnswerContext): string {
   }
 }
 
-/** Keys may have commas in them. */
+/** Arguments may be keys with commas. */
 function argumentsOf(name: string, text: string): string[] {
   if (text === "") return [];
   const comma = text.indexOf(",");
@@ -121,7 +121,7 @@ function mcrouterOf(config: Config): McrouterConfig {
   return config.mcrouter;
 }
 
-/** JSON with the members of objects in the order of their names, two blanks a level. */
+/** JSON with sorted members, indented by two spaces. */
 export function prettySorted(value: unknown): string {
   return JSON.stringify(sorted(value), null, 2);
 }

@@ -1,11 +1,12 @@
 /**
- * Deletes that failed, kept on disk in mcrouter's format, a line each:
+ * Failed deletes on disk in mcrouter's format, one per line:
  *
  *     ["AS1.0",1289416829.836,"C",["10.0.0.1",11302,"delete foo\r\n"]]
  *     ["AS2.0",1289416829.836,"C",{"s":"mcrouter","f":"web","r":"east","h":"[10.0.0.1]:11302","p":"A","k":"foo","a":{…}}]
  *
- * in files below a folder for each hour, `20101110T19-1289415600/20101110T194029-1289416829-mcrouter-5000-t123-1`, of a
- * quarter of an hour each. `platypus replay-asynclog` does what they say.
+ * Each hour has a folder, and each quarter of an hour a file:
+ * `20101110T19-1289415600/20101110T194029-1289416829-mcrouter-5000-t123-1`. `platypus replay-asynclog` repeats the
+ * deletes.
  *
  * Source: mcrouter AsyncLog.cpp, as facts.
  */
@@ -19,15 +20,15 @@ import type { Reports } from "../../telemetry/reports.ts";
 import type { DeleteSpool } from "../routes/async-log-route.ts";
 
 const FILE_LIFETIME_SECONDS = 900;
-/** Lines that wait to be written; what comes when there are more is not kept. */
+/** Maximum number of lines that wait to be written. Further lines are dropped. */
 const MAX_WAITING = 100_000;
-/** Maximum time that `close` waits for a disk (ms). */
+/** Maximum time that `close` waits for the disk (ms). */
 const MAX_CLOSE_MS = 2_000;
 
-/** Attribute of each line of the second version. */
+/** Attribute in each line of version 2. */
 const MARKER = "al";
 
-/** Numbers of one log since the start. */
+/** Counters of one log since the start. */
 export interface AsyncLogCounters {
   requests: number;
   spooled: number;
@@ -35,22 +36,22 @@ export interface AsyncLogCounters {
 }
 
 export interface AsyncLogOptions {
-  /** Null: nothing is kept, and deletes that fail are only counted. */
+  /** `null` if failed deletes are only counted. */
   readonly root: string | null;
   readonly serviceName: string;
   readonly routerName: string;
-  /** Lines of the second version, with these; `null` or absent for those of the first. */
+  /** Fields of version 2 lines. `null` or absent for version 1. */
   readonly version2?: { readonly flavorName: string; readonly region: string } | null;
   readonly clock: Clock;
   readonly reports: Reports;
 }
 
-/** Writes lines one after the other; those that come meanwhile go together. */
+/** Writes lines in order. Lines that arrive during a write are written together after it. */
 export class AsyncLog implements DeleteSpool {
   readonly counters: AsyncLogCounters = { requests: 0, spooled: 0, failed: 0 };
   private readonly options: AsyncLogOptions;
   private waiting: { readonly line: string; readonly done: () => void }[] = [];
-  /** `null` while nothing is being written. */
+  /** `null` while no write is in progress. */
   private writing: Promise<void> | null = null;
   private file: FileHandle | null = null;
   private openedSeconds = 0;
@@ -74,7 +75,7 @@ export class AsyncLog implements DeleteSpool {
     this.writing ??= this.write();
   }
 
-  /** Keys are bytes: one character each, as they are written. */
+  /** Keys are bytes, one character each, and are written that way. */
   private entryOf(server: string, pool: string, key: string): unknown {
     const { version2 = null, serviceName, clock } = this.options;
     const [host, port] = hostAndPort(server);
@@ -86,7 +87,7 @@ export class AsyncLog implements DeleteSpool {
     return ["AS2.0", seconds, "C", what];
   }
 
-  /** Resolves when everything so far is written and the file is closed, or when the disk takes too long. */
+  /** Resolves when all lines are written and the file is closed, or when the disk takes too long. */
   async close(): Promise<void> {
     const { clock } = this.options;
     const { promise: tooLate, resolve } = Promise.withResolvers<void>();
@@ -107,7 +108,7 @@ export class AsyncLog implements DeleteSpool {
       } catch (error) {
         this.counters.failed += lines.length;
         this.options.reports.failed("async_log", error, lines.length);
-        // The last line may have no end. The next one goes to another file, so that it is not glued to it.
+        // The last line may lack its end. Start a new file, so that the next line is not appended to it.
         await this.leaveFile();
       }
       for (const { done } of lines) done();
@@ -118,14 +119,14 @@ export class AsyncLog implements DeleteSpool {
   private async leaveFile(): Promise<void> {
     const { file } = this;
     this.file = null;
-    // What was appended is in the file already.
+    // The appended lines are in the file already.
     await file?.close().catch(() => {});
   }
 
   private async currentFile(): Promise<FileHandle> {
     const nowSeconds = Math.floor(this.options.clock.unixSeconds());
     if (this.file !== null && nowSeconds - this.openedSeconds <= FILE_LIFETIME_SECONDS) {
-      // Lines in a file that was removed would be lost.
+      // Lines in a deleted file would be lost.
       const { nlink } = await this.file.stat();
       if (nlink > 0) return this.file;
     }
@@ -141,17 +142,16 @@ export class AsyncLog implements DeleteSpool {
   }
 }
 
-/** Whoever replays the log may be another user. */
+/** Another user may run the replay. */
 async function makeOpenFolder(folder: string): Promise<void> {
   if (await makeFolder(folder)) await chmod(folder, 0o777);
 }
 
-/** The text of JSON is ASCII, so that it can be written and read byte by byte. */
 function roundedSeconds(seconds: number): number {
   return Math.round(seconds * 1000) / 1000;
 }
 
-/** Of `host:port`, `[v6]:port` or `unix:path`, which has port 0. */
+/** Host and port of `host:port`, `[v6]:port` or `unix:path`, which has port 0. */
 function hostAndPort(server: string): readonly [host: string, port: number] {
   if (server.startsWith("unix:")) return [server, 0];
   const colon = server.lastIndexOf(":");

@@ -1,6 +1,6 @@
 /**
- * The last configuration that was good, kept on disk: `ROOT/SERVICE/ROUTER/file-<path, escaped>` for each of its files. At a
- * start with a bad configuration it serves, if it is not too old.
+ * The last good configuration on disk: `ROOT/SERVICE/ROUTER/file-<path, escaped>` for each of its files. Platypus uses
+ * it when it starts with a bad configuration, unless the copy is too old.
  *
  * Source: mcrouter ConfigApi.cpp, as facts.
  */
@@ -10,14 +10,16 @@ import type { Clock } from "../../clock.ts";
 import type { McrouterConfig } from "../../config/config.ts";
 import { makeFolder } from "../../make-folder.ts";
 
-/** Where a router keeps its files. */
+/** The folder of a router's files. */
 export interface DumpPlace {
   readonly root: string;
   readonly serviceName: string;
   readonly routerName: string;
 }
 
-/** Keeps the files of a good configuration; unchanged ones are only touched. Rejects where they cannot be written. */
+/**
+ * Keeps the files of a good configuration; an unchanged file only gets a new time. Rejects if a file cannot be written.
+ */
 export async function dumpConfig(place: DumpPlace, { sources }: McrouterConfig): Promise<void> {
   await makeFolder(folderOf(place));
   for (const [file, text] of sources.texts) {
@@ -27,13 +29,15 @@ export async function dumpConfig(place: DumpPlace, { sources }: McrouterConfig):
       await utimes(dump, new Date(), new Date());
       continue;
     }
-    // A disk that is full leaves the old file, and no half of the new one.
+    // With a full disk, the old file stays complete.
     await writeFile(`${dump}.${process.pid}`, text);
     await rename(`${dump}.${process.pid}`, dump);
   }
 }
 
-/** Reads files as they were kept, at most `maxAgeSeconds` old; 0: none is read. Rejects as `fs.readFile` does, or with a reason. */
+/**
+ * Reads kept files that are at most `maxAgeSeconds` old; 0 reads none. Rejects as `fs.readFile` does, or with a reason.
+ */
 export function readDump(place: DumpPlace, maxAgeSeconds: number, clock: Clock): (file: string) => Promise<string> {
   return async (file) => {
     const dump = dumpOf(place, path.resolve(file));

@@ -1,12 +1,12 @@
 /**
- * Numbers that only grow → how fast they grew lately. One sample a second, of four minutes, as mcrouter has it.
+ * Monotonic counters → their recent rates. As in mcrouter, there is one sample per second, over four minutes.
  */
 import type { Clock, Timer } from "../../clock.ts";
 
 const SAMPLES = 240;
 const SAMPLE_MS = 1_000;
 
-/** Samples the totals that `read` gives. */
+/** Samples the counters of `read`. */
 export class RateWindow {
   private readonly clock: Clock;
   private readonly read: () => ReadonlyMap<string, number>;
@@ -24,7 +24,7 @@ export class RateWindow {
     this.timer = null;
   }
 
-  /** By name, a second, over the window or since the start. */
+  /** Rates per second by name, over the window or since the start. */
   rates(): ReadonlyMap<string, number> {
     const first = this.samples[0]!;
     const seconds = Math.max(1, (this.clock.nowMs() - first.atMs) / 1000);

@@ -1,6 +1,6 @@
 /**
- * A second tree of the same configuration, over servers that write down that they were asked instead of being asked: where
- * a key would go, told by the very routes that would send it there.
+ * A second tree of the configuration, over servers that only record requests. It shows where a key goes with the routes
+ * that send it there.
  */
 import type { Clock } from "../../clock.ts";
 import { addressText, type Config } from "../../config/config.ts";
@@ -19,13 +19,13 @@ import { KeepPrefixRoute } from "../routes/keep-prefix-route.ts";
 import { RootRoute } from "../routes/root-route.ts";
 import { TreeBuilder } from "../tree.ts";
 
-/** The tree of one configuration; made when it is first asked for. */
+/** The tree of one configuration. It is built on first use. */
 export class RecordedTree {
   private readonly root: Route;
   private readonly pools: ReadonlyMap<string, PoolRoute>;
   private asked: string[] = [];
 
-  /** `config` has a tree. */
+  /** Requires a configuration with a tree. */
   constructor({ pools, tree, mcrouter }: Config, hostId: number, clock: Clock) {
     const backend = (name: string): KeyedBackend => ({
       name,
@@ -61,7 +61,7 @@ export class RecordedTree {
     this.pools = routes;
   }
 
-  /** The servers of each pool, as `handlesOf` names them. */
+  /** The servers of each pool, with the names that `handlesOf` uses. */
   poolNames(): (readonly [pool: string, servers: readonly string[]])[] {
     return [...this.pools].map(([name, { pool, backends }]) => [
       name,
@@ -69,18 +69,18 @@ export class RecordedTree {
     ]);
   }
 
-  /** The servers that a request would be sent to, in order; its answers are those of empty servers. */
+  /** The servers of a request, in order. Each server answers as an empty server does. */
   serversOf(operation: OperationName, key: string): readonly string[] {
     this.asked = [];
     this.root.route(requestFor(operation, key));
     return this.asked;
   }
 
-  /** The routes that such a request may take: one a line, indented by its depth. */
+  /** The routes that a request may take: one per line, indented by depth. */
   handlesOf(operation: OperationName, key: string): string {
     const lines: string[] = ["proxy"];
     const show = (route: Route, request: Request, depth: number) => {
-      // mcrouter has neither a route for prefixes nor a choice where there is but one server.
+      // mcrouter has no route for prefixes, and no selection for a single server.
       const isShown = !(
         route instanceof KeepPrefixRoute ||
         (route instanceof PoolRoute && route.backends.length === 1)
@@ -93,7 +93,7 @@ export class RecordedTree {
   }
 }
 
-/** The time of `clock` for what goes by the wall; nothing waits, and limits by the second let everything pass. */
+/** A clock with the wall time of `clock`. Its timers do not wait, and rate limits pass every request. */
 function hurried(clock: Clock): Clock {
   let hours = 0;
   return {
@@ -107,12 +107,12 @@ function hurried(clock: Clock): Clock {
   };
 }
 
-/** True for an operation that a configuration has a name for. */
+/** True if a configuration can name the operation. */
 export function isOperationName(text: string): text is OperationName {
   return (allOperationNames as readonly string[]).includes(text);
 }
 
-/** A request as a client would make it, with an empty value where one is due. */
+/** A client's request, with an empty value if the command has one. */
 function requestFor(name: OperationName, key: string): Request {
   const value = Buffer.alloc(0);
   switch (name) {

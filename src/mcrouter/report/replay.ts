@@ -1,6 +1,6 @@
 /**
- * Async logs → deletes that are done after all. Every line of every file below a folder is tried once; a file whose lines have
- * all been done is removed, another keeps those that have not.
+ * Async logs → deletes. Each line of each file below a folder is tried once. A file whose deletes all succeeded is
+ * removed; another file keeps the lines that failed.
  *
  * Source: mcrouter AsyncLog.cpp, as facts: AS1.0 lines name host, port and command; AS2.0 lines host and key.
  */
@@ -9,10 +9,10 @@ import net from "node:net";
 import path from "node:path";
 
 const TIMEOUT_MS = 2_000;
-/** Deletes sent to a server before its answers are waited for. */
+/** Maximum number of deletes in flight to a server. */
 const BATCH = 500;
 
-/** One delete that failed once. */
+/** A delete from the log. */
 export interface LoggedDelete {
   readonly host: string;
   readonly port: number;
@@ -20,17 +20,17 @@ export interface LoggedDelete {
   readonly key: string;
 }
 
-/** What replaying came to. */
+/** Result of a replay. */
 export interface ReplayResult {
   readonly files: number;
   readonly done: number;
-  /** Lines that could not be done, and stay. */
+  /** Lines that failed. They stay in the file. */
   readonly left: number;
-  /** Lines that are no deletes, and stay. */
+  /** Lines that are not deletes. They stay in the file. */
   readonly unreadable: number;
 }
 
-/** Reads one line; null: it is no delete. */
+/** Parses one line. `null` if the line is not a delete. */
 export function parseLogLine(line: string): LoggedDelete | null {
   let entry: unknown;
   try {
@@ -54,7 +54,7 @@ export function parseLogLine(line: string): LoggedDelete | null {
   return null;
 }
 
-/** Replays everything below `root`. `progress` is called after each file. Rejects where the folder cannot be read. */
+/** Replays all files below `root`. Calls `progress` after each file. Rejects if the folder cannot be read. */
 export async function replayAsyncLogs(
   root: string,
   isDryRun: boolean,
@@ -100,7 +100,9 @@ async function replayFile(
   await rename(`${file}.tmp`, file);
 }
 
-/** Deletes keys of one server, in order; how many of them, from the first on, were answered for. */
+/**
+ * Deletes keys on one server, in order. Resolves with the number of deletes, from the first, that the server confirmed.
+ */
 function deleteAll(deletes: readonly LoggedDelete[]): Promise<number> {
   const [{ host, port }] = deletes as [LoggedDelete];
   return new Promise((resolve) => {
@@ -128,7 +130,7 @@ function deleteAll(deletes: readonly LoggedDelete[]): Promise<number> {
       for (let end = rest.indexOf("\r\n"); end >= 0; end = rest.indexOf("\r\n")) {
         const line = rest.slice(0, end);
         rest = rest.slice(end + 2);
-        // Whatever else a server says, it has not deleted it.
+        // With any other reply, the server has not deleted the item.
         if (line !== "DELETED" && line !== "NOT_FOUND") {
           finish();
           return;

@@ -1,6 +1,6 @@
 /**
- * What a Platypus with a mcrouter configuration tells of itself as mcrouter does: the values of `__mcrouter__.` keys, the rates
- * of `stats`, and the files of stats.
+ * mcrouter's reports of a Platypus with a mcrouter configuration: the values of `__mcrouter__.` keys, the rates of
+ * `stats`, and the stats files.
  */
 import { readFileSync } from "node:fs";
 import type { Clock } from "../../clock.ts";
@@ -12,41 +12,41 @@ import { answerAdmin } from "./admin.ts";
 import { RateWindow } from "./rate-window.ts";
 import { StatsFiles } from "./stats-files.ts";
 
-/** What it is made of. */
+/** Input for the reports. */
 export interface SelfReportSources {
   readonly clock: Clock;
   readonly hostId: number;
   readonly log: Log;
   readonly reports: Reports;
-  /** Of now. */
+  /** The current configuration. */
   readonly config: () => Config;
   readonly reloads: ReloadState;
-  /** Numbers that only grow, by the names that their rates have. */
+  /** Monotonic counters by the names of their rates. */
   totals(): ReadonlyMap<string, number>;
-  /** What the stats file has. */
+  /** Content of the stats file. */
   stats(): Readonly<Record<string, string | number>>;
 }
 
-/** What `stats` has of a process beside what every Platypus counts. */
+/** Numbers that only mcrouter's `stats` has. */
 export interface McrouterNumbers {
-  /** The configuration is one that was kept. */
+  /** True if the configuration is a kept copy. */
   readonly isFromDump: boolean;
-  /** Names that the stats file has numbers of, each with its pools. */
+  /** Names with counters in the stats file, each with its pools. */
   readonly statsPools: readonly (readonly [name: string, pools: readonly string[]])[];
-  /** 0 where the system does not say. */
+  /** 0 if the system does not report it. */
   readonly virtualBytes: number;
-  /** Amounts a second over the last four minutes. */
+  /** Rates per second over the last four minutes. */
   readonly rates: Readonly<Record<string, number>>;
 }
 
-/** A pool counts under the longest of the names that it begins with. Names without a pool are left out. */
+/** Assigns each pool to the longest name that it begins with. Names without a pool are omitted. */
 export function poolsByName(names: readonly string[], pools: readonly string[]): (readonly [string, string[]])[] {
   const longestFirst = [...names].sort((a, b) => b.length - a.length);
   const byName = Map.groupBy(pools, (pool) => longestFirst.find((name) => pool.startsWith(name)));
   return names.flatMap((name) => (byName.has(name) ? [[name, byName.get(name)!] as const] : []));
 }
 
-/** Rates and files are from `begin` on. */
+/** Rates and files start with `begin`. */
 export class SelfReport {
   private readonly sources: SelfReportSources;
   private rates: RateWindow | null = null;
@@ -56,7 +56,7 @@ export class SelfReport {
     this.sources = sources;
   }
 
-  /** Of now; null: the configuration is none of mcrouter's. */
+  /** Current numbers. `null` if the configuration is not mcrouter's. */
   numbers(): McrouterNumbers | null {
     const { config, totals } = this.sources;
     const { mcrouter, pools } = config();
@@ -72,7 +72,7 @@ export class SelfReport {
     };
   }
 
-  /** Where the configuration is none of mcrouter's nothing begins. */
+  /** Does nothing if the configuration is not mcrouter's. */
   begin(): void {
     const { clock, config, reports, totals, stats } = this.sources;
     const { mcrouter } = config();
@@ -93,13 +93,12 @@ export class SelfReport {
     });
   }
 
-  /** Resolves when what is being written is written. */
+  /** Resolves when all writes are done. */
   async stop(): Promise<void> {
     this.rates?.stop();
     await this.files?.close();
   }
 
-  /** The value of `get __mcrouter__.COMMAND`. */
   answer(command: string): string {
     const { clock, hostId, log, config, reloads } = this.sources;
     return answerAdmin(command, {
@@ -113,7 +112,7 @@ export class SelfReport {
   }
 }
 
-/** Of this process; 0 where the system does not say. */
+/** Virtual memory of this process. 0 if the system does not report it. */
 function virtualBytes(): number {
   try {
     return Number(readFileSync("/proc/self/statm", "latin1").split(" ")[0]) * 4096;

@@ -1,11 +1,11 @@
 /**
- * The files that mcrouter writes for whoever collects its stats, below `--stats-root`:
+ * mcrouter's stats files for monitoring tools, below `--stats-root`:
  *
  *     libmcrouter.SERVICE.ROUTER.stats                 all numbers, as one JSON object, every few seconds
- *     libmcrouter.SERVICE.ROUTER.startup_options       the options; its time is that of the last look
+ *     libmcrouter.SERVICE.ROUTER.startup_options       the options; its modification time shows that the process lives
  *     libmcrouter.SERVICE.ROUTER.config_sources_info   digests of the configuration's files
  *
- * A folder that cannot be written is told, and tried again every few seconds.
+ * If the folder cannot be written, a message is logged, and each tick tries again.
  *
  * Source: mcrouter McrouterLogger.cpp, as facts.
  */
@@ -16,7 +16,6 @@ import { makeFolder } from "../../make-folder.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { prettySorted } from "./admin.ts";
 
-/** What is written, and when. */
 export interface StatsFilesOptions {
   readonly root: string;
   readonly serviceName: string;
@@ -24,13 +23,12 @@ export interface StatsFilesOptions {
   readonly intervalMs: number;
   readonly clock: Clock;
   readonly reports: Reports;
-  /** Names and values of now. */
+  /** Current numbers by name. */
   stats(): Readonly<Record<string, string | number>>;
   options(): Readonly<Record<string, string>>;
   sources(): unknown;
 }
 
-/** Writes until it is closed. */
 export class StatsFiles {
   private readonly options: StatsFilesOptions;
   private timer: Timer | null = null;
@@ -43,7 +41,7 @@ export class StatsFiles {
     this.writing = this.tick();
   }
 
-  /** Resolves when what is being written is written. */
+  /** Resolves when all writes are done. */
   async close(): Promise<void> {
     this.isClosed = true;
     if (this.timer !== null) this.options.clock.clearTimer(this.timer);
@@ -63,7 +61,7 @@ export class StatsFiles {
     const { root, serviceName, routerName, options, stats, sources } = this.options;
     const prefix = `libmcrouter.${serviceName}.${routerName}`;
     await makeFolder(root);
-    // Collectors go by its time whether this process lives.
+    // Monitoring tools use the modification time to see whether this process lives.
     const isThere = this.hasOptions && (await this.touch("startup_options"));
     if (!isThere) await this.write("startup_options", prettySorted({ ...options(), pid: process.pid }));
     this.hasOptions = true;
@@ -77,7 +75,7 @@ export class StatsFiles {
     return path.join(root, `libmcrouter.${serviceName}.${routerName}.${kind}`);
   }
 
-  /** Gives a file the time of now. False if it is not there. */
+  /** Sets the modification time of a file to now. False if the file does not exist. */
   private async touch(kind: string): Promise<boolean> {
     const now = new Date(1_000 * this.options.clock.unixSeconds());
     return utimes(this.fileOf(kind), now, now).then(
@@ -86,7 +84,7 @@ export class StatsFiles {
     );
   }
 
-  /** A reader sees the old file or the new one, never a part. */
+  /** Replaces the file atomically: a reader sees the old or the new content. */
   private async write(kind: string, text: string): Promise<void> {
     const file = this.fileOf(kind);
     const part = `${file}.${process.pid}`;

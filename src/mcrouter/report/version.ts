@@ -1,5 +1,5 @@
-/** What Platypus calls itself where mcrouter's own name is looked for. */
+/** The version of Platypus where mcrouter clients look for mcrouter's name. */
 import { packageVersion } from "../../version.ts";
 
-/** In `version`, `stats` and the admin answer of that name: a version that memcached's clients can read, then whose it is. */
+/** For `version`, `stats` and the admin command: a version that memcached clients can parse, then "mcrouter". */
 export const mcrouterVersion = `${packageVersion} mcrouter`;

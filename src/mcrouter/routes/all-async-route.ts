@@ -1,5 +1,5 @@
 /**
- * Sends to all children and answers at once, as if there were nothing.
+ * Sends to all children, and immediately answers with a miss or its equivalent.
  *
  * Source: mcrouter AllAsyncRoute.h, as facts.
  */
@@ -22,12 +22,11 @@ function read(input: RouteInput) {
   return children.length === 0 ? nothing : { type: "all-async", children };
 }
 
-/** mcrouter's AllAsyncRoute. */
 export class AllAsyncRoute implements Route {
   readonly name = "all-async";
   private readonly children: readonly Route[];
 
-  /** One child and more. */
+  /** At least one child. */
   constructor(children: readonly Route[]) {
     this.children = children;
   }

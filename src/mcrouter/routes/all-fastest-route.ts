@@ -1,5 +1,5 @@
 /**
- * Sends to all children and answers with the first answer that is no failure; where all fail, with the last.
+ * Sends to all children and answers with the first successful reply, or with the last failure if all fail.
  *
  * Source: mcrouter AllFastestRoute.h, as facts.
  */
@@ -17,12 +17,11 @@ export const allFastest: RouteKind<ParentConfig<"all-fastest">> = {
   build: ({ children }, { buildAll }) => new AllFastestRoute(buildAll(children)),
 };
 
-/** mcrouter's AllFastestRoute. */
 export class AllFastestRoute implements Route {
   readonly name = "all-fastest";
   private readonly children: readonly Route[];
 
-  /** Two children and more. */
+  /** At least two children. */
   constructor(children: readonly Route[]) {
     this.children = children;
   }

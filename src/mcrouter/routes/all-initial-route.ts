@@ -1,5 +1,5 @@
 /**
- * Sends to all children and answers with what the first of them says.
+ * Sends to all children and answers with the reply of the first child.
  *
  * Source: mcrouter AllInitialRoute.h, as facts.
  */
@@ -16,13 +16,12 @@ export const allInitial: RouteKind<ParentConfig<"all-initial">> = {
   build: ({ children }, { buildAll }) => new AllInitialRoute(buildAll(children)),
 };
 
-/** mcrouter's AllInitialRoute. */
 export class AllInitialRoute implements Route {
   readonly name = "all-initial";
   private readonly first: Route;
   private readonly others: readonly Route[];
 
-  /** Two children and more. */
+  /** At least two children. */
   constructor([first, ...others]: readonly Route[]) {
     this.first = first!;
     this.others = others;

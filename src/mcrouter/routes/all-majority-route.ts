@@ -1,6 +1,6 @@
 /**
- * Sends to all children and answers as soon as more than half of them say the same; else with what most of them said, the
- * worse of two that are as frequent.
+ * Sends to all children, and answers when more than half of them give equal results. Otherwise the most frequent result
+ * wins; of two equally frequent results, the worse one.
  *
  * Source: mcrouter AllMajorityRoute.h, as facts.
  */
@@ -20,12 +20,11 @@ export const allMajority: RouteKind<ParentConfig<"all-majority">> = {
   build: ({ children }, { buildAll }) => new AllMajorityRoute(buildAll(children)),
 };
 
-/** mcrouter's AllMajorityRoute. */
 export class AllMajorityRoute implements Route {
   readonly name = "all-majority";
   private readonly children: readonly Route[];
 
-  /** Two children and more. */
+  /** At least two children. */
   constructor(children: readonly Route[]) {
     this.children = children;
   }

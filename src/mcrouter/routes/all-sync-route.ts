@@ -1,5 +1,5 @@
 /**
- * Sends to all children, waits for all, and answers with the worst of what they said; among equals the first received.
+ * Sends to all children, waits for all replies, and answers with the worst; of equal replies with the first received.
  *
  * Source: mcrouter AllSyncRoute.h, lib/McResUtil.h (`worseThan`), as facts.
  */
@@ -16,12 +16,11 @@ export const allSync: RouteKind<ParentConfig<"all-sync">> = {
   build: ({ children }, { buildAll }) => new AllSyncRoute(buildAll(children)),
 };
 
-/** mcrouter's AllSyncRoute. */
 export class AllSyncRoute implements Route {
   readonly name = "all-sync";
   private readonly children: readonly Route[];
 
-  /** Two children and more. */
+  /** At least two children. */
   constructor(children: readonly Route[]) {
     this.children = children;
   }

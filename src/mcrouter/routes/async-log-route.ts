@@ -1,9 +1,8 @@
 /**
- * Deletes that fail are written to disk, to be done later, and answered as if there had been nothing to delete: an item that
- * a server could not be asked to forget is not forgotten about.
+ * Writes failed deletes to disk for a later replay, and answers them with a miss.
  *
- *     delete k ─► asynclog ─► … ─► server   whatever lies between, the leaf that sends the delete has it watched there:
- *                                           so it is the very server that failed which is written down
+ *     delete k ─► asynclog ─► … ─► server   the leaf that sends the delete has it watched there,
+ *                                           so that the log names the server that failed
  *
  * Source: mcrouter AsynclogRoute.h, DestinationRoute.h, as facts.
  */
@@ -24,16 +23,16 @@ export interface AsyncLogRouteConfig extends RouteConfig {
   readonly name: string;
 }
 
-/** What a PoolRoute does unless the log is off: no handle has this alone. */
+/** The part of PoolRoute that logs failed deletes, unless the log is off. No handle makes this node alone. */
 export const asyncLog: RouteKind<AsyncLogRouteConfig> = {
   type: "asynclog",
   handles: {},
   build: ({ target, name }, { build, spool }) => new AsyncLogRoute(build(target), name, spool),
 };
 
-/** Where deletes are kept. */
+/** The store of failed deletes. */
 export interface DeleteSpool {
-  /** Calls `done` once it is written, or has failed to be; then that was logged. */
+  /** Calls `done` when the delete is written, or when the write has failed and was logged. */
   spool(server: string, pool: string, key: string, done: () => void): void;
 }
 
@@ -41,7 +40,7 @@ export function asyncLogNode(target: RouteConfig, name: string): AsyncLogRouteCo
   return { type: "asynclog", target, name };
 }
 
-/** What a node logs the deletes of. `null` if it is something else. */
+/** The node whose deletes a node logs. `null` if the node is not an async log. */
 export function loggedOf(node: RouteConfig): RouteConfig | null {
   return isAsyncLog(node) ? node.target : null;
 }
@@ -50,7 +49,7 @@ function isAsyncLog(node: RouteConfig): node is AsyncLogRouteConfig {
   return node.type === asyncLog.type;
 }
 
-/** What mcrouter's PoolRoute does with failed deletes. */
+/** The async log of mcrouter's PoolRoute. */
 export class AsyncLogRoute implements Route, DeleteWatcher {
   readonly name: string;
   readonly target: Route;
@@ -70,7 +69,7 @@ export class AsyncLogRoute implements Route, DeleteWatcher {
       this.target.route(request);
       return;
     }
-    // A request of its own: what it says holds below this route only.
+    // Copy the request: the watcher applies below this route only.
     request.retain();
     const sent = request.again({ onReply: (_sent, reply) => request.complete(reply) });
     sent.watcher = this;
@@ -87,7 +86,7 @@ export class AsyncLogRoute implements Route, DeleteWatcher {
   }
 }
 
-/** A delete on its way to one server. */
+/** A delete in flight to one server. */
 class WatchedDelete implements ReplyOwner {
   private readonly log: DeleteSpool;
   private readonly pool: string;

@@ -1,13 +1,14 @@
 /**
- * Values over a threshold are stored in parts, each under a key of its own, and put together again when they are asked for.
+ * Stores values over a threshold in parts, each under a separate key, and joins them for gets.
  *
- *     set k <large>   k:0:S, k:1:S … set, some at a time; then k gets "1-<parts>-<S>" with a flag that marks it
- *     get k           marked: the parts are got, and given as one value; one that lacks makes it a miss
+ *     set k <large>   sets k:0:S, k:1:S …, several at a time; then sets k to "1-<parts>-<S>" with a flag that marks it
+ *     get k           if marked: gets the parts and joins them; a missing part makes the get a miss
  *
- * While a value is being stored in parts, later requests for its key wait: a small write must not be overwritten by the end
- * of a large one that came before it.
+ * While a value is being stored in parts, later requests for its key wait. Otherwise the end of a large write could
+ * overwrite a small write that came after it.
  *
- * Source: mcrouter BigValueRoute.h, as facts; S is a hash of the value, so that parts of two values are not mixed.
+ * Source: mcrouter BigValueRoute.h, as facts. S is a hash of the value, so that parts of different values are not
+ * mixed.
  */
 
 import type { RouteConfig } from "../../config/config.ts";
@@ -34,13 +35,12 @@ import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
 
-/** Large values are stored in parts. */
 export interface BigValueRouteConfig extends RouteConfig {
   readonly type: "big-value";
   readonly target: RouteConfig;
   readonly thresholdBytes: number;
   readonly batchSize: number;
-  /** Clients get the flags without the mark. Clients that read flags as their own, such as Java's, need it. */
+  /** True if clients get the flags without the mark. Clients that use the flags themselves, such as Java's, need it. */
   readonly hidesFlag: boolean;
 }
 
@@ -60,27 +60,29 @@ function read(input: RouteInput): BigValueRouteConfig {
 }
 
 const BIG_VALUE_FLAG = 0x8000;
-/** The longest that stands behind the key in a part's: mcrouter's hashes have 64 bits. */
+/** The longest suffix of a part's key: mcrouter's hashes have 64 bits. */
 const PART_KEY_TEXT = ":99999:18446744073709551615";
 const MAX_PARTS = 100_000;
 
-/** The requests for a key that wait while a value is stored in parts under it. */
+/** Requests for a key that wait while its value is stored in parts. */
 interface Waiting {
-  /** In their order. */
+  /** In order of arrival. */
   readonly requests: Request[];
   isStoring: boolean;
-  /** They are being routed: one that is stored at once leaves the rest to that loop. */
+  /**
+   * True while the waiting requests are being routed: a request that completes at once leaves the rest to that loop.
+   */
   isGoingOn: boolean;
 }
 
 type BigValueOptions = Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize" | "hidesFlag">;
 
-/** mcrouter's BigValueRoute, above everything else. */
+/** mcrouter's BigValueRoute, above all other routes. */
 export class BigValueRoute implements Route {
   readonly name: string;
   private readonly target: Route;
   private readonly options: BigValueOptions;
-  /** By key that is being stored in parts. */
+  /** Waiting requests by the key that is being stored in parts. */
   private readonly storing = new Map<string, Waiting>();
 
   constructor(target: Route, options: BigValueOptions) {
@@ -117,7 +119,7 @@ export class BigValueRoute implements Route {
     see(this.target, request);
   }
 
-  /** What may be refused for its flags goes as it is: its parts would be stored for nothing. */
+  /** False if a server may refuse the request for its flags: its parts would be stored in vain. */
   private isLarge(request: Request): boolean {
     const { hasData, dataStart, frameEnd, isGuarded } = request;
     if (!hasData || isGuarded || frameEnd - 2 - dataStart <= this.options.thresholdBytes) return false;
@@ -131,7 +133,7 @@ export class BigValueRoute implements Route {
     waiting.isStoring = true;
     this.storing.set(orderKey, waiting);
     const complete = (reply: Reply) => {
-      // What the answer brings waits behind the others.
+      // Requests that the reply triggers wait after the others.
       request.complete(reply);
       waiting.isStoring = false;
       this.goOn(orderKey, waiting);
@@ -164,7 +166,7 @@ export class BigValueRoute implements Route {
     );
   }
 
-  /** Routes the requests that wait, up to one that is stored in parts, too: the others wait for that. */
+  /** Routes waiting requests up to one that is itself stored in parts; the rest wait for that one. */
   private goOn(orderKey: string, waiting: Waiting): void {
     if (waiting.isGoingOn) return;
     waiting.isGoingOn = true;
@@ -176,7 +178,7 @@ export class BigValueRoute implements Route {
     if (!waiting.isStoring) this.storing.delete(orderKey);
   }
 
-  /** The answer to a get; of a value in parts they are asked for. */
+  /** Handles the reply to a get: if the value is stored in parts, gets the parts. */
   private found(request: Request, reply: Reply): void {
     const stub = storedValue(reply);
     if (stub === null) {
@@ -184,7 +186,7 @@ export class BigValueRoute implements Route {
       return;
     }
     const info = /^1-(\d{1,9})-(\d{1,20})$/.exec(stub.value.toString("latin1"));
-    // A meta get that asks for no flags is told by the value's form alone, as long as the parts are there.
+    // If a meta get asks for no flags, the form of the value decides, as long as the parts exist.
     const isMarked = (stub.flags & BIG_VALUE_FLAG) !== 0;
     if (!isMarked && (info === null || asksForFlags(request))) {
       request.complete(reply);
@@ -220,7 +222,10 @@ export class BigValueRoute implements Route {
     );
   }
 
-  /** Parts are missing, and the client's get asked for no flags: these tell whether `reply` is a value or a stub. */
+  /**
+   * Parts are missing and the client's get asked for no flags. Asks for the flags, which show if `reply` is a value or
+   * a stub.
+   */
   private askForMark(request: Request, reply: Reply): void {
     const key = routedKeyOf(request);
     const owner: ReplyOwner = {
@@ -235,7 +240,7 @@ export class BigValueRoute implements Route {
     this.target.route(asked);
   }
 
-  /** Sends `count` requests, some at a time, and calls `done` when all have been answered. */
+  /** Sends `count` requests, several at a time, and calls `done` after the last reply. */
   private inBatches(
     count: number,
     make: (part: number, owner: ReplyOwner) => Request,
@@ -246,7 +251,7 @@ export class BigValueRoute implements Route {
     let next = 0;
     let due = 0;
     let isSending = false;
-    // A loop, not a recursion: servers that are down answer at once.
+    // A loop, not a recursion: dead servers answer synchronously.
     const send = () => {
       if (isSending) return;
       isSending = true;
@@ -271,7 +276,7 @@ export class BigValueRoute implements Route {
   }
 }
 
-/** Remembers the worst answer to the parts. */
+/** Keeps the worst reply to the parts. */
 class WorstOfParts {
   result: Result = "stored";
   reply: Reply | null = null;
@@ -288,12 +293,12 @@ function partKey(key: RoutedKey, part: number, suffix: number | string): RoutedK
   return { ...key, text: `${key.text}:${part}:${suffix}` };
 }
 
-/** The client flags of a storage command that is well formed. */
+/** The client flags of a well-formed storage command. */
 function clientFlagsOf(request: Request): number {
   return Number(request.operation === Operation.metaSet ? (metaToken(request, "F") ?? 0) : lineWords(request)[2]);
 }
 
-/** The key by which requests keep their order: with the prefix that says where they go. */
+/** The key that orders requests: it includes the routing prefix. */
 function orderKeyOf(request: Request): string {
   return `${request.routingPrefix?.toString("latin1") ?? ""} ${request.keyText()}`;
 }
@@ -302,7 +307,7 @@ function asksForFlags(request: Request): boolean {
   return request.operation !== Operation.metaGet || hasMetaFlag(request, "f");
 }
 
-/** `reply` to `request` with another value, and flags without `mark`: what it says beside these is kept. */
+/** `reply` to `request` with another value, and flags without `mark`. The other fields are kept. */
 function rejoined(request: Request, reply: Reply, value: Buffer, mark: number): Reply {
   const flags = (reply.flags & ~mark) >>> 0;
   const plain = answerWith(request, { value, flags });

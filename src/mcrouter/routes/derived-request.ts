@@ -1,8 +1,8 @@
 /**
- * The same command for another key, or with another exptime: what routes pass on that change a request. The answer goes
- * to the request that it was made of, and names the key that its client asked for.
+ * Requests for another key, exptime or value that routes derive from a request. The reply goes to the original request
+ * and has the key that its client asked for.
  *
- * All of these are retained: their bytes are their own.
+ * All derived requests are retained: they own their bytes.
  */
 import { MAX_KEY_BYTES } from "../../proxy/key.ts";
 import { Reply, Status } from "../../proxy/reply.ts";
@@ -13,18 +13,21 @@ import { decodedKey, keyAfter, writeFrame } from "../../proxy/wire/written-frame
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
 
-/** Whether a server takes a key of so many bytes in place of the request's: it would take the data of a refused line for commands. */
+/**
+ * True if a server accepts a key of this length in the command. After a refused line, a server would read the data as
+ * commands.
+ */
 export function canHaveKey(request: Request, keyBytes: number): boolean {
   return keyBytes > 0 && (hasDecodedKey(request) ? Math.ceil(keyBytes / 3) * 4 : keyBytes) <= MAX_KEY_BYTES;
 }
 
-/** The command for `key`, which it can have (`canHaveKey`) and whose answer completes `request`. */
+/** The command for `key`, which must satisfy `canHaveKey`. Its reply completes `request`. */
 export function withKey(request: Request, key: Buffer): Request {
   request.retain();
   return copyWithKey(request, key, new Renamed(request));
 }
 
-/** The command for `key`, answered to `owner` as the server answers it; `request` must be retained. */
+/** The command for `key`. `owner` gets the server's reply unchanged. `request` must be retained. */
 export function copyWithKey(request: Request, key: Buffer, owner: ReplyOwner): Request {
   if (isFrameless(request)) return traced(request, frameless(request, key, request.exptime, owner));
   const words = lineWords(request);
@@ -32,13 +35,13 @@ export function copyWithKey(request: Request, key: Buffer, owner: ReplyOwner): R
   return traced(request, rebuilt(request, words, key, owner));
 }
 
-/** What stands for a request belongs to its trace. */
+/** Adds the derived request to the trace of its original. */
 function traced(request: Request, derived: Request): Request {
   derived.span = request.span;
   return derived;
 }
 
-/** `reply`, which answers `sent`, as the answer to `request`: they name one thing by two keys. */
+/** The reply to `sent`, as a reply to `request`: both name one item by different keys. */
 export function renamed(request: Request, sent: Request, reply: Reply): Reply {
   if (reply.status === Status.meta) {
     const copy = Object.assign(new Reply(), reply);
@@ -65,7 +68,7 @@ class Renamed implements ReplyOwner {
   }
 }
 
-/** The exptime that a request gives its item, as memcached takes it; null: it gives none, or none that is a number. */
+/** The exptime in a request, as memcached reads it. `null` if there is none, or if it is not a number. */
 export function exptimeOf(request: Request): number | null {
   if (isTouchingRetrieval(request.operation)) return request.exptime;
   if (isFrameless(request)) return null;
@@ -76,8 +79,9 @@ export function exptimeOf(request: Request): number | null {
 }
 
 /**
- * The command with the exptimes that `change` makes of its own (of a meta set that has none, of 0), answered to `owner`,
- * while `request` still has its bytes. Null: it has none, or they stay. What is no number is left to the server to refuse.
+ * The command with its exptimes changed by `change`; a meta set without one counts as 0. `owner` gets the reply. Call
+ * while `request` still has its bytes. `null` if there is no exptime, or if none changes. An exptime that is not a
+ * number stays; the server refuses it.
  */
 export function withExptimes(request: Request, change: (exptime: number) => number, owner: ReplyOwner): Request | null {
   const { operation } = request;
@@ -104,17 +108,17 @@ export function withExptimes(request: Request, change: (exptime: number) => numb
   return rebuilt(request, words, request.chunk.subarray(request.keyStart, request.keyEnd), owner);
 }
 
-/** Where a number stands: from character `start` of a word on. */
+/** Position of a number: in a word, from character `start`. */
 interface Place {
   readonly word: number;
   readonly start: number;
 }
 
-/** Where the line has its exptimes. */
+/** Positions of the exptimes in a line. */
 function exptimePlaces(operation: Operation, words: readonly string[]): readonly Place[] {
   if (operation === Operation.touch) return [{ word: 2, start: 0 }];
   if (operation >= Operation.set && operation <= Operation.cas) return [{ word: 3, start: 0 }];
-  // Of what is there, and of what is made where nothing is.
+  // T is the new TTL of an item; N is the TTL of an item that the command creates.
   const letters = operation === Operation.metaGet || operation === Operation.metaArithmetic ? "TN" : "T";
   const isGiven = isMeta(operation) && operation !== Operation.metaDelete && operation !== Operation.metaDebug;
   if (!isGiven) return [];
@@ -131,7 +135,10 @@ function isTouchingRetrieval(operation: Operation): boolean {
   return operation === Operation.gat || operation === Operation.gats;
 }
 
-/** The storage command, which is well formed, with another value, and `flag` set in its client flags, answered to `owner`; `request` is retained. */
+/**
+ * The well-formed storage command with another value and with `flag` set in its client flags. `owner` gets the reply.
+ * `request` is retained.
+ */
 export function withData(request: Request, value: Buffer, flag: number, owner: ReplyOwner): Request {
   const key = request.chunk.subarray(request.keyStart, request.keyEnd);
   const words = lineWords(request);
@@ -147,7 +154,7 @@ export function withData(request: Request, value: Buffer, flag: number, owner: R
   return rebuilt(request, words, key, owner, value);
 }
 
-/** A retrieval of which only key and exptime are known, or are enough. */
+/** True for retrievals that only need key and exptime. */
 function isFrameless(request: Request): boolean {
   return request.frameEnd === request.frameStart || isRetrieval(request.operation);
 }
@@ -163,7 +170,10 @@ function frameless(request: Request, key: Buffer, exptime: number, owner: ReplyO
   return copy;
 }
 
-/** `words` are the line, the key its second; of one in base64 the bytes `key` stand behind the frame. */
+/**
+ * Builds a request from the `words` of its line; the second word is the key. For a base64 key, the bytes of `key`
+ * follow the frame.
+ */
 function rebuilt(
   request: Request,
   words: readonly string[],

@@ -9,10 +9,10 @@ import type { RouteKind } from "../route-kind.ts";
 
 interface ErrorRouteConfig extends RouteConfig {
   readonly type: "error";
-  /** Behind SERVER_ERROR; "": what the result is usually called. */
+  /** Text after SERVER_ERROR. "" uses the usual text of the result. */
   readonly message: string;
   readonly result: Result;
-  /** Stands in its name alone. */
+  /** Only appears in the route's name. */
   readonly isLogged: boolean;
 }
 

@@ -13,7 +13,7 @@ import type { RouteReader } from "../config/read-routes.ts";
 import { resultNamed } from "../config/result-named.ts";
 import { ofFacebook } from "../config/route-refusals.ts";
 
-/** Results that make a request go to the next child, by what kind of request it is; null: the usual ones. */
+/** Results that send a request to the next child, by kind of request. `null` uses the default results. */
 interface FailoverErrors {
   readonly gets: readonly Result[] | null;
   readonly updates: readonly Result[] | null;
@@ -21,19 +21,19 @@ interface FailoverErrors {
 }
 
 export interface FailoverOptions {
-  /** "" : none. */
+  /** "" if there is no name. */
   readonly name: string;
   readonly errors: FailoverErrors;
-  /** Failovers allowed: `rate` for each request (0 to 1), and `burst` at once. Null: any number. */
+  /** Limit of failovers: `rate` per request (0 to 1), and `burst` at once. `null` if there is no limit. */
   readonly limit: { readonly rate: number; readonly burst: number } | null;
-  /** Keys with a hash stop are marked when they fail over. */
+  /** True if keys with a hash stop are marked when they fail over. */
   readonly isTagged: boolean;
   readonly policy: "in-order" | "least-failures";
-  /** Children asked at most, the first included. */
+  /** Maximum number of children that are asked, including the first. */
   readonly maxTries: number;
 }
 
-/** `count`: of the children. */
+/** `count` is the number of children. */
 export function failoverOptions(fields: Fields | null, count: number, reader: RouteReader): FailoverOptions {
   const plain = { gets: null, updates: null, deletes: null };
   if (fields === null) {

@@ -1,9 +1,9 @@
 /**
- * Asks the children one after the other until one gives an answer that is no failure; where all fail, the last one's.
+ * Asks the children one by one until one gives a successful reply. If all fail, the reply of the last child counts.
  *
- *     request ─► child 0 ── fails over ──► child 1 ── fails over ──► … ── last: whatever it says
+ *     request ─► child 0 ── fails over ──► child 1 ── fails over ──► … ── last: any reply
  *
- * A child whose server cannot be reached costs nothing: it does not count against the limit of failovers.
+ * A failover from a child whose server cannot be reached does not count against the limit of failovers.
  *
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
@@ -26,7 +26,7 @@ import { withLeastExptime } from "./modify-exptime-route.ts";
 
 interface FailoverRouteConfig extends RouteConfig, FailoverOptions {
   readonly type: "failover";
-  /** Two and more. */
+  /** At least two. */
   readonly children: readonly RouteConfig[];
 }
 
@@ -39,14 +39,14 @@ export const failover: RouteKind<FailoverRouteConfig> = {
   build: (node, { buildAll, counters }) => new FailoverRoute(buildAll(node.children), node, counters),
 };
 
-/** A single child stands for itself. */
+/** A single child replaces the route. */
 function failoverNode(children: readonly RouteConfig[], fields: Fields | null, reader: RouteReader): RouteConfig {
   const options = failoverOptions(fields, children.length, reader);
   const node: FailoverRouteConfig = { type: "failover", children, ...options };
   return children.length < 2 ? (children[0] ?? nothing) : node;
 }
 
-/** The children behind the first keep for a short time what they keep. */
+/** Children after the first store items with a short exptime. */
 function withExptime(input: RouteInput): RouteConfig {
   const { fields, child, reader } = object(input);
   const normal = child("normal");
@@ -58,10 +58,9 @@ function withExptime(input: RouteInput): RouteConfig {
 }
 
 const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
-/** Failures that cost the server nothing: it was not asked. */
+/** Failures without a request to the server. */
 const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error", "connect_timeout", "shutdown"]);
 
-/** mcrouter's FailoverRoute. */
 export class FailoverRoute implements Route, ReplyOwner {
   readonly name: string;
   readonly children: readonly Route[];
@@ -70,7 +69,7 @@ export class FailoverRoute implements Route, ReplyOwner {
   readonly counters: RouteCounters;
   private readonly errors: ReadonlyMap<OperationKind, ReadonlySet<Result>>;
   private readonly limiter: FailoverLimiter | null;
-  /** By child: failures since its last answer; null: the children are asked in order. */
+  /** By child: failures since the last success. `null` if the children are asked in order. */
   private readonly recentErrors: number[] | null;
 
   constructor(children: readonly Route[], options: FailoverOptions, counters: RouteCounters) {
@@ -90,14 +89,14 @@ export class FailoverRoute implements Route, ReplyOwner {
   }
 
   route(request: Request): void {
-    // Of a get the key is enough to ask again, and that is good until it is answered.
+    // For a retrieval, the key is enough to ask again, and the key is valid until the reply.
     if (!isRetrieval(request.operation)) request.retain();
     request.push(this);
     this.limiter?.countRequest();
     this.children[0]!.route(request);
   }
 
-  /** The first child's answer. */
+  /** The reply of the first child. */
   onReply(request: Request, reply: Reply): void {
     if (this.recentErrors !== null) this.note(0, request, reply);
     if (isFailure(reply.status) && this.failsOver(request, reply)) {
@@ -112,25 +111,25 @@ export class FailoverRoute implements Route, ReplyOwner {
     for (const index of this.order().slice(0, this.maxTries)) see(this.children[index]!, request);
   }
 
-  /** Whether a failure sends the request to the next child. */
+  /** True if a failure sends the request to the next child. */
   failsOver(request: Request, reply: Reply): boolean {
     return (this.errors.get(kindOf(request)) ?? defaultFailoverErrors).has(resultOf(request, reply));
   }
 
-  /** False: there were too many failovers lately. Of a server that cannot be reached they are not counted. */
+  /** False if the limit of failovers is reached. Failovers from a server that cannot be reached do not count. */
   mayFailOver(request: Request, reply: Reply): boolean {
     if (this.limiter === null || unreachable.has(resultOf(request, reply)) || this.limiter.take()) return true;
     this.counters.failoverRateLimited++;
     return false;
   }
 
-  /** Remembers how child `index` did. */
+  /** Records the result of child `index`. */
   note(index: number, request: Request, reply: Reply): void {
     if (this.recentErrors === null) return;
     this.recentErrors[index] = isError(resultOf(request, reply)) ? this.recentErrors[index]! + 1 : 0;
   }
 
-  /** The children as they are to be asked: the first one first, the rest by their recent failures where that is wanted. */
+  /** Order of the children: the first child, then the others, by recent failures if the policy asks for it. */
   order(): readonly number[] {
     const order = this.children.map((_, index) => index);
     const { recentErrors } = this;
@@ -143,12 +142,12 @@ function errorSet(errors: readonly Result[] | null): ReadonlySet<Result> {
   return errors === null ? defaultFailoverErrors : new Set(errors);
 }
 
-/** A request on its way through the children, from the second on. */
+/** A request on its way through the children, from the second child on. */
 class Attempt implements ReplyOwner {
   private readonly parent: FailoverRoute;
   private readonly request: Request;
   private order: readonly number[] = [0];
-  /** Position in `order` of the child that was asked last. */
+  /** Position in `order` of the last child that was asked. */
   private at = 0;
 
   /** `request` is retained. */
@@ -168,7 +167,7 @@ class Attempt implements ReplyOwner {
     else request.complete(answer);
   }
 
-  /** The child that was asked last has failed with `reply`: asks the next, if there is one and it may be asked. */
+  /** The last child failed with `reply`: asks the next child if there is one and the limit allows it. */
   failed(reply: Reply): void {
     const { parent, request } = this;
     if (this.at + 1 >= parent.maxTries) {
@@ -188,7 +187,7 @@ class Attempt implements ReplyOwner {
     parent.children[this.order[this.at]!]!.route(this.next());
   }
 
-  /** The request as it goes to a child that is not the first. */
+  /** The request for a child other than the first. */
   private next(): Request {
     const { request } = this;
     if (!this.parent.isTagged) return request.again(this);
@@ -199,7 +198,7 @@ class Attempt implements ReplyOwner {
   }
 }
 
-/** Tokens that requests bring in, `rate` each, up to `burst`, and failovers take out. */
+/** A token bucket: each request adds `rate` tokens, up to `burst`; a failover takes one. */
 class FailoverLimiter {
   private readonly rate: number;
   private readonly burst: number;

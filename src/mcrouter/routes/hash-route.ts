@@ -1,5 +1,5 @@
 /**
- * Key → one of the children. What PoolRoute is for the servers of a pool, for any routes.
+ * Key → one of the children, like PoolRoute over the servers of a pool, but for all kinds of routes.
  *
  * Source: mcrouter HashRouteFactory.h, lib/routes/SelectionRoute.h, as facts.
  */
@@ -16,11 +16,10 @@ import type { RouteKind } from "../route-kind.ts";
 import { errorNode } from "./error-handle.ts";
 import { latestNode } from "./latest-handle.ts";
 
-/** Key → one of the children. */
 export interface HashRouteConfig extends RouteConfig {
   readonly type: "hash";
   readonly placement: IndexPlacementConfig;
-  /** One and more. */
+  /** At least one. */
   readonly children: readonly RouteConfig[];
 }
 
@@ -51,19 +50,18 @@ function read(input: RouteInput): RouteConfig {
   return choice === "latest" ? latestNode(children, fields, reader) : hashNode(choice, children);
 }
 
-/** A single child stands for itself. */
+/** A single child replaces the route. */
 export function hashNode(placement: IndexPlacementConfig, children: readonly RouteConfig[]): RouteConfig {
   const node: HashRouteConfig = { type: "hash", placement, children };
   return children.length === 1 ? children[0]! : node;
 }
 
-/** mcrouter's HashRoute. */
 export class HashRoute implements Route {
   readonly name: string;
   private readonly children: readonly Route[];
   private readonly placement: Placement;
 
-  /** `placement` gives an index of `children`; `type` says which it is. */
+  /** `placement` gives an index into `children`; `type` is the kind of placement. */
   constructor(children: readonly Route[], placement: Placement, type: PlacementConfig["type"]) {
     this.name = `selection|${hashNames[type] ?? type}`;
     this.children = children;

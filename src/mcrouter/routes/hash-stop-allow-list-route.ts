@@ -1,6 +1,6 @@
 /**
- * Refuses keys with a hash stop (`|#|`), except those with one of the prefixes: a key's owner chooses its server by what stands
- * before the stop, and keys that share it crowd one server.
+ * Refuses keys with a hash stop (`|#|`), except keys with one of the prefixes. The text before a hash stop selects the
+ * server, so many keys with equal text before the stop would overload one server.
  *
  * Source: mcrouter HashStopAllowListRoute.h, as facts.
  */
@@ -33,7 +33,6 @@ export const hashStopAllowList: RouteKind<HashStopAllowListRouteConfig> = {
 
 const refusal = errorReply("local_error", "Hash stop not permited");
 
-/** mcrouter's HashStopAllowListRoute. */
 export class HashStopAllowListRoute implements Route {
   readonly name: string;
   private readonly target: Route;

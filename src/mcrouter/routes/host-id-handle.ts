@@ -1,5 +1,5 @@
 /**
- * HostIdRoute: one of the children, the same for all keys of this host.
+ * HostIdRoute: one child for all keys of this host.
  *
  * Source: mcrouter McRouteHandleProvider.cpp, as facts.
  */
@@ -27,7 +27,7 @@ function read(input: RouteInput): RouteConfig {
   return node;
 }
 
-/** A host's hash, salted as a configuration says. */
+/** The host's hash with the configuration's salt. */
 export function saltedHost(hostId: number, salt: string): number {
   if (salt === "") return hostId;
   const bytes = Buffer.from(`${hostId}${salt}`, "latin1");

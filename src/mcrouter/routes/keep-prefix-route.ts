@@ -1,12 +1,10 @@
-/**
- * Gives keys their routing prefix back on the way to the servers of a pool with `keep_routing_prefix`.
- */
+/** Adds the routing prefix to keys again, for the servers of a pool with `keep_routing_prefix`. */
 import type { Request } from "../../proxy/request.ts";
 import { errorReply } from "../../proxy/route/default-reply.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { canHaveKey, withKey } from "./derived-request.ts";
 
-/** Stands right above the servers; the prefix was taken off at the root and has no part in placement. */
+/** This route stands directly above the servers. The root removes the prefix, and placement does not use it. */
 export class KeepPrefixRoute implements Route {
   readonly name = "keep-routing-prefix";
   private readonly target: Route;
@@ -29,7 +27,7 @@ export class KeepPrefixRoute implements Route {
 
 const tooLong = errorReply("bad_key", "The key provided is invalid");
 
-/** Null: the key has become too long on its way. */
+/** `null` if the key with its prefix is too long. */
 function prefixed(request: Request): Request | null {
   const { routingPrefix, chunk, keyStart, keyEnd } = request;
   if (routingPrefix === null) return request;

@@ -1,6 +1,6 @@
 /**
- * Keeps hot keys in several copies under keys of their own, `key::N`, so that every host asks for one of them: the N that
- * goes with this host. Deletes go to all copies, sets where that is wanted.
+ * Keeps copies of hot keys under separate keys, `key::N`. Each host asks for one copy, whose N derives from the host.
+ * Deletes go to all copies, sets only if the configuration says so.
  *
  * Source: mcrouter KeySplitRoute.h, as facts.
  */
@@ -44,15 +44,14 @@ function read(input: RouteInput): KeySplitRouteConfig {
 }
 
 const SEPARATOR = "::";
-/** The separator and a number up to 999. */
+/** Length of the separator and a number up to 999. */
 const EXTRA_KEY_BYTES = SEPARATOR.length + 3;
 
-/** mcrouter's KeySplitRoute. */
 export class KeySplitRoute implements Route {
   readonly name: string;
   private readonly child: Route;
   private readonly options: Omit<KeySplitRouteConfig, "type" | "destination">;
-  /** The copy of this host. */
+  /** Number of this host's copy. */
   private readonly replica: number;
 
   constructor(child: Route, options: Omit<KeySplitRouteConfig, "type" | "destination">, hostId: number) {
@@ -86,7 +85,7 @@ export class KeySplitRoute implements Route {
     this.child.route(key === null ? request : withKey(request, key));
   }
 
-  /** The host's own copy answers. */
+  /** The reply comes from the host's copy. */
   private routeToAll(request: Request): void {
     request.retain();
     for (let replica = 0; replica < this.options.replicas; replica++) {
@@ -117,7 +116,7 @@ export class KeySplitRoute implements Route {
     return key === null ? request.again(owner) : copyWithKey(request, key, owner);
   }
 
-  /** The key of a copy, its number before any hash stop; null: it is the key itself. */
+  /** The key of a copy; its number stands before a hash stop. `null` if the copy has the original key. */
   private keyOf({ chunk, keyStart, keyEnd }: Request, replica: number): Buffer | null {
     if (replica === 0) return null;
     const end = routingKeyEnd(chunk, keyStart, keyEnd);

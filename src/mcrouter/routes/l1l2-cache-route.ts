@@ -1,7 +1,7 @@
 /**
- * A small near cache in front of a large one: gets go to L1, on a miss to L2, and a hit there is added to L1. With a
- * negative cache a miss in L2 is remembered in L1 too, by an item with a flag of its own; now and then such an item is
- * looked behind. Everything but gets goes to L1 alone.
+ * A small near cache (L1) in front of a large cache (L2). Gets go to L1, after a miss to L2, and a hit in L2 is added
+ * to L1. With a negative cache, a miss in L2 is stored in L1 as an item with a special flag; at regular hits, L2 is
+ * checked again. All other commands go to L1 only.
  *
  * Source: mcrouter lib/routes/L1L2CacheRoute.h, as facts.
  */
@@ -24,7 +24,7 @@ interface L1L2CacheRouteConfig extends RouteConfig {
   readonly l2: RouteConfig;
   readonly upgradingL1Exptime: number;
   readonly ncacheExptime: number;
-  /** A negative entry is looked behind at every so many hits; 0: there are none. */
+  /** L2 is checked at each nth hit of a negative entry. 0 disables the check. */
   readonly ncacheUpdatePeriod: number;
 }
 
@@ -50,7 +50,6 @@ function read(input: RouteInput): L1L2CacheRouteConfig {
 const NEGATIVE_FLAG = 0x10000;
 const NEGATIVE = { value: Buffer.from("ncache", "latin1"), flags: NEGATIVE_FLAG };
 
-/** mcrouter's L1L2CacheRoute. */
 export class L1L2CacheRoute implements Route {
   readonly name = "l1l2-cache";
   private readonly l1: Route;
@@ -78,7 +77,7 @@ export class L1L2CacheRoute implements Route {
     if (kindOf(request) === "get") see(this.l2, request);
   }
 
-  /** L1 has answered. */
+  /** Handles the reply of L1. */
   private answered(request: Request, reply: Reply): void {
     if (reply.status === Status.clientError) {
       request.complete(reply);
@@ -94,7 +93,8 @@ export class L1L2CacheRoute implements Route {
 
   private askL2(request: Request): void {
     const key = routedKeyOf(request);
-    // Where the answer can be made of the value, that is asked for alone: a meta get may not ask for what L1 must store.
+    // If the reply can be made from the value, ask L2 only for the value: a meta get may lack fields that L1 must
+    // store.
     const isPlain = request.operation === Operation.get || request.operation === Operation.metaGet;
     const owner: ReplyOwner = {
       onReply: (_copy, reply) => {
@@ -116,7 +116,7 @@ export class L1L2CacheRoute implements Route {
     this.l2.route(isPlain ? getOf(key, owner) : request.again(owner));
   }
 
-  /** Every so many hits of negative items one is compared with L2. */
+  /** Compares each nth hit of a negative item with L2. */
   private lookBehind(key: RoutedKey): void {
     const { ncacheUpdatePeriod, upgradingL1Exptime, ncacheExptime } = this.options;
     if (ncacheUpdatePeriod === 0) return;
@@ -133,7 +133,7 @@ export class L1L2CacheRoute implements Route {
   }
 }
 
-/** The item that stands for a miss. A meta get that asks for no flags is told by its value. */
+/** True if the item stands for a miss. For a meta get without flags, the value decides. */
 function isNegative(reply: Reply): boolean {
   const found = storedValue(reply);
   if (found === null) return false;

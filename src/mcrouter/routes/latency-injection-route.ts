@@ -1,5 +1,5 @@
 /**
- * Passes requests on later, and their answers too: to see what slow servers do to an application.
+ * Delays requests and replies, to show the effect of slow servers on an application.
  *
  * Source: mcrouter LatencyInjectionRoute.h, as facts.
  */
@@ -16,7 +16,7 @@ interface LatencyInjectionRouteConfig extends RouteConfig {
   readonly child: RouteConfig;
   readonly beforeMs: number;
   readonly afterMs: number;
-  /** Least time in all; 0: none. */
+  /** Minimum total time. 0 sets no minimum. */
   readonly totalMs: number;
 }
 
@@ -55,7 +55,6 @@ function read(input: RouteInput): RouteConfig {
   return node;
 }
 
-/** mcrouter's LatencyInjectionRoute. */
 export class LatencyInjectionRoute implements Route {
   readonly name: string;
   private readonly child: Route;
@@ -94,7 +93,7 @@ export class LatencyInjectionRoute implements Route {
   }
 }
 
-/** In ms; `totalMs` is the least that a request takes, 0: whatever it takes. */
+/** Delays in ms. `totalMs` is the minimum time of a request; 0 sets no minimum. */
 export interface LatencyTimes {
   readonly beforeMs: number;
   readonly afterMs: number;

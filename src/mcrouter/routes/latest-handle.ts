@@ -1,6 +1,6 @@
 /**
- * LatestRoute: some of the children, the same ones for all keys of this host, in an order that goes by the host, with failover
- * between them.
+ * LatestRoute: a subset of the children for all keys of this host, in an order that derives from the host, with
+ * failover between them.
  *
  * Source: mcrouter LatestRoute.h, as facts.
  */
@@ -47,7 +47,7 @@ export function latestNode(children: readonly RouteConfig[], fields: Fields | nu
   return node;
 }
 
-/** `count` children in the order of this host: weighted, each drawn by a hash of the host and of its turn. */
+/** `count` children in this host's order: a weighted draw by a hash of the host and the turn. */
 function ordered(
   children: readonly RouteConfig[],
   weights: readonly number[],

@@ -1,7 +1,7 @@
 /**
- * Passes requests on and says in the log, at level debug, how each ended: operation, routing key, result, bytes.
+ * Passes requests on and logs each result at level debug: operation, routing key, result, bytes.
  *
- * Source: mcrouter LoggingRoute.h, as facts; there what is done with them is up to a callback.
+ * Source: mcrouter LoggingRoute.h, as facts; in mcrouter, a callback handles the results.
  */
 
 import type { RouteConfig } from "../../config/config.ts";
@@ -29,10 +29,9 @@ function targetOf(input: RouteInput): RouteConfig {
   return spot.json.type === "string" ? reader.one(spot) : nothing;
 }
 
-/** Where the lines go. */
+/** Receives the log lines. */
 export type RequestLog = (line: string) => void;
 
-/** mcrouter's LoggingRoute. */
 export class LoggingRoute implements Route, ReplyOwner {
   readonly name = "logging";
   private readonly target: Route;

@@ -1,6 +1,6 @@
 /**
- * Moves keys from one place to another bit by bit: each key has a time of its own in the interval from which on it is asked
- * for in the new place. Deletes go to both, from the start until twice the interval is over, and are answered with the worse.
+ * Moves keys gradually from one place to another. Each key changes to the new place at its own time in the interval.
+ * Deletes go to both places, from the start until twice the interval has passed; the worse reply counts.
  *
  * Source: mcrouter MigrateRoute.h, as facts: a key's time is start + (Spooky hash of its routing key mod interval), counted
  * from start + interval.
@@ -44,7 +44,6 @@ function read(input: RouteInput): MigrateRouteConfig {
   };
 }
 
-/** mcrouter's MigrateRoute. */
 export class MigrateRoute implements Route {
   readonly name = "migrate";
   private readonly from: Route;

@@ -1,6 +1,6 @@
 /**
- * Gets and deletes go to the next child on anything but a hit; everything else goes to the first alone. Where no child has
- * it, the last one's answer counts, or the best.
+ * Gets and deletes go to the next child unless the reply is a hit; other commands only go to the first child. If no
+ * child has the item, the reply of the last child counts, or the best reply.
  *
  * Source: mcrouter MissFailoverRoute.h, as facts.
  */
@@ -15,9 +15,9 @@ import type { RouteKind } from "../route-kind.ts";
 
 interface MissFailoverRouteConfig extends RouteConfig {
   readonly type: "miss-failover";
-  /** Two and more. */
+  /** At least two. */
   readonly children: readonly RouteConfig[];
-  /** Where all missed or failed: the best answer instead of the last. */
+  /** If all children miss or fail, the best reply counts instead of the last. */
   readonly returnsBestOnError: boolean;
 }
 
@@ -36,13 +36,12 @@ function read(input: RouteInput): RouteConfig {
   return node;
 }
 
-/** mcrouter's MissFailoverRoute. */
 export class MissFailoverRoute implements Route {
   readonly name = "miss-failover";
   readonly children: readonly Route[];
   readonly returnsBestOnError: boolean;
 
-  /** Two children and more. */
+  /** At least two children. */
   constructor(children: readonly Route[], returnsBestOnError: boolean) {
     this.children = children;
     this.returnsBestOnError = returnsBestOnError;

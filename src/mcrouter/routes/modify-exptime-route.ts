@@ -1,5 +1,5 @@
 /**
- * Passes requests on with another exptime, set or bounded; deletes are left alone.
+ * Passes requests on with a changed exptime, set or limited. Deletes do not change.
  *
  * Source: mcrouter ModifyExptimeRoute.h, as facts.
  */
@@ -17,7 +17,7 @@ export interface ModifyExptimeRouteConfig extends RouteConfig {
   readonly type: "modify-exptime";
   readonly target: RouteConfig;
   readonly action: "set" | "min";
-  /** As memcached takes it; 0: never, with "min" nothing is changed. */
+  /** As memcached reads it. 0 means never; with "min", 0 changes nothing. */
   readonly exptime: number;
 }
 
@@ -36,7 +36,7 @@ function read(input: RouteInput): RouteConfig {
   return action === "min" ? withLeastExptime(target, exptime) : exptimeNode(target, "set", exptime);
 }
 
-/** The least of an exptime and never is that exptime. */
+/** Limits the exptime; an exptime of 0 (never) becomes the limit. */
 export function withLeastExptime(target: RouteConfig, exptime: number): RouteConfig {
   return exptime === 0 ? target : exptimeNode(target, "min", exptime);
 }
@@ -45,23 +45,22 @@ function exptimeNode(target: RouteConfig, action: "set" | "min", exptime: number
   return { type: "modify-exptime", target, action, exptime };
 }
 
-/** mcrouter's ModifyExptimeRoute. */
 export class ModifyExptimeRoute implements Route {
   readonly name: string;
   private readonly target: Route;
   private readonly changed: (exptime: number) => number;
 
-  /** `exptime` as memcached takes it; "min" is not given 0. */
+  /** `exptime` as memcached reads it; "min" requires a value other than 0. */
   constructor(target: Route, action: "set" | "min", exptime: number) {
     this.name = `modify-exptime|${action}|exptime=${exptime}`;
     this.target = target;
-    // 0 is never.
+    // 0 means never.
     this.changed = action === "set" ? () => exptime : (before) => (before === 0 || before > exptime ? exptime : before);
   }
 
   route(request: Request): void {
     const changed = withExptimes(request, this.changed, new Passed(request));
-    // It is not sent itself: no server takes a copy of what it needs.
+    // Only the changed copy is sent, so no connection retains the original: retain it here.
     if (changed !== null) request.retain();
     this.target.route(changed ?? request);
   }
@@ -71,7 +70,7 @@ export class ModifyExptimeRoute implements Route {
   }
 }
 
-/** The answer to the changed request is the answer to the request. */
+/** Passes the reply to the changed request to the original request. */
 class Passed implements ReplyOwner {
   private readonly request: Request;
 

@@ -1,5 +1,5 @@
 /**
- * Passes requests on with another key. Clients see the key that they asked for.
+ * Passes requests on with a changed key. Clients see the key that they asked for.
  *
  * Source: mcrouter ModifyKeyRoute.h, as facts.
  */
@@ -17,7 +17,7 @@ import { canHaveKey, withKey } from "./derived-request.ts";
 export interface ModifyKeyRouteConfig extends RouteConfig {
   readonly type: "modify-key";
   readonly target: RouteConfig;
-  /** "/region/cluster/", or "" for none; null: the key's own stays. */
+  /** "/region/cluster/", or "" for no prefix. `null` keeps the key's prefix. */
   readonly routingPrefix: string | null;
   readonly ensurePrefix: string;
   readonly isInPlace: boolean;
@@ -63,7 +63,6 @@ function read({ fields, child }: ObjectInput): ModifyKeyRouteConfig {
 const missing = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: missing");
 const tooLong = errorReply("local_error", "ModifyKeyRoute: invalid key: invalid key: too long");
 
-/** mcrouter's ModifyKeyRoute. */
 export class ModifyKeyRoute implements Route {
   readonly name = "modify-key";
   private readonly target: Route;
@@ -85,7 +84,7 @@ export class ModifyKeyRoute implements Route {
     if (!(changed instanceof Reply)) see(this.target, changed);
   }
 
-  /** The request as it is passed on, or what is answered where no server takes its key. */
+  /** The changed request, or the reply if no server accepts the new key. */
   private changed(request: Request): Request | Reply {
     const { routingPrefix } = this.options;
     const key = request.keyText();

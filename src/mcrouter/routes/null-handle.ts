@@ -1,4 +1,4 @@
-/** NullRoute and DevNullRoute: answered as if there were nothing. */
+/** NullRoute and DevNullRoute: answer each request with a miss or its equivalent. */
 import type { RouteConfig } from "../../config/config.ts";
 import { DevNullRoute, NullRoute } from "../../proxy/route/null-route.ts";
 import { nothing } from "../config/route-input.ts";

@@ -1,8 +1,8 @@
 /**
- * Chooses by what a request does. Meta and binary requests count as the classic command that does the same.
+ * Selects a route by the request's operation. A meta or binary request counts as its classic equivalent.
  *
- * Source: mcrouter OperationSelectorRoute.h, as facts. What no policy is for is answered there with an empty reply, which
- * clients see as the error that is given here.
+ * Source: mcrouter OperationSelectorRoute.h, as facts. mcrouter gives an empty reply to an operation without a policy,
+ * which clients see as the error that is given here.
  */
 
 import type { RouteConfig } from "../../config/config.ts";
@@ -17,7 +17,7 @@ import type { RouteKind } from "../route-kind.ts";
 interface OperationSelectorRouteConfig extends RouteConfig {
   readonly type: "operation-selector";
   readonly policies: ReadonlyMap<OperationName, RouteConfig>;
-  /** Null: other operations are answered with an error. */
+  /** `null` if other operations are answered with an error. */
   readonly otherwise: RouteConfig | null;
 }
 
@@ -37,15 +37,15 @@ function selector(
   return { type: "operation-selector", policies, otherwise };
 }
 
-/** Names of operations that mcrouter's configurations have and memcached's clients do not send. */
+/** Operations that mcrouter configurations can name and memcached clients do not send. */
 const idleOperations = new Set(["lease-get", "lease-set", "flushall", "flushre", "version", "stats"]);
 
 function byOperation(input: RouteInput): readonly RouteConfig[] {
-  // As in mcrouter: anything but an object is the route for all.
+  // As in mcrouter, a value other than an object is the route for all operations.
   if (input.fields === null) return [input.reader.one(input.spot)];
   const { fields, optional, reader } = object(input);
   const policies = new Map<OperationName, RouteConfig>();
-  // First, as in mcrouter: named handles in it are known to the others.
+  // As in mcrouter, this route is read first: the other routes can refer to named handles in it.
   const otherwise = optional("default_policy");
   const nested = fields.nested("operation_policies");
   for (const [name, json] of sortedMembers(nested)) {
@@ -86,10 +86,9 @@ function byGroup(input: RouteInput): readonly RouteConfig[] {
   return [selector(policies, optional("default_policy"))];
 }
 
-/** mcrouter's OperationSelectorRoute. */
 export class OperationSelectorRoute implements Route {
   readonly name = "operation-selector";
-  /** By the classic operation. */
+  /** Routes by classic operation. */
   private readonly policies: ReadonlyMap<Operation, Route>;
   private readonly otherwise: Route | null;
 
@@ -113,7 +112,7 @@ export class OperationSelectorRoute implements Route {
   }
 
   private childOf(request: Request): Route | null {
-    // A plain get is by far the most common.
+    // A plain get is the most common operation.
     const operation = request.operation === Operation.get ? Operation.get : classicOperation(request);
     return this.policies.get(operation) ?? this.otherwise;
   }

@@ -1,8 +1,8 @@
 /**
- * Passes on no more than so many requests at once; further ones wait in their order, for a while, and up to a number.
+ * Limits the requests in flight. Further requests wait in order, up to a maximum time and number.
  *
- * Source: mcrouter OutstandingLimitRoute.h, ProxyBase (throttling), as facts; there each client connection has its turn, here
- * each request.
+ * Source: mcrouter OutstandingLimitRoute.h, ProxyBase (throttling), as facts. mcrouter takes turns between client
+ * connections; Platypus keeps the order of the requests.
  */
 import type { Clock } from "../../clock.ts";
 import type { RouteConfig } from "../../config/config.ts";
@@ -17,13 +17,13 @@ export interface OutstandingLimitRouteConfig extends RouteConfig {
   readonly type: "outstanding-limit";
   readonly target: RouteConfig;
   readonly maxOutstanding: number;
-  /** Requests that wait at most. */
+  /** Maximum number of waiting requests. */
   readonly maxWaiting: number;
-  /** What those beyond are told, behind SERVER_ERROR. */
+  /** Text after SERVER_ERROR for further requests. */
   readonly message: string;
 }
 
-/** Servers with a limit of requests in flight: no handle has this alone. */
+/** A limit of requests in flight for servers. No handle makes this node alone. */
 export const outstandingLimit: RouteKind<OutstandingLimitRouteConfig> = {
   type: "outstanding-limit",
   handles: {},
@@ -33,19 +33,19 @@ export const outstandingLimit: RouteKind<OutstandingLimitRouteConfig> = {
   },
 };
 
-/** A route as what stands above it passes requests on to it: it is seen itself. */
+/** Passes requests on to a route; `forEachTarget` sees the route itself. */
 function asTarget(route: Route): Pick<Route, "route" | "forEachTarget"> {
   return { route: (request) => route.route(request), forEachTarget: (request, see) => see(route, request) };
 }
 
-/** What may be under way and wait. */
+/** Limits of requests in flight and of waiting requests. */
 export interface OutstandingLimits {
   readonly maxOutstanding: number;
-  /** Requests that wait at most. */
+  /** Maximum number of waiting requests. */
   readonly maxWaiting: number;
-  /** The answer to those beyond, and to those that have waited too long. */
+  /** Reply to further requests, and to requests that waited too long. */
   readonly refusal: Reply;
-  /** In ms; 0: they wait on. */
+  /** Maximum waiting time (ms). 0 disables the timeout. */
   readonly waitTimeoutMs: number;
 }
 
@@ -54,7 +54,6 @@ interface Waiting {
   readonly sinceMs: number;
 }
 
-/** mcrouter's OutstandingLimitRoute. */
 export class OutstandingLimitRoute implements Route, ReplyOwner {
   readonly name: string;
   private readonly target: Pick<Route, "route" | "forEachTarget">;
@@ -62,10 +61,10 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
   private readonly clock: Clock;
   private readonly deadline: Deadline;
   private readonly waiting: Waiting[] = [];
-  /** Those before this one in `waiting` have been passed on. */
+  /** The requests before this index in `waiting` have been passed on. */
   private first = 0;
   private outstanding = 0;
-  /** Waiting ones are being passed on: answers that come at once leave the rest to that loop. */
+  /** True while waiting requests are being passed on: a synchronous reply leaves the rest to that loop. */
   private isSending = false;
 
   constructor(target: Pick<Route, "route" | "forEachTarget">, limits: OutstandingLimits, clock: Clock) {
@@ -77,7 +76,7 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
   }
 
   route(request: Request): void {
-    // Nobody overtakes those who wait, not even while a place is free for one of them.
+    // A new request never overtakes a waiting one, even if a slot is free.
     if (this.outstanding < this.limits.maxOutstanding && this.first === this.waiting.length) {
       this.send(request);
     } else if (this.waiting.length - this.first >= this.limits.maxWaiting) {
@@ -117,7 +116,7 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
     const next = this.waiting[this.first];
     if (next === undefined) return null;
     this.first++;
-    // The places of those that are gone are given up now and then.
+    // From time to time, the slots of the requests that have left are removed.
     if (this.first * 2 > this.waiting.length) {
       this.waiting.splice(0, this.first);
       this.first = 0;
@@ -125,7 +124,7 @@ export class OutstandingLimitRoute implements Route, ReplyOwner {
     return next;
   }
 
-  /** The first to wait is the first whose time is over. */
+  /** The request that waited longest is the first to expire. */
   private expire(): void {
     const nowMs = this.clock.nowMs();
     const { waitTimeoutMs, refusal } = this.limits;

@@ -1,5 +1,5 @@
 /**
- * PoolRoute and Pool: a pool's servers, and all that a route may put before them.
+ * PoolRoute and Pool: a pool's servers, and the routes that a configuration may put in front of them.
  *
  * Source: mcrouter McRouteHandleProvider-inl.h, as facts.
  */
@@ -29,9 +29,9 @@ import { warmedUp } from "./slow-warm-up-route.ts";
 /** Key → server of a pool. */
 interface PoolRouteConfig extends RouteConfig {
   readonly type: "pool";
-  /** Name of a pool that exists. */
+  /** Name of an existing pool. */
   readonly pool: string;
-  /** Null: the pool's own. */
+  /** `null` uses the pool's placement. */
   readonly placement: PlacementConfig | null;
 }
 
@@ -39,7 +39,6 @@ interface PoolRouteConfig extends RouteConfig {
 export interface DestinationConfig extends RouteConfig {
   readonly type: "destination";
   readonly pool: string;
-  /** Position in the pool's list. */
   readonly index: number;
 }
 
@@ -62,7 +61,7 @@ export const destination: RouteKind<DestinationConfig> = {
   },
 };
 
-/** The pool that a node is. `null` if it is something else. */
+/** The pool of a node. `null` if the node is not a plain pool. */
 export function poolNameOf(node: RouteConfig): string | null {
   return isPool(node) ? node.pool : null;
 }
@@ -71,18 +70,20 @@ function isPool(node: RouteConfig): node is PoolRouteConfig {
   return node.type === pool.type;
 }
 
-/** Of requests that wait for `max_outstanding`: mcrouter has no bound, a process has memory. */
+/**
+ * Maximum number of requests that wait for `max_outstanding`. mcrouter has no limit, but a process has limited memory.
+ */
 const MAX_WAITING = 100_000;
 
-/** The pool that a route names or is; null: it was reported. */
+/** The pool that a route names or defines inline. `null` if a problem was reported. */
 function poolOf({ fields, spot, reader }: RouteInput): ReadPool | null {
-  // An object names its pool, or is one.
+  // An object has a pool, or is a pool.
   const name = fields?.get("pool") ?? spot;
   if (name === spot) for (const key of fields?.object.members.keys() ?? []) fields?.has(key);
   return reader.pools.pool(name, (server) => reader.one(server));
 }
 
-/** mcrouter's order, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
+/** Same order as in mcrouter, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
 function read(input: RouteInput): RouteConfig {
   const { fields, reader, spot } = input;
   const named = fields === null ? spot : fields.need("pool");
@@ -120,7 +121,7 @@ function read(input: RouteInput): RouteConfig {
   return asyncLogNode(route, fields?.string("asynclog_name") ?? fields?.string("name") ?? pool.name);
 }
 
-/** The pool's hash over its servers: the pool's own weights and tags first, what the route says over them. */
+/** The hash over the pool's servers. The route's settings override the pool's weights and tags. */
 function hashed(
   pool: ReadPool,
   destinations: readonly RouteConfig[],
@@ -169,7 +170,7 @@ function isPlainCh3(placement: IndexPlacementConfig): boolean {
 
 const NO_PREFIX = Buffer.alloc(0);
 
-/** The pool's own route where nothing is different about this one: the fast path. */
+/** Uses the pool's own route, the fast path, if nothing differs from it. */
 function buildPool({ pool: name, placement: own }: PoolRouteConfig, context: BuildContext): Route {
   const whole = poolNamed(name, context);
   if (own === null && !whole.pool.keepsRoutingPrefix) return whole;
@@ -177,7 +178,7 @@ function buildPool({ pool: name, placement: own }: PoolRouteConfig, context: Bui
   const { backends } = whole;
   const placement = buildPlacement(config.placement, config.servers, { prefix: NO_PREFIX, random: context.random });
   if (!config.keepsRoutingPrefix) return new PoolRoute(config, backends, placement);
-  // A key's prefix has no part in where it lies: it is put back below that.
+  // Placement does not use a key's prefix; the prefix is added below it.
   const servers = backends.map((backend, index) => new KeepPrefixRoute(new DestinationRoute(backend, config, index)));
   return servers.length === 1 ? servers[0]! : new HashRoute(servers, placement, config.placement.type);
 }

@@ -1,7 +1,7 @@
 /**
- * Chooses by how the key begins, its routing prefix left out; the longest prefix that fits wins.
+ * Selects a route by the beginning of the key without its routing prefix. The longest matching prefix wins.
  *
- * Source: mcrouter PrefixSelectorRoute.h, RoutePolicyMap.h, as facts. There it may only stand at the top.
+ * Source: mcrouter PrefixSelectorRoute.h, RoutePolicyMap.h, as facts. In mcrouter this route may only stand at the top.
  */
 
 import type { RouteConfig } from "../../config/config.ts";
@@ -14,7 +14,7 @@ import type { RouteKind } from "../route-kind.ts";
 
 export interface PrefixSelectorRouteConfig extends RouteConfig {
   readonly type: "prefix-selector";
-  /** By the beginning of the key, its routing prefix left out; the longest that fits wins. */
+  /** Routes by the beginning of the key without its routing prefix. The longest matching prefix wins. */
   readonly policies: ReadonlyMap<string, RouteConfig>;
   readonly wildcard: RouteConfig | null;
 }
@@ -46,7 +46,6 @@ function read(input: RouteInput): PrefixSelectorRouteConfig {
 
 const noRoute = errorReply("local_error", "RootRoute: No rh found");
 
-/** mcrouter's PrefixSelectorRoute. */
 export class PrefixSelectorRoute implements Route {
   readonly name = "prefix-selector";
   /** Longest first. */
@@ -71,7 +70,7 @@ export class PrefixSelectorRoute implements Route {
     if (child !== null) see(child, request);
   }
 
-  /** Null: nothing is for such a key. */
+  /** `null` if no route matches the key. */
   childOf({ chunk, keyStart, keyEnd }: Request): Route | null {
     for (const [prefix, route] of this.policies) {
       if (prefix.length > keyEnd - keyStart) continue;

@@ -1,5 +1,5 @@
 /**
- * Sends to one of the children, by chance.
+ * Sends each request to a random child.
  *
  * Source: mcrouter RandomRoute.h, as facts.
  */
@@ -14,7 +14,6 @@ export const random: RouteKind<ParentConfig<"random">> = {
   build: ({ children }, { buildAll, random }) => new RandomRoute(buildAll(children), random),
 };
 
-/** mcrouter's RandomRoute. */
 export class RandomRoute implements Route {
   readonly name = "random";
   private readonly children: readonly Route[];

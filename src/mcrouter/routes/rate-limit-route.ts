@@ -1,6 +1,6 @@
 /**
- * Passes on as many requests a second as it may; what is over that goes to a fallback, or is answered as if there were
- * nothing. Gets, sets and deletes are counted apart; other commands are not limited.
+ * Limits the rate of requests. Requests over the limit go to a fallback, or are answered with a miss or its equivalent.
+ * Gets, sets and deletes have separate limits; other commands are not limited.
  *
  * Source: mcrouter RateLimitRoute.h, RateLimiter.h, as facts.
  */
@@ -14,7 +14,7 @@ import type { Fields } from "../config/fields.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
-/** Requests a second, and at once; null: any number. */
+/** Maximum number of requests per second, and at once. `null` if there is no limit. */
 interface Rate {
   readonly rate: number;
   readonly burst: number;
@@ -23,7 +23,7 @@ interface Rate {
 interface RateLimitRouteConfig extends RouteConfig {
   readonly type: "rate-limit";
   readonly target: RouteConfig;
-  /** Takes what is over the limit; null: that is answered as if there were nothing. */
+  /** Receives requests over the limit. `null` if they are answered with a miss or its equivalent. */
   readonly fallback: RouteConfig | null;
   readonly gets: Rate | null;
   readonly sets: Rate | null;
@@ -47,7 +47,9 @@ function read(input: RouteInput): RouteConfig {
   return rates === null ? target : rateLimitNode(target, fallback, rates);
 }
 
-/** `target` as often as `rates` say; what is more goes to `fallback`, or is answered with nothing. */
+/**
+ * Limits requests to `target` by `rates`. Requests over the limit go to `fallback`, or get a miss or its equivalent.
+ */
 export function rateLimitNode(target: RouteConfig, fallback: RouteConfig | null, rates: Fields): RateLimitRouteConfig {
   const rateOf = (name: string): Rate | null => {
     const rate = rates.number(`${name}_rate`, null, Number.MIN_VALUE, Number.POSITIVE_INFINITY);
@@ -64,7 +66,6 @@ export function rateLimitNode(target: RouteConfig, fallback: RouteConfig | null,
   };
 }
 
-/** mcrouter's RateLimitRoute. */
 export class RateLimitRoute implements Route {
   readonly name: string;
   private readonly target: Route;
@@ -107,7 +108,7 @@ export class RateLimitRoute implements Route {
   }
 }
 
-/** A token bucket. As in mcrouter (folly's TokenBucket, with the time it is made as its zero) it is empty at first. */
+/** A token bucket. As in mcrouter (folly's TokenBucket starts at its creation time), it is empty at first. */
 class Bucket {
   private readonly rate: Rate;
   private tokens = 0;

@@ -1,11 +1,11 @@
 /**
- * The top of a mcrouter configuration's tree: which of its routes a key's routing prefix means.
+ * The top of the tree of a mcrouter configuration. It selects routes by the routing prefix of a key.
  *
  *     key                 the default route
- *     /region/cluster/key the route of that name, the key without the prefix
- *     /region/* /key      all that fit, the default one first: it answers, the others are not waited for
+ *     /region/cluster/key the route of that name; the key loses its prefix
+ *     /region/* /key      all matching routes, the default route first: it answers, the others are not waited for
  *
- * Keys of a get of many are routed one by one, unless they all lie in one pool. `get __mcrouter__.X` is answered here.
+ * Keys of a get of many are routed one by one, unless one pool has them all. `get __mcrouter__.X` is answered here.
  *
  * Source: mcrouter RootRoute.h, RouteHandleMap.h, lib/carbon/Keys.h, ServiceInfo.h, as facts.
  */
@@ -33,26 +33,25 @@ const MAX_KNOWN_PREFIXES = 1000;
 const noRoute = errorReply("local_error", "RootRoute: No rh found");
 const missingKey = errorReply("local_error", "invalid key: missing");
 
-/** Answers `get __mcrouter__.X`: the whole text for X, errors too. */
+/** Answers `get __mcrouter__.X`: the complete text for X, also for errors. */
 export type AdminAnswers = (command: string) => string;
 
-/** mcrouter's RootRoute. */
 export class RootRoute implements Root, ReplyOwner {
   readonly name = "root";
   private readonly routes: ReadonlyMap<string, Route>;
   private readonly defaultPrefix: string;
   private readonly defaultRoute: Route;
-  /** Where gets of many keys go together; null: each goes its own way. */
+  /** The pool that gets of many keys are sent to as one. `null` if each key is routed separately. */
   private readonly plainPool: PoolRoute | null;
   private readonly options: RootConfig;
   private readonly pools: readonly PoolRoute[];
   private readonly admin: AdminAnswers;
-  /** Null: any number of requests may be under way. */
+  /** `null` if the number of requests in flight is unlimited. */
   private readonly limiter: OutstandingLimitRoute | null;
-  /** What prefixes mean, for those that were asked for. */
+  /** Routes of each prefix that was used. */
   private readonly known = new Map<string, readonly Route[]>();
 
-  /** `routes` by "/region/cluster/", `defaultPrefix` among them; `pools` are all there are, for `broadcast`. */
+  /** `routes` has the keys "/region/cluster/", including `defaultPrefix`; `pools` holds all pools, for `broadcast`. */
   constructor(
     routes: ReadonlyMap<string, Route>,
     defaultPrefix: string,
@@ -114,7 +113,7 @@ export class RootRoute implements Root, ReplyOwner {
     if (kindOf(request) === "arithmetic" && !this.options.showsArithmeticErrors) {
       request.complete(replyTo(request, { status: Status.notFound }));
     } else if (isShownGet(request) && this.options.showsGetErrors) {
-      // Clients are told of a CLIENT_ERROR only, of anything else that happens to a get as a miss.
+      // Clients see a CLIENT_ERROR; other failures of a get are shown as a miss.
       const text = shown.chunk.toString("latin1", shown.start, shown.end - 2);
       request.complete(fixedReply(Status.clientError, text));
     } else {
@@ -140,7 +139,7 @@ export class RootRoute implements Root, ReplyOwner {
     else this.defaultRoute.route(request);
   }
 
-  /** Whether an error of such a request may be told otherwise than it is. */
+  /** True if errors of the operation may be shown to the client in another form. */
   private changesErrors(operation: Operation): boolean {
     const { groupsRemoteErrors, showsGetErrors, showsArithmeticErrors } = this.options;
     if (groupsRemoteErrors) return true;
@@ -170,14 +169,14 @@ export class RootRoute implements Root, ReplyOwner {
     first.route(stripped);
   }
 
-  /** Where a request whose prefix was taken off goes, each place once; none: there is no such route. */
+  /** Destinations of a request without its prefix, each once. Empty if there is no such route. */
   private targetsFor(stripped: Request): readonly Route[] {
     const routes = this.routesOf(stripped.routingPrefix!.toString("latin1"));
     const targets = routes.some((route) => route instanceof PrefixSelectorRoute) ? chosen(routes, stripped) : routes;
     return targets.length === 0 && this.options.sendsInvalidToDefault ? [this.defaultRoute] : targets;
   }
 
-  /** The routes that a prefix means, each once. */
+  /** The routes of a prefix, each once. */
   private routesOf(prefix: string): readonly Route[] {
     const known = this.known.get(prefix);
     if (known !== undefined) return known;
@@ -193,7 +192,7 @@ export class RootRoute implements Root, ReplyOwner {
     return route === undefined ? [] : [route];
   }
 
-  /** All whose names fit a pattern, the default one first. */
+  /** The routes whose names match a pattern, the default route first. */
   private fitting(pattern: string): Route[] {
     const names = [this.defaultPrefix, ...[...this.routes.keys()].filter((name) => name !== this.defaultPrefix)];
     return names.filter((name) => fits(pattern, name)).map((name) => this.routes.get(name)!);
@@ -205,7 +204,10 @@ export class RootRoute implements Root, ReplyOwner {
   }
 }
 
-/** Those that prefix selectors choose for the request stand in their places, each once; who has none is left out. */
+/**
+ * Replaces prefix selectors by the routes that they select for the request, each once. A selector without a match is
+ * left out.
+ */
 function chosen(routes: readonly Route[], request: Request): readonly Route[] {
   const targets = routes.map((route) => (route instanceof PrefixSelectorRoute ? route.childOf(request) : route));
   return [...new Set(targets.filter((target) => target !== null))];
@@ -229,12 +231,12 @@ function hasSpecialKey({ bytes, starts }: KeyList): boolean {
   return starts.some((start) => bytes[start] === SLASH || bytes[start] === ADMIN_PREFIX[0]);
 }
 
-/** A get in classic text: an error in its place puts no client out of step. */
+/** True for a get in classic text: an error in place of the reply keeps the client in step. */
 function isShownGet(request: Request): boolean {
   return isRetrieval(request.operation) && request.binary === null;
 }
 
-/** `*` fits any run of bytes within one component of `name`. */
+/** `*` matches a sequence of bytes within one component of `name`. */
 function fits(pattern: string, name: string): boolean {
   const wanted = pattern.split("/");
   const parts = name.split("/");

@@ -1,8 +1,9 @@
 /**
- * Passes requests on to its child, and a part of them to other places as well, whose answers nobody waits for.
+ * Passes requests on to its child, and sends a part of them to other destinations too, without waiting for their
+ * replies.
  *
- * Source: mcrouter ShadowRoute.h, ShadowSettings.cpp, DefaultShadowPolicy.h, as facts: the part is chosen by the Spooky hash
- * of the routing key.
+ * Source: mcrouter ShadowRoute.h, ShadowSettings.cpp, DefaultShadowPolicy.h, as facts: the Spooky hash of the routing
+ * key selects the part.
  */
 
 import type { BucketsConfig, RouteConfig } from "../../config/config.ts";
@@ -20,18 +21,18 @@ import type { RouteReader } from "../config/read-routes.ts";
 import { object } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
-/** What is mirrored of a child's requests, and where. */
+/** Which requests are mirrored, and their destination. */
 interface ShadowConfig {
   readonly target: RouteConfig;
-  /** Part of the keys by their hash, both ends included, 0 to 1. */
+  /** Range of key hashes, 0 to 1, both ends included. */
   readonly keyFraction: readonly [from: number, to: number];
-  /** The part of the buckets counts instead; `null` if keys have none. */
+  /** With buckets, the range applies to a key's bucket instead. `null` if keys have no buckets. */
   readonly buckets: BucketsConfig | null;
-  /** These keys alone; null: by `keyFraction`. */
+  /** Only these keys are mirrored. `null` uses `keyFraction`. */
   readonly keys: readonly string[] | null;
-  /** Part of those requests, by chance. */
+  /** Random part of the matching requests. */
   readonly requestsFraction: number;
-  /** With so many under way no more are mirrored. */
+  /** Maximum number of mirrored requests in flight. */
   readonly maxOutstanding: number;
 }
 
@@ -62,24 +63,23 @@ export const shadow: RouteKind<ShadowRouteConfig> = {
 
 const MAX_UINT32 = 0xffff_ffff;
 
-/** Where a part of the requests goes as well. */
+/** A destination for mirrored requests. */
 export interface Shadow {
   readonly target: Route;
   readonly keyFraction: readonly [from: number, to: number];
-  /** The part of these counts instead. Absent or `null` if keys have no buckets. */
+  /** The range applies to these buckets instead. Absent or `null` if keys have no buckets. */
   readonly buckets?: Buckets | null;
-  /** Null: by `keyFraction`. */
+  /** `null` uses `keyFraction`. */
   readonly keys: ReadonlySet<string> | null;
   readonly requestsFraction: number;
   readonly maxOutstanding: number;
 }
 
-/** mcrouter's ShadowRoute, for one child. */
 export class ShadowRoute implements Route {
   readonly name = "shadow";
   private readonly child: Route;
   private readonly shadows: readonly Shadow[];
-  /** In the order of `shadows`. */
+  /** Same order as `shadows`. */
   private readonly counters: readonly OutstandingCounter[];
   private readonly random: () => number;
 
@@ -99,7 +99,7 @@ export class ShadowRoute implements Route {
       request.retain();
       counter.outstanding++;
       const copy = request.again(counter);
-      // Nobody waits for it: a delete that fails is not kept.
+      // No client waits for this copy: its failed delete is not logged.
       copy.watcher = null;
       shadow.target.route(copy);
     }
@@ -112,7 +112,7 @@ export class ShadowRoute implements Route {
   }
 }
 
-/** Nobody waits for the answers, but they are counted. */
+/** Counts the replies to mirrored requests. */
 class OutstandingCounter implements ReplyOwner {
   outstanding = 0;
 
@@ -133,7 +133,7 @@ function covers({ keys, buckets, keyFraction: [from, to] }: Shadow, request: Req
   return hash >= Math.trunc(from * MAX_UINT32) && hash <= Math.trunc(to * MAX_UINT32);
 }
 
-/** Children with the shadows that their index has. What is wrong with a shadow is said, and the shadow left out. */
+/** Children with the shadows for their index. An invalid shadow is reported and left out. */
 export function shadowed(
   children: readonly RouteConfig[],
   fields: Fields,
@@ -198,7 +198,7 @@ function isMessages(read: RouteConfig | readonly string[]): read is readonly str
   return Array.isArray(read);
 }
 
-/** Two numbers, the first not above the second; null: there is no such field. */
+/** A pair of numbers in ascending order. `null` if the field is absent. */
 function range(fields: Fields, name: string, max: number): [number, number] | null {
   const found = fields.get(name);
   if (found === null) return null;

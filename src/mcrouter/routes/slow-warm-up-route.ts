@@ -1,6 +1,6 @@
 /**
- * Spares a server that has just been emptied: while few of its gets hit, a part of them goes elsewhere, less and less as it
- * fills up.
+ * Protects a server with an empty cache: while its hit rate is low, a part of its gets goes to another route. The part
+ * shrinks as the hit rate grows.
  *
  * Source: mcrouter SlowWarmUpRoute.h, as facts.
  */
@@ -26,7 +26,7 @@ interface SlowWarmUpRouteConfig extends RouteConfig {
   readonly minRequests: number;
 }
 
-/** Servers of a PoolRoute: no handle has this alone. */
+/** Protects the servers of a PoolRoute. No handle makes this node alone. */
 export const slowWarmUp: RouteKind<SlowWarmUpRouteConfig> = {
   type: "slow-warmup",
   handles: {},
@@ -35,7 +35,7 @@ export const slowWarmUp: RouteKind<SlowWarmUpRouteConfig> = {
   },
 };
 
-/** `slow_warmup` of a pool: each of its servers with another route for what it is spared. */
+/** `slow_warmup` of a pool: each server gets another route for the requests that it is spared. */
 export function warmedUp(
   destinations: readonly RouteConfig[],
   fields: Fields,
@@ -56,7 +56,6 @@ export function warmedUp(
   return destinations.map((target): SlowWarmUpRouteConfig => ({ type: "slow-warmup", target, failover, ...shared }));
 }
 
-/** PoolRoute's `slow_warmup` in mcrouter, for one server. */
 export class SlowWarmUpRoute implements Route, ReplyOwner {
   readonly name = "slow-warmup";
   private readonly target: Route;

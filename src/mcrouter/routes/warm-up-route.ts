@@ -1,8 +1,8 @@
 /**
- * A cold place in front of a warm one: what cold has not is got from warm, and added to cold. Writes go to cold alone.
+ * A cold cache in front of a warm cache. A miss in cold is read from warm and added to cold. Writes only go to cold.
  *
- *     get k ─► cold ── miss ──► warm ── hit ──► answered, and added to cold
- *     gets, gat, gats: added to cold first, which is then asked again: its cas and exptime are real
+ *     get k ─► cold ── miss ──► warm ── hit ──► replied, and added to cold
+ *     gets, gat, gats: first added to cold, which is then asked again for its real cas and exptime
  *
  * Source: mcrouter WarmUpRoute.h, as facts.
  */
@@ -34,7 +34,7 @@ interface WarmUpRouteConfig extends RouteConfig {
   readonly type: "warm-up";
   readonly cold: RouteConfig;
   readonly warm: RouteConfig;
-  /** Of what is copied from warm to cold, as memcached takes exptimes; null: the item's own, asked with `mg t`. */
+  /** Exptime of copied items, as memcached reads it. `null` copies the item's exptime, read with `mg t`. */
   readonly exptime: number | null;
 }
 
@@ -51,14 +51,13 @@ function read(input: RouteInput): WarmUpRouteConfig {
   return { type: "warm-up", cold: child("cold"), warm: child("warm"), exptime: exptime ?? (isTtlAsked ? null : 0) };
 }
 
-/** mcrouter's WarmUpRoute. */
 export class WarmUpRoute implements Route {
   readonly name = "warm-up";
   readonly cold: Route;
   readonly warm: Route;
   readonly exptime: number | null;
 
-  /** `exptime` of what is copied, as memcached takes it; null: what the item has left in the warm place. */
+  /** `exptime` of copied items, as memcached reads it. `null` keeps the remaining TTL of the item in warm. */
   constructor(cold: Route, warm: Route, exptime: number | null) {
     this.cold = cold;
     this.warm = warm;
@@ -86,14 +85,13 @@ class WarmUp implements ReplyOwner {
   private readonly key: RoutedKey;
   private coldReply: Reply | null = null;
 
-  /** `request` is retained. */
   constructor(parent: WarmUpRoute, request: Request) {
     this.parent = parent;
     this.request = request;
     this.key = routedKeyOf(request);
   }
 
-  /** The answer of the cold place. */
+  /** Handles the reply of cold. */
   onReply(_request: Request, reply: Reply): void {
     const { request, parent, key } = this;
     if (isHit(resultOf(request, reply)) || reply.status === Status.clientError || !isSendable(key.text)) {
@@ -113,7 +111,7 @@ class WarmUp implements ReplyOwner {
     const operation = classicOperation(request);
     const found = storedValue(reply);
     if (found === null) {
-      // A plain get is told what the warm place said; others have nothing to be told of it but the miss.
+      // A plain get gets the reply of warm; other commands get the miss of cold.
       if (operation !== Operation.get) request.complete(this.coldReply!);
       else request.complete(isFailure(reply.status) ? reply : defaultReply(request));
       return;
@@ -132,7 +130,7 @@ class WarmUp implements ReplyOwner {
     }
   }
 
-  /** Asks the cold place for the answer, once the value is there. */
+  /** Asks cold again after the value is added. */
   private again(): ReplyOwner {
     const { request, parent } = this;
     const last: ReplyOwner = { onReply: (_copy, reply) => request.complete(reply) };
@@ -143,7 +141,7 @@ class WarmUp implements ReplyOwner {
     this.parent.cold.route(storeOf("add", this.key, found, exptime, owner));
   }
 
-  /** Calls `use` with the exptime for the cold place, or `otherwise` where the item has gone meanwhile. */
+  /** Calls `use` with the exptime for cold, or `otherwise` if the item is gone. */
   private withExptime(use: (exptime: number) => void, otherwise: () => void = () => {}): void {
     const { parent, key } = this;
     if (parent.exptime !== null) {
