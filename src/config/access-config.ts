@@ -1,25 +1,26 @@
-/**
- * Who may connect, and what for: `[user.NAME]` and `[listen.NAME]` after reading.
- */
+/** Access control: `[user.NAME]` and `[listen.NAME]` after reading. */
 import type { ListenAddress } from "./config.ts";
 import type { Complete } from "./setting.ts";
 import type { listenSettings, userSettings } from "./settings.ts";
 
-/** Who may connect, and what for. */
+/** Users and listener options. */
 export interface AccessConfig {
-  /** None: clients need no login. */
+  /** Empty if clients need no login. */
   readonly users: readonly UserConfig[];
-  /** Addresses with options of their own; others take all users. */
+  /** Addresses with options. Other addresses accept all users. */
   readonly listeners: readonly ListenerConfig[];
 }
 
-/** Access where no users and no listener options are configured. */
+/** Access without configured users and listener options. */
 export const openAccess: AccessConfig = { users: [], listeners: [] };
 
 /** `[user.NAME]` */
 export interface UserConfig extends Omit<Complete<typeof userSettings>, "password" | "previousPassword"> {
   readonly name: string;
-  /** Each of them is accepted; never logged or shown. None: the user can only log in with a certificate. */
+  /**
+   * Each password is accepted. Passwords are never logged or shown. Empty if the user can only log in with a
+   * certificate.
+   */
   readonly passwords: readonly string[];
 }
 
@@ -27,6 +28,6 @@ export interface UserConfig extends Omit<Complete<typeof userSettings>, "passwor
 export interface ListenerConfig extends Omit<Complete<typeof listenSettings>, "addresses" | "tlsCa"> {
   readonly name: string;
   readonly addresses: readonly ListenAddress[];
-  /** Authorities of these certificates (PEM); `null` if those of `[server]` are taken. */
+  /** Certificate authorities (PEM). `null` if the listener uses those of `[server]`. */
   readonly ca: string | null;
 }

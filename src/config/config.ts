@@ -1,6 +1,6 @@
 /**
- * The one shape every configuration format becomes. Units stand in the names; everything here is checked and complete,
- * so that no other file has to look at a default or at text again.
+ * The result of reading any configuration format. Field names contain units. All values are checked and complete: no
+ * other file handles defaults or parses text.
  */
 
 import type { LogConfig } from "../telemetry/log-config.ts";
@@ -9,43 +9,45 @@ import type { Complete } from "./setting.ts";
 import type { ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
 import type { SourceConfig } from "./source-types.ts";
 
-/** Everything one Platypus process runs with. */
+/** The complete configuration of a Platypus process. */
 export interface Config {
-  /** Absolute path of the file it was read from; relative paths in it are taken from that file's folder. Null: no file. */
+  /** Absolute path of the configuration file; relative paths start from its folder. `null` if there is no file. */
   readonly file: string | null;
-  /** Files besides that it was made of: certificates, secrets. One that changes makes another configuration. */
+  /**
+   * Other files of the configuration: certificates, secrets. A change of one of them is a change of the configuration.
+   */
   readonly files: readonly string[];
-  /** What references to the environment and to files were replaced by: shown to nobody. */
+  /** Values of references to the environment and to files. They are never shown. */
   readonly secrets: readonly string[];
   readonly server: ServerConfig;
   readonly telemetry: TelemetryConfig;
   readonly access: AccessConfig;
-  /** Named pools in file order. Empty: the embedded store serves. More than one needs a route tree to choose. */
+  /** Named pools in file order. Empty if the embedded store is used. Several pools require a route tree. */
   readonly pools: readonly PoolConfig[];
-  /** Null: the only pool, or the embedded store. */
+  /** `null` uses the only pool, or the embedded store. */
   readonly tree: TreeConfig | null;
-  /** Null: the configuration is not mcrouter's. */
+  /** `null` if the configuration is not mcrouter's. */
   readonly mcrouter: McrouterConfig | null;
-  /** What the file says that has no effect, and why; of a mcrouter configuration `mcrouter` has it. */
+  /** Settings without effect, and the reason. For a mcrouter configuration, `mcrouter` has the warnings. */
   readonly warnings: readonly string[];
-  /** In file order: the first match wins. */
+  /** In file order: the first matching rule applies. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
 }
 
 /**
- * A node of the routing tree; `type` says which kind. What else it has is known to that kind alone (`src/mcrouter/routes`). A
- * node that is used in several places is one object, and becomes one route: what it counts and limits is counted over all.
+ * A node of the routing tree; `type` is its kind. Only that kind knows the other fields (`src/mcrouter/routes`). A node
+ * in several places is one object and becomes one route, with one set of counters and limits.
  */
 export interface RouteConfig {
   readonly type: string;
 }
 
-/** A configuration's routing tree. */
+/** The routing tree of a configuration. */
 export interface TreeConfig {
-  /** By routing prefix, "/region/cluster/"; one at least. */
+  /** Routes by routing prefix, "/region/cluster/"; at least one. */
   readonly routes: ReadonlyMap<string, RouteConfig>;
-  /** The one of keys without a prefix. */
+  /** The prefix of keys without a prefix. */
   readonly defaultPrefix: string;
 }
 
@@ -54,10 +56,10 @@ export type Address = TcpAddress | UnixAddress;
 
 interface TcpAddress {
   readonly type: "tcp";
-  /** IPv6 hosts without brackets. */
+  /** IPv6 hosts have no brackets. */
   readonly host: string;
   readonly port: number;
-  /** Of an address to listen on: clients speak TLS. */
+  /** For a listening address: clients use TLS. */
   readonly isTls: boolean;
 }
 
@@ -66,29 +68,29 @@ interface UnixAddress {
   readonly path: string;
 }
 
-/** Where to listen: an address, or a socket that listens already and was handed over by whoever started this process. */
+/** A listening address, or an open listening socket that this process inherited. */
 export type ListenAddress = Address | { readonly type: "fd"; readonly fd: number };
 
-/** Where the admin page and the metrics are. */
+/** Addresses of the admin page and the metrics. */
 export interface AdminConfig {
   readonly address: ListenAddress;
-  /** Nobody asked for this address: where it is taken Platypus runs without. */
+  /** True if the address is the default. If a default address is in use, Platypus runs without an admin server. */
   readonly isDefault: boolean;
 }
 
 /**
- * `[telemetry]` over the environment. `metricsUrl` and `tracesUrl`: where metrics and traces go, by OTLP/HTTP; `null` if they
- * go nowhere. `headers` are never logged or shown.
+ * `[telemetry]` combined with the environment. `metricsUrl` and `tracesUrl`: OTLP/HTTP destinations; `null` if they are
+ * off. `headers` are never logged or shown.
  */
 export interface TelemetryConfig extends NonNullFields<Omit<Complete<typeof telemetrySettings>, "otlpEndpoint">> {
   readonly metricsUrl: string | null;
   readonly tracesUrl: string | null;
 }
 
-/** Settings whose default comes from elsewhere. */
+/** Settings whose default comes from another place. */
 type NonNullFields<T> = { readonly [Key in keyof T]: NonNullable<T[Key]> };
 
-/** Of configurations that say nothing of it. */
+/** Telemetry of configurations without telemetry settings. */
 export const noTelemetry: TelemetryConfig = {
   metricsUrl: null,
   tracesUrl: null,
@@ -101,41 +103,47 @@ export const noTelemetry: TelemetryConfig = {
   tracesErrors: false,
 };
 
-/** Settings of `[server]` that become others. */
+/** Settings of `[server]` that `ServerConfig` replaces. */
 type ReplacedByServer = "listen" | "admin" | "workers" | "tlsCert" | "tlsKey" | "tlsCa" | "logLevel" | "logForm";
 
-/** `[server]`, and what only the options of other programs can say of a process. */
+/** `[server]`, and process settings that only other programs' options can set. */
 export interface ServerConfig extends Omit<Complete<typeof serverSettings>, ReplacedByServer> {
   readonly listen: readonly ListenAddress[];
-  /** Null: no admin server. */
+  /** `null` if there is no admin server. */
   readonly admin: AdminConfig | null;
-  /** Processes that share the addresses. */
+  /** Number of processes that share the addresses. */
   readonly workers: number;
-  /** Connections that may wait to be accepted. */
+  /** Maximum number of connections that wait for accept. */
   readonly backlog: number;
-  /** For `tls:` addresses; null: there is none. Clients must have a certificate by `ca` where that is given. */
+  /**
+   * For `tls:` addresses. `null` if there is no certificate. If `ca` is set, clients must have a certificate signed by
+   * it.
+   */
   readonly tls: TlsConfig | null;
-  /** At `maxConnections` the client that was silent longest makes room, instead of the new one being refused. */
+  /** At `maxConnections`, true closes the client that was silent longest; false refuses the new client. */
   readonly evictsIdle: boolean;
-  /** Requests of one client under way at which no more of it are read. */
+  /** Maximum number of requests in flight per client. At the limit, Platypus stops reading from the client. */
   readonly maxOutstanding: number;
-  /** A client that takes nothing of its replies for so long is cut off; 0: only by `clientOutputLimitBytes`. */
+  /**
+   * A client that reads no reply bytes for this time is closed. 0 disables the timeout; `clientOutputLimitBytes` still
+   * applies.
+   */
   readonly writeTimeoutMs: number;
-  /** Failures are answered in mcrouter's words. */
+  /** True if failures have mcrouter's texts. */
   readonly hasMcrouterWords: boolean;
   readonly log: LogConfig;
 }
 
-/** Certificates as PEM text; null where there is none. */
+/** Certificates as PEM text. `null` if not set. */
 export interface TlsConfig {
   readonly cert: string | null;
   /** Never logged or shown. */
   readonly key: string | null;
-  /** Whom to trust; null: the authorities that Node knows. */
+  /** Trusted authorities. `null` uses the authorities built into Node. */
   readonly ca: string | null;
-  /** Name a server's certificate must have; null: its host. */
+  /** Required name in a server's certificate. `null` uses the server's host. */
   readonly serverName: string | null;
-  /** Where all that was read, absolute paths: a renewed certificate is a new configuration. */
+  /** Absolute paths of the certificate files: a renewed certificate is a new configuration. */
   readonly files: readonly string[];
 }
 
@@ -145,44 +153,47 @@ export interface PoolConfig extends Pick<PoolSettings, "connections" | "serverTi
   readonly name: string;
   readonly servers: readonly PoolServer[];
   readonly placement: PlacementConfig;
-  /** The configuration names its placement; else it is the default one. */
+  /** True if the configuration sets the placement; false for the default placement. */
   readonly isPlacementGiven: boolean;
-  /** Keys of a server that is being left alone go to the others until it answers again. */
+  /** True if the keys of a dead server go to the other servers until it answers again. */
   readonly ejectsDeadServers: boolean;
   readonly health: HealthConfig;
   readonly socket: SocketConfig;
-  /** Servers get keys with the routing prefix that stood before them. */
+  /** True if servers get keys with their routing prefix. */
   readonly keepsRoutingPrefix: boolean;
-  /** Addresses on which this pool alone is served; none: those of the server. */
+  /** Addresses that serve only this pool. Empty if the pool uses the addresses of the server. */
   readonly listen: readonly ListenAddress[];
-  /** Null: the servers ask for none. */
+  /** `null` if the servers need no login. */
   readonly login: Login | null;
-  /** Null: the servers are spoken to without TLS. */
+  /** `null` if the servers do not use TLS. */
   readonly tls: TlsConfig | null;
 }
 
-/** Of the connections to a server. */
+/** Settings of the connections to a server. */
 export interface SocketConfig {
-  /** Times a connection that is not there within the time-out is tried again. */
+  /** Number of retries after a connect timeout. */
   readonly connectRetries: number;
-  /** Of TCP keep-alive: the pause after which a silent connection is probed; 0: never. */
+  /** Idle time before TCP keep-alive probes a connection. 0 disables probes. */
   readonly keepAliveMs: number;
-  /** A connection that nothing was sent on for one to two times this is closed; 0: never. */
+  /** Connections without a request for one to two times this time are closed. 0 disables the timeout. */
   readonly idleMs: number;
 }
 
-/** When a server is left alone, and looked at again. */
+/** When a server is marked dead, and when it is probed. */
 export interface HealthConfig {
-  /** This many time-outs in a row mark a server soft TKO; null: servers are never left alone. */
+  /** Number of consecutive timeouts that mark a server soft TKO. `null` disables TKO. */
   readonly timeoutsUntilTko: number | null;
-  /** Before the first probe; each further one comes later, up to `lastProbeMs`. */
+  /** Time until the first probe. The time grows with each probe, up to `lastProbeMs`. */
   readonly firstProbeMs: number;
   readonly lastProbeMs: number;
-  /** With `upper` servers of the pool TKO no more are left alone, until there are fewer than `lower`; null: any number. */
+  /**
+   * Once `upper` servers of the pool are TKO, no further servers are marked, until fewer than `lower` are TKO. `null`
+   * if there is no limit.
+   */
   readonly failOpen: { readonly upper: number; readonly lower: number } | null;
 }
 
-/** A name and a password, neither of which is ever logged or shown. */
+/** A name and a password. Neither is ever logged or shown. */
 export interface Login {
   /** memcached's text authentication (`-Y`), or SASL over the binary protocol (`-S`, hosted memcached). */
   readonly kind: "text" | "sasl";
@@ -192,24 +203,24 @@ export interface Login {
 
 export interface PoolServer {
   readonly address: Address;
-  /** Whole number, 1 and more: its share of the keys. */
+  /** Integer, at least 1: the server's share of the keys. */
   readonly weight: number;
-  /** Under which it is placed instead of its address; null: none. */
+  /** The name that placement uses instead of the address. `null` uses the address. */
   readonly name: string | null;
 }
 
-/** How keys are placed over the servers of a pool. */
+/** Placement of keys over the servers of a pool. */
 export type PlacementConfig =
   | HashedPlacementConfig
   | RandomPlacementConfig
   | DalliPlacementConfig
   | IndexPlacementConfig;
 
-/** twemproxy's and libmemcached's: a hash of the key, then a server for the hash. */
+/** Placement of twemproxy and libmemcached: a hash of the key, then a server for the hash. */
 interface HashedPlacementConfig {
   readonly type: "ketama" | "modula";
   readonly keyHash: KeyHashName;
-  /** Two characters between which the part of a key stands that is hashed; "": keys are hashed whole. */
+  /** Two characters that enclose the hashed part of a key. "" hashes whole keys. */
   readonly hashTag: string;
 }
 
@@ -217,26 +228,29 @@ interface RandomPlacementConfig {
   readonly type: "random";
 }
 
-/** As the Ruby client Dalli places. */
+/** Placement of the Ruby client Dalli. */
 interface DalliPlacementConfig {
   readonly type: "dalli";
 }
 
-/** mcrouter's: over the index of a member, or its tag. The part of a key before `|#|` is hashed, with `salt` behind it. */
+/**
+ * mcrouter's placements, by the index or the tag of a member. They hash the part of a key before `|#|`, followed by
+ * `salt`.
+ */
 export type IndexPlacementConfig =
   | { readonly type: "ch3" | "crc32" | "const_shard"; readonly salt: string }
-  /** From 0 to 1; members beyond them have 0.5. */
+  /** Weights from 0 to 1. Members without a weight have 0.5. */
   | { readonly type: "weighted_ch3"; readonly salt: string; readonly weights: readonly number[] }
-  /** A bucket of the key, then a member for the number of the bucket. */
+  /** The key's bucket, then a member by the number of the bucket. */
   | {
       readonly type: "bucketized";
       readonly salt: string;
       readonly weights: readonly number[];
       readonly buckets: BucketsConfig;
     }
-  /** A tag for each member. */
+  /** One tag per member. */
   | { readonly type: "rendezvous"; readonly salt: string; readonly tags: readonly string[] }
-  /** A tag and a weight for each. */
+  /** One tag and one weight per member. */
   | {
       readonly type: "weighted_rendezvous";
       readonly salt: string;
@@ -244,14 +258,14 @@ export type IndexPlacementConfig =
       readonly weights: readonly number[];
     };
 
-/** mcrouter's buckets of keys. */
+/** mcrouter's key buckets. */
 export interface BucketsConfig {
   readonly total: number;
-  /** Keys with such a prefix lie in so many of the buckets. */
+  /** Number of buckets for keys with each prefix. */
   readonly byPrefix: readonly (readonly [prefix: string, buckets: number])[];
 }
 
-/** twemproxy's names for hashes of keys. */
+/** twemproxy's names of key hashes. */
 export const keyHashNames = [
   "one_at_a_time",
   "md5",
@@ -268,79 +282,79 @@ export const keyHashNames = [
 ] as const;
 export type KeyHashName = (typeof keyHashNames)[number];
 
-/** What a mcrouter configuration and its flags decide beside pools and tree. */
+/** The part of a mcrouter configuration and its flags beside pools and tree. */
 export interface McrouterConfig {
   readonly root: RootConfig;
-  /** Options by mcrouter's internal names, in their order, as `get __mcrouter__.options` shows them. */
+  /** Options by mcrouter's internal names, in mcrouter's order, as `get __mcrouter__.options` shows them. */
   readonly options: ReadonlyMap<string, string>;
   readonly sources: McrouterSources;
-  /** The configuration with its macros expanded: a JSON value. */
+  /** The configuration with expanded macros, as a JSON value. */
   readonly document: unknown;
-  /** What macros were given, by name. */
+  /** Global parameters of the macros, by name. */
   readonly globalParams: ReadonlyMap<string, string>;
-  /** Of log lines, file names and stats. */
+  /** Service name in log lines, file names and stats. */
   readonly serviceName: string;
-  /** Of file names: the port that was given first. */
+  /** Router name in file names: the first given port. */
   readonly routerName: string;
-  /** What lines of the second version of the async log have; `null` if they are of the first. */
+  /** Fields of async log lines of version 2. `null` for version 1. */
   readonly asyncLogVersion2: { readonly flavorName: string; readonly region: string } | null;
-  /** Where failed deletes are kept; null: they are not. */
+  /** Folder of the async log. `null` if failed deletes are not logged. */
   readonly asyncLogRoot: string | null;
-  /** Null: no stats files are written. */
+  /** `null` if stats files are off. */
   readonly statsRoot: string | null;
   readonly statsIntervalMs: number;
-  /** Where the last good configuration is kept; null: nowhere. */
+  /** Folder of the last good configuration. `null` if it is not kept. */
   readonly dumpRoot: string | null;
-  /** It was read from there, because its own files cannot be used. */
+  /** True if the configuration was read from `dumpRoot`, because its own files are invalid. */
   readonly isFromDump: boolean;
-  /** Pools with counters of their own in the stats files, by the beginning of their names. */
+  /** Name prefixes of the pools with separate counters in the stats files. */
   readonly statsPools: readonly string[];
 }
 
-/** How the root of mcrouter's tree behaves. */
+/** Behaviour of the root of mcrouter's tree. */
 export interface RootConfig {
   /** `--send-invalid-route-to-default`. */
   readonly sendsInvalidToDefault: boolean;
-  /** `--allow-only-gets`: everything else is answered as if there were nothing. */
+  /** `--allow-only-gets`: other commands are answered with a miss or its equivalent. */
   readonly allowsOnlyGets: boolean;
-  /** `--group-remote-errors`: clients see every error of a server as one. */
+  /** `--group-remote-errors`: clients see all server errors as one error. */
   readonly groupsRemoteErrors: boolean;
   /** `--disable-miss-on-get-errors`. */
   readonly showsGetErrors: boolean;
   /** `--disable-miss-on-arith-errors`. */
   readonly showsArithmeticErrors: boolean;
-  /** Requests under way at once; further ones wait. 0: any number. */
+  /** Maximum number of requests in flight. Further requests wait. 0 means no limit. */
   readonly maxInflight: number;
-  /** Requests that wait at most; the others are told that it is busy. 0: any number. */
+  /** Maximum number of waiting requests. Further requests get a busy error. 0 means no limit. */
   readonly maxThrottled: number;
-  /** A request that waited so long is told that it is busy; 0: it waits on. */
+  /** Waiting requests get a busy error after this time. 0 disables the timeout. */
   readonly waitTimeoutMs: number;
 }
 
-/** What a mcrouter configuration was read from; digests are MD5 of the text as it was, in hexadecimal. */
+/** Sources of a mcrouter configuration. Digests are MD5 of the original text in hexadecimal. */
 interface McrouterSources {
-  /** Null: it was given on the command line. */
+  /** `null` if the configuration is on the command line. */
   readonly file: string | null;
   readonly digest: string;
-  /** By path: what `@import` read. */
+  /** Digests of `@import` files, by path. */
   readonly imports: ReadonlyMap<string, string>;
-  /** By path: pools of `file:` names. */
+  /** Digests of pools with `file:` names, by path. */
   readonly pools: ReadonlyMap<string, string>;
-  /** By path: the text of every file. */
+  /** Text of each file, by path. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** `[get.NAME]`: which keys Platypus fills, from where, and for how long. `source` is the name of a source that exists. */
+/** `[get.NAME]`: the keys that Platypus fills, their source and their times. `source` names an existing source. */
 export interface RuleConfig extends Omit<Complete<typeof ruleSettings>, "keyEncoding" | "ttlMs"> {
   readonly name: string;
   readonly keyEncoding: ServerConfig["keyEncoding"];
-  /** With `isSourceTtl` what holds where the source says nothing of it. */
+  /** With `isSourceTtl`, the TTL if the source gives none. */
   readonly ttlMs: number;
-  /** The source's own word on freshness counts, between `minTtlMs` and `maxTtlMs`. */
+  /** True if the source gives the TTL, between `minTtlMs` and `maxTtlMs`. */
   readonly isSourceTtl: boolean;
 }
 
-/** What a user should know of a configuration that is right as such. */
+/** Warnings about a valid configuration. */
 export function warningsOf({ server, pools, warnings: noEffect }: Config): string[] {
   const warnings: string[] = [...noEffect];
   for (const { name, servers, placement, isPlacementGiven } of pools) {
@@ -358,7 +372,7 @@ export function warningsOf({ server, pools, warnings: noEffect }: Config): strin
   return warnings;
 }
 
-/** An address as people write it: `host:port`, `[v6]:port`, `tls:host:port`, `unix:/path` or `fd:number`. */
+/** An address as text: `host:port`, `[v6]:port`, `tls:host:port`, `unix:/path` or `fd:number`. */
 export function addressText(address: ListenAddress): string {
   if (address.type === "fd") return `fd:${address.fd}`;
   if (address.type === "unix") return `unix:${address.path}`;

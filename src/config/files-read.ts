@@ -1,17 +1,17 @@
 /**
- * Reads the files of one configuration and remembers what each had, so that a change is told from what was really loaded.
- * A pipe in the place of a file would make a process that serves wait for a writer, so only the first configuration may be
- * read from one.
+ * Reads the files of one configuration and keeps their contents, so that changes are compared with the loaded content.
+ * Only the first configuration may be read from a pipe: during a reload, the process would block until a writer
+ * appears.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { resolve } from "node:path";
 
-/** What a file had. `null` if it could not be read. */
+/** Content of files by path. `null` if a file could not be read. */
 export type FileContents = ReadonlyMap<string, Uint8Array | null>;
 
 export class FilesRead {
-  /** By absolute path. */
+  /** Contents by absolute path. */
   readonly contents = new Map<string, Uint8Array | null>();
   private readonly flags: number;
   private readonly mayBePipe: boolean;

@@ -1,6 +1,7 @@
 /**
- * The layers of a native configuration, later over earlier: file, environment, command line. What comes out is sections
- * of unchecked values that know where they stand; the settings table says how the text of the later layers is read.
+ * The layers of a native configuration: file, environment, command line. Later layers override earlier ones. The result
+ * is sections of unchecked values with their positions. The settings table defines how text of the later layers is
+ * read.
  */
 
 import { parse } from "toml";
@@ -11,23 +12,23 @@ import { describeValue, type Found, isTable, type Place, type Problems, type Sec
 import type { Settings, SettingType } from "./setting.ts";
 import { environmentName, type SectionKind, type SettingsByKind } from "./settings.ts";
 
-/** What the layers are made of. */
+/** Input of all layers. */
 export interface LayerInput {
-  /** As the user named it; null: there is none, and the document is empty. */
+  /** The path as the user wrote it. `null` if there is no file; then the document is empty. */
   readonly file: string | null;
   readonly document: Readonly<Record<string, unknown>>;
   readonly lines: TomlLines;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Full key path ("server.listen", "get.quickstart.ttl") to text in the form the environment takes. */
+  /** Full key path ("server.listen", "get.quickstart.ttl") → text in the form of an environment variable. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly settings: SettingsByKind;
 }
 
-/** Sections by kind; those with names in file order. */
+/** Sections by kind; named sections are in file order. */
 export interface Layers {
   readonly server: Section;
   readonly telemetry: Section;
-  /** Null: given by no layer. */
+  /** `null` if no layer sets it. */
   readonly target: Section | null;
   readonly pools: ReadonlyMap<string, Section>;
   readonly rules: ReadonlyMap<string, Section>;
@@ -38,7 +39,7 @@ export interface Layers {
 
 interface LayeredSection extends Section {
   readonly kind: SectionKind;
-  /** Null: a section of which there is one. */
+  /** `null` for a section without a name. */
   readonly name: string | null;
   readonly rows: Settings;
   readonly found: Map<string, Found>;
@@ -47,12 +48,12 @@ interface LayeredSection extends Section {
 const singleKinds: readonly SectionKind[] = ["server", "telemetry", "target"];
 const namedKinds: readonly SectionKind[] = ["pool", "get", "source", "user", "listen"];
 const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
-/** A user may have the common name of a certificate, such as a host name. */
+/** A user name may be the common name of a certificate, such as a host name. */
 const userNamePattern = /^[A-Za-z0-9._@-]{1,64}$/;
-/** Variables Kubernetes sets for services called "platypus", "platypus-server" and the like. */
+/** Variables that Kubernetes sets for services named "platypus", "platypus-server" and similar. */
 const serviceLink = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT|PORT_\d+_(TCP|UDP)(_.*)?)$/;
 
-/** Lays the environment and the command line over the file; what fits nowhere is a problem. */
+/** Applies the environment and the command line to the file. An override without a matching setting is a problem. */
 export function readLayers(given: LayerInput, problems: Problems): Layers {
   const { document, originOf, unused } = translateOriginal(given.document);
   for (const path of unused) {
@@ -78,7 +79,7 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
   };
 }
 
-/** Sections of which there is one always, whether they are in the file or not, and every named section of the file. */
+/** The sections without a name, also if the file lacks them, and each named section of the file. */
 function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
   const { file, document, lines } = input;
   const placeOf = (path: TomlPath): Place => ({ file, line: lines.lineOf(path), path: path.join(".") });
@@ -118,7 +119,7 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
       }
     }
   }
-  // JavaScript puts keys that are whole numbers first; the file's order is the lines'.
+  // JavaScript puts integer keys first; the line numbers give the order of the file.
   return sections.sort((a, b) => (a.place.line ?? 0) - (b.place.line ?? 0));
 }
 
@@ -139,7 +140,7 @@ function reportUnknownSections(
   }
 }
 
-/** Sets what PLATYPUS_… variables say. Empty ones count as unset; named sections must be in the file. */
+/** Applies PLATYPUS_… variables. An empty variable counts as unset. Named sections must be in the file. */
 function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSection[], problems: Problems): void {
   const targets = new Map<string, { section: LayeredSection; key: string; type: SettingType }[]>();
   for (const section of sections) {
@@ -150,7 +151,7 @@ function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSect
   }
   const prefixes = [...singleKinds, ...namedKinds].map((kind) => `PLATYPUS_${kind.toUpperCase()}_`);
   for (const [given, text] of Object.entries(env).sort()) {
-    // The first Platypus's target stands in [server].
+    // In the first Platypus, the target was in [server].
     const name = given.replace(/^PLATYPUS_SERVER_TARGET_(?=HOST$|PORT$)/, "PLATYPUS_TARGET_");
     if (text === undefined || text === "" || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
     const place = { file: null, line: null, path: name };
@@ -191,10 +192,10 @@ function applyOverrides(
   }
 }
 
-/** Puts a value from text in place of what an earlier layer said, under any of the setting's names. */
+/** Sets a value from text; it replaces the value of an earlier layer under any of the setting's names. */
 function set(section: LayeredSection, key: string, type: SettingType, text: string, layer: string): void {
   for (const synonym of section.rows[key]?.synonyms ?? []) section.found.delete(synonym);
-  // One way of naming servers replaces the other.
+  // `servers` replaces `host` and `port`, and vice versa.
   const replaced = key === "servers" ? ["host", "port"] : key === "host" ? ["servers"] : [];
   for (const other of replaced) section.found.delete(other);
   const place = { file: null, line: null, path: `${section.place.path}.${key} (${layer})` };
@@ -202,7 +203,7 @@ function set(section: LayeredSection, key: string, type: SettingType, text: stri
   section.found.set(key, { value: valueOfText(type, text), place, entry });
 }
 
-/** The value that a file would hold for `text`; text that fits no such value stays text, for the reader to refuse. */
+/** The value that a file would contain for `text`. Unsuitable text stays text; the reader reports it. */
 export function valueOfText(type: SettingType, text: string): unknown {
   switch (type.kind) {
     case "boolean":

@@ -1,19 +1,19 @@
 /**
- * Lines of a TOML document's sections, keys and list entries. The parser gives positions only for syntax errors; errors
- * of meaning need them too. This scan reads what the parser has already accepted, so it checks nothing: it follows
- * keys, strings, brackets and comments just closely enough to know which path each line belongs to.
+ * Lines of a TOML document's sections, keys and list entries. The parser only gives positions of syntax errors; other
+ * errors need positions too. The scan reads text that the parser has accepted, so it does not check the syntax. It
+ * follows keys, strings, brackets and comments only to find the path of each line.
  */
 
 /** Keys and list positions from the top of the document: `["target", "servers", 1]`. */
 export type TomlPath = readonly (string | number)[];
 
-/** Where things stand in one document. */
+/** Positions in one document. */
 export interface TomlLines {
-  /** 1-based line that first names `path`, else its nearest ancestor that is named; null if none is. */
+  /** 1-based line that first names `path`, else the line of its nearest named ancestor. `null` if there is none. */
   lineOf(path: TomlPath): number | null;
 }
 
-/** Scans a valid document once. O(length) but for the depth of its paths. */
+/** Scans a valid document once. Linear in its length, apart from the depth of its paths. */
 export function locateLines(text: string): TomlLines {
   const lines = new Scanner(text).scan();
   return {
@@ -37,18 +37,18 @@ const blankLinesAndComments = /(?:[ \t\r\n]|#[^\n]*)*/y;
 const scalar = /[^,\]}#\n]*/y;
 const basicString = /"((?:[^"\\]|\\.)*)"/y;
 const literalString = /'([^']*)'/y;
-// Up to two more quotes may stand before the closing three.
+// Up to two more quotes may precede the closing three.
 const longBasicString = /"""(?:[^\\]|\\.)*?"""(?:""?(?!"))?/sy;
 const longLiteralString = /'''.*?'''(?:''?(?!'))?/sy;
 
 class Scanner {
   readonly #text: string;
   #at = 0;
-  /** Offset up to which line breaks are counted, and the line there. */
+  /** Offset up to which line breaks are counted, and the line at that offset. */
   #counted = 0;
   #line = 1;
   readonly #lines = new Map<string, number>();
-  /** Tables begun so far by each `[[path]]`. */
+  /** Number of tables per `[[path]]` so far. */
   readonly #tableCounts = new Map<string, number>();
 
   constructor(text: string) {
@@ -62,7 +62,7 @@ class Scanner {
       if (this.#at >= this.#text.length) return this.#lines;
       const start = this.#at;
       section = this.#peek() === "[" ? this.#header() : this.#assignment(section);
-      // A valid document always moves on; anything else must end as well.
+      // The scan of a valid document always advances. For other text, stop here.
       if (this.#at === start) return this.#lines;
     }
   }
@@ -81,7 +81,7 @@ class Scanner {
     return path;
   }
 
-  /** `key = value` in `section`, which it hands back. */
+  /** Reads `key = value` in `section`, and returns `section`. */
   #assignment(section: TomlPath): TomlPath {
     const path = this.#keys(section);
     this.#at += 1;
@@ -89,7 +89,7 @@ class Scanner {
     return section;
   }
 
-  /** Reads dotted keys and notes each step; a step through an array of tables goes into its newest table. */
+  /** Reads dotted keys and records each step. A step into an array of tables goes to its last table. */
   #keys(parent: TomlPath): (string | number)[] {
     const path = [...parent];
     for (;;) {
@@ -127,7 +127,7 @@ class Scanner {
     this.#value(path);
   }
 
-  /** Entries between brackets, with commas, line breaks and comments in between. */
+  /** Reads entries between brackets, with commas, line breaks and comments between them. */
   #entries(close: string, entry: (index: number) => void): void {
     this.#at += 1;
     for (let index = 0; ; index++) {
@@ -141,7 +141,7 @@ class Scanner {
     this.#at += 1;
   }
 
-  /** The first line that names a path is its line. */
+  /** Records the line of a path; the first line counts. */
   #note(path: TomlPath): void {
     for (; this.#counted < this.#at; this.#counted++) {
       if (this.#text.charCodeAt(this.#counted) === 10) this.#line += 1;
@@ -154,7 +154,7 @@ class Scanner {
     return this.#text.charAt(this.#at);
   }
 
-  /** Steps over what a sticky pattern matches here; its first group, else all of it. */
+  /** Consumes the match of a sticky pattern. Returns its first group, else the whole match. */
   #take(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     const found = pattern.exec(this.#text);

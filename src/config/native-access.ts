@@ -1,6 +1,6 @@
 /**
- * Who may connect: `[user.NAME]` and `[listen.NAME]` of a native configuration, and the addresses that the latter add to
- * those of `[server]`.
+ * `[user.NAME]` and `[listen.NAME]` of a native configuration, and the addresses that listeners add to those of
+ * `[server]`.
  */
 import { resolve } from "node:path";
 import type { AccessConfig, ListenerConfig, UserConfig } from "./access-config.ts";
@@ -13,23 +13,23 @@ import { type Problems, readSection, type Section } from "./section.ts";
 import { listenSettings, userSettings } from "./settings.ts";
 import { checkTls } from "./tls-material.ts";
 
-/** Longest password: a text login has room for 16 KiB, with the name and a blank. */
+/** Maximum length of a password. A text login has room for 16 KiB, including the name and a space. */
 const MAX_PASSWORD_BYTES = 1024;
 
-/** Where paths are taken from, and what reads the files. */
+/** The folder of relative paths, and the reader of files. */
 interface AccessContext {
   readonly folder: string;
   readonly reads: FilesRead;
 }
 
-/** `[listen.NAME]` as it was read, with the file of its authorities. */
+/** `[listen.NAME]` after reading, with the file of its certificate authorities. */
 interface ReadListener {
   readonly section: Section;
   readonly listener: ListenerConfig;
   readonly files: readonly string[];
 }
 
-/** Reads `[user.NAME]`; `section` has its references resolved. */
+/** Reads `[user.NAME]`. The references in `section` are resolved. */
 export function readUser(name: string, section: Section, problems: Problems): UserConfig {
   const values = readSection(section, userSettings, problems);
   const { password, previousPassword, ...rights } = values;
@@ -96,8 +96,8 @@ export function readListener(
 }
 
 /**
- * The addresses of `[server]`, with those that listeners add. Where only listeners name addresses, the default address is
- * not one of them. `given`: what `[server] listen` says.
+ * The addresses of `[server]` and of the listeners. If only listeners have addresses, the default address is not used.
+ * `given` is the value of `[server] listen`.
  */
 export function joinAddresses(
   given: readonly ListenAddress[],
@@ -113,7 +113,7 @@ export function joinAddresses(
   return all;
 }
 
-/** Checks what no single section can tell. `sections`: of the users, by name. */
+/** Checks rules that involve several sections. `sections` holds the sections of the users by name. */
 export function checkAccess(
   users: readonly UserConfig[],
   sections: ReadonlyMap<string, Section>,

@@ -1,21 +1,27 @@
-/** AWS Secrets Manager in a native configuration: pools that are ways to it, and the connection of a source. */
+/** AWS Secrets Manager in a native configuration: AWS pools, and the AWS connection of a source. */
 
 import { suggestion } from "./nearest-name.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { awsPoolSettings, awsTypes } from "./settings.ts";
 
-/** How AWS is reached. What is null is found as the SDK finds it: environment, shared files, instance. */
+/**
+ * Settings of a connection to AWS. The SDK finds `null` values itself: in the environment, shared files, or the
+ * instance.
+ */
 export interface AwsConnection {
-  /** `[pool.NAME]` it is of: sources of one pool share one client. Null: it is the source's own. */
+  /**
+   * The `[pool.NAME]` of the connection: sources of one pool share a client. `null` if the source has a separate
+   * connection.
+   */
   readonly pool: string | null;
   readonly region: string | null;
-  /** Of the shared configuration and credentials files. */
+  /** Profile in the shared configuration and credentials files. */
   readonly profile: string | null;
-  /** URL, where it is not AWS' own. */
+  /** URL that replaces AWS' endpoint. */
   readonly endpoint: string | null;
   /** ARN of a role. */
   readonly assumeRole: string | null;
-  /** Maximum calls at once. `null` if there is no limit. */
+  /** Maximum number of calls in flight. `null` if there is no limit. */
   readonly maxCalls: number | null;
 }
 
@@ -26,19 +32,19 @@ interface ConnectionValues {
   readonly assumeRole: string | null;
 }
 
-/** Whether `[pool.NAME]` is a way to AWS rather than a pool of servers. */
+/** True if `[pool.NAME]` is a connection to AWS, not a pool of servers. */
 export function isAwsPool(section: Section): boolean {
   const type = section.found.get("type")?.value;
   return awsTypes.some((each) => each === type);
 }
 
-/** Reads `[pool.NAME]` of an AWS type. */
+/** Reads a `[pool.NAME]` with an AWS type. */
 export function readAwsPool(name: string, section: Section, problems: Problems): AwsConnection {
   const values = readSection(section, awsPoolSettings, problems);
   return { ...connectionOf(name, section, values, problems), maxCalls: values.maxCalls };
 }
 
-/** The connection of a source: that of the pool it names, or its own. `pools`: those of an AWS type. */
+/** The connection of a source: that of the pool that it names, or a separate one. `pools` holds the AWS pools. */
 export function readAwsConnection(
   section: Section,
   values: ConnectionValues & { readonly pool: string | null },

@@ -1,9 +1,9 @@
-/** `hash` of `[target]` and `[pool.NAME]`, and what goes with it. */
+/** `hash` of `[target]` and `[pool.NAME]`, and the settings that belong to it. */
 
 import { addressText, type KeyHashName, type PlacementConfig, type PoolServer } from "./config.ts";
 import type { Problems, Section } from "./section.ts";
 
-/** Those that a native file can name. */
+/** Placements that a native file can name. */
 type NativePlacement = Exclude<PlacementConfig["type"], "bucketized">;
 
 interface PlacementValues {
@@ -13,7 +13,7 @@ interface PlacementValues {
   readonly salt: string;
 }
 
-/** What a placement has a use for. */
+/** Settings that a placement uses. */
 interface Uses {
   readonly settings: readonly ("hash_key" | "hash_tag" | "salt")[];
   readonly weights: boolean;
@@ -33,7 +33,7 @@ const usesOf: Readonly<Record<NativePlacement, Uses>> = {
   weighted_rendezvous: { settings: ["salt"], weights: true, names: true },
 };
 
-/** The placement that a section asks for. Settings, weights and names that have no use with it are problems. */
+/** The placement of a section. Settings, weights and names that the placement does not use are problems. */
 export function readPlacement(
   section: Section,
   values: PlacementValues,
@@ -84,13 +84,13 @@ function placementsWith(key: string): string {
   return `${names.join(", ")} ${names.length === 1 ? "has" : "have"}`;
 }
 
-/** Weights as mcrouter has them: the greatest is 1. */
+/** Weights in mcrouter's form: the maximum is 1. */
 function sharesOf(servers: readonly PoolServer[]): number[] {
   const greatest = Math.max(...servers.map(({ weight }) => weight));
   return servers.map(({ weight }) => weight / greatest);
 }
 
-/** What a server is placed by: its name, else its address with the port. */
+/** Placement tags: a server's name, else its address with the port. */
 function tagsOf(servers: readonly PoolServer[]): string[] {
   return servers.map(({ name, address }) => name ?? addressText(address));
 }

@@ -1,4 +1,4 @@
-/** Addresses of a native configuration: where to listen, and the servers of a pool. */
+/** Addresses in a native configuration: listening addresses, and the servers of a pool. */
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
 import { addressText, type ListenAddress, type Login, type PoolConfig, type PoolServer } from "./config.ts";
@@ -10,7 +10,7 @@ import { readPoolTls } from "./tls.ts";
 
 const maxWeight = 1_000_000;
 
-/** Addresses of `[server] listen`; those that cannot be used are reported and left out. */
+/** Addresses of `[server] listen`. Invalid addresses are reported and left out. */
 export function readListen(
   section: Section,
   texts: readonly string[],
@@ -20,7 +20,7 @@ export function readListen(
   return readAddresses(section, "listen", texts, folder, problems);
 }
 
-/** Reads the addresses to listen on in setting `key`. */
+/** Reads the listening addresses in setting `key`. */
 export function readAddresses(
   section: Section,
   key: string,
@@ -57,10 +57,10 @@ export function readAddresses(
   return listen;
 }
 
-/** What a pool must know of its surroundings. */
+/** Input for a pool from the rest of the configuration. */
 export interface PoolContext {
   readonly isTarget: boolean;
-  /** Our own addresses, which cannot be servers. */
+  /** This process's listening addresses, which are not allowed as servers. */
   readonly listen: readonly ListenAddress[];
   readonly folder: string;
   readonly reads: FilesRead;
@@ -91,7 +91,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
   };
 }
 
-/** A pool of one application cannot wait ten seconds, as mcrouter does, for a server that was restarted. */
+/** mcrouter waits 10 s before it probes a restarted server. A pool of one application needs shorter times. */
 const nativeProbes = { firstProbeMs: 250, lastProbeMs: 5_000 } as const;
 
 interface LoginValues {
@@ -100,7 +100,7 @@ interface LoginValues {
   readonly password: string | null;
 }
 
-/** `username` and `password`, which stand together or not at all. No message repeats either. */
+/** Reads `username` and `password`; each requires the other. No message contains them. */
 function readLogin(section: Section, values: LoginValues, problems: Problems): Login | null {
   const { auth, username, password } = values;
   if (username === null && password === null) {
@@ -158,7 +158,7 @@ function readServers(section: Section, values: ServerValues, context: PoolContex
   return servers;
 }
 
-/** Servers as `servers` lists them, or the one of `host` and `port`. */
+/** The servers of `servers`, or the one server of `host` and `port`. */
 function listedServers(section: Section, values: ServerValues, problems: Problems): { text: string; place: Place }[] {
   const { servers, host, port } = values;
   const portFound = section.found.get("port");
@@ -197,19 +197,19 @@ function readServer(text: string, folder: string, place: Place, problems: Proble
   return { address, weight, name };
 }
 
-/** Where an entry stands: its own line in a list, the key's for a lone string. */
+/** Position of an entry: its line in a list, or the line of the key for a single string. */
 function entryPlace(section: Section, key: string, index: number): Place {
   const found = section.found.get(key);
   if (found === undefined) return section.place;
   return Array.isArray(found.value) ? found.entry(index) : found.place;
 }
 
-/** Text by which two addresses are the same one. */
+/** A text that is equal for equal addresses. */
 export function identityOf(address: ListenAddress): string {
   return addressText(address).toLowerCase();
 }
 
-/** Port 0 takes any free port, so two of them are two addresses. */
+/** True for port 0. Each port 0 takes a different free port, so two such addresses differ. */
 export function isFreePort(address: ListenAddress): boolean {
   return address.type === "tcp" && address.port === 0;
 }

@@ -1,4 +1,6 @@
-/** `[get.NAME]`: its pattern, its times, and that its source has what the templates use. */
+/**
+ * Reads `[get.NAME]`: its pattern, its times, and a check that the templates of its source only use existing captures.
+ */
 
 import { RE2JS } from "re2js";
 import type { RuleConfig, ServerConfig } from "./config.ts";
@@ -9,10 +11,10 @@ import { ruleDefaultSettings, ruleSettings } from "./settings.ts";
 import { leastTtlMs, usesOf } from "./source-parts.ts";
 import type { SourceReading, TemplateUse } from "./source-types.ts";
 
-/** What `ttl = "source"` means where the source says nothing. */
+/** Default of `ttl = "source"` if the source gives no TTL. */
 const DEFAULT_TTL_MS = 60_000;
 
-/** Null: something essential is missing, and reported. */
+/** `null` if a required setting is missing; the problem is reported. */
 export function readRule(
   name: string,
   section: Section,
@@ -38,7 +40,7 @@ export function readRule(
   }
   const isSourceTtl = values.ttlMs === "source";
   const ownTtlMs = values.ttlMs === "source" ? DEFAULT_TTL_MS : values.ttlMs;
-  // What is put together is no fresher than its parts.
+  // A merged value must not live longer than its parts.
   const ttlMs = Math.min(ownTtlMs, leastTtlMs(sourceName, readings, sources));
   if (values.minTtlMs > values.maxTtlMs) {
     problems.add(section.found.get("min_ttl")?.place ?? section.place, "expected min_ttl to be no more than max_ttl");
@@ -56,7 +58,7 @@ export function readRule(
   return { ...values, name, match, source, keyEncoding, ttlMs, isSourceTtl };
 }
 
-/** What a source says for its rules: the settings that both tables have. */
+/** Rule settings in the source's section, as defaults of its rules. */
 function ruleDefaults(source: Section | undefined): [string, Found][] {
   const shared = Object.entries(ruleDefaultSettings);
   return shared.flatMap(([key, row]) => {
@@ -74,7 +76,7 @@ function compile(match: string, found: Found | undefined, problems: Problems): R
   }
 }
 
-/** Every capture that a template of the source uses must be one of the rule's pattern. */
+/** Each capture in a template of the source must exist in the rule's pattern. */
 function checkCaptures(rule: string, pattern: RE2JS, uses: readonly TemplateUse[], problems: Problems): void {
   const count = pattern.groupCount();
   const names = Object.keys(pattern.namedGroups());

@@ -1,6 +1,6 @@
 /**
- * `[telemetry]` and `[server] admin`. What `[telemetry]` leaves out is taken from the standard variables of
- * OpenTelemetry; certificates, compression and time-outs of the sending are read by its own exporters.
+ * `[telemetry]` and `[server] admin`. OpenTelemetry's standard variables are the defaults of `[telemetry]`.
+ * OpenTelemetry's exporters read certificates, compression and timeouts themselves.
  *
  * Source: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry Protocol Exporter".
  */
@@ -14,7 +14,7 @@ const DEFAULT_METRICS_INTERVAL_MS = 60_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where the admin server listens, of the text of `[server] admin`; null: nowhere. */
+/** The admin server's address, from the text of `[server] admin`. `null` if the admin server is off. */
 export function readAdmin(section: Section, text: string, folder: string, problems: Problems): AdminConfig | null {
   if (text === "off") return null;
   const found = section.found.get("admin");
@@ -27,7 +27,7 @@ export function readAdmin(section: Section, text: string, folder: string, proble
   return { address, isDefault: found === undefined };
 }
 
-/** The section, over `env`. */
+/** Reads the section, with `env` for its defaults. */
 export function readTelemetry(section: Section, env: Environment, problems: Problems): TelemetryConfig {
   const { otlpEndpoint: endpoint, ...values } = readSection(section, telemetrySettings, problems);
   if (endpoint !== null && !isHttpUrl(endpoint)) {
@@ -57,7 +57,7 @@ function below(endpoint: string, signal: string): string {
   return `${endpoint.replace(/\/+$/, "")}/v1/${signal}`;
 }
 
-/** A URL that is none is passed over, as the specification wants. */
+/** As the specification requires, an invalid URL is ignored. */
 function urlOfEnvironment(signal: "metrics" | "traces", env: Environment): string | null {
   const name = signal.toUpperCase();
   if (env[`OTEL_${name}_EXPORTER`] === "none") return null;
@@ -71,7 +71,9 @@ function intervalOf({ OTEL_METRIC_EXPORT_INTERVAL: text = "" }: Environment): nu
   return /^\d{1,9}$/.test(text) && Number(text) > 0 ? Number(text) : null;
 }
 
-/** Who calls us with a trace of their own decides for it; the sampler is for those who do not. */
+/**
+ * A caller's trace context decides whether its requests are sampled; the sampler only applies to requests without one.
+ */
 function shareOf({ OTEL_TRACES_SAMPLER: sampler = "", OTEL_TRACES_SAMPLER_ARG: text = "" }: Environment): number {
   switch (sampler.replace(/^parentbased_/, "")) {
     case "always_on":

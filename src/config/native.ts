@@ -1,7 +1,7 @@
 /**
- * Native configuration: TOML text under environment and command line, read by the settings table, then checked for
- * what no single setting can tell: names that must exist, patterns, templates, addresses. Every problem is found
- * before any is thrown.
+ * Native configuration: TOML text with overrides from environment and command line. The settings table reads it; then
+ * this file checks rules that involve several settings: names, patterns, templates, addresses. All problems are
+ * collected before the error is thrown.
  */
 
 import { availableParallelism } from "node:os";
@@ -27,32 +27,32 @@ import { parseToml } from "./toml.ts";
 
 const LEAST_MAX_MEMORY_BYTES = 128 * 1024 * 1024;
 const BACKLOG = 4096;
-/** With so many requests of a client under way no more are read. */
+/** Maximum number of requests in flight per client. At the limit, Platypus stops reading from the client. */
 const MAX_OUTSTANDING = 1_000;
 
-/** What a native configuration is read from. */
+/** Input of a native configuration. */
 export interface NativeInput {
-  /** As the user named it, for messages; null: there is none, and `text` is empty. */
+  /** The path as the user wrote it, for messages. `null` if there is no file; then `text` is empty. */
   readonly file: string | null;
   readonly text: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Command line: full key path ("server.listen") to text in the form the environment takes. */
+  /** Command line: full key path ("server.listen") → text in the form of an environment variable. */
   readonly overrides?: Readonly<Record<string, string>>;
   readonly sourceTypes: SourceTypes;
-  /** Stands beside a configuration of another form, which has the pools. */
+  /** True if the file accompanies a configuration in another format, which has the pools. */
   readonly isAddition?: boolean;
-  /** Reads the files that it names, and remembers them; without it they are only read. */
+  /** Reads the named files and keeps their contents. If absent, the contents are not kept. */
   readonly reads?: FilesRead;
 }
 
-/** Reads and checks everything. Throws a `ConfigError` with all problems, or with the syntax errors alone. */
+/** Reads and checks the configuration. Throws a `ConfigError` with all problems, or only with the syntax errors. */
 export function parseNative(input: NativeInput): Config {
   const { file, text, env, overrides = {}, sourceTypes, isAddition = false, reads = new FilesRead() } = input;
   const document = parseToml(file, text);
   return readDocument({ file, document, lines: locateLines(text), env, overrides, sourceTypes, isAddition, reads });
 }
 
-/** The same of a document that is parsed already. Throws a `ConfigError` with all problems. */
+/** Reads and checks a parsed document. Throws a `ConfigError` with all problems. */
 export function readDocument(
   input: Omit<LayerInput, "settings"> & Pick<NativeInput, "sourceTypes" | "isAddition" | "reads">,
 ): Config {
@@ -131,7 +131,7 @@ function readServer(
   problems: Problems,
 ): ServerConfig {
   const values = readSection(section, serverSettings, problems);
-  // Every byte of it goes into keys of at most 250.
+  // The prefix is part of keys, which have at most 250 bytes.
   if (!/^[!-~]{0,200}$/.test(values.prefix)) {
     const place = section.found.get("prefix")?.place ?? section.place;
     problems.add(place, "expected at most 200 ASCII characters without blanks");
@@ -159,7 +159,7 @@ function readServer(
   };
 }
 
-/** `info`, or `info,backend=debug,source=error`: the level of all, then of modules. */
+/** `info`, or `info,backend=debug,source=error`: the default level, then levels of modules. */
 function readLogLevels(section: Section, text: string, problems: Problems): Omit<LogConfig, "form"> {
   const place = section.found.get("log_level")?.place ?? section.place;
   const levelOf = (word: string): LogLevel => {

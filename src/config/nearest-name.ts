@@ -1,6 +1,6 @@
-/** What somebody probably meant by a name that does not exist. */
+/** Suggestions for names that do not exist. */
 
-/** The known name with the fewest edits from `name`: at most a third of its letters, and three. */
+/** The known name with the fewest edits from `name`: at most a third of its letters, and at most three edits. */
 export function nearestName(name: string, known: Iterable<string>): string | null {
   let nearest: string | null = null;
   let fewest = Math.min(3, Math.max(1, Math.floor(name.length / 3))) + 1;
@@ -14,13 +14,13 @@ export function nearestName(name: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
-/** `; did you mean "ttl"?`, or nothing if no known name is near. */
+/** `; did you mean "ttl"?`, or an empty string if no known name is similar. */
 export function suggestion(name: string, known: Iterable<string>): string {
   const nearest = nearestName(name, known);
   return nearest === null ? "" : `; did you mean "${nearest}"?`;
 }
 
-/** Levenshtein distance in which two neighbours that changed places are one edit, a row of the matrix at a time. */
+/** Edit distance (Levenshtein, with a swap of neighbours as one edit), one row of the matrix at a time. */
 function editDistance(from: string, to: string): number {
   let before: number[] = [];
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);

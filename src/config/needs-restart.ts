@@ -1,9 +1,7 @@
-/**
- * Settings that a running Platypus keeps whatever another configuration says.
- */
+/** Settings that cannot change while Platypus runs. */
 import { addressText, type Config } from "./config.ts";
 
-/** A line for each of them that `next` has otherwise than `old`. */
+/** One line for each of these settings that differs between `old` and `next`. */
 export function needsRestart(old: Config, next: Config): string[] {
   return [
     ...(adminOf(old) === adminOf(next) ? [] : ["admin needs a restart; the old address stays"]),
@@ -21,7 +19,7 @@ function adminOf({ server }: Config): string {
   return server.admin === null ? "off" : addressText(server.admin.address);
 }
 
-/** The addresses whose clients must have a certificate. */
+/** Addresses that require client certificates. */
 function certificatesOf({ server, access }: Config): string {
   const own = access.listeners.filter(({ hasCertificates }) => hasCertificates);
   const ofServer = server.tls === null || server.tls.ca === null ? [] : ["all"];

@@ -1,4 +1,4 @@
-/** What to tell a user about a file that could not be read. */
+/** Message about a file that could not be read. */
 export function readFailure(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   switch (code) {

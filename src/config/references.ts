@@ -1,6 +1,6 @@
 /**
- * `${ENV:NAME}` and `${file:PATH}` in settings of sources and pools: what must not stand in the file itself, such as a
- * password, is taken from the environment or from a file of its own.
+ * `${ENV:NAME}` and `${file:PATH}` in settings of sources and pools. They insert values that must not be in the file,
+ * such as a password, from the environment or from a separate file.
  */
 
 import { resolve } from "node:path";
@@ -14,14 +14,14 @@ const REFERENCE = /\$\{(ENV|file):([^}]*)\}/g;
 
 export interface ReferenceContext {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Paths are taken from here. */
+  /** Relative paths start from this folder. */
   readonly folder: string;
   readonly reads: FilesRead;
 }
 
 /**
- * Puts in what is referred to. Returns the section, with values that messages do not show where something was put in, and
- * the files that were read, and what was put in. A brace in it is only a brace where the setting is a template.
+ * Resolves the references in a section. Returns the section, the files that were read, and the inserted values.
+ * Messages do not show values with insertions. In templates, an inserted brace is escaped.
  */
 export function resolveReferences(
   section: Section,
@@ -76,7 +76,7 @@ function resolveFound(
   return { ...found, value, shown, isHidden: true };
 }
 
-/** What a file has, without the line end that editors put at its end. */
+/** The content of a file without the line end that editors add. */
 function readText(path: string, reads: FilesRead, files: string[], place: Place, problems: Problems): string {
   files.push(path);
   try {

@@ -1,13 +1,11 @@
-/**
- * How reading the configuration has gone so far, for whoever tells of it.
- */
+/** State of the configuration reloads, for reports. */
 import type { Clock } from "../clock.ts";
 
-/** From the start on, which is the first that was taken over. */
+/** Begins with the first configuration. */
 export class ReloadState {
-  /** Why the last reload was refused; null: it was not. */
+  /** Reason why the last reload was refused. `null` if it succeeded. */
   error: string | null = null;
-  /** Reloads that were refused. */
+  /** Number of refused reloads. */
   failures = 0;
   lastAttemptUnixSeconds: number;
   private readonly clock: Clock;
@@ -19,19 +17,19 @@ export class ReloadState {
     this.lastAttemptUnixSeconds = clock.unixSeconds();
   }
 
-  /** Since the configuration of now was taken over. */
+  /** Seconds since the last successful reload. */
   get ageSeconds(): number {
     return Math.floor((this.clock.nowMs() - this.takenMs) / 1000);
   }
 
-  /** Another one was taken over. */
+  /** A reload succeeded. */
   taken(): void {
     this.takenMs = this.clock.nowMs();
     this.lastAttemptUnixSeconds = this.clock.unixSeconds();
     this.error = null;
   }
 
-  /** Another one was refused; the one before goes on serving. */
+  /** A reload was refused; the previous configuration stays in use. */
   refused(message: string): void {
     this.failures++;
     this.lastAttemptUnixSeconds = this.clock.unixSeconds();

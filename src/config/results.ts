@@ -1,10 +1,10 @@
 /**
- * The words of mcrouter's configurations for how requests end, and for commands.
+ * mcrouter's names for results of requests, and for commands.
  *
  * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
  */
 
-/** Severity by result, in mcrouter's order: a broadcast answers with the worst. */
+/** Severity by result, in mcrouter's order: the reply to a broadcast is the worst result. */
 export const severities = {
   unknown: 7,
   deleted: 1,

@@ -1,7 +1,7 @@
 /**
- * Values with their places, whatever format or layer they are of, and their reading by types and by the rows of a table of
- * settings. A section is what was found for the keys of one part of a configuration. A value that cannot be used is reported and read as the default, so that one pass finds
- * every problem; `Problems.end` then keeps the result from being used.
+ * Values with their positions, from all formats and layers, and their reading by types and by rows of a table of
+ * settings. A section holds the values of one part of a configuration. An invalid value is reported and read as the
+ * default, so that one pass finds all problems; `Problems.end` then rejects the result.
  */
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
@@ -17,50 +17,50 @@ import {
 } from "./setting.ts";
 import { durationMeant, parseDuration, parseSize, sizeMeant } from "./units.ts";
 
-/** Where a value or a section stands, for messages. */
+/** Position of a value or a section, for messages. */
 export interface Place {
   readonly file: string | null;
   readonly line: number | null;
-  /** Full key path; for the environment and the command line with their names behind it. */
+  /** Full key path; for the environment and the command line, followed by their names. */
   readonly path: string;
 }
 
-/** A value nobody has checked yet. */
+/** A value that is not checked yet. */
 export interface Found {
   readonly value: unknown;
   readonly place: Place;
-  /** The value as a message shows it, if a format has other words for its values than TOML. */
+  /** The value in messages, if the format's notation differs from TOML. */
   readonly got?: string;
-  /** It may be secret: no message shows it. */
+  /** True if the value may be secret. Messages do not show it. */
   readonly isHidden?: boolean;
-  /** The value as it may be shown: with what came from outside left out. Absent where nothing did. */
+  /** The value without inserted text, for display. Absent if no text was inserted. */
   readonly shown?: unknown;
-  /** Where an entry of a list or a table stands. */
+  /** Position of an entry in a list or a table. */
   entry(key: string | number): Place;
 }
 
 export interface Section {
   readonly place: Place;
-  /** By key as the user wrote it, synonyms included. */
+  /** Values by key as the user wrote it, including synonyms. */
   readonly found: ReadonlyMap<string, Found>;
 }
 
-/** Told of every template that is read; reports it if it cannot be. */
+/** Receives each template that is read; reports invalid ones. */
 export type TemplateCheck = (text: string, place: Place) => void;
 
-/** Collects problems and warnings; equal ones count once. */
+/** Collects problems and warnings. Duplicates count once. */
 export class Problems {
   readonly #problems = new Map<string, ConfigProblem>();
   readonly #sectionsWith: (key: string) => readonly string[];
-  /** By text, the line. */
+  /** Line by text of the warning. */
   readonly #warnings = new Map<string, number | null>();
 
-  /** `sectionsWith`: headers of the sections that have a setting of this name. */
+  /** `sectionsWith`: headers of the sections that have a setting with this name. */
   constructor(sectionsWith: (key: string) => readonly string[] = () => []) {
     this.#sectionsWith = sectionsWith;
   }
 
-  /** A setting that its section does not have. */
+  /** Adds a problem: the section has no such setting. */
   addUnknown(place: Place, key: string, known: readonly string[]): void {
     const near = suggestion(key, known);
     const kind = place.path.split(".")[0]!;
@@ -76,12 +76,12 @@ export class Problems {
     this.#problems.set(JSON.stringify(problem), problem);
   }
 
-  /** Adds what a user should know and what keeps nothing from being used. */
+  /** Adds a warning, which does not reject the configuration. */
   warn({ path, line }: Place, message: string): void {
     this.#warnings.set(`${path}${line === null ? "" : ` (line ${line})`} ${message}`, line);
   }
 
-  /** Runs `read`. If it finds problems, they are taken out again, and it returns their messages in the place of a result. */
+  /** Runs `read`. If `read` finds problems, they are removed again, and their messages are returned. */
   attempt<T>(read: () => T): { readonly result: T } | { readonly messages: readonly string[] } {
     const before = new Set(this.#problems.keys());
     const result = read();
@@ -91,24 +91,24 @@ export class Problems {
     return { messages: found.map(([, { message }]) => message) };
   }
 
-  /** In order of line. */
+  /** In order of lines. */
   get warnings(): readonly string[] {
     return [...this.#warnings].sort(([, a], [, b]) => (a ?? 0) - (b ?? 0)).map(([text]) => text);
   }
 
-  /** All of them, in order of line. */
+  /** All problems, in order of lines. */
   get all(): readonly ConfigProblem[] {
     return [...this.#problems.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
   }
 
-  /** Throws a `ConfigError` with all of them in order of line, if there are any. */
+  /** Throws a `ConfigError` with all problems in order of lines, if there are any. */
   end(): void {
     if (this.#problems.size === 0) return;
     throw new ConfigError(this.all);
   }
 }
 
-/** Reads and checks a section by its rows; keys without a row are problems. */
+/** Reads and checks a section by its rows. A key without a row is a problem. */
 export function readSection<const Rows extends Settings>(
   section: Section,
   rows: Rows,
@@ -128,18 +128,18 @@ export function readSection<const Rows extends Settings>(
         `missing; expected ${describeType(row.type)}`,
       );
     }
-    // What is switched off has no effect anywhere.
+    // A setting that is switched off needs no warning.
     if (found !== undefined && found.value !== false && row.noEffect !== undefined)
       problems.warn(found.place, `has no effect: ${row.noEffect}`);
     const value = found === undefined ? undefined : readValue(row.type, found, problems, checkTemplate);
     values[fieldOf(key, row)] =
       value ?? (row.default === null ? null : readValue(row.type, defaultValue(row.default), problems, checkTemplate));
   }
-  // Each value was read by the type of its own row.
+  // Each value was read with the type of its row.
   return values as Values<Rows>;
 }
 
-/** The value given for a key or one of its synonyms; both at once is a problem. */
+/** The value of a key or of one of its synonyms. Both at once are a problem. */
 export function findSetting(section: Section, key: string, row: Setting, problems?: Problems): Found | undefined {
   const given = [key, ...(row.synonyms ?? [])].filter((each) => section.found.has(each));
   if (given.length > 1) {
@@ -153,7 +153,7 @@ function defaultValue(value: unknown): Found {
   return { value, place, entry: () => place };
 }
 
-/** Reads a value of one type. `undefined` if it is of another type, which is reported. */
+/** Reads a value of one type. `undefined` if the value has another type; the problem is reported. */
 export function readValue<T extends SettingType>(
   type: T,
   found: Found,
@@ -162,7 +162,7 @@ export function readValue<T extends SettingType>(
 ): Value<T> | undefined {
   const value = checkedValue(type, found, problems, checkTemplate);
   if (value === undefined) refuse(type, found, problems);
-  // What a type takes is what its reader gives.
+  // The reader of a type returns a value of that type.
   return value as Value<T> | undefined;
 }
 
@@ -231,14 +231,14 @@ function texts(
 
 function refuse(type: SettingType, found: Found, problems: Problems): void {
   const { value, place } = found;
-  // Header fields may be secret, and text that should have been a table of them is too.
+  // Header fields may be secret; text in place of their table may be secret too.
   const isHidden = type.kind === "templates" || type.kind === "texts" || found.isHidden === true;
   const got = isHidden ? "something else" : (found.got ?? describeValue(value));
   const hint = isHidden ? "" : hintFor(type, value);
   problems.add(place, `expected ${describeType(type)}, got ${got}${hint}`);
 }
 
-/** What was probably meant. */
+/** Suggests a correction. */
 function hintFor(type: SettingType, value: unknown): string {
   if (type.kind === "choice") return typeof value === "string" ? suggestion(value, type.choices) : "";
   const isDuration = type.kind === "duration" || type.kind === "ttl";
@@ -248,12 +248,12 @@ function hintFor(type: SettingType, value: unknown): string {
   return meant === null || meant === value ? "" : `; use ${JSON.stringify(meant)}`;
 }
 
-/** A TOML table, as opposed to a list or a single value. */
+/** True for a TOML table; false for a list or a single value. */
 export function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-/** A value as a message shows it; never what is inside a list or a table. */
+/** A value for messages, without the content of lists and tables. */
 export function describeValue(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (value instanceof Date) return "a date";

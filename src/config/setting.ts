@@ -1,48 +1,48 @@
 /**
- * A setting as a row of a table: its type, bounds, default and meaning. Reading and checking (section.ts), environment
- * names, error messages and docs/configuration.md come from these rows.
+ * A setting as a row of a table: its type, bounds, default and meaning. The rows define reading and checks
+ * (section.ts), environment names, error messages and docs/configuration.md.
  */
 
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-/** What a setting takes. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
+/** Types of settings. Bounds are inclusive, in the unit of `Config`: milliseconds, bytes, plain numbers. */
 export type SettingType =
   | { readonly kind: "duration" | "size" | "integer" | "number"; readonly min: number; readonly max: number }
-  /** A duration, or the word that leaves it to the source. */
+  /** A duration, or the word "source" if the source decides. */
   | { readonly kind: "ttl"; readonly min: number; readonly max: number }
-  /** A whole number, or "auto" for as many as there are cores. */
+  /** An integer, or "auto" for the number of cores. */
   | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
-  /** One string or several; with `takesNumbers` numbers stand for their texts. */
+  /** One string or several. With `takesNumbers`, numbers are converted to text. */
   | { readonly kind: "list"; readonly takesNumbers?: boolean }
   /** A table of names, each with a text or a template. */
   | { readonly kind: "texts" | "templates" }
-  /** A list of tables: what a merge is made of. */
+  /** A list of tables: the parts of a merge. */
   | { readonly kind: "parts" }
-  /** A function, which only code can give. */
+  /** A function, which only code can set. */
   | { readonly kind: "function" }
   | { readonly kind: "choice"; readonly choices: readonly string[] };
 
 export interface Setting {
-  /** Name of the value in `Config`, if it is another one than the key in camel case: with a unit, for example. */
+  /** Name of the value in `Config`, if it differs from the key in camel case, for example with a unit. */
   readonly field?: string;
   readonly type: SettingType;
-  /** As it would stand in the file. Null: none; the setting is left out or, if `isRequired`, missing. */
+  /** The default as in the file. `null` if there is none: the setting is omitted or, with `isRequired`, missing. */
   readonly default: string | number | boolean | readonly string[] | Readonly<Record<string, string>> | null;
-  /** What config/platypus.toml shows, if it is not the default. */
+  /** The value in config/platypus.toml, if it is not the default. */
   readonly example?: unknown;
   readonly meaning: string;
   readonly isRequired?: boolean;
-  /** Other names the file may use for the key. */
+  /** Other names for the key in the file. */
   readonly synonyms?: readonly string[];
-  /** The setting is only taken, with a warning that says this reason. */
+  /** If set, the setting is ignored with a warning that has this reason. */
   readonly noEffect?: string;
 }
 
 /** The rows of one section by key. */
 export type Settings = Readonly<Record<string, Setting>>;
 
-/** What a value of a type is after reading. */
+/** The value of a type after reading. */
 export type Value<T extends SettingType> = T extends { kind: "duration" | "size" | "integer" | "number" }
   ? number
   : T extends { kind: "ttl" }
@@ -63,17 +63,17 @@ export type Value<T extends SettingType> = T extends { kind: "duration" | "size"
                   ? Choice
                   : string;
 
-/** Any function: its reader knows which. */
+/** A function of any type; its reader knows the type. */
 type Callable = (...args: never[]) => unknown;
 
-/** `drain_timeout` as `drainTimeout`. */
+/** `drain_timeout` → `drainTimeout`. */
 type CamelCase<Key> = Key extends `${infer Word}_${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest>>}` : Key;
 
 type FieldOf<Rows extends Settings, Key extends keyof Rows> = Rows[Key] extends { field: infer Field extends string }
   ? Field
   : CamelCase<Key>;
 
-/** What code gives for a setting of this type. */
+/** The value that code gives for a setting of a type. */
 type Given<T extends SettingType> = T extends { kind: "duration" | "ttl" }
   ? string
   : T extends { kind: "size" }
@@ -84,7 +84,7 @@ type Given<T extends SettingType> = T extends { kind: "duration" | "ttl" }
         ? Readonly<Record<string, string>>
         : Value<T>;
 
-/** A section as options of code: its settings in camel case, each of them optional. */
+/** A section as options in code: its settings in camel case, all optional. */
 export type Options<Rows extends Settings> = {
   readonly [Key in keyof Rows as CamelCase<Key>]?: Given<Rows[Key]["type"]>;
 };
@@ -93,27 +93,29 @@ export function fieldOf(key: string, row: Setting): string {
   return row.field ?? key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** A section after reading, by field: durations in milliseconds, sizes in bytes. Null only where the row has no default. */
+/**
+ * A section after reading, by field: durations in milliseconds, sizes in bytes. `null` only if the row has no default.
+ */
 export type Values<Rows extends Settings> = {
   readonly [Key in keyof Rows as FieldOf<Rows, Key>]:
     | Value<Rows[Key]["type"]>
     | (Rows[Key]["default"] extends null ? null : never);
 };
 
-/** A section after its checks: settings that are required have values. */
+/** A section after its checks: required settings have values. */
 export type Complete<Rows extends Settings> = {
   readonly [Key in keyof Rows as FieldOf<Rows, Key>]:
     | Value<Rows[Key]["type"]>
     | (Rows[Key]["default"] extends null ? (Rows[Key] extends { isRequired: true } ? never : null) : never);
 };
 
-/** The part of `values` that these rows have, of a section that was read by more rows. */
+/** The values of these rows, from a section that was read with more rows. */
 export function fieldsOf<const Rows extends Settings>(
   rows: Rows,
   values: Readonly<Record<string, unknown>>,
 ): Values<Rows> {
   const fields = Object.entries<Setting>(rows).map(([key, row]) => fieldOf(key, row));
-  // They were read by these rows.
+  // These rows are among the rows that read the section.
   return Object.fromEntries(fields.map((field) => [field, values[field]])) as Values<Rows>;
 }
 
@@ -133,7 +135,7 @@ export function number(min: number, max: number) {
   return { kind: "number", min, max } as const;
 }
 
-/** Upper bound of whole numbers without one. */
+/** Upper bound of integers without a limit. */
 export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
 export function choice<const Choices extends readonly string[]>(...choices: Choices) {
@@ -147,10 +149,10 @@ export const templates = { kind: "templates" } as const;
 export const texts = { kind: "texts" } as const;
 export const parts = { kind: "parts" } as const;
 export const list = { kind: "list" } as const;
-/** One or several, as texts or as whole numbers. */
+/** One value or several, as text or integers. */
 export const numbersOrTexts = { kind: "list", takesNumbers: true } as const;
 
-/** What a setting takes, for messages and docs: "a duration from 1s to 365d". */
+/** The type of a setting, for messages and docs: "a duration from 1s to 365d". */
 export function describeType(type: SettingType): string {
   switch (type.kind) {
     case "duration":

@@ -1,6 +1,7 @@
 /**
- * The table of native settings: one row for each, and nothing else knows their types, bounds, defaults or meanings.
- * Reading and checking (section.ts), environment names, error messages and docs/configuration.md come from here.
+ * The table of native settings, one row per setting. It is the only place with their types, bounds, defaults and
+ * meanings, and the source of reading and checks (section.ts), environment names, error messages and
+ * docs/configuration.md.
  */
 
 import { keyHashNames, type PlacementConfig } from "./config.ts";
@@ -18,7 +19,7 @@ import {
   texts,
 } from "./setting.ts";
 
-/** Types of sources and pools for AWS Secrets Manager; they say the same. */
+/** Types of sources and pools for AWS Secrets Manager; the two names are equivalent. */
 export const awsTypes = ["awssm", "aws_secrets_manager"] as const;
 
 const keyEncoding = choice("plain", "rails");
@@ -218,7 +219,7 @@ export const telemetrySettings = {
   },
 } as const satisfies Settings;
 
-/** Placements by the names they have in a configuration. */
+/** Placements by their names in a configuration. */
 const placementNames = [
   "ketama",
   "modula",
@@ -232,7 +233,7 @@ const placementNames = [
   "weighted_rendezvous",
 ] as const satisfies readonly PlacementConfig["type"][];
 
-/** `[target]`, the short form of the only pool */
+/** `[target]`, the short form of a single pool. */
 export const targetSettings = {
   servers: {
     type: list,
@@ -338,7 +339,7 @@ export const poolSettings = {
   ...targetSettings,
 } as const satisfies Settings;
 
-/** How AWS is reached: of `[pool.NAME]` with an AWS type, and of sources that name no pool */
+/** Connection to AWS: for `[pool.NAME]` with an AWS type, and for sources without a pool. */
 export const awsSettings = {
   region: {
     type: text,
@@ -393,7 +394,7 @@ export const awsPoolSettings = {
   },
 } as const satisfies Settings;
 
-/** Settings of a rule that may stand in its source as defaults; in the order and with the types of `ruleSettings`. */
+/** Rule settings that may stand in a source as defaults; in the order and with the types of `ruleSettings`. */
 const fillSettings = {
   ttl: {
     field: "ttlMs",
@@ -501,7 +502,7 @@ export const ruleSettings = {
   },
 } as const satisfies Settings;
 
-/** Of types whose values may be too large */
+/** For types of sources whose values have a size limit. */
 export const maxBodySetting = {
   field: "maxBodyBytes",
   type: size("1", "1GiB"),
@@ -509,7 +510,7 @@ export const maxBodySetting = {
   meaning: "Maximum size of a value.",
 } as const satisfies Setting;
 
-/** Limits of every `[source.NAME]`, whatever its type */
+/** Limits of each `[source.NAME]`, for all types. */
 export const limitSettings = {
   timeout: {
     field: "timeoutMs",
@@ -549,7 +550,7 @@ export const limitSettings = {
   },
 } as const satisfies Settings;
 
-/** Settings of a rule that may stand in its `[source.NAME]` as defaults */
+/** Rule settings that may stand in `[source.NAME]` as defaults. */
 export const ruleDefaultSettings = {
   ttl: { ...fillSettings.ttl, default: null, meaning: "Default of `ttl` for its rules." },
   min_ttl: { ...fillSettings.min_ttl, default: null, meaning: "Default of `min_ttl` for its rules." },
@@ -644,7 +645,7 @@ export const listenSettings = {
 /** First word of a section's header. */
 export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source" | "user" | "listen";
 
-/** All settings that a section of a kind may have. `source`: those of `[source.NAME]`, of all types together. */
+/** All settings of each kind of section. `source` holds the settings of `[source.NAME]`, of all types together. */
 export function settingsWith(source: Settings): SettingsByKind {
   return {
     server: serverSettings,
@@ -671,13 +672,16 @@ const headers: Readonly<Record<SectionKind, string>> = {
   source: "[source.NAME]",
 };
 
-/** Headers of the sections that have a setting of this name. What every pool has is said of `[target]`. */
+/** Headers of the sections that have a setting with this name. Settings of all pools are listed under `[target]`. */
 export function sectionsWith(settings: SettingsByKind, key: string): string[] {
   const kinds = (Object.keys(headers) as SectionKind[]).filter((kind) => Object.hasOwn(settings[kind], key));
   return kinds.filter((kind) => kind !== "pool" || !kinds.includes("target")).map((kind) => headers[kind]);
 }
 
-/** Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is null where there is one section. */
+/**
+ * Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is `null` for a
+ * section without a name.
+ */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
   return words.join("_").toUpperCase().replaceAll("-", "_");

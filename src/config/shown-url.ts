@@ -1,14 +1,14 @@
 /**
- * A URL template as it may be shown: in traces, explanations and the shown configuration. Literal text in its query may be a
- * token and is left out; what a key puts in stays.
+ * A URL template in a form for traces, explanations and the shown configuration. Literal text in the query may be a
+ * token, so it is omitted; placeholders stay.
  */
 
 export const HIDDEN = "(hidden)";
 
-/** Braces that stand for themselves, a place, or any other character. */
+/** An escaped brace, a placeholder, or any other character. */
 const TOKEN = /\{\{|\}\}|(\{\$?[A-Za-z0-9_]+(?::path)?\}|%\([A-Za-z0-9_]+\))|[\s\S]/g;
 
-/** `text` with its places, and each run of other text left out. */
+/** `text` with its placeholders; each run of other text is replaced. */
 export function withoutLiterals(text: string): string {
   let shown = "";
   let isHiding = false;
@@ -20,7 +20,7 @@ export function withoutLiterals(text: string): string {
   return shown;
 }
 
-/** `url` without the literal text of its query, but for the names of its parameters. */
+/** `url` without the literal text of its query, except for parameter names. */
 export function shownUrl(url: string): string {
   const at = url.indexOf("?");
   if (at < 0) return url;

@@ -1,11 +1,11 @@
-/** Sources that ask other sources: these must exist, none may need itself, and what they use and last counts for the whole. */
+/** Sources that ask other sources: checks that the parts exist and form no cycle, and combines their uses and TTLs. */
 
 import { suggestion } from "./nearest-name.ts";
 import type { Problems, Section } from "./section.ts";
 import type { SourcePart, SourceReading, TemplateUse } from "./source-types.ts";
 import { parseDuration } from "./units.ts";
 
-/** Reports parts that do not exist, and sources that need themselves. */
+/** Reports parts that do not exist, and cycles. */
 export function checkParts(readings: readonly SourceReading[], problems: Problems): void {
   const parts = new Map(readings.map((each) => [each.name, each.parts]));
   for (const [name, list] of parts) {
@@ -17,7 +17,7 @@ export function checkParts(readings: readonly SourceReading[], problems: Problem
   }
 }
 
-/** Names from a source by way of its parts back to itself. `null` if there is no such way. */
+/** The names on the cycle from a source through its parts back to itself. `null` if there is no cycle. */
 function wayBack(start: string, parts: ReadonlyMap<string, readonly SourcePart[]>): string[] | null {
   const ways: string[][] = [[start]];
   const seen = new Set<string>();
@@ -31,7 +31,7 @@ function wayBack(start: string, parts: ReadonlyMap<string, readonly SourcePart[]
   return null;
 }
 
-/** What a source and its parts use of a key, without the captures that are replaced on the way to a part. */
+/** The captures that a source and its parts use, without captures that are replaced on the way to a part. */
 export function usesOf(
   reading: SourceReading,
   readings: readonly SourceReading[],
@@ -46,7 +46,7 @@ export function usesOf(
   return [...reading.uses, ...ofParts];
 }
 
-/** The least `ttl` of the parts of a source, in ms. Infinity if none of them has one. */
+/** The smallest `ttl` of a source's parts (ms). Infinity if no part has one. */
 export function leastTtlMs(
   name: string,
   readings: readonly SourceReading[],

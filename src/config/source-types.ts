@@ -1,6 +1,6 @@
 /**
- * What reading a configuration asks of the types of sources. `src/sources` has the types, each in its file; this folder
- * knows what all of them have in common.
+ * The interface between the configuration and the types of sources. `src/sources` has the types, one per file; this
+ * folder knows only their common part.
  */
 import type { FilesRead } from "./files-read.ts";
 import type { AwsConnection } from "./native-aws.ts";
@@ -8,46 +8,46 @@ import type { Place, Problems, Section } from "./section.ts";
 import type { Settings, Values } from "./setting.ts";
 import type { limitSettings } from "./settings.ts";
 
-/** What every source has, whatever its type. The rest is known to its type alone. */
+/** Common fields of all sources. The other fields belong to the type. */
 export interface SourceConfig extends Values<typeof limitSettings> {
-  /** First name of its type. */
+  /** First name of the type. */
   readonly type: string;
   readonly name: string;
 }
 
-/** Types of sources that a configuration may name. */
+/** The known types of sources. */
 export interface SourceTypes {
   /** The rows of `[source.NAME]`, of all types together. */
   readonly settings: Settings;
-  /** The rows of a `[source.NAME]` by its type; none if it has no type that is known. */
+  /** The rows of a `[source.NAME]` by its type. Empty if the type is unknown. */
   settingsOf(section: Section): Settings;
-  /** Reads `[source.NAME]`; `section` has its references resolved. */
+  /** Reads `[source.NAME]`. The references in `section` are resolved. */
   read(name: string, section: Section, context: SourceContext, problems: Problems): SourceReading;
 }
 
-/** What a source is read with. */
+/** Input for a source from the rest of the configuration. */
 export interface SourceContext {
-  /** Folder that relative paths start from. */
+  /** Folder of relative paths. */
   readonly folder: string;
   readonly reads: FilesRead;
   /** Connections to AWS by the name of their `[pool.NAME]`. */
   readonly awsPools: ReadonlyMap<string, AwsConnection>;
 }
 
-/** One source as it was read. */
+/** A source after reading. */
 export interface SourceReading {
   readonly name: string;
-  /** `null` if it cannot be used. The reason has been reported. */
+  /** `null` if the source is invalid. The problem has been reported. */
   readonly source: SourceConfig | null;
-  /** What its templates use of a key. */
+  /** The parts of a key that its templates use. */
   readonly uses: readonly TemplateUse[];
-  /** The sources that it asks. */
+  /** Sources that this source asks. */
   readonly parts: readonly SourcePart[];
-  /** Files that belong to its configuration, as absolute paths. */
+  /** Files of its configuration, as absolute paths. */
   readonly files: readonly string[];
 }
 
-/** A name that a template uses ("key", a capture's name, or its number as digits), and where the template stands. */
+/** A name in a template ("key", the name of a capture, or its number as digits), and the template's position. */
 export interface TemplateUse {
   readonly name: string;
   readonly place: Place;
@@ -55,10 +55,10 @@ export interface TemplateUse {
 
 /** A source that another source asks. */
 export interface SourcePart {
-  /** Its name, as the configuration says it: it may not exist. */
+  /** Name of the source as in the configuration. The source may not exist. */
   readonly source: string;
-  /** Names of captures that are replaced on the way to it. */
+  /** Names of captures that are replaced for this part. */
   readonly replaced: readonly string[];
-  /** Where it is named. */
+  /** Position of the name. */
   readonly place: Place;
 }

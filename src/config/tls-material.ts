@@ -1,18 +1,18 @@
 /**
- * Tries certificates and keys before they are used: a file that was emptied, cut off, mixed up with another or renewed only
- * by half would otherwise fail every handshake.
+ * Checks certificates and keys before use: an empty, truncated, mismatched or partly renewed file would make each
+ * handshake fail.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 
-/** What files had. `null` if no file was named. */
+/** Contents of the files. `null` if no file was named. */
 export interface TlsMaterial {
   readonly cert: string | null;
   readonly key: string | null;
   readonly ca: string | null;
 }
 
-/** Something about one of the files. */
+/** A remark about one of the files. */
 export interface TlsRemark {
   readonly about: keyof TlsMaterial;
   readonly message: string;
@@ -20,7 +20,7 @@ export interface TlsRemark {
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** What keeps the material from being used (problems), and what does not (warnings). `nowMs` is Unix time. */
+/** Problems prevent the use of the material; warnings do not. `nowMs` is Unix time. */
 export function checkTls(
   { cert, key, ca }: TlsMaterial,
   nowMs: number,
@@ -63,7 +63,7 @@ function readCertificates(about: "cert" | "ca", text: string | null, problems: T
   });
 }
 
-/** The message of the error does not show the key. */
+/** The error's message does not contain the key. */
 function readKey(text: string, problems: TlsRemark[]): KeyObject | null {
   try {
     return createPrivateKey(text);

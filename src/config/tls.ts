@@ -1,6 +1,6 @@
 /**
- * Certificates of a native configuration. The files are read and tried while the configuration is, so that a certificate
- * that does not fit its key is an error of the file, not of the first client.
+ * Certificates of a native configuration. They are read and checked with the configuration, so that a certificate that
+ * does not fit its key is a configuration error, not a failure of the first client.
  */
 
 import { resolve } from "node:path";
@@ -10,20 +10,23 @@ import { readFailure } from "./read-failure.ts";
 import type { Problems, Section } from "./section.ts";
 import { checkTls, type TlsMaterial } from "./tls-material.ts";
 
-/** Settings as they stand in the file: paths. */
+/** Paths as in the file. */
 interface TlsValues {
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
   readonly tlsCa: string | null;
 }
 
-/** Where paths are taken from, and what reads the files. */
+/** The folder of relative paths, and the reader of files. */
 interface TlsContext {
   readonly folder: string;
   readonly reads: FilesRead;
 }
 
-/** `[server]`: certificate and key, which `tls:` addresses need and others have no use for. Null: none. */
+/**
+ * `[server]`: certificate and key, which are required for `tls:` addresses and unused otherwise. `null` if there are
+ * none.
+ */
 export function readServerTls(
   section: Section,
   values: TlsValues,
@@ -44,7 +47,7 @@ export function readServerTls(
   return readFiles(section, values, null, context, problems);
 }
 
-/** `[target]`, `[pool.NAME]`: null where the servers are spoken to without TLS. */
+/** `[target]`, `[pool.NAME]`. `null` if the servers do not use TLS. */
 export function readPoolTls(
   section: Section,
   values: TlsValues & { readonly tls: boolean; readonly tlsServerName: string | null },

@@ -1,6 +1,6 @@
 /**
- * TOML text → plain tables, with every syntax error that can be told apart. The parser stops at the first one, so a line with
- * an error is taken out and the rest is parsed again.
+ * TOML text → plain tables, or as many syntax errors as possible. The parser stops at the first error, so a line with
+ * an error is removed and the rest is parsed again.
  */
 import { parse } from "toml";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
@@ -9,7 +9,7 @@ import { locateLines } from "./locate.ts";
 const MAX_PROBLEMS = 20;
 type Problem = Omit<ConfigProblem, "file">;
 
-/** The document as plain tables. Throws a `ConfigError` with the syntax errors, in order of line. */
+/** The document as plain tables. Throws a `ConfigError` with the syntax errors in order of lines. */
 export function parseToml(file: string | null, text: string): Readonly<Record<string, unknown>> {
   const lines = text.split("\n");
   const problems: Problem[] = [];
@@ -30,7 +30,7 @@ export function parseToml(file: string | null, text: string): Readonly<Record<st
   }
 }
 
-/** True if a list or table that began in an earlier line is open: what follows would be wrong because of it. */
+/** True if a list or table from an earlier line is still open: later errors would be consequences. */
 function isInLongValue({ message, location }: TomlError, lines: readonly string[]): boolean {
   if (location === undefined) return false;
   const { line, column } = location.start;
@@ -39,16 +39,19 @@ function isInLongValue({ message, location }: TomlError, lines: readonly string[
   return expected.includes('","') && !/[[{]/.test(before);
 }
 
-/** Takes a line with an error out of `lines`. False if it is out already. */
+/** Removes a line with an error from `lines`. False if the line is already removed. */
 function takeOut(lines: string[], line: number | null, count: number): boolean {
   const text = line === null ? "" : (lines[line - 1] ?? "");
   if (text.trim() === "") return false;
-  // The keys below a header must not become those of the table above it.
+  // Keep a header, so that the keys below it do not join the table above.
   lines[line! - 1] = /^\s*\[/.test(text) ? `[left-out-${count}]` : "";
   return true;
 }
 
-/** The parser's grammar errors carry `location` and `found`; its others `line`, `column` and a message for people. */
+/**
+ * The parser's grammar errors have `location` and `found`; its other errors have `line`, `column` and a readable
+ * message.
+ */
 interface TomlError extends Error {
   readonly line?: number;
   readonly column?: number;
@@ -57,7 +60,7 @@ interface TomlError extends Error {
 }
 
 function problemOf(error: unknown, text: string, lines: readonly string[]): Problem {
-  // What the parser throws is documented to be this.
+  // The parser's documentation promises this type.
   const { line = null, column, location, found, message } = error as TomlError;
   if (location === undefined) {
     const own = line === null ? "" : (lines[line - 1] ?? "");

@@ -1,6 +1,6 @@
 /**
- * Durations and sizes as people write them, and back for messages. Milliseconds and bytes are whole numbers everywhere
- * else; this is the one place where text becomes a number with a unit.
+ * Parses and formats durations and sizes. All other code uses integers in milliseconds and bytes; only this file
+ * converts text with units.
  */
 
 const durationUnits = [
@@ -20,7 +20,10 @@ const sizeUnits = [
 const durationPattern = /^(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?$/;
 const sizePattern = /^(\d+)([KMG]iB)?$/;
 
-/** Milliseconds of "250ms", "30s", "1m30s", "2h", "1d"; units from large to small, each at most once. Null: no duration. */
+/**
+ * Milliseconds of "250ms", "30s", "1m30s", "2h", "1d". Units go from large to small, each at most once. `null` if the
+ * text is not a duration.
+ */
 export function parseDuration(text: string): number | null {
   const parts = durationPattern.exec(text);
   if (parts === null) return null;
@@ -28,7 +31,7 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(ms) ? ms : null;
 }
 
-/** The shortest text that `parseDuration` reads as `ms`, a whole number from 0: "1m30s", "0s". */
+/** The shortest text that `parseDuration` reads as `ms`, an integer from 0: "1m30s", "0s". */
 export function formatDuration(ms: number): string {
   let rest = ms;
   let text = "";
@@ -40,7 +43,7 @@ export function formatDuration(ms: number): string {
   return text === "" ? "0s" : text;
 }
 
-/** Bytes of "64KiB", "1MiB", "2GiB" or plain digits. Null: no size. */
+/** Bytes of "64KiB", "1MiB", "2GiB" or plain digits. `null` if the text is not a size. */
 export function parseSize(text: string): number | null {
   const parts = sizePattern.exec(text);
   if (parts === null) return null;
@@ -49,13 +52,13 @@ export function parseSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
-/** Text that `parseSize` reads as `bytes`, a whole number from 0, in the largest unit that leaves no fraction. */
+/** Text that `parseSize` reads as `bytes`, an integer from 0, in the largest unit without a fraction. */
 export function formatSize(bytes: number): string {
   const unit = sizeUnits.find(([, factor]) => bytes > 0 && bytes % factor === 0);
   return unit === undefined ? String(bytes) : `${bytes / unit[1]}${unit[0]}`;
 }
 
-/** Units as people also write them, in milliseconds. */
+/** Informal units, in milliseconds. */
 const spokenDurations: readonly (readonly [RegExp, number])[] = [
   [/^(?:ms|msecs?|millis|milliseconds?)$/, 1],
   [/^(?:s|secs?|seconds?)$/, 1_000],
@@ -65,13 +68,19 @@ const spokenDurations: readonly (readonly [RegExp, number])[] = [
   [/^(?:w|weeks?)$/, 604_800_000],
 ];
 
-/** What "60 seconds", "5m 30s", "0.4s" or "1w" says, as `parseDuration` takes it: "1m". Null if it says no duration. */
+/**
+ * The probable meaning of "60 seconds", "5m 30s", "0.4s" or "1w" in the form of `parseDuration`: "1m". `null` if there
+ * is none.
+ */
 export function durationMeant(text: string): string | null {
   const ms = amountOf(text, (unit) => spokenDurations.find(([pattern]) => pattern.test(unit))?.[1]);
   return ms === null ? null : formatDuration(ms);
 }
 
-/** What "1MB", "1 mb", "1.5GiB" or "64k" says, as `parseSize` takes it, by units of 1,024. Null if it says no size. */
+/**
+ * The probable meaning of "1MB", "1 mb", "1.5GiB" or "64k" in the form of `parseSize`, with units of 1,024. `null` if
+ * there is none.
+ */
 export function sizeMeant(text: string): string | null {
   const bytes = amountOf(text, (unit) => {
     const at = ["", "k", "m", "g", "t"].indexOf(unit.replace(/(?:i?b|bytes?)$/, ""));
@@ -80,7 +89,7 @@ export function sizeMeant(text: string): string | null {
   return bytes === null ? null : formatSize(bytes);
 }
 
-/** The sum of numbers with units, a whole number; null if it is another text. */
+/** The sum of numbers with units, an integer. `null` for other text. */
 function amountOf(text: string, factorOf: (unit: string) => number | undefined): number | null {
   const words = text.trim().toLowerCase();
   const parts = [...words.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)\s*(?:,|and)?\s*/g)];

@@ -1,16 +1,16 @@
 /**
- * Tells when the content of a configuration's files is no longer what was loaded. Two things say "look": events of the files'
- * folders and of the folders of their real paths (Kubernetes swaps a symlink there), and a check of size, times and inode
- * every two seconds. The check is needed because some file systems send no events, and none sends one for a link higher up
- * in the path. After that only the content counts:
+ * Detects when the content of a configuration's files differs from the loaded content. Two triggers start a look:
+ * events of the files' folders and of their real paths' folders (Kubernetes swaps a symlink there), and a check of
+ * size, times and inode every two seconds. The check is needed because some file systems send no events, and none sends
+ * an event for a link higher up in the path. After a trigger, only the content counts:
  *
- *     idle --event--> look --(1 s)--> same as before? no: look again --(1 s)--> …
- *                                     yes: idle; report if it is not what was loaded
+ *     idle --event--> look --(1 s)--> unchanged since then? no: look again --(1 s)--> …
+ *                                     yes: idle; report if it differs from the loaded content
  *
- * A file that is empty, or the beginning of what it was, may be being written: it must hold still five times as long, and
- * that even if somebody asks for a look.
+ * A file that is empty or a prefix of its old content may be incomplete: it must stay unchanged five times as long,
+ * even if a look is requested.
  *
- * A file that is gone is looked for every second until it is back, which also finds folders that were put in anew.
+ * A missing file is looked for every second until it is back, which also finds recreated folders.
  */
 
 import { type FSWatcher, watch } from "node:fs";
@@ -21,58 +21,63 @@ import { type FileContents, FilesRead } from "./files-read.ts";
 
 const defaultSettleMs = 1_000;
 const POLL_MS = 2_000;
-/** A file that has become shorter must hold still this many times longer. */
+/** A file that has become shorter must stay unchanged for this many times the normal time. */
 const SHORTER_FACTOR = 5;
-/** A timer may fire a little early. */
+/** Timers may fire slightly early. */
 const TIMER_SLACK_MS = 10;
 
-/** A folder at one moment: another one of the same path has another identity. */
+/** The state of a folder; a new folder at the old path has another identity. */
 export interface FolderState {
   readonly path: string;
   readonly identity: string;
 }
 
-/** What watching needs of a file system. */
+/** The file system operations that the watcher needs. */
 export interface WatchedFiles {
   /** Follows symlinks. Rejects if there is no readable file. */
   read(path: string): Promise<Uint8Array>;
   /** Differs when the file may have changed. `null` if there is no file. */
   signature(path: string): Promise<string | null>;
-  /** The file's folder, and its real path's folder where that is another one; those that exist. */
+  /** The existing ones of the file's folder and the folder of its real path. */
   folders(path: string): Promise<readonly FolderState[]>;
-  /** Calls `onEvent` after anything in the folder may have changed. Throws if it cannot be watched. */
+  /** Calls `onEvent` after each possible change in the folder. Throws if the folder cannot be watched. */
   watch(folder: string, onEvent: () => void): { close(): void };
 }
 
 export interface WatchOptions {
-  /** An absolute path. `null` if the configuration is not read from a file. */
+  /** Absolute path. `null` if the configuration does not come from a file. */
   readonly path: string | null;
-  /** What the files of the configuration had when it was loaded. */
+  /** Contents of the configuration's files when they were loaded. */
   readonly loaded: FileContents;
   readonly clock: Clock;
-  /** How long a file must hold still; a second where nothing is said. */
+  /** Time that a file must stay unchanged (ms). Default: one second. */
   readonly settleMs?: number;
-  /** A file has another content than what was loaded or reported before, and has held still. What it returns is awaited. */
+  /**
+   * The content of a file differs from the last loaded or reported content and has stayed unchanged. The result is
+   * awaited.
+   */
   readonly onChange: () => unknown;
-  /** The file cannot be read; once until it can be again. */
+  /** A file cannot be read. Called once until the file is readable again. */
   readonly onError: (error: Error) => void;
-  /** A folder cannot be watched; once until it can be again. Its files are looked at every two seconds. */
+  /**
+   * A folder cannot be watched. Called once until it can be watched again. Meanwhile the two-second check covers its
+   * files.
+   */
   readonly onUnwatched: (folder: string, error: Error) => void;
   readonly files?: WatchedFiles;
 }
 
 export interface ConfigWatcher {
   /**
-   * Looks now, without waiting for the files to hold still (SIGHUP), unless one has become shorter. Resolves after
-   * `onChange` is done, if it was called.
+   * Looks immediately (SIGHUP), without waiting for files to stay unchanged, except for a file that has become shorter.
+   * Resolves after `onChange`, if it is called.
    */
   check(): Promise<void>;
-  /** The files of the configuration, and what they had, from now on. */
+  /** Sets the configuration's files and their loaded contents. */
   loaded(contents: FileContents): void;
   close(): void;
 }
 
-/** Watches until closed. */
 export function watchConfigFiles(options: WatchOptions): ConfigWatcher {
   return new FileWatcher(options);
 }
@@ -81,22 +86,22 @@ class FileWatcher implements ConfigWatcher {
   readonly #options: WatchOptions;
   readonly #files: WatchedFiles;
   readonly #watched = new Map<string, { close(): void }>();
-  /** Looks follow one another, so that none overtakes another's report. */
+  /** Looks run one after another, so that their reports stay in order. */
   #looks: Promise<void> = Promise.resolve();
   #looksPending = 0;
   #timer: Timer | null = null;
   #pollTimer: Timer | null = null;
   /** Signatures at the last poll. */
   #signatures = new Map<string, string | null>();
-  /** What the last look saw, and since when looks have seen that. */
+  /** Contents at the last look, and the time since which looks have seen them. */
   #seen: FileContents | null = null;
   #seenSinceMs = 0;
-  /** An event came in since the last look began. */
+  /** True if an event arrived since the last look began. */
   #hasEvent = false;
   #known: FileContents;
   #reportedError: string | null = null;
   readonly #unwatched = new Set<string>();
-  /** Resolved when files that are settling have settled. */
+  /** Resolved when no file is settling any more. */
   #settled: PromiseWithResolvers<void> | null = null;
   #isClosed = false;
 
@@ -115,7 +120,7 @@ class FileWatcher implements ConfigWatcher {
 
   loaded(contents: FileContents): void {
     this.#known = contents;
-    // Folders of files that are new are watched from now on.
+    // Start to watch the folders of new files.
     if (!this.#isClosed) void this.#enqueueLook(false);
   }
 
@@ -178,7 +183,7 @@ class FileWatcher implements ConfigWatcher {
       if (isShorter) this.#settled ??= Promise.withResolvers();
       return;
     }
-    // A configuration that is gone is no other one: it is waited for.
+    // A missing configuration is not a change: wait until it is back.
     if (error === null && !isEqual(contents, this.#known)) {
       this.#known = contents;
       await this.#options.onChange();
@@ -187,7 +192,7 @@ class FileWatcher implements ConfigWatcher {
     this.#settled = null;
   }
 
-  /** Follows the folders to where they are now. */
+  /** Watches the current folders of the files. */
   async #watchFolders(): Promise<void> {
     const folders = (await Promise.all(this.#paths.map((path) => this.#files.folders(path)))).flat();
     if (this.#isClosed) return;
@@ -230,7 +235,7 @@ class FileWatcher implements ConfigWatcher {
     this.#pollTimer = this.#options.clock.setTimer(POLL_MS, () => void this.#poll());
   }
 
-  /** Has the files looked at if one of them may be another one. */
+  /** Starts a look if a file may have changed. */
   async #poll(): Promise<void> {
     const signatures = new Map<string, string | null>();
     for (const path of this.#paths) signatures.set(path, await this.#files.signature(path));
@@ -242,7 +247,7 @@ class FileWatcher implements ConfigWatcher {
   }
 }
 
-/** Whether all files of `contents` are as in `others`. */
+/** True if all files of `contents` are equal in `others`. */
 function isEqual(contents: FileContents, others: FileContents): boolean {
   return [...contents].every(([path, content]) => {
     const other = others.get(path) ?? null;
@@ -250,7 +255,7 @@ function isEqual(contents: FileContents, others: FileContents): boolean {
   });
 }
 
-/** Whether a file has only the beginning of what it had, or nothing. */
+/** True if the content is empty or a prefix of the old content. */
 function isBeginning(content: Uint8Array | null, before: Uint8Array | null): boolean {
   if (content === null || before === null || content.length >= before.length) return false;
   return Buffer.compare(content, before.subarray(0, content.length)) === 0;

@@ -1,6 +1,6 @@
 /**
- * The first Platypus's form of a configuration, as tables of ours. Its patterns are searched for in a key rather than
- * matched against the whole of it, a target stands in [server], and a file needs no root.
+ * Translates the configuration of the first Platypus into native tables. In that format, a pattern may match any part
+ * of a key, the target is in [server], and a file source needs no root.
  *
  *     [routes.NAME] routes = [{ match, to }]      [get.NAME-1] match, source …
  *     [server] target = { host, port }            [target] host, port
@@ -14,15 +14,15 @@ import { isTable } from "../section.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** A document of ours, and where in the user's the things stand that have another place there. */
+/** A native document, and the positions of its values in the user's document. */
 export interface Translated {
   readonly document: Document;
-  /** Paths in the user's document that nothing was made of. */
+  /** Paths in the user's document that have no counterpart. */
   readonly unused: readonly TomlPath[];
   originOf(path: TomlPath): TomlPath;
 }
 
-/** Documents that have nothing of that form come back as they are. */
+/** Returns documents without elements of that format unchanged. */
 export function translateOriginal(document: Document): Translated {
   const origins = new Map<string, TomlPath>();
   const unused: TomlPath[] = [];
@@ -52,7 +52,7 @@ export function translateOriginal(document: Document): Translated {
   };
 }
 
-/** A table of host and port, or a URL such as `memcache://host:port`. */
+/** Reads a table of host and port, or a URL such as `memcache://host:port`. */
 function targetOf(target: unknown): unknown {
   if (typeof target !== "string") return target;
   return { servers: target.replace(/^memcached?:\/\//, "").split(",") };
@@ -84,14 +84,14 @@ function rulesOf(groups: Document, origins: Map<string, TomlPath>, unused: TomlP
   return rules;
 }
 
-/** A pattern that matches a whole key wherever `pattern` is found in it; captures keep their numbers. */
+/** A pattern that matches each whole key that contains `pattern`. Captures keep their numbers. */
 function searched(pattern: string): string {
-  // What is bound to both ends is the whole key anyway, and quicker to be told from other keys.
+  // A pattern with both anchors matches the whole key already, and matches faster.
   const isBound = /^\^[^|]*\$$/.test(pattern) && !pattern.endsWith("\\$");
   return isBound ? pattern.slice(1, -1) : `(?s:.*?)(?:${pattern})(?s:.*)`;
 }
 
-/** A file below the folder that its path names before the first part of the key. */
+/** Sets the root to the folder in the path before the first part of the key. */
 function withRoot(source: unknown): unknown {
   if (!isTable(source) || source.type !== "file" || source.root !== undefined || typeof source.path !== "string")
     return source;
@@ -100,7 +100,7 @@ function withRoot(source: unknown): unknown {
   return { ...source, root: root === "" ? "." : root, path: source.path.slice(root.length) };
 }
 
-/** The first versions called the time between two fetches `poll`. */
+/** The first versions named the time between two fetches `poll`. */
 function withTtl(source: unknown): unknown {
   if (!isTable(source) || source.poll === undefined || source.ttl !== undefined) return source;
   const { poll, ...rest } = source;

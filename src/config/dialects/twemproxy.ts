@@ -1,5 +1,5 @@
 /**
- * twemproxy's YAML (nutcracker.yml) → Config: pools by name, each on an address of its own.
+ * twemproxy's YAML (nutcracker.yml) → Config: pools by name, each with a separate address.
  *
  *     alpha:
  *       listen: 127.0.0.1:22121
@@ -7,7 +7,7 @@
  *       servers:
  *        - 10.0.0.1:11211:1 name
  *
- * Every value is text, as twemproxy itself takes it: `0x10` is no number here. Source: twemproxy src/nc_conf.c, as facts.
+ * As in twemproxy, each value is text: `0x10` is not a number. Source: twemproxy src/nc_conf.c, as facts.
  */
 
 import { resolve } from "node:path";
@@ -40,14 +40,13 @@ import {
   type Values,
 } from "../setting.ts";
 
-/** Of servers whose keys nobody else takes: looked at again soon. */
+/** Probes of servers whose keys have no other server: frequent. */
 const probes = { firstProbeMs: 250, lastProbeMs: 5_000 } as const;
 const TIMEOUTS_UNTIL_TKO = 3;
 
-/** Largest number of a directive. A timer of Node takes at most 2^31 - 1 ms. */
+/** Maximum number in a directive. Node's timers support at most 2^31 - 1 ms. */
 const MAX_NUMBER = 999_999_999;
 
-/** The directives of a pool. */
 const directives = {
   listen: { type: text, default: null, meaning: "Where clients of the pool connect." },
   hash: { field: "keyHash", type: choice(...keyHashNames), default: "fnv1a_64", meaning: "Hash of the key." },
@@ -56,7 +55,7 @@ const directives = {
   timeout: {
     field: "timeoutMs",
     type: integer(0, MAX_NUMBER),
-    // Without it twemproxy waits without a limit, and so would clients that ask for other keys of the same server.
+    // twemproxy's default has no limit. Clients that ask for other keys of the server would wait without a limit too.
     default: 5_000,
     meaning: "Maximum time to connect, and to wait for a reply (ms).",
   },
@@ -85,17 +84,17 @@ function idle<T extends SettingType>(type: T, noEffect: string) {
 }
 
 export interface TwemproxyInput {
-  /** As the user named it, for messages. */
+  /** The path as the user wrote it, for messages. */
   readonly file: string;
   readonly text: string;
-  /** Everything of the process but where it listens: twemproxy's file says nothing of it. */
+  /** Settings of the process except its addresses: twemproxy's file has none of them. */
   readonly server: ServerConfig;
 }
 
-/** Reads and checks everything. Throws a `ConfigError` with all problems, or with those of the syntax alone. */
+/** Reads and checks the file. Throws a `ConfigError` with all problems, or only with the syntax errors. */
 export function parseTwemproxy({ file, text: given, server }: TwemproxyInput): Config {
   const lines = new LineCounter();
-  // Text stays text with the failsafe schema.
+  // With the failsafe schema, all scalars stay text.
   const document = parseDocument(given, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ pos, message }) => ({ file, line: lines.linePos(pos[0]).line, message }));
@@ -120,7 +119,6 @@ export function parseTwemproxy({ file, text: given, server }: TwemproxyInput): C
   };
 }
 
-/** Reads the pools of one file. */
 class FileReader {
   private readonly file: string;
   private readonly lines: LineCounter;
@@ -152,10 +150,10 @@ class FileReader {
     return pools;
   }
 
-  /** A pool's directives; those of another form than their value are reported and left out. */
+  /** The directives of a pool. Values in the wrong form are reported and left out. */
   private sectionOf({ key, value }: Pair): Section {
     const found = new Map<string, Found>();
-    // A key of a map is a node wherever the syntax is right.
+    // With correct syntax, a key of a map is a node.
     const place = this.placeOf(key as Node, isScalar(key) ? String(key.value) : "");
     if (!isMap(value)) this.problems.add(place, "expected a pool: listen, servers and what else it has");
     for (const pair of isMap(value) ? value.items : []) {
@@ -169,7 +167,7 @@ class FileReader {
   private foundOf(name: string, { key, value }: Pair, path: string): Found | null {
     const keyPlace = this.placeOf(key as Node, path);
     const row = rowOf(name);
-    // Its reader says that there is none.
+    // The reader of directives reports unknown names.
     if (row === undefined) return { value: null, place: keyPlace, entry: () => keyPlace };
     if (name === "servers") return this.listOf(value as Node | null, keyPlace);
     if (!isScalar(value)) {
@@ -210,7 +208,7 @@ function rowOf(name: string): Setting | undefined {
 function readPool(section: Section, problems: Problems): PoolConfig {
   const values = readSection(section, directives, problems);
   const { ejects } = values;
-  // twemproxy's 0: no time-out, an ejected server is tried again at once, the first failure ejects.
+  // In twemproxy, 0 means: no timeout; an ejected server is retried immediately; the first failure ejects.
   const timeoutMs = values.timeoutMs === 0 ? directives.timeout.default : values.timeoutMs;
   const retryMs = Math.max(1, values.retryMs);
   const serverFailureLimit = Math.max(1, values.serverFailureLimit);
@@ -248,7 +246,7 @@ function readPlacement(
   return type === "random" ? { type } : { type, keyHash, hashTag };
 }
 
-/** `host:port`, any host if it is left out, or the path of a socket, permissions behind it. */
+/** `host:port` (without a host: all interfaces), or the path of a socket, optionally followed by its permissions. */
 function readListen(section: Section, given: string | null, problems: Problems): Address[] {
   if (given === null) {
     const place = { ...section.place, path: `${section.place.path}.listen` };
@@ -292,7 +290,9 @@ function readServers(section: Section, texts: readonly string[], problems: Probl
   return servers;
 }
 
-/** The name is what the server is placed by: twemproxy leaves port 11211 out, and ends a socket's path with a colon. */
+/**
+ * Placement uses the name. As in twemproxy, the default name omits port 11211, and a socket's path ends with a colon.
+ */
 function readServer(text: string): PoolServer | null {
   const [, where = "", weight = "", name] = /^(\S.*):(\d{1,9})(?: +(\S+))?$/.exec(text) ?? [];
   if (Number(weight) < 1) return null;
