@@ -4,6 +4,8 @@
 import type { Backend } from "../../proxy/backend/backend.ts";
 
 const DRAINING = "draining";
+/** As many time-outs as take a server out by default, less the first. */
+const GREETING_REPEATS = 2;
 
 /** Of this process, and of all workers. */
 export class Readiness {
@@ -58,6 +60,6 @@ export class Readiness {
 
   /** Connects before the first request does: only then can anybody say whether the servers are there. */
   greetBackends(): void {
-    for (const backend of this.backends()) if (backend.isUp) backend.probe();
+    for (const backend of this.backends()) if (backend.isUp) backend.probe(GREETING_REPEATS);
   }
 }

@@ -351,11 +351,15 @@ export class Backend implements HealthEvents {
     this.idleTimer = null;
   }
 
-  /** Asks for a sign of life: called by the server's health. */
-  probe(): void {
+  /**
+   * Asks for a sign of life: called by the server's health. A time-out of a server that is up is repeated up to `repeats` times,
+   * so that one that hangs is found without clients' requests.
+   */
+  probe(repeats = 0): void {
     const probe = ownRequest(Operation.version, "version", null, (reply) => {
       if (reply.status === Status.ok) this.health.probeSucceeded();
       else this.health.probeFailed();
+      if (repeats > 0 && reply.status === Status.timeout && this.isUp) this.probe(repeats - 1);
     });
     this.connections[0]!.send(probe);
   }
