@@ -109,7 +109,14 @@ function shortOptions(
   return index;
 }
 
-function longOption(name: string): OptionRow | string | null {
+/** Other names of options: "no" is what newer command lines say for mcrouter's "disable". */
+const aliases: Readonly<Record<string, string>> = {
+  "no-miss-on-get-errors": "disable-miss-on-get-errors",
+  "no-miss-on-arith-errors": "disable-miss-on-arith-errors",
+};
+
+function longOption(given: string): OptionRow | string | null {
+  const name = aliases[given] ?? given;
   const exact = optionRows.find(({ long }) => long === name && long !== "");
   if (exact !== undefined) return exact;
   if ((bareNames as readonly string[]).includes(name)) return name;
@@ -228,7 +235,7 @@ export function isMcrouterCommandLine(args: readonly string[]): boolean {
     if (telling.has(arg) || /^-[pfRt]\S/.test(arg)) return true;
     const name = /^--([^=]+)/.exec(arg)?.[1];
     if (name === undefined || name === "config" || name === "help" || name === "version") return false;
-    return optionRows.some(({ long }) => long === name);
+    return Object.hasOwn(aliases, name) || optionRows.some(({ long }) => long === name);
   });
 }
 

@@ -80,6 +80,14 @@ describe("a command line of mcrouter", () => {
     await expect(readInvocation(["-f", config, "--validate-config"])).resolves.toBeDefined();
   });
 
+  it("may show errors of gets by the newer name of that option", async () => {
+    for (const name of ["--no-miss-on-get-errors", "--disable-miss-on-get-errors"]) {
+      const { mcrouter } = await readInvocation(["-p", "1", name]);
+      expect(mcrouter!.options.toggle("miss_on_get_errors")).toBe(false);
+    }
+    expect((await readInvocation(["-p", "1"])).mcrouter!.options.toggle("miss_on_get_errors")).toBe(true);
+  });
+
   it("may give the number of cores by its name", async () => {
     const { mcrouter } = await readInvocation(["-p", "1", "--num-proxies=%CPU_CORES%"]);
     expect(mcrouter!.options.integer("num_proxies")).toBeGreaterThan(0);
