@@ -1,6 +1,4 @@
-/**
- * What fills and refreshes have to say → lines of the log, however often it happens.
- */
+/** Log messages of fills and refreshes. Bursts of equal messages are limited. */
 
 import type { Span } from "../proxy/tracing.ts";
 import type { FillLog } from "../refresh/filler.ts";
@@ -8,7 +6,7 @@ import type { Rule } from "../refresh/rules.ts";
 import type { BurstLog } from "../telemetry/burst-log.ts";
 import type { LogFields } from "../telemetry/log.ts";
 
-/** Says it to `bursts`. */
+/** Writes the messages through `bursts`. */
 export function fillLog(bursts: BurstLog): FillLog {
   return {
     sourceFailed: ({ config: { name } }: Rule, error: unknown, span: Span | null = null) => {
@@ -28,7 +26,7 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Fields by which a log line belongs to a trace. */
+/** Trace and span ids of a log line. */
 function idsOf(span: Span | null): LogFields | undefined {
   return span === null ? undefined : { trace_id: span.traceId, span_id: span.spanId };
 }

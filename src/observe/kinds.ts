@@ -1,14 +1,14 @@
 /**
- * Kinds of numbers, which the rows of snapshot.ts name. A kind says how the values of two workers become one value, and its type
- * is the type of the field.
+ * Kinds of numbers for the rows of snapshot.ts. A kind joins the values of two workers, and its type is the type of the
+ * field.
  */
 import { type Durations, durationsTogether } from "../telemetry/durations.ts";
 
-/** Makes one value of a field of two workers' values. */
+/** Joins the values of one field of two workers. */
 export type Kind<Value> = (one: Value, other: Value) => Value;
 type Rows = Readonly<Record<string, (one: never, other: never) => unknown>>;
 
-/** The type of an object that has these rows. */
+/** The type of an object with these rows. */
 export type NumbersOf<Table extends Rows> = {
   readonly [Field in keyof Table]: Table[Field] extends Kind<infer Value> ? Value : never;
 };
@@ -25,7 +25,7 @@ export const greatestGiven: Kind<number | null> = (one, other) => {
 export const sumsByIndex: Kind<readonly number[]> = (one, other) => one.map((count, at) => count + (other[at] ?? 0));
 export const durations: Kind<Durations> = durationsTogether;
 
-/** For values that all workers have in common, or that one process's value stands for. */
+/** For values that are equal in all workers, or for which the value of one process is enough. */
 export function first<Value>(): Kind<Value> {
   return (one) => one;
 }
@@ -52,14 +52,14 @@ export function byName<Value>(kind: Kind<Value>): Kind<Readonly<Record<string, V
 
 export const sums = byName(sum);
 
-/** As `sums`, for an object whose names are known. */
+/** Like `sums`, for an object with known names. */
 export function sumsOf<Counters extends object>(): Kind<Readonly<Counters>> {
   return (one, other) => sums({ ...one } as Record<string, number>, { ...other } as Record<string, number>) as Counters;
 }
 
 /** Joins objects field by field. While workers are replaced by those of another version, one of them may lack a field. */
 export function fields<Table extends Rows>(table: Table): Kind<NumbersOf<Table>> {
-  // Each row is given values of its own field only.
+  // Each row only gets the values of its field.
   const rows = Object.entries(table) as [string, Kind<unknown>][];
   const together = (kind: Kind<unknown>, one: unknown, other: unknown) =>
     one === undefined ? other : other === undefined ? one : kind(one, other);

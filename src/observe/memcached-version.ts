@@ -1,7 +1,7 @@
-/** What clients are told to be talking to while no server has said what it is. */
+/** The version that clients see until a server has reported its version. */
 const MEMCACHED_VERSION = "1.6.45";
 
-/** The lowest version among the servers that have said theirs: x.y.z. */
+/** The lowest reported version of the servers: x.y.z. */
 export function memcachedVersion(backends: Iterable<{ readonly version: string | null }>): string {
   const versions = [...backends].flatMap(({ version }) => version ?? []);
   const numbers = (version: string) => version.split(".").map((part) => Number.parseInt(part, 10) || 0);
@@ -16,7 +16,7 @@ export function memcachedVersion(backends: Iterable<{ readonly version: string |
 /** The first version whose parser reads numbers strictly, and skips the data of a storage line that it refuses. */
 const FIRST_STRICT_PATCH = 40;
 
-/** True when at least one of the servers has said that it is memcached 1.6.40 or later. */
+/** True if at least one server has reported memcached 1.6.40 or later. */
 export function isStrictMemcached(backends: Iterable<{ readonly version: string | null }>): boolean {
   for (const { version } of backends) {
     const [major, minor, patch] = (version ?? "").split(".").map((part) => Number.parseInt(part, 10) || 0);

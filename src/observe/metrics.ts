@@ -1,8 +1,9 @@
 /**
- * The table of what Platypus counts: one row for each metric, with its name by OpenTelemetry's conventions, its kind, unit
- * and meaning. Prometheus' text, what is sent by OTLP, and the list in docs/metrics.md all come from it.
+ * The table of metrics: one row per metric, with its name by OpenTelemetry's conventions, its kind, unit and meaning.
+ * It is the source of the Prometheus text, the OTLP export, and the list in docs/metrics.md.
  *
- * Attributes have as many values as the configuration has pools, servers, rules and sources; no key ever stands in one.
+ * Attributes have as many values as the configuration has pools, servers, rules and sources. Keys never are attribute
+ * values.
  *
  * Sources of names: OpenTelemetry semantic conventions, "Database client metrics", "Process metrics", "Node.js runtime".
  */
@@ -13,13 +14,13 @@ import type { SourceCounters } from "../sources/limiter.ts";
 import { type BucketCounts, shownBuckets } from "../telemetry/durations.ts";
 import type { Counts, ServerNumbers, Snapshot, SourceNumbers, StoreNumbers } from "./snapshot.ts";
 
-/** One series: the values of the metric's attributes in their order, and its number or its counts. */
+/** One series: the values of the metric's attributes in order, and its number or its counts. */
 type Series<Value> = readonly [attributes: readonly string[], value: Value];
 
 interface MetricBase {
-  /** With dots; `prometheusName` has the other form. */
+  /** With dots; `prometheusName` converts it. */
   readonly name: string;
-  /** As UCUM writes it: s, By; in braces what is counted; 1 for a share. */
+  /** In UCUM notation: s, By; the counted thing in braces; 1 for a ratio. */
   readonly unit: string;
   readonly meaning: string;
   readonly attributes: readonly string[];
@@ -102,7 +103,7 @@ function byName(counts: Counts): Series<number>[] {
   return Object.entries(counts).map(([name, count]) => [[name], count]);
 }
 
-/** Errors of backends by the names that they have here. */
+/** Groups of backend errors by their names in attributes. */
 const backendErrors: readonly (readonly [name: string, statuses: readonly Status[]])[] = [
   ["timeout", [Status.timeout]],
   ["connect", [Status.connectError, Status.connectTimeout]],
@@ -578,7 +579,7 @@ const ofProcess: readonly Metric[] = [
   },
 ];
 
-/** Every metric, in the order of the docs. */
+/** All metrics, in the order of the docs. */
 export const metrics: readonly Metric[] = [
   ...server,
   ...clients,

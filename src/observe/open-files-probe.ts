@@ -1,6 +1,6 @@
 /**
- * Notices that this process may open no more files. Node does not tell: it accepts the connections of clients and closes
- * them at once.
+ * Detects that this process has reached its limit of open files. Node does not report the limit: it accepts client
+ * connections and closes them immediately.
  */
 import { open } from "node:fs/promises";
 import type { Clock, Timer } from "../clock.ts";
@@ -9,14 +9,14 @@ import type { BurstLog } from "../telemetry/burst-log.ts";
 const INTERVAL_MS = 1_000;
 
 export class OpenFilesProbe {
-  /** Times at which no file could be opened, once a second at most. */
+  /** Number of failed attempts to open a file, at most one per second. */
   failures = 0;
   private readonly clock: Clock;
   private readonly bursts: BurstLog;
   private readonly tryToOpen: () => Promise<void>;
   private timer: Timer | null = null;
 
-  /** `tryToOpen` opens a file and closes it again. */
+  /** `tryToOpen` opens a file and closes it. */
   constructor(clock: Clock, bursts: BurstLog, tryToOpen: () => Promise<void> = openNothing) {
     this.clock = clock;
     this.bursts = bursts;

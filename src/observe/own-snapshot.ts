@@ -1,5 +1,5 @@
 /**
- * Makes the snapshot of this process from its counters, each time that it is asked for.
+ * Builds the snapshot of this process from its counters, on request.
  */
 import { performance } from "node:perf_hooks";
 import type { Clock } from "../clock.ts";
@@ -41,7 +41,7 @@ import {
   type StoreNumbers,
 } from "./snapshot.ts";
 
-/** The running configuration, as far as it is told of. */
+/** The parts of the running configuration that a snapshot contains. */
 export interface RunningParts {
   readonly config: Config;
   readonly pools: BuiltPools;
@@ -49,7 +49,7 @@ export interface RunningParts {
   readonly rules: Rules;
 }
 
-/** The objects that count. */
+/** The objects with counters. */
 export interface CountingParts {
   readonly clock: Clock;
   readonly startedUnixSeconds: number;
@@ -66,25 +66,23 @@ export interface CountingParts {
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
   readonly readiness: () => Readiness;
-  /** `null` unless the configuration is mcrouter's. */
+  /** `null` if the configuration is not mcrouter's. */
   readonly asyncLog: AsyncLogCounters | null;
   readonly mcrouter: () => McrouterNumbers | null;
-  /** Samples of the admin page's plots: of the last hour, or the last one. */
+  /** Samples of the admin page's plots: those of the last hour, or the latest. */
   readonly samples: (isHour: boolean) => readonly Sample[];
 }
 
-/** Takes snapshots. */
 export class OwnSnapshot {
   private readonly parts: CountingParts;
   private readonly monitor = new ProcessMonitor();
-  /** Counters of clients at the last `stats reset`; `null` if there was none. */
+  /** Client counters at the last `stats reset`. `null` if there was none. */
   private base: ClientCounts | null = null;
 
   constructor(parts: CountingParts) {
     this.parts = parts;
   }
 
-  /** The current snapshot. */
   take(details: Details = {}): Snapshot {
     const { running, listeners, filler, scheduler, store, mcrouter, samples, readiness } = this.parts;
     if (details.wantsReadiness === true) readiness().greetUnlessConnected();
@@ -104,12 +102,12 @@ export class OwnSnapshot {
       mcrouter: mcrouter(),
       samples: samples(details.hasHistory === true),
       peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
-      // Names are left out if the configuration keeps them private.
+      // Names are omitted if the configuration keeps keys private.
       trackedKeys: showsKeys ? keys : keys.map((each) => ({ ...each, key: "" })),
     };
   }
 
-  /** Numbers that requests, fills and refreshes change. */
+  /** Numbers that change with requests, fills and refreshes. */
   counted(): CountedNumbers {
     const { running, routes, asyncLog } = this.parts;
     return {
@@ -120,7 +118,7 @@ export class OwnSnapshot {
     };
   }
 
-  /** Numbers that samples are made of. */
+  /** Numbers that samples use. */
   sampled(): SampledNumbers {
     const { running, clients, scheduler } = this.parts;
     const { rules, sources, config } = running();
@@ -159,13 +157,13 @@ export class OwnSnapshot {
     };
   }
 
-  /** `stats reset`. */
+  /** Handles `stats reset`. */
   resetStats(): void {
     this.base = clientCounts(this.parts.clients);
     this.parts.store.resetCounters();
   }
 
-  /** Begins to watch the event loop and the garbage collector. */
+  /** Starts to watch the event loop and the garbage collector. */
   watchProcess(): void {
     this.monitor.start();
   }
@@ -228,7 +226,7 @@ export class OwnSnapshot {
   }
 }
 
-/** A copy of counters that go on counting. */
+/** A copy of running counters. */
 export function clientNumbers(counters: ClientCounters): ClientNumbers {
   const requests = counters.requests.all().map((series) => ({ ...series, latency: series.latency.read() }));
   return { ...clientCounts(counters), requests };
@@ -238,7 +236,7 @@ function clientCounts({ operations, results, requests: _, ...numbers }: ClientCo
   return { ...numbers, operations: plainNumbers(operations), results: plainNumbers(results) };
 }
 
-/** Amounts counted since `base` was copied. */
+/** Amounts since `base` was copied. */
 function since(now: ClientCounts, base: ClientCounts): ClientCounts {
   const { connections } = now;
   const amounts = Object.entries<number | readonly number[]>({ ...now }).map(([name, value]) => {

@@ -1,4 +1,4 @@
-/** Looks at what slows this process down: its event loop, and the garbage collector. */
+/** Measures delays of this process: its event loop and the garbage collector. */
 import { constants, type PerformanceEntry, PerformanceObserver, performance } from "node:perf_hooks";
 import type { Durations } from "../telemetry/durations.ts";
 import { LatencyHistogram } from "../telemetry/latency-histogram.ts";
@@ -12,7 +12,6 @@ const kinds: Readonly<Record<number, string>> = {
   [constants.NODE_PERFORMANCE_GC_WEAKCB]: "weakcb",
 };
 
-/** Watches from `start` until `stop`. */
 export class ProcessMonitor {
   private readonly delays = new LatencyHistogram();
   private readonly pauses = new Map(Object.values(kinds).map((kind) => [kind, new LatencyHistogram()]));
@@ -41,7 +40,7 @@ export class ProcessMonitor {
     this.observer?.disconnect();
   }
 
-  /** How late timers were. */
+  /** Delay of timers. */
   get loopDelay(): Durations {
     return this.delays.read();
   }

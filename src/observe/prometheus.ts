@@ -1,5 +1,5 @@
 /**
- * A snapshot → the text that Prometheus reads.
+ * A snapshot → Prometheus' text format.
  *
  * Source: Prometheus documentation, "Exposition formats" (text format 0.0.4).
  */
@@ -10,7 +10,7 @@ import type { Snapshot } from "./snapshot.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Every metric that has a value. */
+/** All metrics with a value. */
 export function prometheusText(snapshot: Snapshot): string {
   return metrics
     .map((metric) => {

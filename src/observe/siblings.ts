@@ -1,6 +1,4 @@
-/**
- * The workers that share an address, as one of them sees them.
- */
+/** The workers that share an address, from the view of one worker. */
 import { merge } from "./merge.ts";
 import type { OwnSnapshot } from "./own-snapshot.ts";
 import type { Details, Snapshot } from "./snapshot.ts";
@@ -9,31 +7,31 @@ import type { Details, Snapshot } from "./snapshot.ts";
 export type Question =
   /** Asks for a snapshot. */
   | { readonly kind: "snapshot"; readonly details: Details }
-  /** Has the statistics of clients begin at 0 again. */
+  /** Resets the statistics of clients. */
   | { readonly kind: "resetStats" };
 
-/** What a worker tells of itself with each beat. */
+/** Report of a worker in each heartbeat. */
 export interface WorkerLoad {
-  /** Clients that are connected. */
+  /** Number of connected clients. */
   readonly connections: number;
-  /** Maximum time of a drain, as it is configured now (ms). */
+  /** Maximum time of a drain in the current configuration (ms). */
   readonly drainTimeoutMs: number;
 }
 
-/** The workers that share our sockets, this one included. */
+/** The workers that share the listening sockets, including this one. */
 export interface Siblings {
-  /** Listening sockets that were handed over, by the text of their addresses. */
+  /** Inherited listening sockets, by the text of their addresses. */
   readonly sockets: ReadonlyMap<string, unknown>;
-  /** What all answer to a question, as far as they do in time. Calls `done` once. */
+  /** Asks all workers. Calls `done` once with the answers that arrive in time. */
   ask(question: Question, done: (values: readonly unknown[]) => void): void;
   onQuestion(answer: (question: Question) => unknown): void;
-  /** Clients of the others. */
+  /** Number of clients of the other workers. */
   readonly otherConnections: number;
-  /** What this process tells of itself. */
+  /** Sets the source of this process's reports. */
   onBeat(load: () => WorkerLoad): void;
-  /** The number of this process' clients has changed; the others are told when it has changed by `step`. */
+  /** Reports the number of this process's clients. The other workers are told after a change of at least `step`. */
   connectionsChanged(connections: number, step: number): void;
-  /** Calls `run` when a successor of this process serves, just before it is told to stop. */
+  /** Calls `run` when a successor of this process serves, just before this process is told to stop. */
   onReplaced(run: () => void): void;
 }
 
@@ -48,12 +46,12 @@ export class Workers {
     siblings?.onQuestion((question) => this.answer(question));
   }
 
-  /** There are no others. */
+  /** True if there are no other workers. */
   get isAlone(): boolean {
     return this.siblings === null;
   }
 
-  /** Calls `done` once, now or later, with the snapshot of all workers. */
+  /** Calls `done` once, synchronously or later, with the snapshot of all workers. */
   snapshot(details: Details, done: (snapshot: Snapshot) => void): void {
     if (this.siblings === null) {
       done(this.own.take(details));
@@ -65,13 +63,13 @@ export class Workers {
     });
   }
 
-  /** `stats reset`. */
+  /** Handles `stats reset`. */
   resetStats(): void {
     if (this.siblings === null) this.own.resetStats();
     else this.siblings.ask({ kind: "resetStats" }, () => {});
   }
 
-  /** The answer of this process; `null` to a question of another version that is not known here. */
+  /** The answer of this process. `null` for an unknown question, from a worker of another version. */
   private answer(question: Question): unknown {
     switch (question.kind) {
       case "snapshot":

@@ -1,13 +1,13 @@
 /**
- * All numbers of a process at one moment, as plain data. Workers send their snapshots to each other as JSON, and merge.ts makes
- * one of several. Each form in which numbers are told is a function of a snapshot:
+ * All numbers of a process at one moment, as plain data. Workers send their snapshots to each other as JSON, and
+ * merge.ts joins them. Each report is a function of a snapshot:
  *
  *     own-snapshot ─► Snapshot ─┬─ link ─► merge ─► Snapshot of all ─┬─► prometheus
  *     (each worker)             │                                    ├─► stats/memcached-stats, stats/mcrouter-stats
  *                               └─► otlp/otlp-metrics                └─► admin/page-state
  *
- * The tables have a row for each field: its kind, which is also its type (kinds.ts). Amounts count from the start of the process
- * unless a comment says otherwise.
+ * The tables have a row for each field: its kind, which also gives its type (kinds.ts). Amounts count from the start of
+ * the process unless a comment says otherwise.
  */
 import type { ListenAddress } from "../config/config.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
@@ -40,7 +40,7 @@ import {
 } from "./kinds.ts";
 
 const processRows = {
-  /** Number of processes whose numbers these are. */
+  /** Number of processes in the snapshot. */
   workers: sum,
   version: first<string>(),
   pid: first<number>(),
@@ -63,18 +63,18 @@ const processRows = {
   loopDelay: durations,
   /** Garbage collections by kind. */
   collections: byName(durations),
-  /** Log lines that could not be written anywhere. */
+  /** Number of log lines that no target took. */
   lostLogLines: sum,
-  /** Reports that could not be made, by the name of the report. */
+  /** Number of failed reports, by name of the report. */
   reportFailures: sums,
   /** Seconds in which no file could be opened. */
   fileLimitHits: sum,
-  /** `max_memory`, which each process has for itself; 0 if it is not set. */
+  /** `max_memory`, which applies to each process. 0 if it is not set. */
   maxMemoryBytes: sum,
   memoryShed: sums,
-  /** Reason why no clients should be sent here; `null` if they may be. */
+  /** Reason why the process is not ready. `null` if it is ready. */
   notReady: firstGiven<string>(),
-  /** True once a server has been connected to, or if there is no server. */
+  /** True if a server has been connected to, or if there are no servers. */
   hasConnected: any,
 };
 
@@ -83,9 +83,9 @@ const configRows = {
   /** Time since the last successful reload, or the start. */
   ageSeconds: max,
   lastAttemptUnixSeconds: max,
-  /** Reloads that were refused. */
+  /** Number of refused reloads. */
   failures: sum,
-  /** Reason why the last reload was refused; `null` if it was not. */
+  /** Reason why the last reload was refused. `null` if it succeeded. */
   reloadError: firstGiven<string>(),
   /** Addresses that clients connect to, with the real ports. */
   listen: first<readonly ListenAddress[]>(),
@@ -131,14 +131,14 @@ const clientRows = {
   requests: list(fields(requestRows), ({ operation, protocol }) => `${operation} ${protocol}`),
 };
 
-/** Number of changes of a server's state that are kept. */
+/** Maximum number of state changes that are kept per server. */
 const MAX_CHANGES = 20;
 const changes: Kind<readonly StateChange[]> = (one, other) =>
   [...one, ...other].sort((a, b) => a.unixSeconds - b.unixSeconds).slice(-MAX_CHANGES);
 
-/** A server, which its pool and its name identify. Most fields are those of `BackendCounters`. */
+/** A server, identified by its pool and name. Most fields are those of `BackendCounters`. */
 const serverRows = {
-  /** The first pool that the server is in, and all of them. */
+  /** The first pool of the server, and all of its pools. */
   pool: first<string>(),
   pools: first<readonly string[]>(),
   /** `host:port` or `unix:path`. */
@@ -147,7 +147,7 @@ const serverRows = {
   timeoutMs: first<number>(),
   version: firstGiven<string>(),
   state: worst<StateChange["state"]>("up", "soft TKO", "hard TKO"),
-  /** Number of processes that see the server in each state; the states are mcrouter's. */
+  /** Number of processes that see the server in each of mcrouter's states. */
   views: sumsOf<Record<"new" | "up" | "down" | "closed", number>>(),
   /** Current requests and connections. */
   outstanding: sum,
@@ -214,14 +214,14 @@ const mcrouterRows = {
   rates: sums,
 } satisfies { readonly [Field in keyof McrouterNumbers]: Kind<McrouterNumbers[Field]> };
 
-/** One second of the admin page's plots: amounts per second, and times in ms (`null` if nothing was timed). */
+/** One second of the admin page's plots: amounts per second, and times in ms (`null` if there were no durations). */
 const sampleRows = {
   unixSeconds: first<number>(),
   requests: sum,
   errors: sum,
   hits: sum,
   misses: sum,
-  /** Hits that came from a fill. */
+  /** Number of hits of filled values. */
   filled: sum,
   fetches: sum,
   refreshes: sum,
@@ -232,7 +232,7 @@ const sampleRows = {
   lagMs: greatestGiven,
 };
 
-/** Joins samples of the same second, or of the second before, because timers are not exact. */
+/** Joins samples of one second, or of the second before, because timers are not exact. */
 const samples: Kind<readonly Sample[]> = (one, other) => {
   const bySecond = new Map(other.map((sample) => [sample.unixSeconds, sample]));
   const together = fields(sampleRows);
@@ -242,7 +242,7 @@ const samples: Kind<readonly Sample[]> = (one, other) => {
   });
 };
 
-/** Maximum number of tracked keys that are listed for a rule. */
+/** Maximum number of listed keys per rule. */
 export const MAX_TRACKED_KEYS = 20;
 const mostNeeded: Kind<readonly TrackedKey[]> = (one, other) =>
   [...one, ...other].sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, MAX_TRACKED_KEYS);
@@ -268,24 +268,24 @@ export const snapshotRows = {
   ...countedRows,
   process: fields(processRows),
   config: fields(configRows),
-  /** As `clients`, counted from the last `stats reset`. */
+  /** Like `clients`, counted from the last `stats reset`. */
   clientsSinceReset: fields(clientCountRows),
   work: fields(workRows),
-  /** The embedded store; `null` if there is a pool. */
+  /** The embedded store. `null` if there is a pool. */
   store: nullable(fields(storeRows)),
-  /** `null` unless the configuration is mcrouter's. */
+  /** `null` if the configuration is not mcrouter's. */
   mcrouter: nullable(fields(mcrouterRows)),
-  /** The last second, or the last hour if it is asked for; empty without an admin server. */
+  /** The last second, or the last hour on request. Empty without an admin server. */
   samples,
-  /** Empty unless they are asked for. */
+  /** Empty unless requested. */
   peers,
   trackedKeys: mostNeeded,
 };
 
 export interface Snapshot extends NumbersOf<typeof snapshotRows> {}
-/** Numbers that requests, fills and refreshes change. */
+/** Numbers that change with requests, fills and refreshes. */
 export interface CountedNumbers extends NumbersOf<typeof countedRows> {}
-/** Numbers that samples are made of. */
+/** Numbers that samples use. */
 export interface SampledNumbers extends NumbersOf<typeof sampledRows> {}
 export interface ProcessNumbers extends NumbersOf<typeof processRows> {}
 export interface ConfigNumbers extends NumbersOf<typeof configRows> {}
@@ -306,9 +306,9 @@ export interface Peer {
   readonly address: ListenAddress;
 }
 
-/** Long lists, which a snapshot has only if they are asked for, and what else a question brings about. */
+/** Long lists that a snapshot only has on request, and actions that a question triggers. */
 export interface Details {
-  /** Connect to servers if none has been connected to yet, so that readiness can be told. */
+  /** Connects to servers if none is connected, so that readiness is known. */
   readonly wantsReadiness?: boolean;
   readonly hasPeers?: boolean;
   /** The samples of the last hour instead of the last one. */

@@ -1,13 +1,13 @@
 /**
- * Tells systemd how the service is doing (sd_notify(3)), where a unit of `Type=notify` has asked for it.
+ * Notifies systemd of the state of the service (sd_notify(3)), if a unit of `Type=notify` asks for it.
  *
  *     starting ── READY=1 ──► serving ── RELOADING=1 ──► reloading ── READY=1 ──► serving ── STOPPING=1 ──► ends
- *                             └ WATCHDOG=1 every half of WatchdogSec=, for as long as the event loop turns
+ *                             └ WATCHDOG=1 every half of WatchdogSec=, as long as the event loop runs
  *
- * systemd listens on a datagram socket of the Unix kind, which Node has not. The packages that add it are C++ to be compiled
- * on every host, so `systemd-notify` is started instead: a process of a few milliseconds for each message, which needs
- * `NotifyAccess=all` in the unit. For a watchdog of ten seconds and more that costs nothing; one of less than two is honoured,
- * and warned of.
+ * systemd listens on a Unix datagram socket, which Node does not support. The packages that add it must be compiled
+ * from C++ on each host, so Platypus starts `systemd-notify`: a process of a few milliseconds for each message, which
+ * requires `NotifyAccess=all` in the unit. The cost is negligible for a watchdog of at least ten seconds. A watchdog of
+ * less than two seconds works, with a warning.
  */
 import { spawn } from "node:child_process";
 import type { Clock, Timer } from "../clock.ts";
@@ -16,10 +16,12 @@ import type { Reports } from "../telemetry/reports.ts";
 
 const PROGRAM = "systemd-notify";
 const SHORT_WATCHDOG_MS = 2_000;
-/** Maximum run time of the program, which needs milliseconds. A program that hangs would hold up the messages behind it. */
+/**
+ * Maximum run time of the program, which normally needs milliseconds. A hanging program delays the messages after it.
+ */
 const MAX_RUN_MS = 5_000;
 
-/** systemd, or nobody: then nothing is done. */
+/** Notifies systemd. Without systemd, it does nothing. */
 export class ServiceManager {
   private readonly socket: string | null;
   private readonly watchdogMs: number | null;
@@ -27,7 +29,7 @@ export class ServiceManager {
   private readonly log: Log;
   private readonly reports: Reports;
   private readonly path: string;
-  /** Messages follow one another: a READY that overtakes a RELOADING would be lost. */
+  /** Messages are sent in order: a READY before its RELOADING would be lost. */
   private last: Promise<void> = Promise.resolve();
   private reloads = 0;
   private status = "";
@@ -44,7 +46,8 @@ export class ServiceManager {
   }
 
   /**
-   * Takes $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID out of `env`, so that no child speaks in this process' name.
+   * Removes $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID from `env`, so that child processes do not notify systemd
+   * in the name of this process.
    */
   static take(env: NodeJS.ProcessEnv, clock: Clock, log: Log, reports: Reports): ServiceManager {
     const { NOTIFY_SOCKET: socket = "", WATCHDOG_USEC: usec, WATCHDOG_PID: pid, PATH: path = "" } = env;
@@ -59,7 +62,7 @@ export class ServiceManager {
     return new ServiceManager(given, clock, log, reports);
   }
 
-  /** It serves. `status` is what `systemctl status` shows from now on. */
+  /** Reports that the service is ready. `status` appears in `systemctl status`. */
   ready(status: string): void {
     this.status = status;
     this.send("READY=1", `STATUS=${status}`);
@@ -75,8 +78,8 @@ export class ServiceManager {
   }
 
   /**
-   * Runs a reload, between RELOADING and READY. Several at a time are one to systemd. `reload` resolves to whether the new
-   * configuration serves now.
+   * Runs a reload between RELOADING and READY. Concurrent reloads count as one for systemd. `reload` resolves to true
+   * if the new configuration is in use.
    */
   async reload(reload: () => Promise<boolean>): Promise<void> {
     const monotonicUsec = process.hrtime.bigint() / 1000n;
@@ -91,12 +94,12 @@ export class ServiceManager {
     }
   }
 
-  /** It answers what was read, and then ends. */
+  /** Reports that the process finishes its requests and then ends. */
   stopping(): void {
     this.send("STOPPING=1", "STATUS=answering what was read, then stopping");
   }
 
-  /** Resolves when all has been said. No sign of life comes after it. */
+  /** Resolves when all messages are sent. No watchdog message follows. */
   async close(): Promise<void> {
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
@@ -106,7 +109,7 @@ export class ServiceManager {
   private beat(everyMs: number): void {
     this.timer = this.clock.setTimer(everyMs, () => {
       this.beat(everyMs);
-      // One that hangs is enough.
+      // While one message hangs, do not start another.
       if (this.isBeating) return;
       this.isBeating = true;
       this.send("WATCHDOG=1");

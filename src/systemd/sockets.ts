@@ -1,8 +1,8 @@
 /**
- * Sockets that systemd has opened for this process (sd_listen_fds(3)): file descriptors from 3 on, which are listened on
- * instead of `[server] listen`. One that is named (`FileDescriptorName=`) `admin` is the admin server's, one that has the
- * name of a pool with a `listen` of its own is that pool's, and one that has the name of a `[listen.NAME]` takes the place of
- * its addresses, with its options.
+ * Sockets that systemd has opened for this process (sd_listen_fds(3)): file descriptors from 3. They replace `[server]
+ * listen`. A socket with the name (`FileDescriptorName=`) `admin` belongs to the admin server, one with the name of a
+ * pool with `listen` to that pool. A socket with the name of a `[listen.NAME]` replaces its addresses and keeps its
+ * options.
  */
 import type { ListenerConfig } from "../config/access-config.ts";
 import { addressText, type Config, type ListenAddress, type PoolConfig } from "../config/config.ts";
@@ -11,15 +11,15 @@ import { UsageError } from "../errors.ts";
 const FIRST_FD = 3;
 const ADMIN_NAME = "admin";
 
-/** A descriptor and the name that its socket unit gives it; without one, the unit's own. */
+/** A descriptor and its name in the socket unit; the default is the unit's name. */
 export interface GivenSocket {
   readonly fd: number;
   readonly name: string;
 }
 
 /**
- * Takes $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES out of `env`, so that no child believes them to be its own. None: no
- * socket was given, or they are another process'.
+ * Removes $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES from `env`, so that child processes do not use the sockets.
+ * Empty if no socket was given, or if the sockets belong to another process.
  */
 export function takeSockets(env: NodeJS.ProcessEnv): readonly GivenSocket[] {
   const { LISTEN_FDS: count, LISTEN_PID: pid, LISTEN_FDNAMES: names = "" } = env;
@@ -32,8 +32,8 @@ export function takeSockets(env: NodeJS.ProcessEnv): readonly GivenSocket[] {
 }
 
 /**
- * `config` with the given sockets in place of its addresses. Throws a UsageError where they cannot be: a `tls:` address would
- * be served in the clear, and nothing would be served on a socket that belongs to no one.
+ * `config` with the given sockets in place of its addresses. Throws a UsageError for a socket in place of a `tls:`
+ * address, which would be served without TLS, and for a socket without an owner, which would not be served.
  */
 export function listenOn(sockets: readonly GivenSocket[], config: Config): Config {
   if (sockets.length === 0) return config;

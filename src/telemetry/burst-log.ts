@@ -1,5 +1,6 @@
 /**
- * A failure that comes a thousand times a second is one line every ten seconds, with the count.
+ * Limits repeated messages: a failure that occurs a thousand times per second is logged as one line every ten seconds,
+ * with the count.
  */
 import type { Clock } from "../clock.ts";
 import type { Log, LogFields, LogMessage } from "./log.ts";
@@ -13,7 +14,7 @@ interface Burst {
   suppressed: number;
 }
 
-/** Writes one line per kind of failure and quiet time. */
+/** Writes one line per kind of failure in each quiet period. */
 export class BurstLog {
   private readonly log: Log;
   private readonly clock: Clock;
@@ -24,7 +25,7 @@ export class BurstLog {
     this.clock = clock;
   }
 
-  /** Logs `message`, or what it returns, unless `kind` was logged a short time ago. */
+  /** Logs `message`, or its result, unless `kind` was logged in the current quiet period. */
   say(
     level: Exclude<LogLevel, "debug">,
     module: LogModule,

@@ -1,24 +1,25 @@
 /**
- * The counts of a histogram as plain data, which can be sent to another process, added up, shown, and compared with earlier counts.
+ * The counts of a histogram as plain data, for sending to another process, adding, display, and comparison with earlier
+ * counts.
  */
 import { bucketBoundsMs, quantileMs as quantileMsOf } from "./histogram.ts";
 import { latencyBoundsMs, shownBoundsSeconds, shownCounts } from "./latency-histogram.ts";
 
-/** Durations that were counted since the start. */
+/** Durations since the start. */
 export interface Durations {
-  /** The buckets: those of `LatencyHistogram` (fine) or of `Histogram` (coarse). */
+  /** The set of buckets: that of `LatencyHistogram` (fine) or of `Histogram` (coarse). */
   readonly scale: "fine" | "coarse";
   /** By bucket. */
   readonly counts: readonly number[];
   readonly count: number;
   readonly sumSeconds: number;
-  /** The greatest duration; always 0 on the fine scale, which does not keep it. */
+  /** The maximum duration. 0 on the fine scale, which does not record it. */
   readonly maxMs: number;
 }
 
-/** Counts by duration, as monitoring systems are given them. */
+/** Counts by duration for monitoring systems. */
 export interface BucketCounts {
-  /** Upper bounds in seconds, rising; there is one more count than there are bounds. */
+  /** Ascending upper bounds in seconds. There is one more count than there are bounds. */
   readonly boundsSeconds: readonly number[];
   readonly counts: readonly number[];
   readonly count: number;
@@ -27,13 +28,13 @@ export interface BucketCounts {
 
 const coarseBoundsSeconds = bucketBoundsMs.map((ms) => ms / 1000);
 
-/** The counts between the bounds that are shown. */
+/** The counts between the bounds for monitoring systems. */
 export function shownBuckets({ scale, counts, count, sumSeconds }: Durations): BucketCounts {
   if (scale === "coarse") return { boundsSeconds: coarseBoundsSeconds, counts, count, sumSeconds };
   return { boundsSeconds: shownBoundsSeconds, counts: shownCounts(counts), count, sumSeconds };
 }
 
-/** Adds two histograms of one scale. */
+/** Adds two histograms with one scale. */
 export function durationsTogether(one: Durations, other: Durations): Durations {
   return {
     scale: one.scale,
@@ -49,10 +50,10 @@ export function quantileMs(durations: Durations, share: number): number {
   return quantileMsOf({ ...durations, boundsMs: boundsMsOf(durations) }, share);
 }
 
-/** Milliseconds below which `share` (0 … 1) of the durations since `before` lie; `null` if there were none. */
+/** Quantile `share` (0 … 1) of the durations since `before`, in ms. `null` if there were none. */
 export function quantileSince(now: Durations, before: Durations | null, share: number): number | null {
   const boundsMs = boundsMsOf(now);
-  // Counts go down when a worker ends.
+  // A worker that ends takes its counts away.
   const counts = now.counts.map((count, bucket) => Math.max(0, count - (before?.counts[bucket] ?? 0)));
   let left = share * counts.reduce((sum, count) => sum + count, 0);
   if (left <= 0) return null;

@@ -1,8 +1,8 @@
-/** How often something took how long: counts in fixed buckets, cheap to add to and to read. */
+/** A histogram of durations: counts in fixed buckets, cheap to add to and to read. */
 import type { Durations } from "./durations.ts";
 import { plainNumbers } from "./plain-numbers.ts";
 
-/** Upper bounds in ms; what is longer is counted behind the last. */
+/** Upper bounds in ms. Longer durations are counted after the last bound. */
 export const bucketBoundsMs: readonly number[] = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000,
 ];
@@ -15,7 +15,7 @@ export class Histogram {
   sumMs = 0;
   maxMs = 0;
 
-  /** `bounds`: upper bounds of the buckets, rising. */
+  /** `bounds` are the ascending upper bounds of the buckets. */
   constructor(bounds: readonly number[] = bucketBoundsMs) {
     this.boundsMs = bounds;
     this.counts = new Float64Array(bounds.length + 1);
@@ -31,7 +31,7 @@ export class Histogram {
     if (ms > this.maxMs) this.maxMs = ms;
   }
 
-  /** Of one with the usual bounds. */
+  /** Requires the default bounds. */
   read(): Durations {
     const { counts, count, sumMs, maxMs } = this;
     return { scale: "coarse", counts: plainNumbers(counts), count, sumSeconds: sumMs / 1000, maxMs };
@@ -49,7 +49,10 @@ interface Counted {
   readonly maxMs: number;
 }
 
-/** The bound below which `share` (0 … 1) of all are; the greatest seen where that is behind the last bound. 0: none. */
+/**
+ * The upper bound of the bucket with quantile `share` (0 … 1); after the last bound, the maximum. 0 if there are no
+ * durations.
+ */
 export function quantileMs({ boundsMs, counts, count, maxMs }: Counted, share: number): number {
   let left = share * count;
   for (const [bucket, bound] of boundsMs.entries()) {

@@ -1,21 +1,21 @@
 /**
- * Durations of what happens a hundred thousand times a second: four buckets to each doubling, found by counting leading
- * zeros. A quantile is at most a quarter above the truth, from a microsecond to half an hour, in under a kilobyte.
+ * A histogram of frequent durations, up to 100,000 per second. Each doubling has four buckets, found by counting
+ * leading zeros. A quantile is at most a quarter too high, from a microsecond to half an hour, in under a kilobyte.
  *
  *     µs    0  1  2  3  4  5  6  7  8 10 12 14 16 20 24 28 32 …      (lower bounds of the buckets)
  *
- * What is shown to others has two buckets to a doubling: fewer numbers, at bounds that are bounds of these too.
+ * Monitoring systems get two buckets per doubling: fewer numbers, with bounds that are bounds of these buckets too.
  */
 import type { Durations } from "./durations.ts";
 import { plainNumbers } from "./plain-numbers.ts";
 
-/** Buckets to a doubling, as a power of two. */
+/** Number of buckets per doubling, as a power of two. */
 const SUB_BITS = 2;
 const SUBS = 1 << SUB_BITS;
 const LAST_DOUBLING = 30;
 const BUCKETS = (LAST_DOUBLING - SUB_BITS + 2) * SUBS;
 
-/** Shown bounds: 64 µs, 96 µs, 128 µs … 33.6 s. */
+/** Bounds for monitoring systems: 64 µs, 96 µs, 128 µs … 33.6 s. */
 const FIRST_SHOWN_DOUBLING = 6;
 const LAST_SHOWN_DOUBLING = 25;
 
@@ -31,7 +31,7 @@ function bucketOf(micros: number): number {
   return ((doubling - SUB_BITS) << SUB_BITS) + (micros >> (doubling - SUB_BITS));
 }
 
-/** What is counted in the bucket is at least this and less than that of the next. */
+/** Lower bound of the bucket, inclusive. The next bucket's lower bound is the exclusive upper bound. */
 function lowerBoundMicros(bucket: number): number {
   if (bucket < SUBS) return bucket;
   const shift = (bucket >> SUB_BITS) - 1;
@@ -41,7 +41,7 @@ function lowerBoundMicros(bucket: number): number {
 const bucketBoundsMicros = Array.from({ length: BUCKETS }, (_, bucket) => lowerBoundMicros(bucket + 1));
 /** Upper bounds of the buckets. */
 export const latencyBoundsMs: readonly number[] = bucketBoundsMicros.map((micros) => micros / 1000);
-/** Bucket → which of the shown ones it lies in. */
+/** Bucket → bucket for monitoring systems. */
 const shownBucket = bucketBoundsMicros.map((bound) => {
   const at = shownBoundsMicros.findIndex((shown) => bound <= shown);
   return at < 0 ? shownBoundsMicros.length : at;
@@ -49,11 +49,10 @@ const shownBucket = bucketBoundsMicros.map((bound) => {
 
 export class LatencyHistogram {
   count = 0;
-  /** By bucket. */
   readonly counts = new Float64Array(BUCKETS);
   private sumMicros = 0;
 
-  /** Whole microseconds. */
+  /** Adds a duration in whole microseconds. */
   add(micros: number): void {
     this.counts[bucketOf(micros)]!++;
     this.count++;
@@ -66,7 +65,7 @@ export class LatencyHistogram {
   }
 }
 
-/** Counts by bucket → counts between the shown bounds, and one behind the last. */
+/** Counts by bucket → counts between the bounds for monitoring systems, and one after the last bound. */
 export function shownCounts(counts: readonly number[]): number[] {
   const shown = new Array<number>(shownBoundsSeconds.length + 1).fill(0);
   for (const [bucket, count] of counts.entries()) shown[shownBucket[bucket]!]! += count;

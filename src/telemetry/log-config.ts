@@ -1,6 +1,6 @@
-/** What can be set of the log: its levels, of all and by module, and the form of its lines. */
+/** Settings of the log: the default level, levels by module, and the format of lines. */
 
-/** Who has something to say in the log. */
+/** Modules that write to the log. */
 export const logModules = [
   "admin",
   "asynclog",
@@ -24,7 +24,7 @@ export type LogLevel = (typeof logLevels)[number];
 
 export interface LogConfig {
   readonly level: LogLevel;
-  /** Of modules that have one of their own. */
+  /** Levels of modules that differ from the default. */
   readonly modules?: Readonly<Partial<Record<LogModule, LogLevel>>>;
   readonly form: "text" | "json";
 }

@@ -1,39 +1,39 @@
 /**
- * Where log lines go: a file, stderr, or a function of the library's user. Writing a line never throws, never ends the
- * process, does not wait for a reader, and keeps no more than a bounded amount of text in memory.
+ * The destination of log lines: a file, stderr, or a function of the library's user. Writing a line never throws, never
+ * ends the process, does not wait for a reader, and uses a limited amount of memory.
  *
- *     works ──a line cannot be written──► fails: lines go to the fallback, or are lost and counted
- *       ▲                                   │ after 1 s, 2 s … 60 s
- *       └──a line that says what is missing─┘
+ *     works ──write error──► fails: lines go to the fallback, or are lost and counted
+ *       ▲                      │ after 1 s, 2 s … 60 s
+ *       └──a line that reports the number of missing lines──┘
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { type Clock, systemClock, type Timer } from "../clock.ts";
 
-/** Maximum text that waits for the reader of a stream. Lines beyond it are lost. */
+/** Maximum text that waits for the reader of a stream. Further lines are lost. */
 const MAX_UNREAD_BYTES = 1 << 20;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
 const STDERR = 2;
 
-/** What takes whole lines. */
+/** Receives whole lines. */
 export interface LogTarget {
-  /** For messages: "stderr", or the path of a file. */
+  /** Name for messages: "stderr", or the path of a file. */
   readonly name: string;
-  /** Throws, or calls `failed` later, if the line cannot be written. */
+  /** If the line cannot be written, throws or calls `failed` later. */
   write(line: string, failed: (error: Error) => void): void;
 }
 
 export class LogOutput {
-  /** Lines that no target took. */
+  /** Number of lines that no target took. */
   lost = 0;
-  /** Makes a line of the log of a message about the log itself. */
+  /** Formats a message about the log as a log line. */
   render: (message: string) => string = (message) => `${message}\n`;
   private readonly target: LogTarget;
   private readonly fallback: LogOutput | null;
   private readonly clock: Clock;
-  /** Lines that the target lacks since it began to fail. */
+  /** Number of lines that the target missed since it began to fail. */
   private missing = 0;
   private reason = "";
   private retryMs = FIRST_RETRY_MS;
@@ -50,7 +50,7 @@ export class LogOutput {
     if (this.timer !== null || !this.tryToWrite(line, 1)) this.divert(line);
   }
 
-  /** Returns false if the target failed. `count`: lines that the target lacks if it fails later. */
+  /** Returns false if the target failed. `count` is the number of lines that the target misses if it fails later. */
   private tryToWrite(line: string, count: number): boolean {
     try {
       this.target.write(line, (error) => {
@@ -100,14 +100,14 @@ export class LogOutput {
   }
 }
 
-/** A file that lines are appended to. It is opened for each line, so that it may be moved away at any time. */
+/** A log file. It is opened for each line, so that it may be renamed at any time. */
 export function logFile(path: string): LogTarget {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
   const lines = new FileLines();
   return {
     name: path,
     write(line) {
-      // Not blocking: opening a pipe that nobody reads would hang.
+      // Non-blocking: opening a pipe without a reader would block.
       const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666);
       try {
         lines.write(fd, line);
@@ -120,7 +120,7 @@ export function logFile(path: string): LogTarget {
 
 /** A stream whose reader may be slow or gone. */
 export function streamTarget(name: string, stream: Writable): LogTarget {
-  // The callback of a write tells of its failure. Without a listener, an error of the stream would end the process.
+  // The callback of a write reports its failure. Without a listener, an error of the stream would end the process.
   stream.on("error", () => {});
   return {
     name,
@@ -135,13 +135,16 @@ export function streamTarget(name: string, stream: Writable): LogTarget {
 
 let standard: LogOutput | null = null;
 
-/** The one output of this process to stderr. */
+/** The only output of this process to stderr. */
 export function stderrOutput(): LogOutput {
   standard ??= new LogOutput(stderrTarget());
   return standard;
 }
 
-/** Node writes a terminal, a pipe or a socket without waiting, but writes a file or a device such as /dev/full at once. */
+/**
+ * Node writes to a terminal, a pipe or a socket asynchronously, but to a file or a device such as /dev/full
+ * synchronously.
+ */
 function stderrTarget(): LogTarget {
   if (!isFile(STDERR)) return streamTarget("stderr", process.stderr);
   const lines = new FileLines();
@@ -157,7 +160,7 @@ function isFile(fd: number): boolean {
   }
 }
 
-/** Writes whole lines: where the disk was full in the middle of a line, the next one begins on a line of its own. */
+/** Writes whole lines: after a partial line (disk full), the next line starts with a line end. */
 class FileLines {
   private isTorn = false;
 

@@ -1,9 +1,9 @@
 /**
- * The log: text for people, JSON for machines. It never holds values, and keys only where a caller decides so. A line that
- * cannot be written is the output's business; the caller never hears of it.
+ * The log: text for people, JSON for machines. It never contains values; it contains keys only if the caller adds them.
+ * The output handles lines that cannot be written; the caller is not informed.
  *
- * Messages and fields may quote what came from outside. Characters that end a line, or that a terminal obeys, are escaped
- * here, so that no message can pass for another line. A message of several lines is given as their list.
+ * Messages and fields may contain external text. Characters that end a line or control a terminal are escaped here, so
+ * that no message can look like another line. A message of several lines is given as a list.
  */
 import { styleText } from "node:util";
 import { type LogConfig, type LogLevel, type LogModule, logLevels } from "./log-config.ts";
@@ -13,17 +13,17 @@ const order: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 }
 
 const colors = { error: "red", warn: "yellow", info: "cyan", debug: "gray" } as const;
 
-/** Fields of a JSON line beside time, level, module and message. */
+/** Fields of a JSON line in addition to time, level, module and message. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
-/** One line, or several that belong together: those behind the first are indented in a text log. */
+/** One line, or several that belong together: in a text log, all lines after the first are indented. */
 export type LogMessage = string | readonly string[];
 
-/** Controls, line separators of Unicode, and what turns the direction of text. */
+/** Control characters, line separators of Unicode, and characters that change the text direction. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be written
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** `text` with its unsafe characters as `\n`, `\x1b` or `\u2028`. */
+/** `text` with unsafe characters as `\n`, `\x1b` or `\u2028`. */
 function escaped(text: string): string {
   return text.replace(UNSAFE, (character) => {
     if (character === "\n") return "\\n";
@@ -41,17 +41,17 @@ function fieldsOf(fields: LogFields | undefined): LogFields {
   return Object.fromEntries(safe);
 }
 
-/** Writes lines of at least its level, or of that of their module. */
+/** Writes lines of at least its level, or of the level of their module. */
 export class Log {
-  /** Leaves secrets out of the lines about sources, whose errors may quote a path or an address. */
+  /** Removes secrets from lines about sources, whose errors may contain a path or an address. */
   withoutSecrets: (text: string) => string = (text) => text;
   private config: LogConfig;
   private readonly output: LogOutput;
   private readonly nowIso: () => string;
-  /** It writes to stderr: levels are coloured where that is a terminal and $NO_COLOR does not forbid it. */
+  /** True if levels are coloured: the log writes to a terminal and $NO_COLOR is not set. */
   private readonly isColored: boolean;
 
-  /** `output` takes whole lines; without it they go to stderr. */
+  /** `output` receives whole lines. The default is stderr. */
   constructor(
     config: LogConfig,
     output?: LogOutput | ((line: string) => void),
@@ -65,22 +65,22 @@ export class Log {
     this.output.render = (message) => this.render("warn", "telemetry", message, undefined);
   }
 
-  /** Lines that could not be written anywhere. */
+  /** Number of lines that no target took. */
   get lostLines(): number {
     return this.output.lost;
   }
 
-  /** Lines below it are not written, where their module has no level of its own. */
+  /** The minimum level of lines, except for modules with a separate level. */
   get level(): LogLevel {
     return this.config.level;
   }
 
-  /** Levels and form from now on. */
+  /** Sets levels and format. */
   configure(config: LogConfig): void {
     this.config = config;
   }
 
-  /** Writes so many levels more, or less, until `configure` is called. Modules with a level of their own keep it. */
+  /** Changes the level by `steps` until `configure` is called. Modules with a separate level keep it. */
   shiftLevel(steps: number): void {
     const at = order[this.config.level] + steps;
     const level = logLevels[Math.min(Math.max(at, 0), logLevels.length - 1)]!;

@@ -1,16 +1,15 @@
 /**
- * What Platypus writes for others beside the log: files, messages, exports, pages. One rule for all of them: a report that
- * cannot be made does not throw into its maker. It is counted here, and named in the log once in a while. What waits to be
- * reported is bounded by each maker.
+ * Reports outside of the log: files, messages, exports, pages. One rule for all of them: a failed report does not throw
+ * into its caller. It is counted, and logged from time to time. Each maker limits its waiting reports.
  *
- * Lines of the log follow the same rule in log-output.ts, which counts those that are lost.
+ * Log lines follow this rule in log-output.ts, which counts lost lines.
  */
 import type { Clock } from "../clock.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { Log } from "./log.ts";
 import type { LogModule } from "./log-config.ts";
 
-/** For each report: the level and module of its failures in the log, and how their message begins. */
+/** For each report: the level and module of its failures in the log, and the beginning of their message. */
 const told = {
   async_log: ["error", "asynclog", "a delete was not kept"],
   kept_config: ["warn", "config", "--config-dump-root: the configuration is not kept"],
@@ -34,19 +33,19 @@ export class Reports {
     this.bursts = new BurstLog(log, clock);
   }
 
-  /** What could not be reported since the start: lines, files, messages, exports or pages. */
+  /** Number of failures since the start: lines, files, messages, exports or pages. */
   get failures(): ReadonlyMap<ReportName, number> {
     return this.counts;
   }
 
-  /** `count`: what was lost by this failure. */
+  /** `count` is the number of reports that this failure lost. */
   failed(name: ReportName, error: unknown, count = 1): void {
     const [level, module, start] = told[name];
     this.counts.set(name, this.counts.get(name)! + count);
     this.bursts.say(level, module, name, `${start}: ${error instanceof Error ? error.message : String(error)}`);
   }
 
-  /** Resolves when `report` has been made or has failed; never rejects. */
+  /** Resolves when `report` has succeeded or failed. Never rejects. */
   async make(name: ReportName, report: () => Promise<void>): Promise<void> {
     try {
       await report();

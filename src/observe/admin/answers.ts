@@ -1,6 +1,4 @@
-/**
- * What the admin server tells: of all workers, and what this one adds to that.
- */
+/** Replies of the admin server: the snapshot of all workers, and details from this process. */
 import type { Clock } from "../../clock.ts";
 import type { RunningParts } from "../own-snapshot.ts";
 import { prometheusText } from "../prometheus.ts";
@@ -14,17 +12,17 @@ import type { Readiness } from "./readiness.ts";
 import type { AdminFacts } from "./server.ts";
 import { shownConfig, withoutSecrets } from "./shown-config.ts";
 
-/** Where the answers come from. */
+/** Dependencies of the replies. */
 export interface AdminSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
   readonly readiness: Readiness;
   readonly workers: Workers;
-  /** Of this process. */
+  /** Numbers of this process. */
   readonly sampled: () => SampledNumbers;
 }
 
-/** Remembers the last hour from `begin` until `stop`. */
+/** Keeps the samples of the last hour, from `begin` until `stop`. */
 export class AdminAnswers implements AdminFacts {
   private readonly sources: AdminSources;
   private readonly earlier = new Earlier<Snapshot>();
@@ -70,14 +68,14 @@ export class AdminAnswers implements AdminFacts {
     return (await this.snapshot({ trackedKeysOf: rule })).trackedKeys;
   }
 
-  /** The key as a person has typed it. */
+  /** The key as typed by a user. */
   explain(key: string): Line[] {
     const { config, sources, rules } = this.sources.running();
     const lines = explain(config, sources, Buffer.from(key, "utf8").toString("latin1"), rules);
     return lines.map(([name, text]) => [name, withoutSecrets(text, config)]);
   }
 
-  /** Samples of this process: of the last hour, or the last one. */
+  /** Samples of this process: those of the last hour, or the latest. */
   samples(isHour: boolean): readonly Sample[] {
     if (isHour) return this.past?.all() ?? [];
     const last = this.past?.last() ?? null;

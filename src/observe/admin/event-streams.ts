@@ -1,6 +1,6 @@
 /**
- * The pages that are open: each has a stream of server-sent events. What is told once a second is put together once for all
- * of them, and not at all while nobody looks.
+ * The open admin pages. Each page has a stream of server-sent events. The event of each second is built once for all
+ * pages, and only if a page is open.
  *
  * Source: HTML standard, "Server-sent events".
  */
@@ -10,18 +10,18 @@ import type { Reports } from "../../telemetry/reports.ts";
 
 const TELL_MS = 1_000;
 const MAX_STREAMS = 32;
-/** A page that does not read is let go. */
+/** A page that does not read is disconnected. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 
-/** Where the events come from. */
+/** Source of the events. */
 export interface EventSource {
-  /** What a page is told first, of the time before. */
+  /** The first event of a page, with the samples from before. */
   history(): Promise<unknown>;
-  /** What all are told every second. */
+  /** The event that all pages get each second. */
   now(): Promise<unknown>;
 }
 
-/** Streams that are open. */
+/** The open streams. */
 export class EventStreams {
   private readonly source: EventSource;
   private readonly clock: Clock;
@@ -39,12 +39,12 @@ export class EventStreams {
     return this.streams.size >= MAX_STREAMS;
   }
 
-  /** Goes on telling until the other side leaves. The head has not been written yet. */
+  /** Streams events until the client disconnects. The response's header must not have been written. */
   async add(response: http.ServerResponse, headers: http.OutgoingHttpHeaders): Promise<void> {
     this.streams.add(response);
     response.once("close", () => this.streams.delete(response));
     response.writeHead(200, { ...headers, "content-type": "text/event-stream" });
-    // A page that lost its server looks for it again this soon.
+    // A page that lost its server reconnects after this time.
     response.write("retry: 1000\n\n");
     const [history, now] = await Promise.all([this.source.history(), this.source.now()]);
     response.write(eventText("history", history) + eventText("now", now));
@@ -64,7 +64,7 @@ export class EventStreams {
     });
   }
 
-  /** Never rejects: numbers that cannot be had now are left out. */
+  /** Never rejects: if the numbers are unavailable, no event is sent. */
   private async tell(): Promise<void> {
     const text = await this.source.now().then(
       (now) => eventText("now", now),

@@ -1,5 +1,5 @@
 /**
- * What would happen to a key: its server, its rule, what its source would be asked and when, without doing it.
+ * Explains a key without a request: its server, its rule, and the request that its source would get.
  */
 import { systemClock } from "../../clock.ts";
 import { addressText, type Config, type PoolConfig, type RuleConfig, type ServerConfig } from "../../config/config.ts";
@@ -14,17 +14,17 @@ import type { BuiltSource } from "../../sources/build.ts";
 import type { Captures, FetchContext } from "../../sources/source.ts";
 import { loadedWing } from "../mcrouter-wing.ts";
 
-/** One line of an explanation: what it is about, and what there is to say. */
+/** One line of an explanation: a name and a text. */
 export type Line = readonly [name: string, text: string];
 
-/** The rule that covers a key, and what it would hand to its source. */
+/** The rule that covers a key, and its parameters for the source. */
 export interface Covered {
   readonly rule: RuleConfig;
   readonly source: BuiltSource;
   readonly captures: Captures;
 }
 
-/** Null: no rule covers `key` (one character per byte). */
+/** `null` if no rule covers `key` (one character per byte). */
 export function coveredBy(
   config: Config,
   sources: ReadonlyMap<string, BuiltSource>,
@@ -46,7 +46,7 @@ function rulesOf(config: Config, sources: ReadonlyMap<string, BuiltSource>): Rul
   );
 }
 
-/** The lines about `key` (one character per byte). `rules`: those of `config`, where they are built already. */
+/** The explanation of `key` (one character per byte). `rules` holds the rules of `config` if they are built already. */
 export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string, rules?: Rules): Line[] {
   const refusal = refusalOf(key);
   if (refusal !== null)
@@ -65,7 +65,7 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
   ];
 }
 
-/** Why no client can ask for the key; null if clients can. */
+/** Reason why clients cannot ask for the key. `null` if they can. */
 function refusalOf(key: string): string | null {
   if (key.length > MAX_KEY_BYTES) {
     return `a key has at most ${MAX_KEY_BYTES} bytes, this one has ${key.length}: clients are answered CLIENT_ERROR`;
@@ -73,7 +73,7 @@ function refusalOf(key: string): string | null {
   return null;
 }
 
-/** Under a tree, where it sends the key; pools with addresses of their own are told each. */
+/** With a tree, the route of the key. Each pool with separate addresses has a line. */
 function placement(config: Config, key: string): Line[] {
   const { pools, server } = config;
   if (config.tree !== null) return treeLines(config, key);
@@ -82,10 +82,10 @@ function placement(config: Config, key: string): Line[] {
   return (alone.length > 0 ? alone : pools.slice(0, 1)).map((pool) => ["server", serverOf(pool, server, key)]);
 }
 
-/** What was built for explanations, by configuration. */
+/** Trees that were built for explanations, by configuration. */
 const trees = new WeakMap<Config, RecordedTree>();
 
-/** The routes that a get may take, and the servers that are asked as long as nothing fails, in order. */
+/** The routes that a get may take, and the servers that get the request if no failure occurs, in order. */
 function treeLines(config: Config, key: string): Line[] {
   const tree = trees.get(config) ?? new (loadedWing().RecordedTree)(config, hostId(), systemClock);
   trees.set(config, tree);
@@ -123,7 +123,7 @@ function rule(config: Config, { rule: own, source, captures }: Covered): Line[] 
   ];
 }
 
-/** What the source would be asked; what it refuses the key for, if it does. */
+/** The request that the source would get, or the reason why the source refuses the key. */
 function call({ config, source }: BuiltSource, captures: Captures): Line[] {
   const head: Line = ["source", `${config.name} (${config.type}), at most ${config.timeoutMs} ms`];
   const context: FetchContext = { ...captures, tag: null, priority: "fill", signal: new AbortController().signal };
@@ -135,7 +135,7 @@ function call({ config, source }: BuiltSource, captures: Captures): Line[] {
   }
 }
 
-/** Leases need servers that other processes use too and that speak meta commands. */
+/** True if leases work: they need servers that other processes use too and that support meta commands. */
 function hasLeases({ pools }: Config): boolean {
   return pools.some(({ login }) => login?.kind !== "sasl");
 }

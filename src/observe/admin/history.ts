@@ -1,5 +1,5 @@
 /**
- * What the page's plots show: a sample a second of the last hour, in memory.
+ * Data for the page's plots: one sample per second of the last hour, in memory.
  */
 import type { Clock, Timer } from "../../clock.ts";
 import { type Durations, durationsTogether, quantileSince } from "../../telemetry/durations.ts";
@@ -8,12 +8,12 @@ import type { RuleNumbers, Sample, SampledNumbers } from "../snapshot.ts";
 const SECONDS = 3600;
 const SAMPLE_MS = 1_000;
 
-/** Takes samples from when it is made until `stop`. */
+/** Takes samples from its creation until `stop`. */
 export class History {
   private readonly clock: Clock;
   private readonly read: () => SampledNumbers;
   private readonly samples: Sample[] = [];
-  /** Where the next one goes once there is an hour of them. */
+  /** Index of the next sample once the buffer is full. */
   private next = 0;
   private before: SampledNumbers;
   private beforeMs: number;
@@ -27,12 +27,11 @@ export class History {
     this.timer = this.setTimer();
   }
 
-  /** Oldest first. */
   all(): Sample[] {
     return [...this.samples.slice(this.next), ...this.samples.slice(0, this.next)];
   }
 
-  /** The newest; null: there is none yet. */
+  /** The newest sample. `null` if there is none yet. */
   last(): Sample | null {
     return this.samples.at(this.next - 1) ?? null;
   }
@@ -65,7 +64,7 @@ export class History {
 }
 
 function sampleOf(before: SampledNumbers, now: SampledNumbers, seconds: number, unixSeconds: number): Sample {
-  // A rule or a source that a reload has taken away takes its numbers along.
+  // A reload can remove rules and sources together with their counts.
   const perSecond = (amount: (numbers: SampledNumbers) => number) =>
     Math.round((Math.max(0, amount(now) - amount(before)) / seconds) * 10) / 10;
   const ofRules = (amount: (counters: RuleNumbers["counters"]) => number) =>
@@ -90,12 +89,12 @@ function sampleOf(before: SampledNumbers, now: SampledNumbers, seconds: number, 
   };
 }
 
-/** Of all requests; null: there was none. */
+/** Latency of all requests. `null` if there were no requests. */
 function latencyOf({ clients }: SampledNumbers): Durations | null {
   return clients.requests.map(({ latency }) => latency).reduce<Durations | null>(together, null);
 }
 
-/** Of all rules; null: there is none. */
+/** Refresh delay of all rules. `null` if there are no rules. */
 function lagOf({ rules }: SampledNumbers): Durations | null {
   return rules.map(({ lag }) => lag).reduce<Durations | null>(together, null);
 }

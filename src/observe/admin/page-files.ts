@@ -1,4 +1,4 @@
-/** The files that the page is made of, read when they are first asked for. They come from here and nowhere else. */
+/** The files of the admin page. They are read on first use, and only from this package. */
 import { codeFile, dependencyFile } from "../../packaged.ts";
 
 interface PageFile {
@@ -15,7 +15,7 @@ const types = {
 
 const own = (name: string) => codeFile(`observe/admin/page/${name}`);
 
-/** By the path of their URL: type, and how they are read. */
+/** Type and reader by URL path. */
 const places: Readonly<Record<string, readonly [keyof typeof types, () => Buffer]>> = {
   "/": ["html", () => own("index.html")],
   "/page.css": ["css", () => own("page.css")],
@@ -27,7 +27,7 @@ const places: Readonly<Record<string, readonly [keyof typeof types, () => Buffer
 
 const read = new Map<string, PageFile>();
 
-/** Null: the page has no such file. */
+/** `null` if the page has no such file. */
 export function pageFile(path: string): PageFile | null {
   const place = Object.hasOwn(places, path) ? places[path] : undefined;
   if (place === undefined) return null;

@@ -1,17 +1,17 @@
 /**
- * A snapshot → what the admin page is told every second. Amounts count from the start; the page makes rates of two of them. Times
- * are quantiles of what was counted since an earlier snapshot.
+ * A snapshot → the admin page's data of each second. Amounts count from the start; the page computes rates from two of
+ * them. Times are quantiles since an earlier snapshot.
  */
 import { addressText } from "../../config/config.ts";
 import { Status } from "../../proxy/reply.ts";
 import { type Durations, quantileSince } from "../../telemetry/durations.ts";
 import type { RuleNumbers, ServerNumbers, Snapshot, SourceNumbers } from "../snapshot.ts";
 
-/** A JSON value, as admin/page/page.js reads it. */
+/** A JSON value that admin/page/page.js reads. */
 export function pageNow(now: Snapshot, earlier: Snapshot | null) {
   const { process: own, config, servers, rules, sources, store } = now;
   return {
-    /** `null` until the first second is over. */
+    /** `null` during the first second. */
     sample: now.samples.at(-1) ?? null,
     state: {
       version: own.version,
@@ -102,7 +102,7 @@ function sourceState(now: SourceNumbers, earlier: SourceNumbers | undefined) {
   };
 }
 
-/** Times are `null` if nothing was counted. */
+/** Times are `null` if there were no durations. */
 function times(now: Durations, earlier: Durations | undefined) {
   const before = earlier ?? null;
   return { p50Ms: quantileSince(now, before, 0.5), p99Ms: quantileSince(now, before, 0.99) };

@@ -1,10 +1,9 @@
 /**
- * The admin server: what people and their monitoring ask of a running Platypus, over HTTP. It only reads: there is no
- * request that changes anything, whoever sends it.
+ * The admin server: reports about a running Platypus over HTTP. It is read-only: no request changes anything.
  *
- * DNS rebinding: a stranger's page may have its own name lead to this machine. The Host must therefore be an address, or a
- * name that no stranger can own (`isOwnName`); on a loopback address it must be a loopback name. Requests from pages of
- * other sites are refused, except links that are followed.
+ * DNS rebinding: an attacker's page may point its own name to this machine. The Host must therefore be an address, or a
+ * name that an attacker cannot own (`isOwnName`); on a loopback address it must be a loopback name. Requests from pages
+ * of other sites are refused, except navigation by link.
  */
 import http from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
@@ -20,28 +19,28 @@ import { PROMETHEUS_CONTENT_TYPE } from "../prometheus.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
 
-/** Maximum time from a connect to the first byte (ms). Node bounds the time from there to the end of the header. */
+/** Maximum time from a connection to its first byte (ms). Node limits the time from there to the end of the header. */
 const FIRST_BYTE_MS = 10_000;
-/** Connections at once: they take descriptors from clients and servers. */
+/** Maximum number of connections: they use file descriptors that clients and servers need too. */
 const MAX_CONNECTIONS = 128;
 
-/** Under which workers are handed their socket for it. */
+/** Name of the socket that workers inherit. */
 export const ADMIN_SOCKET = "admin";
 
-/** What the answers are made of; of all workers. */
+/** Content of the replies, for all workers. */
 export interface AdminFacts {
-  /** As Prometheus reads it. */
+  /** Metrics in Prometheus' text format. */
   metrics(): Promise<string>;
-  /** Why clients are not to be sent here; null: they may be. */
+  /** Reason why the process is not ready. `null` if it is ready. */
   notReady(): Promise<string | null>;
   /** The configuration, without secrets. */
   config(): unknown;
-  /** What the page shows of the last hour, and of now. */
+  /** The page's samples of the last hour. */
   history(): Promise<unknown>;
   now(): Promise<unknown>;
-  /** Keys of a rule that are kept fresh. */
+  /** Tracked keys of a rule. */
   tracked(rule: string): Promise<unknown>;
-  /** What would happen to a key. */
+  /** Explanation of a key. */
   explain(key: string): unknown;
 }
 
@@ -87,9 +86,9 @@ export interface AdminOptions {
   readonly facts: AdminFacts;
   readonly clock: Clock;
   readonly reports: Reports;
-  /** Names under which it may be asked, as they are configured now. */
+  /** Host names that requests may use, according to the current configuration. */
   readonly hosts?: () => readonly string[];
-  /** One that is bound already and shared with other processes, instead of the address. */
+  /** A bound socket that processes share, instead of the address. */
   readonly socket?: unknown;
 }
 
@@ -105,11 +104,9 @@ export class AdminServer {
     this.bound = address;
   }
 
-  /**
-   * Throws a PlatypusError with code LISTEN where the address cannot be had; its cause is Node's error.
-   */
+  /** Throws a PlatypusError with code LISTEN if the address is unavailable; its cause is Node's error. */
   static async open({ address, facts, clock, reports, hosts = () => [], socket }: AdminOptions): Promise<AdminServer> {
-    // Until it is known where a socket that was given is bound.
+    // For a given socket, true until its address is known.
     let isLocal = address.type !== "tcp" || isLoopback(address.host);
     const streams = new EventStreams(facts, clock, reports);
     const server = http.createServer((request, response) => {
@@ -136,23 +133,23 @@ export class AdminServer {
     const isTcp = real !== null && typeof real === "object";
     if (address.type === "tcp" && isTcp) admin.bound = { ...address, port: real.port };
     if (address.type === "fd" && isTcp) isLocal = isLoopback(real.address);
-    // Nothing that is open here keeps the process alive.
+    // Open connections do not keep the process alive.
     server.unref();
     return admin;
   }
 
-  /** Where it listens, with the real port. */
+  /** The listening address, with the real port. */
   get address(): ListenAddress {
     return this.bound;
   }
 
-  /** Takes no more connections; resolves when requests under way are answered. */
+  /** Stops accepting connections. Resolves when the requests in flight are answered. */
   leave(): Promise<void> {
     this.streams.close();
     return new Promise((resolve) => this.server.close(() => resolve()));
   }
 
-  /** Closes it and all connections. */
+  /** Closes the server and all connections. */
   async close(): Promise<void> {
     this.streams.close();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
@@ -176,7 +173,7 @@ function listen(server: http.Server, address: ListenAddress, socket: unknown): P
   });
 }
 
-/** Why the address cannot be had, and what to do. */
+/** The reason why the address is unavailable, and the remedy. */
 export function adminError(address: ListenAddress, error: Error): PlatypusError {
   const where = addressText(address);
   const text = `the admin address ${where} cannot be had: ${error.message}; set [server] admin to another one, or to "off"`;
@@ -234,7 +231,7 @@ function send(response: http.ServerResponse, status: number, type: string, conte
   response.end(body);
 }
 
-/** The name in a Host header, in lower case, without the port and the brackets of an IPv6 address. */
+/** The name in a Host header, in lower case, without the port and without the brackets of an IPv6 address. */
 function nameOf(host: string): string {
   return host
     .replace(/:\d+$/, "")
@@ -243,15 +240,15 @@ function nameOf(host: string): string {
     .toLowerCase();
 }
 
-/** True for `localhost` and loopback addresses. No stranger's page has such a Host. */
+/** True for `localhost` and loopback addresses. An attacker's page cannot have such a Host. */
 function isLoopbackName(name: string): boolean {
   return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
 }
 
-/** Domains in which no stranger can have a name (RFC 6762, RFC 8375, ICANN's .internal, and customs of networks). */
+/** Domains in which an attacker cannot own a name (RFC 6762, RFC 8375, ICANN's .internal, and common local domains). */
 const PRIVATE_DOMAIN = /\.(internal|local|localhost|localdomain|lan|home\.arpa)$/;
 
-/** An address, or a name of the operator's own network. */
+/** True for an address, and for a name in the operator's own network. */
 function isOwnName(name: string, hosts: readonly string[]): boolean {
   if (isIP(name) !== 0 || !name.includes(".") || PRIVATE_DOMAIN.test(name)) return true;
   return name === hostname().toLowerCase() || hosts.includes(name);

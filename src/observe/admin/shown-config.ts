@@ -1,15 +1,15 @@
 /**
- * The effective configuration as it may be shown: everything that was read, with what is or may be secret left out. What
- * references (`${ENV:…}`, `${file:…}`) were replaced by is left out wherever it stands.
+ * The effective configuration without secret values. The values of references (`${ENV:…}`, `${file:…}`) are removed
+ * wherever they occur.
  */
 import type { Config } from "../../config/config.ts";
 import { HIDDEN } from "../../config/shown-url.ts";
 
-/** The value of a parameter, or a query that has no names. */
+/** The value of a parameter, or a query without names. */
 const QUERY_VALUE = /([?&](?:[^=&#]*=)?)[^&#]+/g;
 const LOGIN = /(:\/\/)[^/?#@\s]*@/g;
 
-/** Names of what is never shown, wherever it stands. */
+/** Fields that are never shown, at any level. */
 const hiddenNames: ReadonlySet<string> = new Set([
   "username",
   "password",
@@ -22,17 +22,17 @@ const hiddenNames: ReadonlySet<string> = new Set([
   "body",
   "texts",
 ]);
-/** Of these pairs only the names are shown. */
+/** Tables of which only the names are shown. */
 const hiddenPairs: ReadonlySet<string> = new Set(["headers", "query"]);
 
-/** A text without what references were replaced by. */
+/** The text without the values of references. */
 export function withoutSecrets(text: string, { secrets }: Config): string {
   const forms = new Set(secrets.flatMap(formsOf));
   const longestFirst = [...forms].filter((form) => form !== "").sort((a, b) => b.length - a.length);
   return longestFirst.reduce((shown, secret) => shown.replaceAll(secret, HIDDEN), text);
 }
 
-/** How a secret may stand in a text: as it is, as a template has it, and as URLs, forms, JSON and base64 have it. */
+/** The forms of a secret in a text: literal, template, URL, form, JSON and base64. */
 function formsOf(secret: string): string[] {
   const plain = secret.replaceAll("{{", "{").replaceAll("}}", "}");
   const bytes = Buffer.from(plain, "utf8");
@@ -54,7 +54,6 @@ function formsOf(secret: string): string[] {
   ];
 }
 
-/** A JSON value. */
 export function shownConfig(config: Config): unknown {
   const text = (value: string) => withoutSecrets(value, config);
   const show = (value: unknown, name: string): unknown => {
@@ -70,7 +69,7 @@ export function shownConfig(config: Config): unknown {
       return value.map((entry) => show(entry, ""));
     }
     if (typeof value !== "object") return value;
-    // A private key; the `key` of a secret's name stands in no such table.
+    // Hide a private key. The `key` in a secret's name does not stand in such a table.
     const isTls = "serverName" in value && "files" in value;
     return Object.fromEntries(
       Object.entries(withShownUrl(value)).map(([key, entry]) => {
@@ -82,7 +81,7 @@ export function shownConfig(config: Config): unknown {
   return show(shown, "");
 }
 
-/** An HTTP source without what its configuration marks as secret. */
+/** An HTTP source without the values that its configuration marks as secret. */
 function withShownUrl(value: object): object {
   if (!("shown" in value)) return value;
   const { shown: _, ...rest } = value;

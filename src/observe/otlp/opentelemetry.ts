@@ -1,5 +1,5 @@
 /**
- * The OpenTelemetry SDK: loaded and started only where the configuration says where to send to.
+ * The OpenTelemetry SDK: loaded and started only if the configuration has a destination.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { DiagLogLevel, diag } from "@opentelemetry/api";
@@ -24,7 +24,7 @@ import { TableProducer } from "./otlp-metrics.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
 
 const STOP_TIMEOUT_MS = 2_000;
-/** What the exporters take by themselves, where the environment says nothing. */
+/** The exporters' default, if the environment sets none. */
 const EXPORT_TIMEOUT_MS = 10_000;
 
 export interface OpenTelemetryOptions {
@@ -33,13 +33,13 @@ export interface OpenTelemetryOptions {
   readonly take: () => Snapshot;
   readonly startedUnixMs: number;
   readonly random: () => number;
-  /** Told of what could not be sent: `count` exports, or spans that were dropped. */
+  /** Called for lost reports: `count` exports, or dropped spans. */
   failed(message: string, count: number): void;
 }
 
-/** What runs, until `stop`. */
+/** A running SDK, until `stop`. */
 export class OpenTelemetry {
-  /** Null: no traces are sent. */
+  /** `null` if traces are off. */
   readonly tracer: Tracer | null;
   private readonly reader: PeriodicExportingMetricReader | null;
   private readonly processor: BatchSpanProcessor | null;
@@ -58,14 +58,14 @@ export class OpenTelemetry {
     this.tracer = origin === null ? null : new OpenTelemetryTracer(origin, config, options.random);
   }
 
-  /** Sends what there is once more and ends, in a few seconds whatever the receiver does; never rejects. */
+  /** Sends the remaining data and stops, within a few seconds even if the receiver hangs. Never rejects. */
   async stop(): Promise<void> {
     const timeoutMillis = STOP_TIMEOUT_MS;
     await Promise.all([
       this.reader?.shutdown({ timeoutMillis }).catch(() => {}),
       Promise.race([this.processor?.forceFlush().catch(() => {}), delay(timeoutMillis, null, { ref: false })]),
     ]);
-    // What it waits for was given its time above.
+    // The wait above has already given pending exports their time.
     this.processor?.shutdown().catch(() => {});
   }
 }
@@ -76,7 +76,7 @@ function startMetrics(
   resource: Resource,
   { config, take, startedUnixMs }: OpenTelemetryOptions,
 ): PeriodicExportingMetricReader {
-  // Shorter than the interval, so that the exporter is the first to give up: it knows why.
+  // Shorter than the interval, so that the exporter times out first: its error has the reason.
   const longestMs = config.metricsIntervalMs * 0.8;
   const timeout = longestMs < EXPORT_TIMEOUT_MS ? { timeoutMillis: longestMs } : {};
   const reader = new PeriodicExportingMetricReader({
@@ -95,7 +95,7 @@ function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource
   return defaultResource().merge(detected).merge(own);
 }
 
-/** The SDK tells of failures to everybody at once, in the whole process. */
+/** The SDK reports failures through one handler for the whole process. */
 function tellFailures(failed: OpenTelemetryOptions["failed"]): void {
   const say = (...words: unknown[]) => {
     const message = words.map((word) => messageOf(word)).join(" ");
@@ -111,7 +111,7 @@ function tellFailures(failed: OpenTelemetryOptions["failed"]): void {
   );
 }
 
-/** The SDK's own error handler tells of errors as JSON with their stacks. */
+/** The SDK's error handler gets errors as JSON with stacks. */
 function messageOf(word: unknown): string {
   if (word instanceof Error) return word.message;
   const text = String(word);

@@ -1,5 +1,5 @@
 /**
- * Sending metrics and traces by OTLP: where to is the configuration's, and may change while it runs.
+ * Sends metrics and traces by OTLP. The destination is part of the configuration and may change at a reload.
  */
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
@@ -9,18 +9,18 @@ import { packageVersion } from "../../version.ts";
 import type { OwnSnapshot } from "../own-snapshot.ts";
 import type { OpenTelemetry } from "./opentelemetry.ts";
 
-/** What is sent, and who hears of it. */
+/** Sources of the exports, and the receivers of events. */
 export interface OtlpSources {
   readonly own: OwnSnapshot;
   readonly startedUnixSeconds: number;
   readonly random: () => number;
   readonly log: Log;
   readonly reports: Reports;
-  /** Told of the tracer to use from now on; null: nothing is traced. */
+  /** Sets the current tracer. `null` if traces are off. */
   setTracer(tracer: Tracer | null): void;
 }
 
-/** Loads the SDK only where something is to be sent. */
+/** Loads the SDK only if there is a destination. */
 export class OtlpExport {
   private readonly sources: OtlpSources;
   private openTelemetry: OpenTelemetry | null = null;
@@ -47,7 +47,7 @@ export class OtlpExport {
     setTracer(this.openTelemetry.tracer);
   }
 
-  /** Sends to the new place, and to the old one once more. */
+  /** Sends to the new destination, and the remaining data to the old one. */
   replace(old: TelemetryConfig, next: TelemetryConfig): void {
     if (JSON.stringify(old) === JSON.stringify(next)) return;
     const { log, setTracer } = this.sources;
@@ -62,7 +62,7 @@ export class OtlpExport {
       .catch((error: unknown) => log.error("telemetry", `not started: ${String(error)}`));
   }
 
-  /** Sends what there is once more. */
+  /** Sends the remaining data. */
   async stop(): Promise<void> {
     await this.change;
     await this.openTelemetry?.stop();

@@ -1,6 +1,6 @@
 /**
- * A snapshot → what the OpenTelemetry SDK sends: a producer beside its own instruments, because those have neither histograms
- * that are read when they are sent nor plain numbers that somebody else adds to. Sums are cumulative.
+ * A snapshot → metrics of the OpenTelemetry SDK. A producer replaces the SDK's instruments: these support neither
+ * histograms that are read on export, nor counters that other code increments. Sums are cumulative.
  */
 import { type Attributes, type HrTime, ValueType } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
@@ -16,7 +16,7 @@ import type { BucketCounts } from "../../telemetry/durations.ts";
 import { type Metric, metrics } from "../metrics.ts";
 import type { Snapshot } from "../snapshot.ts";
 
-/** Takes a snapshot each time it is asked. */
+/** Takes a snapshot for each collection. */
 export class TableProducer implements MetricProducer {
   private readonly resource: Resource;
   private readonly take: () => Snapshot;
@@ -39,7 +39,7 @@ export class TableProducer implements MetricProducer {
 
 type Times = Pick<DataPoint<unknown>, "startTime" | "endTime">;
 
-/** Every metric that has a value. */
+/** All metrics with a value. */
 function metricData(snapshot: Snapshot, times: Times): MetricData[] {
   return metrics.map((metric) => dataOf(metric, snapshot, times)).filter(({ dataPoints }) => dataPoints.length > 0);
 }

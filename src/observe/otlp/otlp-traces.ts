@@ -1,6 +1,6 @@
 /**
- * Which requests and refreshes are traced, and what their spans say: by the semantic conventions for database and HTTP
- * calls.
+ * Selects the requests and refreshes to trace, and sets the attributes of their spans, by the semantic conventions for
+ * database and HTTP calls.
  */
 import {
   SpanKind as ApiSpanKind,
@@ -13,17 +13,17 @@ import type { TelemetryConfig } from "../../config/config.ts";
 import type { Span, TracedRequest, Tracer } from "../../proxy/tracing.ts";
 import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
 
-/** Spans a second of requests that were not sampled: a server that is down makes every request a failed one. */
+/** Maximum number of spans per second for requests that were not sampled: with a dead server, each request fails. */
 const MAX_TOLD_PER_SECOND = 50;
 
-/** Hands spans to the SDK's processor. */
+/** Passes spans to the SDK's processor. */
 export class OpenTelemetryTracer implements Tracer {
   readonly slowMicros: number;
   readonly tracesErrors: boolean;
   private readonly origin: SpanOrigin;
   private readonly config: TelemetryConfig;
   private readonly random: () => number;
-  /** Requests until the next one that is sampled. */
+  /** Number of requests until the next sampled one. */
   private untilNext: number;
   private toldSecond = 0;
   private told = 0;
@@ -79,7 +79,7 @@ export class OpenTelemetryTracer implements Tracer {
     return span;
   }
 
-  /** Distances between samples of independent decisions: geometrically distributed. */
+  /** Distances between samples are geometrically distributed, as for independent decisions. */
   private nextDistance(): number {
     const { sampledShare } = this.config;
     if (sampledShare >= 1) return 1;

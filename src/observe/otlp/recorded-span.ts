@@ -1,7 +1,7 @@
 /**
- * A span as the OpenTelemetry SDK's processors and exporters read it. The SDK's own spans cost several times as much time
- * and memory to begin and end (each copies a context and checks its attributes twice), and many live at once: until a batch
- * of them is sent.
+ * A span for the OpenTelemetry SDK's processors and exporters. The SDK's own spans take several times as much time and
+ * memory (each copies a context and checks its attributes twice), and many spans exist at once, until their batch is
+ * sent.
  */
 import { type Attributes, type SpanContext, type SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { RandomIdGenerator, type ReadableSpan, type SpanProcessor } from "@opentelemetry/sdk-trace";
@@ -15,32 +15,32 @@ const ids = new RandomIdGenerator();
 const none: never[] = [];
 const unset: ReadableSpan["status"] = { code: SpanStatusCode.UNSET };
 const failed: ReadableSpan["status"] = { code: SpanStatusCode.ERROR };
-/** As OpenTelemetry numbers them. */
+/** OpenTelemetry's numbers of the kinds. */
 const kinds: Readonly<Record<OwnKind, SpanKind>> = { [OwnKind.internal]: 0, [OwnKind.client]: 2 };
 
-/** What all spans of a tracer have in common. */
+/** Common data of a tracer's spans. */
 export interface SpanOrigin {
   readonly resource: ReadableSpan["resource"];
   readonly instrumentationScope: ReadableSpan["instrumentationScope"];
-  /** How keys are told. */
+  /** Form of keys in spans. */
   readonly keys: TelemetryConfig["keys"];
-  /** Gets spans that have ended. */
+  /** Receives ended spans. */
   readonly processor: SpanProcessor;
 }
 
-/** Where a span begins. */
+/** Start of a span. */
 export interface SpanStart {
   readonly name: string;
   readonly kind: SpanKind;
   readonly parent: SpanContext | null;
-  /** Of another trace. */
+  /** Link to another trace. */
   readonly link: SpanContext | null;
   readonly attributes: Attributes;
-  /** It began so long ago. */
+  /** Time since the real start of the span. */
   readonly agoMs: number;
 }
 
-/** A span that is recorded; after `end` nothing of it changes. */
+/** A recorded span. It does not change after `end`. */
 export class RecordedSpan implements Span, ReadableSpan {
   readonly name: string;
   readonly kind: SpanKind;
@@ -52,7 +52,7 @@ export class RecordedSpan implements Span, ReadableSpan {
   private readonly context: SpanContext;
   private readonly link: SpanContext | null;
   private readonly startUnixMs: number;
-  /** Of `performance.now()`: a duration does not follow what is done to the wall clock. */
+  /** Time of `performance.now()`: changes of the wall clock do not affect durations. */
   private readonly startMs: number;
   private durationMs = 0;
 
@@ -166,7 +166,7 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 }
 
-/** To the microsecond, which is what a number of milliseconds since 1970 holds. */
+/** In microseconds, the precision of a double with milliseconds since 1970. */
 function secondsAndNanos(ms: number): [number, number] {
   const micros = Math.round(ms * 1000);
   const seconds = Math.floor(micros / 1e6);

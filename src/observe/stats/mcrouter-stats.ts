@@ -1,6 +1,6 @@
 /**
- * A snapshot → mcrouter's `stats`: its names, groups and number formats, for the exporters and scripts that read them. What
- * mcrouter has and Platypus has nothing of (fibers, Facebook's own) is 0. Loaded with `src/mcrouter` only.
+ * A snapshot → mcrouter's `stats`: its names, groups and number formats, for existing exporters and scripts. Numbers
+ * without a counterpart in Platypus (fibers, Facebook's features) are 0. Loaded with `src/mcrouter` only.
  *
  * Source: mcrouter stat_list.h, stats.cpp, ProxyStats.cpp, as facts.
  */
@@ -10,7 +10,7 @@ import { Status } from "../../proxy/reply.ts";
 import { Operation } from "../../proxy/request.ts";
 import type { CountedNumbers, ServerNumbers, Snapshot } from "../snapshot.ts";
 
-/** Operations by the names that stats have. */
+/** Operations by their names in stats. */
 const operations: readonly (readonly [name: string, operations: readonly Operation[]])[] = [
   ["add", [Operation.add]],
   ["append", [Operation.append]],
@@ -33,7 +33,7 @@ const operations: readonly (readonly [name: string, operations: readonly Operati
   ["touch", [Operation.touch]],
 ];
 
-/** Results of servers by the names that stats have. */
+/** Results of servers by their names in stats. */
 const results: readonly (readonly [name: string, statuses: readonly Status[]])[] = [
   ["connect_error", [Status.connectError]],
   ["connect_timeout", [Status.connectTimeout]],
@@ -46,7 +46,7 @@ const results: readonly (readonly [name: string, statuses: readonly Status[]])[]
   ["deadline_exceeded_error", []],
 ];
 
-/** Results as `stats servers` names them. */
+/** Results by their names in `stats servers`. */
 const serverResults: readonly (readonly [name: string, statuses: readonly Status[]])[] = [
   ["found", [Status.found]],
   ["notfound", [Status.missing, Status.notFound]],
@@ -65,7 +65,7 @@ const serverResults: readonly (readonly [name: string, statuses: readonly Status
   ["local_error", [Status.overloaded, Status.localError]],
 ];
 
-/** Numbers that only grow, by the name that their rate has. */
+/** Monotonic counters, by the name of their rate. */
 export function mcrouterTotals({ clients, servers, routes, asyncLog }: CountedNumbers): ReadonlyMap<string, number> {
   const totals = new Map<string, number>();
   let received = 0;
@@ -101,10 +101,10 @@ export function mcrouterTotals({ clients, servers, routes, asyncLog }: CountedNu
   return totals;
 }
 
-/** Groups that `stats GROUP` knows. */
+/** The groups of `stats GROUP`. */
 const groups = ["all", "detailed", "cmd-error", "ods", "servers", "suspect_servers", "count", "external", "basic"];
 
-/** The lines of `stats GROUP`; null: there is no such group. */
+/** The lines of `stats GROUP`. `null` if there is no such group. */
 export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatLine[] | null {
   switch (group) {
     case "version":
@@ -130,14 +130,14 @@ export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatL
   }
 }
 
-/** Numbers whose texts stay texts in the stats file. */
+/** Values that stay strings in the stats file. */
 const textStats: ReadonlySet<string> = new Set(["version", "commandargs"]);
 
 function numberOf(value: string | number): string | number {
   return typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) ? Number(value) : value;
 }
 
-/** What the stats file has. */
+/** Content of the stats file. */
 export function mcrouterFileStats(snapshot: Snapshot): Readonly<Record<string, string | number>> {
   const lines = [...(mcrouterStats("ods", snapshot) ?? []), ...poolStats(snapshot)];
   return Object.fromEntries(lines.map(([name, value]) => [name, textStats.has(name) ? value : numberOf(value)]));
@@ -158,7 +158,7 @@ function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot)
     ["time", now],
     ["start_time", started],
     ["uptime", now - started],
-    // Each proxy, a process here, has its own connection to each server.
+    // Each proxy, which is a process in Platypus, has a separate connection to each server.
     ["num_servers", servers.length * own.workers],
     ["num_servers_new", seen("new")],
     ["num_servers_up", seen("up")],
@@ -248,7 +248,7 @@ function suspectLines({ servers }: Snapshot): StatLine[] {
     .map(({ name, timeouts, connectFailures }) => [name, `status:tko num_failures:${timeouts + connectFailures}`]);
 }
 
-/** Requests to a server that ended so. */
+/** Number of requests to a server with these results. */
 function ended({ results: all }: ServerNumbers, statuses: readonly Status[]): number {
   return sum(statuses.map((status) => all[status]!));
 }
@@ -257,12 +257,12 @@ function isSuspect({ state }: ServerNumbers): boolean {
   return state !== "up";
 }
 
-/** As mcrouter names a destination: with its protocol, security, compression and time-out. */
+/** mcrouter's name of a destination, with its protocol, security, compression and timeout. */
 function serverName({ name, isTls, timeoutMs }: ServerNumbers): string {
   return `${name}:ascii:${isTls ? "ssl" : "plain"}:notcompressed-${timeoutMs}`;
 }
 
-/** Over the servers that were asked. */
+/** Average over the servers that got requests. */
 function average(servers: readonly ServerNumbers[]): string {
   const asked = servers.filter(({ latencyUs }) => latencyUs > 0);
   return asked.length === 0 ? "0" : (sum(asked.map(({ latencyUs }) => latencyUs)) / asked.length).toFixed(3);
@@ -272,12 +272,12 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** As C's %g has it: six digits, no zeros behind them. */
+/** Format of C's %g: six digits without trailing zeros. */
 function general(number: number): string {
   return String(Number(number.toPrecision(6)));
 }
 
-/** Counters of single pools, as `--pool-stats-config-file` asks for them. */
+/** Counters of single pools, for `--pool-stats-config-file`. */
 function poolStats({ mcrouter, servers }: Snapshot): StatLine[] {
   return (mcrouter?.statsPools ?? []).flatMap(([name, members]): StatLine[] => {
     const own = servers.filter(({ pools }) => pools.some((pool) => members.includes(pool)));

@@ -1,6 +1,6 @@
 /**
- * A snapshot → lines of `stats`, under memcached's names where memcached has one. Of what clients do here, the numbers are
- * Platypus' own; of what is stored, the servers' together, or the embedded store's.
+ * A snapshot → lines of `stats`, under memcached's names where they exist. Numbers about client commands are Platypus'
+ * own; numbers about stored items are the sum of the servers, or those of the embedded store.
  *
  * Source: memcached doc/protocol.txt, "General-purpose statistics" and "Settings statistics".
  */
@@ -15,15 +15,18 @@ import type { ClientCounts, Snapshot } from "../snapshot.ts";
 import { mergeSettings, mergeStats } from "./merged-stats.ts";
 import { storeItemLines, storeLines, storeSlabLines } from "./store-stats.ts";
 
-/** Groups of which the servers have something to say; "" is plain `stats`. */
+/** Groups with numbers from the servers. "" is plain `stats`. */
 const groupsOfServers: readonly string[] = ["", "items", "slabs", "sizes", "settings"];
 
-/** True where `memcachedStats` wants the servers' answers to `stats GROUP`. */
+/** True if `memcachedStats` needs the servers' replies to `stats GROUP`. */
 export function isOfServers(group: string): boolean {
   return groupsOfServers.includes(group);
 }
 
-/** The lines of `stats GROUP`; null: there is no such group. `servers`: what those that answered said of it. */
+/**
+ * The lines of `stats GROUP`. `null` if there is no such group. `servers` holds the replies of the servers that
+ * answered.
+ */
 export function memcachedStats(
   group: string,
   snapshot: Snapshot,
@@ -66,7 +69,7 @@ function general({ process: own, ...snapshot }: Snapshot, answers: readonly Serv
     ["total_connections", clients.accepted],
     ["rejected_connections", clients.rejected],
     ["accepting_conns", 1],
-    // Of sockets of the servers, where clients have none.
+    // These lines are about the servers' sockets and have no counterpart for clients.
     ["conn_yields", 0],
     ["listen_disabled_num", 0],
     ["cmd_get", clients.getHits + clients.getMisses],
@@ -83,7 +86,7 @@ function general({ process: own, ...snapshot }: Snapshot, answers: readonly Serv
   ];
   const names = new Set(lines.map(([name]) => name));
   const stored = store === null ? mergeStats(answers) : storeLines(store);
-  // Texts, such as the version of a library, belong to one server alone.
+  // Text values, such as the version of a library, only apply to a single server.
   return [...lines, ...stored.filter(([name, value]) => !names.has(name) && !Number.isNaN(Number(value)))];
 }
 
@@ -97,8 +100,8 @@ function countOf({ operations }: ClientCounts, counted: readonly Operation[]): n
 }
 
 /**
- * Of commands that find their item or do not. The servers' own numbers would have what fills and refreshes do in them: those
- * write by cas, and exporters take cas off the sets that clients made.
+ * Lines of commands with hits and misses. The servers' own numbers would include the commands of fills and refreshes:
+ * these write with cas, and exporters subtract cas from the sets of clients.
  */
 function hitLines({ results }: ClientCounts): StatLine[] {
   const sum = (operations: readonly Operation[], status: Status) =>
@@ -108,7 +111,7 @@ function hitLines({ results }: ClientCounts): StatLine[] {
   return [
     ["delete_hits", sum([remove, metaDelete], deleted)],
     ["delete_misses", sum([remove, metaDelete], notFound)],
-    // A meta command does either.
+    // A meta arithmetic command can be incr or decr.
     ["incr_hits", sum([incr], number) + sum([metaArithmetic], stored)],
     ["incr_misses", sum([incr, metaArithmetic], notFound)],
     ["decr_hits", sum([decr], number)],
@@ -121,7 +124,7 @@ function hitLines({ results }: ClientCounts): StatLine[] {
   ];
 }
 
-/** Settings that say how servers store; the others would speak of their sockets, and clients have to do with ours. */
+/** Settings about storage. Other settings of a server are about its sockets, but clients use those of Platypus. */
 const ofStorage =
   /^(evictions|growth_factor|chunk_size|num_threads|slab_|lru_|hot_|warm_|temp|hash|tail_repair|track_sizes)/;
 
@@ -160,7 +163,7 @@ function settings({ config, store }: Snapshot, servers: readonly ServerStats[]):
   ];
 }
 
-/** Each client by its number; of several processes behind that of its process. */
+/** Each client by its number. With several processes, the number of the process precedes it. */
 function connections({ peers }: Snapshot): StatLine[] {
   return peers.flatMap((all, worker) => {
     const prefix = peers.length > 1 ? `${worker}:` : "";

@@ -1,12 +1,12 @@
 /**
- * Lines of several servers → lines of the pool: numbers are added up, but for those of which a sum says nothing.
+ * Lines of several servers → lines of the pool. Numbers are added, except where a sum has no meaning.
  */
 import type { StatLine } from "../../proxy/client/local-commands.ts";
 import type { ServerStats } from "../../proxy/route/server-stats.ts";
 
 type Rule = "sum" | "max" | "min" | "first";
 
-/** Names (behind their slab class) of lines that are not added up; what is not here is. */
+/** Names (after their slab class) of lines that are not added. All other lines are added. */
 const rules = new Map<string, Rule>([
   ["age", "max"],
   ["age_hot", "max"],
@@ -20,19 +20,19 @@ const rules = new Map<string, Rule>([
   ["slab_reassign_running", "max"],
   ["lru_crawler_running", "max"],
 ]);
-/** Of settings few are amounts: else what the first server says holds for all. */
+/** Few settings are amounts. For the others, the value of the first server counts. */
 const settingRules = new Map<string, Rule>([
   ["maxbytes", "sum"],
   ["num_threads", "sum"],
   ["item_size_max", "min"],
 ]);
 
-/** One line for each name that a server has, in the order of the first that has it. */
+/** One line for each name, in the order of the first server that has it. */
 export function mergeStats(servers: readonly ServerStats[]): StatLine[] {
   return merge(servers, (name) => rules.get(name.slice(name.lastIndexOf(":") + 1)) ?? "sum");
 }
 
-/** The same for `stats settings`. */
+/** As `mergeStats`, for `stats settings`. */
 export function mergeSettings(servers: readonly ServerStats[]): StatLine[] {
   return merge(servers, (name) => settingRules.get(name) ?? "first");
 }
@@ -48,7 +48,7 @@ function merge(servers: readonly ServerStats[], ruleOf: (name: string) => Rule):
   return [...merged];
 }
 
-/** 64 bits, and sums of them; what is no whole number stays as the first server has it. */
+/** Integers and sums have 64 bits. Values that are not integers stay as in the first server. */
 function join(rule: Rule, first: string, second: string): string {
   if (rule === "first" || !/^\d+$/.test(first) || !/^\d+$/.test(second)) return first;
   const [a, b] = [BigInt(first), BigInt(second)];

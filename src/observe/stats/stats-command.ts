@@ -1,5 +1,5 @@
 /**
- * `stats` and `version` as clients ask for them: of all workers, with what the servers have to say.
+ * The clients' commands `stats` and `version`: for all workers, with numbers from the servers.
  */
 import type { Clock } from "../../clock.ts";
 import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts";
@@ -10,14 +10,14 @@ import type { RunningParts } from "../own-snapshot.ts";
 import type { Workers } from "../siblings.ts";
 import { isOfServers, memcachedStats } from "./memcached-stats.ts";
 
-/** Where the answers come from. */
+/** Dependencies of the replies. */
 export interface StatsSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
   readonly workers: Workers;
 }
 
-/** Answers at once where nobody else has to be asked. */
+/** Replies synchronously if no other process or server must be asked. */
 export class StatsCommand implements LocalFacts {
   private readonly sources: StatsSources;
 
@@ -34,7 +34,7 @@ export class StatsCommand implements LocalFacts {
     const { config, pools } = running();
     const asksServers = isOfServers(group) && (config.mcrouter === null || group !== "");
     workers.snapshot({ hasPeers: group === "conns" }, (snapshot) => {
-      // Names that mean other things there have mcrouter's meaning; what only memcached knows is memcached's.
+      // Names that both programs use have mcrouter's meaning; names that only memcached has keep memcached's.
       const isMcrouters = snapshot.mcrouter !== null && group !== "platypus";
       const lines = isMcrouters ? loadedWing().mcrouterStats(group, snapshot) : null;
       if (lines !== null) {

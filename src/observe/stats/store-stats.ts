@@ -1,13 +1,13 @@
 /**
- * Numbers of the embedded store → lines of `stats`, as memcached has them: one slab class, of chunks of one byte, because
- * items take what they need.
+ * Numbers of the embedded store → lines of `stats` in memcached's format: one slab class with chunks of one byte,
+ * because an item takes exactly its size.
  *
  * Source: memcached doc/protocol.txt, "General-purpose statistics", "Item statistics" and "Slab statistics".
  */
 import type { StatLine } from "../../proxy/client/local-commands.ts";
 import type { StoreNumbers } from "../snapshot.ts";
 
-/** Its part of plain `stats`. */
+/** The store's part of plain `stats`. */
 export function storeLines(store: StoreNumbers): StatLine[] {
   const { counters } = store;
   return [
@@ -42,7 +42,7 @@ export function storeItemLines(store: StoreNumbers): StatLine[] {
   ];
 }
 
-/** `stats slabs`; what clients asked for is counted before the store, `hits` are its lines of plain `stats`. */
+/** `stats slabs`. Client commands are counted outside of the store; `hits` are their lines of plain `stats`. */
 export function storeSlabLines(
   store: StoreNumbers,
   getHits: number,
