@@ -62,6 +62,8 @@ export class Schedule {
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly dropped: (key: string) => void;
+  /** Ticks at which each slot falls due at the latest. */
+  private latestDue = new Uint32Array(Tracker.firstCapacity);
 
   constructor({ rules, port, clock, random, bounds, dropped }: ScheduleOptions) {
     this.rules = rules;
@@ -70,7 +72,19 @@ export class Schedule {
     this.random = random;
     this.dropped = dropped;
     this.wheel = new TimingWheel(TICK_MS, clock.nowMs(), Tracker.firstCapacity);
-    this.tracker = new Tracker(bounds.maxTrackedKeys, (capacity) => this.wheel.grow(capacity), random);
+    this.tracker = new Tracker(bounds.maxTrackedKeys, (capacity) => this.grow(capacity), random);
+  }
+
+  private grow(capacity: number): void {
+    this.wheel.grow(capacity);
+    const larger = new Uint32Array(capacity);
+    larger.set(this.latestDue);
+    this.latestDue = larger;
+  }
+
+  /** Time that a key is late (ms): since it fell due by its value's own TTL, without the jitter that makes it earlier. */
+  latenessOf(slot: number): number {
+    return Math.max(0, this.clock.nowMs() - this.latestDue[slot]! * TICK_MS);
   }
 
   /** The tick of now. */
@@ -188,6 +202,7 @@ export class Schedule {
     this.tracker.setFailureCount(slot, 0);
     const freshUntil = this.clock.nowMs() + ttlMs;
     this.tracker.setTimes(slot, freshUntil / TICK_MS, (freshUntil + staleMs) / TICK_MS);
+    this.latestDue[slot] = Math.ceil((this.clock.nowMs() + dueIn(ttlMs, config, 0)) / TICK_MS);
     this.arm(slot, dueIn(ttlMs, config, this.random()));
   }
 

@@ -16,7 +16,7 @@ import type { Span, Tracer } from "../proxy/tracing.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
-import { freshnessOf, refreshBeforeOf } from "./policy.ts";
+import { freshnessOf } from "./policy.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Stored } from "./populator.ts";
 import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
@@ -269,8 +269,7 @@ export class Scheduler implements FillEvents {
       return;
     }
     counters.due++;
-    const dueTicks = this.tracker.freshUntilTicks(slot) - refreshBeforeOf(config.ttlMs, config) / TICK_MS;
-    timings.lag.add(Math.max(0, this.clock.nowMs() - dueTicks * TICK_MS));
+    timings.lag.add(this.schedule.latenessOf(slot));
     this.busy.add(key);
     const work: Work = { key, rule, port: this.schedule.port, isForced: this.changes.delete(key), span: null };
     this.refresh(work, slot, match)

@@ -499,4 +499,17 @@ describe("what is counted", () => {
     expect(lag.maxMs).toBeGreaterThanOrEqual(900);
     expect([fetch.count, fetch.maxMs]).toEqual([2, 300]);
   });
+
+  it("says that punctual refreshes are not late, whatever TTL the source gives a value", async () => {
+    for (const ttlMs of [10_000, 30_000, 5_000]) {
+      start({ isSourceTtl: true, ttlMs: 60_000 });
+      await fill("value", { freshness: { ttlMs, staleMs: null } });
+      await untilAsked(2, ttlMs);
+      source.last.answer("value");
+      await settled();
+      const { lag } = rules.list[0]!.timings;
+      expect(lag.count).toBe(1);
+      expect(lag.maxMs).toBeLessThanOrEqual(2 * TICK_MS);
+    }
+  });
 });
