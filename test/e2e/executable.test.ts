@@ -68,6 +68,8 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     const [port, admin] = [await freePort(), await freePort()];
     await start(context, "platypus", ["--listen", `127.0.0.1:${port}`], {
       PLATYPUS_SERVER_ADMIN: `127.0.0.1:${admin}`,
+      // Another test may run the quickstart at the same time.
+      PLATYPUS_SOURCE_ORIGIN_URL: `http://127.0.0.1:${await freePort()}/quickstart/{1}`,
     });
     expect(await get(context, port, "quickstart/hello")).toContain("VALUE quickstart/hello 0");
     expect(await get(context, port, "file/about.txt")).toContain("This value came from a file");

@@ -84,7 +84,12 @@ describe("the package", () => {
     const admin = await freePort();
     const child = spawn(process.execPath, [bin, "--listen", `127.0.0.1:${port}`], {
       cwd: folder,
-      env: { ...process.env, PLATYPUS_SERVER_ADMIN: `127.0.0.1:${admin}` },
+      env: {
+        ...process.env,
+        PLATYPUS_SERVER_ADMIN: `127.0.0.1:${admin}`,
+        // Another test may run the quickstart at the same time.
+        PLATYPUS_SOURCE_ORIGIN_URL: `http://127.0.0.1:${await freePort()}/quickstart/{1}`,
+      },
     });
     const ended = once(child, "exit");
     try {
