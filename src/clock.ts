@@ -1,26 +1,26 @@
 /**
- * Time comes in from outside, so that a test can hold it still. Monotonic milliseconds measure durations; unix seconds
- * are for exptimes and for people.
+ * The clock is injected, so that tests can control time. Monotonic milliseconds measure durations; Unix seconds are for
+ * exptimes and for people.
  */
 
-/** What `setTimer` hands back; only good for `clearTimer`. */
+/** Result of `setTimer`, for `clearTimer`. */
 export type Timer = object;
 
 export interface Clock {
-  /** Monotonic milliseconds with a fraction; comparable only with itself. */
+  /** Monotonic milliseconds with a fraction. Only compare values of one clock. */
   nowMs(): number;
   /** Wall clock, whole seconds since 1970. */
   unixSeconds(): number;
-  /** Calls `run` once, `delayMs` from now or later, never from within this call. Does not keep the process alive. */
+  /** Calls `run` once, after at least `delayMs`, never synchronously. Does not keep the process alive. */
   setTimer(delayMs: number, run: () => void): Timer;
-  /** A timer that has fired or was cleared may be cleared again. */
+  /** Clears a timer. The timer may have fired or been cleared already. */
   clearTimer(timer: Timer): void;
 }
 
-/** Longest delay of a timer of Node. */
+/** Maximum delay of a timer in Node. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** The machine's clocks. A delay that is over is 0, and one that Node cannot take is the longest that it can. */
+/** The clocks of the machine. A negative delay becomes 0, and a delay above Node's maximum becomes that maximum. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   unixSeconds: () => Math.floor(Date.now() / 1000),

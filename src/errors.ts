@@ -1,8 +1,8 @@
 /**
- * The classes of failure that leave a module as an exception. Replies to clients are never exceptions.
+ * The classes of exceptions that leave a module. Replies to clients are never exceptions.
  */
 
-/** Base of every error Platypus throws on purpose. `code` is stable and safe to test for. */
+/** Base of all errors that Platypus throws deliberately. `code` is stable, so code may test it. */
 export class PlatypusError extends Error {
   readonly code: string;
 
@@ -13,17 +13,17 @@ export class PlatypusError extends Error {
   }
 }
 
-/** One thing wrong in a configuration: where it stands, and what would fix it. */
+/** A problem in a configuration: its position, and its remedy. */
 export interface ConfigProblem {
-  /** File as the user named it; null for the environment or the command line. */
+  /** The file as the user wrote it. `null` for the environment or the command line. */
   readonly file: string | null;
-  /** 1-based; null where no line can be told. */
+  /** 1-based. `null` if the line is unknown. */
   readonly line: number | null;
-  /** What was found, what was expected and how to fix it, with the key's full path first. */
+  /** What was found, what was expected and how to fix it. The message begins with the key's full path. */
   readonly message: string;
 }
 
-/** A configuration that cannot be used. Holds every problem found, not only the first. */
+/** An invalid configuration. Holds all problems, not only the first. */
 export class ConfigError extends PlatypusError {
   readonly problems: readonly ConfigProblem[];
 
@@ -33,20 +33,20 @@ export class ConfigError extends PlatypusError {
   }
 }
 
-/** `file:line: message`, the form compilers use, so that editors can jump to it. */
+/** `file:line: message`, as compilers print it, so that editors can open the position. */
 function formatProblem(problem: ConfigProblem): string {
   const place = problem.file === null ? "" : problem.line === null ? problem.file : `${problem.file}:${problem.line}`;
   return place === "" ? problem.message : `${place}: ${problem.message}`;
 }
 
-/** Wrong use of the command line or the library. The message says what was expected. */
+/** Wrong use of the command line or the library. The message says what is expected. */
 export class UsageError extends PlatypusError {
   constructor(message: string) {
     super("USAGE", message);
   }
 }
 
-/** Why a source gave no value. "Not there" is a result, not an error. */
+/** The reason why a source has no value. "Not there" is a result, not an error. */
 export type SourceErrorCode =
   | "SOURCE_TIMEOUT"
   | "SOURCE_UNREACHABLE"
@@ -57,10 +57,10 @@ export type SourceErrorCode =
   | "SOURCE_LEFT_ALONE"
   | "SOURCE_FAILED";
 
-/** A source that failed, or was not asked: bounds, time-outs and answers that are no value. */
+/** A source failed or was not asked: limits, timeouts, and answers that are not values. */
 export class SourceError extends PlatypusError {
   override readonly code: SourceErrorCode;
-  /** The source itself says that it may do better at once: asking again may help. */
+  /** True if the source says that an immediate retry may help. */
   readonly isTransient: boolean;
 
   constructor(code: SourceErrorCode, message: string, options: ErrorOptions & { isTransient?: boolean } = {}) {
@@ -70,9 +70,12 @@ export class SourceError extends PlatypusError {
   }
 }
 
-/** A pool that could not do what fill or refresh asked of it. */
+/** A pool could not execute a request of a fill or a refresh. */
 export class BackendError extends PlatypusError {
-  /** True: the server has not executed the request and will not. False: the server may have executed it, or may do so later. */
+  /**
+   * True if the server has not executed the request and will not. False if the server may have executed it, or may do
+   * so later.
+   */
   readonly isRefused: boolean;
 
   constructor(message: string, options: ErrorOptions & { isRefused?: boolean } = {}) {

@@ -1,6 +1,4 @@
-/**
- * A small memory of things that are true for a while, bounded in entries and bytes. The oldest go first.
- */
+/** A map of entries that expire, limited in entries and bytes. The oldest entries are evicted first. */
 
 interface Entry<T> {
   readonly value: T;
@@ -8,7 +6,7 @@ interface Entry<T> {
   readonly bytes: number;
 }
 
-/** Values by key until a time of the monotonic clock. */
+/** Values by key, until a time of the monotonic clock. */
 export class ExpiringMap<T> {
   private readonly entries = new Map<string, Entry<T>>();
   private readonly maxEntries: number;
@@ -29,7 +27,7 @@ export class ExpiringMap<T> {
     return this.entries.size;
   }
 
-  /** Remembers `value`; one larger than the bound is not kept. */
+  /** Stores `value`, unless it is larger than the limit. */
   set(key: string, value: T, untilMs: number, bytes: number): void {
     this.delete(key);
     if (bytes > this.maxBytes) return;
@@ -40,7 +38,7 @@ export class ExpiringMap<T> {
     }
   }
 
-  /** What is remembered at `nowMs`; undefined: nothing. */
+  /** The value at `nowMs`. `undefined` if there is none. */
   get(key: string, nowMs: number): T | undefined {
     const entry = this.entries.get(key);
     if (entry === undefined) return undefined;

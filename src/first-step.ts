@@ -1,22 +1,22 @@
 /**
- * Closes connections whose first step does not come in time: a TLS handshake, a first byte. All have the same time, so that
- * they are due in the order in which they came, and one timer serves all of them.
+ * Closes connections whose first step does not happen in time: a TLS handshake, a first byte. All have the same
+ * timeout, so they are due in the order of arrival, and one timer serves all of them.
  */
 import type { Clock, Timer } from "./clock.ts";
 
 export interface FirstStepOptions<Connection> {
   readonly clock: Clock;
-  /** Maximum time to the first step (ms). 0 disables the limit. Asked again at each look. */
+  /** Maximum time until the first step (ms). 0 disables the limit. Read again at each check. */
   readonly timeoutMs: () => number;
   /** True if the first step was done. */
   readonly isDone: (connection: Connection) => boolean;
-  /** Called once with a connection that is late, which is forgotten by then. */
+  /** Called once with a late connection, which has been removed before. */
   readonly close: (connection: Connection) => void;
 }
 
 export class FirstStep<Connection> {
   private readonly options: FirstStepOptions<Connection>;
-  /** When each came (monotonic ms), in that order. */
+  /** Arrival times (monotonic ms), in order. */
   private readonly waiting = new Map<Connection, number>();
   private timer: Timer | null = null;
 
@@ -30,12 +30,12 @@ export class FirstStep<Connection> {
     if (this.timer === null && timeoutMs() > 0) this.setTimer(timeoutMs());
   }
 
-  /** It is gone, or did its first step. */
+  /** Removes a connection that has closed, or has done its first step. */
   delete(connection: Connection): void {
     this.waiting.delete(connection);
   }
 
-  /** Closes nothing from now on. */
+  /** Stops closing connections. */
   stop(): void {
     this.waiting.clear();
     if (this.timer !== null) this.options.clock.clearTimer(this.timer);
@@ -54,7 +54,7 @@ export class FirstStep<Connection> {
     const limitMs = timeoutMs();
     for (const [connection, sinceMs] of this.waiting) {
       if (!isDone(connection)) {
-        // A reload has disabled the limit: a connection to come sets the timer again.
+        // A reload has disabled the limit. The next connection sets the timer again.
         if (limitMs === 0) return;
         const leftMs = sinceMs + limitMs - clock.nowMs();
         if (leftMs > 0) {

@@ -1,4 +1,4 @@
-/** What `import … from "platypus-proxy"` gives. */
+/** The exports of `import … from "platypus-proxy"`. */
 
 export { ConfigError, PlatypusError } from "./errors.ts";
 export type { Getter, GetterRequest, GetterResult, GetterValue } from "./getter.ts";

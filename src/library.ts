@@ -1,6 +1,6 @@
 /**
- * The library: a Platypus put together in code. Options have the names of the configuration file's settings in camel
- * case, and are read and checked by the same table.
+ * The library: builds a Platypus in code. Options have the names of the configuration file's settings in camel case.
+ * The same table of settings reads and checks them.
  */
 import { addressText, type Config } from "./config/config.ts";
 import { locateLines } from "./config/locate.ts";
@@ -14,30 +14,33 @@ import { sourceTypesOfCode } from "./sources/types.ts";
 
 type RuleOptions = Omit<Options<typeof ruleSettings>, "match" | "source">;
 
-/** Settings of a getter's keys: those of `[get.NAME]` and `[source.NAME]`. What is left out has its default. */
+/** Settings for a getter's keys: those of `[get.NAME]` and `[source.NAME]`. Omitted settings have their defaults. */
 export interface GetterOptions extends RuleOptions, Options<typeof limitSettings> {}
 
-/** Settings of `[server]`. `admin` is `off` unless it is given. */
+/** Settings of `[server]`. `admin` is `off` by default. */
 export interface ServerOptions extends Omit<Options<typeof serverSettings>, "listen" | "workers"> {}
 
-/** Settings of the pool of memcached servers, as `[target]` has them. */
+/** Settings of the pool of memcached servers, as in `[target]`. */
 export interface TargetOptions extends Omit<Options<typeof targetSettings>, "servers" | "host" | "port"> {}
 
-/** A Platypus that is being put together, and then one that runs. */
+/** A Platypus, before and after its start. */
 export interface PlatypusServer {
   /**
-   * Keys that `pattern` (RE2 syntax) matches as a whole have their values from `getter`. Patterns are tried in the order
-   * they were given.
+   * `getter` produces the values of keys that match the whole `pattern` (RE2 syntax). Patterns are tried in the order
+   * of the calls.
    */
   get(pattern: string, getter: Getter, options?: GetterOptions): PlatypusServer;
-  /** memcached servers: `memcache://HOST:PORT`, several divided by commas, or `unix:PATH`. Without one a store in this process. */
+  /**
+   * memcached servers: `memcache://HOST:PORT`, several separated by commas, or `unix:PATH`. Without servers, values are
+   * stored in this process.
+   */
   target(servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
   /**
-   * Starts to listen on `host:port` or `unix:PATH`; port 0 takes any free one. Resolves to the addresses. Rejects with a
-   * ConfigError that has everything that is wrong with options, or a PlatypusError where the address cannot be had.
+   * Starts to listen on `host:port` or `unix:PATH`; port 0 takes a free port. Resolves to the addresses. Rejects with a
+   * ConfigError that holds all problems of the options, or with a PlatypusError if an address is unavailable.
    */
   listen(...addresses: string[]): Promise<readonly string[]>;
-  /** Answers what was read, then stops. */
+  /** Answers the requests that were read, then stops. */
   close(): Promise<void>;
 }
 
@@ -47,7 +50,7 @@ interface Given {
   readonly options: GetterOptions;
 }
 
-/** A new Platypus with no getters, which listens to nobody yet. */
+/** Creates a Platypus without getters. It does not listen yet. */
 export function createPlatypus(options: ServerOptions = {}): PlatypusServer {
   return new LibraryPlatypus(options);
 }
@@ -82,7 +85,7 @@ class LibraryPlatypus implements PlatypusServer {
     if (this.running !== null) throw new UsageError("listen was called already");
     const config = this.configFor(addresses);
     const running = Platypus.start(config);
-    // At once: a second call, or a close, may come before it listens.
+    // Set synchronously: a second call or a close may come before it listens.
     this.running = running;
     try {
       return (await running).addresses.map(addressText);
@@ -94,7 +97,7 @@ class LibraryPlatypus implements PlatypusServer {
 
   async close(): Promise<void> {
     const running = this.running;
-    // Where it could not be started `listen` says so.
+    // If the start failed, `listen` reports it.
     await (await running?.catch(() => null))?.drain();
     if (this.running === running) this.running = null;
   }
@@ -102,7 +105,7 @@ class LibraryPlatypus implements PlatypusServer {
   private configFor(addresses: readonly string[]): Config {
     const names = this.getters.map((_, index) => `getter${index + 1}`);
     const document = {
-      // A process that has Platypus in it opens no port that it did not ask for.
+      // A process that embeds Platypus opens no port that it did not ask for.
       server: { admin: "off", ...settingsOf(this.options), ...(addresses.length > 0 && { listen: addresses }) },
       ...(this.pool !== null && { target: this.pool }),
       get: tablesOf(names, this.getters, ({ pattern, options }, name) => ({
@@ -135,7 +138,7 @@ function tablesOf(
   return Object.fromEntries(names.map((name, index) => [name, table(getters[index]!, name)]));
 }
 
-/** Options under the names of the configuration file; `isWanted` is asked for these. */
+/** Options under the names of the configuration file; `isWanted` selects by these names. */
 function settingsOf(options: object, isWanted: (key: string) => boolean = () => true): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(options).flatMap(([option, value]) => {

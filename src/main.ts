@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * The command line: which subcommand, and what goes wrong before one runs.
+ * The command line: selects the subcommand, and handles errors before a subcommand runs.
  *
- * Exit codes: 0 done or drained, 1 something failed while running, 2 wrong usage or configuration.
+ * Exit codes: 0 done or drained, 1 failure while running, 2 wrong usage or invalid configuration.
  */
 import module from "node:module";
 
@@ -11,7 +11,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(`Platypus needs Node >= 22.19, this is v${process.versions.node}\n`);
   process.exit(2);
 }
-// Before anything large is loaded: the second start finds its code compiled.
+// Before large modules are loaded, so that the second start finds compiled code.
 module.enableCompileCache();
 const { start } = await import("./commands/start.ts");
 await start(process.argv.slice(2));

@@ -1,10 +1,11 @@
 /**
- * Makes folders. Node's own `mkdir` with `recursive` never ends where a folder can neither be found nor made, as below /proc.
+ * Creates folders. Node's `mkdir` with `recursive` never ends if a folder can neither be found nor created, as below
+ * /proc.
  */
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Makes a folder and those above it. Resolves to true if it had to be made. Rejects as `fs.mkdir` does. */
+/** Creates a folder and its parents. Resolves to true if the folder was created. Rejects as `fs.mkdir` does. */
 export async function makeFolder(path: string): Promise<boolean> {
   try {
     await mkdir(path);
@@ -16,7 +17,7 @@ export async function makeFolder(path: string): Promise<boolean> {
   }
   await makeFolder(dirname(path));
   await mkdir(path).catch((error: NodeJS.ErrnoException) => {
-    // Another process may have made it meanwhile.
+    // Another process may have created the folder meanwhile.
     if (error.code !== "EEXIST") throw error;
   });
   return true;

@@ -1,23 +1,24 @@
 /**
- * Look-ups of host names for connections. The system's look-up blocks a thread, of which Node has four, and a slow resolver
- * takes seconds to fail: names that are slow must not keep good servers away.
+ * Lookups of host names for connections. The system's lookup blocks a thread, of which Node has four, and a slow
+ * resolver takes seconds to fail: slow names must not delay connections to good servers.
  *
- * - A name is looked up once at a time; all who ask meanwhile share the answer.
- * - A name that was found is answered at once with its last known addresses, and looked up again for the next connection.
- * - A name that was not found is answered with that error for a while, 1 s at first and 5 s at last.
- * - A look-up goes on when a connection has given up waiting for it; the next connection has its result.
+ * - A name is looked up once at a time; all concurrent requests share the result.
+ * - A name that was found is answered immediately with its last known addresses, and looked up again for the next
+ * connection.
+ * - A name that was not found is answered with that error for a while, at first for 1 s and at most for 5 s.
+ * - A lookup continues after a connection has timed out; the next connection uses its result.
  */
 import dns from "node:dns";
 import type { LookupFunction } from "node:net";
 import { type Clock, systemClock } from "./clock.ts";
 
-/** A name is not looked up more often. */
+/** Minimum time between two lookups of a name (ms). */
 const MIN_INTERVAL_MS = 1_000;
 const LAST_PAUSE_MS = 5_000;
-/** At this number, the name that was entered first is dropped. */
+/** At this number, the oldest name is dropped. */
 const MAX_NAMES = 10_000;
 
-/** Looks up all addresses of a name, as `dns.lookup` does. */
+/** Looks up all addresses of a name, like `dns.lookup`. */
 export type LookUpAll = (
   host: string,
   done: (error: NodeJS.ErrnoException | null, addresses: readonly dns.LookupAddress[]) => void,
@@ -27,10 +28,10 @@ type Answered = Parameters<LookupFunction>[2];
 type Waiter = (error: NodeJS.ErrnoException | null, addresses: readonly dns.LookupAddress[]) => void;
 
 interface Name {
-  /** Empty: none are known. */
+  /** Empty if no addresses are known. */
   addresses: readonly dns.LookupAddress[];
   error: NodeJS.ErrnoException | null;
-  /** No look-up begins before. */
+  /** Earliest time of the next lookup. */
   nextMs: number;
   pauseMs: number;
   isPending: boolean;
@@ -47,7 +48,7 @@ export class NameCache {
     this.clock = clock;
   }
 
-  /** For the option `lookup` of `net.connect`. Calls back later, never within this call. */
+  /** For the option `lookup` of `net.connect`. Calls back asynchronously, never within this call. */
   readonly lookup: LookupFunction = (host, options, answered) => {
     const family =
       options.family === 4 || options.family === "IPv4" ? 4 : options.family === 6 || options.family === "IPv6" ? 6 : 0;
@@ -75,7 +76,7 @@ export class NameCache {
     this.lookUp(host, (error, addresses) => {
       name.isPending = false;
       const isFound = error === null && addresses.length > 0;
-      // Names do not move because their resolver fails: the last known addresses stay.
+      // If the resolver fails, the last known addresses stay.
       if (isFound) name.addresses = addresses;
       name.error = isFound ? null : (error ?? notFound(host));
       name.nextMs = this.clock.nowMs() + (isFound ? MIN_INTERVAL_MS : name.pauseMs);
@@ -102,7 +103,7 @@ export class NameCache {
   }
 }
 
-/** The one of this process. */
+/** The cache of this process. */
 export const names = new NameCache(
   (host, done) =>
     dns.lookup(host, { all: true, order: "verbatim" }, (error, addresses) => done(error, addresses ?? [])),

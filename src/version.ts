@@ -1,6 +1,4 @@
-/**
- * Which Platypus this is.
- */
+/** The version of Platypus. */
 import { packagedFile } from "./packaged.ts";
 
 /** The version in package.json. */

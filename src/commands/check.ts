@@ -1,5 +1,5 @@
 /**
- * `platypus check FILE`: every problem of a configuration, and nothing else.
+ * `platypus check FILE`: prints all problems of a configuration.
  */
 import { styleText } from "node:util";
 import { type Config, warningsOf } from "../config/config.ts";
@@ -29,7 +29,10 @@ Each problem is a line of FILE:LINE: what is wrong, and what would be right.
 Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usage.
 `;
 
-/** Throws a ConfigError with all problems; prints one line when there are none. With `--json` prints them instead. */
+/**
+ * Throws a ConfigError with all problems; prints one line if there are none. With `--json`, prints the problems
+ * instead.
+ */
 export async function check(args: readonly string[]): Promise<void> {
   const { files, rules, isJson, mcrouter } = await readOptions(args);
   const [file, ...others] = files;
@@ -76,7 +79,7 @@ interface CheckOptions {
   readonly files: readonly string[];
   readonly rules: string | null;
   readonly isJson: boolean;
-  /** mcrouter's options by internal name; `null` if none are given. */
+  /** mcrouter's options by internal name. `null` if there are none. */
   readonly mcrouter: ReadonlyMap<string, string> | null;
 }
 
@@ -96,7 +99,7 @@ async function readOptions(args: readonly string[]): Promise<CheckOptions> {
   return { files: words, rules: values.rules ?? null, isJson: values.json ?? false, mcrouter: given };
 }
 
-/** What is left of a command line without check's own options. */
+/** The command line without the options of `check`. */
 function withoutOwn(args: readonly string[]): readonly string[] {
   const rules = args.indexOf("--rules");
   return args.filter((arg, index) => {

@@ -1,5 +1,5 @@
 /**
- * `platypus completion bash|zsh`: a script for the shell that completes subcommands, options and files.
+ * `platypus completion bash|zsh`: prints a shell script that completes subcommands, options and files.
  */
 import { UsageError } from "../errors.ts";
 import { parseOptions } from "./options.ts";
@@ -15,13 +15,13 @@ export const COMPLETION_HELP = `platypus completion SHELL: print a script that c
 Exit codes: 0 done, 2 wrong usage.
 `;
 
-/** Options of a subcommand, from its help: what begins a line with \`--name\`. */
+/** Options of a subcommand, from the lines of its help that begin with \`--name\`. */
 function optionsIn(help: string): string[] {
   const options = [...help.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option]) => option!);
   return [...new Set([...options, "--help"])];
 }
 
-/** Prints the script. `helps`: the help of each subcommand by its name. */
+/** Prints the script. `helps` holds the help of each subcommand by name. */
 export function completion(args: readonly string[], helps: ReadonlyMap<string, string>): void {
   const [shell, ...others] = parseOptions(args, {}).positionals;
   if (others.length > 0 || (shell !== "bash" && shell !== "zsh")) {
@@ -77,7 +77,7 @@ _platypus "$@"
 `;
 }
 
-/** The first line of a help, behind its colon. */
+/** The first line of a help, after its colon. */
 function summaryOf(help: string): string {
   return help.slice(0, help.indexOf("\n")).replace(/^[^:]*: /, "");
 }

@@ -1,5 +1,5 @@
 /**
- * `platypus explain KEY --config FILE`: what would happen to a key; with `--fetch` its source is asked.
+ * `platypus explain KEY --config FILE`: explains a key; with `--fetch`, it asks the key's source.
  */
 
 import { systemClock } from "../clock.ts";
@@ -24,7 +24,7 @@ export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch] [--jso
 Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuration.
 `;
 
-/** Prints the lines. Throws a UsageError or ConfigError that says what is wrong. */
+/** Prints the explanation. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
   const { path, key, given, isFetching, isJson } = readOptions(args);
   const config = await loadConfig({ path, env: process.env });
@@ -44,13 +44,13 @@ export async function explain(args: readonly string[]): Promise<void> {
   }
 }
 
-/** What the source answers now. The value itself is not shown: it may be secret. */
+/** Asks the source once. The value is not printed: it may be secret. */
 async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSource>, key: string): Promise<Line[]> {
   const covered = coveredBy(config, sources, key);
   if (covered === null) return [];
   const startMs = systemClock.nowMs();
   const took = () => `in ${Math.round(systemClock.nowMs() - startMs)} ms`;
-  // Timers of ours keep no process alive.
+  // Platypus' timers do not keep the process alive.
   const alive = setInterval(() => {}, 1_000);
   try {
     const result = await covered.source.limiter.fetch(covered.captures, "fill", null);
@@ -80,7 +80,7 @@ function readOptions(args: readonly string[]) {
   if (key === undefined || others.length > 0 || values.config === undefined) {
     throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
   }
-  // As the bytes that a client would send.
+  // The bytes that a client would send.
   const bytes = Buffer.from(key, "utf8").toString("latin1");
   const { fetch: isFetching = false, json: isJson = false } = values;
   return { path: values.config, key: bytes, given: key, isFetching, isJson };

@@ -1,23 +1,28 @@
-/** What `platypus init` finds on this host that Platypus can take the place of: mcrouter, twemproxy, a Rails application. */
+/**
+ * Finds programs on this host that Platypus can replace, for `platypus init`: mcrouter, twemproxy, a Rails application.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StarterKind } from "./starter.ts";
 
-/** Something that a starter file can be made for. */
+/** A program for which a starter file can be made. */
 export interface Found {
   readonly kind: StarterKind;
-  /** Where it was found, for people. */
+  /** Place where it was found, for messages. */
   readonly where: string;
-  /** Options of a running mcrouter, or those that name its configuration. */
+  /** Options of a running mcrouter, or the options that name its configuration. */
   readonly options?: readonly string[];
-  /** The configuration of a twemproxy. */
+  /** The configuration file of twemproxy. */
   readonly file?: string;
 }
 
 const TWEMPROXY_FILES = ["/etc/nutcracker/nutcracker.yml", "/etc/nutcracker.yml", "/etc/twemproxy/nutcracker.yml"];
 const MCROUTER_FILES = ["/etc/mcrouter/mcrouter.conf", "/etc/mcrouter/mcrouter.json", "/etc/mcrouter/config.json"];
 
-/** Running programs first, then files at their usual places, then the application in `folder`. `root`: `/`, except in tests. */
+/**
+ * Running programs first, then files in their usual places, then the application in `folder`. `root` is `/`, except in
+ * tests.
+ */
 export function foundHere(folder: string, root = "/"): Found[] {
   const running = commandLines(join(root, "proc")).flatMap(ofCommandLine);
   const mcrouter = MCROUTER_FILES.filter((file) => existsSync(join(root, file))).map(
@@ -42,7 +47,7 @@ function ofCommandLine(words: readonly string[]): Found[] {
   return file === undefined ? [] : [{ kind: "twemproxy", where: "a running nutcracker", file }];
 }
 
-/** Of all processes that can be read. */
+/** Command lines of all readable processes. */
 function commandLines(proc: string): string[][] {
   if (!existsSync(proc)) return [];
   return readdirSync(proc)
@@ -55,7 +60,7 @@ function commandLines(proc: string): string[][] {
             .filter(Boolean),
         ];
       } catch {
-        // It has ended, or belongs to another user.
+        // The process has ended, or belongs to another user.
         return [];
       }
     });

@@ -34,7 +34,7 @@ A file that exists is not written over.
 Exit codes: 0 done, 1 the file could not be written, 2 wrong usage.
 `;
 
-/** Writes the file and says what to do next. Throws a UsageError where a file would be lost. */
+/** Writes the file and prints the next steps. Throws a UsageError if it would overwrite a file. */
 export async function init(args: readonly string[]): Promise<void> {
   const { file, kind, from, servers, isPrinted } = readOptions(args);
   const found = choose(kind, from);

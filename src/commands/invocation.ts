@@ -1,12 +1,13 @@
 /**
- * A command line that runs Platypus → where its configuration comes from. Ours and mcrouter's options are told apart here:
+ * A command line that runs Platypus → the source of its configuration. It distinguishes Platypus' options from
+ * mcrouter's:
  *
- *     platypus --config platypus.toml --listen 127.0.0.1:11211        ours
+ *     platypus --config platypus.toml --listen 127.0.0.1:11211        Platypus'
  *     platypus -p 5000 -f /etc/mcrouter.json                          mcrouter's
  *     platypus --config file:/etc/mcrouter.json --port=5000           mcrouter's
- *     platypus --config mcrouter.json                                 a file whose content says that it is mcrouter's
+ *     platypus --config mcrouter.json                                 the file's content shows that it is mcrouter's
  *
- * --rules FILE belongs to both forms.
+ * Both forms support --rules FILE.
  */
 
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -17,27 +18,27 @@ import { loadWing } from "../observe/mcrouter-wing.ts";
 import type { LoadOptions } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
 
-/** First words that say what to do. */
+/** Subcommands: valid first words. */
 export const COMMANDS = ["serve", "init", "check", "explain", "simulate", "replay-asynclog", "completion"] as const;
 
-/** What a command line asks for. */
+/** The parsed command line. */
 export interface Invocation {
-  /** For `loadConfig`, beside the environment. */
+  /** Options for `loadConfig`, in addition to the environment. */
   readonly load: Pick<LoadOptions, "path" | "mcrouter" | "rules" | "overrides">;
-  /** The file to watch; null: there is none. */
+  /** The file to watch. `null` if there is none. */
   readonly file: string | null;
-  /** Null: the command line is not mcrouter's. */
+  /** `null` if the command line is not mcrouter's. */
   readonly mcrouter: McrouterInvocation | null;
 }
 
 export interface McrouterInvocation {
   readonly options: McrouterOptions;
-  /** What there is to say of options that are unknown or have no effect. */
+  /** Notes about options that are unknown or have no effect. */
   readonly notes: readonly string[];
   readonly wants: "run" | "help" | "version" | "validate";
 }
 
-/** Reads the command line of `serve`. Rejects with a UsageError. */
+/** Parses the command line of `serve`. Rejects with a UsageError. */
 export async function readInvocation(args: readonly string[]): Promise<Invocation> {
   const config = optionOf(args, "config");
   const isOfMcrouter = config !== null && /^(file:|\s*\{)/.test(config);
@@ -45,15 +46,15 @@ export async function readInvocation(args: readonly string[]): Promise<Invocatio
   return isMcrouter ? readMcrouter(args) : readNative(args);
 }
 
-/** True for a file of options of mcrouter. */
+/** True for a file with mcrouter options. */
 function isFlavor(word: string | undefined): boolean {
   if (word === undefined || !existsSync(word) || !statSync(word).isFile()) return false;
   return /"(?:standalone_|libmcrouter_)?options"\s*:/.test(readFileSync(word, "utf8"));
 }
 
-/** True for a command line that only mcrouter's options explain. */
+/** True if only mcrouter's options explain the command line. */
 export async function isMcrouterLine(args: readonly string[]): Promise<boolean> {
-  // Ours are told without a look at mcrouter's.
+  // Platypus' options are recognized without mcrouter's parser.
   if (!args.some((arg) => arg.startsWith("-") && !/^--(config|listen|rules)(=|$)/.test(arg))) return false;
   return (await loadWing()).isMcrouterCommandLine(args);
 }
@@ -68,7 +69,7 @@ async function readMcrouter(args: readonly string[]): Promise<Invocation> {
   const given = new Map([...(flavor?.given ?? []), ...own]);
   const notes = [...(flavor?.notes ?? []), ...ownNotes];
   checkAddress(given, wants, rules);
-  // A plain path is taken as well.
+  // A plain path is valid too.
   const config = given.get("config");
   const isPath = config !== undefined && !/^(file:|\s*\{)/.test(config);
   const options = new McrouterOptions(isPath ? new Map([...given, ["config", `file:${config}`]]) : given);
@@ -76,17 +77,17 @@ async function readMcrouter(args: readonly string[]): Promise<Invocation> {
   return { load: { path: null, mcrouter: options, rules }, file: configFileOf(options), mcrouter };
 }
 
-/** mcrouter's addresses. */
+/** mcrouter's options for addresses. */
 const addressOptions = ["ports", "ssl_ports", "unix_domain_sock", "listen_sock_fd"] as const;
 
-/** mcrouter does not start without an address; a file of rules may say where to listen. */
+/** As mcrouter does, refuses to start without an address, unless a file of rules may have one. */
 function checkAddress(
   given: ReadonlyMap<string, string>,
   wants: McrouterInvocation["wants"],
   rules: string | null,
 ): void {
   const isListening = addressOptions.some((name) => (given.get(name) ?? "") !== "");
-  // A plain `--config FILE` is Platypus' own form.
+  // A plain `--config FILE` is Platypus' form.
   if (wants !== "run" || rules !== null || isListening || [...given.keys()].every((name) => name === "config")) return;
   throw new UsageError("invalid ports: give --port (-p), --ssl-port, --unix-domain-sock or --listen-sock-fd");
 }
@@ -109,7 +110,7 @@ function unexpected(word: string): string {
   return `there is no command ${word}${suggestion(word, COMMANDS) || `; there are ${COMMANDS.join(", ")}`}`;
 }
 
-/** The value of `--NAME VALUE` or `--NAME=VALUE`; null: it is not given. */
+/** The value of `--NAME VALUE` or `--NAME=VALUE`. `null` if the option is absent. */
 function optionOf(args: readonly string[], name: string): string | null {
   const at = args.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
   if (at < 0) return null;

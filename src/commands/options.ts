@@ -1,11 +1,11 @@
 /**
- * The options of a subcommand, read by node:util; what it does not know is named, with what was probably meant.
+ * Parses the options of a subcommand with node:util. The message about an unknown option suggests a similar one.
  */
 import { type ParseArgsConfig, type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { suggestion } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
 
-/** As `parseArgs`, with positional arguments. Throws a UsageError of one sentence. */
+/** Like `parseArgs`, with positional arguments. Throws a UsageError of one sentence. */
 export function parseOptions<T extends ParseArgsOptionsConfig>(args: readonly string[], options: T) {
   const config = { args: [...args], options, allowPositionals: true, strict: true } as const satisfies ParseArgsConfig;
   try {
@@ -15,7 +15,7 @@ export function parseOptions<T extends ParseArgsOptionsConfig>(args: readonly st
   }
 }
 
-/** Null: there is no option that is unknown. */
+/** `null` if no option is unknown. */
 function unknownOption(args: readonly string[], options: ParseArgsOptionsConfig): string | null {
   const { tokens } = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true });
   const unknown = tokens.find((token) => token.kind === "option" && !Object.hasOwn(options, token.name));

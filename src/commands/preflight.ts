@@ -1,7 +1,7 @@
 /**
- * Finds settings that are valid and cannot work on this machine: a folder that does not exist, a file that cannot be read, a
- * module without a getter, a host name without an address, AWS without a region or credentials. Each is a warning, because
- * the missing thing may appear later.
+ * Finds valid settings that cannot work on this machine: a missing folder, an unreadable file, a module without a
+ * getter, a host name without an address, AWS without a region or credentials. Each is a warning, because the missing
+ * thing may appear later.
  */
 import { isIP } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -10,7 +10,7 @@ import { names } from "../name-cache.ts";
 import { reservedFiles, roomForClients } from "../server/open-files.ts";
 import { typeOf } from "../sources/types.ts";
 
-/** Maximum time for the look-ups of all names together. */
+/** Maximum time for all lookups together (ms). */
 const MAX_LOOKUP_MS = 3_000;
 /** Maximum number of names that are looked up. A list of a thousand servers would take too long. */
 const MAX_NAMES = 50;
@@ -19,11 +19,11 @@ export interface PreflightOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Rejects if the name has no address. */
   readonly resolve?: (host: string) => Promise<unknown>;
-  /** Limit of open files of a process; `null` if it is unknown. */
+  /** Limit of open files of a process. `null` if it is unknown. */
   readonly filesLimit?: number | null;
 }
 
-/** Resolves to a line for each. Never rejects, and does not change anything. */
+/** Resolves to the warnings. Never rejects, and does not change anything. */
 export async function preflight(config: Config, options: PreflightOptions): Promise<string[]> {
   const ofSources = await Promise.all(config.sources.map((source) => sourceWarnings(source, options.env)));
   return [
@@ -33,7 +33,7 @@ export async function preflight(config: Config, options: PreflightOptions): Prom
   ];
 }
 
-/** mcrouter's default means: no bound. A user who leaves it has not asked for that many. */
+/** mcrouter's default means no limit. A user with the default has not asked for this number of connections. */
 const UNLIMITED_CONNECTIONS = 1_000_000;
 
 function fileLimitWarnings(config: Config, limit: number | null): string[] {
@@ -53,14 +53,14 @@ async function sourceWarnings(source: SourceConfig, env: PreflightOptions["env"]
   return warnings.map((message) => `source ${source.name}: ${message}`);
 }
 
-/** Shares the look-up with connections to the host. */
+/** Uses the lookup cache of the connections. */
 function lookUp(host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     names.lookup(host, { all: true }, (error) => (error === null ? resolve() : reject(error)));
   });
 }
 
-/** One name at a time: a resolver that is slow would keep threads from the names that clients wait for. */
+/** Looks up one name at a time: a slow resolver would take threads from the lookups that clients wait for. */
 async function hostWarnings(config: Config, resolve: (host: string) => Promise<unknown>): Promise<string[]> {
   const warnings: string[] = [];
   const { promise: late, resolve: giveUp } = Promise.withResolvers<"late">();
@@ -74,7 +74,7 @@ async function hostWarnings(config: Config, resolve: (host: string) => Promise<u
   return warnings;
 }
 
-/** Host names, each with the pool or source that names it first. IP addresses are left out. */
+/** Host names, each with the first pool or source that names it. IP addresses are omitted. */
 function hostsOf({ pools, sources }: Config): Map<string, string> {
   const hosts = new Map<string, string>();
   const add = (host: string, whose: string) => {

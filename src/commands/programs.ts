@@ -1,6 +1,6 @@
 /**
- * The program whose name Platypus was started under. Under the name of mcrouter or nutcracker (twemproxy) it reads that program's
- * command line, so that putting Platypus in the place of the program's file is the migration.
+ * Reads the command line of the program whose name Platypus was started under. Under the name of mcrouter or nutcracker
+ * (twemproxy), Platypus accepts that program's command line, so that a migration only replaces the program's file.
  *
  * Source: twemproxy's `nutcracker --help`, version 0.5.
  */
@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { UsageError } from "../errors.ts";
 import { isExecutable } from "../packaged.ts";
 
-/** Where twemproxy looks if its command line names no file. */
+/** twemproxy's default for its configuration file. */
 const NUTCRACKER_FILE = "conf/nutcracker.yml";
 
 const nutcrackerOptions = {
@@ -29,7 +29,7 @@ const nutcrackerOptions = {
   "mbuf-size": { type: "string", short: "m" },
 } as const;
 
-/** Options that have no effect, and what to use instead. */
+/** Options without effect, and their replacement. */
 const withoutEffect: Readonly<Partial<Record<keyof typeof nutcrackerOptions, string>>> = {
   output: "the log goes to the standard error stream",
   "stats-port": "statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",
@@ -38,18 +38,21 @@ const withoutEffect: Readonly<Partial<Record<keyof typeof nutcrackerOptions, str
   "mbuf-size": "buffers grow as they are needed",
 };
 
-/** What a command line of another program means here. */
+/** A command line of another program, translated. */
 export interface Translated {
   /** The command line of Platypus. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** What a user should know, a line for each. */
+  /** Notes for the user, one per line. */
   readonly notes: readonly string[];
-  /** Where the number of the process is written; `null` if nowhere. */
+  /** Path of the PID file. `null` if there is none. */
   readonly pidFile: string | null;
 }
 
-/** The command line to run. Sets variables, says what has no effect and writes a PID file, if the name asks for that. */
+/**
+ * The command line to run. If the program's name requires it, sets variables, prints options without effect, and writes
+ * a PID file.
+ */
 export function ownArguments(args: readonly string[]): readonly string[] {
   const name = basename((isExecutable ? process.argv0 : process.argv[1]) ?? "");
   if (name === "mcrouter" && args.length === 0) {
@@ -95,7 +98,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** twemproxy's levels go from 0 (emergency) over 4 (warning), 5 (notice, its default) and 6 (information) to 11. */
+/** twemproxy's levels go from 0 (emergency) over 4 (warning), 5 (notice, the default) and 6 (information) to 11. */
 function levelOf(verbosity: string | undefined): string {
   const level = Number(verbosity ?? 5);
   if (!(level >= 0)) throw new UsageError(`-v: expected a number from 0 to 11, got ${JSON.stringify(verbosity)}`);

@@ -1,6 +1,6 @@
 /**
- * The quickstart: its configuration, and the tiny HTTP server behind the quickstart's `http` source, so that it works without a network. What it says changes
- * every second, so that a refresh can be seen.
+ * The quickstart: its configuration, and a small HTTP server for its `http` source, so that it works without a network.
+ * The server's answer changes every second, so that refreshes are visible.
  */
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import http from "node:http";
@@ -13,10 +13,10 @@ import { isExecutable, packagedFile } from "../packaged.ts";
 import { isHttpSource } from "../sources/http.ts";
 
 const CONFIG = "config/quickstart.toml";
-/** A file that the configuration serves, beside it. */
+/** A file that the configuration serves, in a folder next to it. */
 const SERVED = "config/quickstart/about.txt";
 
-/** The path of its configuration. An executable file has it inside, and writes it to a new folder for temporary files. */
+/** The path of its configuration. An executable file contains it, and writes it to a new temporary folder. */
 export async function quickstartFile(): Promise<string> {
   if (!isExecutable) return fileURLToPath(new URL(`../../${CONFIG}`, import.meta.url));
   const folder = await mkdtemp(path.join(tmpdir(), "platypus-quickstart-"));
@@ -27,7 +27,7 @@ export async function quickstartFile(): Promise<string> {
   return path.join(folder, CONFIG);
 }
 
-/** Starts the origin where the quickstart's http source looks for it. Throws a PlatypusError when the port is taken. */
+/** Starts the server on the address of the quickstart's http source. Throws a PlatypusError if the port is in use. */
 export async function startOrigin(config: Config): Promise<{ close(): Promise<void> }> {
   const source = config.sources.find(isHttpSource);
   if (source === undefined) throw new PlatypusError("QUICKSTART", "the quickstart has no http source");

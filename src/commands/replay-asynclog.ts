@@ -1,5 +1,5 @@
 /**
- * `platypus replay-asynclog FOLDER`: does the deletes that were kept because a server was down.
+ * `platypus replay-asynclog FOLDER`: repeats the deletes that failed because a server was down.
  */
 import { UsageError } from "../errors.ts";
 import type { ReplayResult } from "../mcrouter/report/replay.ts";

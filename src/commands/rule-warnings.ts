@@ -1,9 +1,9 @@
-/** Rules that can never apply, and sources that are never asked: right as such, and probably a mistake. */
+/** Warnings about rules that can never apply, and about sources without a rule: valid, but probably a mistake. */
 import type { Config, RuleConfig } from "../config/config.ts";
 import { literalPrefix } from "../refresh/pattern.ts";
 import { typeOf } from "../sources/types.ts";
 
-/** A line for each. */
+/** One line per warning. */
 export function ruleWarnings(config: Config): string[] {
   return [...hiddenRules(config), ...unusedSources(config)];
 }
@@ -19,8 +19,8 @@ function hiddenRules({ rules }: Config): string[] {
 }
 
 /**
- * True if `earlier` certainly matches each key that `later` matches: both say the same, or `earlier` takes everything behind a
- * literal with which the keys of `later` begin. False also where it cannot be told.
+ * True if `earlier` certainly matches each key that `later` matches: their patterns are equal, or `earlier` matches
+ * each key with a literal prefix that the keys of `later` have. False if this is unknown.
  */
 function covers(earlier: RuleConfig, later: RuleConfig): boolean {
   if (earlier.stripPrefix === later.stripPrefix && earlier.match === later.match) return true;

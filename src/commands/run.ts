@@ -1,5 +1,5 @@
 /**
- * Chooses the subcommand. The first word is one only if it is one of ours.
+ * Selects the subcommand. The first word is a subcommand only if it is a known name.
  */
 import { styleText } from "node:util";
 import { ConfigError, PlatypusError, UsageError } from "../errors.ts";
@@ -39,7 +39,7 @@ interface Command {
   run(args: readonly string[]): Promise<void>;
 }
 
-/** Each is loaded when it is asked for. */
+/** Each subcommand is loaded on demand. */
 const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command>>> = {
   serve: async () => {
     const { SERVE_HELP: help, serve: run } = await import("./serve.ts");
@@ -98,7 +98,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
-/** On a terminal, where $NO_COLOR does not forbid it. */
+/** Red on a terminal, unless $NO_COLOR is set. */
 function red(text: string): string {
   return styleText("red", text, { stream: process.stderr });
 }
@@ -106,7 +106,7 @@ function red(text: string): string {
 async function exitCodeOf(error: unknown, args: readonly string[]): Promise<number> {
   const isPermanent = error instanceof ConfigError || error instanceof UsageError;
   if (!(await isMcrouterLine(args))) return isPermanent ? 2 : 1;
-  // What cannot be read may be there the next time.
+  // An unreadable file may be readable at the next attempt.
   const isUnreadable = error instanceof ConfigError && error.problems.every(({ line }) => line === null);
   return isPermanent && !isUnreadable ? 3 : 2;
 }

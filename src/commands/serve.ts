@@ -1,5 +1,5 @@
 /**
- * `platypus [serve] [--config FILE]`: runs until it is told to stop.
+ * `platypus [serve] [--config FILE]`: runs until a signal stops it.
  */
 import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -60,7 +60,7 @@ Exit codes: 0 stopped by a signal, 1 failed while starting or running, 2 wrong u
 options 2 what may be another time, 3 what will not.
 `;
 
-/** Starts and stays; returns when everything has been stopped. Throws what makes starting impossible. */
+/** Starts, and returns when Platypus has stopped. Throws the error that prevents the start. */
 export async function serve(args: readonly string[]): Promise<void> {
   const { load: given, file, mcrouter } = await readInvocation(args);
   const isQuickstart = file === null && mcrouter === null;
@@ -113,13 +113,13 @@ export async function serve(args: readonly string[]): Promise<void> {
           log.warn("config", `${folder} cannot be watched (${error.message}); its files are looked at every 2 s`),
       });
     }
-    // Resolves when nothing is being reloaded any more.
+    // Resolves when no reload is in progress.
     const look = () =>
       manager.reload(async () => {
         await watcher?.check();
         return isGood;
       });
-    // Signals are heard before anybody is told that there is somebody to send them to.
+    // Install the signal handlers before any program learns the process id.
     const whenStopped = stopped({
       platypus,
       watcher,
@@ -151,11 +151,11 @@ interface Supervised {
   readonly shown: string;
   readonly log: Log;
   readonly manager: ServiceManager;
-  /** What the configuration of a worker that is started later must be like. */
+  /** Required properties of the configuration in workers that start later. */
   readonly expected: Expected | null;
 }
 
-/** Runs the workers of an address until it is told to stop. */
+/** Runs the workers of an address until a signal stops them. */
 async function supervise({ config, sockets: given, args, shown, log, manager, expected }: Supervised): Promise<void> {
   const { listen, workers: count } = config.server;
   const sockets: SharedSocket[] = [];
@@ -186,7 +186,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
     isStarted = await supervisor.start();
   } catch (error) {
     if (!(error instanceof WorkerFailed)) throw error;
-    // It has said why.
+    // The worker has logged the reason.
     process.exit(error.exitCode);
   }
   if (!isStarted) {
@@ -201,7 +201,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   await whenStopped;
 }
 
-/** Null: there is no admin server, or nobody asked for its address and it is taken. */
+/** `null` if the admin server is off, or if its address is the default and in use. */
 async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise<SharedSocket | null> {
   if (admin === null) return null;
   try {
@@ -220,7 +220,7 @@ async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise
 /** Resolves when a signal has stopped all workers. */
 function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): Promise<void> {
   return new Promise((resolve) => {
-    // While no worker is there only this keeps the process alive.
+    // While no worker runs, only this timer keeps the process alive.
     const alive = setInterval(() => {}, 2 ** 30);
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
@@ -246,8 +246,8 @@ function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): 
 }
 
 /**
- * The configuration to start with. Where mcrouter's is bad, the last good one that was kept serves, as there. Rejects with a
- * ConfigError.
+ * The configuration to start with. As in mcrouter, if mcrouter's configuration is invalid, the last good one that was
+ * kept is used. Rejects with a ConfigError.
  */
 async function loadFirst(
   load: (readFrom?: ReadText) => Promise<Config>,
@@ -271,7 +271,7 @@ async function loadFirst(
   }
 }
 
-/** Files that mcrouter writes at its start. */
+/** Writes the files that mcrouter writes at startup. */
 async function beginLikeMcrouter(
   { mcrouter: own }: Config,
   { options }: McrouterInvocation,
@@ -279,7 +279,7 @@ async function beginLikeMcrouter(
 ): Promise<void> {
   const pidFile = options.optionalText("pid_file");
   if (pidFile !== null) {
-    // O_NONBLOCK: opening a pipe without a reader would otherwise wait for one.
+    // O_NONBLOCK: opening a pipe without a reader would block.
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
     const flag = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
     await reports.make("pid_file", () => writeFile(pidFile, `${process.pid}\n`, { flag }));
@@ -287,7 +287,7 @@ async function beginLikeMcrouter(
   if (own !== null) await keepConfig(own, reports);
 }
 
-/** Keeps a good configuration for a start with a bad one. */
+/** Keeps a good configuration for a later start with an invalid one. */
 async function keepConfig(own: McrouterConfig, reports: Reports): Promise<void> {
   const { dumpRoot, isFromDump } = own;
   if (dumpRoot === null || isFromDump) return;
@@ -317,7 +317,7 @@ function announce(platypus: Platypus, config: Config, path: string, isQuickstart
   }
 }
 
-/** Says what a user should know of a configuration that is right as such; what has to be looked for, a little later. */
+/** Logs warnings about a valid configuration. Warnings that need lookups follow later. */
 function logWarnings(config: Config, log: Log): void {
   const ofTree = config.tree === null ? [] : loadedWing().treeWarnings(config);
   for (const warning of [...warningsOf(config), ...ruleWarnings(config), ...ofTree]) log.warn("config", warning);
@@ -330,7 +330,7 @@ function adminText(address: ListenAddress): string {
   return address.type !== "tcp" ? addressText(address) : `http://${addressText(address)}/`;
 }
 
-/** `--log-path`: the file that lines are appended to. While it cannot be written they go to stderr. */
+/** `--log-path`: the log file. While it cannot be written, lines go to stderr. */
 function logFileOf({ options }: McrouterInvocation): LogOutput | undefined {
   const file = options.optionalText("log_file");
   return file === null ? undefined : new LogOutput(logFile(file), stderrOutput());
@@ -345,7 +345,7 @@ interface Reloading {
   load(): Promise<Config>;
 }
 
-/** Returns whether the new configuration serves now. */
+/** Resolves to true if the new configuration is in use. */
 async function reload({ platypus, load, path, log, reports }: Reloading): Promise<boolean> {
   try {
     const config = await load();
@@ -367,16 +367,16 @@ interface Stoppable {
   readonly watcher: ConfigWatcher | null;
   readonly log: Log;
   readonly manager: ServiceManager;
-  /** One hears of a signal more than once where it was sent to all processes: it is the supervisor that loses patience. */
+  /** A signal to all processes reaches a worker more than once: only the supervisor handles a repeated signal. */
   readonly isWorker: boolean;
-  /** Looks for another configuration. */
+  /** Checks the configuration files for changes. */
   look(): void;
 }
 
 /** Resolves when a signal has stopped Platypus. */
 function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable): Promise<void> {
   return new Promise((resolve) => {
-    // Keeps the process alive whatever else lets go of the event loop.
+    // Keeps the process alive even if no other handle does.
     const alive = setInterval(() => {}, 2 ** 30);
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
@@ -397,7 +397,8 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
       });
     };
     process.on("SIGTERM", stop);
-    // A terminal sends it to workers and supervisor alike, and the supervisor tells them: a second signal.
+    // A terminal sends the signal to the workers and to the supervisor, which signals the workers again: ignore the
+    // first.
     process.on("SIGINT", isWorker ? () => {} : stop);
     process.on("SIGHUP", look);
     takeSignals(log, {});

@@ -1,27 +1,27 @@
 /**
- * Signals that the programs which Platypus takes the place of understand, beside those that end a process and SIGHUP. What a
- * signal does by default, in Node or in the kernel, would end or suspend the process, or open Node's debugger.
+ * Signals that the replaced programs support, in addition to SIGHUP and the signals that end a process. By default,
+ * Node or the kernel would end or suspend the process, or open Node's debugger.
  *
- *     SIGTTIN, SIGTTOU    one level more in the log, one level less (twemproxy)
- *     SIGUSR1             nothing
- *     SIGUSR2             with workers: replaces them; else nothing
+ *     SIGTTIN, SIGTTOU    raise and lower the log level (twemproxy)
+ *     SIGUSR1             no effect
+ *     SIGUSR2             replaces the workers, if there are workers
  */
 import type { Log } from "../telemetry/log.ts";
 
 const SIGNALS = ["SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2"] as const;
 
 export interface SignalActions {
-  /** Tells the workers. */
+  /** Sends the signal to the workers. */
   readonly pass?: (signal: NodeJS.Signals) => void;
   readonly replaceWorkers?: () => void;
 }
 
-/** Keeps these signals from doing what they do by default, while the process is only starting. */
+/** Disables the default actions of these signals during startup. */
 export function holdSignals(): void {
   for (const signal of SIGNALS) process.on(signal, () => {});
 }
 
-/** Has these signals do what they are for. */
+/** Installs the handlers of these signals. */
 export function takeSignals(log: Log, { pass, replaceWorkers }: SignalActions): void {
   const shift = (signal: NodeJS.Signals, steps: number) => {
     log.shiftLevel(steps);

@@ -1,6 +1,6 @@
 /**
- * `platypus simulate FILE`: plays a trace, or made-up gets, through a rule of a configuration on virtual time, with and
- * without refresh.
+ * `platypus simulate FILE`: runs a trace, or generated gets, through a rule of a configuration on virtual time, with
+ * and without refresh.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -52,7 +52,7 @@ Exit codes: 0 done, 2 wrong usage or configuration.
 `;
 
 const POOL_BYTES = 64 * 1024 ** 3;
-/** Beside its key, what a tracked key costs. */
+/** Memory of a tracked key in addition to the key itself. */
 const TRACKED_BYTES = 80;
 
 interface Options {
@@ -62,21 +62,21 @@ interface Options {
   readonly failureShare: number;
   readonly processes: number;
   readonly seed: number;
-  /** The gets, the same ones each time. */
+  /** The gets, identical in each call. */
   gets(): Iterable<SimulatedGet>;
-  /** How long they last; null: not known before. */
+  /** Duration of the gets (ms). `null` if it is not known in advance. */
   readonly durationMs: number | null;
-  /** What is played. */
+  /** Variants to simulate. */
   readonly variants: readonly Variant[];
   readonly isJson: boolean;
   readonly svg: string | null;
 }
 
 const variants = ["with", "without"] as const;
-/** With refresh, or without. */
+/** With or without refresh. */
 type Variant = (typeof variants)[number];
 
-/** A result as plain data: it comes from another process, or goes to the user as JSON. Times are in ms. */
+/** A result as plain data: it comes from another process, or is printed as JSON. Times are in ms. */
 interface Summary extends Omit<SimulationResult, "age" | "wait"> {
   readonly peakCallsPerSecond: number;
   readonly waitMs: { readonly p50: number; readonly p99: number };
@@ -95,11 +95,11 @@ function summaryOf({ age, wait, ...numbers }: SimulationResult): Summary {
 /** Prints the table. Throws a UsageError or ConfigError that says what is wrong. */
 export async function simulate(args: readonly string[]): Promise<void> {
   const options = await readOptions(args);
-  // Sources that refuse make many errors, which are only counted here.
+  // Refusals of sources create many errors, which are only counted.
   Error.stackTraceLimit = 0;
   const [first, second] = options.variants;
   const other = second === undefined ? null : playElsewhere(args, second);
-  // A failure here is told first.
+  // A failure in this process is reported first.
   other?.catch(() => {});
   const results: [Variant, Summary][] = [[first!, summaryOf(await run(options, first === "with"))]];
   if (results[0]![1].gets === 0) {
@@ -111,7 +111,7 @@ export async function simulate(args: readonly string[]): Promise<void> {
   process.stdout.write(options.isJson ? json() : render(options, results));
 }
 
-/** Plays a variant in a process beside this one. */
+/** Simulates a variant in a child process. */
 async function playElsewhere(args: readonly string[], variant: Variant): Promise<Summary> {
   const [program, ...words] = ownCommand();
   const own = [...words, "simulate", ...args, "--only", variant, "--json"];
@@ -139,11 +139,11 @@ function plot({ rule }: Options, results: readonly (readonly [Variant, Summary])
   return renderPlot(`calls per second to the source of rule ${rule.name}`, formatSeconds(durationMs), lines);
 }
 
-/** Set for a process that another one has started: it says nothing of its progress. */
+/** Set for a child process: it does not print its progress. */
 const QUIET = "PLATYPUS_SIMULATE_QUIET";
 const PROGRESS_MS = 5_000;
 
-/** Tells how far it is: on a terminal all the time in one line, else in a line every few seconds. */
+/** Prints the progress: on a terminal continuously in one line, otherwise as a line every few seconds. */
 function progressOf(what: string, durationMs: number | null): (atMs: number) => void {
   if (process.env[QUIET] !== undefined) return () => {};
   let toldMs = performance.now();
@@ -162,7 +162,7 @@ async function run(options: Options, isRefreshing: boolean): Promise<SimulationR
   const source = config.sources.find(({ name }) => name === rule.source)!;
   const progress = progressOf(`${isRefreshing ? "with" : "without"} refresh`, durationMs);
   const result = await play({
-    // What a rule would do that is not on yet is worth knowing, too.
+    // A simulation of a rule that is not on yet is useful too.
     rule: { ...rule, mode: "on" },
     source,
     gets: options.gets(),
@@ -311,7 +311,7 @@ function durationOf(name: string, text: string): number {
   return ms;
 }
 
-/** A template of keys that the rule matches. */
+/** A template of keys that match the rule. */
 function keyTemplate(rule: RuleConfig, given: string | undefined): string {
   const { name, match, stripPrefix } = rule;
   const literal = /^([^\\^$.|?*+()[\]{}]*)\((?:\?P?<\w+>)?(?:\.[*+]|\[\^\/\][*+]|\\d\+|\[0-9\]\+)\)$/.exec(match)?.[1];
@@ -324,7 +324,7 @@ function keyTemplate(rule: RuleConfig, given: string | undefined): string {
   return template;
 }
 
-/** Whether the rule matches a key. */
+/** The function is true for a key that the rule matches. */
 function coverage({ match, stripPrefix }: RuleConfig): (key: string) => boolean {
   const pattern = new Pattern(match);
   return (key) => key.startsWith(stripPrefix) && pattern.match(key.slice(stripPrefix.length)) !== null;
@@ -353,7 +353,7 @@ function* madeUp({ rate, keys, exponent, durationMs, template, seed }: Made): Ge
   }
 }
 
-/** Gets of the rule's keys: a trace may hold everybody's. */
+/** Gets of the rule's keys: a trace may contain other keys. */
 function* covered(rule: RuleConfig, gets: Iterable<SimulatedGet>): Generator<SimulatedGet> {
   const isCovered = coverage(rule);
   for (const get of gets) if (isCovered(get.key)) yield get;
@@ -361,7 +361,7 @@ function* covered(rule: RuleConfig, gets: Iterable<SimulatedGet>): Generator<Sim
 
 const CHUNK_BYTES = 1 << 20;
 
-/** Lines of a file, read as they are needed. Throws a UsageError with the line that is none. */
+/** Lines of a file, read on demand. Throws a UsageError with the first invalid line. */
 function* readTrace(path: string): Generator<SimulatedGet> {
   let file: number;
   try {
@@ -404,7 +404,7 @@ function* readTrace(path: string): Generator<SimulatedGet> {
   }
 }
 
-/** Numbers from 0 to below 1, the same for the same seed. Source: mulberry32 (Tommy Ettinger, public domain). */
+/** Random numbers from 0 to below 1, determined by the seed. Source: mulberry32 (Tommy Ettinger, public domain). */
 function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

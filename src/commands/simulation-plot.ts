@@ -1,6 +1,9 @@
-/** Source calls over simulated time as an SVG picture, with refresh and without. It follows the reader's light or dark theme. */
+/**
+ * Source calls over simulated time as an SVG image, with and without refresh. It adapts to the viewer's light or dark
+ * theme.
+ */
 
-/** One line of the picture: its name, and source calls per second in equal spans of time. */
+/** One line of the image: its name, and source calls per second in intervals of equal length. */
 export interface PlotLine {
   readonly name: string;
   readonly callsPerSecond: readonly number[];
@@ -14,7 +17,7 @@ const BOTTOM = 40;
 const RIGHT = 20;
 const COLORS = ["#0969da", "#bc4c00"];
 
-/** `duration`: the whole time, as the axis shows it. */
+/** `duration` is the total time, as the axis shows it. */
 export function renderPlot(title: string, duration: string, lines: readonly PlotLine[]): string {
   const highest = Math.max(1, ...lines.flatMap(({ callsPerSecond }) => callsPerSecond));
   const x = (index: number, count: number) => LEFT + (index / Math.max(1, count - 1)) * (WIDTH - LEFT - RIGHT);

@@ -1,10 +1,10 @@
 /**
- * Starter configurations for `platypus init`: short files that run as they are, with the next steps as comments. Tests load each of
- * them.
+ * Starter configurations for `platypus init`: short files that run unchanged, with the next steps as comments. Tests
+ * load each of them.
  */
 import { addressText, type PoolConfig, type PoolServer } from "../config/config.ts";
 
-/** What a starter file is for. */
+/** Kinds of starter files. */
 export const starterKinds = ["pool", "rails", "mcrouter", "twemproxy"] as const;
 export type StarterKind = (typeof starterKinds)[number];
 
@@ -67,7 +67,7 @@ servers = ${list(servers)}
 ${RULE}`;
 }
 
-/** Rules beside a configuration of mcrouter, which stays as it is. */
+/** Rules next to a mcrouter configuration, which does not change. */
 export function mcrouterStarter(options: readonly string[], file: string): string {
   const line = ["platypus", ...options, "--rules", file].join(" ");
   return `# Rules for Platypus in the place of mcrouter. mcrouter's own configuration stays as it is. ${ABOUT}
@@ -79,7 +79,7 @@ export function mcrouterStarter(options: readonly string[], file: string): strin
 ${RULE}`;
 }
 
-/** A pool of twemproxy's file in Platypus' own form, where rules can be added. */
+/** A pool of twemproxy's file in Platypus' format, where rules can be added. */
 export function twemproxyStarter(pools: readonly PoolConfig[], original: string, file: string): string {
   const [pool, ...others] = pools;
   if (pool === undefined) return poolStarter(["127.0.0.1:11211"], file);

@@ -1,8 +1,8 @@
 /**
- * What a Platypus consists of, made in order: each part is handed what was made before it. What has to reach a part that is
- * made later goes through `RunningEvents`, or is asked for while it runs.
+ * Creates the parts of a Platypus in order: each part receives the parts that were created before it. Events for parts
+ * that are created later go through `RunningEvents`; other data is requested at run time.
  *
- *     configuration ─► what a reload replaces (running.ts) ─► fills and refreshes ─► clients ─► what is told of them
+ *     configuration ─► parts that a reload replaces (running.ts) ─► fills and refreshes ─► clients ─► reports
  *
  * Nothing is opened here and no timer runs: platypus.ts starts, reloads, drains and stops the parts.
  */
@@ -46,28 +46,30 @@ import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
 import { buildRunning, type Running, type RunningContext, RunningEvents, rootOf } from "./running.ts";
 
-/** A worker tells the others at once when its clients have changed by this part of `max_connections`. */
+/**
+ * A worker tells the others immediately when its number of clients has changed by this fraction of `max_connections`.
+ */
 const CONNECTION_STEPS = 64;
 
-/** What a process may hand in instead of the machine's own. */
+/** Dependencies that replace the machine's defaults. */
 export interface PlatypusOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log?: Log;
-  /** Where failures of reports are counted. */
+  /** Counts failed reports. */
   readonly reports?: Reports;
-  /** The other workers of this address; null: there are none. */
+  /** The other workers of this address. `null` if there are none. */
   readonly siblings?: Siblings | null;
 }
 
-/** Values that are taken from clients while memory is short. */
+/** Maximum size of values that clients may store while memory is short. */
 const SMALL_VALUE_BYTES = 16 * 1024;
 
 function withSmallValues(server: Config["server"]): Config["server"] {
   return { ...server, maxValueBytes: Math.min(server.maxValueBytes, SMALL_VALUE_BYTES) };
 }
 
-/** What a reload replaces. */
+/** State that a reload replaces. */
 interface RunningState {
   running: Running;
   /** Clients for which the process has descriptors. */
@@ -80,7 +82,7 @@ export interface Assembly {
   readonly reports: Reports;
   readonly siblings: Siblings | null;
   readonly now: RunningState;
-  /** Limit of open files of this process; `null` if it is unknown. */
+  /** Limit of open files of this process. `null` if it is unknown. */
   readonly filesLimit: number | null;
   readonly building: RunningContext;
   readonly context: ClientContext;
@@ -90,7 +92,7 @@ export interface Assembly {
   readonly unsettled: UnsettledWrites;
   readonly memory: MemoryBound;
   readonly openFiles: OpenFilesProbe;
-  /** `null` without a mcrouter configuration, as is `selfReport`. */
+  /** `null` without a mcrouter configuration, like `selfReport`. */
   readonly spool: AsyncLog | null;
   readonly reloads: ReloadState;
   readonly readiness: Readiness;
@@ -100,7 +102,7 @@ export interface Assembly {
   readonly answers: AdminAnswers;
 }
 
-/** Makes the parts of a Platypus for `config`; mcrouter's wing is loaded if `config` needs it. */
+/** Creates the parts of a Platypus for `config`. If `config` needs mcrouter's wing, it is loaded. */
 export function assemble(config: Config, options: PlatypusOptions): Assembly {
   const clock = options.clock ?? systemClock;
   const random = options.random ?? Math.random;
@@ -111,7 +113,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
   const turn = new Turn(() => clock.nowMs());
   const reloads = new ReloadState(clock);
   const { embeddedBytes, maxValueBytes } = config.server;
-  // An item is as large as memcached takes with -I max_value.
+  // The maximum size of an item is that of memcached with -I max_value.
   const store = new ItemStore(embeddedBytes, maxValueBytes, () => clock.unixSeconds());
   const { mcrouter } = config;
   const spool: AsyncLog | null =
@@ -193,7 +195,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
       return Math.min(ofGroup, now.roomForClients);
     },
     connectionsChanged: () => {
-      // A part of the bound, so that the workers together exceed it by little.
+      // A fraction of the limit, so that the workers together exceed it only slightly.
       siblings?.connectionsChanged(clients.connections, Math.ceil(server().maxConnections / CONNECTION_STEPS));
     },
   });

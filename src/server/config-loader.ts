@@ -1,7 +1,7 @@
 /**
- * Loads the configuration of a process that serves, again and again. What the first one was stays: a configuration of
- * another form, or one without a pool where there was one, is refused, because its file was emptied, cut
- * off or replaced by mistake. With it, clients would write to the store of this process instead of the pool.
+ * Loads and reloads the configuration of a running process. A later configuration is refused if its format differs from
+ * the first one, or if it has no pool and the first one had: the file was probably emptied, truncated or replaced by
+ * mistake. With such a configuration, clients would write to the store of this process instead of the pool.
  */
 
 import type { Config } from "../config/config.ts";
@@ -10,7 +10,7 @@ import { ConfigError } from "../errors.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import { type ConfigForm, type LoadOptions, loadConfig } from "./load-config.ts";
 
-/** The properties of the first configuration that every later one must have. */
+/** Properties of the first configuration that each later one must have. */
 export interface Expected {
   readonly form: ConfigForm;
   readonly hasPool: boolean;
@@ -19,17 +19,17 @@ export interface Expected {
 export class ConfigLoader {
   /** `null` before the first configuration. */
   expected: Expected | null;
-  /** What the files of the configuration in use had, and those of one that was refused after it. */
+  /** File contents of the configuration in use, and of a configuration that was refused after it. */
   contents: FileContents = new Map();
   private readonly options: Omit<LoadOptions, "reads" | "form" | "onForm" | "readFrom">;
 
-  /** `expected`: what the process was started with whose place this one takes. `null` if this is the first process. */
+  /** `expected` comes from the process that this one replaces. `null` if this is the first process. */
   constructor(options: Omit<LoadOptions, "reads" | "form" | "onForm" | "readFrom">, expected: Expected | null = null) {
     this.options = options;
     this.expected = expected;
   }
 
-  /** Rejects with a `ConfigError`. `readFrom`: where the files of a mcrouter configuration are read from instead. */
+  /** Rejects with a `ConfigError`. `readFrom` replaces the reader of a mcrouter configuration's files. */
   async load(readFrom?: ReadText): Promise<Config> {
     const { expected } = this;
     const reads = new FilesRead(expected === null);
@@ -47,7 +47,7 @@ export class ConfigLoader {
       const hasPool = config.pools.length > 0 || config.tree !== null;
       if (expected?.hasPool === true && !hasPool) throw withoutPool(config.file);
       this.expected = { form, hasPool: hasPool || expected?.hasPool === true };
-      // Files that were read from elsewhere are those of the attempt before.
+      // Contents from another reader are those of the previous attempt.
       this.contents = readFrom === undefined ? reads.contents : new Map([...this.contents, ...reads.contents]);
       return config;
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Configuration from a file, the environment and the command line. */
+/** Loads a configuration from a file, the environment and the command line. */
 
 import { extname } from "node:path";
 import type { AccessConfig } from "../config/access-config.ts";
@@ -12,31 +12,31 @@ import type { McrouterOptions } from "../mcrouter/config/options.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { sourceTypes } from "../sources/types.ts";
 
-/** Whose form a configuration has. */
+/** The format of a configuration. */
 export type ConfigForm = "native" | "mcrouter" | "twemproxy";
 
-/** Where a configuration comes from, later over earlier: file, environment, overrides. */
+/** Sources of a configuration; later sources override earlier ones: file, environment, overrides. */
 export interface LoadOptions {
-  /** Null: no file; defaults, environment and overrides make the configuration. */
+  /** `null` if there is no file: the configuration consists of defaults, environment and overrides. */
   readonly path: string | null;
-  /** mcrouter's options, which name the file themselves, or hold the configuration; `path` is not looked at. */
+  /** mcrouter's options. They name the file or contain the configuration; `path` is ignored. */
   readonly mcrouter?: McrouterOptions;
   /** A native file that adds rules, sources and [server] to a mcrouter configuration. */
   readonly rules?: string | null;
-  /** Where the files of a mcrouter configuration are read from instead. */
+  /** Replaces the reader of a mcrouter configuration's files. */
   readonly readFrom?: ReadText;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Full key path ("server.listen") to text in the form the environment takes. */
+  /** Full key path ("server.listen") → text in the form of an environment variable. */
   readonly overrides?: Readonly<Record<string, string>>;
-  /** Reads the files, and remembers them; without it they are only read. */
+  /** Reads the files and keeps their contents. If absent, the contents are not kept. */
   readonly reads?: FilesRead;
-  /** The form that the configuration must have. `null` if its content tells. */
+  /** The required format. `null` if the content decides. */
   readonly form?: ConfigForm | null;
-  /** Called with the form, once it is known. */
+  /** Called with the format as soon as it is known. */
   readonly onForm?: (form: ConfigForm) => void;
 }
 
-/** Reads and checks a configuration. Rejects with a `ConfigError` that holds every problem; nothing else. */
+/** Loads and checks a configuration. Only rejects with a `ConfigError` that holds all problems. */
 export async function loadConfig(given: LoadOptions): Promise<Config> {
   const options = { ...given, reads: given.reads ?? new FilesRead(true) };
   const { path: file, env, overrides = {}, mcrouter, reads } = options;
@@ -61,7 +61,7 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
   return parseNative({ file, text, env, overrides, sourceTypes, reads });
 }
 
-/** The form of a file. Throws a `ConfigError` if it is not the expected one. */
+/** The format of a file. Throws a `ConfigError` if it is not the expected one. */
 function formOf(file: string, text: string, expected: ConfigForm | null): ConfigForm {
   const isBlank = text.split("\n").every((line) => /^\s*(#|---\s*$|$)/.test(line));
   const found = isBlank
@@ -77,12 +77,12 @@ function formOf(file: string, text: string, expected: ConfigForm | null): Config
   throw new ConfigError([{ file, line: null, message }]);
 }
 
-/** Sections of Platypus' own file, at the left margin of YAML or as members of the outermost object of JSON. */
+/** Sections of Platypus' own format, at the left margin of YAML or as members of the top-level JSON object. */
 const OWN_SECTION = /^(?:\s*\{?\s*"(?:server|target|source|get|telemetry)"|(?:server|target|source|get|telemetry))\s*:/;
-/** What every configuration of mcrouter or twemproxy has. */
+/** Text in each configuration of mcrouter or twemproxy. */
 const THEIRS = /["']?\b(?:pools?|routes?|servers)["']?\s*:/;
 
-/** Throws a `ConfigError` for Platypus' own settings in another format than TOML. */
+/** Throws a `ConfigError` for Platypus' settings in a format other than TOML. */
 function refuseOwnSettings(file: string, text: string, form: "mcrouter" | "twemproxy"): void {
   const line = text.split("\n").findIndex((each) => OWN_SECTION.test(each));
   if (line < 0 || THEIRS.test(text.replace(/^\s*"?target\b[\s\S]*?servers/m, ""))) return;
@@ -91,14 +91,14 @@ function refuseOwnSettings(file: string, text: string, form: "mcrouter" | "twemp
   throw new ConfigError([{ file, line: line + 1, message }]);
 }
 
-/** What the name of an empty file says. */
+/** The format according to the name of an empty file. */
 function formOfName(file: string): ConfigForm | null {
   const extension = extname(file).toLowerCase();
   if (extension === ".json") return "mcrouter";
   return extension === ".yml" || extension === ".yaml" ? "twemproxy" : null;
 }
 
-/** A mcrouter configuration, with what a native file adds to it. */
+/** A mcrouter configuration, with the additions of a native file. */
 async function loadMcrouter(
   options: LoadOptions & { readonly reads: FilesRead },
   mcrouter: McrouterOptions,
@@ -127,7 +127,7 @@ async function loadMcrouter(
   return { ...config, files: [...config.files, ...own, ...added.files], rules, sources, telemetry, access, secrets };
 }
 
-/** `[listen.NAME]` beside another configuration has options of its addresses, and adds none. */
+/** Next to another configuration, `[listen.NAME]` sets options of its addresses, and adds none. */
 function checkListeners(file: string | null, { listeners }: AccessConfig, { server, pools }: Config): void {
   const all = [...server.listen, ...pools.flatMap(({ listen }) => listen)].map(addressText);
   for (const { name, addresses } of listeners) {
@@ -138,7 +138,7 @@ function checkListeners(file: string | null, { listeners }: AccessConfig, { serv
   }
 }
 
-/** A mcrouter configuration begins with a brace, or with a comment that TOML does not have. */
+/** True if the text begins like mcrouter's JSON: with a brace, or with a comment that TOML does not have. */
 function isJson(text: string): boolean {
   return /^\s*(\{|\/[/*])/.test(text);
 }
@@ -157,13 +157,13 @@ async function readText(file: string, reads: FilesRead): Promise<string> {
   }
 }
 
-/** The first line that says something is a mapping or the beginning of a document, which TOML does not have. */
+/** True if the first line with content is a mapping or a document start, which TOML does not have. */
 function isYaml(text: string): boolean {
   const first = text.split("\n").find((line) => /^\s*[^\s#]/.test(line)) ?? "";
   return /^(---|%YAML|[^\s=[\]"']+:(\s|$))/.test(first);
 }
 
-/** Pools of twemproxy's file; everything else comes from the environment and the command line. */
+/** Pools of twemproxy's file. All other settings come from the environment and the command line. */
 async function loadTwemproxy(options: LoadOptions, file: string, text: string): Promise<Config> {
   const { env, overrides = {} } = options;
   if (overrides["server.listen"] !== undefined) {
@@ -171,12 +171,12 @@ async function loadTwemproxy(options: LoadOptions, file: string, text: string): 
     throw new ConfigError([{ file, line: null, message }]);
   }
   const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, sourceTypes, isAddition: true });
-  // A parser of YAML is 8 MB of memory that nobody else needs.
+  // The YAML parser takes 8 MB of memory that other configurations do not need.
   const { parseTwemproxy } = await import("../config/dialects/twemproxy.ts");
   return { ...parseTwemproxy({ file, text, server: withoutDefaultAdmin(server) }), telemetry };
 }
 
-/** What takes another program's place takes no address that it would not take. */
+/** A replacement for another program does not listen on addresses that the other program would not use. */
 function withoutDefaultAdmin(server: ServerConfig): ServerConfig {
   return server.admin?.isDefault ? { ...server, admin: null } : server;
 }

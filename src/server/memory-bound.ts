@@ -15,7 +15,7 @@ import type { Clock, Timer } from "../clock.ts";
 import { watchAllocations } from "../proxy/wire/allocations.ts";
 import type { BurstLog } from "../telemetry/burst-log.ts";
 
-/** The steps, in order, and the share of the bound from which each is taken. */
+/** The steps in order, and the share of the limit at which each begins. */
 export const memorySteps = {
   held: 0.7,
   tracked: 0.75,
@@ -27,18 +27,18 @@ export type MemoryStep = keyof typeof memorySteps;
 const stepNames = Object.keys(memorySteps) as readonly MemoryStep[];
 
 const HYSTERESIS = 0.05;
-/** Freed memory that the C library has kept counts as used as far as the resident set is over this share of the bound. */
+/** Freed memory that the C library keeps counts as used as far as the resident set exceeds this share of the limit. */
 const RETAINED_FROM = 0.9;
 const CHECK_MS = 100;
-/** The same once the first step was taken. */
+/** Interval of checks after the first step (ms). */
 const NEAR_CHECK_MS = 20;
-/** The collector is called at most so often; twice as seldom each time that it has freed little. */
+/** Minimum time between garbage collections (ms). It doubles after each collection that frees little. */
 const LEAST_COLLECT_MS = 50;
 const MOST_COLLECT_MS = 10_000;
-/** Between two runs at least so many times as long as the last one took. */
+/** Minimum time between two collections, as a multiple of the duration of the last one. */
 const COLLECT_SHARE = 2;
 const LITTLE = 0.02;
-/** What the process takes without its heap and buffers is no less than this share of what it took at first. */
+/** Minimum of the memory outside of heap and buffers, as a share of its first value. */
 const LEAST_UNKNOWN = 0.5;
 
 const messages: Readonly<Record<MemoryStep, string>> = {
@@ -49,27 +49,27 @@ const messages: Readonly<Record<MemoryStep, string>> = {
   connections: "new clients and large values are refused",
 };
 
-/** What frees memory. Each returns the number of bytes that it has freed, about. */
+/** Releases memory. Each function returns the approximate number of bytes that it released. */
 export interface Sheds {
   /** Drops all held values. */
   held(): number;
-  /** Drops tracked keys of about so many bytes. */
+  /** Drops tracked keys of about this size. */
   tracked(bytes: number): number;
-  /** Cuts off clients with about so many bytes. */
+  /** Closes clients with about this size. */
   clients(bytes: number): number;
 }
 
-/** Where the bound takes its numbers from; replaced in tests. */
+/** Source of the memory numbers; replaced in tests. */
 export interface MemoryReading {
-  /** The resident set, and the part of it that V8 knows of: its heap and buffers outside of it. */
+  /** The resident set, and the part of it that V8 reports: its heap and external buffers. */
   read(): { readonly residentBytes: number; readonly knownBytes: number };
   /** Calls the garbage collector. */
   collect(): void;
 }
 
-/** The bound of one process. */
+/** The memory limit of one process. */
 export class MemoryBound {
-  /** Times each step was taken, for `fills` and `connections` what was refused. */
+  /** Number of times that each step was taken; for `fills` and `connections`, the number of refusals. */
   readonly counts: Record<MemoryStep, number> = { held: 0, tracked: 0, fills: 0, clients: 0, connections: 0 };
   private readonly maxBytes: () => number;
   private readonly sheds: Sheds;
@@ -81,19 +81,19 @@ export class MemoryBound {
   private unwatch: (() => void) | null = null;
   private isCheckDue = false;
   /**
-   * What the process takes without its heap and buffers: the least that was seen, and a bound below. Buffers that nothing was
-   * written into yet are known, but not resident, so that less may be seen, down to below 0.
+   * The memory outside of heap and buffers: the observed minimum, with a lower bound. Buffers without written data are
+   * reported but not resident, so the observed value may be too small, even negative.
    */
   private unknownBytes = Number.POSITIVE_INFINITY;
   private leastUnknownBytes = Number.NEGATIVE_INFINITY;
-  /** Shed since the collector was last called. */
+  /** Bytes released since the last garbage collection. */
   private shedBytes = 0;
   private collectedMs = Number.NEGATIVE_INFINITY;
   private collectEveryMs = LEAST_COLLECT_MS;
-  /** Time that its last run took. */
+  /** Duration of the last collection. */
   private collectTookMs = 0;
 
-  /** `maxBytes`: the bound as it is configured now; 0: there is none. */
+  /** `maxBytes` returns the configured limit. 0 means no limit. */
   constructor(
     maxBytes: () => number,
     sheds: Sheds,
@@ -121,22 +121,22 @@ export class MemoryBound {
     this.timer = null;
   }
 
-  /** True if a miss must not be filled now. Counts it. */
+  /** True if a miss must not be filled now. Counts the refusal. */
   refusesFill(): boolean {
     return this.refuses("fills");
   }
 
-  /** True if a client must not be let in now. Counts it. */
+  /** True if a client must not be accepted now. Counts the refusal. */
   refusesConnection(): boolean {
     return this.refuses("connections");
   }
 
-  /** True while values of clients are taken only if they are small. */
+  /** True while clients may only store small values. */
   get refusesLargeValues(): boolean {
     return this.active.has("connections");
   }
 
-  /** Looks at the memory in use and takes or ends steps. */
+  /** Checks the memory in use, and takes or ends steps. */
   check(): void {
     const max = this.maxBytes();
     if (max === 0) {
@@ -158,7 +158,7 @@ export class MemoryBound {
     return true;
   }
 
-  /** Takes a step. Returns the bytes that it has freed. */
+  /** Takes a step. Returns the number of released bytes. */
   private take(step: MemoryStep, overBytes: number): number {
     if (!this.active.has(step)) {
       this.active.add(step);
@@ -203,7 +203,7 @@ export class MemoryBound {
   private checkSoon(): void {
     if (this.isCheckDue || this.maxBytes() === 0) return;
     this.isCheckDue = true;
-    // Not within what allocates: a client that is cut off must not be in the middle of its own bytes.
+    // Not during an allocation: a client's bytes must not be in use when the client is closed.
     setImmediate(() => {
       this.isCheckDue = false;
       if (this.timer !== null) this.check();

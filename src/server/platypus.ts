@@ -1,6 +1,6 @@
 /**
- * The life of a Platypus: starts the parts that assembly.ts has made, has them take over what a new configuration changes
- * (running.ts builds that), drains and stops them.
+ * The life cycle of a Platypus: starts the parts of assembly.ts, replaces those that a new configuration changes (built
+ * by running.ts), drains and stops them.
  */
 
 import { addressText, type Config, type ListenAddress } from "../config/config.ts";
@@ -16,12 +16,12 @@ import { roomForClients } from "./open-files.ts";
 import { buildRunning, type Running, rootOf } from "./running.ts";
 
 const DRAIN_POLL_MS = 10;
-/** So long a drain waits for the last answers of the admin server. */
+/** Maximum time that a drain waits for the last replies of the admin server (ms). */
 const LAST_ANSWERS_MS = 1_000;
 
-/** What is left of a reload. */
+/** A reload that waits for requests that began before it. */
 interface DueReload {
-  /** Nothing goes through the routes before it any more. */
+  /** True if no requests use the previous routes any more. */
   isQuiet: boolean;
   end(): void;
 }
@@ -29,25 +29,31 @@ interface DueReload {
 /** A running Platypus. */
 export class Platypus {
   private readonly parts: Assembly;
-  /** What fills and refreshes ask the pool through: that of the running configuration, or of one before until its requests are answered. */
+  /**
+   * The pool interface of fills and refreshes. After a reload, the old one stays in use until its requests are
+   * complete.
+   */
   private port: PoolPort;
-  /** Reloads before which requests of clients are under way, oldest first. */
+  /** Reloads that wait for client requests from before them, oldest first. */
   private readonly reloadsDue: DueReload[] = [];
   private admin: AdminServer | null = null;
-  /** Settled when the admin server has answered everybody; at once where it has not been told to leave. */
+  /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
 
   private constructor(parts: Assembly) {
     this.parts = parts;
     this.port = parts.now.running.port;
-    // From then on the others answer there: that this one drains is not the state of all.
+    // From now on, other workers answer on the admin address: the drain of this worker does not affect the readiness of
+    // all.
     parts.siblings?.onReplaced(() => {
       this.parts.readiness.hasSuccessor = true;
       this.left = this.admin?.leave() ?? this.left;
     });
   }
 
-  /** Starts to listen with `config`. Throws a PlatypusError when an address cannot be had; then nothing is left running. */
+  /**
+   * Starts to listen with `config`. Throws a PlatypusError if an address is unavailable; then nothing is left running.
+   */
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
     if (config.mcrouter !== null) await loadWing();
     const parts = assemble(config, options);
@@ -67,19 +73,19 @@ export class Platypus {
     return platypus;
   }
 
-  /** Where the admin server listens, with the real port; null: there is none. */
+  /** The admin server's address, with the real port. `null` if there is none. */
   get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
   }
 
-  /** Where it listens, with the real ports. */
+  /** The listening addresses, with the real ports. */
   get addresses(): readonly ListenAddress[] {
     return this.parts.listeners.addresses;
   }
 
   /**
-   * As `reload`, with the addresses of pools that are new. Rejects with a PlatypusError when one of them cannot be had; then
-   * nothing has changed.
+   * Like `reload`, and opens the addresses of new pools. Rejects with a PlatypusError if one of them is unavailable;
+   * then nothing has changed.
    */
   async takeOver(config: Config): Promise<void> {
     for (const { name, listen } of config.pools) {
@@ -90,7 +96,7 @@ export class Platypus {
   }
 
   /**
-   * Goes on with `config`: connections and requests under way stay, what is unchanged lives on. Settings that need a
+   * Changes to `config`: connections and requests in flight stay, unchanged parts are kept. Settings that need a
    * restart keep their value and are named in the log.
    */
   reload(config: Config): void {
@@ -102,7 +108,7 @@ export class Platypus {
     now.roomForClients = roomForClients(config, this.parts.filesLimit);
     log.configure(config.server.log);
     const begin = replaceBackends(previous.pools, next.pools);
-    // What holds requests back waits for those of clients that are under way, and these may wait for a fill.
+    // A route that holds requests back waits for client requests in flight, and these may wait for a fill.
     const isPortDue = this.reloadsDue.length > 0 || isHolding(next.pools);
     if (isPortDue) this.replaceRules();
     else this.usePort(next);
@@ -118,7 +124,7 @@ export class Platypus {
     this.reloadsDue.push(due);
     listeners.waitForAll(() => {
       due.isQuiet = true;
-      // In their order: a client that has left is waited for by the reloads before it left only.
+      // In order: a disconnected client only delays the reloads before its disconnect.
       while (this.reloadsDue[0]?.isQuiet) this.reloadsDue.shift()!.end();
     });
     listeners.replacePools(config.pools, next.pools.routes);
@@ -130,7 +136,7 @@ export class Platypus {
     );
   }
 
-  /** Fills and refreshes ask the pool through the port of `running`, from now on. */
+  /** From now on, fills and refreshes use the port of `running`. */
   private usePort(running: Running): void {
     this.port = running.port;
     running.usePort();
@@ -143,14 +149,14 @@ export class Platypus {
     this.parts.scheduler.replace(rules, this.port, config.server);
   }
 
-  /** Says in `stats` that a configuration was refused; the one before goes on serving. */
+  /** Reports in `stats` that a configuration was refused; the previous one stays in use. */
   refuseReload(message: string): void {
     this.parts.reloads.refused(message);
   }
 
   /**
-   * Stops accepting, answers everything that was read, and closes each client when it is done; cuts off those that are
-   * still there after the drain time-out. Then as `close`.
+   * Stops accepting, answers all requests that were read, and closes each client when it is done. Closes the remaining
+   * clients after the drain timeout. Then acts like `close`.
    */
   async drain(): Promise<void> {
     const { clock, now, readiness, scheduler, listeners } = this.parts;
@@ -158,16 +164,16 @@ export class Platypus {
     scheduler.stop();
     listeners.drain();
     const endMs = clock.nowMs() + now.running.config.server.drainTimeoutMs;
-    // Fetches under way are waited for too: the leases they hold would keep other processes from fetching. So are writes with
-    // an unknown outcome: they may leave a value behind that a client's write has overtaken.
+    // Also wait for fetches in flight: their leases would keep other processes from fetching. Also wait for writes with
+    // an unknown outcome: they may leave an old value behind that a client's write has replaced.
     const isBusy = () => this.underWay > 0 || listeners.hasClients;
     while (isBusy() && clock.nowMs() < endMs) await this.pause(DRAIN_POLL_MS);
-    // Of those who asked the admin server before it left one may still wait for its answer.
+    // A client of the admin server may still wait for its reply.
     await Promise.race([this.left, this.pause(LAST_ANSWERS_MS)]);
     await this.close();
   }
 
-  /** Closes everything at once. */
+  /** Closes all parts immediately. */
   async close(): Promise<void> {
     const { now, scheduler, unsettled, openFiles, memory, listeners, own, answers, otlp, selfReport, spool } =
       this.parts;
@@ -188,12 +194,12 @@ export class Platypus {
     ]);
   }
 
-  /** Fills, refreshes and checks of unsettled writes. */
+  /** Number of fills, refreshes and checks of unsettled writes in progress. */
   private get underWay(): number {
     return this.parts.filler.inFlight + this.parts.scheduler.inFlight + this.parts.unsettled.size;
   }
 
-  /** A worker has the sockets that its supervisor opened, and no others. */
+  /** A worker can only use the sockets that its supervisor opened. */
   private checkSocket(pool: string, address: ListenAddress): void {
     if (this.parts.siblings === null || this.parts.siblings.sockets.has(addressText(address))) return;
     throw new PlatypusError("LISTEN", `pool ${pool}: ${addressText(address)} is new; with workers it needs a restart`);
@@ -216,7 +222,7 @@ export class Platypus {
     const { address, isDefault } = server.admin;
     const { ADMIN_SOCKET, AdminServer } = await import("../observe/admin/server.ts");
     const socket = siblings?.sockets.get(ADMIN_SOCKET);
-    // The supervisor could not have it, and has said so.
+    // The supervisor could not open the address, and has logged that.
     if (siblings !== null && socket === undefined) return;
     own.watchProcess();
     answers.begin();
@@ -230,7 +236,7 @@ export class Platypus {
         hosts: () => now.running.config.server.adminHosts,
       });
     } catch (error) {
-      // Another Platypus of this machine has it, or whatever else: nobody has asked for this very address.
+      // Another program uses the default admin address: run without it.
       if (!isDefault) throw error;
       log.warn("admin", `${(error as Error).message}; goes on without`);
     }

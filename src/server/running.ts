@@ -1,6 +1,6 @@
 /**
- * Everything that a configuration decides and a reload replaces: built from a configuration, and from what was built
- * before as far as that stays what it was.
+ * The parts that depend on the configuration and that a reload replaces. They are built from a configuration; unchanged
+ * parts of the previous one are reused.
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
@@ -25,18 +25,18 @@ import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/ru
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import type { Log } from "../telemetry/log.ts";
 
-/** What is built. */
+/** The parts of one configuration. */
 export interface Running {
   readonly config: Config;
   readonly pools: BuiltPools;
   readonly sources: ReadonlyMap<string, BuiltSource>;
   readonly rules: Rules;
-  /** What the pool is asked through, below the fills. */
+  /** The interface to the pool, below the fills. */
   readonly leaf: Root;
   readonly port: PoolPort;
-  /** To be called before `port` is used: it may be one that is in use, and lead to what was before. */
+  /** Must be called before `port` is used: the port may be in use and still lead to the previous routes. */
   usePort(): void;
-  /** The port of the one pool in which keys lie, and that pool's name; `null` where there is none. */
+  /** The port of the only pool that stores keys, and the pool's name. `null` if there is no such pool. */
   readonly plain: PlainPort | null;
 }
 
@@ -45,31 +45,30 @@ interface PlainPort {
   readonly port: PoolPort;
 }
 
-/** What routes and sources tell, or ask, of parts that are made after them. */
+/** Events from routes and sources to parts that are created later. */
 export class RunningEvents {
-  /** A source has said that the value of a key is another one now. */
+  /** A source has reported that the value of a key has changed. */
   changed: (key: string) => void = () => {};
-  /** The value of `get __mcrouter__.COMMAND`. */
   answerAdmin: (command: string) => string = () => "";
 }
 
-/** What outlives every configuration. */
+/** Parts that all configurations share. */
 export interface RunningContext {
   readonly clock: Clock;
   readonly turn: Turn;
   readonly log: Log;
   readonly random: () => number;
   readonly hostId: number;
-  /** Serves where there is no pool. */
+  /** The store that serves without a pool. */
   readonly store: ItemStore;
-  /** Of a configuration without a tree `null`. */
+  /** `null` without a tree. */
   readonly spool: DeleteSpool | null;
   readonly counters: RouteCounters;
   readonly marks: ReadMarks;
   readonly events: RunningEvents;
 }
 
-/** Builds what `config` says; the caller closes what of `previous` is of no use any more. */
+/** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
   const pools = buildPools(config, previous?.pools ?? noPools, context);
   const sources = buildSources(config.sources, previous?.sources ?? new Map(), context.clock);
@@ -86,8 +85,8 @@ export function buildRunning(config: Config, previous: Running | null, context: 
 }
 
 /**
- * What clients' commands go through below the fills, and what fills and refreshes ask. A port is carried over where keys lie
- * on the same servers as before: leases and cas that operations under way have learned through it hold.
+ * The routes of client commands below the fills, and the ports of fills and refreshes. A port is reused if the keys
+ * have the same servers as before: then leases and cas values that operations in progress hold stay valid.
  */
 function buildRoutes(
   config: Config,
@@ -130,9 +129,9 @@ function buildRoutes(
   return { leaf: root, port: new TreePoolPort(root, plain?.port ?? null, marks), usePort: () => {}, plain };
 }
 
-/** Where clients' commands enter. `isIdle`: no fill, refresh or check of an unsettled write is under way. */
+/** The entry of client commands. `isIdle` is true if no fill, refresh or check of an unsettled write is in progress. */
 export function rootOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
-  // Without rules the fast path: straight to the pool. But operations under way still have to notice clients' writes.
+  // Without rules, the fast path leads directly to the pool. But operations in progress must still see client writes.
   const isPlain = running.rules.list.length === 0 && isIdle;
   if (isPlain) return running.leaf;
   const fills = new FillRoute(running.leaf, filler, clock);

@@ -1,11 +1,11 @@
-/** Whether the AWS SDK will find a region and credentials on this machine, without asking it. */
+/** Checks, without AWS requests, whether the AWS SDK will find a region and credentials on this machine. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import type { AwsConnection } from "../config/native-aws.ts";
 import type { Environment } from "./source-type.ts";
 
-/** Looks at the environment and the shared files, in which the AWS SDK looks as well. */
+/** Checks the environment and the shared files, where the AWS SDK also looks. */
 export async function awsProblems({ region, profile }: AwsConnection, env: Environment): Promise<string[]> {
   const folder = path.join(env.HOME ?? homedir(), ".aws");
   const configFile = await textOf(env.AWS_CONFIG_FILE ?? path.join(folder, "config"));
@@ -32,7 +32,7 @@ export async function awsProblems({ region, profile }: AwsConnection, env: Envir
   return problems;
 }
 
-/** True on machines of EC2, which may have a role, and so credentials. */
+/** True on EC2 machines, which may get credentials from a role. */
 async function mayHaveInstanceRole(env: Environment): Promise<boolean> {
   if (env.AWS_EC2_METADATA_DISABLED === "true") return false;
   const vendor = await textOf("/sys/devices/virtual/dmi/id/sys_vendor");

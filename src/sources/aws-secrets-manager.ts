@@ -1,9 +1,9 @@
 /**
- * Values from AWS Secrets Manager: a whole secret, or one field of a secret that is JSON. The key chooses the secret's
- * name, within the template and AWS' alphabet; connection and credentials are the configuration's.
+ * Values from AWS Secrets Manager: a whole secret, or one field of a JSON secret. The key selects the secret's name,
+ * within the template and AWS' alphabet. Connection and credentials come from the configuration.
  *
- * A secret that does not exist, or is marked for deletion, is "not there". One that may not be read, or lacks the field,
- * is a failure that tells of this secret only, not of the source: the breaker does not count it.
+ * A secret that does not exist or is marked for deletion is "not there". A secret without read permission, or without
+ * the field, is a failure of this secret only: the breaker does not count it.
  */
 import { type AwsConnection, readAwsConnection } from "../config/native-aws.ts";
 import type { Place, Problems } from "../config/section.ts";
@@ -47,7 +47,7 @@ const settings = {
 
 type Replaced = "pool" | "region" | "profile" | "endpoint" | "assumeRole";
 
-/** `key` is the template of the secret's name, or of its ARN. */
+/** `key` is the template of the secret's name or ARN. */
 export interface AwsSecretsManagerSourceConfig extends SourceConfig, Omit<Complete<typeof settings>, Replaced> {
   readonly connection: AwsConnection;
 }
@@ -71,18 +71,18 @@ export const awsSecretsManagerType: SourceType<typeof settings, AwsSecretsManage
   warnings: ({ connection }, env) => awsProblems(connection, env),
 };
 
-/** What may stand in a template of a secret's name; `:` only in an ARN. */
+/** Characters in a template of a secret's name; `:` only occurs in an ARN. */
 const literalText = /^[A-Za-z0-9/_+=.@:-]*$/;
 const placeholder = /\{\$?\w+(?::path)?\}|%\(\w+\)/g;
 
-/** A template whose own text no secret's name could hold would never find one. */
+/** Reports a template whose literal text cannot be part of a secret's name. */
 function checkSecretName(name: string, place: Place, problems: Problems): void {
   if (name === "" || !literalText.test(name.replace(placeholder, ""))) {
     problems.add(place, `expected the name of a secret: letters, digits and /_+=.@-, got ${JSON.stringify(name)}`);
   }
 }
 
-/** Sources of one `[pool.NAME]` share a client, across reloads too; others have one each. */
+/** Sources of one `[pool.NAME]` share a client, also across reloads. Other sources have one client each. */
 function clientFor(connection: AwsConnection, { peers, clock }: CreateContext): SecretsClient {
   if (connection.pool !== null) {
     for (const peer of peers) {
@@ -95,13 +95,13 @@ function clientFor(connection: AwsConnection, { peers, clock }: CreateContext): 
   return new SecretsClient(connection, clock);
 }
 
-/** Longest id that AWS takes, in characters. */
+/** Maximum length of an id in AWS, in characters. */
 const MAX_ID_LENGTH = 2_048;
 
-/** No error or log line holds anything of a secret but its name. */
+/** Errors and log lines contain the name of a secret, never its content. */
 export class AwsSecretsManagerSource implements Source {
   readonly name: string;
-  /** Shared by the sources that name one pool. */
+  /** Sources that name one pool share this client. */
   readonly client: SecretsClient;
   private readonly config: AwsSecretsManagerSourceConfig;
   private readonly template: Template;
@@ -142,14 +142,14 @@ export class AwsSecretsManagerSource implements Source {
     await this.client.release();
   }
 
-  /** Throws a SourceError where the key gives none. */
+  /** Throws a SourceError if the key yields no valid name. */
   private nameFor(context: FetchContext): string {
     const secretId = renderTemplate(this.template, context, asSecretName);
     if (secretId === "" || secretId.length > MAX_ID_LENGTH) throw this.refused("the key gives no name of a secret");
     return secretId;
   }
 
-  /** The version; with the field, since a reload may choose another one of the same version. */
+  /** The version with the field, because a reload may select another field of that version. */
   private tagOf(versionId: string | null): string | null {
     const { field } = this.config;
     return versionId === null || field === null ? versionId : `${versionId} ${field}`;
@@ -173,13 +173,13 @@ export class AwsSecretsManagerSource implements Source {
   }
 }
 
-/** The fields of a secret. `null` if `text` is no JSON object. */
+/** The fields of a secret. `null` if `text` is not a JSON object. */
 function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
     const parsed = parseJson(text);
     return isJsonObject(parsed) ? parsed : null;
   } catch {
-    // Its message would quote the secret.
+    // The parser's message would contain the secret.
     return null;
   }
 }

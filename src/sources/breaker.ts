@@ -1,53 +1,54 @@
 /**
- * Leaves a failing source alone: after the failures of so many keys in a row nothing is asked of it for a while, then one
- * fetch tries.
+ * A circuit breaker for a source: after failures of several keys in a row, no fetches start for a while; then one fetch
+ * probes the source.
  *
  *     closed ──keys that fail in a row, no success for breaker_time──► open ──time──► half open: one probe ──succeeds──► closed
  *                                                                       ▲                            │
  *                                                                       └──────── fails: for longer ─┘
  *
- * Failures of few keys are not the source's. A key counts once, until it succeeds. A source that has answered any key within
- * `breaker_time` is not down. The probe is for a key that does not fail; only where none comes is it for one that does. While
- * the breaker is open a refresh of a good key may try as well, a few times in each pause.
+ * Failures of a few keys are not failures of the source. A key counts once, until it succeeds. A source that has
+ * answered any key within `breaker_time` is not down. The probe is for a key that has not failed; if no such key comes,
+ * it is for a failing key. While the breaker is open, refreshes of keys that have not failed may also try, a few times
+ * in each pause.
  *
- * Source: Nygard, "Release It!" (circuit breaker); the growing pause is mcrouter's for servers.
+ * Source: Nygard, "Release It!" (circuit breaker); the growing pause follows mcrouter's probes of servers.
  */
 import type { Clock } from "../clock.ts";
 import { FailingKeys } from "./failing-keys.ts";
 
 const GROWTH = 2;
 const LONGEST_MS = 60_000;
-/** Refreshes that may try in each pause, one less than this. */
+/** One more than the number of refreshes that may try in each pause. */
 const TRIES_PER_PAUSE = 4;
 
 export interface BreakerLimits {
-  /** Keys that fail in a row until it opens; 0: it never opens. */
+  /** Number of consecutive failing keys that opens the breaker. 0 disables the breaker. */
   readonly breakerFailures: number;
-  /** How long it stays open at first, and how long the source must have answered nothing before. */
+  /** First open time, and the minimum time without any answer before the breaker opens. */
   readonly breakerMs: number;
 }
 
 export type BreakerState = "closed" | "open" | "half open";
 
-/** What a fetch is: one that counts as usual, a probe of a breaker that is half open, or a try while it is open. */
+/** Kinds of fetches: usual, a probe of a half-open breaker, or a try while the breaker is open. */
 type Attempt = "usual" | "probe" | "try";
 
 export class Breaker {
-  /** Times it opened since the start. */
+  /** Number of times the breaker opened since the start. */
   opened = 0;
   readonly failing = new FailingKeys();
   private readonly limits: BreakerLimits;
   private readonly clock: Clock;
-  /** Keys that have failed in a row. */
+  /** Number of keys that have failed in a row. */
   private failures = 0;
   private succeededMs = Number.NEGATIVE_INFINITY;
   private pauseMs: number;
-  /** Null: closed. */
+  /** End of the pause. `null` if the breaker is closed. */
   private opensAgainMs: number | null = null;
-  /** The pause of now, and when a refresh may try next. */
+  /** The current pause, and the time of the next try by a refresh. */
   private openForMs = 0;
   private nextTryMs = 0;
-  /** The key of the probe, or of the try, that is under way; null: there is none. */
+  /** The key of the probe or try in flight. `null` if there is none. */
   private probing: string | null = null;
 
   constructor(limits: BreakerLimits, clock: Clock) {
@@ -61,17 +62,17 @@ export class Breaker {
     return this.clock.nowMs() < this.opensAgainMs ? "open" : "half open";
   }
 
-  /** A refresh of a good key may try now. */
+  /** True if a refresh of a key that has not failed may try now. */
   get takesRefreshes(): boolean {
     return this.state === "closed" || (this.probing === null && this.clock.nowMs() >= this.nextTryMs);
   }
 
-  /** True if a fetch of `key` may begin now. */
+  /** True if a fetch of `key` may start now. */
   mayEnter(key: string, isRefresh: boolean): boolean {
     return this.attemptOf(key, isRefresh) !== null;
   }
 
-  /** The same, and the fetch begins: the breaker must be told how it ended. */
+  /** If a fetch of `key` may start now, starts it. The caller must report how the fetch ends. */
   tryEnter(key: string, isRefresh: boolean): boolean {
     const attempt = this.attemptOf(key, isRefresh);
     if (attempt === null) return false;
@@ -80,7 +81,7 @@ export class Breaker {
     return true;
   }
 
-  /** The source answered. */
+  /** Records an answer of the source. */
   succeeded(key: string): void {
     this.failing.delete(key);
     this.failures = 0;
@@ -90,7 +91,7 @@ export class Breaker {
     this.pauseMs = this.limits.breakerMs;
   }
 
-  /** The source failed. True: it is left alone from now on. */
+  /** Records a failure of the source. True if the breaker opens. */
   failed(key: string): boolean {
     const nowMs = this.clock.nowMs();
     const isKnown = this.failing.has(key, nowMs);
@@ -98,7 +99,7 @@ export class Breaker {
     const isProbe = this.probing === key;
     if (isProbe) this.probing = null;
     if (this.opensAgainMs !== null) {
-      // Those that began before it opened tell nothing new, and the pause is over for a probe only.
+      // Fetches from before the opening give no new information, and only a probe may end the pause.
       if (!isProbe || nowMs < this.opensAgainMs) return false;
       this.open(nowMs);
       return true;
@@ -111,7 +112,7 @@ export class Breaker {
     return true;
   }
 
-  /** The fetch ended without a word of the source's. */
+  /** The fetch ended without an answer of the source. */
   cancelled(key: string): void {
     if (this.probing === key) this.probing = null;
   }
@@ -122,7 +123,7 @@ export class Breaker {
     const nowMs = this.clock.nowMs();
     const isFailing = this.failing.has(key, nowMs);
     if (nowMs < this.opensAgainMs) return isRefresh && !isFailing && nowMs >= this.nextTryMs ? "try" : null;
-    // Half of the first pause is for keys that do not fail.
+    // During half of the first pause, the probe waits for a key that has not failed.
     return isFailing && nowMs < this.opensAgainMs + this.limits.breakerMs / 2 ? null : "probe";
   }
 

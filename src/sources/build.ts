@@ -1,5 +1,5 @@
 /**
- * Config → named sources behind their bounds.
+ * Config → named sources with their limits.
  */
 import type { Clock } from "../clock.ts";
 import type { SourceConfig } from "../config/source-types.ts";
@@ -7,7 +7,7 @@ import { Limiter } from "./limiter.ts";
 import type { Source } from "./source.ts";
 import { typeOf } from "./types.ts";
 
-/** A source as it runs. */
+/** A running source. */
 export interface BuiltSource {
   readonly config: SourceConfig;
   readonly source: Source;
@@ -15,8 +15,8 @@ export interface BuiltSource {
 }
 
 /**
- * Builds the sources, those of a merge before it; those whose configuration has not changed are taken over from
- * `previous`. The configuration has been checked: every name exists, and no merge needs itself.
+ * Builds the sources; the parts of a merge come before the merge. Sources with an unchanged configuration are reused
+ * from `previous`. The configuration has been checked: all names exist, and merges form no cycle.
  */
 export function buildSources(
   configs: readonly SourceConfig[],
@@ -29,7 +29,7 @@ export function buildSources(
     if (done !== undefined) return done;
     const parts = partsOf(config).map((name) => build(configs.find((each) => each.name === name)!));
     const old = previous.get(config.name);
-    // A merge holds on to its parts: it is the same only where they are.
+    // A merge refers to its parts, so it can only be reused if they are reused.
     const isSame =
       old !== undefined &&
       JSON.stringify(old.config) === JSON.stringify(config) &&
@@ -43,8 +43,8 @@ export function buildSources(
 }
 
 /**
- * Closes the sources of `previous` that are not in `current`, each when its last fetch has ended, and the parts of a merge
- * after the merge: its fetches may still wait for their turn. `failed` is told of those that cannot be closed.
+ * Closes the sources of `previous` that are not in `current`, each after its last fetch. The parts of a merge close
+ * after the merge, whose fetches may still be queued. `failed` is called for sources that cannot be closed.
  */
 export function retireSources(
   previous: ReadonlyMap<string, BuiltSource>,

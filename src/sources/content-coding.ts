@@ -1,8 +1,8 @@
 /**
  * Unpacks the body of a response by its `Content-Encoding`. Sources: RFC 9110 sections 8.4 and 12.5.3.
  *
- * Codings are undone in reverse order. A coding that is named twice in a row usually comes from two programs that both
- * add the field, so it is undone once; gzip is undone again only if what comes out still is gzip.
+ * Codings are undone in reverse order. A coding that is listed twice in a row usually comes from two programs that both
+ * add the field, so it is undone once; gzip is undone again only if the result is still gzip.
  */
 import { pipeline, Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
@@ -12,7 +12,7 @@ const GZIP_MAGIC = [0x1f, 0x8b];
 /** Maximum number of codings that are undone, so that a short header cannot cause much work. */
 const MAX_CODINGS = 3;
 
-/** The codings of a body in the order in which they were applied, in small letters. */
+/** The codings of a body in the order of their application, in lower case. */
 export function contentCodingsOf(fields: ResponseFields): string[] {
   return fields
     .list("content-encoding")
@@ -20,12 +20,12 @@ export function contentCodingsOf(fields: ResponseFields): string[] {
     .filter((coding) => coding !== "identity");
 }
 
-/** Whether `unpack` knows all of the codings. */
+/** True if `unpack` supports all of the codings. */
 export function canUnpack(codings: readonly string[]): boolean {
   return codings.length <= MAX_CODINGS && codings.every((coding) => coding === "gzip" || coding === "br");
 }
 
-/** The body without its codings. An error of one stage, or an end of the iteration, ends all of them. */
+/** The decoded body. An error of one stage, or the end of the iteration, ends all stages. */
 export function unpack(body: Readable, codings: readonly string[]): AsyncIterable<Buffer> {
   let stream = body;
   let previous: string | null = null;
@@ -39,7 +39,7 @@ export function unpack(body: Readable, codings: readonly string[]): AsyncIterabl
   return stream;
 }
 
-/** Passes on what is no gzip. */
+/** Passes on data that is not gzip. */
 async function* gunzipAgain(body: Readable): AsyncGenerator<Buffer> {
   const chunks: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
   async function* following(): AsyncGenerator<Buffer> {

@@ -1,5 +1,5 @@
 /**
- * A source that answers with its template: for trying things out, and for values that are made of their key.
+ * A source that returns its template: for tests, and for values that derive from their key.
  */
 import { type Complete, type Settings, template } from "../config/setting.ts";
 import type { SourceConfig } from "../config/source-types.ts";
@@ -21,14 +21,14 @@ export const echoType: SourceType<typeof settings, EchoSourceConfig> = {
   create: (config) => new EchoSource(config),
 };
 
-/** Answers every key it is asked for. */
+/** Has an answer for each key. */
 export class EchoSource implements Source {
   readonly name: string;
   private readonly template: Template;
 
   constructor(config: EchoSourceConfig) {
     this.name = config.name;
-    // As bytes, so that the literal text and the bytes of the key can stand side by side.
+    // As bytes, so that literal text and bytes of the key can be joined.
     this.template = parseTemplate(Buffer.from(config.template, "utf8").toString("latin1"));
   }
 

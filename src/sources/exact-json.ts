@@ -1,12 +1,12 @@
 /**
- * JSON whose numbers keep their digits. A number in JavaScript has about 16 of them: `653247040368672768` would become
+ * JSON whose numbers keep their digits. A JavaScript number has about 16 digits: `653247040368672768` would become
  * `653247040368672800`, `10.50` would become `10.5`, and `1e400` would become `null`.
  *
- * A number that would change is an object that `JSON.stringify` writes as it was read, so values are told apart with
- * `isJsonObject` rather than with `typeof`.
+ * A number that would change becomes an object that `JSON.stringify` writes as it was read. Therefore use
+ * `isJsonObject` instead of `typeof` to test values.
  */
 
-/** `JSON.rawJSON` and the third argument of a reviver: every Node that runs Platypus has them, and the types lack them. */
+/** `JSON.rawJSON` and the third argument of a reviver: each supported Node has them, but the types lack them. */
 const json = JSON as unknown as {
   parse(text: string, reviver: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
   rawJSON(text: string): object;
@@ -14,14 +14,14 @@ const json = JSON as unknown as {
 };
 
 /**
- * Finds every number that is not written as JavaScript would write it, and some text in strings. A reviver takes six times
- * as long as a plain parse (105 ms and 17 ms for 880 kB), so it is used only if this finds something.
+ * Matches each number that JavaScript would write differently, and some text in strings. A reviver takes six times as
+ * long as a plain parse (105 ms and 17 ms for 880 kB), so it is used only if this matches.
  */
 const MAY_LOSE_DIGITS = /-0(?![.\d])|[\d.]{16}|\.\d*0(?!\d)|0\.0{6}|\d[eE]/;
 
 /**
- * Parses JSON text, or the bytes of it: UTF-8, or UTF-16 with a byte order mark. Throws an error, whose message may quote
- * the text, if it is no JSON.
+ * Parses JSON text or bytes: UTF-8, or UTF-16 with a byte order mark. Throws an error if the document is not JSON; the
+ * message may contain the text.
  */
 export function parseJson(document: string | Uint8Array): unknown {
   const text = (typeof document === "string" ? document : decode(document)).replace(/^\ufeff/, "");
@@ -31,12 +31,12 @@ export function parseJson(document: string | Uint8Array): unknown {
   );
 }
 
-/** The text of a parsed value: of a string its characters, of anything else JSON. */
+/** The text of a parsed value: the characters of a string, or JSON for other values. */
 export function jsonText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** Whether a parsed value is a JSON object. */
+/** True if a parsed value is a JSON object. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !json.isRawJSON(value);
 }

@@ -1,13 +1,13 @@
 /**
- * Keys whose fetches fail. A key that fails twice in a row is left alone for a while, longer after each further failure: what
- * fails for one key says little about the source, and costs it a fetch each time.
+ * Keys with failing fetches. A key that fails twice in a row is paused, longer after each further failure: the failure
+ * of one key says little about the source, but each fetch costs the source work.
  */
 import { ExpiringMap } from "../expiring-map.ts";
 
 const MAX_KEYS = 10_000;
-/** A key that has not failed for so long is as any other (ms). */
+/** A key without a failure for this time (ms) counts as new. */
 const REMEMBERED_MS = 60_000;
-/** Time without a fetch after the second failure in a row (ms). It doubles with each further failure. */
+/** Pause after the second consecutive failure (ms). It doubles with each further failure. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 8_000;
 
@@ -24,7 +24,7 @@ export class FailingKeys {
     return this.keys.get(key, nowMs) !== undefined;
   }
 
-  /** True if `key` is not to be fetched now. */
+  /** True if `key` must not be fetched now. */
   isPaused(key: string, nowMs: number): boolean {
     return (this.keys.get(key, nowMs)?.pausedUntilMs ?? 0) > nowMs;
   }

@@ -1,14 +1,14 @@
 /**
- * Tells which keys' files have changed. The folders of files that were read are watched, and the real folders behind links
- * as well.
+ * Reports the keys whose files have changed. It watches the folders of the files that were read, and the real folders
+ * behind links.
  *
- * A watch follows the folder, not its path: it says nothing when a parent folder is renamed or when a link on the path comes
- * to point elsewhere. So every path is looked at again now and then, and watched anew when another folder is there:
+ * A watch follows the folder, not its path: it reports neither a renamed parent folder nor a changed link on the path.
+ * So each path is checked regularly, and watched again if it leads to another folder:
  *
- *     watched ──another folder, or none, at the path──► its keys are told ──► watched anew, or lost
- *     lost ──a folder is there again──► its keys are told, watched      lost ──for too long──► forgotten
+ *     watched ──another folder or none at the path──► its keys are reported ──► watched again, or lost
+ *     lost ──the folder exists again──► its keys are reported, watched      lost ──for too long──► forgotten
  *
- * Past the bounds a file is not watched, and its keys wait for their ttl.
+ * Over the limits, a file is not watched, and its keys wait for their ttl.
  */
 import { statSync, watch } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -16,31 +16,31 @@ import path from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 
 const MAX_FOLDERS = 1_000;
-/** Maximum number of files of all keys together. */
+/** Maximum number of files of all keys. */
 const MAX_FILES = 100_000;
 /** An editor or a deployment changes a file in several steps. */
 const SETTLE_MS = 50;
-/** Time between two looks at the paths of all folders. */
+/** Time between two checks of the paths of all folders. */
 const LOOK_MS = 2_000;
-/** Time after which a folder that does not come back is forgotten. */
+/** Time after which a missing folder is forgotten. */
 const LOST_MS = 600_000;
 
-/** What watching needs of a file system. */
+/** The file system operations that the watcher needs. */
 export interface WatchedFolders {
-  /** Two folders with one identity are the same folder. `null` if there is no such folder. */
+  /** Folders with equal identities are one folder. `null` if the folder does not exist. */
   identity(folder: string): Promise<string | null>;
   identitySync(folder: string): string | null;
-  /** Calls `onEvent` with the name of what may have changed in the folder. Throws if the folder cannot be watched. */
+  /** Calls `onEvent` with the name of the entry that may have changed. Throws if the folder cannot be watched. */
   watch(folder: string, onEvent: (name: string | null) => void): { close(): void };
 }
 
 interface Folder {
   readonly path: string;
-  /** Keys by the name of the file in this folder that they were read from. */
+  /** Keys by the name of their file in this folder. */
   readonly keys: Map<string, Set<string>>;
   /** `null` while no folder is watched at the path. */
   watched: { readonly identity: string; close(): void } | null;
-  /** Time at which it was lost; counts only while `watched` is `null`. */
+  /** Time when the folder was lost. Only valid while `watched` is `null`. */
   lostMs: number;
 }
 
@@ -49,7 +49,7 @@ export class FileWatch {
   private readonly clock: Clock;
   private readonly files: WatchedFolders;
   private readonly folders = new Map<string, Folder>();
-  /** Files by the key that was read from them. */
+  /** Files by key. */
   private readonly filesOf = new Map<string, readonly string[]>();
   private fileCount = 0;
   private readonly changed = new Set<string>();
@@ -63,12 +63,12 @@ export class FileWatch {
     this.files = files;
   }
 
-  /** Folders that are watched or waited for. */
+  /** Number of folders that are watched or waited for. */
   get folderCount(): number {
     return this.folders.size;
   }
 
-  /** `key` is read from these files and no others; a change of them is told from now on. */
+  /** Sets the files of `key`. Later changes of these files are reported. */
   note(key: string, files: readonly string[]): void {
     if (this.isClosed) return;
     const known = this.filesOf.get(key) ?? [];
@@ -104,7 +104,7 @@ export class FileWatch {
     return true;
   }
 
-  /** The folder at a path, which is watched now. `null` if it cannot be watched. */
+  /** The folder at a path, watched from now on. `null` if it cannot be watched. */
   private folderAt(folderPath: string): Folder | null {
     const known = this.folders.get(folderPath);
     const folder: Folder = known ?? { path: folderPath, keys: new Map(), watched: null, lostMs: 0 };
@@ -132,7 +132,7 @@ export class FileWatch {
     }
   }
 
-  /** Takes an event. A folder tells of its own end under its own name, which one of its files may have as well. */
+  /** Handles an event. A folder reports its own end under its own name, which a file in it may have too. */
   private take(folder: Folder, name: string | null): void {
     if (name !== null) this.tell(folder.keys.get(name) ?? []);
     if (name === null || name === path.basename(folder.path)) void this.lookAt(folder);
@@ -145,7 +145,7 @@ export class FileWatch {
     this.lookTimer = this.clock.setTimer(LOOK_MS, () => void this.lookAtAll());
   }
 
-  /** Follows the path to where it leads now. */
+  /** Watches the folder that the path leads to now. */
   private async lookAt(folder: Folder): Promise<void> {
     const identity = await this.files.identity(folder.path);
     if (this.isClosed || this.folders.get(folder.path) !== folder) return;
@@ -173,7 +173,7 @@ export class FileWatch {
     });
   }
 
-  /** Forgets what a key was read from, and folders that no key was read from any more. */
+  /** Forgets the files of a key, and folders without keys. */
   private forget(key: string): void {
     const files = this.filesOf.get(key) ?? [];
     this.filesOf.delete(key);
@@ -188,7 +188,7 @@ export class FileWatch {
     }
   }
 
-  /** Makes room by the folder that has been lost for longest. */
+  /** Removes the folder that has been lost for the longest time. */
   private forgetLost(): void {
     const lost = [...this.folders.values()].filter(({ watched }) => watched === null);
     const [oldest] = lost.sort((a, b) => a.lostMs - b.lostMs);
@@ -229,7 +229,7 @@ const realFolders: WatchedFolders = {
   },
 };
 
-/** The time of birth tells a folder from an older one whose inode number it got. */
+/** The birth time distinguishes a folder from an older one with a reused inode number. */
 function identityOf({ dev, ino, birthtimeNs }: { dev: bigint; ino: bigint; birthtimeNs: bigint }): string {
   return `${dev}:${ino}:${birthtimeNs}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Values from files below one folder. The key chooses the file, never the folder: `.` and `..` are refused, and what a
- * link points to must lie below the folder as well.
+ * Values from files below one folder. The key selects the file, never the folder: `.` and `..` are refused, and the
+ * target of a link must be below the folder too.
  */
 import { type BigIntStats, constants } from "node:fs";
 import { access, open, realpath, stat } from "node:fs/promises";
@@ -56,12 +56,12 @@ function checkPath(below: string, { problems, placeOf }: SourceInput): void {
   }
 }
 
-/** A folder that does not exist, and a file that cannot be read. */
+/** Warnings: the folder does not exist, or the file cannot be read. */
 async function warnings({ root, path: below }: FileSourceConfig): Promise<string[]> {
   const wrong = await folderProblem(root);
   if (wrong !== null) return [`root ${root}: ${wrong}`];
   const parts = parseTemplate(below);
-  // A path without a part of the key is one file.
+  // A path without parts of the key is a single file.
   if (parts.some(({ type }) => type === "place")) return [];
   const file = path.join(root, ...parts.map((part) => (part.type === "literal" ? part.text : "")));
   const unreadable = await access(file, constants.R_OK).then(() => null, readFailure);
@@ -78,10 +78,10 @@ async function folderProblem(folder: string): Promise<string | null> {
   }
 }
 
-/** Times of files are only as fine as the kernel's tick. */
+/** File times have the resolution of the kernel's tick. */
 const SETTLED_NS = 2_000_000_000n;
 
-/** Reads whole files. A missing one is "not there". */
+/** Reads whole files. A missing file is "not there". */
 export class FileSource implements Source {
   readonly name: string;
   private readonly config: FileSourceConfig;
@@ -123,7 +123,7 @@ export class FileSource implements Source {
     this.files?.close();
   }
 
-  /** The real file, and the name by which it was found: a link may come to point elsewhere. */
+  /** Watches the real file and the name that led to it: a link may change its target. */
   private watchFor(key: string, file: string, relative: string): void {
     if (this.onChanged === undefined) return;
     this.files ??= new FileWatch((changed) => this.onChanged?.(changed), this.clock);
@@ -132,7 +132,7 @@ export class FileSource implements Source {
   }
 
   private async read(file: string, known: string | null, signal: AbortSignal): Promise<FetchResult> {
-    // Not blocking: opening a pipe that nobody writes to would hang.
+    // Non-blocking: opening a pipe without a writer would block.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stat = await handle.stat({ bigint: true });
@@ -141,7 +141,7 @@ export class FileSource implements Source {
       const tag = tagOf(stat, this.clock.unixSeconds());
       if (tag !== null && tag === known) return { type: "unchanged", freshness: null };
       const value = await handle.readFile({ signal });
-      // Some files do not tell their size.
+      // Some files do not report their size.
       if (value.length > this.config.maxBodyBytes) throw this.tooLarge();
       return { type: "value", value, tag, freshness: null };
     } finally {
@@ -156,8 +156,8 @@ export class FileSource implements Source {
 }
 
 /**
- * A tag that changes whenever the content may have changed. `null` if the file changed so lately that it may change again
- * without a change of its times. A program can set the mtime of a file, but not its ctime.
+ * A tag that changes whenever the content may have changed. `null` if the file changed so recently that another change
+ * might leave its times unchanged. A program can set the mtime of a file, but not its ctime.
  */
 function tagOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats, unixSeconds: number): string | null {
   const lastChangeNs = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;

@@ -1,11 +1,11 @@
 /**
- * How long a response says that it is fresh, for a shared cache.
+ * The freshness lifetime of a response, for a shared cache.
  *
- * Sources: RFC 9111 (http-cache-semantics decides which of the directives counts), RFC 5861 for the stale figures.
+ * Sources: RFC 9111 (http-cache-semantics selects the directive that counts), RFC 5861 for stale times.
  *
- * The fields are read strictly before they are judged, because Platypus does not guess a lifetime: a response without an
- * explicit one has the rule's default, whatever its `Last-Modified`, `immutable` or `Pragma`. A lifetime that cannot be
- * read counts as over. `Set-Cookie` does not matter, since only the body of a response is stored.
+ * The fields are read strictly before they are evaluated, because Platypus does not guess a lifetime: a response
+ * without an explicit lifetime gets the rule's default, whatever its `Last-Modified`, `immutable` or `Pragma`. An
+ * unreadable lifetime counts as expired. `Set-Cookie` does not matter, since only the body of a response is stored.
  */
 import CachePolicy from "http-cache-semantics";
 import { parseHttpDate } from "./http-date.ts";
@@ -13,21 +13,21 @@ import type { ResponseFields } from "./response-fields.ts";
 import type { Freshness } from "./source.ts";
 
 /**
- * The fields of a response that decide how long it is fresh, reduced to what counts. They are kept beside the mark of a
- * value, because a 304 may leave them out (RFC 9111 section 4.3.4). `null` if the response does not have the field.
+ * The fields of a response that determine its freshness, in reduced form. They are kept with the mark of a value,
+ * because a 304 may omit them (RFC 9111 section 4.3.4). `null` if the response does not have the field.
  */
 export interface FreshnessFields {
   readonly cacheControl: string | null;
   readonly expires: string | null;
 }
 
-/** Figures above it mean "for ever"; RFC 9111 section 1.2.2 allows this one instead. */
+/** A larger number of seconds means no limit; RFC 9111 section 1.2.2 allows this number instead. */
 const MAX_SECONDS = 2 ** 31;
-/** Directives that forbid the reuse of a response that was not validated. */
+/** Directives that forbid reuse without validation. */
 const FORBIDDING = ["no-store", "no-cache", "private"];
 const LIFETIMES = ["s-maxage", "max-age"];
 const STALE = ["stale-while-revalidate", "stale-if-error"];
-/** What a date that cannot be read, or two dates that differ, are replaced with. */
+/** Replaces an unreadable date, or two dates that differ. */
 const INVALID_DATE = "0";
 
 /** Reads the fields of a response. */
@@ -41,14 +41,14 @@ export function freshnessFieldsOf(fields: ResponseFields): FreshnessFields {
   };
 }
 
-/** The fields of a stored response after a 304: those that the 304 has replace those that were known. */
+/** The fields of a stored response after a 304: fields of the 304 replace the known fields. */
 export function updatedFields(known: FreshnessFields, update: FreshnessFields): FreshnessFields {
   return { cacheControl: update.cacheControl ?? known.cacheControl, expires: update.expires ?? known.expires };
 }
 
 /**
- * How long a response with these fields is fresh from now on. `response` is the response that just came; it has the date
- * and the age. `nowMs` is Unix time. Returns `null` if the fields say nothing of it. Never throws.
+ * The remaining freshness of a response with these fields. `response` is the current response, which has the date and
+ * the age. `nowMs` is Unix time. Returns `null` if the fields give no lifetime. Never throws.
  */
 export function freshnessOf(
   { cacheControl, expires }: FreshnessFields,
@@ -67,20 +67,20 @@ export function freshnessOf(
     ...(expiresMs !== null && { expires: new Date(expiresMs).toUTCString() }),
     date: new Date(dateMs).toUTCString(),
   };
-  // The configuration says which statuses are values; all of them are judged as a 200 is.
+  // The configuration decides which statuses are values; all of them are evaluated like a 200.
   const policy = new CachePolicy({ headers: {} }, { status: 200, headers }, { shared: true, cacheHeuristic: 0 });
   return { ttlMs: Math.max(0, policy.maxAge() - ageOf(response)) * 1000, staleMs };
 }
 
-/** The directives that count, in one form: names in small letters, figures as digits. */
+/** The directives that count, normalized: names in lower case, numbers as digits. */
 function controlOf(fields: ResponseFields, isVaryingOnAll: boolean): string {
   const directives = new Map<string, string | null>();
   for (const member of fields.list("cache-control")) {
     const [name, argument] = splitDirective(member);
-    // RFC 9111 section 4.2.1: of a directive that is repeated the first one counts.
+    // RFC 9111 section 4.2.1: the first of repeated directives counts.
     if (!directives.has(name)) directives.set(name, argument);
   }
-  // A cache that understands the status, as the configuration says that this one does, ignores `no-store`.
+  // A cache that understands the status ignores `no-store`. The configuration says that Platypus understands it.
   if (directives.has("must-understand")) directives.delete("no-store");
   const forbidding = FORBIDDING.filter((name) => directives.has(name) && !namesFields(directives.get(name)!));
   if (isVaryingOnAll && !forbidding.includes("no-cache")) forbidding.push("no-cache");
@@ -94,24 +94,26 @@ function controlOf(fields: ResponseFields, isVaryingOnAll: boolean): string {
   return [...forbidding, ...lifetimes, ...stale].join(",");
 }
 
-/** Name and argument of a directive; `null` if it has no argument. An argument in quotes keeps them. */
+/** Name and argument of a directive. `null` if it has no argument. A quoted argument keeps its quotes. */
 function splitDirective(member: string): [name: string, argument: string | null] {
   const [, name, argument] = /^([^=]*)(?:=(.*))?$/s.exec(member)!;
   return [name!.trim().toLowerCase(), argument?.trim() ?? null];
 }
 
-/** `no-cache="set-cookie"` is about those fields of the response, none of which is stored. */
+/** `no-cache="set-cookie"` only applies to the named fields, which are not stored. */
 function namesFields(argument: string | null): boolean {
   return argument?.startsWith('"') === true && argument.endsWith('"') && /[^\s",]/.test(argument);
 }
 
-/** `null` if the argument is no count of seconds. Quotes around it are allowed by RFC 9111 section 5.2. */
+/** `null` if the argument is not a number of seconds. RFC 9111 section 5.2 allows quotes. */
 function secondsOf(argument: string | null): number | null {
   const digits = /^"(\d+)"$/.exec(argument ?? "")?.[1] ?? argument ?? "";
   return /^\d+$/.test(digits) ? Math.min(Number(digits), MAX_SECONDS) : null;
 }
 
-/** Seconds since the response was made. RFC 9111 section 5.1: the first value counts; one that is invalid is ignored. */
+/**
+ * Seconds since the response was generated. RFC 9111 section 5.1: the first value counts; an invalid value is ignored.
+ */
 function ageOf(response: ResponseFields): number {
   return secondsOf(response.list("age")[0] ?? null) ?? 0;
 }

@@ -1,4 +1,4 @@
-/** A user's own function, which gets what a key's pattern took out of it and gives the value. */
+/** A user's function that receives the captures of a key and returns the value. */
 import type { Settings } from "../config/setting.ts";
 import type { SourceConfig } from "../config/source-types.ts";
 import { parseDuration } from "../config/units.ts";
@@ -15,24 +15,24 @@ interface GetterSourceConfig extends SourceConfig {
   readonly getter: Getter;
 }
 
-/** A function of the process that Platypus runs in: no file can name one. */
+/** A function of the process that embeds Platypus. A file cannot name it. */
 export const getterType: SourceType<typeof settings, GetterSourceConfig> = {
   names: ["getter"],
   about: "Calls a function of the program.",
   settings,
-  // The library's type of `get` says which function it is.
+  // The library's type of `get` defines the function's type.
   read: ({ getter }) => (getter === null ? null : { getter: getter as Getter }),
   create: ({ name, getter }) => new GetterSource(name, async () => getter),
 };
 
-/** Calls a getter; what it throws, and what it gives that is no value, is a SourceError. */
+/** Calls a getter. Its exceptions, and results that are not values, become a SourceError. */
 export class GetterSource implements Source {
   readonly name: string;
   private readonly load: () => Promise<Getter>;
-  /** Null: not asked for yet, or not had. */
+  /** `null` before the first load, and after a failed load. */
   private getter: Promise<Getter> | null = null;
 
-  /** `load` is called once, at the first fetch; again where it failed. */
+  /** `load` is called once at the first fetch, and again after a failure. */
   constructor(name: string, load: () => Promise<Getter>) {
     this.name = name;
     this.load = load;
@@ -82,7 +82,7 @@ export class GetterSource implements Source {
     return { ttlMs, staleMs: null, isBinding: true };
   }
 
-  /** Says what kind of thing it is, never what is in it. */
+  /** The message names the kind of the result, never its content. */
   private wrong(expected: string, got: unknown): SourceError {
     const kind = Array.isArray(got) ? "an array" : `a ${typeof got}`;
     return new SourceError("SOURCE_FAILED", `source ${this.name}: expected ${expected} from the getter, got ${kind}`);

@@ -1,8 +1,8 @@
 /**
  * Dates of HTTP header fields. Source: RFC 9110 section 5.6.7, all three forms.
  *
- * `Date.parse` would accept far more than these forms. A date that is none of them is invalid, and RFC 9111 section 5.3
- * gives an invalid `Expires` a meaning of its own.
+ * `Date.parse` accepts more than these forms. A date in another form is invalid, and RFC 9111 section 5.3 gives an
+ * invalid `Expires` a special meaning.
  */
 
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -16,7 +16,10 @@ const FORMS = [
   new RegExp(`^[a-z]{3} (?<month>[a-z]{3}) (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})$`, "i"),
 ];
 
-/** Unix time in ms; `null` if `text` is no HTTP date. `nowMs` is Unix time: it tells the century of a year of two digits. */
+/**
+ * Unix time in ms. `null` if `text` is not an HTTP date. `nowMs` is Unix time: it determines the century of a two-digit
+ * year.
+ */
 export function parseHttpDate(text: string, nowMs: number): number | null {
   for (const form of FORMS) {
     const groups = form.exec(text)?.groups;
@@ -26,15 +29,15 @@ export function parseHttpDate(text: string, nowMs: number): number | null {
     const fullYear = year!.length === 2 ? fullYearOf(Number(year), nowMs) : Number(year);
     const date = new Date(0);
     date.setUTCFullYear(fullYear, monthIndex, Number(day));
-    // A day that the month does not have, or an unknown month, moves the date.
+    // A day outside of the month, or an unknown month, shifts the date.
     if (monthIndex < 0 || date.getUTCMonth() !== monthIndex || Number(hour) > 23 || Number(minute) > 59) return null;
-    // The second 60 is a leap second.
+    // Second 60 is a leap second.
     return Number(second) > 60 ? null : date.setUTCHours(Number(hour), Number(minute), Number(second));
   }
   return null;
 }
 
-/** A year of two digits that seems to be more than 50 years ahead is of the century before. */
+/** A two-digit year that seems to be more than 50 years ahead belongs to the previous century. */
 function fullYearOf(year: number, nowMs: number): number {
   const thisYear = new Date(nowMs).getUTCFullYear();
   const inThisCentury = Math.floor(thisYear / 100) * 100 + year;

@@ -1,8 +1,9 @@
 /**
- * Values from an HTTP server. The origin is fixed in the configuration; the key only chooses path, query, headers and
- * body, and no redirect leaves the origin.
+ * Values from an HTTP server. The configuration fixes the origin; the key only selects path, query, headers and body,
+ * and redirects never leave the origin.
  *
- * What a status means is configured: a value, "not there", or a failure; 304 to a conditional request is "unchanged".
+ * The configuration defines the meaning of each status: a value, "not there", or a failure. A 304 to a conditional
+ * request is "unchanged".
  */
 import type { Dispatcher, Pool } from "undici";
 import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
@@ -31,32 +32,32 @@ import {
 
 const KEEP_ALIVE_MS = 10_000;
 const GRACE_MS = 1_000;
-/** A connection is not used for longer, so that a change of the name's addresses is followed. */
+/** Maximum age of a connection, so that Platypus notices changed addresses of the host name. */
 const CONNECTION_LIFE_MS = 60_000;
-/** What of a body that is not wanted is read, and for how long, so that its connection can be used again. */
+/** Maximum size and time for reading an unwanted body, so that its connection can be reused. */
 const MAX_UNWANTED_BYTES = 16 * 1024;
 const MAX_UNWANTED_MS = 1_000;
-/** Statuses after which asking again at once may help. */
+/** Statuses after which an immediate retry may succeed. */
 const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 
 interface HttpRequest {
   readonly method: Dispatcher.HttpMethod;
   readonly path: string;
-  /** The path as it may be shown. */
+  /** The path in a form without secrets. */
   readonly shownPath: string;
   readonly headers: Record<string, string>;
   readonly body: Buffer | null;
 }
 
-/** Fetches over a pool of kept-alive connections, at most as many as the source's concurrency. */
+/** Fetches over a pool of keep-alive connections, at most as many as the source's concurrency. */
 export class HttpSource implements Source {
   readonly name: string;
   private readonly config: HttpSourceConfig;
   private readonly origin: string;
   private readonly path: Template;
   private readonly query: readonly (readonly [string, Template])[];
-  /** The URL, path and query as they may be shown. */
+  /** URL, path and query in a form without secrets. */
   private readonly shownUrl: string;
   private readonly shownPath: Template;
   private readonly shownQuery: readonly (readonly [string, Template])[];
@@ -83,7 +84,7 @@ export class HttpSource implements Source {
     this.body = config.body === null ? null : parseTemplate(Buffer.from(config.body, "utf8").toString("latin1"));
     this.escapeBody = escapeFor(config.headers);
     this.pool = openPool(origin, config);
-    // Whoever fetches is told.
+    // Each fetch reports this error.
     this.pool.catch(() => {});
   }
 
@@ -110,7 +111,7 @@ export class HttpSource implements Source {
 
   private requestFor(context: FetchContext): HttpRequest {
     let path = renderTemplate(this.path, context, asUrl);
-    // Parts may be empty, and the template's own dots be what is left of a segment.
+    // Parts may be empty, so that only the template's own dots remain of a segment.
     refuseDots(path.split("?")[0]!);
     path = withQuery(path, this.query, context);
     const { authorization, method } = this.config;
@@ -147,7 +148,9 @@ export class HttpSource implements Source {
     }
   }
 
-  /** One call of the server; where it is traced the server is told the trace. Its span ends with the head of the answer. */
+  /**
+   * One request to the server. A traced request carries its trace context. The span ends with the head of the response.
+   */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
     const pool = await this.pool;
     const { shownPath, ...sent } = request;
@@ -174,7 +177,7 @@ export class HttpSource implements Source {
     }
   }
 
-  /** Path of a redirect to the same origin; null: there is none, or it would leave it. */
+  /** Path of a redirect within the origin. `null` if there is no redirect, or if it leaves the origin. */
   private redirectOf({ path }: HttpRequest, fields: ResponseFields): string | null {
     const location = fields.single("location");
     const base = new URL(this.origin + path);
@@ -199,7 +202,7 @@ export class HttpSource implements Source {
     for await (const chunk of this.unpacked(body, fields)) {
       length += chunk.length;
       if (length > maxBodyBytes) {
-        // Leaving the loop destroys the body, and the connection with it.
+        // Leaving the loop destroys the body and its connection.
         throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the body has more than ${maxBodyBytes} bytes`);
       }
       chunks.push(chunk);
@@ -214,7 +217,7 @@ export class HttpSource implements Source {
     return { type: "value", value, tag: markOf(validatorOf(fields), kept), freshness };
   }
 
-  /** Throws a SourceError for an encoding that was not asked for. */
+  /** Throws a SourceError for an encoding that was not requested. */
   private unpacked(body: Dispatcher.ResponseData["body"], fields: ResponseFields): AsyncIterable<Buffer> {
     const codings = contentCodingsOf(fields);
     if (canUnpack(codings)) return unpack(body, codings);
@@ -226,10 +229,10 @@ export class HttpSource implements Source {
   }
 }
 
-/** Only who has such a source loads undici: it is an eighth of the memory that Platypus starts with. */
+/** undici is loaded only for such a source: it is an eighth of Platypus' memory at startup. */
 async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool> {
   const { Pool } = await import("undici");
-  // Without a time-out of its own the limiter's counts; this ends what it has given up.
+  // If no read timeout is set, the limiter's timeout applies; this one ends the abandoned requests.
   const readTimeoutMs = config.readTimeoutMs ?? config.timeoutMs + GRACE_MS;
   return new Pool(origin, {
     connections: config.concurrency,
@@ -242,7 +245,7 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
   });
 }
 
-/** Its connection can be used again where what is left of the body is short and comes soon. */
+/** The connection can be reused if the rest of the body is short and arrives soon. */
 function leaveUnread(body: Dispatcher.ResponseData["body"]): void {
   body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
 }
@@ -251,14 +254,14 @@ function parseAll(templates: readonly (readonly [string, string])[]): [string, T
   return templates.map(([name, value]) => [name, parseTemplate(value)]);
 }
 
-/** How parts of a key are escaped in a body of that type. */
+/** The escape function for parts of a key in a body of this type. */
 function escapeFor(headers: readonly (readonly [string, string])[]): Escape {
   const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1].toLowerCase() ?? "";
   if (/^application\/([\w.-]+\+)?json\b/.test(type)) return asJson;
   return type.startsWith("application/x-www-form-urlencoded") ? asForm : asPlainText;
 }
 
-/** A 304 updates what was kept of the response that it confirms (RFC 9111 section 4.3.4). */
+/** A 304 updates the stored fields of the response that it confirms (RFC 9111 section 4.3.4). */
 function unchanged(known: string, fields: ResponseFields): FetchResult {
   const mark = readMark(known);
   const kept = updatedFields(mark.fields, freshnessFieldsOf(fields));
@@ -266,16 +269,13 @@ function unchanged(known: string, fields: ResponseFields): FetchResult {
   return { type: "unchanged", freshness: freshnessOf(kept, fields, Date.now()), tag };
 }
 
-/** In small letters and without parameters; "none" if there is none. Of several lines the last one counts. */
+/** In lower case without parameters; "none" if there is none. The last of several lines counts. */
 function contentTypeOf(fields: ResponseFields): string {
   const types = fields.list("content-type").map((type) => type.split(";")[0]!.trim().toLowerCase());
   return types.at(-1) ?? "none";
 }
 
-/**
- * Divides a URL template behind its origin. The path begins with a slash; a fragment is never sent. Blanks and what is
- * not ASCII are percent-encoded, as in the address bar of a browser.
- */
+/** Adds a query to a path. */
 function withQuery(path: string, query: readonly (readonly [string, Template])[], context: FetchContext): string {
   let whole = path;
   for (const [name, value] of query) {
@@ -285,6 +285,10 @@ function withQuery(path: string, query: readonly (readonly [string, Template])[]
   return whole;
 }
 
+/**
+ * Splits a URL template after its origin. The path begins with a slash; a fragment is never sent. Blanks and non-ASCII
+ * characters are percent-encoded, as in the address bar of a browser.
+ */
 function splitUrl(url: string): { origin: string; path: string } {
   const [, origin, rest] = /^(https?:\/\/[^/?#]+)([\s\S]*)$/i.exec(url)!;
   const path = rest!.split("#")[0]!.replace(/[^!-~]+/g, encodeURIComponent);

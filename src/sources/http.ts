@@ -1,4 +1,4 @@
-/** `type = "http"`: its settings, and the checks that keep a key from choosing where a request goes. */
+/** `type = "http"`: its settings, and checks that no key can change the destination of a request. */
 import { isTable, type Place, type Problems } from "../config/section.ts";
 import {
   boolean,
@@ -111,14 +111,14 @@ const settings = {
   },
 } as const satisfies Settings;
 
-/** Settings that become others: statuses become numbers, a login becomes a header field. */
+/** Settings with another form in `Config`: statuses become numbers, a login becomes a header field. */
 type Replaced = "valueStatuses" | "notFoundStatuses" | "username" | "password" | "bearerToken";
 
 /** `contentTypes` are in lower case, without parameters. */
 export interface HttpSourceConfig extends SourceConfig, Omit<Complete<typeof settings>, Replaced> {
-  /** `url` and `query` as they may be shown: without literal text in the query, and without what came from outside. */
+  /** `url` and `query` for display: without literal text in the query, and without values of references. */
   readonly shown?: { readonly url: string; readonly query: readonly (readonly [string, string])[] };
-  /** The Authorization header. `null` if there is none. Never logged or shown. */
+  /** The Authorization header. `null` if there is none. It is never logged or shown. */
   readonly authorization: string | null;
   readonly valueStatuses: readonly number[];
   readonly notFoundStatuses: readonly number[];
@@ -157,12 +157,12 @@ function readHttp(values: Values<typeof settings>, input: SourceInput): ReturnTy
   if (url === null) return null;
   checkUrl(url, placeOf("url"), problems);
   const shown = shownRequest(url, own.query, input);
-  // A POST is not idempotent: it is sent once.
+  // A POST is not idempotent: it is not retried.
   return { ...own, ...read, url, shown, ...(own.method === "POST" && { retries: 0 }) };
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;
-/** Control characters and line ends, which an editor or a file has put there. Others are percent-encoded. */
+/** Control characters and line ends, which an editor or a file may have added. Other characters are percent-encoded. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const notInUrl = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -178,7 +178,7 @@ const connectionHeaders = [
   "upgrade",
 ];
 
-/** The URL and the query without what came from outside, or may be a token. */
+/** The URL and the query without values of references, and without text that may be a token. */
 function shownRequest(url: string, query: readonly (readonly [string, string])[], { found }: SourceInput) {
   const text = found("url")?.shown;
   const table = found("query")?.shown;
@@ -191,11 +191,11 @@ function shownRequest(url: string, query: readonly (readonly [string, string])[]
   };
 }
 
-/** Scheme, host and port are literal, so that no key can choose them. */
+/** Scheme, host and port must be literal, so that no key can change them. */
 function checkUrl(url: string, place: Place, problems: Problems): void {
   const [, scheme = "", authority = ""] = httpUrl.exec(url) ?? [];
   if (authority === "") {
-    // Not the rest, which may hold secrets.
+    // The rest may contain secrets.
     const beginning = /^[^/?#]*\/{0,3}/.exec(url)?.[0];
     problems.add(
       place,
@@ -224,12 +224,12 @@ function hasPlaceholder(text: string): boolean {
   try {
     return templateNames(parseTemplate(text)).length > 0;
   } catch {
-    // Half a placeholder: the other half stands behind the host.
+    // Only half of a placeholder: the other half is after the host.
     return true;
   }
 }
 
-/** The header of `username` and `password`, or of `bearer_token`. No message shows any of them. */
+/** The header of `username` and `password`, or of `bearer_token`. No message contains them. */
 function readAuthorization(values: Values<typeof settings>, { found, placeOf, problems }: SourceInput): string | null {
   const { username, password, bearerToken: token } = values;
   const complain = (key: string, message: string) => {

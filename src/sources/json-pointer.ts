@@ -5,8 +5,8 @@ import { SourceError } from "../errors.ts";
 import { isJsonObject, jsonText, parseJson } from "./exact-json.ts";
 
 /**
- * What `pointer` points at in `document`: a string as it is, everything else as JSON. Throws a SourceError when the
- * document is no JSON or has nothing there; it never repeats what the document has.
+ * The value at `pointer` in `document`: a string as its text, other values as JSON. Throws a SourceError if the
+ * document is not JSON or has no such value. The message never contains text of the document.
  */
 export function selectJson(document: Buffer, pointer: string, source: string): Buffer {
   let value: unknown;

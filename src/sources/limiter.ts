@@ -1,14 +1,14 @@
 /**
- * The bounds around a source: so many fetches at once, so many a second, so many waiting, a time-out that holds even
- * where the source does not listen to its signal, and a breaker that leaves a failing source alone.
+ * The limits of a source: concurrency, rate, queue, a timeout that holds even if the source ignores its signal, and a
+ * circuit breaker.
  *
- *     fetch ─► breaker ─► place and rate? ──no──► queue (half of the time-out at most)
+ *     fetch ─► breaker ─► place and rate? ──no──► queue (at most half of the timeout)
  *                              │ yes
  *                              ▼
- *                           source ─► again, after a pause, where a retry may help and there is time for it
+ *                           source ─► retry after a pause, if a retry may help and time is left
  *
- * Fills go before refreshes: refreshes take at most half of the places and of the rate, and where the queue is full the
- * refresh that came last makes room for a fill.
+ * Fills go before refreshes. Refreshes use at most half of the places and of the rate. If the queue is full, a fill
+ * replaces the newest refresh.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError, type SourceErrorCode } from "../errors.ts";
@@ -17,35 +17,35 @@ import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
 import type { Captures, FetchContext, FetchResult, Source } from "./source.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
-/** A fill has somebody waiting; a refresh has not. */
+/** A client waits for a fill, but not for a refresh. */
 export type Priority = "fill" | "refresh";
 
 export interface Limits extends BreakerLimits {
-  /** For one fetch, its wait for a place included. */
+  /** Timeout of a fetch, including its time in the queue (ms). */
   readonly timeoutMs: number;
   readonly concurrency: number;
-  /** Fetches that may wait for a place. */
+  /** Maximum number of fetches that wait for a place. */
   readonly queue: number;
-  /** Fetches a second; 0: any number. */
+  /** Maximum number of fetches per second. 0 means no limit. */
   readonly ratePerSecond: number;
-  /** Times a failed fetch is tried again. */
+  /** Maximum number of retries of a failed fetch. */
   readonly retries: number;
 }
 
-/** Numbers since the start. */
+/** Counters since the start. */
 export interface SourceCounters {
   fetches: number;
   failed: number;
   retried: number;
-  /** Not asked: no place in time, or the queue was full. */
+  /** Fetches that were not started: no place in time, or the queue was full. */
   overloaded: number;
-  /** Not asked: the breaker was open. */
+  /** Fetches that were not started: the breaker was open. */
   leftAlone: number;
-  /** Ms of all fetches that ended. */
+  /** Total time of all ended fetches (ms). */
   fetchMs: number;
 }
 
-/** Failures by their code, since the start. */
+/** Failures by code, since the start. */
 type FailureCounts = Map<SourceErrorCode, number>;
 
 interface Waiting {
@@ -55,7 +55,7 @@ interface Waiting {
   timer: Timer | null;
 }
 
-/** Failures that say that the source is not well, rather than what it was asked for. */
+/** Failures that are faults of the source, not of the requested key. */
 const FAULTS: ReadonlySet<SourceErrorCode> = new Set([
   "SOURCE_TIMEOUT",
   "SOURCE_UNREACHABLE",
@@ -64,7 +64,7 @@ const FAULTS: ReadonlySet<SourceErrorCode> = new Set([
 ]);
 const FIRST_PAUSE_MS = 25;
 
-/** A source behind its bounds. */
+/** A source with its limits. */
 export class Limiter {
   readonly name: string;
   readonly counters: SourceCounters = {
@@ -76,30 +76,30 @@ export class Limiter {
     fetchMs: 0,
   };
   readonly failures: FailureCounts = new Map();
-  /** Of fetches that ended. */
+  /** Durations of ended fetches. */
   readonly latency = new Histogram();
   private readonly source: Source;
   private readonly limits: Limits;
   private readonly clock: Clock;
   private readonly breaker: Breaker;
-  /** Null: no bound. Refreshes need a token of both. */
+  /** `null` if there is no limit. A refresh needs a token of both buckets. */
   private readonly rate: TokenBucket | null;
   private readonly refreshRate: TokenBucket | null;
   private running = 0;
   private runningRefreshes = 0;
-  /** Fills that were admitted and whose fetch has not begun yet. */
+  /** Fills that were admitted and whose fetch has not started yet. */
   private admitted = 0;
-  /** Made once: a refusal is cheap. */
+  /** Created once, so that a refusal is cheap. */
   private readonly full: SourceError;
   private readonly open: SourceError;
   private readonly paused: SourceError;
-  /** Fetches that were begun and have not been answered yet. */
+  /** Fetches that were started and have no result yet. */
   private asked = 0;
-  /** Called when the last fetch has ended. */
+  /** Called when the last fetch ends. */
   private onIdle = () => {};
   private readonly fills: Waiting[] = [];
   private readonly refreshes: Waiting[] = [];
-  /** For the next token. */
+  /** Timer for the next token. */
   private rateTimer: Timer | null = null;
   private rateTimerMs = 0;
 
@@ -123,17 +123,17 @@ export class Limiter {
     );
   }
 
-  /** How long a fetch may take, its wait for a place included. */
+  /** Timeout of a fetch, including its time in the queue (ms). */
   get timeoutMs(): number {
     return this.limits.timeoutMs;
   }
 
-  /** Fetches under way, those that were given up and have not ended yet among them. */
+  /** Number of fetches in flight, including timed-out fetches whose source has not ended. */
   get inFlight(): number {
     return this.running;
   }
 
-  /** Fetches that wait for a place. */
+  /** Number of fetches that wait for a place. */
   get waiting(): number {
     return this.fills.length + this.refreshes.length;
   }
@@ -142,29 +142,29 @@ export class Limiter {
     return this.breaker.state;
   }
 
-  /** Times the breaker opened. */
+  /** Number of times the breaker opened. */
   get breakerOpened(): number {
     return this.breaker.opened;
   }
 
-  /** Whether a refresh that is begun now would be under way soon. */
+  /** True if a refresh that starts now would be in flight soon. */
   get hasRoomForRefresh(): boolean {
     if (!this.breaker.takesRefreshes) return false;
     if (this.limits.queue === 0) return this.hasPlace("refresh") && this.tokenWaitMs("refresh") === 0;
-    // Half of the patience with which it would wait: fills may come in between.
+    // Half of the maximum waiting time: fills may arrive in between.
     const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), this.refreshes.length + 1) ?? 0;
     if (rateMs > this.patienceMs / 2) return false;
     return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
   }
 
   /**
-   * Keeps a place for a fill of `key` whose fetch is to come. Returns `null`, and `endAdmission` must be called once, just before
-   * `fetch` or instead of it; or why the source takes no more fills.
+   * Reserves a place for a later fill of `key`. Returns `null`, and the caller must call `endAdmission` once, just
+   * before `fetch` or instead of it. Otherwise returns the reason why the source accepts no more fills.
    */
   admitFill(key: string): SourceError | null {
     const { breaker } = this;
     if (!breaker.mayEnter(key, false) || (breaker.state === "half open" && this.admitted > 0)) return this.leftAlone();
-    // First what costs least: a source that is full is asked about often.
+    // The cheapest check comes first: it runs often while a source is full.
     const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
     const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
     if (this.admitted + this.fills.length >= free + this.limits.queue) {
@@ -179,17 +179,17 @@ export class Limiter {
     return null;
   }
 
-  /** Gives back what `admitFill` has kept. */
+  /** Releases the reservation of `admitFill`. */
   endAdmission(): void {
     this.admitted--;
   }
 
-  /** What the source would do. */
+  /** Describes the requests that the source would make. */
   describe(context: FetchContext): string[] {
     return this.source.describe?.(context) ?? [];
   }
 
-  /** Closes the source once nobody is fetching from it or waiting to: it left the configuration. */
+  /** Closes the source, which has left the configuration, when no fetch is in flight or queued. */
   async retire(): Promise<void> {
     if (!this.isIdle) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -199,7 +199,9 @@ export class Limiter {
     await this.source.close();
   }
 
-  /** Fetches once a place is free. Throws a SourceError: the source's, a time-out, or that it was not asked at all. */
+  /**
+   * Fetches once a place is free. Throws a SourceError: the source's error, a timeout, or a refusal without a request.
+   */
   async fetch(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
     this.asked++;
     try {
@@ -210,7 +212,10 @@ export class Limiter {
     }
   }
 
-  /** What begins late has at least half of the time for itself, so that a busy source is not asked for nothing. */
+  /**
+   * Maximum waiting time: a fetch that starts late keeps at least half of the timeout, so that its request is not in
+   * vain.
+   */
   private get patienceMs(): number {
     return this.limits.timeoutMs / 2;
   }
@@ -243,7 +248,7 @@ export class Limiter {
     }
   }
 
-  /** The place is left when the source has ended what it does, be that after the time-out. */
+  /** The place becomes free when the source's operation ends, even if this is after the timeout. */
   private async attempt(
     captures: Captures,
     priority: Priority,
@@ -265,7 +270,7 @@ export class Limiter {
       return await Promise.race([asking, late]);
     } finally {
       this.clock.clearTimer(timer);
-      // Nobody hears of it any more.
+      // After the timeout, no caller waits for this promise.
       asking.catch(() => {});
     }
   }
@@ -346,7 +351,7 @@ export class Limiter {
     return priority === "fill" || this.runningRefreshes < Math.max(1, Math.floor(this.limits.concurrency / 2));
   }
 
-  /** Ms until the rate allows one more. */
+  /** Time until the rate allows another fetch (ms). */
   private tokenWaitMs(priority: Priority): number {
     const nowMs = this.clock.nowMs();
     const wait = this.rate?.waitMs(nowMs) ?? 0;
@@ -386,7 +391,7 @@ export class Limiter {
     if (waitMs === Number.POSITIVE_INFINITY) return;
     const atMs = this.clock.nowMs() + Math.ceil(waitMs);
     if (this.rateTimer !== null) {
-      // A fill may have its token sooner than the refresh that the timer was set for.
+      // A fill may get its token before the refresh for which the timer is set.
       if (this.rateTimerMs <= atMs) return;
       this.clock.clearTimer(this.rateTimer);
     }
@@ -398,7 +403,7 @@ export class Limiter {
   }
 }
 
-/** A server that was not reached, or has no time now, may answer the next time; another failure stays what it is. */
+/** True if a retry may succeed: the server was unreachable or busy. Other failures are permanent. */
 function mayHelp(error: unknown): boolean {
   return error instanceof SourceError && (error.code === "SOURCE_UNREACHABLE" || error.isTransient);
 }

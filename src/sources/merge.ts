@@ -1,5 +1,5 @@
 /**
- * JSON put together from several sources, which are asked side by side, each within its own bounds.
+ * JSON from several sources. They are asked in parallel, each with its own limits.
  *
  *     template   [{ key = ["config"], source = "a" }, { key = [], source = "b" }]
  *     value      { "config": <value of a>, …the members of b's object… }
@@ -38,13 +38,13 @@ const settings = {
 } as const satisfies Settings;
 
 interface MergePart {
-  /** Members on the way to where the part is put; none: its own members are put at the top. */
+  /** Member path of the part. Empty if the members of the part are added at the top. */
   readonly path: readonly string[];
-  /** Name of a source that exists. */
+  /** Name of an existing source. */
   readonly source: string;
-  /** Name and template of captures that are replaced. */
+  /** Name and template of each replaced capture. */
   readonly replace: readonly (readonly [string, string])[];
-  /** What becomes of the whole when the part fails or is not there. */
+  /** Effect on the whole value if the part fails or is not there. */
   readonly onFailure: Complete<typeof settings>["onFailure"];
 }
 
@@ -65,7 +65,7 @@ export const mergeType: SourceType<typeof settings, MergeSourceConfig> = {
 
 const settingsOfPart = ["key", "to", "source", "args", "on_failure"];
 
-/** Parts of a merge; what is wrong with one is reported with its place in the list, and it is left out. */
+/** Parts of a merge. Invalid parts are reported with their positions and left out. */
 function readParts(
   values: readonly Readonly<Record<string, unknown>>[],
   onFailure: MergePart["onFailure"],
@@ -94,7 +94,7 @@ function readParts(
   });
 }
 
-/** `key = ["a", "b"]` or `to = "a.b"`; `to = "."` and `key = []` are the top. */
+/** `key = ["a", "b"]` or `to = "a.b"`; `to = "."` and `key = []` mean the top. */
 function readMembers(
   { key, to }: Readonly<Record<string, unknown>>,
   place: Place,
@@ -128,23 +128,23 @@ function readArgs(args: unknown, place: Place, { problems, checkTemplate }: Sour
 interface Part {
   readonly path: readonly string[];
   readonly source: PartSource;
-  /** Captures that are replaced on the way to the source. */
+  /** Captures that are replaced for the source. */
   readonly replaced: readonly (readonly [string, Template])[];
   readonly onFailure: "fail" | "null" | "omit";
 }
 
-/** What a part has: its JSON, or the reason why there is none. */
+/** The result of a part: its JSON, or the reason why there is none. */
 type Answer =
   | { readonly json: unknown; readonly freshness: Freshness | null }
   | "notThere"
   | { readonly error: unknown };
 
-/** A JSON object of the parts. */
+/** Joins the parts into a JSON object. */
 export class MergeSource implements Source {
   readonly name: string;
   private readonly parts: readonly Part[];
 
-  /** `sourceOf` finds a source that is built already, by its name. */
+  /** `sourceOf` finds a source that is already built, by name. */
   constructor(config: MergeSourceConfig, sourceOf: (name: string) => PartSource) {
     this.name = config.name;
     this.parts = config.parts.map(({ path, source, replace, onFailure }) => ({
@@ -195,7 +195,7 @@ export class MergeSource implements Source {
     }
   }
 
-  /** Puts `json` at a path of members; at no path at all its own members are put in. */
+  /** Adds `json` at a path of members. With an empty path, adds the members of `json`. */
   private put(value: Record<string, unknown>, path: readonly string[], json: unknown): void {
     if (path.length === 0) {
       if (json === null) return;
@@ -216,7 +216,7 @@ export class MergeSource implements Source {
   }
 }
 
-/** What a part's source is handed: the captures, but for those that are replaced. */
+/** The captures for a part's source, with replacements. */
 function contextFor({ replaced }: Part, context: FetchContext): FetchContext {
   const groups = new Map(context.groups);
   for (const [name, template] of replaced) {
@@ -226,7 +226,7 @@ function contextFor({ replaced }: Part, context: FetchContext): FetchContext {
   return { ...context, groups };
 }
 
-/** The freshness of the part that ends first. A part that does not say how long it is good ends last. */
+/** The freshness that ends first. A part without a lifetime ends last. */
 function soonestOf(freshness: readonly Freshness[]): Freshness | null {
   const endOf = ({ ttlMs }: Freshness) => ttlMs ?? Number.POSITIVE_INFINITY;
   return freshness.reduce<Freshness | null>(
@@ -235,12 +235,12 @@ function soonestOf(freshness: readonly Freshness[]): Freshness | null {
   );
 }
 
-/** As a member of its own, whatever its name: `__proto__` is one like any other. */
+/** Adds an own property with any name: `__proto__` is treated like other names. */
 function define(object: Record<string, unknown>, name: string, value: unknown): void {
   Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** A value that is JSON as such, another as a string. */
+/** A valid JSON value as JSON, other values as a string. */
 function jsonOf(value: Buffer): unknown {
   try {
     return parseJson(value);

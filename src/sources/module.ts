@@ -1,6 +1,6 @@
 /**
- * A TypeScript or JavaScript file of the user, whose default export is the getter. Node runs TypeScript by leaving the types
- * out, so only erasable syntax works there.
+ * A user's TypeScript or JavaScript file whose default export is the getter. Node strips the types of TypeScript, so
+ * only erasable syntax works.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -27,7 +27,7 @@ const settings = {
 
 /** `path` is absolute. */
 interface ModuleSourceConfig extends SourceConfig, Complete<typeof settings> {
-  /** Another one when the file has changed. */
+  /** Changes with the content of the file. */
   readonly version: string;
 }
 
@@ -54,10 +54,10 @@ export const moduleType: SourceType<typeof settings, ModuleSourceConfig> = {
   },
 };
 
-/** The getter of a file. */
+/** The source of a file's getter. */
 function moduleSource({ name, path, version }: ModuleSourceConfig): GetterSource {
   return new GetterSource(name, async () => {
-    // A file that has changed is another module.
+    // A changed file is another module.
     const loaded = (await importFile(path, version)) as { default?: unknown };
     if (typeof loaded.default !== "function") {
       throw new SourceError("SOURCE_FAILED", `source ${name}: ${path} has no function as its default export`);

@@ -1,5 +1,5 @@
 /**
- * Limits how many operations are in flight. An operation that finds no free place waits; places are handed out in order.
+ * Limits the number of operations in flight. Operations over the limit wait; they get their places in order.
  */
 export class Places {
   private free: number;
@@ -10,7 +10,7 @@ export class Places {
     this.free = count;
   }
 
-  /** Resolves with a place, which `leave` gives back. Rejects with the signal's reason if it is aborted before. */
+  /** Resolves with a place, which `leave` releases. Rejects with the signal's reason if it is aborted before. */
   take(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.free > 0) {

@@ -1,4 +1,4 @@
-/** `[source.NAME]` of any type → its configuration. */
+/** `[source.NAME]` of each type → its configuration. */
 import { suggestion } from "../config/nearest-name.ts";
 import { describeValue, findSetting, type Problems, readSection, type Section } from "../config/section.ts";
 import { choice, fieldsOf, type Settings } from "../config/setting.ts";
@@ -7,7 +7,7 @@ import type { SourceConfig, SourceContext, SourceReading, SourceTypes, TemplateU
 import type { SourceInput, SourceType } from "./source-type.ts";
 import { parseTemplate, templateNames } from "./template.ts";
 
-/** The settings of every source, whatever its type. `names`: those of the types. */
+/** The settings of all sources. `names` holds the names of the types. */
 export function commonSettings(names: readonly string[]): Settings {
   return {
     type: { type: choice(...names), default: null, isRequired: true, meaning: "Type of the source." },
@@ -16,7 +16,7 @@ export function commonSettings(names: readonly string[]): Settings {
   };
 }
 
-/** Reads sources of these types. */
+/** Reads sources of the given types. */
 export class SourceReader implements SourceTypes {
   readonly settings: Settings;
   private readonly types: readonly SourceType[];
@@ -47,7 +47,7 @@ export class SourceReader implements SourceTypes {
     const found = (key: string) => findSetting(section, key, rows[key]!);
     const placeOf = (key: string) => found(key)?.place ?? section.place;
     const values = readSection(section, rows, problems, checkTemplate);
-    // The values are of this type's rows.
+    // The values were read with this type's rows.
     const own = type.read(fieldsOf(type.settings, values) as never, {
       ...context,
       section,

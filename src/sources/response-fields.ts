@@ -1,16 +1,16 @@
 /**
- * The header fields of a response, as RFC 9110 section 5 reads them. Freshness, marks, encodings, redirects and content
- * types all read their fields here, so that repeated, padded and empty fields mean the same everywhere.
+ * The header fields of a response by RFC 9110 section 5. Freshness, marks, encodings, redirects and content types read
+ * their fields with this class, so that repeated, padded and empty fields have one meaning.
  *
- * - Names have no case. A value has no blanks around it. An empty field counts as absent.
- * - A field that is a list is the list of all of its lines; an empty member counts as absent.
- * - A field that is not a list may be repeated with one value. Lines that contradict each other have no single value.
+ * - Names are case-insensitive. Surrounding blanks of a value are removed. An empty field counts as absent.
+ * - A list field is the list of all of its lines. An empty member counts as absent.
+ * - Other fields may be repeated with one value. Contradictory lines have no single value.
  */
 
 /** Header fields as undici gives them: a repeated field is an array of its lines. */
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** A member of a list; a comma in a quoted string does not end it. */
+/** A member of a list. A comma in a quoted string does not end it. */
 const MEMBER = /(?:[^",]|"(?:\\.|[^"\\])*"?)+/g;
 
 export class ResponseFields {
@@ -28,7 +28,7 @@ export class ResponseFields {
     }
   }
 
-  /** The lines of a field in the order of their arrival. */
+  /** The lines of a field in the order of arrival. */
   lines(name: string): readonly string[] {
     return this.fields.get(name) ?? [];
   }
@@ -39,7 +39,7 @@ export class ResponseFields {
     return others.every((line) => line === first) ? first : null;
   }
 
-  /** The members of a field that is a list. */
+  /** The members of a list field. */
   list(name: string): string[] {
     return this.lines(name)
       .flatMap((line) => line.match(MEMBER) ?? [])

@@ -1,7 +1,7 @@
 /**
- * What AWS Secrets Manager said of one secret, and how the SDK's errors and the per-secret errors of a batch become it.
- * Nothing here holds on to an SDK error: one may carry the body of a response, and with it a secret. Its own words are
- * passed on only where they come from the credentials on this machine.
+ * The answer of AWS Secrets Manager about one secret, and the conversion of the SDK's errors and of the per-secret
+ * errors of a batch. No SDK error is kept: it may contain the body of a response, and therefore a secret. Only messages
+ * about the credentials on this machine are passed on.
  */
 import type { SourceErrorCode } from "../errors.ts";
 
@@ -12,22 +12,22 @@ interface FoundSecret {
   readonly versionId: string | null;
 }
 
-/** Why there is no answer. */
+/** The reason why there is no answer. */
 interface SecretFailure {
   readonly type: "failure";
   readonly code: SourceErrorCode;
-  /** Names the secret where it concerns one; never what is in it. */
+  /** Names the secret if the failure concerns one. Never contains its content. */
   readonly text: string;
   readonly isTransient: boolean;
 }
 
 export type SecretAnswer = FoundSecret | { readonly type: "notThere" } | SecretFailure;
 
-/** An error as the SDK throws it, or a batch lists it. */
+/** An error of the SDK, or of an entry in a batch. */
 export interface AwsError {
   readonly name: string;
   readonly message: string;
-  /** Null: none came. */
+  /** `null` if there was no response. */
   readonly status: number | null;
 }
 
@@ -53,17 +53,17 @@ const BAD_CREDENTIALS: ReadonlySet<string> = new Set([
   "OptInRequired",
 ]);
 const BAD_REQUEST: ReadonlySet<string> = new Set(["InvalidParameterException", "ValidationException"]);
-/** By this name go all failures to get credentials. */
+/** Name of all failures to get credentials. */
 const NO_CREDENTIALS = "CredentialsProviderError";
 
-/** What the SDK threw, without what it carries. */
+/** The name, message and status of an SDK exception, without its other data. */
 export function errorOf(thrown: unknown): AwsError {
   if (!(thrown instanceof Error)) return { name: "Error", message: "", status: null };
   const { $metadata: metadata } = thrown as { readonly $metadata?: { readonly httpStatusCode?: number } };
   return { name: thrown.name, message: thrown.message, status: metadata?.httpStatusCode ?? null };
 }
 
-/** What a provider of credentials threw, by the name of what it kept from being done. Answers of AWS are told by their code. */
+/** The exception of a credentials provider under one name. Errors of AWS keep their code in the message. */
 export function credentialsError(thrown: unknown): Error {
   const { name, message, status } = errorOf(thrown);
   const error = new Error(status === null ? message : `AWS refused them (${name}, status ${status})`);
@@ -71,7 +71,7 @@ export function credentialsError(thrown: unknown): Error {
   return error;
 }
 
-/** What `error` means to whoever asked for `secretId` with `action` ("GetSecretValue"). */
+/** Converts `error` for a request for `secretId` with `action` ("GetSecretValue"). */
 export function answerOfError({ name, message, status }: AwsError, secretId: string, action: string): SecretAnswer {
   const secret = JSON.stringify(secretId);
   const failure = (code: SourceErrorCode, text: string): SecretFailure => ({
@@ -99,28 +99,28 @@ export function answerOfError({ name, message, status }: AwsError, secretId: str
   }
   if (BAD_REQUEST.has(name)) return failure("SOURCE_REFUSED", `secret ${secret} was refused (${name})`);
   if (status !== null && status >= 400) return failure("SOURCE_FAILED", `AWS refused (${name}, status ${status})`);
-  // Answered, and not with what was asked for.
+  // A response came, but not the expected one.
   if (status !== null || name === "SyntaxError") return failure("SOURCE_FAILED", "the answer cannot be read");
   return failure("SOURCE_UNREACHABLE", `AWS was not reached (${name})`);
 }
 
 /**
- * Whether secrets may be had one by one though a batch of them failed with `error`: AWS, or a program that stands in for
- * it, answered, and not about the rate of requests.
+ * True if requests for single secrets may succeed although a batch failed with `error`: AWS, or a program in its place,
+ * has answered, and the answer is not about the request rate.
  */
 export function mayWorkAlone({ name, status }: AwsError): boolean {
   if (THROTTLED.has(name) || status === 429 || name === NO_CREDENTIALS) return false;
-  // A page of HTML in place of JSON is a SyntaxError.
+  // HTML in place of JSON is a SyntaxError.
   return status !== null || name === "SyntaxError";
 }
 
-/** Whether an error is about the service or the credentials, and so about every secret. */
+/** True if an error concerns the service or the credentials, and therefore all secrets. */
 export function isOfService({ name, status }: AwsError): boolean {
   if (name === "SyntaxError" || BAD_CREDENTIALS.has(name)) return true;
   return status !== null && (status < 400 || status >= 500);
 }
 
-/** The action that a message of IAM or KMS names; null: it names none. */
+/** The action in an error message of IAM or KMS. `null` if there is none. */
 function deniedAction(message: string): string | null {
   const named = /not authorized to perform:? ([a-z0-9-]+:[A-Za-z]+)/.exec(message)?.[1];
   return named ?? (/\bKMS\b/.test(message) ? "kms:Decrypt" : null);

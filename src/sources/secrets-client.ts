@@ -1,16 +1,16 @@
 /**
- * The way to AWS Secrets Manager: one SDK client, for one source or for all sources that name one pool.
+ * A client of AWS Secrets Manager: one SDK client, for one source or for all sources of one pool.
  *
- * Secrets that are asked for within a few milliseconds go in one BatchGetSecretValue of at most 20; one that is alone,
- * and any with a version stage of its own, in a GetSecretValue:
+ * Secrets that are requested within a few milliseconds share one BatchGetSecretValue of at most 20. A single secret,
+ * and a secret with a version stage, use GetSecretValue:
  *
- *     get ─► waits 5 ms ─┬─ alone ──────────► GetSecretValue ◄── of what a batch left out, or failed over as a whole
- *                        └─ 2 to 20 of them ─► BatchGetSecretValue
+ *     get ─► waits 5 ms ─┬─ one ─────► GetSecretValue ◄── secrets that a batch left out, or all secrets of a failed batch
+ *                        └─ 2 to 20 ─► BatchGetSecretValue
  *
- * Where batches fail and single secrets do not, batches pause, for a minute at first and an hour at last.
+ * If batches fail and single secrets do not, batches pause, for a minute at first and for an hour at most.
  *
- * Who asks for a secret that the next batch has already shares its answer. A request is aborted when nobody waits for any
- * of it any more. The SDK is loaded when the first client is made, so that processes without one start without it.
+ * A request for a secret that is already in the next batch shares its answer. A request is aborted when no caller waits
+ * for any of its secrets. The SDK is loaded with the first client, so that processes without one do not load it.
  */
 import type {
   APIErrorType,
@@ -34,53 +34,56 @@ import {
 const BATCH_WINDOW_MS = 5;
 const MAX_BATCH = 20;
 const CONNECT_TIMEOUT_MS = 1_000;
-/** Limiters give up earlier. This ends what nobody can abort: credentials, which all requests wait for together. */
+/**
+ * Limiters time out earlier. This timeout ends operations that no caller can abort: all requests wait for the
+ * credentials.
+ */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** The version that a batch gives. */
+/** The version in a batch. */
 const CURRENT = "AWSCURRENT";
 const BATCH = "BatchGetSecretValue";
-/** Batches are not allowed, or not known to the program that stands in for AWS. */
+/** Batches are not allowed, or the program in place of AWS does not support them. */
 const NO_BATCHES: ReadonlySet<string> = new Set(["AccessDeniedException", "UnknownOperationException"]);
-/** A batch whose answer names none of its secrets. */
+/** A batch response that names none of its secrets. */
 const EMPTY_ANSWER: AwsError = { name: "EmptyAnswer", message: "", status: 200 };
-/** The first pause of batches after a failure. Each further pause is twice as long. */
+/** First pause of batches after a failure (ms). It doubles with each further pause. */
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 3_600_000;
 const ROLE_SESSION = "platypus";
 
-/** A secret that is asked for, and who waits for it. */
+/** A requested secret and its waiters. */
 interface Ask {
   readonly secretId: string;
   readonly waiters: Set<(answer: SecretAnswer) => void>;
-  /** Called when the last waiter went away. */
+  /** Called when the last waiter leaves. */
   onDeserted: () => void;
 }
 
-/** Gives answers, never throws. Whoever uses one says so with `retain`, and `release`s it in the end. */
+/** Never throws: failures are answers. Users call `retain`, and `release` at the end. */
 export class SecretsClient {
   readonly connection: AwsConnection;
   private readonly clock: Clock;
   private readonly client: Promise<SecretsManagerClient>;
   private users = 0;
   private isClosed = false;
-  /** By which those under way are given up. */
+  /** Abort controllers of the requests in flight. */
   private readonly requests = new Set<AbortController>();
-  /** For the next batch, by secret. */
+  /** The next batch, by secret. */
   private readonly collected = new Map<string, Ask>();
   private windowTimer: Timer | null = null;
   private readonly places: Places;
-  /** Until then each secret is asked for alone. */
+  /** Until this time, each secret is requested separately. */
   private batchesFromMs = Number.NEGATIVE_INFINITY;
-  /** For the next time that batches fail. */
+  /** Length of the next pause. */
   private pauseMs = FIRST_PAUSE_MS;
 
-  /** `requestTimeoutMs`: after which one request, those for credentials included, is given up as lost. */
+  /** `requestTimeoutMs`: timeout of one request, including requests for credentials. */
   constructor(connection: AwsConnection, clock: Clock, requestTimeoutMs = REQUEST_TIMEOUT_MS) {
     this.connection = connection;
     this.clock = clock;
     this.places = new Places(connection.maxCalls ?? Number.POSITIVE_INFINITY);
     this.client = createClient(connection, requestTimeoutMs);
-    // Whoever asks is told.
+    // Each request reports this error.
     this.client.catch(() => {});
   }
 
@@ -88,7 +91,7 @@ export class SecretsClient {
     this.users++;
   }
 
-  /** The last one closes its connections and gives up what is under way. */
+  /** The last release closes the connections and aborts the requests in flight. */
   async release(): Promise<void> {
     this.users--;
     if (this.users > 0) return;
@@ -101,7 +104,7 @@ export class SecretsClient {
     client?.destroy();
   }
 
-  /** The secret as of a version stage. An abort answers at once, with a failure that nobody hears. */
+  /** The secret in a version stage. An abort resolves immediately with a failure that the caller ignores. */
   get(secretId: string, versionStage: string, signal: AbortSignal): Promise<SecretAnswer> {
     if (signal.aborted || this.isClosed) return Promise.resolve(givenUp);
     const isBatched = versionStage === CURRENT && this.clock.nowMs() >= this.batchesFromMs;
@@ -131,7 +134,7 @@ export class SecretsClient {
     else if (asks.length > 1) this.askTogether(asks);
   }
 
-  /** Settles `ask`, and returns the name of the error with which AWS answered. `null` if AWS answered without an error. */
+  /** Settles `ask`. Returns the name of AWS' error, or `null` if AWS answered without an error. */
   private async askAlone(ask: Ask, versionStage: string): Promise<string | null> {
     const { secretId } = ask;
     const abort = this.beginRequest([ask]);
@@ -176,15 +179,15 @@ export class SecretsClient {
   }
 
   /**
-   * Asks for each secret of a batch that failed with `error`. Batches pause if AWS answers for a secret and for none with
-   * the same error: then it is the batch that AWS, or a program in its place, cannot do.
+   * Requests each secret of a batch that failed with `error`. Batches pause if a secret succeeds and none fails with that
+   * error: then AWS, or a program in its place, cannot do the batch itself.
    */
   private async askEachAfter(error: AwsError, asks: readonly Ask[]): Promise<void> {
     if (NO_BATCHES.has(error.name)) this.pauseBatches();
     let others = asks;
     const names: (string | null)[] = [];
     if (isOfService(error)) {
-      // A service that fails is not asked for each secret: the first one tells how it is.
+      // If the service fails, only the first secret is requested.
       const [first, ...rest] = asks;
       const name = await this.askAlone(first!, CURRENT);
       if (name === error.name) {
@@ -200,13 +203,13 @@ export class SecretsClient {
 
   private pauseBatches(): void {
     const nowMs = this.clock.nowMs();
-    // Batches that were under way together tell one thing.
+    // Several batches that were in flight together count as one failure.
     if (nowMs < this.batchesFromMs) return;
     this.batchesFromMs = nowMs + this.pauseMs;
     this.pauseMs = Math.min(this.pauseMs * 2, LONGEST_PAUSE_MS);
   }
 
-  /** Makes one call once fewer than the maximum are under way. Rejects if `signal` is aborted while it waits. */
+  /** Makes a call once the number of calls is below the limit. Rejects if `signal` is aborted while it waits. */
   private async call<T>(signal: AbortSignal, make: (client: SecretsManagerClient) => Promise<T>): Promise<T> {
     await this.places.take(signal);
     try {
@@ -216,7 +219,7 @@ export class SecretsClient {
     }
   }
 
-  /** Aborts once nobody waits for any of `asks`, or the client is closed. */
+  /** Aborted when no caller waits for any of `asks`, or when the client closes. */
   private beginRequest(asks: readonly Ask[]): AbortController {
     const abort = new AbortController();
     this.requests.add(abort);
@@ -237,7 +240,7 @@ const givenUp: SecretAnswer = {
   isTransient: false,
 };
 
-/** Waits for the answer to `ask`, until `signal` is aborted. */
+/** Waits for the answer to `ask` until `signal` is aborted. */
 function waitFor(ask: Ask, signal: AbortSignal): Promise<SecretAnswer> {
   const { promise, resolve } = Promise.withResolvers<SecretAnswer>();
   const leave = () => {
@@ -259,7 +262,7 @@ function settle({ waiters }: Ask, answer: SecretAnswer): void {
   waiters.clear();
 }
 
-/** Settles what a batch answered, and returns what it left out. */
+/** Settles the secrets in a batch response. Returns the secrets that it left out. */
 function settleFrom(output: BatchGetSecretValueCommandOutput, asks: readonly Ask[]): Ask[] {
   const { SecretValues: found = [], Errors: errors = [] } = output;
   return asks.filter((ask) => {
@@ -275,21 +278,21 @@ type SecretValue = Pick<GetSecretValueCommandOutput, "SecretString" | "SecretBin
 
 function answerOf({ SecretString: text, SecretBinary: bytes, VersionId: version }: SecretValue): SecretAnswer {
   const value = text ?? (bytes === undefined ? null : Buffer.from(bytes));
-  // A version without a value: it was staged and never put.
+  // A version without a value was staged but never stored.
   return value === null ? { type: "notThere" } : { type: "secret", value, versionId: version ?? null };
 }
 
-/** Secrets are asked for by name, by ARN, or by ARN without the dash and six characters that AWS adds to the name. */
+/** A secret id is a name, an ARN, or an ARN without the dash and six characters that AWS adds to the name. */
 function isNamed(secretId: string, name: string | undefined, arn: string | undefined): boolean {
   return secretId === name || (arn !== undefined && (secretId === arn || secretId === arn.slice(0, -7)));
 }
 
-/** Errors in a batch come without a status of their own; none of them is of the way to AWS. */
+/** Errors in a batch have no status. None of them is a connection failure. */
 function listedError({ ErrorCode: name = "Error", Message: message = "" }: APIErrorType): AwsError {
   return { name, message, status: 400 };
 }
 
-/** Region, credentials and what else the connection leaves open are found as the SDK finds them. */
+/** The SDK finds the settings that the connection does not set, such as region and credentials. */
 async function createClient(
   { region, profile, endpoint, assumeRole }: AwsConnection,
   requestTimeout: number,
@@ -299,7 +302,7 @@ async function createClient(
     import("@aws-sdk/credential-providers"),
   ]);
   const own = fromNodeProviderChain(profile === null ? {} : { profile });
-  // Limiters bound the requests.
+  // Limiters limit the requests.
   const agent = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY };
   const provider =
     assumeRole === null

@@ -1,69 +1,67 @@
-/**
- * Where values come from.
- */
+/** The interface of sources. */
 import type { Span } from "../proxy/tracing.ts";
 
-/** What a rule's pattern took out of a key. */
+/** The parts of a key that a rule's pattern captured. */
 export interface Captures {
   /** The key without the rule's `strip_prefix`, as text. */
   readonly key: string;
-  /** Captures by number as text ("1" is the first) and by name. A group that took part in no match is "". */
+  /** Captures by number as text ("1" is the first) and by name. An unmatched group is "". */
   readonly groups: ReadonlyMap<string, string>;
-  /** The whole key, one character per byte: by which a source may say that its value has changed. */
+  /** The whole key, one character per byte. A source uses it to report that the value has changed. */
   readonly cacheKey?: string;
-  /** Of the fetch, where it is traced: calls to others are parts of it. */
+  /** Span of a traced fetch. Calls to other servers become its children. */
   readonly span?: Span | null;
-  /** How `key` and the captures become the key's bytes again. */
+  /** Encoding that converts `key` and the captures back to the key's bytes. */
   readonly encoding: "utf8" | "latin1";
 }
 
 /** One fetch. */
 export interface FetchContext extends Captures {
   /**
-   * What the source said of the value that the pool still has (`FetchedValue.tag`): it may answer that this is unchanged.
-   * Null: it has to give the value.
+   * The tag of the value that the pool still has (`FetchedValue.tag`). The source may answer "unchanged". `null` if the
+   * source must return the value.
    */
   readonly tag: string | null;
-  /** What it is for: fills go before refreshes, those of the parts of a merge too. */
+  /** The kind of fetch: fills go before refreshes, also for the parts of a merge. */
   readonly priority: "fill" | "refresh";
-  /** Aborted when nobody wants the result any more: the source gives up what it is doing. */
+  /** Aborted when no caller waits for the result: the source must stop. */
   readonly signal: AbortSignal;
 }
 
-/** How long a value is good, as its source says. */
+/** The lifetime of a value according to its source. */
 export interface Freshness {
-  /** `null` if the source does not say it: the rule's default counts. */
+  /** `null` if the source gives none; then the rule's default applies. */
   readonly ttlMs: number | null;
-  /** How long the value may be served after that. `null` if the source does not say it. */
+  /** Time after the TTL during which the value may be served. `null` if the source gives none. */
   readonly staleMs: number | null;
-  /** These figures count for every rule. Otherwise they count only for a rule with `ttl = "source"`. */
+  /** True if these values apply to each rule. Otherwise they only apply to a rule with `ttl = "source"`. */
   readonly isBinding?: boolean;
 }
 
 export interface FetchedValue {
   readonly type: "value";
   readonly value: Buffer;
-  /** By which the source knows this value again (an ETag, a version); null: it has nothing of the kind. */
+  /** Identifies the value for the source (an ETag, a version). `null` if the source has no such identifier. */
   readonly tag: string | null;
   readonly freshness: Freshness | null;
 }
 
-/** What a source answered. "Not there" is an answer; failures are thrown. */
+/** The answer of a source. "Not there" is an answer; failures are thrown. */
 export type FetchResult =
   | FetchedValue
   | { readonly type: "notThere" }
-  /** Only where a tag was given. `tag` is the tag of the value from now on; without it the given tag stays. */
+  /** Only if a tag was given. `tag` replaces the value's tag; if absent, the given tag stays. */
   | { readonly type: "unchanged"; readonly freshness: Freshness | null; readonly tag?: string };
 
 /** A named source. */
 export interface Source {
   readonly name: string;
-  /** Throws a SourceError when it has no answer. */
+  /** Throws a SourceError if it has no answer. */
   fetch(context: FetchContext): Promise<FetchResult>;
-  /** What `fetch` would do, a line for each call, without secrets. Throws a SourceError where it would refuse the key. */
+  /** Describes the calls of `fetch`, one line per call, without secrets. Throws a SourceError for a refused key. */
   describe?(context: FetchContext): string[];
-  /** Set by whoever wants to be told that the value of a key (`Captures.cacheKey`) has changed. */
+  /** Called when the value of a key (`Captures.cacheKey`) has changed. The user of the source sets it. */
   onChanged?: (key: string) => void;
-  /** Lets go of connections and files. */
+  /** Closes connections and files. */
   close(): Promise<void>;
 }

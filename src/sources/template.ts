@@ -1,24 +1,27 @@
 /**
- * Text with places for parts of a key: `{1}`, `{name}`, `{key}`, and in URL paths `{1:path}`; `%(name)` and `{$key}` mean
- * the same. `{{` and `}}` are the braces themselves. How a part is escaped depends on where it goes: see `Escape`.
+ * Text with placeholders for parts of a key: `{1}`, `{name}`, `{key}`, and in URL paths `{1:path}`; `%(name)` and
+ * `{$key}` are synonyms. `{{` and `}}` are literal braces. The escaping of a part depends on its place: see `Escape`.
  */
 import { isUtf8 } from "node:buffer";
 import { SourceError } from "../errors.ts";
 import type { FetchContext } from "./source.ts";
 
-/** A literal, or a place for a part of the key. */
+/** A literal, or a placeholder for a part of the key. */
 type TemplatePart =
   | { readonly type: "literal"; readonly text: string }
   | { readonly type: "place"; readonly name: string; readonly isPath: boolean };
 
 export type Template = readonly TemplatePart[];
 
-/** Turns the bytes of a part into text that stays in its place. `isPath`: slashes divide segments and are kept. */
+/**
+ * Converts the bytes of a part into text that cannot leave its place. With `isPath`, slashes separate segments and are
+ * kept.
+ */
 export type Escape = (bytes: Buffer, isPath: boolean) => string;
 
 const PLACE = /\{\{|\}\}|\{\$?([A-Za-z0-9_]+)(:path)?\}|%\(([A-Za-z0-9_]+)\)|[{}]/g;
 
-/** Parses a template. Throws an Error that says what is wrong with it. */
+/** Parses a template. Throws an Error that says what is wrong. */
 export function parseTemplate(text: string): Template {
   const parts: TemplatePart[] = [];
   let literal = "";
@@ -44,12 +47,12 @@ export function parseTemplate(text: string): Template {
   return parts;
 }
 
-/** Names of the parts a template needs, `key` among them. */
+/** Names of the parts that a template needs, including `key`. */
 export function templateNames(template: Template): string[] {
   return template.flatMap((part) => (part.type === "place" ? [part.name] : []));
 }
 
-/** Puts the parts of a key into a template. A part that the pattern does not have is a SourceError. */
+/** Inserts the parts of a key into a template. Throws a SourceError for a part that the pattern does not have. */
 export function renderTemplate(template: Template, context: FetchContext, escapeAs: Escape): string {
   let text = "";
   for (const part of template) {
@@ -64,10 +67,10 @@ export function renderTemplate(template: Template, context: FetchContext, escape
   return text;
 }
 
-/** For text that is only text: the bytes as characters, one each. */
+/** For plain text: one character per byte. */
 export const asBytes: Escape = (bytes) => bytes.toString("latin1");
 
-/** For a URL: everything but unreserved characters percent-encoded (RFC 3986 §2.3); `{1:path}` keeps its slashes. */
+/** For a URL: percent-encodes all but unreserved characters (RFC 3986 §2.3). `{1:path}` keeps its slashes. */
 export const asUrl: Escape = (bytes, isPath) => {
   refuseDots(bytes.toString("latin1"));
   let text = "";
@@ -79,7 +82,7 @@ export const asUrl: Escape = (bytes, isPath) => {
   return text;
 };
 
-/** For a value in a query or a form: everything but unreserved characters percent-encoded. Nothing there has segments. */
+/** For a value in a query or a form: percent-encodes all but unreserved characters. There are no segments. */
 export const asForm: Escape = (bytes) => {
   let text = "";
   for (const byte of bytes) {
@@ -89,13 +92,13 @@ export const asForm: Escape = (bytes) => {
   return text;
 };
 
-/** For the inside of a JSON string: quotes, backslashes and control characters escaped; bytes that are UTF-8. */
+/** For the inside of a JSON string: escapes quotes, backslashes and control characters. The bytes must be UTF-8. */
 export const asJson: Escape = (bytes) => {
   if (!isUtf8(bytes)) throw new SourceError("SOURCE_REFUSED", "a part of the key is not UTF-8, which JSON has to be");
   return Buffer.from(JSON.stringify(bytes.toString("utf8")).slice(1, -1), "utf8").toString("latin1");
 };
 
-/** For text of a form that is not known: no control characters, which might end a line or a field. */
+/** For text in an unknown format: refuses control characters, which might end a line or a field. */
 export const asPlainText: Escape = (bytes) => {
   for (const byte of bytes) {
     if (byte < 0x20 || byte === 0x7f) {
@@ -105,7 +108,7 @@ export const asPlainText: Escape = (bytes) => {
   return bytes.toString("latin1");
 };
 
-/** For a header: no control characters, so that no header can be begun inside another. */
+/** For a header: refuses control characters, so that a part cannot start another header. */
 export const asHeader: Escape = (bytes) => {
   for (const byte of bytes) {
     if (byte < 0x20 || byte === 0x7f) {
@@ -115,7 +118,7 @@ export const asHeader: Escape = (bytes) => {
   return bytes.toString("latin1");
 };
 
-/** For a path of files: UTF-8 without NUL, no `.` or `..`, and slashes only with `{1:path}`. */
+/** For a file path: UTF-8 without NUL, no `.` or `..`, and slashes only with `{1:path}`. */
 export const asFilePath: Escape = (bytes, isPath) => {
   const text = bytes.toString("utf8");
   if (!isUtf8(bytes) || text.includes("\0") || text.includes("\\") || (text.includes("/") && !isPath)) {
@@ -125,7 +128,10 @@ export const asFilePath: Escape = (bytes, isPath) => {
   return text;
 };
 
-/** For the name of an AWS secret: its alphabet, and nothing is escaped. Slashes are ordinary there. */
+/**
+ * For the name of an AWS secret: refuses other characters than AWS' alphabet, without escaping. Slashes are ordinary
+ * characters.
+ */
 export const asSecretName: Escape = (bytes) => {
   const text = bytes.toString("latin1");
   if (!/^[A-Za-z0-9/_+=.@-]*$/.test(text)) {
@@ -136,8 +142,8 @@ export const asSecretName: Escape = (bytes) => {
 };
 
 /**
- * URL parsers and file systems resolve `.` and `..`, and URL parsers even `%2e%2e`: a part that is or holds such a segment
- * could leave its place however it is escaped. Throws a SourceError.
+ * URL parsers and file systems resolve `.` and `..`, and URL parsers even `%2e%2e`: a part with such a segment could
+ * leave its place in spite of escaping. Throws a SourceError.
  */
 export function refuseDots(text: string): void {
   for (const segment of text.split(/[/\\]/)) {

@@ -1,8 +1,6 @@
-/**
- * So many a second and no more, with room for a short burst: a token bucket.
- */
+/** A token bucket: limits a rate per second, with a short burst. */
 
-/** A tenth of a second's worth may come at once. */
+/** The burst is a tenth of a second's tokens. */
 const BURST_SECONDS = 0.1;
 
 export class TokenBucket {
@@ -11,7 +9,7 @@ export class TokenBucket {
   private tokens: number;
   private lastMs: number;
 
-  /** `rate`: tokens a second, above 0. */
+  /** `rate` is the number of tokens per second, above 0. */
   constructor(rate: number, nowMs: number) {
     this.perMs = rate / 1000;
     this.most = Math.max(1, rate * BURST_SECONDS);
@@ -19,15 +17,18 @@ export class TokenBucket {
     this.lastMs = nowMs;
   }
 
-  /** Ms until there is a token; 0: there is one. With a `count`: until that many will have been there. */
+  /**
+   * Time until a token is available (ms); 0 if one is available. With `count`, the time until that many tokens have
+   * been available.
+   */
   waitMs(nowMs: number, count = 1): number {
     this.tokens = Math.min(this.most, this.tokens + (nowMs - this.lastMs) * this.perMs);
     this.lastMs = nowMs;
-    // A hair less counts as one, so that a timer that fires in time finds it.
+    // Tolerate rounding, so that a timer that fires in time finds its token.
     return this.tokens >= count - 1e-9 ? 0 : (count - this.tokens) / this.perMs;
   }
 
-  /** Takes one, which `waitMs` has said is there. */
+  /** Takes a token. `waitMs` must have returned 0. */
   take(): void {
     this.tokens--;
   }

@@ -1,4 +1,4 @@
-/** The types of sources. A new one is a file, and a line here. */
+/** The types of sources. A new type is a file, and a row here. */
 import type { SourceConfig } from "../config/source-types.ts";
 import { awsSecretsManagerType } from "./aws-secrets-manager.ts";
 import { echoType } from "./echo.ts";
@@ -10,7 +10,7 @@ import { moduleType } from "./module.ts";
 import { SourceReader } from "./read.ts";
 import type { SourceType } from "./source-type.ts";
 
-/** Those that a file may name, in the order of docs/configuration.md. */
+/** Types that a file may name, in the order of docs/configuration.md. */
 export const fileTypes: readonly SourceType[] = [
   echoType,
   fileType,
@@ -25,10 +25,10 @@ const allTypes = [...fileTypes, getterType];
 /** Reads the sources of a file. */
 export const sourceTypes = new SourceReader(fileTypes);
 
-/** Reads the sources of a program, which may be functions of it. */
+/** Reads the sources of a program, including functions. */
 export const sourceTypesOfCode = new SourceReader(allTypes);
 
-/** The type of a source that was read. */
+/** The type of a source. */
 export function typeOf({ type }: SourceConfig): SourceType {
   return allTypes.find(({ names }) => names[0] === type)!;
 }

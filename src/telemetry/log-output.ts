@@ -142,8 +142,8 @@ export function stderrOutput(): LogOutput {
 }
 
 /**
- * Node writes to a terminal, a pipe or a socket asynchronously, but to a file or a device such as /dev/full
- * synchronously.
+ * Node writes to a terminal, a pipe or a socket without waiting for the reader, but to a file or a device such as
+ * /dev/full immediately.
  */
 function stderrTarget(): LogTarget {
   if (!isFile(STDERR)) return streamTarget("stderr", process.stderr);

@@ -1,30 +1,30 @@
-/** What a supervisor and its workers say to each other. */
+/** Messages between the supervisor and its workers. */
 import type { Question, WorkerLoad } from "../observe/siblings.ts";
 import type { GivenSocket } from "../systemd/sockets.ts";
 
-/** From a worker. */
+/** Messages from a worker. */
 export type WorkerMessage =
-  /** It serves. */
+  /** The worker serves. */
   | { readonly type: "ready" }
-  /** Sent once a second, and when the number of its clients has changed by much. */
+  /** Sent once per second, and after a large change of the number of clients. */
   | { readonly type: "beat"; readonly load: WorkerLoad }
-  /** It has read its configuration again; whether that one serves now. */
+  /** The worker has reloaded. `isGood` is true if the new configuration is in use. */
   | { readonly type: "reloaded"; readonly isGood: boolean }
-  /** What is common to all workers is left to its successor: it may be told to stop. */
+  /** The successor has taken over the shared tasks: the worker may be stopped. */
   | { readonly type: "left" }
-  /** Asks for the answers of all workers. */
+  /** Asks all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown };
 
-/** From the supervisor. */
+/** Messages from the supervisor. */
 export type SupervisorMessage =
-  /** A listening socket comes with it. */
+  /** Transfers a listening socket. */
   | { readonly type: "socket"; readonly address: string }
-  /** All sockets have come; those of them that systemd has given, which the configuration does not name. */
+  /** All sockets have been sent. `given` lists sockets from systemd that are not in the configuration. */
   | { readonly type: "start"; readonly given: readonly GivenSocket[] }
-  /** Clients that are connected to the other workers. */
+  /** Number of clients of the other workers. */
   | { readonly type: "others"; readonly connections: number }
-  /** Its successor serves: it will be told to stop when it says `left`. */
+  /** The worker's successor serves. The worker will be stopped after it sends `left`. */
   | { readonly type: "replaced" }
   | { readonly type: "question"; readonly id: number; readonly question: Question }
   | { readonly type: "answers"; readonly id: number; readonly values: readonly unknown[] };

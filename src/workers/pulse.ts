@@ -1,10 +1,10 @@
 /**
- * Notices a worker that hangs. Each worker sends a beat from its event loop once a second; one that sends none for some time
- * does not serve its clients and will not hear a signal.
+ * Detects a hung worker. Each worker sends a heartbeat from its event loop once per second. A worker without heartbeats
+ * does not serve its clients and does not react to signals.
  *
- *     beat ─► 8 s without another ─► 2 s more, in which the beats that wait to be read are read ─► hung
+ *     beat ─► 8 s without a beat ─► 2 s more, in which unread beats are read ─► hung
  *
- * The last 2 s are for a supervisor that was itself stopped for a while, together with its workers.
+ * The last 2 s are for a supervisor that was suspended together with its workers.
  */
 import type { Clock, Timer } from "../clock.ts";
 
@@ -12,7 +12,7 @@ import type { Clock, Timer } from "../clock.ts";
 export const BEAT_MS = 1_000;
 /** Maximum time between two beats of a worker that serves (ms). */
 const MAX_SILENCE_MS = 8_000;
-/** The same of a worker that is starting: it loads the program and its configuration. */
+/** Maximum time between two heartbeats of a starting worker, which loads the program and its configuration (ms). */
 const MAX_START_SILENCE_MS = 60_000;
 const GRACE_MS = 2_000;
 
@@ -21,14 +21,14 @@ export class Pulse {
   private readonly onHung: () => void;
   private timer: Timer;
 
-  /** `onHung` is called once, unless the pulse ends first. */
+  /** Calls `onHung` once, unless the pulse ends first. */
   constructor(clock: Clock, onHung: () => void) {
     this.clock = clock;
     this.onHung = onHung;
     this.timer = this.wait(MAX_START_SILENCE_MS);
   }
 
-  /** `isReady`: the worker serves. */
+  /** `isReady` is true if the worker serves. */
   beat(isReady: boolean): void {
     this.end();
     this.timer = this.wait(isReady ? MAX_SILENCE_MS : MAX_START_SILENCE_MS);

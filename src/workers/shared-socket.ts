@@ -1,9 +1,9 @@
 /**
- * A listening address that several processes accept from: bound here, never accepted from here, handed to each of them. While
- * no process accepts, clients wait in the system's queue; none is refused.
+ * A listening address that several processes share. This process binds it but never accepts on it, and sends it to each
+ * worker. While no worker accepts, clients wait in the system's queue; none is refused.
  *
- * Node makes such a handle for its cluster module only, under a name of its own (`net._createServerHandle`): this file is the
- * one that knows it. Two sockets with SO_REUSEPORT instead would lose the clients in the queue of the one that closes.
+ * Node only creates such a handle for its cluster module, with an internal function (`net._createServerHandle`). Only
+ * this file uses it. Two sockets with SO_REUSEPORT would lose the queued clients of the socket that closes.
  */
 import type { ChildProcess } from "node:child_process";
 import net from "node:net";
@@ -25,7 +25,7 @@ const create = (net as unknown as { _createServerHandle?: CreateHandle })._creat
 
 /** A bound address. */
 export class SharedSocket {
-  /** With the real port where 0 was asked for. */
+  /** With the real port instead of 0. */
   readonly address: ListenAddress;
   private readonly name: string;
   private readonly handle: Handle;
@@ -37,8 +37,8 @@ export class SharedSocket {
   }
 
   /**
-   * Binds `address`. Rejects with a PlatypusError that says why it cannot be had. Workers know it by `name`: the address as
-   * the configuration has it.
+   * Binds `address`. Rejects with a PlatypusError if it is unavailable. Workers know it by `name`: the address as in
+   * the configuration.
    */
   static async open(address: ListenAddress, name = addressText(address)): Promise<SharedSocket> {
     if (create === undefined) {
@@ -55,10 +55,10 @@ export class SharedSocket {
     return new SharedSocket(name, bound, handle);
   }
 
-  /** Hands it to a process, which is told its name. */
+  /** Sends the socket and its name to a process. */
   sendTo(child: ChildProcess): void {
     const message = { type: "socket", address: this.name };
-    // Ours stays open too: it holds the clients that wait while no worker is there.
+    // This process keeps the socket open too: clients wait in its queue while no worker runs.
     child.send(message, this.handle as unknown as net.Server, { keepOpen: true });
   }
 

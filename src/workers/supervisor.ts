@@ -1,6 +1,7 @@
 /**
- * Keeps workers running: processes that accept from the same sockets. A worker that ends is started again, later each time it
- * ends soon; on SIGUSR2 they are replaced one after the other, each when its successor serves, so that no client is refused.
+ * Keeps workers running: processes that accept from shared sockets. A worker that ends is started again; the delay
+ * grows if workers end soon. On SIGUSR2 the workers are replaced one by one, each when its successor serves, so that no
+ * client is refused.
  *
  *     starting ── ready ──► serving ── ends ──► waiting (0.1 s, 0.2 s … 10 s) ──► starting
  *                                  ├─ hangs: killed ──► ends
@@ -21,26 +22,26 @@ import { workerEnvironment } from "./worker.ts";
 const MAX_LEAVE_MS = 2_000;
 const FIRST_BACK_OFF_MS = 100;
 const LAST_BACK_OFF_MS = 10_000;
-/** A worker that ran so long did not end because of how it was started. */
+/** A worker that ran for this time did not end because of its start. */
 const STABLE_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 400;
-/** Maximum time from the start of a worker until it serves. Its beats say only that it does something. */
+/** Maximum time from the start of a worker until it serves (ms). Heartbeats alone do not show that it serves. */
 const MAX_READY_MS = 300_000;
-/** Maximum time of a reload. */
+/** Maximum time of a reload (ms). */
 const MAX_RELOAD_MS = 60_000;
-/** Maximum time beyond its drain until a worker that was told to stop has ended. */
+/** Maximum time after its drain timeout until a stopped worker has ended (ms). */
 const MAX_END_MS = 10_000;
 
 export interface SupervisorOptions {
   readonly count: number;
   readonly sockets: readonly SharedSocket[];
-  /** Those of them that systemd has given. */
+  /** The sockets that come from systemd. */
   readonly given: readonly GivenSocket[];
   /** The program of a worker, and its arguments. */
   readonly command: readonly string[];
-  /** Variables for the workers, beside those of this process. */
+  /** Variables of the workers, in addition to those of this process. */
   readonly env: Readonly<Record<string, string>>;
-  /** What the configuration of each worker must be like. */
+  /** Required properties of the configuration in each worker. */
   readonly expected: Expected | null;
   readonly clock: Clock;
   readonly log: Log;
@@ -53,11 +54,11 @@ interface Worker {
   readonly pulse: Pulse;
   load: WorkerLoad;
   isReady: boolean;
-  /** What came of its last reload; null: not known yet. */
+  /** Result of its last reload. `null` if it is not known yet. */
   reloaded: boolean | null;
-  /** It was told to stop. */
+  /** True if it was told to stop. */
   isStopping: boolean;
-  /** Its successor answers in its place. */
+  /** True if its successor has taken over. */
   hasLeft: boolean;
 }
 
@@ -86,8 +87,8 @@ export class Supervisor {
   }
 
   /**
-   * Starts all workers. Resolves to false if `stop` was called meanwhile. Rejects with the exit code of a worker that ends
-   * before it serves: then none is left.
+   * Starts all workers. Resolves to false if `stop` was called meanwhile. Rejects with the exit code of a worker that
+   * ends before it serves; then no worker is left.
    */
   async start(): Promise<boolean> {
     const started = Array.from({ length: this.options.count }, (_, index) => this.spawn(index));
@@ -102,8 +103,8 @@ export class Supervisor {
   }
 
   /**
-   * Replaces the workers one after the other. Resolves when all are new, or one could not be started. Asked again meanwhile
-   * it begins anew when that is done.
+   * Replaces the workers one by one. Resolves when all are replaced, or when one cannot be started. A call during a
+   * replacement starts another round after it.
    */
   replace(): Promise<void> {
     this.replacing = this.replacing.then(() => this.replaceAll());
@@ -113,7 +114,7 @@ export class Supervisor {
   private async replaceAll(): Promise<void> {
     const { log } = this.options;
     for (const old of [...this.workers].sort((a, b) => a.index - b.index)) {
-      // One that has ended by itself has a successor, or will have.
+      // A worker that has ended has a successor, or will get one.
       if (this.isStopping || old.isStopping || !this.workers.has(old)) continue;
       const next = this.spawn(old.index);
       await this.untilReady(next);
@@ -130,7 +131,7 @@ export class Supervisor {
     log.info("workers", "all workers are replaced");
   }
 
-  /** Tells every worker; resolves when all have ended. */
+  /** Signals all workers. Resolves when all have ended. */
   async stop(signal: NodeJS.Signals): Promise<void> {
     this.isStopping = true;
     for (const worker of this.workers) {
@@ -141,14 +142,14 @@ export class Supervisor {
     for (const socket of this.options.sockets) socket.close();
   }
 
-  /** Tells every worker. */
+  /** Signals all workers. */
   signal(signal: NodeJS.Signals): void {
     for (const { child } of this.workers) child.kill(signal);
   }
 
   /**
-   * Has the workers read their configuration again; those that are only starting do so anyway. Resolves when all have, to
-   * whether the new one serves everywhere.
+   * Makes the workers reload their configuration; workers that are starting read it anyway. Resolves when all have
+   * reloaded, to true if the new configuration is in use in all of them.
    */
   async reload(): Promise<boolean> {
     const asked = [...this.workers].filter(({ isReady, isStopping }) => isReady && !isStopping);
@@ -164,7 +165,7 @@ export class Supervisor {
     return asked.every(({ reloaded }) => reloaded !== false);
   }
 
-  /** Has a worker leave what is common to its successor; one that hangs is not waited for. */
+  /** Makes a worker leave the shared tasks to its successor. A hung worker is not waited for. */
   private async leave(worker: Worker): Promise<void> {
     this.send(worker, { type: "replaced" });
     const isDone = () => worker.hasLeft || !this.workers.has(worker);
@@ -173,13 +174,13 @@ export class Supervisor {
     });
   }
 
-  /** Resolves when `worker` serves, or has ended; one that does neither in time is killed. */
+  /** Resolves when `worker` serves or has ended. A worker that does neither in time is killed. */
   private untilReady(worker: Worker): Promise<void> {
     const isDone = () => worker.isReady || !this.workers.has(worker);
     return this.until(isDone, MAX_READY_MS, () => this.kill(worker, `did not serve within ${MAX_READY_MS / 1000} s`));
   }
 
-  /** Tells `worker` to stop. One that has not ended in time is killed. */
+  /** Stops `worker`. If it does not end in time, it is killed. */
   private end(worker: Worker, signal: NodeJS.Signals): void {
     const { clock } = this.options;
     worker.child.kill(signal);
@@ -194,7 +195,7 @@ export class Supervisor {
     worker.child.kill("SIGKILL");
   }
 
-  /** Resolves when `isDone`. `onLate` is called if that takes longer than `maxMs`, and must bring it about. */
+  /** Resolves when `isDone` returns true. After `maxMs`, calls `onLate`, which must make it true. */
   private async until(isDone: () => boolean, maxMs: number, onLate: () => void): Promise<void> {
     const { clock } = this.options;
     const timer = clock.setTimer(maxMs, () => {
@@ -205,7 +206,7 @@ export class Supervisor {
     clock.clearTimer(timer);
   }
 
-  /** Tells each worker of the clients of the others: `max_connections` is of all of them together. */
+  /** Tells each worker the number of clients of the others: `max_connections` applies to all of them together. */
   private tellConnections(): void {
     let all = 0;
     for (const { load } of this.workers) all += load.connections;
@@ -245,7 +246,7 @@ export class Supervisor {
     this.workers.add(worker);
     child.on("message", (message: WorkerMessage) => this.read(worker, message));
     child.on("error", () => {
-      // A process that could not be started does not end either.
+      // A process that failed to start emits no exit event.
       if (child.pid === undefined) child.emit("exit", 1, null);
     });
     child.once("exit", (code, signal) => this.ended(worker, signal ?? `code ${code}`));
@@ -272,11 +273,11 @@ export class Supervisor {
   }
 
   private restart(index: number): void {
-    // It may be that it was being replaced when it ended.
+    // The worker may have ended during its replacement.
     const isThere = [...this.workers].some((worker) => worker.index === index && !worker.isStopping);
     if (this.isStopping || isThere) return;
     const worker = this.spawn(index);
-    // One that does not come up is tried again as well: what it lacks may come back.
+    // A worker that fails to start is retried as well: the cause may be temporary.
     worker.child.once("exit", () => {
       if (worker.isReady || worker.isStopping || this.isStopping) return;
       const delayMs = this.backOffMs[index]!;
@@ -356,7 +357,7 @@ export class Supervisor {
   }
 }
 
-/** A worker ended before it served; its own words stand on stderr. */
+/** A worker ended before it served. Its error message is on stderr. */
 export class WorkerFailed extends Error {
   readonly exitCode: number;
 
@@ -366,7 +367,7 @@ export class WorkerFailed extends Error {
   }
 }
 
-/** The addresses of sockets, as people write them. */
+/** The addresses of sockets, as text. */
 export function socketTexts(sockets: readonly SharedSocket[]): string {
   return sockets.map(({ address }) => addressText(address)).join(", ");
 }

@@ -1,5 +1,5 @@
 /**
- * A worker's side: the sockets it was handed, and what it asks of the other workers.
+ * The worker's side: its inherited sockets, and its questions to the other workers.
  */
 import type { Clock } from "../clock.ts";
 import type { Question, WorkerLoad } from "../observe/siblings.ts";
@@ -8,14 +8,14 @@ import type { GivenSocket } from "../systemd/sockets.ts";
 import type { SupervisorMessage, WorkerMessage } from "./messages.ts";
 import { BEAT_MS } from "./pulse.ts";
 
-/** Set for workers: which one it is, from 0 on. */
+/** The index of the worker, from 0. */
 const WORKER_VARIABLE = "PLATYPUS_WORKER";
-/** What its configuration must be like, as JSON. */
+/** Required properties of its configuration, as JSON. */
 const EXPECTED_VARIABLE = "PLATYPUS_WORKER_EXPECTED";
-/** Whoever has not answered by then is left out: clients of `stats` wait. */
+/** Workers that have not answered by then are left out: clients of `stats` wait. */
 const MAX_WAIT_MS = 500;
 
-/** Which worker this process is; null: it is none. */
+/** The index of this worker. `null` if this process is not a worker. */
 export function workerIndex(): number | null {
   const text = process.env[WORKER_VARIABLE];
   return text === undefined || process.send === undefined ? null : Number(text);
@@ -26,26 +26,26 @@ export function workerEnvironment(index: number, expected: Expected | null): Nod
   return { ...process.env, [WORKER_VARIABLE]: String(index), [EXPECTED_VARIABLE]: JSON.stringify(expected) };
 }
 
-/** What the supervisor's configuration was like. `null` if this process is no worker. */
+/** Properties of the supervisor's configuration. `null` if this process is not a worker. */
 export function expectedOfWorker(): Expected | null {
   const text = workerIndex() === null ? undefined : process.env[EXPECTED_VARIABLE];
   return text === undefined ? null : (JSON.parse(text) as Expected | null);
 }
 
-/** The line to the supervisor. */
+/** The connection to the supervisor. */
 export class WorkerLink {
   /** Listening sockets by the text of their addresses, for `Listener.open`. */
   readonly sockets: ReadonlyMap<string, unknown>;
-  /** Those that systemd has given to the supervisor. */
+  /** Sockets that the supervisor got from systemd. */
   readonly given: readonly GivenSocket[];
   private readonly clock: Clock;
   private readonly asked = new Map<number, (values: readonly unknown[]) => void>();
   private answer: (question: Question) => unknown = () => null;
   private replaced: () => void = () => {};
   private load: () => WorkerLoad = () => ({ connections: 0, drainTimeoutMs: 0 });
-  /** Clients of the other workers, as last heard. */
+  /** Last reported number of clients of the other workers. */
   otherConnections = 0;
-  /** Clients of this worker, as last told. */
+  /** Last number of clients that this worker has sent. */
   private toldConnections = 0;
   private ids = 0;
 
@@ -68,7 +68,7 @@ export class WorkerLink {
         resolve(new WorkerLink(sockets, message.given, clock));
       };
       process.on("message", read);
-      // A supervisor that is gone will not stop us: nobody would.
+      // A supervisor that is gone cannot stop this process, so stop now.
       process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
     });
   }
@@ -77,23 +77,23 @@ export class WorkerLink {
     this.send({ type: "ready" });
   }
 
-  /** It has done what a SIGHUP asks for. */
+  /** Reports the result of the reload after a SIGHUP. */
   reloaded(isGood: boolean): void {
     this.send({ type: "reloaded", isGood });
   }
 
-  /** Lets go of the supervisor, so that this process can end. */
+  /** Disconnects from the supervisor, so that this process can end. */
   close(): void {
     process.removeAllListeners("disconnect");
     if (process.connected) process.disconnect();
   }
 
-  /** What this process tells of itself. */
+  /** Sets the source of this process's reports. */
   onBeat(load: () => WorkerLoad): void {
     this.load = load;
   }
 
-  /** The number of clients has changed. Told at once if it has changed by `step`, else with the next beat. */
+  /** Reports the number of clients: immediately if it has changed by `step`, else with the next heartbeat. */
   connectionsChanged(connections: number, step: number): void {
     if (Math.abs(connections - this.toldConnections) >= step) this.tellLoad();
   }
@@ -111,17 +111,17 @@ export class WorkerLink {
     this.send({ type: "beat", load });
   }
 
-  /** How questions of other workers are answered. */
+  /** Sets the function that answers questions of other workers. */
   onQuestion(answer: (question: Question) => unknown): void {
     this.answer = answer;
   }
 
-  /** What to do when a successor serves. */
+  /** Sets the function that runs when a successor serves. */
   onReplaced(run: () => void): void {
     this.replaced = run;
   }
 
-  /** What all workers answer, this one included, as far as they do in time. Calls `done` once. */
+  /** Asks all workers, including this one. Calls `done` once with the answers that arrive in time. */
   ask(question: Question, done: (values: readonly unknown[]) => void): void {
     const id = ++this.ids;
     const timer = this.clock.setTimer(MAX_WAIT_MS, () => this.finish(id, [this.answer(question)]));
@@ -152,7 +152,7 @@ export class WorkerLink {
   }
 
   private send(message: WorkerMessage): void {
-    // A supervisor that is gone in the meantime is heard of by the disconnect.
+    // If the supervisor is gone meanwhile, the disconnect event reports it.
     if (process.connected) process.send!(message, () => {});
   }
 }
