@@ -84,7 +84,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
         this.connect();
         return;
       }
-      this.fail(failures.connectTimeout);
+      this.contain(() => this.fail(failures.connectTimeout));
       this.events.connectFailed(`no connection within ${options.connectTimeoutMs} ms`);
     });
     this.greeting = new Greeting(options.login, events, this.dialect, {
@@ -357,10 +357,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private lost(socket: Socket, reason: string): void {
     if (this.socket !== socket) return;
     if (this.isConnected) {
-      if (this.greeting.isWorthAnother()) this.reopen();
-      else this.fail(failures.connectionLost);
+      this.contain(() => {
+        if (this.greeting.isWorthAnother()) this.reopen();
+        else this.fail(failures.connectionLost);
+      });
     } else {
-      this.fail(failures.connectError);
+      this.contain(() => this.fail(failures.connectError));
       this.events.connectFailed(reason);
     }
   }
@@ -383,6 +385,15 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.retired = retired;
     completed.run(() => this.closeIfRetired());
     completed.end();
+  }
+
+  /** Runs a step of a timer or of the socket. An error is told: thrown on, it would end the process. */
+  private contain(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.tellFault(error as Error);
+    }
   }
 
   private tellFault(error: Error): void {
@@ -460,12 +471,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       completed.run(() => request.complete(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));
-    try {
-      completed.end();
-    } catch (error) {
-      // Nobody has called: thrown on, it would end the process.
-      this.tellFault(error as Error);
-    }
+    this.contain(() => completed.end());
   }
 
   private checkOrder(nowMs: number): void {

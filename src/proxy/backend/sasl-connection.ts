@@ -72,7 +72,7 @@ export class SaslConnection implements BackendLink, Flushable {
     this.events = events;
     this.queue = new RequestQueue(options.clock, options.serverTimeoutMs, () => this.checkDeadlines());
     this.connectDeadline = new Deadline(options.clock, () => {
-      this.fail(failures.connectTimeout);
+      this.contain(() => this.fail(failures.connectTimeout));
       this.events.connectFailed(`no connection and login within ${options.connectTimeoutMs} ms`);
     });
   }
@@ -132,8 +132,10 @@ export class SaslConnection implements BackendLink, Flushable {
     this.isClosed = true;
     const { retired } = this;
     this.retired = null;
-    this.fail(failures.connectionLost);
+    const completed = new AllCompleted();
+    completed.run(() => this.fail(failures.connectionLost));
     retired?.();
+    completed.end();
   }
 
   /** A retrieval of several keys is as many frames in one write; a key that failed is left out. */
@@ -212,14 +214,23 @@ export class SaslConnection implements BackendLink, Flushable {
     return server;
   }
 
-  /** memjs reads for us: what is thrown at it would end the process. */
   private read(server: Server, frame: Frame, response: Response): void {
+    const isTaken = this.contain(() => this.take(server, frame, response));
+    // A fault of ours ends the connection it showed itself on, and nobody else's.
+    if (!isTaken && this.server === server) this.contain(() => this.fail(failures.connectionLost));
+  }
+
+  /**
+   * Runs a step of a timer, or one that memjs has called. An error is told: thrown on, it would end the process. Returns true
+   * if there was none.
+   */
+  private contain(step: () => void): boolean {
     try {
-      this.take(server, frame, response);
+      step();
+      return true;
     } catch (error) {
-      // A fault of ours ends the connection it showed itself on, and nobody else's.
       this.events.outOfStep(`a fault in Platypus: ${(error as Error).stack}`);
-      if (this.server === server) this.fail(failures.connectionLost);
+      return false;
     }
   }
 
@@ -242,13 +253,13 @@ export class SaslConnection implements BackendLink, Flushable {
   private lost(server: Server, error: unknown): void {
     if (this.server !== server) return;
     if (this.socket !== null) {
-      this.fail(failures.connectionLost);
+      this.contain(() => this.fail(failures.connectionLost));
     } else if (typeof error === "string") {
       // memjs tells a refused login as text, everything else as an Error.
-      this.fail(failures.connectError);
+      this.contain(() => this.fail(failures.connectError));
       this.events.refused("the server refused username and password");
     } else {
-      this.fail(failures.connectError);
+      this.contain(() => this.fail(failures.connectError));
       this.events.connectFailed((error as Error).message);
     }
   }
@@ -286,12 +297,7 @@ export class SaslConnection implements BackendLink, Flushable {
       completed.run(() => late.failed(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));
-    try {
-      completed.end();
-    } catch (error) {
-      // A timer has called: thrown on, it would end the process.
-      this.events.outOfStep(`a fault in Platypus: ${(error as Error).stack}`);
-    }
+    this.contain(() => completed.end());
   }
 
   private checkOrder(nowMs: number): void {

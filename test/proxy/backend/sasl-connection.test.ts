@@ -9,6 +9,7 @@ import { ManualClock } from "../../support/manual-clock.ts";
 import { ScriptedSaslServer } from "../../support/scripted-sasl-server.ts";
 
 const SERVER_TIMEOUT_MS = 250;
+const CONNECT_TIMEOUT_MS = 100;
 const FLAGS = { extras: "\0\0\0\x07" };
 
 let server: ScriptedSaslServer;
@@ -27,7 +28,7 @@ beforeEach(async () => {
       tls: null,
       prefix: Buffer.from("p:"),
       serverTimeoutMs: SERVER_TIMEOUT_MS,
-      connectTimeoutMs: 100,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
       login: { kind: "sasl", username: "user", password: "word" },
       connectRetries: 0,
       keepAliveMs: 0,
@@ -132,6 +133,43 @@ describe("a connection with SASL", () => {
     first!.reply("1", FLAGS);
     expect(await other.status()).toBe("connectionLost");
     expect(outOfStep).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault")]);
+  });
+
+  function askFaulty(key: string): void {
+    const onReply = () => {
+      throw new Error("a fault");
+    };
+    const request = new Request(Operation.get, { onReply }, Buffer.from(`get ${key}\r\n`));
+    request.keyStart = "get ".length;
+    request.keyEnd = request.keyStart + key.length;
+    connection.send(request);
+  }
+
+  it("does not end the process with a fault in a request that fails because the server closes", async () => {
+    askFaulty("a");
+    const other = ask("get b\r\n");
+    await server.requests(2);
+    server.sockets[0]!.end();
+    expect(await other.status()).toBe("connectionLost");
+    expect(outOfStep).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault")]);
+  });
+
+  it("does not end the process with a fault in a request that fails because no connection is made in time", async () => {
+    askFaulty("a");
+    const other = ask("get b\r\n");
+    clock.advance(CONNECT_TIMEOUT_MS);
+    expect(await other.status()).toBe("connectTimeout");
+    expect(outOfStep).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault")]);
+  });
+
+  it("tells that it has closed despite a fault in a request", async () => {
+    askFaulty("a");
+    let hasRetired = false;
+    connection.retire(() => {
+      hasRetired = true;
+    });
+    expect(() => connection.close()).toThrow("a fault");
+    expect(hasRetired).toBe(true);
   });
 
   it("completes what it lost once, and what is asked meanwhile on a new one", async () => {

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import { Asked } from "../../support/asked.ts";
-import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
+import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { ScriptedBackend } from "../../support/scripted-backend.ts";
 
@@ -83,5 +83,32 @@ describe("a completion that throws", () => {
     clock.advance(SERVER_TIMEOUT_MS);
     expect(await other.status()).toBe("timeout");
     expect(happened.some((line) => line.includes("a fault"))).toBe(true);
+  });
+
+  it("does not end the process if the server closes the connection", async () => {
+    backend.script = () => null;
+    askFaulty("get a\r\n");
+    const other = ask("get b\r\n");
+    await backend.command();
+    (await backend.connection(0)).socket.end();
+    expect(await other.status()).toBe("connectionLost");
+    expect(happened).toContainEqual(expect.stringContaining("a fault in Platypus: Error: a fault"));
+  });
+
+  it("does not end the process if there is no server, and the server counts as down", async () => {
+    await backend.stop();
+    askFaulty("get a\r\n");
+    const other = ask("get b\r\n");
+    expect(await other.status()).toBe("connectError");
+    expect(happened).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault"), "connect failed"]);
+  });
+
+  it("does not end the process if no connection is made in time, and the server counts as down", async () => {
+    askFaulty("get a\r\n");
+    const other = ask("get b\r\n");
+    // Before the socket can connect.
+    clock.advance(CONNECT_TIMEOUT_MS);
+    expect(await other.status()).toBe("connectTimeout");
+    expect(happened).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault"), "connect failed"]);
   });
 });
