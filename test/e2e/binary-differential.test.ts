@@ -10,8 +10,9 @@
  * - version, stat: Platypus answers for itself. Not generated.
  * - a key that a text line cannot hold and that is over 186 bytes: its base64 form is over 250. Platypus answers 0x04
  *   for it. Not generated.
- * - a value that Platypus takes and a server refuses: meta commands of any mode take the old value with it, binary ones
- *   that set only. The embedded store looks at cas before the length. Of these only a set without cas is generated.
+ * - a value that Platypus takes and a server refuses: the embedded store looks at cas before the length. Of these only a set
+ *   without cas is generated; others stand below.
+ * - the cas of an add or a replace of over 256 KiB: Platypus answers 0. Not generated.
  * - an unknown opcode with a body (SASL's without SASL too) and verbosity: memcached 1.6.18 throws the body away twice,
  *   and what comes next is lost. Generated without a body; Platypus' own answers stand below.
  * - touch and its gets with a value: memcached closes without an answer, or takes it for none. Platypus answers 0x04 and
@@ -310,6 +311,9 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers binary frames as m
     ["a set over the largest value takes the old value with it", { ...set, value: "L".repeat(1_048_577) }],
     ["so does a quiet one, which is answered", { ...set, opcode: 0x11, value: "L".repeat(1_100_000) }],
     ["a replace over the largest value leaves the old value", { ...set, opcode: 0x03, value: "L".repeat(1_048_577) }],
+    ["a replace that a server refuses leaves the old value", { ...set, opcode: 0x03, value: "L".repeat(1_048_570) }],
+    ["an add that a server refuses leaves the old value", { ...set, opcode: 0x02, value: "L".repeat(1_048_570) }],
+    ["so does a quiet append", { opcode: 0x19, key: "a", value: "L".repeat(1_048_570), casKind: "none" }],
     ["a body shorter than its key is an unknown command", { ...set, bodyBytes: 3 }],
     ["an unknown opcode with a key over 250 bytes closes", { opcode: 0x1f, key: "z".repeat(251), casKind: "none" }],
   ])("%s", async (_, step) => {
