@@ -1,10 +1,10 @@
-/** Compares a run with an earlier one: what has become slower by more than the noise of both? */
+/** Compares a run with an earlier run: finds contenders that became slower by more than the noise of both. */
 
 import { readFileSync } from "node:fs";
 import { BenchError } from "./process-group.ts";
 import type { WorkloadReport } from "./report.ts";
 
-/** Smaller changes of a median are noise, however close together the rounds are. */
+/** Smaller changes of a median count as noise, even with similar rounds. */
 const LEAST_CHANGE = 0.05;
 
 /** Reads the reports of a file that an earlier run wrote. */
@@ -29,8 +29,8 @@ export function readReports(path: string): WorkloadReport[] {
 }
 
 /**
- * One line for each contender whose ratio to its peer has grown: the median by more than 5 %, and the better half of the
- * rounds now is beyond the worse half of then (quartiles apart).
+ * One line for each contender whose ratio to its peer has grown: the median by more than 5 %, and the better half of
+ * the current rounds is above the worse half of the earlier ones (separate quartiles).
  */
 export function regressions(now: readonly WorkloadReport[], before: readonly WorkloadReport[]): string[] {
   return now.flatMap(({ scenario, rows }) => {
@@ -46,7 +46,7 @@ export function regressions(now: readonly WorkloadReport[], before: readonly Wor
   });
 }
 
-/** How many ratios both runs have. */
+/** Number of ratios that both runs have. */
 export function comparable(now: readonly WorkloadReport[], before: readonly WorkloadReport[]): number {
   const ratios = (reports: readonly WorkloadReport[]) =>
     reports.flatMap(({ scenario, rows }) => {

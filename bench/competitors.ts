@@ -1,7 +1,7 @@
 /**
- * Starts what is compared, on loopback and free ports: three memcached servers, and in front of them Platypus in several
- * configurations, as its users run it, and other proxies. "direct" is the first memcached with nothing in front of it.
- * Each is started when a workload first asks for it, and again after `stopProxies`.
+ * Starts the competitors on free loopback ports: three memcached servers, and in front of them Platypus in several
+ * configurations, as users run it, and other proxies. "direct" is the first memcached without a proxy. A competitor
+ * starts when a workload first needs it, and again after `stopProxies`.
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,23 +13,23 @@ import { accepting, BenchError, findProgram, freePorts, type ProcessGroup } from
 
 const host = "127.0.0.1";
 const SERVER_COUNT = 3;
-/** Addresses each server has, so that pools of up to 102 are three processes as well. */
+/** Number of addresses per server, so that pools of up to 102 servers need three processes. */
 const ADDRESSES_PER_SERVER = 34;
 const WORKERS = 2;
 const platypus = resolve(import.meta.dirname, "../src/main.ts");
 const tlsFolder = resolve(import.meta.dirname, "../test/support/tls");
 
-/** Something that speaks memcached's protocol and is measured. */
+/** A measured program that speaks memcached's protocol. */
 export interface Competitor {
   readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly isTls: boolean;
-  /** The process whose CPU and memory count, with its children. */
+  /** The process whose CPU and memory count, including its child processes. */
   readonly pid: number;
-  /** The memcached servers behind it; empty if there are none or they are not known. */
+  /** The memcached servers behind it. Empty if there are none or if they are unknown. */
   readonly serverPids: readonly number[];
-  /** Where its `/metrics` are; null: it has none. */
+  /** Address of its `/metrics`. `null` if it has none. */
   readonly admin: string | null;
 }
 
@@ -38,14 +38,14 @@ interface Server {
   readonly pid: number;
 }
 
-/** How a Platypus is configured: lines of its `[server]`, and the sections after it. */
+/** The configuration of a Platypus: lines of its `[server]`, and the sections after it. */
 interface Shape {
   readonly server?: string;
   readonly rest?: string;
-  /** Addresses of the pool; default: one of each server. */
+  /** Number of addresses in the pool. Default: one per server. */
   readonly poolSize?: number;
   readonly isTls?: boolean;
-  /** Share of the requests that are traced; the spans go to a receiver that throws them away. */
+  /** Share of the traced requests. The spans go to a receiver that discards them. */
   readonly tracedShare?: number;
 }
 
@@ -56,7 +56,7 @@ const RULE = 'source = "echo"\nttl = "1h"\nexpiry = "1h"\n';
 const OTHER_RULES = Array.from({ length: 19 }, (_, n) => `[get.other${n}]\nmatch = "other${n}:(.*)"\n${RULE}`);
 const RULES = [...OTHER_RULES, `[get.bench]\nmatch = "bench:(.*)"\n${RULE}`, '[source.echo]\ntype = "echo"\n'];
 
-/** By name, as workloads call them. */
+/** By name in workloads. */
 const shapes: Readonly<Record<string, Shape>> = {
   platypus: {},
   "platypus, 1 server": { poolSize: 1 },
@@ -86,7 +86,7 @@ const trees: Readonly<Record<string, unknown>> = {
   "mcrouter's file, all-sync": { type: "AllSyncRoute", children: [MAIN_POOL, SPARE_POOL] },
 };
 
-/** Programs other than Platypus and twemproxy, by the variable that says where they are. */
+/** Programs other than Platypus and twemproxy, by the environment variable with their path. */
 export const givenPrograms: Readonly<Record<string, string>> = {
   mcrouter: "MCROUTER",
   "memcached's proxy": "MEMCACHED_PROXY",
@@ -109,13 +109,13 @@ export class Competitors {
     requireOpenFiles("the benchmark", "self");
   }
 
-  /** Proxies that take part in comparisons with peers where they are there: given by a variable, or running. */
+  /** Available proxies for comparisons with peers: given by a variable, or running. */
   given(): string[] {
     const programs = Object.entries(givenPrograms).flatMap(([name, variable]) => (process.env[variable] ? [name] : []));
     return [...programs, ...this.proxies.map(({ name }) => name)];
   }
 
-  /** Starts it unless it runs already. Rejects with a BenchError that says what is missing. */
+  /** Starts the competitor unless it is running. Rejects with a BenchError that names missing programs. */
   get(name: string): Promise<Competitor> {
     let competitor = this.started.get(name);
     if (competitor === undefined) {
@@ -125,7 +125,7 @@ export class Competitors {
     return competitor;
   }
 
-  /** Ends the proxies that were started here; the servers keep what they hold. */
+  /** Stops the proxies that were started here; the servers keep their data. */
   async stopProxies(): Promise<void> {
     const running = await Promise.all(this.started.values());
     this.started.clear();
@@ -133,13 +133,13 @@ export class Competitors {
     await Promise.all(running.filter(({ pid }) => !servers.has(pid)).map(({ pid }) => this.group.stopPid(pid)));
   }
 
-  /** The memcached servers that all share. */
+  /** The memcached servers that all competitors share. */
   async pool(): Promise<readonly Server[]> {
     this.servers ??= startServers(this.group);
     return this.servers;
   }
 
-  /** A Platypus of one's own making. */
+  /** A Platypus with a given configuration. */
   async platypus(name: string, shape: Shape): Promise<Competitor> {
     const competitor = await this.startPlatypus(name, shape);
     await accepting(name, competitor.host, competitor.port);
@@ -240,13 +240,13 @@ export class Competitors {
     ]);
     const stats = `-a ${host} -s ${statsPort}`;
     const files = `-c ${config} -o ${join(this.folder, `${file}.log`)} -p ${join(this.folder, `${file}.pid`)}`;
-    // Node raises its own limit of open files, and memcached too.
+    // Node raises its limit of open files itself, and so does memcached.
     const command = `ulimit -n $(ulimit -Hn); exec ${nutcracker} -m 16384 -v 0 ${stats} ${files}`;
     const pid = this.group.start(name, "/bin/sh", ["-c", command]);
     return behind(name, port!, pid, servers);
   }
 
-  /** Needs a memcached built with `--enable-proxy`; memcached/doc, "proxy". */
+  /** Requires a memcached built with `--enable-proxy`; memcached/doc, "proxy". */
   private async startMemcachedProxy(path: string): Promise<Competitor> {
     const servers = await this.pool();
     const [port] = await freePorts(1);
@@ -256,7 +256,7 @@ export class Competitors {
       `  return mcp.pool({ ${backends.join(", ")} })`,
       "end",
       "function mcp_config_routes(pool)",
-      // Up to 1.6.22 a pool is called; since then a function generator asks it.
+      // Up to 1.6.22, the route calls a pool; later versions use a function generator.
       "  if not mcp.funcgen_new then",
       "    return mcp.attach(mcp.CMD_ANY_STORAGE, function(r) return pool(r) end)",
       "  end",
@@ -293,7 +293,7 @@ async function startServers(group: ProcessGroup): Promise<Server[]> {
   return servers;
 }
 
-/** So many addresses, each another one, of the servers in turn. */
+/** `count` different addresses, of the servers in turn. */
 function addressesOf(servers: readonly Server[], count: number): string[] {
   return Array.from({ length: count }, (_, i) => {
     return `127.0.0.${1 + Math.floor(i / SERVER_COUNT)}:${servers[i % SERVER_COUNT]!.port}`;
@@ -326,7 +326,7 @@ function program(name: string, aptPackage: string): string {
   return path;
 }
 
-/** Thousands of clients need more than the 1,024 open files many shells allow. `process` is a pid or "self". */
+/** Thousands of clients need more than the 1,024 open files that many shells allow. `process` is a pid or "self". */
 function requireOpenFiles(name: string, process: number | "self"): void {
   const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${process}/limits`, "latin1"))?.[1];
   if (limit !== undefined && Number(limit) < 8_192) {

@@ -1,6 +1,6 @@
 /**
- * What a proxy costs beside the CPU of its requests: how late answers are at a fixed rate, memory with a thousand idle
- * clients, time from start to the first answer, stalls of the event loop and the garbage collector.
+ * Costs of a proxy apart from CPU per request: latency at a fixed rate, memory with a thousand idle clients, time from
+ * start to the first reply, delays by the event loop and the garbage collector.
  */
 
 import { once } from "node:events";
@@ -14,19 +14,19 @@ import { BenchError } from "./process-group.ts";
 import { spread } from "./report.ts";
 import { base as load } from "./scenarios/workloads.ts";
 
-/** One number of the report and, where it has one, the goal that it must not exceed. */
+/** One number of the report, and the goal that it must not exceed if there is a goal. */
 export interface Figure {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
   readonly goal: number | null;
-  /** What a reader needs to judge it, such as the peer's figure. */
+  /** Context for the reader, such as the peer's figure. */
   readonly note: string;
 }
 
 const SATURATION_SHARE = 0.7;
 const IDLE_CONNECTIONS = 1_000;
-/** Steps of `measureFigures`, for the progress. */
+/** Number of steps of `measureFigures`, for the progress. */
 export function figureSteps({ rounds }: Length): number {
   return 2 * rounds + rounds + rounds + 1;
 }
@@ -35,7 +35,7 @@ export async function measureFigures(bench: Bench, length: Length): Promise<Figu
   return [...(await latencyAtRate(bench, length)), ...(await starts(bench, length)), await idleMemory(bench)];
 }
 
-/** Platypus and twemproxy in turn, both at the same rate: that share of what the slower of them can do. */
+/** Platypus and twemproxy in turn, both at one rate: a share of the maximum of the slower one. */
 async function latencyAtRate(bench: Bench, { rounds, seconds }: Length): Promise<Figure[]> {
   const platypus = await bench.competitors.get("platypus");
   const competitors = [platypus, await bench.competitors.get("twemproxy")];
@@ -90,7 +90,7 @@ async function latencyAtRate(bench: Bench, { rounds, seconds }: Length): Promise
   ];
 }
 
-/** From the start of the process to the answer to a get, the first start of all left out: code is compiled by then. */
+/** Time from the start of the process to the reply to a get. The first start is left out: it compiles code. */
 async function starts(bench: Bench, { rounds }: Length): Promise<Figure[]> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -120,7 +120,7 @@ async function idleMemory(bench: Bench): Promise<Figure> {
     socket.write("get idle\r\n");
     await once(socket, "data");
   }
-  await delay(2_000); // what is freed after work is part of being idle
+  await delay(2_000); // memory that is released after work ends belongs to the idle state
   const bytes = residentBytes(processTree(competitor.pid));
   for (const socket of sockets) socket.destroy();
   await bench.group.stopPid(competitor.pid);
@@ -139,7 +139,7 @@ interface Pauses {
   readonly collectingSeconds: number;
 }
 
-/** Sums of what `/metrics` says of the event loop and the garbage collector. */
+/** Sums of the event loop's and the garbage collector's numbers in `/metrics`. */
 async function pauses({ admin }: Competitor): Promise<Pauses> {
   const response = await fetch(`http://${admin}/metrics`);
   if (!response.ok) throw new BenchError(`/metrics answered ${response.status}`);

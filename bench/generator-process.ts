@@ -1,4 +1,4 @@
-/** The benchmark's end of a load generator: starts it, asks for runs one at a time, stops it. */
+/** The benchmark's side of a load generator: starts it, requests runs one at a time, stops it. */
 
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ export class GeneratorProcess {
     this.#name = name;
   }
 
-  /** Resolves when all connections of the load stand. Nothing is sent before the first `run`. */
+  /** Resolves when all connections of the load are open. Nothing is sent before the first `run`. */
   static async open(group: ProcessGroup, competitor: Competitor, load: Load): Promise<GeneratorProcess> {
     const job: Job = { host: competitor.host, port: competitor.port, isTls: competitor.isTls, ...load };
     const name = `load on ${competitor.name}`;

@@ -1,43 +1,46 @@
 /**
- * What the benchmark and its load generator tell each other. The job travels as JSON in the generator's argument, the
- * rest over its IPC channel: "ready" once every connection stands, then one "result" for every "run" it is sent.
+ * Messages between the benchmark and its load generator. The job is JSON in the generator's argument; the rest uses its
+ * IPC channel: "ready" once all connections are open, then one "result" for each "run".
  */
 
-/** A load, fixed for the life of one generator process. */
+/** A load, fixed for the lifetime of a generator process. */
 export interface Job {
   readonly host: string;
   readonly port: number;
   readonly isTls: boolean;
   readonly connections: number;
-  /** Requests each connection has in flight at most. */
+  /** Maximum number of requests in flight per connection. */
   readonly depth: number;
-  /** When further requests are sent: once all are answered, as a client's multi-get does, or for each answer. */
+  /** When further requests are sent: after all replies, as in a client's multi-get, or after each reply. */
   readonly refill: "whenAllAnswered" | "forEachAnswer";
   /**
-   * "set" stores every key of the key space, "get" reads them back; "mix" is nine gets for each set. "meta" and "binary" are
-   * gets in these protocols, "fill" gets of keys that nobody has asked for.
+   * "set" stores each key of the key space, "get" reads them; "mix" is nine gets per set. "meta" and "binary" are gets
+   * in these protocols; "fill" is gets of keys that were never requested.
    */
   readonly operation: Operation;
-  /** Keys named by one request; 1 for all but gets. */
+  /** Number of keys per request; 1 for all commands except gets. */
   readonly keysPerRequest: number;
   readonly valueBytes: number;
-  /** Requests a second, offered whatever the answers do; null: as fast as the answers come. */
+  /** Requests per second, independent of replies. `null` sends as fast as replies arrive. */
   readonly rate: number | null;
 }
 
 type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill";
 
-/** How long one run lasts: for some time, or until so many requests were sent. What is in flight then is awaited. */
+/** The length of a run: a time, or a number of requests. Requests in flight at the end are awaited. */
 export type Limit = { readonly seconds: number } | { readonly requests: number };
 
-/** What one run came to. Every reply in it was compared with the expected bytes. */
+/** The result of a run. All replies were compared with the expected bytes. */
 export interface JobResult {
   readonly requests: number;
   /** From the first request to the last reply. */
   readonly seconds: number;
-  /** CPU the generator itself used in that time, all threads. */
+  /** CPU time of the generator during the run, all threads. */
   readonly generatorCpuSeconds: number;
-  /** As the generator saw it, its own queueing included, at a rate from when a request was due; capped at 250,000. */
+  /**
+   * As measured by the generator, including its own queueing; with a rate, from the due time of a request. At most
+   * 250,000.
+   */
   readonly p50Micros: number;
   readonly p99Micros: number;
   readonly p999Micros: number;
@@ -48,7 +51,7 @@ export interface RunMessage {
   readonly limit: Limit;
 }
 
-/** "failed" is the generator's last message: a connection broke, or a reply was not the expected one. */
+/** "failed" is the generator's last message: a connection broke, or a reply was wrong. */
 export type GeneratorMessage =
   | { readonly kind: "ready" }
   | { readonly kind: "result"; readonly result: JobResult }

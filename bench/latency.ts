@@ -1,4 +1,4 @@
-/** Latency histogram with fixed linear buckets: recording is one increment, reading it is for after the run. */
+/** A latency histogram with fixed linear buckets: recording is one increment; reading happens after the run. */
 
 const bucketMicros = 5;
 const bucketCount = 50_000;
@@ -7,7 +7,7 @@ export class LatencyHistogram {
   readonly #buckets = new Uint32Array(bucketCount);
   #count = 0;
 
-  /** Anything beyond 250 ms lands in the last bucket. */
+  /** Durations above 250 ms go to the last bucket. */
   record(millis: number): void {
     const bucket = Math.floor((millis * 1000) / bucketMicros);
     this.#buckets[bucket < bucketCount ? bucket : bucketCount - 1]! += 1;

@@ -1,10 +1,10 @@
 /**
- * One connection of the load generator: a closed loop with a number of requests in flight; it compares every byte
- * that comes back with the tape. Requests on the tape:
+ * One connection of the load generator: a closed loop with a number of requests in flight. It compares each received
+ * byte with the tape. Requests on the tape:
  *
- *     … done … | #answered → in flight | #unsent → …        both count on and wrap at the tape's end
+ *     … done … | #answered → in flight | #unsent → …        both advance and wrap at the tape's end
  *
- * All connections read into one buffer, as a chunk is used up before the next read.
+ * All connections read into one buffer, because a chunk is consumed before the next read.
  */
 
 import { connect, type Socket } from "node:net";
@@ -15,14 +15,14 @@ import { BINARY_CAS, type Tape } from "./tape.ts";
 
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** What the connections of one run share. */
+/** State that the connections of one run share. */
 export interface LoadRun {
-  /** Requests that may still be sent; set to 0 when the time is up. */
+  /** Number of requests that may still be sent. 0 when the time is up. */
   unsent: number;
   inFlight: number;
   completed: number;
   readonly latency: LatencyHistogram;
-  /** Called when nothing is in flight and nothing may be sent any more. */
+  /** Called when no request is in flight and no more may be sent. */
   readonly onDrained: () => void;
 }
 
@@ -33,18 +33,18 @@ export class LoadConnection {
   readonly #socket: Socket;
   #run: LoadRun | null = null;
   #inFlight = 0;
-  /** Tape index of the next request to send, and of the oldest one not yet answered. */
+  /** Tape index of the next request to send, and of the oldest unanswered request. */
   #unsent: number;
   #answered: number;
-  /** Offset on the reply tape of the next byte to come. */
+  /** Offset of the next expected byte on the reply tape. */
   #replyOffset: number;
-  /** At a rate: when the requests in flight were due, oldest first. */
+  /** In a run with a rate: due times of the requests in flight, oldest first. */
   readonly #dueMs: number[] = [];
-  /** Replies to come until the sampled request is answered; 0 when none is sampled. */
+  /** Number of replies until the reply of the sampled request. 0 if no request is sampled. */
   #sampleIn = 0;
   #sampledAtMs = 0;
 
-  /** `first` is the tape index to begin with. `onFailure` may be called more than once. */
+  /** `first` is the tape index of the first request. `onFailure` may be called several times. */
   constructor(job: Job, tape: Tape, first: number, onReady: () => void, onFailure: (error: Error) => void) {
     this.#job = job;
     this.#tape = tape;
@@ -63,7 +63,7 @@ export class LoadConnection {
     return connect({ host: this.#job.host, port: this.#job.port, noDelay: true, onread });
   }
 
-  /** The certificate is that of tests: whoever answers is taken. */
+  /** The certificate is a test certificate: accept any. */
   #connectTls(): Socket {
     const socket = connectTls({ host: this.#job.host, port: this.#job.port, rejectUnauthorized: false });
     socket.on("data", (chunk: Buffer) => {
@@ -80,7 +80,7 @@ export class LoadConnection {
     this.#send(run, this.#job.depth);
   }
 
-  /** Of a run at a rate: sends one request that was due at `dueMs`, however many are in flight. */
+  /** In a run with a rate: sends one request with due time `dueMs`, however many are in flight. */
   sendDue(run: LoadRun, dueMs: number): void {
     this.#run = run;
     this.#dueMs.push(dueMs);
@@ -137,7 +137,9 @@ export class LoadConnection {
     return true;
   }
 
-  /** Compares a chunk with the reply tape. Returns how many replies it completed, −1 after reporting a wrong one. */
+  /**
+   * Compares a chunk with the reply tape. Returns the number of completed replies, or −1 after reporting a wrong reply.
+   */
   #check(bytes: number): number {
     const { replies, replyEnds } = this.#tape;
     let completed = 0;
@@ -163,7 +165,7 @@ export class LoadConnection {
     return completed;
   }
 
-  /** A binary answer has the server's cas, which the tape does not know: all its answers are of one length. */
+  /** A binary reply has a cas that the tape does not know. All replies have equal length. */
   #ignoreCas(offset: number, span: number): void {
     const { replies, replyEnds } = this.#tape;
     const length = replyEnds[0]!;
@@ -174,7 +176,7 @@ export class LoadConnection {
     }
   }
 
-  /** Reports a chunk whose bytes from `offset` on are not those of the tape, with what stands around the difference. */
+  /** Reports a chunk that differs from the tape at `offset`, with the text around the difference. */
   #reject(problem: string, offset: number, bytes: number): -1 {
     const { replies } = this.#tape;
     let same = 0;

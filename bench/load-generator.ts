@@ -1,6 +1,6 @@
 /**
- * The load generator, a process of its own: `node bench/load-generator.ts JOB`, where JOB is a Job as JSON. It opens all
- * connections first, then does one run for every "run" message, and ends when its parent disconnects. The first wrong,
+ * The load generator, a separate process: `node bench/load-generator.ts JOB`, where JOB is a Job as JSON. It opens all
+ * connections first, then does one run for each "run" message, and ends when its parent disconnects. The first wrong,
  * missing or surplus byte ends it with a "failed" message.
  */
 
@@ -9,11 +9,11 @@ import { LatencyHistogram } from "./latency.ts";
 import { LoadConnection, type LoadRun } from "./load-connection.ts";
 import { buildTape } from "./tape.ts";
 
-/** Connections opened at a time, well below the listen backlog of any competitor. */
+/** Number of connections that are opened at a time, well below the listen backlog of all competitors. */
 const connectBatch = 100;
-/** How long replies may take that are still in flight when a run is over. */
+/** Maximum time for replies that are in flight when a run ends (ms). */
 const drainMs = 5000;
-/** No run is longer, whatever its limit says. */
+/** Maximum time of a run, whatever its limit. */
 const longestRunMs = 120_000;
 
 function send(message: GeneratorMessage): void {
@@ -84,7 +84,10 @@ async function run(connections: readonly LoadConnection[], limit: Limit): Promis
   };
 }
 
-/** Sends requests when they are due, whatever has been answered; late ones at once, counted from when they were due. */
+/**
+ * Sends each request at its due time, independently of replies. Late requests are sent immediately; their latency
+ * counts from the due time.
+ */
 function offer(load: LoadRun, connections: readonly LoadConnection[], rate: number): void {
   const startMs = performance.now();
   let sent = 0;

@@ -1,7 +1,7 @@
 /**
- * Measures one workload: every contender is started and warmed up, then they take turns, each round in another order, so
- * that whatever else the machine does falls on all of them alike. Then they are started anew: two processes of one program
- * differ for as long as they live (where their memory lies, what was compiled when), and more rounds would not show it.
+ * Measures one workload: all contenders are started and warmed up, then take turns, in another order in each round, so
+ * that other load on the machine affects all of them equally. Then they are restarted: two processes of one program
+ * differ for their whole lifetime (memory layout, time of compilation), and more rounds would not show this.
  */
 
 import { once } from "node:events";
@@ -17,42 +17,42 @@ import { fillKey, keyCountFor } from "./tape.ts";
 
 /** One contender in one round. */
 export interface Sample {
-  /** A multiget is one request. */
+  /** A multiget counts as one request. */
   readonly cpuMicrosPerRequest: number;
-  /** CPU of the memcached servers behind it; null where they are not known. */
+  /** CPU of the memcached servers behind the contender. `null` if they are unknown. */
   readonly serverCpuMicrosPerRequest: number | null;
   readonly requestsPerSecond: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
   readonly p999Micros: number;
   readonly residentBytes: number;
-  /** Part of one CPU that the load generator used. */
+  /** Share of one CPU that the load generator used. */
   readonly generatorCpuShare: number;
 }
 
-/** A process that has only just started is compiled while it works. */
+/** A new process compiles code while it works. */
 const WARM_UP_SECONDS = 1.5;
 
-/** A contender's samples of one workload, in the order of the rounds. */
+/** A contender's samples of one workload, in the order of rounds. */
 export interface Measured {
   readonly contender: Contender;
   readonly samples: Sample[];
 }
 
-/** How often and for how long each is measured. */
+/** Number and length of measurements. */
 export interface Length {
   readonly rounds: number;
   readonly seconds: number;
-  /** Times the processes are started anew in these rounds, at least 1. */
+  /** Number of process starts in these rounds, at least 1. */
   readonly starts: number;
 }
 
-/** Steps that `Bench.measure` takes with so many contenders, for the progress. */
+/** Number of steps of `Bench.measure` with this number of contenders, for the progress. */
 export function measureSteps({ rounds, starts }: Length, contenders: number): number {
   return contenders * (rounds + starts);
 }
 
-/** A contender whose process runs, with the load that is sent to it. */
+/** A contender with a running process, and its load. */
 interface Running {
   readonly contender: StartedContender;
   readonly generator: GeneratorProcess;
@@ -63,7 +63,7 @@ export class Bench {
   readonly group: ProcessGroup;
   readonly competitors: Competitors;
   readonly progress: Progress;
-  /** What is stored, by competitor and size of values. */
+  /** Stored data, by competitor and size of values. */
   private readonly stored = new Set<string>();
 
   constructor(group: ProcessGroup, competitors: Competitors, progress: Progress) {
@@ -73,8 +73,8 @@ export class Bench {
   }
 
   /**
-   * Measures a workload; `only` names the competitors that take part, null: all of them. `prepare` is called whenever they
-   * have been started.
+   * Measures a workload. `only` names the participating competitors; `null` for all. `prepare` is called after each
+   * start.
    */
   async measure(
     scenario: Scenario,
@@ -109,7 +109,7 @@ export class Bench {
     return { contender: { ...contender, started }, generator };
   }
 
-  /** Sends it its load for so long; a load that ends by itself, again and again. */
+  /** Sends the load for this time; a load that ends by itself is repeated. */
   private async warmUp(running: Running, seconds: number): Promise<void> {
     const untilMs = performance.now() + seconds * 1000;
     do await this.sample(running, seconds);
@@ -134,7 +134,7 @@ export class Bench {
     this.progress.note(`${title}: ${costs.join(", ")} µs CPU per request`);
   }
 
-  /** Stores every key of the load through the competitor itself, once, and checks that it was stored. */
+  /** Stores all keys of the load through the competitor once, and checks that they are stored. */
   async preload(competitor: Competitor, { valueBytes, operation }: Load): Promise<void> {
     const name = `${competitor.name}/${valueBytes}`;
     if (operation === "fill" || this.stored.has(name)) return;
@@ -180,7 +180,7 @@ export class Bench {
     };
   }
 
-  /** Behind the proxies' backs: what they have filled is missing again. */
+  /** Deletes filled values directly on the servers, so that they are missing again. */
   private async forgetFilled(keys: number): Promise<void> {
     for (const { port } of await this.competitors.pool()) {
       const socket = connect({ host: "127.0.0.1", port });

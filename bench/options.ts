@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** What can be measured: requests, keeping keys fresh, and what a proxy costs beside its requests. */
+/** Parts of the benchmark: requests, refreshes, and costs of a proxy apart from requests. */
 const parts = ["workloads", "refresh", "figures"] as const;
 type Part = (typeof parts)[number];
 
@@ -41,9 +41,9 @@ export interface Options {
   readonly isHelp: boolean;
   readonly isQuick: boolean;
   readonly parts: ReadonlySet<Part>;
-  /** Lower case; empty matches every workload. */
+  /** In lower case. An empty string matches all workloads. */
   readonly workload: string;
-  /** Null: all. */
+  /** `null` for all. */
   readonly competitors: readonly string[] | null;
   readonly proxies: readonly ProxyAddress[];
   readonly length: Length;

@@ -1,5 +1,5 @@
 /**
- * Writes what a run measured into the docs, between two marks; what people wrote around them stays. All workloads go to
+ * Writes the results of a run into the docs, between two marks. Text outside of the marks stays. All workloads go to
  * `docs/performance-all.md`, the main ones also to `docs/performance.md`.
  */
 
@@ -15,7 +15,7 @@ const docs = resolve(import.meta.dirname, "../docs");
 const BEGIN = "<!-- figures: written by `npm run bench -- --page` -->";
 const END = "<!-- end of figures -->";
 
-/** The workloads that docs/performance.md shows. */
+/** Workloads in docs/performance.md. */
 const MAIN_WORKLOADS: ReadonlySet<string> = new Set([
   "single gets, 50 connections",
   "pipelined 16, 50 connections",
@@ -24,7 +24,7 @@ const MAIN_WORKLOADS: ReadonlySet<string> = new Set([
   "values of 100 KiB",
 ]);
 
-/** Returns the path of the page that has all workloads. */
+/** Returns the path of the page with all workloads. */
 export function writePage(run: RunDescription, reports: readonly WorkloadReport[], figures: readonly Figure[]): string {
   const images = join(docs, "images");
   mkdirSync(images, { recursive: true });

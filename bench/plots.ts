@@ -7,12 +7,12 @@ const TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#24292f"'
 const COLORS = ["#1f6feb", "#bf8700", "#6e7781", "#8250df", "#1a7f37"];
 
 interface Plot {
-  /** Of the file, without its ending. */
+  /** Of the file, without its extension. */
   readonly name: string;
   readonly svg: string;
 }
 
-/** One plot of bars for each group whose workloads have no place on an axis, one of lines for each that has. */
+/** One bar plot for each group without an axis, and one line plot for each group with an axis. */
 export function drawPlots(reports: readonly WorkloadReport[]): Plot[] {
   const groups = Map.groupBy(reports, ({ scenario }) => scenario.group);
   return [...groups].map(([group, own]) => {
@@ -22,7 +22,9 @@ export function drawPlots(reports: readonly WorkloadReport[]): Plot[] {
   });
 }
 
-/** CPU per request as a multiple of the peer's: median, with a line from the lowest to the highest round, and the goal. */
+/**
+ * CPU per request as a multiple of the peer's: median, with a line from the minimum to the maximum round, and the goal.
+ */
 function bars(reports: readonly WorkloadReport[]): string {
   const left = 440;
   const rowHeight = 26;
@@ -53,7 +55,7 @@ function bars(reports: readonly WorkloadReport[]): string {
   return svg(height, title, [one, ...parts, `<text x="8" y="${height - 10}" ${TEXT}>${foot}</text>`]);
 }
 
-/** CPU per request over the group's own measure; both axes are logarithmic. */
+/** CPU per request over the group's parameter; both axes are logarithmic. */
 function lines(group: string, reports: readonly WorkloadReport[]): string {
   const [left, right, top, bottom] = [60, WIDTH - 150, 40, 330];
   const points = reports.flatMap(({ scenario, rows }) =>
@@ -65,7 +67,7 @@ function lines(group: string, reports: readonly WorkloadReport[]): string {
   const py = logarithmic([levels[0]!, levels.at(-1)!], [bottom, top]);
   const byName = [...Map.groupBy(points, ({ name }) => name)];
   const last = byName.map(([name, own]) => ({ name, y: py(own.at(-1)!.micros) })).sort((a, b) => a.y - b.y);
-  // Names stand beside the ends of their lines, and below each other where these meet.
+  // Names are next to the ends of their lines. Where they would overlap, they are below each other.
   for (let i = 1; i < last.length; i++) last[i]!.y = Math.max(last[i]!.y, last[i - 1]!.y + 16);
   const series = byName.map(([name, own], i) => {
     const color = COLORS[i % COLORS.length]!;
@@ -97,7 +99,7 @@ function powersOfTwo(values: readonly number[]): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => 2 ** (first + i));
 }
 
-/** Contenders of the same kind in several workloads are one line: "platypus, 10 servers" is "platypus". */
+/** Variants of a contender in several workloads are one line: "platypus, 10 servers" is "platypus". */
 function seriesOf({ contender }: Row): string {
   return contender.replace(/, \d+ servers?$/, "");
 }

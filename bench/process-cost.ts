@@ -1,8 +1,8 @@
-/** What a process costs, read from Linux's /proc: CPU time to the nanosecond, and resident memory. */
+/** The cost of processes from Linux's /proc: CPU time in nanoseconds, and resident memory. */
 
 import { readdirSync, readFileSync } from "node:fs";
 
-/** The process and all that descend from it. */
+/** The process and all of its descendants. */
 export function processTree(pid: number): number[] {
   const pids = [pid];
   for (const parent of pids) {
@@ -12,12 +12,12 @@ export function processTree(pid: number): number[] {
   return pids;
 }
 
-/** CPU time of each thread of some processes, by "pid/tid", in nanoseconds. */
+/** CPU time of each thread of several processes, by "pid/tid", in nanoseconds. */
 export type CpuReading = ReadonlyMap<string, number>;
 
 /**
- * Reads all threads of `pids`: proc(5), /proc/PID/task/TID/schedstat, first field, user and system together. Exact while
- * the threads sleep; a running one is up to a tick behind.
+ * Reads all threads of `pids`: proc(5), /proc/PID/task/TID/schedstat, first field, user and system time together. The
+ * value is exact while the threads sleep; for a running thread it is up to a tick old.
  */
 export function readCpu(pids: readonly number[]): CpuReading {
   const reading = new Map<string, number>();
@@ -30,14 +30,14 @@ export function readCpu(pids: readonly number[]): CpuReading {
   return reading;
 }
 
-/** Microseconds used between two readings. Threads that ended in between are not counted, new ones are. */
+/** Microseconds of CPU time between two readings. Threads that ended in between are not counted; new threads are. */
 export function cpuMicrosBetween(before: CpuReading, after: CpuReading): number {
   let nanos = 0;
   for (const [thread, time] of after) nanos += time - (before.get(thread) ?? 0);
   return nanos / 1000;
 }
 
-/** Resident memory of all `pids` in bytes; pages they share are counted for each. */
+/** Resident memory of all `pids` in bytes. Shared pages count for each process. */
 export function residentBytes(pids: readonly number[]): number {
   let bytes = 0;
   for (const pid of pids) {

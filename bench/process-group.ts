@@ -1,6 +1,6 @@
 /**
- * The processes a benchmark started. They are stopped by their own id, in whatever way the benchmark ends; one that ends
- * on its own makes the benchmark fail.
+ * The processes that a benchmark started. They are stopped by process id when the benchmark ends for any reason. A
+ * process that ends by itself makes the benchmark fail.
  */
 
 import { type ChildProcess, fork, spawn } from "node:child_process";
@@ -13,11 +13,11 @@ const readyMs = 10_000;
 const stopMs = 3000;
 const keptOutput = 2000;
 
-/** A mistake the user can mend: printed without a stack. */
+/** An error that the user can correct: printed without a stack. */
 export class BenchError extends Error {}
 
 export class ProcessGroup {
-  /** Rejects when a process ends that was not told to; never resolves. */
+  /** Rejects when a process ends without a stop; never resolves. */
   readonly failed: Promise<never>;
   readonly #running = new Set<ChildProcess>();
   #onFailed: (error: Error) => void = () => {};
@@ -26,7 +26,7 @@ export class ProcessGroup {
     this.failed = new Promise((_, reject) => {
       this.#onFailed = reject;
     });
-    this.failed.catch(() => {}); // whoever awaits it hears of it
+    this.failed.catch(() => {}); // the caller that awaits it gets the error
     process.once("exit", () => {
       for (const child of this.#running) child.kill("SIGKILL");
     });
@@ -47,13 +47,13 @@ export class ProcessGroup {
     return child;
   }
 
-  /** Ends one process and waits until it is gone; it is killed if it does not go by itself. */
+  /** Stops one process and waits for its end; kills it if it does not end. */
   async stop(child: ChildProcess): Promise<void> {
     if (!this.#running.delete(child)) return;
     const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
     const impatience = setTimeout(() => {
       child.kill("SIGKILL");
-      child.stdout?.destroy(); // a child of its own may hold these open
+      child.stdout?.destroy(); // child processes may hold these open
       child.stderr?.destroy();
     }, stopMs);
     child.kill("SIGTERM");
@@ -61,7 +61,7 @@ export class ProcessGroup {
     clearTimeout(impatience);
   }
 
-  /** The same of a program. */
+  /** Stops a program by its process id. */
   async stopPid(pid: number): Promise<void> {
     const child = [...this.#running].find((each) => each.pid === pid);
     if (child !== undefined) await this.stop(child);
@@ -80,7 +80,7 @@ export class ProcessGroup {
     child.stderr?.on("data", keep);
     if (child.pid !== undefined) this.#running.add(child);
     child.once("error", (error) => this.#onFailed(new BenchError(`${name}: ${error.message}`)));
-    // "close" rather than "exit": by then its last words have been read.
+    // "close" instead of "exit": then its last output has been read.
     child.once("close", (code, signal) => {
       if (this.#running.delete(child)) {
         this.#onFailed(new BenchError(`${name} ended by itself (${signal ?? `exit code ${code}`})\n${output}`.trim()));
@@ -89,7 +89,7 @@ export class ProcessGroup {
   }
 }
 
-/** The program's path, looked for in PATH and where distributions put daemons; null if it is not installed. */
+/** The program's path, from PATH and the usual folders of daemons. `null` if it is not installed. */
 export function findProgram(name: string): string | null {
   for (const folder of [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/usr/bin"]) {
     const path = join(folder, name);
@@ -103,7 +103,7 @@ export function findProgram(name: string): string | null {
   return null;
 }
 
-/** Loopback ports that were free just now, all different. */
+/** Different loopback ports that are free at the moment. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -123,7 +123,7 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-/** Resolves once something accepts connections there; rejects after ten seconds. */
+/** Resolves when connections are accepted; rejects after ten seconds. */
 export async function accepting(name: string, host: string, port: number): Promise<void> {
   const startMs = performance.now();
   while (!(await canConnect(host, port))) {

@@ -1,6 +1,6 @@
 /**
- * Says on stderr what is going on: on a terminal one line that is rewritten, with an estimate of the time left, elsewhere
- * a plain line per note.
+ * Prints the progress on stderr: on a terminal as one rewritten line with an estimate of the remaining time, otherwise
+ * as one line per note.
  */
 export class Progress {
   readonly #steps: number;
@@ -8,23 +8,23 @@ export class Progress {
   readonly #startMs = performance.now();
   #done = 0;
 
-  /** `steps` is how often `step` will be called; they should take about the same time. */
+  /** `steps` is the number of calls of `step`; they should take similar times. */
   constructor(steps: number) {
     this.#steps = steps;
   }
 
-  /** The step that begins now. */
+  /** Starts a step. */
   step(text: string): void {
     if (this.#isTerminal) process.stderr.write(`\r\x1b[K${text}${this.#timeLeft()}`);
     this.#done += 1;
   }
 
-  /** Something worth a line of its own where nothing can be rewritten. */
+  /** Prints a note on a separate line if the output cannot be rewritten. */
   note(text: string): void {
     if (!this.#isTerminal) process.stderr.write(`${text}\n`);
   }
 
-  /** Clears the line; to be called before anything else is printed. */
+  /** Clears the line. Call it before other output. */
   end(): void {
     if (this.#isTerminal) process.stderr.write("\r\x1b[K");
   }

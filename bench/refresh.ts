@@ -1,7 +1,6 @@
 /**
- * What keeping keys fresh costs. Memory and steps of a million tracked keys; refreshes a
- * second of a real process over a real memcached; and hits where twenty rules are configured and every key is tracked,
- * against the same Platypus with no rules at all.
+ * The cost of refreshes: memory and steps of a million tracked keys; refreshes per second of a real process with a real
+ * memcached; and hits with twenty rules and all keys tracked, compared with Platypus without rules.
  */
 
 import { execFileSync } from "node:child_process";
@@ -21,7 +20,7 @@ import { base } from "./scenarios/workloads.ts";
 import { keyCountFor } from "./tape.ts";
 
 const MILLION = 1_000_000;
-/** Each falls due a second before its 3 s are over: some 10,000 refreshes a second. */
+/** Each key is due a second before its TTL of 3 s ends: about 10,000 refreshes per second. */
 const CHURN_KEYS = 20_000;
 const CHURN_TTL = "3s";
 const CHURN_SECONDS = 5;
@@ -33,7 +32,7 @@ const SHAPES: readonly { readonly name: string; readonly load: Partial<Load> }[]
   { name: "hits under rules: multiget of 24 keys", load: { keysPerRequest: 24 } },
 ];
 
-/** Steps of `measureRefresh`, for the progress. */
+/** Number of steps of `measureRefresh`, for the progress. */
 export function refreshSteps(length: Length): number {
   return 2 + SHAPES.length * measureSteps(length, 2);
 }
@@ -88,7 +87,7 @@ async function churn(bench: Bench): Promise<Figure> {
   return { name: "refreshes", value: refreshes / seconds, unit: "a second", goal: null, note };
 }
 
-/** Hits where every key is covered by one of twenty rules and tracked, against none of that. */
+/** Hits with all keys covered by one of twenty rules and tracked, compared with hits without rules. */
 async function hitsUnderRules(bench: Bench, length: Length): Promise<WorkloadReport[]> {
   const prepare = async () => warmUp(bench, await bench.competitors.get(TRACKING));
   const reports: WorkloadReport[] = [];
@@ -105,7 +104,7 @@ async function hitsUnderRules(bench: Bench, length: Length): Promise<WorkloadRep
   return reports;
 }
 
-/** Asks for the keys, which somebody else stored, until all of them are tracked. */
+/** Gets the keys, which another client stored, until all of them are tracked. */
 async function warmUp({ group }: Bench, competitor: Competitor): Promise<void> {
   const generator = await GeneratorProcess.open(group, competitor, { ...base, depth: 16 });
   const client = await Client.open(competitor);
@@ -120,7 +119,7 @@ async function warmUp({ group }: Bench, competitor: Competitor): Promise<void> {
   if (tracked < keys * 0.99) throw new BenchError(`only ${tracked} of ${keys} keys are tracked`);
 }
 
-/** One command at a time. */
+/** Sends one command at a time. */
 class Client {
   private readonly socket: Socket;
 

@@ -1,9 +1,9 @@
-/** Turns samples into medians and ratios, and those into the table that is printed. */
+/** Computes medians and ratios of samples, and formats the table. */
 
 import type { Measured, Sample } from "./measure.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 
-/** Median of the rounds, the lowest and highest of them, and the quartiles. */
+/** Median of the rounds, with minimum, maximum, and quartiles. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -17,9 +17,9 @@ export interface Row {
   readonly contender: string;
   readonly cpuMicrosPerRequest: Spread;
   readonly cpuMicrosPerKey: number;
-  /** CPU per request as a multiple of the peer's in the same round; null for the peer, or where it did not run. */
+  /** CPU per request as a multiple of the peer's in that round. `null` for the peer, or if the peer did not run. */
   readonly ratio: Spread | null;
-  /** Whether the median ratio meets the workload's goal; null for yardsticks and without a ratio. */
+  /** True if the median ratio meets the workload's goal. `null` for yardsticks and without a ratio. */
   readonly meetsGoal: boolean | null;
   readonly serverCpuMicrosPerRequest: number | null;
   readonly requestsPerSecond: number;
@@ -68,7 +68,7 @@ export function summarize(scenario: Scenario, measured: readonly Measured[]): Wo
   return { scenario, rows };
 }
 
-/** Columns are separated by two spaces; the first is aligned left, the others right. */
+/** Columns are separated by two spaces. The first is left-aligned, the others right-aligned. */
 export function formatTable(reports: readonly WorkloadReport[]): string {
   const header = [
     "",

@@ -1,4 +1,4 @@
-/** Keeps what a run measured: JSON and plots in `bench/results`. */
+/** Saves the results of a run: JSON and plots in `bench/results`. */
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { drawPlots } from "./plots.ts";
 import { findProgram } from "./process-group.ts";
 import type { WorkloadReport } from "./report.ts";
 
-/** Where, when and how a run took place. */
+/** Place, time and settings of a run. */
 export interface RunDescription {
   readonly date: string;
   readonly machine: { readonly cpu: string; readonly cpus: number; readonly kernel: string };
@@ -31,7 +31,7 @@ export function describeRun(length: Length): RunDescription {
   return { date: new Date().toISOString(), machine, versions, length };
 }
 
-/** Returns the path of the JSON. */
+/** Returns the path of the JSON file. */
 export function saveResults(
   run: RunDescription,
   reports: readonly WorkloadReport[],

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: Platypus, twemproxy and a bare memcached under the same load in one run, compared by CPU time per
- * request. That is what a proxy beside an application costs; unlike requests per second it does not depend on what the
- * load generator leaves of the machine. The table goes to stdout, all samples as JSON and plots to bench/results.
+ * `npm run bench`: compares Platypus, twemproxy and a plain memcached under equal load in one run, by CPU time per
+ * request. CPU time is the cost of a proxy next to an application; unlike requests per second, it does not depend on
+ * the CPU that the load generator leaves. The table goes to stdout; all samples as JSON and plots go to bench/results.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
@@ -68,7 +68,7 @@ function chosenScenarios(options: Options, given: readonly string[]): Scenario[]
   return scenarios;
 }
 
-/** Rejects when the user or the system wants the benchmark to end; later signals do not disturb the stopping. */
+/** Rejects when a signal ends the benchmark. Later signals do not disturb the shutdown. */
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {

@@ -1,23 +1,23 @@
 /**
- * Requests and the replies they must get, laid out before the measuring starts as two tapes that are read in step:
+ * Requests and their expected replies, prepared before the measurement as two tapes that are read in parallel:
  *
  *     requests  | get bench:004711 | get bench:000042 | …        requestEnds  [18, 36, …]
  *     replies   | VALUE … END      | VALUE … END      | …        replyEnds    [137, 274, …]
  *
- * Several requests in a row are one slice, and checking a chunk of replies is one comparison with the tape. Both tapes
- * are endless: after the last request comes the first. A multiget must be answered in the order of its keys; memcached,
- * twemproxy and mcrouter all do so.
+ * Several consecutive requests are one slice, and a chunk of replies is checked with one comparison. Both tapes are
+ * endless: the first request follows the last. A multiget must be answered in the order of its keys; memcached,
+ * twemproxy and mcrouter do that.
  */
 
 import type { Job } from "./job.ts";
 
-/** Keys of values of the usual size; of larger ones there are fewer. */
+/** Number of keys for values of the usual size. Larger values have fewer keys. */
 const MAX_KEYS = 10_000;
 const MAX_STORED_BYTES = 48 * 2 ** 20;
 const GETS_FOR_A_SET = 9;
 const USUAL_VALUE_BYTES = 100;
 
-/** Ends are byte offsets just past each request or reply. */
+/** Ends are the byte offsets after each request or reply. */
 export interface Tape {
   readonly requests: Buffer;
   readonly requestEnds: Uint32Array;
@@ -25,12 +25,12 @@ export interface Tape {
   readonly replyEnds: Uint32Array;
 }
 
-/** Keys there are of values of this size; every competitor is preloaded with all of them. */
+/** Number of keys for values of this size. Each competitor is preloaded with all of them. */
 export function keyCountFor(valueBytes: number): number {
   return Math.max(8, Math.min(MAX_KEYS, Math.floor(MAX_STORED_BYTES / valueBytes)));
 }
 
-/** The tape of a job. Every key is on it once, in an order that is shuffled but the same in every run. */
+/** The tape of a job. Each key occurs once, in a shuffled order that is identical in each run. */
 export function buildTape(job: Pick<Job, "operation" | "keysPerRequest" | "valueBytes">): Tape {
   const { operation, keysPerRequest, valueBytes } = job;
   const order = shuffledKeys(keyCountFor(valueBytes));
@@ -67,7 +67,7 @@ function getOf(operation: Job["operation"], numbers: readonly number[], valueByt
     case "binary":
       return binaryGet(key(first, valueBytes), value(first, valueBytes));
     case "fill": {
-      // The source's answer is the key.
+      // The source returns the key.
       const name = fillKey(first);
       const block = `VALUE ${name} 0 ${name.length}\r\n${name}\r\nEND\r\n`;
       return [Buffer.from(`get ${name}\r\n`, "latin1"), Buffer.from(block, "latin1")];
@@ -81,10 +81,10 @@ function getOf(operation: Job["operation"], numbers: readonly number[], valueByt
 }
 
 const BINARY_HEADER_BYTES = 24;
-/** getk: its answer names the key, and has no cas of the server's where it is asked with none. */
+/** getk: its reply contains the key. */
 const GETK = 0x0c;
 
-/** A getk and its answer, whose cas is the server's: it is left out of what is compared. */
+/** A getk and its reply. The reply's cas comes from the server and is not compared. */
 function binaryGet(name: string, text: string): [Buffer, Buffer] {
   const request = Buffer.alloc(BINARY_HEADER_BYTES + name.length);
   request[0] = 0x80;
@@ -103,7 +103,7 @@ function binaryGet(name: string, text: string): [Buffer, Buffer] {
   return [request, reply];
 }
 
-/** Bytes of the cas in the header of a binary answer. */
+/** Position of the cas in the header of a binary reply. */
 export const BINARY_CAS = { start: 16, end: 24 } as const;
 
 /** A key of the operation "fill". */
@@ -116,7 +116,7 @@ function key(n: number, valueBytes: number): string {
   return `${group}:${String(n).padStart(6, "0")}`;
 }
 
-/** Letters that follow from the key's number alone, so that a value under the wrong key is noticed. */
+/** Letters that derive only from the key's number, so that a value under the wrong key is detected. */
 function value(n: number, valueBytes: number): string {
   const next = randomFrom(n + 1);
   const length = Math.min(valueBytes, USUAL_VALUE_BYTES);

@@ -6,7 +6,7 @@ export interface GetterRequest {
   readonly key: string;
   /** Captures of the rule's pattern by name, and by number: `captures[1]`. */
   readonly captures: Readonly<Record<string, string>>;
-  /** The tag that the getter returned for the stored value. `null` if there is none. */
+  /** The tag that the getter returned for the stored value. `null` if absent. */
   readonly tag: string | null;
   /** Aborted at the source's timeout. */
   readonly signal: AbortSignal;

@@ -1,5 +1,5 @@
 /**
- * Nanoseconds a placement takes for a key, over 10 servers, in keys of about 20 bytes. Prints a line for each.
+ * Nanoseconds for placing a key, over 10 servers, with keys of about 20 bytes. Prints one line each.
  *
  *     node bench/micro/placement.ts
  */

@@ -1,6 +1,6 @@
 /**
- * What a million tracked keys cost, in a process of its own: bytes beside key and tag, resident memory, and the time of
- * the steps that run for every key. Prints one line of JSON.
+ * The cost of a million tracked keys, in a separate process: bytes in addition to key and tag, resident memory, and the
+ * time of steps that run for each key. Prints one line of JSON.
  *
  *     node --expose-gc bench/micro/tracked-keys.ts [KEYS]
  */
@@ -14,7 +14,7 @@ const TICK_MS = 100;
 const collect = (globalThis as { gc?: () => void }).gc;
 if (collect === undefined) throw new Error("run with --expose-gc");
 
-/** As the first get of a key makes it: a string of its own. */
+/** Like the first get of a key: makes a new string. */
 function nameOf(n: number): string {
   return Buffer.from(`key:${n}:`.padEnd(KEY_BYTES, "x"), "latin1").toString("latin1");
 }
@@ -31,7 +31,7 @@ function nanosEach(run: () => void): number {
   return Number(process.hrtime.bigint() - start) / count;
 }
 
-// The cost of the names alone is taken off.
+// Subtract the cost of the names.
 let names: string[] | null = Array.from({ length: count }, (_, n) => nameOf(n));
 collect();
 const rssBefore = process.memoryUsage.rss();
@@ -66,8 +66,8 @@ process.stdout.write(
   `${JSON.stringify({ count, due, bytesPerKey: ownBytes / count, rssBytes, trackNanos, noteNanos, dueNanos })}\n`,
 );
 
-/** The names were there before; a process that tracks keys holds them for that alone. */
+/** The names exist before; a process holds them only to track keys. */
 function namesBytes(): number {
-  // A string of one byte each: header of 16 bytes, rounded up to 8, and a pointer in an array.
+  // A string with one byte per character: a header of 16 bytes, rounded up to 8, and a pointer in an array.
   return count * (16 + Math.ceil(KEY_BYTES / 8) * 8);
 }

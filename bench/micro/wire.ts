@@ -1,5 +1,6 @@
 /**
- * Nanoseconds that parsing a request or a reply takes, in keys of about 20 bytes and values of 100. Prints a line for each.
+ * Nanoseconds for parsing a request or a reply, with keys of about 20 bytes and values of 100 bytes. Prints one line
+ * each.
  *
  *     node bench/micro/wire.ts
  */
@@ -14,7 +15,7 @@ const owner = { onReply: () => {} };
 const keys = Array.from({ length: COUNT }, (_, i) => `user:${i}:profile:v2`);
 const value = "v".repeat(100);
 
-/** The best of the rounds, for one of the things that a round does. */
+/** Prints the best round, divided by the number of operations in a round. */
 function report(name: string, each: () => void): void {
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {

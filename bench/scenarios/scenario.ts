@@ -1,46 +1,48 @@
-/** What the benchmark compares: contenders under one load each, side by side in one workload. */
+/** The subjects of the benchmark: contenders with one load each, side by side in one workload. */
 import { type Competitor, givenPrograms } from "../competitors.ts";
 import type { Job } from "../job.ts";
 
-/** A load, wherever it is sent. */
+/** A load without its destination. */
 export type Load = Omit<Job, "host" | "port" | "isTls">;
 
-/** Who is measured in a workload, and how. */
+/** A participant of a workload. */
 export interface Contender {
-  /** In the report: the competitor's name where nothing else is said. */
+  /** Name in the report. Default: the competitor's name. */
   readonly name: string;
   /** Name of a competitor: see `competitors.ts`. */
   readonly competitor: string;
   readonly load: Load;
-  /** Held to the workload's goal. */
+  /** True if the workload's goal applies. */
   readonly hasGoal: boolean;
 }
 
-/** One workload and the goal it is held to. */
+/** One workload and its goal. */
 export interface Scenario {
   readonly name: string;
-  /** Of the plots: workloads of a group are drawn together; `x` is the place on the axis of a line, null: bars. */
+  /**
+   * For plots: workloads of a group share a plot; `x` is the position on the axis of a line plot, `null` draws bars.
+   */
   readonly group: string;
   readonly x: number | null;
   readonly contenders: readonly Contender[];
-  /** The contender that ratios are taken to. */
+  /** The contender that ratios refer to. */
   readonly peer: string;
-  /** Highest wanted ratio of CPU per request to the peer's; null: measured for its own sake. */
+  /** Maximum ratio of CPU per request to the peer's. `null` if there is no goal. */
   readonly goal: number | null;
-  /** Part of `--quick`. */
+  /** True if the workload is part of `--quick`. */
   readonly isQuick: boolean;
-  /** Further proxies that are there take part. */
+  /** True if other available proxies also take part. */
   readonly hasGivenPeers: boolean;
 }
 
-/** A contender with the competitor that it is. */
+/** A contender with its competitor. */
 export interface StartedContender extends Contender {
   readonly started: Competitor;
 }
 
 /**
- * Who takes part: those of the scenario whose competitors are in `only` (null: all of them), and in comparisons with peers
- * also the proxies that were given. Nobody where the scenario's peer is a program that was not given.
+ * The participants: contenders of the scenario whose competitors are in `only` (`null`: all), and in comparisons with
+ * peers also the given proxies. Empty if the scenario's peer is a program that was not given.
  */
 export function contendersOf(
   scenario: Scenario,

@@ -1,7 +1,7 @@
-/** All workloads, in the order they are run and printed. */
+/** All workloads, in the order of runs and reports. */
 import type { Contender, Load, Scenario } from "./scenario.ts";
 
-/** Gets as most clients send them. */
+/** Gets in the usual form of clients. */
 export const base: Load = {
   connections: 50,
   depth: 1,
@@ -20,14 +20,14 @@ interface Shape {
   readonly x?: number;
 }
 
-/** The same load on Platypus, twemproxy and a bare memcached. */
+/** One load on Platypus, twemproxy and a plain memcached. */
 function againstTwemproxy(shape: Shape, load: Partial<Load>): Scenario {
   const all = ["platypus", "twemproxy", "direct"];
   const contenders = all.map((name) => ({ ...of(name, load), hasGoal: name === "platypus" }));
   return scenario(shape, "twemproxy", contenders);
 }
 
-/** Platypus in one way against Platypus in another. */
+/** Platypus with one configuration compared with Platypus with others. */
 function againstOurselves(shape: Shape, peer: Contender, ...others: Contender[]): Scenario {
   return scenario({ group: "ourselves", ...shape }, peer.name, [peer, ...others]);
 }
@@ -36,12 +36,12 @@ function of(competitor: string, load: Partial<Load> = {}): Contender {
   return { name: competitor, competitor, load: { ...base, ...load }, hasGoal: true };
 }
 
-/** One that is there to be compared with. */
+/** A contender for comparison, without a goal. */
 function unheld(competitor: string): Contender {
   return { ...of(competitor), hasGoal: false };
 }
 
-/** Platypus with nothing configured, by another name. */
+/** Platypus without any configuration, under another name. */
 function plain(name: string): Contender {
   return { ...unheld("platypus"), name };
 }

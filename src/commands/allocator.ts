@@ -25,7 +25,7 @@ export function allocatorSettings(env: NodeJS.ProcessEnv): Readonly<Record<strin
 /**
  * Replaces this process by one with the same arguments and file descriptors, and with the allocator's settings added to
  * `env`. Returns if this is impossible or already done. `file` is the configuration file, which must be readable a
- * second time. `null` if there is none.
+ * second time. `null` if absent.
  */
 export function restartWithSettings(env: NodeJS.ProcessEnv, file: string | null): void {
   const added = allocatorSettings(env);

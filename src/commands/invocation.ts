@@ -25,7 +25,7 @@ export const COMMANDS = ["serve", "init", "check", "explain", "simulate", "repla
 export interface Invocation {
   /** Options for `loadConfig`, in addition to the environment. */
   readonly load: Pick<LoadOptions, "path" | "mcrouter" | "rules" | "overrides">;
-  /** The file to watch. `null` if there is none. */
+  /** The file to watch. `null` if absent. */
   readonly file: string | null;
   /** `null` if the command line is not mcrouter's. */
   readonly mcrouter: McrouterInvocation | null;

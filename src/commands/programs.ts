@@ -45,7 +45,7 @@ export interface Translated {
   readonly env: Readonly<Record<string, string>>;
   /** Notes for the user, one per line. */
   readonly notes: readonly string[];
-  /** Path of the PID file. `null` if there is none. */
+  /** Path of the PID file. `null` if absent. */
   readonly pidFile: string | null;
 }
 

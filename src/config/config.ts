@@ -362,7 +362,7 @@ export function warningsOf({ server, pools, warnings: noEffect }: Config): strin
     if (count < 2) continue;
     if (server.mode === "sidecar" && !isPlacementGiven) {
       warnings.push(
-        `a sidecar over ${count} servers places keys by ${placement.type}: that must be the caller's placement too (hash = "…" says which), or it fills where nobody looks`,
+        `a sidecar over ${count} servers places keys by ${placement.type}: that must be the caller's placement too (hash = "…" says which), or it fills servers that the caller does not ask`,
       );
     }
     if (placement.type === "random") {

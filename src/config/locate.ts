@@ -9,7 +9,7 @@ export type TomlPath = readonly (string | number)[];
 
 /** Positions in one document. */
 export interface TomlLines {
-  /** 1-based line that first names `path`, else the line of its nearest named ancestor. `null` if there is none. */
+  /** 1-based line that first names `path`, else the line of its nearest named ancestor. `null` if absent. */
   lineOf(path: TomlPath): number | null;
 }
 

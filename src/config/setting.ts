@@ -27,7 +27,7 @@ export interface Setting {
   /** Name of the value in `Config`, if it differs from the key in camel case, for example with a unit. */
   readonly field?: string;
   readonly type: SettingType;
-  /** The default as in the file. `null` if there is none: the setting is omitted or, with `isRequired`, missing. */
+  /** The default as in the file. `null` if absent: the setting is omitted or, with `isRequired`, missing. */
   readonly default: string | number | boolean | readonly string[] | Readonly<Record<string, string>> | null;
   /** The value in config/platypus.toml, if it is not the default. */
   readonly example?: unknown;

@@ -72,7 +72,7 @@ function withSmallValues(server: Config["server"]): Config["server"] {
 /** State that a reload replaces. */
 interface RunningState {
   running: Running;
-  /** Clients for which the process has descriptors. */
+  /** Number of clients for which the process has file descriptors. */
   roomForClients: number;
 }
 

@@ -115,7 +115,7 @@ async function loadMcrouter(
     isAddition: true,
   });
   if (added.pools.length > 0) {
-    const message = "[target] and [pool.NAME] stand beside a mcrouter configuration, which has pools of its own";
+    const message = "[target] and [pool.NAME] conflict with the pools of the mcrouter configuration";
     throw new ConfigError([{ file, line: null, message }]);
   }
   const defaults = withoutDefaultAdmin(added.server);

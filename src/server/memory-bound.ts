@@ -1,13 +1,13 @@
 /**
- * The bound on the memory of a process (`max_memory`). When the memory in use comes near the bound, some is shed in steps, the
- * least missed first:
+ * The memory limit of a process (`max_memory`). When the memory in use approaches the limit, memory is released in steps,
+ * the least important first:
  *
- *     share of the bound   0.70 values held for the pool · 0.75 tracked keys · 0.80 fills · 0.83 clients · 0.86 connections
+ *     share of the limit   0.70 held values · 0.75 tracked keys · 0.80 fills · 0.83 clients · 0.86 connections
  *
- * A step ends when memory in use has gone down by `HYSTERESIS`. In use are V8's heap, buffers, and what the process takes without
- * them. The resident set is larger: the C library keeps freed memory and uses it again. That memory counts only as far as the
- * resident set is over nine tenths of the bound, so that a process that was once full can recover. What was shed counts as gone until the
- * garbage collector, which is called for it, has run.
+ * A step ends when the memory in use has decreased by `HYSTERESIS`. The memory in use is V8's heap, buffers, and the other
+ * memory of the process. The resident set is larger: the C library keeps freed memory for reuse. That memory only counts
+ * as far as the resident set exceeds nine tenths of the limit, so that a process that was full can recover. Released
+ * memory counts as free until the garbage collector, which is called for it, has run.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -73,7 +73,7 @@ export class Platypus {
     return platypus;
   }
 
-  /** The admin server's address, with the real port. `null` if there is none. */
+  /** The admin server's address, with the real port. `null` if absent. */
   get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
   }

@@ -48,7 +48,7 @@ export class Breaker {
   /** The current pause, and the time of the next try by a refresh. */
   private openForMs = 0;
   private nextTryMs = 0;
-  /** The key of the probe or try in flight. `null` if there is none. */
+  /** The key of the probe or try in flight. `null` if absent. */
   private probing: string | null = null;
 
   constructor(limits: BreakerLimits, clock: Clock) {

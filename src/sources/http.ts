@@ -118,7 +118,7 @@ type Replaced = "valueStatuses" | "notFoundStatuses" | "username" | "password" |
 export interface HttpSourceConfig extends SourceConfig, Omit<Complete<typeof settings>, Replaced> {
   /** `url` and `query` for display: without literal text in the query, and without values of references. */
   readonly shown?: { readonly url: string; readonly query: readonly (readonly [string, string])[] };
-  /** The Authorization header. `null` if there is none. It is never logged or shown. */
+  /** The Authorization header. `null` if absent. It is never logged or shown. */
   readonly authorization: string | null;
   readonly valueStatuses: readonly number[];
   readonly notFoundStatuses: readonly number[];
@@ -239,7 +239,7 @@ function readAuthorization(values: Values<typeof settings>, { found, placeOf, pr
   const header = found("headers");
   const hasOwn =
     isTable(header?.value) && Object.keys(header.value).some((name) => name.toLowerCase() === "authorization");
-  if (hasOwn && (token !== null || username !== null)) return complain("headers", "has an Authorization of its own");
+  if (hasOwn && (token !== null || username !== null)) return complain("headers", "has an Authorization field too");
   if (token !== null && (username !== null || password !== null))
     return complain("bearer_token", "username and password say another login");
   if (token !== null) {

@@ -120,7 +120,7 @@ export function isOfService({ name, status }: AwsError): boolean {
   return status !== null && (status < 400 || status >= 500);
 }
 
-/** The action in an error message of IAM or KMS. `null` if there is none. */
+/** The action in an error message of IAM or KMS. `null` if absent. */
 function deniedAction(message: string): string | null {
   const named = /not authorized to perform:? ([a-z0-9-]+:[A-Za-z]+)/.exec(message)?.[1];
   return named ?? (/\bKMS\b/.test(message) ? "kms:Decrypt" : null);

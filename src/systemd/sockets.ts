@@ -51,7 +51,7 @@ export function listenOn(sockets: readonly GivenSocket[], config: Config): Confi
   if (rest.length > 0 && ofListener !== undefined) {
     const names = left.map(({ name }) => name).join(", ");
     throw new UsageError(
-      `a socket of systemd cannot take the place of ${addressText(ofListener)}, which has options of its own: set its FileDescriptorName= to the name of its [listen.NAME] (${names})`,
+      `a socket of systemd cannot take the place of ${addressText(ofListener)}, which has options: set its FileDescriptorName= to the name of its [listen.NAME] (${names})`,
     );
   }
   const given = listeners.filter((listener) => !left.includes(listener)).flatMap(({ addresses }) => addresses);
@@ -59,7 +59,7 @@ export function listenOn(sockets: readonly GivenSocket[], config: Config): Confi
   if (rest.length > 0 && server.listen.length === 0 && given.length === 0) {
     const names = config.pools.map(({ name }) => name).join(", ");
     throw new UsageError(
-      `a socket of systemd is nobody's: set its FileDescriptorName= to a pool's name (${names}) or to admin`,
+      `a socket of systemd belongs to no address: set its FileDescriptorName= to a pool's name (${names}) or to admin`,
     );
   }
   if (rest.length > 0) refuseTls(own);

@@ -10,7 +10,7 @@ import type { Clock, Timer } from "../clock.ts";
 
 /** Time between two beats of a worker (ms). */
 export const BEAT_MS = 1_000;
-/** Maximum time between two beats of a worker that serves (ms). */
+/** Maximum time between two heartbeats of a serving worker (ms). */
 const MAX_SILENCE_MS = 8_000;
 /** Maximum time between two heartbeats of a starting worker, which loads the program and its configuration (ms). */
 const MAX_START_SILENCE_MS = 60_000;

@@ -97,7 +97,7 @@ describe("a login of an http source", () => {
     ['username = "u"', "stands without password"],
     ['username = "u"\npassword = "p"\nbearer_token = "t"', "say another login"],
     ['bearer_token = "a b"', "without spaces"],
-    ['bearer_token = "a"\nheaders = { Authorization = "b" }', "has an Authorization of its own"],
+    ['bearer_token = "a"\nheaders = { Authorization = "b" }', "has an Authorization field too"],
     ['body = "x"', "a GET has no body"],
     ['select = "a"', "expected a JSON pointer"],
     ['value_statuses = ["200", "9"]', 'value_statuses[1]: expected a status such as "200"'],

@@ -68,7 +68,7 @@ class Renamed implements ReplyOwner {
   }
 }
 
-/** The exptime in a request, as memcached reads it. `null` if there is none, or if it is not a number. */
+/** The exptime in a request, as memcached reads it. `null` if absent, or if it is not a number. */
 export function exptimeOf(request: Request): number | null {
   if (isTouchingRetrieval(request.operation)) return request.exptime;
   if (isFrameless(request)) return null;

@@ -31,7 +31,7 @@ export class History {
     return [...this.samples.slice(this.next), ...this.samples.slice(0, this.next)];
   }
 
-  /** The newest sample. `null` if there is none yet. */
+  /** The newest sample. `null` if absent yet. */
   last(): Sample | null {
     return this.samples.at(this.next - 1) ?? null;
   }

@@ -127,7 +127,7 @@ export class RequestQueue<T extends Queued<T>> {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;
   }
 
-  /** The first request that has not been answered or abandoned, and is not `patient`; `null` if there is none. */
+  /** The first request that has not been answered or abandoned, and is not `patient`; `null` if absent. */
   firstAwaited(patient: T | null): T | null {
     let request = this.head;
     while (request !== null && (request.isAbandoned || request === patient)) request = request.nextOfBackend;

@@ -265,7 +265,7 @@ function peerKey({ remoteAddress, remotePort }: net.Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Of the certificate that was verified in the handshake; `null` if there is none, or it has several names. */
+/** Of the certificate that was verified in the handshake; `null` if absent, or it has several names. */
 function commonNameOf(socket: net.Socket): string | null {
   if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return null;
   const name: unknown = socket.getPeerCertificate().subject?.CN;
