@@ -1,5 +1,5 @@
 /**
- * The `add` of a fetched value: how it ended, and how it is undone where its answer was lost. Fills add, and so do refreshes
+ * The `add` of a fetched value: its outcome, and its reversal if the reply was lost. Fills add, and so do refreshes
  * that end after their item has expired.
  */
 import { hash } from "node:crypto";
@@ -7,14 +7,14 @@ import { BackendError } from "../errors.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Check } from "./unsettled-writes.ts";
 
-/** How an `add` ended. */
+/** Outcome of an `add`. */
 export type Added =
   /** `cas` is `null` if the servers cannot say. */
   | { readonly type: "stored"; readonly cas: bigint | null }
   | { readonly type: "notStored" }
-  /** The server has not executed it. */
+  /** The server has not executed the `add`. */
   | { readonly type: "refused"; readonly error: unknown }
-  /** The answer was lost. */
+  /** The reply was lost. */
   | { readonly type: "unknown"; readonly error: unknown };
 
 /** Waits for an `add`. Never rejects. */
@@ -28,11 +28,11 @@ export async function outcomeOf(adding: ReturnType<PoolPort["add"]>): Promise<Ad
 }
 
 /**
- * A check that deletes a value whose `add` was not answered. The cas of the item is unknown: an item with the same bytes counts
- * as this one.
+ * A check that deletes a value whose `add` was not answered. The cas of the item is unknown: an item with equal bytes
+ * counts as the added one.
  */
 export function undoAdd(port: PoolPort, key: string, value: Buffer): Check {
-  // The bytes themselves would have to be kept for as long as the pool does not answer.
+  // Keep a digest: keeping the bytes until the pool answers would need more memory.
   const digest = digestOf(value);
   let foreign: bigint | null = null;
   return async () => {
@@ -40,7 +40,7 @@ export function undoAdd(port: PoolPort, key: string, value: Buffer): Check {
     if (item === null || item.cas === foreign) return false;
     const found = await port.get(key, key);
     if (found === null) return false;
-    // Losing another process' copy of the same bytes costs one fetch.
+    // Deleting another process's copy of these bytes costs one fetch.
     if (digestOf(found.value) === digest) return port.deleteIf(key, key, item.cas);
     foreign = item.cas;
     return false;

@@ -1,6 +1,7 @@
 /**
- * The rules and the pool of now, and what they mean for a flight that began under those of an earlier configuration
- * (docs/architecture.md, "Reloads: fills and refreshes"). One object, shared by all that fills do; `replace` changes it.
+ * The current rules and pool, and their meaning for a flight that began under an earlier configuration
+ * (docs/architecture.md, "Reloads: fills and refreshes"). One object is shared by all parts of the filler; `replace`
+ * changes it.
  */
 import type { Flight } from "./flight.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
@@ -21,8 +22,9 @@ export class Current {
   }
 
   /**
-   * Gives the flight the rule of now. A reload may have come while the flight waited for its turn or its lease: nothing has
-   * been fetched under the old rule, whose source may be closed by now. Returns false if no rule fills the key any more.
+   * Gives the flight the current rule. A reload may have come while the flight waited for its turn or its lease:
+   * nothing has been fetched with the old rule, whose source may be closed by now. Returns false if no rule fills the
+   * key any more.
    */
   renewRule(flight: Flight): boolean {
     if (flight.rules === this.rules) return true;
@@ -34,7 +36,10 @@ export class Current {
     return true;
   }
 
-  /** False: a reload has changed what the key's values come from or go to, so nothing of this flight is to be remembered. */
+  /**
+   * False if a reload has changed the source or the destination of the key's values: then nothing of this flight is
+   * remembered.
+   */
   isOrigin(flight: Flight): boolean {
     if (flight.port !== this.port) return false;
     if (flight.rules === this.rules) return true;

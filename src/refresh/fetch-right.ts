@@ -1,10 +1,10 @@
 /**
- * How a flight may use what it fetches, and how it comes by that right.
+ * The right of a flight to use the value that it fetches, and how it gets that right.
  *
  *     take lease, read value     in one write
- *        │ the value is there                                       ─► the waiting clients are answered with it
- *        │ the lease is ours                                        ─► "lease": the value may be stored
- *        │ another process has it                                   ─► read the lease at once; watch value and lease
+ *        │ the value is there                                       ─► the waiting clients get it
+ *        │ this process gets the lease                              ─► "lease": the value may be stored
+ *        │ another process has it                                   ─► read the lease immediately; watch value and lease
  *        │    ├ absent: the source does not have the key            ─► miss
  *        │    ├ kept: the pool cannot store the value               ─► the held value, or "kept": fetch it and hold it
  *        │    └ the lease ends without a value                      ─► take it, once more
@@ -22,7 +22,7 @@ import type { Rule } from "./rules.ts";
 import type { StandIns } from "./stand-ins.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** Pauses between two looks for another process' value: they double from the first to the last (ms). */
+/** First pause between two looks for another process's value (ms). The pauses double up to the last one. */
 const FIRST_LOOK_MS = 5;
 const LAST_LOOK_MS = 100;
 /** Maximum number of times that a flight asks for the lease. */
@@ -31,14 +31,14 @@ const MAX_TAKES = 2;
 export type Right =
   /** The lease, and the cas that proves it. */
   | { readonly type: "lease"; readonly lease: Lease; readonly proof: bigint }
-  /** Processes do not share fetches of this key: only writes through this process count. */
+  /** Processes do not share fetches of this key: only writes through this process are noticed. */
   | { readonly type: "own" }
   /** The pool cannot store the value. A marker in the lease vouches for copies in memory. */
   | { readonly type: "kept"; readonly lease: Lease; readonly marker: KeptMarker }
-  /** The lease could not be asked for: a write through another process goes unnoticed. */
+  /** The lease request failed: a write through another process goes unnoticed. */
   | { readonly type: "none" };
 
-/** Whether processes share fetches of `key` under `rule`. */
+/** True if processes share fetches of `key` under `rule`. */
 export function isShared(key: string, rule: Rule, port: PoolPort): boolean {
   return rule.config.lease === "fleet" && port.isShared(key);
 }
@@ -67,22 +67,22 @@ export class FetchRights {
   }
 
   /**
-   * Comes by the right to fetch the key of `flight`, which processes share. "elsewhere": nothing is to be fetched, because
-   * the waiting clients have been answered otherwise.
+   * Gets the right to fetch the key of `flight`, which processes share. "elsewhere" if no fetch is needed, because the
+   * waiting clients have been answered.
    */
   async take(flight: Flight): Promise<Right | "elsewhere"> {
     const { key, port, rule } = flight;
     const lease = new Lease(port, key);
-    // What this process remembers is in the lease, unless a write has ended it since: one read tells.
+    // The lease confirms what this process remembers, unless a write has ended the lease since: one read shows that.
     if (flight.isAwaited && this.standIns.has(key, this.clock.nowMs())) {
       const outcome = await this.watchIfAnswered(flight, lease, false);
       if (outcome !== "gone") return outcome;
     }
     for (let takes = 1; takes <= MAX_TAKES; takes++) {
       const look = ++flight.looks;
-      // What is fetched from here on is newer than the writes so far, which were sent before this.
+      // A later fetch is newer than the writes so far, which were sent before this request.
       flight.isOvertaken = false;
-      // A lease that ended since the miss has left its value.
+      // A lease that ended after the miss has left its value.
       const [taken, found] = await Promise.allSettled([lease.take(rule.source.timeoutMs), port.get(key, key)]);
       if (found.status === "fulfilled" && found.value !== null) flight.answerFound(look, found.value);
       if (taken.status === "rejected") {
@@ -107,34 +107,35 @@ export class FetchRights {
     return "elsewhere";
   }
 
-  /** Ends a lease that is of no use any more, sent before this returns. Repeated until the pool answers. */
+  /** Ends an unused lease. Sent before this returns, and repeated until the pool answers. */
   giveBack(right: Right, flight: Flight): void {
     if (right.type !== "lease") return;
     right.lease.giveBack(right.proof, this.unsettled, flight.rule.source.timeoutMs, this.now.port);
   }
 
-  /** What is left of a right after a reload. */
+  /** The right that remains after a reload. */
   afterReload(right: Right, flight: Flight): Right {
     const { rules, port } = this.now;
     if (right.type === "own") {
       const now = flight.rules === rules ? flight.rule : (rules.match(flight.key)?.rule ?? flight.rule);
-      // Leases have come into use since: processes that have them did not notice this fetch.
+      // The reload has enabled leases: processes with leases did not notice this fetch.
       return isShared(flight.key, now, port) ? { type: "none" } : right;
     }
     if (right.type === "none" || flight.port === port) return right;
-    // The lease lies in a pool that writes do not go to any more.
+    // Writes no longer go to the pool of the lease.
     this.giveBack(right, flight);
     return { type: "none" };
   }
 
-  /** The answer to `take` was lost: a lease that it took keeps other processes from fetching. */
+  /** The reply to `take` was lost: a lease that it took would keep other processes from fetching. */
   private retract(lease: Lease, flight: Flight): void {
     void this.unsettled.settle(() => lease.retract(), { forMs: leaseMs(flight.rule.source.timeoutMs) });
   }
 
   /**
-   * What is left where the pool does not answer: what this process remembers, or a fetch that is not stored. A pool that is
-   * down has not reported the miss either. Where it has, and the lease's answer alone is lost, only a fetch is new enough.
+   * The fallback if the pool does not answer: a value that this process remembers, or a fetch that is not stored. A
+   * pool that is down has not reported the miss either. If the pool has reported it and only the reply about the lease
+   * is lost, only a fetch is new enough.
    */
   private withoutRight(flight: Flight, error: unknown): Right | "elsewhere" {
     this.log.poolFailed(flight.rule, error, flight.span);
@@ -146,7 +147,7 @@ export class FetchRights {
     return flight.isAwaited ? { type: "none" } : "elsewhere";
   }
 
-  /** `watch`, or what is left without a right if the pool does not answer. */
+  /** `watch`, or the fallback without a right if the pool does not answer. */
   private async watchIfAnswered(flight: Flight, lease: Lease, isFirst: boolean): Promise<Right | "elsewhere" | "gone"> {
     try {
       return await this.watch(flight, lease, isFirst);
@@ -156,8 +157,8 @@ export class FetchRights {
   }
 
   /**
-   * Looks for another process' value while clients wait. "gone": the lease has ended without a value, and clients still wait.
-   * Rejects if the pool does not answer.
+   * Looks for another process's value while clients wait. "gone" if the lease has ended without a value and clients
+   * still wait. Rejects if the pool does not answer.
    */
   private async watch(flight: Flight, lease: Lease, isFirst: boolean): Promise<Right | "elsewhere" | "gone"> {
     const { key, port, rule } = flight;

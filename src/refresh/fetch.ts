@@ -1,10 +1,10 @@
-/** Asking the source of a rule, with what is counted and traced of it. */
+/** Asks the source of a rule, with metrics and traces. */
 import type { Clock } from "../clock.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
 import type { FetchResult } from "../sources/source.ts";
 import type { Match } from "./rules.ts";
 
-/** `span`: what it is a part of; null: it is not traced. Throws a SourceError. */
+/** `span` is the parent span. `null` if the fetch is not traced. Throws a SourceError. */
 export async function fetchFor(
   key: string,
   { rule, captures }: Match,
@@ -30,7 +30,7 @@ export async function fetchFor(
   }
 }
 
-/** The code of an error, in the words of its kind. */
+/** The code of an error, by its class. */
 export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "unexpected";
 }

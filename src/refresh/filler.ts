@@ -1,18 +1,18 @@
 /**
- * Fills misses: one fetch per key at a time, however many clients wait for it.
+ * Fills misses: one fetch per key at a time, for any number of waiting clients.
  *
  *     miss ─► join the key's flight, or open one:
- *             right (fetch-right.ts) ─► source ─► add to the pool, end the lease ─► answer all
+ *             right (fetch-right.ts) ─► source ─► add to the pool, end the lease ─► answer all clients
  *               ├─ another process has the lease: watch the pool for its value
- *               └─ the lease cannot be asked for: answer from memory, or fetch and do not store
+ *               └─ the lease request fails: answer from memory, or fetch and do not store
  *
- * A flight takes newcomers until its value is sent to the pool. A client's write closes it: at once if it comes through
- * this process, when the lease is found gone if it comes through another one. Clients that ask later start a fetch of their
- * own. Clients that wait are not given a value that may be older than a write acknowledged before their get: for them the
- * key is fetched once more within what is left of their `fill_timeout`.
+ * Clients can join a flight until its value is sent to the pool. A client's write closes the flight: immediately if the
+ * write comes through this process, or when the lease is found gone if it comes through another process. Clients that
+ * ask later start a new fetch. A waiting client never gets a value that may be older than a write acknowledged before
+ * its get: for such clients the key is fetched once more within the rest of their `fill_timeout`.
  *
- * This file has the order of these steps. flights.ts has the flights of each key, stand-ins.ts what memory has for keys whose
- * pool cannot answer, populator.ts what becomes of a fetched value, current.ts what a reload changes.
+ * This file has the order of these steps. flights.ts has the flights of each key, stand-ins.ts the remembered results
+ * for keys whose pool cannot answer, populator.ts the storing of fetched values, current.ts the effects of a reload.
  */
 import type { Clock } from "../clock.ts";
 import { missReply, type Reply } from "../proxy/reply.ts";
@@ -34,23 +34,23 @@ import { StandIns } from "./stand-ins.ts";
 import { Starts } from "./starts.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** Told of what was asked for and what was filled; implemented by the scheduler. */
+/** Events of gets and fills; the scheduler implements them. */
 export interface FillEvents extends PopulateEvents {
-  /** A client asked for a key; called for every get, hit or miss. */
+  /** A client asked for a key. Called for each get, hit or miss. */
   got(chunk: Buffer, start: number, end: number, isHit: boolean): void;
-  /** The same for each key of a get of many. */
+  /** Like `got`, for each key of a get of many. */
   gotAll(keys: KeyList): void;
   isTracked(key: string): boolean;
 }
 
-/** Tells of what went wrong; a burst of one failure is one line. */
+/** Logs failures. A burst of equal failures is logged as one line. */
 export interface FillLog {
   sourceFailed(rule: Rule, error: unknown, span?: Span | null): void;
   poolFailed(rule: Rule, error: unknown, span?: Span | null): void;
   observed(rule: Rule, key: string): void;
 }
 
-/** Attribute of a client's request: how it came by its value. */
+/** Attribute of a client's request: the way in which it got its value. */
 const FILL_ATTRIBUTE = "platypus.fill";
 
 export interface FillerOptions {
@@ -60,7 +60,7 @@ export interface FillerOptions {
   readonly events: FillEvents;
   readonly log: FillLog;
   readonly holdBytes: number;
-  /** True while memory is short: a miss that no fetch is under way for is answered as a miss. */
+  /** True while memory is short: a miss without a fetch in flight is answered as a miss. */
   readonly refusesFill?: () => boolean;
   readonly unsettled?: UnsettledWrites;
   readonly starts?: Starts;
@@ -93,20 +93,20 @@ export class Filler implements MissFiller, StoredKeys {
     this.populator = new Populator({ now, clock, events, log, flights, rights: this.rights, standIns, unsettled });
   }
 
-  /** Flights under way. */
+  /** Number of flights in progress. */
   get inFlight(): number {
     return this.flights.running;
   }
 
-  /** Takes over a new configuration. What that means for flights under way is in docs/architecture.md, "Reloads". */
+  /** Applies a new configuration. docs/architecture.md, "Reloads", describes the effect on flights in progress. */
   replace(rules: Rules, port: PoolPort, holdBytes: number): void {
-    // A newcomer has missed in the new pool. A lease of the old one proves nothing about writes to that.
+    // A new client has missed in the new pool. A lease of the old pool proves nothing about writes to the new one.
     if (port !== this.now.port) this.flights.closeAll();
     this.now.replace(rules, port);
     this.standIns.reset(holdBytes);
   }
 
-  /** Forgets the values that are held for the pool. Returns their bytes. */
+  /** Forgets the values that are held for the pool. Returns their size in bytes. */
   shedHeld(): number {
     return this.standIns.shed();
   }
@@ -127,7 +127,7 @@ export class Filler implements MissFiller, StoredKeys {
     return this.populator.isRecent(key) || this.events.isTracked(key);
   }
 
-  /** The source has announced another value for `key`: a value on its way to the pool may be the one before. */
+  /** The source has announced another value for `key`: a value on its way to the pool may be the old one. */
   changed(key: string): void {
     for (const flight of this.flights.of(key)) flight.hasChanged = true;
   }
@@ -156,7 +156,7 @@ export class Filler implements MissFiller, StoredKeys {
   beforeWrite(key: string): void {
     this.overtake(key);
     this.now.port.noteWrite(key);
-    // Other processes notice it by their lease, if they can have one.
+    // Other processes notice the write by their lease, if leases are available.
     if (
       this.now.rules.hasLeases &&
       this.now.port.isShared(key) &&
@@ -169,13 +169,13 @@ export class Filler implements MissFiller, StoredKeys {
   beforeFlush(): void {
     this.standIns.forgetAll();
     this.now.port.noteFlush();
-    // Leases are flushed with all other items.
+    // A flush removes leases together with all other items.
     for (const key of this.flights.keys()) this.overtake(key);
   }
 
   /**
-   * Answers from memory where that is as good as a new fetch: the pool cannot answer the client's get, or only writes through
-   * this process count.
+   * Answers from memory if this is as good as a new fetch: the pool cannot answer the client's get, or only writes
+   * through this process count.
    */
   private isAnsweredFromMemory(key: string, waiter: FillWaiter, hasPoolFailed: boolean, nowMs: number): boolean {
     const held = this.standIns.heldValue(key, nowMs);
@@ -199,7 +199,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.flights.overtake(key);
   }
 
-  /** Opens a flight. Where the source takes no more fills, the clients are answered with a miss at once, without a flight. */
+  /** Opens a flight. If the source accepts no more fills, the clients get a miss immediately, without a flight. */
   private start(key: string, match: Match, waiting: Waiting[]): void {
     const { counters, source } = match.rule;
     counters.fills++;
@@ -228,9 +228,9 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   private begin(flight: Flight): void {
-    // What it sees from here on is newer than the writes so far.
+    // Later results are newer than the writes so far.
     flight.isOvertaken = false;
-    // Nothing in it throws on purpose. If something does, the clients must not wait for ever.
+    // The flight throws nothing on purpose. After an unexpected error, the clients must still get a reply.
     this.fly(flight)
       .catch((error: unknown) => this.log.sourceFailed(flight.rule, error))
       .finally(() => {
@@ -302,8 +302,9 @@ export class Filler implements MissFiller, StoredKeys {
   }
 
   /**
-   * Answers with what was fetched while writes through other processes may have gone unnoticed: the clients that had asked
-   * before the fetch began, and those whose own get the pool could not answer. For the others it is fetched once more.
+   * Answers with a value that writes through other processes may have overtaken unnoticed. It goes to clients that had
+   * asked before the fetch began, and to those whose own get the pool could not answer. For the others, the key is
+   * fetched once more.
    */
   private answerUnproven(flight: Flight, reply: Reply): void {
     if (flight.isOvertaken) {
@@ -320,7 +321,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.fetchAgain(flight);
   }
 
-  /** For the clients that still wait: one more fetch. */
+  /** Fetches once more for the clients that still wait. */
   private fetchAgain(flight: Flight): void {
     const again: Waiting[] = [];
     for (const one of flight.take()) {
@@ -333,7 +334,7 @@ export class Filler implements MissFiller, StoredKeys {
       for (const one of again) newer.join(one);
       return;
     }
-    // Under the current rules: a reload closes a source that is no longer configured when its fetches have ended.
+    // With the current rules: a reload closes a removed source when its fetches have ended.
     const match = this.now.rules.match(flight.key);
     if (match?.rule.config.mode === "on") this.start(flight.key, match, again);
     else for (const one of again) flight.tell(one, missReply);

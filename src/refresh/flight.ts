@@ -4,8 +4,8 @@
  *     join ─► waiting ─► answered with a value or a miss, sent to the pool again, or moved to another flight
  *                └ `fill_timeout` ends: answered with a miss, while the fetch goes on
  *
- * A flight takes the rules and the pool of its first moment. A reload during the flight does not change them; the filler
- * decides what the result is good for under the new ones.
+ * A flight keeps the rules and the pool of its start. A reload during the flight does not change them; the filler
+ * decides if the result is valid under the new ones.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { missReply, type PoolValue, type Reply, valueReply } from "../proxy/reply.ts";
@@ -15,17 +15,23 @@ import type { Captures } from "../sources/source.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 
-/** A client that waits. */
+/** A waiting client. */
 export interface Waiting {
   readonly waiter: FillWaiter;
   readonly deadlineMs: number;
-  /** It was moved here from another flight. That happens once. */
+  /** True if the client was moved here from another flight. That happens at most once. */
   readonly isSecondTry: boolean;
-  /** The pool could not answer the client's own get: values in memory may answer it instead. */
+  /** True if the pool could not answer the client's own get: values in memory may answer it instead. */
   readonly hasPoolFailed: boolean;
-  /** Number of looks at the pool that its flight had sent when it joined. What they see may be older than its own miss. */
+  /**
+   * Number of looks at the pool that its flight had sent when the client joined. Their results may be older than the
+   * client's miss.
+   */
   looksBefore: number;
-  /** It joined before the fetch began: what is fetched is newer than every write acknowledged before its get. */
+  /**
+   * True if the client joined before the fetch began: the fetched value is newer than each write acknowledged before
+   * its get.
+   */
   isBeforeFetch: boolean;
 }
 
@@ -33,16 +39,16 @@ export function newWaiting(waiter: FillWaiter, deadlineMs: number, hasPoolFailed
   return { waiter, deadlineMs, hasPoolFailed, isSecondTry: false, looksBefore: 0, isBeforeFetch: true };
 }
 
-/** What a flight is opened with. */
+/** Options of a new flight. */
 export interface FlightOptions {
   readonly key: string;
   readonly match: Match;
   readonly rules: Rules;
   readonly port: PoolPort;
   readonly clock: Clock;
-  /** `null` if no client that opened it is traced. */
+  /** `null` if no client that opened the flight is traced. */
   readonly span: Span | null;
-  /** Traceparent of the client that opened it. */
+  /** Traceparent of the client that opened the flight. */
   readonly origin: string | null;
 }
 
@@ -54,20 +60,20 @@ export class Flight {
   rules: Rules;
   rule: Rule;
   captures: Captures;
-  /** A client has written the key through this process since the flight could last see the pool. */
+  /** True if a client has written the key through this process since the flight last looked at the pool. */
   isOvertaken = false;
   isFetching = false;
-  /** Whether its value is in the pool is to be found out yet. */
+  /** True while it is unknown whether the value is in the pool. */
   isUnsettled = false;
-  /** The source has announced another value since the fetch began. */
+  /** True if the source has announced another value since the fetch began. */
   hasChanged = false;
-  /** The source that keeps a place for its fetch; `null` if none does. */
+  /** The source that reserves a place for the fetch. `null` if there is no reservation. */
   admittedBy: Rule["source"] | null = null;
   /** Number of looks at the pool so far. */
   looks = 0;
   private waiting: Waiting[] = [];
   private readonly clock: Clock;
-  /** For the first waiting client to give up, at `timerMs`. */
+  /** Timer for the first client whose time ends, at `timerMs`. */
   private timer: Timer | null = null;
   private timerMs = 0;
 
@@ -82,7 +88,7 @@ export class Flight {
     this.origin = origin;
   }
 
-  /** Gives back the place that the source keeps for it, if any. */
+  /** Releases the reservation at the source, if there is one. */
   endAdmission(): void {
     this.admittedBy?.endAdmission();
     this.admittedBy = null;
@@ -101,11 +107,11 @@ export class Flight {
     one.looksBefore = this.looks;
     one.isBeforeFetch = !this.isFetching;
     this.waiting.push(one);
-    // A client that was moved here may have less time than those that wait already.
+    // A moved client may have less time than the clients that wait already.
     if (this.timer === null || one.deadlineMs < this.timerMs) this.setTimer(one.deadlineMs);
   }
 
-  /** Takes out the clients to be answered: all, or those for which `isMeant` is true. */
+  /** Removes and returns the clients to answer: all, or those for which `isMeant` is true. */
   take(isMeant: (one: Waiting) => boolean = () => true): Waiting[] {
     const taken = this.waiting.filter(isMeant);
     this.waiting = this.waiting.filter((one) => !isMeant(one));
@@ -123,12 +129,12 @@ export class Flight {
     this.answer(reply, ({ looksBefore }) => looksBefore < look);
   }
 
-  /** The same with a value of the pool. */
+  /** Like `answerSeen`, with a value of the pool. */
   answerFound(look: number, { value, flags }: PoolValue): void {
     this.answerSeen(look, valueReply(this.key, value, flags));
   }
 
-  /** True if look number `look` was sent after every waiting client joined. */
+  /** True if look number `look` was sent after all waiting clients joined. */
   isSeenByAll(look: number): boolean {
     return this.waiting.every(({ looksBefore }) => looksBefore < look);
   }
@@ -160,7 +166,7 @@ export class Flight {
     this.timer = null;
   }
 
-  /** Answers the clients whose time is over. A timer may fire early by a fraction: then it is set again. */
+  /** Answers the clients whose time has ended. A timer may fire a fraction too early; then it is set again. */
   private expire(): void {
     const nowMs = this.clock.nowMs();
     const late = this.waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs);

@@ -1,9 +1,10 @@
 /**
- * The flights of a process. Of one key at most one takes newcomers (single flight, as in Go's golang.org/x/sync/singleflight);
- * others of the key may still be under way: closed because a client's write has overtaken them, or because they have fetched.
+ * The flights of a process. At most one flight per key accepts new clients (single flight, as in Go's
+ * golang.org/x/sync/singleflight). Other flights of the key may still be in progress: closed because a client's write
+ * has overtaken them, or because they have fetched.
  *
- *     open ─► takes newcomers ─► closed ─► its value is in the pool, or known not to be ─► left
- *             └──────────────── a client's write to the key overtakes it ─────────────┘
+ *     open ─► accepts clients ─► closed ─► its value is in the pool, or known not to be ─► left
+ *             └─────────────── a client's write to the key overtakes it ───────────────┘
  */
 import type { Flight } from "./flight.ts";
 
@@ -14,7 +15,7 @@ export class Flights {
   /** Flights that a client's write overtakes. */
   private readonly underWay = new Map<string, Set<Flight>>();
 
-  /** The flight of `key` that takes newcomers; `undefined` if there is none. */
+  /** The flight of `key` that accepts clients. `undefined` if there is none. */
   openOf(key: string): Flight | undefined {
     return this.open.get(key);
   }
@@ -29,7 +30,7 @@ export class Flights {
     return this.underWay.keys();
   }
 
-  /** Opens `flight`: newcomers join it. */
+  /** Opens `flight`: clients can join it. */
   add(flight: Flight): void {
     const flights = this.underWay.get(flight.key) ?? new Set();
     this.underWay.set(flight.key, flights.add(flight));
@@ -37,23 +38,23 @@ export class Flights {
     this.running++;
   }
 
-  /** It takes no newcomers any more. */
+  /** The flight accepts no more clients. */
   close(flight: Flight): void {
     if (this.open.get(flight.key) === flight) this.open.delete(flight.key);
   }
 
-  /** No flight takes newcomers any more. */
+  /** All flights stop accepting clients. */
   closeAll(): void {
     this.open.clear();
   }
 
-  /** A client writes `key`: what its flights have fetched is too old, and newcomers need another flight. */
+  /** A client writes `key`: the values of its flights are too old, and later clients need another flight. */
   overtake(key: string): void {
     for (const flight of this.of(key)) flight.isOvertaken = true;
     this.open.delete(key);
   }
 
-  /** It has ended. While its value is unsettled, a client's write still overtakes it, until `leave`. */
+  /** The flight has ended. While its value is unsettled, a client's write still overtakes it, until `leave`. */
   end(flight: Flight): void {
     this.running--;
     this.close(flight);

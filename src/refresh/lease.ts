@@ -3,19 +3,19 @@
  * need no other coordination.
  *
  *     take      add the lease ─► cas L      another process has it: watch for the value
- *     end       add the value, delete the lease of cas L     in one write; lease gone or changed: a client wrote meanwhile
+ *     end       add the value, delete the lease with cas L   in one write; lease gone or changed: a client wrote meanwhile
  *     lose      a client's write deletes the lease before it takes effect, on the same connection
  *     absent    the source does not have the key: the lease says so for `negative_ttl`
- *     kept      the pool cannot store the value: the lease vouches for the copies that processes hold in memory
+ *     kept      the pool cannot store the value: the lease confirms the copies that processes hold in memory
  *
  * In every order in which these reach the server, a value fetched before a client's write does not outlive that write,
  * except for the round trip between adding the value and deleting it again (test/refresh/lease-model.test.ts steps every
  * order). A client's incr, append or prepend in that round trip creates an item with its own cas; that item stays.
  *
- * Each lease carries a token that no other lease has. A process recognises by it a lease whose `add` was not answered, and
- * a marker that has not been replaced since the process saw it.
+ * Each lease has a unique token. By its token, a process recognizes a lease whose `add` was not answered, and a marker
+ * that has not been replaced since the process saw it.
  *
- * After the leases of "Scaling Memcache at Facebook" (NSDI 2013, section 3.2), without a server that knows of them.
+ * Based on the leases of "Scaling Memcache at Facebook" (NSDI 2013, section 3.2), without server support.
  */
 import { hash, randomBytes } from "node:crypto";
 import type { PoolPort } from "./pool/pool-port.ts";
@@ -29,19 +29,19 @@ const HASH_BYTES = 16;
 const SLACK_SECONDS = 1;
 const ABSENT = "absent";
 
-/** Unique to this process; with a counter it makes tokens that no other process makes. */
+/** Unique to this process. With a counter it makes tokens that no other process makes. */
 const processToken = randomBytes(12).toString("base64url");
 let tokens = 0;
 
-/** Part of the names of a key's own items: 128 bits of its SHA-256. */
+/** Part of the names of a key's lease and marker: 128 bits of its SHA-256. */
 function digestOfKey(key: string): string {
   return hash("sha256", Buffer.from(key, "latin1"), "buffer").subarray(0, HASH_BYTES).toString("base64url");
 }
 
-/** Says that the pool cannot store the value. Copies fetched under this very marker are valid while the item has it. */
+/** Says that the pool cannot store the value. Copies fetched under this marker are valid while the item has it. */
 export type KeptMarker = `kept:${string}`;
 
-/** What the lease item of a key says. */
+/** Content of the lease item of a key. */
 export type LeaseState = "held" | "absent" | "gone" | KeptMarker;
 
 /** The lease of one key in one pool. Calls reject with a BackendError when the pool cannot answer. */
@@ -50,7 +50,7 @@ export class Lease {
   private readonly key: string;
   private readonly name: string;
   private readonly markName: string;
-  /** Of the lease that `take` asks for; "" before. */
+  /** Token of the lease that `take` requests. "" before. */
   private token = "";
 
   constructor(port: PoolPort, key: string) {
@@ -61,7 +61,10 @@ export class Lease {
     this.markName = MARK_PREFIX + digest;
   }
 
-  /** Takes the lease for a fetch of at most `timeoutMs`. Returns the cas that proves it, `null` if another process has it. */
+  /**
+   * Takes the lease for a fetch of at most `timeoutMs`. Returns its cas as proof. `null` if another process has the
+   * lease.
+   */
   async take(timeoutMs: number): Promise<bigint | null> {
     const exptime = leaseMs(timeoutMs) / 1000;
     this.token = `${processToken}:${++tokens}`;
@@ -69,14 +72,14 @@ export class Lease {
     return written.result === "stored" ? written.cas : null;
   }
 
-  /** Gives the lease back. Returns false if it was no longer ours. */
+  /** Returns the lease. False if this process no longer had it. */
   release(proof: bigint): Promise<boolean> {
     return this.port.deleteIf(this.key, this.name, proof);
   }
 
   /**
-   * Gives back a lease for a fetch of at most `timeoutMs`. Sent before this returns, and repeated until the pool answers. The
-   * connections of a port that is not that of now may be closed, and the lease may lie on a server that `portNow` has as well.
+   * Returns a lease for a fetch of at most `timeoutMs`. Sent before this returns, and repeated until the pool answers.
+   * The connections of an older port may be closed, and the lease may be on a server that `portNow` has as well.
    */
   giveBack(proof: bigint, unsettled: UnsettledWrites, timeoutMs: number, portNow: PoolPort): void {
     if (portNow !== this.port && portNow.isShared(this.key)) {
@@ -89,15 +92,18 @@ export class Lease {
     void unsettled.settle(check, { forMs: leaseMs(timeoutMs) });
   }
 
-  /** Gives the lease back and tells all processes that the source does not have the key. Returns false if it was no longer ours. */
+  /**
+   * Returns the lease and tells all processes that the source does not have the key. False if this process no longer
+   * had it.
+   */
   async releaseAbsent(proof: bigint, negativeTtlMs: number): Promise<boolean> {
     if (negativeTtlMs === 0) return this.release(proof);
     return (await this.replace(ABSENT, negativeTtlMs, proof)) !== null;
   }
 
   /**
-   * Turns the lease into a marker that vouches for a held value for `forMs`. Returns the marker's cas, `null` if the lease
-   * was no longer ours.
+   * Replaces the lease by a marker that confirms a held value for `forMs`. Returns the marker's cas. `null` if this
+   * process no longer had the lease.
    */
   keep(proof: bigint, forMs: number): Promise<bigint | null> {
     return this.replace(this.keptMarker, forMs, proof);
@@ -108,7 +114,7 @@ export class Lease {
     return `kept:${this.token}`;
   }
 
-  /** Reads what the lease item says now, whichever process wrote it. */
+  /** Reads the current content of the lease item, from any process. */
   async look(): Promise<LeaseState> {
     const text = await this.read();
     if (text === null) return "gone";
@@ -116,28 +122,30 @@ export class Lease {
     return isKeptMarker(text) ? text : "held";
   }
 
-  /** After a `take` that was not answered: deletes the lease if it is ours. Returns true if it was. */
+  /** After a `take` without a reply: deletes the lease if this process has it. Returns true if it had. */
   async retract(): Promise<boolean> {
     if ((await this.read()) !== this.token) return false;
-    // A lease that another process takes in this moment is lost, which costs that process a second fetch.
+    // A lease that another process takes at this moment is lost, which costs that process a second fetch.
     this.drop();
     return true;
   }
 
-  /** Notes that the value was found unchanged at `unixSeconds` and is fresh for `ttlMs` from then on. */
+  /** Records that the value was found unchanged at `unixSeconds` and is fresh for `ttlMs` from then on. */
   noteExtended(unixSeconds: number, ttlMs: number): void {
     const exptime = Math.ceil(ttlMs / 1000);
     this.port.put(this.key, this.markName, Buffer.from(String(unixSeconds), "latin1"), exptime);
   }
 
-  /** When another process last found the value unchanged, in unix seconds; `null` if no process has noted that. */
+  /**
+   * Time when another process last found the value unchanged, in Unix seconds. `null` if no process has recorded that.
+   */
   async extendedAt(): Promise<number | null> {
     const item = await this.port.get(this.key, this.markName);
     const seconds = Number(item?.value.toString("latin1"));
     return item === null || !Number.isFinite(seconds) ? null : seconds;
   }
 
-  /** Ends the lease of whichever process has it, before a client's write. Sent before this returns; the answer is not awaited. */
+  /** Ends the lease of any process before a client's write. Sent before this returns; the reply is not awaited. */
   drop(): void {
     this.port.drop(this.key, this.name);
   }
@@ -157,7 +165,7 @@ export function isKeptMarker(text: string): text is KeptMarker {
   return text.startsWith("kept:");
 }
 
-/** How long a lease for a fetch of `timeoutMs` lives (ms). */
+/** Lifetime of a lease for a fetch of `timeoutMs` (ms). */
 export function leaseMs(timeoutMs: number): number {
   return (Math.ceil(timeoutMs / 1000) + SLACK_SECONDS) * 1000;
 }

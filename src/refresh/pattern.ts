@@ -1,8 +1,8 @@
 /**
- * Patterns of rules: RE2 syntax, matched in time linear in the key whatever the pattern (re2js), against the whole key.
+ * Patterns of rules: RE2 syntax, matched against the whole key in linear time for all patterns (re2js).
  *
- * Keys are bytes. They are matched as UTF-8 text where they are that, else as one character per byte; captures remember
- * which, so that the bytes of the key come out again.
+ * Keys are bytes. A key in UTF-8 is matched as text, other keys as one character per byte. Captures record the
+ * encoding, so that they can be converted back to the bytes of the key.
  */
 import { RE2JS } from "re2js";
 import type { Captures } from "../sources/source.ts";
@@ -13,13 +13,13 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 interface Rest {
   readonly name: string | null;
   readonly isEmptyAllowed: boolean;
-  /** The character that the rest must not have. */
+  /** A character that the rest must not contain. */
   readonly excluded: string;
 }
 
 /** A compiled pattern. */
 export class Pattern {
-  /** Matched without RE2, in a tenth of the time; `null`: the pattern is another one. */
+  /** Matched without RE2, in a tenth of the time. `null` if the pattern has another form. */
   private readonly rest: Rest | null;
   private readonly regex: RE2JS;
   private readonly names: readonly (readonly [string, number])[];
@@ -35,7 +35,7 @@ export class Pattern {
     this.rest = restOf(text, this.literalPrefix);
   }
 
-  /** Captures of the whole of `key` (one character per byte); null: it does not match. */
+  /** Captures of the whole `key` (one character per byte). `null` if the pattern does not match. */
   match(key: string): Captures | null {
     if (!key.startsWith(this.literalPrefix)) return null;
     const text = decode(key);
@@ -57,7 +57,7 @@ export class Pattern {
   }
 }
 
-/** What a pattern of a literal and one group, which captures all behind it, captures; `null` for other patterns. */
+/** The rest in a pattern of a literal and one group to the end. `null` for other patterns. */
 function restOf(text: string, literal: string): Rest | null {
   const group = /^\((?:\?P?<(\w+)>)?(\.\*|\.\+|\[\^\/\]\+)\)$/.exec(text.slice(literal.length));
   if (group === null || !text.startsWith(literal)) return null;
@@ -65,7 +65,7 @@ function restOf(text: string, literal: string): Rest | null {
   return { name, isEmptyAllowed: body === ".*", excluded: body === "[^/]+" ? "/" : "\n" };
 }
 
-/** Bytes as UTF-8 text; null where they are not. */
+/** Bytes as UTF-8 text. `null` if they are not UTF-8. */
 function decode(key: string): string | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is the same in every encoding
   if (/^[\x00-\x7f]*$/.test(key)) return key;
@@ -76,9 +76,9 @@ function decode(key: string): string | null {
   }
 }
 
-/** The plain ASCII characters every match begins with: a cheap test before the pattern. */
+/** The plain ASCII prefix of all matches: a cheap test before the pattern. */
 export function literalPrefix(text: string): string {
-  // With alternatives at any depth, flags or a quantifier the first characters may not be literal.
+  // With alternatives, flags or a quantifier, the first characters may not be literal.
   if (text.includes("|") || text.startsWith("(?")) return "";
   const literal = /^[A-Za-z0-9 _:/,;=@!"'<>~-]*/.exec(text)![0];
   const next = text[literal.length];

@@ -1,22 +1,22 @@
 /**
- * Which hits of untracked keys are worth a look at the item's TTL, so that after a restart, or in a new process, keys
- * that are still asked for are kept fresh before they end. Bounded on purpose: a key's second hit at the earliest, no
- * more than a tenth of all gets and `rate` a second, and a key that was looked at not again for a while.
+ * Selects the hits of untracked keys after which the item's TTL is read. After a restart, or in a new process, this keeps
+ * requested keys fresh before they expire. The number of reads is limited: not before a key's second hit, at most a tenth
+ * of all gets and `rate` per second, and no repeated reads of a key within some time.
  *
- * The second hit is told by a filter of two generations: a bit for each of 2^20 hash values, forgotten after one to two
- * periods. Two keys that share a bit make one look too early, no more.
+ * A filter of two generations detects the second hit: one bit for each of 2^20 hash values, cleared after one to two
+ * periods. Two keys that share a bit only cause a read that is too early.
  */
 
 const BITS = 1 << 20;
 const PERIOD_TICKS = 300;
-/** Looks that may be saved up in quiet moments. */
+/** Maximum number of unused reads that can be saved for later. */
 const MAX_CREDIT = 100;
 const SHARE_OF_GETS = 0.1;
-/** Keys looked at lately; past the bound the oldest are forgotten. */
+/** Keys that were read recently. Over the limit the oldest are forgotten. */
 const MAX_LOOKED_AT = 200_000;
 
 export class PickUp {
-  /** Looks a second. */
+  /** Maximum number of reads per second. */
   rate: number;
   private readonly tickMs: number;
   private recent = new Uint8Array(BITS / 8);
@@ -25,16 +25,16 @@ export class PickUp {
   private lastTicks = 0;
   private timeCredit = 0;
   private getCredit = 0;
-  /** Hash of a key → ticks until which it is not looked at again. */
+  /** Hash of a key → tick until which the key is not read again. */
   private readonly lookedAt = new Map<number, number>();
 
-  /** `tickMs`: length of the ticks that times are given in. */
+  /** `tickMs` is the length of a tick, the unit of times. */
   constructor(rate: number, tickMs: number) {
     this.rate = rate;
     this.tickMs = tickMs;
   }
 
-  /** A hit of an untracked key with this hash. True: look at its item now. */
+  /** Records a hit of an untracked key with this hash. True if its item should be read now. */
   isDue(hash: number, ticks: number): boolean {
     this.getCredit = Math.min(MAX_CREDIT, this.getCredit + SHARE_OF_GETS);
     if (ticks !== this.lastTicks) this.passTime(ticks);
@@ -54,7 +54,7 @@ export class PickUp {
     return true;
   }
 
-  /** The key is not to be looked at again before then. */
+  /** The key is not read again before this tick. */
   rest(hash: number, untilTicks: number): void {
     this.lookedAt.delete(hash);
     this.lookedAt.set(hash, untilTicks);
@@ -63,7 +63,7 @@ export class PickUp {
 
   private passTime(ticks: number): void {
     const credit = this.timeCredit + ((ticks - this.lastTicks) * this.tickMs * this.rate) / 1000;
-    // What is saved up is a second's worth.
+    // At most a second's reads are saved.
     this.timeCredit = this.rate === 0 ? 0 : Math.min(Math.max(1, this.rate), credit);
     this.lastTicks = ticks;
     if (ticks < this.periodEnds) return;

@@ -1,12 +1,12 @@
 /**
- * Takes what a flight has fetched to the pool, and finds out what its waiting clients may be told.
+ * Stores the result of a flight in the pool, and decides the reply to its waiting clients.
  *
- *     value, with a lease or only this process ─► add and end of the lease, in one write ─► stored
- *        │                                                 ├─ refused: held in memory for a moment
- *        │                                                 └─ an answer is lost: looked for and deleted (unsettled-writes.ts)
- *        ├─ under a marker of the pool's refusal            ─► held, if the marker is still there
+ *     value, with a lease or for this process only ─► add, and end of the lease, in one write ─► stored
+ *        │                                                 ├─ refused: held in memory for a short time
+ *        │                                                 └─ a reply is lost: read and deleted (unsettled-writes.ts)
+ *        ├─ with a marker of the pool's refusal             ─► held, if the marker is still there
  *        └─ without a right                                ─► held; a write through another process may have overtaken it
- *     nothing, the source does not have the key            ─► a marker in the lease, a negative result in memory
+ *     no value, the source does not have the key           ─► a marker in the lease, a negative result in memory
  *
  * Values enter the pool only with a right that held until after the `add`.
  */
@@ -28,17 +28,19 @@ import type { Rule } from "./rules.ts";
 import { holdMs, type StandIns } from "./stand-ins.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** Time for which a filled key counts as filled a moment ago (ms): a miss may arrive this long after it was read. */
+/** Time for which a filled key counts as recently filled (ms): a miss may arrive this long after it was read. */
 const RECENT_MS = 2_000;
 const MAX_RECENT_KEYS = 100_000;
-/** Servers refuse values above their `-I`, 1 MiB by default. Smaller values are assumed to fit until one is refused. */
+/**
+ * Servers refuse values above their `-I`, 1 MiB by default. Smaller values are expected to fit until one is refused.
+ */
 const LARGE_BYTES = 1_000_000;
 const REFUSED_MS = 600_000;
 const MAX_REFUSED_KEYS = 10_000;
 
-/** A value as it was stored. */
+/** A stored value. */
 export interface Stored {
-  /** `null` if the server cannot say, or has not answered. */
+  /** `null` if the server cannot report the cas, or has not answered. */
   readonly cas: bigint | null;
   readonly value: Buffer;
   readonly tag: string | null;
@@ -46,30 +48,33 @@ export interface Stored {
   readonly staleMs: number;
 }
 
-/** Told of what was filled. */
+/** Events of fills. */
 export interface PopulateEvents {
   /** A fetched value was stored under `key` in `port`. */
   populated(key: string, rule: Rule, stored: Stored, port: PoolPort): void;
   /** The source has announced another value for `key`. */
   changed?(key: string): void;
-  /** A request with this traceparent asked for a key: refreshes from now on are for its sake. */
+  /** A request with this traceparent asked for the key: later refreshes link to it. */
   traced?(key: string, traceparent: string): void;
 }
 
-/** What the clients that wait for a flight may be told. */
+/** The reply that the waiting clients of a flight may get. */
 export type Verdict =
-  /** `reply`: it is not older than a write that was acknowledged before a waiting client's get. */
+  /** `reply` is not older than any write that was acknowledged before a waiting client's get. */
   | { readonly type: "proven"; readonly reply: Reply }
-  /** The same, for clients that joined before the fetch; others may have asked after a write that it does not see. */
+  /**
+   * Like "proven" for clients that joined before the fetch. Others may have asked after a write that `reply` does not
+   * include.
+   */
   | { readonly type: "unproven"; readonly reply: Reply }
   /** A write has overtaken the fetch. */
   | { readonly type: "overtaken" }
-  /** A client wrote meanwhile: the pool has a value that is newer than the fetched one. */
+  /** A client wrote meanwhile: the pool's value is newer than the fetched one. */
   | { readonly type: "newerInPool" };
 
 const overtaken: Verdict = { type: "overtaken" };
 
-/** Whether the right held until after the `add`; `marker` is the cas of a `kept` marker that took the lease's place. */
+/** Whether the right held until after the `add`. `marker` is the cas of a `kept` marker that replaced the lease. */
 interface End {
   readonly right: "held" | "lost" | "unknown";
   readonly marker: bigint | null;
@@ -95,7 +100,7 @@ export class Populator {
   private readonly rights: FetchRights;
   private readonly standIns: StandIns;
   private readonly unsettled: UnsettledWrites;
-  /** Keys filled a moment ago, tracked or not. */
+  /** Recently filled keys, tracked or not. */
   private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
   /** Keys whose value a server has refused. */
   private readonly refused = new ExpiringMap<true>(MAX_REFUSED_KEYS, MAX_REFUSED_KEYS);
@@ -117,8 +122,8 @@ export class Populator {
   }
 
   /**
-   * Does with `result` what `right` allows, and uses the right up. `flight` takes no newcomers any more. What is written is
-   * sent before this returns.
+   * Handles `result` as `right` allows, and ends the right. `flight` accepts no more clients. All writes are sent
+   * before this returns.
    */
   take(flight: Flight, result: FetchResult, right: Right): Verdict | Promise<Verdict> {
     if (result.type !== "value") return this.rememberNotThere(flight, right);
@@ -148,7 +153,7 @@ export class Populator {
     return { type: isProven ? "proven" : "unproven", reply: missReply };
   }
 
-  /** Fetched without a right, or with one that is lost: writes through other processes may have overtaken it unnoticed. */
+  /** The fetch had no right, or has lost it: writes through other processes may have overtaken it unnoticed. */
   private doNotStore(flight: Flight, fetched: FetchedValue, right: Right): Verdict {
     this.rights.giveBack(right, flight);
     const reply = valueReply(flight.key, fetched.value, 0);
@@ -156,7 +161,10 @@ export class Populator {
     return { type: "unproven", reply };
   }
 
-  /** A value that the pool cannot store, fetched while a marker in the lease said so: it is valid if the marker still does. */
+  /**
+   * Holds a value that the pool cannot store, fetched while the lease had a marker. The value is valid if the marker is
+   * still there.
+   */
   private async holdUnderMarker(
     flight: Flight,
     fetched: FetchedValue,
@@ -186,7 +194,7 @@ export class Populator {
     const reply = valueReply(key, value, 0);
     const good = freshnessOfFetched(fetched.freshness, rule.config);
     const exptime = exptimeOf(good.ttlMs, rule.config, this.clock.unixSeconds());
-    // In one write: a process that dies between the two would leave a value that no process has checked.
+    // In one write: if the process died between two writes, an unchecked value would remain.
     const adding = outcomeOf(port.add(key, key, value, exptime));
     const ending = this.end(flight, right, value, good.ttlMs);
     const span = flight.span?.begin("populate", SpanKind.internal) ?? null;
@@ -196,7 +204,7 @@ export class Populator {
     span?.end();
     if (added.type === "unknown") this.settleAdd(flight, value, port, right.type === "own" ? null : end);
     if ("error" in added) this.log.poolFailed(rule, added.error, flight.span);
-    // A server that ended the lease and refused the value is well: it does not take such values.
+    // A server that ended the lease and refused the value works: it does not accept such values.
     if (added.type === "refused" && end.right === "held") {
       this.refused.set(key, true, this.clock.nowMs() + REFUSED_MS, 1);
     }
@@ -204,11 +212,11 @@ export class Populator {
     if (marker !== null && added.type !== "refused") this.rights.giveBack({ ...leaseOf(right), proof: marker }, flight);
 
     if (added.type === "notStored") {
-      // A client wrote in between: its value is the newer one.
+      // A client wrote in between: its value is newer.
       return { type: "newerInPool" };
     }
     if (added.type === "stored" && end.right !== "held") {
-      // The cas is known: a server that cannot say it has no leases.
+      // The cas is known: there are no leases on servers that cannot report it.
       const cas = added.cas!;
       void this.unsettled.settle(async () => {
         await port.deleteIf(key, key, cas);
@@ -233,7 +241,10 @@ export class Populator {
     return { type: "proven", reply: flight.isOvertaken ? missReply : reply };
   }
 
-  /** Ends the right, sent before this returns. A value that the pool may refuse leaves a marker that vouches for a held one. */
+  /**
+   * Ends the right; sent before this returns. For a value that the pool may refuse, writes a marker that confirms a
+   * held copy.
+   */
   private async end(flight: Flight, right: Right, value: Buffer, ttlMs: number): Promise<End> {
     if (right.type !== "lease") return { right: "held", marker: null };
     const { lease, proof } = right;
@@ -250,9 +261,9 @@ export class Populator {
   }
 
   /**
-   * The answer to an `add` was lost. Unless its right was seen to hold until after it, the value is looked for and deleted.
-   * The cas of the item is unknown: an item with the same bytes counts as this one. `end` is `null` where only writes
-   * through this process count.
+   * The reply to an `add` was lost. Unless its right is known to have held until after it, the value is read and
+   * deleted. The cas of the item is unknown: an item with equal bytes counts as the added one. `end` is `null` if only
+   * writes through this process count.
    */
   private settleAdd(flight: Flight, value: Buffer, port: PoolPort, end: End | null): void {
     if (end?.right === "held") return;
@@ -269,7 +280,7 @@ export class Populator {
     if (flight.hasChanged) this.events.changed?.(flight.key);
   }
 
-  /** The pool could not store the value: it stays in memory for a moment, for gets that the pool cannot answer. */
+  /** Holds a value that the pool could not store for a short time, for gets that the pool cannot answer. */
   private hold(flight: Flight, reply: Reply, { freshness }: FetchedValue, marker: KeptMarker | null): void {
     const { key, rule } = flight;
     if (flight.isOvertaken || !this.now.isOrigin(flight)) return;

@@ -1,5 +1,5 @@
 /**
- * One refresh of one key, from reading what the pool has to writing what the source has.
+ * One refresh of one key, from reading the pool to writing the source's value.
  *
  *     read TTL and cas ── gone                                         ─► gone
  *          │ more left than this process gave it: another refreshed it ─► fresh
@@ -7,16 +7,16 @@
  *     lease ── another process has it, or a reload has changed the rule ─► busy
  *          ▼
  *     fetch ── failed                                                  ─► failed
- *          │ the same bytes, a 304, the same version over our own item ─► stored (only its TTL is extended)
+ *          │ equal bytes, a 304, or the known version of a known item  ─► stored (only its TTL is extended)
  *          │ not there                                                 ─► deleted with the cas, gone
  *          ▼
- *     write with the cas read ── a client wrote meanwhile              ─► kept
+ *     write with the cas that was read ── a client wrote meanwhile     ─► kept
  *
- * A fetch may take longer than the item lives. Its value is then added, as a fill adds one: with a lease that held until after
- * the add.
+ * A fetch may take longer than the item lives. Then its value is added as a fill adds one: with a lease that held until
+ * after the add.
  *
- * What was remembered of an item (bytes, tag) belongs to the cas it was stored under: over another cas it says nothing, so
- * that a value a client wrote is replaced though the source has not changed.
+ * The known data of an item (bytes, tag) belongs to the cas under which it was stored. Over another cas it is invalid,
+ * so that a value that a client wrote is replaced even if the source has not changed.
  */
 import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
@@ -33,18 +33,18 @@ import type { Match } from "./rules.ts";
 import type { KnownItem } from "./tracker.ts";
 import type { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** How a refresh ended. */
+/** Outcome of a refresh. */
 export type RefreshOutcome =
   | { readonly type: "gone" | "busy" }
-  /** Another process was here; the item is good for that long. */
+  /** Another process has refreshed the item; it is fresh for this time. */
   | { readonly type: "fresh"; readonly freshMs: number; readonly cas: bigint }
-  /** The item is the source's own now. */
+  /** The item has the source's current value. */
   | ({ readonly type: "stored"; readonly isUnchanged: boolean; readonly known: KnownItem | null } & GoodFor)
-  /** A client's word, or another process', came in between and stands. */
+  /** A client or another process wrote in between; that value stays. */
   | ({ readonly type: "kept" } & GoodFor)
-  /** The source did not say what it has. */
+  /** The source gave no answer. */
   | { readonly type: "failed"; readonly error: unknown }
-  /** It has nothing, and the rule has the item kept. */
+  /** The source does not have the key, and the rule keeps the item. */
   | { readonly type: "notThere" };
 
 interface GoodFor {
@@ -52,28 +52,28 @@ interface GoodFor {
   readonly staleMs: number;
 }
 
-/** What is known of the key before. */
+/** Known data of the key before the refresh. */
 export interface Before {
   readonly known: KnownItem | null;
-  /** Freshness the item should have left, in ms; below 0 it is stale. */
+  /** Expected remaining freshness of the item (ms). Negative if it is stale. */
   readonly expectedMs: number;
-  /** False: a stale item is served no longer by the source's own word. */
+  /** False if the source forbids serving a stale item. */
   readonly isServable: boolean;
-  /** True: the source is asked even if another process has refreshed the item. */
+  /** True if the source must be asked even if another process has refreshed the item. */
   readonly isForced?: boolean;
-  /** False: a reload has changed the rule or the pool, or the key is not tracked any more. */
+  /** Returns false if a reload has changed the rule or the pool, or if the key is not tracked any more. */
   isWanted?(): boolean;
 }
 
-/** Of a value's bytes: 64 bits of their SHA-256, never 0. */
+/** 64 bits of the SHA-256 of a value's bytes, never 0. */
 export function digestOf(value: Buffer): bigint {
   return hash("sha256", value, "buffer").readBigUInt64BE() || 1n;
 }
 
-/** What a refresh is made with. */
+/** Dependencies of a refresh. */
 export interface RefreshMeans {
   readonly port: PoolPort;
-  /** The port of now: a reload may have replaced `port` meanwhile. */
+  /** The current port: a reload may have replaced `port` meanwhile. */
   portNow(): PoolPort;
   readonly clock: Clock;
   readonly unsettled: UnsettledWrites;
@@ -82,7 +82,7 @@ export interface RefreshMeans {
 }
 
 /**
- * Refreshes `key`. Rejects with a BackendError when the pool cannot answer. Every write of the value names the cas that was
+ * Refreshes `key`. Rejects with a BackendError if the pool cannot answer. Each write of the value has the cas that was
  * read, so that it has no effect after a client's write, however late the server executes it.
  */
 export async function refreshKey(
@@ -99,13 +99,13 @@ export async function refreshKey(
     const freshMs = await trueFreshness(first, before, lease, config, clock);
     if (isFresher(freshMs, before.expectedMs)) return { type: "fresh", freshMs, cas: first.cas };
   }
-  // Read once more under the lease: the process that had it until now has left what it wrote.
+  // Read again with the lease: the previous owner of the lease may have written.
   const [taken, read] =
     lease === null
       ? [null, fulfilled(first)]
       : await Promise.allSettled([lease.take(source.timeoutMs), port.read(key)]);
   if (taken?.status === "rejected") {
-    // A lease that it took keeps other processes from fetching.
+    // A lease that the lost request took would keep other processes from fetching.
     void unsettled.settle(() => lease!.retract(), { forMs: leaseMs(source.timeoutMs) });
     throw taken.reason;
   }
@@ -156,11 +156,11 @@ export async function refreshKey(
     lease?.noteExtended(clock.unixSeconds(), good.ttlMs);
     release();
     if (!(await touching)) return { type: "gone" };
-    // Where somebody wrote between the read and this, the next refresh reads another cas than the one that is known.
+    // If another client wrote between the read and this write, the next refresh reads a cas other than the known one.
     return { type: "stored", isUnchanged: true, known: tagged(known, result), ...good };
   }
   if (lease !== null && proof !== null && hasExpired(item, clock.nowMs() - readMs)) {
-    // Since a reload that has changed the rule clients' writes may not end the lease any more.
+    // After a reload that changed the rule, clients' writes may no longer end the lease.
     if (before.isWanted?.() === false) {
       release();
       return { type: "busy" };
@@ -176,9 +176,9 @@ export async function refreshKey(
   const now = cas === null ? null : { cas, digest: digest!, tag: result.tag };
   return { type: "stored", isUnchanged: false, known: now, ...good };
 
-  /** The item that was read has expired meanwhile: the value is stored only if no client has written since the lease was taken. */
+  /** The item has expired meanwhile: the value is stored only if no client has written since the lease was taken. */
   async function addExpired(value: Buffer, held: Lease, ours: bigint, tag: string | null): Promise<RefreshOutcome> {
-    // In one write: a process that dies between the two would leave a value that no process has checked.
+    // In one write: if the process died between two writes, an unchecked value would remain.
     const adding = outcomeOf(port.add(key, key, value, exptime));
     const ending = held.release(ours).catch(() => null);
     const [added, isHeld] = await Promise.all([adding, ending]);
@@ -188,7 +188,7 @@ export async function refreshKey(
     if (added.type !== "stored") throw added.error;
     const { cas } = added;
     if (isHeld !== true) {
-      // The cas is known: a server that cannot say it has no leases.
+      // The cas is known: there are no leases on servers that cannot report it.
       void unsettled.settle(async () => {
         await port.deleteIf(key, key, cas!);
         return true;
@@ -204,7 +204,7 @@ export async function refreshKey(
   }
 }
 
-/** True for an item that has ended by now; memcached may drop one up to a second early. */
+/** True if the item has expired by now. memcached may drop an item up to a second early. */
 function hasExpired({ ttlSeconds }: PoolItem, elapsedMs: number): boolean {
   return ttlSeconds !== null && ttlSeconds >= 0 && elapsedMs > (ttlSeconds - 1) * 1000;
 }
@@ -214,9 +214,9 @@ function fulfilled<T>(value: T): PromiseSettledResult<T> {
 }
 
 /**
- * Freshness of an item that has more left than it was given here, in ms. Under another cas it was written anew; under the
- * one that is known another process has found it unchanged, and said so, or a client has touched it, which does not make
- * it any fresher.
+ * Freshness (ms) of an item with more time left than this process gave it. With another cas, the item was written anew.
+ * With the known cas, either another process found it unchanged and left a marker, or a client touched it, which does
+ * not make it fresher.
  */
 async function trueFreshness(
   item: PoolItem,
@@ -233,7 +233,7 @@ async function trueFreshness(
   return Math.min(leftMs, (extendedAt - clock.unixSeconds()) * 1000 + longestMs);
 }
 
-/** The source may know the same bytes by a new tag. */
+/** The source may give equal bytes a new tag. */
 function tagged(known: KnownItem | null, { tag }: { readonly tag?: string | null }) {
   return known === null || tag === undefined ? known : { ...known, tag };
 }

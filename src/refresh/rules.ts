@@ -1,6 +1,6 @@
 /**
- * Key → rule, in file order: the first rule whose pattern matches the whole key covers it. Patterns see the key as it was
- * sent; captures are decoded behind them, where the rule says that Rails encoded the key.
+ * Key → rule, in file order: the first rule whose pattern matches the whole key covers it. Patterns see the key as
+ * sent; captures are decoded afterwards if the rule says that Rails encoded the key.
  */
 import type { RuleConfig } from "../config/config.ts";
 import type { SourceError } from "../errors.ts";
@@ -9,27 +9,27 @@ import { Histogram } from "../telemetry/histogram.ts";
 import { Pattern } from "./pattern.ts";
 import { decodeRailsKey, isRailsDigest } from "./rails-key.ts";
 
-/** Numbers of one rule since the start; they outlive a reload. */
+/** Counters of one rule since the start; they outlive reloads. */
 export interface RuleCounters {
   fills: number;
   joined: number;
-  /** Clients' gets that were given a value, by a fill or a held one. */
+  /** Clients' gets that got a value, by a fill or from memory. */
   answered: number;
   filled: number;
   notThere: number;
   failed: number;
   observed: number;
-  /** Waiters that got a miss because the fetch took longer than `fill_timeout`. */
+  /** Waiting clients that got a miss because the fetch took longer than `fill_timeout`. */
   timedOut: number;
   /** Fetches whose value a client's write had overtaken. */
   overtaken: number;
   held: number;
-  /** Leases won for a fill, and fills that waited for another process' instead. */
+  /** Leases taken for a fill, and fills that waited for another process's lease. */
   leasesTaken: number;
   leasesAwaited: number;
-  /** Keys of which a hit showed that nobody here was tracking them. */
+  /** Untracked keys that are tracked after a hit. */
   pickedUp: number;
-  /** Refreshes that came due, those that wrote, those that found the same, that failed, that had to wait. */
+  /** Refreshes that were due; that wrote; that found the value unchanged; that failed; that had to wait. */
   due: number;
   refreshed: number;
   unchanged: number;
@@ -38,17 +38,17 @@ export interface RuleCounters {
   dropped: number;
 }
 
-/** How long things take under a rule; they outlive a reload too. */
+/** Durations under a rule; they outlive reloads too. */
 export interface RuleTimings {
-  /** Fetches, fills and refreshes together. */
+  /** Fetches of fills and refreshes. */
   readonly fetch: Histogram;
-  /** By how much refreshes begin later than they should. */
+  /** Delay of refreshes. */
   readonly lag: Histogram;
-  /** Fetches under way or waiting for their source. */
+  /** Fetches in flight or waiting for their source. */
   inFlight: number;
 }
 
-/** A rule, ready to be used. */
+/** A rule in use. */
 export interface Rule {
   readonly config: RuleConfig;
   readonly source: LimitedSource;
@@ -56,21 +56,23 @@ export interface Rule {
   readonly timings: RuleTimings;
 }
 
-/** A source behind its bounds. */
+/** A source with its limits. */
 interface LimitedSource {
   readonly name: string;
-  /** How long a fetch may take, its wait for a place included. */
+  /** Timeout of a fetch, including its time in the queue (ms). */
   readonly timeoutMs: number;
-  /** Keeps a place for a fill of `key` until `endAdmission`. Returns why there is none, `null` if there is one. */
+  /**
+   * Reserves a place for a fill of `key` until `endAdmission`. Returns the reason if there is no place, else `null`.
+   */
   admitFill(key: string): SourceError | null;
   endAdmission(): void;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
-  /** Whether another refresh may be begun now: a backlog waits in the schedule rather than in the source's queue. */
+  /** True if another refresh may start now: a backlog waits in the schedule instead of the source's queue. */
   readonly hasRoomForRefresh: boolean;
 }
 
-/** A rule that covers a key, and what its pattern took out of it. */
+/** A rule that covers a key, and the captures of its pattern. */
 export interface Match {
   readonly rule: Rule;
   readonly captures: Captures;
@@ -79,10 +81,10 @@ export interface Match {
 /** The rules of a configuration. */
 export class Rules {
   readonly list: readonly Rule[];
-  /** False: no rule shares its fetches with other processes. */
+  /** False if no rule shares its fetches with other processes. */
   readonly hasLeases: boolean;
   private readonly patterns: readonly Pattern[];
-  /** Bytes to be stripped, one character each. */
+  /** Bytes to strip, one character each. */
   private readonly prefixes: readonly string[];
 
   constructor(list: readonly Rule[]) {
@@ -93,8 +95,8 @@ export class Rules {
   }
 
   /**
-   * The rule that covers `key` (one character per byte); null: none. Rules that are off are passed over. Where the first
-   * that matches is one for keys of Rails, a key with a digest for its end is covered by none: no source knows it.
+   * The rule that covers `key` (one character per byte). `null` if no rule covers it. Rules that are off are skipped.
+   * If the first matching rule is for Rails keys, a key that ends in a digest is not covered: no source knows it.
    */
   match(key: string): Match | null {
     for (let i = 0; i < this.list.length; i++) {
@@ -115,17 +117,17 @@ export class Rules {
   }
 }
 
-/** Whether `now`, of a later configuration, fetches what `old` does, in the same way. */
+/** True if `now`, of a later configuration, fetches from the source of `old` in the same way. */
 export function isSameOrigin(old: Rule, now: Rule): boolean {
   return old === now || (old.source === now.source && JSON.stringify(old.config) === JSON.stringify(now.config));
 }
 
-/** Timings of a rule that is new. */
+/** Timings of a new rule. */
 export function newRuleTimings(): RuleTimings {
   return { fetch: new Histogram(), lag: new Histogram(), inFlight: 0 };
 }
 
-/** Counters of a rule that is new. */
+/** Counters of a new rule. */
 export function newRuleCounters(): RuleCounters {
   return {
     fills: 0,

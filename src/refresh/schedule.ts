@@ -1,12 +1,12 @@
 /**
- * When each tracked key is due for a refresh: the tracker's slots, the timing wheel, and the rule that each key belongs to.
+ * The due times of tracked keys: the tracker's slots, the timing wheel, and the rule of each key.
  *
  *     track ─► settle (fresh for its ttl, due a little earlier) ─► due ─┬─► settle, after a refresh
- *                                                                      ├─► retry, after one that failed: back-off
- *                                                                      ├─► defer, without room in the source
+ *                                                                      ├─► retry with backoff, after a failed refresh
+ *                                                                      ├─► defer, if the source has no room
  *                                                                      └─► drop: not needed, or no rule covers it any more
  *
- * It decides when, and the scheduler what is done then. A slot is good until its key is dropped.
+ * This file decides when a key is due; the scheduler does the work. A slot is valid until its key is dropped.
  */
 import type { Clock } from "../clock.ts";
 import type { ServerConfig } from "../config/config.ts";
@@ -16,31 +16,31 @@ import { isSameOrigin, type Rule, type Rules } from "./rules.ts";
 import { TimingWheel } from "./timing-wheel.ts";
 import { Tracker } from "./tracker.ts";
 
-/** Length of the ticks in which the tracker has its times (ms). */
+/** Length of a tick, the tracker's unit of time (ms). */
 export const TICK_MS = 100;
 /** A key whose source has no room is due again after this time (ms), multiplied by up to `MAX_DEFERS`. */
 const DEFER_MS = 1_000;
 const MAX_DEFERS = 10;
-/** Memory of a tracked key, its name included (bench/micro/tracked-keys.ts). */
+/** Memory of a tracked key, including its name (bench/micro/tracked-keys.ts). */
 const TRACKED_KEY_BYTES = 160;
-/** Keys that are looked at for a list of them. */
+/** Maximum number of keys that are examined for a list of keys. */
 const MAX_LOOKS = 100_000;
 
-/** A key that is kept fresh, as people are shown it. */
+/** A tracked key, for display. */
 export interface TrackedKey {
   /** One character per byte. */
   readonly key: string;
   /** At most 255. */
   readonly gets: number;
-  /** Since the last get. */
+  /** Time since the last get. */
   readonly lastGetMs: number;
-  /** Until its ttl ends; negative: it has ended. */
+  /** Time until its ttl ends. Negative if it has ended. */
   readonly freshMs: number;
-  /** Refreshes that failed in a row. */
+  /** Number of consecutive failed refreshes. */
   readonly failures: number;
 }
 
-/** Settings of `[server]` that bound what is tracked. */
+/** Settings of `[server]` that limit tracking. */
 export type TrackingBounds = Pick<ServerConfig, "maxTrackedKeys" | "pickUpRate">;
 
 export interface ScheduleOptions {
@@ -62,7 +62,7 @@ export class Schedule {
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly dropped: (key: string) => void;
-  /** Ticks at which each slot falls due at the latest. */
+  /** Tick at which each slot is due at the latest. */
   private latestDue = new Uint32Array(Tracker.firstCapacity);
 
   constructor({ rules, port, clock, random, bounds, dropped }: ScheduleOptions) {
@@ -87,17 +87,17 @@ export class Schedule {
     return Math.max(0, this.clock.nowMs() - this.latestDue[slot]! * TICK_MS);
   }
 
-  /** The tick of now. */
+  /** The current tick. */
   ticks(): number {
     return Math.floor(this.clock.nowMs() / TICK_MS);
   }
 
-  /** Keys of each rule that are kept fresh. */
+  /** Number of tracked keys of each rule. */
   trackedByRule(): Map<Rule, number> {
     return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
   }
 
-  /** The keys of a rule that were asked for most, of those that are looked at: not all, where there are very many. */
+  /** The most requested keys of a rule, among the examined keys: with very many keys, not all are examined. */
   mostNeeded(ruleName: string, count: number): TrackedKey[] {
     const index = this.rules.list.findIndex(({ config }) => config.name === ruleName);
     const nowMs = this.clock.nowMs();
@@ -118,8 +118,8 @@ export class Schedule {
   }
 
   /**
-   * Rules and pool of a new configuration. Keys go on under the rule of the same name, with its times from their next
-   * refresh on; keys whose rule is gone or off, or does not cover them any more, are not tracked any more.
+   * Applies the rules and the pool of a new configuration. Keys stay under the rule with their rule's name; its times
+   * apply from their next refresh on. Keys whose rule is gone or off, or does not cover them any more, are dropped.
    */
   replace(rules: Rules, port: PoolPort, maxKeys: number): void {
     this.tracker.maxKeys = maxKeys;
@@ -135,20 +135,23 @@ export class Schedule {
         continue;
       }
       this.tracker.setRule(slot, index);
-      // What another source, or another rule, said of a value is no word of this one's: its marks may mean another value.
-      // And a cas of other servers is a number that may come again.
+      // The tag of another source or rule may mean another value for this one. And a cas of other servers is a number
+      // that may occur again.
       if (!isSamePool || !isSameOrigin(old, rules.list[index]!)) this.tracker.forgetItem(slot);
     }
   }
 
-  /** Drops the least needed keys until about `bytes` are free. Returns the bytes that this frees. */
+  /** Drops the least needed keys until about `bytes` are free. Returns the number of bytes that this frees. */
   shed(bytes: number): number {
     const count = Math.min(this.tracker.size, Math.ceil(bytes / TRACKED_KEY_BYTES));
     this.tracker.evictMany(count, (slot) => this.drop(slot));
     return count * TRACKED_KEY_BYTES;
   }
 
-  /** The slot of `key` under the rule at `index`, asked for at `nowTicks`. It is to be settled. May drop another key. */
+  /**
+   * The slot of `key` under the rule at `index`, requested at `nowTicks`. The caller must settle it. May drop another
+   * key.
+   */
   track(key: string, index: number, nowTicks: number): number {
     return this.tracker.track(key, index, nowTicks, (evicted) => this.drop(evicted));
   }
@@ -158,12 +161,15 @@ export class Schedule {
     return this.rules.list[this.tracker.rule(slot)]!;
   }
 
-  /** False: a reload has changed what the key's values come from or go to since an operation began with `rule` and `port`. */
+  /**
+   * False if a reload has changed the source or the destination of the key's values since an operation began with
+   * `rule` and `port`.
+   */
   isCurrent(slot: number, rule: Rule, port: PoolPort): boolean {
     return port === this.port && isSameOrigin(rule, this.ruleOf(slot));
   }
 
-  /** Where the rule of that name stands now, if it covers `key` and is on; else −1. `rule` may be of another configuration. */
+  /** Index of the rule with that name if it covers `key` and is on; else −1. `rule` may be of another configuration. */
   indexOf(key: string, rule: Rule): number {
     const index = this.rules.list.indexOf(rule);
     if (index >= 0) return index;
@@ -172,27 +178,33 @@ export class Schedule {
     return this.rules.list.findIndex(({ config }) => config === now);
   }
 
-  /** The source has no room for a refresh. A backlog drains at the source's pace; many keys are spread over a longer time. */
+  /**
+   * The source has no room for a refresh. A backlog drains at the source's pace; many keys are spread over a longer
+   * time.
+   */
   defer(slot: number, { config, counters }: Rule): void {
     counters.deferred++;
     const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
     this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
   }
 
-  /** The refresh of `key` failed: it is due again after a back-off. */
+  /** The refresh of `key` failed: it is due again after a backoff. */
   retry(key: string): void {
     const slot = this.tracker.find(key);
     if (slot < 0) return;
     const rule = this.ruleOf(slot);
     const failures = this.tracker.failureCount(slot) + 1;
     this.tracker.setFailureCount(slot, failures);
-    // No later than the moment from which a stale value must not be served any more.
+    // At the latest when a stale value must no longer be served.
     const leftMs = this.tracker.staleUntilTicks(slot) * TICK_MS - this.clock.nowMs();
     const delayMs = Math.min(retryIn(failures, this.random()), rule.config.ttlMs);
     this.arm(slot, leftMs > 0 ? Math.min(delayMs, leftMs + TICK_MS) : delayMs);
   }
 
-  /** The key's value is fresh for that long by `rule`; where a reload has changed the rule, no longer than the new one allows. */
+  /**
+   * The key's value is fresh for that time by `rule`. If a reload has changed the rule, at most as long as the new rule
+   * allows.
+   */
   settle(slot: number, rule: Rule, said: { ttlMs: number; staleMs: number }): void {
     const now = this.ruleOf(slot);
     const { config } = now;
@@ -206,12 +218,12 @@ export class Schedule {
     this.arm(slot, dueIn(ttlMs, config, this.random()));
   }
 
-  /** Due after `delayMs`, and not before. */
+  /** Makes the slot due after `delayMs`. */
   arm(slot: number, delayMs: number): void {
     this.wheel.schedule(slot, this.clock.nowMs() + delayMs);
   }
 
-  /** The key is not tracked any more. */
+  /** Stops tracking the key. */
   drop(slot: number): void {
     this.dropped(this.tracker.key(slot)!);
     this.wheel.cancel(slot);

@@ -1,13 +1,13 @@
 /**
- * Keeps populated keys fresh for as long as clients ask for them.
+ * Keeps populated keys fresh while clients ask for them.
  *
- *     tracked ──due──► needed? ──no──► dropped (its item is left to its exptime)
+ *     tracked ──due──► needed? ──no──► dropped (its item stays until its exptime)
  *        ▲                │ yes
  *        │                ▼
- *        └── re-arm ── refresh (refresher.ts)        failed: again with back-off, while the item lives
+ *        └── re-arm ── refresh (refresher.ts)        failed: retry with backoff, while the item lives
  *
- * Keys that this process did not fill are tracked as well once clients ask for them: their TTL says how fresh they are.
- * schedule.ts decides when a key is due; this file is told of gets and fills, and does the refresh.
+ * Keys that this process did not fill are tracked too once clients ask for them: their TTL shows their freshness.
+ * schedule.ts decides when a key is due; this file receives gets and fills, and runs the refreshes.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
@@ -25,15 +25,15 @@ import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./sched
 import { type KnownItem, keyHash, type Tracker } from "./tracker.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
-/** Keys that may fall due in one tick; more of them wait for the next. */
+/** Maximum number of keys that are handled in one tick; others wait for the next tick. */
 const DUE_PER_TICK = 10_000;
-/** A key that falls due while it is being refreshed, here or elsewhere, is looked at again after this time. */
+/** A key that is due while it is being refreshed, by this or another process, is checked again after this time (ms). */
 const BUSY_MS = 1_000;
-/** A key that no rule covers is not looked at again for this long. */
+/** A key that no rule covers is not checked again for this time. */
 const NOT_COVERED_TICKS = 6_000;
 const MAX_ORIGINS = 1_000;
 
-/** Tells of what went wrong; a burst of one failure is one line. */
+/** Logs failures. A burst of equal failures is logged as one line. */
 export interface RefreshLog {
   sourceFailed(rule: Rule, error: unknown, span?: Span | null): void;
   poolFailed(rule: Rule, error: unknown, span?: Span | null): void;
@@ -50,10 +50,10 @@ export interface SchedulerOptions {
   readonly unsettled?: UnsettledWrites;
 }
 
-/** The one scheduler of a process. */
+/** The scheduler of a process. */
 export class Scheduler implements FillEvents {
   private readonly schedule: Schedule;
-  /** Of `schedule`. */
+  /** The tracker of `schedule`. */
   private readonly tracker: Tracker;
   private readonly clock: Clock;
   private readonly random: () => number;
@@ -61,20 +61,20 @@ export class Scheduler implements FillEvents {
   private readonly unsettled: UnsettledWrites;
   private readonly pickUp: PickUp;
   private timer: Timer | null = null;
-  /** The tick of the monotonic clock that runs: gets are noted with this precision. */
+  /** The current tick of the monotonic clock: gets are recorded with this precision. */
   private nowTicks: number;
   private isStopped = false;
-  /** Of the keys of one get, for the time of a call. */
+  /** Hashes of the keys of one get, valid during a call. */
   private hashes = new Int32Array(64);
-  /** Keys that are being refreshed: a key is refreshed by one at a time. */
+  /** Keys that are being refreshed: at most one refresh per key at a time. */
   private readonly busy = new Set<string>();
-  /** Keys whose TTL is being read, so that they can be tracked. */
+  /** Keys whose TTL is being read before they are tracked. */
   private readonly lookedAt = new Set<string>();
-  /** Keys of these or tracked ones whose source has announced another value that no refresh has fetched yet. */
+  /** Tracked keys, or keys in `lookedAt`, whose source has announced another value that no refresh has fetched yet. */
   private readonly changes = new Set<string>();
-  /** `null` if nothing is traced. */
+  /** `null` if traces are off. */
   tracer: Tracer | null = null;
-  /** Keys that a traced request made needed, and its traceparent. */
+  /** Keys that a traced request made needed, with its traceparent. */
   private readonly origins = new Map<string, string>();
 
   constructor(options: SchedulerOptions) {
@@ -88,29 +88,29 @@ export class Scheduler implements FillEvents {
     this.nowTicks = this.schedule.ticks();
   }
 
-  /** Keys that are kept fresh. */
+  /** Number of tracked keys. */
   get tracked(): number {
     return this.tracker.size;
   }
 
-  /** Keys of each rule that are kept fresh. */
+  /** Number of tracked keys of each rule. */
   trackedByRule(): Map<Rule, number> {
     return this.schedule.trackedByRule();
   }
 
-  /** The keys of a rule that were asked for most, of those that are looked at: not all, where there are very many. */
+  /** The most requested keys of a rule, among the examined keys: with very many keys, not all are examined. */
   mostNeeded(ruleName: string, count: number): TrackedKey[] {
     return this.schedule.mostNeeded(ruleName, count);
   }
 
-  /** Refreshes under way. */
+  /** Number of refreshes in progress. */
   get inFlight(): number {
     return this.busy.size;
   }
 
   /**
-   * The source has announced another value for `key`: it is refreshed in a moment, if it is needed. A refresh under way may
-   * have fetched the value before, and is followed by another one.
+   * The source has announced another value for `key`: it is refreshed soon, if it is needed. A refresh in progress may
+   * have fetched the old value, so another one follows.
    */
   changed(key: string): void {
     if (this.isStopped) return;
@@ -142,12 +142,12 @@ export class Scheduler implements FillEvents {
   }
 
   private gotUntracked(hash: number, chunk: Buffer, start: number, end: number, isHit: boolean): void {
-    // Without keys no tick tells the time.
+    // Without keys, no tick updates the time.
     if (this.timer === null) this.nowTicks = this.schedule.ticks();
     if (isHit && this.pickUp.isDue(hash, this.nowTicks)) this.lookAt(chunk.toString("latin1", start, end), hash);
   }
 
-  /** `rule` and `port` may be of an earlier configuration: then nothing that the source said of the value is remembered. */
+  /** `rule` and `port` may be of an earlier configuration: then nothing about the value is remembered. */
   populated(key: string, rule: Rule, stored: Stored, port: PoolPort = this.schedule.port): void {
     const slot = this.track(key, rule);
     if (slot < 0) return;
@@ -163,25 +163,25 @@ export class Scheduler implements FillEvents {
     if (this.origins.size > MAX_ORIGINS) this.origins.delete(this.origins.keys().next().value!);
   }
 
-  /** Rules and pool of a new configuration: see `Schedule.replace`. */
+  /** Applies the rules and the pool of a new configuration: see `Schedule.replace`. */
   replace(rules: Rules, port: PoolPort, bounds: TrackingBounds): void {
     this.pickUp.rate = bounds.pickUpRate;
     this.schedule.replace(rules, port, bounds.maxTrackedKeys);
   }
 
-  /** No more refreshes. */
+  /** Stops all refreshes. */
   stop(): void {
     this.isStopped = true;
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
   }
 
-  /** Drops tracked keys of about so many bytes, the least needed first. Returns the bytes that this frees. */
+  /** Drops tracked keys of about this size, the least needed first. Returns the number of bytes that this frees. */
   shed(bytes: number): number {
     return this.schedule.shed(bytes);
   }
 
-  /** Slot of a key that clients need from now on; −1: nothing is to be tracked under that rule. */
+  /** Slot of a key that clients need now. −1 if the rule tracks no keys. */
   private track(key: string, rule: Rule): number {
     const index = this.schedule.indexOf(key, rule);
     if (index < 0 || this.isStopped) return -1;
@@ -189,7 +189,7 @@ export class Scheduler implements FillEvents {
     return this.schedule.track(key, index, this.nowTicks);
   }
 
-  /** Reads how fresh the item of a key is that clients ask for and nobody here tracks. */
+  /** Reads the freshness of an untracked key that clients ask for. */
   private lookAt(key: string, hash: number): void {
     const match = this.schedule.rules.match(key);
     if (match === null || match.rule.config.mode !== "on" || this.isStopped) {
@@ -203,7 +203,7 @@ export class Scheduler implements FillEvents {
     port
       .read(key)
       .then((item) => {
-        // It may have been filled meanwhile, and then more is known of it. An item of another pool says nothing of this one's.
+        // The key may have been filled meanwhile, which gives better data. An item of another pool does not count.
         if (item === null || item.ttlSeconds === null || this.tracker.find(key) >= 0 || port !== this.schedule.port)
           return;
         const slot = this.track(key, rule);
@@ -221,7 +221,7 @@ export class Scheduler implements FillEvents {
       });
   }
 
-  /** Goes on after a time with no keys, which the wheel takes in one step. */
+  /** Continues after a time without keys, which the wheel passes in one step. */
   private resume(): void {
     const nowMs = this.clock.nowMs();
     this.nowTicks = Math.floor(nowMs / TICK_MS);
@@ -262,7 +262,8 @@ export class Scheduler implements FillEvents {
       this.schedule.drop(slot);
       return;
     }
-    // What must not be served any longer has to be looked at, whatever the source's bounds: it is deleted where those hold.
+    // A value that must no longer be served is handled despite the source's limits: it is deleted if they prevent a
+    // fetch.
     const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
     if (!source.hasRoomForRefresh && !isOver) {
       this.schedule.defer(slot, rule);
@@ -301,7 +302,7 @@ export class Scheduler implements FillEvents {
     const span = this.beginSpan(key, rule);
     work.span = span;
     try {
-      // The cas read is good for this pool only, whichever pool a reload brings meanwhile.
+      // The cas that was read only belongs to this pool, even if a reload changes the pool meanwhile.
       const outcome = await refreshKey(key, match, before, {
         port,
         portNow: () => this.schedule.port,
@@ -320,7 +321,7 @@ export class Scheduler implements FillEvents {
     }
   }
 
-  /** Of a key that a traced request made needed, or that is sampled itself; null: it is not traced. */
+  /** Span of a key that a traced request made needed, or that is sampled itself. `null` if it is not traced. */
   private beginSpan(key: string, { config }: Rule): Span | null {
     const { tracer } = this;
     if (tracer === null) return null;
@@ -335,7 +336,7 @@ export class Scheduler implements FillEvents {
     const { key, rule, port } = work;
     const { counters } = rule;
     const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
-    // Counted though the key may not be tracked any more.
+    // Count the failure even if the key is not tracked any more.
     if (outcome.type === "failed" && wasAsked) {
       counters.refreshFailed++;
       this.log.sourceFailed(rule, outcome.error, span);
@@ -344,18 +345,18 @@ export class Scheduler implements FillEvents {
       else counters.refreshed++;
     }
     const slot = this.tracker.find(key);
-    // Since a reload the key may belong to another rule, which has its own times for it.
+    // After a reload the key may belong to another rule, which has its own times for it.
     if (slot < 0 || this.tracker.rule(slot) !== this.schedule.indexOf(key, rule)) {
       if (slot >= 0 && this.changes.has(key)) this.schedule.arm(slot, 0);
       return;
     }
     if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, wasAsked);
     else {
-      // Whatever was found is in another pool.
+      // The result is about another pool.
       this.tracker.forgetItem(slot);
       this.schedule.arm(slot, BUSY_MS * (1 + this.random()));
     }
-    // Announced during the refresh, which may have fetched the value before.
+    // Announced during the refresh, which may have fetched the old value.
     if (this.changes.has(key)) this.schedule.arm(slot, 0);
     else if (work.isForced && !isFetched(outcome)) this.changes.add(key);
   }
@@ -398,42 +399,42 @@ export class Scheduler implements FillEvents {
     }
   }
 
-  /** Forgets what is remembered of a key beside its schedule: it is about to be dropped. */
+  /** Forgets the data about a key outside of its schedule: the key is about to be dropped. */
   private forget(key: string): void {
     if (this.origins.size > 0) this.origins.delete(key);
     this.changes.delete(key);
   }
 
-  /** An announced change of a key that nobody here keeps fresh any more, nor is about to. */
+  /** Forgets an announced change of a key that is neither tracked nor about to be. */
   private forgetChange(key: string): void {
     if (this.tracker.find(key) >= 0 || this.busy.has(key) || this.lookedAt.has(key)) return;
     this.changes.delete(key);
   }
 }
 
-/** A refresh under way. */
+/** A refresh in progress. */
 interface Work {
   readonly key: string;
-  /** Of the configuration that it began under, as is `port`. */
+  /** The rule at its start; `port` too is from its start. */
   readonly rule: Rule;
   readonly port: PoolPort;
-  /** The source has announced another value: an item that another process wrote is not fresh enough. */
+  /** True if the source has announced another value: then an item that another process wrote is not fresh enough. */
   readonly isForced: boolean;
-  /** `null` until it is traced. */
+  /** `null` if it is not traced, or not yet. */
   span: Span | null;
 }
 
-/** False: what the source has now was not fetched. */
+/** False if the source's current value was not fetched. */
 function isFetched({ type }: RefreshOutcome): boolean {
   return type !== "busy" && type !== "fresh" && type !== "failed";
 }
 
-/** The source found no place for it after all, or was left alone meanwhile: it was not asked. */
+/** True if the source was not asked: it had no place, or its breaker opened meanwhile. */
 function isWithoutRoom(error: unknown): boolean {
   return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
 }
 
-/** An item of which only the cas is known: no bytes are the same as its. */
+/** An item with a known cas only: no bytes equal its bytes. */
 function unknownItem(cas: bigint): KnownItem {
   return { cas, digest: 0n, tag: null };
 }

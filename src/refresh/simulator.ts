@@ -1,8 +1,8 @@
 /**
- * What a fleet would ask of a source, on virtual time: the server's own Filler, Scheduler and Limiter, over a pool in
- * memory and a source that is only a latency. Nothing about policy is repeated here.
+ * The source calls of a fleet on virtual time: the real Filler, Scheduler and Limiter, over a pool in memory and a
+ * source that is only a latency. No policy is duplicated here.
  *
- *     trace or synthetic gets ─► hit? note it ─► else fill ─► … what the processes do by themselves hangs on the clock
+ *     trace or synthetic gets ─► hit? record it ─► else fill ─► … the processes' own actions run on the virtual clock
  */
 import type { RuleConfig } from "../config/config.ts";
 import type { SourceConfig } from "../config/source-types.ts";
@@ -22,68 +22,68 @@ import { VirtualClock } from "./virtual-clock.ts";
 const START_UNIX_SECONDS = 1_700_000_000;
 const STAMP_BYTES = 8;
 const LONGEST_CHAIN = 24;
-/** Values are served from a moment to days after they were fetched. */
+/** Values are served from a moment to days after their fetch. */
 const AGE_BOUNDS_MS = Array.from({ length: 60 }, (_, i) => Math.round(100 * 1.26 ** i));
 
 /** One get of a client. */
 export interface SimulatedGet {
   readonly atMs: number;
   readonly key: string;
-  /** The same as bytes. */
+  /** The key as bytes. */
   readonly bytes: Buffer;
 }
 
-/** The pool of the fleet, with its time from the simulation. */
+/** The pool of the fleet, on virtual time. */
 export interface SimulatedPool {
   readonly port: PoolPort;
-  /** The value under a key; null: none. */
+  /** The value of a key. `null` on a miss. */
   get(key: string): Buffer | null;
-  /** Bytes of what is stored. */
+  /** Size of the stored data. */
   readonly byteLength: number;
 }
 
 export interface Simulation {
   readonly rule: RuleConfig;
-  /** Its bounds; what it does is not asked. */
+  /** Only its limits are used; the source itself is not asked. */
   readonly source: SourceConfig;
-  /** In the order of time. */
+  /** In order of time. */
   readonly gets: Iterable<SimulatedGet>;
   readonly processes: number;
   readonly latencyMs: number;
-  /** Share of fetches that fail, 0 … 1. */
+  /** Share of failing fetches, 0 … 1. */
   readonly failureShare: number;
-  /** False: keys are filled on misses and never refreshed. */
+  /** If false, keys are filled on misses and never refreshed. */
   readonly isRefreshing: boolean;
-  /** What each process may track. */
+  /** Limits of tracking in each process. */
   readonly bounds: TrackingBounds;
   readonly random: () => number;
   createPool(unixSeconds: () => number): SimulatedPool;
-  /** Called now and then with the time that has been simulated. */
+  /** Called at intervals with the simulated time. */
   progress?(atMs: number): void;
 }
 
 export interface SimulationResult {
   readonly gets: number;
-  /** Found in the pool; found after a wait for the source; not given at all. */
+  /** Gets found in the pool; found after a wait for the source; without a value. */
   readonly hits: number;
   readonly filled: number;
   readonly missed: number;
   readonly sourceCalls: number;
   readonly sourceFailures: number;
-  /** Calls begun in each second. */
+  /** Calls that began in each second. */
   readonly callsBySecond: readonly number[];
   readonly peakConcurrency: number;
-  /** Ms since a value was fetched, when it was served. */
+  /** Age of values when they were served (ms). */
   readonly age: Histogram;
-  /** Ms that gets waited for a fill. */
+  /** Time that gets waited for a fill (ms). */
   readonly wait: Histogram;
   readonly durationMs: number;
-  /** Most keys that one process tracked. */
+  /** Maximum number of keys that one process tracked. */
   readonly peakTracked: number;
   readonly poolBytes: number;
 }
 
-/** A source whose values are the time they were fetched at. */
+/** A source whose values are the times of their fetches. */
 class LatencySource implements Source {
   readonly name = "simulated";
   calls = 0;
@@ -122,14 +122,14 @@ class LatencySource implements Source {
   async close(): Promise<void> {}
 }
 
-/** Plays everything through. */
+/** Runs the whole simulation. */
 export async function simulate(simulation: Simulation): Promise<SimulationResult> {
   const clock = new VirtualClock(START_UNIX_SECONDS);
   const { rule: config, random } = simulation;
   const pool = simulation.createPool(() => clock.unixSeconds());
   const source = new LatencySource(simulation, clock);
   const processes = Array.from({ length: simulation.processes }, () => {
-    // Each process bounds what it asks of the source by itself.
+    // Each process limits its own source calls.
     const limiter = new Limiter(source, simulation.source, clock);
     const rule: Rule = { config, source: limiter, counters: newRuleCounters(), timings: newRuleTimings() };
     const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
@@ -138,7 +138,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const events = simulation.isRefreshing
       ? scheduler
       : { populated: () => {}, traced: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false };
-    // A turn of the event loop is no time here: any number of fills may begin in one.
+    // A turn of the event loop takes no virtual time: any number of fills may begin in one turn.
     return {
       scheduler,
       filler: new Filler({ ...shared, events, holdBytes: 0, starts: new Starts(Number.POSITIVE_INFINITY) }),
@@ -178,7 +178,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
       simulation.progress?.(atMs);
     }
   }
-  // What is under way ends; what would go on for ever does not.
+  // Operations in progress end; refreshes would continue endlessly, so stop them.
   for (const { scheduler } of processes) scheduler.stop();
   await passTo(lastMs + simulation.source.timeoutMs);
   return {
@@ -215,7 +215,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     while (clock.nextMs <= ms) {
       const before = busy();
       clock.fireNext();
-      // A tick at which nothing was due leaves nothing to wait for.
+      // After a tick without due keys, there is nothing to wait for.
       if (before > 0 || busy() > 0) await settle();
     }
     clock.passTo(ms);
@@ -227,8 +227,8 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
 }
 
 /**
- * Lets promises that are settled run, and what hangs on them: the longest chain between two things that take time. Far
- * cheaper than a turn of the event loop; a chain that were longer would go on at the next event.
+ * Runs settled promises and their continuations: the longest chain between two timed events. This is much cheaper than
+ * a turn of the event loop; a longer chain would continue at the next event.
  */
 async function settle(): Promise<void> {
   for (let i = 0; i < LONGEST_CHAIN; i++) await null;

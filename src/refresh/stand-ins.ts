@@ -1,7 +1,7 @@
 /**
- * What this process remembers for keys whose pool cannot answer: values that the pool could not store, and keys that the
- * source does not have. A write through another process is not noticed here. Where processes share leases, these entries
- * therefore replace only answers that the pool fails to give, never a miss that the pool has reported.
+ * Remembered results for keys whose pool cannot answer: values that the pool could not store, and keys that the source
+ * does not have. Writes through other processes are not noticed here. If processes share leases, these entries
+ * therefore only replace replies that the pool fails to give, never a miss that the pool has reported.
  */
 
 import { ExpiringMap } from "../expiring-map.ts";
@@ -9,23 +9,23 @@ import type { Reply } from "../proxy/reply.ts";
 import type { KeptMarker } from "./lease.ts";
 import type { Rule } from "./rules.ts";
 
-/** Maximum time to answer from a held value (ms). */
+/** Maximum time for replies from a held value (ms). */
 const MAX_HOLD_MS = 5_000;
 const MAX_HELD_KEYS = 100_000;
 const MAX_NOT_THERE_KEYS = 100_000;
-/** Counted for a held value beside its bytes. */
+/** Size of a held value in addition to its bytes. */
 const HELD_OVERHEAD_BYTES = 200;
 
 /** A value that the pool could not store. */
 export interface Held {
-  /** The answer to a plain get of the key. */
+  /** The reply to a plain get of the key. */
   readonly reply: Reply;
   readonly rule: Rule;
-  /** The marker in the lease that vouches for the value; `null` if no marker does. */
+  /** The marker in the lease that confirms the value. `null` if there is no marker. */
   readonly marker: KeptMarker | null;
 }
 
-/** How long a value with this ttl is held (ms). */
+/** Time for which a value with this ttl is held (ms). */
 export function holdMs(ttlMs: number): number {
   return Math.min(ttlMs, MAX_HOLD_MS);
 }
@@ -48,7 +48,7 @@ export class StandIns {
     return this.notThere.get(key, nowMs) === true;
   }
 
-  /** True if it remembers anything of the key. */
+  /** True if there is an entry for the key. */
   has(key: string, nowMs: number): boolean {
     return this.heldValue(key, nowMs) !== undefined || this.isNotThere(key, nowMs);
   }
@@ -66,7 +66,7 @@ export class StandIns {
     this.notThere.delete(key);
   }
 
-  /** Forgets all held values. Returns their bytes. */
+  /** Forgets all held values. Returns their size in bytes. */
   shed(): number {
     const bytes = this.held.byteLength;
     this.held.clear();
@@ -78,7 +78,7 @@ export class StandIns {
     this.notThere.clear();
   }
 
-  /** Forgets everything and applies a new size limit. */
+  /** Forgets all entries and applies a new size limit. */
   reset(holdBytes: number): void {
     this.held = new ExpiringMap(MAX_HELD_KEYS, holdBytes);
     this.notThere.clear();

@@ -1,9 +1,10 @@
 /**
- * How many fills begin in one turn of the event loop: what a fill does first (lease, look at the pool, fetch) costs much more
- * than a miss, and a get of many keys can miss them all. The fills beyond that begin in the next turns, in their order.
+ * Limits the number of fills that begin in one turn of the event loop: the first steps of a fill (lease, read, fetch)
+ * cost much more than a miss, and a get of many keys can miss all of them. Further fills begin in the next turns, in
+ * order.
  */
 
-/** Fills that begin in one turn. */
+/** Maximum number of fills that begin in one turn. */
 export const MAX_STARTS_PER_TURN = 4;
 
 export class Starts {
@@ -13,13 +14,13 @@ export class Starts {
   private isScheduled = false;
   private readonly next = () => this.begin();
 
-  /** `max`: fills that begin in one turn. */
+  /** `max` is the maximum number of fills that begin in one turn. */
   constructor(max: number = MAX_STARTS_PER_TURN) {
     this.max = max;
     this.left = max;
   }
 
-  /** Calls `start` once: at once while this turn has room, else in a later turn. `start` must not throw. */
+  /** Calls `start` once: synchronously while this turn has room, else in a later turn. `start` must not throw. */
   add(start: () => void): void {
     if (!this.isScheduled) {
       this.isScheduled = true;

@@ -1,11 +1,11 @@
 /**
- * A hierarchical timing wheel (Varghese & Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987): what is due when,
- * with O(1) work to schedule, move and cancel. Entries are small whole numbers, their owner's slots, so that a million
- * of them are four typed arrays and no objects.
+ * A hierarchical timing wheel (Varghese & Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987): due times with
+ * O(1) work to schedule, move and cancel. Entries are small integers, the slots of their owner, so that a million
+ * entries are four typed arrays without objects.
  *
  *     level 0   256 slots of one tick          level 1   256 slots of 256 ticks          …
  *
- * When level 0 has gone round once, the next slot of level 1 is spread over it, and so on up.
+ * After each round of level 0, the next slot of level 1 is spread over it, and likewise for higher levels.
  */
 
 const BITS = 8;
@@ -13,13 +13,15 @@ const SLOTS = 1 << BITS;
 const LEVELS = 4;
 const NONE = -1;
 
-/** Times in ms of one monotonic clock. */
+/** Times are in ms of one monotonic clock. */
 export class TimingWheel {
   private readonly tickMs: number;
   /** First entry of each slot, level by level. */
   private readonly heads = new Int32Array(LEVELS * SLOTS).fill(NONE);
   private next: Int32Array;
-  /** The entry before, or `NONE − 1 − slot` for the first of a slot; `NONE` for entries not scheduled. */
+  /**
+   * The previous entry, or `NONE − 1 − slot` for the first entry of a slot. `NONE` for entries that are not scheduled.
+   */
   private previous: Int32Array;
   private due: Float64Array;
   private now: number;
@@ -33,7 +35,7 @@ export class TimingWheel {
     this.due = new Float64Array(capacity);
   }
 
-  /** Entries that are scheduled. */
+  /** Number of scheduled entries. */
   get size(): number {
     return this.scheduled;
   }
@@ -47,8 +49,8 @@ export class TimingWheel {
   }
 
   /**
-   * Schedules `entry` to fire at `dueMs`. Re-scheduling moves it. Fires no earlier than due and at most one tick late,
-   * from within `advance`. O(1).
+   * Schedules `entry` to fire at `dueMs`, or moves it. It fires within `advance`, never early and at most one tick
+   * late. O(1).
    */
   schedule(entry: number, dueMs: number): void {
     this.cancel(entry);
@@ -57,7 +59,7 @@ export class TimingWheel {
     this.scheduled++;
   }
 
-  /** Takes `entry` out; nothing happens if it is not scheduled. O(1). */
+  /** Removes `entry`. Does nothing if it is not scheduled. O(1). */
   cancel(entry: number): void {
     if (this.previous[entry] === NONE) return;
     this.unlink(entry);
@@ -65,8 +67,8 @@ export class TimingWheel {
   }
 
   /**
-   * Moves time on and fires entries that are due, at most `limit` of them; what is left fires in the next call. `fire` may
-   * schedule and cancel. Returns how many were fired.
+   * Advances the time and fires due entries, at most `limit`; the rest fires in the next call. `fire` may schedule and
+   * cancel. Returns the number of fired entries.
    */
   advance(nowMs: number, limit: number, fire: (entry: number) => void): number {
     const target = Math.floor(nowMs / this.tickMs);
@@ -95,7 +97,7 @@ export class TimingWheel {
     const delta = due - this.now;
     let level = 0;
     while (level < LEVELS - 1 && delta >= SLOTS ** (level + 1)) level++;
-    // Beyond the last level entries wait in its farthest slot and are placed anew from there.
+    // Entries beyond the last level wait in its farthest slot and are placed again from there.
     const at = Math.min(due, this.now + SLOTS ** LEVELS - 1);
     const slot = level * SLOTS + (Math.floor(at / SLOTS ** level) & (SLOTS - 1));
     const first = this.heads[slot]!;
@@ -114,7 +116,7 @@ export class TimingWheel {
     this.previous[entry] = NONE;
   }
 
-  /** When lower levels have gone round, spreads the slot of the level above that begins now. */
+  /** After a round of the lower levels, spreads the next slot of the level above. */
   private cascade(): void {
     for (let level = 1; level < LEVELS && this.now % SLOTS ** level === 0; level++) {
       const slot = level * SLOTS + (Math.floor(this.now / SLOTS ** level) & (SLOTS - 1));

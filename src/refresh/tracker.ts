@@ -1,34 +1,34 @@
 /**
- * The keys that are kept fresh, as columns: a tracked key is a slot in typed arrays and a string, not an object, so that
- * a million of them fit in memory and a hit is noted with one probe.
+ * The tracked keys, in columns: a tracked key is a slot in typed arrays and a string, not an object, so that a million
+ * keys fit in memory and a hit is recorded with one probe.
  *
  *     buckets[hash & mask] ─► slot ─► next of slot ─► …
  *
- * Noting a hit compares only the 32-bit hash: a false positive prolongs the need of a key that shares it, no more.
+ * Recording a hit compares only the 32-bit hash: a false positive only prolongs the need of a key with an equal hash.
  */
 
 const NONE = -1;
-/** Places in `probed`; the hash comes first. */
+/** Fields in `probed`; the hash comes first. */
 const STRIDE = 4;
 const NEXT = 1;
 const LAST_GET = 2;
 const GETS = 3;
 const FIRST_CAPACITY = 1024;
-/** Past the bound the least recently needed of this many keys goes (Redis' approximated LRU works the same way). */
+/** Over the limit, the least recently needed of this number of keys is dropped (like Redis' approximated LRU). */
 const EVICTION_SAMPLE = 16;
-/** Slots that are tried for one of the sample; most are free where there were many more keys once. */
+/** Slots that are tried for one key of the sample. Most slots are free after the number of keys has shrunk. */
 const SLOT_TRIES = 32;
-/** From one of so many keys on, those that go are found by looking at all. */
+/** If at least one of this number of keys must go, all keys are examined. */
 const EVICTION_SHARE = 64;
 
 const MAX_GETS = 255;
 
-/** What a process knows of an item that it wrote: good for as long as the pool says that cas. */
+/** Known data of an item that this process wrote. Valid while the pool reports this cas. */
 export interface KnownItem {
   readonly cas: bigint;
-  /** Of the value's bytes. */
+  /** Digest of the value's bytes. */
   readonly digest: bigint;
-  /** The source's own mark of the value; null: it gave none. */
+  /** The source's tag of the value. `null` if it gave none. */
   readonly tag: string | null;
 }
 
@@ -46,7 +46,7 @@ export function keyHash(chunk: Buffer, start: number, end: number): number {
   return finished(hash ^ scrambled(rest), end - start);
 }
 
-/** The same of a key of one character per byte. */
+/** Hash of a key with one character per byte. */
 function keyTextHash(key: string): number {
   return keyHash(Buffer.from(key, "latin1"), 0, key.length);
 }
@@ -70,17 +70,17 @@ function finished(hash: number, length: number): number {
 
 /** Tracked keys by slot. Slots are reused after `remove`. */
 export class Tracker {
-  /** Keys dropped to keep the bound. */
+  /** Number of keys that were dropped because of the limit. */
   evictions = 0;
-  /** A lower one than there are keys takes effect as new ones come. */
+  /** A limit below the current number of keys takes effect as new keys are added. */
   maxKeys: number;
   private readonly onGrow: (capacity: number) => void;
   private readonly random: () => number;
   private readonly keys: (string | null)[] = [];
-  /** What a hit touches, side by side: hash, next slot of the same bucket, ticks of the last get, gets. */
+  /** The data that a hit uses, side by side: hash, next slot of the bucket, tick of the last get, number of gets. */
   private probed = new Int32Array(FIRST_CAPACITY * STRIDE);
   private rules = new Int32Array(FIRST_CAPACITY);
-  /** Keys by rule. */
+  /** Number of keys by rule. */
   private readonly ruleCounts: number[] = [];
   private failures = new Uint8Array(FIRST_CAPACITY);
   private freshUntil = new Uint32Array(FIRST_CAPACITY);
@@ -90,26 +90,28 @@ export class Tracker {
   private readonly tags: (string | null)[] = [];
   private buckets = new Int32Array(FIRST_CAPACITY).fill(NONE);
   private readonly free: number[] = [];
-  /** For the time of a call of `noteGets`. */
+  /** Valid during a call of `noteGets`. */
   private found = new Int32Array(64);
   private count = 0;
 
-  /** `onGrow` is told of the new number of slots before any of them is used. */
+  /** `onGrow` receives the new number of slots before any of them is used. */
   constructor(maxKeys: number, onGrow: (capacity: number) => void, random: () => number) {
     this.maxKeys = maxKeys;
     this.onGrow = onGrow;
     this.random = random;
   }
 
-  /** Slots that exist: what is kept by slot elsewhere needs this many entries. */
+  /** Initial number of slots: columns in other objects need this number of entries. */
   static readonly firstCapacity = FIRST_CAPACITY;
 
-  /** Tracked keys. */
+  /** Number of tracked keys. */
   get size(): number {
     return this.count;
   }
 
-  /** A get of a key with this hash, at `ticks` of a clock of the caller's (32 bits). False: no key has it. */
+  /**
+   * Records a get of a key with this hash, at `ticks` of the caller's clock (32 bits). False if no key has the hash.
+   */
   noteGet(hash: number, ticks: number): boolean {
     const { probed } = this;
     let isTracked = false;
@@ -127,8 +129,9 @@ export class Tracker {
   }
 
   /**
-   * The same for `count` keys; not 0 in what it returns, which is good until the next call: a key has that hash. All buckets
-   * are looked at before the first slot, as they are seldom in the cache: the processor waits for many of them at once.
+   * Like `noteGet` for `count` keys. In the result, which is valid until the next call, a value other than 0 means that
+   * a key has the hash. All buckets are read before the first slot, because they are rarely in the CPU cache: the
+   * processor then waits for many of them at once.
    */
   noteGets(hashes: Int32Array, count: number, ticks: number): Int32Array {
     if (this.found.length < count) this.found = new Int32Array(count * 2);
@@ -161,18 +164,18 @@ export class Tracker {
   }
 
   /**
-   * Slot of `key` with that rule, asked for at `ticks`; a new one where it is not tracked yet. Past the bound another
-   * key is passed to `evict` first, which removes it.
+   * Slot of `key` with that rule, requested at `ticks`; a new slot if the key is not tracked yet. Over the limit,
+   * another key is first passed to `evict`, which must remove it.
    */
   track(key: string, rule: number, ticks: number, evict: (slot: number) => void): number {
     let slot = this.find(key);
     if (slot === NONE) {
-      // Two for one until the bound is kept.
+      // Remove two keys for each new one until the limit is met.
       for (let i = 0; i < 2 && this.count > 0 && this.count >= this.maxKeys; i++) {
         this.evictLeast(evict);
       }
       slot = this.take(key);
-      // The get that brought it here.
+      // Counts the get that led to the tracking.
       this.probed[slot * STRIDE + GETS] = 1;
     }
     this.setRule(slot, rule);
@@ -182,27 +185,27 @@ export class Tracker {
     return slot;
   }
 
-  /** What is known of the item that the pool has under the key in `slot`. */
+  /** Records the known data of the pool's item under the key in `slot`. */
   remember(slot: number, item: KnownItem): void {
     this.casNumbers[slot] = item.cas;
     this.digests[slot] = item.digest;
     this.tags[slot] = item.tag;
   }
 
-  /** Nothing is known of the item any more, such as after somebody else's write. */
+  /** Forgets the data of the item, for example after another client's write. */
   forgetItem(slot: number): void {
     this.casNumbers[slot] = 0n;
     this.digests[slot] = 0n;
     this.tags[slot] = null;
   }
 
-  /** Null: nothing is known of it. */
+  /** `null` if nothing is known of the item. */
   knownItem(slot: number): KnownItem | null {
     const cas = this.casNumbers[slot]!;
     return cas === 0n ? null : { cas, digest: this.digests[slot]!, tag: this.tags[slot] ?? null };
   }
 
-  /** Ticks at which its freshness ends, and at which it must not be served any more. */
+  /** Ticks at which its freshness ends, and at which it must no longer be served. */
   setTimes(slot: number, freshUntil: number, staleUntil: number): void {
     this.freshUntil[slot] = freshUntil;
     this.staleUntil[slot] = staleUntil;
@@ -216,12 +219,12 @@ export class Tracker {
     return this.staleUntil[slot]!;
   }
 
-  /** Gets since it is tracked, the one that filled it included; no more than 255. */
+  /** Number of gets since it is tracked, including the first; at most 255. */
   getCount(slot: number): number {
     return this.probed[slot * STRIDE + GETS]!;
   }
 
-  /** Forgets a key; its slot may be used for another one at once. */
+  /** Removes a key. Its slot may be reused immediately. */
   remove(slot: number): void {
     const bucket = this.probed[slot * STRIDE]! & (this.buckets.length - 1);
     let at = this.buckets[bucket]!;
@@ -238,7 +241,7 @@ export class Tracker {
     this.count--;
   }
 
-  /** The key in a slot; null: the slot is free. */
+  /** The key in a slot. `null` if the slot is free. */
   key(slot: number): string | null {
     return this.keys[slot] ?? null;
   }
@@ -253,17 +256,17 @@ export class Tracker {
     this.ruleCounts[rule] = this.countOf(rule) + 1;
   }
 
-  /** Keys with that rule. */
+  /** Number of keys with that rule. */
   countOf(rule: number): number {
     return this.ruleCounts[rule] ?? 0;
   }
 
-  /** Ticks at which the key was last asked for. */
+  /** Tick of the last get of the key. */
   lastGet(slot: number): number {
     return this.probed[slot * STRIDE + LAST_GET]! >>> 0;
   }
 
-  /** Refreshes that failed in a row. */
+  /** Number of consecutive failed refreshes. */
   failureCount(slot: number): number {
     return this.failures[slot]!;
   }
@@ -314,7 +317,9 @@ export class Tracker {
     this.onGrow(capacity);
   }
 
-  /** Passes the `count` least needed keys, about, to `evict`, which removes each. There must be as many. */
+  /**
+   * Passes about `count` of the least needed keys to `evict`, which must remove each. At least `count` keys must exist.
+   */
   evictMany(count: number, evict: (slot: number) => void): void {
     if (count * EVICTION_SHARE < this.count) {
       for (let i = 0; i < count; i++) this.evictLeast(evict);
@@ -340,10 +345,10 @@ export class Tracker {
     evict(this.leastNeeded());
   }
 
-  /** The least needed of some keys, of which there must be one. */
+  /** The least needed key of a sample. At least one key must exist. */
   private leastNeeded(): number {
     let least = NONE;
-    // Not the next key behind a free slot: that would be the same one for all slots of a run, which may be very long.
+    // Not the next key after a free slot: that would be one key for all slots of a run, which may be very long.
     for (let i = 0; i < EVICTION_SAMPLE; i++) {
       const slot = this.anySlot();
       if (slot !== NONE && (least === NONE || this.lastGet(slot) < this.lastGet(least))) least = slot;
@@ -351,7 +356,7 @@ export class Tracker {
     return least === NONE ? this.keys.findIndex((key) => key !== null) : least;
   }
 
-  /** A slot with a key, by chance; `NONE` where none was found. */
+  /** A random slot with a key. `NONE` if none was found. */
   private anySlot(): number {
     for (let i = 0; i < SLOT_TRIES; i++) {
       const slot = Math.floor(this.random() * this.keys.length);
@@ -360,7 +365,7 @@ export class Tracker {
     return NONE;
   }
 
-  /** The slot behind `slot` in its bucket. */
+  /** The next slot in the bucket of `slot`. */
   private next(slot: number): number {
     return this.probed[slot * STRIDE + NEXT]!;
   }

@@ -5,22 +5,22 @@
  *
  *     check ── true: the outcome is known                       ─► done
  *       │ false: the server shows no trace of the write (yet)   ─► again after a pause; done after `looks` such answers
- *       └ rejected: the pool cannot answer                      ─► again after a pause; given up after `GIVE_UP_MS`
+ *       └ rejected: the pool cannot answer                      ─► again after a pause; abandoned after `GIVE_UP_MS`
  *
- * The pauses double from 100 ms to 5 s, so that nine answers cover 16 s after the server has begun to answer again.
+ * The pauses double from 100 ms to 5 s, so that nine answers cover 16 s after the server answers again.
  */
 import type { Clock, Timer } from "../clock.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LAST_PAUSE_MS = 5_000;
-/** Answers without a trace of the write after which the write is considered lost. */
+/** Number of answers without a trace of the write after which the write counts as lost. */
 const LOOKS = 9;
 /** Maximum time to check one write (ms). */
 const GIVE_UP_MS = 900_000;
-/** Above this number no write begins that might need a check. */
+/** Over this number, no write begins that might need a check. */
 const MAX_WRITES = 10_000;
 
-/** True: the outcome of the write is known, and nothing is left to do. Rejects if the pool cannot answer. */
+/** Resolves to true if the outcome of the write is known and no work is left. Rejects if the pool cannot answer. */
 export type Check = () => Promise<boolean>;
 
 interface Unsettled {
@@ -45,20 +45,20 @@ export class UnsettledWrites {
     this.looks = looks;
   }
 
-  /** Writes with an unknown outcome. */
+  /** Number of writes with an unknown outcome. */
   get size(): number {
     return this.writes.size;
   }
 
-  /** False: too many writes are unsettled already to begin one that might need a check. */
+  /** False if there are too many unsettled writes to begin another one that might need a check. */
   get hasRoom(): boolean {
     return this.writes.size < MAX_WRITES;
   }
 
   /**
-   * Checks a write, for the first time before this returns. Resolves when its outcome is known or the check is given up;
-   * never rejects. `looks` and `forMs` override how many answers without a trace are needed and for how long the write is
-   * checked.
+   * Checks a write, for the first time before this returns. Resolves when its outcome is known or the check is
+   * abandoned; never rejects. `looks` and `forMs` override the number of answers without a trace, and the maximum time
+   * of the check.
    */
   settle(check: Check, { looks = this.looks, forMs = GIVE_UP_MS } = {}): Promise<void> {
     if (this.isStopped) return Promise.resolve();
@@ -70,7 +70,7 @@ export class UnsettledWrites {
     });
   }
 
-  /** Gives all checks up. */
+  /** Abandons all checks. */
   stop(): void {
     this.isStopped = true;
     for (const write of [...this.writes]) this.end(write);

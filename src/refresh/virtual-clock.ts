@@ -1,10 +1,10 @@
-/** A clock whose time passes as fast as what hangs on it is done: timers in a binary heap. */
+/** A clock whose time advances from timer to timer without waiting: timers in a binary heap. */
 import type { Clock, Timer } from "../clock.ts";
 
 interface VirtualTimer {
   readonly dueMs: number;
   readonly sequence: number;
-  /** Null: taken back. */
+  /** `null` if the timer was cleared. */
   run: (() => void) | null;
 }
 
@@ -36,20 +36,20 @@ export class VirtualClock implements Clock {
     (timer as unknown as VirtualTimer).run = null;
   }
 
-  /** When the next timer is due; infinity: there is none. */
+  /** Due time of the next timer. Infinity if there is none. */
   get nextMs(): number {
     while (this.heap.length > 0 && this.heap[0]!.run === null) this.pop();
     return this.heap[0]?.dueMs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Fires the next timer, whose time it is then. */
+  /** Fires the next timer and advances the time to it. */
   fireNext(): void {
     const timer = this.pop()!;
     this.now = Math.max(this.now, timer.dueMs);
     timer.run?.();
   }
 
-  /** Lets time pass up to `ms`, before which no timer is due. */
+  /** Advances the time to `ms`, before which no timer is due. */
   passTo(ms: number): void {
     this.now = ms;
   }

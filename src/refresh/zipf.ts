@@ -1,5 +1,6 @@
 /**
- * Draws of 0 … n − 1 where i comes in proportion to 1 / (i + 1)^exponent, each in two steps whatever n is.
+ * Random numbers from 0 to n − 1, where i has a probability proportional to 1 / (i + 1)^exponent. Each draw takes two
+ * steps for any n.
  *
  * Source: Walker's alias method, in Vose's form ("A linear algorithm for generating random numbers with a given
  * distribution", 1991).

@@ -160,9 +160,7 @@ describe("the configuration", () => {
       { type: "fd", fd: 4 },
       { type: "fd", fd: 3 },
     ]);
-    expect(() => listenOn([{ fd: 3, name: "p.socket" }], config)).toThrow(
-      /127\.0\.0\.1:2, which has options.*\(own\)/,
-    );
+    expect(() => listenOn([{ fd: 3, name: "p.socket" }], config)).toThrow(/127\.0\.0\.1:2, which has options.*\(own\)/);
     expect(listenOn([{ fd: 3, name: "admin" }], config).server.listen).toEqual(config.server.listen);
   });
 

@@ -1,23 +1,23 @@
 /**
- * What fill and refresh ask of the embedded store.
+ * The pool port over the embedded store, for fills and refreshes.
  */
 import { BackendError } from "../../errors.ts";
 import type { PoolItem, PoolValue, WriteResult } from "../../proxy/reply.ts";
 import type { ItemStore, StoreOutcome } from "../../proxy/store/item-store.ts";
 import type { ReadMarks } from "./read-marks.ts";
 
-/** The PoolPort of fill and refresh over the in-process store; answers within the turn. */
+/** The PoolPort over the in-process store. Its results are available within the turn. */
 export class EmbeddedPoolPort {
   private readonly store: ItemStore;
   private readonly marks: ReadMarks | null;
 
-  /** `marks`: of refreshes that may be under way through a routing tree. */
+  /** `marks` belong to refreshes that may be in progress through a routing tree. */
   constructor(store: ItemStore, marks: ReadMarks | null = null) {
     this.store = store;
     this.marks = marks;
   }
 
-  /** The store has one owner. */
+  /** Only this process uses the store. */
   isShared(): boolean {
     return false;
   }

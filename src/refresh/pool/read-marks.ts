@@ -1,17 +1,17 @@
 /**
- * Which keys clients have written through this process since they were read for a refresh. Routing trees have no cas: a
- * refresh writes only if its mark is still there. The marks outlive reloads, so that a refresh under way notices writes that
- * come in under the next configuration.
+ * Records which keys clients have written through this process since a refresh read them. Routing trees have no cas: a
+ * refresh writes only if its mark is still there. Marks outlive reloads, so that a refresh in progress notices writes
+ * under the next configuration.
  */
 
-/** With more marks at once, all refreshes under way count as overtaken. */
+/** Over this number of marks, all refreshes in progress count as overtaken. */
 const MAX_MARKS = 100_000;
 
 export class ReadMarks {
   private readonly marks = new Map<string, bigint>();
   private reads = 0n;
 
-  /** Called before `key` is read: a write that comes before the answer counts as one that came after it. */
+  /** Called before `key` is read: a write before the reply counts as a write after it. */
   mark(key: string): bigint {
     if (this.marks.size >= MAX_MARKS) this.marks.clear();
     const mark = ++this.reads;
@@ -26,12 +26,12 @@ export class ReadMarks {
     return true;
   }
 
-  /** A client is about to write `key`. */
+  /** Called before a client's write of `key`. */
   noteWrite(key: string): void {
     this.marks.delete(key);
   }
 
-  /** A client is about to write every key. */
+  /** Called before a client's flush. */
   noteFlush(): void {
     this.marks.clear();
   }

@@ -1,7 +1,6 @@
 /**
- * What fill and refresh ask of a pool, in memcached's meta commands over the very connection that the key's own
- * requests use, so that all of them keep their order. Requests of Platypus itself, answered by promises: this is not the
- * path of a hit.
+ * The pool port over a pool, with memcached's meta commands on the connection that the key's client requests use, so
+ * that all of them keep their order. Its requests resolve promises: this is not the path of a hit.
  *
  * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete".
  */
@@ -23,14 +22,17 @@ import type { ReadMarks } from "./read-marks.ts";
 
 const CODE_BYTES = 2;
 
-/** The PoolPort of fill and refresh over a pool. */
+/** The PoolPort over a pool. */
 export class RoutedPoolPort {
   private readonly route: PoolRoute;
   private readonly prefix: string;
 
   private readonly marks: ReadMarks | null;
 
-  /** `prefix` stands before every key on the servers. `marks`: of refreshes that may be under way through a routing tree. */
+  /**
+   * `prefix` precedes each key on the servers. `marks` belong to refreshes that may be in progress through a routing
+   * tree.
+   */
   constructor(route: PoolRoute, prefix: string, marks: ReadMarks | null = null) {
     this.route = route;
     this.prefix = prefix;
@@ -51,7 +53,8 @@ export class RoutedPoolPort {
   }
 
   get(owner: string, key: string): Promise<PoolValue | null> {
-    // Classic: a meta get may win the right to recache, and nobody here would use it. What is no text has no classic form.
+    // Use classic get: a meta get may win the right to recache, which this process would not use. A key that is not
+    // text has no classic form.
     if (!isText(key)) return this.getByMeta(owner, key);
     return this.send(Operation.get, owner, key, { verb: "get", rest: "" }, (reply) => {
       if (reply.status === Status.missing) return null;
@@ -123,7 +126,7 @@ export class RoutedPoolPort {
     }
   }
 
-  /** Sends a meta command. Null: the servers know no meta commands and cannot be asked this. */
+  /** Sends a meta command. `null` if the servers do not support meta commands. */
   private ask(operation: Operation, owner: string, key: string, words: Words): Promise<MetaAnswer | null> {
     return this.send(operation, owner, key, words, (reply) => {
       if (reply.status === Status.meta) return new MetaAnswer(reply);
@@ -132,7 +135,7 @@ export class RoutedPoolPort {
     });
   }
 
-  /** Sends `verb key rest` and its data, before it returns. `read` takes from the reply what outlives it, or throws. */
+  /** Sends `verb key rest` and its data before it returns. `read` copies what it needs from the reply, or throws. */
   private send<T>(
     operation: Operation,
     owner: string,
@@ -155,7 +158,7 @@ export class RoutedPoolPort {
   }
 }
 
-/** A meta answer's code and flags, which outlive the reply. */
+/** Code and flags of a meta reply, copied from the reply. */
 class MetaAnswer {
   readonly code: string;
   private readonly flags: readonly string[];
@@ -165,12 +168,12 @@ class MetaAnswer {
     this.flags = returnedFlags(reply);
   }
 
-  /** What stands behind the flag's letter; `null` if it was not returned. */
+  /** The value of a flag. `null` if the reply does not have the flag. */
   flag(letter: string): string | null {
     return tokenOf(this.flags, letter);
   }
 
-  /** Throws a BackendError when the server did not return it. */
+  /** Throws a BackendError if the reply has no cas. */
   cas(): bigint {
     const flag = this.flag("c");
     if (flag === null) throw new BackendError("the server returned no cas");
@@ -178,7 +181,7 @@ class MetaAnswer {
   }
 }
 
-/** Failures that say that the server has not executed the request. */
+/** Failures after which the server has certainly not executed the request. */
 const REFUSALS: ReadonlySet<Status> = new Set([
   Status.clientError,
   Status.connectTimeout,
@@ -188,7 +191,10 @@ const REFUSALS: ReadonlySet<Status> = new Set([
   Status.localError,
 ]);
 
-/** After a timeout or a lost connection the server may still execute the request. So may one behind a proxy that failed. */
+/**
+ * After a timeout or a lost connection the server may still execute the request. So may a server behind a proxy that
+ * failed.
+ */
 function failureOf(reply: Reply): BackendError {
   const text = textOf(reply);
   const isRefused =

@@ -1,9 +1,9 @@
 /**
- * What fill and refresh ask of a tree of routes, where a key does not lie on one server of one pool: values are stored by a
- * plain `set` sent the way of a client's, so that every place that the tree keeps has them. There is no cas to write by, and
- * no lease: a write through this process wins over a fetch that began before it, another process' may be overtaken.
+ * The pool port over a tree of routes in which a key is not on one server of one pool. Values are stored by a plain
+ * `set` that takes the route of a client's set, so that all places in the tree get it. There is no cas and no lease: a
+ * write through this process wins over an earlier fetch, but a write through another process may be overwritten.
  *
- * Keys that do lie in one pool go to that pool's own port.
+ * Keys that one pool stores use that pool's port.
  */
 import { BackendError } from "../../errors.ts";
 import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../../proxy/reply.ts";
@@ -15,9 +15,9 @@ import { storedValue } from "../../proxy/route/stored-value.ts";
 import type { PoolPort } from "./pool-port.ts";
 import { ReadMarks } from "./read-marks.ts";
 
-/** The PoolPort of fill and refresh over a tree. */
+/** The PoolPort over a tree. */
 export class TreePoolPort implements PoolPort {
-  /** Takes the keys without a routing prefix; `null`: all keys go through the tree. */
+  /** Handles keys without a routing prefix. `null` if all keys go through the tree. */
   readonly plain: PoolPort | null;
   private root: Route;
   private readonly marks: ReadMarks;
@@ -28,7 +28,10 @@ export class TreePoolPort implements PoolPort {
     this.marks = marks;
   }
 
-  /** A reload has built the tree anew. What is under way goes through the new one: the old one's connections may be closed. */
+  /**
+   * Sets the tree after a reload. Operations in progress use the new tree: the connections of the old one may be
+   * closed.
+   */
   replaceRoot(root: Route): void {
     this.root = root;
   }
@@ -112,7 +115,7 @@ export class TreePoolPort implements PoolPort {
     );
   }
 
-  /** Rejects with a BackendError where the tree's answer is a failure. */
+  /** Rejects with a BackendError if the tree's reply is a failure. */
   private ask<T>(request: Request, read: (request: Request, reply: Reply) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       request.owner = {
@@ -129,7 +132,7 @@ export class TreePoolPort implements PoolPort {
   }
 }
 
-/** A key as clients give it; its routing prefix, if it has one, is taken off at the root. */
+/** A client's key. The root removes its routing prefix, if there is one. */
 function plainKey(text: string): RoutedKey {
   return { text, routingPrefix: null };
 }
