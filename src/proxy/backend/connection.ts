@@ -381,8 +381,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (!sent.isAbandoned) completed.run(() => this.send(sent));
       sent.sentMs = sentMs;
     }
-    // Retired meanwhile or not: it closes when these have been answered.
-    this.retired = retired;
+    // Retired before or by one that was refused: it closes when these have been answered.
+    this.retired ??= retired;
     completed.run(() => this.closeIfRetired());
     completed.end();
   }

@@ -15,8 +15,8 @@ function ask(frame: string): Asked {
   return new Asked(frame).by((request) => connection.send(request));
 }
 
-async function turns(): Promise<void> {
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+async function turns(count = 5): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 beforeEach(async () => {
@@ -63,6 +63,27 @@ describe("requests that wait for the greeting", () => {
     expect(await asked.text()).toBe("END\r\n");
     expect(await asked.status()).toBe("missing");
     await turns();
+    expect(hasClosed).toBe(true);
+  });
+
+  it("let the connection be retired by one that the next socket has no room for", async () => {
+    backend.closesOverMeta = true;
+    backend.metaNoop = null;
+    backend.script = () => "STORED\r\n";
+    const bytes = 4 * 1024 * 1024;
+    const large = () => ask(`set a 0 0 ${bytes}\r\n${"x".repeat(bytes)}\r\n`);
+    const asked = Array.from({ length: 16 }, large);
+    let hasClosed = false;
+    // There is room for one more when the socket is connected, and again for this number on the next one.
+    while (!connection.isConnected) await turns(1);
+    const last = large();
+    last.onAnswer = () => {
+      connection.retire(() => {
+        hasClosed = true;
+      });
+    };
+    expect(await last.status()).toBe("overloaded");
+    for (const each of asked) expect(await each.status()).toBe("stored");
     expect(hasClosed).toBe(true);
   });
 
