@@ -93,7 +93,8 @@ function weightOf(fields: Fields, item: Json, index: number): number {
   return DEFAULT_WEIGHT;
 }
 
-function readTags(fields: Fields, count: number): readonly string[] {
+/** The members' tags. Reports a problem if there is not one for each. */
+export function readTags(fields: Fields, count: number): readonly string[] {
   const tags = fields.strings("tags");
   if (tags !== null && tags.length === count) return tags;
   const found = tags === null ? "none" : `${tags.length}`;

@@ -1,34 +1,23 @@
 /** Types of route handles that mcrouter has and Platypus refuses. */
 
 /** Reason for features that only Facebook can use. */
-export const ofFacebook =
-  "is Facebook's own and needs what only their servers and tools have; Platypus does not have it";
+const ofFacebook = "needs servers or tools that only Facebook has";
 
 /** The reason why each type is refused. */
 export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    "StagingRoute",
-    "SaltedFailoverRoute",
-    "KeyParseRoute",
-    "BlackholeRoute",
-    "OriginalClientHashRoute",
-    "McBucketRoute",
-    "DistributionRoute",
-    "SetDistributionTargetRoute",
-    "CarbonLookasideRoute",
-    "SRRoute",
-    "AxonLogRoute",
-    "McRefillRoute",
-  ]
-    .map((name) => [name, `${name} ${ofFacebook}`])
-    .concat([
-      [
-        "LoadBalancerRoute",
-        "LoadBalancerRoute goes by the load that servers report, and memcached servers report none",
-      ],
-      [
-        "L1L2SizeSplitRoute",
-        "L1L2SizeSplitRoute needs servers that keep its sentinels from other clients; memcached does not",
-      ],
-    ]),
+  Object.entries({
+    StagingRoute: ofFacebook,
+    McBucketRoute: ofFacebook,
+    DistributionRoute: ofFacebook,
+    SetDistributionTargetRoute: ofFacebook,
+    SRRoute: ofFacebook,
+    AxonLogRoute: ofFacebook,
+    McRefillRoute: ofFacebook,
+    KeyParseRoute: "is not supported; a hash stop (|#|) in a key ends the part that selects the server",
+    BlackholeRoute: "is not supported; PrefixSelectorRoute with NullRoute answers keys with a prefix without a server",
+    OriginalClientHashRoute: "is not supported: Platypus selects servers by the key, not by the client's address",
+    CarbonLookasideRoute: "is not supported: it caches replies of services that speak Carbon",
+    LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",
+    L1L2SizeSplitRoute: "needs servers that keep its sentinels from other clients; memcached does not",
+  }).map(([name, reason]) => [name, `${name} ${reason}`]),
 );

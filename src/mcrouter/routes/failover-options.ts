@@ -4,14 +4,15 @@
  * Source: mcrouter FailoverRoute.h, FailoverPolicy.h, FailoverRateLimiter.h, as facts.
  */
 
+import type { IndexPlacementConfig } from "../../config/config.ts";
 import type { Result } from "../../config/results.ts";
 import { UNBOUNDED } from "../../config/setting.ts";
 import { isError, results } from "../../proxy/route/result.ts";
 import type { Fields, Spot } from "../config/fields.ts";
 import { describeJson } from "../config/json-value.ts";
+import { readPlacement, readTags, readWeights } from "../config/read-placement.ts";
 import type { RouteReader } from "../config/read-routes.ts";
 import { resultNamed } from "../config/result-named.ts";
-import { ofFacebook } from "../config/route-refusals.ts";
 
 /** Results that send a request to the next child, by kind of request. `null` uses the default results. */
 interface FailoverErrors {
@@ -28,16 +29,44 @@ export interface FailoverOptions {
   readonly limit: { readonly rate: number; readonly burst: number } | null;
   /** True if keys with a hash stop are marked when they fail over. */
   readonly isTagged: boolean;
-  readonly policy: "in-order" | "least-failures";
+  readonly policy: FailoverPolicy;
   /** Maximum number of children that are asked, including the first. */
   readonly maxTries: number;
+  /**
+   * Maximum number of children that fail before the route gives up. Servers that cannot be reached and the errors in
+   * `uncountedErrors` do not count.
+   */
+  readonly maxErrorTries: number;
+  readonly uncountedErrors: readonly Result[];
 }
+
+/** Order of the children after the first (failover-order.ts). */
+export type FailoverPolicy =
+  | { readonly type: "in-order" }
+  | { readonly type: "least-failures" }
+  | {
+      readonly type: "deterministic-order";
+      readonly placement: IndexPlacementConfig;
+      /** True if the server that the first child has asked is not asked again. */
+      readonly skipsAsked: boolean;
+    }
+  /** An entry for each child after the first; `weights` is `null` if all weigh the same. */
+  | { readonly type: "rendezvous"; readonly tags: readonly string[]; readonly weights: readonly number[] | null };
+
+type PolicyOptions = Pick<FailoverOptions, "policy" | "maxTries" | "maxErrorTries" | "uncountedErrors">;
+
+const inOrder: PolicyOptions = {
+  policy: { type: "in-order" },
+  maxTries: UNBOUNDED,
+  maxErrorTries: UNBOUNDED,
+  uncountedErrors: [],
+};
 
 /** `count` is the number of children. */
 export function failoverOptions(fields: Fields | null, count: number, reader: RouteReader): FailoverOptions {
   const plain = { gets: null, updates: null, deletes: null };
   if (fields === null) {
-    return { name: "", errors: plain, limit: null, isTagged: false, policy: "in-order", maxTries: UNBOUNDED };
+    return { name: "", errors: plain, limit: null, isTagged: false, ...inOrder };
   }
   const lease = fields.get("enable_lease_pairing");
   if (lease !== null) reader.warn(lease, "has no effect: memcached's servers know no lease-get");
@@ -50,26 +79,59 @@ export function failoverOptions(fields: Fields | null, count: number, reader: Ro
   };
 }
 
-function failoverPolicy(
-  fields: Fields,
-  count: number,
-  reader: RouteReader,
-): Pick<FailoverOptions, "policy" | "maxTries"> {
+function failoverPolicy(fields: Fields, count: number, reader: RouteReader): PolicyOptions {
   const policy = fields.nested("failover_policy");
-  if (policy === null) return { policy: "in-order", maxTries: UNBOUNDED };
+  if (policy === null) return inOrder;
   const type = policy.string("type", "");
-  if (type === "LeastFailuresPolicy") {
-    policy.need("max_tries");
-    const maxTries = policy.integer("max_tries", count, 1, 2 ** 32 - 1)!;
-    if (maxTries > count) reader.warn(policy.get("max_tries")!, `is more than the ${count} children; all are tried`);
-    return { policy: "least-failures", maxTries };
+  switch (type) {
+    case "LeastFailuresPolicy":
+      return { ...inOrder, policy: { type: "least-failures" }, maxTries: triesOf(policy, count, reader) };
+    case "DeterministicOrderPolicy":
+      return deterministicOrder(fields, policy, count, reader);
+    case "RendezvousPolicy":
+      return { ...inOrder, policy: rendezvous(fields, policy, count - 1) };
+    default:
+      reader.warn({ json: policy.object, path: policy.path }, "is of no known type: the children are tried in order");
+      return inOrder;
   }
-  if (type === "DeterministicOrderPolicy" || type === "RendezvousPolicy") {
-    policy.complain(`${type} ${ofFacebook}; use the children's order or LeastFailuresPolicy`);
-  } else {
-    reader.warn({ json: policy.object, path: policy.path }, "is of no known type: the children are tried in order");
+}
+
+/** `max_tries`, which is required. */
+function triesOf(policy: Fields, count: number, reader: RouteReader): number {
+  policy.need("max_tries");
+  const maxTries = policy.integer("max_tries", count, 1, 2 ** 32 - 1)!;
+  if (maxTries > count) reader.warn(policy.get("max_tries")!, `is more than the ${count} children; all are tried`);
+  return Math.min(maxTries, count);
+}
+
+function deterministicOrder(fields: Fields, policy: Fields, count: number, reader: RouteReader): PolicyOptions {
+  const maxTries = triesOf(policy, count, reader);
+  policy.need("max_error_tries");
+  const maxErrorTries = policy.integer("max_error_tries", maxTries, 1, 2 ** 32 - 1)!;
+  const excluded = policy.get("exclude_errors");
+  const domains = policy.boolean("enable_failure_domains", false);
+  if (domains) reader.warn(policy.get("enable_failure_domains")!, "has no effect: failure domains are not supported");
+  // The hash of the route, or of the policy; the salt is a counter.
+  const hash = fields.nested("hash") ?? policy.nested("hash") ?? policy;
+  const choice = readPlacement(hash, "Ch3", count);
+  if (choice === "latest" || (choice.type !== "ch3" && choice.type !== "weighted_ch3")) {
+    hash.complain("DeterministicOrderPolicy goes with the hashes Ch3 and WeightedCh3 only");
+    return inOrder;
   }
-  return { policy: "in-order", maxTries: UNBOUNDED };
+  const skipsAsked = !policy.boolean("ignore_normal_reply_index", false);
+  return {
+    policy: { type: "deterministic-order", placement: choice, skipsAsked },
+    maxTries,
+    maxErrorTries: Math.min(maxErrorTries, maxTries),
+    uncountedErrors: excluded === null ? [] : errorList(excluded, reader),
+  };
+}
+
+/** Tags of the route override those of the policy. */
+function rendezvous(fields: Fields, policy: Fields, count: number): FailoverPolicy {
+  const tags = readTags(fields.has("tags") ? fields : policy, Math.max(0, count));
+  const isWeighted = fields.string("hash", "") === "WeightedRendezvous";
+  return { type: "rendezvous", tags, weights: isWeighted ? readWeights(policy, count) : null };
 }
 
 function failoverErrors(fields: Fields, reader: RouteReader): FailoverErrors {

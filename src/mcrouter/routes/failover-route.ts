@@ -1,5 +1,6 @@
 /**
- * Asks the children one by one until one gives a successful reply. If all fail, the reply of the last child counts.
+ * Asks the children one by one until one gives a successful reply, in an order that a policy chooses (failover-order.ts).
+ * If all fail, the reply of the last child counts.
  *
  *     request ─► child 0 ── fails over ──► child 1 ── fails over ──► … ── last: any reply
  *
@@ -22,7 +23,9 @@ import { childrenOf, nothing, object, type RouteInput } from "../config/route-in
 import type { RouteKind } from "../route-kind.ts";
 import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
 import { type FailoverOptions, failoverOptions } from "./failover-options.ts";
+import { type FailoverOrder, type FailoverWalk, failoverOrder } from "./failover-order.ts";
 import { withLeastExptime } from "./modify-exptime-route.ts";
+import { poolNode, serversOf } from "./pool-handle.ts";
 
 interface FailoverRouteConfig extends RouteConfig, FailoverOptions {
   readonly type: "failover";
@@ -35,6 +38,7 @@ export const failover: RouteKind<FailoverRouteConfig> = {
   handles: {
     FailoverRoute: (input) => [failoverNode(childrenOf(input), input.fields, input.reader)],
     FailoverWithExptimeRoute: (input) => [withExptime(input)],
+    SaltedFailoverRoute: (input) => [salted(input)],
   },
   build: (node, { buildAll, counters }) => new FailoverRoute(buildAll(node.children), node, counters),
 };
@@ -57,6 +61,12 @@ function withExptime(input: RouteInput): RouteConfig {
   return failoverNode([normal, ...bounded], fields, reader);
 }
 
+/** A PoolRoute, with failover to the servers of the same pool. */
+function salted(input: RouteInput): RouteConfig {
+  const { fields, reader } = object(input);
+  return failoverNode([poolNode(input), ...serversOf(input)], fields, reader);
+}
+
 const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
 /** Failures without a request to the server. */
 const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error", "connect_timeout", "shutdown"]);
@@ -64,18 +74,21 @@ const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error"
 export class FailoverRoute implements Route, ReplyOwner {
   readonly name: string;
   readonly children: readonly Route[];
-  readonly maxTries: number;
+  readonly maxErrorTries: number;
+  readonly order: FailoverOrder;
   readonly isTagged: boolean;
   readonly counters: RouteCounters;
   private readonly errors: ReadonlyMap<OperationKind, ReadonlySet<Result>>;
+  private readonly maxTries: number;
+  private readonly uncountedErrors: ReadonlySet<Result>;
   private readonly limiter: FailoverLimiter | null;
-  /** By child: failures since the last success. `null` if the children are asked in order. */
-  private readonly recentErrors: number[] | null;
 
   constructor(children: readonly Route[], options: FailoverOptions, counters: RouteCounters) {
     this.name = options.name === "" ? "failover" : `failover:${options.name}:failover_targets=${children.length}`;
     this.children = children;
-    this.maxTries = Math.min(options.maxTries, children.length);
+    this.maxTries = options.maxTries;
+    this.maxErrorTries = options.maxErrorTries;
+    this.order = failoverOrder(options.policy, children);
     this.isTagged = options.isTagged;
     this.counters = counters;
     const { gets, updates, deletes } = options.errors;
@@ -85,7 +98,7 @@ export class FailoverRoute implements Route, ReplyOwner {
       ["delete", errorSet(deletes)],
     ]);
     this.limiter = options.limit === null ? null : new FailoverLimiter(options.limit.rate, options.limit.burst);
-    this.recentErrors = options.policy === "least-failures" ? children.map(() => 0) : null;
+    this.uncountedErrors = new Set(options.uncountedErrors);
   }
 
   route(request: Request): void {
@@ -98,7 +111,7 @@ export class FailoverRoute implements Route, ReplyOwner {
 
   /** The reply of the first child. */
   onReply(request: Request, reply: Reply): void {
-    if (this.recentErrors !== null) this.note(0, request, reply);
+    this.order.note(0, request, reply);
     if (isFailure(reply.status) && this.failsOver(request, reply)) {
       request.retain();
       new Attempt(this, request).failed(reply);
@@ -108,7 +121,14 @@ export class FailoverRoute implements Route, ReplyOwner {
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
-    for (const index of this.order().slice(0, this.maxTries)) see(this.children[index]!, request);
+    see(this.children[0]!, request);
+    const walk = this.order.walk(request);
+    for (let tries = 1; tries < this.triesOf(walk); tries++) see(this.children[walk.next()]!, request);
+  }
+
+  /** Maximum number of children that a request is sent to. */
+  triesOf(walk: FailoverWalk): number {
+    return Math.min(this.maxTries, 1 + walk.count);
   }
 
   /** True if a failure sends the request to the next child. */
@@ -116,25 +136,21 @@ export class FailoverRoute implements Route, ReplyOwner {
     return (this.errors.get(kindOf(request)) ?? defaultFailoverErrors).has(resultOf(request, reply));
   }
 
-  /** False if the limit of failovers is reached. Failovers from a server that cannot be reached do not count. */
-  mayFailOver(request: Request, reply: Reply): boolean {
-    if (this.limiter === null || unreachable.has(resultOf(request, reply)) || this.limiter.take()) return true;
+  /**
+   * Counts a failure. False if the limit of failovers is reached. Failovers from a server that cannot be reached do not
+   * count against the limit.
+   */
+  mayFailOver(result: Result): boolean {
+    if (unreachable.has(result)) this.counters.failoverTkoErrors++;
+    else this.counters.failoverResultErrors++;
+    if (this.limiter === null || unreachable.has(result) || this.limiter.take()) return true;
     this.counters.failoverRateLimited++;
     return false;
   }
 
-  /** Records the result of child `index`. */
-  note(index: number, request: Request, reply: Reply): void {
-    if (this.recentErrors === null) return;
-    this.recentErrors[index] = isError(resultOf(request, reply)) ? this.recentErrors[index]! + 1 : 0;
-  }
-
-  /** Order of the children: the first child, then the others, by recent failures if the policy asks for it. */
-  order(): readonly number[] {
-    const order = this.children.map((_, index) => index);
-    const { recentErrors } = this;
-    if (recentErrors === null) return order;
-    return order.sort((a, b) => (a === 0 ? -1 : b === 0 ? 1 : recentErrors[a]! - recentErrors[b]!));
+  /** True if a failure counts against `maxErrorTries`. */
+  isCounted(result: Result): boolean {
+    return !unreachable.has(result) && !this.uncountedErrors.has(result);
   }
 }
 
@@ -146,23 +162,32 @@ function errorSet(errors: readonly Result[] | null): ReadonlySet<Result> {
 class Attempt implements ReplyOwner {
   private readonly parent: FailoverRoute;
   private readonly request: Request;
-  private order: readonly number[] = [0];
-  /** Position in `order` of the last child that was asked. */
-  private at = 0;
+  private readonly walk: FailoverWalk;
+  private readonly maxTries: number;
+  /** The last child that was asked. */
+  private child = 0;
+  private tries = 1;
+  /** Number of failures that count against `maxErrorTries`. */
+  private errors = 0;
 
   /** `request` is retained. */
   constructor(parent: FailoverRoute, request: Request) {
     this.parent = parent;
     this.request = request;
+    this.walk = parent.order.walk(request);
+    this.maxTries = parent.triesOf(this.walk);
   }
 
   onReply(sent: Request, reply: Reply): void {
     const { parent, request } = this;
-    parent.note(this.order[this.at]!, request, reply);
+    parent.order.note(this.child, request, reply);
     const isTagged = sent.keyEnd - sent.keyStart !== request.keyEnd - request.keyStart;
     const answer = isTagged ? renamed(request, sent, reply) : reply;
-    const isLast = this.at + 1 >= parent.maxTries;
-    if (isLast && isError(resultOf(request, reply))) parent.counters.failoverAllFailed++;
+    const isLast = this.tries >= this.maxTries;
+    if (isLast && isError(resultOf(request, reply))) {
+      parent.counters.failoverAllFailed++;
+      parent.counters.failoverCollisions += this.walk.collisions;
+    }
     if (!isLast && isFailure(reply.status) && parent.failsOver(request, reply)) this.failed(answer);
     else request.complete(answer);
   }
@@ -170,21 +195,27 @@ class Attempt implements ReplyOwner {
   /** The last child failed with `reply`: asks the next child if there is one and the limit allows it. */
   failed(reply: Reply): void {
     const { parent, request } = this;
-    if (this.at + 1 >= parent.maxTries) {
+    if (this.tries >= this.maxTries) {
       parent.counters.failoverAllFailed++;
       request.complete(reply);
       return;
     }
-    if (!parent.mayFailOver(request, reply)) {
+    const result = resultOf(request, reply);
+    if (!parent.mayFailOver(result)) {
       request.complete(reply);
       return;
     }
-    if (this.at === 0) {
-      this.order = parent.order();
-      parent.counters.failoverAll++;
+    if (this.tries === 1) parent.counters.failoverAll++;
+    if (parent.isCounted(result)) this.errors++;
+    // As in mcrouter, the next child is selected even if the request does not reach it: its collisions count.
+    this.child = this.walk.next();
+    this.tries++;
+    if (this.errors >= parent.maxErrorTries) {
+      parent.counters.failoverCollisions += this.walk.collisions;
+      request.complete(reply);
+    } else {
+      parent.children[this.child]!.route(this.next());
     }
-    this.at++;
-    parent.children[this.order[this.at]!]!.route(this.next());
   }
 
   /** The request for a child other than the first. */

@@ -76,7 +76,12 @@ export class HashRoute implements Route {
     see(this.childOf(request), request);
   }
 
-  private childOf({ chunk, keyStart, keyEnd }: Request): Route {
-    return this.children[this.placement.locate(chunk, keyStart, keyEnd)]!;
+  /** Index of the child for a key. */
+  indexOf({ chunk, keyStart, keyEnd }: Request): number {
+    return this.placement.locate(chunk, keyStart, keyEnd);
+  }
+
+  private childOf(request: Request): Route {
+    return this.children[this.indexOf(request)]!;
   }
 }

@@ -37,12 +37,13 @@ export function latestNode(children: readonly RouteConfig[], fields: Fields | nu
   const local = fields?.get("thread_local_failover") ?? null;
   if (local !== null) reader.warn(local, "has no effect: there are no threads");
   const count = fields?.integer("failover_count", 5, 1, 1000) ?? 5;
+  const chosen = Math.min(count, children.length);
   const node: LatestRouteConfig = {
     type: "latest",
     children,
     weights: (fields === null ? null : readWeights(fields, children.length)) ?? children.map(() => 1),
     salt: fields?.string("salt", "") ?? "",
-    failover: { ...failoverOptions(fields, children.length, reader), maxTries: Math.min(count, children.length) },
+    failover: { ...failoverOptions(fields, chosen, reader), maxTries: chosen },
   };
   return node;
 }

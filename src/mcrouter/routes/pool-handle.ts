@@ -45,8 +45,8 @@ export interface DestinationConfig extends RouteConfig {
 export const pool: RouteKind<PoolRouteConfig> = {
   type: "pool",
   handles: {
-    PoolRoute: (input) => [read(input)],
-    Pool: (input) => poolOf(input)?.destinations ?? [],
+    PoolRoute: (input) => [poolNode(input)],
+    Pool: serversOf,
   },
   build: buildPool,
 };
@@ -83,8 +83,13 @@ function poolOf({ fields, spot, reader }: RouteInput): ReadPool | null {
   return reader.pools.pool(name, (server) => reader.one(server));
 }
 
-/** Same order as in mcrouter, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
-function read(input: RouteInput): RouteConfig {
+/** The servers of a pool, as routes. */
+export function serversOf(input: RouteInput): readonly RouteConfig[] {
+  return poolOf(input)?.destinations ?? [];
+}
+
+/** A PoolRoute. Same order as in mcrouter, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
+export function poolNode(input: RouteInput): RouteConfig {
   const { fields, reader, spot } = input;
   const named = fields === null ? spot : fields.need("pool");
   const own = readBuckets(fields);

@@ -214,9 +214,16 @@ function rateLines({ mcrouter }: Snapshot): StatLine[] {
 }
 
 function counts(snapshot: Snapshot): StatLine[] {
-  return [...mcrouterTotals(snapshot)]
+  const { routes } = snapshot;
+  const totals = [...mcrouterTotals(snapshot)]
     .filter(([name]) => !name.endsWith("_rate"))
-    .map(([name, total]) => [`${name}_count`, total] as const);
+    .map(([name, total]): StatLine => [`${name}_count`, total]);
+  return [
+    ...totals,
+    ["failover_policy_result_error", routes.failoverResultErrors],
+    ["failover_policy_tko_error", routes.failoverTkoErrors],
+    ["failover_num_collisions", routes.failoverCollisions],
+  ];
 }
 
 function serverLines({ servers }: Snapshot): StatLine[] {

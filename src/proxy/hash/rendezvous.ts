@@ -67,18 +67,29 @@ export class RendezvousPlacement implements Placement {
   }
 
   locate(chunk: Buffer, start: number, end: number): number {
-    const scores = this.scores;
-    scores.hashKey(chunk, start, end);
+    this.scores.hashKey(chunk, start, end);
     let best = -1;
     let index = 0;
-    for (let i = 0; i < scores.count; i++) {
-      scores.score(i);
-      const score = toDouble(scores.low, scores.high);
+    for (let i = 0; i < this.scores.count; i++) {
+      const score = this.scoreOf(i);
       if (score < best) continue;
       best = score;
       index = i;
     }
     return index;
+  }
+
+  /** All members, the one with the greatest score first; of equal scores, the last member first. */
+  ranked(chunk: Buffer, start: number, end: number): readonly number[] {
+    this.scores.hashKey(chunk, start, end);
+    return byScore(this.scores.count, (member) => this.scoreOf(member));
+  }
+
+  /** The score of a member for the key that was hashed last. */
+  private scoreOf(member: number): number {
+    const { scores } = this;
+    scores.score(member);
+    return toDouble(scores.low, scores.high);
   }
 }
 
@@ -98,19 +109,35 @@ export class WeightedRendezvousPlacement implements Placement {
   }
 
   locate(chunk: Buffer, start: number, end: number): number {
-    const scores = this.scores;
-    scores.hashKey(chunk, start, end);
+    this.scores.hashKey(chunk, start, end);
     let best = 0;
     let index = 0;
-    for (let i = 0; i < scores.count; i++) {
-      scores.score(i);
-      // The low 53 bits as a fraction.
-      const fraction = ((scores.high & 0x1fffff) * 2 ** 32 + (scores.low >>> 0)) / 2 ** 53;
-      const score = this.weights[i]! * (1 / -Math.log(fraction));
+    for (let i = 0; i < this.scores.count; i++) {
+      const score = this.scoreOf(i);
       if (score <= best) continue;
       best = score;
       index = i;
     }
     return index;
   }
+
+  /** All members, the one with the greatest score first; of equal scores, the last member first. */
+  ranked(chunk: Buffer, start: number, end: number): readonly number[] {
+    this.scores.hashKey(chunk, start, end);
+    return byScore(this.scores.count, (member) => this.scoreOf(member));
+  }
+
+  /** The score of a member for the key that was hashed last. */
+  private scoreOf(member: number): number {
+    const { scores } = this;
+    scores.score(member);
+    // The low 53 bits as a fraction.
+    const fraction = ((scores.high & 0x1fffff) * 2 ** 32 + (scores.low >>> 0)) / 2 ** 53;
+    return this.weights[member]! * (1 / -Math.log(fraction));
+  }
+}
+
+function byScore(count: number, scoreOf: (member: number) => number): readonly number[] {
+  const scores = Array.from({ length: count }, (_, member) => ({ member, score: scoreOf(member) }));
+  return scores.sort((a, b) => b.score - a.score || b.member - a.member).map(({ member }) => member);
 }

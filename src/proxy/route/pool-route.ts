@@ -66,8 +66,13 @@ export class PoolRoute implements Root {
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
-    const index = this.placement.locate(request.chunk, request.keyStart, request.keyEnd);
+    const index = this.indexOf(request);
     see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
+  }
+
+  /** Index of the server for a request of one key. */
+  indexOf({ chunk, keyStart, keyEnd }: Request): number {
+    return this.placement.locate(chunk, keyStart, keyEnd);
   }
 
   /** Sends a request of one key to the connection that requests for the key `owner` use. */

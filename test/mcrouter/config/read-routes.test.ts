@@ -73,7 +73,7 @@ describe("forms of a handle", () => {
     [{ type: 7 }, /expected a string as "type"/],
     [{ type: "PoolRoot", pool: "A" }, /Unknown RouteHandle: PoolRoot.*PoolRoute/],
     ["Nonsense", /Unknown RouteHandle: Nonsense/],
-    [{ type: "StagingRoute" }, /StagingRoute is Facebook's own/],
+    [{ type: "StagingRoute" }, /StagingRoute needs servers or tools that only Facebook has/],
     [{ type: "LoadBalancerRoute", children: [] }, /memcached servers report none/],
   ])("are refused otherwise, with their line: %j", async (route, message) => {
     expect(await problems(route as object)).toEqual([expect.stringMatching(new RegExp(`^1[45]: .*${message.source}`))]);
@@ -289,8 +289,10 @@ describe("FailoverRoute", () => {
       errors: { gets: null, updates: null, deletes: null },
       limit: null,
       isTagged: false,
-      policy: "in-order",
+      policy: { type: "in-order" },
       maxTries: Number.MAX_SAFE_INTEGER,
+      maxErrorTries: Number.MAX_SAFE_INTEGER,
+      uncountedErrors: [],
     });
   });
 
@@ -314,6 +316,68 @@ describe("FailoverRoute", () => {
     }
   });
 
+  it("reads DeterministicOrderPolicy", async () => {
+    const policy = { type: "DeterministicOrderPolicy", max_tries: 9, max_error_tries: 8, exclude_errors: ["busy"] };
+    expect(await failover({ failover_policy: policy })).toMatchObject({
+      policy: { type: "deterministic-order", placement: { type: "ch3" }, skipsAsked: true },
+      maxTries: 2,
+      maxErrorTries: 2,
+      uncountedErrors: ["busy"],
+    });
+    const weighted = { ...policy, ignore_normal_reply_index: true, hash: { hash_func: "WeightedCh3", weights: [0.1] } };
+    expect(await failover({ failover_policy: weighted })).toMatchObject({
+      policy: { placement: { type: "weighted_ch3", weights: [0.1, 0.5] }, skipsAsked: false },
+    });
+    // The route's hash comes before the policy's.
+    expect(await failover({ failover_policy: weighted, hash: { hash_func: "Ch3" } })).toMatchObject({
+      policy: { placement: { type: "ch3" } },
+    });
+    const wrong = (failover_policy: object) => problems({ type: "FailoverRoute", children, failover_policy });
+    expect((await wrong({ type: "DeterministicOrderPolicy", max_tries: 2 }))[0]).toMatch(/no "max_error_tries"/);
+    expect((await wrong({ type: "DeterministicOrderPolicy", max_error_tries: 2 }))[0]).toMatch(/no "max_tries"/);
+    expect((await wrong({ ...policy, hash: { hash_func: "Crc32" } }))[0]).toMatch(/Ch3 and WeightedCh3 only/);
+    expect((await wrong({ ...policy, exclude_errors: ["notfound"] }))[0]).toMatch(
+      /exclude_errors\[0\]: expected one of/,
+    );
+  });
+
+  it("reads SaltedFailoverRoute as a PoolRoute before the pool's servers", async () => {
+    const policy = { type: "DeterministicOrderPolicy", max_tries: 3, max_error_tries: 3 };
+    const hash = { hash_func: "WeightedCh3", weights: [0.7, 1] };
+    const route = { type: "SaltedFailoverRoute", pool: "A", hash, failover_policy: policy };
+    expect(await read(route)).toMatchObject({
+      type: "failover",
+      children: [
+        { type: "pool", pool: "A", placement: { type: "weighted_ch3", weights: [0.7, 1] } },
+        { type: "destination", pool: "A", index: 0 },
+        { type: "destination", pool: "A", index: 1 },
+      ],
+      policy: { type: "deterministic-order", placement: { type: "weighted_ch3", weights: [0.7, 1, 0.5] } },
+    });
+    const inline = { type: "Pool", name: "own", servers: ["127.0.0.1:1", "127.0.0.1:2"] };
+    expect(await read({ type: "SaltedFailoverRoute", pool: inline })).toMatchObject({
+      type: "failover",
+      children: [
+        { type: "pool", pool: "own" },
+        { type: "destination", pool: "own", index: 0 },
+        { type: "destination", pool: "own", index: 1 },
+      ],
+    });
+  });
+
+  it("reads RendezvousPolicy, whose tags name the children after the first", async () => {
+    const policy = { type: "RendezvousPolicy", tags: ["one"] };
+    expect(await failover({ failover_policy: policy })).toMatchObject({
+      policy: { type: "rendezvous", tags: ["one"], weights: null },
+    });
+    const weighted = { hash: "WeightedRendezvous", failover_policy: { ...policy, weights: [0.7] } };
+    expect(await failover(weighted)).toMatchObject({ policy: { weights: [0.7] } });
+    expect(await failover({ tags: ["other"], failover_policy: policy })).toMatchObject({ policy: { tags: ["other"] } });
+    expect(
+      (await problems({ type: "FailoverRoute", children, failover_policy: { ...policy, tags: ["a", "b"] } }))[0],
+    ).toMatch(/for each of the 1 members, got 2/);
+  });
+
   it("bounds its limit as mcrouter does", async () => {
     expect(await failover({ failover_limit: { rate: 0.3 } })).toMatchObject({ limit: { rate: 0.3, burst: 1000 } });
     expect(await failover({ failover_limit: { rate: 7, burst: 0 } })).toMatchObject({ limit: { rate: 1, burst: 1 } });
@@ -322,13 +386,13 @@ describe("FailoverRoute", () => {
 
   it("has policies", async () => {
     const least = { type: "LeastFailuresPolicy", max_tries: 2 };
-    expect(await failover({ failover_policy: least })).toMatchObject({ policy: "least-failures", maxTries: 2 });
+    expect(await failover({ failover_policy: least })).toMatchObject({
+      policy: { type: "least-failures" },
+      maxTries: 2,
+    });
     expect(
       (await problems({ type: "FailoverRoute", children, failover_policy: { type: "LeastFailuresPolicy" } }))[0],
     ).toMatch(/max_tries/);
-    expect(
-      (await problems({ type: "FailoverRoute", children, failover_policy: { type: "RendezvousPolicy" } }))[0],
-    ).toMatch(/Facebook/);
     expect(await warnings({ type: "FailoverRoute", children, failover_policy: { type: "Odd" } })).toEqual([
       expect.stringMatching(/failover_policy: is of no known type/),
     ]);

@@ -104,10 +104,11 @@ describe("AsyncLogRoute", () => {
 
   it("leaves no failed delete to be failed over: neither below nor above", () => {
     const failover = (children: readonly Route[]) => {
-      const options = { name: "", limit: null, isTagged: false, policy: "in-order", maxTries: 9 } as const;
+      const errors = { gets: null, updates: null, deletes: null };
+      const tries = { policy: { type: "in-order" }, maxTries: 9, maxErrorTries: 9, uncountedErrors: [] } as const;
       return new FailoverRoute(
         children,
-        { ...options, errors: { gets: null, updates: null, deletes: null } },
+        { name: "", limit: null, isTagged: false, errors, ...tries },
         newRouteCounters(),
       );
     };

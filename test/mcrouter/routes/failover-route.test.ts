@@ -14,8 +14,10 @@ const plain: Options = {
   errors: { gets: null, updates: null, deletes: null },
   limit: null,
   isTagged: false,
-  policy: "in-order",
+  policy: { type: "in-order" },
   maxTries: Number.MAX_SAFE_INTEGER,
+  maxErrorTries: Number.MAX_SAFE_INTEGER,
+  uncountedErrors: [],
 };
 const busy = fixedReply(Status.serverError, "SERVER_ERROR 307 busy");
 
@@ -171,7 +173,7 @@ describe("FailoverRoute", () => {
 
 describe("LeastFailuresPolicy", () => {
   it("asks the first first, then those that failed least lately, so many in all", () => {
-    const tree = setUp({ policy: "least-failures", maxTries: 2 }, 4);
+    const tree = setUp({ policy: { type: "least-failures" }, maxTries: 2 }, 4);
     const { leaves, route } = tree;
     for (const leaf of leaves) leaf.script = () => failures.timeout;
     const askedNow = () => {
@@ -195,7 +197,7 @@ describe("LeastFailuresPolicy", () => {
   });
 
   it("answers with the last one asked", () => {
-    const { leaves, route } = setUp({ policy: "least-failures", maxTries: 2 });
+    const { leaves, route } = setUp({ policy: { type: "least-failures" }, maxTries: 2 });
     const asked = ask(route, "set k 0 0 1\r\nx\r\n");
     leaves[0]!.answer(0, failures.timeout);
     leaves[1]!.answer(0, failures.connectError);
