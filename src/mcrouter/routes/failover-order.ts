@@ -197,15 +197,11 @@ class RendezvousOrder implements FailoverOrder {
 
 /** Index that the innermost hash of a route selects for a key. -1 if there is no hash on the way. */
 function selectedIndex(route: Route, request: Request): number {
-  let index = -1;
-  for (let next: Route | null = route; next !== null; ) {
-    const current: Route = next;
-    const isHash = current instanceof HashRoute || (current instanceof PoolRoute && current.backends.length > 1);
-    if (isHash) index = current.indexOf(request);
-    next = null;
-    current.forEachTarget(request, (target) => {
-      next ??= target;
-    });
-  }
-  return index;
+  const isHash = route instanceof HashRoute || (route instanceof PoolRoute && route.backends.length > 1);
+  let inner: number | null = null;
+  route.forEachTarget(request, (target, changed) => {
+    inner ??= selectedIndex(target, changed);
+  });
+  if (inner !== null && inner >= 0) return inner;
+  return isHash ? route.indexOf(request) : -1;
 }

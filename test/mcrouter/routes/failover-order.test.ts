@@ -7,6 +7,7 @@ import type { IndexPlacementConfig } from "../../../src/config/config.ts";
 import type { Result } from "../../../src/config/results.ts";
 import { FailoverRoute } from "../../../src/mcrouter/routes/failover-route.ts";
 import { HashRoute } from "../../../src/mcrouter/routes/hash-route.ts";
+import { ModifyKeyRoute } from "../../../src/mcrouter/routes/modify-key-route.ts";
 import { buildIndexPlacement } from "../../../src/proxy/hash/build.ts";
 import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
 import type { Route } from "../../../src/proxy/route/route.ts";
@@ -95,6 +96,22 @@ describe("DeterministicOrderPolicy", () => {
       const leaves = range(7).map(() => failingLeaf(failures.tko));
       const { route } = setUp([hashOver(leaves), ...leaves], { policy: deterministic, maxTries: 7 });
       ask(route, `get noDoubleShot${i}\r\n`);
+      expect(leaves.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 1, 1, 1, 1]);
+    }
+  });
+
+  it("knows which server the first child has asked, also if a route on the way changes the key", () => {
+    for (const i of range(50)) {
+      const leaves = range(7).map(() => failingLeaf(failures.tko));
+      const first = new ModifyKeyRoute(hashOver(leaves), {
+        routingPrefix: null,
+        ensurePrefix: "other:",
+        isInPlace: false,
+        replacePrefix: null,
+        suffix: "",
+      });
+      const { route } = setUp([first, ...leaves], { policy: deterministic, maxTries: 7 });
+      ask(route, `get key${i}\r\n`);
       expect(leaves.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 1, 1, 1, 1]);
     }
   });
