@@ -1,21 +1,21 @@
 /**
- * Which part of a key is what, in mcrouter's reading:
+ * The parts of a key in mcrouter's interpretation:
  *
  *     /region/cluster/ user:1 |#| anything
- *     ╰ routing prefix ╯╰────╯ ╰─ goes to the server, is not hashed
+ *     ╰ routing prefix ╯╰────╯ ╰─ sent to the server, but not hashed
  *                     routing key
  *
  * Source: mcrouter lib/carbon/Keys-inl.h, as facts.
  */
 
-/** The longest key that a server takes; one in base64 counts as it is written. memcached doc/protocol.txt, "Keys". */
+/** Maximum length of a key in servers; a base64 key counts as written. memcached doc/protocol.txt, "Keys". */
 export const MAX_KEY_BYTES = 250;
 
 const SLASH = 0x2f;
 const BAR = 0x7c;
 const HASH = 0x23;
 
-/** Length of the routing prefix of key bytes `chunk[start, end)`, its slashes included; 0: there is none. */
+/** Length of the routing prefix of key bytes `chunk[start, end)`, including its slashes. 0 if there is none. */
 export function routingPrefixLength(chunk: Buffer, start: number, end: number): number {
   if (start === end || chunk[start] !== SLASH) return 0;
   let slashes = 1;
@@ -25,7 +25,7 @@ export function routingPrefixLength(chunk: Buffer, start: number, end: number): 
   return 0;
 }
 
-/** Where the routing key that begins at `start` ends: at the first `|#|`, else at `end`. */
+/** End of the routing key that begins at `start`: the first `|#|`, else `end`. */
 export function routingKeyEnd(chunk: Buffer, start: number, end: number): number {
   for (let i = start; i + 2 < end; i++) {
     if (chunk[i] === BAR && chunk[i + 1] === HASH && chunk[i + 2] === BAR) return i;

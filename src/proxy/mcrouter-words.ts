@@ -1,5 +1,5 @@
 /**
- * mcrouter's words for failures that Platypus answers itself: whoever watches logs and alerts of mcrouter matches on them.
+ * mcrouter's texts for failures that Platypus answers itself: existing log monitors and alerts match them.
  *
  * Source: mcrouter lib/network/McClientRequestContext-inl.h, AsyncMcClientImpl.cpp, routes/DestinationRoute.h, as facts.
  */
@@ -16,12 +16,12 @@ const texts: readonly (readonly [Reply, string])[] = [
   [failures.tko, "Server unavailable. Reason: mc_res_connect_error"],
 ];
 
-/** By the bytes of Platypus' own words, which no other reply has. */
+/** By the bytes of Platypus' texts, which no other reply has. */
 const byBytes: ReadonlyMap<Buffer, Reply> = new Map(
   texts.map(([own, text]) => [own.chunk, fixedReply(own.status, `SERVER_ERROR ${text}`)]),
 );
 
-/** The same failure in mcrouter's words; a reply that is no failure of Platypus' own is returned as it is. */
+/** The failure with mcrouter's text. A reply that is not one of Platypus' failures is returned unchanged. */
 export function inMcrouterWords(reply: Reply): Reply {
   return byBytes.get(reply.chunk) ?? reply;
 }

@@ -1,12 +1,12 @@
 /**
- * What a backend, the store or a route answered. A reply points at bytes that are good only while it is being handled;
- * whoever wants to keep them copies them, unless `isKept` says that nobody will overwrite them.
+ * The reply of a backend, the store or a route. Its bytes are only valid while it is being handled. Code that needs
+ * them longer must copy them, unless `isKept` says that they are never overwritten.
  */
 import type { BufferLease } from "./wire/buffer-lease.ts";
 
-/** How a request ended. Numbers below `firstFailure` are answers; from there on something went wrong. */
+/** The result of a request. Numbers below `firstFailure` are replies; the others are failures. */
 export const Status = {
-  /** A retrieval: `found` with at least one value, `missing` with none. */
+  /** A retrieval: `found` with at least one value, `missing` without values. */
   found: 1,
   missing: 2,
   stored: 3,
@@ -18,9 +18,9 @@ export const Status = {
   /** incr, decr: the new number. */
   number: 9,
   ok: 10,
-  /** A meta command's own answer, see `Reply.code`. */
+  /** A reply to a meta command, see `Reply.code`. */
   meta: 11,
-  /** CLIENT_ERROR or ERROR: the request was wrong, the backend is well. */
+  /** CLIENT_ERROR or ERROR: the request is wrong, the backend works. */
   clientError: 20,
   /** SERVER_ERROR from the backend. */
   serverError: 21,
@@ -29,24 +29,24 @@ export const Status = {
   connectError: 24,
   /** The connection broke, or could no longer be trusted, after the request was sent. */
   connectionLost: 25,
-  /** The backend is being left alone after failures. */
+  /** The backend is marked dead (TKO). */
   tko: 26,
-  /** Too much is waiting for this backend already. */
+  /** Too many requests wait for this backend. */
   overloaded: 27,
-  /** No backend was asked: a route refused it. */
+  /** No backend was asked: a route refused the request. */
   localError: 28,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
-/** Room for something by status. */
+/** Length of an array with index `Status`. */
 export const STATUS_COUNT = 32;
 
-/** True for everything that is not an answer. */
+/** True for failures. */
 export function isFailure(status: Status): boolean {
   return status >= Status.clientError;
 }
 
-/** Codes of meta answers, as `Reply.code` has them: the two letters as `a << 8 | b`. */
+/** Codes of meta replies in `Reply.code`: the two letters as `a << 8 | b`. */
 export const MetaCode = {
   /** A value follows. */
   VA: 0x5641,
@@ -61,26 +61,31 @@ export const MetaCode = {
 
 const NOTHING = Buffer.alloc(0);
 
-/** A reply in its text form, with the parts a route may want located in it. One object is used again and again. */
+/**
+ * A reply in its text form, with positions of the parts that a route may need. One object is reused for many replies.
+ */
 export class Reply {
   status: Status = Status.missing;
-  /** Holds the reply's bytes, `[start, end)`, with all its lines and their CRLF; for a retrieval of one key with the END line. */
+  /**
+   * The buffer with the reply's bytes, `[start, end)`: all its lines with CRLF; for a retrieval of one key, including
+   * the END line.
+   */
   chunk: Buffer = NOTHING;
   start = 0;
   end = 0;
-  /** True: `chunk` is never written again, so it may be sent later from where it is. */
+  /** True if `chunk` is never overwritten: then it may be sent later without a copy. */
   isKept = false;
-  /** Not null: to be retained by who needs `chunk` for longer than the call. */
+  /** If not `null`, code that needs `chunk` for longer than the call must retain the lease. */
   lease: BufferLease | null = null;
   /** First value of a retrieval, or the value of a meta `VA`: data without CRLF. */
   valueStart = 0;
   valueEnd = 0;
   /** Client flags of the first value. */
   flags = 0;
-  /** Of a meta answer one of `MetaCode`; of a route's own error the number of its result (see result.ts), else 0. */
+  /** For a meta reply, one of `MetaCode`; for a route's error, the number of its result (see result.ts); else 0. */
   code = 0;
 
-  /** The same reply, to be kept: in an object of its own, and with bytes of its own where they would be overwritten. */
+  /** A copy of the reply that may be kept: a new object, with copied bytes if they may be overwritten. */
   copy(): Reply {
     const copy = Object.assign(new Reply(), this);
     copy.lease = null;
@@ -94,7 +99,7 @@ export class Reply {
     return copy;
   }
 
-  /** Puts `head` in place of what stands before byte `from` of `chunk`, in bytes of the reply's own. */
+  /** Replaces the bytes before `from` of `chunk` by `head`, in a new buffer. */
   replaceHead(head: Buffer, from: number): void {
     const shift = head.length - from;
     this.chunk = Buffer.concat([head, this.chunk.subarray(from, this.end)]);
@@ -107,7 +112,7 @@ export class Reply {
   }
 }
 
-/** A reply with a text of its own that can be used for ever: `line` without CRLF. */
+/** A reply with a fixed text, which may be kept: `line` without CRLF. */
 export function fixedReply(status: Status, line: string): Reply {
   const reply = new Reply();
   reply.status = status;
@@ -119,7 +124,7 @@ export function fixedReply(status: Status, line: string): Reply {
 
 const RETRIEVAL_TAIL = Buffer.from("\r\nEND\r\n", "latin1");
 
-/** The answer to a retrieval of one key, made here; `cas` null: the answer has none. It is kept. */
+/** A new reply to a retrieval of one key. `cas` is `null` if the reply has none. The reply may be kept. */
 export function valueReply(key: string, value: Buffer, flags: number, cas: bigint | null = null): Reply {
   const unique = cas === null ? "" : ` ${cas}`;
   const head = Buffer.from(`VALUE ${key} ${flags} ${value.length}${unique}\r\n`, "latin1");
@@ -134,30 +139,30 @@ export function valueReply(key: string, value: Buffer, flags: number, cas: bigin
   return reply;
 }
 
-/** The texts of failures that Platypus itself answers, after mcrouter's. */
+/** Texts of failures that Platypus answers itself, similar to mcrouter's. */
 export const failures = {
   timeout: fixedReply(Status.timeout, "SERVER_ERROR timeout"),
   connectTimeout: fixedReply(Status.connectTimeout, "SERVER_ERROR connection timeout"),
   connectError: fixedReply(Status.connectError, "SERVER_ERROR connection error"),
   connectionLost: fixedReply(Status.connectionLost, "SERVER_ERROR remote error"),
-  /** The server is left alone because it refused connections, or because requests timed out. */
+  /** The server is marked dead because it refused connections, or because requests timed out. */
   tko: fixedReply(Status.tko, "SERVER_ERROR unavailable"),
   tkoAfterTimeouts: fixedReply(Status.tko, "SERVER_ERROR unavailable"),
   overloaded: fixedReply(Status.overloaded, "SERVER_ERROR busy"),
 } as const;
 
-/** Stands for the blocks in the request's `keys`, each where it was found; the END line is still to be written. */
+/** Stands for the blocks in the request's `keys`, each in its buffer. The END line must still be written. */
 export const gatheredReply = fixedReply(Status.found, "END");
 
-/** A server that is not spoken to in meta cannot be asked for everything that meta can. */
+/** The reply to a meta feature that a server without meta commands does not have. */
 export const notSupported = fixedReply(Status.clientError, "CLIENT_ERROR not supported by this pool");
 
 /** A retrieval that found nothing. */
 export const missReply = fixedReply(Status.missing, "END");
 
-/** An item of the pool as far as fill and refresh want to know it. */
+/** The fields of an item that fills and refreshes need. */
 export interface PoolItem {
-  /** Whole seconds it has left; −1: no end; null: the servers cannot say. */
+  /** Remaining TTL in whole seconds. −1 if it never expires. `null` if the servers cannot report it. */
   readonly ttlSeconds: number | null;
   readonly cas: bigint;
 }
@@ -168,7 +173,7 @@ export interface PoolValue {
   readonly flags: number;
 }
 
-/** What became of a write of Platypus' own: `cas` is the stored item's own. */
+/** The result of a write by Platypus itself. `cas` is that of the stored item. */
 export type WriteResult =
-  /** Null: the servers cannot say. */
+  /** `cas` is `null` if the servers cannot report it. */
   { readonly result: "stored"; readonly cas: bigint | null } | { readonly result: "notStored" | "exists" | "notFound" };

@@ -1,6 +1,5 @@
 /**
- * How long clients' requests took and how many failed, by operation and protocol: plain numbers, added to once for each
- * request.
+ * Durations and failures of clients' requests, by operation and protocol: plain counters, updated once per request.
  */
 
 import { LatencyHistogram } from "../telemetry/latency-histogram.ts";
@@ -10,7 +9,7 @@ import { isMeta, OPERATION_COUNT, Operation, type Request } from "./request.ts";
 /** In the order of their numbers. */
 const protocols = ["classic", "meta", "binary"] as const;
 
-/** What clients see an operation do, whatever protocol they say it in. */
+/** Names of operations for clients, independent of the protocol. */
 const names: Readonly<Partial<Record<Operation, string>>> = {
   [Operation.metaGet]: "get",
   [Operation.metaSet]: "set",
@@ -20,18 +19,18 @@ const names: Readonly<Partial<Record<Operation, string>>> = {
   [Operation.flushAll]: "flush_all",
 };
 
-/** Name by `Operation`. */
+/** Names by `Operation`. */
 const operationNames: readonly string[] = Array.from({ length: OPERATION_COUNT }, (_, operation) => {
   const [own = "unknown"] = Object.entries(Operation).find(([, number]) => number === operation) ?? [];
   return names[operation as Operation] ?? own;
 });
 
-/** What clients call the request's operation. */
+/** The name of the request's operation. */
 export function operationNameOf(request: Request): string {
   return operationNames[request.operation]!;
 }
 
-/** In which protocol it was said. */
+/** The protocol of the request. */
 export function protocolNameOf(request: Request): (typeof protocols)[number] {
   return protocols[protocolOf(request)]!;
 }
@@ -47,16 +46,16 @@ export interface RequestSeries {
   readonly operation: string;
   readonly protocol: (typeof protocols)[number];
   readonly latency: LatencyHistogram;
-  /** Requests that were wrong, and those that we or a server could not carry out. */
+  /** Requests that were wrong, and requests that Platypus or a server could not execute. */
   clientErrors: number;
   serverErrors: number;
 }
 
 export class RequestMetrics {
-  /** By operation and protocol; null: not seen yet. */
+  /** By operation and protocol. `null` for combinations that have not occurred. */
   private readonly series: (RequestSeries | null)[] = new Array(OPERATION_COUNT * protocols.length).fill(null);
 
-  /** A request was answered `micros` after it was read. */
+  /** Records a request that was answered `micros` after it was read. */
   record(request: Request, status: Status, micros: number): void {
     const protocol = protocolOf(request);
     const at = request.operation * protocols.length + protocol;
@@ -68,7 +67,7 @@ export class RequestMetrics {
     }
   }
 
-  /** Those that were seen. */
+  /** All combinations that have occurred. */
   all(): RequestSeries[] {
     return this.series.filter((series) => series !== null);
   }

@@ -1,5 +1,6 @@
 /**
- * The link between requests and spans: what a tracer is told of a request, and how the result of a request ends its span.
+ * The connection between requests and spans: the data of a request for a tracer, and the end of a span by the request's
+ * result.
  */
 import { isFailure, type Reply, Status } from "./reply.ts";
 import { classicStatus, isMeta, Operation, type Request } from "./request.ts";
@@ -8,10 +9,10 @@ import { type Span, TRACEPARENT_LENGTH, type TracedRequest, type Tracer, tracepa
 import { metaFlags } from "./wire/meta-line.ts";
 import type { Turn } from "./wire/turn.ts";
 
-/** Names of results, as `Status` has them. */
+/** Names of results by `Status`. */
 const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
 
-/** The part of a client's request that a tracer is told. */
+/** The data of a client's request for a tracer. */
 function tracedRequest(request: Request): TracedRequest {
   const { keys } = request;
   const hasKey = keys === null && request.keyEnd > request.keyStart;
@@ -23,9 +24,9 @@ function tracedRequest(request: Request): TracedRequest {
   };
 }
 
-/** Begins the span of a client's request, if it is traced: where it names a parent, or is sampled. */
+/** Begins the span of a client's request, if it is traced: because it names a parent, or because it is sampled. */
 export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): void {
-  // A line that is too short for a parent is not looked at.
+  // A line that is too short for a parent is not examined.
   const mayHaveParent = isMeta(request.operation) && request.lineEnd - request.frameStart > TRACEPARENT_LENGTH;
   const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
   if (traceparent === null && !tracer.samples()) return;
@@ -33,7 +34,7 @@ export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): 
   request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
 }
 
-/** Ends the span of a request that was answered; one that was not sampled is traced all the same if it was slow or failed. */
+/** Ends the span of an answered request. An unsampled request is traced too if it was slow or failed. */
 export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
   if (request.span !== null) {
     endRequestSpan(request.span, request, reply);
@@ -43,7 +44,7 @@ export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookM
   }
 }
 
-/** A line that is no command, and is answered by Platypus itself, is not a request that failed. */
+/** An invalid line that Platypus answers itself does not count as a failed request. */
 function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
   return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
 }

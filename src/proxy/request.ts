@@ -1,20 +1,22 @@
 /**
- * One command on its way from a client (or from Platypus itself) to a backend and back. All protocols become this form.
+ * A command on its way from a client (or from Platypus itself) to a backend and back. All protocols use this form.
  *
- * Whose bytes: while a request is being routed its key and frame lie in the chunk the client's bytes were read into,
- * which is overwritten by the next read. A backend connection that takes a request copies what it sends, and re-points
- * `chunk` and the key at a copy that is good until the request is completed. A route that wants to send a request again,
- * later, calls `retain` before passing it on.
+ * Ownership of bytes: while a request is being routed, its key and frame are in the chunk with the client's bytes,
+ * which the next read overwrites. A backend connection copies the bytes that it sends, and points `chunk` and the key
+ * to a copy that is valid until the request is completed. A route that wants to send a request again later calls
+ * `retain` before it passes the request on.
  *
- * Exactly once: whoever holds a request completes it once. Completing walks back through the frames that routes pushed.
- * A backend gets a request once: after a time-out it still stands in that backend's queue, so that who asks again does
- * so with another request (`again`).
+ * Exactly once: the holder of a request completes it once. Completing it goes back through the frames that routes
+ * pushed. A request is sent to a backend only once: after a timeout it stays in that backend's queue; retry with
+ * another request (`again`).
  */
 
 import { MetaCode, type Reply, Status } from "./reply.ts";
 import type { Span } from "./tracing.ts";
 
-/** What a command does. Retrievals come first, then storage commands, then the rest: see the predicates below. */
+/**
+ * The operation of a command. Retrievals come first, then storage commands, then the rest: see the predicates below.
+ */
 export const Operation = {
   get: 1,
   gets: 2,
@@ -33,22 +35,22 @@ export const Operation = {
   flushAll: 15,
   /** Answered by Platypus itself: version, stats, verbosity, errors. */
   local: 16,
-  /** A meta command: the reply is a code, flags and perhaps a value. */
+  /** A meta command: the reply is a code, flags and possibly a value. */
   metaGet: 17,
   metaSet: 18,
   metaDelete: 19,
-  /** `version` to a backend: the hello of a connection and the probe of a backend that is down. */
+  /** `version` for a backend: the first command of a connection, and the probe of a dead backend. */
   version: 20,
   metaArithmetic: 21,
   metaDebug: 22,
-  /** `stats` to a backend. */
+  /** `stats` for a backend. */
   stats: 23,
-  /** `mn`: asked of a new connection, to learn whether the server knows meta commands. */
+  /** `mn`: sent on a new connection, to find out if the server supports meta commands. */
   metaNoop: 24,
 } as const;
 export type Operation = (typeof Operation)[keyof typeof Operation];
 
-/** Room for something by operation. */
+/** Length of an array with index `Operation`. */
 export const OPERATION_COUNT = 32;
 
 /** get, gets, gat, gats: answered by VALUE blocks and END. */
@@ -56,7 +58,7 @@ export function isRetrieval(operation: Operation): boolean {
   return operation <= Operation.gats;
 }
 
-/** 1 for each operation that reads keys. A table, since each request is asked several times. */
+/** 1 for each operation that reads keys. A table, because this is checked several times per request. */
 const readsKeysTable = Uint8Array.from(
   { length: OPERATION_COUNT },
   (_, operation) => +(operation <= Operation.gats || operation === Operation.metaGet),
@@ -67,7 +69,7 @@ export function readsKeys(operation: Operation): boolean {
   return readsKeysTable[operation] === 1;
 }
 
-/** What changes a value by a client's word; touch and gat only change when it ends. */
+/** True for commands that change a value. touch and gat only change its exptime. */
 export function isWrite(operation: Operation): boolean {
   if (operation <= Operation.decr) return operation >= Operation.set;
   return (
@@ -75,12 +77,12 @@ export function isWrite(operation: Operation): boolean {
   );
 }
 
-/** Commands of the meta protocol; their requests keep their line for as long as they live. */
+/** Commands of the meta protocol. Their requests keep their line for their whole lifetime. */
 export function isMeta(operation: Operation): boolean {
   return operation >= Operation.metaGet && operation <= Operation.metaDebug && operation !== Operation.version;
 }
 
-/** The status of a reply; of one to a meta command that of the classic answer that says the same. */
+/** The status of a reply. For a meta command, the status of the equivalent classic reply. */
 export function classicStatus(operation: Operation, { status, code }: Reply): Status {
   if (status !== Status.meta) return status;
   switch (code) {
@@ -97,31 +99,31 @@ export function classicStatus(operation: Operation, { status, code }: Reply): St
   }
 }
 
-/** What of a binary request its answer needs. */
+/** The parts of a binary request that its reply needs. */
 export interface BinaryHeader {
   readonly opcode: number;
   readonly opaque: number;
-  /** The usual answer (a miss of a get, success of the others) is withheld. */
+  /** True if the usual reply (a miss of a get, success of other commands) is withheld. */
   readonly isQuiet: boolean;
-  /** The key is returned. */
+  /** True if the reply contains the key. */
   readonly hasKey: boolean;
 }
 
-/** Gets the reply once every route has seen it. */
+/** Gets the reply after all routes have seen it. */
 export interface ReplyOwner {
-  /** `reply` and its bytes are good during this call only, unless `reply.isKept`. Must not throw. */
+  /** `reply` and its bytes are only valid during this call, unless `reply.isKept`. Must not throw. */
   onReply(request: Request, reply: Reply): void;
 }
 
-/** Wants to know of a delete, by the server that it goes to, whether it fails. */
+/** Observes a delete at its server, to learn if it fails. */
 export interface DeleteWatcher {
   /** `request`, which is retained, is about to be sent to `server` (`host:port` or `unix:path`). */
   watch(request: Request, server: string): void;
 }
 
 /**
- * The keys of a retrieval of several keys, and the VALUE blocks (with data and CRLF) that were found for them. The key
- * bytes are a copy of their own; a block is `blocks[i][blockStarts[i], blockEnds[i])`, null while or when missing.
+ * The keys of a retrieval of several keys, and the VALUE blocks (with data and CRLF) that were found. The key bytes are
+ * a copy; a block is `blocks[i][blockStarts[i], blockEnds[i])`, and `null` if not found (yet).
  */
 export class KeyList {
   readonly bytes: Buffer;
@@ -151,7 +153,7 @@ export class KeyList {
     return this.starts.length;
   }
 
-  /** Points the blocks of `indexes` (null: of all keys) that lie in `reply` at `copy`, which is a copy of it. */
+  /** Points the blocks of `indexes` (`null`: all keys) that are in `reply` to `copy`, a copy of it. */
   moveBlocks(indexes: readonly number[] | null, reply: Reply, copy: Reply): void {
     const count = indexes === null ? this.count : indexes.length;
     for (let i = 0; i < count; i++) {
@@ -163,16 +165,16 @@ export class KeyList {
     }
   }
 
-  /** Indexes of keys that a server could not answer for; `null`: none. */
+  /** Indexes of keys that a server could not answer. `null` if there are none. */
   failed: Set<number> | null = null;
 
-  /** Nothing is known of the size of the client's values: see client/read-ahead.ts. */
+  /** True if the size of the client's values is unknown: see client/read-ahead.ts. */
   isUnknown = false;
 
-  /** The buffer in which blocks lie that are good only while the reply is being handled; null: all are kept. */
+  /** The buffer of blocks that are only valid while the reply is being handled. `null` if all blocks may be kept. */
   borrowed: Buffer | null = null;
 
-  /** Gives the blocks that are only borrowed a copy of their own, so that they outlive the reply. */
+  /** Copies the borrowed blocks, so that they outlive the reply. */
   keepBlocks(): void {
     const chunk = this.borrowed;
     if (chunk === null) return;
@@ -188,70 +190,70 @@ export class KeyList {
   }
 }
 
-/** A request. All fields are set in one order, so that every request has the same shape. */
+/** A request. All fields are set in one order, so that all requests have one hidden class. */
 export class Request {
   operation: Operation;
   owner: ReplyOwner;
   chunk: Buffer;
   keyStart: number;
   keyEnd: number;
-  /** The frame as it was received: command line to `lineEnd` (before any noreply and the line end), then the data. */
+  /** The frame as received: the command line up to `lineEnd` (before any noreply and the line end), then the data. */
   frameStart: number;
   lineEnd: number;
-  /** Data block with its CRLF: `[dataStart, frameEnd)`. Without data both are the end of the frame. */
+  /** Data block with its CRLF: `[dataStart, frameEnd)`. Without data, both are the end of the frame. */
   dataStart: number;
   frameEnd: number;
-  /** True: the frame goes to the backend as it is; false: line, CRLF and data are put together again. */
+  /** True if the frame is sent to the backend unchanged. False if it is rebuilt from line, CRLF and data. */
   isVerbatim: boolean;
-  /** The answer is withheld from the client. */
+  /** True if the reply is withheld from the client. */
   isNoreply: boolean;
-  /** Meta `q`: the usual answer is withheld, another one is not. */
+  /** Meta `q`: the usual reply is withheld, other replies are not. */
   isQuiet: boolean;
-  /** It is followed by `mn`, whose answer shows that the data block was not read as commands. */
+  /** True if `mn` follows it; the reply to `mn` shows that the data block was not read as commands. */
   isGuarded: boolean;
-  /** The frame has a data block. */
+  /** True if the frame has a data block. */
   hasData: boolean;
-  /** Of a client that speaks binary: what the answer needs of its frame. */
+  /** For a client with the binary protocol: the parts of its frame that the reply needs. */
   binary: BinaryHeader | null;
-  /** `/region/cluster/` as it stood before the key, for servers that are to be told; null: there was none. */
+  /** `/region/cluster/` from before the key, for servers that must get it. `null` if there was none. */
   routingPrefix: Buffer | null;
-  /** Of a delete: who is told of the server that it is sent to; null: nobody. */
+  /** For a delete: the observer of its server. `null` if there is none. */
   watcher: DeleteWatcher | null;
-  /** What the client is answered whatever the reply says; null: the reply. */
+  /** The reply to the client, whatever the actual reply. `null` uses the actual reply. */
   answerInstead: Reply | null;
-  /** `chunk` is a buffer of this request's own (large values): it may be kept and sent by reference. */
+  /** True if `chunk` is a buffer of this request only (large values): it may be kept and sent by reference. */
   isKept: boolean;
   /** Set for retrievals of several keys. */
   keys: KeyList | null;
-  /** Of `keys`, the ones that this request asks for, in order; null: all of them. */
+  /** The indexes in `keys` that this request asks for, in order. `null` for all keys. */
   indexes: number[] | null;
-  /** gat, gats: exptime as the client gave it. */
+  /** gat, gats: the client's exptime. */
   exptime: number;
-  /** Null: it is not traced. */
+  /** `null` if it is not traced. */
   span: Span | null;
-  /** Of a client's request: when it was read, as `Turn.nowMicros`. */
+  /** For a client's request: the time when it was read, as `Turn.nowMicros`. */
   readMicros: number;
-  /** Monotonic ms at which it joined a backend's queue; the time-out runs from here. */
+  /** Monotonic time when it joined a backend's queue (ms); the timeout starts here. */
   sentMs: number;
-  /** Its owner was already told of a time-out; what still comes for it is discarded. */
+  /** True if its owner got a timeout; a late reply is discarded. */
   isAbandoned: boolean;
   /** Next in the queue of a client connection. */
   nextOfClient: Request | null;
   /** Next in the queue of a backend connection. */
   nextOfBackend: Request | null;
-  /** Of a get: the next in that queue asks in the same command. */
+  /** For a get: the next request in that queue shares the command. */
   isFollowed: boolean;
-  /** How a backend connection sent it: a `MetaForm`, see wire/meta-form.ts. */
+  /** The form in which a backend connection sent it: a `MetaForm`, see wire/meta-form.ts. */
   form: number;
-  /** The opaque that its answer must have; 0: none. */
+  /** The opaque that the reply must have. 0 if there is none. */
   opaque: number;
-  /** The command whose answer must follow its own: a `Marker`, see wire/server-dialect.ts. */
+  /** The command whose reply must follow: a `Marker`, see wire/server-dialect.ts. */
   marker: number;
-  /** For the client connection: completed while an earlier one was not; then these are the bytes to send. */
+  /** For the client connection: the bytes to send, if it completed before an earlier request. */
   held: Buffer | null;
   heldStart: number;
   heldEnd: number;
-  /** Frames that were pushed; the first has a place of its own, as most requests have no other. */
+  /** Pushed frames. The first has a separate field, because most requests have only one. */
   private depth: number;
   private firstFrame: ReplyOwner | null;
   private laterFrames: ReplyOwner[] | null;
@@ -297,7 +299,7 @@ export class Request {
     this.laterFrames = null;
   }
 
-  /** Has `frame` see the reply before whoever would see it now. */
+  /** Lets `frame` see the reply before the current receiver. */
   push(frame: ReplyOwner): void {
     if (this.depth === 0) {
       this.firstFrame = frame;
@@ -308,7 +310,7 @@ export class Request {
     this.depth++;
   }
 
-  /** Hands `reply` to the last frame pushed, else to the owner. */
+  /** Passes `reply` to the last pushed frame, else to the owner. */
   complete(reply: Reply): void {
     if (this.depth === 0) {
       this.owner.onReply(this, reply);
@@ -320,8 +322,8 @@ export class Request {
   }
 
   /**
-   * Makes the request's bytes its own, so that they stay good as long as it lives. To be called while its chunk still
-   * holds them: while it is being routed, or (then only the key is left) while its reply is being handled.
+   * Copies the request's bytes, so that they stay valid for its whole lifetime. Call it while the chunk still has them:
+   * while the request is being routed, or (only the key then) while its reply is being handled.
    */
   retain(): void {
     if (this.isKept) return;
@@ -342,7 +344,7 @@ export class Request {
     this.isKept = true;
   }
 
-  /** The bytes of the frame are gone: from now on only the key is known. */
+  /** The bytes of the frame are gone: only the key remains. */
   forgetFrame(): void {
     this.frameStart = 0;
     this.lineEnd = 0;
@@ -350,7 +352,7 @@ export class Request {
     this.frameEnd = 0;
   }
 
-  /** A request for the same thing with a life of its own, answered to `owner`. This one must be retained. */
+  /** A new request with equal content, answered to `owner`. This request must be retained. */
   again(owner: ReplyOwner): Request {
     const copy = new Request(this.operation, owner, this.chunk);
     copy.keyStart = this.keyStart;
@@ -372,7 +374,7 @@ export class Request {
     return copy;
   }
 
-  /** The key as a string of one character per byte: for maps, rules and logs, not for the path of a hit. */
+  /** The key as a string with one character per byte: for maps, rules and logs, not for the path of a hit. */
   keyText(): string {
     return this.chunk.toString("latin1", this.keyStart, this.keyEnd);
   }

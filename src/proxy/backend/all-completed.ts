@@ -1,12 +1,12 @@
 /**
- * Completing a request calls whoever has asked. An error that is thrown there is a fault in Platypus: it ends the connection
- * that it showed itself on, but keeps no other request from being completed.
+ * Runs callbacks of completed requests. An exception in a callback is a fault in Platypus: it ends the connection on
+ * which it occurs, but all other requests are still completed.
  */
 export class AllCompleted {
   private hasFailed = false;
   private error: unknown = null;
 
-  /** Runs `step`; an error is kept for `end`. */
+  /** Runs `step` and keeps an error for `end`. */
   run(step: () => void): void {
     try {
       step();
@@ -16,7 +16,7 @@ export class AllCompleted {
     }
   }
 
-  /** Throws the first error that there was. */
+  /** Throws the first error, if there was one. */
   end(): void {
     if (this.hasFailed) throw this.error;
   }

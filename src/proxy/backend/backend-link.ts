@@ -1,6 +1,4 @@
-/**
- * A connection as its backend sees it, whatever is spoken on it: what it is given, what it tells, and what it does.
- */
+/** The interface between a backend and its connections, for all protocols: options, events, operations. */
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import type { Status } from "../reply.ts";
@@ -8,59 +6,59 @@ import type { Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import type { GreetingEvents } from "./greeting.ts";
 
-/** What the connections of one backend have in common. */
+/** Options of all connections of a backend. */
 export interface ConnectionOptions {
   readonly address: Address;
   readonly tls: TlsConfig | null;
   readonly prefix: Buffer;
   readonly serverTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  /** Times a connection that is not there in time is tried again before that counts as a failure. */
+  /** Number of retries of a connection that times out, before that counts as a failure. */
   readonly connectRetries: number;
-  /** 0: none. */
+  /** 0 disables keep-alive. */
   readonly keepAliveMs: number;
-  /** For the text authentication of memcached (doc/protocol.txt, "Authentication"); null: none. */
+  /** For memcached's text authentication (doc/protocol.txt, "Authentication"). `null` if there is no login. */
   readonly login: Login | null;
   readonly maxReplyBytes: number;
   readonly clock: Clock;
   readonly turn: Turn;
 }
 
-/** What happens on a connection, for the backend it belongs to. */
+/** Events of a connection, for its backend. */
 export interface ConnectionEvents extends GreetingEvents {
   /**
-   * A request sent at `sentMs` was answered; told before it is completed. `status` is a classic one (`classicStatus`), 0 for
-   * requests that are not counted.
+   * A request sent at `sentMs` was answered. Called before the request is completed. `status` is a classic one
+   * (`classicStatus`), or 0 for requests that are not counted.
    */
   answered(status: Status | 0, sentMs: number): void;
-  /** A request on its way failed with `status`. */
+  /** A request in flight failed with `status`. */
   failed(status: Status): void;
-  /** A connection was made. */
+  /** A connection was established. */
   opened(): void;
-  /** One that had been made is gone. */
+  /** An established connection has ended. */
   closed(): void;
   timedOut(): void;
   connectFailed(reason: string): void;
-  /** It was closed because it could not be trusted any more. */
+  /** The connection was closed because its order could no longer be trusted. */
   outOfStep(reason: string): void;
 }
 
-/** What a backend needs of a connection, whatever is spoken on it. */
+/** The operations of a connection, for all protocols. */
 export interface BackendLink {
-  /** Requests sent or waiting to be sent, not answered yet. */
+  /** Number of requests sent or waiting to be sent, without a reply. */
   readonly outstanding: number;
   readonly isConnected: boolean;
-  /** False: a get of several keys is not answered as memcached does; it is to be asked for one key at a time. */
+  /** False if a get of several keys is not answered as in memcached: then send one key at a time. */
   readonly mayShare: boolean;
-  /** Takes `request`: sends it and completes it once, with the server's reply or a failure. May complete it at once. */
+  /** Sends `request` and completes it once, with the server's reply or a failure. May complete it synchronously. */
   send(request: Request): void;
-  /** Closes the socket if nothing was sent since the last call; the next request opens another one. */
+  /** Closes the socket if nothing was sent since the last call. The next request opens another socket. */
   closeIfIdle(): void;
   /**
-   * Closes the connection for good once everything outstanding has been answered or has timed out; then calls `done` once,
-   * perhaps before this returns.
+   * Closes the connection for good after all outstanding requests have been answered or have timed out. Then calls
+   * `done` once, possibly synchronously.
    */
   retire(done: () => void): void;
-  /** Closes the connection for good; what is outstanding fails. */
+  /** Closes the connection for good; outstanding requests fail. */
   close(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * One memcached server: its connections, and whether it is asked at all.
+ * One memcached server: its connections, and its state.
  */
 import type { Clock, Timer } from "../../clock.ts";
 import { type Address, addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
@@ -16,7 +16,7 @@ import { ownRequest } from "./own-request.ts";
 import { SaslConnection } from "./sasl-connection.ts";
 import { TracedCall } from "./traced-call.ts";
 
-/** What backends take from the process they live in. */
+/** Dependencies of backends on their process. */
 export interface BackendContext {
   readonly clock: Clock;
   readonly turn: Turn;
@@ -25,27 +25,27 @@ export interface BackendContext {
   readonly random: () => number;
 }
 
-/** Room in a reply beside its value: the VALUE line, meta flags, END. */
+/** Bytes of a reply in addition to its value: the VALUE line, meta flags, END. */
 const REPLY_OVERHEAD_BYTES = 64 * 1024;
 const TIMEOUTS = "time-outs";
 const states = ["up", "soft TKO", "hard TKO"] as const;
 
-/** Numbers of one backend since the start. */
+/** Counters of one backend since the start. */
 export interface BackendCounters {
   requests: number;
   timeouts: number;
   connectFailures: number;
   outOfStep: number;
-  /** Connections made, and lost or closed again. */
+  /** Connections that were established, and that ended. */
   connects: number;
   disconnects: number;
-  /** By operation, index `Operation`. */
+  /** By operation, with index `Operation`. */
   operations: Float64Array;
-  /** By how requests ended, index `Status`; answers to meta commands as the classic ones that say the same. */
+  /** By result, with index `Status`. Replies to meta commands count as their classic equivalents. */
   results: Float64Array;
-  /** Smoothed time from sending a request to its answer, in µs. */
+  /** Smoothed time from sending a request to its reply (µs). */
   latencyUs: number;
-  /** Times it was marked as to be left alone. */
+  /** Number of times it was marked soft TKO. */
   softTko: number;
   hardTko: number;
 }
@@ -53,11 +53,11 @@ export interface BackendCounters {
 /** Weight of one request in the smoothed latency. */
 const LATENCY_WEIGHT = 1 / 64;
 
-/** A change of a backend's state, for people. */
+/** A change of a backend's state, for display. */
 export interface StateChange {
   readonly unixSeconds: number;
   readonly state: (typeof states)[number];
-  /** Why, where it is not up. */
+  /** The reason, if it is not up. */
   readonly reason: string | null;
 }
 
@@ -80,37 +80,42 @@ export class Backend implements HealthEvents {
     softTko: 0,
     hardTko: 0,
   };
-  /** From sending to the answer, of requests that were answered in time. */
+  /** Time from sending a request to its reply, for requests that were answered in time. */
   readonly latency = new LatencyHistogram();
   /** The last changes of its state, oldest first. */
   readonly history: StateChange[] = [];
   readonly isTls: boolean;
   readonly serverTimeoutMs: number;
-  /** As the server last said of itself, such as `1.6.18`; null until it was connected to. */
+  /** The server's reported version, such as `1.6.18`. `null` before the first connection. */
   version: string | null = null;
-  /** The server knows no meta commands: see classic-pool.ts. Until it has said so it is taken for one of memcached 1.6. */
+  /**
+   * True if the server does not support meta commands: see classic-pool.ts. Until it is known, the server counts as
+   * memcached 1.6.
+   */
   private isClassic = false;
   private readonly isSasl: boolean;
   private readonly address: Address;
-  /** The one that it was made for. */
+  /** The pool that it was created for. */
   private readonly pool: string;
   private readonly connections: BackendLink[] = [];
   private readonly health: Health;
   private readonly clock: Clock;
   private readonly idleMs: number;
   private idleTimer: Timer | null = null;
-  /** Backends of the same server whose last requests are waited for. */
+  /** Number of other backends of this server whose last requests must end first. */
   private holds = 0;
   private readonly heldBack: { readonly request: Request; readonly slot: number }[] = [];
-  /** Ways to this backend (held-entrance.ts) on which requests are held back. */
+  /** Number of entrances to this backend (held-entrance.ts) that hold requests back. */
   entrancesHeld = 0;
-  /** What is to be done once nothing is held back here any more. */
+  /** Actions for the moment when no requests are held back here any more. */
   private readonly afterHolds: (() => void)[] = [];
-  /** Retires the connections once nothing is held back any more, on entrances either; null: the backend is not retired. */
+  /**
+   * Retires the connections once no requests are held back, also on entrances. `null` if the backend is not retired.
+   */
   private retiring: (() => void) | null = null;
   private readonly log: Log;
 
-  /** `health` is that of the server, whatever other pools it stands in. */
+  /** `health` belongs to the server and is shared by all pools with this server. */
   constructor(
     server: PoolServer,
     pool: PoolConfig,
@@ -137,7 +142,7 @@ export class Backend implements HealthEvents {
       connectRetries: pool.socket.connectRetries,
       keepAliveMs: pool.socket.keepAliveMs,
       login: pool.login,
-      // A pool may hold larger values than clients may store through us.
+      // A pool may contain larger values than clients may store through Platypus.
       maxReplyBytes: Math.max(maxValueBytes * 2, 128 * 1024 * 1024) + REPLY_OVERHEAD_BYTES,
       clock: context.clock,
       turn: context.turn,
@@ -202,32 +207,32 @@ export class Backend implements HealthEvents {
 
   private lastReason = TIMEOUTS;
 
-  /** False while the backend is being left alone. */
+  /** False while the server is marked dead (TKO). */
   get isUp(): boolean {
     return this.health.state === HealthState.up;
   }
 
-  /** It is being left alone because no connection could be made. */
+  /** True if the server is marked dead because no connection could be established. */
   get isHardTko(): boolean {
     return this.health.state === HealthState.hard;
   }
 
-  /** False where only classic or binary commands can be said. */
+  /** False if the server only supports classic or binary commands. */
   get speaksMeta(): boolean {
     return !this.isClassic && !this.isSasl;
   }
 
-  /** Requests sent and not answered yet, on all connections. */
+  /** Number of requests sent and not answered yet, on all connections. */
   get outstanding(): number {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
   }
 
-  /** Its name for people: up, soft TKO, hard TKO. */
+  /** The state for display: up, soft TKO, hard TKO. */
   get stateName(): (typeof states)[number] {
     return states[this.health.state];
   }
 
-  /** Connections that stand. */
+  /** Number of established connections. */
   get connected(): number {
     return this.connections.reduce((sum, { isConnected }) => sum + (isConnected ? 1 : 0), 0);
   }
@@ -236,7 +241,7 @@ export class Backend implements HealthEvents {
     return this.connections.length;
   }
 
-  /** Takes `request` and completes it once. Requests with the same `slot` keep their order; 0 ≤ slot < connections. */
+  /** Sends `request` and completes it once. Requests with equal `slot` keep their order; 0 ≤ slot < connections. */
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
       this.counters.results[Status.tko]!++;
@@ -255,16 +260,16 @@ export class Backend implements HealthEvents {
     }
   }
 
-  /** Has requests wait for as many calls of `letGo`. */
+  /** Holds requests back until `letGo` is called as often as this. */
   holdBack(): void {
     this.holds++;
   }
 
-  /** Sends what has waited, once nothing is waited for any more. */
+  /** After the last matching call, sends the requests that waited. */
   letGo(): void {
     if (--this.holds > 0) return;
     const completed = new AllCompleted();
-    // A request that is answered at once may bring others: they wait behind the rest.
+    // A request with a synchronous reply may trigger others: they wait after the rest.
     for (let i = 0; i < this.heldBack.length; i++) {
       const { request, slot } = this.heldBack[i]!;
       completed.run(() => this.connections[slot]!.send(request));
@@ -275,20 +280,20 @@ export class Backend implements HealthEvents {
     completed.end();
   }
 
-  /** Called by an entrance that holds nothing back any more. */
+  /** Called by an entrance that no longer holds requests back. */
   entranceOpened(): void {
     this.entrancesHeld--;
     if (!this.isHolding) this.retiring?.();
   }
 
-  /** Requests are held back here, or on a way to this backend. */
+  /** True if requests are held back here, or on an entrance to this backend. */
   get isHolding(): boolean {
     return this.holds > 0 || this.entrancesHeld > 0;
   }
 
   /**
-   * Calls `done` once, now or later: when everything that was handed to this backend so far has been answered, has failed or
-   * has timed out. A command behind everything else on a connection tells of it. What waits on entrances is left out.
+   * Calls `done` once, synchronously or later: when all requests so far have been answered, have failed or have timed
+   * out. A command after all others on each connection shows that. Requests that wait on entrances are not included.
    */
   whenAnswered(done: () => void): void {
     if (this.holds > 0) {
@@ -309,8 +314,8 @@ export class Backend implements HealthEvents {
   }
 
   /**
-   * Takes no more probes and closes when nothing is outstanding any more: it left the configuration. Calls `done` once,
-   * now or when it has closed.
+   * Stops probes, and closes when no request is outstanding: the backend left the configuration. Calls `done` once,
+   * synchronously or after closing.
    */
   retire(done: () => void): void {
     this.stop();
@@ -327,7 +332,7 @@ export class Backend implements HealthEvents {
     }
   }
 
-  /** Closes everything; what is outstanding fails. */
+  /** Closes all connections; outstanding requests fail. */
   close(): void {
     this.stop();
     const completed = new AllCompleted();
@@ -336,7 +341,7 @@ export class Backend implements HealthEvents {
     completed.end();
   }
 
-  /** Closes connections that nothing was sent on for one to two of the intervals. */
+  /** Closes connections without requests for one to two intervals. */
   private watchIdle(): void {
     if (this.idleMs === 0) return;
     this.idleTimer = this.clock.setTimer(this.idleMs, () => {
@@ -352,8 +357,8 @@ export class Backend implements HealthEvents {
   }
 
   /**
-   * Asks for a sign of life: called by the server's health. A time-out of a server that is up is repeated up to `repeats` times,
-   * so that one that hangs is found without clients' requests.
+   * Sends a probe; called by the server's health. After a timeout of a server that is up, the probe is repeated up to
+   * `repeats` times, so that a hung server is found without client requests.
    */
   probe(repeats = 0): void {
     const probe = ownRequest(Operation.version, "version", null, (reply) => {
@@ -364,7 +369,7 @@ export class Backend implements HealthEvents {
     this.connections[0]!.send(probe);
   }
 
-  /** Tells of the server's health: called by it. */
+  /** Called by the server's health after a change. */
   changed(state: HealthState): void {
     const isUp = state === HealthState.up;
     if (state === HealthState.soft) this.counters.softTko++;

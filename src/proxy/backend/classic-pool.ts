@@ -1,6 +1,6 @@
 /**
- * Meta commands for a server that knows none (older than memcached 1.6): what classic commands can say is said in them,
- * the rest is refused.
+ * Meta commands for a server without meta commands (older than memcached 1.6): they are translated into classic
+ * commands if possible, and refused otherwise.
  */
 import { isFailure, MetaCode, notSupported, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
@@ -10,21 +10,21 @@ import { MAX_META_BYTES } from "../wire/meta-form.ts";
 import { hasMetaFlag, metaToken } from "../wire/meta-line.ts";
 import { keyAfter, writtenRequest } from "../wire/written-frame.ts";
 
-/** Size of an item that memcached takes by default (`-I`). */
+/** Default maximum size of an item in memcached (`-I`). */
 const USUAL_ITEM_BYTES = 1024 * 1024;
 const CRLF = "\r\n";
 const NO_PREFIX = Buffer.alloc(0);
 
 /**
- * A classic request that does what `request` says and completes it, or the reply that refuses `request`; the caller completes
- * it with that. The connection adds the prefix of the pool.
+ * A classic request that has the effect of `request` and completes it, or the reply that refuses `request`; the caller
+ * completes it with that reply. The connection adds the prefix of the pool.
  */
 export function asClassic(request: Request): Request | Reply {
   const command = commandOf(request, NO_PREFIX);
   if (!("verb" in command)) return command;
   const form = classicForm(request, command);
   if (form === null) return isSaferClassic(request) ? tooLarge : notSupported;
-  // Its line says what the answer must have.
+  // The line determines the content of the reply.
   request.retain();
   const [operation, head, rest] = form;
   const hasData = operation >= Operation.set && operation <= Operation.cas;
@@ -43,25 +43,26 @@ export function asClassic(request: Request): Request | Reply {
 }
 
 /**
- * True for a binary client's `add`, `replace`, `append` or `prepend` whose value the server may find too large: memcached then
- * deletes the old value if it was asked by a meta command, and keeps it otherwise.
+ * True for a binary client's `add`, `replace`, `append` or `prepend` whose value the server may find too large. For
+ * such a value, memcached deletes the old value after a meta command, and keeps it after a classic one.
  */
 export function isSaferClassic(request: Request): boolean {
   const { operation, binary, frameEnd, dataStart } = request;
   const bytes = frameEnd - dataStart;
   if (operation !== Operation.metaSet || binary === null || bytes <= MAX_META_BYTES) return false;
   if (metaToken(request, "M") === "S") return false;
-  // Classic commands have no cas there, and no blanks in keys. What most servers take goes as a meta command, more is refused.
+  // The classic forms have no cas, and no blanks in keys. A value of usual size goes as a meta command; a larger one is
+  // refused.
   return !hasMetaFlag(request, "Cb") || bytes > USUAL_ITEM_BYTES;
 }
 
-/** Operation, words before the key and words behind it; null: classic commands cannot say it. */
+/** Operation, words before the key and words after it. `null` if there is no classic equivalent. */
 function classicForm(request: Request, command: Command): [Operation, string, string] | null {
   const { verb, key, value, flags, exptime, cas, delta, initial } = command;
-  // Answers to writes have no cas, except that a binary client takes 0 for "not said".
+  // Replies to writes have no cas, except that a binary client reads 0 as "unknown".
   const wantsCas = request.operation !== Operation.metaGet && hasMetaFlag(request, "c");
   if (wantsCas && request.binary === null) return null;
-  // What a line cannot hold.
+  // A classic line cannot hold these bytes.
   if (/[^!-~\x80-\xff]/.test(key.toString("latin1"))) return null;
   switch (verb) {
     case "get":
@@ -71,7 +72,7 @@ function classicForm(request: Request, command: Command): [Operation, string, st
     case "touch":
       return [Operation.touch, "touch", ` ${exptime}`];
     case "delete":
-      // An empty value that ends at once, written over the item of that cas alone, is a delete of that item alone.
+      // Writing an empty, expired value over the item with that cas is equivalent to deleting exactly that item.
       return cas === 0n ? [Operation.delete, "delete", ""] : [Operation.cas, "cas", ` 0 -1 0 ${cas}`];
     case "incr":
     case "decr":
@@ -100,13 +101,13 @@ function outcomeOf(reply: Reply, isDelete: boolean): Outcome {
   return { status, value, flags: reply.flags, cas: BigInt(line.slice(line.lastIndexOf(" ") + 1)) };
 }
 
-/** True for a server's word that it does not know the command. */
+/** True for a server's reply that it does not know the command. */
 export function isUnknownCommand(reply: Reply): boolean {
   if (reply.status !== Status.clientError) return false;
   return reply.chunk.toString("latin1", reply.start, reply.start + 6) === `ERROR\r`;
 }
 
-/** True for the answer to `mn`. */
+/** True for the reply to `mn`. */
 export function isMetaNoop(reply: Reply): boolean {
   return reply.status === Status.meta && reply.code === MetaCode.MN;
 }

@@ -5,12 +5,12 @@
  *     queue   head ─► request ─► request ─► request ─► tail        (order on the wire)
  *             ▲ the next reply is for this one       ▲ waiting: not written before the greeting has ended
  *
- * request-queue.ts has the queue and its times, key-log.ts the keys by which replies are verified, held-answers.ts the answers
- * that name no request, until a later one shows that they were in their place, and greeting.ts what a new socket begins with.
+ * request-queue.ts has the queue and its timeouts, key-log.ts the keys that verify replies, held-answers.ts the replies
+ * that name no request, until a later reply verifies them, and greeting.ts the first commands on a new socket.
  *
- * When the order can no longer be trusted (malformed reply, wrong key or opaque, a reply that no request is waiting for, a
- * head that stays unanswered past the drop limit) the socket is closed and everything outstanding fails: a reply never
- * reaches another request.
+ * When the order can no longer be trusted (malformed reply, wrong key or opaque, a reply without a request, a head that
+ * stays unanswered past the drop limit), the socket is closed and all outstanding requests fail: a reply never reaches
+ * another request.
  */
 import type { Socket } from "node:net";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
@@ -37,7 +37,7 @@ import { SharedGets } from "./shared-gets.ts";
 
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
-/** A connection that is opened by the first request, and again by the first one after it was lost. */
+/** The first request opens the connection; after a loss, the next request opens it again. */
 export class BackendConnection implements BackendLink, Flushable, FrameReader {
   wantedBytes = 0;
   private readonly options: ConnectionOptions;
@@ -46,31 +46,31 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly input = new InputBuffer(true);
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
-  /** Of `socket`. */
+  /** Writer of `socket`. */
   private writer: SocketWriter | null = null;
   isConnected = false;
   private isSaturated = false;
   private isJoined = false;
   private isClosed = false;
-  /** Called when the connection, which is retired, has closed; null: it is not retired. */
+  /** Called when the retired connection has closed. `null` if it is not retired. */
   private retired: (() => void) | null = null;
   private readonly queue: RequestQueue<Request>;
-  /** The first of the requests that stand in the batch. */
+  /** The first request in the batch. */
   private unsent: Request | null = null;
-  /** The first of the requests that wait for the end of the greeting. */
+  /** The first request that waits for the end of the greeting. */
   private waiting: Request | null = null;
   private waitingBytes = 0;
-  /** The greeting has ended: requests are written as they come. */
+  /** True after the greeting: requests are written as they arrive. */
   private isReady = false;
   private readonly dialect = new ServerDialect();
   private readonly held: HeldAnswers;
   private readonly gets = new SharedGets();
-  /** The head asks in the command of the one before it. */
+  /** True if the head shares the command of the request before it. */
   private isFollowing = false;
   private readonly greeting: Greeting;
   private readonly connectDeadline: Deadline;
   private retriesLeft = 0;
-  /** Something was sent since `closeIfIdle` last looked. */
+  /** True if a request was sent since `closeIfIdle` last looked. */
   private isUsed = false;
   private readonly keyLog = new KeyLog();
 
@@ -124,7 +124,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isJoined = false;
     const { writer } = this;
     if (writer === null) return;
-    // Until there is a connection the greeting waits here.
+    // Before the connection is established, the greeting waits here.
     if (!this.isConnected) return;
     this.isUsed = true;
     if (this.unsent !== null) this.queue.restamp(this.unsent, this.options.turn.nowMs());
@@ -177,7 +177,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       const { reply } = parser;
       const isFailed = isFailure(reply.status);
       if (isFailed && (this.isFollowing || request.isFollowed)) {
-        // What a server refuses of one is not the answer to the others.
+        // An error about one get is not the reply to the others.
         return this.doubt(request, "an error in answer to gets that share a command; from now on each goes alone", end);
       }
       at = next;
@@ -206,7 +206,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     request.complete(reply);
   }
 
-  /** Has the next client that asks win what a touch won: the item is marked as stale again, as long as it has that cas. */
+  /** Lets the next client win what a touch won: marks the item as stale again, if it still has that cas. */
   private returnWin(touched: Request, cas: string): void {
     const key = touched.keyText();
     const line = `md ${key} I C${cas}`;
@@ -219,13 +219,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     request.complete(reply);
   }
 
-  /** Writes `request` to the batch of this turn. Returns the reply that refuses it; null: it is not refused. */
+  /** Writes `request` to the batch of this turn. Returns the reply that refuses it. `null` if it is written. */
   private write(request: Request): Reply | null {
     let refusal: Reply | null;
     try {
       refusal = this.append(request);
     } catch (error) {
-      // Nobody knows how much of it stands in the batch: nothing of that may be sent.
+      // An unknown part of the request is in the batch: none of the batch may be sent.
       this.fail(failures.connectionLost);
       throw error;
     }
@@ -245,7 +245,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.queue.append(request, this.options.turn.nowMs());
   }
 
-  /** Writes a request of the greeting: nothing else is under way. */
+  /** Writes a request of the greeting: no other request is in flight. */
   private sendFirst(request: Request): void {
     const { waiting, queue } = this;
     const { tail } = queue;
@@ -257,7 +257,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     queue.tail = tail;
   }
 
-  /** The greeting has ended: writes what has waited for it. */
+  /** The greeting has ended: writes the requests that waited for it. */
   private begin(): void {
     this.isReady = true;
     this.isSaturated = false;
@@ -266,27 +266,27 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     for (let request = this.takeWaiting(); request !== null; ) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
-      // One that has timed out is not sent any more.
+      // A timed-out request is not sent.
       const refusal = request.isAbandoned ? null : this.writeOrFail(request, completed);
       if (refusal !== null) refused.push({ request, refusal });
       request = next;
     }
-    // Completing a request may send others. These must not overtake the requests that have waited.
+    // Completing a request may send others. These must not overtake the requests that waited.
     for (const { request, refusal } of refused) completed.run(() => request.complete(refusal));
     completed.end();
   }
 
-  /** The same as `write`, where an error must not keep the requests behind this one from being written or refused. */
+  /** Like `write`, but after an error the later requests are still written or refused. */
   private writeOrFail(request: Request, completed: AllCompleted): Reply | null {
     let refusal: Reply | null = failures.connectionLost;
-    // It has closed the connection if it throws; what is not written yet is refused.
+    // If it throws, it has closed the connection; the remaining requests are refused.
     completed.run(() => {
       if (this.isReady) refusal = this.write(request);
     });
     return refusal;
   }
 
-  /** Takes the requests that wait out of the queue; they stay linked. */
+  /** Removes the waiting requests from the queue; they stay linked. */
   private takeWaiting(): Request | null {
     const first = this.waiting;
     this.waiting = null;
@@ -314,7 +314,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.greeting.begin();
   }
 
-  /** Makes a socket, another one than before if there was one. What is to be sent waits until it is connected. */
+  /** Creates a new socket. Requests wait until it is connected. */
   private connect(): void {
     const { address, tls, connectTimeoutMs, keepAliveMs } = this.options;
     this.socket?.destroy();
@@ -345,7 +345,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (this.socket === socket) this.isSaturated = false;
     });
     socket.once("error", (error) => {
-      // What the network does has a code; the rest is a fault of ours.
+      // Network errors have a code; other errors are faults in Platypus.
       if (!("code" in error)) this.tellFault(error);
       this.lost(socket, error.message);
     });
@@ -367,7 +367,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     }
   }
 
-  /** Opens another socket for the requests that wait. */
+  /** Opens a new socket for the requests that wait. */
   private reopen(): void {
     let request = this.takeWaiting();
     const { retired } = this;
@@ -381,13 +381,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       if (!sent.isAbandoned) completed.run(() => this.send(sent));
       sent.sentMs = sentMs;
     }
-    // Retired before or by one that was refused: it closes when these have been answered.
+    // If retired, before or by a refused request, it closes when these have been answered.
     this.retired ??= retired;
     completed.run(() => this.closeIfRetired());
     completed.end();
   }
 
-  /** Runs a step of a timer or of the socket. An error is told: thrown on, it would end the process. */
+  /** Runs a step of a timer or of the socket. An error is reported: if it were thrown, it would end the process. */
   private contain(step: () => void): void {
     try {
       step();
@@ -400,7 +400,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.events.outOfStep(`a fault in Platypus: ${error.stack}`);
   }
 
-  /** Closes the connection for what came in answer to `request`. Returns `end`: what is left is not read. */
+  /** Closes the connection because of the reply to `request`. Returns `end`: the rest is not read. */
   private doubt(request: Request, reason: string, end: number): number {
     this.gets.mayShare &&= !this.isFollowing && !request.isFollowed && !asksForMany(request);
     this.distrust(reason);
@@ -412,7 +412,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.fail(failures.connectionLost);
   }
 
-  /** Closes the socket and completes everything outstanding with `reply`. The next request opens a new one. */
+  /** Closes the socket and completes all outstanding requests with `reply`. The next request opens a new socket. */
   private fail(reply: Reply): void {
     const socket = this.socket;
     this.socket = null;
@@ -431,7 +431,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const fault = this.batch.clear();
     if (fault !== null) this.tellFault(fault);
     this.input.clear();
-    // Requests that come while these are completed belong to a new socket, a new queue and a new key log.
+    // Requests that arrive while these are completed belong to a new socket, a new queue and a new key log.
     let request = this.queue.takeAll();
     this.unsent = null;
     this.waiting = null;
@@ -451,21 +451,21 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   /**
-   * The queue is in the order of sending, so its first unanswered request is the first to time out. Answers that come
-   * later than that are discarded when they come, and the connection stays in step. But where an answer was lost, each
-   * that comes is taken for that of the request before, and none is in time: so a run of these is ended too.
+   * The queue is in the order of sending, so its first unanswered request is the first to time out. Later replies to
+   * timed-out requests are discarded, and the connection stays in step. But if a reply was lost, each reply is taken
+   * for that of the previous request, and none is in time: so a run of late replies ends the connection.
    */
   private checkDeadlines(): void {
     const nowMs = this.options.clock.nowMs();
     if (this.socket !== null && !this.isConnected) {
-      // The time for an answer runs from when it was asked for.
+      // The timeout starts when the reply was asked for.
       this.queue.postpone();
       return;
     }
     const completed = new AllCompleted();
     const { asked } = this.greeting;
     this.queue.expire(nowMs, asked, (request) => {
-      // The greeting is not given up with a time-out. Only requests count: no client has asked for the greeting.
+      // A timeout does not end the greeting. Only requests count: no client has asked for the greeting.
       if (request === asked) return;
       this.events.timedOut();
       completed.run(() => request.complete(failures.timeout));
@@ -485,12 +485,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   private closeIfRetired(): void {
     if (this.retired === null || !this.held.isEmpty) return;
-    // The greeting is of no use without requests that wait for it.
+    // Without waiting requests, the greeting is useless.
     if (this.queue.firstAwaited(this.greeting.asked) === null) this.close();
   }
 }
 
-/** What a request came to, as it is counted; 0: it was one of the connection's own. */
+/** The result of a request for the counters. 0 for a request of the connection itself. */
 function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
   const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
   return isOwn ? 0 : classicStatus(operation, reply);

@@ -1,6 +1,6 @@
 /**
- * A deadline of a connection. A timer of a process that was busy comes before what the network has brought meanwhile, so
- * that it is judged when that has been read, unless it was cleared or set anew until then.
+ * A deadline of a connection. In a busy process, a timer fires before the data that the network has delivered meanwhile
+ * is read. So the deadline is checked after that data is read, unless it was cleared or set again by then.
  */
 import type { Clock, Timer } from "../../clock.ts";
 
@@ -9,7 +9,7 @@ export class Deadline {
   private readonly judge: () => void;
   private timer: Timer | null = null;
 
-  /** `judge` is called once for each time it was set and has passed; it is not set any more then. */
+  /** `judge` is called once for each deadline that has passed. The deadline is no longer set then. */
   constructor(clock: Clock, judge: () => void) {
     this.clock = clock;
     this.judge = judge;
@@ -19,7 +19,7 @@ export class Deadline {
     return this.timer !== null;
   }
 
-  /** Only while it is not set. */
+  /** Sets the deadline. It must not be set. */
   set(delayMs: number): void {
     const timer = this.clock.setTimer(delayMs, () => {
       setImmediate(() => {

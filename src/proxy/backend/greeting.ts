@@ -1,7 +1,7 @@
 /**
- * What a connection says to a server before anything else, one command at a time: the login where the server wants one, then
- * `version`, which shows that a memcached is there, and which; then `mn`, whether it knows meta commands. Requests wait until
- * the last of these has been answered, so that each is sent in a dialect that the server understands.
+ * The first commands of a connection, one at a time: the login if the server requires one, then `version`, which
+ * identifies a memcached, then `mn`, which shows if the server supports meta commands. Requests wait for the last
+ * reply, so that each is sent in a dialect that the server understands.
  *
  *     ── login ──► version ──► mn ──► ready
  *                               └ the server closes: the next socket; after two of them, ready without meta
@@ -13,43 +13,46 @@ import type { ServerDialect } from "../wire/server-dialect.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
 import { ownRequest } from "./own-request.ts";
 
-/** A server that closes so many sockets in a row over `mn` is not asked on the next. */
+/** After this number of consecutive sockets that a server closed after `mn`, the next socket skips `mn`. */
 const MAX_LOST_OVER_META = 2;
 
-/** What the server's answers say. */
+/** Results of the server's replies. */
 export interface GreetingEvents {
   /** The server refused username and password. */
   refused(reason: string): void;
-  /** The answer to `version`, without CRLF. */
+  /** The reply to `version`, without CRLF. */
   hello(line: string): void;
-  /** Whether the server knows meta commands; told for each socket. */
+  /** Whether the server supports meta commands. Called for each socket. */
   speaksMeta(isKnown: boolean): void;
 }
 
-/** What the greeting has its connection do. */
+/** Actions of the greeting on its connection. */
 export interface GreetingSteps {
-  /** Puts `request` before all others. */
+  /** Sends `request` before all others. */
   send(request: Request): void;
   /** The greeting of this socket has ended. */
   done(): void;
-  /** The greeting needs another socket. */
+  /** The greeting needs a new socket. */
   again(): void;
-  /** The server does not serve us: this socket is of no use. */
+  /** The server refuses this client: the socket is useless. */
   giveUp(): void;
 }
 
-/** The greetings of one connection; a new one begins with each socket. */
+/** The greetings of one connection. Each socket has a new greeting. */
 export class Greeting {
-  /** The command that is being asked; null: the greeting has ended. */
+  /** The command that waits for its reply. `null` after the greeting. */
   asked: Request | null = null;
   private readonly login: Login | null;
   private readonly events: GreetingEvents;
   private readonly dialect: ServerDialect;
   private readonly steps: GreetingSteps;
   private version: string | null = null;
-  /** Sockets in a row that were closed over `mn`, as twemproxy and mcrouter do with what they do not know. */
+  /**
+   * Number of consecutive sockets that the server closed after `mn`, as twemproxy and mcrouter do with unknown
+   * commands.
+   */
   private lostOverMeta = 0;
-  /** The server has answered `mn` with `MN` before: it does not become a classic one because a socket was closed. */
+  /** True if the server has answered `mn` with `MN` before: a closed socket does not make it a classic server. */
   private hasSpokenMeta = false;
 
   constructor(login: Login | null, events: GreetingEvents, dialect: ServerDialect, steps: GreetingSteps) {
@@ -59,7 +62,7 @@ export class Greeting {
     this.steps = steps;
   }
 
-  /** To be called for a new socket. */
+  /** Call for each new socket. */
   begin(): void {
     const { login } = this;
     this.dialect.reset();
@@ -79,7 +82,7 @@ export class Greeting {
     });
   }
 
-  /** To be called when the server has closed the socket. True: it may have been for `mn`, and another socket may tell. */
+  /** Call when the server has closed the socket. True if `mn` may be the cause, and a new socket may show that. */
   isWorthAnother(): boolean {
     const isOverMeta = this.asked?.operation === Operation.metaNoop;
     this.asked = null;
@@ -92,7 +95,7 @@ export class Greeting {
     return true;
   }
 
-  /** To be called when the socket was given up. */
+  /** Call when the socket was abandoned. */
   end(): void {
     this.asked = null;
   }
@@ -100,7 +103,8 @@ export class Greeting {
   private askVersion(): void {
     this.ask(Operation.version, "version", null, (reply) => {
       if (reply.status !== Status.ok) {
-        // Without a version it may still be a server of classic commands; one that wants a login is none for us.
+        // Without a version, it may still be a server with classic commands. A server that requires a login is not
+        // usable.
         const line = reply.chunk.toString("latin1", reply.start, reply.end - 2);
         if (line.startsWith("ERROR")) {
           this.steps.done();
@@ -120,7 +124,7 @@ export class Greeting {
 
   private askMeta(): void {
     if (this.lostOverMeta >= MAX_LOST_OVER_META && !this.hasSpokenMeta) {
-      // For this socket alone: the server may only have been stopped just then.
+      // For this socket only: the server may have been stopped just then.
       this.lostOverMeta = 0;
       this.finish(false);
       return;
@@ -132,7 +136,7 @@ export class Greeting {
         this.lostOverMeta = 0;
         this.finish(isKnown);
       } else if (this.mayTryAgain()) {
-        // A server that finds the line malformed closes behind its answer.
+        // A server that finds the line malformed closes after its reply.
         this.steps.again();
       } else {
         this.steps.done();
@@ -146,7 +150,7 @@ export class Greeting {
     this.steps.done();
   }
 
-  /** `answered` is called for an answer of the server, not where the connection fails. */
+  /** `answered` is called for a reply of the server, not for a failed connection. */
   private ask(operation: Operation, line: string, data: string | null, answered: (reply: Reply) => void): void {
     const request = ownRequest(operation, line, data, (reply) => {
       if (this.asked !== request) return;
@@ -159,8 +163,8 @@ export class Greeting {
 }
 
 /**
- * A server that calls itself something else, such as a second tier of mcrouter, may close on a command that it does not know,
- * and take the requests behind it along.
+ * A server with another name, such as a second tier of mcrouter, may close the connection after an unknown command, and
+ * drop the requests after it.
  */
 function isMemcached(version: string): boolean {
   return /^\d+\.\d+/.test(version);

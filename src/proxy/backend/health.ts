@@ -1,5 +1,5 @@
 /**
- * Whether a backend is asked at all. After failures it is left alone ("TKO", mcrouter's word) and probed until it answers.
+ * The state of a server. After failures the server is marked dead ("TKO", mcrouter's word) and probed until it answers.
  *
  *     up ──timeouts in a row──► soft TKO ──connect fails──► hard TKO
  *      ▲──connect fails──────────────────────────────────►     │
@@ -15,17 +15,17 @@ const PROBE_GROWTH = 1.5;
 export const HealthState = { up: 0, soft: 1, hard: 2 } as const;
 export type HealthState = (typeof HealthState)[keyof typeof HealthState];
 
-/** What the health of a backend tells its owner. */
+/** Events of a server's health, for its backends. */
 export interface HealthEvents {
-  /** Time to ask the backend for a sign of life; answered by `probeSucceeded` or `probeFailed`. */
+  /** Send a probe. The result is reported by `probeSucceeded` or `probeFailed`. */
   probe(): void;
   /** The state changed to `state`. */
   changed(state: HealthState): void;
 }
 
 /**
- * The servers of a pool that are left alone. With too many of them none more is: a pool that answers late is better than one
- * that does not.
+ * Limits the number of dead servers in a pool. Over the limit, no further server is marked dead: a pool that answers
+ * late is better than one that does not answer.
  */
 export class FailOpenGate {
   private readonly upper: number;
@@ -33,13 +33,13 @@ export class FailOpenGate {
   private tko = 0;
   private isOpen = false;
 
-  /** Opens at `upper` servers, closes below `lower`. */
+  /** Opens at `upper` dead servers, and closes below `lower`. */
   constructor({ upper, lower }: { readonly upper: number; readonly lower: number }) {
     this.upper = upper;
     this.lower = lower;
   }
 
-  /** True: one more may be left alone, and is counted. */
+  /** True if one more server may be marked dead; it is counted. */
   enter(): boolean {
     if (this.isOpen) return false;
     if (++this.tko >= this.upper) this.isOpen = true;
@@ -51,7 +51,7 @@ export class FailOpenGate {
   }
 }
 
-/** The state of one server, shared by all backends that stand for it. */
+/** The state of one server, shared by all backends of that server. */
 export class Health {
   state: HealthState = HealthState.up;
   private timeouts = 0;
@@ -59,7 +59,7 @@ export class Health {
   private timer: Timer | null = null;
   private readonly clock: Clock;
   private readonly random: () => number;
-  /** The first one is told; the others only ask. */
+  /** The first member gets the events; the others only read the state. */
   private readonly members: HealthEvents[] = [];
   private readonly config: HealthConfig;
   private readonly gate: FailOpenGate | null;
@@ -71,12 +71,12 @@ export class Health {
     this.gate = gate;
   }
 
-  /** One more backend of this server. */
+  /** Adds a backend of this server. */
   join(member: HealthEvents): void {
     this.members.push(member);
   }
 
-  /** A backend that is there no more: another one probes, or none. */
+  /** Removes a backend: another one takes over the probes, if there is one. */
   leave(member: HealthEvents): void {
     const at = this.members.indexOf(member);
     if (at < 0) return;
@@ -85,17 +85,17 @@ export class Health {
       this.clearTimer();
       if (this.state !== HealthState.up) this.gate?.leave();
     } else if (at === 0 && this.state !== HealthState.up && this.timer === null) {
-      // Nobody will hear of the probe that it sent.
+      // The result of the probe that it sent is lost.
       this.schedule();
     }
   }
 
-  /** Any answer to a request. */
+  /** Any reply to a request. */
   answered(): void {
     this.timeouts = 0;
   }
 
-  /** A request was not answered in time. */
+  /** A request timed out. */
   timedOut(): void {
     this.timeouts++;
     const { timeoutsUntilTko } = this.config;
@@ -103,7 +103,7 @@ export class Health {
     if (this.state === HealthState.up && isEnough) this.enter(HealthState.soft);
   }
 
-  /** No connection could be made. */
+  /** No connection could be established. */
   connectFailed(): void {
     if (this.config.timeoutsUntilTko === null) return;
     if (this.state === HealthState.up) this.enter(HealthState.hard);
@@ -113,7 +113,7 @@ export class Health {
     }
   }
 
-  /** The probe was answered: the backend is asked again. */
+  /** A probe was answered: the server is up again. */
   probeSucceeded(): void {
     if (this.state === HealthState.up) return;
     this.clearTimer();
@@ -123,7 +123,7 @@ export class Health {
     this.members[0]?.changed(this.state);
   }
 
-  /** The probe failed: the next one comes later. */
+  /** A probe failed: the next probe comes later. */
   probeFailed(): void {
     if (this.state === HealthState.up) return;
     this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, this.config.lastProbeMs);

@@ -1,11 +1,11 @@
 /**
- * Answers that no later one has verified yet. An error line names no request, and a value may have swallowed later answers
- * (wire/swallowed.ts): such an answer is held, and all answers behind it, until one that can be no other's shows that they
- * were in their place.
+ * Replies that no later reply has verified yet. An error line names no request, and a value may have swallowed later
+ * replies (wire/swallowed.ts). Such a reply is held together with all replies after it, until a reply that fits only
+ * one request shows that they were in order.
  *
- *     doubted answer ─► held, and a marker is sent behind everything
- *                         ├─ an answer with an opaque, or that to the marker: the held answers are given, in their order
- *                         └─ an error in the marker's place: the requests fail, and the connection is closed
+ *     doubted reply ─► held, and a marker is sent after all requests
+ *                         ├─ a reply with an opaque, or the marker's reply: the held replies are delivered in order
+ *                         └─ an error in place of the marker's reply: the requests fail, and the connection is closed
  */
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
 import { isRetrieval, Operation, type Request } from "../request.ts";
@@ -16,13 +16,13 @@ import { ownRequest } from "./own-request.ts";
 interface HeldAnswer {
   readonly request: Request;
   readonly reply: Reply;
-  /** Why the connection is to be closed once the answer has been told; `null` if it is not. */
+  /** The reason to close the connection after this reply is delivered. `null` if there is none. */
   readonly doubt: string | null;
 }
 
-/** What held answers need of their connection. */
+/** Actions of held replies on their connection. */
 export interface HeldAnswerSteps {
-  /** Writes `marker` behind all requests. */
+  /** Writes `marker` after all requests. */
   send(marker: Request): void;
   /** Completes `request` with the server's reply. */
   answer(request: Request, reply: Reply): void;
@@ -36,9 +36,9 @@ export class HeldAnswers {
   private readonly dialect: ServerDialect;
   private readonly steps: HeldAnswerSteps;
   private readonly answers: HeldAnswer[] = [];
-  /** The marker that is under way to verify what is held; `null` if none is. */
+  /** The marker in flight that verifies the held replies. `null` if there is none. */
   private verifier: Request | null = null;
-  /** How often the connection was given up. */
+  /** Number of times that the connection was abandoned. */
   private failed = 0;
 
   constructor(dialect: ServerDialect, steps: HeldAnswerSteps) {
@@ -51,14 +51,14 @@ export class HeldAnswers {
   }
 
   /**
-   * Holds an answer that is doubted, or that is behind one that is; otherwise answers `request`, and first those that are
-   * held if `reply` proves them. Returns true if the answer is held. `isSuspect`: the value may have swallowed later answers.
-   * `mayHold`: false during the greeting.
+   * Holds a reply that is doubted, or that follows a doubted one. Otherwise delivers the held replies if `reply`
+   * verifies them, then answers `request`. Returns true if the reply is held. `isSuspect`: the value may have swallowed
+   * later replies. `mayHold` is false during the greeting.
    */
   take(request: Request, reply: Reply, isSuspect: boolean, doubt: string | null, mayHold: boolean): boolean {
     const isVerified = !isSuspect && this.verifies(request, reply);
     const isDoubted = isFailure(reply.status) ? isUnverified(request, reply) : isSuspect;
-    // Behind an answer that is doubted all others are, up to one that can be no other's.
+    // After a doubted reply all others are doubted too, until a reply that fits only one request.
     const isBehind = !this.isEmpty && !isVerified && !isOwnMarker(request);
     const isHeld = (isDoubted || isBehind) && mayHold && this.dialect.marker !== Marker.none;
     if (isHeld) this.hold(request, reply, doubt);
@@ -67,20 +67,20 @@ export class HeldAnswers {
     return isHeld;
   }
 
-  /** The marker under way verifies nothing any more: its connection is given up. */
+  /** The marker in flight is lost: its connection is abandoned. */
   forgetMarker(): void {
     this.verifier = null;
     this.failed++;
   }
 
-  /** Completes all requests whose answers are held with the failure `reply`. */
+  /** Completes all requests with held replies with the failure `reply`. */
   fail(reply: Reply): void {
     const completed = new AllCompleted();
     for (const { request } of this.answers.splice(0)) completed.run(() => this.steps.fail(request, reply));
     completed.end();
   }
 
-  /** Keeps an answer until a later one shows that the connection was in step. */
+  /** Keeps a reply until a later reply shows that the connection was in step. */
   private hold(request: Request, reply: Reply, doubt: string | null): void {
     const kept = reply.copy();
     const { keys, indexes } = request;
@@ -91,9 +91,9 @@ export class HeldAnswers {
       if (this.verifier !== verifier) return;
       this.verifier = null;
       if (!isFailure(answer.status)) return;
-      // An error line in the marker's place is that of another request.
+      // An error line in place of the marker's reply belongs to another request.
       this.fail(answer.status === Status.timeout ? answer : failures.connectionLost);
-      // What comes next may be in the wrong place, too.
+      // The next reply may be out of step too.
       this.steps.distrust("no answer to the marker that verifies others");
     };
     const verifier =
@@ -105,15 +105,15 @@ export class HeldAnswers {
   }
 
   /**
-   * True for an answer that can be no other's: it has an opaque, or is that to the marker which stood behind everything else.
-   * Neither a key nor the marker of another request proves it: the next request may be for the same key, and all markers are
-   * answered alike.
+   * True for a reply that fits only one request: it has an opaque, or it is the reply to the marker after all other
+   * requests. Neither a key nor the marker of another request is proof: the next request may be for that key too, and
+   * all markers have equal replies.
    */
   private verifies(request: Request, reply: Reply): boolean {
     return !isFailure(reply.status) && (request.opaque !== 0 || request === this.verifier);
   }
 
-  /** The connection is in step: what is held were the answers to their requests. `reply` to `request` shows it. */
+  /** The connection is in step, as `reply` to `request` shows: the held replies belong to their requests. */
   private release(request: Request, reply: Reply): void {
     const { failed } = this;
     const completed = new AllCompleted();
@@ -129,8 +129,8 @@ export class HeldAnswers {
 }
 
 /**
- * True for an error that could be another request's: it has neither opaque nor marker, and its client is told of it. A get
- * that fails is answered as a miss.
+ * True for an error that might belong to another request: it has neither opaque nor marker, and its client would see
+ * it. A failed get is answered as a miss.
  */
 function isUnverified(request: Request, reply: Reply): boolean {
   const { operation, marker, opaque } = request;
@@ -138,18 +138,18 @@ function isUnverified(request: Request, reply: Reply): boolean {
   return opaque !== 0 || (isRetrieval(operation) && reply.status === Status.clientError);
 }
 
-/** True for `mn` and `version`, which only Platypus itself asks. */
+/** True for `mn` and `version`, which only Platypus sends. */
 function isOwnMarker({ operation }: Request): boolean {
   return operation === Operation.metaNoop || operation === Operation.version;
 }
 
-/** Why it is unknown, after the failure `reply`, where the next answer begins; `null` if it is known. */
+/** The reason why the start of the next reply is unknown after the failure `reply`. `null` if it is known. */
 export function doubtAfter(request: Request, reply: Reply): string | null {
-  // The server may have read the data as commands. A marker behind the request shows that it has not.
+  // The server may have read the data as commands. A marker after the request would show that it has not.
   if (request.hasData && reply.status === Status.clientError && request.marker === Marker.none) {
     return "a data block was refused";
   }
-  // memcached's own proxy has an error in the place of a value and goes on with the next.
+  // memcached's proxy sends an error in place of a value and continues with the next value.
   const isDoubtful = asksForMany(request) && reply.status === Status.serverError;
   return isDoubtful ? "an error in answer to a get of several keys; from now on each goes alone" : null;
 }

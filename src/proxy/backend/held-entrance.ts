@@ -18,7 +18,7 @@ export class HeldEntrance {
   private readonly held: HeldRequest[] = [];
   private readonly afterOpening: (() => void)[] = [];
 
-  /** `opened` is called by the last `letGo`. */
+  /** The last `letGo` calls `opened`. */
   constructor(backend: Backend, opened: () => void) {
     this.backend = backend;
     this.afterOpening.push(opened);
@@ -49,7 +49,7 @@ export class HeldEntrance {
     this.held.push({ request, slot });
   }
 
-  /** Calls `done` once, now or later: when nothing is held back here any more. */
+  /** Calls `done` once, synchronously or later: when no requests are held back here any more. */
   whenOpen(done: () => void): void {
     if (this.holds === 0) done();
     else this.afterOpening.push(done);
@@ -59,16 +59,16 @@ export class HeldEntrance {
     return this.holds > 0;
   }
 
-  /** Has requests wait for as many calls of `letGo`. */
+  /** Holds requests back until `letGo` is called as often as this. */
   holdBack(): void {
     if (this.holds++ === 0) this.backend.entrancesHeld++;
   }
 
-  /** Sends what has waited, once nothing is waited for any more. */
+  /** After the last matching call, sends the requests that waited. */
   letGo(): void {
     if (--this.holds > 0) return;
     const completed = new AllCompleted();
-    // A request that is answered at once may bring others: they wait behind the rest.
+    // A request with a synchronous reply may trigger others: they wait after the rest.
     for (let i = 0; i < this.held.length; i++) {
       const { request, slot } = this.held[i]!;
       completed.run(() => this.backend.send(request, slot));

@@ -15,7 +15,7 @@ export class KeyLog {
   private block = EMPTY;
   private used = 0;
 
-  /** Moves the key of `request` to the log; of a meta command its line, in which the key stands. */
+  /** Moves the key of `request` to the log; for a meta command, its line, which contains the key. */
   keep(request: Request): void {
     const isLine = isMeta(request.operation);
     const start = isLine ? request.frameStart : request.keyStart;
@@ -41,14 +41,14 @@ export class KeyLog {
     }
   }
 
-  /** Uses the block from its start again. Only while no request is on its way. */
+  /** Reuses the block from its start. Call only while no request is in flight. */
   recycle(): void {
     if (this.used === 0) return;
     if (isPoisoning) this.block.fill(0xff, 0, this.used);
     this.used = 0;
   }
 
-  /** Leaves the block to the requests that point into it. */
+  /** Leaves the block to the requests that point into it, and starts a new one. */
   leave(): void {
     this.block = EMPTY;
     this.used = 0;

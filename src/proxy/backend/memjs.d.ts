@@ -1,4 +1,4 @@
-/** The part of memjs that is used here; the package has no types. */
+/** The part of memjs that Platypus uses; the package has no types. */
 declare module "memjs" {
   import type { EventEmitter } from "node:events";
   import type { Socket } from "node:net";
@@ -28,10 +28,10 @@ declare module "memjs" {
     );
     onResponse(opaque: number, callback: (response: Response) => void): void;
     onError(opaque: number, callback: (error: unknown) => void): void;
-    /** Connects and logs in if need be, then hands over the socket. */
+    /** Connects and logs in if necessary, then passes the socket. */
     sock(isSasl: boolean, go: (socket: Socket) => void): void;
     write(frame: Buffer): void;
-    /** Destroys the socket and calls every error callback. */
+    /** Destroys the socket and calls all error callbacks. */
     error(error: Error): void;
   }
 }

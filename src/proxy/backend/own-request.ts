@@ -2,7 +2,7 @@ import type { Reply } from "../reply.ts";
 import type { Operation, Request } from "../request.ts";
 import { type FrameKey, writtenRequest } from "../wire/written-frame.ts";
 
-/** A request that Platypus itself makes of a server: `line` and `data` without their CRLF; `data` is `null` if absent. */
+/** A request that Platypus itself sends to a server. `line` and `data` have no CRLF; `data` is `null` if absent. */
 export function ownRequest(
   operation: Operation,
   line: string,

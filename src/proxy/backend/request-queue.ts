@@ -1,28 +1,29 @@
 /**
- * The requests on their way to a server, in order of sending, and the time that each has for its answer.
+ * The requests in flight to a server, in order of sending, and their timeouts.
  *
  *     head ─► request ─► request ─► request ─► tail
  *       └ the next to be answered, the next to time out
  *
- * A request that times out is abandoned: its owner has been told, and its place in the queue is kept, so that its late answer
- * goes to no other request. A run of late answers has an end: past the drop limit the connection is not to be trusted.
+ * A request that times out is abandoned: its owner gets the timeout, and its place in the queue is kept, so that its
+ * late reply reaches no other request. A run of late replies is limited: past the drop limit, the connection is not
+ * trusted.
  *
- * The queue never completes a request. The links are fields of the requests themselves, so that queueing allocates nothing.
+ * The queue never completes a request. The links are fields of the requests, so that queueing allocates nothing.
  */
 import type { Clock } from "../../clock.ts";
 import { Deadline } from "./deadline.ts";
 
 const MAX_OUTSTANDING = 100_000;
-/** A connection is given up when nothing was answered in time for this many time-outs since a request was sent. */
+/** A connection is closed if no request was answered in time for this many timeouts after a request was sent. */
 const DROP_AFTER_TIMEOUTS = 4;
-/** Turns that take longer are made up for: see `restamp`. */
+/** Requests that wait longer than this for the end of a turn get a new start time: see `restamp`. */
 const LONG_TURN_MS = 5;
 
-/** What a queue needs of a request. */
+/** The fields of a request that a queue needs. */
 export interface Queued<T> {
-  /** Monotonic ms at which it was queued; the time-out runs from here. */
+  /** Monotonic time at which it was queued (ms); the timeout starts here. */
   sentMs: number;
-  /** Its owner was already told of a time-out; what still comes for it is discarded. */
+  /** True if its owner got a timeout; a late reply is discarded. */
   isAbandoned: boolean;
   nextOfBackend: T | null;
 }
@@ -31,13 +32,18 @@ export class RequestQueue<T extends Queued<T>> {
   head: T | null = null;
   tail: T | null = null;
   length = 0;
-  /** Calls the owner's check when the first request may have timed out; set while a request is queued. */
+  /** Calls the owner's check when the first request may have timed out. Set while a request is queued. */
   readonly deadline: Deadline;
   private readonly timeoutMs: number;
-  /** When the first of a run of requests that timed out was sent; `null` if one was answered in time since, or all were. */
+  /**
+   * Send time of the first of a run of timed-out requests. `null` if a request was answered in time since, or if all
+   * were.
+   */
   private lateSinceMs: number | null = null;
 
-  /** `check`: called when the deadline has passed. It is to expire, and to set the deadline again (`setDeadline`). */
+  /**
+   * `check` is called when the deadline has passed. It must expire requests and set the deadline again (`setDeadline`).
+   */
   constructor(clock: Clock, timeoutMs: number, check: () => void) {
     this.timeoutMs = timeoutMs;
     this.deadline = new Deadline(clock, check);
@@ -57,15 +63,18 @@ export class RequestQueue<T extends Queued<T>> {
     if (!this.deadline.isSet) this.deadline.set(this.timeoutMs);
   }
 
-  /** `first` and the requests behind it are written now: those that waited long for the end of a busy turn have their time from now on. */
+  /**
+   * `first` and the requests after it are written now: if they waited long for the end of a busy turn, their timeout
+   * starts now.
+   */
   restamp(first: T, nowMs: number): void {
     if (nowMs - first.sentMs < LONG_TURN_MS) return;
     for (let request: T | null = first; request !== null; request = request.nextOfBackend) request.sentMs = nowMs;
   }
 
   /**
-   * Takes out `request`, which is the head: it has its answer, by its place. An answer to an abandoned request does not end a
-   * run of late ones: where an answer was lost, each that comes is taken for that of the request before, and none is in time.
+   * Removes `request`, the head, which was answered by its position. A reply to an abandoned request does not end a run
+   * of late ones: if a reply was lost, each reply is taken for that of the previous request, and none is in time.
    */
   shift(request: T): void {
     this.head = request.nextOfBackend;
@@ -75,7 +84,10 @@ export class RequestQueue<T extends Queued<T>> {
     this.length--;
   }
 
-  /** Takes out `request`, wherever it stands: its answer names it. What is late is then late by the first that is left. */
+  /**
+   * Removes `request` at any position: its reply names it. The first remaining request then begins the run of late
+   * ones.
+   */
   remove(request: T): void {
     let before: T | null = null;
     for (let each = this.head; each !== request; each = each!.nextOfBackend) before = each;
@@ -87,7 +99,7 @@ export class RequestQueue<T extends Queued<T>> {
     this.length--;
   }
 
-  /** Takes out `first`, which is queued, and all behind it; they stay linked. */
+  /** Removes `first`, which is queued, and all requests after it. They stay linked. */
   takeFrom(first: T): void {
     let before: T | null = null;
     for (let each = this.head; each !== first; each = each!.nextOfBackend) before = each;
@@ -97,7 +109,7 @@ export class RequestQueue<T extends Queued<T>> {
     for (let each: T | null = first; each !== null; each = each.nextOfBackend) this.length--;
   }
 
-  /** Takes out all requests. Returns the first; they stay linked. */
+  /** Removes all requests and returns the first. They stay linked. */
   takeAll(): T | null {
     const first = this.head;
     this.head = null;
@@ -108,8 +120,8 @@ export class RequestQueue<T extends Queued<T>> {
   }
 
   /**
-   * Abandons the requests whose time is over, and calls `late` with each in order of sending; the queue may be emptied by
-   * that. `patient` is not abandoned, but `late` is called with it: its answer is of use whenever it comes.
+   * Abandons the timed-out requests, and calls `late` with each in order of sending; `late` may empty the queue.
+   * `patient` is not abandoned, but `late` is called with it: its reply is useful at any time.
    */
   expire(nowMs: number, patient: T | null, late: (request: T) => void): void {
     for (let each = this.head; each !== null; each = each.nextOfBackend) {
@@ -122,12 +134,12 @@ export class RequestQueue<T extends Queued<T>> {
     }
   }
 
-  /** Nothing was answered in time for so long that the order cannot be trusted. */
+  /** True if no request was answered in time for so long that the order cannot be trusted. */
   isPastDropLimit(nowMs: number): boolean {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;
   }
 
-  /** The first request that has not been answered or abandoned, and is not `patient`; `null` if absent. */
+  /** The first request other than `patient` that is neither answered nor abandoned. `null` if absent. */
   firstAwaited(patient: T | null): T | null {
     let request = this.head;
     while (request !== null && (request.isAbandoned || request === patient)) request = request.nextOfBackend;
@@ -141,7 +153,7 @@ export class RequestQueue<T extends Queued<T>> {
     this.deadline.set(first === null ? this.timeoutMs : Math.max(1, first.sentMs + this.timeoutMs - nowMs));
   }
 
-  /** Checks again after one more time-out. */
+  /** Sets the next check after one more timeout. */
   postpone(): void {
     this.deadline.set(this.timeoutMs);
   }

@@ -1,8 +1,9 @@
 /**
- * One connection to a server that wants SASL, which memcached has in its binary protocol only. memjs' `Server` connects,
- * logs in and matches replies by their opaque; the frames are ours, because its client drops flags and cas. After any
- * error or close a new `Server` is made: the old one keeps half a reply in its buffer, and hangs on a clean close what
- * is pending. Its own time-outs are set out of reach; the deadlines here decide.
+ * One connection to a server that requires SASL, which memcached only supports in its binary protocol. memjs' `Server`
+ * connects, logs in and matches replies by their opaque. Platypus builds the frames itself, because memjs' client drops
+ * flags and cas. After each error or close, a new `Server` is created: the old one keeps half a reply in its buffer,
+ * and leaves pending requests hanging after a clean close. Its own timeouts are disabled with a very long time; the
+ * deadlines here apply.
  *
  * Sources: memcached's SASL authentication page and protocol_binary.h; memjs 1.3 (server.js).
  */
@@ -23,7 +24,7 @@ const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 /** memjs counts in seconds, and Node's timers end at 2^31 ms. */
 const OUT_OF_REACH_SECONDS = 86_400;
 const NO_INITIAL_VALUE = 0xffffffff;
-/** Longer ones are unix times, so this is long ago: the binary form of "at once". */
+/** Larger exptimes are Unix times, so this one is long past: the binary form of "expire immediately". */
 const PAST_EXPTIME = 60 * 60 * 24 * 30 + 1;
 
 const opcodes: Readonly<Record<Verb, number>> = {
@@ -42,17 +43,17 @@ const opcodes: Readonly<Record<Verb, number>> = {
   version: Opcode.version,
 };
 
-/** One frame that was sent. */
+/** A frame that was sent. */
 interface Frame extends Queued<Frame> {
   readonly command: Command;
-  /** Exactly one of the two is called, once. */
+  /** Exactly one of the two functions is called, once. */
   readonly answered: (outcome: Outcome) => void;
   readonly failed: (reply: Reply) => void;
 }
 
-/** A connection that is opened by the first request, and again by the first one after it was lost. */
+/** The first request opens the connection; after a loss, the next request opens it again. */
 export class SaslConnection implements BackendLink, Flushable {
-  /** Each key is a frame of its own. */
+  /** Each key is a separate frame. */
   readonly mayShare = true;
   private readonly options: ConnectionOptions;
   private readonly events: ConnectionEvents;
@@ -63,7 +64,7 @@ export class SaslConnection implements BackendLink, Flushable {
   private unsent: Buffer[] = [];
   private isJoined = false;
   private isClosed = false;
-  /** Called when the connection, which is retired, has closed; null: it is not retired. */
+  /** Called when the retired connection has closed. `null` if it is not retired. */
   private retired: (() => void) | null = null;
   private readonly connectDeadline: Deadline;
 
@@ -100,7 +101,7 @@ export class SaslConnection implements BackendLink, Flushable {
       request.complete(command);
       return;
     }
-    // The line of a meta command says what its answer has; the key is named in the answer.
+    // The line of a meta command determines the content of the reply; the reply names the key.
     request.retain();
     this.ask(
       command,
@@ -138,7 +139,7 @@ export class SaslConnection implements BackendLink, Flushable {
     completed.end();
   }
 
-  /** A retrieval of several keys is as many frames in one write; a key that failed is left out. */
+  /** A retrieval of several keys is one frame per key, in one write. A key that failed is left out. */
   private sendEach(request: Request, indexes: readonly number[]): void {
     const keys = request.keys!;
     let due = indexes.length;
@@ -147,7 +148,7 @@ export class SaslConnection implements BackendLink, Flushable {
       if (--due === 0) request.complete(hasFound ? gatheredReply : missReply);
     };
     for (const index of indexes) {
-      // Whatever the retrieval, `commandOf` has an answer for it.
+      // `commandOf` has a command for each retrieval.
       const command = commandOf(request, this.options.prefix, index) as Command;
       const single = new Request(request.operation, request.owner, keys.bytes);
       single.keyStart = keys.starts[index]!;
@@ -208,7 +209,7 @@ export class SaslConnection implements BackendLink, Flushable {
       this.events.opened();
       this.connectDeadline.clear();
       socket.setNoDelay(true);
-      // memjs hears of a clean close too, but tells nobody.
+      // memjs handles a clean close without reporting it.
       socket.once("close", () => this.lost(server, new Error("closed by the server")));
     });
     return server;
@@ -216,13 +217,13 @@ export class SaslConnection implements BackendLink, Flushable {
 
   private read(server: Server, frame: Frame, response: Response): void {
     const isTaken = this.contain(() => this.take(server, frame, response));
-    // A fault of ours ends the connection it showed itself on, and nobody else's.
+    // A fault in Platypus only ends the connection on which it occurred.
     if (!isTaken && this.server === server) this.contain(() => this.fail(failures.connectionLost));
   }
 
   /**
-   * Runs a step of a timer, or one that memjs has called. An error is told: thrown on, it would end the process. Returns true
-   * if there was none.
+   * Runs a step of a timer or of memjs. An error is reported: if it were thrown, it would end the process. Returns true
+   * if the step succeeded.
    */
   private contain(step: () => void): boolean {
     try {
@@ -255,7 +256,7 @@ export class SaslConnection implements BackendLink, Flushable {
     if (this.socket !== null) {
       this.contain(() => this.fail(failures.connectionLost));
     } else if (typeof error === "string") {
-      // memjs tells a refused login as text, everything else as an Error.
+      // memjs reports a refused login as text, and all other failures as an Error.
       this.contain(() => this.fail(failures.connectError));
       this.events.refused("the server refused username and password");
     } else {
@@ -264,7 +265,7 @@ export class SaslConnection implements BackendLink, Flushable {
     }
   }
 
-  /** Leaves this `Server` and completes everything outstanding with `reply`. The next request makes a new one. */
+  /** Leaves this `Server` and completes all outstanding requests with `reply`. The next request creates a new one. */
   private fail(reply: Reply): void {
     const { server } = this;
     if (this.socket !== null) this.events.closed();
@@ -274,7 +275,7 @@ export class SaslConnection implements BackendLink, Flushable {
     this.connectDeadline.clear();
     this.queue.deadline.clear();
     let frame = this.queue.takeAll();
-    // Its callbacks find that they are not of this connection's server any more.
+    // Its callbacks find that the connection has another server now.
     server?.error(new Error("left"));
     const completed = new AllCompleted();
     while (frame !== null) {
@@ -349,7 +350,7 @@ function extrasOf({ verb, flags, exptime, delta, initial }: Command): Buffer {
     case "touch":
     case "flush": {
       const extras = Buffer.alloc(4);
-      // A flush at a time long ago would flush nothing (memcached 1.6.18).
+      // A flush with a time in the past would have no effect (memcached 1.6.18).
       extras.writeUInt32BE(verb === "flush" ? Math.max(exptime, 0) : expiration, 0);
       return extras;
     }
@@ -366,7 +367,7 @@ function extrasOf({ verb, flags, exptime, delta, initial }: Command): Buffer {
   }
 }
 
-/** What success of a verb is called. */
+/** Status of a successful command. */
 const successes: Readonly<Record<Verb, Status>> = {
   get: Status.found,
   gat: Status.found,

@@ -1,5 +1,5 @@
 /**
- * The span of one request's way to a server and back, as one of the frames that see its reply.
+ * The span of a request to a server and back, as one of the owners that see its reply.
  *
  * Source of names: OpenTelemetry semantic conventions, "Database client spans".
  */
@@ -13,7 +13,7 @@ import { type Span, SpanKind } from "../tracing.ts";
 export class TracedCall implements ReplyOwner {
   private readonly span: Span;
 
-  /** Begins within `parent`. To be pushed on `request` by who sends it. */
+  /** Begins within `parent`. The sender must push it on `request`. */
   constructor(parent: Span, request: Request, address: Address, pool: string) {
     const name = operationNameOf(request);
     const count = request.indexes?.length ?? request.keys?.count ?? 1;

@@ -1,45 +1,45 @@
 /**
- * Who may connect to one address, and what for: users with their passwords and rights. Passwords are kept as hashes, and
- * compared in a time that does not depend on them.
+ * Access to one address: users with their passwords and rights. Passwords are kept as hashes, and compared in constant
+ * time.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { AccessConfig, ListenerConfig, UserConfig } from "../../config/access-config.ts";
 import { addressText, type ListenAddress } from "../../config/config.ts";
 import { equalBytes } from "../wire/ascii.ts";
 
-/** What a client may do. */
+/** The rights of a client. */
 export interface Rights {
-  /** A key of the client begins with one of them; none: the client has all keys. */
+  /** Each of the client's keys must begin with one of them. Empty if the client may use all keys. */
   readonly prefixes: readonly Buffer[];
   readonly isReadonly: boolean;
 }
 
-/** Someone who may log in. */
+/** A user who may log in. */
 export interface User {
   readonly name: string;
-  /** Of each password that is accepted. */
+  /** Digests of the accepted passwords. */
   readonly digests: readonly Buffer[];
-  /** `null` if the user may do everything. */
+  /** `null` if the user has all rights. */
   readonly rights: Rights | null;
 }
 
-/** A login that was accepted. */
+/** An accepted login. */
 export interface Login {
   readonly name: string;
-  /** Of the password that was given; `null` if it was a certificate. */
+  /** Digest of the given password. `null` for a login by certificate. */
   readonly digest: Buffer | null;
 }
 
-/** Compared with where there is no user of a name, so that names cannot be told from the time that an answer takes. */
+/** Used for comparison if the user does not exist, so that the response time does not reveal user names. */
 const NO_DIGEST = Buffer.alloc(32);
 
-/** The users and options of one address; made anew by each reload. */
+/** The users and options of one address. Each reload creates a new one. */
 export class Access {
-  /** As it is configured, for the log. */
+  /** The configured address, for the log. */
   readonly address: string;
   readonly needsLogin: boolean;
   readonly hasCertificates: boolean;
-  /** Of a client without a login, where none is needed. */
+  /** The rights of a client without a login, if none is required. */
   readonly anonymous: Rights | null;
   private readonly users: ReadonlyMap<string, User>;
 
@@ -55,7 +55,7 @@ export class Access {
     this.anonymous = options.isReadonly ? { prefixes: [], isReadonly: true } : null;
   }
 
-  /** Of `address`, as it is configured; `null` if every client may do everything there. */
+  /** The access of the configured `address`. `null` if each client has all rights there. */
   static of(config: AccessConfig, address: ListenAddress): Access | null {
     const listener = listenerOf(config, address);
     const { needsLogin = true, hasCertificates = false, isReadonly = false, users: allowed = null } = listener ?? {};
@@ -68,7 +68,7 @@ export class Access {
     );
   }
 
-  /** The login by a password; `null` if it is refused. */
+  /** Login by password. `null` if it is refused. */
   login(name: string, password: Uint8Array): Login | null {
     const digest = digestOf(password);
     const digests = this.users.get(name)?.digests ?? [NO_DIGEST];
@@ -77,12 +77,12 @@ export class Access {
     return isRight ? { name, digest } : null;
   }
 
-  /** The login by a certificate with this common name; `null` if it is refused. */
+  /** Login by a certificate with this common name. `null` if it is refused. */
   loginByCertificate(name: string | null): Login | null {
     return this.hasCertificates && name !== null && this.users.has(name) ? { name, digest: null } : null;
   }
 
-  /** True if `login`, which was accepted before, would be accepted now. */
+  /** True if `login`, accepted before, would be accepted now. */
   accepts({ name, digest }: Login): boolean {
     const user = this.users.get(name);
     if (user === undefined) return false;
@@ -90,18 +90,18 @@ export class Access {
     return user.digests.some((each) => timingSafeEqual(each, digest));
   }
 
-  /** `null` if the client may do everything. */
+  /** `null` if the client has all rights. */
   rightsOf(login: Login): Rights | null {
     return this.users.get(login.name)!.rights;
   }
 
-  /** True if there is a user of this name: another one may be a password that was given in its place. */
+  /** True if a user with this name exists. An unknown name is not logged, because it may be a mistyped password. */
   knows(name: string): boolean {
     return this.users.has(name);
   }
 }
 
-/** The options of an address; `undefined` if it has none of its own. */
+/** The options of an address. `undefined` if it has none. */
 export function listenerOf({ listeners }: AccessConfig, address: ListenAddress): ListenerConfig | undefined {
   const text = addressText(address);
   return listeners.find(({ addresses }) => addresses.some((each) => addressText(each) === text));
@@ -121,7 +121,7 @@ function digestOf(password: Uint8Array): Buffer {
   return createHash("sha256").update(password).digest();
 }
 
-/** True if the key `chunk[start, end)` is one of the client's. */
+/** True if the client may use the key `chunk[start, end)`. */
 export function hasKey({ prefixes }: Rights, chunk: Buffer, start: number, end: number): boolean {
   if (prefixes.length === 0) return true;
   for (const prefix of prefixes) {

@@ -1,4 +1,4 @@
-/** What a client's connection is given: what the connections of one listener have in common. */
+/** Dependencies that the client connections of one listener share. */
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -9,18 +9,18 @@ import type { LocalCommands } from "./local-commands.ts";
 import type { ValueSizes } from "./read-ahead.ts";
 import type { Rounds } from "./rounds.ts";
 
-/** Bounds of one client. */
+/** Limits of one client. */
 interface ClientLimits extends ClassicLimits {
   readonly clientOutputLimitBytes: number;
-  /** Requests under way at which no more are read. */
+  /** Maximum number of requests in flight. At the limit, Platypus stops reading from the client. */
   readonly maxOutstanding: number;
-  /** Cut off when it takes nothing for so long; 0: never. */
+  /** Timeout of a client that reads no reply bytes. 0 disables the timeout. */
   readonly writeTimeoutMs: number;
-  /** The client that was silent longest makes room for a new one. */
+  /** True if the client that was silent longest is closed for a new one. */
   readonly evictsIdle: boolean;
 }
 
-/** What the connections of one listener have in common; `root` and `limits` are replaced when the configuration is. */
+/** Data that the connections of one listener share. A reload replaces `root` and `limits`. */
 export interface ClientContext {
   root: Root;
   limits: ClientLimits;
@@ -31,8 +31,8 @@ export interface ClientContext {
   readonly sizes: ValueSizes;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
-  /** Null: nothing is traced. */
+  /** `null` if traces are off. */
   tracer: Tracer | null;
-  /** Told of faults of our own that ended a connection. */
+  /** Called with faults in Platypus that ended a connection. */
   fault(error: Error): void;
 }

@@ -1,11 +1,11 @@
-/** What is counted of all clients of a process. */
+/** Counters of all clients of a process. */
 
 import { isFailure, MetaCode, type Reply, STATUS_COUNT, Status } from "../reply.ts";
 import { classicStatus, OPERATION_COUNT, type Request, readsKeys } from "../request.ts";
 import { RequestMetrics } from "../request-metrics.ts";
 import type { AccessCounters } from "./gate.ts";
 
-/** Numbers over all clients since the start, except `connections`: those of now. */
+/** Counters of all clients since the start, except `connections`, which is the current number. */
 export interface ClientCounters extends AccessCounters {
   connections: number;
   accepted: number;
@@ -17,14 +17,14 @@ export interface ClientCounters extends AccessCounters {
   silent: number;
   bytesRead: number;
   bytesWritten: number;
-  /** By operation, index `Operation`. */
+  /** By operation, with index `Operation`. */
   operations: Float64Array;
-  /** Answers by operation and how they ended: index `Operation` × STATUS_COUNT + `Status`. */
+  /** Replies by operation and result: index `Operation` × STATUS_COUNT + `Status`. */
   results: Float64Array;
-  /** Keys of gets that were answered: numbers that only grow, whatever is under way. */
+  /** Keys of answered gets. These numbers never decrease. */
   getHits: number;
   getMisses: number;
-  /** Requests whose reply was a failure, whatever the client was told. */
+  /** Requests whose reply was a failure, even if the client saw another reply. */
   failures: number;
   readonly requests: RequestMetrics;
 }

@@ -1,9 +1,9 @@
 /**
  * One client: bytes in, requests routed, replies out in the order of the requests (reply-queue.ts).
  *
- * In one turn a client has a share of keys and bytes (rounds.ts); what it has sent beyond that is taken up in a later turn.
- * Requests whose answer is withheld (noreply) are not queued. A client that does not read its replies is first not read
- * from any more, then cut off. One that leaves early leaves its requests to complete into nothing.
+ * In one turn a client has a share of keys and bytes (rounds.ts); the rest of its input is handled in a later turn.
+ * Requests without a reply (noreply) are not queued. If a client does not read its replies, Platypus first stops
+ * reading from it, then closes it. Requests of a disconnected client complete without effect.
  */
 import type { Socket } from "node:net";
 import { inMcrouterWords } from "../mcrouter-words.ts";
@@ -26,20 +26,20 @@ import { ReplyQueue } from "./reply-queue.ts";
 import { MAX_BYTES_PER_ROUND, MAX_KEYS_PER_ROUND } from "./rounds.ts";
 import { admitGathered, type StreamClient, StreamedGet } from "./streamed-get.ts";
 
-/** With this many reply bytes unsent no further requests are read. */
+/** At this number of unsent reply bytes, no further requests are read. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
-/** More than this is sent at once even where the client has more answers to come. */
+/** More bytes than this are sent immediately, even if more replies will follow. */
 const MAX_WAITING_BYTES = 32 * 1024;
 
-/** A client's connection. Never throws into the event loop: what goes wrong ends this connection alone. */
+/** A client's connection. Never throws into the event loop: a fault only ends this connection. */
 export class ClientConnection implements BytesReader, Flushable, FrameReader, ReplyOwner, StreamClient {
   wantedBytes = 0;
-  /** Monotonic; of the turn in which something of it was last read, where that matters. */
+  /** Monotonic time of the turn in which bytes were last read, if that time is needed. */
   lastReadMs = 0;
-  /** It has sent a byte. */
+  /** True after the first byte. */
   hasSpoken = false;
-  /** `null` if every client of the address may do everything. */
+  /** `null` if each client of the address has all rights. */
   gate: Gate | null;
   private readonly context: ClientContext;
   private readonly onClosed: (connection: ClientConnection) => void;
@@ -49,42 +49,42 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   private readonly batch = new OutputBatch();
   private readonly queue = new ReplyQueue();
   private outstanding = 0;
-  /** The keys that those of them ask for that are gets. */
+  /** Number of keys that the outstanding gets ask for. */
   private outstandingKeys = 0;
   private swallowBytes = 0;
-  /** Of the bytes that are being looked at. */
+  /** Time at which the current bytes were read. */
   private readMicros = 0;
-  /** Told by its first byte; null: nothing has come yet. */
+  /** The first byte determines it. `null` before the first byte. */
   private isBinary: boolean | null = null;
   private isJoined = false;
-  /** What is to be sent has waited one turn for more. */
+  /** True if the batch has waited one turn for more replies. */
   private hasWaited = false;
   private isStopped = false;
-  /** It is stopped, and goes on in a round to come. */
+  /** True if reading has stopped until a later round. */
   private isWaitingForRound = false;
-  /** What it has used of its share, in the round of that number. */
+  /** Its used share, in the round with this number. */
   private round = 0;
   private roundKeys = 0;
   private roundBytes = 0;
-  /** What is read next is not carried out before everything under way has been answered. */
+  /** True if the next commands must wait until all requests in flight have been answered. */
   private waitsForAll = false;
-  /** Bytes that the answers to come are expected to have. */
+  /** Expected size of the outstanding replies. */
   readonly readAhead: ReadAhead;
-  /** The last command, where it is a get whose answer is streamed; nothing is read behind it. Null: it is not. */
+  /** The last command if it is a get with a streamed reply; nothing after it is read. `null` otherwise. */
   private stream: StreamedGet | null = null;
-  /** Called when nothing is under way any more. */
+  /** Called when no request is in flight any more. */
   private onQuiet: (() => void)[] = [];
-  /** Since when replies are unsent; null: none are. */
+  /** Time since which replies are unsent. `null` if there are none. */
   private stalledSinceMs: number | null = null;
-  /** Nothing more is read from the socket: the client's end, `quit` or a drain. */
+  /** True if no more is read from the socket: the client's end, `quit` or a drain. */
   private isEnding = false;
-  /** To be finished as soon as something was read. */
+  /** True if the connection must finish after the next read. */
   private isLeaving = false;
-  /** What was read behind this is no command any more. */
+  /** True after `quit`: later bytes are not commands. */
   private hasQuit = false;
   private isClosed = false;
 
-  /** Takes over `accepted`; `onClosed` is called once. */
+  /** Takes ownership of `accepted`. `onClosed` is called once. */
   constructor(
     accepted: Socket,
     context: ClientContext,
@@ -99,7 +99,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.socket = socket;
     socket.on("end", () => this.finish());
     socket.on("error", (error) => {
-      // What the network does has a code; the rest is a fault of ours.
+      // Network errors have a code; other errors are faults in Platypus.
       if (!("code" in error)) context.fault(error);
       this.close();
     });
@@ -110,26 +110,29 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     });
   }
 
-  /** Answers what was read, then closes; what comes later is not read as commands. */
+  /** Answers the requests that were read, then closes. Later bytes are not read as commands. */
   finish(): void {
     this.isEnding = true;
     this.endWhenDone();
   }
 
-  /** The same; but one of which nothing was read yet has its first commands answered, which are on their way. */
+  /**
+   * Like `finish`, but a connection without any received byte first gets its first commands answered, which are on
+   * their way.
+   */
   drain(): void {
     if (this.isBinary === null && !this.isEnding) this.isLeaving = true;
     else this.finish();
   }
 
-  /** The other end: `tcp:host:port`, or `unix` where it has no name. */
+  /** Address of the client: `tcp:host:port`, or `unix` if it has none. */
   get peer(): string {
     return peerOf(this.socket);
   }
 
   /**
-   * Its next commands wait until those under way have been answered: these go through routes that are being replaced. Returns
-   * false if there are none; else `done` is called once, later.
+   * Delays the next commands until the requests in flight have been answered: those go through routes that are being
+   * replaced. Returns false if there are none; otherwise `done` is called once, later.
    */
   waitForAll(done: () => void): boolean {
     if (this.isQuiet) return false;
@@ -139,7 +142,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     return true;
   }
 
-  /** Closes at once; requests under way complete into nothing. */
+  /** Closes immediately; requests in flight complete without effect. */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -196,13 +199,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       }
       const isStats = parsed === Parsed.local && parser.words[0] === "stats";
       if (isStats && outstanding > 0) {
-        // They count what stands before them, and nothing that stands behind.
+        // These commands count the requests before them, and none after them.
         this.waitsForAll = true;
         continue;
       }
       at = parser.next;
       this.roundKeys++;
-      // A refused value is thrown away whether its refusal is answered or not.
+      // A refused value is skipped, with or without a reply.
       this.swallowBytes = parser.swallowBytes;
       parser.swallowBytes = 0;
       if (parsed === Parsed.request) this.accept(parser.request!);
@@ -255,8 +258,8 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       this.isJoined = false;
       return;
     }
-    // A pipelining client gets its answers from several backends within a turn or two of each other: waiting one turn
-    // for the others makes one write of two or three (bench: pipelined gets).
+    // A pipelining client gets its replies from several backends within a turn or two: waiting one turn for the others
+    // makes one write of two or three (bench: pipelined gets).
     if (this.outstanding > 0 && !this.hasWaited && this.batch.byteLength < MAX_WAITING_BYTES) {
       this.hasWaited = true;
       this.context.turn.join(this);
@@ -288,11 +291,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.readAhead.followOthers();
     this.input.feed(chunk, 0, length, this);
     if (this.roundBytes >= MAX_BYTES_PER_ROUND && !this.isStopped && !this.isClosed) this.waitForRound();
-    // Not within a command: the rest of it is on its way.
+    // Not within a command: its rest is on its way.
     if (this.isLeaving && this.input.byteLength === 0) this.finish();
   }
 
-  /** Goes on with what was read before it stopped; it may stop again on that. */
+  /** Continues with the bytes that were read before it stopped. It may stop again. */
   continueReading(): number {
     this.isWaitingForRound = false;
     if (this.isClosed) return 0;
@@ -354,12 +357,12 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.context.root.route(request);
   }
 
-  /** Memory that its unread replies and its unfinished command take. */
+  /** Memory of its unread replies and its incomplete command. */
   get bufferedBytes(): number {
     return this.unsentBytes + this.queue.heldBytes + (this.stream?.heldBytes ?? 0) + this.input.roomBytes;
   }
 
-  /** Closes it because it does not read, or does not end its command. */
+  /** Closes the client because it does not read, or does not complete its command. */
   cutOff(): void {
     this.context.counters.cutOff++;
     this.close();
@@ -394,13 +397,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.stream?.goOn();
   }
 
-  /** No request is with the routes. A streamed get waits for its client most of the time. */
+  /** True if no request is in the routes. A streamed get mostly waits for its client. */
   private get isQuiet(): boolean {
     const isIdle = this.stream?.isIdle ?? false;
     return this.outstanding === (isIdle ? 1 : 0);
   }
 
-  /** Answers in turn with a reply that is known already. */
+  /** Answers with a known reply, in order. */
   private answer(reply: Reply, binary: BinaryHeader | null): void {
     this.takeLocal(binary).complete(reply);
   }
@@ -409,7 +412,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.context.local.carryOut(words, this.takeLocal(binary));
   }
 
-  /** A request that is answered in its turn, but not routed. */
+  /** A request that is answered in order without routing. */
   private takeLocal(binary: BinaryHeader | null): Request {
     const request = new Request(Operation.local, this, EMPTY);
     request.binary = binary;
@@ -430,7 +433,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (isUnknown) this.context.sizes.endUnknown(count);
   }
 
-  /** True: for too long nothing of what is unsent was taken. Looked at whenever there is more to send. */
+  /** True if no unsent byte was accepted for too long. Checked before each send. */
   private isStalled(unsentBytes: number): boolean {
     const { writeTimeoutMs } = this.context.limits;
     if (unsentBytes === 0 || writeTimeoutMs === 0) return false;
@@ -445,7 +448,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.socket.pause();
   }
 
-  /** Lets others go first, and goes on in a round to come. */
+  /** Lets other clients proceed, and continues in a later round. */
   private waitForRound(): void {
     this.stopReading();
     if (this.isWaitingForRound) return;
@@ -466,7 +469,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;
-    // Not from here: the caller is in the middle of a server's replies, of a flush or of the socket's own work.
+    // Not synchronously: the caller may be processing a server's replies, a flush, or the socket.
     this.waitForRound();
   }
 
@@ -481,7 +484,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 }
 
-/** The other end of a client's socket, as `ClientConnection.peer`. */
+/** Address of a client's socket, as in `ClientConnection.peer`. */
 export function peerOf({ remoteAddress, remotePort }: Socket): string {
   if (remoteAddress === undefined) return "unix";
   return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;

@@ -1,12 +1,12 @@
 /**
- * What stands between a client and the parsers where there are users, or an address is read-only. Until a client has logged
- * in its commands are read as logins; afterwards each command that it may not give becomes the answer that says so.
+ * The gate between a client and the parsers, if there are users or if an address is read-only. Before the login,
+ * commands are read as logins. After it, a command without permission is replaced by a refusal.
  *
  *     bytes ─► gate ─► text-login, sasl-login            not logged in
  *                └───► parser ─► rights ─► connection    logged in
  *
- * Refusals are told as memcached tells its own: one answer, none to a classic command with noreply. A refused command has
- * been parsed, with its data, so that no data is read as commands.
+ * Refusals have memcached's form: one reply, and none for a classic command with noreply. A refused command is parsed
+ * with its data, so that its data is not read as commands.
  */
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../request.ts";
@@ -39,7 +39,7 @@ const MECHANISMS = Buffer.from("PLAIN", "latin1");
 const AUTHENTICATED = Buffer.from("Authenticated", "latin1");
 const VERBOSITY = Buffer.from("verbosity", "latin1");
 
-/** A command that the client may not give. */
+/** The refusal of a command. */
 interface Denial {
   readonly text: Reply;
   readonly binary: string;
@@ -54,22 +54,22 @@ const notItsKey = denial("key has none of your prefixes");
 const isReadOnly = denial("read only");
 const ofAllKeys = denial("concerns keys of others");
 
-/** Flags of `mg` that change the item, or what other clients are told of it: N, T, E, R. */
+/** Flags of `mg` that change the item, or the replies to other clients: N, T, E, R. */
 const WRITING_FLAGS = "NTER";
 
-/** Attempts to log in, and commands that were refused. */
+/** Counters of logins and refused commands. */
 export interface AccessCounters {
   /** memcached's `auth_cmds` and `auth_errors`. */
   authCommands: number;
   authErrors: number;
-  /** Commands that a client may not give: refused because of its prefixes, or because it may only read. */
+  /** Commands without permission: the client's prefixes exclude the key, or the client may only read. */
   denied: number;
 }
 
-/** What a gate tells of its client. */
+/** Events of a gate. */
 export interface GateEvents {
   readonly counters: AccessCounters;
-  /** `user`: the name, if there is such a user; `null` if it is unknown. */
+  /** `user` is the name of an existing user. `null` if the name is unknown. */
   loginFailed(address: string, user: string | null, client: string): void;
 }
 
@@ -78,15 +78,15 @@ export class Gate {
   private access: Access;
   private readonly events: GateEvents;
   private readonly client: string;
-  /** The client has logged in, or needs no login. */
+  /** True if the client has logged in, or needs no login. */
   isOpen = false;
   private login: Login | null = null;
-  /** `null` if the client may do everything. */
+  /** `null` if the client has all rights. */
   private rights: Rights | null = null;
-  /** An exchange of SASL goes on. */
+  /** True during a SASL exchange. */
   private isStarted = false;
 
-  /** `commonName`: of the client's certificate; `null` if it has none. `client`: its address, for the log. */
+  /** `commonName` comes from the client's certificate; `null` if it has none. `client` is its address, for the log. */
   constructor(access: Access, events: GateEvents, client: string, commonName: string | null) {
     this.access = access;
     this.events = events;
@@ -99,7 +99,7 @@ export class Gate {
     else this.enter(login);
   }
 
-  /** Goes on with `access`, after a reload. False: the client has lost its login, or needs one now. */
+  /** Applies `access` after a reload. False if the client has lost its login, or needs one now. */
   renew(access: Access): boolean {
     const wasOpen = this.isOpen;
     this.access = access;
@@ -109,7 +109,7 @@ export class Gate {
     return !hasLost && this.isOpen === wasOpen;
   }
 
-  /** Parses one command as `parser` does, in whose fields the result stands. */
+  /** Parses one command like `parser`, whose fields have the result. */
   parse(
     parser: ClassicParser | BinaryParser,
     owner: ReplyOwner,
@@ -181,13 +181,13 @@ export class Gate {
       parser.isLast = frame.isLast;
       return this.tell(parser, binaryError(header, frame.status));
     }
-    // As memcached, whatever begins an exchange ends the login that there was.
+    // As in memcached, the start of an exchange ends an existing login.
     if (header.opcode !== Opcode.saslStep) this.enter(null);
     if (frame.type === "mechanisms") {
       return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.ok, { value: MECHANISMS })));
     }
     parser.next = frame.next;
-    // A step that failed may be tried again.
+    // A failed step may be repeated.
     if (header.opcode === Opcode.saslAuth) this.isStarted = frame.type === "continue";
     if (frame.type === "continue")
       return this.tell(parser, binaryReply(binaryFrame(header, BinaryStatus.authContinue)));
@@ -201,7 +201,7 @@ export class Gate {
     return this.tell(parser, binaryError(header, BinaryStatus.authError));
   }
 
-  /** Has `parser` stand behind the header at `start`, as if it had read it. */
+  /** Moves `parser` past the header at `start`, as if it had read the header. */
   private begin(parser: BinaryParser, chunk: Buffer, start: number): void {
     const opaque = chunk.readUInt32BE(start + 12);
     parser.header = { opcode: chunk[start + 1]!, opaque, isQuiet: false, hasKey: false };
@@ -215,7 +215,7 @@ export class Gate {
     return Parsed.answer;
   }
 
-  /** Answers a command that is not carried out. */
+  /** Answers a command without executing it. */
   private answer(parser: ClassicParser | BinaryParser, answer: Reply | null): Parsed {
     this.events.counters.denied++;
     parser.answer = answer;
@@ -237,7 +237,7 @@ export class Gate {
     this.events.loginFailed(access.address, access.knows(name) ? name : null, this.client);
   }
 
-  /** Has the rights of `login`; `null`: those of a client without one. */
+  /** Sets the rights of `login`. `null` sets those of a client without a login. */
   private enter(login: Login | null): void {
     this.login = login;
     this.isOpen = login !== null || !this.access.needsLogin;
@@ -245,7 +245,7 @@ export class Gate {
     this.isStarted = false;
   }
 
-  /** `null` if the client may give this command. */
+  /** `null` if the client has permission for this command. */
   private refusalOf(rights: Rights, parser: ClassicParser | BinaryParser, parsed: Parsed): Denial | null {
     if (parsed === Parsed.request) return refusalOfRequest(rights, parser.request!);
     if (parsed === Parsed.local) return refusalOfLocal(rights, parser.words);
@@ -264,7 +264,7 @@ function refusalOfRequest(rights: Rights, request: Request): Denial | null {
   return null;
 }
 
-/** True for all but what only reads. */
+/** False for commands that only read. */
 function changes(request: Request): boolean {
   switch (request.operation) {
     case Operation.get:
@@ -278,7 +278,7 @@ function changes(request: Request): boolean {
   }
 }
 
-/** Of `stats`: what changes how all clients are counted, and what shows the keys of others. */
+/** For `stats`: refuses groups that change the counters of all clients, and groups that show keys of other clients. */
 function refusalOfLocal(rights: Rights, [command, group, word]: readonly string[]): Denial | null {
   if (command !== "stats") return null;
   const hasAllKeys = rights.prefixes.length === 0;

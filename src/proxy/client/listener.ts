@@ -1,6 +1,6 @@
 /**
- * Accepts clients on one address. Each becomes a ClientConnection, or is closed at once past the bound on connections. On
- * a `tls:` address it becomes one when its handshake is done; until then it is only counted.
+ * Accepts clients on one address. A client becomes a ClientConnection, or is closed immediately at the limit of
+ * connections. On a `tls:` address it becomes a ClientConnection after its handshake; before that it is only counted.
  */
 import { lstat, unlink } from "node:fs/promises";
 import net from "node:net";
@@ -18,37 +18,37 @@ import { Gate, type GateEvents } from "./gate.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** What a listener asks of the configuration of now. */
+/** The current configuration of a listener. */
 export interface ListenerOptions {
-  /** Bounds the clients of all listeners together. */
+  /** Maximum number of clients of all listeners together. */
   maxConnections(): number;
   /** The number of clients of all listeners has changed. */
   connectionsChanged?(): void;
-  /** Past that bound the client that was silent longest makes room. */
+  /** If true, at the limit the client that was silent longest is closed for a new one. */
   readonly evictsIdle?: boolean;
   readonly clock: Clock;
   /** Maximum time to a client's first byte, and to its login if it needs one (ms). 0 disables the limit. */
   firstByteTimeoutMs(): number;
   readonly backlog: number;
-  /** A socket that is bound already, shared with other processes, which is not closed with the listener. */
+  /** A bound socket that processes share. It is not closed with the listener. */
   readonly socket?: unknown;
   /** For a `tls:` address. */
   readonly tls: TlsConfig | null;
-  /** Who may do what here; `null` or absent if every client may do everything. */
+  /** Rights of clients on this address. `null` or absent if each client has all rights. */
   readonly access?: Access | null;
-  /** A client was not let in. */
+  /** A client's login failed. */
   loginFailed?: GateEvents["loginFailed"];
 }
 
-/** A bound address and the clients that came through it. */
+/** A bound address and its clients. */
 export class Listener {
   private readonly context: ClientContext;
   private readonly options: ListenerOptions;
   private readonly server: net.Server;
   private readonly clients = new Set<ClientConnection>();
-  /** Accepted sockets of a `tls:` address, in their handshake or behind it. */
+  /** Accepted sockets of a `tls:` address, during and after their handshake. */
   private readonly underTls = new Set<net.Socket>();
-  /** The accepted sockets of `underTls` by their other end: Node does not tell which of them a TLS socket is over. */
+  /** The sockets of `underTls` by client address: Node does not report which of them a TLS socket uses. */
   private readonly inHandshake = new Map<string, net.Socket>();
   private readonly handshakes: FirstStep<net.Socket>;
   private readonly firstBytes: FirstStep<ClientConnection>;
@@ -82,7 +82,10 @@ export class Listener {
     this.server = address.type === "tcp" && address.isTls ? this.createTlsServer() : this.createServer();
   }
 
-  /** Starts to listen. Throws a PlatypusError with code LISTEN that says why the address cannot be had and what to do. */
+  /**
+   * Starts to listen. Throws a PlatypusError with code LISTEN, with the reason why the address is unavailable and the
+   * remedy.
+   */
   static async open(address: ListenAddress, context: ClientContext, options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(address, context, options);
     if (address.type === "unix" && options.socket === undefined) await makeWay(address.path);
@@ -90,24 +93,24 @@ export class Listener {
     return listener;
   }
 
-  /** Where it listens: with the real port where 0 was asked for. */
+  /** The listening address, with the real port instead of 0. */
   get address(): ListenAddress {
     return this.bound;
   }
 
-  /** Clients that are still connected, and those in their handshake. */
+  /** Number of connected clients, including those in their handshake. */
   get clientCount(): number {
     return Math.max(this.clients.size, this.underTls.size);
   }
 
-  /** Certificates for the connections to come. */
+  /** Sets the certificates of later connections. */
   renew(config: TlsConfig): void {
     if (this.server instanceof tls.Server) this.server.setSecureContext(secureOptions(config));
   }
 
   /**
-   * Who may do what from now on. A client that has lost its login, or needs one now, has what was read answered and is closed,
-   * so that it connects and logs in anew.
+   * Sets the access. A client that has lost its login, or needs one now, gets replies to the requests that were read
+   * and is closed, so that it connects and logs in again.
    */
   renewAccess(access: Access | null): void {
     this.access = access;
@@ -121,8 +124,8 @@ export class Listener {
   }
 
   /**
-   * No new clients; those that are there have what was read answered, and are closed when they are done. Of one that has only
-   * just connected the first commands are waited for: until `finish`.
+   * Stops accepting. Connected clients get replies to the requests that were read, and are closed when they are done. A
+   * client that has just connected may still send its first commands until `finish`.
    */
   drain(): void {
     this.isDraining = true;
@@ -131,8 +134,8 @@ export class Listener {
   }
 
   /**
-   * Has the next commands of each client wait for those that are under way. Returns how many clients have some; each calls
-   * `done` later, when its own have been answered.
+   * Delays the next commands of each client until its requests in flight are answered. Returns the number of clients
+   * with such requests; each calls `done` later, after its last reply.
    */
   waitForAll(done: () => void): number {
     let count = 0;
@@ -140,23 +143,23 @@ export class Listener {
     return count;
   }
 
-  /** The clients, to look at. */
+  /** The clients, for inspection. */
   get connections(): Iterable<ClientConnection> {
     return this.clients;
   }
 
-  /** Waits no longer for those that have sent nothing yet. */
+  /** Stops waiting for clients without a first command. */
   finish(): void {
     this.isFinishing = true;
     for (const client of this.clients) client.finish();
   }
 
-  /** The other ends of its clients, as `ClientConnection.peer` has them. */
+  /** The addresses of its clients, as in `ClientConnection.peer`. */
   get peers(): readonly string[] {
     return [...this.clients].map(({ peer }) => peer);
   }
 
-  /** Closes everything at once. */
+  /** Closes all connections immediately. */
   close(): void {
     this.handshakes.stop();
     this.firstBytes.stop();
@@ -168,7 +171,7 @@ export class Listener {
   private createServer(): net.Server {
     return net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
       if (this.isFull()) {
-        // It may be gone already.
+        // The client may be gone already.
         socket.on("error", () => {});
         socket.end("ERROR Too many open connections\r\n");
         socket.destroySoon();
@@ -181,13 +184,13 @@ export class Listener {
 
   private createTlsServer(): net.Server {
     const { tls: config } = this.options;
-    // The time of a handshake is bounded by `handshakes`: Node's own bound only tells of it.
+    // `handshakes` limits the handshake: Node's own limit only emits an event.
     const settings = { handshakeTimeout: 2 * HANDSHAKE_TIMEOUT_MS, ...secureOptions(config!) };
     return tls
       .createServer(settings, (socket) => {
         const accepted = this.inHandshake.get(peerKey(socket));
         if (accepted !== undefined) this.handshakes.delete(accepted);
-        // Not before: Node would wait for the end of a handshake whose client has left.
+        // Not earlier: Node would wait for the end of a handshake whose client has left.
         socket.allowHalfOpen = true;
         this.begin(socket, () => {});
       })
@@ -220,7 +223,7 @@ export class Listener {
     const client = new ClientConnection(socket, this.context, forget, gate);
     this.clients.add(client);
     this.firstBytes.add(client);
-    // Its handshake ended behind the others: nothing of it was read.
+    // The handshake ended after the others: no command was read from this client.
     if (this.isFinishing) client.finish();
     else if (this.isDraining) client.drain();
   }
@@ -241,7 +244,7 @@ export class Listener {
     return true;
   }
 
-  /** Closes the client that was silent longest. False: there is none here. */
+  /** Closes the client that was silent longest. False if there is none here. */
   private evict(): boolean {
     let idlest: ClientConnection | null = null;
     for (const client of this.clients) if (idlest === null || client.lastReadMs < idlest.lastReadMs) idlest = client;
@@ -265,7 +268,7 @@ function peerKey({ remoteAddress, remotePort }: net.Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Of the certificate that was verified in the handshake; `null` if absent, or it has several names. */
+/** Common name of the verified certificate. `null` if it is absent, or if there are several. */
 function commonNameOf(socket: net.Socket): string | null {
   if (!(socket instanceof tls.TLSSocket) || !socket.authorized) return null;
   const name: unknown = socket.getPeerCertificate().subject?.CN;
@@ -285,7 +288,7 @@ function listen(server: net.Server, address: ListenAddress, options: ListenerOpt
       const isTcp = address.type === "tcp" && bound !== null && typeof bound === "object";
       resolve(isTcp ? { ...address, port: bound.port } : address);
     };
-    // Node wants a handle's backlog beside it.
+    // For a handle, Node requires the backlog as a separate argument.
     if (socket !== undefined) server.listen(socket, backlog, listening);
     else if (address.type === "fd") server.listen({ fd: address.fd }, backlog, listening);
     else if (address.type === "unix") server.listen({ path: address.path, backlog }, listening);
@@ -293,7 +296,7 @@ function listen(server: net.Server, address: ListenAddress, options: ListenerOpt
   });
 }
 
-/** Why an address cannot be had, and what to do. */
+/** The reason why an address is unavailable, and the remedy. */
 export function listenError(address: ListenAddress, error: NodeJS.ErrnoException): PlatypusError {
   const where = addressText(address);
   const reasons: Record<string, string> = {
@@ -306,8 +309,8 @@ export function listenError(address: ListenAddress, error: NodeJS.ErrnoException
 }
 
 /**
- * Removes the socket file that a process that is gone left behind; one that is answered stays and fails the listen. Nothing but
- * a socket is ever removed: rejects with a PlatypusError if anything else is there.
+ * Removes a socket file that a dead process left behind. If a process answers on it, it stays, and listening fails.
+ * Only sockets are removed: rejects with a PlatypusError for any other file.
  */
 export async function makeWay(socketPath: string): Promise<void> {
   await makeFolder(path.dirname(socketPath));

@@ -1,5 +1,5 @@
 /**
- * All addresses that clients come to: those of the whole, and those of pools that are served alone.
+ * All client addresses: those of the server, and those of pools with separate addresses.
  */
 import type { Clock } from "../../clock.ts";
 import type { AccessConfig } from "../../config/access-config.ts";
@@ -19,44 +19,44 @@ import type { ClientContext } from "./client-context.ts";
 import type { GateEvents } from "./gate.ts";
 import { Listener } from "./listener.ts";
 
-/** To cut off a client that takes less would free nothing worth it. */
+/** Closing a client with less memory than this would free too little. */
 const LEAST_CUT_OFF_BYTES = 64 * 1024;
 
-/** So long a drain waits for the first command of a client that has only just connected. */
+/** Maximum time that a drain waits for the first command of a new client (ms). */
 const FIRST_COMMAND_MS = 1_000;
 
-/** What all listeners have in common. */
+/** Dependencies that all listeners share. */
 export interface ListenersOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** Of now. */
+  /** The current settings. */
   readonly server: () => ServerConfig;
-  /** Bound of the clients of this process now. */
+  /** Current maximum number of clients of this process. */
   readonly maxConnections: () => number;
   /** The number of clients has changed. */
   readonly connectionsChanged: () => void;
-  /** Who may connect, of now. */
+  /** The current access configuration. */
   readonly access: () => AccessConfig;
-  /** A client was not let in. */
+  /** A client's login failed. */
   readonly loginFailed: GateEvents["loginFailed"];
-  /** Sockets that are bound already, by the text of their addresses. */
+  /** Bound sockets, by the text of their addresses. */
   readonly sockets: ReadonlyMap<string, unknown>;
 }
 
-/** A listener of one pool at a time; its context is its own, as its root is. */
+/** A listener of one pool at a time. It has its own context, because it has its own root. */
 interface PoolListener {
   /** Name of the pool. */
   pool: string;
-  /** The address as it is configured, as text. A pool may get another name, and an address another pool. */
+  /** The configured address, as text. A reload may rename a pool, or give the address to another pool. */
   readonly address: string;
   readonly context: ClientContext;
   readonly listener: Listener;
 }
 
-/** A pool with the addresses at which it is served alone. */
+/** A pool with its separate addresses. */
 type ServedPool = Pick<PoolConfig, "name" | "listen">;
 
-/** Answers what comes before the pool of a new address is there. */
+/** Answers commands that arrive before the pool of a new address exists. */
 const starting = new ErrorRoute("local_error", "this pool is only starting", false);
 const notServedYet: Root = {
   name: "starting",
@@ -65,20 +65,20 @@ const notServedYet: Root = {
   forEachTarget: () => {},
 };
 
-/** Listeners that are open. */
+/** The open listeners. */
 export class Listeners {
   private readonly options: ListenersOptions;
   private readonly listeners: Listener[] = [];
-  /** Where each listens, as it is configured. */
+  /** The configured address of each listener. */
   private readonly configured = new Map<Listener, ListenAddress>();
-  /** Of pools that are served alone. */
+  /** Listeners of pools with separate addresses. */
   private ofPools: PoolListener[] = [];
 
   constructor(options: ListenersOptions) {
     this.options = options;
   }
 
-  /** In the order in which they were opened. */
+  /** In the order of opening. */
   get all(): readonly Listener[] {
     return this.listeners;
   }
@@ -88,12 +88,12 @@ export class Listeners {
     return this.listeners.map(({ address }) => address);
   }
 
-  /** Clients are still connected. */
+  /** True if clients are connected. */
   get hasClients(): boolean {
     return this.listeners.some(({ clientCount }) => clientCount > 0);
   }
 
-  /** Listens on `address` for all. Rejects with a PlatypusError when it cannot be had. */
+  /** Listens on `address` for all pools. Rejects with a PlatypusError if it is unavailable. */
   async open(address: ListenAddress, context: ClientContext): Promise<Listener> {
     const { server, clock, maxConnections, connectionsChanged, loginFailed } = this.options;
     const { evictsIdle, backlog } = server();
@@ -116,8 +116,8 @@ export class Listeners {
   }
 
   /**
-   * Listens on the addresses of pools that are new. Until `replacePools` their clients are answered with an error. Rejects
-   * with a PlatypusError when one of them cannot be had; then none of them is left open.
+   * Listens on the addresses of new pools. Until `replacePools`, their clients get an error. Rejects with a
+   * PlatypusError if an address is unavailable; then none of them stays open.
    */
   async openNewPools(pools: readonly ServedPool[], shared: ClientContext): Promise<void> {
     const before = [...this.ofPools];
@@ -134,7 +134,7 @@ export class Listeners {
     }
   }
 
-  /** Each address serves the pool that has it now; one that no pool has is not served any more. */
+  /** Assigns each address to its current pool, and closes the addresses without a pool. */
   replacePools(pools: readonly ServedPool[], roots: ReadonlyMap<string, Root>): void {
     const gone: PoolListener[] = [];
     for (const one of this.ofPools) {
@@ -157,8 +157,8 @@ export class Listeners {
   }
 
   /**
-   * Has the next commands of each client wait for those that are under way, because the routes are being replaced. Calls `done`
-   * once, when all of these have been answered; before this returns if there are none.
+   * Delays the next commands of each client until its requests in flight are answered, because the routes are being
+   * replaced. Calls `done` once, after the last reply; synchronously if there are no requests.
    */
   waitForAll(done: () => void): void {
     let due = 1;
@@ -169,7 +169,10 @@ export class Listeners {
     quiet();
   }
 
-  /** Cuts off the clients that take the most memory, until about `bytes` are free. Returns the bytes that this frees. */
+  /**
+   * Closes the clients that use the most memory, until about `bytes` are free. Returns the number of bytes that this
+   * frees.
+   */
   cutOffLargest(bytes: number): number {
     const all = [...this.listeners].flatMap((listener) => [...listener.connections]);
     const large = all.filter(({ bufferedBytes }) => bufferedBytes >= LEAST_CUT_OFF_BYTES);
@@ -183,7 +186,7 @@ export class Listeners {
     return freed;
   }
 
-  /** Certificates for the connections to come, and who may do what from now on. */
+  /** Applies the current certificates to later connections, and the current access to all clients. */
   renew(): void {
     for (const [listener, address] of this.configured) {
       const tls = this.tlsOf(address);
@@ -192,22 +195,24 @@ export class Listeners {
     }
   }
 
-  /** For clients of pools; others have theirs from the context that all share. */
+  /** For clients of pools with separate addresses; other clients use the shared context. */
   setPoolTracer(tracer: Tracer | null): void {
     for (const { context } of this.ofPools) context.tracer = tracer;
   }
 
-  /** Takes no more clients; those that are there have what was read answered, and are closed when they are done. */
+  /**
+   * Stops accepting. Connected clients get replies to the requests that were read, and are closed when they are done.
+   */
   drain(): void {
     this.drainSome(this.listeners);
   }
 
-  /** Closes everything at once. */
+  /** Closes all connections immediately. */
   close(): void {
     for (const listener of this.listeners) listener.close();
   }
 
-  /** Of `[server]`, with the authorities of an address that has its own. */
+  /** The certificates of `[server]`, with the certificate authorities of the address if it has some. */
   private tlsOf(address: ListenAddress): TlsConfig | null {
     const { tls } = this.options.server();
     const ca = listenerOf(this.options.access(), address)?.ca ?? null;

@@ -1,5 +1,5 @@
 /**
- * Commands that Platypus answers itself, whatever the backends do: `version` and `stats`.
+ * Commands that Platypus answers itself: `version` and `stats`.
  */
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import type { Request } from "../request.ts";
@@ -8,17 +8,18 @@ import { notHere } from "../wire/classic-parser.ts";
 /** One line of `stats`: name and value. */
 export type StatLine = readonly [name: string, value: string | number];
 
-/** Where the answers come from. */
+/** Dependencies of the replies. */
 export interface LocalFacts {
-  /** The memcached version that clients are told: x.y.z. */
+  /** The memcached version for clients: x.y.z. */
   version(): string;
   /**
-   * Calls `done` once, at once or later, with the lines of `stats GROUP`; "" is plain `stats`. Null: no such group.
+   * Calls `done` once, synchronously or later, with the lines of `stats GROUP`; "" is plain `stats`. `null` if there is
+   * no such group.
    */
   stats(group: string, done: (lines: readonly StatLine[] | null) => void): void;
-  /** `stats reset`. */
+  /** Handles `stats reset`. */
   resetStats(): void;
-  /** Asks all servers for `stats GROUP` and calls `done` once with the lines of each that answered, without END. */
+  /** Asks all servers for `stats GROUP`. Calls `done` once with the lines of each server that answered, without END. */
   serverLines(group: string, done: (answers: readonly (readonly string[])[]) => void): void;
 }
 
@@ -32,7 +33,7 @@ const badSlab = fixedReply(Status.clientError, "CLIENT_ERROR Illegal slab id");
 /** memcached's MAX_NUMBER_OF_SLAB_CLASSES, less one. */
 const LAST_SLAB_CLASS = 63;
 
-/** Carries out commands by their words. */
+/** Executes commands by their words. */
 export class LocalCommands {
   private readonly facts: LocalFacts;
 
@@ -40,7 +41,9 @@ export class LocalCommands {
     this.facts = facts;
   }
 
-  /** Completes `request` once, at once or later, with the answer to a line, its words given: the command first. */
+  /**
+   * Completes `request` once, synchronously or later, with the reply to a line; the command is the first of its words.
+   */
   carryOut(words: readonly string[], request: Request): void {
     const [command, group = ""] = words;
     if (command === "version") {
@@ -58,7 +61,7 @@ export class LocalCommands {
       case "cachedump":
         this.cachedump(words[2], words[3], request);
         return;
-      // They change how a server counts, or show what it stores and where.
+      // They change the counters of a server, or show its keys.
       case "sizes_enable":
       case "sizes_disable":
       case "extstore":
@@ -69,7 +72,7 @@ export class LocalCommands {
     }
   }
 
-  /** Statistics by key prefix: every server is told, or its counts are added up. */
+  /** Statistics by key prefix: sends the command to all servers, or adds up their counts. */
   private detail(word: string, request: Request): void {
     if (word === "dump") {
       this.facts.serverLines("detail dump", (answers) => request.complete(linesReply(mergePrefixes(answers))));
@@ -80,7 +83,7 @@ export class LocalCommands {
     }
   }
 
-  /** Some items of a slab class: those of all servers, one server after the other; a limit of 0 is none. */
+  /** Items of a slab class of all servers, one server after another. A limit of 0 means no limit. */
   private cachedump(slabText: string | undefined, limitText: string | undefined, request: Request): void {
     if (slabText === undefined || limitText === undefined) {
       request.complete(badLine);
@@ -104,7 +107,7 @@ function linesReply(lines: readonly string[]): Reply {
 
 const PREFIX_LINE = /^PREFIX (.+) get (\d+) hit (\d+) set (\d+) del (\d+)$/;
 
-/** `PREFIX name get N hit N set N del N`: numbers of the same prefix are added up. */
+/** `PREFIX name get N hit N set N del N`: adds up the numbers of each prefix. */
 function mergePrefixes(answers: readonly (readonly string[])[]): string[] {
   const sums = new Map<string, number[]>();
   for (const line of answers.flat()) {

@@ -1,19 +1,22 @@
 /**
- * How much of its answers a client may have under way at once. The size of an answer is not known before it comes, so it is
- * estimated from the earlier answers to the same client: large answers raise the estimate fast, small ones lower it slowly.
+ * Limits the expected size of a client's outstanding replies. The size of a reply is unknown before it arrives, so it
+ * is estimated from earlier replies to that client: large replies raise the estimate fast, small ones lower it slowly.
  */
 import type { Turn } from "../wire/turn.ts";
 import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
-/** Bytes of values, expected, held or unsent, that a streamed get may have (streamed-get.ts). */
+/** Maximum size of values of a streamed get that are expected, held or unsent (streamed-get.ts). */
 export const READ_AHEAD_BYTES = 1024 * 1024;
-/** Bytes of all answers that a client may expect: where they are small on average, and where they are not. */
+/** Maximum expected size of all replies of a client, if they are small on average, and otherwise. */
 const MAX_SMALL_BYTES = 16 * 1024 * 1024;
 const MAX_LARGE_BYTES = 2 * 1024 * 1024;
 const SMALL_ANSWER_BYTES = 16 * 1024;
-/** Number of keys after which the estimate counts. */
+/** Number of keys after which the estimate applies. */
 const KNOWN_AFTER = 16;
-/** Maximum number of keys under way until then, and the first keys of a streamed get. Fewer if values have been large lately. */
+/**
+ * Until then, the maximum number of keys in flight, and the first keys of a streamed get. Fewer if values were large
+ * recently.
+ */
 const MAX_UNKNOWN_KEYS = 256;
 const MAX_UNKNOWN_LARGE_KEYS = 4;
 const FIRST_KEYS = 32;
@@ -22,28 +25,30 @@ const LARGE_VALUE_BYTES = 256 * 1024;
 /** Time for which a large value counts (ms). */
 const LARGE_FOR_MS = 10 * 60_000;
 const LEAST_ANSWER_BYTES = 1024;
-/** A larger answer raises the estimate by one part in 2^1 of the difference. */
+/** A larger reply raises the estimate by one part in 2^1 of the difference. */
 const RISE_SHIFT = 1;
-/** A smaller answer lowers the estimate by one part in 2^3 of the difference. */
+/** A smaller reply lowers the estimate by one part in 2^3 of the difference. */
 const FALL_SHIFT = 3;
 
-/** Whether clients of this process have had large values lately. */
+/** Records whether clients of this process had large values recently. */
 export class ValueSizes {
   private readonly turn: Turn;
   private largeMs = Number.NEGATIVE_INFINITY;
-  /** Keys under way in gets that are gathered although nothing is known of their client's values. */
+  /** Number of keys in flight in gets that are gathered although their client's values are unknown. */
   private unknownKeys = 0;
 
   constructor(turn: Turn) {
     this.turn = turn;
   }
 
-  /** Notes a value of so many bytes, read or written. */
+  /** Records the size of a value that was read or written. */
   note(bytes: number): void {
     if (bytes > LARGE_VALUE_BYTES) this.largeMs = this.turn.nowMs();
   }
 
-  /** Has a get of so many keys be gathered, for a client of which nothing is known. False: it is not to be. */
+  /**
+   * Admits a get of this number of keys to be gathered, for a client with unknown values. False if it must be streamed.
+   */
   admitUnknown(keys: number): boolean {
     const most = this.areLarge ? MAX_UNKNOWN_LARGE_KEYS : MAX_UNKNOWN_KEYS;
     if (this.unknownKeys + keys > most) return false;
@@ -51,7 +56,7 @@ export class ValueSizes {
     return true;
   }
 
-  /** To be called once for each get that was admitted, when it was answered. */
+  /** Call once for each admitted get, after its reply. */
   endUnknown(keys: number): void {
     this.unknownKeys -= keys;
   }
@@ -67,8 +72,8 @@ export class ReadAhead {
   private answerBytes = LEAST_ANSWER_BYTES;
   private noted = 0;
   /**
-   * Keys under way at which no further gets are taken up. Servers' connections are shared: what one client has under way delays
-   * the others.
+   * Number of keys in flight at which no further gets are read. Connections to servers are shared: the keys of one
+   * client delay the others.
    */
   maxKeys: number;
 
@@ -77,16 +82,16 @@ export class ReadAhead {
     this.maxKeys = this.keysOfUnknown;
   }
 
-  /** To be called for each read: while nothing is known of the client, `maxKeys` follows the values of the others. */
+  /** Call for each read: while the client's values are unknown, `maxKeys` follows the values of the other clients. */
   followOthers(): void {
     if (!this.isKnown) this.maxKeys = this.keysOfUnknown;
   }
 
-  /** Notes an answer of so many bytes, to a get of so many keys. */
+  /** Records the size of the reply to a get of this number of keys. */
   note(answer: number, keys: number): void {
     const { answerBytes } = this;
     const bytes = keys === 1 ? answer : (answer / keys) | 0;
-    // The usual case: small answers to a client that has had no others.
+    // The usual case: small replies to a client that had only small ones.
     if (bytes <= LEAST_ANSWER_BYTES && answerBytes <= LEAST_ANSWER_BYTES && this.isKnown) return;
     this.noted += keys;
     this.sizes.note(bytes);
@@ -100,18 +105,21 @@ export class ReadAhead {
     return this.noted >= KNOWN_AFTER;
   }
 
-  /** Answers are known to be small. */
+  /** True if replies are known to be small. */
   get isSmall(): boolean {
     return this.isKnown && this.answerBytes <= SMALL_ANSWER_BYTES;
   }
 
-  /** Keys that a streamed get asks for in its first turn; in each later one twice as many, up to a client's share. */
+  /**
+   * Number of keys that a streamed get asks for in its first turn. The number doubles in each later turn, up to a
+   * client's share.
+   */
   get firstKeys(): number {
     if (this.isSmall) return MAX_KEYS_PER_ROUND;
     return this.sizes.areLarge ? FIRST_LARGE_KEYS : FIRST_KEYS;
   }
 
-  /** Bytes expected of `answers` answers. */
+  /** Expected size of this number of replies. */
   expect(answers: number): number {
     return answers * this.answerBytes;
   }

@@ -1,11 +1,11 @@
 /**
- * A client's requests in the order of its commands, and the replies that came before those of earlier commands.
+ * A client's requests in the order of its commands, and the replies that arrived before those of earlier commands.
  *
  *     head ─► request ─► request (held) ─► request ─► tail
- *       └ its reply is written at once; replies to later ones are held until it is their turn
+ *       └ its reply is written immediately; replies to later requests are held until it is their turn
  *
- * A held reply is kept with its request. Small ones are copied one behind the other into a block, which is used again from
- * its start when none is held any more.
+ * A held reply is kept with its request. Small replies are copied one after another into a block, which is reused from
+ * its start when no reply is held.
  */
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
@@ -17,9 +17,9 @@ const BLOCK_BYTES = 8 * 1024;
 const EMPTY = Buffer.alloc(0);
 
 export class ReplyQueue {
-  /** The request whose reply is written next; `null` if none is awaited. */
+  /** The request whose reply is written next. `null` if none is awaited. */
   head: Request | null = null;
-  /** Bytes of all held replies. */
+  /** Size of all held replies. */
   heldBytes = 0;
   private tail: Request | null = null;
   private block = EMPTY;
@@ -31,14 +31,14 @@ export class ReplyQueue {
     this.tail = request;
   }
 
-  /** The reply to `request`, which is the head, has been written: writes the held replies that follow to `batch`. */
+  /** The reply to the head `request` has been written: writes the held replies after it to `batch`. */
   shift(request: Request, batch: OutputBatch): void {
     this.head = request.nextOfClient;
     if (this.head === null) this.tail = null;
     else if (this.head.held !== null) this.release(batch);
   }
 
-  /** Keeps the reply to a request that is not the head. Returns the bytes that it will take. */
+  /** Keeps the reply to a request other than the head. Returns its size in bytes. */
   hold(request: Request, reply: Reply): number {
     const answer = answerTo(request, reply);
     if (answer === null || answer.isKept) {
@@ -61,14 +61,14 @@ export class ReplyQueue {
     return length;
   }
 
-  /** Forgets all requests: the client has gone. */
+  /** Forgets all requests: the client has disconnected. */
   clear(): void {
     this.block = EMPTY;
     this.head = null;
     this.tail = null;
   }
 
-  /** Writes the held replies at the front, up to the first request that is still under way. */
+  /** Writes the held replies at the front, up to the first request in flight. */
   private release(batch: OutputBatch): void {
     let request = this.head;
     while (request !== null && request.held !== null) {

@@ -1,22 +1,25 @@
 /**
- * Fair turns between clients. In each turn of the event loop a client has a share: so many keys, so many bytes. A client
- * that has used its share is not read from, and goes on in a later turn behind the others that wait.
+ * Fair turns between clients. In each turn of the event loop a client has a share of keys and bytes. After a client has
+ * used its share, its input is not read further; it continues in a later turn, after the other waiting clients.
  *
- *     turn   read A (share used) · read B · read C    ─► flush ─► next round: A goes on ─► read B · read C …
+ *     turn   read A (share used) · read B · read C    ─► flush ─► next round: A continues ─► read B · read C …
  *
- * A round begins when the clients that wait go on, and ends when the sockets have been read once more. In one round at
- * most `MAX_CONTINUED_KEYS` keys are taken up again, over all clients; the rest keeps its place in the queue.
+ * A round begins when the waiting clients continue, and ends after the sockets have been read once more. In one round,
+ * at most `MAX_CONTINUED_KEYS` keys are continued over all clients; the rest keeps its place in the queue.
  */
 
-/** Keys that a client may ask for in one round; a command without a key counts as one. */
+/** Maximum number of keys per client and round. A command without a key counts as one. */
 export const MAX_KEYS_PER_ROUND = 256;
-/** Bytes that are read of a client in one round. */
+/** Maximum number of bytes that are read from a client per round. */
 export const MAX_BYTES_PER_ROUND = 256 * 1024;
 const MAX_CONTINUED_KEYS = 2_048;
 
 /** A client that waits for its next round. */
 interface Waiting {
-  /** Goes on with what was read. Called once for every `Rounds.join`. Must not throw. Returns the number of keys taken up. */
+  /**
+   * Continues with the input that was read. Called once for each `Rounds.join`. Must not throw. Returns the number of
+   * keys.
+   */
   continueReading(): number;
 }
 
@@ -27,13 +30,13 @@ export class Rounds {
   private waiting: Waiting[] = [];
   private readonly next = () => this.begin();
 
-  /** Number of the current round. Shares that were used in another round do not count in it. */
+  /** Number of the current round. Shares used in another round do not count. */
   current(): number {
     this.schedule();
     return this.round;
   }
 
-  /** Has `member.continueReading` called in the next round with room for it. */
+  /** Calls `member.continueReading` in the next round with room. */
   join(member: Waiting): void {
     this.waiting.push(member);
     this.schedule();

@@ -1,6 +1,6 @@
 /**
- * SASL over the binary protocol, with the mechanism PLAIN: a name and a password in one frame, or in the step behind an
- * empty one.
+ * SASL over the binary protocol, with the mechanism PLAIN: a name and a password in one frame, or in the step after an
+ * empty frame.
  *
  *     list mechs                               → "PLAIN"
  *     auth  key PLAIN  value [id]\0name\0password → "Authenticated", or status 0x20
@@ -12,17 +12,17 @@ import { BinaryStatus, HEADER_BYTES, Opcode } from "../wire/binary-protocol.ts";
 
 const MECHANISM = "PLAIN";
 const MAX_MECHANISM_BYTES = 32;
-/** A longer value is thrown away unread. */
+/** A longer value is skipped without reading it. */
 const MAX_VALUE_BYTES = 16_384;
 
-/** What a frame of SASL is. `swallow`: bytes behind the header that are not kept. */
+/** A SASL frame. `swallow` is the number of bytes after the header that are skipped. */
 export type SaslFrame =
   | { readonly type: "incomplete"; readonly wantedBytes: number }
   | { readonly type: "mechanisms" }
   | { readonly type: "refused"; readonly status: BinaryStatus; readonly swallow: number; readonly isLast: boolean }
-  /** It was an attempt to log in, which has no name and password. */
+  /** A login attempt without a usable name and password. */
   | { readonly type: "unusable"; readonly next: number }
-  /** The client is to send the rest in a step. */
+  /** The client must send the rest in a step. */
   | { readonly type: "continue"; readonly next: number }
   | { readonly type: "login"; readonly name: string; readonly password: Buffer; readonly next: number };
 
@@ -31,7 +31,7 @@ export function isSasl(opcode: number): boolean {
   return opcode === Opcode.saslListMechs || opcode === Opcode.saslAuth || opcode === Opcode.saslStep;
 }
 
-/** Reads the frame at `start`, whose header is there. `isStarted`: the frame before was answered with `continue`. */
+/** Reads the frame at `start`, whose header is complete. `isStarted`: the reply to the frame before was `continue`. */
 export function parseSaslFrame(chunk: Buffer, start: number, end: number, isStarted: boolean): SaslFrame {
   const opcode = chunk[start + 1];
   const keyBytes = chunk.readUInt16BE(start + 2);
@@ -51,14 +51,14 @@ export function parseSaslFrame(chunk: Buffer, start: number, end: number, isStar
   const next = keyStart + bodyBytes;
   if (next > end) return { type: "incomplete", wantedBytes: next - start };
   const isPlain = chunk.toString("latin1", keyStart, valueStart).toUpperCase() === MECHANISM;
-  // A step is one of the exchange that was begun, whatever mechanism it names.
+  // A step belongs to the current exchange, whatever mechanism it names.
   if (opcode === Opcode.saslAuth ? !isPlain : !isStarted) return { type: "unusable", next };
   if (opcode === Opcode.saslAuth && next === valueStart) return { type: "continue", next };
   const login = readPlain(chunk, valueStart, next);
   return login === null ? { type: "unusable", next } : { type: "login", ...login, next };
 }
 
-/** `[authorization id] NUL name NUL password`; `null` if it is something else, or the id of another user. */
+/** `[authorization id] NUL name NUL password`. `null` for other text, or for another user's id. */
 function readPlain(chunk: Buffer, start: number, end: number): { name: string; password: Buffer } | null {
   const first = chunk.indexOf(0, start);
   const second = first < 0 ? -1 : chunk.indexOf(0, first + 1);

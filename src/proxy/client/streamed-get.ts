@@ -1,13 +1,14 @@
 /**
- * A get of many or of large values, answered in the order of its keys while the values arrive. No more keys are asked for
- * than the client has room for, so neither Platypus nor a server's connection holds the whole answer.
+ * A get of many or of large values. Its reply is written in the order of its keys while the values arrive. Platypus
+ * only asks for as many keys as the client has room for, so neither Platypus nor a server's connection holds the whole
+ * reply.
  *
- *     keys    written │ held, waiting for an earlier key │ in flight │ not asked for yet
+ *     keys    written │ held, waiting for an earlier key │ in flight │ not requested yet
  *                     ▲ due                                          ▲ next
  *
- * Keys go on their way one by one, or in groups where values are known to be small. Values for which there is no room any
- * more are dropped, and their keys are asked for again when their turn comes. The END line is written by the client's
- * connection, as the answer to the whole request.
+ * Keys are requested one by one, or in groups if values are known to be small. Values without room are dropped, and
+ * their keys are requested again when it is their turn. The client's connection writes the END line, as the reply to
+ * the whole request.
  */
 import { fixedReply, missReply, type Reply, Status } from "../reply.ts";
 import { KeyList, type ReplyOwner, type Request } from "../request.ts";
@@ -16,22 +17,22 @@ import { END_BYTES, joinBlocks } from "../wire/classic-writer.ts";
 import { READ_AHEAD_BYTES, type ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
-/** A get of more keys is streamed whatever it expects: a server's connection gathers the answer to a shorter one. */
+/** A get of more keys is always streamed. The connection to a server gathers the reply to a shorter get. */
 const MAX_GATHERED_KEYS = 64;
-/** Keys of a group: a server's connection gathers the answer to it. */
+/** Number of keys in a group. The connection to a server gathers the reply to a group. */
 const GROUP_KEYS = 64;
-/** Values held because they came before that of an earlier key. */
+/** Maximum size of values that are held until the value of an earlier key arrives. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
 const State = { unasked: 0, inFlight: 1, answered: 2 } as const;
 
-/** In the place of the block of a key that was found: the bytes are elsewhere. */
+/** Placeholder for the block of a found key: its bytes are elsewhere. */
 const FOUND = Buffer.alloc(0);
 const endReply = fixedReply(Status.found, "END");
 
 /**
- * Returns whether the answer to a get may be gathered in memory; otherwise it must be streamed. If nothing is known of the client's
- * values, this counts the keys in `sizes` until the get is answered (`KeyList.isUnknown`).
+ * Returns true if the reply to a get may be gathered in memory; otherwise it must be streamed. If the client's values
+ * are unknown, this counts the keys in `sizes` until the reply (`KeyList.isUnknown`).
  */
 export function admitGathered(keys: KeyList, readAhead: ReadAhead, sizes: ValueSizes): boolean {
   const { count } = keys;
@@ -41,49 +42,49 @@ export function admitGathered(keys: KeyList, readAhead: ReadAhead, sizes: ValueS
   return keys.isUnknown;
 }
 
-/** The client's connection, as the get sees it. */
+/** The client's connection, from the view of the get. */
 export interface StreamClient {
   readonly readAhead: ReadAhead;
-  /** Bytes written for the client that its socket has not taken. */
+  /** Number of bytes for the client that its socket has not accepted yet. */
   readonly unsentBytes: number;
-  /** Sends a request of one key or of a group on its way. */
+  /** Routes a request for one key or a group. */
   routeKeys(request: Request): void;
-  /** Writes the value of a get of one key; `reply` is good during the call only. */
+  /** Writes the value of a get of one key. `reply` is only valid during the call. */
   writeValue(reply: Reply): void;
-  /** Writes the values that were gathered for a group; they are good during the call only. */
+  /** Writes the gathered values of a group. They are only valid during the call. */
   writeGathered(keys: KeyList): void;
-  /** Writes values that were held, and are not changed any more. */
+  /** Writes held values, which do not change any more. */
   writeHeld(values: Buffer): void;
-  /** Has `sendKeys` called in a later turn. */
+  /** Calls `sendKeys` in a later turn. */
   wake(): void;
   /** No key is in flight: the routes may be replaced. */
   idle(): void;
 }
 
-/** One such get, from its first key to its end. Completes its request once. */
+/** A streamed get, from its first key to its end. Completes its request once. */
 export class StreamedGet implements ReplyOwner {
   readonly request: Request;
   private readonly keys: KeyList;
   private readonly client: StreamClient;
   private readonly states: Uint8Array;
-  /** By request in flight: index of its first key. */
+  /** Index of the first key, by request in flight. */
   private readonly firstKeys = new Map<Request, number>();
   private keysInFlight = 0;
-  /** By the index of the first key. */
+  /** By index of the first key. */
   private readonly held = new Map<number, Buffer>();
   private due = 0;
   private next = 0;
-  /** Bytes of values that wait for an earlier key. */
+  /** Size of the values that wait for an earlier key. */
   heldBytes = 0;
   private hasFound = false;
-  /** All earlier answers to the client have been written. */
+  /** True if all earlier replies to the client have been written. */
   private isFirst = false;
   private turnKeys: number;
   private isPaused = false;
   private isAbandoned = false;
   private hasEnded = false;
 
-  /** `keys` are those of `request`. */
+  /** `keys` are the keys of `request`. */
   constructor(request: Request, keys: KeyList, client: StreamClient) {
     this.request = request;
     this.keys = keys;
@@ -92,18 +93,21 @@ export class StreamedGet implements ReplyOwner {
     this.turnKeys = client.readAhead.firstKeys;
   }
 
-  /** No key was asked for that is not answered yet. */
+  /** True if no key is in flight. */
   get isIdle(): boolean {
     return this.firstKeys.size === 0;
   }
 
-  /** True if there is something to write or to ask for, and room for it. */
+  /** True if there are keys to write or to request, and room for them. */
   get wantsTurn(): boolean {
     const isDueHeld = this.isFirst && this.states[this.due] === State.answered;
     return isDueHeld ? this.client.unsentBytes < READ_AHEAD_BYTES : this.mayAsk;
   }
 
-  /** Writes what is held and due, then asks for as many keys as there is room for. Returns the number of keys asked for. */
+  /**
+   * Writes held values that are due, then requests as many keys as there is room for. Returns the number of requested
+   * keys.
+   */
   sendKeys(): number {
     this.writeHeld();
     let sent = 0;
@@ -117,13 +121,13 @@ export class StreamedGet implements ReplyOwner {
     return sent;
   }
 
-  /** To be called once, when all earlier answers to the client have been written. */
+  /** Call once, when all earlier replies to the client have been written. */
   begin(): void {
     this.isFirst = true;
     this.writeHeld();
   }
 
-  /** Asks for no more keys until `goOn`. */
+  /** Stops requesting keys until `goOn`. */
   pause(): void {
     this.isPaused = true;
   }
@@ -133,7 +137,7 @@ export class StreamedGet implements ReplyOwner {
     this.client.wake();
   }
 
-  /** The client is gone: asks for no more keys, and completes the request when none is in flight. */
+  /** The client has disconnected: stops requesting keys, and completes the request when no key is in flight. */
   abandon(): void {
     this.isAbandoned = true;
     this.held.clear();
@@ -163,12 +167,12 @@ export class StreamedGet implements ReplyOwner {
     if (this.isPaused || this.isAbandoned || this.next >= this.keys.count) return false;
     const { unsentBytes, readAhead } = this.client;
     if (unsentBytes >= READ_AHEAD_BYTES) return false;
-    // The key that is due is asked for in any case: all others wait for it.
+    // The due key is always requested: all others wait for it.
     if (this.isFirst && this.isIdle) return true;
     return unsentBytes + this.heldBytes + readAhead.expect(this.keysInFlight + 1) <= READ_AHEAD_BYTES;
   }
 
-  /** Asks for the key at `first`, or for the group that it begins. Returns the number of keys. */
+  /** Requests the key at `first`, or the group that begins with it. Returns the number of keys. */
   private ask(first: number): number {
     const { keys, states, client } = this;
     let end = first + 1;
@@ -187,7 +191,7 @@ export class StreamedGet implements ReplyOwner {
     return count;
   }
 
-  /** Writes, holds or drops what was found. */
+  /** Writes, holds or drops the found values. */
   private take(first: number, group: KeyList | null, reply: Reply): void {
     const { client, keys, states } = this;
     const count = group === null ? 1 : group.count;
@@ -209,7 +213,7 @@ export class StreamedGet implements ReplyOwner {
     for (let i = 0; i < count; i++) if (group === null || group.blocks[i] !== null) keys.blocks[first + i] = FOUND;
   }
 
-  /** Writes what is held of the keys that are due, up to the first that was not answered. */
+  /** Writes the held values of due keys, up to the first key without a reply. */
   private writeHeld(): void {
     if (!this.isFirst) return;
     const { keys, states, held, client } = this;
@@ -233,14 +237,14 @@ export class StreamedGet implements ReplyOwner {
   }
 }
 
-/** Bytes of the values that were gathered. */
+/** Size of the gathered values. */
 function blockBytes({ blocks, blockStarts, blockEnds }: KeyList): number {
   let bytes = 0;
   for (let i = 0; i < blocks.length; i++) if (blocks[i] !== null) bytes += blockEnds[i]! - blockStarts[i]!;
   return bytes;
 }
 
-/** The VALUE block of the answer to a get of one key, to be kept. */
+/** A copy of the VALUE block in the reply to a get of one key. */
 function valueBlock({ chunk, start, end, isKept }: Reply): Buffer {
   const block = chunk.subarray(start, end - END_BYTES);
   return isKept ? block : Buffer.from(block);

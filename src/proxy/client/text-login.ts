@@ -1,5 +1,5 @@
 /**
- * memcached's text authentication: until a client has logged in, each of its commands must be a storage line whose data is a
+ * memcached's text authentication: until a client has logged in, each command must be a storage line whose data is a
  * name and a password. Key, flags and exptime are ignored.
  *
  *     set <key> <flags> <exptime> <bytes>\r\n<name> <password>\r\n        → STORED
@@ -8,26 +8,26 @@
  */
 import { CR, LF, SPACE } from "../wire/ascii.ts";
 
-/** A line that is longer and has not ended is no command. */
+/** A longer incomplete line is not a command. */
 const MAX_LINE_BYTES = 2048;
-/** A line that is shorter cannot be a login. */
+/** A shorter line cannot be a login. */
 const MIN_LINE_BYTES = 6;
 const MAX_TOKEN_BYTES = 16_384;
-/** Words up to the length of the data. */
+/** Number of words up to the length of the data. */
 const LOGIN_WORDS = 5;
 const MAX_UINT32 = 0xffff_ffff;
 
-/** What stands at the beginning of a client's bytes. `next`: position behind it. */
+/** The first element of a client's input. `next` is the position after it. */
 export type TextLogin =
   | { readonly type: "incomplete" /** 0: not known. */; readonly wantedBytes: number }
   | { readonly type: "close" }
   | { readonly type: "refused"; readonly reason: TextRefusal; readonly next: number }
   | { readonly type: "login"; readonly name: string; readonly password: Buffer; readonly next: number };
 
-/** Why something was not even a login. */
+/** Reasons why the input is not a login. */
 export type TextRefusal = "unauthenticated" | "tooLong" | "badEnd" | "badToken";
 
-/** Reads `chunk[start, end)`, where at least one byte is. */
+/** Reads `chunk[start, end)`, which has at least one byte. */
 export function parseTextLogin(chunk: Buffer, start: number, end: number): TextLogin {
   let lineFeed = start;
   while (lineFeed < end && chunk[lineFeed] !== LF) lineFeed++;
@@ -48,7 +48,7 @@ export function parseTextLogin(chunk: Buffer, start: number, end: number): TextL
   return { type: "login", name, password: chunk.subarray(blank + 1, dataEnd), next };
 }
 
-/** Length of the data of a storage line, which ends with a CR; `null` if it is none. */
+/** Length of the data of a storage line, which ends with a CR. `null` for other lines. */
 function tokenLength(line: string): number | null {
   if (!line.startsWith("set") || !line.endsWith("\r")) return null;
   const words = line

@@ -1,18 +1,18 @@
 /**
- * mcrouter's buckets: a key belongs to a bucket, and the number of the bucket is placed in the key's stead.
+ * mcrouter's buckets: a key belongs to a bucket, and the number of the bucket is placed instead of the key.
  *
- * Source: mcrouter routes/McBucketRoute.h, lib/HashSelector.h (BucketHashSelector), as facts: the bucket is Ch3 of the routing
- * key over all buckets. For keys with a prefix of its own number of buckets, Ch3 over that number is written behind the prefix, and
- * that text has a bucket by Ch3 over all.
+ * Source: mcrouter routes/McBucketRoute.h, lib/HashSelector.h (BucketHashSelector), as facts: the bucket is Ch3 of the
+ * routing key over all buckets. For keys with a prefix that has its own number of buckets, Ch3 over that number is
+ * appended to the prefix, and the bucket of that text is Ch3 over all buckets.
  */
 import type { BucketsConfig } from "../../config/config.ts";
 import { Ch3Placement } from "./ch3.ts";
 import type { Placement } from "./placement.ts";
 
-/** Room for a number in decimal. */
+/** Room for a decimal number. */
 const DIGITS = 24;
 
-/** Which bucket a key is in. */
+/** Key → bucket. */
 export class Buckets {
   readonly total: number;
   private readonly all: Ch3Placement;
@@ -43,7 +43,7 @@ function isAt(prefix: Buffer, chunk: Buffer, start: number): boolean {
   return true;
 }
 
-/** Places the number of a key's bucket, in decimal, by `ofBucket`. */
+/** Places the decimal number of a key's bucket with `ofBucket`. */
 export class BucketPlacement implements Placement {
   private readonly buckets: Buckets;
   private readonly ofBucket: Placement;

@@ -14,9 +14,9 @@ import { RandomPlacement } from "./random-placement.ts";
 import { RendezvousPlacement, WeightedRendezvousPlacement } from "./rendezvous.ts";
 import { WeightedCh3Placement } from "./weighted-ch3.ts";
 
-/** What a placement stands in. */
+/** The environment of a placement. */
 export interface PlacementContext {
-  /** Put before the keys on the servers, and hashed with them. */
+  /** Precedes the keys on the servers, and is hashed with them. */
   readonly prefix: Buffer;
   readonly random: () => number;
 }

@@ -1,6 +1,6 @@
 /**
- * Ch3: mcrouter's default. The owner's index is read off a stream of bits that the key makes, so that a pool of one more
- * member takes about one key in n and moves no other; only the number of members counts, not their names.
+ * Ch3: mcrouter's default placement. The owner's index derives from a stream of bits that the key generates. One more
+ * member takes about one key in n and moves no other key. Only the number of members counts, not their names.
  *
  * Source: mcrouter lib/fbi/hash.c (furc_hash), as facts; vectors in test/vectors/mcrouter-hash.json.
  */
@@ -8,13 +8,13 @@ import { murmur64, murmur64OfHash } from "./murmur64.ts";
 import type { Placement } from "./placement.ts";
 
 const SEED = 4_193_360_111;
-/** Bits that one decision is apart from the next; also the bits of the largest pool, 2^23 members. */
+/** Distance of the bits for consecutive decisions; also the number of bits of the largest pool, 2^23 members. */
 const SHIFT = 23;
 const MAX_TRIES = 32;
 
-/** The stream: each 64 bits are the hash of the 64 before them. Room for every bit that the tries can ask for. */
+/** The stream: each 64 bits are the hash of the 64 bits before. It has room for all bits that the tries may need. */
 const stream = new Int32Array((2 * (MAX_TRIES * (SHIFT + 1) * SHIFT + 2 * SHIFT)) / 32 + 4);
-/** Halves of the stream that are known. */
+/** Number of known halves of the stream. */
 let known = 0;
 
 function bit(at: number): number {
@@ -26,7 +26,7 @@ function bit(at: number): number {
   return (stream[half]! >>> (at & 31)) & 1;
 }
 
-/** Index among `count` members of the owner of key bytes; hashes even where there is one member only. */
+/** Index of the owner of key bytes among `count` members. Computes the hash even for a single member. */
 export function furc(chunk: Buffer, start: number, end: number, count: number): number {
   murmur64(chunk, start, end, SEED, stream, 0);
   known = 2;
@@ -49,7 +49,7 @@ export function furc(chunk: Buffer, start: number, end: number, count: number): 
   return 0;
 }
 
-/** A hash of the key that `furc` was called with last. */
+/** A hash of the key in the last call of `furc`. */
 export function furcKeyHash(): number {
   return (stream[0]! ^ stream[1]!) >>> 0;
 }

@@ -1,6 +1,7 @@
 /**
- * mcrouter's ConstShard: a key says its owner's index itself, between its first two colons (`user:3:name`); one that does
- * not, or names more members than there are, is placed by Ch3. Source: mcrouter routes/ShardHashFunc.cpp, as facts.
+ * mcrouter's ConstShard: a key contains its owner's index between its first two colons (`user:3:name`). A key without
+ * an index, or with an index above the number of members, is placed by Ch3. Source: mcrouter routes/ShardHashFunc.cpp,
+ * as facts.
  */
 import { furc, furcKeyHash } from "./ch3.ts";
 import type { Placement } from "./placement.ts";
@@ -25,7 +26,7 @@ export class ConstShardPlacement implements Placement {
   }
 }
 
-/** Negative: the key names none of `count` shards. */
+/** Negative if the key names none of `count` shards. */
 function shardOf(chunk: Buffer, start: number, end: number, count: number): number {
   let i = start;
   while (i < end && chunk[i] !== COLON) i++;

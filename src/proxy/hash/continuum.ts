@@ -1,13 +1,13 @@
 /**
- * Points on a circle of 2^32 places, each owned by a member. Where a search begins is known for the top bits of a place,
- * so that it ends a step or two on, however many points there are.
+ * Points on a circle of 2^32 places, each owned by a member. A table for the top bits of a place gives the start of a
+ * search, so that it ends after one or two steps for any number of points.
  */
 
 const LEAST_FIRSTS_BITS = 12;
 const MOST_FIRSTS_BITS = 20;
 const OWNERS = 2 ** 16;
 
-/** A point as one number: a place on the circle, and the index of its owner. These numbers sort as the points do. */
+/** A point as one number: a place on the circle, and the index of its owner. These numbers sort like the points. */
 export function pointOf(place: number, owner: number): number {
   return place * OWNERS + owner;
 }
@@ -15,11 +15,11 @@ export function pointOf(place: number, owner: number): number {
 export class Continuum {
   private readonly points: Uint32Array;
   private readonly owners: Uint16Array;
-  /** For the top bits of a place, the first point at or behind them. */
+  /** For the top bits of a place, the first point at or after them. */
   private readonly firsts: Uint32Array;
   private readonly shift: number;
 
-  /** `points` as `pointOf` makes them, in any order; there is at least one. They are sorted in place. */
+  /** `points` come from `pointOf`, in any order; at least one. They are sorted in place. */
   constructor(points: Float64Array) {
     points.sort();
     this.points = Uint32Array.from(points, (point) => Math.floor(point / OWNERS));
@@ -34,7 +34,7 @@ export class Continuum {
     }
   }
 
-  /** Owner of the first point at or behind `place`, around the end. */
+  /** Owner of the first point at or after `place`, wrapping at the end. */
   ownerFrom(place: number): number {
     const points = this.points;
     let at = this.firsts[place >>> this.shift]!;
@@ -42,7 +42,7 @@ export class Continuum {
     return this.owners[at === points.length ? 0 : at]!;
   }
 
-  /** Owner of the last point at or before `place`, around the beginning. */
+  /** Owner of the last point at or before `place`, wrapping at the beginning. */
   ownerUpTo(place: number): number {
     const points = this.points;
     let at = this.firsts[place >>> this.shift]!;

@@ -1,4 +1,4 @@
-/** The CRC-32 of IEEE 802.3 over key bytes where they lie. */
+/** The CRC-32 of IEEE 802.3 over key bytes in place. */
 import type { Placement } from "./placement.ts";
 
 const table = Int32Array.from({ length: 256 }, (_, byte) => {
@@ -14,7 +14,7 @@ export function crc32(chunk: Buffer, start: number, end: number): number {
   return ~crc >>> 0;
 }
 
-/** mcrouter's Crc32: the checksum modulo the number of members; one member more moves most keys. */
+/** mcrouter's Crc32: the checksum modulo the number of members. One more member moves most keys. */
 export class Crc32Placement implements Placement {
   keyHash = 0;
   private readonly count: number;

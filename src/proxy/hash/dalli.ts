@@ -1,7 +1,7 @@
 /**
- * Placement equal to that of Dalli, the Ruby client: points by the SHA-1 of a server's name and a number, keys by their
- * CRC-32, and the owner is the last point at or before the key. What Dalli does when a server is down (another point for
- * the key) is not done here.
+ * Placement of Dalli, the Ruby client: points by the SHA-1 of a server's name and a number, keys by their CRC-32; the
+ * owner is the last point at or before the key. Dalli's behaviour for a dead server (another point for the key) is not
+ * implemented.
  *
  * Source: Dalli::Ring of ruby-dalli 3.0.6, as facts; compared with it in the tests.
  */
@@ -14,7 +14,7 @@ import { sharedContinuum } from "./shared-continuum.ts";
 
 const POINTS_PER_SERVER = 160;
 
-/** From key to server index, for two servers and more. */
+/** Key → server index, for at least two servers. */
 export class DalliRing implements Placement {
   keyHash = 0;
   private readonly continuum: Continuum;
@@ -42,7 +42,7 @@ function continuumOf(servers: readonly PoolServer[]): Continuum {
   return new Continuum(Float64Array.from(points));
 }
 
-/** As Dalli says it: IPv6 hosts without brackets, the port always, a socket by its path. */
+/** Dalli's name of a server: IPv6 hosts without brackets, always with the port; a socket by its path. */
 function dalliName({ address }: PoolServer): string {
   return address.type === "unix" ? address.path : `${address.host}:${address.port}`;
 }

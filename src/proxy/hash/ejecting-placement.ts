@@ -1,6 +1,6 @@
 /**
- * twemproxy's `auto_eject_hosts`: the keys of servers that are down go to the others, placed as if those were all there
- * are. While all are down keys stay where they were.
+ * twemproxy's `auto_eject_hosts`: the keys of dead servers go to the others, with the placement of a pool without the
+ * dead servers. If all servers are down, the keys keep their servers.
  */
 import type { PoolServer } from "../../config/config.ts";
 import type { Placement } from "./placement.ts";
@@ -9,12 +9,14 @@ export class EjectingPlacement implements Placement {
   private readonly servers: readonly PoolServer[];
   private readonly isUp: (index: number) => boolean;
   private readonly place: (servers: readonly PoolServer[]) => Placement;
-  /** Servers that keys are placed over now, and the placement over them. */
+  /** Servers in the current placement, and the placement itself. */
   private readonly isIn: boolean[];
   private live: readonly number[] = [];
   private placement: Placement;
 
-  /** `place` makes a placement over some of the servers; `isUp` tells of a server by its index in all. */
+  /**
+   * `place` creates a placement over some of the servers; `isUp` gives the state of a server by its index in the pool.
+   */
   constructor(
     servers: readonly PoolServer[],
     isUp: (index: number) => boolean,

@@ -1,4 +1,4 @@
-/** What mcrouter calls its placements. */
+/** mcrouter's names of its placements. */
 export const hashNames: Readonly<Record<string, string>> = {
   ch3: "Ch3",
   weighted_ch3: "WeightedCh3",

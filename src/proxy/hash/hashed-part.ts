@@ -1,14 +1,14 @@
 /**
- * Placements over a part of the key, or over the key with something beside it. What they put together lies in a buffer
- * of their own that is used again for the next key.
+ * Placements over a part of the key, or over the key with a prefix or suffix. The combined bytes are in a buffer that
+ * is reused for the next key.
  */
 import { routingKeyEnd } from "../key.ts";
 import type { Placement } from "./placement.ts";
 
-/** Room for the longest key and what usually stands beside it. */
+/** Room for the longest key and a usual prefix or suffix. */
 const FIRST_BYTES = 512;
 
-/** Hashes keys as they lie on the servers, with `prefix` before them. */
+/** Hashes keys as stored on the servers, with `prefix` before them. */
 export class PrefixedPlacement implements Placement {
   private readonly inner: Placement;
   private readonly prefix: Buffer;
@@ -32,7 +32,7 @@ export class PrefixedPlacement implements Placement {
   }
 }
 
-/** mcrouter's part of a key: the bytes before its first `|#|`, with `salt` behind them. */
+/** mcrouter's part of a key: the bytes before its first `|#|`, followed by `salt`. */
 export class RoutingKeyPlacement implements Placement {
   private readonly inner: Placement;
   private readonly salt: Buffer;
@@ -60,7 +60,7 @@ export class RoutingKeyPlacement implements Placement {
   }
 }
 
-/** twemproxy's part of a key: what stands between two characters (`{` and `}`), if both are there and something is. */
+/** twemproxy's part of a key: the bytes between two characters (`{` and `}`), if both occur with bytes between them. */
 export class TaggedPlacement implements Placement {
   private readonly inner: Placement;
   private readonly open: number;

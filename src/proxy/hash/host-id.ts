@@ -1,8 +1,8 @@
-/** A number for this host, the same at every start: by it routes choose that differ from host to host. */
+/** A number for this host, identical at each start. Routes use it for choices that differ between hosts. */
 import { hostname } from "node:os";
 import { spooky32 } from "./spooky.ts";
 
-/** 32 bits of the host's name. mcrouter's own number is of another making: only that it stays the same matters. */
+/** 32 bits from the host's name. mcrouter derives its number differently; only its stability matters. */
 export function hostId(name: string = hostname()): number {
   const bytes = Buffer.from(name, "utf8");
   return spooky32(bytes, 0, bytes.length, 0);

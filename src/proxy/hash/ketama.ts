@@ -1,9 +1,10 @@
 /**
- * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED and, with the same hash of the key, to twemproxy's `ketama`.
+ * Ketama placement, equal to libmemcached's KETAMA_WEIGHTED and, with an equal hash of the key, to twemproxy's
+ * `ketama`.
  *
- * The points of a server are hashring's. Their number is computed here, because the C libraries do it in float32 and hashring
- * in float64, which moves keys at 7, 14, 25 … servers. Look-ups are ours too: hashring's own take microseconds and hash
- * strings.
+ * hashring computes the points of a server. Their number is computed here, because the C libraries use float32 and
+ * hashring float64, which moves keys at 7, 14, 25 … servers. Lookups are implemented here too: hashring's lookups take
+ * microseconds and hash strings.
  *
  * Source: libmemcached (hosts.cc) and twemproxy (nc_ketama.c), as facts; observed placements in test/vectors.
  */
@@ -18,14 +19,14 @@ import { sharedContinuum } from "./shared-continuum.ts";
 
 const POINTS_PER_SERVER = 160;
 const POINTS_PER_DIGEST = 4;
-/** hashring takes a server's own vnode count only where it differs from this one. */
+/** hashring only uses a server's vnode count if it differs from this one. */
 const NO_SERVER_HAS_THIS_MANY = 1_000_000;
-/** hashring reads servers as host:port, which unix paths and names are not: it gets a stand-in. */
+/** hashring reads servers as host:port, but unix paths and names have another form: it gets a placeholder. */
 const STAND_IN = "0:1";
 
 /**
- * Name under which a server stands on the continuum: its own where it has one, `host` on the default port, else
- * `host:port`, or the socket path.
+ * Name of a server on the continuum: its configured name, else `host` on the default port, else `host:port`, or the
+ * socket path.
  */
 export function ketamaLabel(server: PoolServer): string {
   if (server.name !== null) return server.name;
@@ -39,7 +40,7 @@ export interface RingMember {
   readonly weight: number;
 }
 
-/** Every server owns many points of a circle; a key belongs to the first point at or behind its hash. */
+/** Each server owns many points of a circle. A key belongs to the first point at or after its hash. */
 export class KetamaRing implements Placement {
   keyHash = 0;
   private readonly continuum: Continuum;
@@ -66,7 +67,7 @@ function continuumOf(members: readonly RingMember[]): Continuum {
   return new Continuum(Float64Array.from(points));
 }
 
-/** Places of one server. hashring sorts objects, so that all servers at once would take it seconds at some thousands. */
+/** Points of one server. hashring sorts objects: with thousands of servers at once, it would take seconds. */
 function placesOf(label: string, digests: number): number[] {
   const digest = (text: string) => hash("md5", label + text.slice(STAND_IN.length), "buffer");
   const ring = new HashRing({ [STAND_IN]: { vnodes: digests } }, digest as never, {
@@ -75,7 +76,7 @@ function placesOf(label: string, digests: number): number[] {
   return (ring as unknown as { ring: { value: number }[] }).ring.map(({ value }) => value);
 }
 
-/** Digests of a server, each of four points; every step is rounded to float32 as in C. */
+/** Number of digests of a server, with four points each. As in C, each step is rounded to float32. */
 function digestCount(weight: number, totalWeight: number, servers: number): number {
   const share = Math.fround(Math.fround(weight) / Math.fround(totalWeight));
   const perDigest = Math.fround(Math.fround(share * POINTS_PER_SERVER) / POINTS_PER_DIGEST);

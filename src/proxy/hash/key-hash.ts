@@ -1,7 +1,7 @@
 /**
- * twemproxy's hashes of a key, with what they really do rather than what they are called: `fnv1_64` and `fnv1a_64` are
- * computed in 32 bits, `crc16` keeps 32, `crc32` gives 15 bits of the checksum, and some take bytes from 0x80 on as
- * negative numbers, as C's char is. All are unsigned 32-bit numbers.
+ * twemproxy's hashes of a key, with their real behaviour, which differs from their names: `fnv1_64` and `fnv1a_64` are
+ * computed in 32 bits, `crc16` keeps 32, `crc32` gives 15 bits of the checksum, and some read bytes from 0x80 as
+ * negative numbers, like C's char. All results are unsigned 32-bit numbers.
  *
  * Source: twemproxy src/hashkit, as facts; observed placements in test/vectors/twemproxy.json.
  */
@@ -114,7 +114,7 @@ function hsieh(chunk: Buffer, start: number, end: number): number {
   return (hash + (hash >>> 6)) >>> 0;
 }
 
-/** MurmurHash2 of 32 bits with a seed made of the length. */
+/** 32-bit MurmurHash2 with a seed that derives from the length. */
 function murmur(chunk: Buffer, start: number, end: number): number {
   const m = 0x5bd1e995;
   const length = end - start;
@@ -174,7 +174,7 @@ function jenkins(chunk: Buffer, start: number, end: number): number {
   return ((c ^ b) - rotated(b, 24)) >>> 0;
 }
 
-/** The word at `at`, as if zeros followed behind `end`. */
+/** The word at `at`, with zeros after `end`. */
 function lastWord(chunk: Buffer, at: number, end: number): number {
   let value = 0;
   for (let i = at; i < at + 4 && i < end; i++) value |= chunk[i]! << (8 * (i - at));

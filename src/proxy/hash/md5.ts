@@ -1,8 +1,8 @@
 /**
- * The first word of an MD5 digest, for placement: the key bytes are hashed where they lie, without a string, a digest
- * object or an allocation (bench/micro: about 0.2 µs for a key of 20 bytes; node:crypto needs over 1 µs).
+ * The first word of an MD5 digest, for placement. The key bytes are hashed in place, without a string, a digest object
+ * or an allocation (bench/micro: about 0.2 µs for a key of 20 bytes; node:crypto needs over 1 µs).
  *
- * Source: RFC 1321. Not for anything secret.
+ * Source: RFC 1321. Not for secrets.
  */
 
 const words = new Int32Array(16);
@@ -48,12 +48,12 @@ function wordAt(chunk: Buffer, at: number): number {
   return chunk[at]! | (chunk[at + 1]! << 8) | (chunk[at + 2]! << 16) | (chunk[at + 3]! << 24);
 }
 
-/** What the last block added to a, b, c and d. */
+/** The values that the last block added to a, b, c and d. */
 const state = new Int32Array(4);
 
 /**
- * The 64 steps over `words`, written out, each so that little is left to be done once the step before has its result: a loop, or a function a step (too many for the optimiser to inline), takes
- * four times as long.
+ * The 64 steps over `words`, unrolled, so that little work remains once the result of the previous step is known. A
+ * loop, or a function per step (too many for the optimizer to inline), takes four times as long.
  */
 function mix(a0: number, b0: number, c0: number, d0: number): void {
   const w0 = words[0]!;

@@ -1,6 +1,6 @@
 /**
- * twemproxy's `modula`: the hash modulo the sum of the weights. The order of the servers is that of their names, shorter
- * ones first, not the list's: twemproxy sorts its servers so when it reads them. One server more moves most keys.
+ * twemproxy's `modula`: the hash modulo the sum of the weights. The servers are in the order of their names, shorter
+ * ones first: twemproxy sorts its servers when it reads them. One more server moves most keys.
  */
 
 import type { RingMember } from "./ketama.ts";
@@ -10,7 +10,7 @@ import type { Placement } from "./placement.ts";
 export class ModulaPlacement implements Placement {
   keyHash = 0;
   private readonly hash: KeyHash;
-  /** Members in the order of their names, and the sums of the weights up to and with each. */
+  /** Members in the order of their names, and the cumulative sums of the weights. */
   private readonly members: readonly number[];
   private readonly bounds: readonly number[];
   private readonly total: number;

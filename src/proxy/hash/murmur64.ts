@@ -6,7 +6,10 @@ import { multiplyHigh } from "./uint64.ts";
 const M_LOW = 0x5bd1e995;
 const M_HIGH = 0xc6a4a793 | 0;
 
-/** Hashes `chunk[start, end)` with an unsigned 32-bit seed; puts the low half at `into[at]`, the high one behind it. */
+/**
+ * Hashes `chunk[start, end)` with an unsigned 32-bit seed. Stores the low half at `into[at]`, followed by the high
+ * half.
+ */
 export function murmur64(chunk: Buffer, start: number, end: number, seed: number, into: Int32Array, at: number): void {
   const length = end - start;
   let low = seed ^ Math.imul(length, M_LOW);
@@ -33,7 +36,7 @@ export function murmur64(chunk: Buffer, start: number, end: number, seed: number
   finish(low, high, into, at);
 }
 
-/** The same of the eight bytes of a hash, `into[from]` and the half behind it. */
+/** Like `murmur64`, of the eight bytes of a hash at `into[from]` and the next element. */
 export function murmur64OfHash(into: Int32Array, from: number, seed: number, at: number): void {
   const l = into[from]!;
   const h = into[from + 1]!;

@@ -1,16 +1,16 @@
 /**
- * From key to the member of a pool that owns it. Called for every key on the hot path: nothing is allocated for one.
+ * Key → owner among the members of a pool. Called for each key on the hot path: it allocates nothing.
  */
 
-/** How keys are placed over the members of a pool, servers or routes, which are known by their index. */
+/** Placement of keys over the members of a pool (servers or routes), which are identified by their index. */
 export interface Placement {
-  /** Index of the member that owns key bytes `chunk[start, end)`; leaves a hash of the key in `keyHash`. */
+  /** Index of the member that owns key bytes `chunk[start, end)`. Stores a hash of the key in `keyHash`. */
   locate(chunk: Buffer, start: number, end: number): number;
-  /** Of the key located last: an unsigned 32-bit number by which a connection can be chosen. */
+  /** Hash of the last located key: an unsigned 32-bit number that selects a connection. */
   readonly keyHash: number;
 }
 
-/** Every key belongs to the only member there is; the hash is for its connections alone. */
+/** All keys belong to the only member; the hash only selects a connection. */
 export class OnlyPlacement implements Placement {
   keyHash = 0;
 

@@ -1,5 +1,5 @@
 /**
- * twemproxy's `random`: any server, whatever the key. Only where all servers reach the same items, as proxies do.
+ * twemproxy's `random`: a random server for each key. Only useful if all servers reach equal items, such as proxies.
  */
 import { OnlyPlacement, type Placement } from "./placement.ts";
 
@@ -8,7 +8,7 @@ export class RandomPlacement implements Placement {
   private readonly random: () => number;
   private readonly hash = new OnlyPlacement();
 
-  /** `random` gives numbers from 0 to less than 1. */
+  /** `random` returns numbers from 0 to less than 1. */
   constructor(count: number, random: () => number) {
     this.count = count;
     this.random = random;

@@ -1,6 +1,6 @@
 /**
- * mcrouter's Rendezvous and WeightedRendezvous: every member has a score for a key, made of the hashes of its tag and of
- * the key, and the greatest wins. Takes time in the number of members.
+ * mcrouter's Rendezvous and WeightedRendezvous: each member has a score for a key, computed from the hashes of its tag
+ * and of the key; the highest score wins. The time is proportional to the number of members.
  *
  * Source: mcrouter lib/RendezvousHashFunc.cpp and WeightedRendezvousHashFunc.cpp, as facts; the mixing of two hashes is
  * CityHash's Hash128to64.
@@ -14,7 +14,7 @@ const KEY_SEED = 2_718_281_828;
 const MUL_LOW = 0xeb382d69 | 0;
 const MUL_HIGH = 0x9ddfea08 | 0;
 
-/** Hashes of the tags, low half and high half; the key's; the score's. */
+/** Hashes of the tags (low half and high half), of the key, and of the score. */
 class Scores {
   readonly count: number;
   private readonly tags: Int32Array;
@@ -36,7 +36,7 @@ class Scores {
     murmur64(chunk, start, end, KEY_SEED, this.key, 0);
   }
 
-  /** Leaves the score of a member for the key hashed last in `low` and `high`. */
+  /** Stores the score of a member for the last hashed key in `low` and `high`. */
   score(member: number): void {
     const tagLow = this.tags[2 * member]!;
     const tagHigh = this.tags[2 * member + 1]!;
@@ -54,7 +54,7 @@ class Scores {
   }
 }
 
-/** Among equal scores the last member wins. */
+/** Of equal scores, the last member wins. */
 export class RendezvousPlacement implements Placement {
   private readonly scores: Scores;
 
@@ -93,12 +93,12 @@ export class RendezvousPlacement implements Placement {
   }
 }
 
-/** Among equal scores the first member wins. */
+/** Of equal scores, the first member wins. */
 export class WeightedRendezvousPlacement implements Placement {
   private readonly scores: Scores;
   private readonly weights: readonly number[];
 
-  /** A weight for each tag. */
+  /** One weight per tag. */
   constructor(tags: readonly Buffer[], weights: readonly number[]) {
     this.scores = new Scores(tags);
     this.weights = weights;

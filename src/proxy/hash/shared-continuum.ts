@@ -1,14 +1,14 @@
 /**
- * Continua that were built lately, shared by all that need the same one: a pool after a reload, an explanation of a key, the
- * servers that are up. A continuum does not change once it is built, and takes 0.1 ms and more for each server to build.
+ * A cache of recently built continua, shared by all users of an equal one: a pool after a reload, an explanation of a
+ * key, the servers that are up. A continuum is immutable, and takes at least 0.1 ms per server to build.
  */
 import type { Continuum } from "./continuum.ts";
 
 const MAX_CONTINUA = 8;
-/** In the order of their last use. */
+/** In the order of last use. */
 const continua = new Map<string, Continuum>();
 
-/** The continuum that `identity` describes in full, built by `build` unless it is here. */
+/** The continuum that `identity` describes completely. `build` creates it if it is not in the cache. */
 export function sharedContinuum(identity: string, build: () => Continuum): Continuum {
   const continuum = continua.get(identity) ?? build();
   continua.delete(identity);

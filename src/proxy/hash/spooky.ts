@@ -1,19 +1,19 @@
 /**
  * SpookyHash V2 in halves of 32 bits. Source: Bob Jenkins' SpookyV2, in the public domain.
  *
- * The state is twelve numbers of 64 bits, `state[2 * i]` the low half of number i and `state[2 * i + 1]` the high one;
- * short keys use the first four.
+ * The state is twelve 64-bit numbers: `state[2 * i]` is the low half of number i, and `state[2 * i + 1]` the high half.
+ * Short keys use the first four.
  */
 
 const CONST = 0xdeadbeef | 0;
-/** Shorter ones are hashed in another way. */
+/** Shorter keys are hashed differently. */
 const LONG_BYTES = 192;
 const BLOCK_BYTES = 96;
 
 const state = new Int32Array(24);
 const block = Buffer.alloc(BLOCK_BYTES);
 
-/** Rotations by step: `h[x] = rotate(h[x]) + h[y]; h[z] ^= h[x]` with x, y, z going around. */
+/** Rotations by step: `h[x] = rotate(h[x]) + h[y]; h[z] ^= h[x]` with cyclic x, y, z. */
 const shortMix = [50, 52, 30, 41, 54, 48, 38, 37, 62, 34, 5, 36] as const;
 const shortEnd = [15, 52, 26, 51, 28, 9, 47, 54, 32, 25, 63] as const;
 const longMix = [11, 32, 43, 31, 17, 28, 39, 57, 55, 54, 22, 46] as const;
@@ -25,7 +25,7 @@ export function spooky32(chunk: Buffer, start: number, end: number, seed: number
   return state[0]! >>> 0;
 }
 
-/** Hash64 of the same. */
+/** Hash64 of `chunk[start, end)`. */
 export function spooky64(chunk: Buffer, start: number, end: number, seed: number): bigint {
   hash(chunk, start, end, seed);
   return (BigInt(state[1]! >>> 0) << 32n) | BigInt(state[0]! >>> 0);
@@ -126,7 +126,7 @@ function add(i: number, low: number, high: number): void {
   state[2 * i + 1] = state[2 * i + 1]! + high + carry;
 }
 
-/** Adds up to eight bytes, the first the lowest. */
+/** Adds up to eight bytes, the lowest first. */
 function addBytes(i: number, chunk: Buffer, at: number, count: number): void {
   let low = 0;
   let high = 0;
@@ -142,7 +142,7 @@ function xor(i: number, other: number): void {
   state[2 * i + 1]! ^= state[2 * other + 1]!;
 }
 
-/** To the left, by 1 to 63 bits. */
+/** Rotates left by 1 to 63 bits. */
 function rotate(i: number, bits: number): void {
   let low = state[2 * i]!;
   let high = state[2 * i + 1]!;
@@ -152,7 +152,7 @@ function rotate(i: number, bits: number): void {
     high = swapped;
   }
   const by = bits & 31;
-  // In JavaScript a shift by 32 is none: shifted in two steps it gives the zeros it should.
+  // In JavaScript a shift by 32 has no effect: two steps give zeros.
   const rest = 31 - by;
   state[2 * i] = (low << by) | ((high >>> 1) >>> rest);
   state[2 * i + 1] = (high << by) | ((low >>> 1) >>> rest);

@@ -1,11 +1,11 @@
 /**
- * Arithmetic of 64 bits on two halves of 32: BigInt allocates, and doubles hold 53 bits. Halves are signed or unsigned,
- * whatever the bits say is meant.
+ * 64-bit arithmetic with two 32-bit halves: BigInt allocates, and doubles hold 53 bits. Halves may be signed or
+ * unsigned; only their bits count.
  */
 
 /**
- * High half of the product of two unsigned 32-bit numbers; the low half is `Math.imul`. The product of two 64-bit numbers
- * modulo 2^64 has the high half `multiplyHigh(aLow, bLow) + imul(aLow, bHigh) + imul(aHigh, bLow)`.
+ * High half of the product of two unsigned 32-bit numbers; the low half is `Math.imul`. The product of two 64-bit
+ * numbers modulo 2^64 has the high half `multiplyHigh(aLow, bLow) + imul(aLow, bHigh) + imul(aHigh, bLow)`.
  */
 export function multiplyHigh(a: number, b: number): number {
   const a0 = a & 0xffff;
@@ -18,7 +18,7 @@ export function multiplyHigh(a: number, b: number): number {
   return (Math.imul(a1, b1) + (cross01 >>> 16) + (cross10 >>> 16) + (middle >>> 16)) | 0;
 }
 
-/** The nearest double, as C converts an unsigned 64-bit number. */
+/** The nearest double, like C's conversion of an unsigned 64-bit number. */
 export function toDouble(low: number, high: number): number {
   return (high >>> 0) * 2 ** 32 + (low >>> 0);
 }

@@ -1,6 +1,6 @@
 /**
- * mcrouter's WeightedCh3: Ch3, but a member of weight 0.7 refuses three tenths of its keys, which are then placed anew
- * as if a counter stood behind them. Source: mcrouter lib/WeightedCh3HashFunc.cpp, as facts.
+ * mcrouter's WeightedCh3: Ch3, but a member with weight 0.7 refuses three tenths of its keys, which are placed again
+ * with a counter appended. Source: mcrouter lib/WeightedCh3HashFunc.cpp, as facts.
  */
 import { furc, furcKeyHash } from "./ch3.ts";
 import type { Placement } from "./placement.ts";
@@ -15,11 +15,11 @@ const DEFAULT_WEIGHT = 0.5;
 export class WeightedCh3Placement implements Placement {
   keyHash = 0;
   private readonly count: number;
-  /** Hashes below are accepted, by member. */
+  /** Upper bound of accepted hashes, by member. */
   private readonly bounds: Float64Array;
   private scratch = Buffer.alloc(512);
 
-  /** `weights` are from 0 to 1; members beyond them have 0.5. */
+  /** `weights` are from 0 to 1. Members without a weight have 0.5. */
   constructor(count: number, weights: readonly number[]) {
     this.count = count;
     this.bounds = Float64Array.from({ length: count }, (_, i) =>
@@ -42,7 +42,7 @@ export class WeightedCh3Placement implements Placement {
     return index;
   }
 
-  /** In decimal behind the key, lowest digit first; returns the end. */
+  /** Writes the counter in decimal after the key, lowest digit first. Returns the end. */
   private writeCounter(counter: number, at: number): number {
     let end = at;
     let rest = counter;
