@@ -18,7 +18,7 @@ const MAX_LOST_OVER_META = 2;
 
 /** Results of the server's replies. */
 export interface GreetingEvents {
-  /** The server refused username and password. */
+  /** The server refused the username and password. */
   refused(reason: string): void;
   /** The reply to `version`, without CRLF. */
   hello(line: string): void;

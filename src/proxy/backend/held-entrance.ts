@@ -1,7 +1,7 @@
 /**
- * A way to a backend for a pool that a reload brings to it from another backend of the same server. Requests that come this
- * way wait until those on the other backend have been answered; requests of other pools, and of the routes before the reload,
- * go to the backend at once. So no two backends can ever wait for each other.
+ * An entrance to a backend for a pool that a reload moves to it from another backend of the server. Requests on this
+ * entrance wait until those on the other backend have been answered. Requests of other pools, and of the routes before the
+ * reload, go to the backend immediately. Therefore two backends never wait for each other.
  */
 import type { Request } from "../request.ts";
 import { AllCompleted } from "./all-completed.ts";

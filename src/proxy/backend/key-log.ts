@@ -1,7 +1,7 @@
 /**
- * Copies of the keys of the requests on their way: replies are checked against them after the client's chunk is gone. Keys
- * stand one behind the other in a block (docs/decisions/0002-keys-are-checked-against-a-key-log.md); a full block is left to
- * the requests that point into it.
+ * Copies of the keys of the requests in flight: they verify replies after the client's chunk is gone. The keys of a block
+ * are contiguous (docs/decisions/0002-keys-are-checked-against-a-key-log.md). A full block stays alive for the requests
+ * that point into it.
  */
 import { isMeta, type Request } from "../request.ts";
 import { CR, copyBytes, LF } from "../wire/ascii.ts";
