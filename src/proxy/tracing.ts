@@ -1,11 +1,11 @@
 /**
- * The seam to whoever records traces. Without a tracer there is no span anywhere: what is not sampled costs one comparison.
+ * The interface to a tracer. Without a tracer there are no spans; an unsampled request costs one comparison.
  *
  *     client's request (server) ─┬─ call of a server (client), one for each
  *                                └─ fill ─┬─ lease
- *                                         ├─ fetch ── call of an HTTP server (client), which is told the trace
+ *                                         ├─ fetch ── request to an HTTP server (client), with the trace context
  *                                         └─ populate
- *     refresh (a trace of its own, linked to the request that made the key needed) ── fetch ── …
+ *     refresh (a separate trace, linked to the request that made the key needed) ── fetch ── …
  */
 
 export const SpanKind = { internal: 0, client: 2 } as const;
@@ -13,61 +13,62 @@ export type SpanKind = (typeof SpanKind)[keyof typeof SpanKind];
 
 export type SpanAttributes = Readonly<Record<string, string | number>>;
 
-/** What is told of something that takes time. It is ended once; nothing is told of it after that. */
+/** A traced operation. `end` is called once; no other call follows it. */
 export interface Span {
   readonly traceId: string;
   readonly spanId: string;
-  /** Its place in the trace, as a header field carries it (W3C Trace Context). */
+  /** Its trace context as the value of a header field (W3C Trace Context). */
   readonly traceparent: string;
-  /** Something within it, which begins now. */
+  /** Starts a child span. */
   begin(name: string, kind: SpanKind, attributes?: SpanAttributes): Span;
   set(name: string, value: string | number): void;
-  /** The key that it is about, one character per byte, and its rule; told as far as the configuration allows. */
+  /** Sets the key (one character per byte) and its rule, as far as the configuration allows. */
   about(key: string, rule: string | null): void;
-  /** The same of a text that has parts of the key in it. */
+  /** Sets a text that contains parts of the key, as far as the configuration allows. */
   setKeyText(name: string, text: string): void;
-  /** It did not succeed; `reason` is one of few words. */
+  /** Marks the operation as failed; `reason` is one of a few words. */
   fail(reason: string): void;
   end(): void;
 }
 
-/** The part of a client's request that a tracer is told. */
+/** The data of a client's request for a tracer. */
 export interface TracedRequest {
-  /** The command in the client's words, such as `get`. */
+  /** The command in the client's notation, such as `get`. */
   readonly operation: string;
   readonly protocol: "classic" | "meta" | "binary";
-  /** One character per byte; `null` if the request has no key, or many. */
+  /** One character per byte. `null` if the request has no key, or several. */
   readonly key: string | null;
-  /** Number of keys of a get of many; `null` for other requests. */
+  /** Number of keys of a get of many. `null` for other requests. */
   readonly keyCount: number | null;
 }
 
-/** Decides what is traced, and begins traces. The caller that gets a span ends it. */
+/** Decides which operations are traced, and begins traces. The caller ends each span. */
 export interface Tracer {
-  /** Requests that took longer are told of though they were not sampled. Whole µs. */
+  /** Requests slower than this are traced even if they are not sampled. Integer, in µs. */
   readonly slowMicros: number;
-  /** The same of those that failed. */
+  /** True if failed requests are traced even if they are not sampled. */
   readonly tracesErrors: boolean;
-  /** Whether to begin a trace now; nothing is allocated. */
+  /** True if a trace should begin now. Allocates nothing. */
   samples(): boolean;
   /**
-   * A client's request, which was read `agoMicros` ago. `traceparent`: the trace of the caller's that it belongs to; null:
-   * none. Null: the caller does not want it to be traced.
+   * A client's request that was read `agoMicros` ago. `traceparent` is the caller's trace; `null` if there is none.
+   * Returns `null` if the caller's trace is not sampled.
    */
   beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null;
-  /**
-   * A span for a request that took `tookMicros` and was not sampled. `null` if there were too many of them in this second.
-   */
+  /** A span for an unsampled request that took `tookMicros`. `null` if there were too many in this second. */
   beginUnsampled(request: TracedRequest, tookMicros: number): Span | null;
-  /** A refresh; `origin` is the traceparent of the request that made its key needed, null where that was not sampled. */
+  /** A refresh. `origin` is the traceparent of the request that made its key needed; `null` if that was not sampled. */
   beginRefresh(origin: string | null): Span;
 }
 
-/** `P` of a meta command that holds a traceparent: the version, two ids and the flags (W3C Trace Context, section 3.2). */
+/**
+ * Length of the flag `P` of a meta command with a traceparent: version, two ids and flags (W3C Trace Context, section
+ * 3.2).
+ */
 export const TRACEPARENT_LENGTH = 55;
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** The traceparent in the flags of a meta command; null: none. */
+/** The traceparent in the flags of a meta command. `null` if there is none. */
 export function traceparentOf(flags: readonly string[]): string | null {
   const token = flags.find((flag) => flag[0] === "P")?.slice(1);
   return token !== undefined && TRACEPARENT.test(token) ? token : null;

@@ -1,5 +1,5 @@
 /**
- * Answers that no server gave: those of routes that ask none.
+ * Replies without a server, for routes that ask none.
  */
 
 import type { Result } from "../../config/results.ts";
@@ -8,7 +8,7 @@ import { Operation, type Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
 import { classicOperation, kindOf, resultNumber } from "./result.ts";
 
-/** As if there were nothing: a get misses, a store is not stored, everything else finds no item. */
+/** A reply as for an absent item: a get misses, a store is not stored, other commands find no item. */
 export function defaultReply(request: Request): Reply {
   switch (kindOf(request)) {
     case "get":
@@ -22,7 +22,7 @@ export function defaultReply(request: Request): Reply {
   }
 }
 
-/** What the client is told of an error that has no text of its own, after mcrouter's. */
+/** Texts of errors without a message, similar to mcrouter's. */
 const errorTexts: Partial<Record<Result, string>> = {
   timeout: "timeout",
   connect_timeout: "connection timeout",
@@ -48,7 +48,7 @@ const errorTexts: Partial<Record<Result, string>> = {
   overloaded: "overloaded",
 };
 
-/** Errors without a text of their own of which the client is told that its request is wrong. */
+/** Errors without a message that tell the client that its request is wrong. */
 const clientErrors: ReadonlySet<Result> = new Set<Result>([
   "client_error",
   "bad_command",
@@ -68,7 +68,7 @@ const errorStatuses: Partial<Record<Result, Status>> = {
   client_error: Status.clientError,
 };
 
-/** An error as a route's own answer; `message` "": what the result is usually called. It can be used for ever. */
+/** An error as a route's reply. `message` "" uses the usual text of the result. The reply may be kept. */
 export function errorReply(result: Result, message: string): Reply {
   const isClients = message === "" ? clientErrors.has(result) : result === "client_error";
   const text = message === "" ? (errorTexts[result] ?? "") : message;

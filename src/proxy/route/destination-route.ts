@@ -1,5 +1,5 @@
 /**
- * One server of a pool, whatever the key.
+ * One server of a pool, for all keys.
  *
  * Source: mcrouter DestinationRoute.h, as facts.
  */

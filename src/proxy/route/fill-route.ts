@@ -1,10 +1,11 @@
 /**
- * Stands above the pool where there are rules. Sees every retrieval going and coming and every write going: a get of a
- * tracked key is noted, a miss of a covered key is filled, a write tells the filler that fetches under way are too old.
+ * The route above the pool if there are rules. It sees each retrieval with its reply, and each write: a get of a
+ * tracked key is recorded, a miss of a covered key is filled, and a write tells the filler that fetches in progress are
+ * too old.
  *
- * What is answered: a plain get from the fetched value. gets, gat and gats ask the pool again after the value was
- * stored, so that their flags, cas and exptime are real; within what is left of the key's `fill_timeout`, so that a
- * server that hangs by then does not make a client wait for its time-out a second time.
+ * A plain get is answered with the fetched value. gets, gat and gats ask the pool again after the value is stored, so
+ * that their flags, cas and exptime are real. They only wait for the rest of the key's `fill_timeout`, so that a server
+ * that hangs by then does not delay the client by a second timeout.
  */
 import type { Clock, Timer } from "../../clock.ts";
 import { gatheredReply, isFailure, MetaCode, missReply, type Reply, Status, valueReply } from "../reply.ts";
@@ -15,38 +16,42 @@ import { putBlock, singleOf } from "./multi-get.ts";
 import type { Root, Route, SeeTarget } from "./route.ts";
 
 /**
- * How a fill ended for one of those who waited for it. Exactly one of the two is called, once. `leftMs`: how much longer
- * the client may be made to wait.
+ * Receives the result of a fill for a waiting client. Exactly one of the two functions is called, once. `leftMs` is the
+ * time for which the client may still wait.
  */
 export interface FillWaiter {
-  /** Of the request that waits; null, or none: it is not traced. */
+  /** Span of the waiting request. `null` or absent if it is not traced. */
   readonly span?: Span | null;
-  /** `reply` is the value as the answer to a plain get of the key, or a miss. It is kept. */
+  /** `reply` is the value as the reply to a plain get of the key, or a miss. It may be kept. */
   filled(reply: Reply, leftMs: number): void;
-  /** The pool has a newer word than the source: it is to be asked again. */
+  /** The pool has a newer value than the source: ask the pool again. */
   askAgain(leftMs: number): void;
 }
 
-/** What the proxy needs of fill and refresh; implemented outside of it. */
+/** The operations of fill and refresh that the proxy needs; implemented outside of the proxy. */
 export interface MissFiller {
-  /** A client asked for `chunk[start, end)`. Called for every get, hit or miss: no strings, no look at rules. */
+  /**
+   * A client asked for `chunk[start, end)`. Called for each get, hit or miss: it creates no strings and does not
+   * evaluate rules.
+   */
   noteGet(chunk: Buffer, start: number, end: number, isHit: boolean): void;
-  /** The same for each key of a get of many, which hit where there is a block. */
+  /** Like `noteGet` for each key of a get of many; a key with a block is a hit. */
   noteGets(keys: KeyList): void;
-  /** A traced request hit `key` (one character per byte): what keeps it fresh from now on is for its sake. */
+  /** A traced request hit `key` (one character per byte): later refreshes of the key link to it. */
   noteTraced(key: string, span: Span): void;
   /**
-   * A client's get of `key` (one character per byte) missed. Returns false if no rule covers the key. Else `waiter` is called
-   * once, perhaps before this returns. `hasPoolFailed`: the pool has not reported a miss, but could not answer.
+   * A client's get of `key` (one character per byte) missed. Returns false if no rule covers the key. Otherwise
+   * `waiter` is called once, possibly synchronously. `hasPoolFailed`: the pool has not reported a miss, but could not
+   * answer.
    */
   fill(key: string, waiter: FillWaiter, hasPoolFailed?: boolean): boolean;
-  /** A client is about to write `key`: fetches that began before lose. */
+  /** Called before a client's write of `key`: the results of earlier fetches become invalid. */
   beforeWrite(key: string): void;
-  /** The same for every key. */
+  /** Called before a client's flush. */
   beforeFlush(): void;
 }
 
-/** Fills the misses of what is below it. */
+/** Fills the misses of the routes below. */
 export class FillRoute implements Root, ReplyOwner {
   readonly name = "fill";
   private readonly child: Root;
@@ -104,7 +109,7 @@ export class FillRoute implements Root, ReplyOwner {
       request.complete(gatheredReply);
       return;
     }
-    // One for this loop, so that fills that end at once do not complete the request before the others have begun.
+    // One for this loop, so that fills that end synchronously do not complete the request before the others have begun.
     let due = 1;
     const done = () => {
       if (--due === 0) request.complete(keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
@@ -116,7 +121,7 @@ export class FillRoute implements Root, ReplyOwner {
         if (answer.status === Status.found) putBlock(keys, i, answer);
         done();
       });
-      // Counted before: the waiter may be told before `fill` returns.
+      // Count first: the waiter may be called before `fill` returns.
       due++;
       const hasPoolFailed = isFailure(reply.status) || keys.failed?.has(i);
       if (!this.filler.fill(single.keyText(), waiter, hasPoolFailed)) due--;
@@ -126,12 +131,15 @@ export class FillRoute implements Root, ReplyOwner {
   }
 }
 
-/** A value, or for a meta get without `v` the word that there is one. */
+/** True for a value, and for a meta get without `v` if the reply says that there is a value. */
 function isHit(reply: Reply): boolean {
   return reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
 }
 
-/** With N (vivify) or R (recache) a client wins the right to fill, and does. A binary touch asks for no value. */
+/**
+ * True if the client fills itself: with N (vivify) or R (recache) it wins the right to fill. A binary touch asks for no
+ * value.
+ */
 export function isNotFilled(request: Request): boolean {
   if (request.binary !== null) return !hasMetaFlag(request, "v");
   return hasMetaFlag(request, "N") || hasMetaFlag(request, "R");
@@ -139,14 +147,14 @@ export function isNotFilled(request: Request): boolean {
 
 const NO_CAS = 0n;
 
-/** Waits for the value of one key, `request` being a retrieval of that key alone, retained. */
+/** Waits for the value of one key. `request` is a retained retrieval of that key only. */
 class Waiter implements FillWaiter, ReplyOwner {
   private readonly request: Request;
   private readonly child: Route;
   private readonly clock: Clock;
   private readonly answer: (reply: Reply) => void;
   private fetched: Reply | null = null;
-  /** Set while the second answer is awaited. */
+  /** Set while the second reply is awaited. */
   private timer: Timer | null = null;
 
   constructor(request: Request, child: Route, clock: Clock, answer: (reply: Reply) => void) {
@@ -178,20 +186,20 @@ class Waiter implements FillWaiter, ReplyOwner {
   }
 
   onReply(_request: Request, reply: Reply): void {
-    // Too late: the client was answered.
+    // Too late: the client has been answered.
     if (this.timer === null) return;
     this.clock.clearTimer(this.timer);
     this.timer = null;
     this.second(reply);
   }
 
-  /** The second answer; the fetched value where the pool could not store it. */
+  /** Handles the second reply. If the pool could not store the value, the reply is made from the fetched value. */
   private second(reply: Reply): void {
     if (isHit(reply) || this.fetched === null) this.answer(reply);
     else this.answer(this.made(this.fetched));
   }
 
-  /** The answer made of the fetched value. Its cas is 0, which no item has: a write with it never succeeds. */
+  /** The reply made from the fetched value. Its cas is 0, which no item has: a write with it never succeeds. */
   private made(fetched: Reply): Reply {
     const value = fetched.chunk.subarray(fetched.valueStart, fetched.valueEnd);
     switch (this.request.operation) {

@@ -1,4 +1,4 @@
-/** What the leaves of a tree need of a server. */
+/** The operations that the leaves of a tree need from a server. */
 import type { Request } from "../request.ts";
 
 export interface KeyedBackend {
@@ -6,15 +6,15 @@ export interface KeyedBackend {
   readonly name: string;
   readonly connectionCount: number;
   readonly speaksMeta: boolean;
-  /** False: a get of several keys is not answered as memcached does over the connection of that slot. */
+  /** False if a get of several keys on the connection of that slot is not answered as in memcached. */
   mayShare(slot: number): boolean;
-  /** Takes `request` and completes it once. Requests with the same `slot` keep their order. */
+  /** Sends `request` and completes it once. Requests with equal `slot` keep their order. */
   send(request: Request, slot: number): void;
 }
 
 /**
- * Which of a backend's connections a key uses: always the same one, whatever way it comes, so that requests for a key keep
- * their order. Source: FNV-1a.
+ * Connection of a key at a backend. It is equal for all routes, so that requests for a key keep their order. Source:
+ * FNV-1a.
  */
 export function keySlot(chunk: Buffer, start: number, end: number, connections: number): number {
   if (connections === 1) return 0;

@@ -1,5 +1,6 @@
 /**
- * Requests that Platypus itself makes for a key: of fills and refreshes, and of routes that keep several places in step.
+ * Requests for a key that Platypus itself makes: for fills and refreshes, and for routes that keep several places
+ * consistent.
  */
 
 import { BackendError } from "../../errors.ts";
@@ -10,24 +11,25 @@ import { decodedKey, keyAfter, writtenRequest } from "../wire/written-frame.ts";
 /** A command: the words around the key, and its data. */
 export interface Words {
   readonly verb: string;
-  /** Behind the key; "": nothing. */
+  /** Text after the key. "" if there is none. */
   readonly rest: string;
   readonly value?: Buffer;
 }
 
-/** True for a key (one character per byte) that a text line can hold. */
+/** True for a key (one character per byte) that a text line can contain. */
 export function isText(key: string): boolean {
   return /^[!-~\x80-\xff]*$/.test(key);
 }
 
-/** True for a key (one character per byte) that a server can be sent by `keyedRequest`, in base64 where it is no text. */
+/** True for a key (one character per byte) that `keyedRequest` can send, in base64 if it is not text. */
 export function isSendable(key: string): boolean {
   return (isText(key) ? key.length : Math.ceil(key.length / 3) * 4) <= MAX_KEY_BYTES;
 }
 
 /**
- * The request `verb key rest` with its data, answered to `owner`. A key that a line cannot hold goes as base64, with `prefix`
- * in it; before others the connection puts it. Throws a BackendError where it is longer then than a server takes.
+ * The request `verb key rest` with its data, answered to `owner`. A key that a line cannot contain is sent in base64,
+ * including `prefix`; for other keys the connection adds the prefix. Throws a BackendError if the base64 key is too
+ * long for a server.
  */
 export function keyedRequest(
   operation: Operation,
@@ -36,10 +38,10 @@ export function keyedRequest(
   prefix: string,
   owner: ReplyOwner,
 ): Request {
-  // The bytes of such a key stand behind the frame for placement (as meta-parser.ts has it).
+  // For placement, the bytes of such a key follow the frame, as in meta-parser.ts.
   const isBase64 = !isText(key);
   const word = isBase64 ? Buffer.from(prefix + key, "latin1").toString("base64") : key;
-  // A server would refuse the line and take the data for commands.
+  // A server would refuse the line and read the data as commands.
   if (isBase64 && word.length > MAX_KEY_BYTES) {
     throw new BackendError("the key is too long for a server in base64", { isRefused: true });
   }
@@ -48,43 +50,46 @@ export function keyedRequest(
   return writtenRequest(operation, owner, line, value ?? null, place);
 }
 
-/** A key (one character per byte), and `/region/cluster/` as it stood before it; null: there was none. */
+/** A key (one character per byte), and the `/region/cluster/` before it. `null` if there was none. */
 export interface RoutedKey {
   readonly text: string;
   readonly routingPrefix: Buffer | null;
 }
 
-/** The key of a request, for requests of a route's own that go the same way. */
+/** The key of a request, for a route's own requests that take the same way through the tree. */
 export function routedKeyOf(request: Request): RoutedKey {
   return { text: request.keyText(), routingPrefix: request.routingPrefix };
 }
 
-/** A plain get of `key`, which is sendable; its reply is `found` with value and flags, or for a key that is no text a meta one. */
+/**
+ * A plain get of the sendable `key`. Its reply is `found` with value and flags, or a meta reply for a key that is not
+ * text.
+ */
 export function getOf(key: RoutedKey, owner: ReplyOwner): Request {
   return isText(key.text)
     ? routed(Operation.get, key, { verb: "get", rest: "" }, owner)
     : routed(Operation.metaGet, key, { verb: "mg", rest: "v f" }, owner);
 }
 
-/** Asks how many seconds the item of `key`, which is sendable, has left: `HD t…`, or `EN`. */
+/** Asks for the remaining TTL of the sendable `key`, in seconds: `HD t…`, or `EN`. */
 export function ttlOf(key: RoutedKey, owner: ReplyOwner): Request {
   return routed(Operation.metaGet, key, { verb: "mg", rest: "t" }, owner);
 }
 
-/** A delete of `key`, which is sendable. */
+/** A delete of the sendable `key`. */
 export function deleteOf(key: RoutedKey, owner: ReplyOwner): Request {
   return isText(key.text)
     ? routed(Operation.delete, key, { verb: "delete", rest: "" }, owner)
     : routed(Operation.metaDelete, key, { verb: "md", rest: "" }, owner);
 }
 
-/** What is stored by a route. */
+/** A value that a route stores. */
 export interface StoredValue {
   readonly value: Buffer;
   readonly flags: number;
 }
 
-/** `add` or `set` of `key`, which is sendable, with the exptime as memcached takes it: a whole number. */
+/** `add` or `set` of the sendable `key`. `exptime` is memcached's, an integer. */
 export function storeOf(
   verb: "add" | "set",
   key: RoutedKey,
@@ -92,7 +97,7 @@ export function storeOf(
   exptime: number,
   owner: ReplyOwner,
 ): Request {
-  // A server that refused a number would take the value for commands.
+  // A server that refused the number would read the value as commands.
   const clientFlags = flags >>> 0;
   if (isText(key.text)) {
     return routed(
@@ -112,5 +117,5 @@ function routed(operation: Operation, { text, routingPrefix }: RoutedKey, words:
   return request;
 }
 
-/** Gets answers that nobody waits for. */
+/** Ignores replies. */
 export const nobody: ReplyOwner = { onReply: () => {} };

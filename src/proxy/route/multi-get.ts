@@ -1,29 +1,29 @@
 /**
- * A retrieval of many keys becomes one command per backend connection, and the answers are put back in the order of the
- * keys. A part that fails leaves its keys out: an error between VALUE lines would put clients out of step.
+ * Splits a retrieval of many keys into one command per backend connection, and joins the replies in the order of the
+ * keys. A failed part leaves its keys out: an error between VALUE lines would put clients out of step.
  *
  *     get a b c d      server 0 ◄─ get a c        a c ─┐
  *                      server 1 ◄─ get b d        b d ─┴► a b c d END
  *
- * memcached closes a connection on which it has read 2 KiB of a line other than get and gets without its end: a gat of
- * many keys becomes several.
+ * memcached closes a connection after 2 KiB of an incomplete line other than get and gets: so a gat of many keys
+ * becomes several commands.
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { isNoreplyKeyOf } from "../wire/meta-form.ts";
 
-/** Keys of one gat, each with the longest there is of blank and prefix; verb and exptime go beside them. */
+/** Maximum number of keys in a gat, each with the maximum length of key and prefix, plus verb and exptime. */
 const MAX_GAT_KEYS = 7;
 
-/** Where keys go: lanes are backend connections. */
+/** Destinations of keys: a lane is a backend connection. */
 export interface Lanes {
-  /** False: each key is to be asked for by a command of its own. */
+  /** False if each key must be requested by a separate command. */
   mayShare(lane: number): boolean;
   lane(chunk: Buffer, start: number, end: number): number;
   sendTo(lane: number, request: Request): void;
 }
 
-/** Sends the parts of `request`, whose keys are `keys`, and completes it when all have been answered. */
+/** Sends the parts of `request`, whose keys are `keys`, and completes it after the last reply. */
 export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): void {
   const parts: Request[] = [];
   const laneOf: number[] = [];
@@ -33,7 +33,7 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
   const maxKeys: number[] = [];
   for (let i = 0; i < keys.count; i++) {
     const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
-    // Its place in a line would be taken for the end of that line.
+    // Within a line, the key would be read as the word `noreply`.
     const isAlone = isNoreplyKeyOf(keys, i);
     let at = isAlone ? laneOf.length : 0;
     while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys[at]!)) at++;
@@ -55,7 +55,7 @@ export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): v
   for (let i = 0; i < parts.length; i++) lanes.sendTo(laneOf[i]!, parts[i]!);
 }
 
-/** Collects the answers to the parts. */
+/** Collects the replies to the parts. */
 class Gather implements ReplyOwner {
   due = 0;
   private readonly request: Request;
@@ -72,7 +72,8 @@ class Gather implements ReplyOwner {
     if (isFailure(reply.status)) forgetBlocks(this.keys, part.indexes!);
     else if (reply.status === Status.found) {
       this.hasFound = true;
-      // The blocks lie in the read buffer: the last part's may stay there, they are handled before the next read.
+      // The blocks are in the read buffer. Those of the last part may stay there: they are handled before the next
+      // read.
       if (!reply.isKept) {
         if (this.due > 0) this.keys.moveBlocks(part.indexes!, reply, reply.copy());
         else this.keys.borrowed = reply.chunk;
@@ -83,14 +84,14 @@ class Gather implements ReplyOwner {
 }
 
 /**
- * The keys of a retrieval asked for one by one, each by a request of its own, where they do not all go the same way. A key
- * that fails is left out.
+ * Requests the keys of a retrieval one by one, each with a separate request, if they take different ways through the
+ * tree. A failed key is left out.
  */
 export class GatherKeys implements ReplyOwner {
   private readonly request: Request;
   private readonly keys: KeyList;
   private readonly indexes = new Map<Request, number>();
-  /** One for the loop of `send`, so that answers that come at once do not complete the request early. */
+  /** One for the loop of `send`, so that synchronous replies do not complete the request early. */
   private due = 1;
 
   constructor(request: Request, keys: KeyList) {
@@ -98,7 +99,7 @@ export class GatherKeys implements ReplyOwner {
     this.keys = keys;
   }
 
-  /** Calls `route` for each key. Completes the request when all have been answered. */
+  /** Calls `route` for each key. Completes the request after the last reply. */
   send(route: (single: Request) => void): void {
     for (let i = 0; i < this.keys.count; i++) {
       const single = singleOf(this.request, this.keys, i, this);
@@ -122,7 +123,7 @@ export class GatherKeys implements ReplyOwner {
   }
 }
 
-/** A retrieval of key `index` of `keys` alone. */
+/** A retrieval of only key `index` of `keys`. */
 export function singleOf(request: Request, keys: KeyList, index: number, owner: ReplyOwner): Request {
   const single = new Request(request.operation, owner, keys.bytes);
   single.keyStart = keys.starts[index]!;
@@ -133,7 +134,7 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
   return single;
 }
 
-/** The VALUE block of a reply to a get of one key becomes the block of key `index`. */
+/** Stores the VALUE block of a reply to a get of one key as the block of key `index`. */
 export function putBlock(keys: KeyList, index: number, answer: Reply): void {
   const kept = answer.copy();
   keys.blocks[index] = kept.chunk;
@@ -143,7 +144,7 @@ export function putBlock(keys: KeyList, index: number, answer: Reply): void {
 
 const END_BYTES = "END\r\n".length;
 
-/** A part that failed half-way has no values at all. */
+/** A part that failed half-way counts as having no values. */
 function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {
   keys.failed ??= new Set();
   for (const index of indexes) {

@@ -1,5 +1,5 @@
 /**
- * Routes that ask nobody: NullRoute and DevNullRoute answer as if there were nothing, ErrorRoute with an error.
+ * Routes without a server: NullRoute and DevNullRoute answer as for an absent item, ErrorRoute with an error.
  *
  * Source: mcrouter NullRoute.h, DevNullRoute.h, ErrorRoute.h, as facts.
  */
@@ -11,7 +11,7 @@ import { defaultReply, errorReply } from "./default-reply.ts";
 import type { Route } from "./route.ts";
 import type { RouteCounters } from "./route-counters.ts";
 
-/** Answers as if there were nothing. */
+/** Answers as for an absent item. */
 export class NullRoute implements Route {
   readonly name: string = "null";
 
@@ -22,7 +22,7 @@ export class NullRoute implements Route {
   forEachTarget(): void {}
 }
 
-/** The same, and counts what it swallows. */
+/** Like NullRoute, with a counter of its requests. */
 export class DevNullRoute extends NullRoute {
   override readonly name = "devnull";
   private readonly counters: RouteCounters;
@@ -38,12 +38,11 @@ export class DevNullRoute extends NullRoute {
   }
 }
 
-/** Answers with one error. */
 export class ErrorRoute implements Route {
   readonly name: string;
   private readonly reply: Reply;
 
-  /** `message` "": what the result is usually called. `isLogged` stands in the name alone. */
+  /** `message` "" uses the usual text of the result. `isLogged` only appears in the name. */
   constructor(result: Result, message: string, isLogged: boolean) {
     this.name = `error|${isLogged ? "log" : "no-log"}|mc_res_${result}${message === "" ? "" : `|${message}`}`;
     this.reply = errorReply(result, message);

@@ -1,6 +1,6 @@
 /**
- * Key → server of one pool. The leaf of the tree and the fast path itself: a retrieval of one key goes from here into
- * the batch of a backend connection, as the client's own bytes or with others' in one command.
+ * Key → server of one pool. It is the leaf of the tree and the fast path: it appends a retrieval of one key to the
+ * batch of a backend connection, as the client's own bytes or together with other keys in one command.
  */
 import type { PoolConfig } from "../../config/config.ts";
 import { hashNames } from "../hash/hash-names.ts";
@@ -14,7 +14,6 @@ import { splitRetrieval } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
 import { WorstReply } from "./worst-reply.ts";
 
-/** A pool of servers. */
 export class PoolRoute implements Root {
   readonly name: string;
   readonly pool: PoolConfig;
@@ -24,7 +23,7 @@ export class PoolRoute implements Root {
   private readonly connections: number;
   private readonly isSingle: boolean;
 
-  /** `placement` gives indexes of `backends`. */
+  /** `placement` returns indexes of `backends`. */
   constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
     this.name = `selection|${hashNames[pool.placement.type] ?? pool.placement.type}`;
     this.pool = pool;
@@ -34,7 +33,10 @@ export class PoolRoute implements Root {
     this.isSingle = backends.length === 1 && this.connections === 1;
   }
 
-  /** Every server of `pools` gets the command, on each of its connections; the answer is the worst of theirs, OK of none. */
+  /**
+   * Sends the command to all servers of `pools`, on each connection. The worst reply counts; OK if there are no
+   * servers.
+   */
   static broadcastToAll(request: Request, pools: readonly PoolRoute[]): void {
     const laneCount = pools.reduce((sum, pool) => sum + pool.laneCount, 0);
     if (laneCount === 0) {
@@ -75,7 +77,7 @@ export class PoolRoute implements Root {
     return this.placement.locate(chunk, keyStart, keyEnd);
   }
 
-  /** Sends a request of one key to the connection that requests for the key `owner` use. */
+  /** Sends a request of one key on the connection that requests for the key `owner` use. */
   routeAs(owner: Buffer, request: Request): void {
     this.sendTo(this.lane(owner, 0, owner.length), request);
   }
@@ -86,16 +88,15 @@ export class PoolRoute implements Root {
   }
 
   /**
-   * Every server gets the command, on each of its connections, so that it keeps its place among the client's others; the
-   * answer is the worst of theirs.
+   * Sends the command to all servers, on each connection, so that it keeps its order among the client's requests. The
+   * worst reply counts.
    */
   broadcast(request: Request): void {
     PoolRoute.broadcastToAll(request, [this]);
   }
 
   /**
-   * Which backend and connection a key belongs to, as one number: `server * connections + slot`. Keys of one lane can
-   * be asked for in one command.
+   * Backend and connection of a key as one number: `server * connections + slot`. Keys of one lane can share a command.
    */
   lane(chunk: Buffer, start: number, end: number): number {
     if (this.isSingle) return 0;

@@ -1,6 +1,6 @@
 /**
- * Config → pools of servers. Backends that the new configuration has in common with the old one live on, with their
- * connections, what is outstanding on them and what is known of their health.
+ * Config → pools of servers. Backends that the new configuration shares with the old one are kept, with their
+ * connections, outstanding requests and health.
  */
 import { addressText, type Config, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import { Backend, type BackendContext } from "../backend/backend.ts";
@@ -11,23 +11,24 @@ import { EjectingPlacement } from "../hash/ejecting-placement.ts";
 import type { KeyedBackend } from "./keyed-backend.ts";
 import { PoolRoute } from "./pool-route.ts";
 
-/** The pools of a configuration, built. */
+/** The pools of a configuration. */
 export interface BuiltPools {
-  /** By name, in the order of the configuration; pools without servers have none. */
+  /** By name, in the order of the configuration, except pools without servers. */
   readonly routes: ReadonlyMap<string, PoolRoute>;
   /** By the name of the pool, in the order of its servers. */
   readonly members: ReadonlyMap<string, readonly Backend[]>;
-  /** Of pools that came to a backend which was there before them, by this reload or, where they still hold something, before. */
+  /**
+   * Entrances of pools that moved to an existing backend: in this reload, or earlier if they still hold requests back.
+   */
   readonly entrances: readonly HeldEntrance[];
-  /** By what makes a backend the same one. */
+  /** By the properties that identify a backend. */
   readonly backends: ReadonlyMap<string, Backend>;
-  /** By server: what is known of one is known in all pools that it stands in. */
+  /** By server: all pools with a server share its health. */
   readonly healths: ReadonlyMap<string, Health>;
-  /** By pool and bounds: what counts the servers that are left alone. */
+  /** By pool and limits: counters of dead servers. */
   readonly gates: ReadonlyMap<string, FailOpenGate>;
 }
 
-/** No pools. */
 export const noPools: BuiltPools = {
   routes: new Map(),
   members: new Map(),
@@ -37,7 +38,7 @@ export const noPools: BuiltPools = {
   gates: new Map(),
 };
 
-/** Builds the pools of `config`, taking over what can be from `previous`; the caller closes the rest (`replaceBackends`). */
+/** Builds the pools of `config`, and reuses parts of `previous`. The caller closes the rest (`replaceBackends`). */
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const healths = new Map<string, Health>();
@@ -50,7 +51,7 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   for (const pool of config.pools) {
     if (pool.servers.length === 0) continue;
     const { failOpen } = pool.health;
-    // Healths that are carried over count with the gate that they were made with.
+    // A reused health counts with the gate that it was created with.
     const gateName = JSON.stringify([pool.name, failOpen]);
     const gate = failOpen === null ? null : (previous.gates.get(gateName) ?? new FailOpenGate(failOpen));
     if (gate !== null) gates.set(gateName, gate);
@@ -97,10 +98,10 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
 }
 
 /**
- * Has the backends of `previous` that `current` has no use for replaced. What pools send to another backend of a server than
- * before waits until the backends that pools have left have had their answers: an earlier write must not overtake a later
- * one. Those that left the configuration close then; one that stays, for other pools, is never held back itself. Returns what
- * begins this; to be called when nothing goes through the old routes any more.
+ * Replaces the backends of `previous` that `current` does not use. If a pool sends to another backend of a server than
+ * before, its requests wait until the old backends have answered: an earlier write must not overtake a later one.
+ * Backends that left the configuration close then; a backend that stays for other pools is never held back itself.
+ * Returns the function that begins this; call it when no requests use the old routes any more.
  */
 export function replaceBackends(previous: BuiltPools, current: BuiltPools): () => void {
   const before = new Set(previous.backends.values());
@@ -116,7 +117,7 @@ export function replaceBackends(previous: BuiltPools, current: BuiltPools): () =
     const older = previous.entrances.filter((entrance) => entrance.backend === backend);
     return [{ backend, isGone, own, older }];
   });
-  // Those that have nothing to wait for open.
+  // Opens entrances without a reason to wait.
   for (const entrance of entrances) entrance.letGo();
   return () => {
     for (const { backend, isGone, own, older } of left) {
@@ -129,14 +130,14 @@ export function replaceBackends(previous: BuiltPools, current: BuiltPools): () =
   };
 }
 
-/** True if something that is sent to the pools now has to wait, see `replaceBackends`. */
+/** True if some requests to the pools must wait, see `replaceBackends`. */
 export function isHolding({ backends, entrances }: BuiltPools): boolean {
   return (
     entrances.some((entrance) => entrance.isHolding) || [...backends.values()].some((backend) => backend.isHolding)
   );
 }
 
-/** Calls `done` when all of `entrances` are open. */
+/** Calls `done` when all `entrances` are open. */
 function afterAll(entrances: readonly HeldEntrance[], done: () => void): void {
   let due = entrances.length + 1;
   const opened = () => {
@@ -150,7 +151,7 @@ function isEntrance(follower: Backend | HeldEntrance): follower is HeldEntrance 
   return follower instanceof HeldEntrance;
 }
 
-/** True if a pool sends to another backend now, or is gone. */
+/** True if a pool now sends to another backend, or is gone. */
 function hasLost(backend: Backend, previous: BuiltPools, current: BuiltPools): boolean {
   return [...previous.members].some(
     ([name, members]) => members.includes(backend) && !(current.members.get(name)?.includes(backend) ?? false),

@@ -1,6 +1,6 @@
 /**
- * How a request ended, in the terms that routes decide by: mcrouter's results, named as its configurations and stats name
- * them. And which command a request is, whatever protocol it came in.
+ * Results of requests in mcrouter's terms, with the names of its configurations and stats: routes decide by them. Also
+ * the classic equivalent of a request in any protocol.
  *
  * Source: mcrouter lib/mc/protocol.h and lib/McResUtil.h, as facts.
  */
@@ -15,22 +15,22 @@ export const results = Object.keys(severities) as readonly Result[];
 const firstError = results.indexOf("ooo");
 const errors: ReadonlySet<Result> = new Set(results.slice(firstError));
 
-/** Worse results have more. */
+/** Worse results have higher numbers. */
 export function severity(result: Result): number {
   return severities[result];
 }
 
-/** True for what is no answer. */
+/** True for failures. */
 export function isError(result: Result): boolean {
   return errors.has(result);
 }
 
-/** mcrouter's "hit": there was something, whatever the request did with it. */
+/** mcrouter's "hit": an item exists, whatever the operation. */
 export function isHit(result: Result): boolean {
   return result === "found" || result === "deleted" || result === "touched";
 }
 
-/** Results that make a request fail over where nothing else is said. */
+/** Default results that make a request fail over. */
 export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
   "busy",
   "shutdown",
@@ -44,7 +44,7 @@ export const defaultFailoverErrors: ReadonlySet<Result> = new Set<Result>([
   "deadline_exceeded",
 ]);
 
-/** What became of `request`. */
+/** The result of `request`. */
 export function resultOf(request: Request, reply: Reply): Result {
   switch (classicStatus(request.operation, reply)) {
     case Status.found:
@@ -88,13 +88,13 @@ export function resultOf(request: Request, reply: Reply): Result {
   }
 }
 
-/** A `mg` without a value that renews the time to live: a touch. */
+/** A `mg` without a value that sets the TTL counts as a touch. */
 function isTouch(request: Request, reply: Reply): boolean {
   if (reply.code !== MetaCode.HD || request.operation !== Operation.metaGet) return false;
   return classicOperation(request) === Operation.touch;
 }
 
-/** The number by which a route's own error is told from others, for `Reply.code`; 0 there is a local error. */
+/** The number of a route's error, for `Reply.code`. 0 is a local error. */
 export function resultNumber(result: Result): number {
   return results.indexOf(result) + 1;
 }
@@ -116,7 +116,7 @@ function serverErrorResult(reply: Reply): Result {
   }
 }
 
-/** Commands by the names that mcrouter's configurations use. */
+/** Commands by their names in mcrouter's configurations. */
 const operationNames = {
   get: Operation.get,
   gets: Operation.gets,
@@ -135,26 +135,23 @@ const operationNames = {
   touch: Operation.touch,
 } as const satisfies Record<OperationName, Operation>;
 
-/** All of them. */
 export const allOperationNames = Object.keys(operationNames) as readonly OperationName[];
 
 const namesByOperation = new Map<Operation, OperationName>(
   Object.entries(operationNames).map(([name, operation]) => [operation, name as OperationName]),
 );
 
-/** The operation that a configuration calls `name`. */
+/** The operation with the name `name` in a configuration. */
 export function operationNamed(name: OperationName): Operation {
   return operationNames[name];
 }
 
-/** What a configuration calls the request; undefined: it has no name there (flush_all). */
+/** The request's name in a configuration. `undefined` if it has none (flush_all). */
 export function operationNameOf(request: Request): OperationName | undefined {
   return namesByOperation.get(classicOperation(request));
 }
 
-/**
- * The classic command that does what the request does; a meta debug stays one. Meta requests must have their line still.
- */
+/** The classic equivalent of a request; a meta debug stays a meta debug. Meta requests must still have their line. */
 export function classicOperation(request: Request): Operation {
   switch (request.operation) {
     case Operation.metaGet:
@@ -183,7 +180,7 @@ const setModes: ReadonlyMap<string, Operation> = new Map([
   ["R", Operation.replace],
 ]);
 
-/** One that changes when the item ends, and asks for nothing of it, is a touch. */
+/** A meta get that changes the exptime and asks for no part of the item counts as a touch. */
 function metaGetOperation(request: Request): Operation {
   let isTouch = false;
   let hasCas = false;
@@ -198,7 +195,7 @@ function metaGetOperation(request: Request): Operation {
   return hasCas ? Operation.gets : Operation.get;
 }
 
-/** mcrouter's kinds of commands; touch and flush_all are of none. */
+/** mcrouter's kinds of commands. touch and flush_all belong to "other". */
 export type OperationKind = "get" | "update" | "delete" | "arithmetic" | "other";
 
 /** The kind of the request's command. */

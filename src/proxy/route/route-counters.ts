@@ -1,8 +1,8 @@
-/** What routes count, over all of a process. */
+/** Counters of routes, for the whole process. */
 export interface RouteCounters {
-  /** Requests that a failover route has passed on to a second child. */
+  /** Requests that a failover route passed on to a second child. */
   failoverAll: number;
-  /** Of those, the ones that no child answered. */
+  /** Those of them that no child answered. */
   failoverAllFailed: number;
   failoverRateLimited: number;
   /** Failures that sent a request to another child: of servers that are down, and others. */

@@ -1,6 +1,6 @@
 /**
- * What the servers of a pool say of themselves: one `stats` to each, on a connection that clients' requests use too. Who
- * is down, refuses or hangs is left out, so that the answer comes in time whatever they do.
+ * Stats of a pool's servers: one `stats` to each, on a connection that client requests use too. Servers that are down,
+ * refuse or hang are left out, so that the reply is always in time.
  */
 import type { Clock } from "../../clock.ts";
 import type { Backend } from "../backend/backend.ts";
@@ -8,15 +8,15 @@ import { ownRequest } from "../backend/own-request.ts";
 import { type Reply, Status } from "../reply.ts";
 import { Operation } from "../request.ts";
 
-/** Whatever the servers' own time-outs: clients give a server a second (Dalli). */
+/** Independent of the servers' timeouts: clients wait a second for a server (Dalli). */
 const MAX_WAIT_MS = 500;
 
-/** The lines of one server: values by name, in its order. */
+/** The lines of one server: values by name, in the server's order. */
 export type ServerStats = ReadonlyMap<string, string>;
 
 /**
- * Asks for `stats GROUP` ("": plain `stats`) and calls `done` once, at once or later, with what was answered, in the order
- * of `backends`.
+ * Asks for `stats GROUP` ("": plain `stats`) and calls `done` once, synchronously or later, with the replies in the
+ * order of `backends`.
  */
 export function askServers(
   backends: readonly Backend[],
@@ -27,7 +27,7 @@ export function askServers(
   askServersForLines(backends, group, clock, (answers) => done(answers.map(readStats)));
 }
 
-/** The same, with the lines of each answer as they are; END is left out. */
+/** Like `askServers`, with the unparsed lines of each reply, without END. */
 export function askServersForLines(
   backends: readonly Backend[],
   group: string,

@@ -1,7 +1,7 @@
 /**
- * For a Platypus that another proxy asks after a miss (`[server] mode = "sidecar"`): the pool was read a moment ago, so a
- * get goes straight to the fills. Only a key that this process keeps in the pool itself is read from there first: the
- * caller's miss is older than what was stored since.
+ * For a Platypus that another proxy asks after a miss (`[server] mode = "sidecar"`): the caller has just read the pool,
+ * so a get goes directly to the fills. Only a key that this process keeps in the pool itself is read from the pool
+ * first: the caller's miss is older than later stores.
  */
 import { missReply } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
@@ -9,9 +9,9 @@ import { metaMiss } from "../wire/meta-line.ts";
 import { type FillRoute, isNotFilled } from "./fill-route.ts";
 import type { Root, SeeTarget } from "./route.ts";
 
-/** What it asks of who fills. */
+/** The interface to the filler. */
 export interface StoredKeys {
-  /** Whether `key` (one character per byte) is tracked, or was filled a moment ago. */
+  /** True if `key` (one character per byte) is tracked, or was filled recently. */
   isStored(key: string): boolean;
 }
 
@@ -28,13 +28,13 @@ export class SidecarRoute implements Root {
 
   route(request: Request): void {
     const { operation, keys } = request;
-    // Who fills himself, or asks for no value, means the pool.
+    // A client that fills itself, or asks for no value, means the pool.
     const isGet = isRetrieval(operation) || (operation === Operation.metaGet && !isNotFilled(request));
     if (!isGet || (keys === null ? this.keys.isStored(request.keyText()) : this.isAnyStored(keys))) {
       this.fills.route(request);
     } else {
       request.retain();
-      // As if the pool had been asked.
+      // As if the pool had missed.
       this.fills.onReply(request, operation === Operation.metaGet ? metaMiss(request) : missReply);
     }
   }

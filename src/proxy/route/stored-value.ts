@@ -1,12 +1,12 @@
 /**
- * What routes that copy values between places read of an answer, and how they give a value to whoever asked.
+ * For routes that copy values between places: reads a value from a reply, and makes a reply from a value.
  */
 import { MetaCode, type Reply, Status, valueReply } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound, returnedToken } from "../wire/meta-line.ts";
 import type { StoredValue } from "./keyed-request.ts";
 
-/** The value of an answer to `getOf`, in bytes of its own; null: there is none. */
+/** A copy of the value in a reply to `getOf`. `null` if there is none. */
 export function storedValue(reply: Reply): StoredValue | null {
   const isMeta = reply.status === Status.meta && reply.code === MetaCode.VA;
   if (reply.status !== Status.found && !isMeta) return null;
@@ -15,8 +15,8 @@ export function storedValue(reply: Reply): StoredValue | null {
 }
 
 /**
- * The value as the answer to a get of one key. Null: what is asked for besides (cas, what is left of its time, when it was
- * read last) is known to a server alone, or is to be changed there.
+ * The value as the reply to a get of one key. `null` if the request asks for data that only a server knows (cas,
+ * remaining TTL, last access), or changes the item.
  */
 export function answerWith(request: Request, { value, flags }: StoredValue): Reply | null {
   switch (request.operation) {

@@ -1,5 +1,5 @@
 /**
- * Copies of one request, answered by the worst of the replies to them; among equals by the first received.
+ * Answers copies of one request with the worst of their replies; of equal replies, the first received.
  *
  * Source: mcrouter lib/McResUtil.h (`worseThan`), as facts.
  */
@@ -9,7 +9,7 @@ import type { Reply } from "../reply.ts";
 import type { ReplyOwner, Request } from "../request.ts";
 import { resultOf, severity } from "./result.ts";
 
-/** Waits for `due` answers to copies of a request, which it completes with the worst. */
+/** Waits for `due` replies to copies of a request, and completes it with the worst. */
 export class WorstReply implements ReplyOwner {
   private readonly request: Request;
   private due: number;
@@ -25,7 +25,7 @@ export class WorstReply implements ReplyOwner {
     const result = resultOf(this.request, reply);
     this.due--;
     if (this.worst === null || severity(result) > severity(this.worstResult)) {
-      // The last one is handled before it is overwritten.
+      // The last reply is handled before it is overwritten.
       this.worst = this.due === 0 ? reply : reply.copy();
       this.worstResult = result;
     }

@@ -1,16 +1,16 @@
 /**
- * Whole numbers as memcached reads them, with C's strtol and strtoull: after blanks and a sign, up to a blank, a NUL or
- * the end.
+ * Integers as memcached reads them, with C's strtol and strtoull: after blanks and a sign, up to a blank, a NUL or the
+ * end.
  */
 
-/** Of any size; null: none. */
+/** An integer of any size. `null` if there is none. */
 export function parseNumber(text: string): bigint | null {
   const match = /^[\t-\r ]*([+-]?)(\d+)(?:[\t-\r \0]|$)/.exec(text);
   if (match === null) return null;
   return match[1] === "-" ? -BigInt(match[2]!) : BigInt(match[2]!);
 }
 
-/** Of 64 bits: −n is 2^64 − n, which memcached refuses where its top bit is set. Null: none. */
+/** A 64-bit integer: −n is 2^64 − n, which memcached refuses if its top bit is set. `null` if there is none. */
 export function parseUnsigned(text: string): bigint | null {
   const value = parseNumber(text);
   if (value === null) return null;

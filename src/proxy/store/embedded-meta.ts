@@ -1,8 +1,8 @@
 /**
  * The meta commands on the in-process store.
  *
- * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete", "Meta Arithmetic", "Meta Debug"; error texts
- * and the order of what is returned as memcached 1.6.18 has them.
+ * Source: memcached doc/protocol.txt, "Meta Get", "Meta Set", "Meta Delete", "Meta Arithmetic", "Meta Debug"; error
+ * texts and the order of returned flags follow memcached 1.6.18.
  */
 import { fixedReply, MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
@@ -13,30 +13,30 @@ import type { Item, ItemStore, StoreOutcome, StoreVerb } from "./item-store.ts";
 
 const MAX_WORDS = 19;
 const MAX_OPAQUE = 32;
-/** memcached keeps what is larger in chunks, which it does not look into for a number. */
+/** memcached stores larger values in chunks, in which it does not look for a number. */
 const MAX_PLAIN_VALUE_BYTES = 512 * 1024;
 const KNOWN_FLAGS = "bNTRlOPLkstcfvhuqFCMJDI";
 const setVerbs: Record<string, StoreVerb> = { S: "set", E: "add", A: "append", P: "prepend", R: "replace" };
 
-/** Stands where the cas of a stored item will, which no client's text can hold. */
+/** Placeholder for the cas of a stored item; a client's text cannot contain it. */
 const CAS_PLACE = "\n";
 
-/** A base64 key that could be decoded stands behind its line. */
+/** True if a decoded base64 key follows the line. */
 function isKeyDecoded(request: Request): boolean {
   return request.keyStart >= request.lineEnd;
 }
 
-/** Seconds an item has left, as a number of 32 bits without a sign where it is over already. */
+/** Remaining TTL of an item in seconds; an unsigned 32-bit number if the item has expired. */
 function ttlText(store: ItemStore, item: Item): string {
   return item.expiresAt === 0 ? "-1" : String(store.remainingSeconds(item) >>> 0);
 }
 
-/** A command line that memcached would refuse; the message is its answer. */
+/** A command line that memcached would refuse; the message is its reply. */
 class Refusal extends Error {}
 
 interface Check {
   readonly isGood: (token: string) => boolean;
-  /** Null: the message of an earlier one stays. */
+  /** `null` keeps an earlier message. */
   readonly message: string | null;
 }
 
@@ -53,14 +53,14 @@ const checks = new Map<string, Check>([
   ["D", { isGood: isUnsigned, message: "invalid numeric delta value" }],
 ]);
 
-/** The flags of a line by their letter, with their tokens. */
+/** The flags of a line by letter, with their tokens. */
 class Flags {
   readonly list: readonly string[];
   private readonly tokens = new Map<string, string>();
 
   /**
-   * Throws a Refusal where one is unknown, given twice or has a bad token; `text` stands for all of these where given. Of
-   * several bad tokens the last one's message is told; F has none of its own.
+   * Throws a Refusal for an unknown flag, a duplicate, or an invalid token; `text` replaces the message for all of
+   * these. Of several invalid tokens, the message of the last counts; F has no message.
    */
   constructor(request: Request, list: readonly string[], text?: string) {
     this.list = list;
@@ -84,27 +84,27 @@ class Flags {
     return this.tokens.has(letter);
   }
 
-  /** A token as text; undefined: the flag is not there. */
+  /** A token as text. `undefined` if the flag is absent. */
   token(letter: string): string | undefined {
     return this.tokens.get(letter);
   }
 
-  /** An exptime; only for flags that are there. */
+  /** An exptime. The flag must be present. */
   exptime(letter: string): number {
     return int32(this.tokens.get(letter)!)!;
   }
 
-  /** A number of 64 bits; `otherwise` where the flag is not there. */
+  /** A 64-bit number. `otherwise` if the flag is absent. */
   unsigned(letter: string, otherwise: bigint): bigint {
     const token = this.tokens.get(letter);
     return token === undefined ? otherwise : parseUnsigned(token)!;
   }
 }
 
-/** Flags of `mg` under which memcached holds the item's lock, and counts the get when all flags have been looked at. */
+/** With these flags of `mg`, memcached holds the item's lock, and counts the get after all flags are evaluated. */
 const FETCHED_LAST = ["N", "T", "R", "l", "h"];
 
-/** Carries out a meta command. */
+/** Executes a meta command. */
 export function carryOutMeta(store: ItemStore, request: Request): Reply {
   const words = lineWords(request);
   try {
@@ -140,9 +140,9 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
     hasWon = true;
   }
   if (item === undefined) return metaReply("EN", echoes(flags, request.keyText()));
-  // Counts are told as they were before this get.
+  // Values from before this get.
   const { isFetched, lastGetAt } = item;
-  // Where a flag is refused below it counts as fetched all the same, as in memcached, but for flags that have it wait.
+  // As in memcached, a get with a refused flag still counts as a fetch, except with the flags that delay the count.
   const isFetchedLast = FETCHED_LAST.some((letter) => flags.has(letter));
   if (!flags.has("u") && !isFetchedLast) store.get(key);
   let text = "";
@@ -178,7 +178,7 @@ function metaGet(store: ItemStore, request: Request, words: readonly string[]): 
         text += ` h${isFetched ? 1 : 0}`;
         break;
       case "k":
-        // In the form it was stored under.
+        // In the form in which it was stored.
         text += item.isBinaryKey ? ` k${Buffer.from(key, "latin1").toString("base64")} b` : ` k${key}`;
         break;
       default:
@@ -211,7 +211,7 @@ function metaSet(store: ItemStore, request: Request, words: readonly string[]): 
   const item = store.peek(request.keyText());
   const isNew = verb !== "append" && verb !== "prepend";
   if (outcome.result === "stored" && item !== undefined) item.isBinaryKey = isNew && flags.has("b");
-  // The cas of the item as stored; where nothing was, memcached returns none that means anything: 0.
+  // The cas of the stored item. If no item was stored, memcached returns the meaningless value 0.
   const cas = outcome.result === "stored" ? outcome.cas : 0;
   const codes = { stored: "HD", notStored: "NS", exists: "EX", notFound: "NF" } as const;
   return metaReply(codes[outcome.result], text.replace(CAS_PLACE, ` c${cas}`));
@@ -296,7 +296,7 @@ function metaDebug(store: ItemStore, request: Request): Reply {
   const item = store.peek(key);
   if (item === undefined) return metaReply("EN", "");
   const facts = [
-    // Seconds since its end, which is still to come.
+    // Seconds since its expiry, which is in the future.
     `exp=${item.expiresAt === 0 ? -1 : -store.remainingSeconds(item)}`,
     `la=${store.nowSeconds - item.lastGetAt}`,
     `cas=${item.cas}`,
@@ -304,12 +304,12 @@ function metaDebug(store: ItemStore, request: Request): Reply {
     "cls=1",
     `size=${item.bytes}`,
   ];
-  // In the form it was stored under.
+  // In the form in which it was stored.
   const word = item.isBinaryKey ? Buffer.from(key, "latin1").toString("base64") : key;
   return metaReply("ME", ` ${word} ${facts.join(" ")}`);
 }
 
-/** Opaque and key as every answer returns them, in the order asked. */
+/** Opaque and key, which each reply returns in the order of the request. */
 function echoes(flags: Flags, key: string): string {
   return flags.list.map((flag) => echo(flag, flags, key)).join("");
 }
@@ -323,7 +323,7 @@ function echo(flag: string, flags: Flags, key: string): string {
   return flags.has("b") ? ` k${Buffer.from(key, "latin1").toString("base64")} b` : ` k${key}`;
 }
 
-/** An int32 as memcached's safe_strtol takes it; null: none. */
+/** An int32 as read by memcached's safe_strtol. `null` if the token is invalid. */
 function int32(token: string): number | null {
   const value = parseNumber(token);
   return value === null || value !== BigInt.asIntN(64, value) ? null : Number(BigInt.asIntN(32, value));

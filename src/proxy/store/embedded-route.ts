@@ -1,6 +1,6 @@
 /**
- * The in-process store as the leaf of the tree: Platypus without a pool is a whole memcached. For development, tests and
- * single hosts.
+ * The in-process store as the leaf of the tree: without a pool, Platypus is a complete memcached. For development,
+ * tests and single hosts.
  */
 import { fixedReply, gatheredReply, missReply, Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type Request } from "../request.ts";
@@ -34,7 +34,7 @@ const storeVerbs = new Map<Operation, StoreVerb>([
   [Operation.prepend, "prepend"],
 ]);
 
-/** Answers every request at once, from memory. */
+/** Answers all requests synchronously from memory. */
 export class EmbeddedRoute implements Root {
   readonly name = "embedded";
   readonly store: ItemStore;
@@ -150,7 +150,7 @@ const END = Buffer.from("END\r\n", "latin1");
 const CRLF = Buffer.from("\r\n", "latin1");
 const VALUE = Buffer.from("VALUE ", "latin1");
 
-/** A reply of these parts: a large one lies in a leased buffer, of which the caller releases the lease. */
+/** A reply of these parts. A large reply is in a leased buffer; the caller releases the lease. */
 function joinedReply(parts: readonly Buffer[]): Reply {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const reply = new Reply();

@@ -1,58 +1,60 @@
 /**
- * An in-process memcached: items by key with flags, exptime and cas, bounded in bytes, the least recently used going
- * first. It behaves as memcached 1.6 does, odd corners included; what it says in which protocol is its callers' affair.
+ * An in-process memcached: items by key with flags, exptime and cas, limited in bytes, with LRU eviction. It behaves
+ * like memcached 1.6, including its special cases. Its callers handle the protocols.
  *
- * Sources: memcached doc/protocol.txt; memcached.c (do_add_delta, do_store_item, realtime) for the corners.
+ * Sources: memcached doc/protocol.txt; memcached.c (do_add_delta, do_store_item, realtime) for special cases.
  */
 
 import { parseUnsigned } from "./c-number.ts";
 
-/** Exptimes up to this many seconds count from now, larger ones are unix times. */
+/** Exptimes up to this many seconds are relative; larger ones are Unix times. */
 const MAX_RELATIVE_SECONDS = 60 * 60 * 24 * 30;
-/** memcached's own bytes beside key and value: item header and cas. The bound and "too large" count them. */
+/**
+ * memcached's bytes in addition to key and value: item header and cas. The memory limit and "too large" include them.
+ */
 const ITEM_OVERHEAD_BYTES = 48 + 8;
 const FLAGS_BYTES = 4;
 
 export interface Item {
   readonly value: Buffer;
   readonly flags: number;
-  /** Unix seconds; 0: never. */
+  /** Unix seconds. 0 means never. */
   expiresAt: number;
   cas: number;
   readonly storedAt: number;
   readonly bytes: number;
   /** Unix seconds of the last get, or of the store. */
   lastGetAt: number;
-  /** It was asked for since it was stored. */
+  /** True if a get occurred after the store. */
   isFetched: boolean;
-  /** Meta: marked invalid; the first to get it wins the right to write a new one. */
+  /** Meta: true if the item is invalid; the first client that gets it wins the right to write a new one. */
   isStale: boolean;
-  /** Meta: somebody has won that right. */
+  /** Meta: true if a client has won that right. */
   isTokenSent: boolean;
-  /** Meta: its key is given in base64. */
+  /** Meta: true if the key is in base64. */
   isBinaryKey: boolean;
 }
 
-/** What became of a write. */
+/** Result of a write. */
 export type StoreResult = "stored" | "notStored" | "exists" | "notFound" | "tooLarge";
 
-/** `cas` of the item as it is now, where the result is `stored`. */
+/** `cas` is that of the current item, if the result is `stored`. */
 export interface StoreOutcome {
   readonly result: StoreResult;
   readonly cas: number;
 }
 
-/** Numbers since the start, or since they were reset. */
+/** Counters since the start, or since the last reset. */
 export interface StoreCounters {
-  /** Items stored. */
+  /** Number of stored items. */
   stored: number;
-  /** Items dropped to keep the bound, by what they were: see memcached doc/protocol.txt, "Item statistics". */
+  /** Evicted items by kind: see memcached doc/protocol.txt, "Item statistics". */
   evicted: number;
   evictedNonzero: number;
   evictedUnfetched: number;
-  /** Seconds since the last get of the item that was dropped last. */
+  /** Seconds from the last get of the last evicted item to its eviction. */
   evictedSeconds: number;
-  /** Items whose time was over already when the bound came to them. */
+  /** Items that had already expired when they were evicted. */
   reclaimed: number;
   expiredUnfetched: number;
 }
@@ -74,7 +76,7 @@ export type StoreVerb = "set" | "add" | "replace" | "append" | "prepend";
 /** Items in memory. Keys are strings of one character per byte. */
 export class ItemStore {
   readonly counters = newStoreCounters();
-  /** Bound of all items with their overhead. */
+  /** Maximum size of all items, including overhead. */
   readonly maxBytes: number;
   private readonly items = new Map<string, Item>();
   private readonly maxItemBytes: number;
@@ -85,12 +87,12 @@ export class ItemStore {
 
   constructor(maxBytes: number, maxItemBytes: number, unixSeconds: () => number) {
     this.maxBytes = maxBytes;
-    // One that is larger than all there is would drive out everything else, and itself last.
+    // An item larger than the store would evict all others, and finally itself.
     this.maxItemBytes = Math.min(maxItemBytes, maxBytes);
     this.unixSeconds = unixSeconds;
   }
 
-  /** Its clock, in unix seconds. */
+  /** Current time in Unix seconds. */
   get nowSeconds(): number {
     return this.unixSeconds();
   }
@@ -99,12 +101,12 @@ export class ItemStore {
     return this.items.size;
   }
 
-  /** Bytes of all items with their overhead. */
+  /** Size of all items, including overhead. */
   get byteLength(): number {
     return this.usedBytes;
   }
 
-  /** Seconds since the last get of the least recently used item; 0: there is none. */
+  /** Seconds since the last get of the least recently used item. 0 if there are no items. */
   get ageSeconds(): number {
     const oldest = this.items.values().next().value;
     return oldest === undefined ? 0 : this.unixSeconds() - oldest.lastGetAt;
@@ -114,7 +116,7 @@ export class ItemStore {
     Object.assign(this.counters, newStoreCounters());
   }
 
-  /** The item, now the most recently used; undefined: none, or its time is over. */
+  /** The item, which becomes the most recently used. `undefined` if it is absent or expired. */
   get(key: string): Item | undefined {
     const item = this.live(key);
     if (item !== undefined) {
@@ -124,42 +126,42 @@ export class ItemStore {
     return item;
   }
 
-  /** The item, without counting as a get. */
+  /** The item, without counting a get. */
   peek(key: string): Item | undefined {
     return this.live(key);
   }
 
-  /** A new exptime, as a client gives it, for an item that is there. */
+  /** Sets the exptime of an existing item, in the form of a client's exptime. */
   expire(item: Item, exptime: number): void {
     item.expiresAt = this.deadline(exptime);
   }
 
-  /** Marks an item invalid: it goes on to be served as stale, under a new cas. */
+  /** Marks an item invalid: it is still served, as stale, under a new cas. */
   invalidate(item: Item): void {
     item.isStale = true;
     item.isTokenSent = false;
     item.cas = ++this.lastCas;
   }
 
-  /** As `get`, and gives it a new exptime. */
+  /** Like `get`, and sets a new exptime. */
   touch(key: string, exptime: number): Item | undefined {
     const item = this.get(key);
     if (item !== undefined) this.expire(item, exptime);
     return item;
   }
 
-  /** set, add, replace, append, prepend. The caller gives `value` away. */
+  /** set, add, replace, append, prepend. The store takes ownership of `value`. */
   store(verb: StoreVerb, key: string, value: Buffer, flags: number, exptime: number): StoreOutcome {
     const old = this.live(key);
     if (this.itemBytes(key, value.length, flags) > this.maxItemBytes) {
-      // Nobody should go on reading what its client believes replaced.
+      // Otherwise clients would read a value that its writer believes replaced.
       if (verb === "set" && old !== undefined) this.remove(key, old);
       return { result: "tooLarge", cas: 0 };
     }
     switch (verb) {
       case "add":
         if (old !== undefined) {
-          // Not fetched, but of use to somebody.
+          // Not a fetch, but a sign of use.
           this.bump(key, old);
           return { result: "notStored", cas: old.cas };
         }
@@ -172,7 +174,7 @@ export class ItemStore {
         if (old === undefined) return { result: "notStored", cas: 0 };
         const parts = verb === "append" ? [old.value, value] : [value, old.value];
         const joined = Buffer.concat(parts);
-        // memcached says no more than this of a result that is too large.
+        // memcached gives no other reply for a result that is too large.
         if (this.itemBytes(key, joined.length, old.flags) > this.maxItemBytes) return { result: "notStored", cas: 0 };
         return this.put(key, joined, old.flags, old.expiresAt);
       }
@@ -182,7 +184,7 @@ export class ItemStore {
     return this.put(key, value, flags, this.deadline(exptime));
   }
 
-  /** Stores only while the item is still the one of that cas. */
+  /** Stores only if the item still has that cas. */
   compareAndSet(key: string, value: Buffer, flags: number, exptime: number, cas: number): StoreOutcome {
     const old = this.live(key);
     if (old === undefined) return { result: "notFound", cas: 0 };
@@ -190,7 +192,7 @@ export class ItemStore {
     return this.store("set", key, value, flags, exptime);
   }
 
-  /** False: there was nothing. With `cas` only the item of that cas is removed ("exists" otherwise). */
+  /** Deletes an item. With `cas`, only an item with that cas is deleted ("exists" otherwise). */
   delete(key: string, cas?: number): "deleted" | "notFound" | "exists" {
     const item = this.live(key);
     if (item === undefined) return "notFound";
@@ -200,8 +202,8 @@ export class ItemStore {
   }
 
   /**
-   * Adds to or takes from a decimal number; 64 bits, wrapping upwards, stopping at 0 downwards. A result with fewer
-   * digits is padded with spaces to the old length, as memcached writes it in place.
+   * Adds to or subtracts from a decimal number with 64 bits; addition wraps, subtraction stops at 0. A result with
+   * fewer digits is padded with spaces to the old length, as memcached does when it writes in place.
    */
   arithmetic(
     key: string,
@@ -216,7 +218,7 @@ export class ItemStore {
     const text = value.toString().padEnd(item.value.length, " ");
     const { cas } = this.put(key, Buffer.from(text, "latin1"), item.flags, item.expiresAt);
     const written = this.items.get(key);
-    // One that is written in place stays what it was.
+    // A value that is written in place keeps its other data.
     if (written !== undefined && text.length === item.value.length) {
       const { isFetched, isStale, isTokenSent, isBinaryKey } = item;
       Object.assign(written, { isFetched, isStale, isTokenSent, isBinaryKey });
@@ -224,10 +226,10 @@ export class ItemStore {
     return { value, cas };
   }
 
-  /** Forgets everything, now or `delaySeconds` from now (items stored until then are gone then). */
+  /** Removes all items, now or in `delaySeconds` (items stored until then are removed then). */
   flushAll(delaySeconds: number): void {
     if (delaySeconds <= 0) {
-      // It takes a cas number, as memcached's does: an item stored next has another one than a fresh server's first.
+      // As in memcached, it uses a cas number: the next stored item has another number than a fresh server's first.
       this.lastCas++;
       this.items.clear();
       this.usedBytes = 0;
@@ -237,12 +239,12 @@ export class ItemStore {
     }
   }
 
-  /** Whole seconds an item has left; −1: for ever. */
+  /** Remaining TTL of an item in whole seconds. −1 if it never expires. */
   remainingSeconds(item: Item): number {
     return item.expiresAt === 0 ? -1 : item.expiresAt - this.unixSeconds();
   }
 
-  /** It is the most recently used one now. */
+  /** Makes the item the most recently used. */
   private bump(key: string, item: Item): void {
     this.items.delete(key);
     this.items.set(key, item);
@@ -316,7 +318,7 @@ export class ItemStore {
     return ITEM_OVERHEAD_BYTES + key.length + 1 + (flags === 0 ? 0 : FLAGS_BYTES) + valueBytes + 2;
   }
 
-  /** memcached's realtime(): exptime as clients give it → unix seconds; negative ones are over already. */
+  /** memcached's realtime(): a client's exptime → Unix seconds. Negative exptimes have already passed. */
   private deadline(exptime: number): number {
     if (exptime === 0) return 0;
     if (exptime < 0) return 1;
@@ -324,7 +326,7 @@ export class ItemStore {
   }
 }
 
-/** The same bytes in memory of their own: a small Buffer is a part of a block, all of which it would keep. */
+/** A copy in separate memory: a small Buffer is part of a block and would keep the whole block alive. */
 function alone(value: Buffer): Buffer {
   if (value.buffer.byteLength === value.length) return value;
   const copy = Buffer.allocUnsafeSlow(value.length);

@@ -1,11 +1,11 @@
-/** Tells when large buffers of so many bytes were allocated, so that a bound on memory is looked at in time. */
+/** Reports allocations of large buffers, so that the memory limit is checked in time. */
 
 const EVERY_BYTES = 4 * 1024 * 1024;
 
 const watchers = new Set<() => void>();
 let bytes = 0;
 
-/** To be called for each buffer that is not small. */
+/** Call for each buffer that is not small. */
 export function noteAllocation(length: number): void {
   bytes += length;
   if (bytes < EVERY_BYTES) return;
@@ -13,7 +13,10 @@ export function noteAllocation(length: number): void {
   for (const watcher of watchers) watcher();
 }
 
-/** Has `watcher` called whenever some more MiB were allocated, in the middle of whatever allocates. Returns what ends that. */
+/**
+ * Calls `watcher` after each further few MiB of allocations, within the allocating call. Returns a function that stops
+ * it.
+ */
 export function watchAllocations(watcher: () => void): () => void {
   watchers.add(watcher);
   return () => watchers.delete(watcher);

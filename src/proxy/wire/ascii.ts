@@ -1,5 +1,5 @@
 /**
- * Bytes of the text protocols: constants, and decimal numbers read and written in place. Nothing here makes a string.
+ * Bytes of the text protocols: constants, and decimal numbers read and written in place. No function creates a string.
  */
 
 export const LF = 0x0a;
@@ -7,10 +7,10 @@ export const CR = 0x0d;
 export const SPACE = 0x20;
 export const ZERO = 0x30;
 
-/** Runs shorter than this are copied faster by a loop than by a call into C++ (bench/micro: 40 bytes break even). */
+/** A loop copies shorter runs faster than a call into C++ (bench/micro: break-even at 40 bytes). */
 const LOOP_COPY_BYTES = 40;
 
-/** Copies `source[start, end)` to `target` at `at`; the caller has made sure of the room. Returns the end in `target`. */
+/** Copies `source[start, end)` to `target` at `at`. The target must have room. Returns the end in `target`. */
 export function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): number {
   const length = end - start;
   if (length < LOOP_COPY_BYTES) {
@@ -23,7 +23,7 @@ export function copyBytes(source: Buffer, start: number, end: number, target: Bu
   return at + length;
 }
 
-/** True when `a[aStart, aEnd)` and the bytes of `b` from `bStart` are the same; `b` must be long enough. */
+/** True if `a[aStart, aEnd)` equals the bytes of `b` from `bStart`. `b` must be long enough. */
 export function equalBytes(a: Buffer, aStart: number, aEnd: number, b: Buffer, bStart: number): boolean {
   let i = aStart;
   let j = bStart;
@@ -33,21 +33,24 @@ export function equalBytes(a: Buffer, aStart: number, aEnd: number, b: Buffer, b
   return true;
 }
 
-/** First position in `[start, end)` that holds a space, or `end`. */
+/** First position of a space in `[start, end)`, or `end`. */
 export function tokenEnd(chunk: Buffer, start: number, end: number): number {
   let i = start;
   while (i < end && chunk[i] !== SPACE) i++;
   return i;
 }
 
-/** First position in `[start, end)` that does not hold a space, or `end`. */
+/** First position without a space in `[start, end)`, or `end`. */
 export function skipSpaces(chunk: Buffer, start: number, end: number): number {
   let i = start;
   while (i < end && chunk[i] === SPACE) i++;
   return i;
 }
 
-/** Value of the decimal digits in `[start, end)`; −1 when empty, not all digits, or over 2^53. */
+/**
+ * Value of the decimal digits in `[start, end)`. −1 if the range is empty, has other characters, or the value exceeds
+ * 2^53.
+ */
 export function readDecimal(chunk: Buffer, start: number, end: number): number {
   if (start >= end || end - start > 16) return -1;
   let value = 0;
@@ -59,7 +62,7 @@ export function readDecimal(chunk: Buffer, start: number, end: number): number {
   return value > Number.MAX_SAFE_INTEGER ? -1 : value;
 }
 
-/** Writes a whole number of 0 and more in decimal at `at`; needs at most 16 bytes of room. Returns the end. */
+/** Writes an integer from 0 in decimal at `at`. Needs at most 16 bytes. Returns the end. */
 export function writeDecimal(value: number, target: Buffer, at: number): number {
   if (value < 10) {
     target[at] = ZERO + value;

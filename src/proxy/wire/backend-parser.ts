@@ -1,7 +1,7 @@
 /**
- * Backend bytes → Reply. The request at the head of the connection's queue says what kind of answer is due, so most of
- * a reply is checked rather than searched: a VALUE line must name the key that was asked for, or the connection is out
- * of step and nothing on it can be believed any more.
+ * Backend bytes → Reply. The request at the head of the connection's queue determines the expected reply, so most of a
+ * reply is compared instead of searched: a VALUE line must have the requested key. Otherwise the connection is out of
+ * step, and none of its bytes can be trusted.
  *
  * Source: memcached doc/protocol.txt, "Retrieval command", "Storage commands", "Meta Get", "Statistics" and "Error
  * strings".
@@ -15,21 +15,21 @@ import { findProof, restoreOpaque, UNPROVEN } from "./meta-proof.ts";
 import { Marker } from "./server-dialect.ts";
 import { mayHoldAnswers } from "./swallowed.ts";
 
-/** The reply goes on behind what was read so far. Both are less than any position. */
+/** The reply continues after the available bytes. Both constants are less than all positions. */
 export const INCOMPLETE = -1;
-/** This is not an answer to the request: the connection is out of step. */
+/** The bytes are not a reply to the request: the connection is out of step. */
 export const OUT_OF_STEP = -2;
 
-/** Longest answer line; a longer one is no memcached speaking. */
+/** Maximum length of a reply line; memcached sends no longer one. */
 const MAX_LINE_BYTES = 4096;
-/** Longest answer to `stats`; the largest, `stats sizes`, has some 30,000 short lines. */
+/** Maximum size of the reply to `stats`; the largest, `stats sizes`, has about 30,000 short lines. */
 const MAX_STATS_BYTES = 4 * 1024 * 1024;
 
 const VALUE = Buffer.from("VALUE ", "latin1");
-/** How the lines of an answer to `stats` begin: `detail dump` and `cachedump` have words of their own. */
+/** First words of the lines in a reply to `stats`; `detail dump` and `cachedump` have special ones. */
 const STAT_WORDS = ["STAT ", "PREFIX ", "ITEM "].map((word) => Buffer.from(word, "latin1"));
 const END_LINE = Buffer.from("END\r\n", "latin1");
-/** As many as END and its line end have. */
+/** Length of "VALUE", and of END with its line end. */
 const VALUE_WORD_BYTES = 5;
 const UPPER_E = 0x45;
 const UPPER_N = 0x4e;
@@ -37,25 +37,28 @@ const UPPER_D = 0x44;
 const UPPER_V = 0x56;
 const UPPER_A = 0x41;
 
-/** Parses the replies of one connection; the result of the last call stands in its fields. */
+/** Parses the replies of one connection. Its fields have the result of the last call. */
 export class BackendParser {
-  /** The reply that was parsed last; used again by the next call. */
+  /** The last parsed reply. The next call reuses it. */
   readonly reply = new Reply();
-  /** After INCOMPLETE: bytes the whole reply will have; 0: not known. */
+  /** After INCOMPLETE: the size of the whole reply. 0 if it is unknown. */
   wantedBytes = 0;
-  /** A value of the reply may have other answers in it: it is right only if what comes next is in its place. */
+  /** True if a value of the reply may contain other replies: the reply is only right if the next bytes are in step. */
   isSuspect = false;
-  /** A meta command on this socket has asked for its key. */
+  /** True if a meta command on this socket has asked for its key. */
   returnsKeys = false;
-  /** The cas of an item whose right to recache it a touch has won; null: it has won none. */
+  /** The cas of an item whose right to recache a touch has won. `null` if it has won none. */
   wonCas: string | null = null;
-  /** Whose the VALUE line is that comes next, where it was found not to be the first's: until then all miss. */
+  /** The request that the next VALUE line belongs to, if it is not the first request: until then all requests miss. */
   private due: Request | null = null;
-  /** The chunk in which the reply's END line was written over what follows it, and where; null: nowhere. */
+  /**
+   * The chunk in which the reply's END line overwrites the following bytes, and their position. `null` if there is
+   * none.
+   */
   private borrowed: Buffer | null = null;
   private borrowedAt = 0;
   private readonly maxReplyBytes: number;
-  /** Taken off the front of the keys in VALUE lines. */
+  /** The prefix that is removed from the keys in VALUE lines. */
   private readonly prefix: Buffer;
 
   constructor(maxReplyBytes: number, prefix: Buffer) {
@@ -64,7 +67,7 @@ export class BackendParser {
   }
 
   /**
-   * Parses one reply to `request` from `chunk[start, end)`. Returns the position behind it with `reply` filled in,
+   * Parses one reply to `request` from `chunk[start, end)`. Returns the position after it and fills `reply`; or returns
    * INCOMPLETE or OUT_OF_STEP.
    */
   parse(request: Request, chunk: Buffer, start: number, end: number, isKept: boolean): number {
@@ -72,7 +75,7 @@ export class BackendParser {
     reply.chunk = chunk;
     reply.start = start;
     reply.isKept = isKept;
-    // Only answers with a value have one: what stands here is the last reply's.
+    // Only replies with a value set it: reset the last reply's position.
     reply.valueStart = 0;
     reply.valueEnd = 0;
     this.wantedBytes = 0;
@@ -113,8 +116,9 @@ export class BackendParser {
   }
 
   /**
-   * The same of a get whose command goes on with the keys of later requests (`Request.isFollowed`). What is theirs, the
-   * END line or an error that is the answer to all of them is left where it is: the position returned may be `start`.
+   * Like `parseValue`, for a get whose command continues with keys of later requests (`Request.isFollowed`). Their
+   * VALUE lines, the END line, and an error that answers all of them are not consumed: the returned position may be
+   * `start`.
    */
   private parseSharedValue(request: Request, start: number, end: number): number {
     const { reply } = this;
@@ -152,7 +156,10 @@ export class BackendParser {
     return blockEnd;
   }
 
-  /** The first of the requests behind `request` in its command that the VALUE line at `at` answers; null: none. */
+  /**
+   * The first of the later requests in the command of `request` that the VALUE line at `at` answers. `null` if there is
+   * none.
+   */
   private laterNamed(request: Request, at: number, nameEnd: number): Request | null {
     for (let each = request; each.isFollowed; ) {
       each = each.nextOfBackend!;
@@ -171,7 +178,7 @@ export class BackendParser {
     return nameEnd - at - 6 === nameBytes && this.isName(at, nameEnd, keyChunk, keyStart);
   }
 
-  /** A reply of nothing, for which no bytes are used up. */
+  /** A miss that consumes no bytes. */
   private miss(start: number): number {
     const { reply } = this;
     reply.status = missReply.status;
@@ -182,21 +189,21 @@ export class BackendParser {
     return start;
   }
 
-  /** Forgets what it knows of answers to come: they will be those of another socket. */
+  /** Forgets the state of expected replies: the next replies come from another socket. */
   reset(): void {
     this.due = null;
     this.borrowed = null;
     this.returnsKeys = false;
   }
 
-  /** True: what stands behind the reply's value is not its own END line, so that nobody may keep it. */
+  /** True if the bytes after the reply's value are not its own END line, so that no code may keep the reply. */
   get isBorrowing(): boolean {
     return this.borrowed !== null;
   }
 
   /**
-   * To be called when the reply has been handled: a reply that is not the last of its command has its END line where the
-   * next one begins, and that begins with VALUE.
+   * Call after the reply is handled: a reply that is not the last of its command has its END line where the next reply
+   * begins, which starts with VALUE.
    */
   giveBack(): void {
     const { borrowed } = this;
@@ -206,8 +213,8 @@ export class BackendParser {
   }
 
   /**
-   * The same for several keys: each VALUE must name one of the keys that are still due, in their order; in a command that
-   * goes on with the keys of later requests, the first that names one of those ends the answer before it.
+   * Like `parseValue`, for several keys: each VALUE line must have one of the remaining keys, in order. In a command
+   * that continues with keys of later requests, the first VALUE line of a later request ends the reply.
    */
   private parseValues(request: Request, start: number, end: number): number {
     const { reply } = this;
@@ -241,7 +248,7 @@ export class BackendParser {
       }
       const blockEnd = this.parseBlock(nameEnd, at, start, end);
       if (blockEnd < 0) return blockEnd;
-      // Once its owner was told of a time-out the list is no longer ours to write to.
+      // After a timeout, the list belongs to the owner: do not write to it.
       if (!request.isAbandoned) {
         keys.blocks[index] = chunk;
         keys.blockStarts[index] = at;
@@ -256,7 +263,7 @@ export class BackendParser {
     return at;
   }
 
-  /** True when the line at `at` reads `VALUE`, then our prefix and the key at `keyStart` up to `nameEnd`, then a space. */
+  /** True if the line at `at` has `VALUE`, the prefix, the key from `keyStart` up to `nameEnd`, and a space. */
   private isName(at: number, nameEnd: number, keyChunk: Buffer, keyStart: number): boolean {
     const chunk = this.reply.chunk;
     const prefixBytes = this.prefix.length;
@@ -266,14 +273,17 @@ export class BackendParser {
     return equalBytes(chunk, nameStart, nameEnd, keyChunk, keyStart);
   }
 
-  /** Takes our prefix out of the VALUE line at `at`, which is whole, by moving `VALUE` up to the key. Returns its new start. */
+  /** Removes the prefix from the complete VALUE line at `at` by moving `VALUE` to the key. Returns the new start. */
   private dropPrefix(at: number): number {
     const start = at + this.prefix.length;
     VALUE.copy(this.reply.chunk, start);
     return start;
   }
 
-  /** Other parts of the same retrieval may have blocks of an unfinished reply in this chunk: only these keys are ours. */
+  /**
+   * Other parts of the retrieval may have blocks of an incomplete reply in this chunk: only handle the keys of this
+   * request.
+   */
   private dropPrefixes(request: Request): void {
     const keys = request.keys!;
     const { indexes } = request;
@@ -285,8 +295,8 @@ export class BackendParser {
   }
 
   /**
-   * The VALUE line at `at`, its name ending at `nameEnd`, with its data and CRLF. Returns the position behind it;
-   * INCOMPLETE with `wantedBytes` counted from `start`; OUT_OF_STEP for a malformed line.
+   * Parses the VALUE line at `at`, whose name ends at `nameEnd`, with its data and CRLF. Returns the position after it;
+   * INCOMPLETE with `wantedBytes` counted from `start`; or OUT_OF_STEP for a malformed line.
    */
   private parseBlock(nameEnd: number, at: number, start: number, end: number): number {
     const reply = this.reply;
@@ -329,7 +339,7 @@ export class BackendParser {
     return valueEnd + 2;
   }
 
-  /** Called when less than a whole VALUE line for the key is there: so a line that has ended is another one. */
+  /** Called if the VALUE line for the key is incomplete: a line that has ended is another line. */
   private parsePartOfBlock(at: number, end: number): number {
     return this.findLineEnd(at, end) === INCOMPLETE ? INCOMPLETE : OUT_OF_STEP;
   }
@@ -363,7 +373,7 @@ export class BackendParser {
     return next;
   }
 
-  /** The answer to a classic command that was sent in a form of the meta protocol. */
+  /** The reply to a classic command that was sent in a meta form. */
   private parseMetaForm(request: Request, start: number, end: number): number {
     const { reply } = this;
     const mayBeValue = request.form === MetaForm.get || request.form === MetaForm.count;
@@ -380,7 +390,9 @@ export class BackendParser {
     return isValue && mayBeValue ? this.parseMetaValue(start, end) : this.parseLine(request, start, end);
   }
 
-  /** Position behind the answer to the marker that follows the answer which ends at `next`, if the request has a marker. */
+  /**
+   * Position after the marker's reply, which follows the reply that ends at `next`. Without a marker, returns `next`.
+   */
   private behindMarker(request: Request, next: number, end: number): number {
     if (next < 0 || request.marker === Marker.none) return next;
     if (request.marker === Marker.version) return this.behindVersion(next, end);
@@ -443,7 +455,7 @@ export class BackendParser {
     return INCOMPLETE;
   }
 
-  /** One line that is the whole answer. */
+  /** A reply of one line. */
   private parseLine(request: Request, start: number, end: number): number {
     const reply = this.reply;
     const lineEnd = this.findLineEnd(start, end);
@@ -457,23 +469,26 @@ export class BackendParser {
     return lineEnd;
   }
 
-  /** Position behind the CR LF of the line at `start`, INCOMPLETE, or OUT_OF_STEP when it is too long or ends otherwise. */
+  /**
+   * Position after the CR LF of the line at `start`; INCOMPLETE; or OUT_OF_STEP if the line is too long or ends
+   * differently.
+   */
   private findLineEnd(start: number, end: number): number {
     const chunk = this.reply.chunk;
     for (let i = start; i < end; i++) {
-      // A client that looks for CR LF would take the next answer for the rest of this one.
+      // A client that searches for CR LF would read the next reply as the rest of this one.
       if (chunk[i] === LF) return i > start && chunk[i - 1] === CR ? i + 1 : OUT_OF_STEP;
     }
     return end - start > MAX_LINE_BYTES ? OUT_OF_STEP : INCOMPLETE;
   }
 }
 
-/** True when the line `chunk[start, end)` begins with `bytes`. */
+/** True if the line `chunk[start, end)` begins with `bytes`. */
 function isLine(bytes: Buffer, chunk: Buffer, start: number, end: number): boolean {
   return end - start >= bytes.length && equalBytes(bytes, 0, bytes.length, chunk, start);
 }
 
-/** An answer line, or how it begins → what it means. */
+/** Reply lines, or their beginnings → status. */
 const LINES: readonly (readonly [string, Status])[] = [
   ["STORED\r\n", Status.stored],
   ["NOT_STORED\r\n", Status.notStored],
@@ -490,7 +505,7 @@ const lines = LINES.map(([text, status]) => ({ bytes: Buffer.from(text, "latin1"
 const VERSION = Buffer.from("VERSION ", "latin1");
 const META_NOOP_ANSWER = Buffer.from("MN\r\n", "latin1");
 
-/** By operation: the codes its answer can have without a value. */
+/** By operation: possible codes of a reply without a value. */
 const codesOf = new Map<Operation, readonly number[]>([
   [Operation.metaGet, [MetaCode.HD, MetaCode.EN]],
   [Operation.metaSet, [MetaCode.HD, MetaCode.NS, MetaCode.EX, MetaCode.NF]],
@@ -500,7 +515,7 @@ const codesOf = new Map<Operation, readonly number[]>([
   [Operation.metaNoop, [MetaCode.MN]],
 ]);
 
-/** By operation: the answers it can have, as a set of bits. An answer to anything else means being out of step. */
+/** By operation: possible statuses, as a set of bits. Any other reply means that the connection is out of step. */
 const answersTo = new Uint32Array(OPERATION_COUNT);
 const STORAGE_ANSWERS = bits(Status.stored, Status.notStored, Status.exists, Status.notFound);
 for (let operation: number = Operation.set; operation <= Operation.cas; operation++) {
@@ -517,7 +532,7 @@ function bits(...statuses: Status[]): number {
   return statuses.reduce((set, status) => set | (1 << status), 0);
 }
 
-/** By `MetaForm`: the meta command that was sent in place of a classic one. */
+/** By `MetaForm`: the meta command that replaces the classic one. */
 const operationsOfForms: readonly Operation[] = [
   Operation.local,
   Operation.metaSet,
@@ -527,7 +542,7 @@ const operationsOfForms: readonly Operation[] = [
   Operation.metaGet,
 ];
 
-/** The only error that says which command it answers. */
+/** The only error that identifies its command. */
 const NON_NUMERIC = Buffer.from("CLIENT_ERROR cannot increment or decrement non-numeric value", "latin1");
 const counts: ReadonlySet<Operation> = new Set([Operation.incr, Operation.decr, Operation.metaArithmetic]);
 
@@ -556,7 +571,7 @@ function lineStatus(request: Request, chunk: Buffer, start: number, end: number)
   }
 }
 
-/** True for a line of nothing but digits (memcached pads a shorter decr result with spaces) and its CR LF. */
+/** True for a line that only has digits (memcached pads a shorter decr result with spaces) and its CR LF. */
 function readDigits(chunk: Buffer, start: number, end: number): boolean {
   let i = start;
   while (i < end && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i++;

@@ -1,9 +1,9 @@
 /**
- * Request → backend bytes: the only place that writes to a server. What leaves here is canonical (docs/protocols.md, "What a
- * server receives"): parsers make the line of a request so, and this file puts together what they did not. A get goes out
- * as it is, or as one more key of another. Everything else is sent in a form whose answer can be proven, as far as the
- * server's dialect has one: with an opaque, or with a marker behind it. A `noreply` is left out, so that the server always
- * answers; the pool's prefix goes before the key.
+ * Request → backend bytes: the only place that writes to a server. The output is canonical (docs/protocols.md, "What a
+ * server receives"): parsers make canonical lines, and this file builds the others. A get is sent unchanged, or as
+ * another key of an earlier get. All other commands are sent in a form with a verifiable reply, if the server's dialect
+ * has one: with an opaque, or followed by a marker. `noreply` is left out, so that the server always replies. The
+ * pool's prefix precedes the key.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { isMeta, isRetrieval, isWrite, Operation, type Request } from "../request.ts";
@@ -25,8 +25,8 @@ const verbs = new Map<Operation, Buffer>(
 );
 
 /**
- * Appends what a backend must be sent for `request`, and notes in it what proves the answer. Copies everything but large
- * values that are `isKept`.
+ * Appends the bytes of `request` for a backend, and records how its reply is verified. Copies all bytes except large
+ * values with `isKept`.
  */
 export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatch, dialect: ServerDialect): void {
   chooseProof(request, prefix, dialect);
@@ -37,7 +37,7 @@ export function writeRequest(request: Request, prefix: Buffer, batch: OutputBatc
   batch.copy(marker, 0, marker.length);
 }
 
-/** Decides in which form `request` is sent, and what will prove its answer. */
+/** Selects the form in which `request` is sent, and the proof of its reply. */
 function chooseProof(request: Request, prefix: Buffer, dialect: ServerDialect): void {
   const { operation } = request;
   if (dialect.hasOpaques) {
@@ -49,16 +49,16 @@ function chooseProof(request: Request, prefix: Buffer, dialect: ServerDialect): 
       return;
     }
   }
-  // A value names its key.
+  // A VALUE line has its key.
   if (isRetrieval(operation)) return;
   const isProven = operation !== Operation.touch && operation !== Operation.flushAll && !isWrite(operation);
   if (!isProven || isMeta(operation)) request.marker = dialect.marker;
 }
 
 /**
- * How many keys a get asks for where the keys of others can go with it in one command; 0: not with others. Its line is one
- * that every server knows and that may be long (`bget` is not), and has no key in it that a server refuses: what it says of
- * one would be said of all.
+ * Number of keys of a get that can share a command with other gets. 0 if it cannot. The line of such a get is known to
+ * all servers and may be long (`bget` may not), and it has no key that a server refuses: an error would apply to all
+ * keys.
  */
 export function keysToShare(request: Request, prefix: Buffer): number {
   const { operation, chunk, keys, indexes, keyStart, keyEnd } = request;
@@ -73,14 +73,14 @@ export function keysToShare(request: Request, prefix: Buffer): number {
   return keyEnd - keyStart <= most && isPlainLine(request) ? 1 : 0;
 }
 
-/** True for verb, blank, key and CR LF, and where the line is made here. */
+/** True for verb, blank, key and CR LF, and for lines that Platypus builds. */
 function isPlainLine({ operation, chunk, keyStart, keyEnd, frameStart, frameEnd }: Request): boolean {
   if (frameStart === frameEnd) return true;
   if (keyStart - frameStart !== (operation === Operation.get ? GET_BYTES : GETS_BYTES)) return false;
   return frameEnd === keyEnd + CRLF.length && chunk[keyEnd] === CR && chunk[keyEnd + 1] === LF;
 }
 
-/** Appends the keys of `request` to the get that stands last in `batch`. */
+/** Appends the keys of `request` to the get at the end of `batch`. */
 export function extendGet(request: Request, prefix: Buffer, batch: OutputBatch): void {
   batch.unwrite(CRLF.length);
   writeKeys(request, prefix, batch);
@@ -92,7 +92,7 @@ function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): voi
     return;
   }
   const { chunk, frameStart, frameEnd, opaque } = request;
-  // A base64 key stands behind its frame, which has it with the prefix already.
+  // A base64 key follows its frame, which has it with the prefix already.
   const hasPrefix = prefix.length > 0 && request.keyEnd > request.keyStart && request.keyEnd <= request.lineEnd;
   if (request.isVerbatim && !hasPrefix && opaque === 0) {
     if (request.isKept) batch.reference(chunk, frameStart, frameEnd);
@@ -112,7 +112,7 @@ function writeCommand(request: Request, prefix: Buffer, batch: OutputBatch): voi
   else batch.copy(chunk, request.dataStart, frameEnd);
 }
 
-/** A retrieval from its parts: for some of many keys, or for a key whose command line is gone. */
+/** Builds a retrieval: for some of many keys, or for a key without its command line. */
 function writeRetrieval(request: Request, prefix: Buffer, batch: OutputBatch): void {
   const verb = verbs.get(request.operation)!;
   const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
@@ -124,7 +124,7 @@ function writeRetrieval(request: Request, prefix: Buffer, batch: OutputBatch): v
   writeKeys(request, prefix, batch);
 }
 
-/** The keys and the end of the line. */
+/** Appends the keys and the end of the line. */
 function writeKeys(request: Request, prefix: Buffer, batch: OutputBatch): void {
   const { keys, indexes } = request;
   if (keys === null) {

@@ -1,13 +1,13 @@
 /**
- * Base64 as memcached decodes keys: what is no character of it is passed over, the rest must come in fours, and the first
- * four with padding end it. Node takes the URL alphabet too and any length, so that some words would be other keys to us.
+ * Base64 as memcached decodes keys: other characters are skipped, the rest must come in groups of four, and the first
+ * group with padding ends the text. Node also accepts the URL alphabet and any length, which would give other keys.
  *
  * Source: memcached base64.c (1.6.18).
  */
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const PAD = "=";
 
-/** The bytes of `text`; none where it is not base64. */
+/** The bytes of `text`. Empty if it is not base64. */
 export function decodeBase64(text: string): Buffer {
   const characters = [...text].filter((character) => character === PAD || ALPHABET.includes(character));
   const bytes: number[] = [];

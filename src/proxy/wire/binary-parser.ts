@@ -1,9 +1,9 @@
 /**
- * Binary frames → Request. Servers are asked in text: gets as `gets` and `gats`, which have flags and cas and no side
- * effect, everything else in meta, which has what classic commands lack (cas in answers to writes, initial values). So a
- * binary client keeps full fidelity on servers that no longer speak binary.
+ * Binary frames → Request. Servers are asked in text: gets as `gets` and `gats`, which have flags and cas without side
+ * effects; other commands in meta, which has features that classic commands lack (cas in replies to writes, initial
+ * values). So a binary client has full fidelity on servers without the binary protocol.
  *
- * Sources: memcached protocol_binary.h; what is malformed and what is then answered as in memcached 1.6 (proto_bin.c).
+ * Sources: memcached protocol_binary.h; malformed frames and their replies follow memcached 1.6 (proto_bin.c).
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import type { Reply } from "../reply.ts";
@@ -23,7 +23,7 @@ import { decodedKey, keyAfter, writtenRequest } from "./written-frame.ts";
 const NO_INITIAL_VALUE = 0xffffffff;
 const MAX_EXPTIME = 0x7fffffff;
 
-/** What a body must look like: bytes of extras (two forms for flush), and which parts there must be. */
+/** The required form of a body: size of the extras (two forms for flush), and required parts. */
 interface Shape {
   readonly extras: readonly number[];
   readonly key: "some" | "none" | "any";
@@ -72,17 +72,17 @@ define(shapes.bare, [Opcode.quit, Opcode.noop, Opcode.version], [Opcode.quitQ]);
 define(shapes.stat, [Opcode.stat]);
 define(shapes.verbosity, [Opcode.verbosity]);
 
-/** Parses the frames of all binary connections; the result of the last call stands in its fields. */
+/** Parses the frames of all binary connections. Its fields have the result of the last call. */
 export class BinaryParser {
   request: Request | null = null;
   answer: Reply | null = null;
   words: string[] = [];
-  /** Of a local command: what its answer needs. */
+  /** For a local command: the parts that its reply needs. */
   header: BinaryHeader = { opcode: 0, opaque: 0, isQuiet: false, hasKey: false };
   next = 0;
   swallowBytes = 0;
   wantedBytes = 0;
-  /** The connection is to be closed behind this answer. */
+  /** True if the connection must close after this reply. */
   isLast = false;
   private readonly limits: () => ClassicLimits;
 
@@ -90,7 +90,7 @@ export class BinaryParser {
     this.limits = limits;
   }
 
-  /** Parses one frame at `start`, where at least one byte is. */
+  /** Parses one frame at `start`. At least one byte must be available. */
   parse(owner: ReplyOwner, chunk: Buffer, start: number, end: number): Parsed {
     this.swallowBytes = 0;
     this.isLast = false;
@@ -172,7 +172,7 @@ export class BinaryParser {
         return parsed;
       }
       case shapes.store: {
-        // With a cas an add and a replace are no more than that, as in memcached.
+        // As in memcached, an add or replace with a cas is only a compare-and-set.
         const mode = cas === 0n ? command.mode : "S";
         const flags = ` F${extras.readUInt32BE()} T${exptimeAt(extras, 4)} c M${mode}${onlyCas}`;
         return this.ask(owner, Operation.metaSet, ["ms", ` ${value.length}${flags}`], key, value);
@@ -188,7 +188,10 @@ export class BinaryParser {
     }
   }
 
-  /** As memcached, a set of a value that is too large takes the old value with it. `headBytes`: extras and key. */
+  /**
+   * As in memcached, a set with a value that is too large deletes the old value. `headBytes` is the size of extras and
+   * key.
+   */
   private deleteInstead(owner: ReplyOwner, chunk: Buffer, start: number, end: number, headBytes: number): Parsed {
     const keyEnd = this.next + headBytes;
     this.wantedBytes = keyEnd - start;
@@ -201,7 +204,7 @@ export class BinaryParser {
     return parsed;
   }
 
-  /** A request whose frame is `verb key rest`, in a buffer of its own. */
+  /** A request with the frame `verb key rest`, in a separate buffer. */
   private ask(
     owner: ReplyOwner,
     operation: Operation,
@@ -212,7 +215,8 @@ export class BinaryParser {
     const [verb, rest] = typeof line === "string" ? [line, ""] : line;
     const isBase64 = key !== null && !isText(key);
     const { prefix } = this.limits();
-    // What a line cannot hold goes as base64, its bytes behind the frame for placement (as meta-parser.ts has it).
+    // A key that a line cannot contain is sent in base64; for placement, its bytes follow the frame, as in
+    // meta-parser.ts.
     const bytes = isBase64 ? Buffer.concat([Buffer.from(prefix, "latin1"), key]) : key;
     const word = bytes === null ? null : bytes.toString(isBase64 ? "base64" : "latin1");
     if (isBase64 && word!.length > MAX_KEY_BYTES) return this.tell(binaryError(this.header, BinaryStatus.invalid));
@@ -241,12 +245,12 @@ function fits(shape: Shape, keyBytes: number, extraBytes: number, valueBytes: nu
   return shape.value || valueBytes === 0;
 }
 
-/** Without a sign in binary; in text a number from 2^31 on is negative, which is expired. */
+/** Unsigned in binary. In text, a number from 2^31 would be negative, which means expired. */
 function exptimeAt(extras: Buffer, at: number): number {
   return Math.min(extras.readUInt32BE(at), MAX_EXPTIME);
 }
 
-/** True for a key that a text line can hold. */
+/** True for a key that a text line can contain. */
 function isText(key: Buffer): boolean {
   for (const byte of key) if (byte <= 0x20 || byte === 0x7f) return false;
   return true;

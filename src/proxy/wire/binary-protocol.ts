@@ -1,5 +1,5 @@
 /**
- * Numbers and texts of memcached's binary protocol, and its frames.
+ * Constants, texts and frames of memcached's binary protocol.
  *
  *     byte 0      1       2–3     4       5        6–7           8–11       12–15   16–23
  *          magic  opcode  keylen  extlen  datatype vbucket/status bodylen    opaque  cas      then extras, key, value
@@ -82,7 +82,7 @@ const texts = new Map<BinaryStatus, string>([
 
 const EMPTY = Buffer.alloc(0);
 
-/** Parts of a frame; all but the status may be left out. */
+/** Parts of a frame. All except the status are optional. */
 export interface BinaryParts {
   readonly extras?: Buffer;
   readonly key?: Buffer;
@@ -90,12 +90,12 @@ export interface BinaryParts {
   readonly cas?: bigint;
 }
 
-/** One response frame. */
+/** Builds a response frame. */
 export function binaryFrame(header: BinaryHeader, status: BinaryStatus, parts: BinaryParts = {}): Buffer {
   return frame(RESPONSE_MAGIC, header.opcode, status, header.opaque, parts);
 }
 
-/** One request frame. */
+/** Builds a request frame. */
 export function requestFrame(opcode: number, opaque: number, parts: BinaryParts): Buffer {
   return frame(REQUEST_MAGIC, opcode, 0, opaque, parts);
 }
@@ -114,7 +114,7 @@ function frame(magic: number, opcode: number, status: number, opaque: number, pa
   return Buffer.concat([head, extras, key, value]);
 }
 
-/** A response frame, or several, as a reply to be sent as it is. */
+/** One or several response frames as a reply that is sent unchanged. */
 export function binaryReply(bytes: Buffer): Reply {
   const reply = new Reply();
   reply.status = Status.ok;
@@ -124,7 +124,7 @@ export function binaryReply(bytes: Buffer): Reply {
   return reply;
 }
 
-/** An error, with memcached's text or `text`. */
+/** An error with memcached's text, or with `text`. */
 export function binaryError(header: BinaryHeader, status: BinaryStatus, text = texts.get(status) ?? ""): Reply {
   return binaryReply(binaryFrame(header, status, { value: Buffer.from(text, "latin1") }));
 }

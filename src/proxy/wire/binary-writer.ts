@@ -1,7 +1,7 @@
 /**
- * Reply → binary response. Servers answer in text, classic or meta; what a binary client is told is made of that.
+ * Reply → binary response. Servers reply in text, classic or meta; the binary response is built from that.
  *
- * Source: memcached protocol_binary.h; which answer means which status as in memcached 1.6 (proto_bin.c).
+ * Source: memcached protocol_binary.h; statuses follow memcached 1.6 (proto_bin.c).
  */
 import { isFailure, MetaCode, type Reply, Status } from "../reply.ts";
 import { type BinaryHeader, Operation, type Request } from "../request.ts";
@@ -11,7 +11,7 @@ import { returnedToken } from "./meta-line.ts";
 
 const MAX_FLAGS = 0xffffffffn;
 
-/** The answer to a binary request; null: it is withheld. */
+/** The response to a binary request. `null` if it is withheld. */
 export function binaryAnswer(request: Request, header: BinaryHeader, reply: Reply): Reply | null {
   if (request.answerInstead !== null) return request.answerInstead;
   switch (request.operation) {
@@ -32,7 +32,7 @@ function retrieved(request: Request, header: BinaryHeader, reply: Reply): Reply 
   const key = header.hasKey ? request.chunk.subarray(request.keyStart, request.keyEnd) : undefined;
   const isHit = reply.status === Status.found || (reply.status === Status.meta && reply.code !== MetaCode.EN);
   if (!isHit) {
-    // A get that failed is a miss as well, and a quiet one says nothing.
+    // A failed get is a miss too, and a quiet miss has no response.
     if (header.isQuiet) return null;
     if (key === undefined) return binaryError(header, BinaryStatus.notFound);
     return binaryReply(binaryFrame(header, BinaryStatus.notFound, { key }));
@@ -95,7 +95,7 @@ function failed(header: BinaryHeader, reply: Reply): Reply {
   return binaryError(header, BinaryStatus.temporaryFailure, text.replace("SERVER_ERROR ", ""));
 }
 
-/** `version` and `stats`, from their text form. */
+/** The responses of `version` and `stats`, from their text form. */
 function local(header: BinaryHeader, reply: Reply): Reply {
   const text = reply.chunk.toString("latin1", reply.start, reply.end - 2);
   if (header.opcode === Opcode.version) {
@@ -113,7 +113,7 @@ function local(header: BinaryHeader, reply: Reply): Reply {
   return binaryReply(Buffer.concat([...frames, binaryFrame(header, BinaryStatus.ok)]));
 }
 
-/** The last number of a VALUE line of `gets`: it ends before the CRLF that the value follows. */
+/** The last number of a VALUE line of `gets`, before the CRLF that precedes the value. */
 function casOf(reply: Reply): bigint {
   const end = reply.valueStart - 2;
   let start = end;
@@ -121,7 +121,7 @@ function casOf(reply: Reply): bigint {
   return unsigned(reply.chunk.toString("latin1", start, end));
 }
 
-/** A number of 64 bits; 0 for what is none: whatever a server says, the client is answered. */
+/** A 64-bit number. 0 for invalid text, so that the client always gets a response. */
 function unsigned(text: string | null): bigint {
   return text !== null && /^\d+$/.test(text) ? BigInt.asUintN(64, BigInt(text)) : 0n;
 }

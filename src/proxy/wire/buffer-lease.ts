@@ -1,27 +1,27 @@
 /**
- * Large buffers that are used again: a value of 100 KiB in a buffer of its own made the garbage collector cost three
- * times what passing the value on does. Whoever needs the bytes for longer than a call retains the lease, and releases
- * it once; a lease that is forgotten is left to the collector, never used twice.
+ * Reusable large buffers: with a new buffer for each value of 100 KiB, garbage collection cost three times as much as
+ * passing the value on. Code that needs the bytes for longer than a call retains the lease, and releases it once. A
+ * forgotten lease is left to the garbage collector, never reused.
  */
 import { isPoisoning } from "./poisoning.ts";
 
-/** Smaller buffers are not worth keeping. */
+/** Smaller buffers are not reused. */
 export const LEAST_LEASED_BYTES = 16 * 1024;
 const SMALLEST_CLASS = 15;
 const LARGEST_CLASS = 21;
-/** Bytes of free buffers, of all sizes together; beyond that they are left to the collector. */
+/** Maximum size of all free buffers. Others are left to the garbage collector. */
 const MAX_FREE_BYTES = 32 * 1024 * 1024;
 
-/** Holders of a lease whose buffer is free: so few that whoever retains it afterwards does not bring it back. */
+/** Count of a lease with a free buffer: so negative that a later retain does not make it positive. */
 const RELEASED = -1_000_000;
 
 /** Free buffers of 2^i bytes. */
 const free: Buffer[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
 let freeBytes = 0;
-/** Buffers of which one more use may be under way than is known: they are never used again. */
+/** Buffers that may still be in use after too many releases: they are never reused. */
 const doubted = new WeakSet<Buffer>();
 
-/** A buffer and how many use it. */
+/** A buffer and its number of users. */
 export class BufferLease {
   readonly buffer: Buffer;
   private holders = 1;
@@ -30,7 +30,7 @@ export class BufferLease {
     this.buffer = buffer;
   }
 
-  /** A lease with one holder, on a buffer of at least so many bytes, whose content is of no meaning. */
+  /** A lease with one holder, on a buffer of at least this size. The content of the buffer is undefined. */
   static take(bytes: number): BufferLease {
     const size = Math.max(SMALLEST_CLASS, 32 - Math.clz32(bytes - 1));
     if (size > LARGEST_CLASS) return new BufferLease(Buffer.allocUnsafeSlow(bytes));
@@ -46,8 +46,8 @@ export class BufferLease {
   }
 
   /**
-   * To be called once by each holder. After the last the buffer is somebody else's. Throws where it was released more
-   * often than that: what the caller did with the bytes last may have been with another's, and its connection must close.
+   * Each holder must call it once. After the last call, the buffer gets another owner. Throws after too many releases:
+   * the caller may have used bytes of another owner, so its connection must close.
    */
   release(): void {
     this.holders--;

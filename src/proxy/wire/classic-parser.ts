@@ -1,10 +1,10 @@
 /**
- * Client bytes in the text protocol → Request: classic commands here, meta commands by meta-parser.ts. A line is judged here
- * as memcached 1.6 judges it. What is accepted becomes canonical: a line that is not is written anew from what was parsed, so
- * that every server reads the same command in it, and finds the data block at the same place.
+ * Client bytes in the text protocol → Request: classic commands here, meta commands in meta-parser.ts. Lines are
+ * accepted or refused as in memcached 1.6. Accepted lines become canonical: other forms are rewritten from the parsed
+ * values, so that all servers read an equal command, with the data block at an equal place.
  *
- * Sources: memcached doc/protocol.txt; for error texts and for what counts as malformed, the behaviour of 1.6.18
- * (proto_text.c), and of 1.6.45 (proto_parser.c) where a server of 1.6.40 or later is connected. The tests ask both.
+ * Sources: memcached doc/protocol.txt; for error texts and malformed lines, the behaviour of 1.6.18 (proto_text.c), and
+ * of 1.6.45 (proto_parser.c) if a server of 1.6.40 or later is connected. The tests compare with both.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
@@ -14,33 +14,33 @@ import { CommandLine } from "./command-line.ts";
 import { type MetaParsed, parseMetaLine, parseMetaSet } from "./meta-parser.ts";
 import { keyAfter, writtenRequest } from "./written-frame.ts";
 
-/** What a call of `parse` found. */
+/** Result of `parse`. */
 export const Parsed = {
-  /** `request` is to be routed. */
+  /** Route `request`. */
   request: 1,
-  /** `answer` is the reply, and nothing is to be routed; null: none is due (noreply). */
+  /** Reply with `answer`, and route nothing. `null` if there is no reply (noreply). */
   answer: 2,
-  /** A frame goes on behind what was read; see `wantedBytes`. */
+  /** A frame continues after the available bytes; see `wantedBytes`. */
   incomplete: 3,
-  /** The connection is to be closed when all earlier requests have been answered. */
+  /** Close the connection after all earlier requests have been answered. */
   close: 4,
-  /** `words` is a command that the connection carries out itself: version, stats. */
+  /** `words` is a command that the connection executes itself: version, stats. */
   local: 5,
 } as const;
 export type Parsed = (typeof Parsed)[keyof typeof Parsed];
 
-/** Keys up to this length are legal whatever the prefix. */
+/** Keys up to this length are valid with any prefix. */
 const SHORT_KEY_BYTES = 50;
-/** A line that is longer and has not ended can only be a get of many keys; memcached closes on any other. */
+/** A longer incomplete line can only be a get of many keys. For other lines memcached closes the connection. */
 const MAX_LINE_BYTES = 2048;
-/** A server must never see more than MAX_LINE_BYTES of a line without its end, a prefix included. */
+/** A server must never get more than MAX_LINE_BYTES of an incomplete line, including a prefix. */
 const MAX_FORWARDED_LINE_BYTES = MAX_LINE_BYTES - MAX_KEY_BYTES;
-/** Longest line of a get: some 1,000 keys of the greatest length. */
+/** Maximum length of a get: about 1,000 keys of maximum length. */
 const MAX_GET_LINE_BYTES = 256 * 1024;
 const MAX_INT32 = 0x7fffffff;
-/** memcached 1.6.40 and later look for no command in a line with fewer bytes, its end included. */
+/** memcached 1.6.40 and later do not search for a command in a shorter line, including its end. */
 const SHORTEST_CURRENT_BYTES = 4;
-/** Words of the shortest storage line, with the command. */
+/** Number of words in the shortest storage line, including the command. */
 const STORAGE_WORDS = 5;
 const MINUS = 0x2d;
 
@@ -60,16 +60,16 @@ const answers = {
   metaNoop: fixedReply(Status.ok, "MN"),
 } as const;
 
-/** The answer to what only a server can do, and must not be done to all of them by way of one. */
+/** The reply to a command for a single server, which must not be sent to all servers. */
 export const notHere = fixedReply(
   Status.clientError,
   "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
 );
 
-/** The answer to a value over the bound. */
+/** The reply to a value over the limit. */
 export const tooLarge = fixedReply(Status.serverError, "SERVER_ERROR object too large for cache");
 
-/** How the rest of a line is to be read. */
+/** The way in which the rest of a line is parsed. */
 const Kind = {
   retrieval: 1,
   storage: 2,
@@ -91,7 +91,7 @@ interface Verb {
   readonly name: Buffer;
   readonly kind: Kind;
   readonly operation: Operation;
-  /** Words of a storage line, with the command and without noreply. */
+  /** Number of words in a storage line, including the command, without noreply. */
   readonly words: number;
 }
 
@@ -99,7 +99,7 @@ function verb(name: string, kind: Kind, operation: Operation = Operation.local, 
   return { name: Buffer.from(name, "latin1"), kind, operation, words };
 }
 
-/** All commands; the common ones first, because a line is compared with one after the other. */
+/** All commands, common ones first: a line is compared with one after another. */
 const verbs: readonly Verb[] = [
   verb("get", Kind.retrieval, Operation.get),
   verb("set", Kind.storage, Operation.set, 5),
@@ -144,13 +144,16 @@ function findVerb(chunk: Buffer, start: number, end: number): Verb | null {
   return null;
 }
 
-/** Limits and permissions that decide what a line means. */
+/** Limits and permissions that affect the meaning of a line. */
 export interface ClassicLimits {
   readonly maxValueBytes: number;
   readonly isFlushAllAllowed: boolean;
-  /** Put before every key on its way to a server, where key and prefix together must be a legal key. */
+  /** Precedes each key on a server. Key and prefix together must be a valid key. */
   readonly prefix: string;
-  /** Failures are answered in mcrouter's words. A key that is too long is: its data is never read as commands then. */
+  /**
+   * True if failures have mcrouter's texts. Also a key that is too long gets mcrouter's text: then its data is never
+   * read as commands.
+   */
   readonly hasMcrouterWords?: boolean;
 }
 
@@ -158,20 +161,20 @@ const nobody: ReplyOwner = { onReply: () => {} };
 const CRLF = Buffer.from("\r\n", "latin1");
 const NOTHING = Buffer.alloc(0);
 
-/** Parses the commands of all connections of a listener; the result of the last call stands in its fields. */
+/** Parses the commands of all connections of a listener. Its fields have the result of the last call. */
 export class ClassicParser {
   request: Request | null = null;
   answer: Reply | null = null;
-  /** Of a local command: its words, its name first. */
+  /** For a local command: its words, starting with its name. */
   words: string[] = [];
-  /** Position behind what was parsed. */
+  /** Position after the parsed bytes. */
   next = 0;
-  /** Bytes behind `next` that belong to a refused value and are to be thrown away when they come. */
+  /** Number of bytes after `next` that belong to a refused value and must be skipped. */
   swallowBytes = 0;
-  /** Text commands have no frame of their own form to be answered in, and none is the last one but `quit`. */
+  /** Replies to text commands have no header, and only `quit` ends a connection. */
   readonly header = null;
   readonly isLast = false;
-  /** After `incomplete`: length of the whole frame, 0 while it is not known. */
+  /** After `incomplete`: length of the whole frame. 0 if it is unknown. */
   wantedBytes = 0;
   private owner: ReplyOwner = nobody;
   private readonly limits: () => ClassicLimits;
@@ -179,18 +182,19 @@ export class ClassicParser {
   private readonly line = new CommandLine();
 
   /**
-   * `limits` is asked for every command that they matter to, so that they may change; `isCurrent` for odd lines: whether they
-   * are judged as memcached 1.6.40 and later judge them, which read numbers strictly and skip the data of a refused line.
+   * `limits` is called for each command that needs it, so that limits may change. `isCurrent` is called for unusual
+   * lines: true if they are parsed as in memcached 1.6.40 and later, which read numbers strictly and skip the data of a
+   * refused line.
    */
   constructor(limits: () => ClassicLimits, isCurrent: () => boolean = () => false) {
     this.limits = limits;
     this.isCurrent = isCurrent;
   }
 
-  /** Parses one command at `start`, where at least one byte is; its request will belong to `owner`. */
+  /** Parses one command at `start`. At least one byte must be available. Its request will belong to `owner`. */
   parse(owner: ReplyOwner, chunk: Buffer, start: number, end: number, isKept: boolean): Parsed {
     this.owner = owner;
-    // `get <key>\r\n`, by far the most common line, without looking for its end first.
+    // `get <key>\r\n`, the most common line, without a search for its end.
     if (
       end - start > 6 &&
       chunk[start] === 0x67 &&
@@ -223,8 +227,8 @@ export class ClassicParser {
   }
 
   /**
-   * `get <key> <key> …\r\n` with one blank between its keys, the first of them ending at `firstEnd`, in one pass. False: it
-   * is another line, or not whole, and nothing has been done.
+   * Parses `get <key> <key> …\r\n` with single blanks between keys, in one pass; the first key ends at `firstEnd`.
+   * False if the line has another form or is incomplete; then nothing has changed.
    */
   private parseKeys(chunk: Buffer, start: number, firstEnd: number, end: number): boolean {
     const from = start + 3;
@@ -322,7 +326,7 @@ export class ClassicParser {
     }
   }
 
-  /** memcached 1.6.40 and later say nothing of an unknown command that ends in `noreply`. */
+  /** memcached 1.6.40 and later do not reply to an unknown command that ends in `noreply`. */
   private refuseUnknown(): Parsed {
     const { line } = this;
     const isShort = line.next - line.start < SHORTEST_CURRENT_BYTES;
@@ -330,7 +334,7 @@ export class ClassicParser {
     if (line.count === 0) return this.refuse(answers.error);
     if (this.isNoreply && this.isCurrent()) return this.refuse(null);
     const last = line.count - 1;
-    // A browser or a health check that speaks HTTP: memcached closes.
+    // A browser or a health check over HTTP: memcached closes.
     const isHttp =
       line.wordLength(0) > 1 &&
       line.wordLength(last) >= HTTP.length &&
@@ -356,7 +360,7 @@ export class ClassicParser {
     return this.line.isWord(this.line.count - 1, NOREPLY);
   }
 
-  /** `slabs` is a server's own affair; but a line that no server would take is answered as there. */
+  /** `slabs` concerns single servers, but an invalid line gets a server's reply. */
   private isBadSlabs(): boolean {
     const { line } = this;
     if (line.count < 3 || line.text(0) !== "slabs" || line.text(1) !== "automove") return false;
@@ -376,14 +380,14 @@ export class ClassicParser {
     return keyBytes <= SHORT_KEY_BYTES || keyBytes <= MAX_KEY_BYTES - this.limits().prefix.length;
   }
 
-  /** What is answered to a line with too few words. */
+  /** The reply to a line with too few words. */
   private tooShort(): Parsed {
     return this.refuse(this.isCurrent() ? answers.badFormat : answers.error);
   }
 
   /**
-   * A request whose frame is the line up to `words`, a noreply left out; `data` begins behind the line. `isCanonical`: its
-   * words are what a server is to be sent; otherwise `rewritten` gives them.
+   * A request with the line up to `words` as its frame, without noreply; `data` begins after the line. `isCanonical`:
+   * the words can be sent to a server unchanged; otherwise `rewritten` returns them.
    */
   private take(operation: Operation, words: number, isNoreply: boolean, isCanonical: boolean, dataBytes = 0): Request {
     const { line } = this;
@@ -403,7 +407,7 @@ export class ClassicParser {
     return request;
   }
 
-  /** Gives the request a frame of its own, its words one blank apart and its numbers in their canonical form. */
+  /** Builds a new frame for the request, with single blanks and canonical numbers. */
   private rewrite(request: Request, words: number): void {
     const { line } = this;
     const { operation } = request;
@@ -427,7 +431,7 @@ export class ClassicParser {
     request.isKept = true;
   }
 
-  /** A retrieval keeps its keys; its line is always put together anew, for the servers that they belong to. */
+  /** A retrieval keeps its keys. Its line is always rebuilt for the servers of the keys. */
   private parseRetrieval(operation: Operation): Parsed {
     const { line } = this;
     const { chunk } = line;
@@ -463,7 +467,7 @@ export class ClassicParser {
   private parseStorage(verb: Verb, end: number): Parsed {
     const { operation, words } = verb;
     const { line } = this;
-    // Words behind those of the command are passed over by memcached 1.6.40 and later; before, the line was refused.
+    // memcached 1.6.40 and later ignore extra words; earlier versions refuse the line.
     if (line.count < words || (line.count > words + 1 && !this.isCurrent())) return this.refuseStorage();
     const { isNoreply } = this;
     const bad = isNoreply ? null : answers.badFormat;
@@ -496,15 +500,15 @@ export class ClassicParser {
     return Parsed.request;
   }
 
-  /** A storage line with the wrong number of words. */
+  /** Refuses a storage line with the wrong number of words. */
   private refuseStorage(): Parsed {
     if (!this.isCurrent()) return this.refuse(answers.error);
     return this.line.count < STORAGE_WORDS ? this.refuse(answers.badFormat) : this.refuseData(answers.badFormat);
   }
 
   /**
-   * Refuses a storage line. Its data is not read as commands, as far as memcached itself does not do so. memcached 1.6.40 and
-   * later look at the length before they know of a `noreply`.
+   * Refuses a storage line. Its data is not read as commands, unless memcached itself does so. memcached 1.6.40 and
+   * later read the length before they see a `noreply`.
    */
   private refuseData(answer: Reply | null): Parsed {
     if (!this.isCurrent()) return this.refuse(answer);
@@ -513,7 +517,7 @@ export class ClassicParser {
     return this.refuse(isDataLength(this.int32(4)) ? answer : answers.badFormat);
   }
 
-  /** Refuses a storage line for its key; `bad` is what memcached answers. */
+  /** Refuses a storage line because of its key. `bad` is memcached's reply. */
   private refuseKeyOfData(bad: Reply | null): Parsed {
     if (!this.limits().hasMcrouterWords) return this.refuseData(bad);
     const length = this.line.int32(4);
@@ -525,7 +529,7 @@ export class ClassicParser {
     return this.limits().hasMcrouterWords ? answers.badKey : answers.badFormat;
   }
 
-  /** A number of 32 bits, as strictly as the servers read it; NaN: none. */
+  /** A 32-bit number, read as strictly as by the servers. NaN if it is invalid. */
   private int32(index: number): number {
     const { line } = this;
     const value = line.int32(index);
@@ -533,7 +537,7 @@ export class ClassicParser {
     return this.isCurrent() && !(line.isStrict(index) && value === line.integer(index)) ? Number.NaN : value;
   }
 
-  /** The same of numbers of 64 bits without a sign. */
+  /** True for an unsigned 64-bit number, read as strictly as by the servers. */
   private isUint64(index: number): boolean {
     const { line } = this;
     if (!line.isUint64(index)) return false;
@@ -542,8 +546,8 @@ export class ClassicParser {
   }
 
   /**
-   * A value over the bound is thrown away as it comes. As memcached, a `set` takes the old value with it, so that nobody
-   * goes on reading what its client believes replaced: that delete is the request, `tooLarge` its answer.
+   * Skips a value over the limit as it arrives. As in memcached, a `set` deletes the old value, so that clients do not
+   * read a value that its writer believes replaced: the delete is the request, `tooLarge` its reply.
    */
   private refuseValue(operation: Operation, length: number, isNoreply: boolean): Parsed {
     this.swallowBytes = length + 2;
@@ -579,7 +583,7 @@ export class ClassicParser {
     const { isNoreply } = this;
     if (line.count > 4 && !this.isCurrent()) return this.refuse(answers.error);
     if (!this.isKeyLegal()) return this.refuse(isNoreply ? null : this.badKey);
-    // Of `incr k noreply` the last word stands for the number too, and the answer to that is withheld.
+    // In `incr k noreply`, the last word is also the number, and the reply is withheld.
     if (operation === Operation.touch) {
       const exptime = this.int32(2);
       if (Number.isNaN(exptime)) return this.refuse(isNoreply ? null : answers.badExptime);

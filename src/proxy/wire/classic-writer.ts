@@ -1,7 +1,7 @@
 /**
- * Reply → client bytes in the text protocol, classic and meta. What a backend said is passed on as it is. A
- * retrieval that failed is answered as a miss: every client understands one, and an error in the middle of a batch puts
- * some of them out of step for good.
+ * Reply → client bytes in the text protocol, classic and meta. A backend's reply is passed on unchanged. A failed
+ * retrieval is answered as a miss: all clients understand a miss, but an error in the middle of a batch puts some
+ * clients out of step permanently.
  */
 import { gatheredReply, isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
@@ -11,13 +11,11 @@ import { OutputBatch } from "./output-batch.ts";
 
 export const END_BYTES = gatheredReply.end;
 
-/** What stands for an answer that is withheld. */
+/** Placeholder for a withheld reply. */
 const nothing = new Reply();
 nothing.isKept = true;
 
-/**
- * What the client is told: the reply, or what stands in its place. Null: the blocks gathered in `request.keys`, then END.
- */
+/** The reply to the client, or its replacement. `null` for the gathered blocks in `request.keys`, followed by END. */
 export function answerTo(request: Request, reply: Reply): Reply | null {
   if (request.binary !== null) return binaryAnswer(request, request.binary, reply) ?? nothing;
   if (request.answerInstead !== null) return request.answerInstead;
@@ -26,7 +24,7 @@ export function answerTo(request: Request, reply: Reply): Reply | null {
   return request.isQuiet && isUsual(request, answer) ? nothing : answer;
 }
 
-/** True for what a get answers as a miss. A CLIENT_ERROR says what is wrong with the request itself. */
+/** True for failures that a get shows as a miss. A CLIENT_ERROR describes a mistake in the request, so it is shown. */
 function isHiddenFailure(reply: Reply): boolean {
   return isFailure(reply.status) && reply.status !== Status.clientError;
 }
@@ -36,14 +34,14 @@ function missOf(request: Request, reply: Reply): Reply {
   return isRetrieval(request.operation) && reply.status !== Status.missing ? missReply : reply;
 }
 
-/** True for the answer that a quiet meta command withholds: a miss of `mg`, success of the others. */
+/** True for the reply that a quiet meta command withholds: a miss of `mg`, success of other commands. */
 function isUsual(request: Request, answer: Reply): boolean {
   if (answer.status !== Status.meta) return false;
   if (request.operation === Operation.metaGet) return answer.code === MetaCode.EN;
   return answer.code === MetaCode.HD || answer.code === MetaCode.VA;
 }
 
-/** Appends the answer to `request`. Copies what does not outlive this call. */
+/** Appends the reply to `request`. Copies bytes that are only valid during the call. */
 export function writeReply(request: Request, reply: Reply, batch: OutputBatch): void {
   const answer = answerTo(request, reply);
   if (answer === null) {
@@ -54,14 +52,14 @@ export function writeReply(request: Request, reply: Reply, batch: OutputBatch): 
   }
 }
 
-/** Appends `[start, end)` of the reply's chunk. Copies what does not outlive this call. */
+/** Appends `[start, end)` of the reply's chunk. Copies bytes that are only valid during the call. */
 export function writeBytes({ chunk, isKept, lease }: Reply, start: number, end: number, batch: OutputBatch): void {
   if (isKept) batch.reference(chunk, start, end);
   else if (lease !== null) batch.lend(lease, chunk, start, end);
   else batch.copy(chunk, start, end);
 }
 
-/** The gathered blocks, with the END line if `hasEnd`, as one buffer of its own. */
+/** The gathered blocks in a new buffer, with the END line if `hasEnd`. */
 export function joinBlocks(keys: KeyList, hasEnd: boolean): Buffer {
   const batch = new OutputBatch();
   writeBlocks(keys, batch);
@@ -69,7 +67,7 @@ export function joinBlocks(keys: KeyList, hasEnd: boolean): Buffer {
   return batch.take();
 }
 
-/** The blocks in the order of the keys; neighbours in one buffer go in one piece. */
+/** Appends the blocks in the order of the keys. Adjacent blocks in one buffer are one piece. */
 export function writeBlocks(keys: KeyList, batch: OutputBatch): void {
   const { blocks, blockStarts, blockEnds } = keys;
   for (let i = 0; i < blocks.length; i++) {

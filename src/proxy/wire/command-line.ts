@@ -1,38 +1,38 @@
 /**
- * One line of the text protocols, its words found where they lie. Classic and meta commands are read from it.
+ * One line of the text protocols, split into words in place. Classic and meta commands are read from it.
  *
  *     chunk    … set key 0 60 5\r\nhello\r\n …
  *                ▲ start      ▲ end  ▲ next
  */
 import { CR, equalBytes, SPACE, ZERO } from "./ascii.ts";
 
-/** memcached looks at this many words of a line (MAX_TOKENS, one of them the terminator). */
+/** memcached reads this number of words in a line (MAX_TOKENS, including the terminator). */
 const MAX_WORDS = 24;
 const MAX_INT32 = 0x7fffffff;
-/** Longest number worth reading exactly. */
+/** Maximum length of a number that is read exactly. */
 const MAX_NUMBER_BYTES = 400;
 const NUL = 0;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
 
-/** A line and its words; one object is used for all lines of a listener. */
+/** A line and its words. One object is reused for all lines of a listener. */
 export class CommandLine {
   chunk: Buffer = Buffer.alloc(0);
-  /** Nobody will overwrite the chunk. */
+  /** True if the chunk is never overwritten. */
   isKept = false;
   start = 0;
-  /** Where its text ends: before CR LF, LF or a NUL. */
+  /** End of its text: before CR LF, LF or a NUL. */
   end = 0;
-  /** Behind its LF. */
+  /** Position after its LF. */
   next = 0;
-  /** Something stands between the text and the line end: it cannot be forwarded as it is. */
+  /** True if there are bytes between the text and the line end: the line cannot be forwarded unchanged. */
   isCut = false;
-  /** Words found, at most as many as memcached looks at. */
+  /** Number of words, at most the number that memcached reads. */
   count = 0;
   private readonly starts = new Int32Array(MAX_WORDS);
   private readonly ends = new Int32Array(MAX_WORDS);
 
-  /** Takes the line at `start` whose LF stands at `lineFeed`, and splits it into words. */
+  /** Reads the line at `start` with its LF at `lineFeed`, and splits it into words. */
   read(chunk: Buffer, start: number, lineFeed: number, isKept: boolean): void {
     this.chunk = chunk;
     this.isKept = isKept;
@@ -40,7 +40,7 @@ export class CommandLine {
     this.next = lineFeed + 1;
     this.isCut = false;
     let end = lineFeed - start > 1 && chunk[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
-    // To memcached a NUL ends the line.
+    // For memcached, a NUL ends the line.
     for (let i = start; i < end; i++) {
       if (chunk[i] !== NUL) continue;
       end = i;
@@ -61,7 +61,7 @@ export class CommandLine {
     this.count = count;
   }
 
-  /** True when its words stand one blank apart, from its first byte to its last, before a CR LF. */
+  /** True if its words have single blanks between them and no blanks around them, before a CR LF. */
   get isPlain(): boolean {
     const { starts, ends, count } = this;
     if (this.isCut || this.next !== this.end + 2 || count === 0 || count === MAX_WORDS) return false;
@@ -70,7 +70,7 @@ export class CommandLine {
     return true;
   }
 
-  /** True when word `index`, from its byte `skip` on, is a whole number in its one canonical form: no plus, no zero in front. */
+  /** True if word `index`, from its byte `skip`, is an integer in canonical form: no plus sign, no leading zeros. */
   isCanonical(index: number, skip = 0): boolean {
     const { chunk } = this;
     const end = this.ends[index]!;
@@ -81,7 +81,10 @@ export class CommandLine {
     return true;
   }
 
-  /** True when word `index`, from its byte `skip` on, has only digits, behind a minus perhaps: all that memcached 1.6.40 takes. */
+  /**
+   * True if word `index`, from its byte `skip`, only has digits after an optional minus: the only form that memcached
+   * 1.6.40 accepts.
+   */
   isStrict(index: number, skip = 0): boolean {
     const { chunk } = this;
     const end = this.ends[index]!;
@@ -104,13 +107,13 @@ export class CommandLine {
     return this.ends[index]! - this.starts[index]!;
   }
 
-  /** True when word `index` is exactly `word`. */
+  /** True if word `index` equals `word`. */
   isWord(index: number, word: Buffer): boolean {
     const start = this.starts[index]!;
     return this.ends[index]! - start === word.length && equalBytes(word, 0, word.length, this.chunk, start);
   }
 
-  /** Word `index` as a string of one character per byte. */
+  /** Word `index` as a string with one character per byte. */
   text(index: number): string {
     return this.chunk.toString("latin1", this.starts[index], this.ends[index]);
   }
@@ -121,8 +124,8 @@ export class CommandLine {
   }
 
   /**
-   * The number in word `index`, from its byte `skip` on, as C's strtol reads it: after blanks and a sign, up to the end or
-   * a blank. NaN when there is none; beyond 2^53 only as exact as a double.
+   * The number in word `index`, from its byte `skip`, as C's strtol reads it: after blanks and a sign, up to the end or
+   * a blank. NaN if there is none. Above 2^53 it is rounded to a double.
    */
   integer(index: number, skip = 0): number {
     const chunk = this.chunk;
@@ -138,7 +141,7 @@ export class CommandLine {
     return isNegative ? -value : value;
   }
 
-  /** A number as memcached's safe_strtol reads it: of 64 bits, of which the low 32 count. NaN: none. */
+  /** A number as memcached's safe_strtol reads it: 64 bits, of which the low 32 count. NaN if there is none. */
   int32(index: number, skip = 0): number {
     const value = this.integer(index, skip);
     if (value >= -MAX_INT32 - 1 && value <= MAX_INT32) return value;
@@ -147,8 +150,8 @@ export class CommandLine {
   }
 
   /**
-   * A number as memcached's safe_strtoul reads it, its low 32 bits counting: up to 2^64 − 1, a sign only where the value
-   * stays small. NaN: none.
+   * A number as memcached's safe_strtoul reads it, of which the low 32 bits count: up to 2^64 − 1, a sign only if the
+   * value stays small. NaN if there is none.
    */
   uint32(index: number, skip = 0): number {
     const value = this.integer(index, skip);
@@ -157,13 +160,13 @@ export class CommandLine {
     return exact === null ? Number.NaN : Number(BigInt.asUintN(32, exact));
   }
 
-  /** True for what memcached's safe_strtoull takes: up to 2^64 − 1. */
+  /** True for numbers that memcached's safe_strtoull accepts: up to 2^64 − 1. */
   isUint64(index: number, skip = 0): boolean {
     const value = this.integer(index, skip);
     return (value >= 0 && value <= Number.MAX_SAFE_INTEGER) || this.uint64(index, skip, value) !== null;
   }
 
-  /** The number that `isUint64` is true of; null: none. */
+  /** The number, if `isUint64` is true for it. `null` otherwise. */
   unsigned(index: number, skip = 0): bigint | null {
     return this.uint64(index, skip, this.integer(index, skip));
   }
@@ -172,11 +175,11 @@ export class CommandLine {
     const exact = this.exact(index, skip, value);
     if (exact === null) return null;
     if (exact >= 0n) return exact < 1n << 64n ? exact : null;
-    // strtoul turns −n into 2^64 − n; memcached refuses that where its top bit makes it look negative.
+    // strtoul converts −n to 2^64 − n. memcached refuses a result whose top bit is set.
     return exact < -(1n << 63n) && exact > -(1n << 64n) ? exact + (1n << 64n) : null;
   }
 
-  /** The number `value` was read from, with all its digits; null where there was none. */
+  /** The number that `value` was read from, with all digits. `null` if there is none. */
   private exact(index: number, skip: number, value: number): bigint | null {
     if (Number.isNaN(value) || this.wordLength(index) > MAX_NUMBER_BYTES) return null;
     const word = this.text(index).slice(skip).trim();

@@ -1,7 +1,7 @@
 /**
- * A request as what it does rather than as bytes, for servers that are not spoken to in its own words: those of hosted
- * memcached in binary, those older than memcached 1.6 without meta commands. What such a server cannot be asked is
- * refused, never approximated. Not the path of a hit in a pool of ordinary servers.
+ * A request by its effect instead of its bytes, for servers that need another protocol: hosted memcached in binary, and
+ * servers older than memcached 1.6 without meta commands. A request that such a server does not support is refused,
+ * never approximated. This is not the path of a hit in a pool of ordinary servers.
  *
  *     Request ── commandsOf ──► Command ── server ──► Outcome ── replyTo ──► Reply in the request's own form
  */
@@ -25,30 +25,30 @@ export type Verb =
   | "flush"
   | "version";
 
-/** What a server is to do. */
+/** A command for a server. */
 export interface Command {
   readonly verb: Verb;
-  /** With the pool's prefix. */
+  /** Includes the pool's prefix. */
   readonly key: Buffer;
   readonly value: Buffer;
   readonly flags: number;
-  /** As memcached's text protocol has it: 0 never, negative at once. */
+  /** As in memcached's text protocol: 0 means never, negative means immediately. */
   readonly exptime: number;
-  /** 0: whatever the item's is. */
+  /** 0 accepts any cas of the item. */
   readonly cas: bigint;
-  /** incr, decr: by how much, and what to start with; null: nothing is made where nothing is. */
+  /** incr, decr: the difference, and the initial value. `null` if no item is created. */
   readonly delta: bigint;
   readonly initial: bigint | null;
 }
 
-/** What a server answered to a command. */
+/** A server's reply to a command. */
 export interface Outcome {
   readonly status: Status;
   readonly value?: Buffer;
   readonly flags?: number;
-  /** Null: the server did not say. */
+  /** `null` if the server did not report it. */
   readonly cas?: bigint | null;
-  /** The line of an answer that has none of its own: an error's, a number, a version. */
+  /** The line of a reply without a standard text: an error, a number, a version. */
   readonly text?: string;
 }
 
@@ -80,7 +80,7 @@ const classicVerbs = new Map<Operation, Verb>([
   [Operation.version, "version"],
 ]);
 
-/** Meta flags that can be had without meta commands, by operation; everything else is refused. */
+/** Meta flags that are supported without meta commands, by operation. Other flags are refused. */
 const metaSupport = new Map<Operation, string>([
   [Operation.metaGet, "bkqOvfcsT"],
   [Operation.metaSet, "bkqOcsFTCMI"],
@@ -97,10 +97,12 @@ const countModes: Readonly<Record<string, Verb>> = {
   DECR: "decr",
   "-": "decr",
 };
-/** The line that is looked at now: numbers in it are read as memcached reads them. */
+/** The current line: its numbers are read as memcached reads them. */
 const line = new CommandLine();
 
-/** The command of a request for one key or for none; for several keys that of key `index`. Or why it is refused. */
+/**
+ * The command of a request for one key or none; for several keys, that of key `index`. Or the reply that refuses it.
+ */
 export function commandOf(request: Request, prefix: Buffer, index = -1): Command | Reply {
   const verb = classicVerbs.get(request.operation);
   if (verb === undefined) return metaCommand(request, keyOf(request, prefix, index));
@@ -123,14 +125,14 @@ export function commandOf(request: Request, prefix: Buffer, index = -1): Command
       return delta === null ? answers.badNumber : { ...base, delta };
     }
     default: {
-      // The parser has looked at these.
+      // The parser has checked these numbers.
       const cas = request.operation === Operation.cas ? line.unsigned(5)! : 0n;
       return { ...base, value: dataOf(request), flags: line.uint32(2), exptime: line.int32(3), cas };
     }
   }
 }
 
-/** The outcome as the answer to `request`, which is for one key or none and has its line still if it is a meta one. */
+/** The outcome as a reply to `request`, which has one key or none; a meta request must still have its line. */
 export function replyTo(request: Request, outcome: Outcome): Reply {
   const { status, value = NOTHING, flags = 0, cas = null } = outcome;
   if (outcome.text !== undefined && status !== Status.number) return fixedReply(status, outcome.text);
@@ -172,7 +174,7 @@ function metaCommand(request: Request, key: Buffer): Command | Reply {
   if (supported === undefined) return notSupported;
   const isSet = request.operation === Operation.metaSet;
   line.read(request.chunk, request.frameStart, request.lineEnd, true);
-  /** The word of a flag, by its letter. */
+  /** The word of a flag, by letter. */
   const flags = new Map<string, number>();
   for (let i = isSet ? 3 : 2; i < line.count; i++) {
     const letter = line.text(i)[0]!;
@@ -188,7 +190,7 @@ function metaCommand(request: Request, key: Buffer): Command | Reply {
   switch (request.operation) {
     case Operation.metaGet: {
       if (!flags.has("T")) return bare("get", key);
-      // A touch answers with neither value nor flags nor cas.
+      // The reply to a touch has neither value nor flags nor cas.
       const wantsItem = ["v", "f", "c", "s"].some((letter) => flags.has(letter));
       return { ...bare(wantsItem ? "gat" : "touch", key), exptime: small("T") };
     }
@@ -196,7 +198,7 @@ function metaCommand(request: Request, key: Buffer): Command | Reply {
       return { ...bare("delete", key), cas };
     case Operation.metaSet: {
       const verb = setModes[mode("S")];
-      // "Invalidate" with an older cas marks an item as stale, which only meta knows.
+      // "Invalidate" with an older cas marks an item as stale, which only meta supports.
       if (verb === undefined || flags.has("I")) return notSupported;
       const clientFlags = flags.has("F") ? line.uint32(at("F"), 1) : 0;
       return { ...bare(verb, key), value: dataOf(request), flags: clientFlags, exptime: small("T"), cas };
@@ -210,7 +212,7 @@ function metaCommand(request: Request, key: Buffer): Command | Reply {
   }
 }
 
-/** True where a flag that needs a number, in word `index`, has one. */
+/** True if the flag in word `index` has the number that it requires. */
 function isToken(letter: string, index: number): boolean {
   switch (letter) {
     case "T":
@@ -227,7 +229,7 @@ function isToken(letter: string, index: number): boolean {
   }
 }
 
-/** What memcached says of a flag that is there twice or has no good number. */
+/** memcached's error for a duplicate flag, or for an invalid number. */
 function problemOf(operation: Operation, isTwice: boolean): Reply {
   if (operation !== Operation.metaGet && operation !== Operation.metaSet) return answers.badFlag;
   return isTwice ? answers.twice : answers.badToken;
@@ -244,7 +246,7 @@ const metaCodes = new Map<Status, readonly [code: number, word: string]>([
 
 function metaAnswer(request: Request, outcome: Outcome): Reply {
   const { status, value = NOTHING, flags = 0, cas = null, text = "" } = outcome;
-  // It knows no flags, and so returns none.
+  // Meta debug has no flags, so it returns none.
   if (request.operation === Operation.metaDebug) return metaReply(MetaCode.EN, "EN");
   const isGet = request.operation === Operation.metaGet;
   if (status === Status.found) return metaFound(request, value, flags, cas) ?? notSupported;
@@ -257,7 +259,7 @@ function metaAnswer(request: Request, outcome: Outcome): Reply {
     if (flag[0] === "k") echo += keyEcho(request);
     if (flag[0] === "O") echo += ` ${flag}`;
     if (flag[0] === "c" && (isNumber || status === Status.stored)) {
-      // A binary client takes 0 for "not said"; in text a cas that is not real is not made up.
+      // For a binary client, 0 means "unknown". In text, an unknown cas is never invented.
       if (cas === null && request.binary === null) return notSupported;
       echo += ` c${cas ?? 0n}`;
     }

@@ -1,57 +1,57 @@
 /**
- * Joins a frame that came in several reads. A read that holds whole frames is handed out as it is, without a copy;
- * the unfinished rest of one is copied out of the shared read buffer, and what follows is added to it.
+ * Joins a frame that arrives in several reads. A read with whole frames is passed on without a copy; an incomplete
+ * frame at its end is copied out of the shared read buffer, and the following bytes are appended.
  *
  *     read 1   [ frame ][ frame ][ fra     → two frames in place, "fra" kept
- *     read 2    me ][ frame ]              → "frame" joined in a buffer of its own, then the rest
+ *     read 2    me ][ frame ]              → "frame" joined in a separate buffer, then the rest
  *
- * When the parser can tell how long the frame will be, room for all of it is made at once, so that a value of many
- * reads is copied once, and its buffer can be sent on by reference. With `room` even that copy is saved: the socket
- * reads into it.
+ * If the parser knows the length of the frame, the buffer is allocated at full size, so that a value of many reads is
+ * copied once, and its buffer can be sent by reference. With `room`, even this copy is avoided: the socket reads into
+ * the buffer.
  */
 import { noteAllocation } from "./allocations.ts";
 import { BufferLease, LEAST_LEASED_BYTES } from "./buffer-lease.ts";
 
-/** Takes whole frames out of bytes. */
+/** Consumes whole frames. */
 export interface FrameReader {
   /**
-   * Handles the whole frames at the beginning of `chunk[start, end)` and returns the position behind the last one;
-   * `isKept`: nobody will overwrite the chunk. When bytes are left, `wantedBytes` says how long their frame will be.
+   * Handles the whole frames at the beginning of `chunk[start, end)` and returns the position after the last one.
+   * `isKept`: the chunk is never overwritten. If bytes are left, `wantedBytes` is the length of their frame.
    */
   readFrames(chunk: Buffer, start: number, end: number, isKept: boolean): number;
-  /** Length of the unfinished frame; 0: not known, or reading was stopped on purpose. */
+  /** Length of the incomplete frame. 0 if it is unknown, or if reading was stopped deliberately. */
   readonly wantedBytes: number;
 }
 
-/** The unfinished frame of one connection. Holds no memory while there is none. */
+/** The incomplete frame of one connection. Without one, it holds no memory. */
 export class InputBuffer {
   private kept: Buffer | null = null;
   private keptBytes = 0;
   private wantedBytes = 0;
   private clears = 0;
-  /** Of `kept`, where it is lent; null: it is left to the garbage collector. */
+  /** Lease of `kept`, if it is lent. `null` if the garbage collector frees it. */
   private lease: BufferLease | null = null;
   private given: Buffer | null = null;
   private readonly isLending: boolean;
-  /** While a frame is handled: the lease of the chunk it is in. Whoever retains it may keep the bytes. */
+  /** During the handling of a frame: the lease of its chunk. Code that retains the lease may keep the bytes. */
   lent: BufferLease | null = null;
 
-  /** `isLending`: large frames are in leased buffers, good for the time of the call unless their lease is retained. */
+  /** `isLending`: large frames are in leased buffers, valid during the call unless their lease is retained. */
   constructor(isLending = false) {
     this.isLending = isLending;
   }
 
-  /** Bytes of an unfinished frame that are being kept. */
+  /** Size of the incomplete frame. */
   get byteLength(): number {
     return this.keptBytes;
   }
 
-  /** Bytes that are taken for it: room for all of a frame whose length is known. */
+  /** Allocated size: the full frame, if its length is known. */
   get roomBytes(): number {
     return this.kept === null ? 0 : this.kept.length;
   }
 
-  /** Passes a read on to `reader`, joined with what was left of earlier ones, and keeps what is left of it. */
+  /** Passes a read to `reader`, joined with the rest of earlier reads, and keeps the new rest. */
   feed(chunk: Buffer, start: number, end: number, reader: FrameReader): void {
     let at = start;
     while (at < end) {
@@ -68,7 +68,7 @@ export class InputBuffer {
     }
   }
 
-  /** Passes what is kept on to `reader` once more: after reading was stopped on purpose. */
+  /** Passes the kept bytes to `reader` again, after reading was stopped deliberately. */
   resume(reader: FrameReader): void {
     const own = this.kept;
     if (own === null) return;
@@ -79,7 +79,7 @@ export class InputBuffer {
     try {
       done = reader.readFrames(own, 0, length, lease === null);
     } finally {
-      // After a fault, too: what is read next is not in this chunk.
+      // Also after a fault: later bytes are not in this chunk.
       this.lent = null;
     }
     if (done === 0) {
@@ -94,8 +94,8 @@ export class InputBuffer {
   }
 
   /**
-   * Where the socket's next read may go, and must be fed from: the rest of a large frame. Null: anywhere. To be asked
-   * after each read, as the room of the last time may be somebody else's by then.
+   * Buffer for the socket's next read, which must then be fed from it: the rest of a large frame. `null` for any
+   * buffer. Call after each read, because an earlier buffer may have another owner by then.
    */
   room(): Buffer | null {
     this.given = null;
@@ -106,14 +106,14 @@ export class InputBuffer {
     return this.given;
   }
 
-  /** Forgets what is kept. From within a reader it forgets the rest of the read too. */
+  /** Drops the kept bytes. A call within a reader also drops the rest of the read. */
   clear(): void {
     this.clears++;
     this.release();
   }
 
   private release(): void {
-    // A lease is not given back here: the socket may still be about to read into it.
+    // Do not release a lease here: the socket may still read into the buffer.
     this.kept = null;
     this.lease = null;
     this.keptBytes = 0;
@@ -129,7 +129,10 @@ export class InputBuffer {
     this.wantedBytes = wantedBytes;
   }
 
-  /** Adds what is missing of the frame, or all of the read while its length is not known; returns the position behind. */
+  /**
+   * Appends the missing bytes of the frame, or the whole read while its length is unknown. Returns the position after
+   * them.
+   */
   private add(chunk: Buffer, start: number, end: number): number {
     const missing = this.wantedBytes - this.keptBytes;
     const taken = missing > 0 ? Math.min(missing, end - start) : end - start;

@@ -1,6 +1,6 @@
 /**
- * Classic commands in the words of the meta protocol, for servers that speak it: a classic answer (`STORED`) could be the
- * answer to any other write, a meta answer has an opaque. The answer is given back in the classic form.
+ * Classic commands as meta commands, for servers that support them: a classic reply (`STORED`) could belong to any
+ * other write, a meta reply has an opaque. The reply is converted back to the classic form.
  *
  *     set k 5 60 3     ms k 3 F5 T60 O17      HD O17             STORED
  *     cas k 0 0 3 99   ms k 3 C99 O18         EX O18             EXISTS
@@ -9,10 +9,10 @@
  *
  *     touch k 60       mg k T60 c O21         HD c99 O21         TOUCHED
  *
- * `mg` of an item that is marked as stale may win the right to recache it, which a touch does not ask for: it is given back by
- * marking the item again (`wonCas`). A large value of another command than set has no such form: `ms` of a value that the
- * server finds too large deletes the item, which an `add` does not. Gets need none, because a value names its key; except for
- * a key `noreply`, which memcached 1.6.40 and later take for the word.
+ * `mg` of a stale item may win the right to recache it, which a touch does not ask for: it is returned by marking the
+ * item as stale again (`wonCas`). A large value of commands other than set has no meta form: `ms` with a value that the
+ * server finds too large deletes the item, but `add` does not. Gets need no meta form, because a VALUE line has its
+ * key; except for a key `noreply`, which memcached 1.6.40 and later read as the word.
  *
  * Source: memcached doc/protocol.txt, "Meta Set", "Meta Delete", "Meta Arithmetic".
  */
@@ -44,14 +44,14 @@ const modes = new Map<Operation, Buffer>([
   [Operation.prepend, Buffer.from(" MP", "latin1")],
 ]);
 
-/** Values up to this size no server finds too large, unless it was told to (-I). */
+/** Values up to this size fit into all servers, unless configured otherwise (-I). */
 export const MAX_META_BYTES = 256 * 1024;
 
-/** How a classic request is sent to a server that speaks meta. */
+/** The form of a classic request on a server with meta commands. */
 export const MetaForm = { none: 0, set: 1, delete: 2, count: 3, get: 4, touch: 5 } as const;
 export type MetaForm = (typeof MetaForm)[keyof typeof MetaForm];
 
-/** The form in which `request` goes to a server that speaks meta; `none`: as it is. */
+/** The form in which `request` is sent to a server with meta commands. `none` if it is sent unchanged. */
 export function metaFormOf(request: Request, prefix: Buffer): MetaForm {
   const { operation } = request;
   if (operation <= Operation.gets) return prefix.length === 0 && asksForNoreply(request) ? MetaForm.get : MetaForm.none;
@@ -65,12 +65,12 @@ export function metaFormOf(request: Request, prefix: Buffer): MetaForm {
   return operation === Operation.touch ? MetaForm.touch : MetaForm.none;
 }
 
-/** True for a key that memcached 1.6.40 and later take for the word `noreply` where it ends a line. */
+/** True for a key that memcached 1.6.40 and later read as the word `noreply` at the end of a line. */
 export function isNoreplyKey(chunk: Buffer, start: number, end: number): boolean {
   return end - start === NOREPLY.length && equalBytes(NOREPLY, 0, NOREPLY.length, chunk, start);
 }
 
-/** True for a get of the key `noreply`, which is always asked for alone. */
+/** True for a get of the key `noreply`, which is always sent alone. */
 function asksForNoreply({ chunk, keyStart, keyEnd, keys, indexes }: Request): boolean {
   if (keys === null) return isNoreplyKey(chunk, keyStart, keyEnd);
   return indexes !== null && indexes.length === 1 && isNoreplyKeyOf(keys, indexes[0]!);
@@ -82,12 +82,15 @@ interface Keys {
   readonly ends: readonly number[];
 }
 
-/** The same of key `index` of a list. */
+/** Like `isNoreplyKey`, for key `index` of a list. */
 export function isNoreplyKeyOf(keys: Keys, index: number): boolean {
   return isNoreplyKey(keys.bytes, keys.starts[index]!, keys.ends[index]!);
 }
 
-/** Appends the command in the form `request.form`, with `request.opaque`. Its classic line is canonical: see server-grammar.ts. */
+/**
+ * Appends the command in the form `request.form`, with `request.opaque`. Its classic line is canonical: see
+ * server-grammar.ts.
+ */
 export function writeMetaForm(request: Request, prefix: Buffer, batch: OutputBatch): void {
   const { form, chunk, keyEnd, lineEnd, operation } = request;
   switch (form) {
@@ -143,7 +146,7 @@ function writeKeyed(verb: Buffer, { chunk, keyStart, keyEnd }: Request, prefix: 
   batch.copy(chunk, keyStart, keyEnd);
 }
 
-/** Appends a flag with a number; 0 is what a server takes without it. */
+/** Appends a flag with a number, unless the number is 0, the default. */
 function writeNumber(flag: Buffer, chunk: Buffer, start: number, end: number, batch: OutputBatch): void {
   if (end === start + 1 && chunk[start] === ZERO) return;
   batch.copy(flag, 0, flag.length);
@@ -169,8 +172,8 @@ const deleteAnswers = new Map<number, Reply>([
 const countAnswers = new Map<number, Reply>([[MetaCode.NF, fixedReply(Status.notFound, "NOT_FOUND")]]);
 
 /**
- * The answer in the classic form, `reply` being the whole meta answer to `request.form`, its first line ending behind its CR
- * LF at `lineEnd`. False: it is not the answer to this request. `reply` is changed in place.
+ * Converts the reply in place to the classic form. `reply` is the whole meta reply to `request.form`; its first line
+ * ends (after CR LF) at `lineEnd`. False if it is not the reply to this request.
  */
 export function readMetaForm(request: Request, reply: Reply, lineEnd: number): boolean {
   switch (request.form) {
@@ -211,7 +214,7 @@ function become(reply: Reply, answer: Reply): void {
 
 const touchedAnswer = fixedReply(Status.touched, "TOUCHED");
 const missingAnswer = fixedReply(Status.notFound, "NOT_FOUND");
-/** `HD c<cas> O<opaque>`, perhaps marks of the item's state; or `EN O<opaque>`. */
+/** `HD c<cas> O<opaque>`, optionally with marks of the item's state; or `EN O<opaque>`. */
 const TOUCH_LINE = /^(?:EN|HD c(\d+)) O(\d+)((?: [WXZ])*)$/;
 
 function takeTouched(request: Request, reply: Reply, lineEnd: number): boolean {
@@ -221,13 +224,13 @@ function takeTouched(request: Request, reply: Reply, lineEnd: number): boolean {
   return true;
 }
 
-/** The cas of the item whose right to recache it the answer to a touch has won; null: it has won none. */
+/** The cas of the item whose right to recache the touch has won. `null` if it has won none. */
 export function wonCas({ chunk, start }: Reply, lineEnd: number): string | null {
   const [, cas, , marks] = TOUCH_LINE.exec(chunk.toString("latin1", start, lineEnd - CRLF.length)) ?? [];
   return marks?.includes("W") ? cas! : null;
 }
 
-/** The value of a count with its CR LF is what a classic answer consists of. */
+/** The classic reply is the value of the count with its CR LF. */
 function takeNumber(request: Request, reply: Reply, lineEnd: number): boolean {
   const { chunk, start, valueStart, valueEnd } = reply;
   let at = start + "VA ".length;
@@ -244,7 +247,9 @@ function takeNumber(request: Request, reply: Reply, lineEnd: number): boolean {
   return true;
 }
 
-/** `VA <bytes> f<flags> c<cas> O<opaque>`, perhaps marks of the item's state, and the value; or `EN O<opaque>`. */
+/**
+ * `VA <bytes> f<flags> c<cas> O<opaque>`, optionally with marks of the item's state, and the value; or `EN O<opaque>`.
+ */
 const VALUE_LINE = /^(?:EN|VA \d+ f(\d+) c(\d+)) O(\d+)(?: [WXZ])*$/;
 
 function takeValue(request: Request, reply: Reply, lineEnd: number): boolean {
