@@ -89,7 +89,7 @@ export function isNoreplyKeyOf(keys: Keys, index: number): boolean {
 
 /**
  * Appends the command in the form `request.form`, with `request.opaque`. Its classic line is canonical: see
- * server-grammar.ts.
+ * docs/protocols.md, "What a server receives".
  */
 export function writeMetaForm(request: Request, prefix: Buffer, batch: OutputBatch): void {
   const { form, chunk, keyEnd, lineEnd, operation } = request;

@@ -1,9 +1,9 @@
 /**
- * The lines of meta commands and their answers where Platypus must look into them or say something itself: a miss that no
- * server has answered, a value that the pool could not store, a prefix that the client does not know of. Not the path of
- * a hit, which is passed on as it is.
+ * Lines of meta commands and replies, where Platypus must read or write parts of them: a miss without a server's reply,
+ * a value that the pool could not store, a prefix that the client does not know. This is not the path of a hit, which
+ * is passed on unchanged.
  *
- * Source: memcached doc/protocol.txt, "Meta Get"; order of flags and the empty answer as memcached 1.6 gives them.
+ * Source: memcached doc/protocol.txt, "Meta Get"; the order of flags and the empty reply follow memcached 1.6.
  */
 import { MetaCode, Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
@@ -15,7 +15,7 @@ const LOWER_K = 0x6b;
 const CRLF = Buffer.from("\r\n", "latin1");
 const NO_BYTES = Buffer.alloc(0);
 
-/** Words of a request's line, which it must have still. Nothing but blanks ends one. */
+/** Words of a request's line, which it must still have. Only blanks separate words. */
 export function lineWords({ chunk, frameStart, lineEnd }: Request): string[] {
   return wordsOf(chunk, frameStart, lineEnd);
 }
@@ -27,50 +27,50 @@ function wordsOf(chunk: Buffer, start: number, end: number): string[] {
     .filter((word) => word !== "");
 }
 
-/** Index of the first flag among the words of a meta line: behind verb and key, for `ms` behind the length too. */
+/** Index of the first flag in the words of a meta line: after verb and key; for `ms`, also after the length. */
 export function firstFlagOf(operation: Operation): number {
   return operation === Operation.metaSet ? 3 : 2;
 }
 
-/** Flags of a meta request, which must have its line still. */
+/** Flags of a meta request, which must still have its line. */
 export function metaFlags(request: Request): string[] {
   return lineWords(request).slice(firstFlagOf(request.operation));
 }
 
-/** True when the request has one of these flags, whatever their tokens. */
+/** True if the request has one of these flags, with any token. */
 export function hasMetaFlag(request: Request, letters: string): boolean {
   return metaFlags(request).some((flag) => letters.includes(flag[0]!));
 }
 
-/** The token of the request's flag, "" if the flag has none; `null` if the request does not have it. */
+/** The token of the request's flag; "" if the flag has none. `null` if the request does not have the flag. */
 export function metaToken(request: Request, letter: string): string | null {
   return tokenOf(metaFlags(request), letter);
 }
 
-/** Flags that a meta answer returns. The answer must not return a key. */
+/** Flags in a meta reply. The reply must not contain a key. */
 export function returnedFlags({ chunk, start, end, code, valueStart }: Reply): string[] {
   const hasValue = code === MetaCode.VA;
   return wordsOf(chunk, start, (hasValue ? valueStart : end) - CRLF.length).slice(hasValue ? 2 : 1);
 }
 
-/** The token of a flag that a meta answer returns; `null` if it does not. The answer must not return a key. */
+/** The token of a flag in a meta reply. `null` if it is absent. The reply must not contain a key. */
 export function returnedToken(reply: Reply, letter: string): string | null {
   return reply.status === Status.meta ? tokenOf(returnedFlags(reply), letter) : null;
 }
 
-/** The token of a flag among `flags`; `null` if it is not there. */
+/** The token of a flag in `flags`. `null` if it is absent. */
 export function tokenOf(flags: readonly string[], letter: string): string | null {
   return flags.find((flag) => flag[0] === letter)?.slice(1) ?? null;
 }
 
-/** The answer to an `mg` that found nothing: `EN`, and what is always echoed. */
+/** The reply to an `mg` miss: `EN` with the echoed flags. */
 export function metaMiss(request: Request): Reply {
   return metaReply(MetaCode.EN, `EN${echo(request)}`);
 }
 
 /**
- * The answer to an `mg` with `value`, made here. `cas` null: it is not known, and null is returned where it is asked for,
- * because one that is not real is not made up.
+ * A reply to an `mg` with `value`. `cas` is `null` if it is unknown; then the result is `null` if the request asks for
+ * it, because a cas is never invented.
  */
 export function metaFound(request: Request, value: Buffer, clientFlags: number, cas: bigint | null): Reply | null {
   let text = "";
@@ -110,19 +110,19 @@ export function metaFound(request: Request, value: Buffer, clientFlags: number, 
   return metaReply(MetaCode.VA, `VA ${value.length}${text}`, value);
 }
 
-/** Takes `prefix` off the key in the first line of a meta reply to `request`, where it returns one. */
+/** Removes `prefix` from the key in the first line of a meta reply to `request`, if it has a key. */
 export function dropKeyPrefix(request: Request, reply: Reply, prefix: Buffer): void {
   changeReturnedKey(reply, (text) => {
     const key = request.chunk.subarray(request.keyStart, request.keyEnd);
-    // Base64 is not marked in the answer to `me`, and may begin as the prefix does.
+    // The reply to `me` does not mark base64, and such a key may begin like the prefix.
     if (text === Buffer.concat([prefix, key]).toString("base64")) return key.toString("base64");
     return text.startsWith(prefix.toString("latin1")) ? text.slice(prefix.length) : text;
   });
 }
 
 /**
- * Puts the key of `request` in place of that of `sent` where a meta reply to `sent` returns it, in the form that the server
- * gave it: an item whose key came in base64 once returns it so whatever it is asked with, others as bytes, blanks and all.
+ * Replaces the key of `sent` in a meta reply by the key of `request`, in the form of the server: an item stored with a
+ * base64 key has it in each reply, others have the bytes, including blanks.
  */
 export function renameKey(reply: Reply, sent: Request, request: Request): void {
   const { chunk, start } = reply;
@@ -138,7 +138,7 @@ export function renameKey(reply: Reply, sent: Request, request: Request): void {
   reply.replaceHead(Buffer.concat([head, name]), end);
 }
 
-/** Puts `change` of the returned key's text in its place, in bytes of the reply's own. */
+/** Replaces the returned key by the result of `change`, in a new buffer. */
 function changeReturnedKey(reply: Reply, change: (text: string) => string): void {
   const at = returnedKeyAt(reply);
   if (at < 0) return;
@@ -149,7 +149,7 @@ function changeReturnedKey(reply: Reply, change: (text: string) => string): void
   reply.replaceHead(Buffer.from(head, "latin1"), end);
 }
 
-/** Where the key stands that the first line returns; −1: it returns none. */
+/** Position of the key in the first line. −1 if there is none. */
 function returnedKeyAt({ chunk, start, code }: Reply): number {
   if (code === MetaCode.ME) return start + "ME ".length;
   for (let i = start; chunk[i] !== LF; i++) if (chunk[i] === SPACE && chunk[i + 1] === LOWER_K) return i + 2;
@@ -160,7 +160,7 @@ function isEndOfWord(chunk: Buffer, at: number): boolean {
   return chunk[at] === SPACE || chunk[at] === CR;
 }
 
-/** What memcached echoes on a miss: opaque and key, in the order asked. */
+/** The echoed flags of a miss: opaque and key, in the order of the request. */
 function echo(request: Request): string {
   let text = "";
   for (const flag of metaFlags(request)) {
@@ -170,18 +170,18 @@ function echo(request: Request): string {
   return text;
 }
 
-/** The key as it was given; one in base64 is followed by the word that says so. */
+/** The key as given. A base64 key is followed by the flag that marks it. */
 export function keyEcho(request: Request): string {
   const { chunk, keyStart, keyEnd } = request;
   return hasDecodedKey(request) ? ` k${chunk.toString("base64", keyStart, keyEnd)} b` : ` k${request.keyText()}`;
 }
 
-/** True for a key that came in base64: its bytes stand behind the frame. */
+/** True for a key that arrived in base64: its bytes follow the frame. */
 export function hasDecodedKey(request: Request): boolean {
   return request.frameEnd > 0 && request.keyStart >= request.frameEnd;
 }
 
-/** True where the key is asked for, and has a line feed: see `withoutKeyFlag`. */
+/** True if the request asks for its key, which has a line feed: see `withoutKeyFlag`. */
 function returnsLineFeed(request: Request): boolean {
   if (!hasDecodedKey(request) || request.operation === Operation.metaDebug) return false;
   const inKey = request.chunk.indexOf(LF, request.keyStart);
@@ -189,8 +189,8 @@ function returnsLineFeed(request: Request): boolean {
 }
 
 /**
- * What a server is sent for `request`: the request itself, or one like it that does not ask for the key. A memcached that knows
- * no more that a key is to be written in base64 (1.6.18: of items made by `N`, or counted) would break its answer off there.
+ * The request for a server: `request` itself, or a copy that does not ask for the key. A memcached that has forgotten
+ * that a key must be written in base64 (1.6.18: items created by `N`, or counters) would end its reply within the key.
  */
 export function withoutKeyFlag(request: Request): Request {
   if (!returnsLineFeed(request)) return request;
@@ -200,13 +200,13 @@ export function withoutKeyFlag(request: Request): Request {
     .filter((word, i) => i < first || word !== "k")
     .join(" ");
   const value = request.hasData ? chunk.subarray(dataStart, frameEnd - CRLF.length) : null;
-  // The server is not told of the key by its bytes: it stands in the line already, with the prefix.
+  // The server does not get the bytes of the key: the line already has it, with the prefix.
   const sent = writtenRequest(operation, request.owner, line, value, decodedKey(NO_BYTES));
   sent.opaque = request.opaque;
   return sent;
 }
 
-/** Puts the key that a server was not asked for where the client has asked for it; the first line ends at `lineEnd`. */
+/** Adds the key that the server was not asked for, if the client asked for it. The first line ends at `lineEnd`. */
 export function addKey(request: Request, reply: Reply, lineEnd: number): void {
   if (!returnsLineFeed(request)) return;
   const asked = metaFlags(request).map((flag) => flag[0]);
@@ -219,8 +219,8 @@ export function addKey(request: Request, reply: Reply, lineEnd: number): void {
 }
 
 /**
- * True when the line at `start` breaks off within the key, which has a line feed: an answer can be forged with it. A
- * memcached knows of some items no more that their key is to be written in base64 (1.6.18: made by `N`, or counted).
+ * True if the line at `start` ends within the key, which has a line feed: such a reply can be forged. A memcached has
+ * forgotten of some items that their key must be written in base64 (1.6.18: created by `N`, or counters).
  */
 export function isCutByKey(request: Request, prefix: Buffer, chunk: Buffer, start: number, end: number): boolean {
   if (!hasDecodedKey(request)) return false;
@@ -234,8 +234,8 @@ export function isCutByKey(request: Request, prefix: Buffer, chunk: Buffer, star
 }
 
 /**
- * True when the line at `start`, which is whole, returns a key (flag `k`) and it is not the one that was asked for. An item
- * whose key was once given in base64 returns it so, whatever it is asked with now.
+ * True if the complete line at `start` contains a key (flag `k`) other than the requested one. An item stored with a
+ * base64 key has it in each reply, whatever the form of the request.
  */
 export function isOfOtherKey(request: Request, prefix: Buffer, chunk: Buffer, start: number): boolean {
   if (request.operation === Operation.metaDebug) return false;
@@ -258,7 +258,7 @@ function startsWithWord(chunk: Buffer, at: number, word: string): boolean {
   return (end === SPACE || end === CR) && chunk.toString("latin1", at, at + word.length) === word;
 }
 
-/** A meta answer of `line` and, for `VA`, the value. */
+/** A meta reply of `line` and, for `VA`, the value. */
 export function metaReply(code: number, line: string, value: Buffer | null = null): Reply {
   const reply = new Reply();
   reply.status = Status.meta;

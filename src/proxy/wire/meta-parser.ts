@@ -1,10 +1,9 @@
 /**
- * Meta command lines → Request. Which flags there are is the server's affair: they are forwarded, known or not, in their
- * canonical form. What is looked at here is what routing and order need: the key (decoded where it is base64), the length of a
- * data block, and `q`, which is taken out so that the server always answers; the usual answer is then withheld from the
- * client.
+ * Meta command lines → Request. Servers decide which flags exist: known and unknown flags are forwarded in canonical
+ * form. This file reads the parts that routing and order need: the key (decoded if it is base64), the length of a data
+ * block, and `q`. `q` is removed so that the server always replies; the usual reply is then withheld from the client.
  *
- * Source: memcached doc/protocol.txt, "Meta Commands"; for what is malformed, memcached 1.6.18 and 1.6.45.
+ * Source: memcached doc/protocol.txt, "Meta Commands"; malformed lines follow memcached 1.6.18 and 1.6.45.
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
@@ -15,13 +14,19 @@ import type { CommandLine } from "./command-line.ts";
 import { keyAfter, writtenRequest } from "./written-frame.ts";
 
 const MAX_INT32 = 0x7fffffff;
-/** Words of a line with as many flags as memcached takes (MFLAG_MAX_OPT_LENGTH, one of them the terminator). */
+/**
+ * Number of words in a line with the maximum number of flags in memcached (MFLAG_MAX_OPT_LENGTH, including the
+ * terminator).
+ */
 const MAX_FLAGGED_WORDS = 19;
 const BASE64_FLAG = 0x62;
 const QUIET_FLAG = 0x71;
 const KEY_LETTER = "k";
 const MINUS = 0x2d;
-/** A server must never see more than 2 KiB of a line without its end, our prefix and opaque included. */
+/**
+ * A server must never get more than 2 KiB of an incomplete line, including the prefix and the opaque that Platypus
+ * adds.
+ */
 const MAX_LINE_BYTES = 2048 - MAX_KEY_BYTES - 32;
 const CRLF = Buffer.from("\r\n", "latin1");
 const NOTHING = Buffer.alloc(0);
@@ -38,22 +43,22 @@ const answers = {
   manyGetFlags: fixedReply(Status.clientError, "CLIENT_ERROR options flags are too long"),
 } as const;
 
-/** What a meta line came to. */
+/** The result of a meta line. */
 export type MetaParsed =
   | { readonly type: "request"; readonly request: Request; readonly next: number }
-  /** The answer, and how many bytes behind the line are to be thrown away. */
+  /** The reply, and the number of bytes after the line that must be skipped. */
   | { readonly type: "answer"; readonly answer: Reply; readonly swallowBytes: number }
-  /** A delete in place of a value that is too large, and how many bytes of it are to be thrown away. */
+  /** A delete in place of a value that is too large, and the number of its bytes that must be skipped. */
   | { readonly type: "oversize"; readonly request: Request; readonly swallowBytes: number }
   | { readonly type: "incomplete"; readonly wantedBytes: number };
 
-/** `prefix` is put before base64 keys here, as a server decodes them; before others where they are written. */
+/** `prefix` is added to base64 keys here, because servers decode them; to other keys when they are written. */
 export interface MetaLimits {
   readonly maxValueBytes: number;
   readonly prefix: string;
 }
 
-/** Reads `mg`, `md`, `ma` or `me`. `isCurrent`: see ClassicParser. */
+/** Parses `mg`, `md`, `ma` or `me`. `isCurrent`: see ClassicParser. */
 export function parseMetaLine(
   operation: Operation,
   line: CommandLine,
@@ -73,7 +78,7 @@ export function parseMetaLine(
   return problem === null ? { type: "request", request, next: line.next } : refuse(problem);
 }
 
-/** Reads `ms` with its data block, as far as `end`. */
+/** Parses `ms` with its data block, as far as `end`. */
 export function parseMetaSet(
   line: CommandLine,
   end: number,
@@ -85,11 +90,11 @@ export function parseMetaSet(
   if (line.count === 2) return refuse(answers.badFormat);
   const length = line.int32(2);
   const isLength = length >= 0 && length <= MAX_INT32 - 2;
-  // memcached 1.6.40 and later skip the data of a line that they refuse, if only they can read its length.
+  // memcached 1.6.40 and later skip the data of a refused line if they can read its length.
   const refusedBytes = isLength && isCurrent() ? length + 2 : 0;
   const refuseData = (answer: Reply): MetaParsed => ({ type: "answer", answer, swallowBytes: refusedBytes });
   if (line.wordLength(1) > MAX_KEY_BYTES) return refuseData(answers.badFormat);
-  // A server would take the data for commands.
+  // A server would read the data as commands.
   if (line.count > MAX_FLAGGED_WORDS) return refuseData(isCurrent() ? answers.manyGetFlags : answers.manyFlags);
   if (!isLength) return refuse(answers.badFormat);
   if (isCurrent() && !(line.isStrict(2) && length === line.integer(2))) return refuseData(answers.badFormat);
@@ -113,7 +118,7 @@ export function parseMetaSet(
   return { type: "request", request, next: frameEnd };
 }
 
-/** As memcached, `ms` of a value that is too large takes the old value with it. */
+/** As in memcached, `ms` with a value that is too large deletes the old value. */
 function deleteInstead(line: CommandLine, swallowBytes: number, owner: ReplyOwner, limits: MetaLimits): MetaParsed {
   const isBase64 = line.texts().some((word, index) => index > 2 && word[0] === "b");
   const text = `md ${line.text(1)}${isBase64 ? " b" : ""}`;
@@ -129,8 +134,8 @@ function refuse(answer: Reply): MetaParsed {
 }
 
 /**
- * Finds the key and the flags that matter here, the first flag being word `first`, and makes the line canonical. Returns an
- * error, or null.
+ * Finds the key and the relevant flags, of which word `first` is the first, and makes the line canonical. Returns an
+ * error, or `null`.
  */
 function takeKey(
   request: Request,
@@ -141,7 +146,7 @@ function takeKey(
 ): Reply | null {
   request.keyStart = line.wordStart(1);
   request.keyEnd = line.wordEnd(1);
-  // `me` looks at one word only.
+  // `me` reads only one word.
   const isDebug = request.operation === Operation.metaDebug;
   let quietCount = 0;
   let isBase64 = false;
@@ -167,9 +172,9 @@ function takeKey(
 }
 
 /**
- * Gives the request a frame of its own: its words one blank apart, without a `q` that is alone, numbers in their canonical
- * form. A token that no server takes is left out, so that the server refuses the flag in its own words. A memcached refuses a
- * second `q`; its proxy does not, and might answer nothing: each becomes a `k`, of which both refuse the second.
+ * Builds a new frame for the request: with single blanks, without a single `q`, with canonical numbers. An invalid
+ * token is left out, so that the server refuses the flag with its own text. A memcached refuses a second `q`; its proxy
+ * does not, and might not reply: each `q` becomes a `k`, of which both refuse the second.
  */
 function rewrite(
   request: Request,
@@ -181,7 +186,7 @@ function rewrite(
 ): void {
   const words = [line.text(0), line.text(1)];
   if (request.operation === Operation.metaDebug) {
-    // memcached 1.6.40 and later count one word less than they have.
+    // memcached 1.6.40 and later count one word too few.
     if (isBase64) words.push("b", "b");
   } else {
     if (first > 2) words.push(String(line.int32(2)));
@@ -211,14 +216,14 @@ function isLetter(byte: number): boolean {
   return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a);
 }
 
-/** What memcached 1.6.40 and later let a word behind the key begin with, before they look at what it means. */
+/** First bytes of a word after the key that memcached 1.6.40 and later accept, before they check the flag. */
 function isTokenStart(byte: number): boolean {
   return (byte >= 0x41 && byte <= 0x7a) || (byte >= ZERO && byte <= ZERO + 9);
 }
 
 /**
- * What memcached says of a line with a flag that is no letter: it finds the first that is wrong, that one or a second one of
- * a kind. It keeps no account of bytes from 127 on, and takes each of these for a second one.
+ * memcached's error for a line with a flag that is not a letter. It reports the first wrong flag: this one, or an
+ * earlier duplicate. It does not track bytes from 127 on, and treats each of these as a duplicate.
  */
 function invalidFlag(operation: Operation, line: CommandLine, first: number, isCurrent: () => boolean): Reply {
   if (isCurrent()) return answers.badFormat;
@@ -233,7 +238,7 @@ function invalidFlag(operation: Operation, line: CommandLine, first: number, isC
   return answers.unknownFlag;
 }
 
-/** What a flag's token may be: see docs/protocols.md, "What a server receives". */
+/** Forms of a flag's token: see docs/protocols.md, "What a server receives". */
 const Token = { none: 0, int32: 1, uint32: 2, uint64: 3, text: 4, any: 5 } as const;
 type Token = (typeof Token)[keyof typeof Token];
 
@@ -244,7 +249,7 @@ const tokens: Readonly<Record<string, Token>> = {
   ...Object.fromEntries([..."CEDJ"].map((letter) => [letter, Token.uint64])),
   O: Token.any,
 };
-/** By letter; those that are not known have a text. */
+/** By letter. Unknown flags have a text. */
 const tokenOf = Uint8Array.from({ length: 128 }, (_, letter) => tokens[String.fromCharCode(letter)] ?? Token.text);
 
 function isCanonicalFlag(line: CommandLine, index: number, letter: number): boolean {
@@ -286,7 +291,7 @@ function canonicalFlag(line: CommandLine, index: number, isCurrent: () => boolea
   }
 }
 
-/** The number of a token of 32 bits, read as `value`; "": the servers do not take it. */
+/** The number of a 32-bit token, read as `value`. "" if the servers do not accept it. */
 function numberToken(line: CommandLine, index: number, value: number, isCurrent: () => boolean): string {
   if (Number.isNaN(value)) return "";
   const isExact = line.isStrict(index, 1) && value === line.integer(index, 1);
@@ -303,19 +308,19 @@ function isClean(line: CommandLine, index: number): boolean {
 }
 
 /**
- * Gives the request a buffer of its own with the decoded key behind the frame: routing, rules and trackers see the key's
- * bytes, the server sees the line.
+ * Gives the request a new buffer with the decoded key after the frame: routing, rules and trackers use the key's bytes,
+ * the server gets the line.
  */
 function decodeKey(request: Request, prefix: string): Reply | null {
   const { chunk } = request;
   const text = chunk.toString("latin1", request.keyStart, request.keyEnd);
   const key = decodeBase64(text);
-  // Every server refuses it, but with our prefix it would find that alone in it.
+  // All servers refuse an empty key, but with the prefix it would consist of the prefix alone.
   if (key.length === 0) {
     request.isGuarded = true;
     return prefix === "" ? null : badKeyOf(request.operation);
   }
-  // Its answer may have the key in it as it is.
+  // The reply may contain the key unencoded.
   if (request.operation === Operation.metaDebug && key.includes(LF)) return answers.badFormat;
   const sent = Buffer.concat([Buffer.from(prefix, "latin1"), key]).toString("base64");
   if (sent.length > MAX_KEY_BYTES) return badKeyOf(request.operation);
@@ -350,8 +355,8 @@ function badKeyOf(operation: Operation): Reply {
 }
 
 /**
- * True when no server finds fault with the flags, and so reads the data block as one for certain. Otherwise `mn` follows,
- * to be sure of it.
+ * True if all servers accept the flags, and so certainly read the data block as data. Otherwise `mn` follows, to verify
+ * that.
  */
 function isPlainSet(line: CommandLine): boolean {
   const seen = new Set<number>();

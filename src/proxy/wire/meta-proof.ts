@@ -1,12 +1,12 @@
 /**
- * The proof that an answer to a meta command is the answer to this request: an opaque that only this request carries. It
- * stands in place of the client's own opaque, or behind the last flag, and is taken out of the answer again. So two clients
- * that choose the same opaque are never mistaken for each other.
+ * The proof that a reply to a meta command belongs to this request: an opaque that only this request has. It replaces
+ * the client's own opaque, or follows the last flag, and is removed from the reply. So two clients with equal opaques
+ * are never confused.
  *
  *     client   mg k v Oabc f        VA 1 Oabc f0
  *     server   mg k v O017 f        VA 1 O017 f0
  *
- * Source: memcached doc/protocol.txt, "Meta Commands", flag O; which flags are returned, and in what order, as in memcached
+ * Source: memcached doc/protocol.txt, "Meta Commands", flag O; the returned flags and their order follow memcached
  * 1.6.18 and 1.6.45.
  */
 import { MetaCode, type Reply } from "../reply.ts";
@@ -22,7 +22,7 @@ const LOWER_B = 0x62;
 const LOWER_K = 0x6b;
 const LOWER_T = 0x74;
 const LOWER_V = 0x76;
-/** Flags that an answer has with a number: cas, client flags, hit, seconds since the last access, size, TTL. */
+/** Flags that have a number in a reply: cas, client flags, hit, seconds since the last access, size, TTL. */
 const NUMBER_FLAGS = Buffer.from("cfhlst", "latin1");
 const UPPER_W = 0x57;
 const UPPER_X = 0x58;
@@ -30,14 +30,14 @@ const UPPER_Z = 0x5a;
 /** Bytes of a code, such as HD. */
 const CODE_BYTES = 2;
 const CRLF_BYTES = 2;
-/** memcached refuses a line with more words than this, and ours would be one more. */
+/** Maximum number of words in a line for memcached. The added opaque would be one more. */
 const MAX_WORDS = 19;
-/** The longest opaque that memcached takes, with its letter. */
+/** Maximum length of an opaque in memcached, including its letter. */
 const MAX_OPAQUE_BYTES = 32;
-/** No shorter line has so many words, or so long an opaque. */
+/** A shorter line cannot have too many words or a long opaque. */
 const SHORTEST_LONG_LINE_BYTES = "mg k ".length + MAX_OPAQUE_BYTES;
 
-/** Where the flags of a meta request begin: behind the key, of `ms` behind the length. */
+/** Position of the flags of a meta request: after the key; for `ms`, after the length. */
 function flagsAt({ operation, chunk, frameStart, lineEnd }: Request): number {
   // "mg " and the first byte of the key.
   let i = frameStart + 4;
@@ -48,7 +48,7 @@ function flagsAt({ operation, chunk, frameStart, lineEnd }: Request): number {
   return i;
 }
 
-/** Where the request's own opaque begins, at its letter; −1: it has none. */
+/** Position of the letter of the client's opaque. −1 if there is none. */
 function opaqueAt(request: Request): number {
   const { chunk, lineEnd } = request;
   for (let i = flagsAt(request); i < lineEnd; i++) {
@@ -63,7 +63,7 @@ function wordEnd(chunk: Buffer, start: number, end: number): number {
   return i;
 }
 
-/** True where a server takes our opaque: the client's own is not too long, or there is room for one more flag. */
+/** True if a server accepts the added opaque: the client's own is not too long, or there is room for one more flag. */
 export function hasRoomForOpaque(request: Request): boolean {
   const { chunk, frameStart, lineEnd } = request;
   if (lineEnd - frameStart < SHORTEST_LONG_LINE_BYTES) return true;
@@ -74,7 +74,7 @@ export function hasRoomForOpaque(request: Request): boolean {
   return words < MAX_WORDS;
 }
 
-/** Appends the request's line from `from` on, without its end, with `request.opaque` in it. */
+/** Appends the request's line from `from`, without its end, with `request.opaque` in it. */
 export function writeWithOpaque(request: Request, from: number, batch: OutputBatch): void {
   const { chunk, lineEnd, opaque } = request;
   const own = opaqueAt(request);
@@ -87,7 +87,7 @@ export function writeWithOpaque(request: Request, from: number, batch: OutputBat
   }
   const ownEnd = wordEnd(chunk, own, lineEnd);
   batch.copy(chunk, from, own + 1);
-  // At least as long as the client's, so that the answer has room for that one.
+  // At least as long as the client's opaque, so that the reply has room for that one.
   for (let digits = digitsOf(opaque); digits < ownEnd - own - 1; digits++) batch.byte(ZERO);
   batch.decimal(opaque);
   batch.copy(chunk, ownEnd, lineEnd);
@@ -99,22 +99,22 @@ function digitsOf(value: number): number {
   return digits;
 }
 
-/** What `findProof` returns for an answer that is right and has no opaque of ours. */
+/** Result of `findProof` for a correct reply without an added opaque. */
 const WITHOUT_OPAQUE = 0;
-/** What `findProof` returns for an answer that is not the answer to the request. */
+/** Result of `findProof` for a reply that does not belong to the request. */
 export const UNPROVEN = -1;
 
 /**
- * Looks for the proof in the answer's line, which ends (behind its CR LF) at `end` and whose code is right: our opaque, and
- * besides it only flags that were asked for, in the order asked and in the form that they are returned in. A value is there
- * only where it was asked for. Returns where our opaque stands, WITHOUT_OPAQUE (it was not sent) or UNPROVEN.
- * Whose key an answer returns is not looked at here.
+ * Looks for the proof in the reply's line, which ends (after its CR LF) at `end` and has a correct code: the added
+ * opaque, and otherwise only requested flags, in the requested order and in the returned form. A value may only be
+ * present if it was requested. Returns the position of the added opaque, WITHOUT_OPAQUE (none was sent) or UNPROVEN.
+ * The key in a reply is not checked here.
  */
 export function findProof(request: Request, reply: Reply, end: number, prefix: Buffer): number {
   const { chunk: line, lineEnd, opaque } = request;
   if (request.operation === Operation.metaDebug) return WITHOUT_OPAQUE;
   const { chunk, start } = reply;
-  // A key may have a CR within.
+  // A key may contain a CR.
   const textEnd = end - CRLF_BYTES;
   let i = start + CODE_BYTES;
   if (reply.code === MetaCode.VA) i = wordEnd(chunk, i + 1, textEnd);
@@ -125,7 +125,7 @@ export function findProof(request: Request, reply: Reply, end: number, prefix: B
   let last = 0;
   while (i < textEnd) {
     if (chunk[i] !== SPACE) return UNPROVEN;
-    // Servers without opaques may end a line in a blank.
+    // Servers without opaques may end a line with a blank.
     if (opaque === 0 && i + 1 === textEnd) break;
     const letter = chunk[i + 1]!;
     const stop = letter === LOWER_K ? keyEnd(request, prefix, chunk, i + 2, textEnd) : wordEnd(chunk, i + 1, textEnd);
@@ -133,7 +133,7 @@ export function findProof(request: Request, reply: Reply, end: number, prefix: B
       if (proof !== UNPROVEN || !isOpaque(chunk, i + 2, stop, opaque)) return UNPROVEN;
       proof = i + 1;
     } else if (!isMark(letter, last, stop - i - 1)) {
-      // Flags that return nothing are passed over.
+      // Skip flags that return nothing.
       while (asked < lineEnd && line[asked + 1] !== letter) asked = wordEnd(line, asked + 1, lineEnd);
       if (asked >= lineEnd) return UNPROVEN;
       const askedEnd = wordEnd(line, asked + 1, lineEnd);
@@ -147,8 +147,8 @@ export function findProof(request: Request, reply: Reply, end: number, prefix: B
 }
 
 /**
- * True unless the code is that of a hit with a value where none was asked for, or the other way round. memcached 1.6.45 leaves
- * the value out where the client has it already, which it says with flag C.
+ * False if the code shows a value that was not requested, or no value although one was requested. memcached 1.6.45
+ * omits a value that the client already has; the client reports that with flag C.
  */
 function isCodeAsAsked(request: Request, code: number, flags: number): boolean {
   const { operation } = request;
@@ -158,7 +158,7 @@ function isCodeAsAsked(request: Request, code: number, flags: number): boolean {
   return !hasFlag(request, flags, LOWER_V) || (operation === Operation.metaGet && hasFlag(request, flags, UPPER_C));
 }
 
-/** True for a meta command that has its key returned. */
+/** True for a meta command that asks for its key. */
 export function asksForKey(request: Request): boolean {
   return hasFlag(request, flagsAt(request), LOWER_K);
 }
@@ -168,22 +168,22 @@ function hasFlag({ chunk, lineEnd }: Request, flags: number, letter: number): bo
   return false;
 }
 
-/** True when `chunk[start, end)` is what an answer may have behind `letter`, other than what was asked. */
+/** True if `chunk[start, end)` is a valid text after `letter` in a reply, other than an echo. */
 function isReturned(letter: number, chunk: Buffer, start: number, end: number): boolean {
-  // Whose key it is is looked at elsewhere.
+  // The key is checked elsewhere.
   if (letter === LOWER_K) return true;
   if (letter === LOWER_T && end - start === 2 && chunk[start] === MINUS) return chunk[start + 1] === ZERO + 1;
-  // A letter that later servers return has a number, too.
+  // Letters of later servers have a number too.
   return letter >= LOWER_A && end > start && digitsEnd(chunk, start) >= end;
 }
 
-/** True for a flag that is returned as it was asked. A flag that has a number is not. */
+/** True for a flag that is echoed. A flag with a number is not. */
 function isEcho(line: Buffer, asked: number, askedEnd: number, chunk: Buffer, at: number, end: number): boolean {
   if (NUMBER_FLAGS.includes(chunk[at + 1]!)) return false;
   return askedEnd - asked === end - at && equalBytes(line, asked, askedEnd, chunk, at);
 }
 
-/** Where the key that is returned at `at` ends. A server may return a key that it was given in base64 as its bytes. */
+/** End of the key that is returned at `at`. A server may return a base64 key as its bytes. */
 function keyEnd(request: Request, prefix: Buffer, chunk: Buffer, at: number, end: number): number {
   const stop = wordEnd(chunk, at, end);
   const { keyStart } = request;
@@ -196,13 +196,13 @@ function keyEnd(request: Request, prefix: Buffer, chunk: Buffer, at: number, end
   return isKey ? bytesEnd : stop;
 }
 
-/** True for what servers add by themselves: W, X and Z of an item's state, and `b` behind a key in base64. */
+/** True for flags that servers add: W, X and Z for the item's state, and `b` after a base64 key. */
 function isMark(letter: number, last: number, length: number): boolean {
   if (length !== 1) return false;
   return letter === UPPER_W || letter === UPPER_X || letter === UPPER_Z || (letter === LOWER_B && last === LOWER_K);
 }
 
-/** True when `chunk[start, end)` are the digits of `opaque`, with any number of zeros before them. */
+/** True if `chunk[start, end)` has the digits of `opaque`, with any number of leading zeros. */
 function isOpaque(chunk: Buffer, start: number, end: number, opaque: number): boolean {
   let value = 0;
   for (let i = start; i < end; i++) {
@@ -220,8 +220,8 @@ function digitsEnd(chunk: Buffer, start: number): number {
 }
 
 /**
- * Puts the client's own opaque in place of ours, which stands at `proof`, or takes ours out, by moving the line's head. False:
- * the server has changed ours, which is shorter than the client's now.
+ * Replaces the added opaque at `proof` by the client's own, or removes it, by moving the head of the line. False if the
+ * server has changed the opaque and it is now too short.
  */
 export function restoreOpaque(request: Request, reply: Reply, proof: number): boolean {
   if (proof <= WITHOUT_OPAQUE) return true;
@@ -243,7 +243,10 @@ export function restoreOpaque(request: Request, reply: Reply, proof: number): bo
   return true;
 }
 
-/** Where the digits of an answer's only flag, our opaque, end; −1: the line at `at` has another flag, or another opaque. */
+/**
+ * End of the digits of the added opaque if it is the only flag of the reply. −1 if the line at `at` has another flag,
+ * or another opaque.
+ */
 export function soleOpaqueEnd(chunk: Buffer, at: number, end: number, opaque: number): number {
   if (chunk[at] !== SPACE || chunk[at + 1] !== UPPER_O) return -1;
   const stop = digitsEnd(chunk, at + 2);

@@ -1,7 +1,7 @@
 /**
- * What one connection has to send in this turn. Small pieces are copied into blocks that all connections share through
- * a pool; large values that nobody will overwrite go out by reference. One flush is one system call: a single block is
- * one write, several pieces are one writev.
+ * The bytes that one connection sends in this turn. Small pieces are copied into blocks from a shared pool; large
+ * immutable values are sent by reference. One flush is one system call: a single block is a write, several pieces are a
+ * writev.
  */
 
 import { noteAllocation } from "./allocations.ts";
@@ -9,19 +9,24 @@ import { copyBytes, writeDecimal } from "./ascii.ts";
 import { BufferLease } from "./buffer-lease.ts";
 import type { OnWritten, SocketWriter } from "./socket-writer.ts";
 
-/** The first block of a batch, enough for most answers: a thousand clients answered in one turn fit into the cache. */
+/**
+ * Size of a batch's first block, enough for most replies: the replies to a thousand clients in one turn fit into the
+ * CPU cache.
+ */
 const FIRST_BLOCK_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
-/** From here on a value that may be kept is sent from where it is instead of being copied. */
+/** Values from this size that may be kept are sent by reference instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
-/** Bytes of blocks kept for the next turn, of each size; more of them after a burst are left to the garbage collector. */
+/**
+ * Maximum size of pooled blocks, for each block size. After a burst, further blocks are left to the garbage collector.
+ */
 const POOLED_BYTES = 4 * 1024 * 1024;
 
 const firstBlocks: Buffer[] = [];
 const blocks: Buffer[] = [];
 const EMPTY = Buffer.alloc(0);
 
-/** A block of a pooled size that holds `length`. */
+/** A pooled block with room for `length`. */
 function takeBlock(length: number, isFirst: boolean): Buffer {
   if (isFirst && length <= FIRST_BLOCK_BYTES) return firstBlocks.pop() ?? Buffer.allocUnsafeSlow(FIRST_BLOCK_BYTES);
   return blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
@@ -32,19 +37,19 @@ function giveBack(block: Buffer): void {
   if (pool !== null && pool.length * block.length < POOLED_BYTES) pool.push(block);
 }
 
-/** Bytes waiting for the end of the turn. Holds no memory while empty. */
+/** Bytes that wait for the end of the turn. An empty batch holds no memory. */
 export class OutputBatch {
   private block: Buffer = EMPTY;
   private used = 0;
   private from = 0;
-  /** Finished pieces, in order, before `block[from, used)`. */
+  /** Finished pieces in order, before `block[from, used)`. */
   private pieces: Buffer[] | null = null;
   private blocks: Buffer[] | null = null;
   private pieceBytes = 0;
-  /** Of large blocks and pieces: held until the socket has written them. */
+  /** Leases of large blocks and pieces: held until the socket has written them. */
   private leases: BufferLease[] | null = null;
 
-  /** Bytes waiting. */
+  /** Number of waiting bytes. */
   get byteLength(): number {
     return this.pieceBytes + this.used - this.from;
   }
@@ -56,7 +61,7 @@ export class OutputBatch {
     this.used = copyBytes(source, start, end, this.block, this.used);
   }
 
-  /** Appends `source[start, end)`, which nobody will change any more: large pieces are not copied. */
+  /** Appends the immutable bytes `source[start, end)`. Large pieces are not copied. */
   reference(source: Buffer, start: number, end: number): void {
     if (end - start < REFERENCE_BYTES) {
       this.copy(source, start, end);
@@ -66,7 +71,7 @@ export class OutputBatch {
     this.addPiece(source.subarray(start, end));
   }
 
-  /** Appends `source[start, end)`, which is good while it is called, and as long as `lease` is held. */
+  /** Appends `source[start, end)`, which is valid during the call and while `lease` is held. */
   lend(lease: BufferLease, source: Buffer, start: number, end: number): void {
     if (end - start < REFERENCE_BYTES) {
       this.copy(source, start, end);
@@ -85,20 +90,20 @@ export class OutputBatch {
     this.block[this.used++] = value;
   }
 
-  /** Takes back the last `count` bytes, which were all copied in one call. */
+  /** Removes the last `count` bytes, which were all copied in one call. */
   unwrite(count: number): void {
     this.used -= count;
   }
 
-  /** Appends a whole number of 0 and more in decimal. */
+  /** Appends an integer from 0 in decimal. */
   decimal(value: number): void {
     if (this.used + 16 > this.block.length) this.makeRoom(16);
     this.used = writeDecimal(value, this.block, this.used);
   }
 
   /**
-   * Hands everything to `writer` in one system call and is empty again. A lease that is not in order when all is written
-   * ends the socket.
+   * Passes all bytes to `writer` in one system call, and is empty again. A lease with too many releases, noticed after
+   * the write, ends the socket.
    */
   flush(writer: SocketWriter): void {
     const written = this.leases === null ? undefined : releaserOf(this.leases, writer);
@@ -110,11 +115,11 @@ export class OutputBatch {
       this.cut();
       writer.writeAll(this.pieces, written);
     }
-    // What the kernel did not take at once is still read from the blocks, so they are the socket's now.
+    // The socket still reads the unsent bytes from the blocks, so it owns them now.
     this.reset(writer.unsentBytes === 0);
   }
 
-  /** Takes out everything as one buffer of its own. */
+  /** Removes all bytes and returns them in a new buffer. */
   take(): Buffer {
     this.cut();
     const taken = Buffer.concat(this.pieces ?? []);
@@ -123,7 +128,7 @@ export class OutputBatch {
     return taken;
   }
 
-  /** Drops what waits. Returns the fault of a lease that was not in order, null where all were. */
+  /** Drops the waiting bytes. Returns the error of a lease with too many releases. `null` if there is none. */
   clear(): Error | null {
     const { leases } = this;
     this.leases = null;
@@ -145,7 +150,7 @@ export class OutputBatch {
   }
 
   private makeRoom(length: number): void {
-    // A small block that overflows is copied into a large one: one piece is one write, two would be a writev.
+    // A full small block is copied into a large one: one piece is one write, two would be a writev.
     if (this.block.length === FIRST_BLOCK_BYTES && this.pieces === null && this.used + length <= BLOCK_BYTES) {
       const small = this.block;
       this.block = takeBlock(BLOCK_BYTES, false);
@@ -171,7 +176,7 @@ export class OutputBatch {
     this.from = 0;
   }
 
-  /** Ends the piece that is being filled, so that another can follow it. */
+  /** Ends the current piece, so that another can follow. */
   private cut(): void {
     if (this.used === this.from) return;
     this.addPiece(this.block.subarray(this.from, this.used));
@@ -185,16 +190,16 @@ export class OutputBatch {
   }
 }
 
-/** Called when all was handed to the kernel. After an error nobody knows whether the socket still reads them. */
+/** Called when the kernel has all bytes. After an error, the socket may still read them. */
 function releaserOf(leases: readonly BufferLease[], writer: SocketWriter): OnWritten {
   return (error) => {
     const fault = error ? null : releaseAll(leases);
-    // Nobody stands above this but Node: what is thrown here would end the process.
+    // The caller is Node: an exception would end the process.
     if (fault !== null) writer.destroy(fault);
   };
 }
 
-/** Returns the last fault, null where all were in order. */
+/** Returns the last error. `null` if there is none. */
 function releaseAll(leases: readonly BufferLease[]): Error | null {
   let fault: Error | null = null;
   for (const lease of leases) {

@@ -1,16 +1,16 @@
 /**
- * Writes to a socket past Node's streams. A proxy's writes are small and the kernel takes nearly all of them at once: a
- * stream's queue, its callbacks and its next ticks are for nothing then (docs/performance.md has what they cost).
+ * Writes to a socket without Node's streams. A proxy's writes are small, and the kernel accepts nearly all of them
+ * immediately: then a stream's queue, callbacks and next ticks are useless (docs/performance.md has their cost).
  *
- * This leans on Node's `_handle` and on the binding that its own streams write through. Where one of them is missing, and
- * under TLS, the stream serves. The order is kept whichever way bytes go: while the stream has some, all go after them
- * through the stream; what the handle could not send at once stands in libuv's queue, which what the stream sends joins.
+ * This uses Node's `_handle` and the binding of its streams. If one of them is missing, and with TLS, the stream is
+ * used. The order is always kept: while the stream has bytes, all others follow through the stream; bytes that the
+ * handle could not send immediately are in libuv's queue, and the stream's bytes join that queue.
  */
 import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import { streamBinding, type WriteRequest } from "./stream-binding.ts";
 
-/** Called when the kernel has all of what was written, or with the error that ended it. */
+/** Called when the kernel has all written bytes, or with the error of the write. */
 export type OnWritten = (error?: Error | null) => void;
 
 /** The part of Node's `LibuvStreamWrap` that is used. */
@@ -19,33 +19,36 @@ interface StreamHandle {
   writeBuffer(request: WriteRequest, bytes: Buffer): number;
 }
 
-/** For the next write that the kernel does not take at once: one that it takes needs none, but must be given one. */
+/**
+ * For the next write that the kernel does not accept immediately. Each write must get one, but an accepted write does
+ * not use it.
+ */
 let spare = streamBinding === null ? null : new streamBinding.WriteWrap();
 
-/** The bytes that go out on one socket, all of them: nobody else may write to it. */
+/** All bytes that leave on one socket: no other code may write to it. */
 export class SocketWriter {
   private readonly socket: Socket & { _handle?: (Partial<StreamHandle> & object) | null };
   private readonly isDirect: boolean;
   private readonly onDrained: () => void;
-  /** Writes, of one piece or of several, that the stream has not reported as done. */
+  /** Number of writes, of one or several pieces, that the stream has not completed. */
   private streamed = 0;
-  /** What libuv has in its queue and reads from; null: nothing. */
+  /** Bytes in libuv's queue, which libuv reads. `null` if the queue is empty. */
   private queued: Buffer | null = null;
 
-  /** `onDrained` is called when bytes were unsent and none are any more. */
+  /** `onDrained` is called when all unsent bytes have been sent. */
   constructor(socket: Socket, onDrained: () => void) {
     this.socket = socket;
     this.onDrained = onDrained;
     this.isDirect = streamBinding !== null && !("encrypted" in socket);
   }
 
-  /** Bytes that the kernel has not taken yet. */
+  /** Number of bytes that the kernel has not accepted yet. */
   get unsentBytes(): number {
     const queuedBytes = this.queued === null ? 0 : this.queued.length;
     return this.streamed === 0 ? queuedBytes : queuedBytes + this.socket.writableLength;
   }
 
-  /** Sends `bytes`, which must stay as they are until `unsentBytes` is 0 or `onWritten` is called. */
+  /** Sends `bytes`, which must not change until `unsentBytes` is 0 or `onWritten` is called. */
   write(bytes: Buffer, onWritten?: OnWritten): void {
     const handle = this.socket._handle;
     const isQueue = this.streamed > 0 || this.queued !== null;
@@ -66,7 +69,7 @@ export class SocketWriter {
     }
   }
 
-  /** Sends several in one system call. */
+  /** Sends several pieces in one system call. */
   writeAll(pieces: readonly Buffer[], onWritten?: OnWritten): void {
     const last = pieces.length - 1;
     if (last === 0) {
@@ -74,13 +77,13 @@ export class SocketWriter {
       return;
     }
     this.socket.cork();
-    // When the last is reported as done, so are they all.
+    // When the last piece is complete, all are.
     for (let i = 0; i < last; i++) this.socket.write(pieces[i]!);
     this.stream(pieces[last]!, onWritten);
     this.socket.uncork();
   }
 
-  /** Ends the socket, which tells of `fault` as its error. */
+  /** Ends the socket with `fault` as its error. */
   destroy(fault: Error): void {
     this.socket.destroy(fault);
   }
@@ -112,7 +115,7 @@ export class SocketWriter {
     const code = getSystemErrorName(errno);
     const error = Object.assign(new Error(`write ${code}`), { code, errno, syscall: "write" });
     onWritten?.(error);
-    // A socket that was closed says no more of itself.
+    // A closed socket emits no further events.
     this.socket.destroy(error);
   }
 }

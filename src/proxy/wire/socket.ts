@@ -1,10 +1,10 @@
 /**
- * Sockets that read into one buffer shared by all of them, instead of a new buffer for every read: what is read is
- * handled before the next read begins, so one is enough, and reading stops being a source of garbage.
+ * Sockets that read into one shared buffer instead of a new buffer for each read: a read is handled before the next one
+ * begins, so one buffer is enough, and reads create no garbage.
  *
- * Node offers this (`onread`) for sockets that connect out. For accepted ones the handle of a paused socket is moved to
- * a new socket that has it. That step leans on Node's `_handle`; where it is not there, and under TLS, plain 'data'
- * events serve.
+ * Node supports this (`onread`) for outgoing sockets. For accepted ones, the handle of a paused socket is moved to a
+ * new socket with `onread`. That step uses Node's `_handle`; if it is missing, and with TLS, plain 'data' events are
+ * used.
  */
 import net from "node:net";
 import tls from "node:tls";
@@ -13,28 +13,28 @@ import { names } from "../../name-cache.ts";
 import { isPoisoning } from "./poisoning.ts";
 import { streamBinding } from "./stream-binding.ts";
 
-/** Whom a socket's bytes are for. */
+/** Receives a socket's bytes. */
 export interface BytesReader {
-  /** Called with each read; `chunk[0, length)` is overwritten when it returns. */
+  /** Called with each read. `chunk[0, length)` is overwritten after the call. */
   read(chunk: Buffer, length: number): void;
 }
 
 const READ_BYTES = 256 * 1024;
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** How a name is looked up, and how long each of its addresses but the last is tried. */
+/** Lookup of names, and the maximum time for each address of a name except the last (ms). */
 const byName = { lookup: names.lookup, autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 50 } as const;
 
-/** Where the next read goes; null: into the buffer that all share. Asked after each read was handled. */
+/** Buffer for the next read. `null` for the shared buffer. Called after each handled read. */
 export type NextRoom = () => Buffer | null;
 
 /** The part of Node's `LibuvStreamWrap` that is used. */
 interface ReadableHandle {
-  /** Called with each read, whose length or error stands in the binding's state; returns the next buffer, if another. */
+  /** Called with each read; the binding's state has its length or error. Returns the next buffer, if it changes. */
   onread?: (this: unknown, unused: unknown) => unknown;
 }
 
-/** What one socket reads, and where to. */
+/** The reads of one socket. */
 class Reading {
   /** For Node, which asks for a buffer before the first read of each handle, and after each read. */
   readonly options: net.OnReadOpts;
@@ -58,13 +58,13 @@ class Reading {
     };
   }
 
-  /** Has reads come here without a way round through Node's stream, which still learns of ends and errors. */
+  /** Receives reads directly, without Node's stream, which still handles ends and errors. */
   shorten({ _handle: handle }: net.Socket & { _handle?: ReadableHandle | null }): void {
     const node = handle?.onread;
     if (streamBinding === null || typeof node !== "function") return;
     const { streamBaseState, kReadBytesOrError } = streamBinding;
     const { reader, onFault } = this;
-    // Of a thousand connections nothing is in the cache any more: the fewer objects there are on the way the better.
+    // With a thousand connections nothing stays in the CPU cache: fewer objects per read are faster.
     const take = (unused: unknown) => {
       const length = streamBaseState[kReadBytesOrError]!;
       if (length > 0) deliver(reader, onFault, readBuffer, length);
@@ -80,10 +80,11 @@ class Reading {
     handle!.onread = this.nextRoom === null ? take : takeWhereItIs;
   }
 
-  /** Undefined: the same again. */
+  /** `undefined` keeps the buffer. */
   private nextBuffer(): Buffer | undefined {
-    // Before the first read of a handle nothing may be left unsaid: a handle that has no buffer reads into one of its own,
-    // and we would be told of bytes in ours. A name with several addresses has a handle for each that is tried.
+    // Before the first read of a handle, always return a buffer: a handle without one reads into a buffer of its own,
+    // but the reported bytes would be in the shared one. A name with several addresses has one handle per attempted
+    // address.
     const isFirst = !this.hasRead;
     this.hasRead = false;
     const room = (isFirst ? null : this.nextRoom!()) ?? readBuffer;
@@ -97,16 +98,16 @@ function deliver(reader: BytesReader, onFault: (error: Error) => void, chunk: Bu
   try {
     reader.read(chunk, length);
   } catch (error) {
-    // A fault of ours ends the connection it showed itself on, and nobody else's.
+    // A fault in Platypus only ends the connection on which it occurs.
     onFault(error as Error);
   }
   if (isPoisoning && chunk === readBuffer) readBuffer.fill(0xff, 0, length);
 }
 
 /**
- * Connects to `address`, with TLS where `secure` is given; bytes that come are handed to `reader`, `onReady` is called
- * when the first may be sent; without TLS reads go where `nextRoom` says. The caller listens for the other events. Where
- * `reader` throws, the socket is destroyed with that error.
+ * Connects to `address`, with TLS if `secure` is given. `reader` receives the bytes; `onReady` is called when bytes can
+ * be sent; without TLS, reads use the buffer of `nextRoom`. The caller handles the other events. If `reader` throws,
+ * the socket is destroyed with that error.
  */
 export function connectSocket(
   address: Address,
@@ -142,22 +143,22 @@ function secureOptions({ cert, key, ca, serverName }: TlsConfig, address: Addres
     ...(cert !== null && { cert }),
     ...(key !== null && { key }),
     ...(ca !== null && { ca }),
-    // No name is sent for an address (RFC 6066, section 3), but the certificate must have it.
+    // No server name is sent for an address (RFC 6066, section 3), but the certificate must contain it.
     ...(net.isIP(name) === 0 && { servername: name }),
     checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
   };
 }
 
 /**
- * Turns a socket from a server with `pauseOnConnect` and `allowHalfOpen`, or from a TLS server, into one that reads. The
- * socket returned takes the place of the one given.
+ * Turns a socket from a server with `pauseOnConnect` and `allowHalfOpen`, or from a TLS server, into one that reads.
+ * The returned socket replaces the given one.
  */
 export function adoptSocket(accepted: net.Socket, reader: BytesReader): net.Socket {
   if (accepted instanceof tls.TLSSocket) return readByEvents(accepted, reader);
   const bare = accepted as net.Socket & { _handle?: { reading?: boolean } | null };
   const handle = bare._handle;
   if (handle === undefined || handle === null || !canAdopt) return readByEvents(accepted, reader);
-  // From here on the accepted socket owns nothing: it never sees its handle's events and is left to the collector.
+  // From here on the accepted socket owns nothing: it gets no events of its handle, and the garbage collector frees it.
   bare._handle = null;
   const reading = new Reading(reader, (error) => socket.destroy(error), null);
   const options = { handle, allowHalfOpen: true, onread: reading.options } as net.SocketConstructorOpts;
@@ -180,5 +181,5 @@ function readByEvents(socket: net.Socket, reader: BytesReader): net.Socket {
   return socket;
 }
 
-/** True when this Node's sockets keep their handle where `adoptSocket` looks for it. */
+/** True if Node's sockets have their handle where `adoptSocket` looks for it. */
 const canAdopt = "_handle" in new net.Socket();

@@ -1,15 +1,15 @@
 /**
- * What Node's own sockets are made with, for those who read and write past its streams (socket.ts, socket-writer.ts). It
- * is no public interface: where a part of it is missing there is none of it, and the streams serve.
+ * The internal binding of Node's sockets, for code that reads and writes without streams (socket.ts, socket-writer.ts).
+ * It is not a public interface: if a part of it is missing, it is `null`, and streams are used.
  */
 
-/** Of a write that the kernel does not take at once. */
+/** A write that the kernel does not accept immediately. */
 export interface WriteRequest {
-  /** Called when libuv has sent it; a negative status is an error number. */
+  /** Called when libuv has sent it. A negative status is an error number. */
   oncomplete: ((status: number) => void) | null;
 }
 
-/** Node's `stream_wrap`. The state says how the last call of a handle went: there is one for all. */
+/** Node's `stream_wrap`. The state has the result of the last call of a handle; all handles share it. */
 interface StreamBinding {
   readonly WriteWrap: new () => WriteRequest;
   readonly streamBaseState: ArrayLike<number>;
@@ -23,9 +23,9 @@ export const streamBinding = find();
 function find(): StreamBinding | null {
   const { noDeprecation } = process;
   try {
-    // Whoever asks for --pending-deprecation can do nothing about this call, and --throw-deprecation would end the process.
+    // A user of --pending-deprecation cannot act on this call, and --throw-deprecation would end the process.
     Reflect.set(process, "noDeprecation", true);
-    // Throws where Node runs with --permission.
+    // Throws if Node runs with --permission.
     const found = (process as unknown as { binding(name: string): Partial<StreamBinding> }).binding("stream_wrap");
     const { WriteWrap, streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = found;
     const indexes = [kReadBytesOrError, kLastWriteWasAsync];

@@ -1,12 +1,13 @@
 /**
- * Whether a value may have answers in it. Where something on the way cuts an answer off within its value and goes on with the
- * next, the length of the value takes the bytes of later answers in, and its end can by chance lie where one of theirs ends:
+ * Detects values that may contain replies. If a program between server and Platypus cuts a reply off within its value
+ * and continues with the next reply, the length of the value includes bytes of later replies, and its end may by chance
+ * be the end of one of them:
  *
  *     sent by the server   VALUE a 0 20 ⏎ 01234567890123456789 ⏎ END ⏎    HD O17 ⏎  HD O18 ⏎
  *     received             VALUE a 0 20 ⏎ 01234                           HD O17 ⏎  HD O18 ⏎ …
  *
- * A value that ends as an answer ends, or holds the head of another value, is not believed before a later answer has shown
- * that the connection is in step. Almost no value does, so that looking is all that this costs.
+ * A value that ends like a reply, or contains the head of another value, is not trusted until a later reply has shown
+ * that the connection is in step. Such values are very rare, so that the check is the only cost.
  */
 import { CR, equalBytes, LF, SPACE, ZERO } from "./ascii.ts";
 
@@ -19,12 +20,12 @@ const UPPER_Z = 0x5a;
 const VALUE_HEAD = Buffer.from("VALUE ", "latin1");
 const META_HEAD = Buffer.from("VA ", "latin1");
 const VERSION_HEAD = Buffer.from("VERSION ", "latin1");
-/** Of answers' flags those that have a number: an opaque of ours, cas, flags, hit, time since the last access, size, TTL. */
+/** Flags with a number in replies: the added opaque, cas, flags, hit, time since the last access, size, TTL. */
 const NUMBER_FLAGS = Buffer.from("Ocfhlst", "latin1");
-/** A `VALUE` line is no longer: key, flags, length and cas. */
+/** Maximum length of a `VALUE` line: key, flags, length and cas. */
 const MAX_HEAD_BYTES = 320;
 
-/** At the place of their last byte: answer lines that have nothing behind their word, and the ends of memcached's errors. */
+/** By their last byte: reply lines that consist of one word, and the ends of memcached's errors. */
 const words: readonly Buffer[][] = Array.from({ length: 256 }, () => []);
 for (const word of [
   ...["END", "MN", "OK", "ERROR", "TOUCHED", "NOT_FOUND", "STORED", "EXISTS", "DELETED", "HD", "EN", "NF", "NS", "EX"],
@@ -38,14 +39,14 @@ for (const word of [
 
 const metaCodes = ["HD", "VA", "EN", "NF", "NS", "EX", "MN", "ME"].map((code) => Buffer.from(code, "latin1"));
 
-/** How an answer to a meta command ends that ends in a key, perhaps cut off at its front. */
+/** The end of a meta reply that ends in a key, possibly without its beginning. */
 const KEY_END = /(?:HD|EN|NF|NS|EX|VA \d+)(?: [^ ]+){0,20} k[^ ]+(?: b)?(?: [WXZ])*$/s;
-/** No such answer is longer: a key in base64, its opaque and other flags. */
+/** Maximum length of such a reply: a base64 key, its opaque and other flags. */
 const MAX_KEY_LINE_BYTES = 640;
 
 /**
- * True when the value `chunk[start, end)`, which a CR follows, may have swallowed answers. `returnsKeys`: some of them may end in
- * a key.
+ * True if the value `chunk[start, end)`, which a CR follows, may have swallowed replies. `returnsKeys`: some of them
+ * may end in a key.
  */
 export function mayHoldAnswers(chunk: Buffer, start: number, end: number, returnsKeys = false): boolean {
   if (end === start) return false;
@@ -54,11 +55,11 @@ export function mayHoldAnswers(chunk: Buffer, start: number, end: number, return
     return true;
   if (chunk.indexOf(CR, start) === end) return false;
   if (lastLineIsMeta(chunk, start, end)) return true;
-  // A value that was swallowed whole has its line in it.
+  // A completely swallowed value includes its line.
   return holds(VALUE_HEAD, chunk, start, end) || holds(META_HEAD, chunk, start, end);
 }
 
-/** A meta answer may end in a key, which ends in anything: it is known by its beginning. */
+/** A meta reply may end in a key, which may end in any byte: the beginning identifies it. */
 function lastLineIsMeta(chunk: Buffer, start: number, end: number): boolean {
   const line = chunk.lastIndexOf(LF, end - 1) + 1;
   if (line <= start || line + 2 > end) return false;
@@ -67,7 +68,7 @@ function lastLineIsMeta(chunk: Buffer, start: number, end: number): boolean {
 }
 
 function holds(head: Buffer, chunk: Buffer, start: number, end: number): boolean {
-  // A view: behind the value there may be a chunk full of others.
+  // A view: the chunk may have many other values after this one.
   return chunk.subarray(start, end).includes(head);
 }
 
@@ -83,7 +84,7 @@ function endsAsAnswer(chunk: Buffer, start: number, end: number): boolean {
   return false;
 }
 
-/** An opaque or another flag, a version, or the line of a value. */
+/** True for an end like an opaque or another flag, a version, or the line of a value. */
 function endsInNumber(chunk: Buffer, start: number, end: number): boolean {
   let i = end - 1;
   while (i > start && chunk[i]! >= ZERO && chunk[i]! <= ZERO + 9) i--;

@@ -1,16 +1,16 @@
 /**
- * One turn of the event loop. Everything read in a turn is handled before anything is written: connections that have
- * bytes to send join the turn, and leave in one write each when its poll phase is over. So 50 pipelined requests cost a
- * backend one system call instead of 50.
+ * One turn of the event loop. All bytes read in a turn are handled before any byte is written: connections with bytes
+ * to send join the turn, and each sends them in one write after the poll phase. So 50 pipelined requests cost a backend
+ * one system call instead of 50.
  */
 
-/** A connection with bytes waiting. */
+/** A connection with waiting bytes. */
 export interface Flushable {
-  /** Writes what waits. Called once for every `Turn.join`; may join the next turn. Must not throw. */
+  /** Writes the waiting bytes. Called once for each `Turn.join`; may join the next turn. Must not throw. */
   flush(): void;
 }
 
-/** The turn that is running; one per process. */
+/** The current turn; one per process. */
 export class Turn {
   private joined: Flushable[] = [];
   private spare: Flushable[] = [];
@@ -23,12 +23,12 @@ export class Turn {
     this.clockNowMs = nowMs;
   }
 
-  /** Has `member.flush` called at the end of this turn. The caller joins once a turn. */
+  /** Calls `member.flush` at the end of this turn. The caller joins at most once per turn. */
   join(member: Flushable): void {
     if (this.joined.push(member) === 1) setImmediate(this.end);
   }
 
-  /** Monotonic ms, read at most once a turn in which something is sent: late by one turn at the most. */
+  /** Monotonic time (ms), read at most once in a turn that sends: late by at most one turn. */
   nowMs(): number {
     if (!this.isNowCached) {
       this.cachedNowMs = this.clockNowMs();
@@ -38,8 +38,8 @@ export class Turn {
   }
 
   /**
-   * The same in whole microseconds of 32 bits: differences, taken with `| 0`, are right up to half an hour, and no number
-   * of it is an object.
+   * Monotonic time in whole microseconds with 32 bits: differences, computed with `| 0`, are correct up to half an
+   * hour, and the number is never a heap object.
    */
   nowMicros(): number {
     return (this.nowMs() * 1000) | 0;

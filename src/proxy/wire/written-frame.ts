@@ -1,25 +1,25 @@
 /**
- * Frames that Platypus writes itself: the one place where a request gets a line that no client has sent.
+ * Frames that Platypus writes itself: the only place where a request gets a line that no client has sent.
  *
- *     line\r\n value\r\n key        (the key only where the line has it in base64; else it stands in the line)
+ *     line\r\n value\r\n key        (the key only if the line has it in base64; otherwise it is in the line)
  *
- * The bytes are the request's own, so it is kept.
+ * The request owns the bytes, so it may be kept.
  */
 import { type Operation, type ReplyOwner, Request } from "../request.ts";
 
 const CRLF = Buffer.from("\r\n", "latin1");
 const NOTHING = Buffer.alloc(0);
 
-/** The key of a frame: where it stands in the line, or its bytes, which the line has in base64. They stand behind the frame then. */
+/** The key of a frame: its position in the line, or its bytes after the frame if the line has it in base64. */
 export interface FrameKey {
-  /** -1 if it stands behind the frame. */
+  /** -1 if the key follows the frame. */
   readonly start: number;
   readonly length: number;
-  /** Empty if it stands in the line. */
+  /** Empty if the key is in the line. */
   readonly behind: Buffer;
 }
 
-/** Of a command without a key. */
+/** For a command without a key. */
 const noKey: FrameKey = { start: 0, length: 0, behind: NOTHING };
 
 /** The key of a line that begins with `verb` and the key, which has `length` bytes. */
@@ -27,12 +27,18 @@ export function keyAfter(verb: string, length: number): FrameKey {
   return { start: verb.length + 1, length, behind: NOTHING };
 }
 
-/** The key `bytes` of a line that has it in base64: placement, rules and trackers see the bytes, the server sees the line. */
+/**
+ * The key `bytes` of a line that has it in base64: placement, rules and trackers use the bytes, the server gets the
+ * line.
+ */
 export function decodedKey(bytes: Buffer): FrameKey {
   return { start: -1, length: bytes.length, behind: bytes };
 }
 
-/** Gives `request` the frame of `line` (one character per byte) and `value`, both without their CRLF; `null` if it has no data. */
+/**
+ * Gives `request` the frame of `line` (one character per byte) and `value`, both without their CRLF. `value` is `null`
+ * if it has no data.
+ */
 export function writeFrame(request: Request, line: string, value: Buffer | null, key: FrameKey): void {
   const { start, length, behind } = key;
   const head = Buffer.from(`${line}\r\n`, "latin1");
@@ -49,7 +55,7 @@ export function writeFrame(request: Request, line: string, value: Buffer | null,
   request.isKept = true;
 }
 
-/** A request with such a frame. */
+/** A request with a frame of this kind. */
 export function writtenRequest(
   operation: Operation,
   owner: ReplyOwner,
