@@ -161,7 +161,7 @@ export class LoadConnection {
     }
     const isInsideReply = this.#replyOffset !== startOf(replyEnds, this.#answered);
     if (completed + (isInsideReply ? 1 : 0) > this.#inFlight)
-      return this.#reject("bytes nobody asked for", bytes, bytes);
+      return this.#reject("bytes without a request", bytes, bytes);
     return completed;
   }
 

@@ -38,7 +38,7 @@ export class ExpiringMap<T> {
     }
   }
 
-  /** The value at `nowMs`. `undefined` if there is none. */
+  /** The value at `nowMs`. `undefined` if absent. */
   get(key: string, nowMs: number): T | undefined {
     const entry = this.entries.get(key);
     if (entry === undefined) return undefined;

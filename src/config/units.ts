@@ -69,8 +69,8 @@ const spokenDurations: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * The probable meaning of "60 seconds", "5m 30s", "0.4s" or "1w" in the form of `parseDuration`: "1m". `null` if there
- * is none.
+ * The probable meaning of "60 seconds", "5m 30s", "0.4s" or "1w" in the form of `parseDuration`: "1m". `null` if
+ * absent.
  */
 export function durationMeant(text: string): string | null {
   const ms = amountOf(text, (unit) => spokenDurations.find(([pattern]) => pattern.test(unit))?.[1]);
@@ -79,7 +79,7 @@ export function durationMeant(text: string): string | null {
 
 /**
  * The probable meaning of "1MB", "1 mb", "1.5GiB" or "64k" in the form of `parseSize`, with units of 1,024. `null` if
- * there is none.
+ * absent.
  */
 export function sizeMeant(text: string): string | null {
   const bytes = amountOf(text, (unit) => {

@@ -15,7 +15,7 @@ const SLASH = 0x2f;
 const BAR = 0x7c;
 const HASH = 0x23;
 
-/** Length of the routing prefix of key bytes `chunk[start, end)`, including its slashes. 0 if there is none. */
+/** Length of the routing prefix of key bytes `chunk[start, end)`, including its slashes. 0 if absent. */
 export function routingPrefixLength(chunk: Buffer, start: number, end: number): number {
   if (start === end || chunk[start] !== SLASH) return 0;
   let slashes = 1;

@@ -217,7 +217,7 @@ export class Request {
   binary: BinaryHeader | null;
   /** `/region/cluster/` from before the key, for servers that must get it. `null` if there was none. */
   routingPrefix: Buffer | null;
-  /** For a delete: the observer of its server. `null` if there is none. */
+  /** For a delete: the observer of its server. `null` if absent. */
   watcher: DeleteWatcher | null;
   /** The reply to the client, whatever the actual reply. `null` uses the actual reply. */
   answerInstead: Reply | null;
@@ -245,7 +245,7 @@ export class Request {
   isFollowed: boolean;
   /** The form in which a backend connection sent it: a `MetaForm`, see wire/meta-form.ts. */
   form: number;
-  /** The opaque that the reply must have. 0 if there is none. */
+  /** The opaque that the reply must have. 0 if absent. */
   opaque: number;
   /** The command whose reply must follow: a `Marker`, see wire/server-dialect.ts. */
   marker: number;

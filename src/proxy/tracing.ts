@@ -51,7 +51,7 @@ export interface Tracer {
   /** True if a trace should begin now. Allocates nothing. */
   samples(): boolean;
   /**
-   * A client's request that was read `agoMicros` ago. `traceparent` is the caller's trace; `null` if there is none.
+   * A client's request that was read `agoMicros` ago. `traceparent` is the caller's trace; `null` if absent.
    * Returns `null` if the caller's trace is not sampled.
    */
   beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null;
@@ -68,7 +68,7 @@ export interface Tracer {
 export const TRACEPARENT_LENGTH = 55;
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** The traceparent in the flags of a meta command. `null` if there is none. */
+/** The traceparent in the flags of a meta command. `null` if absent. */
 export function traceparentOf(flags: readonly string[]): string | null {
   const token = flags.find((flag) => flag[0] === "P")?.slice(1);
   return token !== undefined && TRACEPARENT.test(token) ? token : null;

@@ -15,7 +15,7 @@ export class Flights {
   /** Flights that a client's write overtakes. */
   private readonly underWay = new Map<string, Set<Flight>>();
 
-  /** The flight of `key` that accepts clients. `undefined` if there is none. */
+  /** The flight of `key` that accepts clients. `undefined` if absent. */
   openOf(key: string): Flight | undefined {
     return this.open.get(key);
   }

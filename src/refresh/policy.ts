@@ -58,7 +58,7 @@ export function longestTtlMs(times: RuleTimes): number {
 }
 
 /**
- * Remaining freshness (ms) under the rule of an item with a TTL of `ttlSeconds` (null: unknown, −1: no end). 0 if the
+ * Remaining freshness (ms) under the rule of an item with a TTL of `ttlSeconds` (`null` if unknown, −1 if it never expires). 0 if the
  * item is stale; at most the rule's ttl.
  */
 export function freshnessOf(ttlSeconds: number | null, times: RuleTimes): number {

@@ -36,7 +36,7 @@ export class VirtualClock implements Clock {
     (timer as unknown as VirtualTimer).run = null;
   }
 
-  /** Due time of the next timer. Infinity if there is none. */
+  /** Due time of the next timer. Infinity if absent. */
   get nextMs(): number {
     while (this.heap.length > 0 && this.heap[0]!.run === null) this.pop();
     return this.heap[0]?.dueMs ?? Number.POSITIVE_INFINITY;

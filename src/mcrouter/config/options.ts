@@ -109,7 +109,7 @@ function shortOptions(
   return index;
 }
 
-/** Other names of options: "no" is what newer command lines say for mcrouter's "disable". */
+/** Other names of options: newer command lines have "no" in place of "disable". */
 const aliases: Readonly<Record<string, string>> = {
   "no-miss-on-get-errors": "disable-miss-on-get-errors",
   "no-miss-on-arith-errors": "disable-miss-on-arith-errors",

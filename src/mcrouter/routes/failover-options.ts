@@ -50,7 +50,7 @@ export type FailoverPolicy =
       /** True if the server that the first child has asked is not asked again. */
       readonly skipsAsked: boolean;
     }
-  /** An entry for each child after the first; `weights` is `null` if all weigh the same. */
+  /** An entry for each child after the first; `weights` is `null` if all weights are equal. */
   | { readonly type: "rendezvous"; readonly tags: readonly string[]; readonly weights: readonly number[] | null };
 
 type PolicyOptions = Pick<FailoverOptions, "policy" | "maxTries" | "maxErrorTries" | "uncountedErrors">;

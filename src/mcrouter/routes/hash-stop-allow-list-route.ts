@@ -1,6 +1,6 @@
 /**
  * Refuses keys with a hash stop (`|#|`), except keys with one of the prefixes. The text before a hash stop selects the
- * server, so many keys with equal text before the stop would overload one server.
+ * server, so keys with equal text before the stop would overload one server.
  *
  * Source: mcrouter HashStopAllowListRoute.h, as facts.
  */

@@ -16,7 +16,7 @@ import { ownRequest } from "./own-request.ts";
 interface HeldAnswer {
   readonly request: Request;
   readonly reply: Reply;
-  /** The reason to close the connection after this reply is delivered. `null` if there is none. */
+  /** The reason to close the connection after this reply is delivered. `null` if absent. */
   readonly doubt: string | null;
 }
 
@@ -36,7 +36,7 @@ export class HeldAnswers {
   private readonly dialect: ServerDialect;
   private readonly steps: HeldAnswerSteps;
   private readonly answers: HeldAnswer[] = [];
-  /** The marker in flight that verifies the held replies. `null` if there is none. */
+  /** The marker in flight that verifies the held replies. `null` if absent. */
   private verifier: Request | null = null;
   /** Number of times that the connection was abandoned. */
   private failed = 0;

@@ -244,7 +244,7 @@ export class Listener {
     return true;
   }
 
-  /** Closes the client that was silent longest. False if there is none here. */
+  /** Closes the client that was silent longest. False if no client is connected here. */
   private evict(): boolean {
     let idlest: ClientConnection | null = null;
     for (const client of this.clients) if (idlest === null || client.lastReadMs < idlest.lastReadMs) idlest = client;

@@ -11,7 +11,7 @@ import { decodedKey, keyAfter, writtenRequest } from "../wire/written-frame.ts";
 /** A command: the words around the key, and its data. */
 export interface Words {
   readonly verb: string;
-  /** Text after the key. "" if there is none. */
+  /** Text after the key. "" if absent. */
   readonly rest: string;
   readonly value?: Buffer;
 }

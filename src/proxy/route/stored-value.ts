@@ -6,7 +6,7 @@ import { Operation, type Request } from "../request.ts";
 import { hasMetaFlag, metaFound, returnedToken } from "../wire/meta-line.ts";
 import type { StoredValue } from "./keyed-request.ts";
 
-/** A copy of the value in a reply to `getOf`. `null` if there is none. */
+/** A copy of the value in a reply to `getOf`. `null` if absent. */
 export function storedValue(reply: Reply): StoredValue | null {
   const isMeta = reply.status === Status.meta && reply.code === MetaCode.VA;
   if (reply.status !== Status.found && !isMeta) return null;

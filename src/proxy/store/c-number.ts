@@ -3,14 +3,14 @@
  * end.
  */
 
-/** An integer of any size. `null` if there is none. */
+/** An integer of any size. `null` if absent. */
 export function parseNumber(text: string): bigint | null {
   const match = /^[\t-\r ]*([+-]?)(\d+)(?:[\t-\r \0]|$)/.exec(text);
   if (match === null) return null;
   return match[1] === "-" ? -BigInt(match[2]!) : BigInt(match[2]!);
 }
 
-/** A 64-bit integer: −n is 2^64 − n, which memcached refuses if its top bit is set. `null` if there is none. */
+/** A 64-bit integer: −n is 2^64 − n, which memcached refuses if its top bit is set. `null` if absent. */
 export function parseUnsigned(text: string): bigint | null {
   const value = parseNumber(text);
   if (value === null) return null;

@@ -125,7 +125,7 @@ export class CommandLine {
 
   /**
    * The number in word `index`, from its byte `skip`, as C's strtol reads it: after blanks and a sign, up to the end or
-   * a blank. NaN if there is none. Above 2^53 it is rounded to a double.
+   * a blank. NaN if absent. Above 2^53 it is rounded to a double.
    */
   integer(index: number, skip = 0): number {
     const chunk = this.chunk;
@@ -141,7 +141,7 @@ export class CommandLine {
     return isNegative ? -value : value;
   }
 
-  /** A number as memcached's safe_strtol reads it: 64 bits, of which the low 32 count. NaN if there is none. */
+  /** A number as memcached's safe_strtol reads it: 64 bits, of which the low 32 count. NaN if absent. */
   int32(index: number, skip = 0): number {
     const value = this.integer(index, skip);
     if (value >= -MAX_INT32 - 1 && value <= MAX_INT32) return value;
@@ -151,7 +151,7 @@ export class CommandLine {
 
   /**
    * A number as memcached's safe_strtoul reads it, of which the low 32 bits count: up to 2^64 − 1, a sign only if the
-   * value stays small. NaN if there is none.
+   * value stays small. NaN if absent.
    */
   uint32(index: number, skip = 0): number {
     const value = this.integer(index, skip);
@@ -179,7 +179,7 @@ export class CommandLine {
     return exact < -(1n << 63n) && exact > -(1n << 64n) ? exact + (1n << 64n) : null;
   }
 
-  /** The number that `value` was read from, with all digits. `null` if there is none. */
+  /** The number that `value` was read from, with all digits. `null` if absent. */
   private exact(index: number, skip: number, value: number): bigint | null {
     if (Number.isNaN(value) || this.wordLength(index) > MAX_NUMBER_BYTES) return null;
     const word = this.text(index).slice(skip).trim();

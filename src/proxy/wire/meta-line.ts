@@ -149,7 +149,7 @@ function changeReturnedKey(reply: Reply, change: (text: string) => string): void
   reply.replaceHead(Buffer.from(head, "latin1"), end);
 }
 
-/** Position of the key in the first line. −1 if there is none. */
+/** Position of the key in the first line. −1 if absent. */
 function returnedKeyAt({ chunk, start, code }: Reply): number {
   if (code === MetaCode.ME) return start + "ME ".length;
   for (let i = start; chunk[i] !== LF; i++) if (chunk[i] === SPACE && chunk[i + 1] === LOWER_K) return i + 2;

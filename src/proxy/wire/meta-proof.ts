@@ -48,7 +48,7 @@ function flagsAt({ operation, chunk, frameStart, lineEnd }: Request): number {
   return i;
 }
 
-/** Position of the letter of the client's opaque. −1 if there is none. */
+/** Position of the letter of the client's opaque. −1 if absent. */
 function opaqueAt(request: Request): number {
   const { chunk, lineEnd } = request;
   for (let i = flagsAt(request); i < lineEnd; i++) {

@@ -128,7 +128,7 @@ export class OutputBatch {
     return taken;
   }
 
-  /** Drops the waiting bytes. Returns the error of a lease with too many releases. `null` if there is none. */
+  /** Drops the waiting bytes. Returns the error of a lease with too many releases. `null` if absent. */
   clear(): Error | null {
     const { leases } = this;
     this.leases = null;
@@ -199,7 +199,7 @@ function releaserOf(leases: readonly BufferLease[], writer: SocketWriter): OnWri
   };
 }
 
-/** Returns the last error. `null` if there is none. */
+/** Returns the last error. `null` if absent. */
 function releaseAll(leases: readonly BufferLease[]): Error | null {
   let fault: Error | null = null;
   for (const lease of leases) {

@@ -82,7 +82,7 @@ class Reading {
 
   /** `undefined` keeps the buffer. */
   private nextBuffer(): Buffer | undefined {
-    // Before the first read of a handle, always return a buffer: a handle without one reads into a buffer of its own,
+    // Before the first read of a handle, always return a buffer: a handle without one reads into a private buffer,
     // but the reported bytes would be in the shared one. A name with several addresses has one handle per attempted
     // address.
     const isFirst = !this.hasRead;
