@@ -70,7 +70,7 @@ describe("NameCache", () => {
     expect(lookUps).toHaveLength(3);
   });
 
-  it("has the result of a look-up that nobody waited for any more", async () => {
+  it("has the result of a lookup after its last connection has given up", async () => {
     await ask("a");
     clock.advance(10_000);
     lookUps[0]!.found("1.1.1.1");

@@ -7,7 +7,7 @@ function read(text: string, env: Record<string, string> = {}) {
 }
 
 describe("[server] admin", () => {
-  it("is an address, a path or off, and 127.0.0.1:11280 where nobody says", () => {
+  it("is an address, a path or off, and 127.0.0.1:11280 by default", () => {
     const loopback = { type: "tcp", host: "127.0.0.1", port: 11_280, isTls: false };
     expect(read("").server.admin).toEqual({ address: loopback, isDefault: true });
     expect(read('[server]\nadmin = "127.0.0.1:11280"').server.admin).toEqual({ address: loopback, isDefault: false });
@@ -24,7 +24,7 @@ describe("[server] admin", () => {
 });
 
 describe("[telemetry]", () => {
-  it("sends nothing unless somebody says where to", () => {
+  it("sends nothing without a configured destination", () => {
     expect(read("").telemetry).toMatchObject({ metricsUrl: null, tracesUrl: null, sampledShare: 0, keys: "none" });
   });
 

@@ -86,7 +86,7 @@ function target(servers: readonly MemcachedProcess[]): string {
 }
 
 describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page", { timeout: TIMEOUT_MS }, () => {
-  it("shows that all is well, and what clients do, live; it asks nobody else", async () => {
+  it("shows the health and the clients' requests live, without requests to other hosts", async () => {
     const origin = await startOrigin();
     const servers = await startServers(2);
     const platypus = await start(`${server()}${target(servers)}${web(origin)}`);

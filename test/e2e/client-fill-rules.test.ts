@@ -62,7 +62,7 @@ describe.skipIf(MemcachedProcess.isMissing)("what Platypus fetched", () => {
     }
   });
 
-  it("rule 3: has flags 0, whoever asks", async () => {
+  it("rule 3: has flags 0 for all clients", async () => {
     expect(await client.ask("get quick/a", "END\r\n")).toMatch(/^VALUE quick\/a 0 \d+\r\n/);
     expect(await client.ask("mg quick/b f")).toBe("HD f0\r\n");
     const [answer] = await binary.ask([{ opcode: GET, key: "quick/c" }]);

@@ -119,7 +119,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     expect(await client.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\n2\r\nEND\r\n");
   });
 
-  it("a CLIENT_ERROR to incr is one client's, whoever else is on the connection", async () => {
+  it("a CLIENT_ERROR to incr reaches only its client, even if other clients share the connection", async () => {
     const port = await start(1, "");
     const [one, other] = [await connect(port), await connect(port)];
     await one.ask("set text 0 0 4\r\nabcd");

@@ -270,7 +270,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that leaves during a fetch
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("because Platypus closes harms nobody", async () => {
+  it("harms no client when Platypus closes", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();

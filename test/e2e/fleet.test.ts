@@ -270,7 +270,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
   });
 
   describe("its leases", () => {
-    it("are seen by nobody who asks for the key, and do not stay", async () => {
+    it("are seen by no client that asks for the key, and do not stay", async () => {
       const responses = fleet.holdAnswers();
       const [reader, other] = [await fleet.connect(0), await fleet.connect(1)];
       reader.send(`get ${key}\r\n`);

@@ -108,7 +108,7 @@ describe("a proxy whose stderr", () => {
     });
   }
 
-  it("is a pipe that nobody reads serves", async (test) => {
+  it("is a pipe without a reader still serves", async (test) => {
     const scene = await Scene.set(test);
     const child = await scene.start(await scene.native(1), "pipe");
     // More than a pipe holds: every unknown setting of a reload is a line.
@@ -147,7 +147,7 @@ describe("a proxy whose log file", () => {
 });
 
 describe("a JSON log", () => {
-  it("has Node's warnings and the error that ends the process as lines of its own", async (test) => {
+  it("has Node's warnings and the error that ends the process as separate lines", async (test) => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-log-"));
     test.onTestFinished(() => rm(folder, { recursive: true, force: true }));
     await writeFile(

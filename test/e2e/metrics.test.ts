@@ -201,7 +201,7 @@ metrics_interval = "1s"
     expect(first.metricRequests).toBe(1);
   });
 
-  it("that nobody receives is said once, and disturbs nobody", async () => {
+  it("without a receiver is reported once, and disturbs no client", async () => {
     const log = new KeptLog();
     const url = `http://127.0.0.1:${await freePort()}`;
     const platypus = await start(`[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n${ECHO}`, log);

@@ -139,7 +139,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     for (const [command, answer, end] of steps) expect(await client.ask(command, end), command).toMatch(answer);
   });
 
-  it("judge numbers as memcached does, whatever a client writes, and nobody else is harmed", async () => {
+  it("read a client's numbers as memcached does, without harm to other clients", async () => {
     const port = await start(`${login()}\ntimeouts_until_tko = 1`);
     const [client, other] = [await connect(port), await connect(port)];
     const badToken = "CLIENT_ERROR bad token in command line format\r\n";

@@ -72,7 +72,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
     expect(await sidecar.ask("gat 100 user/3", "END\r\n")).toContain("value of /users/3");
   });
 
-  it("has nothing for keys that no rule covers, and asks nobody for them", async () => {
+  it("misses keys that no rule covers, and asks no source for them", async () => {
     await pool.ask("set other 0 0 1\r\nx");
     expect(await sidecar.ask("get other", "END\r\n")).toBe("END\r\n");
     expect(await sidecar.ask("mg other v")).toBe("EN\r\n");

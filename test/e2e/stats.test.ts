@@ -181,7 +181,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     }
   });
 
-  it("is answered in the order of the client's commands, and reaches nobody else", async () => {
+  it("is answered in the order of the client's commands, and reaches no other client", async () => {
     const servers = await startServers(2);
     const port = await startPlatypus(targetOf(portsOf(servers)));
     const clients = await Promise.all([1, 2, 3].map(() => connect(port)));

@@ -127,7 +127,7 @@ describe("a tls: address", () => {
     await drained;
   });
 
-  it("outlives handshakes that break off, and counts nobody twice", async () => {
+  it("survives handshakes that break off, and counts no client twice", async () => {
     const platypus = await start(`[server]\n${certificate}\nmax_connections = 3`);
     for (let round = 0; round < 3; round++) {
       const sockets = Array.from({ length: 12 }, () => net.connect(portOf(platypus), "127.0.0.1"));

@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get of several keys", () =
 });
 
 describe("a refresh", () => {
-  it("is a trace of its own, linked to the request that made the key needed", async () => {
+  it("is a separate trace, linked to the request that made the key needed", async () => {
     const origin = await startOrigin();
     let asked = 0;
     const told = Promise.withResolvers<void>();

@@ -91,7 +91,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect((await keysWith(ours[0], "of pool 1")).length).toBeLessThan(keys.length);
   });
 
-  it("gives the keys of a dead server to the others with auto_eject_hosts, and to nobody without", async () => {
+  it("gives the keys of a dead server to the others with auto_eject_hosts, and to no server without", async () => {
     const ports = [await freePort(), await freePort()] as const;
     const list = servers.slice(0, 2).map((server) => `127.0.0.1:${server.port}:1`);
     const ejecting = ["auto_eject_hosts: true", "server_retry_timeout: 100000", "timeout: 2000"];

@@ -262,7 +262,7 @@ describe("an address", () => {
     return client;
   }
 
-  it("has users of its own, and may take nothing but reads", async () => {
+  it("has separate users, and may only allow reads", async () => {
     const folder = await folderOf();
     const [own, open] = [path.join(folder, "own"), path.join(folder, "open")];
     const platypus = await start(`${USERS}

@@ -25,7 +25,7 @@ describe("a copy of a reply", () => {
     chunk.toString("latin1", valueStart, valueEnd),
   ];
 
-  it("has bytes of its own where they are overwritten, or given back", () => {
+  it("copies its bytes if they are overwritten or given back", () => {
     for (const lease of [null, BufferLease.take(100)]) {
       const reply = Object.assign(replyIn(lease?.buffer ?? Buffer.alloc(100)), { lease });
       const copy = reply.copy();

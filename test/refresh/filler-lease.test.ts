@@ -81,7 +81,7 @@ function counters() {
   return rules.list[0]!.counters;
 }
 
-describe("a miss of a key that nobody fetches", () => {
+describe("a miss of a key without a fetch in flight", () => {
   it("takes the lease, fetches, and stores the value and ends the lease in one write", async () => {
     const waiter = await get();
     expect(await theirs.take(FETCH_MS)).toBeNull();
@@ -293,7 +293,7 @@ describe("with fill_timeout 0", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("nobody looks for what another process fetches", async () => {
+  it("no process looks for a value that another process fetches", async () => {
     await heldByThem();
     expect((await get()).told).toEqual(["miss"]);
     await advance(1_000);
@@ -536,7 +536,7 @@ describe("a client's write through this process", () => {
     expect(waiter.told).toEqual([]);
   });
 
-  it("ends whoever's lease it is, before it is sent", async () => {
+  it("ends the lease of any process before the write is sent", async () => {
     const proof = await heldByThem();
     filler.beforeWrite("k");
     expect(pool.calls).toEqual(["drop lease"]);

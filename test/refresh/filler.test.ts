@@ -60,7 +60,7 @@ function counters() {
 }
 
 describe("a miss", () => {
-  it("of a key that no rule covers is nobody's business", () => {
+  it("is not filled if no rule covers its key", () => {
     start({ match: "covered/.*" });
     expect(get("other").told).toEqual(["not covered"]);
     expect(source.fetches).toHaveLength(0);
@@ -140,7 +140,7 @@ describe("a miss", () => {
     expect(pool.calls).toEqual(["add k"]);
   });
 
-  it("of another key has a fetch of its own at the same time", async () => {
+  it("is filled separately from the miss of another key at that time", async () => {
     const [a, b] = [get("a"), get("b")];
     expect(source.keys).toEqual(["a", "b"]);
     source.fetches[1]!.answer("B");
@@ -197,7 +197,7 @@ describe("a waiter", () => {
     expect(counters()).toMatchObject({ timedOut: 1, filled: 1 });
   });
 
-  it("has a fill_timeout of its own, however long others wait already", () => {
+  it("has its own fill_timeout, however long others have waited", () => {
     const first = get();
     clock.advance(300);
     const second = get();
@@ -245,7 +245,7 @@ describe("a waiter", () => {
     expect(waiter.told).toEqual(["miss"]);
   });
 
-  it("that asks for the same key from within its answer opens a flight of its own", async () => {
+  it("opens another flight if it asks for the key again within its reply", async () => {
     const inner = new RecordingWaiter();
     filler.fill("k", { filled: () => filler.fill("k", inner), askAgain: () => {} });
     source.last.fail();
@@ -355,7 +355,7 @@ describe("a source that fails", () => {
 });
 
 describe("a client's write", () => {
-  it("during the fetch wins: nobody is given the older value, those who wait get a newer one", async () => {
+  it("wins during the fetch: no client gets the older value, and waiting clients get a newer one", async () => {
     const waiter = get();
     write(null);
     source.fetches[0]!.answer("old");
@@ -425,7 +425,7 @@ describe("a client's write", () => {
     expect([before.told, after.told]).toEqual([["value new"], ["value new"]]);
   });
 
-  it("gives nobody more time than fill_timeout, in a newcomer's flight either", async () => {
+  it("gives no client more time than fill_timeout, not even in a newcomer's flight", async () => {
     const before = get();
     clock.advance(100);
     write(null);

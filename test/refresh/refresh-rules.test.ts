@@ -307,7 +307,7 @@ describe("refresh_after_gets", () => {
   });
 });
 
-describe("a key that nobody here filled", () => {
+describe("a key that this process did not fill", () => {
   /** As left behind by a process that is gone, `ageSeconds` ago. */
   function leave(ageSeconds: number, stale = 0): void {
     pool.set("k", "left", 11 + stale - ageSeconds);

@@ -120,7 +120,7 @@ describe("a simulated source", () => {
     expect([result.wait.maxMs, result.age.maxMs]).toEqual([400, 2_000]);
   });
 
-  it("is asked for so many keys at once and no more, and for no key that the rule does not match", async () => {
+  it("has at most the configured number of fetches in flight, and none for keys that the rule does not match", async () => {
     const gets = ["k1", "k2", "k3", "k4", "k5", "other"].map((key): [string, number] => [key, 0]);
     const result = await run(gets);
     expect(result).toMatchObject({ filled: 5, missed: 1, sourceCalls: 5, peakConcurrency: 4, callsBySecond: [5] });

@@ -37,7 +37,7 @@ describe("a secret", () => {
     expect(await aws.outcome(aws.make({ versionStage: "AWSPENDING" }))).toBe("notThere");
   });
 
-  it("that nobody has, or that is marked for deletion, is not there", async () => {
+  it("is not there if it does not exist, or if it is marked for deletion", async () => {
     expect(await aws.outcome(aws.make())).toBe("notThere");
     const message = "You can't perform this operation on the secret because it was marked for deletion.";
     server.fail("app/one", "InvalidRequestException", message);

@@ -36,7 +36,7 @@ async function fail(code: SourceErrorCode = "SOURCE_STATUS", key = `f${ended.len
 }
 
 describe("the breaker of a source", () => {
-  it("opens after so many failures in a row, and the source is left alone", async () => {
+  it("opens after the configured number of failures in a row, and no more fetches start", async () => {
     for (let i = 0; i < 3; i++) await fail();
     await fetch();
     expect(ended.at(-1)).toBe("SOURCE_LEFT_ALONE");
@@ -234,7 +234,7 @@ describe("a source that fails for some keys only", () => {
 });
 
 describe("the rate of a source", () => {
-  it("lets so many a second through, and the rest when it is their turn", async () => {
+  it("lets the configured number of fetches through per second, and the others in their turn", async () => {
     start({ ratePerSecond: 10, concurrency: 1_000 });
     for (let i = 0; i < 25; i++) await fetch(`k${i}`);
     expect(source.fetches).toHaveLength(1);

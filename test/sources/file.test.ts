@@ -164,7 +164,7 @@ describe("what is not a regular file", () => {
     expect(await outcome(part)).toBe("SOURCE_REFUSED");
   });
 
-  it("such as a pipe that nobody writes to is refused and does not hang", async () => {
+  it("is refused if it is a pipe without a writer, and does not hang", async () => {
     execFileSync("/usr/bin/mkfifo", [path.join(root, "pipe")]);
     expect(await outcome("pipe")).toBe("SOURCE_REFUSED");
   });

@@ -139,7 +139,7 @@ describe("a login", () => {
 });
 
 describe("a redirect to the same origin", () => {
-  it("is followed, so many times and no more", async () => {
+  it("is followed up to the maximum number of times", async () => {
     origin.handle = (request, response) => {
       const step = Number(/\d+/.exec(request.url!)?.[0] ?? 0);
       if (step < 3) response.writeHead(302, { location: `/step${step + 1}?x=${step}` }).end();

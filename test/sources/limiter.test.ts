@@ -62,7 +62,7 @@ describe("a source behind its bounds", () => {
     expect(source.keys).toEqual(["f2"]);
   });
 
-  it("has so many fetches at once and the others wait in order", async () => {
+  it("runs the configured number of fetches at once, and the others wait in order", async () => {
     fetchAll("f1", "f2", "f3", "f4", "f5", "f6");
     await settled();
     expect(source.keys).toEqual(["f1", "f2", "f3", "f4"]);
@@ -299,7 +299,7 @@ describe("a time-out", () => {
 });
 
 describe("a source that left the configuration", () => {
-  it("is closed at once where nobody is fetching", async () => {
+  it("closes at once if no fetch is in flight", async () => {
     await limiter.retire();
     expect(source.closes).toBe(1);
   });

@@ -61,7 +61,7 @@ describe("a module", () => {
     );
   });
 
-  it("that says nothing has changed of a value that nobody has is a failure", async () => {
+  it('fails if it answers "unchanged" for a value that is not stored', async () => {
     const source = new GetterSource("own", async () => () => ({ unchanged: true }));
     expect(await outcome(source, "x")).toMatch(/^source own: expected a value, since no tag was given/);
   });

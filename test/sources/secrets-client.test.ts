@@ -40,7 +40,7 @@ describe("secrets that are asked for together", () => {
     }
   });
 
-  it("are asked for once each, whoever asks", async () => {
+  it("are requested once each, for any number of callers", async () => {
     server.put("app/a", "1");
     expect(await aws.outcomes(aws.make(), ["a", "a", "a"])).toEqual(["1", "1", "1"]);
     expect(server.asked).toEqual(["GetSecretValue app/a"]);

@@ -34,7 +34,7 @@ describe("0 in twemproxy's file", () => {
 });
 
 describe("twemproxy's file", () => {
-  it("is pools, each on an address of its own", () => {
+  it("describes pools, each on a separate address", () => {
     const config = read(`
 # two of them
 alpha:
@@ -97,7 +97,7 @@ beta:
     ]);
   });
 
-  it("has twemproxy's defaults, but that no server is waited for for ever", () => {
+  it("has twemproxy's defaults, except that each server has a timeout", () => {
     expect(read(pool("")).pools[0]).toMatchObject({
       placement: { type: "ketama", keyHash: "fnv1a_64", hashTag: "" },
       ejectsDeadServers: false,

@@ -97,7 +97,7 @@ describe("variables", () => {
     );
   });
 
-  it("are told where they need each other for ever, or are no object", async () => {
+  it("are reported if they refer to each other in a cycle, or are not an object", async () => {
     expect(await mistake('{ "vars": { "a": "%b%", "b": "%a%" } }')).toMatch(/too many macros/);
     expect(await mistake('{ "vars": [] }')).toBe("value: expected vars to be an object, got a list");
   });

@@ -81,7 +81,7 @@ describe("servers", () => {
 });
 
 describe("time-outs", () => {
-  it("are the options' where the pool has none of its own; that of connecting follows the other", async () => {
+  it("are the options' timeouts if the pool sets none; the connect timeout follows the server timeout", async () => {
     const servers = ["10.0.0.1:1"];
     expect(await poolOf({ servers })).toMatchObject({ serverTimeoutMs: 1000, connectTimeoutMs: 1000 });
     expect(await poolOf({ servers }, { server_timeout_ms: "250" })).toMatchObject({
@@ -187,7 +187,7 @@ describe("what is known of servers' health", () => {
   const servers = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"];
   const trackerOf = async (tracker: object) => (await poolOf({ servers, tko_tracker: tracker })).health.failOpen;
 
-  it("opens a pool of which so many are down", async () => {
+  it("fails open when the configured number of servers is down", async () => {
     expect(await trackerOf({ num_tko_threshold_upper: 3, num_tko_threshold_lower: 1 })).toEqual({ upper: 3, lower: 1 });
     expect(await trackerOf({ percent_tko_threshold_upper: 75, percent_tko_threshold_lower: 30 })).toEqual({
       upper: 3,

@@ -207,7 +207,7 @@ describe("PoolRoute", () => {
     });
   });
 
-  it("has its failed deletes written down, under its pool's name or one of its own, unless it is told not to", async () => {
+  it("logs failed deletes under its pool's name or a configured name, unless the log is off", async () => {
     const logged = async (settings: object, given: Record<string, string> = {}) => {
       const { tree } = await treeConfig({ pools, route: { type: "PoolRoute", pool: "A", ...settings } }, given);
       const route = tree!.routes.get("/././")!;

@@ -67,7 +67,7 @@ describe("BigValueRoute", () => {
     expect(leaf.sent.slice(7)).toEqual([`set k ${0x8000} 0 ${stub.length}\r\n${stub}\r\n`, "set k 0 0 1\r\n1\r\n"]);
   });
 
-  it("sends so many parts at a time", () => {
+  it("sends the configured number of parts at a time", () => {
     const { leaf, route } = setUp(2);
     ask(route, `set k 0 0 10\r\n${value}\r\n`);
     expect(leaf.sent.length).toBe(2);

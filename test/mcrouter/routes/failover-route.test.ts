@@ -172,7 +172,7 @@ describe("FailoverRoute", () => {
 });
 
 describe("LeastFailuresPolicy", () => {
-  it("asks the first first, then those that failed least lately, so many in all", () => {
+  it("asks the first child first, then those with the fewest recent failures, up to the maximum number of tries", () => {
     const tree = setUp({ policy: { type: "least-failures" }, maxTries: 2 }, 4);
     const { leaves, route } = tree;
     for (const leaf of leaves) leaf.script = () => failures.timeout;

@@ -82,7 +82,7 @@ describe("L1L2CacheRoute", () => {
     expect([told(again), l2.sent.length]).toEqual(["END\r\n", 1]);
   });
 
-  it("looks behind a remembered miss at every so many of them", () => {
+  it("checks L2 again at each nth hit of a negative item", () => {
     const { l1, l2, route } = setUp(3);
     const hitNegative = () => {
       ask(route, "get k\r\n");

@@ -54,7 +54,7 @@ describe("MissFailoverRoute", () => {
     }
   });
 
-  it("answers with the last where nobody has it", () => {
+  it("answers with the last child's reply if no child has the item", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "delete k\r\n");
     leaves[0].answer(0, "NOT_FOUND\r\n");

@@ -26,7 +26,7 @@ describe("OutstandingLimitRoute", () => {
     expect(asked.map(told)).toEqual(["SERVER_ERROR timeout\r\n", "STORED\r\n", null, "NOT_STORED\r\n"]);
   });
 
-  it("lets nobody overtake those who wait, not even who comes on an answer", () => {
+  it("lets no request overtake a waiting one, not even a request that arrives during a reply", () => {
     const { leaf, route } = setUp();
     const first = ask(
       {

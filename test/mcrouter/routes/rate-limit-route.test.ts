@@ -13,7 +13,7 @@ function setUp(hasFallback = false) {
 }
 
 describe("RateLimitRoute", () => {
-  it("lets so many gets a second pass, so many at once; it begins with none, as mcrouter's", () => {
+  it("lets the configured number of gets pass per second and at once; like mcrouter's, it starts empty", () => {
     const { clock, target, route } = setUp();
     expect(told(ask(route, "get k\r\n"))).toBe("END\r\n");
     clock.advance(10_000);

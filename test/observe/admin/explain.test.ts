@@ -137,7 +137,7 @@ describe("platypus explain", () => {
     expect(stdout).toMatch(/failed +SOURCE_UNREACHABLE: source web: .*ECONNREFUSED/);
   });
 
-  it("asks nobody without it", async () => {
+  it("asks no source without it", async () => {
     const { code, stdout } = await run(["explain", "quickstart/hello", "--config", "config/quickstart.toml"]);
     expect(code).toBe(0);
     expect(stdout).toContain("quickstart");

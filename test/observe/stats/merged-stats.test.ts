@@ -34,7 +34,7 @@ describe("stats of several servers", () => {
     ]);
   });
 
-  it("of nobody are none", () => {
+  it("are empty without servers", () => {
     expect(mergeStats([])).toEqual([]);
   });
 });

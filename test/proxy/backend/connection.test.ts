@@ -233,7 +233,7 @@ describe("a time-out", () => {
     expect(happened.filter((what) => what.startsWith("out of step")).length).toBe(1);
   });
 
-  it("for ever, because one answer was lost and each is taken for that of the request before, closes it too", async () => {
+  it("without end, because one reply was lost and each is taken for that of the previous request, closes it too", async () => {
     ask("get a\r\n");
     await backend.command();
     for (let i = 0; i < 10 && backend.connections.length === 1; i++) {
@@ -285,7 +285,7 @@ describe("a connection that cannot be trusted", () => {
     });
   }
 
-  it("is closed over bytes that nobody asked for", async () => {
+  it("is closed after bytes without a request", async () => {
     backend.script = () => "END\r\nEND\r\n";
     expect(await ask("get a\r\n").text()).toBe("END\r\n");
     const first = await backend.connection(0);
@@ -368,7 +368,7 @@ describe("a connection that is lost", () => {
 });
 
 describe("connecting", () => {
-  it("to nobody fails what waits for it at once", async () => {
+  it("without a server fails the waiting requests at once", async () => {
     connection = connect(await freePort());
     const asked = [ask("set a 0 0 1\r\n1\r\n"), ask("get a\r\n")];
     expect(await asked[0]!.text()).toBe("SERVER_ERROR connection error\r\n");

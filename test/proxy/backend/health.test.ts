@@ -84,7 +84,7 @@ describe("the health of a backend", () => {
     expect(health.state).toBe(HealthState.up);
   });
 
-  it("is not probed any more once nobody stands for it", () => {
+  it("is not probed any more without a backend", () => {
     const { health, clock, probesMs, member } = start();
     health.connectFailed();
     health.leave(member);

@@ -91,7 +91,7 @@ describe("an error", () => {
     expect(await asked[0]!.text()).toBe("SERVER_ERROR out of memory\r\n");
   });
 
-  it("that came twice is told to nobody", async () => {
+  it("is delivered to no client if it arrives twice", async () => {
     const { asked, server } = await askAll("incr a 1", "incr b 1");
     server.reply("CLIENT_ERROR no number\r\nCLIENT_ERROR no number\r\nVA 1 O2\r\n7\r\n");
     expect(await texts(asked)).toEqual([LOST, LOST]);

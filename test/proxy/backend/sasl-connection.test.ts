@@ -115,7 +115,7 @@ describe("a connection with SASL", () => {
     expect(await next.text()).toBe("6\r\n");
   });
 
-  it("survives a fault in whoever is told of an answer", async () => {
+  it("survives a fault in the receiver of a reply", async () => {
     const request = new Request(
       Operation.get,
       {

@@ -286,7 +286,7 @@ describe("an answer to gets of one turn", () => {
     expect(backend.lines.slice(1)).toEqual(["get a", "get b"]);
   });
 
-  it("may have the connection closed by whoever gets a part of it", async () => {
+  it("may have the connection closed by the receiver of a part", async () => {
     const asked = ["get a", "get b", "get c"].map(ask);
     asked[0]!.onAnswer = () => connection.close();
     (await backend.command()).reply(answerTo("get a b c", VALUES));
@@ -295,7 +295,7 @@ describe("an answer to gets of one turn", () => {
     expect(await asked[2]!.status()).toBe("connectionLost");
   });
 
-  it("has a buffer lent to whoever gets the last of it only, as the others have theirs for a moment", async () => {
+  it("lends a buffer only to the receiver of its last part, as the others only use theirs for a moment", async () => {
     const large = "L".repeat(100_000);
     const lent: boolean[] = [];
     const asked = ["get a", "get b"].map((line) => {

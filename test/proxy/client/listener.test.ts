@@ -238,7 +238,7 @@ describe("an address", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("may be a socket file: one that nobody answers is replaced, one that is answered is not", async () => {
+  it("may be a socket file: a file without an answering process is replaced, another is not", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "below", "a.sock");
     const address = { type: "unix", path: file } as const;

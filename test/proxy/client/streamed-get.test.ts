@@ -287,7 +287,7 @@ describe("a get of many keys", () => {
     other.destroy();
   });
 
-  it("of few keys is asked for at once by so many new clients only, whose values may be large", async () => {
+  it("of few keys is gathered for a limited number of new clients only, whose values may be large", async () => {
     const names = Array.from({ length: 50 }, (_, i) => `k${i}`);
     const others = Array.from({ length: 10 }, () => connect(started.port, "127.0.0.1"));
     for (const other of others) other.write(`get ${names.join(" ")}\r\n`);

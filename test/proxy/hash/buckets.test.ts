@@ -23,7 +23,7 @@ describe("buckets", () => {
     expect(locate("bucketized", "key1|#|other")).toBe(4);
   });
 
-  it("of keys with a prefix of its own number are so many at most, and the longest prefix counts", () => {
+  it("of keys with a configured prefix are at most the prefix's number, and the longest prefix counts", () => {
     const buckets = new Buckets({
       total: 1000,
       byPrefix: [

@@ -33,7 +33,7 @@ describe("keys of servers that are down", () => {
     expect(owners(placement)).toEqual(all);
   });
 
-  it("stay where they are when there is nobody else", () => {
+  it("stay on their server if all servers are down", () => {
     const down = new Set<number>([1]);
     const placement = new EjectingPlacement(servers, (i) => !down.has(i), placementOf);
     const before = owners(placement);

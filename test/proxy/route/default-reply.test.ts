@@ -5,7 +5,7 @@ import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
 import { Asked } from "../../support/asked.ts";
 import { frameBytes } from "../../support/binary-client.ts";
 
-describe("the answer of routes that ask nobody", () => {
+describe("the reply of routes without a server", () => {
   it.each([
     ["get k\r\n", "END\r\n"],
     ["gets k\r\n", "END\r\n"],

@@ -16,7 +16,7 @@ describe("a buffer lease", () => {
     third.release();
   });
 
-  it("of a size of its own is never used again", () => {
+  it("of an unusual size is never reused", () => {
     const bytes = 5 * 1024 * 1024;
     const first = BufferLease.take(bytes);
     expect(first.buffer.length).toBe(bytes);
@@ -24,7 +24,7 @@ describe("a buffer lease", () => {
     expect(BufferLease.take(bytes).buffer).not.toBe(first.buffer);
   });
 
-  it("released too often is an error each time, and nobody is given its buffer again", () => {
+  it("throws at each release too many, and its buffer is never reused", () => {
     const lease = BufferLease.take(20_000);
     lease.release();
     expect(() => lease.release()).toThrow("a buffer lease was released too often");

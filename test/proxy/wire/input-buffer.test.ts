@@ -217,7 +217,7 @@ describe("an input buffer that lends", () => {
     held[0]!.lease.release();
   });
 
-  it("gives nobody the room that a socket may still read into when it was cleared", () => {
+  it("gives away no room that a socket may still read into after it was cleared", () => {
     const input = new InputBuffer(true);
     const reader = new LargeReader();
     input.feed(largeFrame("a", 60_000), 0, 1_000, reader);

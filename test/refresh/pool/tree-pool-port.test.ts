@@ -48,7 +48,7 @@ describe("what fills and refreshes ask of a tree", () => {
     expect([await hit, await miss]).toEqual([{ value: Buffer.from("old"), flags: 7 }, null]);
   });
 
-  it("refreshes what nobody has written since it was read", async () => {
+  it("refreshes a value that no client has written since it was read", async () => {
     const read = port.read("k");
     leaf.answer(0, "HD\r\n");
     const item = await read;
