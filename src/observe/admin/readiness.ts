@@ -4,7 +4,7 @@
 import type { Backend } from "../../proxy/backend/backend.ts";
 
 const DRAINING = "draining";
-/** As many time-outs as take a server out by default, less the first. */
+/** As many timeouts as take a server out by default, less the first. */
 const GREETING_REPEATS = 2;
 
 /** Readiness of this process, and of all workers. */
