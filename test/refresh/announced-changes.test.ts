@@ -75,22 +75,22 @@ async function isRefreshed(fetches: number, withinMs = 500): Promise<void> {
   expect(source.fetches).toHaveLength(fetches);
 }
 
-describe("a change that is announced", () => {
-  it("of a tracked key has it refreshed", async () => {
+describe("an announced change", () => {
+  it("refreshes a tracked key", async () => {
     await get();
     await answer("old");
     announce();
     await isRefreshed(2);
   });
 
-  it("while a fill fetches has the key refreshed after it", async () => {
+  it("refreshes the key after a fill if it arrives while the fill fetches", async () => {
     await get();
     announce();
     await answer("old");
     await isRefreshed(2);
   });
 
-  it("while a value is on its way to the pool has the key refreshed after it", async () => {
+  it("refreshes the key after a fill if it arrives while the value is on its way to the pool", async () => {
     await get();
     pool.isHolding = true;
     await answer("old");
@@ -100,7 +100,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2);
   });
 
-  it("is not lost with the answer to the add", async () => {
+  it("is not lost if the answer to the add is lost", async () => {
     await get();
     pool.fate = (call) => (call === "add k" ? "done, not answered" : "answered");
     await answer("old");
@@ -108,7 +108,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2);
   });
 
-  it("before a fill begins to fetch is in what it fetches", async () => {
+  it("causes no second fetch if it arrives before a fill begins to fetch", async () => {
     const theirs = new Lease(pool, "k");
     const proof = await theirs.take(5_000);
     await get();
@@ -144,7 +144,7 @@ describe("a change that is announced", () => {
     await isRefreshed(3);
   });
 
-  it("while a refresh fails is tried again", async () => {
+  it("is retried if it arrives while a refresh fails", async () => {
     await get();
     await answer("old");
     announce();
@@ -155,7 +155,7 @@ describe("a change that is announced", () => {
     await isRefreshed(3, 2_000);
   });
 
-  it("is not taken for granted because another process has refreshed the item before", async () => {
+  it("still causes a fetch if another process refreshed the item before the change", async () => {
     await get();
     await answer("old");
     await pass(600_000);
@@ -164,7 +164,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2);
   });
 
-  it("waits for another process' lease, and then has the key refreshed", async () => {
+  it("waits for the lease of another process, and then refreshes the key", async () => {
     await get();
     await answer("old");
     const theirs = new Lease(pool, "k");
@@ -178,7 +178,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 2_000);
   });
 
-  it("while a probe reads the item has the key refreshed", async () => {
+  it("refreshes the key if it arrives while a probe reads the item", async () => {
     pool.set("k", "theirs", 3_601);
     for (let i = 0; i < 12; i++) await get();
     await pass(1_000);
@@ -190,7 +190,7 @@ describe("a change that is announced", () => {
     await isRefreshed(1);
   });
 
-  it("while the source has no room waits for it", async () => {
+  it("waits if the source has no room", async () => {
     await get();
     await answer("old");
     source.hasRoomForRefresh = false;
@@ -201,7 +201,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 11_000);
   });
 
-  it("while the pool fails is tried again", async () => {
+  it("is retried if the pool fails", async () => {
     await get();
     await answer("old");
     pool.isDown = true;
@@ -211,7 +211,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 5_000);
   });
 
-  it("is not taken for granted after the pool has failed and another process has refreshed the item", async () => {
+  it("still causes a fetch if the pool failed and another process then refreshed the item", async () => {
     await get();
     await answer("old");
     await pass(600_000);
@@ -223,7 +223,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 5_000);
   });
 
-  it("is looked at again where another process writes the item while the lease is taken", async () => {
+  it("is checked again if another process writes the item while the lease is taken", async () => {
     await get();
     await answer("old");
     await pass(600_000);
@@ -237,7 +237,7 @@ describe("a change that is announced", () => {
     await isRefreshed(2, 2_000);
   });
 
-  it("of a key that no process tracks is forgotten", async () => {
+  it("is dropped if no process tracks the key", async () => {
     announce();
     await get();
     await answer("new");

@@ -20,7 +20,7 @@ const OUTAGE_MS = 70_000;
 /** At half of the rate, and as long again as the outage lasted for those that had been asked for in it, and back off. */
 const DRAINED_MS = (KEYS * 1000) / (RATE / 2) + OUTAGE_MS / 2;
 
-it("after an outage a backlog drains at the source's rate, and nothing that waits for it counts as failed", async () => {
+it("after an outage, a backlog drains at the source's rate, and waiting refreshes do not count as failed", async () => {
   const clock = new ManualClock();
   let isDown = true;
   const callsAt: number[] = [];

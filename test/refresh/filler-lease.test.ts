@@ -96,7 +96,7 @@ describe("a miss of a key without a fetch in flight", () => {
     expect(counters()).toMatchObject({ leasesTaken: 1, leasesAwaited: 0, filled: 1 });
   });
 
-  it("has a lease as long as a fetch may take and a second, should its process die", async () => {
+  it("takes a lease that lasts one second longer than a fetch may take, in case the process dies", async () => {
     await get();
     await advance(FETCH_MS + 999);
     expect(await theirs.look()).toBe("held");
@@ -104,7 +104,7 @@ describe("a miss of a key without a fetch in flight", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("is answered from the pool when a lease that ended since the miss has left its value", async () => {
+  it("is answered from the pool if a lease that ended after the miss left its value there", async () => {
     pool.set("k", "theirs");
     const waiter = await get();
     expect(waiter.told).toEqual(["value theirs"]);
@@ -113,7 +113,7 @@ describe("a miss of a key without a fetch in flight", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("of a rule whose processes fetch for themselves asks for no lease", async () => {
+  it("asks for no lease if each process fetches for itself under the rule", async () => {
     start({ lease: "process" });
     await heldByThem();
     await get();
@@ -121,7 +121,7 @@ describe("a miss of a key without a fetch in flight", () => {
     expect(pool.calls).toEqual([]);
   });
 
-  it("in a pool that cannot be asked is fetched without", async () => {
+  it("is fetched without a lease if the pool cannot be asked", async () => {
     pool.isDown = true;
     const waiter = await get();
     expect(logged).toEqual(["pool the pool is down"]);
@@ -132,7 +132,7 @@ describe("a miss of a key without a fetch in flight", () => {
 });
 
 describe("a miss of a key that another process fetches", () => {
-  it("looks for its value ever less often, until fill_timeout is over, and fetches nothing", async () => {
+  it("polls for the value at growing intervals until fill_timeout expires, and fetches nothing", async () => {
     await heldByThem();
     const waiter = await get();
     expect(pool.calls.splice(0)).toEqual(["add lease", "get k", "get lease"]);
@@ -152,7 +152,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(counters()).toMatchObject({ leasesAwaited: 1, leasesTaken: 0, timedOut: 1 });
   });
 
-  it("looks once for all who wait here", async () => {
+  it("shares one poll between all waiters", async () => {
     await heldByThem();
     const waiters = [await get(), await get(), await get()];
     pool.calls.length = 0;
@@ -162,7 +162,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(waiters.map(({ told }) => told)).toEqual([["value theirs"], ["value theirs"], ["value theirs"]]);
   });
 
-  it("is answered with the value that appears, and its flags", async () => {
+  it("is answered with the value that appears in the pool, and its flags", async () => {
     await heldByThem();
     let text = "";
     filler.fill("k", {
@@ -191,7 +191,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(counters()).toMatchObject({ leasesAwaited: 1, leasesTaken: 1 });
   });
 
-  it("is a miss when the lease ends without a value for the second time", async () => {
+  it("is answered with a miss when the lease ends without a value for the second time", async () => {
     const first = await heldByThem();
     const waiter = await get();
     await theirs.release(first);
@@ -210,7 +210,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(filler.inFlight).toBe(0);
   });
 
-  it("is a miss when their source has nothing, for as long as they say", async () => {
+  it("is answered with a miss for the lifetime of the negative result when the other process finds no value", async () => {
     await theirs.releaseAbsent(await heldByThem(), 2_000);
     const [first, second] = [await get(), await get()];
     expect([first.told, second.told]).toEqual([["miss"], ["miss"]]);
@@ -224,7 +224,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("is fetched without a lease when the pool is in trouble meanwhile", async () => {
+  it("is fetched without a lease if the pool fails while the miss waits", async () => {
     await heldByThem();
     const waiter = await get();
     pool.isDown = true;
@@ -235,7 +235,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(counters()).toMatchObject({ leasesAwaited: 1, leasesTaken: 0, held: 1 });
   });
 
-  it("is not answered with what a look saw that was sent before it came", async () => {
+  it("is not answered with the result of a poll that was sent before the miss arrived", async () => {
     await heldByThem();
     const early = await get();
     pool.set("k", "old");
@@ -252,7 +252,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(pool.value("k")).toBe("new");
   });
 
-  it("is not answered with what was seen while the lease was asked for, before it came", async () => {
+  it("is not answered with a value that was read with a lease request sent before the miss arrived", async () => {
     pool.set("k", "old");
     pool.isHolding = true;
     const early = await get();
@@ -268,7 +268,7 @@ describe("a miss of a key that another process fetches", () => {
     expect(late.told).toEqual(["value new"]);
   });
 
-  it("through which a client writes is fetched once, after the write", async () => {
+  it("is fetched once, after the write, if a client writes through this process", async () => {
     await heldByThem();
     const waiter = await get();
     filler.beforeWrite("k");
@@ -281,10 +281,10 @@ describe("a miss of a key that another process fetches", () => {
   });
 });
 
-describe("with fill_timeout 0", () => {
+describe("a rule with fill_timeout 0", () => {
   beforeEach(() => start({ fillTimeoutMs: 0 }));
 
-  it("the miss is answered at once and filled behind", async () => {
+  it("answers the miss at once and fills in the background", async () => {
     const waiter = await get();
     expect(waiter.told).toEqual(["miss"]);
     await answer("v");
@@ -293,7 +293,7 @@ describe("with fill_timeout 0", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("no process looks for a value that another process fetches", async () => {
+  it("does not poll for a value that another process fetches", async () => {
     await heldByThem();
     expect((await get()).told).toEqual(["miss"]);
     await advance(1_000);
@@ -304,7 +304,7 @@ describe("with fill_timeout 0", () => {
 });
 
 describe("the lease of a fetch", () => {
-  it("is given back when the source fails", async () => {
+  it("is released when the source fails", async () => {
     const waiter = await get();
     source.last.fail();
     await settled();
@@ -312,7 +312,7 @@ describe("the lease of a fetch", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("says that the source has nothing, for negative_ttl in whole seconds", async () => {
+  it("is replaced by a negative result for negative_ttl in whole seconds when the source has no value", async () => {
     start({ negativeTtlMs: 1_500 });
     const waiter = await get();
     source.last.notThere();
@@ -324,7 +324,7 @@ describe("the lease of a fetch", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("is given back when the source has nothing, with negative_ttl 0", async () => {
+  it("is released when the source has no value and negative_ttl is 0", async () => {
     start({ negativeTtlMs: 0 });
     await get();
     source.last.notThere();
@@ -332,7 +332,7 @@ describe("the lease of a fetch", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("that a client's write has ended says nothing of what is not there: it is asked once more", async () => {
+  it("leads to a second fetch if a client's write ended it and the source had no value", async () => {
     const waiter = await get();
     deletedByThem();
     source.last.notThere();
@@ -343,7 +343,7 @@ describe("the lease of a fetch", () => {
     expect(await theirs.look()).toBe("gone");
   });
 
-  it("that a client's delete has ended takes the value out of the pool again; those who wait get a newer one", async () => {
+  it("leads to the removal of the value from the pool if a client's delete ended it; waiters get a newer value", async () => {
     const waiter = await get();
     deletedByThem();
     await answer("old");
@@ -355,7 +355,7 @@ describe("the lease of a fetch", () => {
     expect(counters()).toMatchObject({ overtaken: 1, leasesTaken: 2, filled: 1 });
   });
 
-  it("that another process has by now is left to it", async () => {
+  it("is left alone if another process has taken it by then", async () => {
     await get();
     deletedByThem();
     const proof = await theirs.take(FETCH_MS);
@@ -364,7 +364,7 @@ describe("the lease of a fetch", () => {
     expect(await theirs.release(proof!)).toBe(true);
   });
 
-  it("vouches for a held value where the pool refuses to store it", async () => {
+  it("protects a held value if the pool refuses to store it", async () => {
     const waiter = await get();
     const large = "x".repeat(2 << 20);
     await answer(large);
@@ -376,7 +376,7 @@ describe("the lease of a fetch", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("does not vouch any longer for a large value that the pool has stored", async () => {
+  it("no longer protects a large value that the pool has stored", async () => {
     await get();
     await answer("x".repeat(1_000_001));
     expect(pool.value("k")).toHaveLength(1_000_001);
@@ -402,7 +402,7 @@ describe("a client's write through another process", () => {
     expect(pool.value("k")).toBe("created");
   });
 
-  it("ends a negative result of a rule that fills behind the miss", async () => {
+  it("ends a negative result of a rule that fills in the background", async () => {
     start({ negativeTtlMs: 20_000, fillTimeoutMs: 0 });
     await get();
     source.last.notThere();
@@ -414,7 +414,7 @@ describe("a client's write through another process", () => {
     expect(source.fetches).toHaveLength(2);
   });
 
-  it("ends a negative result that is only remembered here, as soon as the pool answers", async () => {
+  it("ends a negative result held only in this process as soon as the pool answers", async () => {
     start({ negativeTtlMs: 20_000 });
     pool.isDown = true;
     await get();
@@ -450,7 +450,7 @@ describe("a client's write through another process", () => {
     expect(pool.value("k")).toBe("small");
   });
 
-  it("ends the copies that other processes hold as well", async () => {
+  it("ends the copies that other processes hold", async () => {
     const large = "x".repeat(2 << 20);
     const marker = await theirs.keep(await heldByThem(), 5_000);
     expect(marker).not.toBeNull();
@@ -464,7 +464,7 @@ describe("a client's write through another process", () => {
     expect(source.fetches).toHaveLength(2);
   });
 
-  it("that ends the marker during a fetch has the value fetched once more", async () => {
+  it("causes one more fetch if it ends the marker during a fetch", async () => {
     await theirs.keep(await heldByThem(), 5_000);
     const waiter = await get();
     deletedByThem();
@@ -474,7 +474,7 @@ describe("a client's write through another process", () => {
     expect(waiter.told).toEqual(["value new"]);
   });
 
-  it("does not let a look that was sent before it answer clients that came after it", async () => {
+  it("is visible to clients that arrive after it, even if an older poll is in flight", async () => {
     await theirs.releaseAbsent(await heldByThem(), 20_000);
     pool.isHolding = true;
     const early = await get();
@@ -501,7 +501,7 @@ describe("a pool that could not answer a client's get", () => {
     return waiter.told;
   };
 
-  it("leaves the held value to the client at once, and no lease is asked for", async () => {
+  it("has the held value answered at once, and is not asked for a lease", async () => {
     pool.isDown = true;
     await get();
     await answer("held");
@@ -510,7 +510,7 @@ describe("a pool that could not answer a client's get", () => {
     expect(pool.calls).toEqual([]);
   });
 
-  it("leaves the negative result to the client", async () => {
+  it("has the negative result answered", async () => {
     await get();
     source.last.notThere();
     await settled();
@@ -521,7 +521,7 @@ describe("a pool that could not answer a client's get", () => {
 });
 
 describe("a client's write through this process", () => {
-  it("while the marker of a held value is looked at ends that value", async () => {
+  it("ends a held value while the value's marker is read", async () => {
     const marker = await theirs.keep(await heldByThem(), 5_000);
     expect(marker).not.toBeNull();
     await get();

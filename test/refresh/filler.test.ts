@@ -66,7 +66,7 @@ describe("a miss", () => {
     expect(source.fetches).toHaveLength(0);
   });
 
-  it("is answered with what the source has, which is in the pool by then", async () => {
+  it("is answered with the source's value, which is already in the pool", async () => {
     const waiter = get();
     expect(filler.inFlight).toBe(1);
     source.last.answer("fresh");
@@ -79,7 +79,7 @@ describe("a miss", () => {
     expect(counters()).toMatchObject({ fills: 1, filled: 1, joined: 0 });
   });
 
-  it("tells each who waits what is left of its fill_timeout", async () => {
+  it("reports to each waiter the remaining time of its fill_timeout", async () => {
     start({ fillTimeoutMs: 400 });
     const first = get();
     clock.advance(150);
@@ -90,7 +90,7 @@ describe("a miss", () => {
     expect([first.leftMs, second.leftMs]).toEqual([[200], [350]]);
   });
 
-  it("tells what is left too where a client wrote meanwhile", async () => {
+  it("reports the remaining time even if a client wrote during the fetch", async () => {
     start({ fillTimeoutMs: 400 });
     const waiter = get();
     clock.advance(150);
@@ -100,14 +100,14 @@ describe("a miss", () => {
     expect([waiter.told, waiter.leftMs]).toEqual([["ask again"], [250]]);
   });
 
-  it("gives the source the captures of the rule and asks as a fill", () => {
+  it("passes the captures of the rule to the source and asks as a fill", () => {
     start({ match: "user/(?P<id>\\d+)" });
     get("user/17");
     expect(source.last.priority).toBe("fill");
     expect(Object.fromEntries(source.last.captures.groups)).toEqual({ 1: "17", id: "17" });
   });
 
-  it("of an empty value is a value", async () => {
+  it("is answered with an empty value if the source's value is empty", async () => {
     const waiter = get();
     source.last.answer("");
     await settled();
@@ -115,7 +115,7 @@ describe("a miss", () => {
     expect(pool.value("k")).toBe("");
   });
 
-  it("is answered with the VALUE line of its key, bytes above 0x7f included", async () => {
+  it("is answered with the VALUE line of its key, including bytes above 0x7f", async () => {
     const key = Buffer.from("ключ").toString("latin1");
     let text = "";
     filler.fill(key, {
@@ -130,7 +130,7 @@ describe("a miss", () => {
     expect(pool.value(key)).toBe("v");
   });
 
-  it("waits with a thousand others for one fetch", async () => {
+  it("shares one fetch with a thousand other misses", async () => {
     const waiters = Array.from({ length: 1_000 }, () => get());
     expect(source.fetches).toHaveLength(1);
     source.last.answer("one");
@@ -140,7 +140,7 @@ describe("a miss", () => {
     expect(pool.calls).toEqual(["add k"]);
   });
 
-  it("is filled separately from the miss of another key at that time", async () => {
+  it("is filled separately from a concurrent miss of another key", async () => {
     const [a, b] = [get("a"), get("b")];
     expect(source.keys).toEqual(["a", "b"]);
     source.fetches[1]!.answer("B");
@@ -151,7 +151,7 @@ describe("a miss", () => {
     expect(a.told).toEqual(["value A"]);
   });
 
-  it("after the value was sent to the pool does not join its flight", async () => {
+  it("does not join a flight whose value was already sent to the pool", async () => {
     pool.isHolding = true;
     const early = get();
     source.last.answer("first");
@@ -167,7 +167,7 @@ describe("a miss", () => {
     expect(pool.value("k")).toBe("first");
   });
 
-  it("of a rule that only observes is counted, logged and not filled", () => {
+  it("is counted and logged but not filled under a rule that only observes", () => {
     start({ mode: "observe" });
     expect(get().told).toEqual(["not covered"]);
     expect(source.fetches).toHaveLength(0);
@@ -175,7 +175,7 @@ describe("a miss", () => {
     expect(logged).toEqual(["observed rule k"]);
   });
 
-  it("of a rule that is off is covered by the next rule", () => {
+  it("is filled under the next rule if a rule is off", () => {
     start({ name: "first", mode: "off" }, { name: "second" });
     get();
     expect(rules.list.map((rule) => rule.counters.fills)).toEqual([0, 1]);
@@ -183,7 +183,7 @@ describe("a miss", () => {
 });
 
 describe("a waiter", () => {
-  it("gets the miss when fill_timeout is over, while the fetch goes on and populates", async () => {
+  it("gets a miss when fill_timeout expires, while the fetch continues and populates the pool", async () => {
     const waiter = get();
     clock.advance(399);
     expect(waiter.told).toEqual([]);
@@ -197,7 +197,7 @@ describe("a waiter", () => {
     expect(counters()).toMatchObject({ timedOut: 1, filled: 1 });
   });
 
-  it("has its own fill_timeout, however long others have waited", () => {
+  it("has a separate fill_timeout, however long other waiters have waited", () => {
     const first = get();
     clock.advance(300);
     const second = get();
@@ -210,7 +210,7 @@ describe("a waiter", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("that comes after everybody has given up joins the fetch that still goes on", async () => {
+  it("joins a running fetch after all earlier waiters have timed out", async () => {
     get();
     clock.advance(1_000);
     const late = get();
@@ -220,7 +220,7 @@ describe("a waiter", () => {
     expect(late.told).toEqual(["value v"]);
   });
 
-  it("is not kept longer by a pool that does not answer", async () => {
+  it("times out after fill_timeout even if the pool does not answer", async () => {
     pool.isHolding = true;
     const waiter = get();
     source.last.answer("v");
@@ -233,7 +233,7 @@ describe("a waiter", () => {
     expect(waiter.told).toEqual(["miss"]);
   });
 
-  it("gets the miss at once with fill_timeout 0, and the fill goes on behind", async () => {
+  it("gets a miss at once with fill_timeout 0, while the fill continues in the background", async () => {
     start({ fillTimeoutMs: 0 });
     const waiter = get();
     expect(waiter.told).toEqual(["miss"]);
@@ -257,8 +257,8 @@ describe("a waiter", () => {
   });
 });
 
-describe("a key that is not there", () => {
-  it("is a miss, remembered for negative_ttl", async () => {
+describe("a key that the source does not have", () => {
+  it("is a miss and is remembered for negative_ttl", async () => {
     const waiter = get();
     source.last.notThere();
     await settled();
@@ -273,7 +273,7 @@ describe("a key that is not there", () => {
     expect(counters()).toMatchObject({ notThere: 1, failed: 0 });
   });
 
-  it("is asked for again at once with negative_ttl 0", async () => {
+  it("is requested again at once with negative_ttl 0", async () => {
     start({ negativeTtlMs: 0 });
     get();
     source.last.notThere();
@@ -295,7 +295,7 @@ describe("a key that is not there", () => {
     expect(source.fetches).toHaveLength(2);
   });
 
-  it("is not remembered when a client wrote the key during the fetch", async () => {
+  it("is not remembered if a client wrote the key during the fetch", async () => {
     get();
     write(null);
     source.last.notThere();
@@ -310,7 +310,7 @@ describe("a key that is not there", () => {
 });
 
 describe("a source that fails", () => {
-  it("is a miss for all who wait, and asked again by the next get", async () => {
+  it("causes a miss for all waiters, and is asked again by the next get", async () => {
     const waiters = [get(), get()];
     source.last.fail(new SourceError("SOURCE_TIMEOUT", "slow"));
     await settled();
@@ -322,7 +322,7 @@ describe("a source that fails", () => {
     expect(filler.inFlight).toBe(1);
   });
 
-  it("by throwing before there is a promise is a miss as well", async () => {
+  it("causes a miss if it throws before it returns a promise", async () => {
     source.throwNext = new Error("thrown");
     const waiter = get();
     await settled();
@@ -331,7 +331,7 @@ describe("a source that fails", () => {
     expect(filler.inFlight).toBe(0);
   });
 
-  it("leaves nothing waiting when a log that throws is told of it", async () => {
+  it("leaves nothing waiting if the log throws", async () => {
     filler = new Filler({
       rules,
       port: pool,
@@ -370,7 +370,7 @@ describe("a client's write", () => {
     expect(counters()).toMatchObject({ fills: 2, overtaken: 1, filled: 1 });
   });
 
-  it("of a value during the fetch stays, and those who wait are sent to it", async () => {
+  it("keeps its value if it arrives during the fetch, and waiters get that value", async () => {
     const waiter = get();
     write("theirs");
     source.fetches[0]!.answer("old");
@@ -382,7 +382,7 @@ describe("a client's write", () => {
     expect(populated).toEqual([]);
   });
 
-  it("closes the flight to newcomers at once", async () => {
+  it("closes the flight to new misses at once", async () => {
     const before = get();
     write(null);
     const after = get();
@@ -400,7 +400,7 @@ describe("a client's write", () => {
     expect(pool.value("k")).toBe("new");
   });
 
-  it("twice during the waiters' fetches ends in a miss rather than in a third fetch", async () => {
+  it("causes a miss rather than a third fetch if two writes arrive during the fetches", async () => {
     const waiter = get();
     write(null);
     source.fetches[0]!.answer("old");
@@ -413,7 +413,7 @@ describe("a client's write", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("moves those who wait to the flight that a newcomer has opened", async () => {
+  it("moves the waiters to the flight that a later miss opened", async () => {
     const before = get();
     write(null);
     const after = get();
@@ -425,7 +425,7 @@ describe("a client's write", () => {
     expect([before.told, after.told]).toEqual([["value new"], ["value new"]]);
   });
 
-  it("gives no client more time than fill_timeout, not even in a newcomer's flight", async () => {
+  it("extends no waiter's fill_timeout, not even in a later flight", async () => {
     const before = get();
     clock.advance(100);
     write(null);
@@ -441,7 +441,7 @@ describe("a client's write", () => {
     expect(after.told).toEqual(["miss"]);
   });
 
-  it("gives no second fetch to those whose time is over", async () => {
+  it("causes no second fetch for waiters that have timed out", async () => {
     const waiter = get();
     write(null);
     clock.advance(400);
@@ -452,7 +452,7 @@ describe("a client's write", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("while a value is on its way to the pool stands after it", async () => {
+  it("remains in the pool if it arrives while a value is on its way to the pool", async () => {
     pool.isHolding = true;
     const waiter = get();
     source.last.answer("fetched");
@@ -465,7 +465,7 @@ describe("a client's write", () => {
     expect(waiter.told).toEqual(["value fetched"]);
   });
 
-  it("before the value is sent to the pool keeps it out", async () => {
+  it("keeps the fetched value out if it arrives before that value is sent to the pool", async () => {
     pool.set("k", "theirs");
     const waiter = get();
     source.last.answer("fetched");
@@ -476,7 +476,7 @@ describe("a client's write", () => {
     expect(counters()).toMatchObject({ filled: 0, overtaken: 1 });
   });
 
-  it("during a fetch that fails is a miss", async () => {
+  it("causes a miss if it arrives during a fetch that fails", async () => {
     const waiter = get();
     write(null);
     source.last.fail();
@@ -484,7 +484,7 @@ describe("a client's write", () => {
     expect(waiter.told).toEqual(["miss"]);
   });
 
-  it("to every key, as a flush, overtakes every fetch", async () => {
+  it("overtakes every fetch if it affects every key, as a flush does", async () => {
     const [a, b] = [get("a"), get("b")];
     filler.beforeFlush();
     source.fetches[0]!.answer("old");
@@ -500,7 +500,7 @@ describe("a client's write", () => {
 });
 
 describe("a pool that cannot store", () => {
-  it("leaves the fetched value to those who wait and, for five seconds, to those who come", async () => {
+  it("leaves the fetched value to the waiters and, for five seconds, to later clients", async () => {
     pool.isDown = true;
     const waiter = get();
     source.last.answer("kept");
@@ -517,7 +517,7 @@ describe("a pool that cannot store", () => {
     expect(source.fetches).toHaveLength(2);
   });
 
-  it("holds no longer than the ttl", async () => {
+  it("has values held no longer than the ttl", async () => {
     start({ ttlMs: 2_000 });
     pool.isDown = true;
     get();
@@ -533,7 +533,7 @@ describe("a pool that cannot store", () => {
     ["a write to the key", () => write(null)],
     ["a flush", () => filler.beforeFlush()],
     ["a new configuration", () => filler.replace(rules, pool, 1 << 20)],
-  ])("has what it held forgotten by %s", async (_what, forget) => {
+  ])("has its held value forgotten by %s", async (_what, forget) => {
     pool.isDown = true;
     get();
     source.last.answer("kept");
@@ -543,7 +543,7 @@ describe("a pool that cannot store", () => {
     expect(source.fetches).toHaveLength(2);
   });
 
-  it("has nothing held that a client's write has overtaken, and those who wait get a miss", async () => {
+  it("has no value held that a client's write has overtaken, and the waiters get a miss", async () => {
     pool.isDown = true;
     pool.isHolding = true;
     const waiter = get();
@@ -558,7 +558,7 @@ describe("a pool that cannot store", () => {
     expect(counters().held).toBe(0);
   });
 
-  it("has nothing held of the older of two flights that a write has overtaken", async () => {
+  it("has no value held from the older of two flights that a write has overtaken", async () => {
     pool.isDown = true;
     pool.isHolding = true;
     get();
@@ -574,7 +574,7 @@ describe("a pool that cannot store", () => {
     expect(get().told).toEqual([]);
   });
 
-  it("holds no more than its bound of bytes", async () => {
+  it("has values held up to the bound in bytes", async () => {
     pool.isDown = true;
     for (const key of ["a", "b"]) {
       get(key);
@@ -587,7 +587,7 @@ describe("a pool that cannot store", () => {
 });
 
 describe("a new configuration", () => {
-  it("lets flights end under the rules they began with, and new ones begin under its own", async () => {
+  it("lets flights end under the rules they began with, and starts new flights under its rules", async () => {
     const waiter = get();
     const other = new ManualSource();
     filler.replace(testRules(other, { name: "other" }), pool, 1 << 20);
@@ -600,7 +600,7 @@ describe("a new configuration", () => {
     expect(counters()).toMatchObject({ fills: 1, filled: 1 });
   });
 
-  it("has those whom a write sends to a second fetch asked for under its own rules", async () => {
+  it("applies its rules to waiters that a write sends to a second fetch", async () => {
     const waiters = [get("k"), get("gone")];
     const other = new ManualSource();
     filler.replace(testRules(other, { name: "other", match: "k" }), pool, 1 << 20);
@@ -615,10 +615,10 @@ describe("a new configuration", () => {
   });
 });
 
-describe("a miss whose source takes no more fills", () => {
+describe("a miss whose source accepts no more fills", () => {
   const refusal = new SourceError("SOURCE_OVERLOADED", "full");
 
-  it("is answered before `fill` returns, and nothing is asked of the pool", () => {
+  it("is answered before `fill` returns, without a request to the pool", () => {
     pool.isFleet = true;
     source.refusal = refusal;
     const waiters = Array.from({ length: 1_000 }, (_, i) => get(`k${i}`));
@@ -628,7 +628,7 @@ describe("a miss whose source takes no more fills", () => {
     expect(logged).toContain("source rule full");
   });
 
-  it("still joins a fetch of its key that is under way", async () => {
+  it("still joins a running fetch of its key", async () => {
     const first = get();
     source.refusal = refusal;
     const second = get();
@@ -637,7 +637,7 @@ describe("a miss whose source takes no more fills", () => {
     expect([first.told, second.told]).toEqual([["value v"], ["value v"]]);
   });
 
-  it("gives its place back when its fetch begins, is overtaken, or was never needed", async () => {
+  it("frees its place when its fetch begins, is overtaken, or turns out to be unnecessary", async () => {
     get("a");
     expect(source.admitted).toBe(0);
     pool.isFleet = true;
@@ -652,7 +652,7 @@ describe("a miss whose source takes no more fills", () => {
     expect([waiter.told, source.admitted, source.keys]).toEqual([["value found"], 0, ["a", "b"]]);
   });
 
-  it("is answered with a miss where a write had overtaken its first fetch", async () => {
+  it("is answered with a miss if a write overtook its first fetch", async () => {
     const waiter = get();
     write(null);
     source.refusal = refusal;
@@ -663,7 +663,7 @@ describe("a miss whose source takes no more fills", () => {
 });
 
 describe("many misses in one turn", () => {
-  it("begin a few fills in each turn, in their order, and all are filled", async () => {
+  it("begin a few fills per turn, in order, and are all filled", async () => {
     const waiters = Array.from({ length: 100 }, (_, i) => get(`k${i}`));
     expect(source.fetches).toHaveLength(MAX_STARTS_PER_TURN);
     await settled();
@@ -675,7 +675,7 @@ describe("many misses in one turn", () => {
     expect(waiters.every(({ told }) => told[0] === "value v")).toBe(true);
   });
 
-  it("count a fill that has not begun as under way, and a client's write does not lose its clients", async () => {
+  it("count a fill that has not begun as in flight, and keep its clients when a client writes", async () => {
     for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
     const waiter = get("late");
     expect(filler.inFlight).toBe(MAX_STARTS_PER_TURN + 1);
@@ -686,7 +686,7 @@ describe("many misses in one turn", () => {
     expect([waiter.told, source.fetches.length]).toEqual([["value new"], MAX_STARTS_PER_TURN + 1]);
   });
 
-  it("do not store what a client has written during the fetch, though another write came before it", async () => {
+  it("do not overwrite a client's write during the fetch, even if another write came before it", async () => {
     for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
     get("late");
     write(null, "late");
@@ -697,7 +697,7 @@ describe("many misses in one turn", () => {
     expect(pool.value("late")).toBeNull();
   });
 
-  it("do not store what was fetched before a flush, though another one came before the fetch", async () => {
+  it("do not store a value fetched before a flush, even if another flush came before the fetch", async () => {
     for (let i = 0; i < MAX_STARTS_PER_TURN; i++) get(`k${i}`);
     get("late");
     filler.beforeFlush();

@@ -76,14 +76,14 @@ async function leavesNothingOld(_name: string, scenario: Scenario): Promise<void
 
 const patience = { timeout: 120_000 };
 
-describe("whatever the order of messages", () => {
-  it.each(scenarios)("%s leaves nothing old behind", patience, leavesNothingOld);
+describe("leases under any order of messages", () => {
+  it.each(scenarios)("leave nothing old behind: %s", patience, leavesNothingOld);
 });
 
-describe("wherever the connection is lost", () => {
-  it.each(losses)("of %s, nothing old is left behind", patience, leavesNothingOld);
+describe("leases when the connection is lost", () => {
+  it.each(losses)("leave nothing old behind: %s", patience, leavesNothingOld);
 });
 
-describe("whenever a process reloads", () => {
-  it.each(reloads)("a change of %s leaves nothing old behind", patience, leavesNothingOld);
+describe("leases when a process reloads", () => {
+  it.each(reloads)("leave nothing old behind after a change of %s", patience, leavesNothingOld);
 });

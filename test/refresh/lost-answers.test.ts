@@ -84,7 +84,7 @@ function counters() {
 }
 
 describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
-  it("gives no right: the fetched value is answered and not stored", async () => {
+  it("does not allow a store: the fetched value is answered and not stored", async () => {
     lose("add lease", fate);
     const waiter = await get();
     await answer("old");
@@ -96,7 +96,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
     expect(counters()).toMatchObject({ filled: 0, held: 1 });
   });
 
-  it("does not keep others from fetching for as long as it would live", async () => {
+  it("does not keep other processes from fetching for the lifetime of the lease", async () => {
     lose("add lease", fate);
     await get();
     await answer("old");
@@ -107,7 +107,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("gives no right to store a negative result", async () => {
+  it("does not allow storing a negative result", async () => {
     lose("add lease", fate);
     const waiter = await get();
     await answer(null);
@@ -117,7 +117,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
     expect(await new Lease(pool, "k").look()).toBe("gone");
   });
 
-  it("has clients that came during the fetch answered from a second fetch", async () => {
+  it("causes a second fetch for clients that arrived during the first", async () => {
     lose("add lease", fate);
     const early = await get();
     deletedByThem();
@@ -131,7 +131,7 @@ describe.each(fates)("a lease whose answer is lost: %s", (fate) => {
 });
 
 describe("a pool that answers in part", () => {
-  it("gives the lease where only the answer to the value's get is lost", async () => {
+  it("grants the lease if only the answer to the value's get is lost", async () => {
     lose("get k", "never done");
     const waiter = await get();
     await answer("v");
@@ -139,7 +139,7 @@ describe("a pool that answers in part", () => {
     expect(pool.value("k")).toBe("v");
   });
 
-  it("is not written to while too many writes are unsettled", async () => {
+  it("receives no writes while too many writes are unsettled", async () => {
     for (let i = 0; i < 10_000; i++) void unsettled.settle(async () => false);
     await get();
     await answer("v");
@@ -186,7 +186,7 @@ describe("a value on its way to the pool", () => {
     },
   );
 
-  it.each([100, 1_000, 5_000, 10_000])("is deleted where its add arrives %d ms late", async (lateMs) => {
+  it.each([100, 1_000, 5_000, 10_000])("is deleted if its add arrives %d ms late", async (lateMs) => {
     await get();
     pool.fate = (call) => (call === "add k" || call === "deleteIf lease" ? "late, not answered" : "answered");
     await answer("old");
@@ -198,7 +198,7 @@ describe("a value on its way to the pool", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("is looked for until a hung pool answers again", async () => {
+  it("is checked until a hung pool answers again", async () => {
     await get();
     pool.fate = (call) => (call === "add k" ? "late, not answered" : "never done");
     await answer("old");
@@ -213,7 +213,7 @@ describe("a value on its way to the pool", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("is no longer looked for where the pool never answers again", async () => {
+  it("is no longer checked if the pool never answers again", async () => {
     await get();
     pool.fate = () => "never done";
     await answer("old");
@@ -232,7 +232,7 @@ describe("a value on its way to the pool", () => {
     expect(pool.value("k")).toBe("client's");
   });
 
-  it("stays where the lease was seen to be ours after it", async () => {
+  it("remains if the lease was read as this process's lease after it", async () => {
     lose("add k", "done, not answered");
     const waiter = await get();
     await answer("v");
@@ -242,7 +242,7 @@ describe("a value on its way to the pool", () => {
     expect(scheduler.tracked).toBe(1);
   });
 
-  it("is deleted again however often the answer to that is lost", async () => {
+  it("is deleted again however often the answer to the delete is lost", async () => {
     await get();
     deletedByThem();
     let left = 5;
@@ -254,7 +254,7 @@ describe("a value on its way to the pool", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("is answered only to clients that came before the fetch began where the lease's end is not known", async () => {
+  it("is answered only to clients that came before the fetch began if the lease's end is unknown", async () => {
     const early = await get();
     pool.fate = (call) => (call === "deleteIf lease" || call === "add k" ? "never done" : "answered");
     deletedByThem();
@@ -269,7 +269,7 @@ describe("a value on its way to the pool", () => {
 });
 
 describe("a negative result on its way to the pool", () => {
-  it.each(fates)("leaves no lease behind where its answer is lost: %s", async (fate) => {
+  it.each(fates)("leaves no lease behind if its answer is lost: %s", async (fate) => {
     const waiter = await get();
     lose("cas lease", fate);
     await answer(null);
@@ -283,10 +283,10 @@ describe("a negative result on its way to the pool", () => {
   });
 });
 
-describe("where only writes through this process count", () => {
+describe("a rule with leases per process", () => {
   beforeEach(() => start({ lease: "process" }));
 
-  it.each(fates)("a value whose answer is lost (%s) is deleted after a client's write", async (fate) => {
+  it.each(fates)("deletes a value whose answer is lost (%s) after a client's write", async (fate) => {
     await get();
     lose("add k", fate);
     await answer("old");
@@ -299,7 +299,7 @@ describe("where only writes through this process count", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("a value whose answer is lost stays if no client writes the key", async () => {
+  it("keeps a value whose answer is lost if no client writes the key", async () => {
     await get();
     lose("add k", "done, not answered");
     await answer("v");
@@ -320,7 +320,7 @@ const refreshes = ends.flatMap(([end, , value]) =>
 );
 
 describe("a refresh", () => {
-  it.each(refreshes)("that %s loses the answer to %s (%s) and nothing else", async (_end, lost, fate, value) => {
+  it.each(refreshes)("survives if it %s and loses the answer to %s (%s)", async (_end, lost, fate, value) => {
     await get();
     await answer("first");
     lose(lost, fate);

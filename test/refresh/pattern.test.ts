@@ -31,31 +31,31 @@ describe("a pattern", () => {
     ["x[ab]", "xb", true],
     ["", "", true],
     ["", "a", false],
-  ])("%j against the whole of %j: %j", (pattern, key, isMatch) => {
+  ])("is matched against the whole key: %j, %j: %j", (pattern, key, isMatch) => {
     expect(new Pattern(pattern).match(key) !== null).toBe(isMatch);
   });
 
-  it("captures by number and by name; a group that took no part is empty", () => {
+  it("captures by number and by name; an unmatched group is empty", () => {
     expect(groupsOf("(?P<kind>\\w+)/(\\d+)(x)?", "user/17")).toEqual({ 1: "user", 2: "17", 3: "", kind: "user" });
   });
 
-  it("that is none says what is wrong", () => {
+  it("reports what is wrong if it is invalid", () => {
     expect(() => new Pattern("(")).toThrow(/missing/);
     expect(() => new Pattern("(?=a)")).toThrow();
   });
 
-  it("sees UTF-8 as characters", () => {
+  it("treats UTF-8 as characters", () => {
     expect(groupsOf("ключ/(.)", "ключ/я")).toEqual({ 1: "я" });
     expect(groupsOf("(.)(.)", "😀é")).toEqual({ 1: "😀", 2: "é" });
   });
 
-  it("sees other bytes as one character each", () => {
+  it("treats other bytes as one character each", () => {
     const captures = new Pattern("k/(.)(.)").match("k/\xff\xc3")!;
     expect(captures.encoding).toBe("latin1");
     expect([captures.groups.get("1"), captures.groups.get("2")]).toEqual(["\xff", "\xc3"]);
   });
 
-  it("gives every byte of a key back, UTF-8 or not", () => {
+  it("returns every byte of a key, UTF-8 or not", () => {
     const keys = fc.oneof(
       fc.uint8Array({ minLength: 1, maxLength: 250 }).map((bytes) => Buffer.from(bytes)),
       fc.string({ unit: "binary", minLength: 1, maxLength: 60 }).map((text) => Buffer.from(text)),
@@ -78,7 +78,7 @@ describe("a pattern", () => {
     },
   );
 
-  it("finds what a pattern without its cheap test finds", () => {
+  it("finds the same matches with its cheap test as without it", () => {
     const atoms = fc.constantFrom(
       "a",
       "b",
@@ -110,7 +110,7 @@ describe("a pattern", () => {
     );
   });
 
-  it("captures the rest of a key as RE2 does, where a pattern is a literal and one group", () => {
+  it("captures the rest of a key as RE2 does if it is a literal and one group", () => {
     const literal = fc.constantFrom("", "page/", "user:", "a-", "a b");
     const group = fc.constantFrom("(.*)", "(.+)", "([^/]+)", "(?P<id>.*)", "(?<id>.+)", "(?P<id_2>[^/]+)");
     const key = fc.string({ unit: fc.constantFrom("a", "/", "\n", "\r", ":", "\xc3", "\xa4", "\xff"), maxLength: 8 });

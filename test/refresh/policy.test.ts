@@ -44,19 +44,19 @@ describe("exptime", () => {
     [1_001, 3],
     [60_000, 61],
     [30 * DAY_MS - 1_000, 2_592_000],
-  ])("of a ttl of %d ms is %d seconds", (ttlMs, exptime) => {
+  ])("is, for a ttl of %d ms, %d seconds", (ttlMs, exptime) => {
     expect(exptimeOf(ttlMs, times(ttlMs), NOW_SECONDS)).toBe(exptime);
   });
 
-  it("over 30 days is a unix time", () => {
+  it("is a unix time if it is over 30 days", () => {
     expect(exptimeOf(30 * DAY_MS, times(30 * DAY_MS), NOW_SECONDS)).toBe(NOW_SECONDS + 30 * 86_400 + 1);
   });
 
-  it("has the time in it for which a stale value is served", () => {
+  it("includes the time for which a stale value is served", () => {
     expect(exptimeOf(60_000, times(60_000, { staleMs: 600_000 }), NOW_SECONDS)).toBe(661);
   });
 
-  it("keeps an item for its ttl though memcached may drop it a second early, and no more than two seconds longer", () => {
+  it("keeps an item for its ttl though memcached may drop it a second early, and at most two seconds longer", () => {
     fc.assert(
       fc.property(ttls, (ttlMs) => {
         const lifeMs = lifeSeconds(exptimeOf(ttlMs, times(ttlMs), NOW_SECONDS)) * 1000;
@@ -75,18 +75,18 @@ describe("freshness read from a TTL", () => {
     [0, 0],
     [-1, 60_000],
     [100_000, 60_000],
-  ])("of %d seconds under a ttl of a minute is %d ms", (ttlSeconds, freshnessMs) => {
+  ])("converts %d seconds under a ttl of a minute to %d ms", (ttlSeconds, freshnessMs) => {
     expect(freshnessOf(ttlSeconds, times(60_000))).toBe(freshnessMs);
   });
 
-  it("does not count the time for which it is stale", () => {
+  it("excludes the time for which the value is stale", () => {
     const rule = times(60_000, { staleMs: 600_000 });
     expect([661, 631, 601, 300, 0].map((ttlSeconds) => freshnessOf(ttlSeconds, rule))).toEqual([
       60_000, 30_000, 0, 0, 0,
     ]);
   });
 
-  it("is up to the greatest ttl where the source says how long", () => {
+  it("is bounded by the maximum ttl if the source gives the ttl", () => {
     const rule = times(60_000, { isSourceTtl: true, maxTtlMs: 3_600_000 });
     expect(freshnessOf(1_801, rule)).toBe(1_800_000);
     expect(freshnessOf(100_000, rule)).toBe(3_600_000);
@@ -103,19 +103,19 @@ describe("freshness read from a TTL", () => {
   });
 });
 
-describe("a key falls due", () => {
+describe("the time at which a key falls due", () => {
   it.each([
     ["a tenth of its ttl before its end", 60_000, null, 6_000],
     ["at least a second before", 5_000, null, 1_000],
     ["at most half of its ttl before", 1_500, null, 750],
     ["as long before as the rule says", 60_000, 20_000, 20_000],
     ["as long before as the rule says, more than half of the ttl too", 60_000, 50_000, 50_000],
-  ])("%s", (_what, ttlMs, refreshBeforeMs, beforeMs) => {
+  ])("is %s", (_what, ttlMs, refreshBeforeMs, beforeMs) => {
     expect(refreshBeforeOf(ttlMs, times(ttlMs, { refreshBeforeMs }))).toBe(beforeMs);
     expect(dueIn(ttlMs, times(ttlMs, { refreshBeforeMs }), 0)).toBe(ttlMs - beforeMs);
   });
 
-  it("never later than that, and at most a tenth of the time earlier", () => {
+  it("is never late, and at most a tenth of the time early", () => {
     fc.assert(
       fc.property(anyTimes, randoms, fc.double({ min: 0, max: 1, noNaN: true }), (rule, random, share) => {
         const freshnessMs = rule.ttlMs * share;
@@ -129,7 +129,7 @@ describe("a key falls due", () => {
 });
 
 describe("an item whose key is due", () => {
-  it("is never taken for another process' refresh where it is this one's, whatever the jitter", () => {
+  it("is never mistaken for another process's refresh if this process stored it, whatever the jitter", () => {
     fc.assert(
       fc.property(anyTimes, randoms, (rule, random) => {
         // Read as soon as it is due, by a server whose seconds have just begun.
@@ -140,7 +140,7 @@ describe("an item whose key is due", () => {
     );
   });
 
-  it("is seen as refreshed elsewhere where that was a moment ago, for all but short times", () => {
+  it("counts as refreshed by another process if it was refreshed a moment ago, except for short times", () => {
     fc.assert(
       fc.property(ttls, (ttlMs) => {
         fc.pre(ttlMs >= 8_000);
@@ -151,18 +151,18 @@ describe("an item whose key is due", () => {
     );
   });
 
-  it("that is stale is seen as refreshed elsewhere as soon as it is fresh again", () => {
+  it("counts as refreshed by another process as soon as a stale item is fresh again", () => {
     const rule = times(60_000, { staleMs: 600_000 });
     expect(isRefreshedElsewhere(300, -300_000, rule)).toBe(false);
     expect(isRefreshedElsewhere(660, -300_000, rule)).toBe(true);
   });
 
-  it.each([null, -1, 62, 86_400])("with a TTL of %s under a ttl of a minute has it from a client", (ttlSeconds) => {
+  it.each([null, -1, 62, 86_400])("with a TTL of %s under a ttl of a minute is from a client", (ttlSeconds) => {
     expect(isRefreshedElsewhere(ttlSeconds, 6_000, times(60_000))).toBe(false);
   });
 });
 
-describe("a source's own word", () => {
+describe("the freshness that a source reports", () => {
   const rule = times(60_000, { isSourceTtl: true, minTtlMs: 5_000, maxTtlMs: 3_600_000, staleMs: 600_000 });
 
   it.each([
@@ -171,24 +171,24 @@ describe("a source's own word", () => {
     ["too little", { ttlMs: 0, staleMs: null }, 5_000, 600_000],
     ["too much", { ttlMs: 1e9, staleMs: 1e9 }, 3_600_000, 600_000],
     ["that it may be stale for less", { ttlMs: 10_000, staleMs: 30_000 }, 10_000, 30_000],
-  ])("of %s counts within the rule's bounds", (_what, said, ttlMs, staleMs) => {
+  ])("is bounded by the rule: %s", (_what, said, ttlMs, staleMs) => {
     expect(freshnessOfFetched(said, rule)).toEqual({ ttlMs, staleMs });
   });
 
-  it("counts only where the rule asks for it", () => {
+  it("applies only if the rule enables it", () => {
     expect(freshnessOfFetched({ ttlMs: 5_000, staleMs: 0 }, { ...rule, isSourceTtl: false })).toEqual({
       ttlMs: 60_000,
       staleMs: 600_000,
     });
   });
 
-  it("never lets a key fall due later than half of what is left", () => {
+  it("makes a key fall due at the latest after half of the remaining time", () => {
     expect(dueIn(10_000, { ...rule, refreshBeforeMs: 50_000 }, 0)).toBe(5_000);
   });
 });
 
-describe("back-off", () => {
-  it("doubles from a second up to a minute, a quarter more or less", () => {
+describe("the backoff", () => {
+  it("doubles from one second to one minute, with a quarter of jitter", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 255 }), randoms, (failures, random) => {
         const ms = retryIn(failures, random);

@@ -39,7 +39,7 @@ function renderOrRefuse(template: string, text: string, escapeAs: Escape): strin
   }
 }
 
-describe("a key of Rails", () => {
+describe("a Rails key", () => {
   it.each([
     ["x/plain", "plain"],
     ["x/cl%C3%A9", "clé"],
@@ -50,17 +50,17 @@ describe("a key of Rails", () => {
     ["x/%252e%252e", "%2e%2e"],
     ["x/%zz%4", "%zz%4"],
     ["x/%", "%"],
-  ])("%j is decoded once, to %j", (key, text) => {
+  ])("decodes once: %j to %j", (key, text) => {
     const { groups, encoding } = capturesOf(key);
     expect([groups.get("1"), encoding]).toEqual([text, "utf8"]);
   });
 
-  it("is decoded behind the match", () => {
+  it("is decoded after the match", () => {
     expect(new Pattern("x/(.)").match("x/%41")).toBeNull();
     expect(new Pattern("x/(.*)").match("x%2Fy")).toBeNull();
   });
 
-  it("gives every byte back, UTF-8 or not", () => {
+  it("returns every byte, UTF-8 or not", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (array) => {
         const bytes = Buffer.from(array);
@@ -71,7 +71,7 @@ describe("a key of Rails", () => {
     );
   });
 
-  it("of which a pattern cuts a character in two gives both halves back", () => {
+  it("returns both halves of a character that a pattern splits", () => {
     const { groups, encoding } = decodeRailsKey(new Pattern("(...)(.*)").match("%C3%A9")!);
     expect(encoding).toBe("latin1");
     expect([groups.get("1"), groups.get("2")]).toEqual(["\xc3", "\xa9"]);
@@ -84,13 +84,13 @@ describe("a key of Rails", () => {
     [`k:md5:${"0".repeat(31)}`, false],
     [`k:md5:${"0".repeat(32)}/more`, false],
     [`k:sha:${"0".repeat(32)}`, false],
-  ])("%j ends in a digest: %j", (key, isDigest) => {
+  ])("is recognised as ending in a digest: %j: %j", (key, isDigest) => {
     expect(isRailsDigest(key)).toBe(isDigest);
   });
 });
 
-describe("a decoded part keeps its place", () => {
-  it("in the path of a URL", () => {
+describe("a decoded part", () => {
+  it("stays in its segment in the path of a URL", () => {
     fc.assert(
       fc.property(hostileText, fc.constantFrom("{1}", "{1:path}"), (text, place) => {
         const rendered = renderOrRefuse(`/stuff/${place}/end`, text, asUrl);
@@ -108,11 +108,11 @@ describe("a decoded part keeps its place", () => {
     expect(renderOrRefuse("{1:path}", text, asFilePath)).toBeNull();
   });
 
-  it("in a header: no control byte", () => {
+  it("brings no control byte into a header", () => {
     expect(renderOrRefuse("{1}", "a\r\nX-Evil: 1", asHeader)).toBeNull();
   });
 
-  it("in a path of files", () => {
+  it("stays in its segment in a file path", () => {
     expect(renderOrRefuse("{1}", "a/b", asFilePath)).toBeNull();
     expect(renderOrRefuse("{1}", "a\0b", asFilePath)).toBeNull();
     fc.assert(

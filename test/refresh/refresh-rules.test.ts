@@ -86,7 +86,7 @@ function calls(): string[] {
   return pool.calls.splice(0);
 }
 
-describe("a source that takes longer than the item lives", () => {
+describe("a refresh whose source takes longer than the item lives", () => {
   /** Refreshes an item until it has expired, with the lease held. */
   async function expireDuringFetch(): Promise<void> {
     start({ lease: "fleet" });
@@ -97,7 +97,7 @@ describe("a source that takes longer than the item lives", () => {
     expect(pool.value("k")).toBeNull();
   }
 
-  it("has its value stored all the same, and the key stays tracked", async () => {
+  it("stores the value, and the key stays tracked", async () => {
     await expireDuringFetch();
     source.last.answer("new");
     await settled();
@@ -106,7 +106,7 @@ describe("a source that takes longer than the item lives", () => {
     await untilAsked(3);
   });
 
-  it("does not bring back what a client has deleted meanwhile through another process", async () => {
+  it("does not restore an item that a client has deleted through another process", async () => {
     await expireDuringFetch();
     process().filler.beforeWrite("k");
     source.last.answer("new");
@@ -114,7 +114,7 @@ describe("a source that takes longer than the item lives", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("leaves a client's value alone", async () => {
+  it("does not replace a client's value", async () => {
     await expireDuringFetch();
     pool.set("k", "theirs");
     source.last.answer("new");
@@ -123,8 +123,8 @@ describe("a source that takes longer than the item lives", () => {
   });
 });
 
-describe("a source that has not changed", () => {
-  it("gives the same bytes: the item lives longer and is not rewritten", async () => {
+describe("a refresh whose source has not changed", () => {
+  it("extends the item's TTL without rewriting it if the bytes are equal", async () => {
     await fill("same");
     const cas = pool.store.peek("k")!.cas;
     calls();
@@ -136,7 +136,7 @@ describe("a source that has not changed", () => {
     expect(counters()).toMatchObject({ unchanged: 1, refreshed: 0 });
   });
 
-  it("is asked with the mark that it gave with its last answer", async () => {
+  it("sends the validator from the source's last answer", async () => {
     await fill("value", { tag: "v1" });
     await untilAsked(2);
     source.last.unchanged(undefined, "v1, confirmed");
@@ -144,7 +144,7 @@ describe("a source that has not changed", () => {
     expect(source.last.tag).toBe("v1, confirmed");
   });
 
-  it("is asked with the mark it gave, and says no more than that", async () => {
+  it("sends the validator from the last answer and keeps it after an unchanged answer", async () => {
     await fill("value", { tag: "v1" });
     await untilAsked(2);
     expect(source.last.tag).toBe("v1");
@@ -160,7 +160,7 @@ describe("a source that has not changed", () => {
     expect(source.last.tag).toBe("v2");
   });
 
-  it("is asked for its value all the same over an item that a client wrote, and that is replaced", async () => {
+  it("fetches the full value if a client wrote the item, and replaces the item", async () => {
     await fill("value", { tag: "v1" });
     pool.set("k", "client's", 60);
     await untilAsked(2);
@@ -170,7 +170,7 @@ describe("a source that has not changed", () => {
     expect([pool.value("k"), pool.ttl("k")]).toEqual(["value", 11]);
   });
 
-  it("has its value written by the next refresh where a client wrote between reading and extending", async () => {
+  it("writes the value at the next refresh if a client wrote between the read and the extension", async () => {
     await fill("value");
     await untilAsked(2);
     pool.set("k", "client's", 5);
@@ -187,7 +187,7 @@ describe("a source that has not changed", () => {
 describe("a new configuration", () => {
   const bounds = { maxTrackedKeys: 1_000, pickUpRate: 0 };
 
-  it("with another source does not take the old one's marks for its own", async () => {
+  it("does not reuse the validators of the old source for another source", async () => {
     await fill("value", { tag: "v1" });
     const other = new ManualSource();
     scheduler.replace(testRules(other, rule), pool, bounds);
@@ -198,7 +198,7 @@ describe("a new configuration", () => {
     expect(pool.value("k")).toBe("other");
   });
 
-  it("that changes nothing about a rule keeps them", async () => {
+  it("keeps the validators if it does not change the rule", async () => {
     await fill("value", { tag: "v1" });
     scheduler.replace(testRules(source, rule), pool, bounds);
     await untilAsked(2);
@@ -207,7 +207,7 @@ describe("a new configuration", () => {
 });
 
 describe("a client's touch", () => {
-  it.each([0, 1_000_000, 8])("to an exptime of %d is set right by the next refresh", async (exptime) => {
+  it.each([0, 1_000_000, 8])("is corrected by the next refresh: an exptime of %d", async (exptime) => {
     await fill("value");
     await pass(5_000);
     pool.store.touch("k", exptime);
@@ -218,8 +218,8 @@ describe("a client's touch", () => {
   });
 });
 
-describe("a client that touches a key over and over", () => {
-  it.each([false, true])("does not keep it from being refreshed (fleet: %s)", async (isFleet) => {
+describe("a client that touches a key repeatedly", () => {
+  it.each([false, true])("does not prevent the key's refresh (fleet: %s)", async (isFleet) => {
     pool.isFleet = isFleet;
     await fill("value");
     for (let i = 0; i < 100; i++) {
@@ -232,7 +232,7 @@ describe("a client that touches a key over and over", () => {
 });
 
 describe("a stale value", () => {
-  it("is there for as long as the rule says, and no longer", async () => {
+  it("is served for as long as the rule allows, and no longer", async () => {
     start({ staleMs: 20_000 });
     await fill("value");
     expect(pool.ttl("k")).toBe(31);
@@ -247,7 +247,7 @@ describe("a stale value", () => {
     expect(counters().refreshFailed).toBeGreaterThan(2);
   });
 
-  it("is replaced when its source is well again", async () => {
+  it("is replaced when its source recovers", async () => {
     start({ staleMs: 20_000 });
     await fill("value");
     await untilAsked(2);
@@ -259,7 +259,7 @@ describe("a stale value", () => {
     expect([pool.value("k"), pool.ttl("k")]).toEqual(["new", 31]);
   });
 
-  it("is served for less where the source says so", async () => {
+  it("is served for a shorter time if the source says so", async () => {
     start({ staleMs: 20_000, isSourceTtl: true });
     await fill("value", { freshness: { ttlMs: 10_000, staleMs: 3_000 } });
     expect(pool.ttl("k")).toBe(31);
@@ -277,8 +277,8 @@ describe("a stale value", () => {
   });
 });
 
-describe("the source's own freshness", () => {
-  it("decides when a value ends and is refreshed", async () => {
+describe("the source's freshness", () => {
+  it("decides when a value expires and is refreshed", async () => {
     start({ isSourceTtl: true });
     await fill("value", { freshness: { ttlMs: 100_000, staleMs: null } });
     expect(pool.ttl("k")).toBe(101);
@@ -293,7 +293,7 @@ describe("the source's own freshness", () => {
 });
 
 describe("refresh_after_gets", () => {
-  it("leaves alone what was asked for less often", async () => {
+  it("prevents refreshes of keys with fewer gets", async () => {
     start({ refreshAfterGets: 3 });
     await fill("value");
     get();
@@ -314,7 +314,7 @@ describe("a key that this process did not fill", () => {
     ({ scheduler, filler } = process());
   }
 
-  it("is looked at on its second hit, and refreshed before it ends", async () => {
+  it("is probed on its second hit, and refreshed before it expires", async () => {
     leave(2);
     await pass(1_000);
     get();
@@ -330,7 +330,7 @@ describe("a key that this process did not fill", () => {
     expect([pool.value("k"), pool.ttl("k")]).toEqual(["new", 11]);
   });
 
-  it("is refreshed at once where it is stale", async () => {
+  it("is refreshed at once if it is stale", async () => {
     start({ staleMs: 60_000 });
     leave(30, 60);
     await pass(1_000);
@@ -339,7 +339,7 @@ describe("a key that this process did not fill", () => {
     await untilAsked(1, 300);
   });
 
-  it("is not looked at where no rule covers it", async () => {
+  it("is not probed if no rule covers it", async () => {
     start({ match: "other" });
     leave(2);
     await pass(1_000);
@@ -348,7 +348,7 @@ describe("a key that this process did not fill", () => {
     expect(calls()).toEqual([]);
   });
 
-  it("is looked at once in half of a ttl, whatever comes of it", async () => {
+  it("is probed once per half ttl, whatever the result", async () => {
     leave(2);
     await pass(1_000);
     pool.isDown = true;
@@ -365,7 +365,7 @@ describe("a key that this process did not fill", () => {
     expect(scheduler.tracked).toBe(1);
   });
 
-  it("is never one of more than a tenth of the gets, nor of pickup_rate a second", async () => {
+  it("is probed for at most a tenth of the gets, and at most pickup_rate times per second", async () => {
     start({}, 20);
     ({ scheduler, filler } = process(20));
     const keys = Array.from({ length: 1_000 }, (_, i) => `key-${i}`);
@@ -388,7 +388,7 @@ describe("a fleet", () => {
     pool.isFleet = true;
   });
 
-  it("refreshes a key once, the others go by the TTL", async () => {
+  it("refreshes a key once; the other processes read the TTL", async () => {
     const other = process();
     await fill("value");
     for (let i = 0; i < 20; i++) get(other);
@@ -403,7 +403,7 @@ describe("a fleet", () => {
     await untilAsked(3, 2_000);
   });
 
-  it("goes by the word of the one that found the value unchanged, which keeps its cas", async () => {
+  it("follows the process that found the value unchanged, which keeps the cas", async () => {
     const other = process();
     await fill("same");
     for (let i = 0; i < 20; i++) get(other);
@@ -422,7 +422,7 @@ describe("a fleet", () => {
     expect(counters().unchanged + counters().refreshed).toBe(3);
   });
 
-  it("leaves a key to the process that holds its lease, and looks again shortly", async () => {
+  it("leaves a key to the process that holds its lease, and checks again shortly", async () => {
     await fill("value");
     const other = process();
     await pass(1_000);
@@ -438,8 +438,8 @@ describe("a fleet", () => {
   });
 });
 
-describe("a source without room", () => {
-  it("is not asked for refreshes, which wait for it rather than fail", async () => {
+describe("a source without free capacity", () => {
+  it("receives no refreshes; they wait rather than fail", async () => {
     await fill("value");
     source.hasRoomForRefresh = false;
     await pass(9_500);
@@ -452,7 +452,7 @@ describe("a source without room", () => {
 });
 
 describe("a refresh that fails", () => {
-  it("is tried again with back-off while the item lives, and its item is kept", async () => {
+  it("is retried with backoff while the item lives, and keeps the item", async () => {
     start({ staleMs: 100_000 });
     await fill("value");
     for (let i = 2; i <= 5; i++) {
@@ -466,8 +466,8 @@ describe("a refresh that fails", () => {
   });
 });
 
-describe("a source that has it no more", () => {
-  it("has its item deleted, and the key dropped", async () => {
+describe("a refresh of a value that the source no longer has", () => {
+  it("deletes the item and drops the key", async () => {
     await fill("value");
     await untilAsked(2);
     source.last.notThere();
@@ -475,7 +475,7 @@ describe("a source that has it no more", () => {
     expect([pool.value("k"), scheduler.tracked]).toEqual([null, 0]);
   });
 
-  it("loses to a client's word that came in between", async () => {
+  it("does not override a client's write that came in between", async () => {
     await fill("value");
     await untilAsked(2);
     pool.set("k", "client's", 60);
@@ -485,8 +485,8 @@ describe("a source that has it no more", () => {
   });
 });
 
-describe("what is counted", () => {
-  it("says how late refreshes are and how long fetches take", async () => {
+describe("the metrics of refreshes", () => {
+  it("report how late refreshes are and how long fetches take", async () => {
     await fill("value");
     source.hasRoomForRefresh = false;
     await pass(9_900);
@@ -500,7 +500,7 @@ describe("what is counted", () => {
     expect([fetch.count, fetch.maxMs]).toEqual([2, 300]);
   });
 
-  it("says that punctual refreshes are not late, whatever TTL the source gives a value", async () => {
+  it("report no delay for punctual refreshes, whatever TTL the source gives a value", async () => {
     for (const ttlMs of [10_000, 30_000, 5_000]) {
       start({ isSourceTtl: true, ttlMs: 60_000 });
       await fill("value", { freshness: { ttlMs, staleMs: null } });

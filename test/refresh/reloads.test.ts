@@ -312,7 +312,7 @@ describe("a reload", () => {
     for (const { told } of waiters) expect(told.length).toBeLessThanOrEqual(1);
   });
 
-  it.each(cases)("of $change during $operation does not let it undo a later write", async ({ begin, make }) => {
+  it.each(cases)("of $change during $operation does not undo a later write", async ({ begin, make }) => {
     const end = await begin();
     make();
     filler.beforeWrite("k");
@@ -325,8 +325,8 @@ describe("a reload", () => {
   });
 });
 
-describe("a fill under way", () => {
-  it("that has not begun to fetch does so under the new rule", async () => {
+describe("a fill in flight during a reload", () => {
+  it("fetches under the new rule if it has not begun to fetch", async () => {
     const theirs = new Lease(pool, "k");
     const proof = await theirs.take(5_000);
     await get();
@@ -339,14 +339,14 @@ describe("a fill under way", () => {
     expect(oldSource.fetches).toHaveLength(0);
   });
 
-  it("does not take clients that have missed in the new pool", async () => {
+  it("is not joined by clients that have missed in the new pool", async () => {
     await get();
     reload(testRules(oldSource, rule), otherPort());
     await get();
     expect(oldSource.fetches).toHaveLength(2);
   });
 
-  it("does not store what it fetched under a lease of the old pool", async () => {
+  it("does not store a value that it fetched under a lease of the old pool", async () => {
     await get();
     const other = otherPort();
     reload(testRules(oldSource, rule), other);
@@ -355,7 +355,7 @@ describe("a fill under way", () => {
     expect([pool.value("k"), other.value("k")]).toEqual([null, null]);
   });
 
-  it("gives its lease back where the old port's connections are closed", async () => {
+  it("releases its lease if the old port's connections are closed", async () => {
     await get();
     reload(testRules(oldSource, rule), otherPort(pool.store));
     pool.isDown = true;
@@ -363,7 +363,7 @@ describe("a fill under way", () => {
     expect(await new Lease(current, "k").look()).toBe("gone");
   });
 
-  it("stores through the new port what only writes through this process can overtake", async () => {
+  it("stores through the new port if only writes through this process can overtake it", async () => {
     reload(testRules(oldSource, { ...rule, lease: "process" }));
     await get();
     const other = otherPort();
@@ -372,7 +372,7 @@ describe("a fill under way", () => {
     expect([pool.value("k"), other.value("k")]).toEqual([null, "v"]);
   });
 
-  it("does not store through the new port what a client has written since", async () => {
+  it("does not store through the new port if a client has written since", async () => {
     reload(testRules(oldSource, { ...rule, lease: "process" }));
     await get();
     const other = otherPort();
@@ -382,7 +382,7 @@ describe("a fill under way", () => {
     expect(other.value("k")).toBeNull();
   });
 
-  it("that waits for its turn does not fetch from a source that left the configuration", async () => {
+  it("does not fetch from a source that left the configuration if it waits for its turn", async () => {
     const withoutLeases = { ...rule, lease: "process" as const };
     reload(testRules(oldSource, withoutLeases));
     for (let i = 0; i < MAX_STARTS_PER_TURN; i++) filler.fill(`k${i}`, new RecordingWaiter());
@@ -396,7 +396,7 @@ describe("a fill under way", () => {
     expect([waiter.told, current.value("late"), oldSource.admitted]).toEqual([["value new"], "new", 0]);
   });
 
-  it("does not store what it fetched before leases came into use", async () => {
+  it("does not store a value that it fetched before leases came into use", async () => {
     reload(testRules(oldSource, { ...rule, lease: "process" }));
     await get();
     reload(testRules(oldSource, rule));
@@ -405,7 +405,7 @@ describe("a fill under way", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("is tracked no longer than the new rule allows", async () => {
+  it("tracks its key no longer than the new rule allows", async () => {
     reload(testRules(oldSource, { ...rule, ttlMs: 3_600_000 }));
     await get();
     reload(testRules(oldSource, rule));
@@ -423,7 +423,7 @@ describe("a fill under way", () => {
     expect(newSource.fetches).toHaveLength(1);
   });
 
-  it("leaves no negative result of the old source, here or in the fleet", async () => {
+  it("leaves no negative result of the old source, in this process or in the fleet", async () => {
     await get();
     reload(testRules(newSource, rule));
     await answer(null);
@@ -434,8 +434,8 @@ describe("a fill under way", () => {
   });
 });
 
-describe("a refresh under way", () => {
-  it("gives its lease back where the old port's connections are closed", async () => {
+describe("a refresh in flight during a reload", () => {
+  it("releases its lease if the old port's connections are closed", async () => {
     await filled();
     await due();
     reload(testRules(oldSource, rule), otherPort(pool.store));
@@ -444,7 +444,7 @@ describe("a refresh under way", () => {
     expect(await new Lease(current, "k").look()).toBe("gone");
   });
 
-  it("that finds nothing in the old pool does not end the tracking of a key that the new pool has", async () => {
+  it("does not end the tracking of a key in the new pool if it finds nothing in the old pool", async () => {
     await filled();
     await pass(8_000);
     pool.isHolding = true;
@@ -477,7 +477,7 @@ describe("a refresh under way", () => {
     expect([pool.value("k"), scheduler.tracked]).toEqual([null, 1]);
   });
 
-  it("does not lose a change that was announced for a key that another rule has filled meanwhile", async () => {
+  it("does not lose an announced change of a key that another rule has filled meanwhile", async () => {
     await filled();
     await due();
     reload(testRules(newSource, { ...rule, name: "other" }));
@@ -493,7 +493,7 @@ describe("a refresh under way", () => {
     expect(newSource.fetches.map(({ priority }) => priority)).toEqual(["fill", "refresh"]);
   });
 
-  it("whose item has expired does not bring back what was deleted after its rule had been removed", async () => {
+  it("does not restore an expired item that was deleted after its rule had been removed", async () => {
     await filled();
     await due();
     reload(testRules(oldSource, { ...rule, match: "other" }));
@@ -504,7 +504,7 @@ describe("a refresh under way", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("that has not begun to fetch does not fetch from a source that left the configuration", async () => {
+  it("does not fetch from a source that left the configuration if it has not begun to fetch", async () => {
     await filled();
     await pass(8_000);
     pool.isHolding = true;
@@ -517,8 +517,8 @@ describe("a refresh under way", () => {
   });
 });
 
-describe("a probe under way", () => {
-  it("says nothing of an item in the new pool", async () => {
+describe("a probe in flight during a reload", () => {
+  it("does not report on an item in the new pool", async () => {
     pool.set("k", "theirs", 11);
     for (let i = 0; i < 12; i++) await get();
     await pass(1_000);

@@ -8,7 +8,7 @@ function nameOf(key: string, ...configs: Partial<RuleConfig>[]): string | undefi
 }
 
 describe("rules", () => {
-  it("cover a key by the first that matches, in file order", () => {
+  it("cover a key by the first match, in file order", () => {
     const configs = [
       { name: "one", match: "a/b/.*" },
       { name: "two", match: "a/.*" },
@@ -20,17 +20,17 @@ describe("rules", () => {
     expect(nameOf("a/b/c", ...configs.toReversed())).toBe("three");
   });
 
-  it("do not cover what none matches as a whole", () => {
+  it("do not cover a key that none of them matches as a whole", () => {
     expect(nameOf("xa", { match: "a" })).toBeUndefined();
     expect(nameOf("a")).toBeUndefined();
   });
 
-  it("pass over those that are off, and keep those that observe", () => {
+  it("skip rules that are off, and keep rules that only observe", () => {
     expect(nameOf("a", { name: "off", mode: "off" }, { name: "on" })).toBe("on");
     expect(nameOf("a", { name: "observe", mode: "observe" }, { name: "on" })).toBe("observe");
   });
 
-  it("match and capture without the prefix to be stripped, and only keys that have it", () => {
+  it("match and capture without the prefix to be stripped, and match only keys that have it", () => {
     const rules = testRules(new ManualSource(), { match: "user/(.*)", stripPrefix: "myapp:" });
     const { captures } = rules.match("myapp:user/1")!;
     expect([captures.key, captures.groups.get("1")]).toEqual(["user/1", "1"]);
@@ -44,24 +44,24 @@ describe("rules", () => {
     expect([captures.key, captures.groups.get("1"), captures.encoding]).toEqual(["я", "я", "utf8"]);
   });
 
-  it("see what is left of a key whose rest is not UTF-8 as bytes", () => {
+  it("see the rest of a key that is not UTF-8 as bytes", () => {
     const rules = testRules(new ManualSource(), { match: "(.*)", stripPrefix: "p:" });
     const { captures } = rules.match("p:\xff\xfe")!;
     expect([captures.key, captures.encoding]).toEqual(["\xff\xfe", "latin1"]);
   });
 
-  describe("for keys of Rails", () => {
+  describe("rules for Rails keys", () => {
     const digest = "0123456789abcdef0123456789abcdef";
     const rails = { name: "rails", match: "user/(.*)", keyEncoding: "rails" } as const;
 
-    it("decode captures, and those of other rules stay as they are", () => {
+    it("decode captures, while captures of other rules stay unchanged", () => {
       const rules = testRules(new ManualSource(), rails, { match: "(.*)" });
       const { captures } = rules.match("user/cl%C3%A9")!;
       expect([captures.key, captures.groups.get("1")]).toEqual(["user/clé", "clé"]);
       expect(rules.match("shop/cl%C3%A9")!.captures.groups.get("1")).toBe("shop/cl%C3%A9");
     });
 
-    it("do not cover a key whose end is a digest, and leave it to no other rule", () => {
+    it("do not cover a key that ends in a digest, and no other rule covers it", () => {
       const key = `user/x:hash:${digest}`;
       expect(nameOf(key, rails)).toBeUndefined();
       expect(nameOf(key, rails, { name: "rest" })).toBeUndefined();

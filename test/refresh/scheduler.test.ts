@@ -81,7 +81,7 @@ function counters() {
 }
 
 describe("a populated key", () => {
-  it("is refreshed before its ttl ends, without any client", async () => {
+  it("is refreshed before its ttl ends, without a request from a client", async () => {
     populate();
     await pass(8_900);
     expect(pool.calls).toEqual([]);
@@ -98,7 +98,7 @@ describe("a populated key", () => {
     expect([scheduler.inFlight, scheduler.tracked]).toEqual([0, 1]);
   });
 
-  it("is refreshed again and again until expiry after the last get, and then dropped with its item left alone", async () => {
+  it("is refreshed repeatedly until expiry after the last get, then dropped with its item left alone", async () => {
     populate();
     for (let i = 1; i <= 40 && scheduler.tracked > 0; i++) {
       await pass(1_000);
@@ -115,7 +115,7 @@ describe("a populated key", () => {
     expect(pool.value("k")).toBeNull();
   });
 
-  it("is needed longer with every get", async () => {
+  it("is refreshed for longer after every get", async () => {
     populate();
     for (let i = 1; i <= 100; i++) {
       await pass(1_000);
@@ -128,7 +128,7 @@ describe("a populated key", () => {
     expect(pool.value("k")).not.toBeNull();
   });
 
-  it("is not needed longer by gets of other keys", async () => {
+  it("is not refreshed for longer because of gets of other keys", async () => {
     populate();
     for (let i = 0; i < 40; i++) {
       await pass(1_000);
@@ -154,7 +154,7 @@ describe("a populated key", () => {
     expect(source.fetches).toHaveLength(fetches);
   });
 
-  it("starts over when it is populated anew", async () => {
+  it("starts over when it is populated again", async () => {
     populate();
     await pass(5_000);
     populate("k", "again");
@@ -164,7 +164,7 @@ describe("a populated key", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("under a rule that is not in use any more is not tracked", () => {
+  it("is not tracked under a rule that is no longer in use", () => {
     const { rule } = rules.match("k")!;
     scheduler.replace(testRules(source), pool, bounds);
     scheduler.replace(testRules(source, { name: "other" }), pool, bounds);
@@ -172,7 +172,7 @@ describe("a populated key", () => {
     expect(scheduler.tracked).toBe(0);
   });
 
-  it("by a fetch that began under the previous configuration is tracked under the rule of the same name", async () => {
+  it("is tracked under the rule of the same name if its fetch began under the previous configuration", async () => {
     const { rule } = rules.match("k")!;
     pool.set("k", "v0", 11);
     const stored = storedNow();
@@ -187,8 +187,8 @@ describe("a populated key", () => {
   });
 });
 
-describe("many keys", () => {
-  it("populated together fall due apart from each other, each with one look at the pool", async () => {
+describe("many tracked keys", () => {
+  it("fall due at different times after they are populated together, with one pool read each", async () => {
     start({ ttlMs: 3_600_000, expiryMs: 36_000_000 });
     let seed = 1;
     random = () => {
@@ -213,7 +213,7 @@ describe("many keys", () => {
     expect(pool.calls.filter((call) => call.startsWith("read"))).toHaveLength(200);
   });
 
-  it("past the bound leave the least recently needed out, and the rest goes on", async () => {
+  it("are evicted past the bound, least recently needed first, while the others continue", async () => {
     startWith({ maxKeys: 10 }, shortRule);
     for (let i = 0; i < 50; i++) populate(`key${i}`);
     expect(scheduler.tracked).toBe(10);
@@ -223,7 +223,7 @@ describe("many keys", () => {
 });
 
 describe("another process", () => {
-  it("that refreshed the key is seen by its TTL, and spares this one the fetch", async () => {
+  it("is detected by the item's TTL after it refreshed the key, which saves a fetch", async () => {
     start({ ttlMs: 60_000 });
     populate();
     await pass(50_000);
@@ -238,7 +238,7 @@ describe("another process", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("that refreshes while this one fetches keeps its word", async () => {
+  it("has its refresh kept if it refreshes while this process fetches", async () => {
     populate();
     await pass(9_100);
     pool.set("k", "theirs", 11);
@@ -251,7 +251,7 @@ describe("another process", () => {
 });
 
 describe("a client's write", () => {
-  it("during the refresh stands until the key is due again", async () => {
+  it("keeps its value, if it arrives during the refresh, until the key is due again", async () => {
     populate();
     await pass(9_100);
     pool.set("k", "client", 3_600);
@@ -270,7 +270,7 @@ describe("a client's write", () => {
   it.each([
     ["for ever", 0],
     ["for an hour", 3_600],
-  ])("to last %s is replaced by the next refresh", async (_what, exptime) => {
+  ])("is replaced by the next refresh if its TTL is %s", async (_what, exptime) => {
     populate();
     await pass(5_000);
     pool.set("k", "client", exptime);
@@ -282,7 +282,7 @@ describe("a client's write", () => {
     expect(pool.ttl("k")).toBe(11);
   });
 
-  it("of the exptime alone does not end refreshing", async () => {
+  it("does not end refreshing if it changes only the exptime", async () => {
     populate();
     for (let i = 1; i <= 5; i++) {
       pool.store.touch("k", 0);
@@ -295,7 +295,7 @@ describe("a client's write", () => {
     }
   });
 
-  it("that deletes the item ends tracking; the next get fills it", async () => {
+  it("ends tracking if it deletes the item; the next get fills it", async () => {
     populate();
     await pass(5_000);
     pool.store.delete("k");
@@ -306,7 +306,7 @@ describe("a client's write", () => {
     expect(counters().dropped).toBe(1);
   });
 
-  it("that deletes the item during the refresh is not undone", async () => {
+  it("is not undone if it deletes the item during the refresh", async () => {
     populate();
     await pass(9_100);
     pool.store.delete("k");
@@ -318,7 +318,7 @@ describe("a client's write", () => {
 });
 
 describe("a source that fails", () => {
-  it("leaves the item alone, is asked again with back-off, and recovers", async () => {
+  it("leaves the item alone, is retried with backoff, and recovers", async () => {
     start({ ttlMs: 60_000 });
     populate();
     await pass(54_100);
@@ -345,7 +345,7 @@ describe("a source that fails", () => {
     expect(source.fetches).toHaveLength(4);
   });
 
-  it("by throwing before there is a promise is no different", async () => {
+  it("is treated the same if it throws before it returns a promise", async () => {
     populate();
     source.throwNext = new Error("thrown");
     await pass(9_100);
@@ -355,7 +355,7 @@ describe("a source that fails", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("until the item's time is over ends tracking", async () => {
+  it("ends tracking if it fails until the item expires", async () => {
     populate();
     for (let i = 0; i < 200 && scheduler.tracked > 0; i++) {
       await pass(TICK_MS);
@@ -380,7 +380,7 @@ describe("a source that fails", () => {
   });
 });
 
-describe("a key that is not at the source any more", () => {
+describe("a key that the source no longer has", () => {
   it("is deleted from the pool and dropped", async () => {
     populate();
     await pass(9_100);
@@ -392,7 +392,7 @@ describe("a key that is not at the source any more", () => {
     expect(counters().dropped).toBe(1);
   });
 
-  it("stays in the pool where a client has written meanwhile, until it is due again", async () => {
+  it("stays in the pool until it is due again if a client has written meanwhile", async () => {
     populate();
     await pass(9_100);
     pool.set("k", "client", 60);
@@ -406,7 +406,7 @@ describe("a key that is not at the source any more", () => {
     expect(scheduler.tracked).toBe(0);
   });
 
-  it("is kept with not_found keep, and asked for again with back-off", async () => {
+  it("is kept with not_found keep, and requested again with backoff", async () => {
     start({ ...shortRule, notFound: "keep" });
     populate();
     await pass(9_100);
@@ -423,7 +423,7 @@ describe("a key that is not at the source any more", () => {
 });
 
 describe("a pool that fails", () => {
-  it("is logged and asked again with back-off, and the source is not bothered", async () => {
+  it("is logged and retried with backoff, without a request to the source", async () => {
     populate();
     pool.isDown = true;
     await pass(9_500);
@@ -434,7 +434,7 @@ describe("a pool that fails", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it("when the value is written keeps the key tracked", async () => {
+  it("keeps the key tracked if it fails when the value is written", async () => {
     populate();
     await pass(9_100);
     pool.isDown = true;
@@ -450,7 +450,7 @@ describe("a pool that fails", () => {
 });
 
 describe("a new configuration", () => {
-  it("drops the keys of rules that are gone and keeps those under the rule of the same name", async () => {
+  it("drops the keys of removed rules and keeps keys under the rule of the same name", async () => {
     start({ ...shortRule, name: "a", match: "a/.*" }, { ...shortRule, name: "b", match: "b/.*" });
     populate("a/1");
     populate("b/1");
@@ -465,7 +465,7 @@ describe("a new configuration", () => {
     expect(source.keys).toEqual(["b/1"]);
   });
 
-  it("drops the keys of a rule that is gone though another one covers them", () => {
+  it("drops the keys of a removed rule even if another rule covers them", () => {
     start({ ...shortRule, name: "a", match: "a/.*" }, { ...shortRule, name: "rest" });
     populate("a/1");
     scheduler.replace(testRules(source, { ...shortRule, name: "rest" }), pool, bounds);
@@ -489,7 +489,7 @@ describe("a new configuration", () => {
     expect(pool.ttl("k")).toBe(61);
   });
 
-  it("has a refresh under way write to the pool that it has read from", async () => {
+  it("makes a running refresh write to the pool that it has read from", async () => {
     populate();
     await pass(9_100);
     const other = new SlowPool(clock);
@@ -502,7 +502,7 @@ describe("a new configuration", () => {
   });
 });
 
-describe("stopping", () => {
+describe("a stopped scheduler", () => {
   it("ends all refreshes", async () => {
     populate();
     scheduler.stop();

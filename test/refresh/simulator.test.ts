@@ -51,8 +51,8 @@ function otherEverySecond(last: number): [string, number][] {
   return everySecond(last).map(([key, second]) => [`${key}${second}`, second]);
 }
 
-describe("a simulated key that is asked for every second", () => {
-  it("without refresh is missed whenever its 10 s, and one for memcached, are over", async () => {
+describe("a simulated key that is requested every second", () => {
+  it("is missed after every 10 s plus one for memcached without refresh", async () => {
     const result = await run(everySecond(25), { isRefreshing: false });
     // Filled at 0, 11 and 22.
     expect(result).toMatchObject({ gets: 26, hits: 23, filled: 3, missed: 0, sourceCalls: 3, peakTracked: 0 });
@@ -61,7 +61,7 @@ describe("a simulated key that is asked for every second", () => {
     ]);
   });
 
-  it("with refresh is missed once, and its source asked no more often; what comes after the trace is not counted", async () => {
+  it("is missed once with refresh, with no more source requests; events after the trace are not counted", async () => {
     const result = await run(everySecond(25));
     // Fetched at 0, refreshed some 9 s after each store: at 9 and at 18. The next one would be at 27.
     expect(result).toMatchObject({ gets: 26, hits: 25, filled: 1, missed: 0, sourceCalls: 3, peakTracked: 1 });
@@ -81,34 +81,34 @@ describe("a simulated key that is asked for every second", () => {
 describe("a simulated fleet", () => {
   const atOnce = Array.from({ length: 20 }, (_, i): [string, number] => ["k", i / 1_000]);
 
-  it("fetches a key once between its processes", async () => {
+  it("fetches a key once for all its processes", async () => {
     const result = await run(atOnce, { processes: 2, random: seededRandom(1) });
     expect(result).toMatchObject({ gets: 20, hits: 0, filled: 20, missed: 0, sourceCalls: 1, peakConcurrency: 1 });
   });
 
-  it("fetches it once in each process without leases", async () => {
+  it("fetches a key once in each process without leases", async () => {
     const result = await run(atOnce, { processes: 2, random: seededRandom(1), rule: { lease: "process" } });
     expect(result).toMatchObject({ filled: 20, missed: 0, sourceCalls: 2, peakConcurrency: 2 });
   });
 });
 
 describe("a simulated source", () => {
-  it("that fails gives misses, and is asked for each key", async () => {
+  it("causes misses if it fails, and is asked for each key", async () => {
     const result = await run(otherEverySecond(4), { failureShare: 1 });
     expect(result).toMatchObject({ hits: 0, filled: 0, missed: 5, sourceCalls: 5, sourceFailures: 5 });
   });
 
-  it("that fails for one key is asked for it less and less often", async () => {
+  it("is asked less and less often for one key that fails", async () => {
     const result = await run(everySecond(7), { failureShare: 1 });
     expect(result).toMatchObject({ missed: 8, sourceCalls: 4 });
   });
 
-  it("that fails is left alone by the breaker of the server itself", async () => {
+  it("is protected by the server's circuit breaker if it fails", async () => {
     const source = { breakerFailures: 2, breakerMs: 60_000 };
     expect(await run(otherEverySecond(9), { failureShare: 1, source })).toMatchObject({ missed: 10, sourceCalls: 2 });
   });
 
-  it("that is slower than fill_timeout costs a miss, and fills all the same", async () => {
+  it("causes a miss if it is slower than fill_timeout, and still fills", async () => {
     const result = await run(
       [
         ["k", 0],

@@ -72,7 +72,7 @@ describe("a timing wheel", () => {
     );
   });
 
-  it("fires no more than the limit at once and the rest in the next calls, in order of time", () => {
+  it("fires at most the limit at once and the rest in the next calls, in order of time", () => {
     const wheel = new TimingWheel(TICK_MS, 0, 100);
     for (let entry = 0; entry < 100; entry++) wheel.schedule(entry, 1_000 + Math.floor(entry / 10) * TICK_MS);
     const fired: number[] = [];
@@ -83,7 +83,7 @@ describe("a timing wheel", () => {
     expect(ticks).toEqual([...ticks].sort((a, b) => a - b));
   });
 
-  it("lets what it fires schedule and cancel, itself and others", () => {
+  it("lets a fired entry schedule and cancel itself and others", () => {
     const wheel = new TimingWheel(TICK_MS, 0, 4);
     wheel.schedule(0, 100);
     wheel.schedule(1, 100);
@@ -102,7 +102,7 @@ describe("a timing wheel", () => {
     expect(wheel.size).toBe(0);
   });
 
-  it("cancels what is not scheduled without effect", () => {
+  it("ignores the cancellation of an entry that is not scheduled", () => {
     const wheel = new TimingWheel(TICK_MS, 0, 4);
     wheel.schedule(1, 100);
     wheel.cancel(0);
@@ -113,7 +113,7 @@ describe("a timing wheel", () => {
     expect(wheel.size).toBe(0);
   });
 
-  it("keeps what is scheduled when it grows", () => {
+  it("keeps scheduled entries when it grows", () => {
     const wheel = new TimingWheel(TICK_MS, 0, 2);
     wheel.schedule(0, 100);
     wheel.schedule(1, 5_000);
@@ -124,7 +124,7 @@ describe("a timing wheel", () => {
     expect(fired).toEqual([0, 7, 1]);
   });
 
-  it("counts from where it stands when it had nothing to do for years", () => {
+  it("continues from its current time after years without entries", () => {
     const wheel = new TimingWheel(TICK_MS, 0, 2);
     const yearsMs = 20 * 365 * 86_400_000;
     wheel.advance(yearsMs, 1, () => {});

@@ -68,7 +68,7 @@ describe("a tracker", () => {
     );
   });
 
-  it("notes many gets as it does one after the other", () => {
+  it("records many gets at once as it records them one by one", () => {
     const [one, many] = [1, 2].map(() => new Tracker(1_000_000, () => {}, Math.random)) as [Tracker, Tracker];
     const tracked = Array.from({ length: 3_000 }, (_, i) => `key${i}`);
     const [left, right] = collision();
@@ -92,7 +92,7 @@ describe("a tracker", () => {
     }
   });
 
-  it("grows, tells how far before a new slot is used, and still knows every key", () => {
+  it("grows, reports the growth before a new slot is used, and still knows every key", () => {
     let capacity = Tracker.firstCapacity;
     const tracker = new Tracker(1_000_000, (grown) => (capacity = grown), Math.random);
     for (let i = 0; i < 10_000; i++) {
@@ -107,7 +107,7 @@ describe("a tracker", () => {
     }
   });
 
-  it("uses the slots of removed keys again", () => {
+  it("reuses the slots of removed keys", () => {
     const tracker = new Tracker(1_000_000, neverEvict, Math.random);
     for (let round = 0; round < 50; round++) {
       const slots = Array.from({ length: 1_000 }, (_, i) => tracker.track(`${round}/${i}`, 0, round, neverEvict));
@@ -117,7 +117,7 @@ describe("a tracker", () => {
     expect([...tracker.slots()]).toEqual([]);
   });
 
-  it("starts the failures of a key anew when it is tracked again", () => {
+  it("resets the failures of a key when it is tracked again", () => {
     const tracker = new Tracker(10, neverEvict, Math.random);
     const slot = tracker.track("k", 1, 5, neverEvict);
     tracker.setFailureCount(slot, 1_000);
@@ -127,7 +127,7 @@ describe("a tracker", () => {
     expect(tracker.size).toBe(1);
   });
 
-  it("never holds more than its bound, and gives up keys that were asked for long ago", () => {
+  it("never holds more than its bound, and evicts keys whose last get is long ago", () => {
     let seed = 1;
     const random = () => {
       seed = (seed * 48_271) % 2_147_483_647;
@@ -146,7 +146,7 @@ describe("a tracker", () => {
     expect(tracker.find("key4999")).toBeGreaterThanOrEqual(0);
   });
 
-  it("notes a get for every key that shares its hash, and for no other", () => {
+  it("records a get for every key that shares its hash, and for no other", () => {
     const tracker = new Tracker(1_000, neverEvict, Math.random);
     const [one, another] = collision();
     const a = tracker.track(one, 0, 1, neverEvict);
@@ -158,7 +158,7 @@ describe("a tracker", () => {
     expect([tracker.find(one), tracker.find(another)]).toEqual([-1, b]);
   });
 
-  it("evicts many keys that came in order in a time that grows with their number", () => {
+  it("evicts many keys that came in order in time linear in their number", () => {
     const count = 200_000;
     const tracker = new Tracker(count, () => {}, Math.random);
     for (let i = 0; i < count; i++) tracker.track(`key${i}`, 0, i, neverEvict);
@@ -191,7 +191,7 @@ describe("the hash of a key", () => {
     ["hello", 0x248bfa47],
     ["hello, world", 0x149bbb7f],
     ["The quick brown fox jumps over the lazy dog", 0x2e4ff723],
-  ])("%j is %d", (key, hash) => {
+  ])("maps %j to %d", (key, hash) => {
     expect(hashOf(key) >>> 0).toBe(hash);
   });
 });

@@ -33,8 +33,8 @@ async function pass(ms: number): Promise<void> {
   }
 }
 
-describe("a check", () => {
-  it("is made at once, and not again if the outcome is known", async () => {
+describe("a check of an unsettled write", () => {
+  it("is made at once, and is not repeated if the outcome is known", async () => {
     const done = unsettled.settle(checkThat(() => true));
     expect(checks).toEqual([0]);
     await done;
@@ -50,7 +50,7 @@ describe("a check", () => {
     expect([unsettled.size, clock.timerCount]).toEqual([0, 0]);
   });
 
-  it("is repeated while the pool cannot answer, at most every 5 s, and given up after 15 minutes", async () => {
+  it("is repeated at most every 5 s while the pool cannot answer, and abandoned after 15 minutes", async () => {
     let isDone = false;
     void unsettled.settle(checkThat(fails)).then(() => {
       isDone = true;
@@ -70,13 +70,13 @@ describe("a check", () => {
     expect(unsettled.size).toBe(0);
   });
 
-  it("ends sooner where its write can do no harm any more", async () => {
+  it("ends early if its write can do no more harm", async () => {
     void unsettled.settle(checkThat(fails), { forMs: 1_000 });
     await pass(10_000);
     expect(checks).toEqual([0, 100, 300, 700]);
   });
 
-  it("that throws at once counts as one that the pool cannot answer", async () => {
+  it("counts as unanswered by the pool if it throws at once", async () => {
     void unsettled.settle(fails);
     await settled();
     expect(unsettled.size).toBe(1);
@@ -84,14 +84,14 @@ describe("a check", () => {
 });
 
 describe("unsettled writes", () => {
-  it("have no room for more than 10,000", () => {
+  it("are limited to 10,000", () => {
     for (let i = 0; i < 9_999; i++) void unsettled.settle(checkThat(() => false));
     expect(unsettled.hasRoom).toBe(true);
     void unsettled.settle(checkThat(() => false));
     expect(unsettled.hasRoom).toBe(false);
   });
 
-  it("are given up when the process stops, and no promise stays pending", async () => {
+  it("are abandoned when the process stops, and leave no promise pending", async () => {
     const done = [unsettled.settle(checkThat(() => false)), unsettled.settle(checkThat(fails))];
     await settled();
     unsettled.stop();

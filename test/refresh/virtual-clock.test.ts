@@ -9,7 +9,7 @@ function pass(clock: VirtualClock, ms: number): void {
 }
 
 describe("a virtual clock", () => {
-  it("fires in the order of time, and at one time in the order they were set", () => {
+  it("fires in order of time, and timers of equal time in the order they were set", () => {
     const clock = new VirtualClock(1_000);
     const fired: [string, number][] = [];
     const note = (name: string) => () => fired.push([name, clock.nowMs()]);
@@ -26,7 +26,7 @@ describe("a virtual clock", () => {
     expect([clock.nowMs(), clock.nextMs]).toEqual([15, 20]);
   });
 
-  it("fires what is set on the way, and not what was taken back", () => {
+  it("fires timers that are set while it advances, but not cancelled timers", () => {
     const clock = new VirtualClock(0);
     const fired: number[] = [];
     const repeat = () => {
@@ -41,14 +41,14 @@ describe("a virtual clock", () => {
     expect(fired).toEqual([10, 20, 30]);
   });
 
-  it("knows no next time without timers, and counts unix seconds from its start", () => {
+  it("has no next time without timers, and counts unix seconds from its start", () => {
     const clock = new VirtualClock(1_000);
     expect(clock.nextMs).toBe(Number.POSITIVE_INFINITY);
     clock.passTo(2_999);
     expect(clock.unixSeconds()).toBe(1_002);
   });
 
-  it("fires each timer once, at its time, whatever is set and taken back", () => {
+  it("fires each timer once, at its time, whatever is set and cancelled", () => {
     const timers = fc.array(fc.record({ delayMs: fc.nat(50), isTaken: fc.boolean() }), { maxLength: 60 });
     fc.assert(
       fc.property(timers, (each) => {

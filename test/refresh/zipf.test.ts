@@ -21,18 +21,18 @@ function expectShares(counts: readonly number[], shares: readonly number[]): voi
 }
 
 describe("Zipf's law", () => {
-  it.each([0.5, 1, 2])("with exponent %d: number i comes in proportion to 1 / (i + 1)^exponent", (exponent) => {
+  it.each([0.5, 1, 2])("draws number i in proportion to 1 / (i + 1)^exponent, for exponent %d", (exponent) => {
     const weights = Array.from({ length: 50 }, (_, i) => 1 / (i + 1) ** exponent);
     const sum = weights.reduce((a, b) => a + b);
     const shares = weights.map((weight) => weight / sum);
     expectShares(draws(50, exponent), shares);
   });
 
-  it("with exponent 0 all come alike", () => {
+  it("draws all numbers equally often with exponent 0", () => {
     expectShares(draws(20, 0), new Array<number>(20).fill(1 / 20));
   });
 
-  it("of one number gives that", () => {
+  it("always draws the only number if there is just one", () => {
     expect(draws(1, 1)).toEqual([DRAWS]);
   });
 });

@@ -51,11 +51,11 @@ describe.each(kinds)("%s", (_kind, make) => {
 
   const value = Buffer.from("value");
 
-  it("has nothing to read where nothing was stored", async () => {
+  it("reads nothing if nothing is stored", async () => {
     expect(await port.read("missing")).toBeNull();
   });
 
-  it("adds where there is nothing, and tells the cas that is read later", async () => {
+  it("adds an item if there is none, and returns the cas that is read later", async () => {
     const added = await port.add("added", "added", value, 100);
     const item = await port.read("added");
     expect(added).toEqual({ result: "stored", cas: item!.cas });
@@ -63,21 +63,21 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(item!.ttlSeconds).toBeLessThanOrEqual(100);
   });
 
-  it("does not add where there is something", async () => {
+  it("does not add an item if there is one", async () => {
     await port.add("twice", "twice", value, 0);
     const { cas } = (await port.read("twice"))!;
     expect(await port.add("twice", "twice", value, 0)).toMatchObject({ result: "notStored" });
     expect(await port.read("twice")).toEqual({ ttlSeconds: -1, cas });
   });
 
-  it("takes an exptime over 30 days as a unix time", async () => {
+  it("accepts an exptime over 30 days as a unix time", async () => {
     const exptime = systemClock.unixSeconds() + 100 * 86_400;
     await port.add("late", "late", value, exptime);
     const { ttlSeconds } = (await port.read("late"))!;
     expect(Math.abs(ttlSeconds! - 100 * 86_400)).toBeLessThan(5);
   });
 
-  it("stores over the item of that cas alone", async () => {
+  it("replaces only the item with the given cas", async () => {
     await port.add("cas", "cas", value, 10);
     const { cas } = (await port.read("cas"))!;
     expect(await port.cas("cas", "cas", value, 100, cas + 1_000n)).toMatchObject({ result: "exists" });
@@ -90,7 +90,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(await port.cas("nothing", "nothing", value, 100, cas)).toMatchObject({ result: "notFound" });
   });
 
-  it("deletes the item of that cas alone", async () => {
+  it("deletes only the item with the given cas", async () => {
     await port.add("delete", "delete", value, 0);
     const { cas } = (await port.read("delete"))!;
     expect(await port.deleteIf("delete", "delete", cas + 1_000n)).toBe(false);
@@ -99,7 +99,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(await port.deleteIf("delete", "delete", cas)).toBe(false);
   });
 
-  it("takes values of any bytes and none, and keys beyond ASCII", async () => {
+  it("accepts empty values, values of any bytes, and keys beyond ASCII", async () => {
     const bytes = Buffer.from("\r\nEND\r\n\0\xff", "latin1");
     const key = Buffer.from("ключ").toString("latin1");
     expect(await port.add(key, key, bytes, 0)).toMatchObject({ result: "stored" });
@@ -108,7 +108,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(await port.read("empty")).not.toBeNull();
   });
 
-  it("fails for a value that it does not take, and goes on", async () => {
+  it("rejects a value that the pool does not accept, and continues to work", async () => {
     await expect(port.add("large", "large", Buffer.alloc(2 << 20), 0)).rejects.toBeInstanceOf(BackendError);
     expect(await port.add("small", "small", value, 0)).toMatchObject({ result: "stored" });
   });
@@ -118,7 +118,7 @@ describe.each(kinds)("%s", (_kind, make) => {
     expect(error).toMatchObject({ isRefused: true });
   });
 
-  it("keeps the order of what is asked of a key at once", async () => {
+  it("keeps the order of concurrent operations on a key", async () => {
     const [, added, read] = await Promise.all([
       port.read("order"),
       port.add("order", "order", value, 50),
@@ -128,8 +128,8 @@ describe.each(kinds)("%s", (_kind, make) => {
   });
 });
 
-describe.skipIf(MemcachedProcess.isMissing)("a memcached that others use too", () => {
-  it("has what is stored as a value with flags 0", async () => {
+describe.skipIf(MemcachedProcess.isMissing)("a memcached shared with other clients", () => {
+  it("shows a stored value as an item with flags 0", async () => {
     const memcached = await MemcachedProcess.start();
     undo.push(() => memcached.stop());
     await routedPort(memcached.port).add("k", "k", Buffer.from("v"), 0);
@@ -139,7 +139,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a memcached that others use too", (
   });
 });
 
-describe("a pool that is not there", () => {
+describe("an unreachable pool", () => {
   it("fails every call with a BackendError", async () => {
     const port = routedPort(await freePort());
     const calls = [
@@ -151,7 +151,7 @@ describe("a pool that is not there", () => {
     for (const call of calls) await expect(call).rejects.toBeInstanceOf(BackendError);
   });
 
-  it("has not executed what it could not be sent", async () => {
+  it("has not executed operations that could not be sent", async () => {
     const port = routedPort(await freePort());
     await expect(port.read("k")).rejects.toMatchObject({ isRefused: true });
   });

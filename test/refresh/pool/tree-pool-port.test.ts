@@ -15,8 +15,8 @@ beforeEach(() => {
 
 const value = Buffer.from("new");
 
-describe("what fills and refreshes ask of a tree", () => {
-  it("is a set as a client would send it", async () => {
+describe("TreePoolPort", () => {
+  it("sends a set as a client would", async () => {
     const stored = port.add("k", "k", value, 30);
     expect(leaf.sent).toEqual(["set k 0 30 3\r\nnew\r\n"]);
     leaf.answer(0, "STORED\r\n");
@@ -26,14 +26,14 @@ describe("what fills and refreshes ask of a tree", () => {
     expect(await refused).toEqual({ result: "notStored" });
   });
 
-  it("takes a meta refusal for one, for keys that are no text", async () => {
+  it("treats a meta refusal as a refusal, for binary keys", async () => {
     const refused = port.add("a b", "a b", value, 30);
     expect(leaf.sent).toEqual([`ms ${base64("a b")} 3 F0 T30 MS b\r\nnew\r\n`]);
     leaf.answer(0, "NS\r\n");
     expect(await refused).toEqual({ result: "notStored" });
   });
 
-  it("rejects where the tree fails, and for a key that no server takes", async () => {
+  it("rejects if the tree fails, and for a key that no server accepts", async () => {
     const failed = port.add("k", "k", value, 30);
     leaf.answer(0, failures.timeout);
     await expect(failed).rejects.toThrow(new BackendError("SERVER_ERROR timeout"));
@@ -64,7 +64,7 @@ describe("what fills and refreshes ask of a tree", () => {
     ["before it was answered", (key: string) => port.noteWrite(key), true],
     ["after it was answered", (key: string) => port.noteWrite(key), false],
     ["by a flush", () => port.noteFlush(), false],
-  ])("leaves alone what was written since it was read: %s", async (_when, write, isEarly) => {
+  ])("does not touch an item that was written since it was read: %s", async (_when, write, isEarly) => {
     const read = port.read("k");
     if (isEarly) write("k");
     leaf.answer(0, "HD\r\n");
@@ -75,7 +75,7 @@ describe("what fills and refreshes ask of a tree", () => {
     expect(leaf.sent.length).toBe(1);
   });
 
-  it("deletes and touches", async () => {
+  it("deletes and touches items", async () => {
     const read = port.read("k");
     leaf.answer(0, "HD\r\n");
     const deleted = port.deleteIf("k", "k", (await read)!.cas);
@@ -87,7 +87,7 @@ describe("what fills and refreshes ask of a tree", () => {
     expect(leaf.sent).toEqual(["mg k\r\n", "delete k\r\n", "mg k T30\r\n", "mg k T30\r\n"]);
   });
 
-  it("reads nothing of a miss", async () => {
+  it("reads nothing on a miss", async () => {
     const read = port.read("k");
     leaf.answer(0, "EN\r\n");
     expect(await read).toBeNull();
