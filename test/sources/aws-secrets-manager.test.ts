@@ -12,13 +12,13 @@ beforeEach(async () => {
 afterEach(() => aws.close());
 
 describe("a secret", () => {
-  it("that is text is the value as it is", async () => {
+  it("is the value unchanged if it is text", async () => {
     server.put("app/one", 'p"ä\r\n');
     expect(await aws.outcome(aws.make())).toBe(Buffer.from('p"ä\r\n').toString("latin1"));
     expect(server.asked).toEqual(["GetSecretValue app/one"]);
   });
 
-  it("that is bytes is the value byte for byte", async () => {
+  it("is the value byte for byte if it is binary", async () => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     server.put("app/one", bytes);
     expect(await aws.outcome(aws.make())).toBe(bytes.toString("latin1"));
@@ -37,14 +37,14 @@ describe("a secret", () => {
     expect(await aws.outcome(aws.make({ versionStage: "AWSPENDING" }))).toBe("notThere");
   });
 
-  it("is not there if it does not exist, or if it is marked for deletion", async () => {
+  it("is a miss if it does not exist, or if it is marked for deletion", async () => {
     expect(await aws.outcome(aws.make())).toBe("notThere");
     const message = "You can't perform this operation on the secret because it was marked for deletion.";
     server.fail("app/one", "InvalidRequestException", message);
     expect(await aws.outcome(aws.make())).toBe("notThere");
   });
 
-  it("that may not be read is a failure that names it and what is not allowed", async () => {
+  it("is a failure that names the secret and the missing permission if access is denied", async () => {
     server.fail("app/one", "AccessDeniedException", "User: u is not authorized to perform: x");
     expect(await aws.outcome(aws.make())).toBe(
       'SOURCE_REFUSED source vault: access to secret "app/one" is denied: secretsmanager:GetSecretValue is not allowed',
@@ -59,12 +59,12 @@ describe("a secret", () => {
     ["InvalidParameterException", 'SOURCE_REFUSED source vault: secret "app/one" was refused (InvalidParameter'],
     ["SomethingNewException", "SOURCE_FAILED source vault: AWS refused (SomethingNewException, status 400)"],
     ["ExpiredTokenException", "SOURCE_FAILED source vault: AWS does not accept the credentials (ExpiredToken"],
-  ])("met by %s is a failure", async (type, expected) => {
+  ])("is a failure if AWS answers with %s", async (type, expected) => {
     server.fail("app/one", type, "no");
     expect(await aws.outcome(aws.make())).toContain(expected);
   });
 
-  it("is asked for by a name of AWS' alphabet only", async () => {
+  it("is requested only by a name in AWS' alphabet", async () => {
     for (const part of ["a b", "a\r\nb", "%2e", "..", "a/../b", "ключ", "a:b", "a*"]) {
       expect(await aws.outcome(aws.make(), part)).toMatch(/^SOURCE_REFUSED /);
     }
@@ -85,7 +85,7 @@ describe("a field", () => {
     ["no", "null"],
     ["__proto__", "p"],
     ["e", ""],
-  ])("%s is %j", async (field, value) => {
+  ])("selects %s as %j", async (field, value) => {
     server.put("app/one", secret);
     expect(await aws.outcome(aws.make({ field }))).toBe(value);
   });
@@ -97,7 +97,7 @@ describe("a field", () => {
     ["half an object", '{"password":"hidden', "is no JSON object"],
     ["a number", "1", "is no JSON object"],
     ["bytes", Buffer.from('{"password":"hidden"}'), "is binary"],
-  ])("of %s is a failure that shows nothing of it", async (_what, value, expected) => {
+  ])("is, in %s, a failure that shows nothing of the secret", async (_what, value, expected) => {
     server.put("app/one", value);
     const text = await aws.outcome(aws.make({ field: "password" }));
     expect(text).toMatch(/^SOURCE_REFUSED source vault: secret "app\/one" /);
@@ -105,14 +105,14 @@ describe("a field", () => {
     expect(text).not.toContain("hidden");
   });
 
-  it("that every object inherits is missing", async () => {
+  it("is missing if only the object prototype has it", async () => {
     server.put("app/one", "{}");
     expect(await aws.outcome(aws.make({ field: "constructor" }))).toContain('has no field "constructor"');
   });
 });
 
 describe("a tag", () => {
-  it("is the version; the same version again is unchanged, another one a value", async () => {
+  it("is the version; an equal version is unchanged, another version is a value", async () => {
     const versionId = server.put("app/one", "first");
     expect(await aws.tagOf(aws.make(), "one")).toBe(versionId);
     expect(await aws.outcome(aws.make(), "one", versionId)).toBe("unchanged");
@@ -120,7 +120,7 @@ describe("a tag", () => {
     expect(await aws.outcome(aws.make(), "one", versionId)).toBe("second");
   });
 
-  it("of one field is not that of another", async () => {
+  it("differs between two fields of one secret", async () => {
     server.put("app/one", '{"a":"1","b":"2"}');
     const tag = await aws.tagOf(aws.make({ field: "a" }), "one");
     expect(await aws.outcome(aws.make({ field: "a" }), "one", tag)).toBe("unchanged");

@@ -35,7 +35,7 @@ async function fail(code: SourceErrorCode = "SOURCE_STATUS", key = `f${ended.len
   await settled();
 }
 
-describe("the breaker of a source", () => {
+describe("the circuit breaker of a source", () => {
   it("opens after the configured number of failures in a row, and no more fetches start", async () => {
     for (let i = 0; i < 3; i++) await fail();
     await fetch();
@@ -44,7 +44,7 @@ describe("the breaker of a source", () => {
     expect([limiter.breakerState, limiter.breakerOpened, limiter.hasRoomForRefresh]).toEqual(["open", 1, false]);
   });
 
-  it("does not open where an answer came in between", async () => {
+  it("does not open if a success comes in between", async () => {
     for (let i = 0; i < 5; i++) {
       await fail();
       await fail();
@@ -63,7 +63,7 @@ describe("the breaker of a source", () => {
     },
   );
 
-  it("takes a time-out for a failure", async () => {
+  it("counts a timeout as a failure", async () => {
     await fetch("a");
     await fetch("b");
     await fetch("c");
@@ -72,7 +72,7 @@ describe("the breaker of a source", () => {
     expect(limiter.breakerState).toBe("open");
   });
 
-  it("lets one probe through after a while; where that fails it is left alone for longer", async () => {
+  it("lets one probe through after a while, and stays open for longer if the probe fails", async () => {
     for (let i = 0; i < 3; i++) await fail();
     clock.advance(1_000);
     expect(limiter.breakerState).toBe("half open");
@@ -88,7 +88,7 @@ describe("the breaker of a source", () => {
     expect(limiter.breakerState).toBe("half open");
   });
 
-  it("closes when a probe is answered", async () => {
+  it("closes when a probe succeeds", async () => {
     for (let i = 0; i < 3; i++) await fail();
     clock.advance(1_000);
     await fetch();
@@ -100,7 +100,7 @@ describe("the breaker of a source", () => {
     expect(source.fetches).toHaveLength(6);
   });
 
-  it("lets the next one probe where a probe ended without a word of the source's", async () => {
+  it("lets the next fetch probe if a probe ended without an answer from the source", async () => {
     for (let i = 0; i < 3; i++) await fail();
     clock.advance(1_000);
     await fail("SOURCE_REFUSED");
@@ -108,7 +108,7 @@ describe("the breaker of a source", () => {
     expect(source.keys.at(-1)).toBe("next");
   });
 
-  it("sends away those who wait when it opens", async () => {
+  it("rejects waiting fetches when it opens", async () => {
     start({ concurrency: 1, breakerFailures: 1 });
     await fetch("a");
     await fetch("had its place already");
@@ -119,14 +119,14 @@ describe("the breaker of a source", () => {
     expect(limiter.waiting).toBe(0);
   });
 
-  it("never opens with 0", async () => {
+  it("never opens if the limit is 0", async () => {
     start({ breakerFailures: 0 });
     for (let i = 0; i < 100; i++) await fail();
     expect(limiter.breakerState).toBe("closed");
   });
 });
 
-describe("a source that fails for some keys only", () => {
+describe("the circuit breaker of a source that fails for some keys only", () => {
   const bad = Array.from({ length: 40 }, (_, i) => `bad${i}`);
 
   async function succeed(key: string, priority: Priority = "fill"): Promise<void> {
@@ -137,12 +137,12 @@ describe("a source that fails for some keys only", () => {
     await settled();
   }
 
-  it("is not left alone because of one key that fails on and on", async () => {
+  it("does not open because of one key that fails repeatedly", async () => {
     for (let i = 0; i < 20; i++) await fail("SOURCE_STATUS", "bad");
     expect(limiter.breakerState).toBe("closed");
   });
 
-  it("is not left alone while it answers other keys, however many fail in between", async () => {
+  it("does not open while other keys succeed, however many keys fail in between", async () => {
     for (let i = 0; i < 10; i++) {
       await succeed("good");
       for (const key of bad) await fail("SOURCE_STATUS", `${key}.${i}`);
@@ -151,7 +151,7 @@ describe("a source that fails for some keys only", () => {
     expect([limiter.breakerState, limiter.breakerOpened]).toEqual(["closed", 0]);
   });
 
-  it("is left alone when no key has been answered for a while", async () => {
+  it("opens if no key has succeeded for a while", async () => {
     await succeed("good");
     for (let i = 0; i < 5; i++) await fail();
     expect(limiter.breakerState).toBe("closed");
@@ -160,7 +160,7 @@ describe("a source that fails for some keys only", () => {
     expect(limiter.breakerState).toBe("open");
   });
 
-  it("is well again with the first good key, and the keys that failed do not count again", async () => {
+  it("closes with the first key that succeeds, and the failed keys do not count again", async () => {
     for (const key of bad) await fail("SOURCE_STATUS", key);
     expect(limiter.breakerOpened).toBe(1);
     clock.advance(1_000);
@@ -174,7 +174,7 @@ describe("a source that fails for some keys only", () => {
     expect([limiter.breakerState, limiter.breakerOpened]).toEqual(["closed", 1]);
   });
 
-  it("is probed with a key that failed where there is no other", async () => {
+  it("probes with a key that failed if there is no other key", async () => {
     for (let i = 0; i < 3; i++) await fail("SOURCE_STATUS", `only${i}`);
     clock.advance(1_499);
     await fetch("only0");
@@ -184,7 +184,7 @@ describe("a source that fails for some keys only", () => {
     expect(limiter.breakerState).toBe("closed");
   });
 
-  it("has a refresh of a good key try while it is left alone, and is well again if that succeeds", async () => {
+  it("lets a refresh of a good key try while it is open, and closes if the refresh succeeds", async () => {
     for (const key of bad.slice(0, 3)) await fail("SOURCE_STATUS", key);
     expect(limiter.hasRoomForRefresh).toBe(false);
     clock.advance(250);
@@ -196,7 +196,7 @@ describe("a source that fails for some keys only", () => {
     expect(limiter.breakerState).toBe("closed");
   });
 
-  it("has its pause neither ended nor made longer by a refresh that fails", async () => {
+  it("neither ends nor extends its pause when a refresh fails", async () => {
     for (const key of bad.slice(0, 3)) await fail("SOURCE_STATUS", key);
     clock.advance(250);
     await fetch("good1", "refresh");
@@ -210,7 +210,7 @@ describe("a source that fails for some keys only", () => {
     expect(limiter.breakerState).toBe("half open");
   });
 
-  it("is not asked again at once for a key that failed twice in a row, longer after each failure", async () => {
+  it("delays a key that failed twice in a row, for longer after each failure", async () => {
     const admitted = () => {
       const refusal = limiter.admitFill("bad");
       if (refusal === null) limiter.endAdmission();
@@ -233,8 +233,8 @@ describe("a source that fails for some keys only", () => {
   });
 });
 
-describe("the rate of a source", () => {
-  it("lets the configured number of fetches through per second, and the others in their turn", async () => {
+describe("the rate limit of a source", () => {
+  it("admits the configured number of fetches per second, and the others in turn", async () => {
     start({ ratePerSecond: 10, concurrency: 1_000 });
     for (let i = 0; i < 25; i++) await fetch(`k${i}`);
     expect(source.fetches).toHaveLength(1);
@@ -246,7 +246,7 @@ describe("the rate of a source", () => {
     expect(source.keys.slice(0, 3)).toEqual(["k0", "k1", "k2"]);
   });
 
-  it("gives refreshes half of it at most, and fills what they leave", async () => {
+  it("gives refreshes at most half of the rate, plus the part that fills leave", async () => {
     start({ ratePerSecond: 10, concurrency: 1_000, timeoutMs: 60_000 });
     for (let i = 0; i < 100; i++) await fetch(`r${i}`, "refresh");
     for (let i = 0; i < 20; i++) {
@@ -257,7 +257,7 @@ describe("the rate of a source", () => {
     expect(source.fetches.length).toBeGreaterThanOrEqual(10);
   });
 
-  it("goes on after a pause without a great burst", async () => {
+  it("continues after a pause without a large burst", async () => {
     start({ ratePerSecond: 100, concurrency: 1_000 });
     clock.advance(60_000);
     for (let i = 0; i < 50; i++) await fetch(`k${i}`);
@@ -265,10 +265,10 @@ describe("the rate of a source", () => {
   });
 });
 
-describe("a fetch that is tried again", () => {
+describe("a fetch that is retried", () => {
   beforeEach(() => start({ retries: 2, breakerFailures: 3 }));
 
-  it("is answered where a retry helps, and counts as no failure", async () => {
+  it("is answered if a retry succeeds, and does not count as a failure", async () => {
     await fetch();
     source.last.fail(new SourceError("SOURCE_UNREACHABLE", "reset"));
     await settled();
@@ -284,7 +284,7 @@ describe("a fetch that is tried again", () => {
     expect(limiter.counters).toMatchObject({ fetches: 1, retried: 2, failed: 0 });
   });
 
-  it("is tried no more often than it may", async () => {
+  it("is retried at most the configured number of times", async () => {
     await fetch();
     for (let i = 0; i < 5; i++) {
       if (ended.length === 0) source.last.fail(new SourceError("SOURCE_UNREACHABLE", "reset"));
@@ -296,7 +296,7 @@ describe("a fetch that is tried again", () => {
     expect(ended).toEqual(["SOURCE_UNREACHABLE"]);
   });
 
-  it("is not tried again after the time-out, nor where that could not help", async () => {
+  it("is not retried after the timeout, nor if a retry cannot help", async () => {
     await fetch("late");
     clock.advance(4_990);
     source.last.fail(new SourceError("SOURCE_UNREACHABLE", "reset"));

@@ -42,15 +42,15 @@ function clientOf(built: ReadonlyMap<string, BuiltSource>, name: string): unknow
   return source instanceof AwsSecretsManagerSource ? source.client : null;
 }
 
-describe("building sources", () => {
-  it("makes each by its type, under its name", () => {
+describe("buildSources", () => {
+  it("makes each source by its type, under its name", () => {
     const built = buildSources([echo, file, http, vault], new Map(), new ManualClock());
     expect([...built.keys()]).toEqual(["echo", "file", "http", "vault"]);
     const classes = [...built.values()].map(({ source }) => source.constructor);
     expect(classes).toEqual([EchoSource, FileSource, HttpSource, AwsSecretsManagerSource]);
   });
 
-  it("takes over what has not changed, with what is under way, and makes anew what has", () => {
+  it("keeps unchanged sources with their running fetches, and rebuilds changed sources", () => {
     const clock = new ManualClock();
     const before = buildSources([echo, file, http], new Map(), clock);
     const after = buildSources([{ ...http }, { ...echo, concurrency: 9 }], before, clock);
@@ -59,7 +59,7 @@ describe("building sources", () => {
     expect(after.has("file")).toBe(false);
   });
 
-  it("gives sources of one AWS pool one client, after a reload too, and the others one each", () => {
+  it("gives the sources of one AWS pool a shared client, after a reload too, and other sources separate clients", () => {
     const clock = new ManualClock();
     const connection = { ...vault.connection, pool: "aws" };
     const [a, b] = [
@@ -77,8 +77,8 @@ describe("building sources", () => {
   });
 });
 
-describe("sources that left the configuration", () => {
-  it("that are parts of a merge close when its last fetch has ended, which waited for its turn", async () => {
+describe("a source that left the configuration", () => {
+  it("closes as part of a merge when its last fetch, which waited for its turn, has ended", async () => {
     const clock = new ManualClock();
     const part = new ManualSource();
     const partLimiter = new Limiter(part, base, clock);

@@ -7,7 +7,7 @@ function sourceOf(template: string): EchoSource {
   return new EchoSource({ type: "echo", name: "echo", template, ...looseLimits });
 }
 
-describe("an echo", () => {
+describe("the echo source", () => {
   it("answers with its template and the parts of the key", async () => {
     expect(await sourceOf("<{1}|{key}>").fetch(contextOf("a/b", ["b"]))).toEqual({
       type: "value",
@@ -17,7 +17,7 @@ describe("an echo", () => {
     });
   });
 
-  it("keeps the bytes of template and key, UTF-8 or not, side by side", async () => {
+  it("keeps the bytes of template and key side by side, UTF-8 or not", async () => {
     const result = await sourceOf("é{key}é").fetch(binaryContextOf("\xff"));
     expect(result).toMatchObject({ type: "value", value: Buffer.from([0xc3, 0xa9, 0xff, 0xc3, 0xa9]) });
     expect(await sourceOf("é{key}").fetch(contextOf("ключ"))).toMatchObject({
@@ -26,7 +26,7 @@ describe("an echo", () => {
     });
   });
 
-  it("answers with nothing for a template of nothing", async () => {
+  it("answers with an empty value for an empty template", async () => {
     expect(await sourceOf("").fetch(contextOf("k"))).toMatchObject({ type: "value", value: Buffer.alloc(0) });
   });
 });

@@ -45,7 +45,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("takes a byte order mark, and the encoding that it stands for", () => {
+  it("accepts a byte order mark, and the encoding that it marks", () => {
     const text = '{"ключ":10.50}';
     const utf16 = Buffer.from(`\ufeff${text}`, "utf16le");
     const documents = [`\ufeff${text}`, Buffer.from(`\ufeff${text}`, "utf8"), utf16, Buffer.from(utf16).swap16()];
@@ -59,7 +59,7 @@ describe("parseJson", () => {
 });
 
 describe("isJsonObject", () => {
-  it("tells an object from a number that keeps its digits", () => {
+  it("distinguishes an object from a number that keeps its digits", () => {
     expect(isJsonObject(parseJson('{"a":1.0}'))).toBe(true);
     for (const text of ["1.0", "[1.0]", "null", '"a"', "true"]) expect(isJsonObject(parseJson(text))).toBe(false);
   });
@@ -78,7 +78,7 @@ describe("selectJson", () => {
     expect(() => select('{"a":10.50}', "/a/rawJSON")).toThrow("has nothing at /a/rawJSON");
   });
 
-  it("fails where the part is nested too deeply to be written", () => {
+  it("fails if the part is nested too deeply to be written", () => {
     const text = `{"n":1.0,"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
     expect(() => select(text, "/a")).toThrow(expect.objectContaining({ code: "SOURCE_FAILED" }));
   });

@@ -52,7 +52,7 @@ async function pass(ms: number): Promise<string[]> {
 }
 
 describe("FileWatch", () => {
-  it("tells the keys of a file that changed, once for several events", async () => {
+  it("reports the keys of a changed file, once for several events", async () => {
     folders.identities.set("/a", "1");
     files.note("k", ["/a/x"]);
     files.note("l", ["/a/x"]);
@@ -62,7 +62,7 @@ describe("FileWatch", () => {
     expect(await pass(100)).toEqual(["k", "l"]);
   });
 
-  it("follows a folder that is replaced while nothing happens in it", async () => {
+  it("follows a folder that is replaced while its files are idle", async () => {
     folders.identities.set("/a", "1");
     files.note("k", ["/a/x"]);
     folders.identities.set("/a", "2");
@@ -74,7 +74,7 @@ describe("FileWatch", () => {
     expect(folders.watches).toHaveLength(1);
   });
 
-  it("sees at once that a folder tells of its own end", async () => {
+  it("detects at once that a folder reports its own removal", async () => {
     folders.identities.set("/a", "1");
     files.note("k", ["/a/x"]);
     folders.identities.set("/a", "2");
@@ -83,7 +83,7 @@ describe("FileWatch", () => {
     expect(await pass(100)).toEqual(["k"]);
   });
 
-  it("waits for a folder that is gone and tells its keys when it is back", async () => {
+  it("waits for a removed folder and reports its keys when the folder is back", async () => {
     folders.identities.set("/a", "1");
     files.note("k", ["/a/x"]);
     folders.identities.delete("/a");
@@ -103,7 +103,7 @@ describe("FileWatch", () => {
     expect([files.folderCount, clock.timerCount]).toEqual([0, 0]);
   });
 
-  it("forgets the folder that a key is not read from any more", async () => {
+  it("forgets a folder once no key is read from it", async () => {
     folders.identities.set("/link", "0");
     for (let version = 1; version <= 3_000; version++) {
       folders.identities.delete(`/v${version - 1}`);
@@ -115,7 +115,7 @@ describe("FileWatch", () => {
     expect(await pass(100)).toEqual(["k"]);
   });
 
-  it("watches new folders though the table is full of folders that are gone", async () => {
+  it("watches new folders even if the table is full of removed folders", async () => {
     for (let i = 0; i < 1_000; i++) {
       folders.identities.set(`/v${i}`, String(i));
       files.note(`k${i}`, [`/v${i}/x`]);
@@ -132,7 +132,7 @@ describe("FileWatch", () => {
     expect(files.folderCount).toBe(1_000);
   });
 
-  it("watches a folder later that could not be watched at first", async () => {
+  it("watches a folder later if it could not be watched at first", async () => {
     folders.identities.set("/a", "1");
     folders.isFull = true;
     files.note("k", ["/a/x"]);
@@ -143,7 +143,7 @@ describe("FileWatch", () => {
     expect(await pass(100)).toEqual(["k"]);
   });
 
-  it("watches nothing after its end", async () => {
+  it("watches nothing after it is closed", async () => {
     folders.identities.set("/a", "1");
     files.note("k", ["/a/x"]);
     folders.event("1", "x");

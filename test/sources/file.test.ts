@@ -45,8 +45,8 @@ async function outcome(part: string, source = sourceOf()): Promise<string> {
   }
 }
 
-describe("a file", () => {
-  it("below the folder is a value, an empty one too", async () => {
+describe("the file source", () => {
+  it("reads a file below the folder as a value, including an empty file", async () => {
     await writeFile(path.join(root, "empty"), "");
     expect(await outcome("a.txt")).toBe("inside");
     expect(await outcome("sub/b.txt")).toBe("below");
@@ -58,11 +58,11 @@ describe("a file", () => {
     expect(await outcome(part)).toBe("not there");
   });
 
-  it("whose name is longer than names can be is not there", async () => {
+  it("misses if the name is longer than file names can be", async () => {
     expect(await outcome("x".repeat(250), sourceOf({ path: "{1}.json.gz" }))).toBe("not there");
   });
 
-  it("in a folder that is not there is not there, until it is", async () => {
+  it("misses while the folder does not exist", async () => {
     const source = sourceOf({ root: path.join(folder, "later") });
     expect(await outcome("a", source)).toBe("not there");
     await mkdir(path.join(folder, "later"));
@@ -70,7 +70,7 @@ describe("a file", () => {
     expect(await outcome("a", source)).toBe("now");
   });
 
-  it("as large as max_body is a value, a byte more is refused", async () => {
+  it("accepts a file as large as max_body and refuses one byte more", async () => {
     await writeFile(path.join(root, "large"), "x".repeat(1_000));
     expect(await outcome("large")).toHaveLength(1_000);
     await appendFile(path.join(root, "large"), "x");
@@ -82,7 +82,7 @@ describe("a file", () => {
     expect(await outcome("status", source)).toBe("SOURCE_TOO_LARGE");
   });
 
-  it("is read with the bytes of its key as the name, which must be UTF-8", async () => {
+  it("uses the bytes of the key as the name, which must be UTF-8", async () => {
     await writeFile(path.join(root, "ключ"), "named");
     await writeFile(path.join(root, "\ufffd"), "the name of all that is no UTF-8");
     expect(await outcome("ключ")).toBe("named");
@@ -107,14 +107,14 @@ describe("the tag of a file", () => {
     return source.fetch({ ...contextOf("a.txt", ["a.txt"]), tag });
   }
 
-  it("stays while the file stays", async () => {
+  it("stays the same while the file is unchanged", async () => {
     const { source } = timed();
     const first = await fetchWith(source, null);
     expect(first).toMatchObject({ type: "value", tag: expect.any(String) });
     expect(await fetchWith(source, first.type === "value" ? first.tag : null)).toMatchObject({ type: "unchanged" });
   });
 
-  it("is not given to a file that may change again within one tick of its times", async () => {
+  it("is omitted for a file that may change again within one tick of its timestamps", async () => {
     await utimes(path.join(root, "a.txt"), past, past);
     expect(await fetchWith(timed().young, null)).toMatchObject({ type: "value", tag: null });
   });
@@ -144,7 +144,7 @@ describe("the tag of a file", () => {
         await cp(`${file}.new`, file, { preserveTimestamps: true });
       },
     ],
-  ])("changes when a file %s, with equal size and time of change", async (_what, replace) => {
+  ])("changes if a file %s, with equal size and time of change", async (_what, replace) => {
     const file = path.join(root, "a.txt");
     await utimes(file, past, past);
     const { source } = timed();
@@ -159,18 +159,18 @@ describe("the tag of a file", () => {
   });
 });
 
-describe("what is not a regular file", () => {
+describe("a path that is not a regular file", () => {
   it.each(["sub", "sub/", ""])("such as the folder %j is refused", async (part) => {
     expect(await outcome(part)).toBe("SOURCE_REFUSED");
   });
 
-  it("is refused if it is a pipe without a writer, and does not hang", async () => {
+  it("is refused without blocking if it is a pipe without a writer", async () => {
     execFileSync("/usr/bin/mkfifo", [path.join(root, "pipe")]);
     expect(await outcome("pipe")).toBe("SOURCE_REFUSED");
   });
 });
 
-describe("a path", () => {
+describe("a file path", () => {
   it.each(["../secret", "sub/../../secret", "..", ".", "sub/..", "a\0b", "..\\secret"])(
     "%j is refused",
     async (part) => {
@@ -178,23 +178,23 @@ describe("a path", () => {
     },
   );
 
-  it("with slashes only where the template says so", async () => {
+  it("has slashes only if the template allows them", async () => {
     expect(await outcome("sub/b.txt", sourceOf({ path: "{1}" }))).toBe("SOURCE_REFUSED");
   });
 
-  it("that begins with a slash stays below the folder", async () => {
+  it("stays below the folder if it begins with a slash", async () => {
     expect(await outcome("/sub/b.txt")).toBe("below");
     expect(await outcome(path.join(folder, "secret"))).toBe("not there");
   });
 
-  it("made of dots in the template and nothing of the key is refused", async () => {
+  it("is refused if it consists of dots from the template and nothing from the key", async () => {
     expect(await outcome("/../secret", sourceOf({ path: ".{1:path}" }))).toBe("SOURCE_REFUSED");
     expect(await outcome("", sourceOf({ path: "sub/.{1}./../secret" }))).not.toBe("outside");
   });
 });
 
-describe("a link", () => {
-  it("to a file below the folder is followed", async () => {
+describe("a symbolic link", () => {
+  it("is followed to a file below the folder", async () => {
     await symlink(path.join(root, "a.txt"), path.join(root, "sub", "link"));
     expect(await outcome("sub/link")).toBe("inside");
   });
@@ -202,26 +202,26 @@ describe("a link", () => {
   it.each([
     ["a file", "link", "link"],
     ["a folder", "link", "link/secret"],
-  ])("to %s outside of it is refused", async (what, name, part) => {
+  ])("is refused if it points to %s outside of the folder", async (what, name, part) => {
     await symlink(what === "a file" ? path.join(folder, "secret") : folder, path.join(root, name));
     expect(await outcome(part)).toBe("SOURCE_REFUSED");
   });
 
-  it("to a folder whose name begins with the folder's is refused", async () => {
+  it("is refused if it points to a folder whose name begins with the folder's name", async () => {
     await mkdir(path.join(folder, "root-2"));
     await writeFile(path.join(folder, "root-2", "x"), "outside");
     await symlink(path.join(folder, "root-2"), path.join(root, "link"));
     expect(await outcome("link/x")).toBe("SOURCE_REFUSED");
   });
 
-  it("to itself is a failure, to nothing is not there", async () => {
+  it("is a failure if it points to itself, and a miss if it points to nothing", async () => {
     await symlink(path.join(root, "loop"), path.join(root, "loop"));
     await symlink(path.join(root, "nothing"), path.join(root, "dangling"));
     expect(await outcome("loop")).toBe("SOURCE_FAILED");
     expect(await outcome("dangling")).toBe("not there");
   });
 
-  it("is the folder itself where the configuration names one", async () => {
+  it("may be the folder that the configuration names", async () => {
     await symlink(root, path.join(folder, "alias"));
     expect(await outcome("a.txt", sourceOf({ root: path.join(folder, "alias") }))).toBe("inside");
   });

@@ -70,7 +70,7 @@ describe("the lifetime of a response", () => {
     ['max-age=3600, private="set-cookie, x"', 3600],
     ['max-age=3600, no-cache=""', 0],
     ["max-age=3600, no-store, must-understand", 3600],
-  ])("of Cache-Control %j is %j", (value, expected) => {
+  ])("is, for Cache-Control %j, %j", (value, expected) => {
     expect(secondsOf(control(value))).toBe(expected);
   });
 
@@ -82,7 +82,7 @@ describe("the lifetime of a response", () => {
     "max-age=3600.5",
     "max-age=a3600",
     "max-age=3600a",
-  ])("is over where it cannot be read: %s", (value) => {
+  ])("is zero if it cannot be read: %s", (value) => {
     expect(secondsOf(control(value))).toBe(0);
     expect(secondsOf(control(value, "s-maxage=60"))).toBe(60);
   });
@@ -111,7 +111,7 @@ describe("the lifetime of a response", () => {
     ["beside a Cache-Control without a lifetime", { expires: at(60), date: at(0), "cache-control": "public" }, 60],
     ["and the age of a slow clock", { date: at(-10), expires: at(10), age: "25" }, 0],
     ["and the age of a fast clock", { date: at(10), expires: at(20), age: "15" }, 0],
-  ])("of an Expires %s", (_what, headers: Headers, expected) => {
+  ])("follows an Expires %s", (_what, headers: Headers, expected) => {
     expect(secondsOf(headers)).toBe(expected);
   });
 
@@ -127,7 +127,7 @@ describe("the lifetime of a response", () => {
     ["-20", 60],
     ["20.0", 60],
     ["", 60],
-  ])("is shorter by the Age %j", (age, expected) => {
+  ])("is reduced by the Age %j", (age, expected) => {
     expect(secondsOf({ "cache-control": "max-age=60", age })).toBe(expected);
   });
 
@@ -141,7 +141,7 @@ describe("the lifetime of a response", () => {
     ["Vary", { vary: "accept-encoding", "cache-control": "max-age=60" }, 60],
     ["Vary: *", { vary: ["accept", "*"], "cache-control": "max-age=60" }, 0],
     ["only Vary: *", { vary: "*" }, 0],
-  ])("of a response with %s", (_what, headers: Headers, expected) => {
+  ])("follows a response with %s", (_what, headers: Headers, expected) => {
     expect(secondsOf(headers)).toBe(expected);
   });
 });
@@ -154,7 +154,7 @@ describe("the time for which a response may be stale", () => {
     ["max-age=5, stale-if-error=x", 5_000, null],
     ["max-age=5, stale-if-error=99999999999", 5_000, 2 ** 31 * 1000],
     ['max-age=5, stale-if-error="0"', 5_000, 0],
-  ])("of %s", (value, ttlMs, staleMs) => {
+  ])("follows %s", (value, ttlMs, staleMs) => {
     expect(freshnessOfHeaders(control(value))).toEqual({ ttlMs, staleMs });
   });
 });
@@ -177,8 +177,8 @@ describe("freshness after a 304", () => {
   });
 });
 
-describe("advice that cannot be read", () => {
-  it("never throws and never gives a lifetime that is no number", () => {
+describe("invalid freshness fields", () => {
+  it("never cause an error and never give a lifetime that is not a number", () => {
     const text = fc.oneof(
       fc.string({ unit: "binary", maxLength: 30 }),
       fc.constantFrom("max-age=", "=", '"', "no-cache=", "s-maxage=1e9", at(0), "*", '\\"', "max-age=9".repeat(9)),

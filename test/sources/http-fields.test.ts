@@ -68,7 +68,7 @@ async function tagOf(source: HttpSource): Promise<string | null> {
   return result.type === "value" ? result.tag : null;
 }
 
-describe("a field that is repeated, padded or empty", () => {
+describe("a repeated, padded or empty field", () => {
   const twice = (...lines: string[]) => lines;
 
   it.each([
@@ -88,17 +88,17 @@ describe("a field that is repeated, padded or empty", () => {
     ["content-type", twice("text/html", "text/plain")],
     ["location", twice("/b", "/c")],
     ["__proto__", twice("a", "b")],
-  ])("never fails the value: %s %j", async (name, lines) => {
+  ])("never fails the fetch: %s %j", async (name, lines) => {
     answer(200, { [name]: lines });
     expect(await outcome(sourceOf())).toBe("v");
   });
 
-  it("gives the lifetime of all lines", async () => {
+  it("contributes the lifetime of all its lines", async () => {
     answer(200, { "cache-control": ["max-age=60", "public"] });
     expect(await fetchWith(sourceOf())).toMatchObject({ freshness: { ttlMs: 60_000 } });
   });
 
-  it("is a mark only where the lines agree", async () => {
+  it("is a validator only if the lines agree", async () => {
     const source = sourceOf();
     answer(200, { etag: ['"a"', '"a"'] });
     await fetchWith(source, await tagOf(source));
@@ -111,7 +111,7 @@ describe("a field that is repeated, padded or empty", () => {
     expect(await tagOf(source)).toBeNull();
   });
 
-  it("is a content type of which the last one counts", async () => {
+  it("uses the last line if it is a content type", async () => {
     const source = sourceOf({ contentTypes: ["application/json"] });
     answer(200, { "content-type": ["application/json", " Application/JSON ; charset=utf-8"] });
     expect(await outcome(source)).toBe("v");
@@ -121,7 +121,7 @@ describe("a field that is repeated, padded or empty", () => {
     expect(await outcome(source)).toBe("SOURCE_STATUS");
   });
 
-  it("is a redirect only where the lines agree", async () => {
+  it("redirects only if the lines agree", async () => {
     answer(302, { location: ["/b", "/c"] });
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
     answer(302, { location: "" });
@@ -135,7 +135,7 @@ describe("a field that is repeated, padded or empty", () => {
   });
 });
 
-describe("a content encoding", () => {
+describe("the decoder of content encodings", () => {
   const text = "value ".repeat(500);
   const gzip = gzipSync(text);
 
@@ -149,7 +149,7 @@ describe("a content encoding", () => {
     ["of brotli that is named twice by mistake", ["br", "br"], brotliCompressSync(text)],
     ["of two codings, the last one first", "gzip, br", brotliCompressSync(gzip)],
     ["of two codings in two lines", ["br", "gzip"], gzipSync(brotliCompressSync(text))],
-  ])("%s is undone", async (_what, coding, body) => {
+  ])("decodes a coding %s", async (_what, coding, body) => {
     answer(200, { "content-encoding": coding }, body);
     expect(await outcome(sourceOf())).toBe(text);
   });
@@ -159,19 +159,19 @@ describe("a content encoding", () => {
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });
 
-  it("of several codings is bounded by max_body", async () => {
+  it("limits the output of several codings to max_body", async () => {
     answer(200, { "content-encoding": "gzip, gzip" }, gzipSync(gzipSync(Buffer.alloc(10_000_000))));
     expect(await outcome(sourceOf())).toBe("SOURCE_TOO_LARGE");
   });
 
-  it("of several codings that are not there fails", async () => {
+  it("fails if several declared codings are not applied", async () => {
     answer(200, { "content-encoding": "gzip, br" }, "neither of the two");
     expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
   });
 });
 
-describe("a status of value_statuses", () => {
-  it.each([200, 201, 203, 206, 299, 404, 500])("%d is judged as 200 is", async (status) => {
+describe("a status in value_statuses", () => {
+  it.each([200, 201, 203, 206, 299, 404, 500])("is treated like 200: %d", async (status) => {
     const source = sourceOf({ valueStatuses: [status], notFoundStatuses: [] });
     answer(status, { "cache-control": "max-age=3600", etag: '"a"' });
     expect(await fetchWith(source)).toMatchObject({ type: "value", freshness: { ttlMs: 3_600_000 } });
@@ -180,7 +180,7 @@ describe("a status of value_statuses", () => {
   });
 });
 
-describe("a 304", () => {
+describe("a 304 response", () => {
   /** Fetches the value with a mark, then asks with each mark in turn. */
   async function lifetimes(stored: Headers, ...updates: Headers[]): Promise<(number | null)[]> {
     const source = sourceOf();
@@ -198,22 +198,22 @@ describe("a 304", () => {
     return seconds;
   }
 
-  it("is fresh for as long as it says", async () => {
+  it("is fresh for its declared lifetime", async () => {
     expect(await lifetimes({ etag: '"a"' }, { "cache-control": "max-age=3600" })).toEqual([3600]);
   });
 
-  it("is fresh for as long as the 200 said where it says nothing", async () => {
+  it("is fresh for the lifetime of the 200 if it declares none", async () => {
     const stored = { etag: '"a"', "cache-control": ["max-age=3600", "public"] };
     expect(await lifetimes(stored, {}, { etag: '"a"' }, {})).toEqual([3600, 3600, 3600]);
   });
 
-  it("is remembered by the 304s after it", async () => {
+  it("is used by the 304 responses after it", async () => {
     const stored = { "last-modified": "Tue, 24 Nov 2026 12:00:00 GMT", "cache-control": "max-age=5" };
     const updates: Headers[] = [{}, { "cache-control": "max-age=3600" }, {}, { "cache-control": "public" }, {}];
     expect(await lifetimes(stored, ...updates)).toEqual([5, 3600, 3600, null, null]);
   });
 
-  it("updates the marks that are asked with", async () => {
+  it("updates the validators of the next request", async () => {
     const source = sourceOf();
     answer(200, { etag: '"a"' });
     const first = await tagOf(source);
@@ -223,7 +223,7 @@ describe("a 304", () => {
     expect(origin.headers[2]).toMatchObject({ "if-none-match": '"b"' });
   });
 
-  it("keeps the marks that were asked with where its own cannot be read", async () => {
+  it("keeps the request's validators if its own cannot be read", async () => {
     const source = sourceOf();
     answer(200, { etag: '"a"' });
     const first = await tagOf(source);
@@ -232,8 +232,8 @@ describe("a 304", () => {
   });
 });
 
-describe("a mark", () => {
-  it("is not kept where it cannot be sent back or is too long", async () => {
+describe("a validator", () => {
+  it("is not kept if it cannot be sent back or is too long", async () => {
     const source = sourceOf();
     answer(200, { etag: `"${"x".repeat(300)}"` });
     expect(await tagOf(source)).toBeNull();
@@ -241,7 +241,7 @@ describe("a mark", () => {
     expect(await tagOf(source)).toBe("date some day");
   });
 
-  it("of bytes beyond ASCII is sent back as it came", async () => {
+  it("is sent back unchanged if it has bytes beyond ASCII", async () => {
     const source = sourceOf();
     answer(200, { etag: '"\xe4"' });
     await fetchWith(source, await tagOf(source));

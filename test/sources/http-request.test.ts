@@ -68,7 +68,7 @@ function keepBodies(): void {
   };
 }
 
-describe("a query", () => {
+describe("the query of a request", () => {
   it("is added to the URL's own, percent-encoded", async () => {
     const source = sourceOf({
       url: `${origin.url}/a?x=1`,
@@ -81,7 +81,7 @@ describe("a query", () => {
     expect(origin.requests).toEqual(["GET /a?x=1&n%C3%A4me=<a%26b%3Dc%23d%3Fe%2F..>&y=2"]);
   });
 
-  it("never has more names than the configuration, whatever the key", async () => {
+  it("never has more names than the configuration gives, whatever the key", async () => {
     const source = sourceOf({ query: [["q", "{1}"]] });
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "binary", minLength: 1, maxLength: 100 }), async (part) => {
@@ -95,10 +95,10 @@ describe("a query", () => {
   });
 });
 
-describe("a body", () => {
+describe("the body of a request", () => {
   const post = { method: "POST" } as const;
 
-  it("of JSON keeps parts of the key inside their strings", async () => {
+  it("keeps parts of the key inside the strings of JSON", async () => {
     keepBodies();
     const headers = [["Content-Type", "application/json; charset=utf-8"]] as const;
     const source = sourceOf({ ...post, headers, body: '{{"id": "{1}", "é": 1}}' });
@@ -108,14 +108,14 @@ describe("a body", () => {
     }
   });
 
-  it("of a form keeps them inside their fields", async () => {
+  it("keeps parts of the key inside the fields of a form", async () => {
     keepBodies();
     const headers = [["content-type", "application/x-www-form-urlencoded"]] as const;
     await outcome(sourceOf({ ...post, headers, body: "id={1}&x=1" }), "a&x=2 ");
     expect(bodies).toEqual(["id=a%26x%3D2%20&x=1"]);
   });
 
-  it("of another form takes no control characters", async () => {
+  it("accepts no control characters if it is neither JSON nor a form", async () => {
     keepBodies();
     const source = sourceOf({ ...post, body: "id {1}" });
     expect(await outcome(source, "a\nb")).toBe("SOURCE_REFUSED");
@@ -124,8 +124,8 @@ describe("a body", () => {
   });
 });
 
-describe("a login", () => {
-  it("is sent as it is configured, and never where a redirect leaves the origin", async () => {
+describe("the login of a request", () => {
+  it("is sent as configured, and never after a redirect to another origin", async () => {
     const other = await HttpOrigin.start();
     origin.handle = (request, response) => {
       if (request.url === "/a") response.writeHead(302, { location: `${other.url}/b` });
@@ -150,7 +150,7 @@ describe("a redirect to the same origin", () => {
     expect(await outcome(sourceOf({ redirects: 0 }))).toBe("SOURCE_STATUS");
   });
 
-  it("is not followed with a body", async () => {
+  it("is not followed if the request has a body", async () => {
     origin.handle = (_request, response) => response.writeHead(307, { location: "/b" }).end();
     expect(await outcome(sourceOf({ method: "POST", body: "x" }))).toBe("SOURCE_STATUS");
     expect(origin.requests).toEqual(["POST /a"]);
@@ -166,8 +166,8 @@ describe("a redirect to the same origin", () => {
   );
 });
 
-describe("statuses", () => {
-  it("mean what the configuration says", async () => {
+describe("the status settings", () => {
+  it("decide what each status means", async () => {
     const source = sourceOf({ valueStatuses: [200, 203], notFoundStatuses: [204, 451] });
     const answers: string[] = [];
     for (const status of [200, 203, 204, 451, 404, 410]) {
@@ -178,8 +178,8 @@ describe("statuses", () => {
   });
 });
 
-describe("an answer of another content type", () => {
-  it("is a failure where types are named, whatever its status", async () => {
+describe("an answer with an unexpected content type", () => {
+  it("is a failure if content types are configured, whatever its status", async () => {
     const source = sourceOf({ contentTypes: ["application/json"] });
     const answers: string[] = [];
     for (const type of ["application/json; charset=utf-8", "Application/JSON", "text/html", undefined]) {
@@ -202,24 +202,24 @@ describe("a compressed answer", () => {
     expect(origin.headers[0]!["accept-encoding"]).toBe("gzip, br");
   });
 
-  it("that grows beyond max_body is refused", async () => {
+  it("is refused if it grows beyond max_body", async () => {
     origin.handle = (_request, response) =>
       response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(50_000_000)));
     expect(await outcome(sourceOf())).toBe("SOURCE_TOO_LARGE");
   });
 
-  it("in an encoding that was not asked for is a failure", async () => {
+  it("is a failure if its encoding was not requested", async () => {
     origin.handle = (_request, response) => response.writeHead(200, { "content-encoding": "zstd" }).end("v");
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });
 
-  it("that is no such thing is a failure", async () => {
+  it("is a failure if it is not compressed", async () => {
     origin.handle = (_request, response) => response.writeHead(200, { "content-encoding": "gzip" }).end("not gzip");
     expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
   });
 });
 
-describe("select", () => {
+describe("the select setting", () => {
   const document = { data: { value: "text", list: [1, { "a/b~c": null }], "": true } };
 
   it.each([
@@ -235,12 +235,12 @@ describe("select", () => {
     ["/data/list/00", "SOURCE_FAILED"],
     ["/data/value/0", "SOURCE_FAILED"],
     ["/data/__proto__", "SOURCE_FAILED"],
-  ])("%s takes %s", async (select, expected) => {
+  ])("selects with %s: %s", async (select, expected) => {
     origin.handle = (_request, response) => response.end(JSON.stringify(document));
     expect(await outcome(sourceOf({ select }))).toBe(expected);
   });
 
-  it("of what is no JSON is a failure that shows nothing of it", async () => {
+  it("fails for a body that is not JSON, without showing the body", async () => {
     origin.handle = (_request, response) => response.end("<html>secret</html>");
     const source = sourceOf({ select: "/a" });
     expect(await outcome(source)).toBe("SOURCE_FAILED");
@@ -251,7 +251,7 @@ describe("select", () => {
 });
 
 describe("a conditional request", () => {
-  it("is made by ETag, else by date, and answered with 304", async () => {
+  it("is made by ETag, or else by date, and is answered with 304", async () => {
     const date = "Tue, 24 Nov 2026 12:00:00 GMT";
     let headers: Record<string, string> = { etag: 'W/"1"', "last-modified": date };
     origin.handle = (request, response) => {
@@ -273,14 +273,14 @@ describe("a conditional request", () => {
     expect(await outcome(source, "k", byTag)).toBe("v");
   });
 
-  it("that was not made is not answered with 304", async () => {
+  it("is required for a 304 to be accepted", async () => {
     origin.handle = (_request, response) => response.writeHead(304).end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });
 });
 
-describe("time-outs", () => {
-  it("of connecting count until TLS is agreed on", async () => {
+describe("the timeouts of a request", () => {
+  it("limit connecting until TLS is agreed on", async () => {
     // Accepts, and says nothing.
     const server = net.createServer((socket) => socket.on("error", () => {}).resume()).listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -292,7 +292,7 @@ describe("time-outs", () => {
     await once(server, "close");
   });
 
-  it("of reading end an answer that pauses", async () => {
+  it("limit reading if an answer pauses", async () => {
     origin.handle = (_request, response) => {
       response.writeHead(200);
       response.write("a");

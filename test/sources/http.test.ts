@@ -65,14 +65,14 @@ function boundedFetch(clock: ManualClock): Promise<string> {
   );
 }
 
-describe("an answer", () => {
-  it("200 with a body is the value, byte for byte", async () => {
+describe("an HTTP response", () => {
+  it("is the value, byte for byte, if it is a 200 with a body", async () => {
     const value = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     origin.handle = (_request, response) => response.end(value);
     expect(await outcome(sourceOf())).toBe(value.toString("latin1"));
   });
 
-  it("200 in many pieces is one value", async () => {
+  it("is one value if a 200 arrives in many pieces", async () => {
     origin.handle = (_request, response) => {
       for (const piece of ["a", "b", "c"]) response.write(piece);
       response.end();
@@ -80,36 +80,36 @@ describe("an answer", () => {
     expect(await outcome(sourceOf())).toBe("abc");
   });
 
-  it.each([404, 410])("%d is not there", async (status) => {
+  it.each([404, 410])("is a miss with status %d", async (status) => {
     origin.handle = (_request, response) => response.writeHead(status).end("nothing here");
     expect(await outcome(sourceOf())).toBe("not there");
   });
 
-  it.each([201, 204, 206, 304, 400, 401, 403, 429, 500, 502, 503])("%d is a failure", async (status) => {
+  it.each([201, 204, 206, 304, 400, 401, 403, 429, 500, 502, 503])("fails with status %d", async (status) => {
     origin.handle = (_request, response) => response.writeHead(status).end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });
 
-  it.each([301, 302, 303, 307, 308])("%d to another origin is not followed", async (status) => {
+  it.each([301, 302, 303, 307, 308])("is not followed if it redirects with %d to another origin", async (status) => {
     origin.handle = (_request, response) => response.writeHead(status, { location: "http://127.0.0.1:1/other" }).end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
     expect(origin.requests).toEqual(["GET /k"]);
   });
 
-  it("200 without a body is a value only where the configuration says so", async () => {
+  it("is a value without a body only if the configuration says so", async () => {
     origin.handle = (_request, response) => response.end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
     expect(await outcome(sourceOf({ isEmptyValue: true }))).toBe("");
   });
 
-  it("as large as max_body is a value, a byte more is refused", async () => {
+  it("is a value if it is as large as max_body, and is refused if it has one byte more", async () => {
     origin.handle = (request, response) => response.end("x".repeat(Number(request.url!.slice(1))));
     const source = sourceOf();
     expect(await outcome(source, "1000")).toHaveLength(1_000);
     expect(await outcome(source, "1001")).toBe("SOURCE_TOO_LARGE");
   });
 
-  it("that never ends is refused once it is too large, and its connection closed", async () => {
+  it("is refused once it is too large if it never ends, and its connection is closed", async () => {
     origin.handle = (_request, response) => {
       const pour = () => {
         while (!response.destroyed && response.write("x".repeat(10_000)));
@@ -122,12 +122,12 @@ describe("an answer", () => {
   });
 });
 
-describe("a server", () => {
-  it("that refuses connections is unreachable", async () => {
+describe("an HTTP server", () => {
+  it("is unreachable if it refuses connections", async () => {
     expect(await outcome(sourceOf({ url: `http://127.0.0.1:${await freePort()}/` }))).toBe("SOURCE_UNREACHABLE");
   });
 
-  it("that resets before it answers is unreachable", async () => {
+  it("is unreachable if it resets before it answers", async () => {
     origin.handle = (request) => request.socket.resetAndDestroy();
     expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
   });
@@ -135,7 +135,7 @@ describe("a server", () => {
   it.each([
     ["with a length", { "content-length": "100" }],
     ["in chunks", { "transfer-encoding": "chunked" }],
-  ])("that resets within a body %s gives no value", async (_what, headers) => {
+  ])("gives no value if it resets within a body %s", async (_what, headers) => {
     origin.handle = (request, response) => {
       response.writeHead(200, headers);
       response.write("half", () => request.socket.resetAndDestroy());
@@ -146,7 +146,7 @@ describe("a server", () => {
   it.each([
     ["with a length", { "content-length": "100" }],
     ["in chunks", { "transfer-encoding": "chunked" }],
-  ])("that closes within a body %s gives no value", async (_what, headers) => {
+  ])("gives no value if it closes within a body %s", async (_what, headers) => {
     origin.handle = (request, response) => {
       response.writeHead(200, headers);
       response.write("half", () => request.socket.end());
@@ -154,7 +154,7 @@ describe("a server", () => {
     expect(await outcome(sourceOf())).toBe("SOURCE_UNREACHABLE");
   });
 
-  it("that speaks something else is unreachable", async () => {
+  it("is unreachable if it speaks another protocol", async () => {
     const server = net.createServer((socket) => socket.on("error", () => {}).end("ERROR\r\n"));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -163,7 +163,7 @@ describe("a server", () => {
     server.close();
   });
 
-  it("that does not answer is given up at the time-out", async () => {
+  it("is abandoned at the timeout if it does not answer", async () => {
     origin.handle = () => {};
     const clock = new ManualClock();
     const fetching = boundedFetch(clock);
@@ -173,7 +173,7 @@ describe("a server", () => {
     await origin.left();
   });
 
-  it("that hangs after its headers is given up at the time-out", async () => {
+  it("is abandoned at the timeout if it hangs after its headers", async () => {
     origin.handle = (_request, response) => response.writeHead(200).flushHeaders();
     const clock = new ManualClock();
     const fetching = boundedFetch(clock);
@@ -183,7 +183,7 @@ describe("a server", () => {
     await origin.left();
   });
 
-  it("that sends a byte now and then is given up at the time-out", async () => {
+  it("is abandoned at the timeout if it sends a byte now and then", async () => {
     const clock = new ManualClock();
     let response: http.ServerResponse | undefined;
     origin.handle = (_request, answering) => {
@@ -199,7 +199,7 @@ describe("a server", () => {
     await origin.left();
   });
 
-  it("that is not wanted any more is told by the end of its connection", async () => {
+  it("sees its connection closed when its answer is no longer needed", async () => {
     origin.handle = () => {};
     const abort = new AbortController();
     const fetching = sourceOf().fetch(contextOf("k", ["k"], abort.signal));
@@ -210,15 +210,15 @@ describe("a server", () => {
     await origin.left();
   });
 
-  it("is left when the source is closed", async () => {
+  it("is disconnected when the source is closed", async () => {
     const source = sourceOf();
     await outcome(source);
     await Promise.all([origin.left(), source.close()]);
   });
 });
 
-describe("a connection", () => {
-  it.each([200, 404, 500])("is used again after a %d", async (status) => {
+describe("an HTTP connection", () => {
+  it.each([200, 404, 500])("is reused after a %d", async (status) => {
     origin.handle = (_request, response) => {
       response.writeHead(status).flushHeaders();
       setImmediate(() => response.end("some text"));
@@ -229,7 +229,7 @@ describe("a connection", () => {
     expect(origin.connections).toBe(1);
   });
 
-  it.each([404, 410, 503])("is used again after a %d, though its body comes late", async (status) => {
+  it.each([404, 410, 503])("is reused after a %d whose body comes late", async (status) => {
     let response: http.ServerResponse | undefined;
     origin.handle = (_request, answering) => {
       response = answering;
@@ -244,7 +244,7 @@ describe("a connection", () => {
     expect(origin.connections).toBe(1);
   });
 
-  it("is not used again where a refused answer goes on and on", async () => {
+  it("is not reused if a refused answer never ends", async () => {
     origin.handle = (_request, response) => {
       response.writeHead(404);
       const pour = () => {
@@ -257,14 +257,14 @@ describe("a connection", () => {
     await origin.left();
   });
 
-  it("that the server closed is replaced by a new one", async () => {
+  it("is replaced by a new one if the server closed it", async () => {
     origin.handle = (_request, response) => response.writeHead(200, { connection: "close" }).end("v");
     const source = sourceOf();
     for (let i = 0; i < 3; i++) expect(await outcome(source)).toBe("v");
     expect(origin.connections).toBe(3);
   });
 
-  it("is one of as many as the source's concurrency at most", async () => {
+  it("is one of at most as many as the source's concurrency", async () => {
     const responses: http.ServerResponse[] = [];
     origin.handle = (_request, response) => responses.push(response);
     const source = sourceOf({ concurrency: 2 });
@@ -278,7 +278,7 @@ describe("a connection", () => {
   });
 });
 
-describe("a request", () => {
+describe("an HTTP request", () => {
   it("has the method and the headers of the configuration, with parts of the key", async () => {
     const source = sourceOf({
       method: "POST",
@@ -292,13 +292,13 @@ describe("a request", () => {
     expect(origin.headers[0]).toMatchObject({ "x-key": "<the part>", accept: "text/plain" });
   });
 
-  it("is not sent where the key would bring control characters into a header", async () => {
+  it("is not sent if the key would bring control characters into a header", async () => {
     const source = sourceOf({ url: `${origin.url}/`, headers: [["x-key", "{1}"]] });
     expect(await outcome(source, "a\r\nx-evil: 1")).toBe("SOURCE_REFUSED");
     expect(origin.requests).toEqual([]);
   });
 
-  it("with a key beyond ASCII in a header carries its bytes", async () => {
+  it("carries the bytes of a key beyond ASCII in a header", async () => {
     await outcome(sourceOf({ url: `${origin.url}/`, headers: [["x-key", "{1}"]] }), "ключ");
     expect(Buffer.from(String(origin.headers[0]!["x-key"]), "latin1").toString()).toBe("ключ");
   });
@@ -310,12 +310,12 @@ describe("a request", () => {
     ["http://HOST/{1}/", "/k/"],
     ["HTTP://HOST/a b/ü/{1}", "/a%20b/%C3%BC/k"],
     ["http://HOST/a%20b/{1}", "/a%20b/k"],
-  ])("of the URL %s asks for %s", async (url, path) => {
+  ])("maps the URL %s to the path %s", async (url, path) => {
     await outcome(sourceOf({ url: url.replace("HOST", `127.0.0.1:${origin.port}`) }));
     expect(origin.requests).toEqual([`GET ${path}`]);
   });
 
-  it("carries keys that are not UTF-8 byte for byte", async () => {
+  it("carries a key that is not UTF-8 byte for byte", async () => {
     await sourceOf().fetch(binaryContextOf("", ["\xff\x00"]));
     expect(origin.requests).toEqual(["GET /%FF%00"]);
   });
@@ -325,7 +325,7 @@ describe("a request", () => {
     ["/a/{1}.{2}", ["", ""]],
     ["/a/.{1}?q=1", [""]],
     ["/{1}", [".."]],
-  ])("of %s with %j is refused: its path would be another one", async (path, parts) => {
+  ])("is refused if %s with %j would give another path", async (path, parts) => {
     const source = sourceOf({ url: origin.url + path });
     await expect(source.fetch(contextOf("", parts))).rejects.toMatchObject({ code: "SOURCE_REFUSED" });
     expect(origin.requests).toEqual([]);

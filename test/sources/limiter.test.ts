@@ -40,8 +40,8 @@ async function end(key: string): Promise<void> {
   await settled();
 }
 
-describe("a source behind its bounds", () => {
-  it("is asked at once and gives its answer", async () => {
+describe("a source behind its limiter", () => {
+  it("is asked at once and returns its answer", async () => {
     fetchAll("f1", "f2", "f3");
     await settled();
     expect(limiter.inFlight).toBe(3);
@@ -53,7 +53,7 @@ describe("a source behind its bounds", () => {
     expect(limiter.inFlight).toBe(0);
   });
 
-  it("gives its place back when it throws before there is a promise", async () => {
+  it("frees its place if it throws before it returns a promise", async () => {
     start({ concurrency: 1 });
     source.throwNext = new Error("thrown");
     fetchAll("f1", "f2");
@@ -73,7 +73,7 @@ describe("a source behind its bounds", () => {
     expect(limiter.inFlight).toBe(4);
   });
 
-  it("refuses at once what finds no place in the queue", async () => {
+  it("rejects at once a fetch that finds no place in the queue", async () => {
     start({ concurrency: 1, queue: 2 });
     fetchAll("f1", "f2", "f3", "f4");
     await settled();
@@ -84,7 +84,7 @@ describe("a source behind its bounds", () => {
     expect(ended.has("f5")).toBe(false);
   });
 
-  it("has no queue where it is set to 0", async () => {
+  it("has no queue if the setting is 0", async () => {
     start({ concurrency: 1, queue: 0 });
     fetchAll("f1", "f2", "r1");
     await settled();
@@ -93,7 +93,7 @@ describe("a source behind its bounds", () => {
 });
 
 describe("the admission of fills", () => {
-  it("keeps places for fills that have not begun, and refuses the others with one error", () => {
+  it("reserves places for fills that have not begun, and refuses the others with one error", () => {
     start({ concurrency: 2, queue: 1 });
     expect([1, 2, 3].map(() => limiter.admitFill("k"))).toEqual([null, null, null]);
     const refusal = limiter.admitFill("k");
@@ -104,7 +104,7 @@ describe("the admission of fills", () => {
     expect(limiter.admitFill("k")).toBeNull();
   });
 
-  it("counts fetches that run and that wait", async () => {
+  it("counts running fetches and waiting fetches", async () => {
     start({ concurrency: 1, queue: 2 });
     fetchAll("f1", "f2");
     await settled();
@@ -116,14 +116,14 @@ describe("the admission of fills", () => {
     expect([1, 2, 3].map(() => limiter.admitFill("k"))).toEqual([null, null, null]);
   });
 
-  it("does not count refreshes that wait: a fill takes their place", async () => {
+  it("does not count waiting refreshes: a fill takes their place", async () => {
     start({ concurrency: 1, queue: 1 });
     fetchAll("f1", "r1");
     await settled();
     expect(limiter.admitFill("k")).toBeNull();
   });
 
-  it("refuses while the breaker is open, and admits one while it is half open", async () => {
+  it("refuses while the circuit breaker is open, and admits one fill while it is half open", async () => {
     start({ breakerFailures: 1 });
     fetch("f1");
     await settled();
@@ -135,7 +135,7 @@ describe("the admission of fills", () => {
     expect(limiter.admitFill("k")).toMatchObject({ code: "SOURCE_LEFT_ALONE" });
   });
 
-  it("has no more places than the rate gives", async () => {
+  it("has at most as many places as the rate allows", async () => {
     start({ ratePerSecond: 1, concurrency: 4, queue: 2 });
     fetch("f1");
     await settled();
@@ -145,7 +145,7 @@ describe("the admission of fills", () => {
 });
 
 describe("fills and refreshes", () => {
-  it("share the places so that refreshes have half of them at most", async () => {
+  it("share the places; refreshes have at most half of them", async () => {
     fetchAll("r1", "r2", "r3", "f1");
     await settled();
     expect(source.keys).toEqual(["r1", "r2", "f1"]);
@@ -155,7 +155,7 @@ describe("fills and refreshes", () => {
     expect(source.keys.slice(3)).toEqual(["r3"]);
   });
 
-  it("have one place for refreshes where there is only one", async () => {
+  it("leave one place to refreshes if there is only one", async () => {
     start({ concurrency: 1 });
     fetchAll("r1", "f1", "r2");
     await settled();
@@ -165,7 +165,7 @@ describe("fills and refreshes", () => {
     expect(source.keys).toEqual(["r1", "f1", "r2"]);
   });
 
-  it("wait so that fills go first", async () => {
+  it("wait in a queue in which fills come first", async () => {
     start({ concurrency: 2 });
     fetchAll("f1", "f2", "r1", "r2", "f3", "f4");
     await settled();
@@ -177,7 +177,7 @@ describe("fills and refreshes", () => {
     expect(source.keys.slice(4)).toEqual(["r1"]);
   });
 
-  it("fill the queue so that a fill takes the place of the refresh that came last", async () => {
+  it("share the queue; a fill takes the place of the latest refresh", async () => {
     start({ concurrency: 2, queue: 3 });
     fetchAll("f1", "f2", "r1", "r2", "r3", "r4", "f3");
     await settled();
@@ -225,8 +225,8 @@ describe("fills and refreshes", () => {
   });
 });
 
-describe("a time-out", () => {
-  it("ends a fetch, tells the source, and gives the place to the next", async () => {
+describe("the timeout of a fetch", () => {
+  it("ends the fetch, notifies the source, and frees the place for the next fetch", async () => {
     start({ concurrency: 1 });
     fetch("f1");
     await settled();
@@ -243,7 +243,7 @@ describe("a time-out", () => {
     expect(source.keys).toEqual(["f1", "f2"]);
   });
 
-  it("has the wait in the queue in it, which is half of it at most", async () => {
+  it("includes the wait in the queue, which is at most half of it", async () => {
     start({ concurrency: 1 });
     fetchAll("f1", "f2", "f3");
     await settled();
@@ -260,7 +260,7 @@ describe("a time-out", () => {
     expect(ended.get("f2")).toBe("SOURCE_TIMEOUT");
   });
 
-  it("keeps the place of a fetch that does not hear of it until that has ended, so that none pile up", async () => {
+  it("keeps the place of a fetch that ignores it until the fetch has ended, so that fetches do not pile up", async () => {
     start({ concurrency: 1 });
     source.isDeaf = true;
     fetch("f1");
@@ -277,7 +277,7 @@ describe("a time-out", () => {
     expect(source.keys).toEqual(["f1", "f2"]);
   });
 
-  it("is not undone by an answer or a failure that comes after it", async () => {
+  it("is not reversed by an answer or a failure that comes after it", async () => {
     fetchAll("f1", "f2");
     await settled();
     clock.advance(5_000);
@@ -289,7 +289,7 @@ describe("a time-out", () => {
     expect(limiter.inFlight).toBe(0);
   });
 
-  it("tells nothing to the source of a fetch that has ended", async () => {
+  it("does not notify the source of a fetch that has ended", async () => {
     fetch("f1");
     await settled();
     await end("f1");
@@ -304,7 +304,7 @@ describe("a source that left the configuration", () => {
     expect(source.closes).toBe(1);
   });
 
-  it("is closed after those that wait for the rate alone", async () => {
+  it("closes after the fetches that wait for the rate only", async () => {
     start({ ratePerSecond: 1 });
     fetch("f1");
     await settled();
@@ -321,7 +321,7 @@ describe("a source that left the configuration", () => {
     expect([ended.get("f2"), source.closes]).toEqual(["v", 1]);
   });
 
-  it("is closed when the last fetch has ended, those that wait included", async () => {
+  it("closes when the last fetch has ended, including waiting fetches", async () => {
     start({ concurrency: 1 });
     fetchAll("f1", "f2");
     await settled();
@@ -333,7 +333,7 @@ describe("a source that left the configuration", () => {
     expect(source.closes).toBe(1);
   });
 
-  it("is not closed while a fetch waits for the rate", async () => {
+  it("does not close while a fetch waits for the rate", async () => {
     start({ ratePerSecond: 1 });
     fetchAll("f1", "f2");
     await settled();
@@ -349,7 +349,7 @@ describe("a source that left the configuration", () => {
 });
 
 describe("a fill behind a refresh that waits for its rate", () => {
-  it("begins when the rate has room for it", async () => {
+  it("begins when the rate allows it", async () => {
     start({ ratePerSecond: 1 });
     fetchAll("r1", "r2", "f1");
     await settled();
@@ -361,7 +361,7 @@ describe("a fill behind a refresh that waits for its rate", () => {
 });
 
 describe("a source without a queue", () => {
-  it("has room for a refresh while it has a place", async () => {
+  it("accepts a refresh while it has a free place", async () => {
     start({ queue: 0, concurrency: 2 });
     expect(limiter.hasRoomForRefresh).toBe(true);
     fetchAll("r1");

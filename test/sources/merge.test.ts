@@ -42,8 +42,8 @@ async function outcome(source: MergeSource, answer: () => void): Promise<unknown
   return fetching;
 }
 
-describe("a merge", () => {
-  it("puts values where they belong, asking for all at once", async () => {
+describe("the merge source", () => {
+  it("puts values in their places and requests all parts at once", async () => {
     const merged = await outcome(sourceOf({ path: ["x", "y"] }, { path: ["x", "z"] }), () => {
       expect([a.fetches.length, b.fetches.length]).toEqual([1, 1]);
       b.last.answer('{"n": 1}');
@@ -61,7 +61,7 @@ describe("a merge", () => {
     expect(result.type === "value" && result.value.toString()).toBe('{"x":1.0,"price":10.50}');
   });
 
-  it("puts no number at the top, nor anything below one", async () => {
+  it("puts no number at the top, and nothing below a number", async () => {
     const top = await outcome(sourceOf({}), () => a.last.answer("1.0"));
     expect(top).toBe("SOURCE_FAILED");
     const below = await outcome(sourceOf({ path: ["x"] }, { path: ["x", "y"] }), () => {
@@ -71,7 +71,7 @@ describe("a merge", () => {
     expect(below).toEqual({ x: { y: 2 } });
   });
 
-  it("puts members of objects at the top, later over earlier", async () => {
+  it("puts members of objects at the top; later parts override earlier parts", async () => {
     const merged = await outcome(sourceOf({}, {}), () => {
       a.last.answer('{"a": 1, "both": "a"}');
       b.last.answer('{"b": 2, "both": "b", "__proto__": {"x": 1}}');
@@ -79,7 +79,7 @@ describe("a merge", () => {
     expect(JSON.stringify(merged)).toBe('{"a":1,"both":"b","b":2,"__proto__":{"x":1}}');
   });
 
-  it("has nothing else at the top", async () => {
+  it("accepts nothing else at the top", async () => {
     expect(await outcome(sourceOf({}), () => a.last.answer("[1]"))).toBe("SOURCE_FAILED");
   });
 
@@ -107,7 +107,7 @@ describe("a merge", () => {
     ).toEqual(missing);
   });
 
-  it("is not there where no part is", async () => {
+  it("misses if no part has a value", async () => {
     const parts = [
       { path: ["a"], onFailure: "null" as const },
       { path: ["b"], onFailure: "omit" as const },
@@ -119,7 +119,7 @@ describe("a merge", () => {
     expect(merged).toBe("notThere");
   });
 
-  it("gives captures on, or others in their place", async () => {
+  it("passes captures on, or other values in their place", async () => {
     const parts = [
       { path: ["a"] },
       {
@@ -138,13 +138,13 @@ describe("a merge", () => {
     expect(Object.fromEntries(b.last.captures.groups)).toEqual({ 1: "<one>", n: "k" });
   });
 
-  it("asks for its parts with the priority that it is asked with", async () => {
+  it("requests its parts with the priority of its own request", async () => {
     void sourceOf({ path: ["a"] }).fetch({ ...contextOf("k"), priority: "refresh" });
     await settled();
     expect(a.last.priority).toBe("refresh");
   });
 
-  it("is as fresh as the part that is fresh for the shortest time", async () => {
+  it("is fresh for the shortest time of its parts", async () => {
     const source = sourceOf({ path: ["a"] }, { path: ["b"] });
     const fetching = source.fetch(contextOf("k"));
     await settled();
@@ -177,7 +177,7 @@ ttl = "4s"
 `;
 
 describe("a merge in a configuration", () => {
-  it("loads in both of the first Platypus's spellings", () => {
+  it("loads in both spellings of the first Platypus", () => {
     const { sources, rules } = read(`${PARTS}[get.both]
 match = "both/(?<path>.+)"
 source = "both"
@@ -206,7 +206,7 @@ merge = [{ source = "one", to = "." }, { source = "two", to = "x.y" }]
     expect(rules[0]!.ttlMs).toBe(4_000);
   });
 
-  it("is the same after a reload only where its parts are", () => {
+  it("is reused after a reload only if its parts are unchanged", () => {
     const merge = '[source.both]\ntype = "merge"\ntemplate = [{ key = ["a"], source = "one" }]\n';
     const clock = new ManualClock();
     const before = buildSources(read(PARTS + merge).sources, new Map(), clock);
@@ -226,17 +226,17 @@ merge = [{ source = "one", to = "." }, { source = "two", to = "x.y" }]
     ["template = []", "expected a list of parts"],
     ['template = [{ key = ["a"], source = "both" }]', "needs itself: both → both"],
     ["", "missing; expected a list of parts"],
-  ])("is refused with its line: %s", (template, message) => {
+  ])("is refused with its line number: %s", (template, message) => {
     expect(problems(`${PARTS}[source.both]\ntype = "merge"\n${template}\n`)).toContain(message);
   });
 
-  it("whose parts need each other is refused", () => {
+  it("is refused if its parts need each other", () => {
     const merge = (name: string, part: string) =>
       `[source.${name}]\ntype = "merge"\ntemplate = [{ key = ["a"], source = "${part}" }]\n`;
     expect(problems(merge("x", "y") + merge("y", "z") + merge("z", "x"))).toContain("needs itself: x → y → z → x");
   });
 
-  it("needs the captures of its parts, but for those it replaces", () => {
+  it("needs the captures of its parts, except those that it replaces", () => {
     const rule = '[get.both]\nmatch = "both/(.+)"\nsource = "both"\n';
     const both = (args: string) =>
       `[source.both]\ntype = "merge"\ntemplate = [{ key = ["a"], source = "one"${args} }]\n`;

@@ -36,12 +36,12 @@ async function outcome(source: Source, part: string, tag: string | null = null):
   }
 }
 
-describe("a module", () => {
-  it("is asked with the key and its captures", async () => {
+describe("the module source", () => {
+  it("passes the key and its captures to the module", async () => {
     expect(await outcome(sourceOf(), "17")).toMatchObject({ type: "value", value: Buffer.from("k/17 of 17") });
   });
 
-  it("may give bytes, a ttl and a tag, nothing, or say that nothing has changed", async () => {
+  it("accepts bytes, a ttl and a tag, nothing, or an unchanged marker", async () => {
     const source = sourceOf();
     expect(await outcome(source, "bytes")).toMatchObject({ value: Buffer.from([0, 255]), freshness: null });
     expect(await outcome(source, "ttl")).toMatchObject({ tag: "one", freshness: { ttlMs: 2_000, isBinding: true } });
@@ -49,24 +49,24 @@ describe("a module", () => {
     expect(await outcome(source, "unchanged", "one")).toMatchObject({ type: "unchanged" });
   });
 
-  it("that throws is a failure with its own words, and goes on being asked", async () => {
+  it("reports the module's own error if it throws, and continues to ask it", async () => {
     const source = sourceOf();
     expect(await outcome(source, "throws")).toBe("source own: the database is away");
     expect(await outcome(source, "bytes")).toMatchObject({ type: "value" });
   });
 
-  it("that gives something else is told what it may give", async () => {
+  it("lists the allowed results if the module returns something else", async () => {
     expect(await outcome(sourceOf(), "number")).toBe(
       "source own: expected a string, bytes, { value, ttl, tag } or undefined from the getter, got a number",
     );
   });
 
-  it('fails if it answers "unchanged" for a value that is not stored', async () => {
+  it('fails if the module answers "unchanged" for a value that is not stored', async () => {
     const source = new GetterSource("own", async () => () => ({ unchanged: true }));
     expect(await outcome(source, "x")).toMatch(/^source own: expected a value, since no tag was given/);
   });
 
-  it("that hangs hears of the time-out", async () => {
+  it("notifies a hanging module of the timeout", async () => {
     const clock = new ManualClock();
     const limiter = new Limiter(sourceOf(), looseLimits, clock);
     const fetching = limiter.fetch(contextOf("k", ["hangs"]), "fill", null).catch((error: SourceError) => error.code);
@@ -81,13 +81,13 @@ describe("a module", () => {
   it.each([
     ["no-getter.js", /no-getter.js has no function as its default export$/],
     ["none.js", /Cannot find module|Failed to load|ERR_MODULE_NOT_FOUND/],
-  ])("without a getter says so: %s", async (name, message) => {
+  ])("reports a missing getter: %s", async (name, message) => {
     expect(await outcome(sourceOf(name), "x")).toMatch(message);
   });
 });
 
 describe("a module in a configuration", () => {
-  it("must exist, and is another one when it has changed", async () => {
+  it("must exist, and is a different source after its file has changed", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     undo.push(() => rm(folder, { recursive: true }));
     const read = (name: string) =>

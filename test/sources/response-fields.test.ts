@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ResponseFields } from "../../src/sources/response-fields.ts";
 
 describe("ResponseFields", () => {
-  it("finds a field whatever the case of its name", () => {
+  it("finds a field regardless of the case of its name", () => {
     const fields = new ResponseFields({ ETAG: '"a"', "Cache-Control": ["a"], "cache-control": "b" });
     expect(fields.single("etag")).toBe('"a"');
     expect(fields.list("cache-control")).toEqual(["a", "b"]);
@@ -17,7 +17,7 @@ describe("ResponseFields", () => {
     ["has blanks around its value", " \t a b\t ", "a b"],
     ["is repeated with one value", ["a", " a ", ""], "a"],
     ["is repeated with another value", ["a", "b"], null],
-  ])("gives one value of a field that %s", (_what, lines, expected) => {
+  ])("returns one value, or null, of a field that %s", (_what, lines, expected) => {
     expect(new ResponseFields({ etag: lines }).single("etag")).toBe(expected);
   });
 
@@ -36,7 +36,7 @@ describe("ResponseFields", () => {
     expect(new ResponseFields({ list: lines }).list("list")).toEqual(expected);
   });
 
-  it("joins lines as one line with commas means", () => {
+  it("joins repeated lines as one line with commas", () => {
     const member = fc.stringMatching(/^[a-z]{1,8}$/);
     fc.assert(
       fc.property(fc.array(fc.array(member)), (lines) => {
@@ -46,7 +46,7 @@ describe("ResponseFields", () => {
     );
   });
 
-  it("never throws and never gives a value with blanks around it", () => {
+  it("never throws and never returns a value with blanks around it", () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: "binary" })), (lines) => {
         const fields = new ResponseFields({ list: lines });

@@ -16,7 +16,7 @@ describe("an error of AWS", () => {
     ["ResourceNotFoundException", "… can't find the specified secret value for staging label: AWSPENDING"],
     ["InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion."],
     ["InvalidRequestException", "You can't perform this operation on the secret because it was deleted."],
-  ])("%s, %j: not there", (name, message) => {
+  ])("is a miss for %s, %j", (name, message) => {
     expect(answer(name, message)).toEqual({ type: "notThere" });
   });
 
@@ -28,7 +28,7 @@ describe("an error of AWS", () => {
     ["User: u is not authorized to perform: kms:Decrypt on resource: k", "kms:Decrypt"],
     ["Access to KMS is not allowed", "kms:Decrypt"],
     ["", "secretsmanager:GetSecretValue"],
-  ])("that denies access with %j names the action", (message, action) => {
+  ])("names the denied action for the message %j", (message, action) => {
     const text = expect.stringContaining(`access to secret "s" is denied: ${action}`);
     expect(answer("AccessDeniedException", message)).toMatchObject({ code: "SOURCE_REFUSED", text });
   });
@@ -50,8 +50,8 @@ describe("an error of AWS", () => {
   });
 });
 
-describe("what the SDK throws", () => {
-  it("is taken without what it carries", () => {
+describe("an error thrown by the AWS SDK", () => {
+  it("is reported without its attached data", () => {
     const carried = { $metadata: { httpStatusCode: 400, requestId: "r" }, $response: { body: "hidden" } };
     expect(errorOf(thrown("DecryptionFailure", "m", carried))).toEqual({
       ...{ name: "DecryptionFailure", message: "m", status: 400 },
@@ -59,7 +59,7 @@ describe("what the SDK throws", () => {
     expect(errorOf("hidden")).toEqual({ name: "Error", message: "", status: null });
   });
 
-  it("while it looks for credentials is told by its first line, or by AWS' code", () => {
+  it("is reported by its first line or AWS' code if it occurs while credentials are looked up", () => {
     const local = credentialsError(thrown("CredentialsProviderError", "Profile p could not be found\nin these files"));
     expect(answer(local.name, local.message, null)).toMatchObject({
       ...{ code: "SOURCE_FAILED", text: "no AWS credentials: Profile p could not be found" },

@@ -20,10 +20,10 @@ beforeEach(async () => {
 });
 afterEach(() => aws.close());
 
-describe("secrets that are asked for together", () => {
+describe("secrets that are requested together", () => {
   const parts = Array.from({ length: 45 }, (_, i) => `s${i}`);
 
-  it("come in batches of twenty, each with its own end", async () => {
+  it("come in batches of twenty, each with a separate result", async () => {
     for (const part of parts) server.put(`app/${part}`, `value of ${part}`);
     server.fail("app/s7", "ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
     server.fail("app/s33", "AccessDeniedException", "You are not authorized to perform: secretsmanager:GetSecretValue");
@@ -54,7 +54,7 @@ describe("secrets that are asked for together", () => {
     expect(server.calls).toHaveLength(1);
   });
 
-  it("at a version stage of their own are asked for alone", async () => {
+  it("are requested individually if they have a version stage", async () => {
     for (const part of ["a", "b"]) server.put(`app/${part}`, part, "AWSPREVIOUS");
     const source = aws.make({ versionStage: "AWSPREVIOUS" });
     expect(await aws.outcomes(source, ["a", "b"])).toEqual(["a", "b"]);
@@ -64,7 +64,7 @@ describe("secrets that are asked for together", () => {
   it.each([
     ["AccessDeniedException", "are not allowed"],
     ["UnknownOperationException", "are not known"],
-  ])("are asked for alone after %s: batches %s", async (type) => {
+  ])("are requested individually after %s: batches %s", async (type) => {
     for (const part of ["a", "b", "c", "d"]) server.put(`app/${part}`, part);
     const denied = { status: 400, type, message: "secretsmanager:BatchGetSecretValue" };
     server.intercept = ({ action }) => (action === "BatchGetSecretValue" ? denied : null);
@@ -77,7 +77,7 @@ describe("secrets that are asked for together", () => {
     ]);
   });
 
-  describe("and a service that cannot do batches", () => {
+  describe("with a service that cannot handle batches", () => {
     const parts = ["a", "b", "c", "d"];
 
     beforeEach(() => {
@@ -125,7 +125,7 @@ describe("secrets that are asked for together", () => {
       ["a page of HTML with 404", page(404)],
       ["a page of HTML with 200", page(200)],
       ["an empty object", (response: http.ServerResponse) => response.writeHead(200).end("{}")],
-    ])("are asked for alone after %s", async (_what, answer) => {
+    ])("are requested individually after %s", async (_what, answer) => {
       const batches = withoutBatches(answer);
       const source = aws.make();
       expect(await aws.outcomes(source, ["a", "b"])).toEqual(["a", "b"]);
@@ -133,7 +133,7 @@ describe("secrets that are asked for together", () => {
       expect(batches.count).toBe(1);
     });
 
-    it("are asked for together again after a pause that doubles, and as before once that works", async () => {
+    it("are requested together again after a doubling pause, and normally once that works", async () => {
       const serve = server.origin.handle;
       const batches = withoutBatches(fault(501, "InternalFailure"));
       const source = aws.make();
@@ -151,7 +151,7 @@ describe("secrets that are asked for together", () => {
       expect(server.calls.map(({ action }) => action)).toEqual(["BatchGetSecretValue", "BatchGetSecretValue"]);
     });
 
-    it("is asked for one secret only where it fails altogether, and batches go on", async () => {
+    it("are requested individually only once if the service fails altogether, and batches continue", async () => {
       server.intercept = () => ({ status: 500, type: "InternalServiceError", message: "later" });
       const source = aws.make();
       for (const end of await aws.outcomes(source, parts)) expect(end).toMatch(/^SOURCE_STATUS .*\(transient\)$/);
@@ -161,14 +161,14 @@ describe("secrets that are asked for together", () => {
       expect(server.calls.at(-1)).toMatchObject({ action: "BatchGetSecretValue" });
     });
 
-    it("is not asked for single secrets where it throttles", async () => {
+    it("are not requested individually if the service throttles", async () => {
       server.intercept = () => ({ status: 400, type: "ThrottlingException", message: "Rate exceeded" });
       for (const end of await aws.outcomes(aws.make(), parts)) expect(end).toMatch(/^SOURCE_STATUS .*throttled/);
       expect(server.calls.map(({ action }) => action)).toEqual(["BatchGetSecretValue"]);
     });
   });
 
-  it("that a batch leaves out are asked for alone", async () => {
+  it("are requested individually if a batch omits them", async () => {
     for (const part of ["a", "b", "c"]) server.put(`app/${part}`, part);
     server.leftOut.add("app/b").add("app/d");
     expect(await aws.outcomes(aws.make(), ["a", "b", "c", "d"])).toEqual(["a", "b", "c", "notThere"]);
@@ -179,7 +179,7 @@ describe("secrets that are asked for together", () => {
     ]);
   });
 
-  it("do not fail with a batch that is refused for one of them", async () => {
+  it("do not fail if a batch is refused because of one of them", async () => {
     server.put("app/a", "1");
     server.fail("app/b", "InvalidParameterException", "bad");
     const refused = { status: 400, type: "InvalidParameterException", message: "bad" };
@@ -192,7 +192,7 @@ describe("secrets that are asked for together", () => {
     expect(server.calls.at(-1)).toMatchObject({ action: "BatchGetSecretValue" });
   });
 
-  it("through a pool with max_size are no more calls at once than that", async () => {
+  it("are limited to max_size concurrent calls in a pool", async () => {
     for (const part of parts) server.put(`app/${part}`, part, "STAGED");
     const serve = server.origin.handle;
     const held: (() => void)[] = [];
@@ -213,7 +213,7 @@ describe("secrets that are asked for together", () => {
     expect(server.calls).toHaveLength(parts.length);
   });
 
-  it("through sources of one pool share a client and its batches", async () => {
+  it("share a client and its batches between sources of one pool", async () => {
     for (const name of ["app/a", "db/b"]) server.put(name, name);
     const one = aws.make();
     const other = aws.makeOver(one.client, { name: "other", key: "db/{1}" });
@@ -226,8 +226,8 @@ describe("secrets that are asked for together", () => {
   });
 });
 
-describe("a service", () => {
-  it("that throttles is asked again", async () => {
+describe("the AWS service", () => {
+  it("is asked again if it throttles", async () => {
     server.put("app/one", "v");
     const throttled = { status: 400, type: "ThrottlingException", message: "Rate exceeded" };
     server.intercept = () => (server.calls.length === 1 ? throttled : null);
@@ -237,7 +237,7 @@ describe("a service", () => {
     expect(server.origin.headers[0]?.["user-agent"]).toMatch(/ m\/([^ ]+,)?F(,|$)/);
   });
 
-  it("that goes on throttling, or fails, is a failure that may pass", async () => {
+  it("causes a temporary failure if it continues to throttle, or fails", async () => {
     process.env.AWS_MAX_ATTEMPTS = "1";
     for (const [status, type] of [
       [400, "ThrottlingException"],
@@ -249,7 +249,7 @@ describe("a service", () => {
     }
   });
 
-  it("that hangs is given up at the time-out, and its connection closed", async () => {
+  it("is abandoned at the timeout if it hangs, and its connection is closed", async () => {
     server.intercept = () => "hang";
     const limiter = new Limiter(aws.make({}, {}, 3_600_000), looseLimits, aws.clock);
     const failed = expect(limiter.fetch(contextOf("k", ["k"]), "fill", null)).rejects.toMatchObject({
@@ -264,7 +264,7 @@ describe("a service", () => {
     expect(limiter.inFlight).toBe(0);
   });
 
-  it("is asked on for those of a batch that still wait", async () => {
+  it("is still asked for the secrets of a batch that have waiters", async () => {
     let release = () => {};
     for (const part of ["a", "b"]) server.put(`app/${part}`, part);
     const origin = server.origin;
@@ -284,7 +284,7 @@ describe("a service", () => {
     expect(await waits).toMatchObject({ type: "value", value: Buffer.from("b") });
   });
 
-  it("is not asked for what was given up before", async () => {
+  it("is not asked for secrets whose fetches were abandoned before", async () => {
     const abort = new AbortController();
     const fetching = aws.make().fetch(contextOf("a", ["a"], abort.signal));
     abort.abort();
@@ -293,7 +293,7 @@ describe("a service", () => {
     expect(server.calls).toEqual([]);
   });
 
-  it("is asked alone for what is left when another was given up before", async () => {
+  it("is asked only for the remaining secrets if a fetch was abandoned before", async () => {
     server.put("app/b", "2");
     const abort = new AbortController();
     const source = aws.make();
@@ -304,13 +304,13 @@ describe("a service", () => {
     expect(server.asked).toEqual(["GetSecretValue app/b"]);
   });
 
-  it("that is not there is unreachable", async () => {
+  it("is unreachable if it does not exist", async () => {
     process.env.AWS_MAX_ATTEMPTS = "1";
     const endpoint = `http://127.0.0.1:${await freePort()}`;
     expect(await aws.outcome(aws.make({}, { endpoint }))).toMatch(/^SOURCE_UNREACHABLE /);
   });
 
-  it("that answers with something else is a failure that shows nothing of it", async () => {
+  it("causes a failure that shows nothing of its answer if that answer is unexpected", async () => {
     process.env.AWS_MAX_ATTEMPTS = "1";
     server.origin.handle = (_request, response) => response.end('{"SecretString":"hidden');
     const text = await aws.outcome(aws.make());
@@ -318,7 +318,7 @@ describe("a service", () => {
     expect(text).not.toContain("hidden");
   });
 
-  it("is left when the source is closed, with what is under way", async () => {
+  it("is disconnected when the source is closed, including running requests", async () => {
     server.intercept = () => "hang";
     const source = aws.make();
     const fetching = source.fetch(contextOf("a", ["a"]));
@@ -330,7 +330,7 @@ describe("a service", () => {
   });
 });
 
-describe("a connection", () => {
+describe("an AWS connection", () => {
   const profiles = `
     [profile other]
     region = ap-southeast-2
@@ -342,24 +342,24 @@ describe("a connection", () => {
     server.put("app/one", "v");
   });
 
-  it("has region and credentials of the environment", async () => {
+  it("uses the region and credentials of the environment", async () => {
     expect(await aws.outcome(aws.make())).toBe("v");
     expect(server.calls).toMatchObject([{ accessKeyId: ACCESS_KEY, region: "eu-west-1", service: "secretsmanager" }]);
   });
 
-  it("has the region it is given", async () => {
+  it("uses the configured region", async () => {
     expect(await aws.outcome(aws.make({}, { region: "us-west-2" }))).toBe("v");
     expect(server.calls).toMatchObject([{ region: "us-west-2" }]);
   });
 
-  it("has region and credentials of the profile it is given", async () => {
+  it("uses the region and credentials of the configured profile", async () => {
     await aws.useEnvironment({}, profiles);
     server.addKey("AKIDOFPROFILE", "key-of-profile");
     expect(await aws.outcome(aws.make({}, { profile: "other" }))).toBe("v");
     expect(server.calls).toMatchObject([{ accessKeyId: "AKIDOFPROFILE", region: "ap-southeast-2" }]);
   });
 
-  it("takes on the role it is given", async () => {
+  it("assumes the configured role", async () => {
     process.env.AWS_ENDPOINT_URL_STS = server.url;
     const source = aws.make({}, { assumeRole: ROLE });
     expect([await aws.outcome(source), await aws.outcome(source)]).toEqual(["v", "v"]);
@@ -370,7 +370,7 @@ describe("a connection", () => {
     ]);
   });
 
-  it("takes on a role with the credentials of its profile", async () => {
+  it("assumes a role with the credentials of its profile", async () => {
     await aws.useEnvironment({}, profiles);
     process.env.AWS_ENDPOINT_URL_STS = server.url;
     server.addKey("AKIDOFPROFILE", "key-of-profile");
@@ -381,7 +381,7 @@ describe("a connection", () => {
     ]);
   });
 
-  it("whose role may not be taken on is a failure of the source, told once for a batch", async () => {
+  it("fails the source, once per batch, if its role cannot be assumed", async () => {
     process.env.AWS_ENDPOINT_URL_STS = server.url;
     server.intercept = () => ({ status: 403, type: "AccessDenied", message: "not authorized: sts:AssumeRole" });
     const ends = await aws.outcomes(aws.make({}, { assumeRole: ROLE }), ["one", "two"]);
@@ -391,7 +391,7 @@ describe("a connection", () => {
     expect(server.calls.map(({ action }) => action)).toEqual(["AssumeRole"]);
   });
 
-  it("whose role is never given is given up at the time-out", async () => {
+  it("is abandoned at the timeout if its role is never granted", async () => {
     process.env.AWS_ENDPOINT_URL_STS = server.url;
     server.intercept = () => "hang";
     const limiter = new Limiter(aws.make({}, { assumeRole: ROLE }), looseLimits, aws.clock);
@@ -407,7 +407,7 @@ describe("a connection", () => {
     expect(limiter.inFlight).toBe(0);
   });
 
-  it("whose role is not given the first time asks for it again", async () => {
+  it("requests its role again if the first request fails", async () => {
     Object.assign(process.env, { AWS_ENDPOINT_URL_STS: server.url, AWS_MAX_ATTEMPTS: "1" });
     server.intercept = () => (server.calls.length === 1 ? "hang" : null);
     const source = aws.make({}, { assumeRole: ROLE }, 500);
@@ -415,7 +415,7 @@ describe("a connection", () => {
     expect(await aws.outcome(source)).toBe("v");
   });
 
-  it("whose signature is not accepted is a failure", async () => {
+  it("fails if its signature is not accepted", async () => {
     process.env.AWS_SECRET_ACCESS_KEY = "another";
     expect(await aws.outcome(aws.make())).toMatch(
       /^SOURCE_FAILED .*does not accept the credentials \(InvalidSignature/,
@@ -424,7 +424,7 @@ describe("a connection", () => {
     expect(server.calls).toEqual([]);
   });
 
-  it("without credentials, or without a region, says so", async () => {
+  it("reports missing credentials or a missing region", async () => {
     await aws.useEnvironment({ AWS_REGION: "eu-west-1" });
     expect(await aws.outcome(aws.make())).toMatch(/^SOURCE_FAILED source vault: no AWS credentials: /);
     await aws.useEnvironment(accessKeys);

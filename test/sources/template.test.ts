@@ -45,7 +45,7 @@ describe("a template", () => {
     ["%(", "%("],
     ["100%", "100%"],
     ["", ""],
-  ])("%j becomes %j", (template, text) => {
+  ])("expands %j to %j", (template, text) => {
     expect(render(template, context, asBytes)).toBe(text);
   });
 
@@ -53,25 +53,25 @@ describe("a template", () => {
     expect(() => parseTemplate(template)).toThrow(/at position \d+ belongs to no \{name\}/);
   });
 
-  it("tells the names it needs", () => {
+  it("lists the names that it needs", () => {
     expect(templateNames(parseTemplate("x{1}y{name}{1:path}%(key)"))).toEqual(["1", "name", "1", "key"]);
   });
 
-  it("with a name that the pattern does not have is refused", () => {
+  it("is refused if it uses a name that the pattern does not have", () => {
     expect(() => render("{3}", context, asBytes)).toThrow('the pattern has no capture "3"');
   });
 
-  it("gives the bytes of a key back, in either encoding", () => {
+  it("returns the bytes of a key, in either encoding", () => {
     expect(render("{key}", contextOf("ключ"), asBytes)).toBe(Buffer.from("ключ").toString("latin1"));
     expect(render("{key}", binaryContextOf("\xff\x80a"), asBytes)).toBe("\xff\x80a");
   });
 
-  it("is not read again after a part was put in", () => {
+  it("is not expanded again after a part was inserted", () => {
     expect(render("{1}", contextOf("", ["{2}%(2)"]), asBytes)).toBe("{2}%(2)");
   });
 });
 
-describe("in a URL", () => {
+describe("a template in a URL", () => {
   it.each([
     ["a b", "a%20b"],
     ["a/b", "a%2Fb"],
@@ -83,15 +83,15 @@ describe("in a URL", () => {
     ["a..b", "a..b"],
     ["?#&=+@:;\\x", "%3F%23%26%3D%2B%40%3A%3B%5Cx"],
     ["\r\n\0", "%0D%0A%00"],
-  ])("%j is %j", (part, text) => {
+  ])("expands %j to %j", (part, text) => {
     expect(render("{1}", contextOf("", [part]), asUrl)).toBe(text);
   });
 
-  it("bytes that are not UTF-8 are percent-encoded one by one", () => {
+  it("percent-encodes bytes that are not UTF-8 one by one", () => {
     expect(render("{key}", binaryContextOf("\xffa\x80"), asUrl)).toBe("%FFa%80");
   });
 
-  it("{1:path} keeps slashes and encodes what is between them", () => {
+  it("keeps slashes in {1:path} and encodes the rest", () => {
     expect(render("{1:path}", contextOf("", ["a/b c/d"]), asUrl)).toBe("a/b%20c/d");
   });
 
@@ -100,7 +100,7 @@ describe("in a URL", () => {
       expect(renderOrRefuse(template, contextOf("", [part]), asUrl)).toBeNull();
   });
 
-  it("no key changes the origin or a literal segment, or adds a query, a fragment or a line", () => {
+  it("never lets a key change the origin or a literal segment, or add a query, a fragment or a line", () => {
     const templates = ["/stuff/{1}/x/{2}.json", "/stuff/a-{1}/x/{2}", "/stuff/{key}/x/{2}"];
     fc.assert(
       fc.property(fc.constantFrom(...templates), hostileText, hostileText, (template, one, two) => {
@@ -120,7 +120,7 @@ describe("in a URL", () => {
     );
   });
 
-  it("no key in {1:path} leaves the literal segments before and behind it", () => {
+  it("never lets a key in {1:path} leave the literal segments around it", () => {
     fc.assert(
       fc.property(hostileText, (one) => {
         const text = renderOrRefuse("/stuff/{1:path}/end", contextOf(one, [one]), asUrl);
@@ -135,7 +135,7 @@ describe("in a URL", () => {
     );
   });
 
-  it("no key in a query begins another parameter", () => {
+  it("never lets a key in a query begin another parameter", () => {
     fc.assert(
       fc.property(hostileText, (one) => {
         const text = renderOrRefuse("/q?a={1}&b=2", contextOf(one, [one]), asUrl);
@@ -150,12 +150,12 @@ describe("in a URL", () => {
   });
 });
 
-describe("in a header", () => {
+describe("a template in a header", () => {
   it.each(["\r", "\n", "a\r\nX-Evil: 1", "\0", "\x7f", "\t"])("%j is refused", (part) => {
     expect(renderOrRefuse("{1}", contextOf("", [part]), asHeader)).toBeNull();
   });
 
-  it("no key brings a control byte", () => {
+  it("never lets a key bring in a control byte", () => {
     fc.assert(
       fc.property(hostileText, (one) => {
         const text = renderOrRefuse("Bearer {1}", contextOf("", [one]), asHeader);
@@ -168,8 +168,8 @@ describe("in a header", () => {
   });
 });
 
-describe("in a path of files", () => {
-  it("a part is one segment", () => {
+describe("a template in a file path", () => {
+  it("keeps a part in one segment", () => {
     expect(render("{1}.json", contextOf("", ["a b é"]), asFilePath)).toBe("a b é.json");
     expect(renderOrRefuse("{1}", contextOf("", ["a/b"]), asFilePath)).toBeNull();
     expect(render("{1:path}", contextOf("", ["a/b"]), asFilePath)).toBe("a/b");
@@ -179,12 +179,12 @@ describe("in a path of files", () => {
     expect(renderOrRefuse("{1:path}", contextOf("", [part]), asFilePath)).toBeNull();
   });
 
-  it("bytes that are not UTF-8 are refused: they would all be the same name", () => {
+  it("refuses bytes that are not UTF-8, because they would all give one name", () => {
     expect(renderOrRefuse("{1}", binaryContextOf("", ["\xff"]), asFilePath)).toBeNull();
     expect(renderOrRefuse("{1}", binaryContextOf("", ["ok"]), asFilePath)).toBe("ok");
   });
 
-  it("no key leaves the folder", () => {
+  it("never lets a key leave the folder", () => {
     const templates = ["{1}", "{1:path}", "sub/{1}.txt", "sub/{1:path}", "x{1:path}"];
     fc.assert(
       fc.property(fc.constantFrom(...templates), hostileText, (template, one) => {
@@ -198,8 +198,8 @@ describe("in a path of files", () => {
   });
 });
 
-describe("in the name of a secret", () => {
-  it("a part stands as it is", () => {
+describe("a template in the name of a secret", () => {
+  it("inserts a part unchanged", () => {
     expect(render("app/{1}-{2:path}", contextOf("", ["A-z0/9_+=.@", "a/b"]), asSecretName)).toBe("app/A-z0/9_+=.@-a/b");
     expect(render("app/{1}", contextOf("", ["a".repeat(250)]), asSecretName)).toHaveLength(254);
   });
@@ -212,11 +212,11 @@ describe("in the name of a secret", () => {
     },
   );
 
-  it("bytes that are not UTF-8 are refused", () => {
+  it("refuses bytes that are not UTF-8", () => {
     expect(renderOrRefuse("{1}", binaryContextOf("", ["\xe9"]), asSecretName)).toBeNull();
   });
 
-  it("no key brings another character or leaves its place, and none that has only AWS' is refused", () => {
+  it("never lets a key bring in another character or leave its place, and accepts every key in AWS' alphabet", () => {
     fc.assert(
       fc.property(hostileText, (one) => {
         const text = renderOrRefuse("app/{1}/end", contextOf(one, [one]), asSecretName);

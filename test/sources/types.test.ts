@@ -4,7 +4,7 @@ import { fileTypes, typeOf } from "../../src/sources/types.ts";
 import { looseLimits } from "../support/source-limits.ts";
 
 describe("the table of source types", () => {
-  it("has each name once, and finds a type by its first name", () => {
+  it("has each name once, and finds a type by the first of its names", () => {
     const names = fileTypes.flatMap((type) => type.names);
     expect(names).toEqual([...new Set(names)]);
     for (const type of fileTypes) {
