@@ -72,8 +72,8 @@ afterEach(async () => {
   await server?.stop();
 });
 
-describe("a backend that refuses connections", () => {
-  it("is left alone: writes fail and gets miss at once", async () => {
+describe("a backend whose server refuses connections", () => {
+  it("fails writes and answers gets with a miss at once", async () => {
     backend = make(await freePort());
     expect(await ask("set a 0 0 1\r\n1\r\n").text()).toBe("SERVER_ERROR connection error\r\n");
     expect(backend.isUp).toBe(false);
@@ -89,7 +89,7 @@ describe("a backend that refuses connections", () => {
     expect(backend.counters.connectFailures).toBe(1);
   });
 
-  it("is used again when it is back, without anybody's doing", async () => {
+  it("is used again without intervention when the server is back", async () => {
     const port = await freePort();
     backend = make(port);
     await ask("get a\r\n").answer();
@@ -103,7 +103,7 @@ describe("a backend that refuses connections", () => {
   });
 });
 
-describe("a backend that closes over mn", () => {
+describe("a backend whose server closes the connection on mn", () => {
   it.each([null, "CLIENT_ERROR malformed request\r\n"])(
     "with %s is asked again on two more sockets, then serves without meta commands until its next socket",
     async (answer) => {
@@ -127,7 +127,7 @@ describe("a backend that closes over mn", () => {
     },
   );
 
-  it("does not become a classic one when it has spoken meta before", async () => {
+  it("does not switch to classic text if it has spoken meta before", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port);
     const greeted = ask("get a\r\n");
@@ -148,7 +148,7 @@ describe("a backend that closes over mn", () => {
     expect(backend.speaksMeta).toBe(true);
   });
 
-  it("before it has said its version loses what waits, and is still taken for one that speaks meta", async () => {
+  it("loses the waiting requests if the server closes before it reports its version, and still uses meta", async () => {
     server = await ScriptedBackend.start();
     server.version = null;
     backend = make(server.port);
@@ -162,8 +162,8 @@ describe("a backend that closes over mn", () => {
   });
 });
 
-describe("a server that accepts and never answers", () => {
-  it("is left alone after as many requests of clients as time out, whatever Platypus itself has asked", async () => {
+describe("a backend whose server accepts connections and never answers", () => {
+  it("is marked down after the configured number of client timeouts, whatever Platypus itself has asked", async () => {
     server = await ScriptedBackend.start();
     server.version = null;
     server.metaNoop = null;
@@ -178,8 +178,8 @@ describe("a server that accepts and never answers", () => {
   });
 });
 
-describe("a server that calls itself something else than memcached", () => {
-  it("is not asked for mn, over which it may close, and loses no request on any connection", async () => {
+describe("a backend whose server reports a name other than memcached", () => {
+  it("does not send mn, on which the server may close, and loses no request on any connection", async () => {
     server = await ScriptedBackend.start();
     server.version = "VERSION mcrouter 37.0.0\r\n";
     server.closesOverMeta = true;
@@ -196,8 +196,8 @@ describe("a server that calls itself something else than memcached", () => {
   });
 });
 
-describe("a backend that is left alone", () => {
-  it.each(["close", "retire"] as const)("is not probed for ever behind its %s", async (end) => {
+describe("a backend that is marked down", () => {
+  it.each(["close", "retire"] as const)("stops probing after its %s", async (end) => {
     server = await ScriptedBackend.start();
     server.version = null;
     server.metaNoop = null;
@@ -223,7 +223,7 @@ describe("a backend that is left alone", () => {
 });
 
 describe("a backend that does not answer", () => {
-  it("is left alone after that many time-outs in a row, and used again when a probe is answered", async () => {
+  it("is marked down after the configured number of timeouts in a row, and used again when a probe is answered", async () => {
     server = await ScriptedBackend.start();
     server.version = null;
     backend = make(server.port);
@@ -247,7 +247,7 @@ describe("a backend that does not answer", () => {
     expect(backend.version).toBe("1.6.18");
   });
 
-  it("is not left alone for time-outs between which it answers", async () => {
+  it("is not marked down if it answers between the timeouts", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port);
     const greeted = ask("get a\r\n");
@@ -268,7 +268,7 @@ describe("a backend that does not answer", () => {
   });
 });
 
-describe("a backend of several connections", () => {
+describe("a backend with several connections", () => {
   it("keeps requests of a slot on one connection, and a slow one does not hold up the others", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port, { connections: 2 });
@@ -284,7 +284,7 @@ describe("a backend of several connections", () => {
     expect(backend.outstanding).toBe(2);
   });
 
-  it("loses only what was on the connection that broke", async () => {
+  it("loses only the requests on the connection that broke", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port, { connections: 2 });
     const broken = ask("get a\r\n", 0);
@@ -301,8 +301,8 @@ describe("a backend of several connections", () => {
   });
 });
 
-describe("a backend that waits for another of its server", () => {
-  it("sends what has waited before what the answer to one of these brings", async () => {
+describe("a backend that waits for another backend of its server", () => {
+  it("sends the waiting requests before those that a reply to one of them triggers", async () => {
     server = await ScriptedBackend.start();
     server.metaNoop = "ERROR\r\n";
     server.script = (line) => (line.startsWith("get") ? "END\r\n" : null);
@@ -319,7 +319,7 @@ describe("a backend that waits for another of its server", () => {
     expect(stored.map(({ data }) => data)).toEqual(["1", "2"]);
   });
 
-  it("answers what waits where it is retired meanwhile, and retires after that", async () => {
+  it("answers the waiting requests if it is retired meanwhile, and retires after that", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port);
     backend.holdBack();

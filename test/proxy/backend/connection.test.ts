@@ -77,7 +77,7 @@ describe("a backend connection", () => {
     expect(texts).toEqual([0, 1, 3, 4, 5].map((i) => replies[i]));
   });
 
-  it("sends a noreply command in its answering form", async () => {
+  it("sends a noreply command in the form that has a reply", async () => {
     const quiet = ask("set a 0 0 1 noreply\r\n1\r\n");
     const loud = ask("get a\r\n");
     const [first, second] = await backend.commands(2);
@@ -87,7 +87,7 @@ describe("a backend connection", () => {
     expect(await loud.text()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
   });
 
-  it("reads replies the same wherever they are split", async () => {
+  it("reads replies the same way wherever they are split", async () => {
     const replies = [
       "VALUE a 0 6\r\nEND\r\na\r\nEND\r\n",
       "STORED\r\n",
@@ -108,7 +108,7 @@ describe("a backend connection", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("keeps the keys of what it has sent, however many there are", async () => {
+  it("keeps the keys of the requests that it has sent, however many there are", async () => {
     const keys = Array.from({ length: 300 }, (_, i) => `${i}:`.padEnd(250, "k"));
     for (let round = 0; round < 3; round++) {
       // A delete between them: gets in a row are one command.
@@ -120,7 +120,7 @@ describe("a backend connection", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("sends a value of megabytes whole, and reads one", async () => {
+  it("sends and reads values of several megabytes whole", async () => {
     const value = "0123456789".repeat(100_000);
     const stored = ask(`set a 0 0 ${value.length}\r\n${value}\r\n`);
     const got = ask("get a\r\n");
@@ -132,7 +132,7 @@ describe("a backend connection", () => {
     expect((await got.text()) === reply).toBe(true);
   });
 
-  it("lets a CLIENT_ERROR to a command without data fail that command alone", async () => {
+  it("fails only the one command when a command without data gets a CLIENT_ERROR", async () => {
     const refused = ask("incr a 1\r\n");
     const fine = ask("get a\r\n");
     const [first] = await backend.commands(2);
@@ -142,7 +142,7 @@ describe("a backend connection", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("does not trust a server that refused a data block", async () => {
+  it("closes after a server refuses a data block", async () => {
     const refused = ask("set a 0 0 1\r\n1\r\n");
     const behind = ask("get a\r\n");
     const [first] = await backend.commands(2);
@@ -153,7 +153,7 @@ describe("a backend connection", () => {
     await first!.connection.closed;
   });
 
-  it("fails what a server answers with SERVER_ERROR, and nothing else", async () => {
+  it("fails only the requests that the server answers with SERVER_ERROR", async () => {
     const refused = ask("set a 0 0 1\r\n1\r\n");
     const fine = ask("get b\r\n");
     const [first] = await backend.commands(2);
@@ -163,8 +163,8 @@ describe("a backend connection", () => {
   });
 });
 
-describe("a time-out", () => {
-  it("fails the request, and its late reply is discarded", async () => {
+describe("a timeout of a backend connection", () => {
+  it("fails the request and discards its late reply", async () => {
     const slow = ask("get a\r\n");
     const first = await backend.command();
     clock.advance(SERVER_TIMEOUT_MS);
@@ -178,7 +178,7 @@ describe("a time-out", () => {
     expect(backend.connections.length).toBe(1);
   });
 
-  it("in the middle of a reply discards the rest of it", async () => {
+  it("discards the rest of a reply when it occurs in the middle of that reply", async () => {
     const slow = ask("get a b\r\n");
     const first = await backend.command();
     await first.connection.sendInPieces(["VALUE a 0 10\r\n01234"]);
@@ -191,7 +191,7 @@ describe("a time-out", () => {
     expect(slow.answers.length).toBe(1);
   });
 
-  it("comes to each request in its own time", async () => {
+  it("applies to each request separately", async () => {
     const first = ask("get a\r\n");
     await backend.command();
     clock.advance(SERVER_TIMEOUT_MS - 1);
@@ -206,7 +206,7 @@ describe("a time-out", () => {
     expect(await second.status()).toBe("timeout");
   });
 
-  it("does not come to what was answered in time", async () => {
+  it("does not affect requests that are answered in time", async () => {
     backend.script = () => "END\r\n";
     const asked = ask("get a\r\n");
     await asked.answer();
@@ -216,7 +216,7 @@ describe("a time-out", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("past the drop limit closes the connection; the next request opens another", async () => {
+  it("closes the connection past the drop limit, and the next request opens another", async () => {
     const slow = ask("get a\r\n");
     const first = await backend.command();
     clock.advance(SERVER_TIMEOUT_MS * 3);
@@ -233,7 +233,7 @@ describe("a time-out", () => {
     expect(happened.filter((what) => what.startsWith("out of step")).length).toBe(1);
   });
 
-  it("without end, because one reply was lost and each is taken for that of the previous request, closes it too", async () => {
+  it("closes the connection when a lost reply makes each reply late by one request", async () => {
     ask("get a\r\n");
     await backend.command();
     for (let i = 0; i < 10 && backend.connections.length === 1; i++) {
@@ -248,7 +248,7 @@ describe("a time-out", () => {
     expect(await next.text()).toBe("END\r\n");
   });
 
-  it("now and then leaves the connection alone, however long ago the last time was", async () => {
+  it("leaves the connection open if timeouts are rare, however long ago the last one was", async () => {
     for (let i = 0; i < 6; i++) {
       const slow = ask("get a\r\n");
       const late = await backend.command();
@@ -263,7 +263,7 @@ describe("a time-out", () => {
   });
 });
 
-describe("a connection that cannot be trusted", () => {
+describe("a backend connection that cannot be trusted", () => {
   const lies: Record<string, string> = {
     "a value of another key": "VALUE b 0 1\r\nx\r\nEND\r\n",
     "an answer to another command": "STORED\r\n",
@@ -271,7 +271,7 @@ describe("a connection that cannot be trusted", () => {
     "a malformed value": "VALUE a 0 1\r\nxyz\r\nEND\r\n",
   };
   for (const [name, lie] of Object.entries(lies)) {
-    it(`is closed over ${name}, and everything outstanding fails`, async () => {
+    it(`closes on ${name} and fails all outstanding requests`, async () => {
       const asked = ["get a", "gets a", "set k 0 0 1\r\n1", "get a b"].map((frame) => ask(`${frame}\r\n`));
       const [first] = await backend.commands(4);
       first!.reply(`${lie}VALUE a 0 1\r\nx\r\nEND\r\n`);
@@ -285,7 +285,7 @@ describe("a connection that cannot be trusted", () => {
     });
   }
 
-  it("is closed after bytes without a request", async () => {
+  it("closes when bytes arrive without a request", async () => {
     backend.script = () => "END\r\nEND\r\n";
     expect(await ask("get a\r\n").text()).toBe("END\r\n");
     const first = await backend.connection(0);
@@ -295,7 +295,7 @@ describe("a connection that cannot be trusted", () => {
     expect(happened).toEqual(["VERSION 1.6.18", "out of step: bytes that answer no request", "VERSION 1.6.18"]);
   });
 
-  it("is closed over bytes that came before the request they would answer was sent", async () => {
+  it("closes when bytes arrive before the request that they would answer is sent", async () => {
     const other = connect(backend.port);
     backend.script = (line) => (line === "get a" ? "VALUE a 0 1\r\n1\r\nEND\r\n" : null);
     await ask("get a\r\n").answer();
@@ -332,8 +332,8 @@ describe("a connection that cannot be trusted", () => {
   });
 });
 
-describe("a connection that is lost", () => {
-  it("in the middle of a reply fails what is outstanding, and the next one starts afresh", async () => {
+describe("a backend connection that is lost", () => {
+  it("fails the outstanding requests in the middle of a reply, and the next connection starts afresh", async () => {
     const asked = ["get a", "gets b"].map((frame) => ask(`${frame}\r\n`));
     const [first] = await backend.commands(2);
     await first!.connection.sendInPieces(["VALUE a 0 10\r\n01234"]);
@@ -344,19 +344,19 @@ describe("a connection that is lost", () => {
     expect(await next.text()).toBe("VALUE a 0 3\r\nnew\r\nEND\r\n");
   });
 
-  it("by the server's end of stream fails what is outstanding", async () => {
+  it("fails the outstanding requests at the end of the server's stream", async () => {
     const asked = ask("delete a\r\n");
     (await backend.command()).connection.socket.end();
     expect(await asked.text()).toBe("SERVER_ERROR remote error\r\n");
   });
 
-  it("by a reset fails what is outstanding", async () => {
+  it("fails the outstanding requests on a reset", async () => {
     const asked = ask("delete a\r\n");
     (await backend.command()).connection.socket.resetAndDestroy();
     expect(await asked.text()).toBe("SERVER_ERROR remote error\r\n");
   });
 
-  it("while nothing is outstanding is not noticed by anybody", async () => {
+  it("affects no request when nothing is outstanding", async () => {
     backend.script = () => "END\r\n";
     await ask("get a\r\n").answer();
     const first = await backend.connection(0);
@@ -367,8 +367,8 @@ describe("a connection that is lost", () => {
   });
 });
 
-describe("connecting", () => {
-  it("without a server fails the waiting requests at once", async () => {
+describe("a backend connection that is being opened", () => {
+  it("fails the waiting requests at once if there is no server", async () => {
     connection = connect(await freePort());
     const asked = [ask("set a 0 0 1\r\n1\r\n"), ask("get a\r\n")];
     expect(await asked[0]!.text()).toBe("SERVER_ERROR connection error\r\n");
@@ -387,7 +387,7 @@ describe("connecting", () => {
     await server.stop();
   });
 
-  it("that takes too long fails what waits for it", async () => {
+  it("fails the waiting requests if connecting takes too long", async () => {
     const asked = ask("set a 0 0 1\r\n1\r\n");
     // Nothing has been connected within this turn.
     clock.advance(CONNECT_TIMEOUT_MS);
@@ -395,7 +395,7 @@ describe("connecting", () => {
     expect(happened).toEqual(["connect failed"]);
   });
 
-  it("to a server that closes at once fails what was sent", async () => {
+  it("fails the sent requests if the server closes at once", async () => {
     backend.version = "ERROR Too many open connections\r\n";
     const asked = ask("set a 0 0 1\r\n1\r\n");
     (await backend.connection(0)).socket.end();
@@ -403,14 +403,14 @@ describe("connecting", () => {
   });
 });
 
-describe("this process, when it was busy", () => {
+describe("a backend connection of a process that was busy", () => {
   /** Keeps the event loop from turning. */
   function stall(ms: number): void {
     const endMs = performance.now() + ms;
     while (performance.now() < endMs);
   }
 
-  it("takes a connection that was made meanwhile for made", async () => {
+  it("treats a connection that was made meanwhile as made", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, connectTimeoutMs: 20, serverTimeoutMs: 10_000 });
     backend.script = () => "END\r\n";
@@ -420,7 +420,7 @@ describe("this process, when it was busy", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("takes an answer that came meanwhile for an answer in time", async () => {
+  it("treats a reply that arrived meanwhile as in time", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000 });
     const asked = ask("get a\r\n");
@@ -430,7 +430,7 @@ describe("this process, when it was busy", () => {
     expect(await asked.status()).toBe("missing");
   });
 
-  it("gives a request its time from when it was sent", async () => {
+  it("measures a request's timeout from the moment it was sent", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000, connectTimeoutMs: 10_000 });
     backend.script = () => "END\r\n";
@@ -440,8 +440,8 @@ describe("this process, when it was busy", () => {
   });
 });
 
-describe("leaving", () => {
-  it("a retired connection answers what is outstanding, then closes", async () => {
+describe("closing a backend connection", () => {
+  it("answers the outstanding requests first when the connection is retired", async () => {
     const asked = ask("get a\r\n");
     const command = await backend.command();
     connection.retire(() => {});
@@ -450,14 +450,14 @@ describe("leaving", () => {
     await command.connection.closed;
   });
 
-  it("a retired connection with nothing outstanding closes at once", async () => {
+  it("happens at once when a retired connection has nothing outstanding", async () => {
     backend.script = () => "END\r\n";
     await ask("get a\r\n").answer();
     connection.retire(() => {});
     await (await backend.connection(0)).closed;
   });
 
-  it("closing fails what is outstanding, and takes nothing more", async () => {
+  it("fails the outstanding requests and refuses new ones", async () => {
     const asked = ask("delete a\r\n");
     await backend.command();
     connection.close();
@@ -465,7 +465,7 @@ describe("leaving", () => {
     expect(await ask("delete a\r\n").status()).toBe("overloaded");
   });
 
-  it("no more than 100,000 requests wait at once", async () => {
+  it("does not lift the limit of 100,000 waiting requests", async () => {
     for (let i = 0; i < 99_999; i++) ask("get a\r\n");
     expect(await ask("set a 0 0 1\r\n1\r\n").text()).toBe("SERVER_ERROR busy\r\n");
   });

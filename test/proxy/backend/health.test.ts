@@ -19,8 +19,8 @@ function start(random = () => 0) {
   return { clock, states, probesMs, health, member };
 }
 
-describe("the health of a backend", () => {
-  it("ends in soft TKO after that many time-outs in a row", () => {
+describe("Health of a backend", () => {
+  it("enters soft TKO after the configured number of timeouts in a row", () => {
     const { health, states } = start();
     health.timedOut();
     health.timedOut();
@@ -29,7 +29,7 @@ describe("the health of a backend", () => {
     expect(states).toEqual([HealthState.soft]);
   });
 
-  it("counts anew after an answer", () => {
+  it("restarts the count after a reply", () => {
     const { health } = start();
     for (let i = 0; i < 10; i++) {
       health.timedOut();
@@ -39,7 +39,7 @@ describe("the health of a backend", () => {
     expect(health.state).toBe(HealthState.up);
   });
 
-  it("ends in hard TKO when a connection cannot be made, from up and from soft TKO", () => {
+  it("enters hard TKO when a connection cannot be made, both from up and from soft TKO", () => {
     const first = start();
     first.health.connectFailed();
     expect(first.states).toEqual([HealthState.hard]);
@@ -49,7 +49,7 @@ describe("the health of a backend", () => {
     expect(second.states).toEqual([HealthState.soft, HealthState.hard]);
   });
 
-  it("is probed once, and again only when the probe has failed", () => {
+  it("starts one probe, and another only when the probe has failed", () => {
     const { health, clock, probesMs } = start();
     health.connectFailed();
     clock.advance(60_000);
@@ -59,7 +59,7 @@ describe("the health of a backend", () => {
     expect(probesMs.length).toBe(2);
   });
 
-  it("is probed less and less often, but at least every seven and a half seconds", () => {
+  it("probes less and less often, but at least every 7.5 seconds", () => {
     const { health, clock, probesMs } = start(() => 0.999);
     health.connectFailed();
     for (let i = 0; i < 20; i++) {
@@ -71,7 +71,7 @@ describe("the health of a backend", () => {
     expect(probesMs[0]!).toBeLessThan(400);
   });
 
-  it("is up again as soon as a probe was answered, and starts over", () => {
+  it("is up again as soon as a probe is answered, and starts over", () => {
     const { health, clock, states, probesMs } = start();
     health.connectFailed();
     clock.advance(1_000);
@@ -84,7 +84,7 @@ describe("the health of a backend", () => {
     expect(health.state).toBe(HealthState.up);
   });
 
-  it("is not probed any more without a backend", () => {
+  it("starts no probe without a backend", () => {
     const { health, clock, probesMs, member } = start();
     health.connectFailed();
     health.leave(member);
@@ -92,7 +92,7 @@ describe("the health of a backend", () => {
     expect(probesMs).toEqual([]);
   });
 
-  it("is probed by another backend of the server when the first has left, though its probe is under way", () => {
+  it("lets another backend of the server probe when the first has left, even with its probe in flight", () => {
     const { health, clock, probesMs, member } = start();
     const others: number[] = [];
     health.join({ probe: () => void others.push(clock.nowMs()), changed: () => {} });
@@ -104,7 +104,7 @@ describe("the health of a backend", () => {
     expect([probesMs.length, others.length]).toEqual([1, 1]);
   });
 
-  it("does not become TKO while too many of its pool are, until fewer are again", () => {
+  it("does not enter TKO while too many servers of its pool are in TKO", () => {
     const clock = new ManualClock();
     const gate = new FailOpenGate({ upper: 2, lower: 1 });
     const [first, second, third] = [1, 2, 3].map(() => new Health(CONFIG, clock, () => 0, gate));
@@ -118,14 +118,14 @@ describe("the health of a backend", () => {
     expect(third!.state).toBe(HealthState.hard);
   });
 
-  it("is never TKO where that is switched off", () => {
+  it("never enters TKO when TKO is disabled", () => {
     const health = new Health({ ...CONFIG, timeoutsUntilTko: null }, new ManualClock(), () => 0);
     for (let i = 0; i < 10; i++) health.timedOut();
     health.connectFailed();
     expect(health.state).toBe(HealthState.up);
   });
 
-  it("whatever happens: one probe waits at most, none while up, and always one or its answer while down", () => {
+  it("has at most one probe pending, none while up, and exactly one pending or in flight while down", () => {
     const step = fc.constantFrom("answered", "timedOut", "connectFailed", "probeAnswered", "advance");
     fc.assert(
       fc.property(

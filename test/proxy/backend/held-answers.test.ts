@@ -46,10 +46,10 @@ afterEach(async () => {
   await backend.stop();
 });
 
-describe("a value that has swallowed answers", () => {
+describe("a value that contains replies to later requests", () => {
   const lost = ["connectionLost", "connectionLost", "connectionLost"];
 
-  it("is not believed for a marker, which another answer may be followed by, too", async () => {
+  it("is not accepted as a marker's reply when another reply may follow it", async () => {
     backend.version = WITHOUT_OPAQUES;
     const asked = await answered(
       ["mg a v\r\n", "md b\r\n", "md c\r\n"],
@@ -61,7 +61,7 @@ describe("a value that has swallowed answers", () => {
     expect(await statuses(asked)).toEqual(lost);
   });
 
-  it("is not believed for the value of a key that was asked for twice", async () => {
+  it("is not accepted as the value of a key that was requested twice", async () => {
     const swallowed = "0123VALUE b 0 1 5\r\nx\r\nEND";
     const asked = await answered(
       ["mg a v\r\n", "gets b\r\n", "get b\r\n"],
@@ -72,7 +72,7 @@ describe("a value that has swallowed answers", () => {
     expect(await statuses(asked)).toEqual(lost);
   });
 
-  it("makes what comes later unbelievable, too, where the marker is not answered in time", async () => {
+  it("makes later replies untrusted when the marker is not answered in time", async () => {
     backend.version = WITHOUT_OPAQUES;
     const asked = await answered(
       ["mg a v\r\n", "md b\r\n", "md c\r\n", "md d\r\n"],
@@ -87,7 +87,7 @@ describe("a value that has swallowed answers", () => {
     for (const each of asked.slice(1)) expect(await each.text()).toMatch(/^SERVER_ERROR/);
   });
 
-  it("is not told the error that has come in the place of the marker, and what is held behind it is not, either", async () => {
+  it("does not pass on an error that arrived in place of the marker, or the replies held behind it", async () => {
     backend.version = WITHOUT_OPAQUES;
     const asked = await answered(
       ["mg a v\r\n", "set b 0 0 1\r\n1\r\n", "incr c 1\r\n"],
@@ -98,7 +98,7 @@ describe("a value that has swallowed answers", () => {
     expect(await statuses(asked)).toEqual(lost);
   });
 
-  it("is not believed where it ends as an error does", async () => {
+  it("is not accepted when it ends like an error", async () => {
     const asked = await answered(
       ["mg a v\r\n", "set b 0 0 1\r\n1\r\n", "set c 0 0 1\r\n1\r\n"],
       ["mg a v O1", "ms b 1 O2", "ms c 1 O3"],

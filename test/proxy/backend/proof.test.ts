@@ -42,14 +42,14 @@ function texts(asked: readonly Asked[]): Promise<string[]> {
 
 const LOST = "SERVER_ERROR remote error\r\n";
 
-describe("an answer", () => {
+describe("verification of a reply", () => {
   it.each([
     ["doubled", "HD O1\r\nHD O1\r\nHD O2\r\n", ["DELETED\r\n", LOST]],
     ["left out", "HD O2\r\n", [LOST, LOST]],
     ["swapped", "HD O2\r\nHD O1\r\n", [LOST, LOST]],
     ["classic", "DELETED\r\n", [LOST, LOST]],
     ["garbage", "HD HD\r\n", [LOST, LOST]],
-  ])("that is %s closes the connection, and reaches no other request", async (_how, answer, expected) => {
+  ])("closes the connection on a reply that is %s, and no other request gets it", async (_how, answer, expected) => {
     const { asked, server } = await askAll("delete a", "delete b");
     server.reply(answer);
     expect(await texts(asked)).toEqual(expected);
@@ -57,22 +57,22 @@ describe("an answer", () => {
     await server.connection.closed;
   });
 
-  it("to a noreply and to a quiet command is verified as any other", async () => {
+  it("covers noreply and quiet commands like any other", async () => {
     const { asked, server } = await askAll("set a 0 0 1 noreply\r\n1", "md b q", "delete c");
     expect(backend.lines).toEqual(["ms a 1 O1", "md b O2", "md c O3"]);
     server.reply("HD O1\r\nHD O1\r\nHD O3\r\n");
     expect(await asked[2]!.text()).toBe(LOST);
   });
 
-  it("to two clients that use the same opaque goes to each its own", async () => {
+  it("gives two clients that use the same opaque their own replies", async () => {
     const { asked, server } = await askAll("mg a v O7", "mg b v O7");
     server.reply("VA 1 O1\r\na\r\nVA 1 O2\r\nb\r\n");
     expect(await texts(asked)).toEqual(["VA 1 O7\r\na\r\n", "VA 1 O7\r\nb\r\n"]);
   });
 });
 
-describe("an error", () => {
-  it("is told once a later answer has shown that it was in its place", async () => {
+describe("verification of an error", () => {
+  it("delivers the error once a later reply has shown that it was in its place", async () => {
     const { asked, server } = await askAll("incr a 1", "delete b");
     server.reply("CLIENT_ERROR no number\r\n");
     const marker = await backend.command();
@@ -84,21 +84,21 @@ describe("an error", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("is told by the answer to a marker where nothing else is under way", async () => {
+  it("uses the reply to a marker when no other request is in flight", async () => {
     const { asked, server } = await askAll("incr a 1");
     server.reply("SERVER_ERROR out of memory\r\n");
     (await backend.command()).reply("MN\r\n");
     expect(await asked[0]!.text()).toBe("SERVER_ERROR out of memory\r\n");
   });
 
-  it("is delivered to no client if it arrives twice", async () => {
+  it("delivers the error to no client if it arrives twice", async () => {
     const { asked, server } = await askAll("incr a 1", "incr b 1");
     server.reply("CLIENT_ERROR no number\r\nCLIENT_ERROR no number\r\nVA 1 O2\r\n7\r\n");
     expect(await texts(asked)).toEqual([LOST, LOST]);
     expect(happened.at(-1)).toMatch(/^out of step/);
   });
 
-  it("times out with the marker that would have verified it", async () => {
+  it("times out the error with the marker that would have verified it", async () => {
     const { asked, server } = await askAll("incr a 1");
     server.reply("CLIENT_ERROR no number\r\n");
     await backend.command();
@@ -106,7 +106,7 @@ describe("an error", () => {
     expect(await asked[0]!.text()).toBe("SERVER_ERROR timeout\r\n");
   });
 
-  it("in answer to a data block closes the connection when it has been told", async () => {
+  it("closes the connection after it delivers an error for a data block", async () => {
     const { asked, server } = await askAll("set a 0 0 1\r\n1");
     server.reply("CLIENT_ERROR bad data chunk\r\n");
     (await backend.command()).reply("MN\r\n");
@@ -116,21 +116,21 @@ describe("an error", () => {
   });
 });
 
-describe("a value that may have swallowed later answers", () => {
-  it("is given where the next answer is in its place", async () => {
+describe("a value that may contain later replies", () => {
+  it("is delivered if the next reply is in its place", async () => {
     const { asked, server } = await askAll("get a", "delete b");
     server.reply("VALUE a 0 3\r\nEND\r\nEND\r\nHD O1\r\n");
     expect(await texts(asked)).toEqual(["VALUE a 0 3\r\nEND\r\nEND\r\n", "DELETED\r\n"]);
   });
 
-  it("is a miss where it is not", async () => {
+  it("is a miss if the next reply is not in its place", async () => {
     const { asked, server } = await askAll("mg a v", "delete b", "delete c");
     // The last five bytes of the value were cut off, and its line end.
     server.reply("VA 10 O1\r\n01234HD O2\r\nHD O3\r\n");
     expect(await texts(asked)).toEqual(["EN\r\n", LOST, LOST]);
   });
 
-  it("of a get of several keys is held with all of them", async () => {
+  it("is held together with all keys of its multi-key get", async () => {
     const { asked, server } = await askAll("mg x v", "get a b c");
     server.reply("VA 3 O1\r\nEND\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 3\r\nEND\r\nEND\r\n");
     expect((await backend.command()).line).toBe("mn");
@@ -140,8 +140,8 @@ describe("a value that may have swallowed later answers", () => {
   });
 });
 
-describe("the greeting", () => {
-  it("is one command at a time, and requests wait for its end", async () => {
+describe("the greeting of a backend connection", () => {
+  it("sends one command at a time, and requests wait for its end", async () => {
     backend.version = null;
     const asked = ask("ms a 2\r\nmn");
     const server = await backend.connection(0);
@@ -155,7 +155,7 @@ describe("the greeting", () => {
     expect(await asked.text()).toBe("HD\r\n");
   });
 
-  it("that comes too late for a request has it not sent at all", async () => {
+  it("does not send a request whose timeout has passed when it ends", async () => {
     backend.version = null;
     const late = ask("set a 0 0 1\r\n1");
     const server = await backend.connection(0);
@@ -169,7 +169,7 @@ describe("the greeting", () => {
     expect(backend.lines).toEqual(["md b O1"]);
   });
 
-  it("that refuses a login fails what waits, and no client's data is taken for a login", async () => {
+  it("fails the waiting requests when the login is refused, and takes no client's data for a login", async () => {
     backend.version = "CLIENT_ERROR unauthenticated\r\n";
     expect(await ask("set a 0 0 1\r\n1").text()).toBe("SERVER_ERROR connection error\r\n");
     expect(happened).toEqual(["CLIENT_ERROR unauthenticated"]);

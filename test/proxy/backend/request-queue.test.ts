@@ -42,8 +42,8 @@ function expired(patient: Named | null = null): string {
   return text;
 }
 
-describe("a queue of requests on their way", () => {
-  it("keeps the order of sending, however requests are taken out", () => {
+describe("RequestQueue", () => {
+  it("keeps the order of sending, however requests are removed", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.constant("append"), fc.nat(9)), { maxLength: 60 }), (steps) => {
         queue = new RequestQueue<Named>(clock, TIMEOUT_MS, () => {});
@@ -73,7 +73,7 @@ describe("a queue of requests on their way", () => {
     );
   });
 
-  it("hands over the requests from a place on, linked, and all that are left", () => {
+  it("hands over the linked requests from a given place on, or all remaining ones", () => {
     append("a");
     const b = append("b");
     append("c");
@@ -96,7 +96,7 @@ describe("a queue of requests on their way", () => {
     expect(expired()).toBe("c");
   });
 
-  it("calls for a patient request each time, and does not abandon it", () => {
+  it("notifies a patient request each time, and does not abandon it", () => {
     const patient = append("a");
     append("b");
     clock.advance(TIMEOUT_MS);
@@ -107,7 +107,7 @@ describe("a queue of requests on their way", () => {
     expect(queue.firstAwaited(null)).toBe(patient);
   });
 
-  it("stops to expire when it is emptied by what is told of a request", () => {
+  it("stops expiring requests when a callback of a request empties it", () => {
     append("a");
     append("b");
     clock.advance(TIMEOUT_MS);
@@ -125,7 +125,7 @@ describe("a queue of requests on their way", () => {
     expect(names()).toBe("c");
   });
 
-  it("is past the drop limit when nothing was answered in time for four time-outs", () => {
+  it("is past the drop limit when no reply was in time for four timeouts", () => {
     append("a");
     clock.advance(TIMEOUT_MS);
     expired();
@@ -135,7 +135,7 @@ describe("a queue of requests on their way", () => {
     expect(queue.isPastDropLimit(clock.nowMs())).toBe(true);
   });
 
-  it("counts the time of a run of late answers on, until one comes in time or none is owed", () => {
+  it("extends a run of late replies until one is in time or none is owed", () => {
     const a = append("a");
     const b = append("b");
     clock.advance(TIMEOUT_MS);
@@ -151,7 +151,7 @@ describe("a queue of requests on their way", () => {
     expect(queue.isPastDropLimit(clock.nowMs())).toBe(false);
   });
 
-  it("is late by the first request that is left, where answers name their requests", () => {
+  it("measures lateness by the first remaining request when replies name their requests", () => {
     const a = append("a");
     clock.advance(3 * TIMEOUT_MS);
     const b = append("b");
@@ -166,7 +166,7 @@ describe("a queue of requests on their way", () => {
     expect(queue.isPastDropLimit(clock.nowMs())).toBe(false);
   });
 
-  it("gives requests that waited for the end of a long turn their time from the write on", () => {
+  it("measures the timeout of requests that waited for the end of a long turn from the write on", () => {
     const a = append("a");
     clock.advance(4);
     queue.restamp(a, clock.nowMs());
@@ -177,7 +177,7 @@ describe("a queue of requests on their way", () => {
     expect([a.sentMs, b.sentMs]).toEqual([5, 5]);
   });
 
-  it("calls its check when the first request that is awaited may have timed out", async () => {
+  it("runs its check when the first awaited request may have timed out", async () => {
     let checks = 0;
     queue = new RequestQueue<Named>(clock, TIMEOUT_MS, () => {
       checks++;

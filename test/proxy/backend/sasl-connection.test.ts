@@ -89,8 +89,8 @@ function askMany(...keys: string[]): { list: KeyList; replies: Reply[]; done: Pr
 const blockOf = (list: KeyList, i: number) =>
   list.blocks[i]?.toString("latin1", list.blockStarts[i], list.blockEnds[i]) ?? null;
 
-describe("a connection with SASL", () => {
-  it("gives every answer to its own request, in whatever order they come", async () => {
+describe("a backend connection with SASL", () => {
+  it("gives every reply to its own request, in whatever order they arrive", async () => {
     const asked = ["get a\r\n", "get b\r\n", "get c\r\n"].map(ask);
     const [a, b, c] = await server.requests(3);
     expect([a, b, c].map((request) => request!.key)).toEqual(["p:a", "p:b", "p:c"]);
@@ -104,7 +104,7 @@ describe("a connection with SASL", () => {
     ]);
   });
 
-  it("ends, and the process does not, on a number that is none", async () => {
+  it("closes without ending the process when it reads a malformed number", async () => {
     const [count, get] = [ask("incr n 1\r\n"), ask("get a\r\n")];
     const [request] = await server.requests(2);
     request!.reply("5");
@@ -145,7 +145,7 @@ describe("a connection with SASL", () => {
     connection.send(request);
   }
 
-  it("does not end the process with a fault in a request that fails because the server closes", async () => {
+  it("does not end the process when a request that fails because the server closes throws", async () => {
     askFaulty("a");
     const other = ask("get b\r\n");
     await server.requests(2);
@@ -154,7 +154,7 @@ describe("a connection with SASL", () => {
     expect(outOfStep).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault")]);
   });
 
-  it("does not end the process with a fault in a request that fails because no connection is made in time", async () => {
+  it("does not end the process when a request that fails because no connection is made in time throws", async () => {
     askFaulty("a");
     const other = ask("get b\r\n");
     clock.advance(CONNECT_TIMEOUT_MS);
@@ -162,7 +162,7 @@ describe("a connection with SASL", () => {
     expect(outOfStep).toEqual([expect.stringContaining("a fault in Platypus: Error: a fault")]);
   });
 
-  it("tells that it has closed despite a fault in a request", async () => {
+  it("reports that it has closed even if a request throws", async () => {
     askFaulty("a");
     let hasRetired = false;
     connection.retire(() => {
@@ -172,7 +172,7 @@ describe("a connection with SASL", () => {
     expect(hasRetired).toBe(true);
   });
 
-  it("completes what it lost once, and what is asked meanwhile on a new one", async () => {
+  it("completes lost requests once, and sends requests made meanwhile on a new connection", async () => {
     let again: Asked | undefined;
     const lost: string[] = [];
     const first = new Request(
@@ -197,7 +197,7 @@ describe("a connection with SASL", () => {
     expect(lost).toEqual(["SERVER_ERROR remote error\r\n"]);
   });
 
-  it("has a retrieval of which one part is late answered with the others, once, and never written to again", async () => {
+  it("answers a retrieval with one late part once, with the other parts, and never writes to it again", async () => {
     const { list, replies, done } = askMany("a", "b");
     const [a, b] = await server.requests(2);
     a!.reply("1", FLAGS);
@@ -216,7 +216,7 @@ describe("a connection with SASL", () => {
     expect(replies.length).toBe(1);
   });
 
-  it("that is retired answers what is outstanding, then closes", async () => {
+  it("answers the outstanding requests, then closes, when it is retired", async () => {
     const asked = ask("get a\r\n");
     const [request] = await server.requests(1);
     connection.retire(() => {});

@@ -64,8 +64,8 @@ function answerTo(line: string, values: Values, prefix = ""): string {
 
 const VALUES: Values = { a: "1", aa: "END", b: "", c: "VALUE a 0 1\r\nx\r\nEND\r\n", big: "v".repeat(300) };
 
-describe("gets of one turn", () => {
-  it("are one command, and each has the answer that it would have alone", async () => {
+describe("shared gets of one turn", () => {
+  it("form one command, and each get has the same reply as alone", async () => {
     backend.script = (line) => answerTo(line, VALUES);
     const lines = ["get a", "get none", "get a", "get b c nothing", "get aa", "get none"];
     const asked = lines.map(ask);
@@ -73,14 +73,14 @@ describe("gets of one turn", () => {
     expect(backend.lines).toEqual(["get a none a b c nothing aa none"]);
   });
 
-  it("are one each where something else stands between them, in the order of asking", async () => {
+  it("are sent as separate commands, in their order, if other commands stand between them", async () => {
     backend.script = (line) => answerTo(line, VALUES);
     const asked = ["get a", "get b", "set k 0 0 1\r\n1", "get a", "gets a", "gets b", "get c"].map(ask);
     await Promise.all(asked.map((each) => each.answer()));
     expect(backend.lines).toEqual(["get a b", "set k 0 0 1", "get a", "gets a b", "get c"]);
   });
 
-  it("that are many are several commands", async () => {
+  it("form several commands if there are many", async () => {
     backend.script = (line) => answerTo(line, VALUES);
     const asked = Array.from({ length: 2 * MAX_KEYS + 1 }, (_, i) => ask(i % 2 === 0 ? "get a" : "get none"));
     const texts = await Promise.all(asked.map((each) => each.text()));
@@ -88,7 +88,7 @@ describe("gets of one turn", () => {
     expect(backend.lines.map((line) => line.split(" ").length - 1)).toEqual([MAX_KEYS, MAX_KEYS, 1]);
   });
 
-  it("of the next turn are another command", async () => {
+  it("do not share a command with gets of the next turn", async () => {
     const first = ask("get a");
     await backend.command().then(({ reply }) => reply("END\r\n"));
     await first.answer();
@@ -109,7 +109,7 @@ describe("gets of one turn", () => {
     expect(backend.lines).toEqual(["get a b"]);
   });
 
-  it("may fill a block to its last byte", async () => {
+  it("can fill a block to its last byte", async () => {
     backend.script = (line) => answerTo(line, VALUES);
     // A block has 16 KiB: in one of these the end of a line stands at its end.
     for (let length = 1; length < 200; length++) {
@@ -122,7 +122,7 @@ describe("gets of one turn", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it.each(["", "app:"])("are read the same wherever the answer is split, under the prefix '%s'", async (prefix) => {
+  it.each(["", "app:"])("are read the same way wherever the reply is split, under the prefix '%s'", async (prefix) => {
     connection.close();
     connect({ prefix: Buffer.from(prefix, "latin1") });
     const lines = ["get a", "get x", "get b aa y", "get aa", "get z w", "get c", "get a"];
@@ -147,7 +147,7 @@ describe("gets of one turn", () => {
     expect(happened.filter((what) => what.startsWith("out of step"))).toEqual([]);
   });
 
-  it("are answered as alone whatever they ask for, whatever is there and however it comes", async () => {
+  it("get the same replies as alone, for any requested keys, stored items and cuts", async () => {
     const key = fc.constantFrom("a", "aa", "ab", "b", "c", "big", "n", "nn");
     const line = fc.oneof(
       { weight: 4, arbitrary: fc.array(key, { minLength: 1, maxLength: 5 }).map((keys) => `get ${keys.join(" ")}`) },
@@ -181,7 +181,7 @@ describe("gets of one turn", () => {
   });
 });
 
-describe("an answer to gets of one turn", () => {
+describe("a reply to shared gets", () => {
   it.each(["SERVER_ERROR no c", "CLIENT_ERROR bad command line format", "ERROR"])(
     "that has %s in it fails all that are left as lost, closes the connection, and gets go alone from then on",
     async (error) => {
@@ -205,7 +205,7 @@ describe("an answer to gets of one turn", () => {
     },
   );
 
-  it("of several keys that nobody shares closes the connection behind an error, once", async () => {
+  it("closes the connection once after an error, if several keys are requested by one client", async () => {
     const asked = ask("get a b");
     const command = await backend.command();
     command.reply("SERVER_ERROR no a\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
@@ -217,13 +217,13 @@ describe("an answer to gets of one turn", () => {
     expect(backend.connections.length).toBe(2);
   });
 
-  it("that breaks off right behind a value fails whose value it was, too", async () => {
+  it("fails the get of the last value too when it breaks off right after that value", async () => {
     const asked = ["get a", "get b"].map(ask);
     (await backend.command()).reply("VALUE a 0 1\r\n1\r\nSERVER_ERROR out of memory\r\n");
     expect(await Promise.all(asked.map((each) => each.status()))).toEqual(["connectionLost", "connectionLost"]);
   });
 
-  it("that ends with an error behind the last value fails that one as lost", async () => {
+  it("fails the get of the last value as lost when it ends with an error after that value", async () => {
     const asked = ["get a", "get b"].map(ask);
     const command = await backend.command();
     command.reply("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nSERVER_ERROR out of memory\r\n");
@@ -232,7 +232,7 @@ describe("an answer to gets of one turn", () => {
     await command.connection.closed;
   });
 
-  it("is forgotten with a connection that is lost in the middle of it", async () => {
+  it("is forgotten when its connection is lost in the middle of it", async () => {
     const asked = ["get a", "get b", "get c"].map(ask);
     const { connection: server } = await backend.command();
     // The name shows that the first missed, and whose value comes next.
@@ -246,7 +246,7 @@ describe("an answer to gets of one turn", () => {
     expect(backend.connections.length).toBe(2);
   });
 
-  it("that comes after the time-out is discarded, each part of it", async () => {
+  it("is discarded, each part of it, when it arrives after the timeout", async () => {
     const late = ["get a", "get b c", "get d"].map(ask);
     const command = await backend.command();
     clock.advance(SERVER_TIMEOUT_MS);
@@ -262,7 +262,7 @@ describe("an answer to gets of one turn", () => {
     ["names a key that none of them asked for", "VALUE x 0 1\r\n1\r\nEND\r\n"],
     ["has a word in it that is none", "VALUE a 0 1\r\n1\r\nVALUF b 0 1\r\n2\r\nEND\r\n"],
     ["has a value whose end is not where it should be", "VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n234\r\nEND\r\n"],
-  ])("that %s closes the connection and fails who has not been answered", async (_, answer) => {
+  ])("closes the connection and fails the unanswered gets when it %s", async (_, answer) => {
     const asked = ["get a", "get b", "get c"].map(ask);
     const command = await backend.command();
     command.reply(answer);
@@ -272,7 +272,7 @@ describe("an answer to gets of one turn", () => {
     expect(happened).toContain("out of step: a reply that does not answer the request");
   });
 
-  it("that is in another order than the keys closes the connection, and gets go one by one from then on", async () => {
+  it("closes the connection if it is in another order than the keys, and later gets are sent one by one", async () => {
     const asked = ["get a", "get b"].map(ask);
     (await backend.command()).reply("VALUE b 0 1\r\n2\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
     expect(await asked[1]!.status()).toBe("connectionLost");
@@ -286,7 +286,7 @@ describe("an answer to gets of one turn", () => {
     expect(backend.lines.slice(1)).toEqual(["get a", "get b"]);
   });
 
-  it("may have the connection closed by the receiver of a part", async () => {
+  it("can have its connection closed by the receiver of a part", async () => {
     const asked = ["get a", "get b", "get c"].map(ask);
     asked[0]!.onAnswer = () => connection.close();
     (await backend.command()).reply(answerTo("get a b c", VALUES));
@@ -295,7 +295,7 @@ describe("an answer to gets of one turn", () => {
     expect(await asked[2]!.status()).toBe("connectionLost");
   });
 
-  it("lends a buffer only to the receiver of its last part, as the others only use theirs for a moment", async () => {
+  it("lends a buffer only to the receiver of its last part, because the others use theirs only for a moment", async () => {
     const large = "L".repeat(100_000);
     const lent: boolean[] = [];
     const asked = ["get a", "get b"].map((line) => {
@@ -336,8 +336,8 @@ describe("an answer to gets of one turn", () => {
   );
 });
 
-describe("gets that go alone", () => {
-  it("are those of a connection whose values are large", async () => {
+describe("gets that are not shared", () => {
+  it("include those on a connection with large values", async () => {
     const values: Values = { ...VALUES, large: "L".repeat(200_000) };
     backend.script = (line) => answerTo(line, values);
     expect(await ask("get large").text()).toBe(answerTo("get large", values));
@@ -349,7 +349,7 @@ describe("gets that go alone", () => {
     expect(backend.lines.at(-1)).toBe("get a b");
   });
 
-  it("are those whose key a server would refuse, with the others in the command", async () => {
+  it("include those whose key a server would refuse, while the others share a command", async () => {
     connection.close();
     connect({ prefix: Buffer.from("prefix:", "latin1") });
     backend.script = (line) => answerTo(line, VALUES, "prefix:");
@@ -358,7 +358,7 @@ describe("gets that go alone", () => {
     expect(backend.lines).toEqual(["get prefix:a", `get prefix:${long}`, "get prefix:b"]);
   });
 
-  it("are not those that were written in another way: they are sent in the plain one", async () => {
+  it("do not include gets in another spelling, which are sent in canonical form", async () => {
     backend.script = (line) => answerTo(line, VALUES);
     const asked = ["get a", "bget b", " get c", "get  aa ", "get a\0z"].map(ask);
     expect(await Promise.all(asked.map((each) => each.text()))).toEqual(

@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 describe("a completion that throws", () => {
-  it("does not keep others from being failed with the connection", async () => {
+  it("does not keep other requests from failing with the connection", async () => {
     askFaulty("get a\r\n");
     const other = ask("get b\r\n");
     let hasRetired = false;
@@ -49,7 +49,7 @@ describe("a completion that throws", () => {
     expect(hasRetired).toBe(true);
   });
 
-  it("does not keep others from being told what was held for them", async () => {
+  it("does not keep other requests from getting their held replies", async () => {
     askFaulty("incr a 1\r\n");
     const other = ask("incr b 1\r\n");
     const last = ask("incr c 1\r\n");
@@ -64,7 +64,7 @@ describe("a completion that throws", () => {
     expect(happened.some((line) => line.includes("a fault"))).toBe(true);
   });
 
-  it("does not keep others from being refused or sent after the greeting", async () => {
+  it("does not keep other requests from being refused or sent after the greeting", async () => {
     backend.metaNoop = "ERROR\r\n";
     backend.script = () => "STORED\r\n";
     askFaulty("mg k v N30\r\n");
@@ -75,7 +75,7 @@ describe("a completion that throws", () => {
     expect(happened.some((line) => line.includes("a fault"))).toBe(true);
   });
 
-  it("does not keep others from timing out", async () => {
+  it("does not keep other requests from timing out", async () => {
     backend.script = () => null;
     askFaulty("get a\r\n");
     const other = ask("get b\r\n");

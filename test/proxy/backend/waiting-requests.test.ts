@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 describe("requests that wait for the greeting", () => {
-  it("are sent before those that the refusal of one of them brings", async () => {
+  it("are sent before those that the refusal of one of them triggers", async () => {
     backend.metaNoop = "ERROR\r\n";
     const stored: (string | null)[] = [];
     backend.script = (_line, data) => {
@@ -51,7 +51,7 @@ describe("requests that wait for the greeting", () => {
     expect(stored).toEqual(["1", "2"]);
   });
 
-  it("are answered where the connection is retired and the server closes it over `mn`", async () => {
+  it("are answered if the connection is retired and the server closes it on `mn`", async () => {
     backend.closesOverMeta = true;
     backend.metaNoop = null;
     backend.script = () => "END\r\n";
@@ -66,7 +66,7 @@ describe("requests that wait for the greeting", () => {
     expect(hasClosed).toBe(true);
   });
 
-  it("let the connection be retired by one that the next socket has no room for", async () => {
+  it("allow one of them to retire the connection when the next socket has no room for it", async () => {
     backend.closesOverMeta = true;
     backend.metaNoop = null;
     backend.script = () => "STORED\r\n";
@@ -87,7 +87,7 @@ describe("requests that wait for the greeting", () => {
     expect(hasClosed).toBe(true);
   });
 
-  it("keep a retired connection open no longer than until they have timed out", async () => {
+  it("keep a retired connection open no longer than until they time out", async () => {
     backend.version = null;
     const asked = ask("get a\r\n");
     await backend.connection(0);

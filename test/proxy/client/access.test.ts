@@ -16,13 +16,13 @@ password = "root"
 const of = (toml: string) => Access.of(nativeConfig(toml).access, ADDRESS);
 const login = (access: Access | null, name: string, password: string) => access!.login(name, Buffer.from(password));
 
-describe("the access to an address", () => {
-  it("is none where every client may do everything", () => {
+describe("access to an address", () => {
+  it("is unrestricted if every client may do everything", () => {
     expect(of("")).toBeNull();
     expect(of('[listen.a]\naddress = "127.0.0.1:0"\nlogin = false')).toBeNull();
   });
 
-  it("takes each password of a user, and no other", () => {
+  it("accepts each password of a user, and no other", () => {
     const access = of(USERS);
     expect(login(access, "web", "new")).toMatchObject({ name: "web" });
     expect(login(access, "web", "old")).toMatchObject({ name: "web" });
@@ -31,13 +31,13 @@ describe("the access to an address", () => {
     expect(login(access, "app.example", "")).toBeNull();
   });
 
-  it("takes only the users of its listener", () => {
+  it("accepts only the users of its listener", () => {
     const access = of(`${USERS}[listen.a]\naddress = "127.0.0.1:0"\nusers = ["root"]`);
     expect(login(access, "root", "root")).not.toBeNull();
     expect(login(access, "web", "new")).toBeNull();
   });
 
-  it("takes certificates only where they are the login", () => {
+  it("accepts certificates only if they serve as the login", () => {
     const login = { name: "root", digest: null };
     expect(of(USERS)!.loginByCertificate("root")).toBeNull();
     expect(of(USERS)!.accepts(login)).toBe(false);
@@ -56,7 +56,7 @@ describe("the access to an address", () => {
     for (const name of ["web", "nobody", null]) expect(own.loginByCertificate(name)).toBeNull();
   });
 
-  it("goes on accepting a login as long as its password is one of the user's", () => {
+  it("remains valid for a login as long as its password is one of the user's", () => {
     const old = login(of(USERS), "web", "old")!;
     const changed = (from: string, to: string) => of(USERS.replace(from, to))!.accepts(old);
     expect(changed('"new"', '"newer"')).toBe(true);
@@ -65,7 +65,7 @@ describe("the access to an address", () => {
     expect(changed("[user.web]", "[user.gone]")).toBe(false);
   });
 
-  it("gives a user the keys that begin with one of its prefixes", () => {
+  it("gives a user the keys that begin with one of the user's prefixes", () => {
     const access = of(USERS)!;
     const rights = access.rightsOf(login(access, "web", "new")!)!;
     const has = (key: string) => hasKey(rights, Buffer.from(`x${key}y`), 1, 1 + Buffer.byteLength(key));

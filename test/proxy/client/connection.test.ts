@@ -49,8 +49,8 @@ afterEach(() => {
   started.listener.close();
 });
 
-describe("a client's replies", () => {
-  it("come in the order of its requests, whatever order they are answered in", async () => {
+describe("replies of a client connection", () => {
+  it("arrive in the order of the requests, whatever order they are completed in", async () => {
     const sizes = fc.oneof(fc.nat(50), fc.nat(20_000));
     const property = async (all: { size: number; turn: number; isKept: boolean; isQuiet: boolean }[]) => {
       const client = await connect();
@@ -77,7 +77,7 @@ describe("a client's replies", () => {
     await fc.assert(fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 30 }), property), { numRuns: 60 });
   });
 
-  it("answered by Platypus itself wait for their turn", async () => {
+  it("wait for their turn if Platypus itself makes them", async () => {
     const client = await connect();
     client.send("get a\r\nversion\r\nbogus\r\nget b\r\nverbosity 1\r\n");
     await route.asked(2);
@@ -88,7 +88,7 @@ describe("a client's replies", () => {
     expect(await client.until("OK\r\n")).toBe(`${valueText("a", "1")}VERSION 1.6.45\r\nERROR\r\nEND\r\nOK\r\n`);
   });
 
-  it("of many keys are put together from where the blocks are", async () => {
+  it("are put together from blocks in several places for a multi-key get", async () => {
     const client = await connect();
     client.send("get first\r\nget a b c\r\n");
     await route.asked(2);
@@ -104,7 +104,7 @@ describe("a client's replies", () => {
     expect(await client.until("33\r\nEND\r\n")).toBe("END\r\nVALUE a 0 1\r\n1\r\nVALUE c 0 2\r\n33\r\nEND\r\n");
   });
 
-  it("to gets that failed are misses, to everything else what went wrong", async () => {
+  it("are misses for failed gets and the error for all other commands", async () => {
     const client = await connect();
     client.send("get a\r\nget a b\r\nset a 0 0 1\r\n1\r\nincr a 1\r\n");
     await route.asked(4);
@@ -117,7 +117,7 @@ describe("a client's replies", () => {
     );
   });
 
-  it("to noreply commands are withheld, errors included", async () => {
+  it("are withheld for noreply commands, including errors", async () => {
     const client = await connect();
     client.send("set a 0 0 1 noreply\r\n1\r\nincr a 1 noreply\r\nset a 0 0 x noreply\r\nversion\r\n");
     await route.asked(2);
@@ -127,8 +127,8 @@ describe("a client's replies", () => {
   });
 });
 
-describe("a client that leaves", () => {
-  it("with half a command has nothing done, and is forgotten", async () => {
+describe("a client connection whose client leaves", () => {
+  it("executes nothing for half a command, and is forgotten", async () => {
     for (const half of ["set a 0 0 10\r\nhalf", "get a", "set a 0 0 1\r\nx\r", "s"]) {
       const client = await connect();
       client.send(half);
@@ -140,7 +140,7 @@ describe("a client that leaves", () => {
     expect(route.requests).toEqual([]);
   });
 
-  it("with requests in flight leaves them to complete into nothing", async () => {
+  it("discards the replies to requests in flight", async () => {
     const client = await connect();
     client.send("get a\r\nget b\r\nset c 0 0 1\r\n1\r\n");
     await route.asked(3);
@@ -151,7 +151,7 @@ describe("a client that leaves", () => {
     expect(await other.ask("version")).toBe("VERSION 1.6.45\r\n");
   });
 
-  it("by the end of its stream is answered what it has sent, then closed", async () => {
+  it("answers the received requests at the end of the stream, then closes", async () => {
     const client = await connect();
     client.send("get a\r\nget b\r\nset half 0 0 10\r\n");
     client.socket.end();
@@ -162,7 +162,7 @@ describe("a client that leaves", () => {
     await turnsUntil(() => started.counters.connections === 0);
   });
 
-  it("by quit is answered what came before, and nothing behind is done", async () => {
+  it("answers the requests before quit, and executes nothing after it", async () => {
     const client = await connect();
     client.send("get a\r\nquit\r\nset b 0 0 1\r\n1\r\n");
     await route.asked(1);
@@ -171,14 +171,14 @@ describe("a client that leaves", () => {
     expect(route.requests.length).toBe(1);
   });
 
-  it("by speaking HTTP is closed", async () => {
+  it("closes if the client speaks HTTP", async () => {
     const client = await connect();
     client.send("GET /index.html HTTP/1.1\r\nHost: cache\r\n\r\n");
     expect(await client.end()).toBe("");
     expect(route.requests).toEqual([]);
   });
 
-  it("by a line without an end is closed", async () => {
+  it("closes on a line without an end", async () => {
     const client = await connect();
     client.send("x".repeat(5_000));
     expect(await client.end()).toBe("");
@@ -186,7 +186,7 @@ describe("a client that leaves", () => {
 });
 
 describe("a value that is too large", () => {
-  it("is thrown away as it comes, and none of it is read as commands", async () => {
+  it("is discarded as it arrives, and none of it is read as commands", async () => {
     await listen({ maxValueBytes: 1_000 });
     for (const [line, answers] of [
       ["add a 0 0 100000", "SERVER_ERROR object too large for cache\r\n"],
@@ -201,7 +201,7 @@ describe("a value that is too large", () => {
     expect(route.requests).toEqual([]);
   });
 
-  it("deletes what a set would have replaced", async () => {
+  it("deletes the item that the set would have replaced", async () => {
     await listen({ maxValueBytes: 1_000 });
     const client = await connect();
     client.send(`set a 0 0 2000\r\n${"x".repeat(2_000)}\r\nversion\r\n`);
@@ -214,10 +214,10 @@ describe("a value that is too large", () => {
   });
 });
 
-describe("pressure", () => {
+describe("backpressure of a client connection", () => {
   const MIB = 1024 * 1024;
 
-  it("a client that never reads is cut off at its limit, and others are not held up", async () => {
+  it("disconnects a client that never reads at its limit, and does not delay other clients", async () => {
     await listen({ clientOutputLimitBytes: 8 * MIB });
     const value = "x".repeat(MIB);
     const [lazy, other] = [await connect(), await connect()];
@@ -236,7 +236,7 @@ describe("pressure", () => {
     expect(started.counters.cutOff).toBe(1);
   });
 
-  it("a client that never reads is not read from any more, and answered when it does", async () => {
+  it("stops reading from a client that does not read, and answers when it does", async () => {
     await listen({ clientOutputLimitBytes: 8 * MIB });
     const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
     route.answerWith = () => value;
@@ -256,7 +256,7 @@ describe("pressure", () => {
     expect(started.counters.cutOff).toBe(0);
   });
 
-  it("a fault in what waited while a client did not read ends that client alone", async () => {
+  it("limits a fault in requests that waited for a slow reader to that client", async () => {
     const faults: Error[] = [];
     started.listener.close();
     started = await startListener(route, {}, (error) => faults.push(error));
@@ -275,7 +275,7 @@ describe("pressure", () => {
     expect((await other.ask("get a", "END\r\n")).length).toBe(value.end);
   });
 
-  it("a client that reads may ask for more than the limit in one go", async () => {
+  it("lets a client that reads request more than the limit at once", async () => {
     await listen({ clientOutputLimitBytes: 4 * MIB });
     const value = fixedReply(Status.found, valueText("a", "x".repeat(MIB)).slice(0, -2));
     route.answerWith = () => value;
@@ -291,7 +291,7 @@ describe("pressure", () => {
     expect(started.counters.cutOff).toBe(0);
   });
 
-  it("no more than 10,000 requests of a client are under way; the rest is read when they are answered", async () => {
+  it("allows at most 10,000 requests of a client in flight, and reads the rest when they are answered", async () => {
     const client = await connect();
     const count = 35_000;
     client.send(Array.from({ length: count }, (_, i) => `get k${i}\r\n`).join(""));
@@ -310,7 +310,7 @@ describe("pressure", () => {
     expect(text === `${expected}VERSION 1.6.45\r\n`).toBe(true);
   });
 
-  it("values of 1 MiB from many clients at once arrive whole, and go back whole", async () => {
+  it("delivers values of 1 MiB from and to many clients at once whole", async () => {
     const all = await Promise.all(Array.from({ length: 20 }, connect));
     const values = all.map((_, i) => String.fromCharCode(97 + i).repeat(MIB));
     for (const [i, client] of all.entries()) client.send(`set k${i} 0 0 ${MIB}\r\n${values[i]}\r\nget k${i}\r\n`);
@@ -347,20 +347,20 @@ describe("a client's share of a turn", () => {
     ["commands", Array.from({ length: 2_000 }, (_, i) => `get k${i}\r\n`).join(""), 2_000, 256],
     ["keys of gets of many", `get ${"k ".repeat(59)}k\r\n`.repeat(200), 200, 5],
     ["quiet commands", "delete k noreply\r\n".repeat(2_000), 2_000, 256],
-  ])("bounds its %s, however many it sends at once", async (_what, text, count, bound) => {
+  ])("limits its %s, however many it sends at once", async (_what, text, count, bound) => {
     const client = await connectKnown();
     client.send(text);
     expect(await largestStep(() => route.requests.length, count)).toBeLessThanOrEqual(bound);
   });
 
-  it("bounds its commands when a server answers at once", async () => {
+  it("limits its commands when a server answers at once", async () => {
     route.answerWith = () => failures.tko;
     const client = await connect();
     client.send("get k\r\n".repeat(2_000));
     expect(await largestStep(() => route.requests.length, 2_000)).toBeLessThanOrEqual(256);
   });
 
-  it("lets the commands of other clients go between its own", async () => {
+  it("lets the commands of other clients run between its own", async () => {
     const [greedy, modest] = [await connectKnown(), await connect()];
     greedy.send("get greedy\r\n".repeat(5_000));
     modest.send("get modest\r\n");
@@ -368,7 +368,7 @@ describe("a client's share of a turn", () => {
     expect(route.requests.findIndex((request) => request.keyText() === "modest")).toBeLessThan(1_000);
   });
 
-  it("begins anew when it was stopped: it is not read from within the replies that let it go on", async () => {
+  it("starts anew when reading was stopped, and does not read within the replies that resume it", async () => {
     await listen({ maxOutstanding: 10 });
     const client = await connect();
     client.send(Array.from({ length: 20 }, (_, i) => `get k${i}\r\n`).join(""));
@@ -381,7 +381,7 @@ describe("a client's share of a turn", () => {
     expect(await client.until("19\r\nEND\r\n")).toBe(expected);
   });
 
-  it("leaves the replies in the order of the commands, also where the client ends its stream meanwhile", async () => {
+  it("keeps the replies in the order of the commands, even if the client ends its stream meanwhile", async () => {
     route.answerWith = (request) => fixedReply(Status.found, valueText(request.keyText(), "v").slice(0, -2));
     const client = await connect();
     client.send(Array.from({ length: 3_000 }, (_, i) => `get k${i}\r\n`).join(""));
@@ -391,7 +391,7 @@ describe("a client's share of a turn", () => {
     await once(client.socket, "close");
   });
 
-  it("bounds its bytes", async () => {
+  it("limits its bytes", async () => {
     const client = await connect();
     const bytes = 8 * 1024 * 1024;
     client.send(`set k 0 0 1000000\r\n${"x".repeat(1_000_000)}\r\n`.repeat(8));
@@ -401,8 +401,8 @@ describe("a client's share of a turn", () => {
   });
 });
 
-describe("a drain", () => {
-  it("answers what was read, then says the end; what comes later is not read", async () => {
+describe("a drain of client connections", () => {
+  it("answers the received requests, then ends the stream, and reads nothing that arrives later", async () => {
     const client = await connectKnown();
     const count = 10_000;
     client.send(Array.from({ length: count }, (_, i) => `get k${i}\r\n`).join(""));
@@ -416,7 +416,7 @@ describe("a drain", () => {
     await turnsUntil(() => started.listener.clientCount === 0);
   });
 
-  it("answers also what was read but not yet taken up", async () => {
+  it("also answers requests that were received but not yet parsed", async () => {
     const client = await connectKnown();
     const count = 15_000;
     const { bytesRead } = started.counters;
@@ -431,7 +431,7 @@ describe("a drain", () => {
     expect((await client.end()).length).toBe(count * 5);
   });
 
-  it("closes clients that have nothing under way, and takes no new ones", async () => {
+  it("closes clients that have nothing in flight, and accepts no new ones", async () => {
     const idle = await connect();
     await idle.ask("version");
     const { bytesRead } = started.counters;
@@ -445,8 +445,8 @@ describe("a drain", () => {
   });
 });
 
-describe("a drain, of clients that have sent nothing yet", () => {
-  it("answers the first command of one, then closes it", async () => {
+describe("a drain of clients that have sent nothing yet", () => {
+  it("answers the first command of a client, then closes its connection", async () => {
     const client = await connect();
     await turnsUntil(() => started.counters.connections > 0);
     started.listener.drain();
@@ -456,7 +456,7 @@ describe("a drain, of clients that have sent nothing yet", () => {
     expect(await client.end()).toMatch(/^VERSION .*\r\n$/);
   });
 
-  it("closes one when it is waited for no longer", async () => {
+  it("closes a client's connection when the wait is over", async () => {
     const client = await connect();
     await turnsUntil(() => started.counters.connections > 0);
     started.listener.drain();
@@ -465,8 +465,8 @@ describe("a drain, of clients that have sent nothing yet", () => {
   });
 });
 
-describe("keys of gets", () => {
-  it("are counted when they are answered, so that what is under way is neither hit nor miss", async () => {
+describe("hit and miss counts of gets", () => {
+  it("are updated when a get is answered, so that a get in flight is neither hit nor miss", async () => {
     const client = await connect();
     client.send("get a\r\nget b\r\nmg c v\r\nmg d v\r\n");
     await route.asked(4);

@@ -81,7 +81,7 @@ const streams = Array.from({ length: 1_000 }, (_, seed) => {
 const all = (name: string | null) => streams.map(({ stream, seed }) => lead(name, stream, seed % 4 < 2));
 
 describe("a gate", () => {
-  it("lets a user with prefixes give commands for its keys only", () => {
+  it("lets a user with prefixes send commands only for its own keys", () => {
     const led = all("own");
     const requests = led.flatMap((each) => each.requests);
     const strange = requests.filter((request) => {
@@ -93,7 +93,7 @@ describe("a gate", () => {
     expect(led.reduce((sum, { refused }) => sum + refused, 0)).toBeGreaterThan(1_000);
   });
 
-  it("lets a user that may only read change nothing", () => {
+  it("lets a read-only user change nothing", () => {
     const led = all("reader");
     const requests = led.flatMap((each) => each.requests);
     const { get, gets, metaGet, metaDebug } = Operation;

@@ -40,8 +40,8 @@ afterEach(() => {
   started.listener.close();
 });
 
-describe("the bound on connections", () => {
-  it("closes the one client too many with memcached's words, and takes another when one has left", async () => {
+describe("the connection limit of a listener", () => {
+  it("rejects one client too many with memcached's error, and accepts another when one has left", async () => {
     const taken = await Promise.all([connect(), connect(), connect()]);
     for (const client of taken) expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
     expect(await (await connect()).end()).toBe("ERROR Too many open connections\r\n");
@@ -51,7 +51,7 @@ describe("the bound on connections", () => {
     expect(await (await connect()).ask("version")).toBe("VERSION 1.6.45\r\n");
   });
 
-  it("is no way to end the process: the one too many may be gone before it is told", async () => {
+  it("does not end the process if the rejected client is gone before it is told", async () => {
     for (let i = 0; i < MAX_CONNECTIONS; i++) expect(await (await connect()).ask("version")).toContain("VERSION");
     // While this process waits for the other one, nothing is accepted here: its resets come first.
     const resets = `
@@ -82,7 +82,7 @@ describe("the bound on connections", () => {
 });
 
 describe("the memory of a client", () => {
-  it("has all of a value that it has begun to send", async () => {
+  it("includes the whole of a value that it has begun to send", async () => {
     const client = await connect();
     client.send("set k 0 0 1000000\r\nx");
     const buffered = () => [...started.listener.connections].map(({ bufferedBytes }) => bufferedBytes);
@@ -91,7 +91,7 @@ describe("the memory of a client", () => {
   });
 });
 
-describe("a client that does not take its first step", () => {
+describe("a client that does not complete its first step", () => {
   const fault = (error: Error) => {
     throw error;
   };
@@ -103,7 +103,7 @@ describe("a client that does not take its first step", () => {
     started = await startListener(new RecordingRoute(), { maxConnections: 3, ...changes }, fault, clock);
   }
 
-  it("is closed when its first byte does not come in time, and another one is taken", async () => {
+  it("is disconnected if its first byte does not arrive in time, and another one is accepted", async () => {
     await startWith({ firstByteTimeoutMs: 5_000 });
     const silent = await Promise.all([connect(), connect(), connect()]);
     await turnsUntil(() => started.counters.connections === 3);
@@ -115,7 +115,7 @@ describe("a client that does not take its first step", () => {
     expect(await (await connect()).ask("version")).toBe("VERSION 1.6.45\r\n");
   });
 
-  it("is never closed once it has sent a byte, however long it is idle", async () => {
+  it("is never disconnected once it has sent a byte, however long it is idle", async () => {
     await startWith({ firstByteTimeoutMs: 5_000 });
     const [half, whole] = [await connect(), await connect()];
     half.send("v");
@@ -126,7 +126,7 @@ describe("a client that does not take its first step", () => {
     expect(started.counters.silent).toBe(0);
   });
 
-  it("is not closed where the limit is off", async () => {
+  it("is not disconnected if the limit is off", async () => {
     await startWith({ firstByteTimeoutMs: 0 });
     const client = await connect();
     await turnsUntil(() => started.counters.connections === 1);
@@ -134,7 +134,7 @@ describe("a client that does not take its first step", () => {
     expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
   });
 
-  it("has its own time: one that came later is closed later", async () => {
+  it("has its own deadline, so that a client that connects later is disconnected later", async () => {
     await startWith({ firstByteTimeoutMs: 5_000 });
     const first = await connect();
     await turnsUntil(() => started.counters.connections === 1);
@@ -149,7 +149,7 @@ describe("a client that does not take its first step", () => {
     expect(clock.timerCount).toBe(0);
   });
 
-  it("is closed in a TLS handshake that does not end, whatever was sent of it", async () => {
+  it("is disconnected in a TLS handshake that does not end, whatever part of it was sent", async () => {
     const read = (name: string) => readFileSync(new URL(`../../support/tls/${name}`, import.meta.url), "utf8");
     const tlsConfig = {
       cert: read("server.pem"),
@@ -173,7 +173,7 @@ describe("a client that does not take its first step", () => {
     expect(await client.ask("version")).toBe("VERSION 1.6.45\r\n");
   });
 
-  it("is closed when it needs a login and does not log in in time", async () => {
+  it("is disconnected if it needs a login and does not log in in time", async () => {
     const address = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
     const access = Access.of(nativeConfig('[user.a]\npassword = "b"\n').access, address);
     await startWith({ firstByteTimeoutMs: 5_000, access });
@@ -186,7 +186,7 @@ describe("a client that does not take its first step", () => {
     expect(started.counters).toMatchObject({ connections: 1, silent: 1 });
   });
 
-  it("is closed after the handshake too, when no first byte comes", async () => {
+  it("is disconnected after the handshake too, if no first byte arrives", async () => {
     const read = (name: string) => readFileSync(new URL(`../../support/tls/${name}`, import.meta.url), "utf8");
     const certificate = { cert: read("server.pem"), key: read("server.key"), ca: null, serverName: null, files: [] };
     await startWith({ firstByteTimeoutMs: 30_000, tls: certificate });
@@ -202,7 +202,7 @@ describe("a client that does not take its first step", () => {
   });
 });
 
-describe("an address", () => {
+describe("a listener's address", () => {
   const context = {
     root: new RecordingRoute(),
     counters: newClientCounters(),
@@ -217,14 +217,14 @@ describe("an address", () => {
     tls: null,
   };
 
-  it("that is taken is named, with what to do", async () => {
+  it("is named in the error if it is in use, with advice", async () => {
     const address = { type: "tcp", isTls: false, host: "127.0.0.1", port: started.port } as const;
     await expect(Listener.open(address, context, options)).rejects.toThrow(
       `127.0.0.1:${started.port} is in use: another memcached, mcrouter or Platypus`,
     );
   });
 
-  it.each(["file", "folder", "link"])("is refused where a %s is, which stays", async (kind) => {
+  it.each(["file", "folder", "link"])("is refused if it is the path of a %s, which stays", async (kind) => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const [file, target] = [path.join(folder, "a.sock"), path.join(folder, "data")];
     await writeFile(target, "precious");
@@ -238,7 +238,7 @@ describe("an address", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("may be a socket file: a file without an answering process is replaced, another is not", async () => {
+  it("can be a socket file, which is replaced only if no process answers on it", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "below", "a.sock");
     const address = { type: "unix", path: file } as const;

@@ -33,8 +33,8 @@ const answersOf = fc.array(
   { maxLength: 12 },
 );
 
-describe("the queue of a client's replies", () => {
-  it("writes the replies in the order of the requests, in whatever order they come", () => {
+describe("ReplyQueue", () => {
+  it("writes the replies in the order of the requests, whatever order they arrive in", () => {
     fc.assert(
       fc.property(fc.array(answersOf, { maxLength: 3 }), (rounds) => {
         const queue = new ReplyQueue();
@@ -66,7 +66,7 @@ describe("the queue of a client's replies", () => {
     expect([queue.heldBytes, batch.take().toString()]).toEqual([0, "firstsecondthird"]);
   });
 
-  it("has no head after it was cleared, and takes requests again", () => {
+  it("has no head after it is cleared, and accepts requests again", () => {
     const queue = new ReplyQueue();
     queue.append(request());
     queue.append(request());

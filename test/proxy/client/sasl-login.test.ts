@@ -12,7 +12,7 @@ const parse = (frame: Frame, isStarted = false) => {
 };
 
 describe("a SASL frame", () => {
-  it("has name and password behind NULs, and perhaps the name before them", () => {
+  it("has a name and a password after NULs, and optionally an authorization name before them", () => {
     for (const value of ["\0web\0pass", "web\0web\0pass"]) {
       const frame = { opcode: AUTH, key: "PLAIN", value };
       const next = frameBytes(frame).length;
@@ -21,18 +21,18 @@ describe("a SASL frame", () => {
     expect(parse({ opcode: AUTH, key: "plain", value: "\0web\0pass" })).toMatchObject({ type: "login" });
   });
 
-  it("is incomplete at each of its bytes", () => {
+  it("is incomplete at each cut before its end", () => {
     const bytes = frameBytes({ opcode: AUTH, key: "PLAIN", value: "\0web\0pass" });
     for (let end = 24; end < bytes.length; end++) {
       expect(parseSaslFrame(bytes, 0, end, false)).toEqual({ type: "incomplete", wantedBytes: bytes.length });
     }
   });
 
-  it.each(["", "web", "web\0pass", "other\0web\0pass", "\0web\0pa\0ss"])("with %j is not usable", (value) => {
+  it.each(["", "web", "web\0pass", "other\0web\0pass", "\0web\0pa\0ss"])("is not usable with the login %j", (value) => {
     expect(parse({ opcode: STEP, key: "PLAIN", value }, true)).toMatchObject({ type: "unusable" });
   });
 
-  it.each(["web", "\0web"])("does not read its parts out of the bytes behind it (%j)", (value) => {
+  it.each(["web", "\0web"])("does not read its parts from the bytes after it (%j)", (value) => {
     const bytes = Buffer.concat([
       frameBytes({ opcode: AUTH, key: "PLAIN", value }),
       Buffer.from("\0web\0pass", "latin1"),
@@ -40,7 +40,7 @@ describe("a SASL frame", () => {
     expect(parseSaslFrame(bytes, 0, bytes.length, false)).toMatchObject({ type: "unusable" });
   });
 
-  it("takes a step only in an exchange", () => {
+  it("accepts a step only in an exchange", () => {
     expect(parse({ opcode: AUTH, key: "PLAIN" })).toMatchObject({ type: "continue" });
     const step = { opcode: STEP, key: "PLAIN", value: "\0web\0pass" };
     expect(parse(step, true)).toMatchObject({ type: "login", name: "web" });
@@ -74,7 +74,7 @@ describe("a SASL frame", () => {
       { opcode: AUTH, key: "PLAIN", bodyBytes: 2 },
       { status: 0x81, isLast: true },
     ],
-  ])("%o is %o", (frame, expected) => {
+  ])("with the content %o is parsed as %o", (frame, expected) => {
     expect(parse(frame)).toMatchObject(expected);
   });
 });

@@ -113,7 +113,7 @@ afterEach(() => {
   started.listener.close();
 });
 
-describe("a get of many keys", () => {
+describe("a streamed get of many keys", () => {
   it("is answered in the order of its keys, whatever order, sizes, misses and failures its parts have", async () => {
     const property = async (sizes: (number | null)[], picks: number[], failing: number) => {
       values.clear();
@@ -155,7 +155,7 @@ describe("a get of many keys", () => {
     );
   });
 
-  it("holds back the commands behind it until all its keys were answered", async () => {
+  it("holds back the commands after it until all its keys are answered", async () => {
     send(`get ${Array.from({ length: 70 }, (_, i) => `k${i}`).join(" ")}\r\nset k69 0 0 1\r\n1\r\n`);
     await route.asked(32);
     for (let i = 0; i < 70; i++) {
@@ -171,7 +171,7 @@ describe("a get of many keys", () => {
     expect(await receives("END\r\nSTORED\r\n")).toBe(true);
   });
 
-  it("asks for no more values than its client has room for, and for the rest when the client reads", async () => {
+  it("requests no more values than its client has room for, and the rest when the client reads", async () => {
     values.set("k", "x".repeat(1_000_000));
     route.answerWith = () => {
       const text = `${block("k")}END`;
@@ -194,7 +194,7 @@ describe("a get of many keys", () => {
     expect(started.counters).toMatchObject({ getHits: count, getMisses: 0, cutOff: 0 });
   });
 
-  it("drops values for which there is no room, and asks for their keys again", async () => {
+  it("drops values for which there is no room, and requests their keys again", async () => {
     const names = Array.from({ length: 100 }, (_, i) => `k${i}`);
     for (const name of names) values.set(name, name.padEnd(400_000, "."));
     send(`get ${names.join(" ")}\r\n`);
@@ -209,7 +209,7 @@ describe("a get of many keys", () => {
     expect(route.requests.length).toBeGreaterThan(100);
   });
 
-  it("is counted once, with its hits and misses, also where its client leaves before its end", async () => {
+  it("is counted once, with its hits and misses, even if its client leaves before its end", async () => {
     const names = Array.from({ length: 100 }, (_, i) => `k${i}`);
     values.set("k0", "1");
     send(`get ${names.join(" ")}\r\n`);
@@ -224,7 +224,7 @@ describe("a get of many keys", () => {
     expect(started.counters).toMatchObject({ getHits: 1, getMisses: 99 });
   });
 
-  it("asks for its other keys through the new routes after a reload, once none is in flight", async () => {
+  it("requests its other keys through the new routes after a reload, once none is in flight", async () => {
     const names = Array.from({ length: 100 }, (_, i) => `k${i}`);
     for (const name of names) values.set(name, name);
     send(`get ${names.join(" ")}\r\n`);
@@ -251,7 +251,7 @@ describe("a get of many keys", () => {
     expect(old.requests).toHaveLength(32);
   });
 
-  it("does not keep a reload waiting while its client does not read", async () => {
+  it("does not delay a reload while its client does not read", async () => {
     values.set("k", "x".repeat(1_000_000));
     route.answerWith = () => fixedReply(Status.found, `${block("k")}END`);
     socket.pause();
@@ -261,7 +261,7 @@ describe("a get of many keys", () => {
     expect(started.listener.waitForAll(() => {})).toBe(0);
   });
 
-  it("is answered whole where the client ends its stream behind it", async () => {
+  it("is answered whole if the client ends its stream after it", async () => {
     values.set("k", "x".repeat(100_000));
     route.answerWith = () => fixedReply(Status.found, `${block("k")}END`);
     socket.end(`get${" k".repeat(100)}\r\n`);
@@ -269,7 +269,7 @@ describe("a get of many keys", () => {
     await once(socket, "close");
   });
 
-  it("of few keys is asked for at once while values are small, and key by key after a large one", async () => {
+  it("requests a few keys at once while values are small, and key by key after a large value", async () => {
     const names = Array.from({ length: 40 }, (_, i) => `k${i}`);
     send(`get ${names.join(" ")}\r\n`);
     await route.asked(1);
@@ -287,7 +287,7 @@ describe("a get of many keys", () => {
     other.destroy();
   });
 
-  it("of few keys is gathered for a limited number of new clients only, whose values may be large", async () => {
+  it("gathers a few keys only for a limited number of new clients, whose values may be large", async () => {
     const names = Array.from({ length: 50 }, (_, i) => `k${i}`);
     const others = Array.from({ length: 10 }, () => connect(started.port, "127.0.0.1"));
     for (const other of others) other.write(`get ${names.join(" ")}\r\n`);
@@ -300,7 +300,7 @@ describe("a get of many keys", () => {
     for (const other of others) other.destroy();
   });
 
-  it("is not the only one that is held back after a large value: so are the first gets of any client", async () => {
+  it("is held back after a large value, as are the first gets of any client", async () => {
     const other = connect(started.port, "127.0.0.1");
     await once(other, "connect");
     send(`set large 0 0 300000\r\n${"x".repeat(300_000)}\r\n`);

@@ -14,7 +14,7 @@ describe("a text login", () => {
     expect(parse(`${text}get a\r\n`)).toEqual(login);
   });
 
-  it("is incomplete at each of its bytes, and tells its length once the line is there", () => {
+  it("is incomplete at each cut before its end, and has a known length once the line is there", () => {
     const text = "set any 0 0 8\r\nweb pass\r\n";
     const line = text.indexOf("\n") + 1;
     for (let end = 1; end < text.length; end++) {
@@ -34,11 +34,11 @@ describe("a text login", () => {
     ["set any 0 0 16385\r\n", "tooLong"],
     ["set any 0 0 7\r\nweb pass\r\n", "badEnd"],
     ["set any 0 0 7\r\nwebpass\r\n", "badToken"],
-  ])("%j is refused", (text, reason) => {
+  ])("with the text %j is refused", (text, reason) => {
     expect(parse(text)).toMatchObject({ type: "refused", reason });
   });
 
-  it("behind a line that cannot be one closes the connection", () => {
+  it("closes the connection after a line that cannot be a login", () => {
     expect(parse("quit\r\n")).toEqual({ type: "close" });
     expect(parse("mn\r\n")).toEqual({ type: "close" });
     expect(parse("x".repeat(2049))).toEqual({ type: "close" });
