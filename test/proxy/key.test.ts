@@ -11,13 +11,13 @@ function partsOf(key: Buffer): [string, string] {
 }
 
 describe("the parts of a key", () => {
-  it("are mcrouter's", () => {
+  it("match mcrouter's", () => {
     for (const { hex, prefix, rk_hex } of vectors.keys) {
       expect(partsOf(Buffer.from(hex, "hex"))).toEqual([prefix, Buffer.from(rk_hex, "hex").toString("latin1")]);
     }
   });
 
-  it("may be missing or empty", () => {
+  it("can be missing or empty", () => {
     const parts = (key: string) => partsOf(Buffer.from(key, "latin1"));
     expect(parts("")).toEqual(["", ""]);
     expect(parts("/only/two")).toEqual(["", "/only/two"]);

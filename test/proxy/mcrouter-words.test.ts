@@ -4,7 +4,7 @@ import { failures, fixedReply, type Reply, Status } from "../../src/proxy/reply.
 
 const textOf = ({ chunk }: Reply) => chunk.toString("latin1");
 
-it("failures of Platypus' own have mcrouter's words and the same status", () => {
+it("failures of Platypus have mcrouter's text and the same status", () => {
   const words = Object.values(failures).map((failure) => {
     const reply = inMcrouterWords(failure);
     expect(reply.status).toBe(failure.status);
@@ -21,7 +21,7 @@ it("failures of Platypus' own have mcrouter's words and the same status", () => 
   ]);
 });
 
-it("a server's own words stay", () => {
+it("a server's own errors keep their text", () => {
   const own = fixedReply(Status.timeout, "SERVER_ERROR timeout");
   expect(inMcrouterWords(own)).toBe(own);
 });

@@ -25,7 +25,7 @@ describe("a copy of a reply", () => {
     chunk.toString("latin1", valueStart, valueEnd),
   ];
 
-  it("copies its bytes if they are overwritten or given back", () => {
+  it("has its own bytes if the originals are overwritten or given back", () => {
     for (const lease of [null, BufferLease.take(100)]) {
       const reply = Object.assign(replyIn(lease?.buffer ?? Buffer.alloc(100)), { lease });
       const copy = reply.copy();
@@ -34,7 +34,7 @@ describe("a copy of a reply", () => {
     }
   });
 
-  it("is another object though its bytes are kept: the first may be used for the next answer", () => {
+  it("is a separate object even if its bytes are shared, so the original can hold the next reply", () => {
     const reply = Object.assign(replyIn(Buffer.alloc(100)), { isKept: true });
     const copy = reply.copy();
     Object.assign(reply, fixedReply(Status.missing, "END"));

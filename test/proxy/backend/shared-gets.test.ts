@@ -183,7 +183,7 @@ describe("shared gets of one turn", () => {
 
 describe("a reply to shared gets", () => {
   it.each(["SERVER_ERROR no c", "CLIENT_ERROR bad command line format", "ERROR"])(
-    "that has %s in it fails all that are left as lost, closes the connection, and gets go alone from then on",
+    "fails all remaining gets as lost on %s and closes the connection, and later gets are sent alone",
     async (error) => {
       const asked = ["get a", "get b c", "get d", "get e"].map(ask);
       const command = await backend.command();
@@ -318,7 +318,7 @@ describe("a reply to shared gets", () => {
   });
 
   it.each(["a", "none"])(
-    "is forgotten with whoever has a fault while it handles a part, that of key %s",
+    "is forgotten together with its connection if the receiver of one of its parts throws on key %s",
     async (key) => {
       const faulty = ask(`get ${key}`);
       ask("get b");

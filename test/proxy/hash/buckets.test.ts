@@ -9,7 +9,7 @@ function bucketOf(buckets: Buckets, key: string): number {
 
 describe("buckets", () => {
   // mcrouter/test/test_bucketized_poolroute.py has these numbers.
-  it("are those of mcrouter's test: key1 is in bucket 808 of 1,000, and on the fifth of five servers", () => {
+  it("match mcrouter's test: key1 is in bucket 808 of 1,000, and on the fifth of five servers", () => {
     expect(bucketOf(new Buckets({ total: 1000, byPrefix: [] }), "key1")).toBe(808);
     const weights = [0.5, 0.5, 0.5, 0.5, 0.5];
     const locate = (type: "bucketized" | "weighted_ch3", key: string) => {
@@ -23,7 +23,7 @@ describe("buckets", () => {
     expect(locate("bucketized", "key1|#|other")).toBe(4);
   });
 
-  it("of keys with a configured prefix are at most the prefix's number, and the longest prefix counts", () => {
+  it("stay below a configured prefix's number for keys with that prefix, and the longest prefix counts", () => {
     const buckets = new Buckets({
       total: 1000,
       byPrefix: [

@@ -8,7 +8,7 @@ import { poolServer } from "../../support/twemproxy-vectors.ts";
 const none = { prefix: Buffer.alloc(0), random: () => 0.99 };
 const { tags, wrv_weights: weights } = vectors;
 
-describe("mcrouter's placements, of whole keys", () => {
+describe("placements that match mcrouter's", () => {
   const placed: Record<string, [IndexPlacementConfig, number, (key: (typeof vectors.keys)[number]) => number]> = {
     ch3: [{ type: "ch3", salt: "" }, 17, (key) => key.ch3[4]!],
     crc32: [{ type: "crc32", salt: "" }, 17, (key) => key.crc[4]!],
@@ -19,7 +19,7 @@ describe("mcrouter's placements, of whole keys", () => {
   };
 
   for (const [name, [config, count, indexOf]] of Object.entries(placed)) {
-    it(`${name} leaves out what stands behind a hash stop`, () => {
+    it(`${name} ignores the part after a hash stop`, () => {
       const placement = buildIndexPlacement(config, count);
       for (const key of vectors.keys) {
         expect([key.key, located(placement, bareKey(key))]).toEqual([key.key, indexOf(key)]);
@@ -28,7 +28,7 @@ describe("mcrouter's placements, of whole keys", () => {
   }
 
   for (const [i, salt] of vectors.salts.entries()) {
-    it(`ch3 with the salt ${salt}`, () => {
+    it(`ch3 matches mcrouter with the salt ${salt}`, () => {
       const placement = buildIndexPlacement({ type: "ch3", salt }, 17);
       for (const key of vectors.keys) {
         expect([key.key, located(placement, bareKey(key))]).toEqual([key.key, key.ch3_salt[i]]);
@@ -53,7 +53,7 @@ describe("a placement", () => {
   ];
 
   for (const config of configs) {
-    it(`by ${config.type} gives members of the pool, hashes for connections, and spreads keys over both`, () => {
+    it(`returns members of the pool and connection hashes with ${config.type}, and spreads keys over both`, () => {
       const placement = buildPlacement(config, servers, none);
       const members = new Set<number>();
       const hashes = new Set<number>();
@@ -66,7 +66,7 @@ describe("a placement", () => {
       expect(hashes.size).toBeGreaterThan(295);
     });
 
-    it(`by ${config.type} over one server or none is its first, with hashes for connections`, () => {
+    it(`returns the first server with ${config.type} for one server or none, with connection hashes`, () => {
       for (const few of [[], [servers[0]!]]) {
         const placement = buildPlacement(config, few, none);
         const hashes = new Set<number>();
@@ -79,7 +79,7 @@ describe("a placement", () => {
     });
   }
 
-  it("is that of the key as it lies on the servers, with the prefix", () => {
+  it("uses the key as it is stored on the servers, with the prefix", () => {
     for (const config of configs.filter(({ type }) => type !== "random")) {
       const prefixed = buildPlacement(config, servers, { ...none, prefix: Buffer.from("app:") });
       const plain = buildPlacement(config, servers, none);

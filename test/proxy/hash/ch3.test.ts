@@ -3,22 +3,22 @@ import { Ch3Placement } from "../../../src/proxy/hash/ch3.ts";
 import { located } from "../../support/located.ts";
 import { routingKey, sumOverManyKeys, vectors } from "../../support/mcrouter-vectors.ts";
 
-describe("Ch3 places keys", () => {
-  it("as mcrouter does", () => {
+describe("Ch3", () => {
+  it("places keys as mcrouter does", () => {
     for (const key of vectors.keys) {
       const indexes = vectors.sizes.map((count) => located(new Ch3Placement(count), routingKey(key)));
       expect([key.key, indexes]).toEqual([key.key, key.ch3]);
     }
   });
 
-  it("as mcrouter does, 100,000 of them", () => {
+  it("places 100,000 keys as mcrouter does", () => {
     for (const { n, ch3 } of vectors.bulk) {
       const placement = new Ch3Placement(n);
       expect([n, sumOverManyKeys((key) => placement.locate(key, 0, key.length))]).toEqual([n, ch3]);
     }
   });
 
-  it("so that one more member takes its share and moves no other key", () => {
+  it("moves only the new member's share of the keys when a member is added", () => {
     const [before, after] = [new Ch3Placement(9), new Ch3Placement(10)];
     let moved = 0;
     for (let i = 0; i < 5_000; i++) {
@@ -32,7 +32,7 @@ describe("Ch3 places keys", () => {
     expect(moved).toBeLessThan(600);
   });
 
-  it("among members up to the greatest pool there may be", () => {
+  it("places keys in the largest possible pool", () => {
     const placement = new Ch3Placement(2 ** 23);
     const indexes = Array.from({ length: 2_000 }, (_, i) => located(placement, Buffer.from(`key:${i}`)));
     expect(indexes.every((index) => index >= 0 && index < 2 ** 23)).toBe(true);

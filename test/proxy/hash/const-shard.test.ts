@@ -4,21 +4,21 @@ import { ConstShardPlacement } from "../../../src/proxy/hash/const-shard.ts";
 import { located } from "../../support/located.ts";
 import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
 
-describe("ConstShard places keys", () => {
-  it("as mcrouter does", () => {
+describe("ConstShard", () => {
+  it("places keys as mcrouter does", () => {
     for (const key of vectors.keys) {
       const indexes = vectors.sizes.map((count) => located(new ConstShardPlacement(count), routingKey(key)));
       expect([key.key, indexes]).toEqual([key.key, key.const]);
     }
   });
 
-  it("where they say, between their first two colons", () => {
+  it("places a key on the shard that it names between its first two colons", () => {
     const placement = new ConstShardPlacement(8);
     const at = (key: string) => located(placement, Buffer.from(key));
     expect(["a:0:b", "a:7:b", "a:7:", ":3:", "a:0007:b:2:"].map(at)).toEqual([0, 7, 7, 3, 7]);
   });
 
-  it("by Ch3 where they say nothing that can be", () => {
+  it("uses Ch3 if a key names no possible shard", () => {
     const [placement, plain] = [new ConstShardPlacement(8), new Ch3Placement(8)];
     for (const key of [
       "a:8:b",

@@ -4,7 +4,7 @@ import { located } from "../../support/located.ts";
 import { routingKey, sumOverManyKeys, vectors } from "../../support/mcrouter-vectors.ts";
 
 describe("Crc32", () => {
-  it("is the checksum of IEEE 802.3", () => {
+  it("computes the checksum of IEEE 802.3", () => {
     for (const key of vectors.keys) {
       const bytes = routingKey(key);
       expect([key.key, crc32(bytes, 0, bytes.length)]).toEqual([key.key, key.crc32]);

@@ -38,7 +38,7 @@ const sets: Record<string, readonly Server[]> = {
   ),
 };
 
-describe.skipIf(isDalliMissing)("dalli places keys as Dalli does", () => {
+describe.skipIf(isDalliMissing)("DalliRing", () => {
   const many = Array.from({ length: 2_000 }, (_, i) => Buffer.from(`views/${i}/é`).toString("hex"));
   const keys = [...vectors.keys_hex, ...many];
   const input = JSON.stringify(Object.values(sets).map((set) => ({ servers: set.map(([dalli]) => dalli), keys })));
@@ -47,7 +47,7 @@ describe.skipIf(isDalliMissing)("dalli places keys as Dalli does", () => {
     : JSON.parse(spawnSync(RUBY, [SCRIPT], { input, encoding: "utf8", maxBuffer: 2 ** 26 }).stdout);
 
   for (const [i, [name, set]] of Object.entries(sets).entries()) {
-    it(`over ${name}`, () => {
+    it(`places keys as Dalli does over ${name}`, () => {
       const ring = new DalliRing(set.map(([, address, weight]) => poolServer(address, weight)));
       expect(keys.map((hex) => located(ring, Buffer.from(hex, "hex")))).toEqual(answers[i]);
     });

@@ -15,7 +15,7 @@ function placementOf(some: readonly (typeof servers)[number][]) {
 const owners = (placement: ReturnType<typeof placementOf>) => keys.map((key) => located(placement, key));
 
 describe("keys of servers that are down", () => {
-  it("go to the others as if there were no more, and come back with them", () => {
+  it("are placed on the other servers while the servers are down, and return with them", () => {
     const down = new Set<number>();
     const placement = new EjectingPlacement(servers, (i) => !down.has(i), placementOf);
     const all = owners(placementOf(servers));

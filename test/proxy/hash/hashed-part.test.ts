@@ -25,15 +25,15 @@ function hashed(make: (inner: Placement) => Placement, keys: readonly string[]):
   return inner.seen;
 }
 
-describe("what is hashed of a key", () => {
-  it("has the prefix before it", () => {
+describe("the hashed part of a key", () => {
+  it("starts with the prefix", () => {
     const long = "k".repeat(2_000);
     const keys = ["a", "bcd", "", long, "é"];
     const prefixed = hashed((inner) => new PrefixedPlacement(inner, Buffer.from("app:")), keys);
     expect(prefixed).toEqual(keys.map((key) => `app:${key}`));
   });
 
-  it("ends before the hash stop, and the salt stands behind it", () => {
+  it("ends before the hash stop, and is followed by the salt", () => {
     const keys = ["user:1|#|x", "user:1", "|#|x", "a|#", "a|#|", "a|#|b|#|c", "", `${"k".repeat(2_000)}|#|x`];
     const parts = ["user:1", "user:1", "", "a|#", "a", "a", "", "k".repeat(2_000)];
     expect(hashed((inner) => new RoutingKeyPlacement(inner, Buffer.alloc(0)), keys)).toEqual(parts);
@@ -41,7 +41,7 @@ describe("what is hashed of a key", () => {
     expect(salted).toEqual(parts.map((part) => `${part}_salt`));
   });
 
-  it("is what stands between the characters of a tag, if anything does", () => {
+  it("is the part between the characters of a tag, if it is not empty", () => {
     const keys = ["user:{1}:a", "{}x", "a}b{c}d", "a{b", "a}b", "{a}{b}", "{{a}}", "", "{x}"];
     const parts = ["1", "{}x", "c", "a{b", "a}b", "a", "{a", "", "x"];
     expect(hashed((inner) => new TaggedPlacement(inner, Buffer.from("{}")), keys)).toEqual(parts);

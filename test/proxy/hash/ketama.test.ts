@@ -14,20 +14,20 @@ function place(members: readonly RingMember[], keysHex: readonly string[]): numb
   return keysHex.map((hex) => located(ring, Buffer.from(hex, "hex")));
 }
 
-describe("ketama places keys", () => {
-  it("with vectors to compare with", () => {
+describe("ketama", () => {
+  it("has vectors to compare with", () => {
     expect(vectors.libmemcached.length).toBeGreaterThanOrEqual(15);
   });
 
   for (const { servers, weights, index } of vectors.libmemcached) {
     const weightText = weights === undefined ? "" : ` of weights ${weights.join(", ")}`;
-    it(`as libmemcached does over ${servers.length} servers${weightText}`, () => {
+    it(`places keys as libmemcached does over ${servers.length} servers${weightText}`, () => {
       const members = servers.map((server, i) => member(server, weights?.[i] ?? 1));
       expect(place(members, vectors.keys_hex)).toEqual(index);
     });
   }
 
-  it("so that one more server moves only keys that become its own, about one in n", () => {
+  it("moves only keys to an added server, about one in n", () => {
     const keys = Array.from({ length: 2_000 }, (_, i) => Buffer.from(`key:${i}`).toString("hex"));
     for (const count of [1, 3, 10]) {
       const members = Array.from({ length: count + 1 }, (_, i) => member(`10.0.0.${i + 1}:12000`, 1));
@@ -40,8 +40,8 @@ describe("ketama places keys", () => {
   });
 });
 
-describe("the name of a server on the ring", () => {
-  it("is its own, else its address without the default port, or the path of its socket", () => {
+describe("the name of a server on the ketama ring", () => {
+  it("is the configured name, else the address without the default port, or the path of the socket", () => {
     const label = (server: string, name: string | null = null) => ketamaLabel(poolServer(server, 1, name));
     expect(label("10.0.0.1:11211")).toBe("10.0.0.1");
     expect(label("10.0.0.1:11212")).toBe("10.0.0.1:11212");

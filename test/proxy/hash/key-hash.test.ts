@@ -7,7 +7,7 @@ import { serversOf, vectors } from "../../support/twemproxy-vectors.ts";
 
 /** Key hashes, and the placements by them: what twemproxy did with 200 keys. */
 describe("twemproxy's placements", () => {
-  it("are compared for every hash, with ketama and with modula", () => {
+  it("have vectors for every hash, with ketama and with modula", () => {
     const seen = vectors.placements.map(({ distribution, hash }) => `${distribution} ${hash}`);
     for (const name of keyHashNames) {
       expect(seen).toContain(`ketama ${name}`);
@@ -16,7 +16,7 @@ describe("twemproxy's placements", () => {
   });
 
   for (const { servers, distribution, hash, hash_tag: hashTag = "", index, ...own } of vectors.placements) {
-    it(`${distribution} by ${hash} over ${servers}${hashTag === "" ? "" : `, tags ${hashTag}`}`, () => {
+    it(`match for ${distribution} by ${hash} over ${servers}${hashTag === "" ? "" : `, tags ${hashTag}`}`, () => {
       const config = { type: distribution, keyHash: hash, hashTag } as const;
       const placement = buildPlacement(config, serversOf(servers), { prefix: Buffer.alloc(0), random: () => 0 });
       const keys = own.keys?.map((key) => Buffer.from(key)) ?? vectors.keys_hex.map((hex) => Buffer.from(hex, "hex"));
@@ -25,7 +25,7 @@ describe("twemproxy's placements", () => {
   }
 });
 
-it("hashes are unsigned, and those of nothing are known", () => {
+it("key hashes are unsigned, and the hash of an empty key is known", () => {
   const empty = Buffer.alloc(0);
   const ofNothing = Object.fromEntries(keyHashNames.map((name) => [name, keyHashes[name](empty, 0, 0)]));
   expect(ofNothing).toEqual({

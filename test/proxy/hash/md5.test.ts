@@ -8,14 +8,14 @@ function expected(bytes: Buffer): number {
 }
 
 describe("the first word of an MD5", () => {
-  it("is that of the whole digest, at every length over several blocks", () => {
+  it("equals that of the whole digest, at every length over several blocks", () => {
     for (let length = 0; length <= 300; length++) {
       const bytes = Buffer.from(Array.from({ length }, (_, i) => (i * 37 + length) & 0xff));
       expect([length, md5Word(bytes, 0, length)]).toEqual([length, expected(bytes)]);
     }
   });
 
-  it("is of the bytes between start and end alone", () => {
+  it("covers only the bytes between start and end", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 250 }), fc.nat(9), fc.nat(9), (key, before, behind) => {
         const chunk = Buffer.concat([Buffer.alloc(before, 0xff), key, Buffer.alloc(behind, 0xff)]);

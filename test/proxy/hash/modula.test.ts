@@ -3,7 +3,7 @@ import { keyHashes } from "../../../src/proxy/hash/key-hash.ts";
 import { ModulaPlacement } from "../../../src/proxy/hash/modula.ts";
 import { located } from "../../support/located.ts";
 
-it("modula counts servers in the order of their names, shorter ones first, each as often as it weighs", () => {
+it("modula counts servers by name, shorter names first, each as often as its weight", () => {
   const members = [
     { label: "gamma", weight: 1 },
     { label: "delta", weight: 2 },

@@ -11,13 +11,13 @@ function hash(bytes: Buffer): bigint {
   return BigInt.asUintN(64, (BigInt(words[3]!) << 32n) | BigInt(words[2]! >>> 0));
 }
 
-it("MurmurHash64A is the one mcrouter uses", () => {
+it("MurmurHash64A matches mcrouter's", () => {
   for (const key of vectors.keys) {
     expect([key.key, hash(routingKey(key))]).toEqual([key.key, BigInt(`0x${key.murmur64a}`)]);
   }
 });
 
-it("the hash of a hash is that of its bytes", () => {
+it("the hash of a hash is the hash of its bytes", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 8, maxLength: 8 }), (eight) => {
       const bytes = Buffer.from(eight);

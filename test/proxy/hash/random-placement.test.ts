@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { RandomPlacement } from "../../../src/proxy/hash/random-placement.ts";
 
-it("random takes any member, and one connection for a key", () => {
+it("RandomPlacement picks any member, and one connection for a key", () => {
   const numbers = [0, 0.34, 0.99, 0.5];
   const placement = new RandomPlacement(3, () => numbers.shift()!);
   const key = Buffer.from("key");

@@ -11,7 +11,7 @@ describe("Rendezvous", () => {
     for (const key of vectors.keys) expect([key.key, located(placement, routingKey(key))]).toEqual([key.key, key.rv]);
   });
 
-  it("moves only the keys of a member that goes", () => {
+  it("moves only the keys of a member that is removed", () => {
     const [all, fewer] = [new RendezvousPlacement(tags), new RendezvousPlacement(tags.slice(0, -1))];
     for (const key of vectors.keys) {
       const before = located(all, routingKey(key));
@@ -19,7 +19,7 @@ describe("Rendezvous", () => {
     }
   });
 
-  it("takes the last of members with the same tag", () => {
+  it("uses the last of several members with the same tag", () => {
     const placement = new RendezvousPlacement([tags[0]!, tags[0]!]);
     expect(located(placement, Buffer.from("key"))).toBe(1);
   });
@@ -31,7 +31,7 @@ describe("WeightedRendezvous", () => {
     for (const key of vectors.keys) expect([key.key, located(placement, routingKey(key))]).toEqual([key.key, key.wrv]);
   });
 
-  it("gives a member of weight 0 nothing", () => {
+  it("places no key on a member of weight 0", () => {
     const placement = new WeightedRendezvousPlacement(tags.slice(0, 3), [0, 1, 0]);
     for (const key of vectors.keys) expect(located(placement, routingKey(key))).toBe(1);
   });

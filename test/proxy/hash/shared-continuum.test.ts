@@ -6,7 +6,7 @@ import { sharedContinuum } from "../../../src/proxy/hash/shared-continuum.ts";
 import { located } from "../../support/located.ts";
 
 describe("a shared continuum", () => {
-  it("is built once, and again when others were needed meanwhile", () => {
+  it("is built once, and again if other continuums were requested meanwhile", () => {
     let built = 0;
     const build = () => {
       built++;
@@ -22,7 +22,7 @@ describe("a shared continuum", () => {
     expect(built).toBe(17);
   });
 
-  it("is another one for another order, weight or name of servers", () => {
+  it("differs for another order, weight or name of servers", () => {
     const key = Buffer.from("key");
     const owners = (...members: [string, number][]) => {
       const ring = new KetamaRing(

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { spooky32, spooky64 } from "../../../src/proxy/hash/spooky.ts";
 import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
 
-it("SpookyHash is the one mcrouter uses, of short keys and long", () => {
+it("SpookyHash matches mcrouter's for short and long keys", () => {
   const lengths = new Set<number>();
   for (const key of vectors.keys) {
     const bytes = Buffer.concat([Buffer.from("x"), routingKey(key)]);

@@ -26,11 +26,11 @@ describe("the reply of routes without a server", () => {
     ["me k\r\n", "EN\r\n"],
     ["me k O1 k\r\n", "EN\r\n"],
     ["flush_all\r\n", "OK\r\n"],
-  ])("%j: %j", (frame, answer) => {
+  ])("to %j is %j", (frame, answer) => {
     expect(told(ask(new NullRoute(), frame))).toBe(answer);
   });
 
-  it("reaches a binary client in its own form: not found, and for a set not stored", () => {
+  it("reaches a binary client in binary form: not found, or not stored for a set", () => {
     const status = (frame: Buffer) => {
       const answer = Buffer.from(told(ask(new NullRoute(), frame))!, "latin1");
       return { magic: answer[0], status: answer.readUInt16BE(6), opaque: answer.readUInt32BE(12) };
@@ -40,13 +40,13 @@ describe("the reply of routes without a server", () => {
     expect(told(ask(new NullRoute(), frameBytes({ opcode: 0x09, key: "k" })))).toBe("");
   });
 
-  it("is made while the request has its bytes, and good afterwards", () => {
+  it("is built while the request has its bytes, and valid afterwards", () => {
     const reply = defaultReply(new Asked("mg k k\r\n").request);
     expect([reply.isKept, reply.chunk.toString("latin1")]).toEqual([true, "EN kk\r\n"]);
   });
 });
 
-describe("an error of a route's own", () => {
+describe("a route's error", () => {
   it.each([
     ["timeout", "SERVER_ERROR timeout"],
     ["connect_timeout", "SERVER_ERROR connection timeout"],
@@ -62,7 +62,7 @@ describe("an error of a route's own", () => {
     expect(errorReply(result, "").chunk.toString()).toBe(`${line}\r\n`);
   });
 
-  it("has the text it was given", () => {
+  it("has the given text", () => {
     expect(errorReply("timeout", "too late").chunk.toString()).toBe("SERVER_ERROR too late\r\n");
     expect(errorReply("client_error", "no").chunk.toString()).toBe("CLIENT_ERROR no\r\n");
   });

@@ -174,7 +174,7 @@ const batches = fc.array(fc.array(treeCommand, { minLength: 1, maxLength: 8 }), 
 const shown = (command: string | Buffer) => (typeof command === "string" ? command : command.toString("latin1"));
 
 describe.each(Object.entries(single))("%s", (_name, route) => {
-  it("answers any commands as the server alone", async () => {
+  it("answers any commands as the server alone does", async () => {
     const property = async (all: readonly (readonly (string | Buffer)[])[], order: readonly number[]) => {
       const tree = await build(route);
       const plain = await build("Pool|A");
@@ -214,7 +214,7 @@ const valued = fc.oneof(
 );
 
 describe.each(Object.entries({ ...single, ...others }))("%s among servers that fail", (_name, route) => {
-  it("answers each request once, with values of the keys that it asked for", async () => {
+  it("answers each request once, with values of the requested keys", async () => {
     const property = async (
       all: readonly (readonly [readonly string[], readonly string[]])[],
       order: readonly number[],

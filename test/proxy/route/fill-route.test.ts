@@ -65,14 +65,14 @@ function send(line: string, data = ""): Sent {
   return { answers };
 }
 
-describe("a server that hangs when it is asked again", () => {
+describe("a server that hangs on the second request of a get", () => {
   it.each([
     ["gets k", "VALUE k 0 3 0\r\nnew\r\nEND\r\n"],
     ["gat 100 k", "VALUE k 0 3\r\nnew\r\nEND\r\n"],
     ["mg k v f", "VA 3 f0\r\nnew\r\n"],
     ["mg k v c", "VA 3 c0\r\nnew\r\n"],
     ["gets k other", "VALUE k 0 3 0\r\nnew\r\nEND\r\n"],
-  ])("makes a client wait no longer than it has left: %s", (line, answer) => {
+  ])("does not delay a client past the client's remaining time: %s", (line, answer) => {
     const sent = send(line);
     const hung = pool.hang();
     filler.leftMs = 80;
@@ -88,7 +88,7 @@ describe("a server that hangs when it is asked again", () => {
     expect(sent.answers).toEqual([answer]);
   });
 
-  it("is waited for no longer where a client wrote meanwhile", () => {
+  it("does not delay a client longer if a client has written meanwhile", () => {
     const sent = send("get k");
     const hung = pool.hang();
     filler.leftMs = 80;
@@ -108,14 +108,14 @@ describe("a server that hangs when it is asked again", () => {
   });
 });
 
-describe("a get of one key", () => {
-  it("that hits is noted and passed on", () => {
+describe("a FillRoute's get of one key", () => {
+  it("is recorded and passed on when it hits", () => {
     pool.set("k", "v", 7);
     expect(send("get k").answers).toEqual(["VALUE k 7 1\r\nv\r\nEND\r\n"]);
     expect(filler.told).toEqual(["get k"]);
   });
 
-  it("that misses is noted and answered with what is fetched", () => {
+  it("is recorded and answered with the fetched value when it misses", () => {
     const { answers } = send("get k");
     expect(filler.told).toEqual(["get k", "fill k"]);
     expect(answers).toEqual([]);
@@ -123,19 +123,19 @@ describe("a get of one key", () => {
     expect(answers).toEqual(["VALUE k 0 7\r\nfetched\r\nEND\r\n"]);
   });
 
-  it("that misses and is not covered is a miss", () => {
+  it("is a miss when it misses and no rule covers the key", () => {
     filler.notCovered.add("k");
     expect(send("get k").answers).toEqual(["END\r\n"]);
   });
 
-  it("whose fill ends without a value is a miss", () => {
+  it("is a miss when its fill ends without a value", () => {
     const { answers } = send("get k");
     filler.end("k", null);
     expect(answers).toEqual(["END\r\n"]);
   });
 
   it.each([failures.timeout, failures.tko, failures.connectionLost, fixedReply(Status.serverError, "SERVER_ERROR x")])(
-    "that the pool cannot answer is filled (%#)",
+    "is filled if the pool cannot answer it (%#)",
     (failure) => {
       pool.failure = failure;
       const { answers } = send("get k");
@@ -145,26 +145,26 @@ describe("a get of one key", () => {
     },
   );
 
-  it("tells a miss that the pool has reported from a get that it could not answer", () => {
+  it("distinguishes a miss that the pool reported from a get that the pool could not answer", () => {
     send("get k");
     send("mg k v");
     expect(filler.failed).toEqual([]);
   });
 
-  it("that is wrong in itself is not filled", () => {
+  it("is not filled if it is malformed", () => {
     pool.failure = fixedReply(Status.clientError, "CLIENT_ERROR bad");
     expect(send("get k").answers).toEqual(["CLIENT_ERROR bad\r\n"]);
     expect(filler.told).toEqual([]);
   });
 
-  it("is sent to the pool again where a newer word is there", () => {
+  it("is sent to the pool again if the pool has a newer value", () => {
     const { answers } = send("get k");
     pool.set("k", "newer", 3);
     filler.sendToPool("k");
     expect(answers).toEqual(["VALUE k 3 5\r\nnewer\r\nEND\r\n"]);
   });
 
-  it("is a miss where the newer word has gone again, or the pool with it", () => {
+  it("is a miss if the newer value, or the pool, is gone again", () => {
     const [gone, failed] = [send("get a"), send("get b")];
     filler.sendToPool("a");
     pool.failure = failures.timeout;
@@ -173,7 +173,7 @@ describe("a get of one key", () => {
   });
 });
 
-describe("a get that wants more than the value", () => {
+describe("a FillRoute's get that requests more than the value", () => {
   it.each(["gets k", "gats 100 k"])("(%s) is answered from the pool after the fill, with its cas", (line) => {
     const { answers } = send(line);
     pool.set("k", "stored", 9);
@@ -182,14 +182,14 @@ describe("a get that wants more than the value", () => {
     expect(answers).toEqual([`VALUE k 9 6 ${cas}\r\nstored\r\nEND\r\n`]);
   });
 
-  it.each(["gat 100 k", "gats 100 k"])("(%s) gives the item its client's exptime", (line) => {
+  it.each(["gat 100 k", "gats 100 k"])("(%s) gives the item the client's exptime", (line) => {
     send(line);
     pool.set("k", "stored", 0, 5);
     filler.end("k", "fetched");
     expect(pool.store.get("k")!.expiresAt).toBe(NOW_SECONDS + 100);
   });
 
-  it("has the fetched value, with a cas that no item has, where the pool cannot store it", () => {
+  it("has the fetched value, with a cas that no item has, if the pool cannot store it", () => {
     pool.failure = failures.tko;
     const sent = ["gets a", "gats 5 b", "gat 5 c", "mg d s v c"].map((line) => send(line));
     for (const key of ["a", "b", "c", "d"]) filler.end(key, "fetched");
@@ -209,14 +209,14 @@ describe("a get that wants more than the value", () => {
   });
 });
 
-describe("a get of many keys", () => {
-  it("with hits only is noted key by key and passed on", () => {
+describe("a FillRoute's get of many keys", () => {
+  it("is recorded key by key and passed on when all keys hit", () => {
     for (const key of ["a", "b"]) pool.set(key, key);
     expect(send("get a b").answers).toEqual(["VALUE a 0 1\r\na\r\nVALUE b 0 1\r\nb\r\nEND\r\n"]);
     expect(filler.told).toEqual(["get a", "get b"]);
   });
 
-  it("has its missing keys filled side by side, and is answered in the order of its keys when the last is there", () => {
+  it("has its missing keys filled in parallel, and is answered in the order of its keys when all are there", () => {
     pool.set("b", "hit", 5);
     const { answers } = send("get a b c d e");
     expect(filler.told.filter((what) => what.startsWith("fill"))).toEqual(["fill a", "fill c", "fill d", "fill e"]);
@@ -230,13 +230,13 @@ describe("a get of many keys", () => {
     ]);
   });
 
-  it("fills a key that stands twice once for each", () => {
+  it("fills a repeated key once for each occurrence", () => {
     const { answers } = send("get a a");
     filler.end("a", "A");
     expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE a 0 1\r\nA\r\nEND\r\n"]);
   });
 
-  it("is answered once where fills end at once, whatever they end with", () => {
+  it("is answered once if fills end at once, whatever their results", () => {
     for (const key of ["a", "c"]) filler.atOnce.set(key, null);
     for (const key of ["b", "d"]) filler.atOnce.set(key, key);
     expect(send("get a b c d").answers).toEqual(["VALUE b 0 1\r\nb\r\nVALUE d 0 1\r\nd\r\nEND\r\n"]);
@@ -252,13 +252,13 @@ describe("a get of many keys", () => {
     expect(answers).toEqual(["VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n"]);
   });
 
-  it("with nothing to be had is a miss", () => {
+  it("is a miss if no value is available", () => {
     filler.notCovered.add("a");
     filler.atOnce.set("b", null);
     expect(send("get a b").answers).toEqual(["END\r\n"]);
   });
 
-  it("that the pool cannot answer is filled from end to end", () => {
+  it("is filled completely if the pool cannot answer it", () => {
     pool.failure = failures.tko;
     const { answers } = send("get a b");
     filler.end("a", "A");
@@ -267,7 +267,7 @@ describe("a get of many keys", () => {
     expect(filler.failed).toEqual(["a", "b"]);
   });
 
-  it("has the keys named for which one server could not answer", () => {
+  it("has those keys filled that one server could not answer", () => {
     const leaf = new LeafRoute();
     const gather = (request: Request) => new GatherKeys(request, request.keys!).send((single) => leaf.route(single));
     route = new FillRoute(
@@ -282,7 +282,7 @@ describe("a get of many keys", () => {
     expect(filler.failed).toEqual(["b"]);
   });
 
-  it("with gats has flags, cas and exptime of every key from the pool", () => {
+  it("has flags, cas and exptime of every key from the pool for gats", () => {
     const { answers } = send("gats 100 a b");
     for (const key of ["a", "b"]) pool.set(key, key, 4, 5);
     filler.end("b", "fetched");
@@ -293,21 +293,21 @@ describe("a get of many keys", () => {
   });
 });
 
-describe("what is not a get", () => {
-  it("tells of a write before it goes", () => {
+describe("a FillRoute's command other than a get", () => {
+  it("reports a write before it is sent", () => {
     expect(send("set k 0 0 1", "v").answers).toEqual(["STORED\r\n"]);
     expect(send("delete k").answers).toEqual(["DELETED\r\n"]);
     expect(send("incr k 1").answers).toEqual(["NOT_FOUND\r\n"]);
     expect(filler.told).toEqual(["write k", "write k", "write k"]);
   });
 
-  it("tells of a flush before it goes", () => {
+  it("reports a flush before it is sent", () => {
     pool.set("k", "v");
     expect(send("flushAll").answers).toEqual(["OK\r\n"]);
     expect(filler.told).toEqual(["flush"]);
   });
 
-  it("tells nothing of a touch", () => {
+  it("reports no touch", () => {
     expect(send("touch k 5").answers).toEqual(["NOT_FOUND\r\n"]);
     expect(filler.told).toEqual([]);
   });

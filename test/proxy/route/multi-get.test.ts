@@ -12,8 +12,8 @@ function setUp() {
   return { leaf, route: { route } };
 }
 
-describe("a get of many keys, each on its own way", () => {
-  it("is answered in the order of the keys, whatever that of the answers; large ones are not mixed up", () => {
+describe("a get of many keys with separate routes", () => {
+  it("is answered in the order of the keys, whatever the order of the replies, and does not mix up large ones", () => {
     const { leaf, route } = setUp();
     const asked = ask(route, "gets a b c d\r\n");
     expect(leaf.sent).toEqual(["gets a\r\n", "gets b\r\n", "gets c\r\n", "gets d\r\n"]);
@@ -25,7 +25,7 @@ describe("a get of many keys, each on its own way", () => {
     expect(told(asked)).toBe("VALUE a 1 1 6\r\na\r\nVALUE c 1 1 7\r\nc\r\nVALUE d 1 2 5\r\ndd\r\nEND\r\n");
   });
 
-  it("leaves out keys that fail: an error between values would put clients out of step", () => {
+  it("omits keys that fail, because an error between values would put clients out of step", () => {
     const { leaf, route } = setUp();
     const asked = ask(route, "get a b\r\n");
     leaf.answer(0, failures.timeout);
@@ -37,7 +37,7 @@ describe("a get of many keys, each on its own way", () => {
     expect(told(none)).toBe("END\r\n");
   });
 
-  it("answers once where all answer at once, a key that stands twice for each time", () => {
+  it("answers once if all keys are answered at once, and answers a repeated key each time", () => {
     const { leaf, route } = setUp();
     leaf.script = (sent) => valueText(/ (\S+)\r/.exec(sent)![1]!, "x");
     expect(told(ask(route, "get a b a\r\n"))).toBe(
@@ -45,7 +45,7 @@ describe("a get of many keys, each on its own way", () => {
     );
   });
 
-  it("touches each", () => {
+  it("touches each key", () => {
     const { leaf, route } = setUp();
     ask(route, "gat 30 a b\r\n");
     expect(leaf.sent).toEqual(["gat 30 a\r\n", "gat 30 b\r\n"]);

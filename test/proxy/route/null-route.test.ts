@@ -4,7 +4,7 @@ import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
 import { ask, binaryGet, told } from "../../support/ask.ts";
 
 describe("NullRoute and DevNullRoute", () => {
-  it("answer as if there were nothing; DevNullRoute counts", () => {
+  it("answer every command as if the item did not exist, and DevNullRoute counts requests", () => {
     const counters = newRouteCounters();
     const devNull = new DevNullRoute(counters);
     for (const route of [new NullRoute(), devNull]) {
@@ -20,7 +20,7 @@ describe("NullRoute and DevNullRoute", () => {
 });
 
 describe("ErrorRoute", () => {
-  it("answers everything with its error; gets are told of a miss", () => {
+  it("answers everything with its error, and gets with a miss", () => {
     const route = new ErrorRoute("local_error", "go away", true);
     expect(told(ask(route, "set k 0 0 1\r\nx\r\n"))).toBe("SERVER_ERROR go away\r\n");
     expect(told(ask(route, "ms k 1 q\r\nx\r\n"))).toBe("SERVER_ERROR go away\r\n");
@@ -29,12 +29,12 @@ describe("ErrorRoute", () => {
     expect(Buffer.from(told(ask(route, binaryGet("k")))!, "latin1").readUInt16BE(6)).toBe(1);
   });
 
-  it("says what its result is usually called where it has no text", () => {
+  it("uses the standard text of its result if it has no text", () => {
     expect(told(ask(new ErrorRoute("timeout", "", true), "delete k\r\n"))).toBe("SERVER_ERROR timeout\r\n");
     expect(told(ask(new ErrorRoute("bad_key", "", true), "delete k\r\n"))).toBe("CLIENT_ERROR bad key\r\n");
   });
 
-  it("tells all of it in its name", () => {
+  it("shows its result and text in its name", () => {
     expect([new ErrorRoute("timeout", "", true).name, new ErrorRoute("local_error", "no", false).name]).toEqual([
       "error|log|mc_res_timeout",
       "error|no-log|mc_res_local_error|no",

@@ -81,8 +81,8 @@ afterEach(async () => {
   await Promise.all(servers.map((server) => server.stop()));
 });
 
-describe("a get of many keys over several servers", () => {
-  it("asks each server once for its own keys, and answers in the order of the keys", async () => {
+describe("PoolRoute's get of many keys over several servers", () => {
+  it("sends one request to each server for the server's keys, and answers in the order of the keys", async () => {
     serve();
     const [first, second, third] = (await keysOfEach(2)) as [string[], string[], string[]];
     const keys = [first[0], second[0], third[0], second[1], first[1], second[0], third[1]];
@@ -95,7 +95,7 @@ describe("a get of many keys over several servers", () => {
     ]);
   });
 
-  it("leaves out what is not there", async () => {
+  it("omits missing keys", async () => {
     serve();
     const keys = (await keysOfEach(2)).flat();
     const missing = new Set([keys[0]!, keys[3]!]);
@@ -106,7 +106,7 @@ describe("a get of many keys over several servers", () => {
     expect(await ask(`gets ${keys.join(" ")}\r\n`).text()).toBe("END\r\n");
   });
 
-  it("leaves out the keys of a server that is slow, that lies, that breaks off half-way or fails", async () => {
+  it("omits the keys of a server that is slow, sends wrong replies, breaks off half-way or fails", async () => {
     serve();
     const keys = await keysOfEach(2);
     const good = keys.map((own) => own.map(blockOf).join(""));
@@ -138,7 +138,7 @@ describe("a get of many keys over several servers", () => {
 
   for (const prefix of ["", "app:"]) {
     const name = prefix === "" ? "" : ", with a prefix";
-    it(`is the same however the answers are cut and whichever comes first${name}`, async () => {
+    it(`has the same reply however the servers' replies are cut and whichever arrives first${name}`, async () => {
       for (const backend of pools.backends.values()) backend.close();
       build(configOf("", `prefix = "${prefix}"`));
       serve();
@@ -161,7 +161,7 @@ describe("a get of many keys over several servers", () => {
     });
   }
 
-  it("sends a gat of many keys in commands of no more than 2 KiB", async () => {
+  it("sends a gat of many keys in commands of at most 2 KiB", async () => {
     serve();
     const keys = Array.from({ length: 60 }, (_, i) => `wide${i}:`.padEnd(249, "k"));
     const asked = ask(`gats -2147483648 ${keys.join(" ")}\r\n`);
@@ -173,7 +173,7 @@ describe("a get of many keys over several servers", () => {
 });
 
 describe("a pool with a prefix", () => {
-  it("puts it before every key of a get of many, and takes it off the answers", async () => {
+  it("adds it to every key of a multi-key get, and removes it from the replies", async () => {
     for (const backend of pools.backends.values()) backend.close();
     build(configOf("", 'prefix = "app:"'));
     serve();
@@ -184,8 +184,8 @@ describe("a pool with a prefix", () => {
   });
 });
 
-describe("several connections to a server", () => {
-  it("have all requests for a key on one of them, alone or among others", async () => {
+describe("a pool with several connections to a server", () => {
+  it("sends all requests for a key on one of them, alone or in a multi-key get", async () => {
     for (const backend of pools.backends.values()) backend.close();
     await Promise.all(servers.splice(1).map((server) => server.stop()));
     build(configOf("connections = 4"));
@@ -208,7 +208,7 @@ describe("several connections to a server", () => {
   });
 });
 
-describe("a command for every server", () => {
+describe("a PoolRoute command for every server", () => {
   const flush = () => new Asked("flush_all\r\n").by((request) => pool.broadcast(request));
 
   it("is answered when all have answered", async () => {
@@ -222,7 +222,7 @@ describe("a command for every server", () => {
     expect(await asked.text()).toBe("OK\r\n");
   });
 
-  it("is answered with the worst of the answers", async () => {
+  it("is answered with the worst of the replies", async () => {
     const asked = flush();
     const commands = await Promise.all(servers.map((server) => server.command()));
     commands[0]!.reply("OK\r\n");
@@ -238,8 +238,8 @@ describe("a command for every server", () => {
   });
 });
 
-describe("a new configuration", () => {
-  it("takes over the servers that stay, with what is outstanding on them, and closes the others", async () => {
+describe("a PoolRoute after a reload", () => {
+  it("takes over the remaining servers with their outstanding requests, and closes the others", async () => {
     serve();
     const [stays, goes] = (await keysOfEach(1)).map(([key]) => key!);
     for (const server of servers) server.script = null;
@@ -260,7 +260,7 @@ describe("a new configuration", () => {
     expect(servers.map(({ connections }) => connections.length)).toEqual([1, 1, 1]);
   });
 
-  it("counts the servers that are left alone together with those that it takes over", () => {
+  it("counts the servers that are down together with those that it takes over", () => {
     const withBounds = (ports: readonly number[]): Config => {
       const config = nativeConfig(targetOf(ports));
       const health = { ...config.pools[0]!.health, failOpen: { upper: 1, lower: 1 } };

@@ -113,7 +113,7 @@ describe("a pool that", () => {
     expect(await third.status()).toBe("stored");
   });
 
-  it("leaves a backend does not keep the others of that backend waiting", async () => {
+  it("leaves a backend does not delay the others of that backend", async () => {
     (await reload({ A: 1000, B: 1000 }))();
     set("A", "first");
     await server.command();
@@ -124,7 +124,7 @@ describe("a pool that", () => {
     expect((await server.command()).line).toBe("get b");
   });
 
-  it("comes to the backend of another does not keep that one waiting", async () => {
+  it("comes to the backend of another does not delay that pool", async () => {
     (await reload({ A: 1000, B: 2000 }))();
     set("A", "first");
     await server.command();
@@ -135,7 +135,7 @@ describe("a pool that", () => {
     expect((await server.command()).line).toBe("get b");
   });
 
-  it("leaves and comes back in two reloads keeps the order of its requests, whichever begins first", async () => {
+  it("leaves and comes back in two reloads keeps the order of its requests, whichever starts first", async () => {
     for (const isSecondFirst of [false, true]) {
       (await reload({ A: 1000, B: 1000 }))();
       set("A", "first");
@@ -162,7 +162,7 @@ describe("a pool that", () => {
     { A: 2000, B: 1000 },
     { A: 2000, B: 2000 },
     { A: 1000, B: 2000 },
-  ])("goes on when its requests to a silent server have timed out, with time-outs %j by now", async (after) => {
+  ])("has requests at a silent server continues after they time out, with the reloaded timeouts %j", async (after) => {
     (await reload({ A: 1000, B: 1000 }))();
     const first = set("A", "first");
     await server.command();

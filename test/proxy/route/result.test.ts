@@ -37,7 +37,7 @@ function inResult(reply: Reply): Result {
   return resultOf(new Asked("get k\r\n").request, reply);
 }
 
-describe("what became of a request", () => {
+describe("the result of a request", () => {
   it.each<[string, string, Result]>([
     ["get k\r\n", "END\r\n", "notfound"],
     ["get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n", "found"],
@@ -65,11 +65,11 @@ describe("what became of a request", () => {
     ["get k\r\n", "SERVER_ERROR 302 try again\r\n", "try_again"],
     ["get k\r\n", "SERVER_ERROR 301 shutdown\r\n", "shutdown"],
     ["get k\r\n", "CLIENT_ERROR no\r\n", "client_error"],
-  ])("%j answered by %j", (frame, answer, result) => {
+  ])("is derived for %j and the reply %j", (frame, answer, result) => {
     expect(resultOfAnswer(frame, answer)).toBe(result);
   });
 
-  it("is told of what connections say themselves", () => {
+  it("is derived from the connection's own errors", () => {
     expect(inResult(failures.timeout)).toBe("timeout");
     expect(inResult(failures.connectTimeout)).toBe("connect_timeout");
     expect(inResult(failures.connectError)).toBe("connect_error");
@@ -79,15 +79,15 @@ describe("what became of a request", () => {
     expect(inResult(fixedReply(Status.localError, "SERVER_ERROR x"))).toBe("local_error");
   });
 
-  it("is what a route's own error says, whatever its text", () => {
+  it("is the result of a route's error, whatever its text", () => {
     for (const result of results.filter((each) => isError(each) || each === "unknown")) {
       expect([result, inResult(errorReply(result, "some text"))]).toEqual([result, result]);
     }
   });
 });
 
-describe("severity", () => {
-  it("is mcrouter's", () => {
+describe("severity of a result", () => {
+  it("matches mcrouter's", () => {
     const byLevel = new Map<number, Result[]>();
     for (const result of results) byLevel.set(severity(result), [...(byLevel.get(severity(result)) ?? []), result]);
     expect(Object.fromEntries(byLevel)).toEqual({
@@ -105,7 +105,7 @@ describe("severity", () => {
     });
   });
 
-  it("says nothing of hits and errors", () => {
+  it("does not determine hits and errors", () => {
     expect(results.filter(isHit)).toEqual(["deleted", "touched", "found"]);
     expect(isError("touched")).toBe(false);
     expect(isError("unknown")).toBe(false);
@@ -114,7 +114,7 @@ describe("severity", () => {
   });
 });
 
-describe("what a request is called", () => {
+describe("the operation name of a request", () => {
   it.each([
     ["mg k v\r\n", "get", "get"],
     ["mg k v c\r\n", "gets", "get"],
@@ -135,12 +135,12 @@ describe("what a request is called", () => {
     ["touch k 3\r\n", "touch", "other"],
     ["gat 3 k\r\n", "gat", "get"],
     ["decr k 1\r\n", "decr", "arithmetic"],
-  ])("%j", (frame, name, kind) => {
+  ])("is derived from %j", (frame, name, kind) => {
     const { request } = new Asked(frame);
     expect([operationNameOf(request), kindOf(request)]).toEqual([name, kind]);
   });
 
-  it("is for a binary one what the classic command that does the same is called", () => {
+  it("is that of the equivalent classic command for a binary request", () => {
     const key = "k";
     const frames: readonly (readonly [Buffer, string])[] = [
       [frameBytes({ opcode: 0x00, key }), "gets"],

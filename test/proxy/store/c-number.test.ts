@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseNumber, parseUnsigned } from "../../../src/proxy/store/c-number.ts";
 
-describe("a number as C reads it", () => {
-  it("stands behind blanks and a sign, and ends at a blank, a NUL or the end", () => {
+describe("a number as C parses it", () => {
+  it("follows blanks and a sign, and ends at a blank, a NUL or the end", () => {
     const rows: Record<string, bigint | null> = {
       "12": 12n,
       " \t12": 12n,
@@ -26,7 +26,7 @@ describe("a number as C reads it", () => {
     for (const [text, expected] of Object.entries(rows)) expect([text, parseNumber(text)]).toEqual([text, expected]);
   });
 
-  it("of 64 bits wraps below zero, but not where its top bit would be set", () => {
+  it("wraps below zero at 64 bits, but not if its top bit would be set", () => {
     const rows: Record<string, bigint | null> = {
       "18446744073709551615": 2n ** 64n - 1n,
       "18446744073709551616": null,
@@ -40,7 +40,7 @@ describe("a number as C reads it", () => {
     for (const [text, expected] of Object.entries(rows)) expect([text, parseUnsigned(text)]).toEqual([text, expected]);
   });
 
-  it("reads what it is written as", () => {
+  it("is read as it was written", () => {
     fc.assert(fc.property(fc.bigInt(), (value) => parseNumber(value.toString()) === value));
     fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => parseUnsigned(`${value}`) === value));
   });

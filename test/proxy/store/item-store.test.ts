@@ -46,8 +46,8 @@ const steps = fc.oneof(
   fc.record({ type: fc.constant("flush" as const) }),
 );
 
-describe("a store", () => {
-  it("agrees with a plain map under any series of commands", () => {
+describe("ItemStore", () => {
+  it("agrees with a plain map for any series of commands", () => {
     fc.assert(
       fc.property(fc.array(steps, { maxLength: 60 }), (script) => {
         nowSeconds = START_SECONDS;
@@ -135,14 +135,14 @@ describe("a store", () => {
     );
   });
 
-  it("gives every write another cas", () => {
+  it("assigns a different cas to every write", () => {
     const store = storeOf();
     const seen = new Set<number>();
     for (let i = 0; i < 100; i++) seen.add(store.store("set", `k${i % 3}`, bytes("v"), 0, 0).cas);
     expect(seen.size).toBe(100);
   });
 
-  it("tells the seconds an item has left", () => {
+  it("reports the remaining seconds of an item", () => {
     const store = storeOf();
     store.store("set", "a", bytes("v"), 0, 10);
     store.store("set", "b", bytes("v"), 0, 0);
@@ -153,7 +153,7 @@ describe("a store", () => {
     expect(store.get("a")).toBeUndefined();
   });
 
-  it("forgets at the time of a flush to come what was stored until then", () => {
+  it("removes at the time of a delayed flush the items that were stored until then", () => {
     const store = storeOf();
     store.store("set", "old", bytes("v"), 0, 0);
     store.flushAll(10);
@@ -167,8 +167,8 @@ describe("a store", () => {
   });
 });
 
-describe("the cas numbers of a store", () => {
-  it("go on over a flush, which takes one for itself as memcached's does; one to come takes none", () => {
+describe("the cas numbers of an ItemStore", () => {
+  it("continue over a flush, which uses one number as in memcached, unless the flush is delayed", () => {
     const store = storeOf();
     store.flushAll(0);
     expect(store.store("set", "a", bytes("v"), 0, 0)).toEqual({ result: "stored", cas: 2 });
@@ -180,8 +180,8 @@ describe("the cas numbers of a store", () => {
   });
 });
 
-describe("the bound of a store", () => {
-  it("is never exceeded; what was used least recently goes", () => {
+describe("the memory limit of an ItemStore", () => {
+  it("is never exceeded, and the least recently used items are evicted", () => {
     const store = storeOf(1_000);
     for (const key of ["a", "b", "c"]) store.store("set", key, Buffer.alloc(200), 0, 0);
     store.get("a");
@@ -191,7 +191,7 @@ describe("the bound of a store", () => {
     expect(store.byteLength).toBeLessThanOrEqual(1_000);
   });
 
-  it("counts what is overwritten, deleted, expired and flushed out again", () => {
+  it("subtracts overwritten, deleted, expired and flushed items", () => {
     const store = storeOf();
     for (let i = 0; i < 100; i++) {
       store.store("set", "k", Buffer.alloc(i), 0, 0);
@@ -205,14 +205,14 @@ describe("the bound of a store", () => {
     expect([store.byteLength, store.count]).toEqual([0, 0]);
   });
 
-  it("refuses an item that is larger than items may be, and forgets the one it should replace", () => {
+  it("refuses an item above the item limit, and removes the item that it should replace", () => {
     const store = storeOf(1_000_000, 1_000);
     store.store("set", "k", bytes("old"), 0, 0);
     expect(store.store("set", "k", Buffer.alloc(1_000), 0, 0).result).toBe("tooLarge");
     expect(store.get("k")).toBeUndefined();
   });
 
-  it("refuses an item that is larger than the whole store, and keeps the others", () => {
+  it("refuses an item larger than the whole store, and keeps the others", () => {
     const store = storeOf(1_000, 1 << 20);
     store.store("set", "other", bytes("v"), 0, 0);
     expect(store.store("set", "k", Buffer.alloc(2_000), 0, 0).result).toBe("tooLarge");
@@ -221,8 +221,8 @@ describe("the bound of a store", () => {
   });
 });
 
-describe("what a store counts", () => {
-  it("is what was dropped to keep the bound, apart from what had ended already", () => {
+describe("the counters of an ItemStore", () => {
+  it("count evictions, except of items that had expired already", () => {
     const store = storeOf(1_000);
     store.store("set", "lasting", Buffer.alloc(200), 0, 0);
     store.store("set", "fetched", Buffer.alloc(200), 0, 100);
@@ -245,7 +245,7 @@ describe("what a store counts", () => {
     expect([store.counters.stored, store.count]).toEqual([0, 3]);
   });
 
-  it("is how its commands ended", () => {
+  it("count the results of the commands", () => {
     const store = storeOf();
     store.store("set", "n", bytes("1"), 0, 0);
     store.arithmetic("n", true, 1n);
@@ -278,8 +278,8 @@ function snapshot(store: ItemStore, key: string): ModelItem {
   return { value: item.value.toString("latin1"), flags: item.flags, expiresAt: item.expiresAt, cas: item.cas };
 }
 
-describe("the memory of a store", () => {
-  it("is its values' own, however they came", () => {
+describe("the memory of an ItemStore", () => {
+  it("holds copies of the values, however they arrived", () => {
     const store = storeOf();
     store.store("set", "small", bytes("from a block that others use"), 0, 0);
     store.store("set", "n", bytes("41"), 0, 0);

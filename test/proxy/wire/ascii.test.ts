@@ -24,7 +24,7 @@ describe("decimal numbers", () => {
     for (const value of [0, 9, 10, 99, 100, 999_999_999_999_999, 10 ** 15, Number.MAX_SAFE_INTEGER]) property(value);
   });
 
-  it("that are none are −1", () => {
+  it("are −1 if they are malformed", () => {
     for (const text of ["", "-1", "+1", "1 ", " 1", "1x", "0x1", "9007199254740992", "99999999999999999"]) {
       expect([text, readDecimal(Buffer.from(text), 0, text.length)]).toEqual([text, -1]);
     }
@@ -32,7 +32,7 @@ describe("decimal numbers", () => {
 });
 
 describe("bytes", () => {
-  it("are copied in their place and nowhere else", () => {
+  it("are copied to their place and nowhere else", () => {
     fc.assert(
       fc.property(bytes, fc.nat(10), (source, at) => {
         const target = Buffer.alloc(source.length + 20, 0x2a);
@@ -44,7 +44,7 @@ describe("bytes", () => {
     );
   });
 
-  it("are equal when they are", () => {
+  it("are equal if their content is equal", () => {
     fc.assert(
       fc.property(bytes, bytes, (a, b) => {
         const other = Buffer.concat([b, a, b]);
@@ -54,7 +54,7 @@ describe("bytes", () => {
     );
   });
 
-  it("are words and blanks between them", () => {
+  it("are split into words and blanks", () => {
     const line = Buffer.from("  get a\tb  ");
     expect(skipSpaces(line, 0, line.length)).toBe(2);
     expect(tokenEnd(line, 2, line.length)).toBe(5);

@@ -149,30 +149,30 @@ function isRefused(makeRequest: () => Request, text: string, prefix = ""): boole
   return everyCut(text.length).every(isOut);
 }
 
-describe("a retrieval of one key", () => {
+describe("parsing a retrieval of one key", () => {
   const get = () => request(Operation.get, "key");
   const gets = () => request(Operation.gets, "key");
 
-  it("is a miss when only END comes", () => {
+  it("reports a miss if only END arrives", () => {
     expect(parseOne(get, "END\r\n")).toEqual({ status: Status.missing, text: "END\r\n" });
   });
 
-  it("has the value, the flags and the whole text of a hit", () => {
+  it("returns the value, the flags and the whole text of a hit", () => {
     const text = "VALUE key 4294967295 5\r\nhello\r\nEND\r\n";
     expect(parseOne(get, text)).toEqual({ status: Status.found, text, value: "hello", flags: 4294967295 });
   });
 
-  it("takes the length of the data for its end, not what the data looks like", () => {
+  it("finds the end of the data by its length, not by its content", () => {
     const value = "END\r\nVALUE key 0 1\r\n\0\xff";
     const text = `VALUE key 0 ${value.length}\r\n${value}\r\nEND\r\n`;
     expect(parseOne(get, text)).toEqual({ status: Status.found, text, value, flags: 0 });
   });
 
-  it("may have an empty value", () => {
+  it("accepts an empty value", () => {
     expect(parseOne(get, "VALUE key 0 0\r\n\r\nEND\r\n")).toMatchObject({ status: Status.found, value: "" });
   });
 
-  it("may have a cas number behind the length", () => {
+  it("accepts a cas number after the length", () => {
     const text = "VALUE key 1 2 18446744073709551615\r\nab\r\nEND\r\n";
     expect(parseOne(gets, text)).toEqual({ status: Status.found, text, value: "ab", flags: 1 });
   });
@@ -188,25 +188,25 @@ describe("a retrieval of one key", () => {
     });
   }
 
-  it("may fail behind its value", () => {
+  it("accepts a failure after the value", () => {
     const text = "VALUE key 0 1\r\na\r\nSERVER_ERROR out of memory writing get response\r\n";
     expect(parseOne(get, text)).toMatchObject({ status: Status.serverError });
   });
 
-  it("is out of step when the VALUE names another key", () => {
+  it("is out of step if the VALUE names another key", () => {
     for (const other of ["kez", "ke", "keyy", "KEY", "", "another-key"]) {
       expect([other, isRefused(get, `VALUE ${other} 0 1\r\na\r\nEND\r\n`)]).toEqual([other, true]);
     }
   });
 
-  it("is out of step when anything but an answer to a retrieval comes", () => {
+  it("is out of step if another command's reply arrives", () => {
     const lines = ["STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED", "TOUCHED", "OK", "12", "HD", "VA 1"];
     for (const line of [...lines, "VERSION 1.6.18", "XND", "ENDING", "hello", ""]) {
       expect([line, isRefused(get, `${line}\r\n`)]).toEqual([line, true]);
     }
   });
 
-  it("is out of step when a VALUE is malformed", () => {
+  it("is out of step if a VALUE is malformed", () => {
     const broken = [
       "VALUE key 0 1\r\nab\r\nEND\r\n",
       "VALUE key 0 x\r\na\r\nEND\r\n",
@@ -224,13 +224,13 @@ describe("a retrieval of one key", () => {
     for (const text of broken) expect([text, isRefused(get, text)]).toEqual([text, true]);
   });
 
-  it("is out of step when VALUE is spelt otherwise", () => {
+  it("is out of step if VALUE is spelled differently", () => {
     for (const word of ["VADUE", "VALUF", "VA", "value"]) {
       expect(isRefused(() => request(Operation.get, "key"), `${word} key 0 1\r\na\r\nEND\r\n`)).toBe(true);
     }
   });
 
-  it("is out of step when the cas is no number", () => {
+  it("is out of step if the cas is not a number", () => {
     for (const cas of ["x", "7x", "-7", "7 8", "7\n"]) {
       expect(isRefused(() => request(Operation.gets, "key"), `VALUE key 0 1 ${cas}\r\na\r\nEND\r\n`)).toBe(true);
     }
@@ -241,7 +241,7 @@ describe("a retrieval of one key", () => {
     expect(isOut(get(), `VALUE key 0 1 ${"1".repeat(10_000)}`)).toBe(true);
   });
 
-  it("says how long the reply will be once the VALUE line is there", () => {
+  it("reports the length of the reply once the VALUE line is there", () => {
     const parser = new BackendParser(MAX_REPLY_BYTES, NO_PREFIX);
     const part = bytes("VALUE key 0 1000\r\nabc");
     expect(parser.parse(get(), part, 0, part.length, false)).toBe(INCOMPLETE);
@@ -253,10 +253,10 @@ function isOut(head: Request, text: string): boolean {
   return new Replies([head], "").feed([bytes(text)]).isOutOfStep;
 }
 
-describe("a retrieval of several keys", () => {
+describe("parsing a retrieval of several keys", () => {
   const block = (key: string, value: string, rest = "") => `VALUE ${key} 0 ${value.length}${rest}\r\n${value}\r\n`;
 
-  it("has each block at the place of its key", () => {
+  it("returns each block at the place of its key", () => {
     const outcome = parseOne(
       () => manyKeys(Operation.get, ["a", "b", "c", "d"]),
       `${block("b", "END\r\n")}${block("d", "")}END\r\n`,
@@ -264,30 +264,30 @@ describe("a retrieval of several keys", () => {
     expect(outcome?.blocks).toEqual([null, block("b", "END\r\n"), null, block("d", "")]);
   });
 
-  it("has a block for each time that a key was asked for", () => {
+  it("returns a block for each occurrence of a key", () => {
     const text = `${block("a", "1", " 7")}${block("b", "2", " 8")}${block("a", "1", " 7")}END\r\n`;
     const outcome = parseOne(() => manyKeys(Operation.gets, ["a", "b", "a", "c"]), text);
     expect(outcome?.blocks).toEqual([block("a", "1", " 7"), block("b", "2", " 8"), block("a", "1", " 7"), null]);
   });
 
-  it("is a miss when only END comes", () => {
+  it("reports a miss if only END arrives", () => {
     expect(parseOne(() => manyKeys(Operation.get, ["a", "b"]), "END\r\n")).toMatchObject({ status: Status.missing });
   });
 
-  it("leaves the keys of other parts alone", () => {
+  it("ignores the keys of other parts", () => {
     const outcome = parseOne(() => manyKeys(Operation.get, ["a", "b", "c"], [0, 2]), `${block("c", "3")}END\r\n`);
     expect(outcome?.blocks).toEqual([null, null, block("c", "3")]);
     expect(isRefused(() => manyKeys(Operation.get, ["a", "b", "c"], [0, 2]), `${block("b", "3")}END\r\n`)).toBe(true);
   });
 
-  it("is out of step when a VALUE names a key that was not asked for, or out of turn", () => {
+  it("is out of step if a VALUE names a key that was not requested, or that is out of turn", () => {
     const ask = () => manyKeys(Operation.get, ["a", "b"]);
     for (const text of [block("c", "1"), block("b", "1") + block("a", "1"), block("a", "1") + block("a", "1")]) {
       expect([text, isRefused(ask, `${text}END\r\n`)]).toEqual([text, true]);
     }
   });
 
-  it("is out of step when anything but an answer to a retrieval comes", () => {
+  it("is out of step if another command's reply arrives", () => {
     const ask = () => manyKeys(Operation.get, ["a", "b"]);
     for (const line of ["STORED", "NOT_FOUND", "123", "TOUCHED", "XND", "ENX", "VALUE"]) {
       expect([line, isRefused(ask, `${line}\r\n`)]).toEqual([line, true]);
@@ -295,12 +295,12 @@ describe("a retrieval of several keys", () => {
     }
   });
 
-  it("may fail half-way", () => {
+  it("accepts a failure half-way", () => {
     const text = `${block("a", "1")}SERVER_ERROR out of memory\r\n`;
     expect(parseOne(() => manyKeys(Operation.get, ["a", "b"]), text)).toMatchObject({ status: Status.serverError });
   });
 
-  it("leaves the list of an abandoned request alone", () => {
+  it("does not change the list of an abandoned request", () => {
     const head = manyKeys(Operation.get, ["a", "b"]);
     head.isAbandoned = true;
     const replies = new Replies([head], "p:").feed([bytes("VALUE p:a 0 1\r\n1\r\nEND\r\n")]);
@@ -309,7 +309,7 @@ describe("a retrieval of several keys", () => {
 });
 
 describe("a pool's prefix", () => {
-  it("is taken off the key of a hit", () => {
+  it("is removed from the key of a hit", () => {
     for (const prefix of ["p", "app:", "a-rather-long-prefix:"]) {
       const outcome = parseOne(() => request(Operation.get, "key"), `VALUE ${prefix}key 3 2\r\nab\r\nEND\r\n`, prefix);
       expect(outcome).toEqual({
@@ -321,19 +321,19 @@ describe("a pool's prefix", () => {
     }
   });
 
-  it("is taken off every key of several", () => {
+  it("is removed from every key of several", () => {
     const text = "VALUE app:a 0 1\r\n1\r\nVALUE app:b 0 1\r\n2\r\nEND\r\n";
     const outcome = parseOne(() => manyKeys(Operation.get, ["a", "b"]), text, "app:");
     expect(outcome?.blocks).toEqual(["VALUE a 0 1\r\n1\r\n", "VALUE b 0 1\r\n2\r\n"]);
   });
 
-  it("must be there", () => {
+  it("is required", () => {
     expect(isRefused(() => request(Operation.get, "key"), "VALUE key 0 1\r\na\r\nEND\r\n", "app:")).toBe(true);
     expect(isRefused(() => request(Operation.get, "key"), "VALUE apq:key 0 1\r\na\r\nEND\r\n", "app:")).toBe(true);
     expect(isRefused(() => manyKeys(Operation.get, ["a", "b"]), "VALUE a 0 1\r\na\r\nEND\r\n", "app:")).toBe(true);
   });
 
-  it("is taken off where this part of a retrieval was found, while another part is half read", () => {
+  it("is removed from a finished part of a retrieval while another part is half read", () => {
     const whole = manyKeys(Operation.get, ["a", "b"]);
     const part = (index: number) => {
       const made = new Request(Operation.get, nobody, whole.chunk);
@@ -401,24 +401,24 @@ const answersOf: readonly (readonly [string, Operation, readonly AnswerLine[]])[
   ["md", Operation.metaDelete, ["HD", "HD t30 c7", "EX", "NF"]],
 ];
 
-describe("a command that is answered in a line", () => {
+describe("parsing a one-line reply", () => {
   for (const [name, operation, lines] of answersOf) {
     const ask = () => request(operation, "key");
 
-    it(`${name} is answered by its own lines`, () => {
+    it(`accepts the replies of ${name}`, () => {
       for (const line of lines) {
         expect(parseOne(ask, `${line}\r\n`)).toMatchObject({ status: answerLines[line], text: `${line}\r\n` });
       }
     });
 
-    it(`${name} is answered by errors`, () => {
+    it(`accepts errors for ${name}`, () => {
       for (const line of ["ERROR", "CLIENT_ERROR bad data chunk", "ERROR Too many open connections"]) {
         expect(parseOne(ask, `${line}\r\n`)).toMatchObject({ status: Status.clientError });
       }
       expect(parseOne(ask, "SERVER_ERROR out of memory\r\n")).toMatchObject({ status: Status.serverError });
     });
 
-    it(`${name} is out of step when another command's answer comes`, () => {
+    it(`is out of step if another command's reply arrives for ${name}`, () => {
       const others = Object.keys(answerLines).filter((line) => !(lines as readonly string[]).includes(line));
       const retrievals = ["END", "VALUE key 0 1"];
       for (const line of [...others, ...retrievals, "STOREDX", "12x", "x", ""]) {
@@ -427,7 +427,7 @@ describe("a command that is answered in a line", () => {
     });
   }
 
-  it("mg may be answered by a value", () => {
+  it("accepts a value for mg", () => {
     const asked = () => request(Operation.metaGet, "key", "v t k c");
     const outcome = parseOne(asked, "VA 5 t30 c7\r\nEN\r\n!\r\n");
     expect(outcome).toMatchObject({ status: Status.meta, code: "VA", value: "EN\r\n!" });
@@ -435,7 +435,7 @@ describe("a command that is answered in a line", () => {
     expect(isRefused(asked, "VA 1\r\nabc\r\n")).toBe(true);
   });
 
-  it("mg is out of step when another key is returned", () => {
+  it("is out of step if mg returns another key", () => {
     const asked = () => request(Operation.metaGet, "key");
     const askedForValue = () => request(Operation.metaGet, "key", "v t k c");
     for (const key of ["key", `${Buffer.from("key").toString("base64")} b`]) {
@@ -450,20 +450,20 @@ describe("a command that is answered in a line", () => {
     expect(isRefused(asked, "HD kkey\r\n", "app:")).toBe(true);
   });
 
-  it("is out of step when a line ends without a carriage return", () => {
+  it("is out of step if a line ends without a carriage return", () => {
     for (const text of ["HD\n", "HD t30\n", "EN\n", "VA 1 t30\na\r\n", "CLIENT_ERROR bad\n", "\n"]) {
       expect(isRefused(() => request(Operation.metaGet, "key"), text)).toBe(true);
     }
   });
 
-  it("incr is out of step when its number is followed by anything but blanks", () => {
+  it("is out of step if the number of incr is followed by anything but blanks", () => {
     expect(parseOne(() => request(Operation.incr, "key"), "5  \r\n")?.text).toBe("5  \r\n");
     for (const text of ["5\r\r\n", "5 \r \r\n", "5x\r\n", " 5\r\n"]) {
       expect(isRefused(() => request(Operation.incr, "key"), text)).toBe(true);
     }
   });
 
-  it("is out of step when the error comes that only a count can have", () => {
+  it("is out of step on an error that only incr and decr can have", () => {
     const line = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
     for (const operation of [Operation.set, Operation.delete, Operation.touch, Operation.metaSet, Operation.metaGet]) {
       expect(isRefused(() => request(operation, "key"), line)).toBe(true);
@@ -473,7 +473,7 @@ describe("a command that is answered in a line", () => {
     }
   });
 
-  it("only mg is answered by a value", () => {
+  it("accepts a value for mg only", () => {
     for (const operation of [Operation.set, Operation.delete, Operation.incr, Operation.version, Operation.flushAll]) {
       expect(isRefused(() => request(operation, "key"), "VA 1\r\na\r\n")).toBe(true);
     }
@@ -513,30 +513,30 @@ const exchange: fc.Arbitrary<Exchange> = fc.oneof(
     .map(({ operation, line }) => ({ ask: () => request(operation, "key"), text: `${line}\r\n` })),
 );
 
-describe("stats", () => {
+describe("parsing stats", () => {
   const stats = () => request(Operation.stats, "");
 
-  it("is all lines up to END", () => {
+  it("returns all lines up to END", () => {
     for (const text of ["END\r\n", "STAT a 1\r\nEND\r\n", "STAT a b c\r\nSTAT END \r\nSTAT x:1:y 0\r\nEND\r\n"]) {
       expect(parseOne(stats, text)).toEqual({ status: Status.ok, text });
     }
   });
 
-  it("may be refused", () => {
+  it("accepts a refusal", () => {
     for (const line of ["ERROR", "CLIENT_ERROR unauthenticated", "CLIENT_ERROR usage: stats detail on|off|dump"]) {
       expect(parseOne(stats, `${line}\r\n`)).toEqual({ status: Status.clientError, text: `${line}\r\n` });
     }
     expect(parseOne(stats, "SERVER_ERROR busy\r\n")).toMatchObject({ status: Status.serverError });
   });
 
-  it("ends where the next answer begins", () => {
+  it("ends where the next reply begins", () => {
     const asked = () => [request(Operation.get, "key"), stats(), stats(), request(Operation.get, "key")];
     const value = "VALUE key 0 1\r\na\r\nEND\r\n";
     const outcomes = parseAll(asked, `${value}STAT a 1\r\nEND\r\nERROR\r\n${value}`);
     expect(outcomes.map(({ text }) => text)).toEqual([value, "STAT a 1\r\nEND\r\n", "ERROR\r\n", value]);
   });
 
-  it("is out of step when anything else comes", () => {
+  it("is out of step if anything else arrives", () => {
     for (const line of ["STORED", "RESET", "VALUE key 0 1", "HD", "12", "STATS a", "ENDING", ""]) {
       expect([line, isRefused(stats, `${line}\r\n`)]).toEqual([line, true]);
       expect([line, isRefused(stats, `STAT a 1\r\n${line}\r\n`)]).toEqual([line, true]);
@@ -552,7 +552,7 @@ describe("stats", () => {
 });
 
 describe("a stream of replies", () => {
-  it("is read the same however it is cut", () => {
+  it("is read the same way however it is cut", () => {
     const property = (exchanges: Exchange[], fractions: number[]) => {
       const text = bytes(exchanges.map((each) => each.text).join(""));
       const requests = () => exchanges.map(({ ask }) => ask());
@@ -569,7 +569,7 @@ describe("a stream of replies", () => {
     });
   });
 
-  it("of hostile bytes never throws, and is read the same however it is cut", () => {
+  it("never throws on hostile bytes, and is read the same way however it is cut", () => {
     const pieces = [
       "VALUE ",
       "key ",

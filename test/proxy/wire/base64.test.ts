@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { decodeBase64 } from "../../../src/proxy/wire/base64.ts";
 
-it("gives back what was encoded", () => {
+it("base64 decodes what it encoded", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       expect(decodeBase64(Buffer.from(bytes).toString("base64"))).toEqual(Buffer.from(bytes));
@@ -19,6 +19,6 @@ it.each([
   ["====", ""],
   ["Y===", ""],
   ["", ""],
-])("reads %j as memcached does", (text, key) => {
+])("base64 reads %j as memcached does", (text, key) => {
   expect(decodeBase64(text).toString("latin1")).toBe(key);
 });

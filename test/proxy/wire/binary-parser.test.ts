@@ -86,7 +86,7 @@ function parse(...frames: Frame[]): string[] {
   return new Frames().feed([Buffer.concat(frames.map(frameBytes))]).seen;
 }
 
-describe("a binary frame", () => {
+describe("parsing a binary frame", () => {
   it.each<[string, Frame, string[]]>([
     ["get", { opcode: 0x00, key: "a" }, ['"gets a\\r\\n" [a]']],
     ["getkq", { opcode: 0x0d, key: "a" }, ['"gets a\\r\\n" [a] quiet']],
@@ -126,20 +126,20 @@ describe("a binary frame", () => {
       { opcode: 2, key: "ab", extras: words(0, 0), value: "x".repeat(1_001) },
       ["answer 0 3 Too large."],
     ],
-  ])("%s", (_, frame, expected) => {
+  ])("accepts or refuses: %s", (_, frame, expected) => {
     const noop = { opcode: 0x0a, opaque: 1 };
     const isLast = ["last", "close"].includes(expected.at(-1)!);
     expect(parse(frame, noop)).toEqual(isLast ? expected : [...expected, "answer 1 0 "]);
   });
 
-  it("of a text command is the end", () => {
+  it("ends the connection at a text command", () => {
     expect(new Frames().feed([frameBytes({ opcode: 0x0a }), Buffer.from("get a\r\n")]).seen).toEqual([
       "answer 0 0 ",
       "close",
     ]);
   });
 
-  it("flush is refused where it is not allowed, and keys leave room for the prefix", () => {
+  it("refuses flush if it is not allowed, and leaves room for the prefix in keys", () => {
     expect(new Frames("", false).feed([frameBytes({ opcode: 8 })]).seen).toEqual(["answer 0 32 Auth failure."]);
     expect(new Frames("app:").feed([frameBytes({ opcode: 0, key: "k".repeat(247) })]).seen).toEqual([
       "answer 0 4 Invalid arguments",
@@ -158,8 +158,8 @@ const frame: fc.Arbitrary<Frame> = fc.record({
   opaque: fc.nat(),
 });
 
-describe("whatever comes", () => {
-  it("is parsed alike however it is cut", () => {
+describe("parsing binary input", () => {
+  it("gives the same results however the input is cut", () => {
     const wellFormed: Frame[] = [
       { opcode: 0x11, key: "a b", extras: words(1, 2), value: "value" },
       { opcode: 0x99, key: "key", value: "body" },
@@ -173,7 +173,7 @@ describe("whatever comes", () => {
     for (const places of everyCut(bytes.length)) expect(new Frames().feed(cutAt(bytes, places)).seen).toEqual(whole);
   });
 
-  it("any frames, cut anywhere", () => {
+  it("gives the same results for any frames, cut anywhere", () => {
     const property = (frames: Frame[], fractions: number[]) => {
       const bytes = Buffer.concat(frames.map(frameBytes));
       const whole = new Frames().feed([bytes]).seen;
@@ -182,7 +182,7 @@ describe("whatever comes", () => {
     fc.assert(fc.property(fc.array(frame, { maxLength: 8 }), cutFractions, property), { numRuns: 500 });
   });
 
-  it("any header makes room for a frame within bounds only, and never throws", () => {
+  it("reserves room only for a frame within bounds for any header, and never throws", () => {
     const header = fc.tuple(
       fc.oneof(fc.integer({ min: 0, max: 0x26 }), fc.integer({ min: 0, max: 255 })),
       fc.oneof(fc.constantFrom(0, 1, 250, 251, 0xffff), fc.integer({ min: 0, max: 0xffff })),
@@ -209,7 +209,7 @@ describe("whatever comes", () => {
     fc.assert(fc.property(header, property), { numRuns: 2_000 });
   });
 
-  it("any bytes never throw", () => {
+  it("never throws on any bytes", () => {
     const property = (bytes: Uint8Array) => void new Frames().feed([Buffer.from([0x80]), Buffer.from(bytes)]);
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), property), { numRuns: 1_000 });
   });

@@ -73,14 +73,14 @@ const error = (line: string) =>
   replyOf(line.startsWith("SERVER_ERROR") ? Status.serverError : Status.clientError, line);
 const hit = replyOf(Status.found, "VALUE key 4294967295 3 18446744073709551615", "\r\n\0");
 
-describe("a hit", () => {
-  it("has the value, the flags and the cas; the key only where it is asked for", () => {
+describe("a binary hit", () => {
+  it("has the value, the flags and the cas, and the key only if it is requested", () => {
     const full = { status: 0, extras: "\xff\xff\xff\xff", cas: 2n ** 64n - 1n, value: "\r\n\0" };
     for (const asked of [get, getQ]) expect(one(asked, hit)).toMatchObject({ ...full, key: "" });
     for (const asked of [getK, getKQ]) expect(one(asked, hit)).toMatchObject({ ...full, key: "key" });
   });
 
-  it("of a key that went as base64 has the same of a meta answer, in whatever order the flags come", () => {
+  it("has the values of a meta reply for a base64 key, whatever the order of its flags", () => {
     const full = { status: 0, extras: "\0\0\0\x05", cas: 7n, value: "f9 c9" };
     expect(one(blankKeyGet, meta("VA 5 f5 c7", "f9 c9"))).toMatchObject(full);
     expect(one(blankKeyGet, meta("VA 5 c7 kxx b f5", "f9 c9"))).toMatchObject(full);
@@ -91,7 +91,7 @@ describe("a hit", () => {
   });
 });
 
-describe("a miss and a server that failed", () => {
+describe("a binary miss or failure", () => {
   for (const [name, reply] of Object.entries({
     "a miss": missReply,
     "a meta miss": meta("EN"),
@@ -99,7 +99,7 @@ describe("a miss and a server that failed", () => {
     "a server left alone": failures.tko,
     "an error of the server": error("SERVER_ERROR out of memory"),
   })) {
-    it(`${name}: a quiet get says nothing, others are told Not found`, () => {
+    it(`stays silent for a quiet get and is Not found for others: ${name}`, () => {
       for (const asked of [getQ, getKQ]) expect(told(asked, reply)).toBeNull();
       expect(one(get, reply)).toMatchObject({ status: 1, key: "", value: "Not found", cas: 0n });
       expect(one(getK, reply)).toMatchObject({ status: 1, key: "key", value: "" });
@@ -107,21 +107,21 @@ describe("a miss and a server that failed", () => {
     });
   }
 
-  it("a write is told of a server that failed, quiet or not", () => {
+  it("reports a failed server to a write, quiet or not", () => {
     for (const asked of [set, setQ, remove, removeQ, count, countQ]) {
       expect(one(asked, failures.timeout)).toMatchObject({ status: 0x86, value: "timeout" });
     }
   });
 });
 
-describe("a write", () => {
-  it("that succeeds is told its cas, a quiet one nothing", () => {
+describe("a binary write", () => {
+  it("returns its cas on success, and nothing if it is quiet", () => {
     expect(one(set, meta("HD c7"))).toMatchObject({ status: 0, cas: 7n, value: "" });
     expect(one(remove, meta("HD"))).toMatchObject({ status: 0, cas: 0n });
     for (const asked of [setQ, removeQ]) expect(told(asked, meta("HD c7"))).toBeNull();
   });
 
-  it("that does not is told why, quiet or not", () => {
+  it("returns the reason on failure, quiet or not", () => {
     expect(one(set, meta("EX c0"))).toMatchObject({ status: 2, value: "Data exists for key." });
     expect(one(setQ, meta("NF c0"))).toMatchObject({ status: 1 });
     expect(one(removeQ, meta("NF"))).toMatchObject({ status: 1 });
@@ -130,7 +130,7 @@ describe("a write", () => {
     expect(one(append, meta("NS c0"))).toMatchObject({ status: 5, value: "Not stored." });
   });
 
-  it("that a server refuses has the status of the reason", () => {
+  it("has the status of the reason if a server refuses it", () => {
     const statusOf = (line: string) => one(count, error(line)).status;
     expect(statusOf("CLIENT_ERROR cannot increment or decrement non-numeric value")).toBe(6);
     expect(statusOf("SERVER_ERROR object too large for cache")).toBe(3);
@@ -140,20 +140,20 @@ describe("a write", () => {
   });
 });
 
-describe("counting", () => {
-  it("has the number in eight bytes, and the cas; a quiet one says nothing", () => {
+describe("a binary incr or decr", () => {
+  it("returns the number in eight bytes and the cas, and nothing if it is quiet", () => {
     const reply = meta("VA 20 c7", "18446744073709551615");
     expect(one(count, reply)).toMatchObject({ status: 0, cas: 7n, value: "\xff".repeat(8), extras: "" });
     expect(told(countQ, reply)).toBeNull();
   });
 
-  it("reads a number that has become shorter", () => {
+  it("reads a number that became shorter", () => {
     expect(one(count, meta("VA 2 c7", "9 ")).value).toBe("\0\0\0\0\0\0\0\x09");
   });
 });
 
-describe("numbers that are none, as no memcached writes them", () => {
-  it("are answered all the same", () => {
+describe("malformed numbers that no memcached writes", () => {
+  it("are answered nevertheless", () => {
     expect(one(get, replyOf(Status.found, "VALUE key 4294967296 1 99999999999999999999", "a")).value).toBe("a");
     expect(one(get, replyOf(Status.found, "VALUE key 0 1 x", "a"))).toMatchObject({ cas: 0n, value: "a" });
     expect(one(blankKeyGet, meta("VA 1 f99999999999 cx", "a"))).toMatchObject({ cas: 0n, value: "a" });
@@ -162,14 +162,14 @@ describe("numbers that are none, as no memcached writes them", () => {
   });
 });
 
-describe("what Platypus answers itself", () => {
+describe("binary replies of Platypus", () => {
   const lines = (text: string) => replyOf(Status.ok, text);
 
-  it("version is the bare number", () => {
+  it("contain the bare number for version", () => {
     expect(one(local(Opcode.version), lines("VERSION 1.6.18")).value).toBe("1.6.18");
   });
 
-  it("stat is a frame for each line and an empty one behind them", () => {
+  it("contain a frame for each line of stat, and an empty frame after them", () => {
     const answers = told(local(Opcode.stat), lines("STAT pid 12\r\nSTAT version 1.6.18 platypus/1\r\nEND"));
     expect(answers?.map(({ key, value }) => [key, value])).toEqual([
       ["pid", "12"],
@@ -178,12 +178,12 @@ describe("what Platypus answers itself", () => {
     ]);
   });
 
-  it("stat of a group that does not exist is Not found", () => {
+  it("report Not found for stat of an unknown group", () => {
     expect(one(local(Opcode.stat), error("CLIENT_ERROR no such group")).status).toBe(1);
   });
 });
 
-it("an answer that stands in the place of the server's is the one", () => {
+it("a reply that replaces the server's reply is the one that is written", () => {
   const request = new Request(Operation.metaDelete, nobody, Buffer.from("key"));
   request.answerInstead = missReply;
   const header = { opcode: Opcode.set, opaque: OPAQUE, isQuiet: true, hasKey: false };

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 
 describe("a buffer lease", () => {
-  it("has at least the bytes that were asked for, and gives its buffer to the next after the last holder", () => {
+  it("has at least the requested bytes, and its buffer is reused after the last release", () => {
     const first = BufferLease.take(40_000);
     expect(first.buffer.length).toBeGreaterThanOrEqual(40_000);
     first.retain();
@@ -16,7 +16,7 @@ describe("a buffer lease", () => {
     third.release();
   });
 
-  it("of an unusual size is never reused", () => {
+  it("is never reused if it has an unusual size", () => {
     const bytes = 5 * 1024 * 1024;
     const first = BufferLease.take(bytes);
     expect(first.buffer.length).toBe(bytes);
@@ -24,7 +24,7 @@ describe("a buffer lease", () => {
     expect(BufferLease.take(bytes).buffer).not.toBe(first.buffer);
   });
 
-  it("throws at each release too many, and its buffer is never reused", () => {
+  it("throws at each surplus release, and its buffer is never reused", () => {
     const lease = BufferLease.take(20_000);
     lease.release();
     expect(() => lease.release()).toThrow("a buffer lease was released too often");
@@ -36,7 +36,7 @@ describe("a buffer lease", () => {
     expect(BufferLease.take(20_000).buffer).not.toBe(lease.buffer);
   });
 
-  it("released too often while its buffer is another's: that one is its last user", () => {
+  it("ends the reuse of its buffer if it is released too often while another lease has the buffer", () => {
     const lease = BufferLease.take(20_000);
     lease.release();
     const other = BufferLease.take(20_000);

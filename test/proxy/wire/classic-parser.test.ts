@@ -110,8 +110,8 @@ const k250 = "k".repeat(250);
 const k251 = "k".repeat(251);
 const badFormat = "answer CLIENT_ERROR bad command line format";
 
-describe("a retrieval", () => {
-  it("is sent on in its canonical form", () => {
+describe("parsing a retrieval", () => {
+  it("produces its canonical form", () => {
     expectAll({
       "get a\r\n": 'get [a] "get a\\r\\n"',
       "get a\n": 'get [a] "get a\\r\\n"',
@@ -127,14 +127,14 @@ describe("a retrieval", () => {
     });
   });
 
-  it("of many keys has them all", () => {
+  it("finds all keys of a multi-key get", () => {
     const keys = Array.from({ length: 100 }, (_, i) => `key${i}`);
     expect(new Commands().feed([Buffer.from(`get ${keys.join(" ")}\r\n`)]).seen).toEqual([
       `get [${keys.join("|")}] ${JSON.stringify(`get ${keys.join(" ")}\r\n`)}`,
     ]);
   });
 
-  it("that is malformed is answered here", () => {
+  it("answers a malformed one itself", () => {
     expectAll({
       "get\r\n": "answer ERROR",
       "get \r\n": "answer ERROR",
@@ -147,11 +147,11 @@ describe("a retrieval", () => {
     });
   });
 
-  it("ends at a NUL, and is sent on without the rest", () => {
+  it("stops at a NUL, and drops the rest", () => {
     expectAll({ "get a\0b\r\n": 'get [a] "get a\\r\\n"', "get a b\0c d\r\n": 'get [a|b] "get a b\\r\\n"' });
   });
 
-  it("of one key on a line of blanks is sent on without them", () => {
+  it("drops the blanks around a single key", () => {
     expect(new Commands().feed([Buffer.from(`get${" ".repeat(3_000)}a\r\n`)]).seen).toEqual(['get [a] "get a\\r\\n"']);
     expect(new Commands().feed([Buffer.from(`gat 5${" ".repeat(3_000)}a\r\n`)]).seen).toEqual([
       'gat [a] "gat 5 a\\r\\n"',
@@ -159,8 +159,8 @@ describe("a retrieval", () => {
   });
 });
 
-describe("a storage command", () => {
-  it("is sent on with its data, without noreply", () => {
+describe("parsing a storage command", () => {
+  it("keeps its data and drops noreply", () => {
     expectAll({
       "set a 1 2 3\r\nabc\r\n": 'set [a] "set a 1 2 3\\r\\nabc\\r\\n"',
       "set a 0 0 0\r\n\r\n": 'set [a] "set a 0 0 0\\r\\n\\r\\n"',
@@ -176,7 +176,7 @@ describe("a storage command", () => {
     });
   });
 
-  it("that is malformed is refused, and its data is read as commands", () => {
+  it("refuses a malformed one, and reads its data as commands", () => {
     expectAll({
       "set a 0 0\r\nxy\r\n": ["answer ERROR", "answer ERROR"],
       "set a 0 0 1 2 3\r\nget b\r\n": ["answer ERROR", 'get [b] "get b\\r\\n"'],
@@ -193,14 +193,14 @@ describe("a storage command", () => {
     });
   });
 
-  it("whose data does not end where it should is refused", () => {
+  it("refuses one whose data does not end where it should", () => {
     expectAll({
       "set a 0 0 1\r\nabc\r\n": ["answer CLIENT_ERROR bad data chunk", "answer ERROR"],
       "set a 0 0 1 noreply\r\nabc\r\n": ["answer nothing", "answer ERROR"],
     });
   });
 
-  it("with a number beyond 32 bits is sent on with the number that memcached makes of it", () => {
+  it("converts a number beyond 32 bits as memcached does", () => {
     expectAll({
       "set a 4294967299 4294967296 1\r\nx\r\n": 'set [a] "set a 3 0 1\\r\\nx\\r\\n"',
       "set a 5 4102444800 3\r\nabc\r\n": 'set [a] "set a 5 -192522496 3\\r\\nabc\\r\\n"',
@@ -216,7 +216,7 @@ describe("a storage command", () => {
   const large = MAX_VALUE_BYTES + 1;
   const data = "get x\r\n".repeat(200).slice(0, large);
 
-  it("over the bound is thrown away with its data; a set deletes what it would have replaced", () => {
+  it("discards one over the size limit with its data, and a set then deletes the old item", () => {
     const tooLarge = "answer SERVER_ERROR object too large for cache";
     for (const [line, expected] of [
       [`set a 0 0 ${large}`, 'delete [a] refused "delete a\\r\\n"'],
@@ -230,14 +230,14 @@ describe("a storage command", () => {
     }
   });
 
-  it("at the bound is taken", () => {
+  it("accepts one at the size limit", () => {
     const value = "x".repeat(MAX_VALUE_BYTES);
     expect(new Commands().feed([Buffer.from(`set a 0 0 ${MAX_VALUE_BYTES}\r\n${value}\r\n`)]).seen.length).toBe(1);
   });
 });
 
-describe("other commands with a key", () => {
-  it("are sent on, without noreply", () => {
+describe("parsing other commands with a key", () => {
+  it("drops noreply", () => {
     expectAll({
       "delete a\r\n": 'delete [a] "delete a\\r\\n"',
       "delete a 0\r\n": 'delete [a] "delete a\\r\\n"',
@@ -251,7 +251,7 @@ describe("other commands with a key", () => {
     });
   });
 
-  it("that are malformed are answered here", () => {
+  it("answers malformed ones itself", () => {
     const badDelete = "answer CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]";
     expectAll({
       "delete\r\n": "answer ERROR",
@@ -277,8 +277,8 @@ describe("other commands with a key", () => {
   });
 });
 
-describe("commands without a key", () => {
-  it("are carried out, answered or refused", () => {
+describe("parsing commands without a key", () => {
+  it("executes, answers or refuses them", () => {
     expectAll({
       "version\r\n": "local version",
       "stats\r\n": "local stats",
@@ -305,28 +305,28 @@ describe("commands without a key", () => {
     expect(parse("lru_crawler enable\r\n")[0]).toMatch(/^answer CLIENT_ERROR not available/);
   });
 
-  it("flush_all is refused where it is not allowed", () => {
+  it("refuses flush_all if it is not allowed", () => {
     const refused = { isFlushAllAllowed: false };
     expect(parse("flush_all\r\n", refused)).toEqual(["answer CLIENT_ERROR flush_all not allowed"]);
     expect(parse("flush_all noreply\r\n", refused)).toEqual(["answer nothing"]);
   });
 });
 
-it("a flush_all that is not allowed is refused in mcrouter's words where these are asked for", () => {
+it("a flush_all that is not allowed is refused with mcrouter's text if that is configured", () => {
   const words = { isFlushAllAllowed: false, hasMcrouterWords: true };
   expect(parse("flush_all\r\n", words)).toEqual(["answer SERVER_ERROR Command disabled"]);
 });
 
-describe("a key that is too long, with mcrouter's words", () => {
+describe("a key that is too long, with mcrouter's texts", () => {
   const long = "k".repeat(251);
   const words = { hasMcrouterWords: true };
 
-  it.each(["get", "gets", "delete", "touch", "incr"])("is one answer to %s", (verb) => {
+  it.each(["get", "gets", "delete", "touch", "incr"])("gets one reply for %s", (verb) => {
     const number = verb === "touch" || verb === "incr" ? " 1" : "";
     expect(parse(`${verb} ${long}${number}\r\nversion\r\n`, words)[0]).toBe("answer CLIENT_ERROR bad key");
   });
 
-  it("is one answer to a set, whose data is not read as a command, at every cut", () => {
+  it("gets one reply for a set, whose data is not read as a command, at every cut", () => {
     for (const verb of ["set", "add", "replace", "append", "prepend"]) {
       expect(parse(`${verb} ${long} 0 0 9\r\nflush_all\r\nbogus\r\n`, words)).toEqual([
         "answer CLIENT_ERROR bad key",
@@ -337,7 +337,7 @@ describe("a key that is too long, with mcrouter's words", () => {
   });
 });
 
-describe("a line that memcached 1.6.40 and later read in another way", () => {
+describe("a line that memcached 1.6.40 and later parse differently", () => {
   const rows: Record<string, readonly [old: string | readonly string[], current: string | readonly string[]]> = {
     "\r\n": ["answer ERROR", badFormat],
     "\n": ["answer ERROR", badFormat],
@@ -360,14 +360,14 @@ describe("a line that memcached 1.6.40 and later read in another way", () => {
     "mg a T007\r\n": ['metaGet [a] "mg a T7\\r\\n"', 'metaGet [a] "mg a T7\\r\\n"'],
   };
 
-  it.each(Object.entries(rows))("%j", (text, [old, current]) => {
+  it.each(Object.entries(rows))("is parsed as in each version: %j", (text, [old, current]) => {
     const seen = (isCurrent: boolean) => new Commands({}, isCurrent).feed([Buffer.from(text, "latin1")]).seen;
     expect([seen(false), seen(true)]).toEqual([[old].flat(), [current].flat()]);
   });
 });
 
 describe("a prefix", () => {
-  it("goes before every key on its way to a server", () => {
+  it("precedes every key that is sent to a server", () => {
     const prefix = { prefix: "app:" };
     expect(parse("get a\r\nset b 0 0 1\r\nx\r\ngat 5 c\r\ndelete e noreply\r\nflush_all\r\n", prefix)).toEqual([
       'get [a] "get app:a\\r\\n"',
@@ -378,7 +378,7 @@ describe("a prefix", () => {
     ]);
   });
 
-  it("takes its share of the longest key, which no server may see exceeded", () => {
+  it("reduces the maximum length of a key", () => {
     const prefix = "p".repeat(10);
     const [fits, tooLong] = ["k".repeat(240), "k".repeat(241)];
     expect(parse(`get ${fits}\r\n`, { prefix })).toEqual([`get [${fits}] "get ${prefix}${fits}\\r\\n"`]);
@@ -390,13 +390,13 @@ describe("a prefix", () => {
 });
 
 describe("a line that does not end", () => {
-  it("closes the connection past 2 KiB", () => {
+  it("closes the connection after 2 KiB", () => {
     expect(new Commands().feed([Buffer.alloc(2_048, 0x61)]).seen).toEqual([]);
     expect(new Commands().feed([Buffer.alloc(2_049, 0x61)]).seen).toEqual(["close"]);
     expect(new Commands().feed([Buffer.from(`set a${" ".repeat(2_100)}`)]).seen).toEqual(["close"]);
   });
 
-  it("may be a long get", () => {
+  it("can be a long get", () => {
     const commands = new Commands();
     const keys = Array.from({ length: 2_000 }, (_, i) => `some-key:${i}`);
     for (const key of keys) commands.feed([Buffer.from(key === keys[0] ? `get ${key}` : ` ${key}`)]);
@@ -406,7 +406,7 @@ describe("a line that does not end", () => {
     expect(commands.keptBytes).toBe(0);
   });
 
-  it("closes the connection when it is a get without an end", () => {
+  it("closes the connection if it is a get without an end", () => {
     const commands = new Commands();
     const piece = Buffer.from(`get ${"key ".repeat(10_000)}`);
     for (let i = 0; i < 100 && commands.seen.length === 0; i++) commands.feed([i === 0 ? piece : piece.subarray(4)]);
@@ -414,7 +414,7 @@ describe("a line that does not end", () => {
     expect(commands.keptBytes).toBe(0);
   });
 
-  it("that ends past 2 KiB is read, and sent on without what made it long", () => {
+  it("is read if it ends after 2 KiB, and forwarded without the part that made it long", () => {
     const blanks = " ".repeat(2_100);
     for (const [line, expected] of [
       [`set${blanks}a 0 0 1\r\nx\r\n`, 'set [a] "set a 0 0 1\\r\\nx\\r\\n"'],
@@ -460,7 +460,7 @@ function isUnanswered(seen: string): boolean {
 }
 
 describe("a stream of commands", () => {
-  it("is one request, answer or local command each, however it is cut", () => {
+  it("becomes one request, reply or local command each, however it is cut", () => {
     const property = (commands: string[], fractions: number[]) => {
       const stream = Buffer.from(commands.join(""), "latin1");
       const whole = new Commands().feed([stream]);
@@ -472,7 +472,7 @@ describe("a stream of commands", () => {
     fc.assert(fc.property(fc.array(command, { maxLength: 10 }), cutFractions, property), { numRuns: 300 });
   });
 
-  it("is the same command again when what a server is sent is parsed", () => {
+  it("becomes the same commands again when the forwarded bytes are parsed", () => {
     const property = (text: string) => {
       const [seen] = new Commands().feed([Buffer.from(text, "latin1")]).seen;
       const sent = /"(?:[^"\\]|\\.)*"$/s.exec(seen!)?.[0];
@@ -483,7 +483,7 @@ describe("a stream of commands", () => {
     fc.assert(fc.property(command, property), { numRuns: 500 });
   });
 
-  it("of hostile bytes never throws, and is read the same however it is cut", () => {
+  it("never throws on hostile bytes, and is read the same way however it is cut", () => {
     const pieces = [
       ...["get", "gets", "gat", "set", "cas", "incr", "delete", "touch", "flush_all", "verbosity", "quit", "noreply"],
       ...[" ", "  ", "\t", "\r\n", "\n", "\r", "\0", "a", "0", "1", "5", "-1", "99999999999999999999", "\xff", "HTTP/"],

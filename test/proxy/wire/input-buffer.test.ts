@@ -53,8 +53,8 @@ function feed(input: InputBuffer, reader: FrameReader, pieces: readonly Buffer[]
 
 const texts = fc.array(fc.string({ unit: fc.constantFrom("a", "\0", "\xff"), maxLength: 255 }), { maxLength: 12 });
 
-describe("an input buffer", () => {
-  it("hands out the same frames however they are cut, and keeps nothing behind the last", () => {
+describe("InputBuffer", () => {
+  it("returns the same frames however they are cut, and keeps nothing after the last", () => {
     const property = (frames: string[], fractions: number[], knowsLength: boolean) => {
       const stream = Buffer.concat(frames.map(frameOf));
       for (const pieces of [
@@ -70,7 +70,7 @@ describe("an input buffer", () => {
     fc.assert(fc.property(texts, cutFractions, fc.boolean(), property));
   });
 
-  it("never overwrites what it handed out as kept", () => {
+  it("never overwrites the bytes that a reader keeps", () => {
     const property = (frames: string[], fractions: number[], knowsLength: boolean) => {
       const stream = Buffer.concat(frames.map(frameOf));
       const [input, reader] = [new InputBuffer(), new LengthReader(knowsLength)];
@@ -84,7 +84,7 @@ describe("an input buffer", () => {
     fc.assert(fc.property(texts, cutFractions, fc.boolean(), property));
   });
 
-  it("keeps the rest when reading is stopped, and goes on from there", () => {
+  it("keeps the rest when reading is stopped, and continues from there", () => {
     const property = (frames: string[], fractions: number[], limits: number[]) => {
       const stream = Buffer.concat(frames.map(frameOf));
       const [input, reader] = [new InputBuffer(), new LengthReader(true)];
@@ -104,7 +104,7 @@ describe("an input buffer", () => {
     fc.assert(fc.property(texts, cutFractions, fc.array(fc.nat(4), { maxLength: 4 }), property));
   });
 
-  it("cleared by the reader of a joined frame drops the rest of that read too", () => {
+  it("drops the rest of the read too when the reader of a joined frame clears it", () => {
     const [input, reader] = [new InputBuffer(), new LengthReader(true)];
     reader.onFrame = () => input.clear();
     feed(input, reader, [frameOf("first").subarray(0, 3)]);
@@ -115,7 +115,7 @@ describe("an input buffer", () => {
     expect(reader.frames).toEqual(["first", "fourth"]);
   });
 
-  it("makes room once for a frame whose length is known", () => {
+  it("allocates once for a frame whose length is known", () => {
     const input = new InputBuffer();
     const length = 1_000_000;
     const chunks: Buffer[] = [];
@@ -180,8 +180,8 @@ function pump(input: InputBuffer, reader: FrameReader, stream: Buffer, pieceByte
   return inPlace;
 }
 
-describe("an input buffer that lends", () => {
-  it("has large frames read in place, between small ones, and says that they are lent", () => {
+describe("InputBuffer with leases", () => {
+  it("returns large frames in place, between small ones, and marks them as lent", () => {
     const input = new InputBuffer(true);
     const reader = new LargeReader();
     const sizes = [10, 200_000, 20, 70_000, 0, 100_000, 30_000, 5];
@@ -195,7 +195,7 @@ describe("an input buffer that lends", () => {
     }
   });
 
-  it("keeps the bytes as long as the lease is retained, and uses them again after it was released", () => {
+  it("keeps the bytes while the lease is retained, and reuses them after its release", () => {
     const input = new InputBuffer(true);
     const reader = new LargeReader();
     const held: { readonly lease: BufferLease; readonly letter: number }[] = [];
@@ -217,7 +217,7 @@ describe("an input buffer that lends", () => {
     held[0]!.lease.release();
   });
 
-  it("gives away no room that a socket may still read into after it was cleared", () => {
+  it("gives away no memory that a socket may still read into after it is cleared", () => {
     const input = new InputBuffer(true);
     const reader = new LargeReader();
     input.feed(largeFrame("a", 60_000), 0, 1_000, reader);
@@ -230,7 +230,7 @@ describe("an input buffer that lends", () => {
     expect(reader.seen).toEqual([]);
   });
 
-  it("does not say that what comes after a fault is lent", () => {
+  it("does not mark the data after a fault as lent", () => {
     const input = new InputBuffer(true);
     const reader = new LargeReader();
     reader.onFrame = () => {

@@ -56,7 +56,7 @@ describe("a classic command for a server that speaks meta", () => {
     ],
     ["get noreply\r\n", "mg noreply v f c O1\r\n", "EN O1\r\n", "END\r\n"],
     ["incr k 1\r\n", "ma k v D1 O1\r\n", "CLIENT_ERROR no number\r\n", "CLIENT_ERROR no number\r\n"],
-  ])("%j is sent as %j, and %j is %j", (frame, sent, answer, expected) => {
+  ])("is written for %j as %j, and the reply %j becomes %j", (frame, sent, answer, expected) => {
     const asked = over("1.6.45", true)(frame);
     expect(asked.sent).toBe(sent);
     expect(asked.answered(answer)).toBe(expected);
@@ -75,19 +75,19 @@ describe("a classic command for a server that speaks meta", () => {
     ["incr k 1\r\n", ["7\r\n", "VA 1 O2\r\n7\r\n", "VA 1 O1\r\nx\r\n", "HD O1\r\n"]],
     ["touch k 1\r\n", ["TOUCHED\r\n", "HD O1\r\n", "HD c1 O2\r\n", "EN O2\r\n"]],
     ["get noreply\r\n", ["END\r\n", "HD f0 c1 O1\r\n", "VA 1 f0 c1 O2\r\nx\r\n"]],
-  ])("%j has none of these answers", (frame, answers) => {
+  ])("rejects for %j all of these replies", (frame, answers) => {
     for (const answer of answers) {
       expect([answer, over("1.6.45", true)(frame).answered(answer)]).toEqual([answer, "out of step"]);
     }
   });
 
-  it("goes under the pool's prefix, where noreply is a key like others", () => {
+  it("gets the pool's prefix, even if the key is noreply", () => {
     const ask = over("1.6.18", true, "app:");
     expect(ask("set k 0 0 1\r\nx\r\n").sent).toBe("ms app:k 1 O1\r\nx\r\n");
     expect(ask("get noreply\r\n").sent).toBe("get app:noreply\r\n");
   });
 
-  it("stays classic with a marker where a large value would cost another one", () => {
+  it("stays classic with a marker if its value is large", () => {
     const value = "x".repeat(300_000);
     const ask = over("1.6.18", true);
     expect(ask(`add k 0 0 ${value.length}\r\n${value}\r\n`).sent.slice(-10)).toBe("xxxx\r\nmn\r\n");
@@ -95,7 +95,7 @@ describe("a classic command for a server that speaks meta", () => {
   });
 });
 
-describe("a command whose answer has no opaque", () => {
+describe("a command whose reply has no opaque", () => {
   it.each([
     ["1.6.17", true, "delete k\r\n", "delete k\r\nmn\r\n", "DELETED\r\nMN\r\n", "DELETED\r\n"],
     ["1.6.10", true, "mg k v O5\r\n", "mg k v O5\r\nmn\r\n", "EN\r\nMN\r\n", "EN\r\n"],
@@ -103,7 +103,7 @@ describe("a command whose answer has no opaque", () => {
     ["1.4.15", false, "incr k 1\r\n", "incr k 1\r\nversion\r\n", "8\r\nVERSION 1.4.15\r\n", "8\r\n"],
     ["1.6.45", true, "flush_all\r\n", "flush_all\r\nmn\r\n", "OK\r\nMN\r\n", "OK\r\n"],
     ["1.6.45", true, "me k\r\n", "me k\r\nmn\r\n", "EN\r\nMN\r\n", "EN\r\n"],
-  ])("of a server of %s is followed by a marker", (version, knowsMeta, frame, sent, answer, expected) => {
+  ])("is followed by a marker if the server has version %s", (version, knowsMeta, frame, sent, answer, expected) => {
     const asked = over(version, knowsMeta)(frame);
     expect(asked.sent).toBe(sent);
     expect(asked.answered(answer)).toBe(expected);
@@ -112,7 +112,7 @@ describe("a command whose answer has no opaque", () => {
     expect(asked.answered(`${line}\r\n${line}\r\n`)).toBe("out of step");
   });
 
-  it("has no marker where the server has not told its version, and gets never have one", () => {
+  it("has no marker if the server's version is unknown, and gets never have one", () => {
     expect(over(null, false)("delete k\r\n").sent).toBe("delete k\r\n");
     for (const frame of ["get k\r\n", "gets k\r\n", "gat 5 k\r\n", binaryGet("k")]) {
       expect(over("1.4.15", false)(frame).sent).toMatch(/^(?:get|gets|gat 5) k\r\n$/);
@@ -131,7 +131,7 @@ describe("the opaque of a meta command", () => {
     ["ma k v t\r\n", "ma k v t O1\r\n", "VA 1 t-1 O1\r\n7\r\n", "VA 1 t-1\r\n7\r\n"],
     ["mg a2V5 b k O7\r\n", "mg a2V5 b k O1\r\n", "EN ka2V5 b O1\r\n", "EN ka2V5 b O7\r\n"],
     ["mg YSBPNSBi b k v\r\n", "mg YSBPNSBi b k v O1\r\n", "VA 1 ka O5 b O1\r\nx\r\n", "VA 1 ka O5 b\r\nx\r\n"],
-  ])("%j is ours on the way to the server", (frame, sent, answer, expected) => {
+  ])("in %j is replaced by Platypus's own on the way to the server", (frame, sent, answer, expected) => {
     const asked = over("1.6.18", true)(frame);
     expect(asked.sent).toBe(sent);
     expect(asked.answered(answer)).toBe(expected);
@@ -148,11 +148,11 @@ describe("the opaque of a meta command", () => {
     "HD HD\r\n",
     "NF O1\r\n",
     "HD f0 c5 O1 \r\n",
-  ])("of `mg k v f c` is not in %j, or what is there was not asked for", (answer) => {
+  ])("of `mg k v f c` is missing from %j, or that reply has unrequested parts", (answer) => {
     expect(over("1.6.18", true)("mg k v f c\r\n").answered(answer)).toBe("out of step");
   });
 
-  it("is no longer than a line may be: with as many flags as a server takes, or one too long, a marker stands for it", () => {
+  it("is replaced by a marker if the line would become too long", () => {
     const flags = [..."vkfcthlsu"].join(" ");
     const full = `mg k ${flags} T1 N1 R1 E1 C1 L1 P1 x`;
     expect(over("1.6.18", true)(`${full}\r\n`).sent).toBe(`${full}\r\nmn\r\n`);

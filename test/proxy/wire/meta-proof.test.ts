@@ -40,8 +40,8 @@ function toldOf(frame: string, answer: string, prefix = "", version = "1.6.18"):
   return reply.chunk.toString("latin1", reply.start, reply.end);
 }
 
-describe("a meta command with two q", () => {
-  it("is sent in a form that every server refuses, and none answers with silence", () => {
+describe("a meta command with two q flags", () => {
+  it("is sent in a form that every server refuses with a reply", () => {
     expect(sentFor(parse("mg a q v q\r\n"))).toBe("mg a k v k O1\r\n");
     expect(sentFor(parse("md a q q\r\n"))).toBe("md a k k O1\r\n");
     expect(sentFor(parse("ms a 1 q q\r\nx\r\n"))).toBe("ms a 1 k k O1\r\nx\r\nmn\r\n");
@@ -49,8 +49,8 @@ describe("a meta command with two q", () => {
   });
 });
 
-describe("a set with a number that only some servers take", () => {
-  it("is followed by a marker, and others are not", () => {
+describe("a set with a number that only some servers accept", () => {
+  it("is followed by a marker, while other sets are not", () => {
     for (const flag of ["T+5", "F+5", "C+5", "T4294967296"]) {
       expect(sentFor(parse(`ms a 1 ${flag}\r\nx\r\n`))).toMatch(/\r\nmn\r\n$/);
     }
@@ -58,33 +58,33 @@ describe("a set with a number that only some servers take", () => {
   });
 });
 
-describe("an answer with an opaque", () => {
-  it("has the client's own in place of ours", () => {
+describe("a reply with an opaque", () => {
+  it("has the client's opaque instead of Platypus's", () => {
     expect(toldOf("mg a v Oabc f\r\n", "VA 1 O001 f0\r\nx\r\n")).toBe("VA 1 Oabc f0\r\nx\r\n");
     expect(toldOf("mg a v O f\r\n", "VA 1 O1 f0\r\nx\r\n")).toBe("VA 1 O f0\r\nx\r\n");
     expect(toldOf("mg a v f\r\n", "VA 1 f0 O1\r\nx\r\n")).toBe("VA 1 f0\r\nx\r\n");
   });
 
-  it("is not believed where it has no room for the client's own", () => {
+  it("is rejected if it has no room for the client's opaque", () => {
     expect(toldOf("mg a v Oabc f\r\n", "VA 1 O1 f0\r\nx\r\n")).toBe(null);
   });
 });
 
-describe("a flag that an answer returns", () => {
-  it.each(["c", "f", "h", "l", "s", "t"])("is a number behind %s", (letter) => {
+describe("a flag that a reply returns", () => {
+  it.each(["c", "f", "h", "l", "s", "t"])("is a number after %s", (letter) => {
     expect(toldOf(`mg a O7 ${letter}\r\n`, `HD O1 ${letter}305\r\n`)).toBe(`HD O7 ${letter}305\r\n`);
     for (const token of ["", "305EN", "305\rEN", "EN", "+1", "--1", "1-"]) {
       expect([token, toldOf(`mg a O7 ${letter}\r\n`, `HD O1 ${letter}${token}\r\n`)]).toEqual([token, null]);
     }
   });
 
-  it("is -1 for a TTL alone", () => {
+  it("is -1 only for a TTL", () => {
     expect(toldOf("mg a t\r\n", "HD t-1 O1\r\n")).toBe("HD t-1\r\n");
     expect(toldOf("mg a t\r\n", "HD t-2 O1\r\n")).toBe(null);
     expect(toldOf("mg a c\r\n", "HD c-1 O1\r\n")).toBe(null);
   });
 
-  it("is not the beginning of another answer", () => {
+  it("is not the beginning of another reply", () => {
     expect(toldOf("mg a c v\r\n", "HD c305EN O1\r\n")).toBe(null);
     expect(toldOf("ms a 1 O7 E99\r\nx\r\n", "HD O1 END\r\nMN\r\n")).toBe(null);
     expect(toldOf("mg a O7 N30\r\n", "HD O1 NF\r\n")).toBe(null);
@@ -96,11 +96,11 @@ describe("a flag that an answer returns", () => {
     ["ms a 1 c s k\r\nx\r\n", "NS c0 s1 ka O1\r\n"],
     ["ma a t c N30\r\n", "HD t30 c18446744073709551615 O1\r\n"],
     ["md a k\r\n", "NF ka O1\r\n"],
-  ])("has the form of the server's answer to %j", (frame, answer) => {
+  ])("has the form of the server's reply to %j", (frame, answer) => {
     expect(toldOf(frame, answer)).toBe(answer.replace(" O1", ""));
   });
 
-  it("has that form, too, where a server is asked without an opaque of ours", () => {
+  it("has that form also if a server is asked without Platypus's opaque", () => {
     expect(toldOf("mg a c O7\r\n", "HD c305 O7\r\nMN\r\n", "", "1.6.12")).toBe("HD c305 O7\r\n");
     expect(toldOf("mg a c O7\r\n", "EN\r\nMN\r\n", "", "1.6.12")).toBe("EN\r\n");
     expect(toldOf("mg a c\r\n", "HD c305HD\r\nMN\r\n", "", "1.6.12")).toBe(null);
@@ -109,8 +109,8 @@ describe("a flag that an answer returns", () => {
   });
 });
 
-describe("a value", () => {
-  it("is what an answer has where it was asked for, and not otherwise", () => {
+describe("the value of a meta reply", () => {
+  it("is present exactly if it was requested", () => {
     expect(toldOf("mg a v\r\n", "HD O1\r\n")).toBe(null);
     expect(toldOf("mg a f\r\n", "VA 1 f0 O1\r\nx\r\n")).toBe(null);
     expect(toldOf("ma a v\r\n", "HD O1\r\n")).toBe(null);
@@ -118,13 +118,13 @@ describe("a value", () => {
     expect(toldOf("ma a v\r\n", "VA 1 O1\r\n7\r\n")).toBe("VA 1\r\n7\r\n");
   });
 
-  it("is left out by memcached 1.6.45 where the client has it already, by its cas", () => {
+  it("is omitted by memcached 1.6.45 if the client already has it, by its cas", () => {
     expect(toldOf("mg a v C99\r\n", "HD O1\r\n")).toBe("HD\r\n");
   });
 });
 
-describe("a key that an answer returns", () => {
-  it("has no prefix, whatever the prefix looks like in base64", () => {
+describe("a key that a reply returns", () => {
+  it("has no prefix, even if the prefix looks like base64", () => {
     const key = Buffer.from("a b").toString("base64");
     const sent = Buffer.from("Va b").toString("base64");
     expect(sent.startsWith("V")).toBe(true);
@@ -135,10 +135,10 @@ describe("a key that an answer returns", () => {
   });
 });
 
-describe("a key with a line feed, which some servers return as it is", () => {
+describe("a key with a line feed, which some servers return unencoded", () => {
   const key = Buffer.from("a\nb").toString("base64");
 
-  it("is not returned by the server, and is put where it was asked for", () => {
+  it("is not requested from the server, and is added to the reply if it was requested", () => {
     expect(sentFor(parse(`mg ${key} b v k O7 c\r\n`))).toBe(`mg ${key} b v O1 c\r\n`);
     expect(sentFor(parse(`ms ${key} 1 k b\r\nx\r\n`))).toBe(`ms ${key} 1 b O1\r\nx\r\n`);
     expect(sentFor(parse(`md ${key} k b\r\n`), "", "1.6.12")).toBe(`md ${key} b\r\nmn\r\n`);
@@ -149,7 +149,7 @@ describe("a key with a line feed, which some servers return as it is", () => {
     expect(toldOf(`ma ${key} k b\r\n`, "CLIENT_ERROR x\r\n")).toBe("CLIENT_ERROR x\r\n");
   });
 
-  it("has no `me`, which would return it", () => {
+  it("is not sent with `me`, which would return it", () => {
     const parser = new ClassicParser(() => ({ maxValueBytes: 1024, isFlushAllAllowed: true, prefix: "" }));
     const chunk = Buffer.from(`me ${key} b\r\n`, "latin1");
     expect(parser.parse(nobody, chunk, 0, chunk.length, false)).toBe(Parsed.answer);
@@ -157,13 +157,13 @@ describe("a key with a line feed, which some servers return as it is", () => {
   });
 });
 
-describe("a value that may have swallowed answers", () => {
+describe("a value that may contain other replies", () => {
   const looksAt = (value: string) => {
     const chunk = Buffer.from(`${value}\r\nEND\r\n`, "latin1");
     return mayHoldAnswers(chunk, 0, value.length);
   };
 
-  it("ends as the line of an answer ends, whatever its last flag is", () => {
+  it("ends like the line of a reply, whatever its last flag is", () => {
     const lines = [
       "HD O17",
       "HD O17 t-1",
@@ -177,7 +177,7 @@ describe("a value that may have swallowed answers", () => {
     for (const line of [...lines, ...others]) expect([line, looksAt(`01234${line}`)]).toEqual([line, true]);
   });
 
-  it("ends as an answer that ends in a key, where keys are asked for", () => {
+  it("ends like a reply that ends in a key, if keys are requested", () => {
     for (const line of ["EN O17 kkey", "HD O17 ta kkey b", "VA 12 O1 ka:b", "NF kkey", "HD kk W"]) {
       const chunk = Buffer.from(`01234${line}\r\nEND\r\n`, "latin1");
       expect([line, mayHoldAnswers(chunk, 0, chunk.length - 7, true)]).toEqual([line, true]);
@@ -188,7 +188,7 @@ describe("a value that may have swallowed answers", () => {
     }
   });
 
-  it("is not any other", () => {
+  it("does not include any other value", () => {
     for (const value of ["0", "12", "-1", "a12", "1.5", "t30", " x12", "b", "<1:2>", "{}"]) {
       expect([value, looksAt(value)]).toEqual([value, false]);
     }

@@ -65,8 +65,8 @@ async function pair() {
   };
 }
 
-describe("an output batch", () => {
-  it("holds what was appended, in order, and is empty when it was taken", () => {
+describe("OutputBatch", () => {
+  it("holds the appended bytes in order, and is empty after they are taken", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const batch = new OutputBatch();
@@ -80,7 +80,7 @@ describe("an output batch", () => {
     );
   });
 
-  it("forgets what was appended when it is cleared", () => {
+  it("drops the appended bytes when it is cleared", () => {
     const batch = new OutputBatch();
     carryOut(batch, [{ kind: "copy", text: "a".repeat(20_000) }]);
     batch.clear();
@@ -105,7 +105,7 @@ describe("an output batch", () => {
     expect((await end()) === expected).toBe(true);
   });
 
-  it("leaves its blocks to a socket that does not take them at once", async () => {
+  it("leaves its blocks to a socket that does not accept them at once", async () => {
     const { writer, far, end } = await pair();
     far.pause();
     const [batch, other] = [new OutputBatch(), new OutputBatch()];
@@ -121,14 +121,14 @@ describe("an output batch", () => {
     expect((await end()) === expected).toBe(true);
   });
 
-  it("with nothing in it writes nothing", async () => {
+  it("writes nothing if it is empty", async () => {
     const { near, writer, end } = await pair();
     new OutputBatch().flush(writer);
     expect(near.bytesWritten).toBe(0);
     expect(await end()).toBe("");
   });
 
-  it("holds what it was lent until the socket has written it, however slow the reader", async () => {
+  it("holds lent memory until the socket has written it, however slow the reader", async () => {
     const { writer, far, end } = await pair();
     far.pause();
     const batch = new OutputBatch();
@@ -154,7 +154,7 @@ describe("an output batch", () => {
     other.release();
   });
 
-  it("releases what it was lent when it is dropped", () => {
+  it("releases lent memory when it is dropped", () => {
     const batch = new OutputBatch();
     const lease = BufferLease.take(300_000);
     batch.lend(lease, lease.buffer, 0, 300_000);
@@ -165,7 +165,7 @@ describe("an output batch", () => {
     next.release();
   });
 
-  it("tells of a lease that is not its own any more when it is dropped, and releases the others", () => {
+  it("reports a lease that was already released when it is dropped, and releases the others", () => {
     const batch = new OutputBatch();
     const [lost, lease] = [BufferLease.take(300_000), BufferLease.take(300_000)];
     for (const each of [lost, lease]) batch.lend(each, each.buffer, 0, 300_000);

@@ -41,8 +41,8 @@ async function writerWithoutBinding(): Promise<typeof SocketWriter> {
   return Writer;
 }
 
-describe("a socket that is written to past its stream", () => {
-  it("is had with this Node", async () => {
+describe("SocketWriter without the stream", () => {
+  it("is available with this version of Node", async () => {
     expect(streamBinding).not.toBeNull();
     const { near, far } = await pair();
     const ofStream = vi.spyOn(near, "write");
@@ -54,7 +54,7 @@ describe("a socket that is written to past its stream", () => {
     expect((await readAll(far)).toString()).toBe("all at once");
   });
 
-  it("counts what it has sent as any other", async () => {
+  it("counts the bytes that it has sent", async () => {
     const { near } = await pair();
     new SocketWriter(near, () => {}).write(Buffer.alloc(100));
     expect(near.bytesWritten).toBe(100);
@@ -64,7 +64,7 @@ describe("a socket that is written to past its stream", () => {
 describe.each([
   { kind: "past the stream", load: () => Promise.resolve(SocketWriter) },
   { kind: "through the stream", load: writerWithoutBinding },
-])("writes $kind", ({ load }) => {
+])("writes to a socket $kind", ({ load }) => {
   it("arrive in their order, and each is reported once, however slowly they are taken", async () => {
     const Writer = await load();
     const piece = fc.oneof(
@@ -114,7 +114,7 @@ describe.each([
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), property), { numRuns: 60 });
   });
 
-  it("that the kernel does not take wait, few or many, and their end is told", async () => {
+  it("wait if the kernel does not accept them, few or many, and their end is reported", async () => {
     const Writer = await load();
     // Two at once: what waits on one is not mistaken for what waits on the other.
     const all = await Promise.all(
@@ -141,7 +141,7 @@ describe.each([
     }
   });
 
-  it("to a peer that is gone end the socket with the system's error", async () => {
+  it("destroy the socket with the system's error if the peer is gone", async () => {
     const Writer = await load();
     const { near, far } = await pair();
     near.on("end", () => {});
@@ -160,7 +160,7 @@ describe.each([
     expect(await reported).toBeInstanceOf(Error);
   });
 
-  it("that wait when the socket is closed are reported as failed, and nothing else happens", async () => {
+  it("are reported as failed if they wait when the socket is closed, and nothing else happens", async () => {
     const Writer = await load();
     const { near } = await pair();
     const drained = vi.fn();

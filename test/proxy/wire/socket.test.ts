@@ -50,7 +50,7 @@ describe.each([
   { way: "past Node's streams", load: () => Promise.resolve({ adoptSocket, connectSocket }) },
   { way: "through Node's streams", load: socketsWithoutBinding },
 ])("sockets that share a read buffer, $way", ({ load }) => {
-  it("hand out what was read on both sides", async () => {
+  it("pass on the received bytes on both sides", async () => {
     const sockets = await load();
     const { port, accepted } = await listen();
     const heard = Promise.withResolvers<string>();
@@ -68,7 +68,7 @@ describe.each([
     expect(await heard.promise).toBe("answer");
   });
 
-  it("hand out what was read by the last of the addresses that a name has, where the others refuse", async () => {
+  it("pass on the bytes of the last address of a name if the others refuse", async () => {
     const sockets = await load();
     const { port, accepted } = await listen();
     const addresses = ["127.0.0.9", "::1", "127.0.0.1"].map((address) => ({ address, family: net.isIP(address) }));
@@ -81,7 +81,7 @@ describe.each([
     expect(await heard.promise).toBe("from the last");
   });
 
-  it("are destroyed by a fault of their handler, with that error, and the process lives on", async () => {
+  it("are destroyed by an error of their handler, with that error, and the process continues", async () => {
     const sockets = await load();
     const { port, accepted } = await listen();
     const client = connect(sockets, port, () => {});

@@ -16,7 +16,7 @@ describe("Node's binding", () => {
     { flags: ["--pending-deprecation", "--throw-deprecation"], isThere: true },
     { flags: ["--no-deprecation"], isThere: true },
     { flags: ["--permission", "--allow-fs-read=*"], isThere: false },
-  ])("is looked for in silence with $flags", async ({ flags, isThere }) => {
+  ])("is looked up without a warning with $flags", async ({ flags, isThere }) => {
     const args = [...flags, "--input-type=module", "--eval", PROGRAM];
     const { stdout, stderr } = await promisify(execFile)(process.execPath, args);
     expect(stdout).toBe(`${isThere} true\nlives\n`);

@@ -7,7 +7,7 @@ function holds(value: string): boolean {
   return mayHoldAnswers(chunk, before.length, before.length + value.length);
 }
 
-describe("a value", () => {
+describe("a value that is checked for other replies", () => {
   it.each([
     ...["abcEND", "abcMN", "abcHD O17", "abcEN O17\r\nHD O18", "abc O17 W", "abcSTORED", "abcNOT_FOUND", "abcTOUCHED"],
     ...[
@@ -21,7 +21,7 @@ describe("a value", () => {
       "END",
       "abcERROR",
     ],
-  ])("that ends or goes on as an answer may have swallowed some: %j", (value) => {
+  ])("may contain replies if it ends or continues like one: %j", (value) => {
     expect(holds(value)).toBe(true);
   });
 
@@ -43,7 +43,7 @@ describe("a value", () => {
       "HD kab",
       "abc\r\nH",
     ],
-  ])("of another kind has not: %j", (value) => {
+  ])("contains no replies otherwise: %j", (value) => {
     expect(holds(value)).toBe(false);
   });
 });

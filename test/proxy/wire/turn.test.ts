@@ -4,7 +4,7 @@ import { type Flushable, Turn } from "../../../src/proxy/wire/turn.ts";
 const turnOver = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("a turn", () => {
-  it("flushes who joined it, once, in the order of joining, when it is over", async () => {
+  it("flushes the registered objects once, in the order of registration, when it is over", async () => {
     const flushed: string[] = [];
     const turn = new Turn(() => 0);
     const member = (name: string): Flushable => ({ flush: () => flushed.push(name) });
@@ -17,7 +17,7 @@ describe("a turn", () => {
     expect(flushed).toEqual(["a", "b"]);
   });
 
-  it("leaves who joins while it flushes to the next one", async () => {
+  it("leaves objects that register during its flush to the next turn", async () => {
     const flushed: string[] = [];
     const turn = new Turn(() => 0);
     const late: Flushable = { flush: () => flushed.push("late") };
@@ -33,7 +33,7 @@ describe("a turn", () => {
     expect(flushed).toEqual(["first", "late"]);
   });
 
-  it("has one time while something waits, and the clock's own otherwise", async () => {
+  it("has a fixed time while an object waits, and the clock's time otherwise", async () => {
     let nowMs = 1;
     const turn = new Turn(() => nowMs);
     expect(turn.nowMs()).toBe(1);

@@ -27,7 +27,7 @@ describe("a frame that Platypus writes", () => {
     });
   });
 
-  it("has its data behind the line", () => {
+  it("has its data after the line", () => {
     const request = writtenRequest(Operation.set, owner, "set k 0 0 2", Buffer.from("ab"), keyAfter("set", 1));
     expect(partsOf(request)).toEqual({
       frame: "set k 0 0 2\r\nab\r\n",
@@ -38,7 +38,7 @@ describe("a frame that Platypus writes", () => {
     });
   });
 
-  it("has the bytes of a key in base64 behind it, with and without data", () => {
+  it("has the bytes of a base64 key after it, with and without data", () => {
     const key = Buffer.from("a b");
     const get = writtenRequest(Operation.metaGet, owner, "mg YSBi v b", null, decodedKey(key));
     expect(partsOf(get)).toMatchObject({ frame: "mg YSBi v b\r\n", data: "", key: "a b" });
@@ -46,13 +46,13 @@ describe("a frame that Platypus writes", () => {
     expect(partsOf(set)).toMatchObject({ frame: "ms YSBi 0 b\r\n\r\n", data: "\r\n", key: "a b", hasData: true });
   });
 
-  it("has no key where the command has none", () => {
+  it("has no key if the command has none", () => {
     const request = writtenRequest(Operation.version, owner, "version");
     expect(partsOf(request)).toMatchObject({ frame: "version\r\n", key: "" });
     expect(request.keyStart).toBe(0);
   });
 
-  it("takes the place of the one that a request had", () => {
+  it("replaces the earlier frame of a request", () => {
     const request = new Request(Operation.touch, owner, Buffer.from("get x\r\ntouch a 5\r\n"));
     Object.assign(request, { frameStart: 7, lineEnd: 16, dataStart: 18, frameEnd: 18, keyStart: 13, keyEnd: 14 });
     request.isVerbatim = false;
