@@ -3,7 +3,7 @@ import { routeRefusals } from "../../src/mcrouter/config/route-refusals.ts";
 import { handles, kindOfNode, routeKinds } from "../../src/mcrouter/handles.ts";
 
 describe("the table of route kinds", () => {
-  it("has each type and each handle once", () => {
+  it("contains each type and each handle once", () => {
     const types = routeKinds.map(({ type }) => type);
     expect(types).toEqual([...new Set(types)]);
     const names = routeKinds.flatMap((kind) => Object.keys(kind.handles));
@@ -11,7 +11,7 @@ describe("the table of route kinds", () => {
     for (const { type } of routeKinds) expect(kindOfNode({ type }).type).toBe(type);
   });
 
-  it("has no handle that is refused", () => {
+  it("contains no refused handle", () => {
     expect(Object.keys(handles).filter((name) => name in routeRefusals)).toEqual([]);
   });
 });

@@ -16,7 +16,7 @@ async function askedOf(route: object | string, hostId = 1, frame = get): Promise
 }
 
 describe("HostIdRoute", () => {
-  it("asks one child for all keys of a host: the one of its number, or of that with a salt", async () => {
+  it("asks one child for all keys of a host, chosen by the host's number, or by that number with a salt", async () => {
     const route = { type: "HostIdRoute", children: "Pool|A" };
     expect([await askedOf(route, 3), await askedOf(route, 4), await askedOf(route, 5)]).toEqual([
       ["a:1"],
@@ -29,7 +29,7 @@ describe("HostIdRoute", () => {
 });
 
 describe("LatestRoute", () => {
-  it("asks the same child for all keys of a host, and on failures the same others, as many as it may", async () => {
+  it("asks the same child for all keys of a host, and on failures the same other children, up to its limit", async () => {
     const route = { type: "LatestRoute", children: "Pool|A", failover_count: 2 };
     const orders = await Promise.all(
       Array.from({ length: 12 }, async (_, hostId) => {
@@ -55,7 +55,7 @@ describe("LatestRoute", () => {
 });
 
 describe("FailoverWithExptimeRoute", () => {
-  it("bounds the exptime of what fails over, never that of a delete", async () => {
+  it("limits the exptime of requests that fail over, except that of a delete", async () => {
     const route = {
       type: "FailoverWithExptimeRoute",
       normal: "PoolRoute|A",
@@ -71,8 +71,8 @@ describe("FailoverWithExptimeRoute", () => {
   });
 });
 
-describe("a handle that stands in several places", () => {
-  it("is one: what it limits, it limits over all of them", async () => {
+describe("a handle that is used in several places", () => {
+  it("is one route, whose limits apply to all places together", async () => {
     const limited = {
       type: "RateLimitRoute",
       name: "limited",
@@ -92,7 +92,7 @@ describe("a handle that stands in several places", () => {
 });
 
 describe("PoolRoute's parts", () => {
-  it("stand in mcrouter's order: limits and shadows below the hash, rates above it, the log above all", async () => {
+  it("are in mcrouter's order: limits and shadows below the hash, rates above it, the log above all", async () => {
     const route = {
       type: "PoolRoute",
       pool: "A",

@@ -63,12 +63,12 @@ const results: readonly (readonly [string, unknown])[] = [
   ['{ "type": "define", "vars": { "a": "b" }, "result": "%a%%a%" }', "bb"],
 ];
 
-describe("a built-in", () => {
+describe("a built-in macro", () => {
   for (const [call, result] of results) {
     it(call, async () => expect(await expanded(call)).toEqual(result));
   }
 
-  it("hash is SpookyHash of strings and Thomas Wang's of numbers", async () => {
+  it("computes SpookyHash of strings and Thomas Wang's hash of numbers if it is hash", async () => {
     const file = new URL("../../vectors/mcrouter-hash.json", import.meta.url);
     const { twang_mix64: mixed, keys } = JSON.parse(readFileSync(file, "utf8"));
     const integer = async (call: string) => {
@@ -86,7 +86,7 @@ describe("a built-in", () => {
     }
   });
 
-  it("shuffle gives the same items in some order", async () => {
+  it("keeps the same items in another order if it is shuffle", async () => {
     const order = (await expanded('{ "type": "shuffle", "dictionary": [1, 2, 3] }')) as number[];
     expect(order.toSorted()).toEqual([1, 2, 3]);
   });
@@ -116,6 +116,6 @@ describe("a built-in", () => {
   ];
 
   for (const [call, message] of refused) {
-    it(`${call} is refused`, async () => expect(await mistake(call)).toMatch(message));
+    it(`reports an error for ${call}`, async () => expect(await mistake(call)).toMatch(message));
   }
 });

@@ -10,7 +10,7 @@ async function problems(text: string, files: Files): Promise<string[]> {
 }
 
 describe("an import", () => {
-  it("is read from the configuration's folder, or from where its path says", async () => {
+  it("is read from the configuration's folder, or from the folder of its path", async () => {
     const files = {
       "/etc/mcrouter/pools/a.json": '// comments too\n{ "servers": ["a:1",] }',
       "/srv/b.json": '["b"]',
@@ -24,7 +24,7 @@ describe("an import", () => {
     expect(read).toEqual(["/etc/mcrouter/pools/a.json", "/srv/b.json", "/srv/c.json"]);
   });
 
-  it("may define macros, use them, and import others", async () => {
+  it("can define macros, use them, and import other files", async () => {
     const files = {
       "/etc/mcrouter/macros.json": '{ "twice": { "type": "macroDef", "params": ["x"], "result": "%x%%x%" } }',
       "/etc/mcrouter/value.json": '["@twice(a)", "@import(other.json)", "%hostid%"]',
@@ -34,7 +34,7 @@ describe("an import", () => {
     expect(await expanded('"@import(value.json)"', macros, files, { hostid: 3 })).toEqual(["aa", "bb", 3]);
   });
 
-  it("has a default for a file that is missing or broken, and is not asked for it otherwise", async () => {
+  it("falls back to its default if a file is missing or broken, and does not evaluate it otherwise", async () => {
     const files = {
       "/etc/mcrouter/broken.json": "{",
       "/etc/mcrouter/fails.json": '"@fail(no)"',
@@ -47,7 +47,7 @@ describe("an import", () => {
     expect((await expand('{ "a": "@import(missing.json, none)" }')).files).toEqual(["/etc/mcrouter/missing.json"]);
   });
 
-  it("is refused with the file and line of what is wrong", async () => {
+  it("is refused with the file and line of the error", async () => {
     const files = {
       "/etc/mcrouter/broken.json": '{\n "a": \n}',
       "/etc/mcrouter/wrong.json": '\n["%nothing%"]',
@@ -74,12 +74,12 @@ describe("an import", () => {
 });
 
 describe("an expanded configuration", () => {
-  it("has the digest of the text itself", async () => {
+  it("has the digest of the original text", async () => {
     const text = '{ /* é */ "a": "@str(b)" }';
     expect((await expand(text)).rawDigest).toBe(createHash("md5").update(text).digest("hex"));
   });
 
-  it("may be given without a file; imports are relative to the current folder", async () => {
+  it("can be given without a file, and its imports are then relative to the current folder", async () => {
     const { files } = await expandMcrouterConfig({
       text: '{ "a": "@import(x.json)" }',
       file: null,

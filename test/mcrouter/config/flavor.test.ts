@@ -18,7 +18,7 @@ async function file(name: string, content: unknown): Promise<string> {
 }
 
 describe("a flavor", () => {
-  it("has options of two files, and names the router", async () => {
+  it("combines the options of two files, and names the router", async () => {
     const flavor = await file(
       "web.json",
       '{ // mcrouter takes comments\n"options": { "server_timeout_ms": 50, "config": "{}" } }',
@@ -39,7 +39,7 @@ describe("a flavor", () => {
     expect(notes).toEqual([]);
   });
 
-  it("gives way to the command line", async () => {
+  it("yields to the command line", async () => {
     const flavor = await file("web.json", { options: { config: "{}" } });
     await file("web-standalone.json", { standalone_options: { ports: "5000" } });
     const invocation = await readInvocation([flavor, "-p", "6000"]);
@@ -47,7 +47,7 @@ describe("a flavor", () => {
     expect(invocation.mcrouter!.options.text("config")).toBe("{}");
   });
 
-  it("with an unknown option says so, and leaves it out", async () => {
+  it("reports and ignores an unknown option", async () => {
     const { given, notes } = await readFlavor(await file("a.json", { options: { no_such: "1" } }));
     expect(given.has("no_such")).toBe(false);
     expect(notes.join()).toMatch(/^unknown option no_such in flavor .*a\.json, left out$/);
@@ -59,14 +59,14 @@ describe("a flavor", () => {
     ["empty.json", {}, /expected "options", an object of options/],
     ["deep.json", { options: { ports: [1] } }, /ports: expected a text or a number/],
     ["bad.json", "{", /./],
-  ])("that cannot be used is told with its reason: %s", async (name, content, message) => {
+  ])("is refused with the reason if it is unusable: %s", async (name, content, message) => {
     const at = content === null ? path.join(folder, name) : await file(name, content);
     await expect(readFlavor(at)).rejects.toThrow(message);
   });
 });
 
 describe("a command line of mcrouter", () => {
-  it("without an address is refused, as mcrouter does", async () => {
+  it("is refused without an address, as in mcrouter", async () => {
     const config = await file("m.json", { route: "NullRoute" });
     await expect(readInvocation(["-f", config])).rejects.toThrow(/^invalid ports: give --port/);
     for (const address of [
@@ -80,7 +80,7 @@ describe("a command line of mcrouter", () => {
     await expect(readInvocation(["-f", config, "--validate-config"])).resolves.toBeDefined();
   });
 
-  it("may show errors of gets by the newer name of that option", async () => {
+  it("can show errors of gets by the newer name of that option", async () => {
     for (const name of ["--no-miss-on-get-errors", "--disable-miss-on-get-errors"]) {
       const { mcrouter } = await readInvocation(["-p", "1", name]);
       expect(mcrouter!.options.toggle("miss_on_get_errors")).toBe(false);
@@ -88,7 +88,7 @@ describe("a command line of mcrouter", () => {
     expect((await readInvocation(["-p", "1"])).mcrouter!.options.toggle("miss_on_get_errors")).toBe(true);
   });
 
-  it("may give the number of cores by its name", async () => {
+  it("can give the number of cores by name", async () => {
     const { mcrouter } = await readInvocation(["-p", "1", "--num-proxies=%CPU_CORES%"]);
     expect(mcrouter!.options.integer("num_proxies")).toBeGreaterThan(0);
   });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { globalParams, parseConfigParams } from "../../../src/mcrouter/config/global-params.ts";
 
-it("global parameters are mcrouter's, with the options and what the user adds", () => {
+it("global parameters are mcrouter's, plus the options and the user's parameters", () => {
   const params = globalParams({
     routePrefix: "/eu/east/",
     hostId: 17,
@@ -29,7 +29,7 @@ it("global parameters are mcrouter's, with the options and what the user adds", 
   });
 });
 
-it("--config-params are pairs; the first of equal names counts", () => {
+it("--config-params contains pairs, and the first of equal names counts", () => {
   expect([...parseConfigParams("a:1,b:,a:2")]).toEqual([
     ["a", "1"],
     ["b", ""],

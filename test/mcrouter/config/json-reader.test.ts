@@ -47,7 +47,7 @@ const jsonValue = fc
 const withoutMinusZero = (value: unknown) => JSON.parse(JSON.stringify(value));
 
 describe("mcrouter's JSON", () => {
-  it("is read as JSON.parse reads it", () => {
+  it("is parsed like JSON.parse does", () => {
     fc.assert(
       fc.property(jsonValue, fc.constantFrom(undefined, 2), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
@@ -56,7 +56,7 @@ describe("mcrouter's JSON", () => {
     );
   });
 
-  it("is the same with blanks, comments and trailing commas anywhere", () => {
+  it("allows blanks, comments and trailing commas anywhere", () => {
     fc.assert(
       fc.property(jsonValue, fc.infiniteStream(blanks), (value, stream) => {
         const blank = () => stream.next().value!;
@@ -66,7 +66,7 @@ describe("mcrouter's JSON", () => {
     );
   });
 
-  it("keeps whole numbers of 64 bits, apart from other numbers", () => {
+  it("keeps 64-bit integers, distinct from other numbers", () => {
     const value = (text: string) => {
       const json = readJson(text, null);
       return json.type === "integer" || json.type === "double" ? [json.type, json.value] : [json.type];
@@ -81,19 +81,19 @@ describe("mcrouter's JSON", () => {
     expect(mistake("9223372036854775808")).toBe("1: 9223372036854775808 has more than 64 bits");
   });
 
-  it("takes line ends in strings and text behind a comment that has no end, as mcrouter does", () => {
+  it("allows line ends in strings and text after an unclosed comment, as mcrouter does", () => {
     expect(read('"two\nlines\ttab"')).toBe("two\nlines\ttab");
     expect(read("[1] /* the rest")).toEqual([1]);
     expect(read("[1] // the rest")).toEqual([1]);
     expect(read('"no // comment /* here */"')).toBe("no // comment /* here */");
   });
 
-  it("gives the last of equal names, and any name there may be", () => {
+  it("uses the last of equal names, and allows any name", () => {
     expect(read('{ "a": 1, "b": 2, "a": 3 }')).toEqual({ a: 3, b: 2 });
     expect(Object.keys(read('{ "__proto__": 1 }') as object)).toEqual(["__proto__"]);
   });
 
-  it("knows the line of every value", () => {
+  it("has the line number of every value", () => {
     const text = '{ // one\n"a": [1,\n/* \n */ {"b":\n"x\ny"}, null\n],\n"c": true}';
     const lines: [string, number][] = [];
     const walk = (path: string, json: Json) => {
@@ -114,7 +114,7 @@ describe("mcrouter's JSON", () => {
     ]);
   });
 
-  it("is refused with the line of what is wrong", () => {
+  it("is refused with the line of the error", () => {
     expect(mistake("")).toBe("1: expected a value, found the end");
     expect(mistake('{\n"a": 1\n"b": 2 }')).toBe('3: expected "," or "}", found "\\""');
     expect(mistake('{\n"a" 1}')).toBe('2: expected ":" behind "a", found "1"');
@@ -131,7 +131,7 @@ describe("mcrouter's JSON", () => {
     expect(mistake("[".repeat(100_000))).toBe("1: more than 1,000 lists and objects in each other");
   });
 
-  it("is a value or a ConfigError, whatever the text", () => {
+  it("is parsed as a value or raises a ConfigError, whatever the text", () => {
     const letter = fc.constantFrom(
       "{",
       "}",

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { expanded, mistake } from "../../support/expanded.ts";
 
-describe("transform", () => {
-  it("makes every item of a list, or names and items of an object, anew", async () => {
+describe("the transform macro", () => {
+  it("rebuilds every item of a list, or names and items of an object", async () => {
     const servers = '{ "type": "transform", "dictionary": ["a", "b"], "itemTransform": "%item%:11211" }';
     expect(await expanded(servers)).toEqual(["a:11211", "b:11211"]);
     const swapped = `{ "type": "transform", "dictionary": { "a": "1", "b": "2" }, "keyTransform": "%v%", "itemTransform": ["%k%"],
@@ -12,13 +12,13 @@ describe("transform", () => {
     expect(await expanded(kept)).toEqual({ xa: 1 });
   });
 
-  it("puts an item under several names, or none", async () => {
+  it("puts an item under several names, or under none", async () => {
     const several =
       '{ "type": "transform", "dictionary": { "a": ["x", "y"], "b": [] }, "keyTransform": "%item%", "itemTransform": "%key%" }';
     expect(await expanded(several)).toEqual({ x: "a", y: "a" });
   });
 
-  it("needs what it goes over", async () => {
+  it("requires something to iterate over", async () => {
     expect(await mistake('{ "type": "transform", "dictionary": [1] }')).toMatch(/a list needs itemTransform/);
     expect(await mistake('{ "type": "transform", "dictionary": 1 }')).toMatch(
       /expected dictionary to be a list or an object, got 1/,
@@ -29,8 +29,8 @@ describe("transform", () => {
   });
 });
 
-describe("process", () => {
-  it("goes over everything with one value", async () => {
+describe("the process macro", () => {
+  it("folds all items into one value", async () => {
     const sum =
       '{ "type": "process", "initialValue": 0, "dictionary": [1, 2, 3], "transform": "@add(%value%, %item%)" }';
     expect(await expanded(sum)).toBe(6);
@@ -40,8 +40,8 @@ describe("process", () => {
   });
 });
 
-describe("foreach", () => {
-  it("puts together what is used of the items that are wanted", async () => {
+describe("the foreach macro", () => {
+  it("combines the results of the selected items", async () => {
     const list = `{ "type": "foreach", "from": [1, 2, 3, 4], "where": "@equals(@mod(%item%, @int(2)), @int(0))",
       "use": ["%key%", "%item%"] }`;
     expect(await expanded(list)).toEqual([1, 2, 3, 4]);
@@ -53,7 +53,7 @@ describe("foreach", () => {
     expect(await expanded('{ "type": "foreach", "from": ["a", "b"], "top": "@int(1)" }')).toEqual(["a"]);
   });
 
-  it("is what it is told where nothing matches", async () => {
+  it("returns its noMatchResult if nothing matches", async () => {
     const none = (from: string, rest = "") =>
       expanded(`{ "type": "foreach", "from": ${from}, "where": "@bool(false)", "use": [1]${rest} }`);
     expect(await none("[1]")).toEqual([]);
@@ -61,7 +61,7 @@ describe("foreach", () => {
     expect(await none("[1]", ', "noMatchResult": "%x%", "vars": { "x": { "y": 1 } }')).toEqual({ y: 1 });
   });
 
-  it("needs what goes together", async () => {
+  it("requires results that fit together", async () => {
     const mixed =
       '{ "type": "foreach", "from": [1, 2], "use": "@if(@equals(%item%, @int(1)), @split(a,b), %o%)", "vars": { "o": {} } }';
     expect(await mistake(mixed)).toMatch(/expected use to be a list as the first is, got an object/);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { readCall, readPieces } from "../../../src/mcrouter/config/macro-text.ts";
 
-describe("the text of a call", () => {
+describe("the text of a macro call", () => {
   const args = (text: string) => {
     const call = readCall(`@f(${text})`);
     return typeof call === "string" ? call : call.arguments;
@@ -21,14 +21,14 @@ describe("the text of a call", () => {
     expect(args("@g(a, b)")).toEqual(["@g(a, b)"]);
   });
 
-  it("leaves to a backslash what stands behind it", () => {
+  it("keeps a character after a backslash as it is", () => {
     expect(args("a\\, b, \\(, \\)")).toEqual(["a\\, b", "\\(", "\\)"]);
     expect(args("a\\ ")).toEqual(["a\\ "]);
     expect(args("a\\   ")).toEqual(["a\\ "]);
     expect(args("a\\\\  ")).toEqual(["a\\\\"]);
   });
 
-  it("is told what is wrong with it", () => {
+  it("is refused with the reason if it is malformed", () => {
     expect(readCall("@f(a)b")).toBe('the call "@f(a)b" has no closing bracket at its end');
     expect(args("@g(a, b")).toBe('brackets do not match in "@g(a, b"');
     expect(args("@g(a, b) c, d")).toEqual(["@g(a, b) c", "d"]);
@@ -36,7 +36,7 @@ describe("the text of a call", () => {
   });
 });
 
-it("text is taken apart at percent signs, and backslashes are taken away", () => {
+it("text is split at percent signs, and backslashes are removed", () => {
   expect(readPieces("")).toEqual([]);
   expect(readPieces("a%b%c")).toEqual([
     { type: "literal", text: "a" },

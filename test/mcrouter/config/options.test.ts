@@ -12,7 +12,7 @@ const given = (...args: string[]) => Object.fromEntries(parseMcrouterArguments(a
 const optionsOf = (...args: string[]) => new McrouterOptions(parseMcrouterArguments(args).given);
 
 describe("mcrouter's command line", () => {
-  it("takes values behind a blank, an equals sign, or the letter itself", () => {
+  it("takes values after a blank, an equals sign, or the option's letter", () => {
     expect(given("--port", "5000", "--config-file=/etc/a=b.json", "-t250", "-R", "/a/b/")).toEqual({
       ports: "5000",
       config_file: "/etc/a=b.json",
@@ -21,11 +21,11 @@ describe("mcrouter's command line", () => {
     });
   });
 
-  it("lets the last of several count", () => {
+  it("uses the last of several values", () => {
     expect(given("-p", "1", "--port=2")).toEqual({ ports: "2" });
   });
 
-  it("has toggles that are the other than their default, or what they say", () => {
+  it("has toggles that invert their default, or take an explicit value", () => {
     const isOn = (name: string, ...args: string[]) => optionsOf(...args).toggle(name);
     expect([isOn("enable_flush_cmd"), isOn("enable_flush_cmd", "--enable-flush-cmd")]).toEqual([false, true]);
     expect([isOn("enable_failure_logging"), isOn("enable_failure_logging", "--disable-failure-logging")]).toEqual([
@@ -40,12 +40,12 @@ describe("mcrouter's command line", () => {
     ]);
   });
 
-  it("takes names cut short, as long as one fits", () => {
+  it("accepts abbreviated names, if only one name fits", () => {
     expect(given("--server-tim=5", "--asynclog-d")).toEqual({ server_timeout_ms: "5", asynclog_disable: "1" });
     expect(parseMcrouterArguments(["--c", "x"]).notes).toEqual(["unknown option --c, left out"]);
   });
 
-  it("leaves out what it does not know, and says so", () => {
+  it("reports and ignores unknown options", () => {
     const { notes, words, given: all } = parseMcrouterArguments(["--no-such=1", "-Zq", "-p", "5"]);
     expect([notes, words, [...all]]).toEqual([
       ["unknown option --no-such=1, left out", "unknown option -Z, left out", "unknown option -q, left out"],
@@ -54,21 +54,21 @@ describe("mcrouter's command line", () => {
     ]);
   });
 
-  it("says what has no effect", () => {
+  it("reports options that have no effect", () => {
     expect(parseMcrouterArguments(["--fibers-stack-size=1", "--thread-affinity"]).notes).toEqual([
       "--fibers-stack-size is accepted and has no effect in Platypus",
       "--thread-affinity is accepted and has no effect in Platypus",
     ]);
   });
 
-  it("ends at two dashes; words are mcrouter's flavor", () => {
+  it("ends at two dashes, and other words name mcrouter's flavor", () => {
     expect(parseMcrouterArguments(["-p", "5", "flavor.json", "--", "-t", "9"])).toMatchObject({
       words: ["flavor.json", "-t", "9"],
       given: new Map([["ports", "5"]]),
     });
   });
 
-  it("asks for help, the version, or a check", () => {
+  it("can request help, the version, or a check", () => {
     const wants = (...args: string[]) => parseMcrouterArguments(args).wants;
     expect([wants("-h"), wants("--help"), wants("-V"), wants("--version")]).toEqual([
       "help",
@@ -84,14 +84,14 @@ describe("mcrouter's command line", () => {
     ]).toEqual(["validate", "validate", "run", "run"]);
   });
 
-  it("wants a value where one is due", () => {
+  it("requires a value if the option takes one", () => {
     expect(() => parseMcrouterArguments(["-p"])).toThrow(new UsageError("-p needs a value"));
     expect(() => parseMcrouterArguments(["--server-timeout"])).toThrow(
       new UsageError("--server-timeout needs a value"),
     );
   });
 
-  it("is told from ours by the options that only it has", () => {
+  it("is recognized by the options that only mcrouter has", () => {
     const told = (...args: string[]) => isMcrouterCommandLine(args);
     expect([
       told("-p", "5000"),
@@ -105,7 +105,7 @@ describe("mcrouter's command line", () => {
 });
 
 describe("values of options", () => {
-  it("are mcrouter's defaults where nothing is given", () => {
+  it("default to mcrouter's defaults", () => {
     const options = optionsOf();
     expect([
       options.integer("server_timeout_ms"),
@@ -116,7 +116,7 @@ describe("values of options", () => {
     expect(options.all().get("asynclog_disable")).toBe("0");
   });
 
-  it("that cannot be used are all told at once", () => {
+  it("are all reported at once if they are unusable", () => {
     const options = optionsOf("-t", "soon", "--enable-flush-cmd=maybe", "--config-params", "novalue");
     options.integer("server_timeout_ms", 1);
     options.toggle("enable_flush_cmd");
@@ -132,7 +132,7 @@ describe("values of options", () => {
     );
   });
 
-  it("of --additional-config-params go over those of --config-params", () => {
+  it("from --additional-config-params override those from --config-params", () => {
     const options = optionsOf("--config-params=a:1,b:2:3", "--additional-config-params=a:9");
     expect([...options.configParams()]).toEqual([
       ["a", "9"],
@@ -141,10 +141,10 @@ describe("values of options", () => {
   });
 });
 
-describe("what options do to a configuration", () => {
+describe("options that change a configuration", () => {
   const document = { pools: { A: { servers: ["10.0.0.1:1"] } }, route: "PoolRoute|A" };
 
-  it("listen", async () => {
+  it("set the listeners", async () => {
     const listens = async (options: Record<string, string>) =>
       (await treeConfig(document, options)).server.listen.map(addressText);
     expect(await listens({ ports: "5000,5001" })).toEqual(["[::]:5000", "[::]:5001"]);
@@ -160,7 +160,7 @@ describe("what options do to a configuration", () => {
     await expect(listens({ ports: "5000,0,x" })).rejects.toThrow(/--port: expected ports from 1 to 65535, got "0"/);
   });
 
-  it("time and health", async () => {
+  it("set timeouts and health checks", async () => {
     const { pools } = await treeConfig(document, {
       server_timeout_ms: "50",
       failures_until_tko: "5",
@@ -177,7 +177,7 @@ describe("what options do to a configuration", () => {
     expect(old.pools[0]!.health.firstProbeMs).toBe(77);
   });
 
-  it("what clients are told", async () => {
+  it("set the errors that clients see", async () => {
     const rootOf = async (options: Record<string, string>) => (await treeConfig(document, options)).mcrouter!.root;
     expect(await rootOf({})).toMatchObject({
       sendsInvalidToDefault: false,
@@ -200,13 +200,13 @@ describe("what options do to a configuration", () => {
     ]);
   });
 
-  it("parameters of the configuration", async () => {
+  it("set the parameters of the configuration", async () => {
     const text = '{ "pools": { "A": { "servers": ["%host%:%mcr_opts-server_timeout_ms%"] } }, "route": "PoolRoute|A" }';
     const { pools } = await treeConfig(text, { config_params: "host:cache.example", server_timeout_ms: "777" });
     expect(pools[0]!.servers.map(({ address }) => addressText(address))).toEqual(["cache.example:777"]);
   });
 
-  it("are refused as a whole where they cannot be used", async () => {
+  it("are refused as a whole if they are unusable", async () => {
     await expect(treeConfig(document, { default_route: "/a/" })).rejects.toThrow(
       /--route-prefix: expected \/region\/cluster\//,
     );

@@ -15,7 +15,7 @@ describe("a macro", () => {
     "list": { "type": "constDef", "result": ["a:%port%"] }
   }`;
 
-  it("is called in a string, its arguments are strings unless other calls make them", async () => {
+  it("is called in a string, and its arguments are strings unless they are other calls", async () => {
     expect(await expanded('"@greeting(world)"', macros)).toBe("hello world!");
     expect(await expanded('"@greeting(@greeting(you, ?), .)"', macros)).toBe("hello hello you?.");
     expect(await expanded('"@greeting(a\\\\, b)"', macros)).toBe("hello a, b!");
@@ -37,14 +37,14 @@ describe("a macro", () => {
     });
   });
 
-  it("has parameters that may be left out", async () => {
+  it("can have optional parameters", async () => {
     expect(await expanded('["@maybe", "@maybe()"]', macros)).toEqual([false, true]);
     expect(await mistake('"@greeting"', macros)).toBe('value: macro "greeting" takes 1 to 2 arguments, got 0');
     expect(await mistake('"@greeting(a,b,c)"', macros)).toBe('value: macro "greeting" takes 1 to 2 arguments, got 3');
     expect(await mistake('{ "type": "greeting" }', macros)).toBe('value: macro "greeting" needs "name"');
   });
 
-  it("stands in names as in values, and escapes what is meant literally", async () => {
+  it("expands in names and values, and escapes literal text", async () => {
     expect(await expanded('{ "@greeting(you)": 1, "x%port%": 2, "\\\\@a": "50\\\\%" }', macros)).toEqual({
       "hello you!": 1,
       x11211: 2,
@@ -57,7 +57,7 @@ describe("a macro", () => {
     expect(await mistake('{ "vars": { "v": 1 }, "a": "@m" }', leaky)).toMatch(/^value\.a: %v% is not defined here/);
   });
 
-  it("calls itself only so deep", async () => {
+  it("has a limited recursion depth", async () => {
     const factorial = `{ "f": { "type": "macroDef", "params": ["n"],
       "result": "@if(@less(%n%, @int(2)), @int(1), @mul(%n%, @f(@sub(%n%, @int(1)))))" } }`;
     expect(await expanded('"@f(@int(6))"', factorial)).toBe(720);
@@ -72,7 +72,7 @@ describe("a macro", () => {
     expect(await mistake(`${"[".repeat(300)}${"]".repeat(300)}`)).toMatch(/too many macros/);
   });
 
-  it("may be defined by another, in lists, and over what is built in", async () => {
+  it("can be defined by another macro, in lists, and over a built-in macro", async () => {
     const made =
       '[{ "a": { "type": "constDef", "result": "1" } }, [{ "type": "merge", "params": [{ "b": { "type": "constDef", "result": "%a%2" } }, {}] }]]';
     expect(await expanded('"%b%"', made)).toBe("12");
@@ -85,12 +85,12 @@ describe("a macro", () => {
 });
 
 describe("variables", () => {
-  it("are seen in the object that has them and below, and may need each other", async () => {
+  it("are visible in the object that defines them and below it, and can use each other", async () => {
     const value = `{ "vars": { "a": "%b%!", "b": "x" }, "one": "%a%", "two": { "vars": { "b": "y" }, "three": ["%a%", "%b%"] } }`;
     expect(await expanded(value)).toEqual({ one: "x!", two: { three: ["x!", "y"] } });
   });
 
-  it("may be any value where the string is nothing else", async () => {
+  it("can have any value if the string contains nothing else", async () => {
     expect(await expanded('{ "vars": { "v": { "a": [1] } }, "whole": "%v%" }')).toEqual({ whole: { a: [1] } });
     expect(await mistake('{ "vars": { "v": 1 }, "part": "v%v%" }')).toBe(
       "value.part: expected %v% to be a string inside of one, got 1",
@@ -104,7 +104,7 @@ describe("variables", () => {
 });
 
 describe("global parameters", () => {
-  it("are seen everywhere, and give way to constants of the configuration", async () => {
+  it("are visible everywhere, and yield to constants of the configuration", async () => {
     const params = { "default-region": "eu", hostid: 17 };
     const macros = '{ "m": { "type": "macroDef", "result": ["%default-region%", "%hostid%"] } }';
     expect(await expanded('"@m"', macros, {}, params)).toEqual(["eu", 17]);
@@ -113,8 +113,8 @@ describe("global parameters", () => {
   });
 });
 
-describe("problems", () => {
-  it("are all told, with their lines and where they are needed", async () => {
+describe("problems of a configuration", () => {
+  it("are all reported, with their lines and the places that use them", async () => {
     const text = `{
       "macros": {
         "bad": { "type": "macro" },
@@ -138,12 +138,12 @@ describe("problems", () => {
     ]);
   });
 
-  it("of what many values need are told once", async () => {
+  it("are reported once if many values share them", async () => {
     const text = `{ "macros": { "c": { "type": "constDef", "result": "@fail(No)" } }, "a": "%c%", "b": ["%c%"] }`;
     expect(await problems(text)).toEqual(['1: a: No (in macro "fail", line 1; in "c", line 1)']);
   });
 
-  it("of parameters are told where they are defined", async () => {
+  it("are reported at the definition if they concern parameters", async () => {
     const define = (params: string) =>
       mistake("1", `{ "m": { "type": "macroDef", "params": ${params}, "result": 1 } }`);
     expect(await define('[{ "name": "a", "default": 1 }, "b"]')).toBe(
@@ -162,7 +162,7 @@ describe("problems", () => {
     expect(await mistake("1", '"x"')).toBe('macros: expected an object of macros or a list of such, got "x"');
   });
 
-  it("make up no document", async () => {
+  it("prevent any resulting document", async () => {
     expect((await expand('{ "a": "@nothing" }')).document).toBeNull();
     expect(await problems("[1]")).toEqual(["1: expected an object, got a list"]);
     expect(await problems('{ "a": 1,\n "b" }')).toEqual(['2: expected ":" behind "b", found "}"']);
@@ -170,7 +170,7 @@ describe("problems", () => {
   });
 });
 
-it("values made by macros stand where they are called", async () => {
+it("macro results stand in the place of their calls", async () => {
   const text = `{
     "macros": { "pool": { "type": "macroDef", "params": ["p"],
       "result": { "servers": ["a:%p%"] } } },

@@ -11,8 +11,8 @@ async function poolOf(pool: object, options: Record<string, string> = {}): Promi
 const problemsOf = (pool: object, options: Record<string, string> = {}) =>
   treeProblems(JSON.stringify({ pools: { A: pool }, route }, null, 1), options);
 
-describe("servers", () => {
-  it("are host and port, with protocol and security behind them", async () => {
+describe("servers of a pool", () => {
+  it("have a host and a port, optionally followed by protocol and security", async () => {
     const servers = [
       ...[
         "10.0.0.1:11211",
@@ -31,7 +31,7 @@ describe("servers", () => {
   });
 
   it.each(["10.0.0.1", "[]:1", "10.0.0.1:65536", "10.0.0.1:http", ":11211", "::1:11211", "a b:11211", 11211])(
-    "are refused otherwise, with their line: %j",
+    "are otherwise refused with their line: %j",
     async (server) => {
       const [problem, ...more] = await problemsOf({ servers: ["10.0.0.9:11211", server] });
       expect(problem).toMatch(/^6: pools\.A\.servers\[1\]: expected "host:port"/);
@@ -39,12 +39,12 @@ describe("servers", () => {
     },
   );
 
-  it("have the pool's port in place of their own", async () => {
+  it("use the pool's port instead of their own", async () => {
     const pool = await poolOf({ servers: ["10.0.0.1", "10.0.0.2:11211"], port_override: 5000 });
     expect(pool.servers.map(({ address }) => addressText(address))).toEqual(["10.0.0.1:5000", "10.0.0.2:5000"]);
   });
 
-  it("may be any routes", async () => {
+  it("can be any routes", async () => {
     const { tree, pools } = await treeConfig({
       pools: { A: { servers: ["10.0.0.1:1", { type: "ErrorRoute", response: "no" }, "10.0.0.2:1"] } },
       route: { type: "PoolRoute", pool: "A", asynclog: false },
@@ -60,7 +60,7 @@ describe("servers", () => {
     });
   });
 
-  it("may be none: then the pool is an error, or nothing where that is asked for", async () => {
+  it("can be an empty list, and the pool is then an error or empty as configured", async () => {
     const empty = async (settings: object) => {
       const config = await treeConfig({
         pools: { A: { servers: [], ...settings } },
@@ -72,7 +72,7 @@ describe("servers", () => {
     expect(await empty({ error_on_empty: false })).toEqual({ type: "null" });
   });
 
-  it("are required, and a list", async () => {
+  it("are required, and must be a list", async () => {
     expect(await problemsOf({})).toEqual([expect.stringMatching(/^3: pools\.A: no "servers"/)]);
     expect(await problemsOf({ servers: "10.0.0.1:1" })).toEqual([
       expect.stringMatching(/^4: pools\.A\.servers: expected a list/),
@@ -80,8 +80,8 @@ describe("servers", () => {
   });
 });
 
-describe("time-outs", () => {
-  it("are the options' timeouts if the pool sets none; the connect timeout follows the server timeout", async () => {
+describe("timeouts of a pool", () => {
+  it("default to the options' timeouts, and the connect timeout follows the server timeout", async () => {
     const servers = ["10.0.0.1:1"];
     expect(await poolOf({ servers })).toMatchObject({ serverTimeoutMs: 1000, connectTimeoutMs: 1000 });
     expect(await poolOf({ servers }, { server_timeout_ms: "250" })).toMatchObject({
@@ -98,7 +98,7 @@ describe("time-outs", () => {
     });
   });
 
-  it("are those of how far away the pool is", async () => {
+  it("depend on the pool's distance", async () => {
     const near = { servers: ["10.0.0.1:1"], server_timeout: 300, region: "a", cluster: "one" };
     const options = {
       default_route: "/a/one/",
@@ -115,15 +115,15 @@ describe("time-outs", () => {
     expect(await poolOf(near, { default_route: "/a/one/" })).toMatchObject({ serverTimeoutMs: 300 });
   });
 
-  it.each([0, 1_000_001, 1.5, "100"])("must be whole numbers of ms: %j", async (timeout) => {
+  it.each([0, 1_000_001, 1.5, "100"])("must be integers in ms: %j", async (timeout) => {
     expect(await problemsOf({ servers: ["10.0.0.1:1"], server_timeout: timeout })).toEqual([
       expect.stringMatching(/^7: pools\.A\.server_timeout: expected a whole number from 1 to 1000000/),
     ]);
   });
 });
 
-describe("inheritance", () => {
-  it("takes what a pool lacks from another, and what that lacks from a third", async () => {
+describe("inheritance of pools", () => {
+  it("takes missing settings from another pool, and that pool's from a third", async () => {
     const { pools } = await treeConfig({
       pools: {
         A: { inherit: "B", server_timeout: 5 },
@@ -136,14 +136,14 @@ describe("inheritance", () => {
     expect(pools.length).toBe(1);
   });
 
-  it("in a circle is refused, and of what is not there", async () => {
+  it("is refused if it is circular or refers to a missing pool", async () => {
     const circle = { pools: { A: { inherit: "B" }, B: { inherit: "A", servers: ["10.0.0.1:1"] } }, route };
     expect((await treeProblems(circle))[0]).toMatch(/circle: .*A.* → .*B/);
     expect(await problemsOf({ inherit: "Bee", servers: ["10.0.0.1:1"] })).toEqual([expect.stringMatching(/Bee/)]);
   });
 });
 
-describe("weights and tags", () => {
+describe("weights and tags of a pool", () => {
   const servers = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
   const placementOf = async (pool: object, hash?: object | string) => {
     const config = await treeConfig({
@@ -153,7 +153,7 @@ describe("weights and tags", () => {
     return config.tree!.routes.get("/././");
   };
 
-  it("of the pool make it weighted; a hash of the route says more", async () => {
+  it("make the pool weighted, and are overridden by the hash of a route", async () => {
     expect(await placementOf({ weights: [1, 0.25, 0] })).toMatchObject({
       placement: { type: "weighted_ch3", weights: [1, 0.25, 0] },
     });
@@ -167,12 +167,12 @@ describe("weights and tags", () => {
     expect(await placementOf({}, "Ch3")).toEqual({ type: "pool", pool: "A", placement: null });
   });
 
-  it("that are missing are a half, and further ones have no effect", async () => {
+  it("default to 0.5 if missing, and surplus ones have no effect", async () => {
     expect(await placementOf({ weights: [1] })).toMatchObject({ placement: { weights: [1, 0.5, 0.5] } });
     expect(await placementOf({ weights: [1, 1, 1, 0.1] })).toMatchObject({ placement: { weights: [1, 1, 1] } });
   });
 
-  it("are what rendezvous hashing goes by", async () => {
+  it("determine the rendezvous hash", async () => {
     const tags = ["a", "b", "c"];
     expect(await placementOf({ tags }, "Rendezvous")).toMatchObject({ placement: { type: "rendezvous", tags } });
     expect(await placementOf({ tags, weights: [1, 1, 0.5] }, "WeightedRendezvous")).toMatchObject({
@@ -183,7 +183,7 @@ describe("weights and tags", () => {
   });
 });
 
-describe("what is known of servers' health", () => {
+describe("a pool's tracker of TKO servers", () => {
   const servers = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"];
   const trackerOf = async (tracker: object) => (await poolOf({ servers, tko_tracker: tracker })).health.failOpen;
 
@@ -203,14 +203,14 @@ describe("what is known of servers' health", () => {
     [{ num_tko_threshold_upper: 3 }],
     [{ num_tko_threshold_upper: 1, num_tko_threshold_lower: 2 }],
     [{ percent_tko_threshold_upper: 10, percent_tko_threshold_lower: 10 }],
-  ])("must have thresholds over 0, in their order: %j", async (tracker) => {
+  ])("requires thresholds above 0 and in order: %j", async (tracker) => {
     expect(await problemsOf({ servers, tko_tracker: tracker })).toEqual([
       expect.stringMatching(/tko_tracker: expected thresholds/),
     ]);
   });
 });
 
-describe("what cannot be had", () => {
+describe("an unsupported pool setting", () => {
   const servers = ["10.0.0.1:1"];
   it.each([
     [{ servers, protocol: "caret" }, /pools\.A\.protocol: expected "ascii"/],
@@ -222,7 +222,7 @@ describe("what cannot be had", () => {
     expect(await problemsOf(pool)).toEqual([expect.stringMatching(message)]);
   });
 
-  it("is named where it is only ignored", async () => {
+  it("is named in a warning if it is only ignored", async () => {
     const { warnings } = await treeConfig({
       pools: { A: { servers, qos: {}, hostnames: ["a"], colour: "red" } },
       route,
@@ -232,8 +232,8 @@ describe("what cannot be had", () => {
   });
 });
 
-describe("where pools come from", () => {
-  it("is a file, with what goes for the configuration's own", async () => {
+describe("the source of pools", () => {
+  it("can be a file, which combines with the configuration's own pools", async () => {
     const { pools, files, mcrouter } = await treeConfig(
       { route: "PoolRoute|file:/pools/main.json" },
       {},
@@ -244,7 +244,7 @@ describe("where pools come from", () => {
     expect([...mcrouter!.sources.pools.keys()]).toEqual(["/pools/main.json"]);
   });
 
-  it("is refused with the file's own line", async () => {
+  it("is refused with the line in the file", async () => {
     const files = { "/p.json": '{\n "servers": [\n  "10.0.0.1"\n ]\n}' };
     expect(await treeProblems({ route: "PoolRoute|file:/p.json" }, {}, files)).toEqual([
       expect.stringMatching(/^3: .*servers\[0\]/),
@@ -252,7 +252,7 @@ describe("where pools come from", () => {
     expect((await treeProblems({ route: "PoolRoute|file:/none.json" }))[0]).toMatch(/none\.json/);
   });
 
-  it("is where they are used: with a name, and the first of a name counts", async () => {
+  it("can be the place of use: with a name, of which the first occurrence counts", async () => {
     const inline = (server: string) => ({ type: "PoolRoute", pool: { name: "X", servers: [server] } });
     const { pools } = await treeConfig({
       route: { type: "AllSyncRoute", children: [inline("10.0.0.1:1"), inline("10.0.0.2:1")] },
@@ -263,12 +263,12 @@ describe("where pools come from", () => {
     );
   });
 
-  it("must be somewhere; a near name is told", async () => {
+  it("is required, and the error suggests a similar name", async () => {
     const [problem] = await treeProblems({ pools: { main: { servers: ["10.0.0.1:1"] } }, route: "PoolRoute|man" });
     expect(problem).toMatch(/man.*main/);
   });
 
-  it("does not matter where no route names them: they may be wrong", async () => {
+  it("is not checked for pools that no route names", async () => {
     const { pools } = await treeConfig({ pools: { A: { servers: ["10.0.0.1:1"] }, Broken: {} }, route });
     expect(pools.map(({ name }) => name)).toEqual(["A"]);
   });

@@ -36,7 +36,7 @@ async function warnings(route: object | string): Promise<readonly string[]> {
 }
 
 describe("forms of a handle", () => {
-  it("are an object, a short form, a bare name, a list of one", async () => {
+  it("include an object, a short form, a bare name and a list of one", async () => {
     expect(await read({ type: "PoolRoute", pool: "A" })).toEqual(a);
     expect(await read("PoolRoute|A")).toEqual(a);
     expect(await read("NullRoute")).toEqual({ type: "null" });
@@ -50,7 +50,7 @@ describe("forms of a handle", () => {
     expect(await read("AllSyncRoute|Pool|A")).toEqual({ type: "all-sync", children: [a0, a1] });
   });
 
-  it("expand to lists, flat, an empty text to none", async () => {
+  it("expand to flat lists, and an empty text expands to none", async () => {
     expect(
       await read({ type: "AllSyncRoute", children: ["PoolRoute|B", ["Pool|A", [""]], { type: "Pool", name: "A" }] }),
     ).toEqual({
@@ -59,7 +59,7 @@ describe("forms of a handle", () => {
     });
   });
 
-  it("where one is expected must be one", async () => {
+  it("must be one handle if one is expected", async () => {
     expect(await problems("Pool|A")).toEqual(["15: route: 2 route handles where one is expected"]);
     expect(await problems([])).toEqual([expect.stringMatching(/^15: .*: 0 route handles/)]);
     expect(await problems({ type: "LoggingRoute", target: "Pool|A" })).toEqual([
@@ -75,11 +75,11 @@ describe("forms of a handle", () => {
     ["Nonsense", /Unknown RouteHandle: Nonsense/],
     [{ type: "StagingRoute" }, /StagingRoute needs servers or tools that only Facebook has/],
     [{ type: "LoadBalancerRoute", children: [] }, /memcached servers report none/],
-  ])("are refused otherwise, with their line: %j", async (route, message) => {
+  ])("are otherwise refused with their line: %j", async (route, message) => {
     expect(await problems(route as object)).toEqual([expect.stringMatching(new RegExp(`^1[45]: .*${message.source}`))]);
   });
 
-  it("are one where they are the same text", async () => {
+  it("share one handle if they have the same text", async () => {
     const tree = await read({ type: "AllSyncRoute", children: ["PoolRoute|A", "PoolRoute|A"] });
     expect(tree.type).toBe("all-sync");
     expect(childrenOf(tree)[0]).toBe(childrenOf(tree)[1]);
@@ -87,7 +87,7 @@ describe("forms of a handle", () => {
 });
 
 describe("named handles", () => {
-  it("by name may be used before they are read, in each other", async () => {
+  it("can be used by name before they are read, and in each other", async () => {
     const named = {
       outer: { type: "FailoverRoute", name: "outer", children: ["inner", "PoolRoute|A"] },
       inner: { type: "LoggingRoute", name: "inner", target: "PoolRoute|B" },
@@ -99,7 +99,7 @@ describe("named handles", () => {
     });
   });
 
-  it("in a list are read in their order, and known by their own names", async () => {
+  it("are read in the order of their list, and have their own names", async () => {
     const named = [
       { type: "LoggingRoute", name: "first", target: "PoolRoute|A" },
       { type: "LoggingRoute", name: "second", target: "first" },
@@ -110,7 +110,7 @@ describe("named handles", () => {
     });
   });
 
-  it("are known by the name that stands in them wherever that is: the first of a name counts", async () => {
+  it("are known by their inner name wherever they stand, and the first of a name counts", async () => {
     const one = { type: "ErrorRoute", name: "e", response: "one" };
     const tree = await read({ type: "AllSyncRoute", children: [one, "e", { ...one, response: "two" }] });
     expect(tree).toMatchObject({ children: [{ message: "one" }, { message: "one" }, { message: "one" }] });
@@ -118,7 +118,7 @@ describe("named handles", () => {
     expect(childrenOf(tree)[0]).toBe(childrenOf(tree)[2]);
   });
 
-  it("have the name they stand under where they say none", async () => {
+  it("have the name of their entry if they give no other", async () => {
     expect(await read("x", { named_handles: { x: { type: "NullRoute" } } })).toEqual({ type: "null" });
   });
 
@@ -126,7 +126,7 @@ describe("named handles", () => {
     [{ x: { type: "NullRoute", name: "y" } }, /has another "name" than "x"/],
     [{ x: { type: "LoggingRoute", name: "x", target: "x" } }, /is a part of itself/],
     [7, /named_handles: expected an object or a list/],
-  ])("are refused: %j", async (named, message) => {
+  ])("are refused if invalid: %j", async (named, message) => {
     expect((await problems("x", { named_handles: named })).join("\n")).toMatch(message);
   });
 });
@@ -134,7 +134,7 @@ describe("named handles", () => {
 describe("routes by prefix", () => {
   const routing = { ...options, default_route: "/a/one/" };
 
-  it("are a list with aliases, or an object; one route stands for the default prefix", async () => {
+  it("can be a list with aliases, or an object, and a single route serves the default prefix", async () => {
     const list = await treeConfig(
       { pools, routes: [{ aliases: ["/a/one/", "/a/two/"], route: "PoolRoute|A" }] },
       routing,
@@ -163,13 +163,13 @@ describe("routes by prefix", () => {
     [{ routes: [{ route: "NullRoute" }] }, /no "aliases"/],
     [{ routes: [{ aliases: ["/a/one/"] }] }, /no "route"/],
     [{ routes: 7 }, /expected an object or a list/],
-  ])("are refused: %j", async (document, message) => {
+  ])("are refused if invalid: %j", async (document, message) => {
     expect((await treeProblems(document, routing)).join("\n")).toMatch(message);
   });
 });
 
 describe("PoolRoute", () => {
-  it("puts its parts around the servers in mcrouter's order", async () => {
+  it("places its parts around the servers in mcrouter's order", async () => {
     const route = {
       type: "PoolRoute",
       pool: "A",
@@ -228,7 +228,7 @@ describe("PoolRoute", () => {
   });
 });
 
-describe("0 and 1 children", () => {
+describe("handles with 0 or 1 children", () => {
   it.each([
     "AllSyncRoute",
     "AllFastestRoute",
@@ -237,7 +237,7 @@ describe("0 and 1 children", () => {
     "RandomRoute",
     "FailoverRoute",
     "MissFailoverRoute",
-  ])("of %s are nothing, and the child itself", async (type) => {
+  ])("of %s are empty without children, and the child itself with one", async (type) => {
     expect([
       await read({ type, children: [] }),
       await read({ type }),
@@ -245,17 +245,17 @@ describe("0 and 1 children", () => {
     ]).toEqual([{ type: "null" }, { type: "null" }, a]);
   });
 
-  it("of HashRoute are an error, or nothing where that is asked for, and the child itself", async () => {
+  it("of HashRoute are an error or empty as configured without children, and the child itself with one", async () => {
     expect(await read({ type: "HashRoute", children: [] })).toMatchObject({ type: "error" });
     expect(await read({ type: "HashRoute", children: [], error_on_empty: false })).toEqual({ type: "null" });
     expect(await read({ type: "HashRoute", children: "PoolRoute|A", hash_func: "Crc32" })).toEqual(a);
   });
 });
 
-describe("hash functions", () => {
+describe("hash functions of a HashRoute", () => {
   const hashed = (settings: object) => read({ type: "HashRoute", children: "Pool|A", ...settings });
 
-  it("are mcrouter's", async () => {
+  it("match mcrouter's", async () => {
     expect(await hashed({ hash_func: "ConstShard", salt: "s" })).toMatchObject({
       placement: { type: "const_shard", salt: "s" },
     });
@@ -272,7 +272,7 @@ describe("hash functions", () => {
     [{ hash_func: "Ch4" }, /Unknown hash function: Ch4/],
     [{ hash_func: "LoadBalancer" }, /memcached servers report none/],
     [{ hash_func: "WeightedCh3", weights: [1, 2] }, /weights\[1\]: expected a weight from 0 to 1/],
-  ])("are refused otherwise: %j", async (settings, message) => {
+  ])("are otherwise refused: %j", async (settings, message) => {
     expect((await problems({ type: "HashRoute", children: "Pool|A", ...settings }))[0]).toMatch(message);
   });
 });
@@ -281,7 +281,7 @@ describe("FailoverRoute", () => {
   const children = ["PoolRoute|A", "PoolRoute|B"];
   const failover = (settings: object) => read({ type: "FailoverRoute", children, ...settings });
 
-  it("has mcrouter's defaults", async () => {
+  it("defaults to mcrouter's settings", async () => {
     expect(await failover({})).toEqual({
       type: "failover",
       children: [a, b],
@@ -296,7 +296,7 @@ describe("FailoverRoute", () => {
     });
   });
 
-  it("takes errors for all or for each kind, and every name that mcrouter has for one", async () => {
+  it("accepts errors for all commands or per kind, under every name that mcrouter has for them", async () => {
     expect(await failover({ failover_errors: ["timeout", "tko"] })).toMatchObject({
       errors: { gets: ["timeout", "tko"], updates: ["timeout", "tko"], deletes: ["timeout", "tko"] },
     });
@@ -316,7 +316,7 @@ describe("FailoverRoute", () => {
     }
   });
 
-  it("reads DeterministicOrderPolicy", async () => {
+  it("reads the settings of DeterministicOrderPolicy", async () => {
     const policy = { type: "DeterministicOrderPolicy", max_tries: 9, max_error_tries: 8, exclude_errors: ["busy"] };
     expect(await failover({ failover_policy: policy })).toMatchObject({
       policy: { type: "deterministic-order", placement: { type: "ch3" }, skipsAsked: true },
@@ -378,13 +378,13 @@ describe("FailoverRoute", () => {
     ).toMatch(/for each of the 1 members, got 2/);
   });
 
-  it("bounds its limit as mcrouter does", async () => {
+  it("limits its failovers as mcrouter does", async () => {
     expect(await failover({ failover_limit: { rate: 0.3 } })).toMatchObject({ limit: { rate: 0.3, burst: 1000 } });
     expect(await failover({ failover_limit: { rate: 7, burst: 0 } })).toMatchObject({ limit: { rate: 1, burst: 1 } });
     expect((await problems({ type: "FailoverRoute", children, failover_limit: {} }))[0]).toMatch(/no "rate"/);
   });
 
-  it("has policies", async () => {
+  it("supports the other policies", async () => {
     const least = { type: "LeastFailuresPolicy", max_tries: 2 };
     expect(await failover({ failover_policy: least })).toMatchObject({
       policy: { type: "least-failures" },
@@ -398,7 +398,7 @@ describe("FailoverRoute", () => {
     ]);
   });
 
-  it("with exptime bounds that of all but the first, of 0 of none", async () => {
+  it("limits the exptime of all children but the first with an exptime, and of none with 0", async () => {
     const route = { type: "FailoverWithExptimeRoute", normal: "PoolRoute|A", failover: ["PoolRoute|B", "NullRoute"] };
     expect(await read(route)).toMatchObject({
       children: [
@@ -419,7 +419,7 @@ describe("ShadowRoute", () => {
     children: { type: "ShadowRoute", children: "Pool|A", shadows },
   });
 
-  it("mirrors of those children that its range has, the end left out", async () => {
+  it("mirrors requests of the children in its range, without the range's end", async () => {
     expect(await read(shadowed([{ ...shadow, requests_fraction: 0.5 }]))).toMatchObject({
       children: [
         {
@@ -452,21 +452,21 @@ describe("ShadowRoute", () => {
     [{ target: "PoolRoute|B", key_fraction_range_rv: "x" }, /runtime variables/],
     [{ ...shadow, target: "PoolRoute|none" }, /is left out: .*no pool "none"/],
     [{ ...shadow, target: { type: "NoSuchRoute" } }, /is left out: .*Unknown RouteHandle: NoSuchRoute/],
-  ])("leaves out a shadow that is wrong, and says so: %j", async (wrong, message) => {
+  ])("omits an invalid shadow, and reports it: %j", async (wrong, message) => {
     expect(await read(shadowed([wrong]))).toEqual({ type: "all-sync", children: [a0, a1] });
     expect((await warnings(shadowed([wrong]))).join("\n")).toMatch(message);
   });
 
-  describe("what of a shadow does not count", () => {
+  describe("an ignored part of a shadow", () => {
     const { key_fraction_range: range, ...rest } = { ...shadow, key_fraction_range: [0.25, 0.5] };
 
-    it("key_fraction_range_rv, if key_fraction_range is there too", async () => {
+    it("includes key_fraction_range_rv if key_fraction_range is also present", async () => {
       const both = { ...rest, key_fraction_range: range, key_fraction_range_rv: "x" };
       expect(await read(shadowed([both]))).toEqual(await read(shadowed([{ ...rest, key_fraction_range: range }])));
       expect((await warnings(shadowed([both]))).join()).toMatch(/runtime variables.*key_fraction_range counts/);
     });
 
-    it("a broken pool is still refused where a route uses it", async () => {
+    it("does not include a broken pool that a route uses, which is still refused", async () => {
       const broken = { C: { servers: ["nowhere"] } };
       const inShadow = shadowed([{ ...shadow, target: "PoolRoute|C" }]);
       expect(await problems(inShadow, { pools: { ...pools, ...broken } })).toEqual([]);
@@ -476,8 +476,8 @@ describe("ShadowRoute", () => {
   });
 });
 
-describe("a pool that stands where it is used", () => {
-  it("is a child with its servers", async () => {
+describe("a pool that is defined where it is used", () => {
+  it("is read as a child with its servers", async () => {
     const children = { type: "Pool", name: "B1", servers: ["10.0.2.1:1", "10.0.2.2:1"] };
     const {
       pools: read,
@@ -498,7 +498,7 @@ describe("buckets", () => {
   const weighted = { type: "PoolRoute", pool: "A", hash: "WeightedCh3" };
   const placement = { type: "bucketized", salt: "", weights: [0.5, 0.5], buckets: { total: 1000, byPrefix: [] } };
 
-  it("place the keys of a pool", async () => {
+  it("determine the placement of a pool's keys", async () => {
     expect(await read({ ...weighted, ...buckets })).toEqual({ type: "pool", pool: "A", placement });
     const byPrefix = { ...buckets, total_buckets_by_prefix: { a: 10, b: 20 } };
     expect(await read({ ...weighted, ...byPrefix })).toMatchObject({
@@ -513,12 +513,12 @@ describe("buckets", () => {
     });
   });
 
-  it("place keys over any routes", async () => {
+  it("determine the placement of keys over any routes", async () => {
     const route = { type: "HashRoute", children: ["PoolRoute|A", "PoolRoute|B"], hash_func: "WeightedCh3", ...buckets };
     expect(await read(route)).toMatchObject({ type: "hash", placement });
   });
 
-  it("are a shadow's measure, also for a target that takes those of its route", async () => {
+  it("limit a shadow, even if its target takes them from the route", async () => {
     const target = { type: "PoolRoute", pool: "A", hash: "WeightedCh3", useBucketHashSelector: true };
     const shadows = [{ target, index_range: [0, 2], key_fraction_range: [0, 0.5] }];
     const { children } = (await read({ ...weighted, ...buckets, shadows })) as ParentConfig<string>;
@@ -537,7 +537,7 @@ describe("buckets", () => {
       { ...weighted, ...buckets, total_buckets_by_prefix: { a: 2000 } },
       /total_buckets_by_prefix\.a: expected a whole number from 1 to 1000/,
     ],
-  ])("are refused rather than left out, so that no key moves: %j", async (route, message) => {
+  ])("are refused rather than ignored if invalid, so that no key moves: %j", async (route, message) => {
     expect((await problems(route)).join()).toMatch(message);
   });
 });
@@ -623,7 +623,7 @@ describe("other handles", () => {
       { type: "operation-selector", otherwise: b },
     ],
     ["DevNullRoute", { type: "devnull" }],
-  ])("%j", async (route, expected) => {
+  ])("are read: %j", async (route, expected) => {
     expect(await read(route)).toMatchObject(expected);
   });
 
@@ -648,11 +648,11 @@ describe("other handles", () => {
     [{ type: "ErrorRoute", result: "mc_res_found" }, /expected an error/],
     [{ type: "L1L2CacheRoute", l1: "NullRoute", l2: "NullRoute" }, /upgradingL1Exptime/],
     [{ type: "L1L2SizeSplitRoute" }, /L1L2SizeSplitRoute/],
-  ])("are refused: %j", async (route, message) => {
+  ])("are refused if invalid: %j", async (route, message) => {
     expect((await problems(route))[0]).toMatch(message);
   });
 
-  it("say what they do not know", async () => {
+  it("report unknown settings", async () => {
     expect(await warnings({ type: "LoggingRoute", target: "NullRoute", colour: "red" })).toEqual([
       expect.stringMatching(/route\.colour: is not known to LoggingRoute and has no effect/),
     ]);
@@ -660,7 +660,7 @@ describe("other handles", () => {
 });
 
 describe("--enable-logging-route", () => {
-  it("logs every request, above everything else", async () => {
+  it("logs every request, above all other routes", async () => {
     const more = {
       ...options,
       enable_logging_route: "1",
@@ -674,7 +674,7 @@ describe("--enable-logging-route", () => {
 });
 
 describe("large values", () => {
-  it("are split above everything, of a prefix selector above each of its routes; the same route stays one", async () => {
+  it("are split above all other routes, or above each route of a prefix selector, and each route is wrapped once", async () => {
     const route = { type: "PrefixSelectorRoute", policies: { a: "PoolRoute|A" }, wildcard: "PoolRoute|A" };
     const { tree } = await treeConfig({ pools, route }, { ...options, big_value_split_threshold: "1000" });
     const big = { type: "big-value", thresholdBytes: 1000, batchSize: 10, hidesFlag: false, target: a };

@@ -10,12 +10,12 @@ describe("docs/routes.md", () => {
     .split("\n")
     .filter((line) => /^\| `/.test(line));
 
-  it("has a row for every handle, and for nothing else", () => {
+  it("has a row for every handle, and no other rows", () => {
     const told = handleRows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
     expect(told.sort()).toEqual(Object.keys(handles).sort());
   });
 
-  it("names every handle that is refused", () => {
+  it("names every refused handle", () => {
     const refused = section("Refused handles");
     for (const name of Object.keys(routeRefusals)) expect(refused).toContain(`\`${name}\``);
   });

@@ -47,19 +47,19 @@ function asker(config: Config) {
     });
 }
 
-describe("get __mcrouter__.", () => {
-  it("version, hostid, config_age", async () => {
+describe("a get of an admin key __mcrouter__.", () => {
+  it("returns version, hostid and config_age", async () => {
     const ask = await setUp();
     expect([ask("version"), ask("hostid"), ask("config_age")]).toEqual([`${packageVersion} mcrouter`, "42", "17"]);
   });
 
-  it("config_file, or that there is none", async () => {
+  it("returns config_file, or reports that there is none", async () => {
     expect((await setUp())("config_file")).toBe("/etc/mcrouter.json");
     const inline = await setUp({ config: JSON.stringify(document) });
     expect(inline("config_file")).toBe("ERROR: no config file found!");
   });
 
-  it("config_md5_digest and config_sources_info: of the texts as they are", async () => {
+  it("returns config_md5_digest and config_sources_info of the original texts", async () => {
     const files = { "/pools/c.json": '{"servers":["10.0.2.1:1"]}', "/etc/more.json": '"PoolRoute|A"' };
     const route = {
       ...document,
@@ -78,13 +78,13 @@ describe("get __mcrouter__.", () => {
     expect(info.split("\n")[1]).toBe('  "config_file": "/etc/mcrouter.json",');
   });
 
-  it("preprocessed_config: sorted, macros carried out", async () => {
+  it("returns preprocessed_config, sorted and with expanded macros", async () => {
     const text = (await setUp())("preprocessed_config");
     expect(text).toContain('"10.0.0.1:11211"');
     expect(Object.keys(JSON.parse(text))).toEqual(["pools", "routes"]);
   });
 
-  it("options: all of them, or one", async () => {
+  it("returns options, all of them or one", async () => {
     const ask = await setUp({ server_timeout_ms: "300" });
     const lines = ask("options").split("\n");
     expect(lines).toContain("server_timeout_ms 300");
@@ -94,7 +94,7 @@ describe("get __mcrouter__.", () => {
     expect(ask("options(a,b)")).toBe("ERROR: options: 0 or 1 args expected");
   });
 
-  it("route: the servers that would be asked", async () => {
+  it("returns for route the servers that would get the request", async () => {
     const ask = await setUp();
     const owner = ask("route(get,k)");
     expect(["10.0.0.1:11211", "10.0.0.2:11211"]).toContain(owner);
@@ -106,14 +106,14 @@ describe("get __mcrouter__.", () => {
     }
   });
 
-  it("route: of limits and delays too, which are not for it", async () => {
+  it("returns for route also the servers behind limits and delays, which it ignores", async () => {
     const limited = { type: "RateLimitRoute", target: "PoolRoute|B", rates: { gets_rate: 1 } };
     const slow = { type: "LatencyInjectionRoute", child: limited, before_latency_ms: 50, after_latency_ms: 5 };
     const ask = await setUp({}, {}, { pools: document.pools, macros: document.macros, route: slow });
     expect([1, 2, 3].map(() => ask("route(get,k)"))).toEqual(Array(3).fill("10.0.1.1:11211"));
   });
 
-  it("route_handles: the tree that a key goes down, a line each", async () => {
+  it("returns for route_handles the tree that a key passes, one handle per line", async () => {
     const ask = await setUp({ default_route: "/././" });
     expect(ask("route_handles(set,k)").split("\n")).toEqual([
       "proxy",
@@ -137,20 +137,20 @@ describe("get __mcrouter__.", () => {
   });
 
   it.each(["route(get)", "route(fetch,k)", "route_handles(get)", "route_handles(fetch,k)", "route"])(
-    "%s is an error",
+    "returns an error for %s",
     async (command) => {
       expect((await setUp())(command)).toMatch(/^ERROR: route(_handles)?: (2 args expected|unknown request fetch)$/);
     },
   );
 
-  it("verbosity: told, and set", async () => {
+  it("returns and sets verbosity", async () => {
     const ask = await setUp();
     expect([ask("verbosity"), ask("verbosity(2)"), ask("verbosity")]).toEqual(["1", "1 -> 2", "2"]);
     expect(ask("verbosity(1,2)")).toBe("ERROR: expected at most 1 argument, got 2");
     expect(ask("verbosity(x)")).toMatch(/^ERROR: /);
   });
 
-  it("pools and global_params", async () => {
+  it("returns pools and global_params", async () => {
     const ask = await setUp({ config_params: "a:b" });
     expect(JSON.parse(ask("pools"))).toEqual({
       A: [expect.stringContaining("id=0|ap=10.0.0.1:11211"), expect.stringContaining("id=1|ap=10.0.0.2:11211")],
@@ -163,7 +163,7 @@ describe("get __mcrouter__.", () => {
     });
   });
 
-  it("anything else is an error, as a value", async () => {
+  it("returns an error value for any other key", async () => {
     const ask = await setUp();
     expect([ask("no_such"), ask("no_such(1)"), ask(""), ask("toString")]).toEqual([
       ...["ERROR: unknown command: no_such", "ERROR: unknown command: no_such", "ERROR: unknown command: "],

@@ -22,7 +22,7 @@ function configOf(text: string): McrouterConfig {
   return { sources: { texts: new Map([["/etc/m r.json", text]]) } } as unknown as McrouterConfig;
 }
 
-it("a configuration is kept by its path, and given back while it is young enough", async () => {
+it("a configuration dump is stored by its path, and returned while it is young enough", async () => {
   const place = { root, serviceName: "mcrouter", routerName: "5000" };
   await dumpConfig(place, configOf("old"));
   await dumpConfig(place, configOf("new"));

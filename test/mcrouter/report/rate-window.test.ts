@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { RateWindow } from "../../../src/mcrouter/report/rate-window.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-it("rates are over four minutes, or over what there was until now", () => {
+it("rates cover the last four minutes, or the time since the start", () => {
   const clock = new ManualClock();
   let total = 0;
   const window = new RateWindow(clock, () => new Map([["gets", total]]));

@@ -37,7 +37,7 @@ async function contents(): Promise<string[]> {
 }
 
 describe("the async log", () => {
-  it("has mcrouter's lines, in files of a quarter of an hour", async () => {
+  it("has mcrouter's format, in one file per 15 minutes", async () => {
     const { log, spool, clock } = openLog();
     await spool("10.0.0.1:11211", "a");
     await spool("[::1]:11212", "b\xff");
@@ -52,7 +52,7 @@ describe("the async log", () => {
     expect(log.counters).toEqual({ requests: 3, spooled: 3, failed: 0 });
   });
 
-  it("has lines of the second version where these are asked for, which are replayed as well", async () => {
+  it("has lines of the second version if configured, which replay reads as well", async () => {
     const clock = new ManualClock();
     const version2 = { flavorName: "/etc/web.json", region: "east" };
     const reports = new Reports(new KeptLog().log, clock);
@@ -69,7 +69,7 @@ describe("the async log", () => {
     expect(parseLogLine(line!)).toEqual({ host: "::1", port: 11212, key: "k" });
   });
 
-  it("goes on in another file after one that could not be written, or was removed", async () => {
+  it("continues in another file after one that could not be written or was removed", async () => {
     const { log, spool, reports } = openLog();
     await spool("h:1", "a");
     const { readdir } = await import("node:fs/promises");
@@ -89,7 +89,7 @@ describe("the async log", () => {
     expect(lines.map((line) => parseLogLine(line)?.key)).toEqual(["c", "d"]);
   });
 
-  it("ends though its disk hangs", async () => {
+  it("stops even if its disk hangs", async () => {
     const { log, clock } = openLog();
     Object.defineProperty(log, "writing", { value: new Promise(() => {}) });
     const closing = log.close();
@@ -97,7 +97,7 @@ describe("the async log", () => {
     await closing;
   });
 
-  it("answers all the same where it cannot be written, and says so", async () => {
+  it("still answers if it cannot be written, and reports that", async () => {
     await writeFile(path.join(root, "file"), "");
     const kept = new KeptLog();
     const clock = new ManualClock();
@@ -109,7 +109,7 @@ describe("the async log", () => {
     expect(log.counters).toEqual({ requests: 1, spooled: 0, failed: 1 });
   });
 
-  it("keeps at most 100,000 lines waiting for the disk; others are answered, counted and told", async () => {
+  it("keeps at most 100,000 lines waiting for the disk, and answers, counts and reports the others", async () => {
     const { log, reports } = openLog();
     let answered = 0;
     // The first is being written when the others come.
@@ -123,22 +123,22 @@ describe("the async log", () => {
 });
 
 describe("a line of an async log", () => {
-  it("is read in both of mcrouter's forms", () => {
+  it("is read in both of mcrouter's formats", () => {
     expect(parseLogLine('["AS1.0",1.5,"C",["h",1,"delete k\\r\\n"]]')).toEqual({ host: "h", port: 1, key: "k" });
     const second = '["AS2.0",1.5,"C",{"s":"s","f":"f","r":"r","h":"[::1]:2","p":"p","k":"k","a":{}}]';
     expect(parseLogLine(second)).toEqual({ host: "::1", port: 2, key: "k" });
   });
 
   it.each(["", "{}", "[1]", '["AS1.0",1,"C",["h",1,"set k\\r\\n"]]', '["AS2.0",1,"C",{"h":"h:1","k":"a b"}]'])(
-    "is no delete: %s",
+    "is not read as a delete: %s",
     (line) => {
       expect(parseLogLine(line)).toBeNull();
     },
   );
 });
 
-describe.skipIf(MemcachedProcess.isMissing)("replaying", () => {
-  it("deletes what a server that is back still has, and keeps the lines of one that is not", async () => {
+describe.skipIf(MemcachedProcess.isMissing)("replay of an async log", () => {
+  it("deletes the keys on servers that are up again, and keeps the lines of servers that are down", async () => {
     const memcached = await MemcachedProcess.start();
     const gone = await freePort();
     try {

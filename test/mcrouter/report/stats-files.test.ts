@@ -40,7 +40,7 @@ async function nextTick(): Promise<void> {
 }
 
 describe("StatsFiles", () => {
-  it("writes again after its folder could not be written", async () => {
+  it("writes again after its folder was not writable", async () => {
     await writeFile(root, "in the way");
     start();
     await expect.poll(() => clock.timerCount).toBe(1);
@@ -52,7 +52,7 @@ describe("StatsFiles", () => {
     expect(reports.failures.get("stats_files")).toBe(2);
   });
 
-  it("touches the file of options at each interval, so that collectors see a process that lives", async () => {
+  it("touches the options file at each interval, so that collectors see a live process", async () => {
     start();
     await expect.poll(() => clock.timerCount).toBe(1);
     const file = path.join(root, "libmcrouter.s.r.startup_options");
@@ -62,7 +62,7 @@ describe("StatsFiles", () => {
     expect((await stat(file)).mtimeMs).toBeCloseTo(1_000 * clock.unixSeconds(), -3);
   });
 
-  it("makes its folder anew where it was removed, with all files", async () => {
+  it("recreates its folder with all files if it was removed", async () => {
     start();
     await expect.poll(() => clock.timerCount).toBe(1);
     await rm(root, { recursive: true });
@@ -71,7 +71,7 @@ describe("StatsFiles", () => {
     expect(JSON.parse(await readFile(path.join(root, names[2]!), "utf8"))).toEqual({ "libmcrouter.s.r.n": 2 });
   });
 
-  it("leaves no part of a file that could not be put in its place", async () => {
+  it("leaves no temporary file if a file could not be moved into place", async () => {
     await mkdir(path.join(root, names[2]!, "in the way"), { recursive: true });
     start();
     await expect.poll(() => clock.timerCount).toBe(1);

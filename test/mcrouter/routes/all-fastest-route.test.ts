@@ -11,7 +11,7 @@ describe("AllFastestRoute", () => {
     return { leaves, route: new AllFastestRoute(leaves) };
   };
 
-  it("answers with the first that is no failure; later ones go nowhere", () => {
+  it("answers with the first reply that is no failure, and discards later ones", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "get k\r\n");
     leaves[0].answer(0, failures.timeout);
@@ -22,7 +22,7 @@ describe("AllFastestRoute", () => {
     expect(told(asked)).toBe(valueText("k", "fast"));
   });
 
-  it("takes a miss, and a client's error, for an answer", () => {
+  it("accepts a miss and a client error as a reply", () => {
     for (const answer of ["NOT_FOUND\r\n", "CLIENT_ERROR no\r\n"]) {
       const { leaves, route } = setUp();
       const asked = ask(route, "incr k 1\r\n");
@@ -31,7 +31,7 @@ describe("AllFastestRoute", () => {
     }
   });
 
-  it("answers with the last where all fail", () => {
+  it("answers with the last reply if all fail", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "set k 0 0 1\r\nx\r\n");
     leaves[2].answer(0, failures.timeout);
@@ -40,7 +40,7 @@ describe("AllFastestRoute", () => {
     expect(told(asked)).toBe("SERVER_ERROR connection error\r\n");
   });
 
-  it("still sends to all when the first answers at once", () => {
+  it("still sends to all children if the first answers at once", () => {
     const { leaves, route } = setUp();
     leaves[0].script = () => "STORED\r\n";
     expect(told(ask(route, "set k 0 0 1\r\nx\r\n"))).toBe("STORED\r\n");

@@ -5,7 +5,7 @@ import { ask, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 
 describe("AllInitialRoute", () => {
-  it("sends to all and answers with what the first says, whenever the others answer, or never", () => {
+  it("sends to all children and answers with the first child's reply, whenever the others answer, or never", () => {
     const leaves = [new LeafRoute(), new LeafRoute(), new LeafRoute()] as const;
     const asked = ask(new AllInitialRoute(leaves), "incr k 5\r\n");
     for (const { sent } of leaves) expect(sent).toEqual(["incr k 5\r\n"]);

@@ -11,7 +11,7 @@ describe("AllMajorityRoute", () => {
     return { leaves, route: new AllMajorityRoute(leaves) };
   };
 
-  it("answers as soon as more than half say the same, with the first of them", () => {
+  it("answers as soon as more than half of the replies agree, with the first of them", () => {
     const { leaves, route } = setUp(3);
     const asked = ask(route, "get k\r\n");
     leaves[0]!.answer(0, valueText("k", "first"), true);
@@ -21,7 +21,7 @@ describe("AllMajorityRoute", () => {
     expect(told(asked)).toBe(valueText("k", "second"));
   });
 
-  it("needs more than half: two of four are not enough", () => {
+  it("needs more than half, so two of four are not enough", () => {
     const { leaves, route } = setUp(4);
     const asked = ask(route, "delete k\r\n");
     leaves[0]!.answer(0, "DELETED\r\n");
@@ -33,7 +33,7 @@ describe("AllMajorityRoute", () => {
     expect(told(asked)).toBe("DELETED\r\n");
   });
 
-  it("answers with the most frequent where none is of the majority, the worse of two as frequent", () => {
+  it("answers with the most frequent reply without a majority, and with the worse of two equally frequent ones", () => {
     const { leaves, route } = setUp(4);
     const asked = ask(route, "delete k\r\n");
     leaves[0]!.answer(0, "NOT_FOUND\r\n");

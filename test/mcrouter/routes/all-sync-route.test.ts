@@ -11,7 +11,7 @@ describe("AllSyncRoute", () => {
     return { leaves, route: new AllSyncRoute(leaves) };
   };
 
-  it("sends the same to all, and waits for all", () => {
+  it("sends the same request to all children, and waits for all", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "set k 5 60 2 noreply\r\nab\r\n");
     expect(leaves.map(({ sent }) => sent)).toEqual(Array(3).fill(["set k 5 60 2\r\nab\r\n"]));
@@ -22,7 +22,7 @@ describe("AllSyncRoute", () => {
     expect(told(asked)).toBe("STORED\r\n");
   });
 
-  it("answers with the worst", () => {
+  it("answers with the worst reply", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "delete k\r\n");
     leaves[0]!.answer(0, "DELETED\r\n");
@@ -31,7 +31,7 @@ describe("AllSyncRoute", () => {
     expect(told(asked)).toBe("SERVER_ERROR timeout\r\n");
   });
 
-  it("answers with the first received among equals, whatever comes on its connection meanwhile", () => {
+  it("answers with the first received of equal replies, whatever its connection reads meanwhile", () => {
     for (const isLarge of [false, true]) {
       const { leaves, route } = setUp();
       const asked = ask(route, "get k\r\n");
@@ -46,7 +46,7 @@ describe("AllSyncRoute", () => {
     }
   });
 
-  it("tells of a touch as mcrouter does: touched is worst", () => {
+  it("treats touched as the worst result, as mcrouter does", () => {
     for (const [frame, answers, answer] of [
       ["touch k 5\r\n", ["NOT_FOUND\r\n", "TOUCHED\r\n"], "TOUCHED\r\n"],
       ["mg k T5\r\n", ["EN\r\n", "HD\r\n"], "HD\r\n"],
@@ -58,7 +58,7 @@ describe("AllSyncRoute", () => {
     }
   });
 
-  it("answers once when children answer at once, and when that answer makes the client ask again", () => {
+  it("answers once if children answer at once, and if that reply triggers another request of the client", () => {
     const { leaves, route } = setUp();
     for (const leaf of leaves) leaf.script = () => "STORED\r\n";
     const order: string[] = [];

@@ -44,7 +44,7 @@ describe("AsyncLogRoute", () => {
     ["delete k\r\n", "NOT_FOUND\r\n"],
     ["delete k noreply\r\n", "NOT_FOUND\r\n"],
     ["md k O9 k q\r\n", "NF O9 kk\r\n"],
-  ])("has a failed %j written down for its server, and then says that there was nothing", (frame, answer) => {
+  ])("logs a failed %j for its server, and then answers that the item did not exist", (frame, answer) => {
     const tree = setUp();
     const asked = ask(tree.route, frame);
     tree.answer(failures.connectError);
@@ -54,7 +54,7 @@ describe("AsyncLogRoute", () => {
     expect(told(asked)).toBe(answer);
   });
 
-  it("does so for keys in base64 and for binary clients", () => {
+  it("also logs base64 keys and deletes of binary clients", () => {
     const tree = setUp();
     const [meta, binary] = [
       ask(tree.route, `md ${base64("a b")} b\r\n`),
@@ -68,7 +68,7 @@ describe("AsyncLogRoute", () => {
   });
 
   it.each([failures.timeout, failures.connectTimeout, failures.connectionLost, failures.tko, "SERVER_ERROR no\r\n"])(
-    "takes %j for a failure",
+    "treats %j as a failure",
     (failure) => {
       const tree = setUp();
       ask(tree.route, "delete k\r\n");
@@ -84,14 +84,14 @@ describe("AsyncLogRoute", () => {
     expect([told(asked), tree.spooled]).toEqual([answer, []]);
   });
 
-  it("has nothing to do with anything else", () => {
+  it("ignores all other commands", () => {
     const tree = setUp();
     const asked = [ask(tree.route, "set k 0 0 1\r\nx\r\n"), ask(tree.route, binaryGet("k"))];
     for (const leaf of tree.leaves) for (const [i] of leaf.requests.entries()) leaf.answer(i, failures.timeout);
     expect([told(asked[0]!), tree.spooled]).toEqual(["SERVER_ERROR timeout\r\n", []]);
   });
 
-  it("writes down the server that failed, whatever lies above it", () => {
+  it("logs the server that failed, whatever routes are above it", () => {
     const tree = setUp((servers) => new AllSyncRoute(servers));
     const asked = ask(tree.route, "delete k\r\n");
     tree.leaves[0]!.answer(0, "DELETED\r\n");
@@ -102,7 +102,7 @@ describe("AsyncLogRoute", () => {
     expect(told(asked)).toBe("NOT_FOUND\r\n");
   });
 
-  it("leaves no failed delete to be failed over: neither below nor above", () => {
+  it("prevents failover of a failed delete, below and above", () => {
     const failover = (children: readonly Route[]) => {
       const errors = { gets: null, updates: null, deletes: null };
       const tries = { policy: { type: "in-order" }, maxTries: 9, maxErrorTries: 9, uncountedErrors: [] } as const;
@@ -121,7 +121,7 @@ describe("AsyncLogRoute", () => {
     expect([told(asked), tree.leaves[1]!.sent, other.leaf.sent]).toEqual(["NOT_FOUND\r\n", [], []]);
   });
 
-  it("says nothing of what is sent beside it: a request that fails over is no more watched", () => {
+  it("does not watch requests that are sent in parallel, or a request after its failover", () => {
     const tree = setUp((servers) => servers[0]!);
     const other = leafBackend("other:1");
     const both = new AllSyncRoute([tree.route, new DestinationRoute(other, poolConfig("B", 1), 0)]);

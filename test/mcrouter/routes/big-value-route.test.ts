@@ -19,7 +19,7 @@ const partKeys = parts.map((_, i) => `k:${i}:${suffix}`);
 const partText = (i: number) => `VALUE ${partKeys[i]} 0 ${parts[i]!.length}\r\n${parts[i]}\r\nEND\r\n`;
 
 describe("BigValueRoute", () => {
-  it("stores a large value in parts, with the client's flags and exptime, then under the key what tells of them", () => {
+  it("stores a large value in parts, with the client's flags and exptime, then a stub under the key", () => {
     const { leaf, route } = setUp();
     const asked = ask(route, `cas k 5 60 10 77 noreply\r\n${value}\r\n`);
     expect(leaf.sent).toEqual(parts.map((part, i) => `set ${partKeys[i]} 5 60 ${part.length}\r\n${part}\r\n`));
@@ -29,7 +29,7 @@ describe("BigValueRoute", () => {
     expect(told(asked)).toBe("EXISTS\r\n");
   });
 
-  it("stores a meta client's, and a binary one's, in the same way", () => {
+  it("stores values of meta and binary clients in the same way", () => {
     const { leaf, route } = setUp();
     ask(route, `ms k 10 T60 F5 c\r\n${value}\r\n`);
     for (let i = 0; i < 3; i++) leaf.answer(i, "STORED\r\n");
@@ -44,7 +44,7 @@ describe("BigValueRoute", () => {
     ]);
   });
 
-  it("keeps the order of requests that wait where the answer to the one before brings another", () => {
+  it("keeps the order of waiting requests if the reply to the previous one triggers another", () => {
     const { leaf, route } = setUp();
     const large = ask(route, `set k 0 0 10\r\n${value}\r\n`);
     const waiting = [ask(route, "set k 0 0 1\r\n1\r\n"), ask(route, "set k 0 0 1\r\n2\r\n")];
@@ -56,7 +56,7 @@ describe("BigValueRoute", () => {
     expect(leaf.sent.slice(4)).toEqual(["1", "2", "3", "4"].map((data) => `set k 0 0 1\r\n${data}\r\n`));
   });
 
-  it("has what waits go on waiting where one of these is large, too", () => {
+  it("keeps requests waiting if one of the waiting requests is large, too", () => {
     const { leaf, route } = setUp();
     ask(route, `set k 0 0 10\r\n${value}\r\n`);
     ask(route, `set k 0 0 10\r\n${value}\r\n`);
@@ -77,7 +77,7 @@ describe("BigValueRoute", () => {
     expect(leaf.sent.length).toBe(3);
   });
 
-  it("stores nothing more where a part failed, and answers with the worst", () => {
+  it("stores nothing more after a part failed, and answers with the worst reply", () => {
     const { leaf, route } = setUp();
     const failed = ask(route, `set k 0 0 10\r\n${value}\r\n`);
     for (const i of [0, 2]) leaf.answer(i, "STORED\r\n");
@@ -88,14 +88,14 @@ describe("BigValueRoute", () => {
     expect([told(failed), told(refused), leaf.sent.length]).toEqual(["SERVER_ERROR timeout\r\n", "NS O1\r\n", 6]);
   });
 
-  it("leaves small values alone, and those whose flags or numbers a server may refuse", () => {
+  it("passes on small values, and those whose flags or numbers a server might refuse", () => {
     const { leaf, route } = setUp();
     const frames = ["set k 0 0 4\r\n0123\r\n", `ms k 10 T\r\n${value}\r\n`, `ms k 10 Zz\r\n${value}\r\n`];
     for (const frame of frames) ask(route, frame);
     expect(leaf.sent).toEqual(frames);
   });
 
-  it("leaves keys alone whose parts' would be too long, in base64 as they are written", () => {
+  it("passes on keys whose part keys would be too long, in base64 as they are sent", () => {
     const { leaf, route } = setUp();
     ask(route, `set ${"k".repeat(224)} 0 0 10\r\n${value}\r\n`);
     ask(route, `ms ${base64(" ".repeat(170))} 10 b\r\n${value}\r\n`);
@@ -112,7 +112,7 @@ describe("BigValueRoute", () => {
       `VA 10 f32773 s10 c9\r\n${value}\r\n`,
     ],
     ["mg k v k\r\n", `VA ${stub.length} kk\r\n${stub}\r\n`, `VA 10 kk\r\n${value}\r\n`],
-  ])("gives %j the parts as one value", (frame, first, answer) => {
+  ])("returns the parts as one value to %j", (frame, first, answer) => {
     const { leaf, route } = setUp();
     const asked = ask(route, frame);
     leaf.answer(0, first);
@@ -121,7 +121,7 @@ describe("BigValueRoute", () => {
     expect(told(asked)).toBe(answer);
   });
 
-  it("answers with a miss where a part is missing, with the failure where one failed", () => {
+  it("answers with a miss if a part is missing, and with the failure if one failed", () => {
     const { leaf, route } = setUp();
     const [missed, failed] = [ask(route, "get k\r\n"), ask(route, "incr n 1\r\n")];
     leaf.answer(0, `VALUE k 32768 ${stub.length}\r\n${stub}\r\nEND\r\n`);
@@ -137,7 +137,7 @@ describe("BigValueRoute", () => {
     expect(slow.answers[0]!.status).toBe(22);
   });
 
-  it("gives a value that only looks like such a stub as it is", () => {
+  it("returns a value that only looks like a stub unchanged", () => {
     const { leaf, route } = setUp();
     const asked = [ask(route, "get k\r\n"), ask(route, "mg k v f\r\n"), ask(route, "mg k v\r\n")];
     leaf.answer(0, `VALUE k 0 5\r\n1-1-5\r\nEND\r\n`);
@@ -163,7 +163,7 @@ describe("BigValueRoute", () => {
     },
   );
 
-  it("has later requests for a key wait while its value is being stored in parts, and answers them in their order", () => {
+  it("delays later requests for a key while its value is being stored in parts, and answers them in order", () => {
     const { leaf, route } = setUp();
     const first = ask(route, `set k 0 0 10 noreply\r\n${value}\r\n`);
     const second = ask(route, "set k 0 0 1\r\nx\r\n");
@@ -182,7 +182,7 @@ describe("BigValueRoute", () => {
     expect([told(second), told(third)]).toEqual(["STORED\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"]);
   });
 
-  it("answers a marked value of another form with a miss", () => {
+  it("answers a get of a marked value in another form with a miss", () => {
     const { leaf, route } = setUp();
     const asked = ask(route, "get k\r\n");
     leaf.answer(0, "VALUE k 32768 3\r\nold\r\nEND\r\n");
@@ -194,7 +194,7 @@ describe("BigValueRoute", () => {
     ["gets k", "VALUE k 5 10 9\r\n0123456789\r\nEND\r\n"],
     ["mg k v f s", "VA 10 f5 s10\r\n0123456789\r\n"],
     ["mg k v s", "VA 10 s10\r\n0123456789\r\n"],
-  ])("hides its mark from the client where that is asked for: %s", (command, expected) => {
+  ])("hides its mark from the client if configured: %s", (command, expected) => {
     const { leaf, route } = setUp(10, 4, true);
     const asked = ask(route, `${command}\r\n`);
     const marked = 5 | 0x8000;
@@ -211,7 +211,7 @@ describe("BigValueRoute", () => {
     expect(told(asked)).toBe(expected);
   });
 
-  it("gives back what it was given, over a server, in thousands of parts", () => {
+  it("returns the stored value, through a server, in thousands of parts", () => {
     const store = new StoreLeaf();
     const route = new BigValueRoute(store, { thresholdBytes: 10, batchSize: 10, hidesFlag: false });
     const large = Array.from({ length: 60_000 }, (_, i) => String(i % 10)).join("");

@@ -16,7 +16,7 @@ function renamer(leaf: LeafRoute, key: string) {
   return { route: (request: Request) => leaf.route(withKey(request, Buffer.from(key, "latin1"))) };
 }
 
-describe("the command for another key", () => {
+describe("a command derived for another key", () => {
   it.each([
     ["get k\r\n", "get other\r\n"],
     ["gat 30 k\r\n", "gat 30 other\r\n"],
@@ -33,14 +33,14 @@ describe("the command for another key", () => {
     ["ma k N0 J5\r\n", "ma other N0 J5\r\n"],
     [`mg ${base64("a b")} b v\r\n`, `mg ${base64("other")} b v\r\n`],
     [`ms ${base64("a b")} 2 b\r\nxy\r\n`, `ms ${base64("other")} 2 b\r\nxy\r\n`],
-  ])("%j becomes %j", (frame, sent) => {
+  ])("is derived from %j as %j", (frame, sent) => {
     const leaf = new LeafRoute();
     ask(renamer(leaf, "other"), frame);
     expect(leaf.sent).toEqual([sent]);
     expect(leaf.requests[0]!.keyText()).toBe("other");
   });
 
-  it("is answered with the key that the client asked for", () => {
+  it("is answered with the client's key", () => {
     const leaf = new LeafRoute();
     const asked = ["get k\r\n", "gets k\r\n", "mg k v k f\r\n", "mg k k\r\n", `mg ${base64("a b")} b k v\r\n`].map(
       (frame) => ask(renamer(leaf, "other:1"), frame),
@@ -59,7 +59,7 @@ describe("the command for another key", () => {
     ]);
   });
 
-  it("is answered in the form that the server gave the key: a text key whose item has one in base64, and the reverse", () => {
+  it("is answered in the form of the server's key: a text key of a base64 item in base64, and the reverse", () => {
     const leaf = new LeafRoute();
     const text = ask(renamer(leaf, "other"), "mg k k v\r\n");
     const encoded = ask(renamer(leaf, "other"), `mg ${base64("k")} b k v\r\n`);
@@ -68,7 +68,7 @@ describe("the command for another key", () => {
     expect([told(text), told(encoded)]).toEqual([`VA 1 k${base64("k")} b\r\nx\r\n`, "VA 1 kk\r\nx\r\n"]);
   });
 
-  it("serves binary clients too", () => {
+  it("supports binary clients too", () => {
     const leaf = new LeafRoute();
     const get = ask(renamer(leaf, "other"), binaryGet("k"));
     const set = ask(renamer(leaf, "other"), binarySet("k", "x", 9));
@@ -85,14 +85,14 @@ describe("the command for another key", () => {
     expect(cas).toEqual([55n, 56n, 57n]);
   });
 
-  it("keeps what is said of failures", () => {
+  it("keeps the text of failures", () => {
     const leaf = new LeafRoute();
     const asked = ask(renamer(leaf, "other"), "set k 0 0 1\r\nx\r\n");
     leaf.answer(0, "SERVER_ERROR out of memory storing object\r\n");
     expect(told(asked)).toBe("SERVER_ERROR out of memory storing object\r\n");
   });
 
-  it("must fit in 250 bytes, in base64 as it is written", () => {
+  it("must fit in 250 bytes, in base64 as it is sent", () => {
     const text = new Asked("get k\r\n").request;
     const encoded = new Asked(`mg ${base64("a b")} b\r\n`).request;
     expect([canHaveKey(text, 0), canHaveKey(text, 250), canHaveKey(text, 251)]).toEqual([false, true, false]);
@@ -100,7 +100,7 @@ describe("the command for another key", () => {
   });
 });
 
-describe("the command with other exptimes", () => {
+describe("a command derived with other exptimes", () => {
   const plusTen = (exptime: number) => exptime + 10;
 
   function changed(frame: string, change = plusTen): string | null {
@@ -134,18 +134,18 @@ describe("the command with other exptimes", () => {
     ["mg k v N30\r\n", "mg k v N40\r\n"],
     ["ma k N30 T60\r\n", "ma k N40 T70\r\n"],
     [`ms ${base64("a b")} 1 b T5\r\nx\r\n`, `ms ${base64("a b")} 1 b T15\r\nx\r\n`],
-  ])("%j becomes %j", (frame, sent) => {
+  ])("is derived from %j as %j", (frame, sent) => {
     expect(changed(frame)).toBe(sent);
   });
 
   it.each(["get k\r\n", "delete k\r\n", "md k T30\r\n", "incr k 1\r\n", "ma k\r\n", "mg k v\r\n", "me k\r\n"])(
-    "%j has none",
+    "is not derived from %j, which has no exptime",
     (frame) => {
       expect(changed(frame)).toBeNull();
     },
   );
 
-  it("leaves to the server what is no number", () => {
+  it("leaves a malformed number to the server", () => {
     expect(changed("ms k 1 Tabc\r\nx\r\n")).toBeNull();
     expect(exptimeOf(new Asked("ms k 1 Tabc\r\nx\r\n").request)).toBeNull();
     expect(exptimeOf(new Asked("mg k T\r\n").request)).toBeNull();
@@ -154,13 +154,13 @@ describe("the command with other exptimes", () => {
   });
 });
 
-describe("the command with another value", () => {
+describe("a command derived with another value", () => {
   it.each([
     ["set k 1 60 3\r\nabc\r\n", "set k 5 60 2\r\nno\r\n"],
     ["cas k 1 60 3 9 noreply\r\nabc\r\n", "cas k 5 60 2 9\r\nno\r\n"],
     ["ms k 3 T5\r\nabc\r\n", "ms k 2 T5 F4\r\nno\r\n"],
     ["ms k 3 F1 T5\r\nabc\r\n", "ms k 2 F5 T5\r\nno\r\n"],
-  ])("%j becomes %j", (frame, sent) => {
+  ])("is derived from %j as %j", (frame, sent) => {
     const leaf = new LeafRoute();
     const route = (request: Request) => {
       request.retain();

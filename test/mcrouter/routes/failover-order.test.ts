@@ -91,7 +91,7 @@ describe("DeterministicOrderPolicy", () => {
     ]);
   });
 
-  it("asks no server twice, also not the one that the first child has asked", () => {
+  it("asks no server twice, including the one that the first child has asked", () => {
     for (const i of range(50)) {
       const leaves = range(7).map(() => failingLeaf(failures.tko));
       const { route } = setUp([hashOver(leaves), ...leaves], { policy: deterministic, maxTries: 7 });
@@ -100,7 +100,7 @@ describe("DeterministicOrderPolicy", () => {
     }
   });
 
-  it("knows which server the first child has asked, also if a route on the way changes the key", () => {
+  it("detects the server that the first child has asked, even if a route on the way changes the key", () => {
     for (const i of range(50)) {
       const leaves = range(7).map(() => failingLeaf(failures.tko));
       const first = new ModifyKeyRoute(hashOver(leaves), {

@@ -30,7 +30,7 @@ function setUp(options: Partial<Options> = {}, count = 3) {
 const counts = ({ leaves }: ReturnType<typeof setUp>) => leaves.map(({ sent }) => sent.length);
 
 describe("FailoverRoute", () => {
-  it("asks the first alone while it answers", () => {
+  it("asks only the first child while it answers", () => {
     const { leaves, route, counters } = setUp();
     const asked = ask(route, "get k\r\n");
     leaves[0]!.answer(0, "END\r\n");
@@ -49,7 +49,7 @@ describe("FailoverRoute", () => {
     ["ms k 2 Zz\r\nxy\r\n", "ms k 2 Zz\r\nxy\r\n", "HD\r\n"],
     ["incr k 5\r\n", "incr k 5\r\n", "9\r\n"],
     ["touch k 5\r\n", "touch k 5\r\n", "TOUCHED\r\n"],
-  ])("says the same to the next: %j", (frame, sent, answer) => {
+  ])("sends the same request to the next child: %j", (frame, sent, answer) => {
     const { leaves, route } = setUp();
     const asked = ask(route, frame);
     leaves[0]!.answer(0, failures.timeout);
@@ -59,7 +59,7 @@ describe("FailoverRoute", () => {
     expect(told(asked)).toBe(answer);
   });
 
-  it("says it to the next where the first refuses it at once, and for binary clients", () => {
+  it("asks the next child if the first refuses at once, and for binary clients", () => {
     for (const frame of ["set k 0 0 1\r\nx\r\n", "mg k v\r\n", "get k\r\n", binaryGet("k")]) {
       const { leaves, route } = setUp();
       leaves[0]!.script = () => failures.tko;
@@ -68,7 +68,7 @@ describe("FailoverRoute", () => {
     }
   });
 
-  it("answers with the last where all fail", () => {
+  it("answers with the last reply if all children fail", () => {
     const { leaves, route, counters } = setUp();
     const asked = ask(route, "delete k\r\n");
     leaves[0]!.answer(0, failures.timeout);
@@ -86,7 +86,7 @@ describe("FailoverRoute", () => {
     ["ERROR\r\n", false],
     ["NOT_STORED\r\n", false],
     ["EXISTS\r\n", false],
-  ])("%j of a set fails over: %s", (answer, isFailover) => {
+  ])("treats %j of a set as a failure: %s", (answer, isFailover) => {
     const { leaves, route } = setUp();
     const asked = ask(route, "cas k 0 0 1 7\r\nx\r\n");
     leaves[0]!.answer(0, answer);
@@ -94,7 +94,7 @@ describe("FailoverRoute", () => {
     expect(told(asked)).toBe(isFailover ? null : answer);
   });
 
-  it("goes by the errors that it was given, for each kind of command; touch and incr by the usual ones", () => {
+  it("uses the configured errors for each kind of command, and the default errors for touch and incr", () => {
     const errors = { gets: ["timeout"], updates: [], deletes: null } satisfies Options["errors"];
     const failsOver = (frame: string, failure: keyof typeof failures) => {
       const { leaves, route } = setUp({ errors });
@@ -112,7 +112,7 @@ describe("FailoverRoute", () => {
     expect(failsOver("touch k 1\r\n", "timeout")).toBe(true);
   });
 
-  it("can be told to take a client's error for a failure", () => {
+  it("can treat a client error as a failure", () => {
     const errors = { gets: null, updates: ["client_error"] as Result[], deletes: null };
     const { leaves, route } = setUp({ errors });
     ask(route, "set k 0 0 1\r\nx\r\n");
@@ -120,7 +120,7 @@ describe("FailoverRoute", () => {
     expect(leaves[1]!.sent).toEqual(["set k 0 0 1\r\nx\r\n"]);
   });
 
-  it("lets requests bring in the failovers that they may make, and does not count servers that cannot be reached", () => {
+  it("lets requests earn the failovers that they may use, and does not count unreachable servers", () => {
     const tree = setUp({ limit: { rate: 0.5, burst: 1 } });
     const { leaves, route, counters } = tree;
     leaves[0]!.script = () => failures.timeout;
@@ -136,7 +136,7 @@ describe("FailoverRoute", () => {
     expect(counters.failoverRateLimited).toBe(2);
   });
 
-  it("marks keys with a hash stop on their way to the next, where there is room", () => {
+  it("marks keys with a hash stop on the way to the next child, if there is room", () => {
     const { leaves, route } = setUp({ isTagged: true }, 2);
     const keys = ["k|#|x", "k", `${"a".repeat(237)}|#|x`, `${"a".repeat(240)}|#|x`];
     const asked = keys.map((key) => ask(route, `get ${key}\r\n`));
@@ -148,7 +148,7 @@ describe("FailoverRoute", () => {
     expect([told(asked[0]!), told(asked[1]!)]).toEqual([valueText("k|#|x", "v"), valueText("k", "v")]);
   });
 
-  it("does not mark a base64 key that would become too long as it is written", () => {
+  it("does not mark a base64 key that would become too long in base64", () => {
     const { leaves, route } = setUp({ isTagged: true }, 2);
     const word = base64(`${" ".repeat(180)}|#|x`);
     ask(route, `ms ${word} 1 b\r\nx\r\n`);
@@ -156,7 +156,7 @@ describe("FailoverRoute", () => {
     expect(leaves[1]!.sent).toEqual([`ms ${word} 1 b\r\nx\r\n`]);
   });
 
-  it("answers once where children answer late, one after the other has been given up", () => {
+  it("answers once if children answer after they have been abandoned", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "get k\r\n");
     leaves[0]!.answer(0, busy);
@@ -165,7 +165,7 @@ describe("FailoverRoute", () => {
     expect(told(asked)).toBe(valueText("k", "x"));
   });
 
-  it("is called after its name and the number of its children", () => {
+  it("is named after its name and the number of its children", () => {
     expect(setUp().route.name).toBe("failover");
     expect(setUp({ name: "main" }).route.name).toBe("failover:main:failover_targets=3");
   });
@@ -196,7 +196,7 @@ describe("LeastFailuresPolicy", () => {
     ]);
   });
 
-  it("answers with the last one asked", () => {
+  it("answers with the reply of the last child that was asked", () => {
     const { leaves, route } = setUp({ policy: { type: "least-failures" }, maxTries: 2 });
     const asked = ask(route, "set k 0 0 1\r\nx\r\n");
     leaves[0]!.answer(0, failures.timeout);

@@ -12,7 +12,7 @@ describe("HashRoute", () => {
     return { leaves, route: new HashRoute(leaves, buildIndexPlacement(placement, count), "ch3") };
   };
 
-  it("asks the child that mcrouter would, by the key without its hash stop", () => {
+  it("asks the child that mcrouter would choose, by the key without its hash stop", () => {
     const at = vectors.sizes.indexOf(8);
     const texts = vectors.keys.filter(
       ({ prefix, hex }) => prefix === "" && /^[!-~]+$/.test(Buffer.from(hex, "hex").toString()),
@@ -25,7 +25,7 @@ describe("HashRoute", () => {
     }
   });
 
-  it("goes by a key's bytes, however the client wrote it", () => {
+  it("uses the key's bytes, however the client wrote it", () => {
     const { leaves, route } = setUp(8);
     for (const frame of ["get some-key\r\n", `mg ${base64("some-key")} b v\r\n`, "delete some-key noreply\r\n"]) {
       ask(route, frame);

@@ -4,7 +4,7 @@ import { ask, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 
 describe("HashStopAllowListRoute", () => {
-  it("refuses a key with a hash stop, except with one of the prefixes", () => {
+  it("refuses a key with a hash stop, unless it has one of the allowed prefixes", () => {
     const leaf = new LeafRoute();
     leaf.script = () => "STORED\r\n";
     const route = new HashStopAllowListRoute(leaf, ["ok:", "fine"]);

@@ -13,7 +13,7 @@ function setUp({ hostId = 1, isAllSync = false, isFirstHit = false } = {}) {
 const keys = ({ leaf }: ReturnType<typeof setUp>) => leaf.requests.map((request) => request.keyText());
 
 describe("KeySplitRoute", () => {
-  it("asks for the copy of its host, whose number is before any hash stop; the first copy is the key itself", () => {
+  it("requests its host's copy, with a number before any hash stop, and the first copy is the key itself", () => {
     const one = setUp({ hostId: 7 });
     ask(one.route, "get k\r\n");
     ask(one.route, "incr k|#|x 1\r\n");
@@ -31,7 +31,7 @@ describe("KeySplitRoute", () => {
     expect(asked.map(told)).toEqual([valueText("k", "x"), "VA 1 kk\r\nx\r\n"]);
   });
 
-  it("deletes all copies, and answers with what was said of its own", () => {
+  it("deletes all copies, and answers with the reply for its own copy", () => {
     const tree = setUp();
     const asked = ask(tree.route, "md k O7\r\n");
     expect(keys(tree)).toEqual(["k", "k::2", "k::1"]);
@@ -42,7 +42,7 @@ describe("KeySplitRoute", () => {
     tree.leaf.answer(1, failures.timeout);
   });
 
-  it("sets all copies only where it is told to", () => {
+  it("sets all copies only if configured", () => {
     const own = setUp();
     ask(own.route, "set k 0 0 1\r\nx\r\n");
     const all = setUp({ isAllSync: true });
@@ -53,7 +53,7 @@ describe("KeySplitRoute", () => {
     expect(all.leaf.sent[1]).toBe("set k::2 0 0 1\r\nx\r\n");
   });
 
-  it("can ask for all copies and take the first hit; else the last answer", () => {
+  it("can request all copies and answer with the first hit, or else the last reply", () => {
     const tree = setUp({ isFirstHit: true });
     const [hit, miss] = [ask(tree.route, "get k\r\n"), ask(tree.route, "get k\r\n")];
     expect(keys(tree).slice(0, 3)).toEqual(["k", "k::1", "k::2"]);
@@ -67,7 +67,7 @@ describe("KeySplitRoute", () => {
     expect(miss.answers[0]!.status).toBe(22);
   });
 
-  it("leaves keys alone that have no room for a number, in base64 as they are written", () => {
+  it("passes on keys that have no room for a number, in base64 as they are sent", () => {
     const tree = setUp();
     const [long, encoded] = ["k".repeat(246), base64(" ".repeat(182))];
     ask(tree.route, `get ${long}\r\n`);
@@ -75,7 +75,7 @@ describe("KeySplitRoute", () => {
     expect(tree.leaf.sent).toEqual([`get ${long}\r\n`, `ms ${encoded} 1 b\r\nx\r\n`]);
   });
 
-  it("tells what it was told to do in its name", () => {
+  it("shows its settings in its name", () => {
     expect(setUp({ isAllSync: true }).route.name).toBe("keysplit|replicas=3|all-sync=true|first-hit=false|replicaId=1");
   });
 });

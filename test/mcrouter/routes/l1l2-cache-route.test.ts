@@ -15,7 +15,7 @@ function setUp(ncacheUpdatePeriod = 0) {
 const negative = "VALUE k 65536 6\r\nncache\r\nEND\r\n";
 
 describe("L1L2CacheRoute", () => {
-  it("gives what L1 has; everything but gets goes to L1 alone", () => {
+  it("answers with L1's hit, and sends everything but gets to L1 alone", () => {
     const { l1, l2, route } = setUp();
     const asked = ask(route, "get k\r\n");
     l1.answer(0, valueText("k", "x"));
@@ -24,7 +24,7 @@ describe("L1L2CacheRoute", () => {
     expect([l1.sent.length, l2.sent]).toEqual([5, []]);
   });
 
-  it("gives a miss, or a failure, of L1 from L2, and adds it to L1", () => {
+  it("answers an L1 miss or failure from L2, and adds the value to L1", () => {
     for (const answer of ["END\r\n", failures.timeout]) {
       const { l1, l2, route } = setUp();
       const asked = ask(route, "get k\r\n");
@@ -35,7 +35,7 @@ describe("L1L2CacheRoute", () => {
     }
   });
 
-  it("answers with L2's miss or failure; without a period nothing is remembered of it", () => {
+  it("answers with L2's miss or failure, and without a period remembers nothing of it", () => {
     const { l1, l2, route } = setUp();
     const [missed, failed] = [ask(route, "get k\r\n"), ask(route, "get k\r\n")];
     l1.answer(0, "END\r\n");
@@ -46,7 +46,7 @@ describe("L1L2CacheRoute", () => {
     expect(l1.sent.length).toBe(2);
   });
 
-  it("passes on L2's cas, and touches there", () => {
+  it("passes on L2's cas, and sends touches to L2", () => {
     const { l1, l2, route } = setUp();
     const asked = [ask(route, "gets k\r\n"), ask(route, "gat 9 k\r\n")];
     for (const [i] of asked.entries()) l1.answer(i, "END\r\n");
@@ -57,7 +57,7 @@ describe("L1L2CacheRoute", () => {
     expect(l1.sent.slice(2)).toEqual(["add k 7 30 3\r\nold\r\n", "add k 7 30 3\r\nold\r\n"]);
   });
 
-  it("gives a meta get its value in its own form, and asks L2 for what only a server knows", () => {
+  it("answers a meta get in its own form, and asks L2 for data that only a server knows", () => {
     const { l1, l2, route } = setUp();
     const [plain, cas] = [ask(route, "mg k s v\r\n"), ask(route, "mg k v c\r\n")];
     l1.answer(0, "EN\r\n");
@@ -70,7 +70,7 @@ describe("L1L2CacheRoute", () => {
     expect(told(cas)).toBe("VA 3 c9\r\nold\r\n");
   });
 
-  it("remembers a miss of L2 in L1, and takes it for a miss", () => {
+  it("remembers an L2 miss in L1, and answers with a miss from then on", () => {
     const { l1, l2, route } = setUp(3);
     const asked = ask(route, "get k\r\n");
     l1.answer(0, "END\r\n");
@@ -100,7 +100,7 @@ describe("L1L2CacheRoute", () => {
     expect(l1.sent.at(-1)).toBe("set k 65536 5 6\r\nncache\r\n");
   });
 
-  it("knows a remembered miss by its value where a meta get asks for no flags", () => {
+  it("detects a remembered miss by its value if a meta get requests no flags", () => {
     const { l1, route } = setUp(3);
     const [told1, told2] = [ask(route, "mg k v\r\n"), ask(route, "mg k v f\r\n")];
     l1.answer(0, "VA 6\r\nncache\r\n");
@@ -108,7 +108,7 @@ describe("L1L2CacheRoute", () => {
     expect([told(told1), told(told2)]).toEqual(["EN\r\n", "EN\r\n"]);
   });
 
-  it("takes no earlier answer's value for that of one without", () => {
+  it("does not use the value of an earlier reply for a reply without one", () => {
     const { l1, l2, route } = setUp();
     ask(l1, "get other\r\n");
     const asked = ask(route, "mg k\r\n");

@@ -16,7 +16,7 @@ function setUp(times: { beforeMs?: number; afterMs?: number; totalMs?: number })
 }
 
 describe("LatencyInjectionRoute", () => {
-  it("passes requests on later, in their order and as they came", () => {
+  it("delays requests, and keeps their order and content", () => {
     const { clock, leaf, route } = setUp({ beforeMs: 10 });
     const asked = [ask(route, "set k 0 0 1\r\nx\r\n"), ask(route, "get k\r\n")];
     clock.advance(9);
@@ -28,7 +28,7 @@ describe("LatencyInjectionRoute", () => {
     expect(asked.map(told)).toEqual(["STORED\r\n", "END\r\n"]);
   });
 
-  it("passes answers on later, whatever comes on their connection meanwhile", () => {
+  it("delays replies, whatever their connection reads meanwhile", () => {
     const { clock, leaf, route } = setUp({ afterMs: 10 });
     const asked = ask(route, "get k\r\n");
     leaf.answer(0, valueText("k", "mine"), true);
@@ -39,7 +39,7 @@ describe("LatencyInjectionRoute", () => {
     expect(told(asked)).toBe(valueText("k", "mine"));
   });
 
-  it("makes a request last as long as it is to at least", () => {
+  it("extends a request to its minimum duration", () => {
     const { clock, leaf, route } = setUp({ totalMs: 30 });
     const asked = [ask(route, "get a\r\n"), ask(route, "get b\r\n")];
     clock.advance(20);

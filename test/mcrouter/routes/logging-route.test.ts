@@ -6,7 +6,7 @@ import { LeafRoute } from "../../support/leaf-route.ts";
 import { valueText } from "../../support/recording-route.ts";
 
 describe("LoggingRoute", () => {
-  it("passes on and says how each ended", () => {
+  it("passes on requests and logs the result of each", () => {
     const lines: string[] = [];
     const leaf = new LeafRoute();
     const route = new LoggingRoute(leaf, (line) => lines.push(line));

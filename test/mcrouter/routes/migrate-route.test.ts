@@ -19,7 +19,7 @@ function setUp() {
 }
 
 describe("MigrateRoute", () => {
-  it("asks for each key in the new place from its own time on: by mcrouter's hash of it", () => {
+  it("moves each key to the new place at a time that depends on mcrouter's hash of the key", () => {
     const key = vectors.keys.find(
       ({ hex, prefix }) => prefix === "" && /^[a-z0-9:]+$/.test(Buffer.from(hex, "hex").toString()),
     )!;
@@ -33,7 +33,7 @@ describe("MigrateRoute", () => {
     expect([from.sent, to.sent]).toEqual([[`get ${name}\r\n`], [`set ${name} 0 0 1\r\nx\r\n`]]);
   });
 
-  it("deletes in both places from the start to twice the interval, and answers with the worse", () => {
+  it("deletes in both places from the start to twice the interval, and answers with the worse reply", () => {
     const { from, to, route, moveTo } = setUp();
     const asked = [ask(route, "delete k\r\n")];
     moveTo(0);
@@ -52,7 +52,7 @@ describe("MigrateRoute", () => {
     expect(told(asked[2]!)).toBe("SERVER_ERROR timeout\r\n");
   });
 
-  it("moves all at once without an interval", () => {
+  it("moves all keys at once without an interval", () => {
     const clock = new ManualClock();
     const [from, to] = [new LeafRoute(), new LeafRoute()];
     const route = new MigrateRoute(from, to, { startUnixSeconds: clock.unixSeconds(), intervalSeconds: 0 }, clock);

@@ -11,7 +11,7 @@ function setUp(returnsBest = false) {
 }
 
 describe("MissFailoverRoute", () => {
-  it("asks the next on a miss, and stops at a hit", () => {
+  it("asks the next child on a miss, and stops at a hit", () => {
     const { leaves, route } = setUp();
     const asked = ask(route, "get k\r\n");
     leaves[0].answer(0, "END\r\n");
@@ -20,7 +20,7 @@ describe("MissFailoverRoute", () => {
     expect(leaves.map(({ sent }) => sent)).toEqual([["get k\r\n"], ["get k\r\n"], []]);
   });
 
-  it("does so for every kind of get and for deletes, on failures too", () => {
+  it("fails over for every kind of get and for deletes, and on failures too", () => {
     const cases = [
       ["gets k\r\n", "END\r\n"],
       ["gat 3 k\r\n", "END\r\n"],
@@ -38,7 +38,7 @@ describe("MissFailoverRoute", () => {
     }
   });
 
-  it("asks the first alone for everything else", () => {
+  it("asks only the first child for all other commands", () => {
     const cases = [
       ["add k 0 0 1\r\nx\r\n", "NOT_STORED\r\n"],
       ["touch k 3\r\n", "NOT_FOUND\r\n"],
@@ -63,7 +63,7 @@ describe("MissFailoverRoute", () => {
     expect(told(asked)).toBe("SERVER_ERROR timeout\r\n");
   });
 
-  it("can answer with the best instead, the latest among equals", () => {
+  it("can answer with the best reply instead, the latest among equals", () => {
     const { leaves, route } = setUp(true);
     const asked = ask(route, "md k O1\r\n");
     leaves[0].answer(0, "SERVER_ERROR no\r\n");

@@ -24,7 +24,7 @@ describe("ModifyExptimeRoute", () => {
     ["mg k v N90\r\n", "mg k v N60\r\n"],
     ["delete k\r\n", "delete k\r\n"],
     ["get k\r\n", "get k\r\n"],
-  ])("bounds it: %j becomes %j", (frame, answer) => {
+  ])("limits the exptime, so that %j becomes %j", (frame, answer) => {
     expect(sent("min", 60, frame)).toBe(answer);
   });
 
@@ -33,15 +33,15 @@ describe("ModifyExptimeRoute", () => {
     ["ms k 1 T30\r\nx\r\n", "ms k 1 T0\r\nx\r\n"],
     ["ms k 1\r\nx\r\n", "ms k 1\r\nx\r\n"],
     ["md k T30\r\n", "md k T30\r\n"],
-  ])("sets it, 0 being never: %j becomes %j", (frame, answer) => {
+  ])("sets the exptime, where 0 means never, so that %j becomes %j", (frame, answer) => {
     expect(sent("set", 0, frame)).toBe(answer);
   });
 
-  it("can make items that have ended already", () => {
+  it("can store items that have expired already", () => {
     expect(sent("set", -1, "set k 0 30 1\r\nx\r\n")).toBe("set k 0 -1 1\r\nx\r\n");
   });
 
-  it("passes on the answer, of failures too", () => {
+  it("passes on the reply, including failures", () => {
     const leaf = new LeafRoute();
     const route = new ModifyExptimeRoute(leaf, "set", 5);
     const asked = [ask(route, "gat 90 k\r\n"), ask(route, "set k 0 1 1 noreply\r\nx\r\n")];

@@ -19,24 +19,24 @@ function changed(options: Partial<Options>, key: string): string | undefined {
 }
 
 describe("ModifyKeyRoute", () => {
-  it("puts a prefix before keys that lack it", () => {
+  it("adds a prefix to keys that lack it", () => {
     expect([changed({ ensurePrefix: "foo:" }, "bar"), changed({ ensurePrefix: "foo:" }, "foo:bar")]).toEqual([
       "foo:bar",
       "foo:bar",
     ]);
   });
 
-  it("puts it over the beginning of the key where it is to be changed in place", () => {
+  it("overwrites the beginning of the key with the prefix if it modifies in place", () => {
     const options = { ensurePrefix: "foo:", isInPlace: true };
     expect(["abcdef", "abc", "foo:x"].map((key) => changed(options, key))).toEqual(["foo:ef", "foo:abc", "foo:x"]);
   });
 
-  it("replaces a prefix, and sees to the other where it is not there", () => {
+  it("replaces a prefix, and ensures the other prefix if the first is missing", () => {
     const options = { replacePrefix: "old:", ensurePrefix: "new:" };
     expect(["old:a", "new:a", "a"].map((key) => changed(options, key))).toEqual(["new:a", "new:a", "new:a"]);
   });
 
-  it("puts a suffix behind keys, whatever else", () => {
+  it("adds a suffix to keys, after all other changes", () => {
     const options = { ensurePrefix: "p:", suffix: ":s" };
     expect([changed(options, "k"), changed(options, "p:k"), changed({ suffix: ":s" }, "k")]).toEqual([
       "p:k:s",
@@ -45,13 +45,13 @@ describe("ModifyKeyRoute", () => {
     ]);
   });
 
-  it("gives the key another routing prefix, for those that are told of it", () => {
+  it("gives the key another routing prefix, for servers that receive it", () => {
     const { leaf, route } = setUp({ routingPrefix: "/a/b/" });
     ask(route, "get k\r\n");
     expect([leaf.requests[0]!.keyText(), leaf.requests[0]!.routingPrefix?.toString()]).toEqual(["k", "/a/b/"]);
   });
 
-  it("passes on a request that it changes nothing of", () => {
+  it("passes on a request that it does not change", () => {
     const { leaf, route } = setUp({ ensurePrefix: "k" });
     ask(route, "set key 0 0 1\r\nx\r\n");
     expect(leaf.sent).toEqual(["set key 0 0 1\r\nx\r\n"]);
@@ -66,7 +66,7 @@ describe("ModifyKeyRoute", () => {
     expect(asked.map(told)).toEqual([valueText("k", "x"), "VA 1 kk\r\nx\r\n", `VA 1 k${base64("a b")} b\r\nx\r\n`]);
   });
 
-  it("refuses keys that become too long, in base64 as they are written, and those of which nothing is left", () => {
+  it("refuses keys that become too long, in base64 as they are sent, and keys that become empty", () => {
     const long = setUp({ ensurePrefix: "p:" });
     const tooLong = "SERVER_ERROR ModifyKeyRoute: invalid key: invalid key: too long\r\n";
     const encoded = base64(`${" ".repeat(185)}`);

@@ -39,16 +39,16 @@ describe("OperationSelectorRoute", () => {
     ["ms k 1 ME\r\nx\r\n", "default"],
     ["delete k\r\n", "default"],
     ["me k\r\n", "default"],
-  ])("%j goes to %s", (frame, name) => {
+  ])("sends %j to %s", (frame, name) => {
     expect(setUp().chosen(frame)).toBe(name);
   });
 
-  it("takes a binary request for the classic one", () => {
+  it("treats a binary request like the classic one", () => {
     const { chosen } = setUp();
     expect([chosen(binaryGet("k")), chosen(binarySet("k", "x"))]).toEqual(["get", "set"]);
   });
 
-  it("answers what no policy is for as mcrouter does, which is nothing to fail over for", () => {
+  it("answers commands without a policy as mcrouter does, which triggers no failover", () => {
     const { route } = setUp(false);
     expect(told(ask(route, "delete k\r\n"))).toBe("SERVER_ERROR unexpected result mc_res_unknown (0) for delete\r\n");
     let result: string | null = null;

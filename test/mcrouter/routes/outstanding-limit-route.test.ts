@@ -15,7 +15,7 @@ function setUp(maxWaiting = 100_000) {
 const set = (i: number) => `set k${i} 0 0 1\r\n${i}\r\n`;
 
 describe("OutstandingLimitRoute", () => {
-  it("passes on no more than it may at once; the rest follow in their order, as they came", () => {
+  it("passes on no more requests than the limit at once, and the rest in their order and unchanged", () => {
     const { leaf, route } = setUp();
     const asked = [0, 1, 2, 3].map((i) => ask(route, set(i)));
     expect(leaf.sent).toEqual([set(0), set(1)]);
@@ -49,7 +49,7 @@ describe("OutstandingLimitRoute", () => {
     expect(leaf.sent[3]).toBe(set(9));
   });
 
-  it("answers any number of those who wait when their server answers at once", () => {
+  it("answers any number of waiting requests if their server answers at once", () => {
     const { leaf, route } = setUp();
     const asked = Array.from({ length: 50_000 }, (_, i) => ask(route, `get k${i}\r\n`));
     leaf.script = () => failures.tko;
@@ -58,7 +58,7 @@ describe("OutstandingLimitRoute", () => {
     expect(asked.filter((each) => told(each) === null)).toEqual([]);
   });
 
-  it("refuses those for whom there is no room to wait", () => {
+  it("refuses requests for which there is no room to wait", () => {
     const { route } = setUp(1);
     const asked = [0, 1, 2, 3].map((i) => ask(route, set(i)));
     expect(asked.map(told)).toEqual([null, null, null, "SERVER_ERROR 307 busy\r\n"]);

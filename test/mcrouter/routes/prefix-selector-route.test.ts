@@ -11,7 +11,7 @@ function setUp(hasWildcard = true) {
 }
 
 describe("PrefixSelectorRoute", () => {
-  it("asks whom the longest prefix that fits is for, else the wildcard", () => {
+  it("asks the route of the longest matching prefix, or else the wildcard", () => {
     const { route, all } = setUp();
     const chosen = ["a", "ab", "abc", "ac", "user:1", "user", "b"].map((key) => {
       ask(route, `get ${key}\r\n`);
@@ -20,13 +20,13 @@ describe("PrefixSelectorRoute", () => {
     expect(chosen).toEqual(["a", "ab", "ab", "a", "user:", "*", "*"]);
   });
 
-  it("goes by the bytes of a key in base64", () => {
+  it("matches the bytes of a base64 key", () => {
     const { route, all } = setUp();
     ask(route, `md ${base64("user: 1")} b\r\n`);
     expect(all[2]!.sent).toEqual([`md ${base64("user: 1")} b\r\n`]);
   });
 
-  it("has an error for keys that nothing is for", () => {
+  it("answers with an error for keys without a matching route", () => {
     expect(told(ask(setUp(false).route, "set b 0 0 1\r\nx\r\n"))).toBe("SERVER_ERROR RootRoute: No rh found\r\n");
   });
 });

@@ -4,7 +4,7 @@ import { ask } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 
 describe("RandomRoute", () => {
-  it("asks one of its children, by chance, each as likely", () => {
+  it("asks one of its children at random, each with the same probability", () => {
     const leaves = [new LeafRoute(), new LeafRoute(), new LeafRoute()] as const;
     const chances = [0, 0.34, 0.67, 0.999, 0.32];
     const route = new RandomRoute(leaves, () => chances.shift()!);

@@ -13,7 +13,7 @@ function setUp(hasFallback = false) {
 }
 
 describe("RateLimitRoute", () => {
-  it("lets the configured number of gets pass per second and at once; like mcrouter's, it starts empty", () => {
+  it("allows the configured number of gets per second and at once, and starts empty like mcrouter's", () => {
     const { clock, target, route } = setUp();
     expect(told(ask(route, "get k\r\n"))).toBe("END\r\n");
     clock.advance(10_000);
@@ -25,7 +25,7 @@ describe("RateLimitRoute", () => {
     expect(target.sent.length).toBe(4);
   });
 
-  it("counts gets, sets and deletes apart, and others not at all", () => {
+  it("counts gets, sets and deletes separately, and other commands not at all", () => {
     const { clock, target, route } = setUp();
     clock.advance(1000);
     for (const frame of ["set k 0 0 1\r\nx\r\n", "cas k 0 0 1 5\r\nx\r\n", "get k\r\n"]) ask(route, frame);
@@ -37,7 +37,7 @@ describe("RateLimitRoute", () => {
     ]);
   });
 
-  it("answers what is over the limit as if there were nothing, or sends it elsewhere", () => {
+  it("answers requests over the limit as if the item did not exist, or sends them to another route", () => {
     const { route } = setUp();
     expect(told(ask(route, "set k 0 0 1\r\nx\r\n"))).toBe("NOT_STORED\r\n");
     expect(told(ask(route, "ms k 1 O5\r\nx\r\n"))).toBe("NS O5\r\n");
@@ -46,7 +46,7 @@ describe("RateLimitRoute", () => {
     expect([other.target.sent, other.fallback.sent]).toEqual([[], ["get k\r\n"]]);
   });
 
-  it("tells its limits in its name", () => {
+  it("shows its limits in its name", () => {
     expect(setUp().route.name).toBe("rate-limit|gets_rate=2|gets_burst=3|sets_rate=1|sets_burst=1");
   });
 });

@@ -31,19 +31,19 @@ async function sentFor(key: string, more: Record<string, string> = {}) {
   return { sent: sent(), answer: told(asked) };
 }
 
-describe("routing prefixes", () => {
-  it("choose the route, and are taken off", async () => {
+describe("RootRoute's routing prefixes", () => {
+  it("choose the route, and are removed from the key", async () => {
     expect((await sentFor("k")).sent).toEqual({ "a1:1": ["get k\r\n"] });
     expect((await sentFor("/a/two/k")).sent).toEqual({ "a2:1": ["get k\r\n"] });
     expect((await sentFor("/b/one/k")).sent).toEqual({ "b1:1": ["get k\r\n"] });
     expect((await sentFor("/only/two")).sent).toEqual({ "a1:1": ["get /only/two\r\n"] });
   });
 
-  it("name a region's fallback where there is no such cluster", async () => {
+  it("select a region's fallback if there is no such cluster", async () => {
     expect((await sentFor("/b/none/k")).sent).toEqual({ "b1:1": ["get k\r\n"] });
   });
 
-  it("that name nothing are an error, or mean the default route where that is asked for", async () => {
+  it("are an error if they match nothing, or select the default route if configured", async () => {
     const { root, sent } = await buildTree(regions, silent, options);
     expect(told(ask(root, "set /a/none/k 0 0 1\r\nx\r\n"))).toBe("SERVER_ERROR RootRoute: No rh found\r\n");
     expect(sent()).toEqual({});
@@ -52,7 +52,7 @@ describe("routing prefixes", () => {
     });
   });
 
-  it("with nothing behind them are an error", async () => {
+  it("are an error without a key after them", async () => {
     const { root } = await buildTree(regions, silent, options);
     expect(told(ask(root, "delete /a/one/\r\n"))).toBe("SERVER_ERROR invalid key: missing\r\n");
   });
@@ -64,11 +64,11 @@ describe("routing prefixes", () => {
     ["/*/one/k", ["a1:1", "b1:1"]],
     ["/b/s*e/k", ["a2:1"]],
     ["/*/t*/k", ["a2:1"]],
-  ])("with a star mean all that fit, each place once: %s", async (key, servers) => {
+  ])("select all matching routes, each place once, if they contain a star: %s", async (key, servers) => {
     expect(Object.keys((await sentFor(key)).sent).sort()).toEqual([...servers].sort());
   });
 
-  it("with a star are answered by the default route, else by the first; the others are not waited for", async () => {
+  it("with a star are answered by the default route, or else by the first, without waiting for the others", async () => {
     const { root, leaves } = await buildTree(regions, silent, options);
     const asked = ask(root, "set /*/*/k 0 0 1\r\nx\r\n");
     leaves.get("a2:1")!.answer(0, failures.timeout);
@@ -78,7 +78,7 @@ describe("routing prefixes", () => {
     leaves.get("b1:1")!.answer(0, "NOT_STORED\r\n");
   });
 
-  it("are echoed to the client, in every protocol", async () => {
+  it("are returned to the client, in every protocol", async () => {
     const { root, leaves } = await buildTree(regions, silent, options);
     const leaf = leaves.get("a2:1")!;
     const asked = [
@@ -100,7 +100,7 @@ describe("routing prefixes", () => {
     expect(told(asked[3]!)!.endsWith("x")).toBe(true);
   });
 
-  it("stand before keys again on servers that are to be told, and have no part in placement", async () => {
+  it("are restored in keys for servers that keep them, and do not affect placement", async () => {
     const servers = ["a:1", "b:1", "c:1", "d:1"];
     const settings = { servers, keep_routing_prefix: true };
     const kept = { routes: { "/a/one/": poolRoute("A", settings), "/a/two/": poolRoute("B", { servers }) } };
@@ -118,7 +118,7 @@ describe("routing prefixes", () => {
     expect(Object.values(tree.sent()).flat()).toContain("get plain\r\n");
   });
 
-  it("choose among prefix selectors by what those choose, leaving out who has nothing", async () => {
+  it("choose among prefix selectors by the routes of those, and omit selectors without a match", async () => {
     const selector = (policies: object, wildcard?: object) => ({
       type: "PrefixSelectorRoute",
       policies,
@@ -141,8 +141,8 @@ describe("routing prefixes", () => {
   });
 });
 
-describe("gets of many keys", () => {
-  it("go together where all keys lie in one pool, though its deletes are written down when they fail", async () => {
+describe("RootRoute's gets of many keys", () => {
+  it("are sent together if all keys are in one pool, although its failed deletes are logged", async () => {
     const tree = await buildTree({ pools: { A: { servers: ["a:1"] } }, route: "PoolRoute|A" }, silent);
     const asked = ask(tree.root, "get k1 k2 k3\r\n");
     expect(tree.sent()).toEqual({ "a:1": ["get k1 k2 k3\r\n"] });
@@ -150,7 +150,7 @@ describe("gets of many keys", () => {
     expect(told(asked)).toBe("VALUE k2 0 1\r\nx\r\nEND\r\n");
   });
 
-  it("go apart over prefixes, and are answered in the order of their keys with the client's names", async () => {
+  it("are sent separately over prefixes, and answered in the order of their keys with the client's names", async () => {
     const { root, leaves, sent } = await buildTree(regions, silent, options);
     const asked = ask(root, "gets /b/one/k k /a/two/k /none/x/k\r\n");
     expect(sent()).toEqual({ "a1:1": ["gets k\r\n"], "a2:1": ["gets k\r\n"], "b1:1": ["gets k\r\n"] });
@@ -161,8 +161,8 @@ describe("gets of many keys", () => {
   });
 });
 
-describe("get __mcrouter__.…", () => {
-  it("is answered here, among other keys too, but only to a get", async () => {
+describe("RootRoute's __mcrouter__ keys", () => {
+  it("are answered by the router, also among other keys, but only for gets", async () => {
     const { root, leaves, sent } = await buildTree(regions, silent, options);
     expect(told(ask(root, "get __mcrouter__.route(get,a,b)\r\n"))).toBe(
       "VALUE __mcrouter__.route(get,a,b) 0 25\r\nanswer to route(get,a,b)\r\nEND\r\n".replace(" 25", " 24"),
@@ -175,7 +175,7 @@ describe("get __mcrouter__.…", () => {
   });
 });
 
-describe("what clients are told of failures", () => {
+describe("RootRoute's reply to a failure", () => {
   const one = { route: poolRoute("a") };
   async function answers(
     frame: string,
@@ -188,14 +188,14 @@ describe("what clients are told of failures", () => {
     return told(asked);
   }
 
-  it("is a miss of a get, or the error where that is asked for", async () => {
+  it("is a miss for a get, or the error if configured", async () => {
     const shown = { miss_on_get_errors: "0" };
     expect(await answers("get k\r\n", failures.timeout)).toBe("END\r\n");
     expect(await answers("get k\r\n", failures.timeout, shown)).toBe("SERVER_ERROR timeout\r\n");
     expect(await answers("get k\r\n", "END\r\n", shown)).toBe("END\r\n");
   });
 
-  it("is NOT_FOUND of incr and decr, or the error where that is asked for", async () => {
+  it("is NOT_FOUND for incr and decr, or the error if configured", async () => {
     const shown = { miss_on_arith_errors: "0" };
     expect(await answers("incr k 1\r\n", failures.timeout)).toBe("NOT_FOUND\r\n");
     expect(await answers("ma k O7\r\n", failures.tko)).toBe("NF O7\r\n");
@@ -205,13 +205,13 @@ describe("what clients are told of failures", () => {
     );
   });
 
-  it("is the error of everything else, or one for all where that is asked for", async () => {
+  it("is the error for all other commands, or one error for all if configured", async () => {
     expect(await answers("delete k\r\n", failures.connectError)).toBe("SERVER_ERROR connection error\r\n");
     const grouped = { group_remote_errors: "1" };
     expect(await answers("delete k\r\n", failures.connectError, grouped)).toBe("SERVER_ERROR remote error\r\n");
   });
 
-  it("is nothing of writes where only gets are allowed", async () => {
+  it("is absent for writes if only gets are allowed", async () => {
     const { root, leaves, sent } = await buildTree(one, silent, { allow_only_gets: "1" });
     const asked = ["set k 0 0 1\r\nx\r\n", "incr k 1\r\n", "ms k 1\r\nx\r\n"].map((frame) => told(ask(root, frame)));
     expect(asked).toEqual(["NOT_STORED\r\n", "NOT_FOUND\r\n", "NS\r\n"]);
@@ -221,11 +221,11 @@ describe("what clients are told of failures", () => {
   });
 });
 
-describe("flush_all", () => {
+describe("RootRoute's flush_all", () => {
   const flush = (root: { broadcast(request: Asked["request"]): void }) =>
     new Asked("flush_all\r\n").by((request) => root.broadcast(request));
 
-  it("goes to every server of every pool, and is answered with the worst", async () => {
+  it("is sent to every server of every pool, and answered with the worst reply", async () => {
     const { root, leaves, sent } = await buildTree(regions, silent, options);
     const asked = flush(root);
     expect(sent()).toEqual({ "a1:1": ["flush_all\r\n"], "a2:1": ["flush_all\r\n"], "b1:1": ["flush_all\r\n"] });
@@ -235,7 +235,7 @@ describe("flush_all", () => {
     expect(told(asked)).toBe("SERVER_ERROR timeout\r\n");
   });
 
-  it("is done where there is no server", async () => {
+  it("succeeds if there is no server", async () => {
     const { root } = await buildTree({ route: "NullRoute" }, silent);
     expect(told(flush(root))).toBe("OK\r\n");
   });

@@ -15,7 +15,7 @@ function setUp(shadow: Partial<Shadow> = {}, random: () => number = () => 0) {
 }
 
 describe("ShadowRoute", () => {
-  it("sends the same to its child and to the shadow, and answers with the child's word", () => {
+  it("sends the same request to its child and to the shadow, and answers with the child's reply", () => {
     const { child, target, route } = setUp();
     const asked = ask(route, "ms k 2 q T5\r\nab\r\n");
     expect([child.sent, target.sent]).toEqual([["ms k 2 T5\r\nab\r\n"], ["ms k 2 T5\r\nab\r\n"]]);
@@ -25,7 +25,7 @@ describe("ShadowRoute", () => {
     expect(told(asked)).toBe("NS\r\n");
   });
 
-  it("does not mind what becomes of the shadow", () => {
+  it("ignores the shadow's result", () => {
     const { child, target, route } = setUp();
     target.script = () => failures.tko;
     const asked = ask(route, "get k\r\n");
@@ -33,7 +33,7 @@ describe("ShadowRoute", () => {
     expect(told(asked)).toBe("END\r\n");
   });
 
-  it("mirrors the keys whose hash lies in the range, both ends included", () => {
+  it("mirrors the keys whose hash is in the range, both ends included", () => {
     const max = 0xffff_ffff;
     const key = vectors.keys.find(
       ({ hex, prefix }) => prefix === "" && /^[a-z0-9:]+$/.test(Buffer.from(hex, "hex").toString()),
@@ -49,20 +49,20 @@ describe("ShadowRoute", () => {
     expect([isMirrored([0, (key.spooky32_0 - 0.5) / max]), isMirrored([0, 0])]).toEqual([false, false]);
   });
 
-  it("mirrors the keys that are listed, without what stands behind their hash stop", () => {
+  it("mirrors the listed keys, compared without the part after their hash stop", () => {
     const { target, route } = setUp({ keys: new Set(["k", "caf\xc3\xa9"]), keyFraction: [0, 0] });
     for (const key of ["k", "k|#|x", "k2", "caf\xc3\xa9"]) ask(route, `get ${key}\r\n`);
     expect(target.sent).toEqual(["get k\r\n", "get k|#|x\r\n", "get caf\xc3\xa9\r\n"]);
   });
 
-  it("mirrors a part of the requests, by chance", () => {
+  it("mirrors a fraction of the requests at random", () => {
     const chances = [0.2, 0.3, 0.9];
     const { child, target, route } = setUp({ requestsFraction: 0.3 }, () => chances.shift()!);
     for (let i = 0; i < 3; i++) ask(route, `get k${i}\r\n`);
     expect([child.sent.length, target.sent]).toEqual([3, ["get k0\r\n"]]);
   });
 
-  it("mirrors no more at once than it may", () => {
+  it("mirrors no more requests at once than its limit", () => {
     const { target, route } = setUp({ maxOutstanding: 2 });
     for (let i = 0; i < 3; i++) ask(route, `get k${i}\r\n`);
     expect(target.sent.length).toBe(2);
@@ -71,7 +71,7 @@ describe("ShadowRoute", () => {
     expect(target.sent.length).toBe(3);
   });
 
-  it("has no delete of a shadow kept that fails", () => {
+  it("logs no failed delete of a shadow", () => {
     const spooled: string[] = [];
     const [child, target] = [leafBackend("a:1"), leafBackend("b:2")];
     const destinations = [child, target].map((backend, i) => new DestinationRoute(backend, poolConfig("A", 1), i));

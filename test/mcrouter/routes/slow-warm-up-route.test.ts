@@ -20,7 +20,7 @@ function setUp(chance: () => number) {
 }
 
 describe("SlowWarmUpRoute", () => {
-  it("spares a server of whose gets few hit, and only after enough of them", () => {
+  it("spares a server whose gets have a low hit rate, and only after enough gets", () => {
     const { failover, gets } = setUp(() => 0.99);
     gets(10, false);
     expect(failover.sent.length).toBe(0);
@@ -28,7 +28,7 @@ describe("SlowWarmUpRoute", () => {
     expect(failover.sent.length).toBe(5);
   });
 
-  it("lets through the part of gets that hit, and some", () => {
+  it("lets through gets in proportion to the hit rate, plus a minimum", () => {
     const chances = { now: 0 };
     const { target, failover, gets } = setUp(() => chances.now);
     gets(5, true);
@@ -40,7 +40,7 @@ describe("SlowWarmUpRoute", () => {
     expect([target.sent.length, failover.sent.length]).toEqual([11, 1]);
   });
 
-  it("stops only when most hit again", () => {
+  it("stops only when most gets hit again", () => {
     let chance = 0;
     const { failover, gets } = setUp(() => chance);
     gets(4, false);
@@ -57,7 +57,7 @@ describe("SlowWarmUpRoute", () => {
     expect(failover.sent.length).toBe(1);
   });
 
-  it("spares nothing but gets, and learns nothing from failures", () => {
+  it("spares only gets, and ignores failures in the hit rate", () => {
     const { target, failover, route, gets } = setUp(() => 1);
     target.script = () => failures.timeout;
     for (let i = 0; i < 20; i++) ask(route, "get k\r\n");

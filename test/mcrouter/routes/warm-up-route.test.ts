@@ -12,14 +12,14 @@ function setUp(exptime: number | null = 0) {
 }
 
 describe("WarmUpRoute", () => {
-  it("gives what cold has", () => {
+  it("answers with cold's hit", () => {
     const { cold, warm, route } = setUp();
     const asked = ask(route, "get k\r\n");
     cold.answer(0, valueText("k", "x"));
     expect([told(asked), warm.sent]).toEqual([valueText("k", "x"), []]);
   });
 
-  it("gives a miss of cold from warm, and adds it to cold without waiting for that", () => {
+  it("answers a cold miss from warm, and adds the value to cold without waiting", () => {
     const { cold, warm, route } = setUp(60);
     const asked = ask(route, "get k\r\n");
     cold.answer(0, "END\r\n");
@@ -30,7 +30,7 @@ describe("WarmUpRoute", () => {
     cold.answer(1, "NOT_STORED\r\n");
   });
 
-  it("answers a plain get with what warm said: a miss though cold failed, a failure though cold missed", () => {
+  it("answers a plain get with warm's reply: a miss even if cold failed, a failure even if cold missed", () => {
     for (const frame of ["get k\r\n", "mg k v\r\n"]) {
       const { cold, warm, route } = setUp();
       const [missed, failed] = [ask(route, frame), ask(route, frame)];
@@ -42,7 +42,7 @@ describe("WarmUpRoute", () => {
     }
   });
 
-  it("gives a meta get its value in the form that it asked for", () => {
+  it("answers a meta get in the requested form", () => {
     const { cold, warm, route } = setUp();
     const asked = ask(route, "mg k k v f s q O5\r\n");
     cold.answer(0, "EN kk O5\r\n");
@@ -57,7 +57,7 @@ describe("WarmUpRoute", () => {
     ["mg k v c\r\n", "EN\r\n", "VA 3 c77\r\nold\r\n", 60],
     ["mg k v t\r\n", "EN\r\n", "VA 3 t60\r\nold\r\n", 60],
     ["mg k v T30\r\n", "EN\r\n", "VA 3\r\nold\r\n", 30],
-  ])("adds to cold what %j wants, and asks cold again", (frame, miss, answer, exptime) => {
+  ])("adds the value to cold for %j, and asks cold again", (frame, miss, answer, exptime) => {
     const { cold, warm, route } = setUp(60);
     const asked = ask(route, frame);
     cold.answer(0, miss);
@@ -71,7 +71,7 @@ describe("WarmUpRoute", () => {
     expect(told(asked)).toBe(answer);
   });
 
-  it("answers gets, gat and gats with what cold said where warm has nothing", () => {
+  it("answers gets, gat and gats with cold's reply if warm has no value", () => {
     const { cold, warm, route } = setUp();
     const asked = ask(route, "gats 5 k\r\n");
     cold.answer(0, failures.timeout);
@@ -79,7 +79,7 @@ describe("WarmUpRoute", () => {
     expect(asked.answers[0]!.status).toBe(22);
   });
 
-  it("takes what the item has left in warm where no exptime is given", () => {
+  it("uses the item's remaining TTL in warm if no exptime is configured", () => {
     const { cold, warm, route } = setUp(null);
     const asked = ask(route, "get k\r\n");
     cold.answer(0, "END\r\n");
@@ -108,7 +108,7 @@ describe("WarmUpRoute", () => {
     expect([cold.sent.length, warm.sent.length]).toEqual([5, 0]);
   });
 
-  it("asks warm for what me wants", () => {
+  it("asks warm for the data of me", () => {
     const { cold, warm, route } = setUp();
     const asked = ask(route, "me k\r\n");
     cold.answer(0, "EN\r\n");
@@ -116,7 +116,7 @@ describe("WarmUpRoute", () => {
     expect(told(asked)).toBe("ME k exp=-1 la=2 cas=9 fetch=no cls=1 size=63\r\n");
   });
 
-  it("serves keys that are no text, for classic clients in their form", () => {
+  it("supports binary keys, for classic clients in their form", () => {
     const key = "a\x01b";
     const { cold, warm, route } = setUp(5);
     const [hit, miss] = [ask(route, `get ${key}\r\n`), ask(route, `get ${key}\r\n`)];
@@ -130,14 +130,14 @@ describe("WarmUpRoute", () => {
     expect(told(miss)).toBe("END\r\n");
   });
 
-  it("leaves a key alone that cannot be sent in base64", () => {
+  it("passes on a key that cannot be sent in base64", () => {
     const { cold, warm, route } = setUp(5);
     const asked = ask(route, `get ${"\x01".repeat(250)}\r\n`);
     cold.answer(0, "END\r\n");
     expect([told(asked), warm.sent]).toEqual(["END\r\n", []]);
   });
 
-  it("serves binary clients", () => {
+  it("supports binary clients", () => {
     const { cold, warm, route } = setUp(5);
     const asked = ask(route, binaryGet("k"));
     cold.answer(0, "END\r\n");

@@ -105,7 +105,7 @@ describe("a backend whose server refuses connections", () => {
 
 describe("a backend whose server closes the connection on mn", () => {
   it.each([null, "CLIENT_ERROR malformed request\r\n"])(
-    "asks again with %s on two more sockets, then serves without meta commands until its next socket",
+    "retries on two more sockets if the reply is %s, then serves without meta commands until its next socket",
     async (answer) => {
       server = await ScriptedBackend.start();
       server.metaNoop = answer;
