@@ -493,7 +493,7 @@ describe("a pool that is defined where it is used", () => {
   });
 });
 
-describe("buckets", () => {
+describe("buckets of a route", () => {
   const buckets = { bucketize: true, total_buckets: 1000, bucketization_keyspace: "test" };
   const weighted = { type: "PoolRoute", pool: "A", hash: "WeightedCh3" };
   const placement = { type: "bucketized", salt: "", weights: [0.5, 0.5], buckets: { total: 1000, byPrefix: [] } };
@@ -518,7 +518,7 @@ describe("buckets", () => {
     expect(await read(route)).toMatchObject({ type: "hash", placement });
   });
 
-  it("limit a shadow, even if its target takes them from the route", async () => {
+  it("determine the keys of a shadow, even if its target takes the buckets from the route", async () => {
     const target = { type: "PoolRoute", pool: "A", hash: "WeightedCh3", useBucketHashSelector: true };
     const shadows = [{ target, index_range: [0, 2], key_fraction_range: [0, 0.5] }];
     const { children } = (await read({ ...weighted, ...buckets, shadows })) as ParentConfig<string>;

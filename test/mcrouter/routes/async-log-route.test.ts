@@ -121,7 +121,7 @@ describe("AsyncLogRoute", () => {
     expect([told(asked), tree.leaves[1]!.sent, other.leaf.sent]).toEqual(["NOT_FOUND\r\n", [], []]);
   });
 
-  it("does not watch requests that are sent in parallel, or a request after its failover", () => {
+  it("logs no failure of a server below another route, even for the same request of the client", () => {
     const tree = setUp((servers) => servers[0]!);
     const other = leafBackend("other:1");
     const both = new AllSyncRoute([tree.route, new DestinationRoute(other, poolConfig("B", 1), 0)]);

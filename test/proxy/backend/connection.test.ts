@@ -410,7 +410,7 @@ describe("a backend connection of a process that was busy", () => {
     while (performance.now() < endMs);
   }
 
-  it("treats a connection that was made meanwhile as made", async () => {
+  it("treats a connection that was made while the process was busy as made in time", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, connectTimeoutMs: 20, serverTimeoutMs: 10_000 });
     backend.script = () => "END\r\n";
@@ -420,7 +420,7 @@ describe("a backend connection of a process that was busy", () => {
     expect(happened).toEqual(["VERSION 1.6.18"]);
   });
 
-  it("treats a reply that arrived meanwhile as in time", async () => {
+  it("treats a reply that arrived while the process was busy as in time", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000 });
     const asked = ask("get a\r\n");
@@ -430,7 +430,7 @@ describe("a backend connection of a process that was busy", () => {
     expect(await asked.status()).toBe("missing");
   });
 
-  it("measures a request's timeout from the moment it was sent", async () => {
+  it("measures a request's timeout from the moment the request was sent", async () => {
     connection.close();
     connection = connect(backend.port, { clock: systemClock, serverTimeoutMs: 1_000, connectTimeoutMs: 10_000 });
     backend.script = () => "END\r\n";

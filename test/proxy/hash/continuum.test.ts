@@ -4,7 +4,7 @@ import { Continuum, pointOf } from "../../../src/proxy/hash/continuum.ts";
 
 const place = fc.oneof(fc.nat(0xffffffff), fc.constantFrom(0, 1, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff));
 
-it("a position on the continuum belongs to the first point after it, or to the last point before it", () => {
+it("a position on the continuum belongs to the first point from it on, or to the last point up to it", () => {
   fc.assert(
     fc.property(fc.uniqueArray(place, { minLength: 1, maxLength: 50 }), fc.array(place), (values, places) => {
       values.sort((a, b) => a - b);

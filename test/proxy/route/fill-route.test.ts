@@ -88,7 +88,7 @@ describe("a server that hangs on the second request of a get", () => {
     expect(sent.answers).toEqual([answer]);
   });
 
-  it("does not delay a client longer if a client has written meanwhile", () => {
+  it("does not delay a client past the client's remaining time after a concurrent write either", () => {
     const sent = send("get k");
     const hung = pool.hang();
     filler.leftMs = 80;

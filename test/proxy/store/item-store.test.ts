@@ -153,7 +153,7 @@ describe("ItemStore", () => {
     expect(store.get("a")).toBeUndefined();
   });
 
-  it("removes at the time of a delayed flush the items that were stored until then", () => {
+  it("removes the items that are stored when a delayed flush takes effect", () => {
     const store = storeOf();
     store.store("set", "old", bytes("v"), 0, 0);
     store.flushAll(10);
