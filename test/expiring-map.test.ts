@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ExpiringMap } from "../src/expiring-map.ts";
 
 describe("an expiring map", () => {
-  it("knows a value until its time and not at it", () => {
+  it("returns a value until its expiry time and not at that time", () => {
     const map = new ExpiringMap<string>(10, 10);
     map.set("a", "x", 100, 1);
     expect(map.get("a", 99)).toBe("x");
@@ -11,13 +11,13 @@ describe("an expiring map", () => {
     expect(map.size).toBe(0);
   });
 
-  it("drops the oldest past its bounds; writing a key anew makes it the newest", () => {
+  it("evicts the oldest entry past its bounds; a rewritten key becomes the newest", () => {
     const map = new ExpiringMap<string>(3, 100);
     for (const key of ["a", "b", "c", "a", "d"]) map.set(key, key, 100, 1);
     expect(["a", "b", "c", "d"].map((key) => map.get(key, 0))).toEqual(["a", undefined, "c", "d"]);
   });
 
-  it("does not take one that is larger than the bound, and forgets the one it should replace", () => {
+  it("rejects a value larger than the bound, and removes the value it should replace", () => {
     const map = new ExpiringMap<string>(3, 100);
     map.set("a", "small", 100, 1);
     map.set("b", "other", 100, 1);
@@ -25,7 +25,7 @@ describe("an expiring map", () => {
     expect([map.get("a", 0), map.get("b", 0)]).toEqual([undefined, "other"]);
   });
 
-  it("never exceeds its bounds and never knows what was deleted or is over", () => {
+  it("never exceeds its bounds and never returns deleted or expired entries", () => {
     const steps = fc.array(
       fc.record({
         type: fc.constantFrom("set", "delete", "pass"),

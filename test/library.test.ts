@@ -18,8 +18,8 @@ async function connect(platypus: PlatypusServer): Promise<TextClient> {
 
 const quiet = { logLevel: "error" } as const;
 
-describe("a Platypus in code", () => {
-  it("listens once, and is closed though it does not listen yet", async () => {
+describe("a Platypus created in code", () => {
+  it("listens once, and can be closed before it listens", async () => {
     const platypus = createPlatypus(quiet);
     const listening = platypus.listen("127.0.0.1:0");
     await expect(platypus.listen("127.0.0.1:0")).rejects.toThrow("listen was called already");
@@ -28,7 +28,7 @@ describe("a Platypus in code", () => {
     await expect(TextClient.connect(Number(address!.split(":").at(-1)))).rejects.toThrow();
   });
 
-  it("answers gets from its getters, the first that matches", async () => {
+  it("answers gets from the first getter that matches", async () => {
     const asked: string[] = [];
     const client = await connect(
       createPlatypus(quiet)
@@ -45,7 +45,7 @@ describe("a Platypus in code", () => {
     expect(asked).toEqual(["user/x", "user/nobody"]);
   });
 
-  it.skipIf(MemcachedProcess.isMissing)("stores what they give in its target, for as long as they say", async () => {
+  it.skipIf(MemcachedProcess.isMissing)("stores what they give in its target, with their ttl", async () => {
     const memcached = await MemcachedProcess.start();
     undo.push(() => memcached.stop());
     const client = await connect(
@@ -66,7 +66,7 @@ describe("a Platypus in code", () => {
     }
   });
 
-  it("goes on when a getter throws", async () => {
+  it("continues after a getter throws", async () => {
     const client = await connect(
       createPlatypus(quiet).get("(.*)", ({ key }) => {
         if (key === "bad") throw new Error("no");
@@ -77,7 +77,7 @@ describe("a Platypus in code", () => {
     expect(await client.ask("get good", "END\r\n")).toBe("VALUE good 0 4\r\ngood\r\nEND\r\n");
   });
 
-  it("says everything that is wrong with its options at once", async () => {
+  it("reports all errors in its options at once", async () => {
     const platypus = createPlatypus({ maxValue: "much", ...quiet })
       .get("(", () => "v")
       .get("a", () => "v", { ttl: "soon" as never, timeout: "1s", concurrency: 0 })
@@ -96,7 +96,7 @@ describe("a Platypus in code", () => {
     }
   });
 
-  it("takes every setting of a section, in camel case", async () => {
+  it("accepts every setting of a section, in camel case", async () => {
     const platypus = createPlatypus({ ...quiet, pickupRate: -1, hold: 1.5, adminHosts: [3 as never] })
       .get("a", () => "v", { minTtl: "0s", retries: 11, mode: "sometimes" as never })
       .target("127.0.0.1:1", { timeoutsUntilTko: 0, tlsCa: "ca.pem" });
@@ -115,7 +115,7 @@ describe("a Platypus in code", () => {
     ]);
   });
 
-  it("says who has its address", async () => {
+  it("reports which program uses its address", async () => {
     const first = createPlatypus(quiet);
     undo.push(() => first.close());
     const [address] = await first.listen("127.0.0.1:0");

@@ -10,7 +10,7 @@ async function scratch({ onTestFinished }: TestContext): Promise<string> {
   return folder;
 }
 
-it("makes a folder with those above it, and says whether it had to", async (context) => {
+it("makeFolder creates a folder and its parents, and returns whether it had to", async (context) => {
   const folder = path.join(await scratch(context), "a/b/c");
   expect(await makeFolder(folder)).toBe(true);
   expect((await stat(folder)).isDirectory()).toBe(true);
@@ -18,7 +18,7 @@ it("makes a folder with those above it, and says whether it had to", async (cont
   expect(await makeFolder("/")).toBe(false);
 });
 
-it("ends with the reason where a folder cannot be made", async (context) => {
+it("makeFolder fails with the reason if a folder cannot be created", async (context) => {
   const folder = await scratch(context);
   await writeFile(path.join(folder, "file"), "");
   await expect(makeFolder(path.join(folder, "file/below"))).rejects.toMatchObject({ code: "ENOTDIR" });

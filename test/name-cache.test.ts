@@ -40,14 +40,14 @@ async function ask(host: string, options: dns.LookupOptions = { all: true }): Pr
 }
 
 describe("NameCache", () => {
-  it("looks a name up once for all who ask meanwhile", async () => {
+  it("resolves a name once for all concurrent callers", async () => {
     const answers = [await ask("a"), await ask("a"), await ask("b")];
     expect(lookUps.map(({ host }) => host)).toEqual(["a", "b"]);
     lookUps[0]!.found("1.1.1.1", "::1");
     expect(answers.map((answer) => answer())).toEqual(["1.1.1.1 ::1", "1.1.1.1 ::1", null]);
   });
 
-  it("answers with the last known addresses, and has new ones for the next connection", async () => {
+  it("answers with the last known addresses, and has new addresses for the next connection", async () => {
     await ask("a");
     lookUps[0]!.found("1.1.1.1");
     expect((await ask("a"))()).toBe("1.1.1.1");
@@ -70,14 +70,14 @@ describe("NameCache", () => {
     expect(lookUps).toHaveLength(3);
   });
 
-  it("has the result of a lookup after its last connection has given up", async () => {
+  it("keeps the result of a lookup that ends after its last connection was abandoned", async () => {
     await ask("a");
     clock.advance(10_000);
     lookUps[0]!.found("1.1.1.1");
     expect((await ask("a"))()).toBe("1.1.1.1");
   });
 
-  it("leaves a name that is not found alone for a while, 1 s at first and 5 s at last", async () => {
+  it("delays lookups of a name that is not found, 1 s at first and 5 s at most", async () => {
     const triedAt: number[] = [];
     for (let second = 0; second < 20; second++) {
       const answer = await ask("a");
@@ -90,14 +90,14 @@ describe("NameCache", () => {
     expect(triedAt).toEqual([0, 1, 3, 7, 12, 17]);
   });
 
-  it("is answered with an error where the resolver finds nothing and says no more", async () => {
+  it("answers with an error if the resolver finds nothing and gives no reason", async () => {
     const answer = await ask("a");
     lookUps[0]!.found();
     expect(answer()).toBe("ENOTFOUND");
     expect((await ask("a"))()).toBe("ENOTFOUND");
   });
 
-  it("gives one address, or those of a family, where that is asked for", async () => {
+  it("returns one address, or the addresses of a family, as requested", async () => {
     await ask("a");
     lookUps[0]!.found("1.1.1.1", "::1");
     expect((await ask("a", {}))()).toBe("1.1.1.1");

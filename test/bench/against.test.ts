@@ -32,7 +32,7 @@ function run(micros: readonly number[], scenario = single): WorkloadReport {
 }
 
 describe("a run against an earlier one", () => {
-  it("is slower where the median has grown by more than the noise of both", () => {
+  it("is slower if the median has grown by more than the noise of both runs", () => {
     const before = [run([9.8, 10, 10.2, 10.1, 9.9])];
     const [line, ...others] = regressions([run([11.8, 12, 12.2, 12.1, 11.9])], before);
     expect(line).toBe("single gets, 50 connections, platypus: 1.00 → 1.20 × twemproxy");
@@ -44,17 +44,17 @@ describe("a run against an earlier one", () => {
     ["is slower by less than 5 %", [10.4, 10.4, 10.4, 10.4, 10.4]],
     ["has rounds among those of the earlier one", [10, 10, 11, 14, 15]],
     ["is faster", [7, 7, 7, 7, 7]],
-  ])("is not where it %s", (_what, micros) => {
+  ])("is not slower if it %s", (_what, micros) => {
     expect(regressions([run(micros)], [run([9.5, 10, 10.5, 10.1, 9.9])])).toEqual([]);
   });
 
-  it("compares what both have", () => {
+  it("compares the workloads that both runs have", () => {
     const other = workloads.find(({ name }) => name.startsWith("TLS"))!;
     expect(comparable([run([1])], [run([1]), run([2], other)])).toBe(2);
     expect(regressions([run([50], other)], [run([1])])).toEqual([]);
   });
 
-  it("is read from a file of bench/results, and says what is wrong with another", () => {
+  it("is read from a file of bench/results, and reports errors in the file", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "bench-"));
     folders.push(folder);
     const file = path.join(folder, "run.json");
@@ -70,7 +70,7 @@ describe("a run against an earlier one", () => {
   });
 });
 
-describe("a report", () => {
+describe("a benchmark report", () => {
   it("has the ratio to the peer of the same round, and whether the goal is met", () => {
     const { rows } = run([9, 10, 12]);
     const platypus = rows.find(({ contender }) => contender === "platypus")!;
@@ -80,7 +80,7 @@ describe("a report", () => {
     expect(run([10.1, 10.2]).rows[0]!.meetsGoal).toBe(false);
   });
 
-  it("is drawn: bars for workloads, lines where something grows", () => {
+  it("is drawn with bars for workloads, and lines for growing values", () => {
     const sizes = workloads.filter(({ group }) => group.startsWith("value size"));
     const plots = drawPlots([run([9, 10]), ...sizes.map((scenario, i) => run([8 + i, 9 + i], scenario))]);
     expect(plots.map(({ name }) => name)).toEqual(["twemproxy", "value-size-bytes"]);

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { readInvocation } from "../../src/commands/invocation.ts";
 import { UsageError } from "../../src/errors.ts";
 
-describe("whose command line it is", () => {
-  it("is ours with a file, or nothing", async () => {
+describe("the choice of the command line", () => {
+  it("is Platypus' with a file, or without arguments", async () => {
     expect(await readInvocation([])).toEqual({
       load: { path: null, rules: null, overrides: {} },
       file: null,
@@ -26,7 +26,7 @@ describe("whose command line it is", () => {
     });
   });
 
-  it("is mcrouter's with its options, or a configuration in its form", async () => {
+  it("is mcrouter's with its options, or with a configuration in its form", async () => {
     for (const args of [
       ["-p", "5000", "-f", "/etc/m.json"],
       ["--config", "file:/etc/m.json"],
@@ -42,7 +42,7 @@ describe("whose command line it is", () => {
     expect([inline.file, inline.mcrouter?.options.text("config")]).toEqual([null, '{ "route": "NullRoute" }']);
   });
 
-  it("has --rules beside mcrouter's options", async () => {
+  it("accepts --rules beside mcrouter's options", async () => {
     const { load, mcrouter } = await readInvocation(["-p", "5000", "--rules", "r.toml", "-f", "m.json", "--odd"]);
     expect([load.rules, mcrouter!.notes, mcrouter!.options.text("config_file")]).toEqual([
       "r.toml",
@@ -52,7 +52,7 @@ describe("whose command line it is", () => {
     expect((await readInvocation(["-p", "1", "--rules=r.toml", "-f", "m.json"])).load.rules).toBe("r.toml");
   });
 
-  it("is refused with a flavor, or with what neither knows", async () => {
+  it("is refused with a flavor, or with an option that neither program knows", async () => {
     await expect(readInvocation(["-p", "5000", "flavor.json"])).rejects.toThrow(UsageError);
     await expect(readInvocation(["--odd"])).rejects.toThrow(UsageError);
   });

@@ -22,7 +22,7 @@ function warningsOf(source: string, env: Record<string, string> = {}): Promise<s
 }
 
 describe("preflight", () => {
-  it("warns of a root that is not there, is a file, or may not be entered", async () => {
+  it("warns of a root folder that does not exist, is a file, or cannot be entered", async () => {
     const file = (root: string) => warningsOf(`type = "file"\nroot = "${root}"\npath = "{key}"`);
     expect(await file("none")).toEqual([`source s: root ${folder}/none: there is no such folder`]);
     await writeFile(path.join(folder, "file"), "");
@@ -30,7 +30,7 @@ describe("preflight", () => {
     expect(await file(".")).toEqual([]);
   });
 
-  it("warns of the one file of a source that cannot be read", async () => {
+  it("warns of the single file of a source if the file cannot be read", async () => {
     const source = 'type = "file"\nroot = "."\npath = "one.txt"';
     expect(await warningsOf(source)).toEqual([`source s: ${folder}/one.txt: there is no such file`]);
     await writeFile(path.join(folder, "one.txt"), "");
@@ -46,7 +46,7 @@ describe("preflight", () => {
     ["module.exports = () => 1", 0],
     ["export const getter = () => 1", 1],
     ["", 1],
-  ])("looks for the getter of a module: %s", async (text, count) => {
+  ])("checks for the getter of a module: %s", async (text, count) => {
     await writeFile(path.join(folder, "m.ts"), text);
     expect(await warningsOf('type = "module"\npath = "m.ts"')).toHaveLength(count);
   });
@@ -64,7 +64,7 @@ describe("preflight", () => {
     expect(await warningsOf(`${source}\nprofile = "b"`)).toEqual([expect.stringContaining('the AWS profile "b"')]);
   });
 
-  it("warns of names without an address, of servers and of sources, and of each once", async () => {
+  it("warns once of each server or source name without an address", async () => {
     const servers = '[target]\nservers = ["good:1", "bad:1", "bad:2", "127.0.0.1:1"]\n';
     const text = `${servers}[source.s]\ntype = "http"\nurl = "https://worse/{key}"\n`;
     const config = parseNative({ file: null, text, env: {}, sourceTypes });
@@ -80,7 +80,7 @@ describe("preflight", () => {
     expect(asked).toEqual(["good", "bad", "worse"]);
   });
 
-  it("warns where clients do not fit the limit of open files, beside what else is opened", async () => {
+  it("warns if the clients exceed the limit of open files, together with other open files", async () => {
     const warnings = (limit: number | null, server = "") => {
       const text = `[server]\nadmin = "off"\n${server}\n[target]\nservers = ["127.0.0.1:1", "127.0.0.1:2"]\n[source.s]\ntype = "http"\nurl = "http://127.0.0.1/"\nconcurrency = 100`;
       const config = parseNative({ file: null, text, env: {}, sourceTypes });

@@ -19,7 +19,7 @@ describe("twemproxy's command line", () => {
     ],
     [["-V"], ["--version"]],
     [["-h"], ["--help"]],
-  ])("%j is %j", (args, expected) => {
+  ])("reads %j as %j", (args, expected) => {
     expect(translateNutcracker(args).args).toEqual(expected);
   });
 
@@ -29,11 +29,11 @@ describe("twemproxy's command line", () => {
     [[], "info"],
     [["-v", "6"], "info"],
     [["-v", "11"], "debug"],
-  ])("has the log's level: %j is %s", (args, level) => {
+  ])("maps the log level: %j is %s", (args, level) => {
     expect(translateNutcracker(args).env).toEqual({ PLATYPUS_SERVER_LOG_LEVEL: level });
   });
 
-  it("says which options have no effect, and keeps the PID file", () => {
+  it("lists the options that have no effect, and keeps the PID file", () => {
     const { notes, pidFile } = translateNutcracker(["-s", "22222", "-m", "512", "-p", "/run/n.pid"]);
     expect(notes).toEqual([
       "--stats-port has no effect: statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",

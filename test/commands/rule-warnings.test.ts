@@ -17,7 +17,7 @@ describe("warnings about rules", () => {
     [".*", "page/[0-9]+"],
     ["(.+)", "page/(.*)"],
     ["page/.+", "page/a.*"],
-  ])("tell of a rule that %s, which stands before it, hides: %s", (first, second) => {
+  ])("report a rule that %s, which stands before it, hides: %s", (first, second) => {
     expect(warningsOf(first, second)).toEqual([
       "rule r1 is never used: rule r0 stands before it and matches all of its keys; put it first",
     ]);
@@ -30,11 +30,11 @@ describe("warnings about rules", () => {
     ["(?i)page/.*", "page/a.*"],
     ["a/.*|b/.*", "c/.*"],
     ["page/.*x", "page/a"],
-  ])("say nothing where a key may be left: %s, then %s", (first, second) => {
+  ])("are absent if a key may remain: %s, then %s", (first, second) => {
     expect(warningsOf(first, second)).toEqual([]);
   });
 
-  it("tell of a source that no rule uses, also not as a part of another source", () => {
+  it("report a source that no rule uses, not even as a part of another source", () => {
     const config = nativeConfig(`${ECHO}[source.part]
 type = "echo"
 [source.idle]

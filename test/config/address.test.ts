@@ -17,22 +17,22 @@ describe("addresses", () => {
     expect(address("[::1]:0")).toEqual({ type: "tcp", isTls: false, host: "::1", port: 0 });
   });
 
-  it("are read as paths from the folder", () => {
+  it("are read as paths relative to the folder", () => {
     expect(address("unix:/run/p.sock")).toEqual({ type: "unix", path: "/run/p.sock" });
     expect(address("unix:p.sock")).toEqual({ type: "unix", path: "/etc/platypus/p.sock" });
   });
 
-  it("are refused where text is none", () => {
+  it("are refused if the text is not an address", () => {
     for (const text of ["", ":11211", "a:b", "::1:11211", "[x]:1", "a:70000", "a b:1", "unix:", "http://a:1"]) {
       expect(parseAddress(text, "/"), text).toBeNull();
     }
   });
 
-  it("are written so that they read back the same", () => {
+  it("are written so that they read back unchanged", () => {
     for (const text of ["a:1", "[fe80::1]:2", "tls:a:1", "unix:/a b"]) expect(addressText(address(text))).toBe(text);
   });
 
-  it("reach a listener on the same place by any of its names", () => {
+  it("match a listener at one place by any of its names", () => {
     const reaches = (to: string, listen: string) => reachesListener(address(to), address(listen));
     expect(reaches("127.0.0.1:11211", "127.0.0.1:11211")).toBe(true);
     expect(reaches("localhost:11211", "127.0.0.1:11211")).toBe(true);

@@ -15,11 +15,11 @@ const env = { SESSIONS_PASSWORD: "one", REPORTS_PASSWORD: "two" };
 const load = (name: string) => loadConfig({ path: path.join(FOLDER, name), env });
 
 describe("the files of config/", () => {
-  it.each(files)("%s loads", async (name) => {
+  it.each(files)("load: %s", async (name) => {
     await expect(load(name)).resolves.toMatchObject({ file: path.join(FOLDER, name) });
   });
 
-  it("secrets.toml has one way to AWS for both its sources", async () => {
+  it("use one AWS connection for both sources of secrets.toml", async () => {
     const { pools, sources } = await load("secrets.toml");
     expect(pools).toEqual([]);
     expect(sources).toMatchObject([{ field: "password" }, { field: null }]);
@@ -27,7 +27,7 @@ describe("the files of config/", () => {
     for (const source of sources) expect(source).toMatchObject({ type: "awssm", key: "{1}", connection });
   });
 
-  it("users.toml has users with their own keys, and an address without a login", async () => {
+  it("give the users of users.toml separate keys, and one address without a login", async () => {
     const { access, server } = await load("users.toml");
     expect(access.users).toMatchObject([
       { name: "sessions", passwords: ["one"], prefixes: ["session:"], isReadonly: false },
@@ -37,7 +37,7 @@ describe("the files of config/", () => {
     expect(server.listen.map(addressText)).toEqual(["127.0.0.1:11211", "unix:/tmp/platypus-users.sock"]);
   });
 
-  it("fleet.toml has processes share their fetches, over three servers", async () => {
+  it("share fetches between processes over three servers in fleet.toml", async () => {
     const { rules, pools, sources } = await load("fleet.toml");
     expect(rules).toMatchObject([{ lease: "fleet", fillTimeoutMs: 2_000, source: "products" }]);
     expect(pools.map(({ servers }) => servers.length)).toEqual([3]);
@@ -53,7 +53,7 @@ describe("config/mcrouter.json", () => {
     ["listen_addresses", "127.0.0.1"],
   ]);
 
-  it("loads as it is, and nothing in it is without effect", async () => {
+  it("loads unchanged, with no setting without effect", async () => {
     const config = await loadConfig({
       path: null,
       mcrouter: new McrouterOptions(given),
@@ -110,12 +110,12 @@ const snippets = ["../README.md", ...PAGES].flatMap((name) => {
 });
 
 describe("mcrouter's JSON in the docs", () => {
-  it("is there", () => {
+  it("exists", () => {
     expect(snippets.length).toBeGreaterThan(0);
   });
 
   // A configuration, or a route handle in one whose pools are those it names.
-  it.each(snippets)("%s: %s", async (_name, text) => {
+  it.each(snippets)("loads in %s: %s", async (_name, text) => {
     if (/"routes?"\s*:/.test(text)) {
       await expect(treeProblems(text)).resolves.toEqual([]);
       return;

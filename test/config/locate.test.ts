@@ -3,7 +3,7 @@ import { parse } from "toml";
 import { describe, expect, it } from "vitest";
 import { locateLines, type TomlPath } from "../../src/config/locate.ts";
 
-describe("lines of a TOML document", () => {
+describe("the lines of a TOML document", () => {
   it("are found for sections, keys, list entries and inline tables", () => {
     const lines = locateLines(
       [
@@ -56,12 +56,12 @@ describe("lines of a TOML document", () => {
     expect(lines.lineOf(["target"])).toBeNull();
   });
 
-  it("are counted behind strings that hold quotes and line breaks", () => {
+  it("are counted correctly after strings with quotes and line breaks", () => {
     const lines = locateLines(`a = """"x"\n"""""\nb = ''''y'\n'''''\nc = "\\\\"\nd = '\\'\n"\\u0065" = 1\n`);
     expect(["a", "b", "c", "d", "e"].map((key) => lines.lineOf([key]))).toEqual([1, 3, 5, 6, 7]);
   });
 
-  it("hold the key they are found for, in any document", () => {
+  it("contain their keys, in any document", () => {
     fc.assert(
       fc.property(document, (sections) => {
         const { text, keys } = render(sections);
@@ -77,7 +77,7 @@ describe("lines of a TOML document", () => {
     );
   });
 
-  it("never hang on text that is no TOML", () => {
+  it("are found without a hang in text that is not TOML", () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(..."[]{}\"'=.,# \n\\a1") }), (text) => {
         locateLines(text).lineOf(["a"]);

@@ -31,7 +31,7 @@ describe("a duration in another form", () => {
     expect(problemsOf(`[get.a]\nttl = "${text}"`).join()).toContain(`got "${text}"; use "${meant}"`);
   });
 
-  it.each(["", "soon", "5", "5 parsecs", "-1s", "1s of 2s", "0.0001ms"])("is not made up: %j", (text) => {
+  it.each(["", "soon", "5", "5 parsecs", "-1s", "1s of 2s", "0.0001ms"])("is not guessed: %j", (text) => {
     expect(durationMeant(text)).toBeNull();
   });
 });
@@ -49,25 +49,25 @@ describe("a size in another form", () => {
     expect(problemsOf(`[server]\nmax_value = "${text}"`).join()).toContain(`; use "${meant}"`);
   });
 
-  it("is not made up", () => {
+  it("is not guessed if the text is unclear", () => {
     for (const text of ["", "big", "1 lot", "-1MB"]) expect(sizeMeant(text)).toBeNull();
   });
 });
 
-describe("a setting in the wrong place", () => {
+describe("an error about a misplaced setting", () => {
   it.each([
     ["[get.a]\ntimeout = 1", "get.a.timeout: unknown setting; timeout belongs to [source.NAME]"],
     ["[server]\nservers = 1", "server.servers: unknown setting; servers belongs to [target]"],
     ["[server]\nttl = 1", "server.ttl: unknown setting; ttl belongs to [get.NAME] or [source.NAME]"],
     ["[target]\nlisten = 1", "target.listen: unknown setting; listen belongs to [server]"],
     ["[server]\nlissen = 1", 'server.lissen: unknown setting; did you mean "listen"?'],
-  ])("is told where it belongs: %s", (text, expected) => {
+  ])("names the right section: %s", (text, expected) => {
     expect(problemsOf(text)).toContain(expected);
   });
 });
 
 describe("an address without a host", () => {
-  it.each(["24101", ":24101"])("is told both forms: %s", (text) => {
+  it.each(["24101", ":24101"])("suggests both forms: %s", (text) => {
     expect(problemsOf(`[server]\nadmin_hosts = []\n[listen.a]\naddress = "${text}"`)).toEqual([
       `listen.a.address: "${text}" has no host; use "127.0.0.1:24101" for this machine, "0.0.0.0:24101" for all addresses`,
     ]);
@@ -81,7 +81,7 @@ it("statuses may be numbers, texts or both", () => {
   expect(source("[200]")).toEqual(source('"200"'));
 });
 
-it("bearer_token goes neither with username nor with password alone", () => {
+it("bearer_token cannot be combined with username or password alone", () => {
   const source = '[source.s]\ntype = "http"\nurl = "http://h/"\nbearer_token = "t"\n';
   for (const other of ['username = "u"', 'password = "p"']) {
     expect(problemsOf(`${source}${other}\n`)).toEqual([

@@ -8,7 +8,7 @@ const read = (text: string, env: Record<string, string> = {}, overrides: Record<
   parseNative({ file: "/etc/p.toml", text, env, overrides, sourceTypes });
 
 describe("users of a native configuration", () => {
-  it("have passwords, prefixes and rights", () => {
+  it("have passwords, prefixes and permissions", () => {
     const { access } = read(`
 [user.web]
 password = "a"
@@ -26,13 +26,13 @@ readonly = true
     });
   });
 
-  it("without a password are warned of unless certificates log in", () => {
+  it("cause a warning without a password unless certificates log in", () => {
     const warnings = (more: string) => read(`[user.web]\n${more}`).warnings;
     expect(warnings("")).toEqual([expect.stringMatching(/^user\.web \(line 1\) cannot log in: it has no password/)]);
     expect(warnings('password = "a"')).toEqual([]);
   });
 
-  it("take their passwords from elsewhere, and show them nowhere", () => {
+  it("may have external passwords, which are never shown", () => {
     const config = read('[user.web]\npassword = "${ENV:WEB}"\n[user.own]\npassword = "in the file"', {
       WEB: "from afar",
     });
@@ -53,11 +53,11 @@ readonly = true
     ['[listen.a]\naddress = "unix:/s"\n[listen.b]\naddress = "unix:/s"', "is an address of [listen.a] as well"],
     ['[listen.a]\naddress = "unix:/s"\nclient_certificates = true', 'needs addresses such as "tls:'],
     ['[listen.a]\naddress = "unix:/s"\ntls_ca = "/none"', "has no use without client_certificates = true"],
-  ])("%j is a problem", (text, message) => {
+  ])("are refused with a problem: %j", (text, message) => {
     expect(() => read(text)).toThrow(expect.objectContaining({ message: expect.stringContaining(message) }));
   });
 
-  it("do not show a password that is no string", () => {
+  it("do not show a password that is not a string", () => {
     expect(() => read('[user.web]\npassword = ["hush"]')).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining("hush") }),
     );

@@ -19,22 +19,22 @@ function problems(settings: string, servers = '"a:1", "b:1"'): string[] {
 }
 
 describe("the placement of a pool", () => {
-  it("is ketama by md5 if nothing is said", () => {
+  it("defaults to ketama by md5", () => {
     expect(placementOf("")).toEqual({ type: "ketama", keyHash: "md5", hashTag: "" });
   });
 
-  it("is twemproxy's, with its hash of the key and tags", () => {
+  it("can be twemproxy's, with its hash of the key and tags", () => {
     const settings = 'hash_key = "fnv1a_64"\nhash_tag = "{}"';
     expect(placementOf(settings)).toEqual({ type: "ketama", keyHash: "fnv1a_64", hashTag: "{}" });
     expect(placementOf(`hash = "modula"\n${settings}`)).toEqual({ type: "modula", keyHash: "fnv1a_64", hashTag: "{}" });
     expect(placementOf('hash = "random"')).toEqual({ type: "random" });
   });
 
-  it("is Dalli's", () => {
+  it("can be Dalli's", () => {
     expect(placementOf('hash = "dalli"')).toEqual({ type: "dalli" });
   });
 
-  it("is mcrouter's, with salt, weights up to 1, and names or addresses as tags", () => {
+  it("can be mcrouter's, with salt, weights up to 1, and names or addresses as tags", () => {
     const servers = '"a 4 first", "b:2 1"';
     const tags = ["first", "b:2"];
     const weights = [1, 0.25];
@@ -51,7 +51,7 @@ describe("the placement of a pool", () => {
     });
   });
 
-  it("must be one there is", () => {
+  it("must be a known placement", () => {
     expect(problems('hash = "ch4"')).toEqual([
       '3: target.hash: expected "ketama" or "modula" or "random" or "dalli" or "ch3" or "weighted_ch3" or "crc32" or "const_shard" or "rendezvous" or "weighted_rendezvous", got "ch4"; did you mean "ch3"?',
     ]);
@@ -61,7 +61,7 @@ describe("the placement of a pool", () => {
     expect(problems('hash_tag = "{"')).toEqual(['3: target.hash_tag: expected two characters, such as "{}"']);
   });
 
-  it("has a use for what stands beside it", () => {
+  it("uses each setting beside it", () => {
     expect(problems('hash = "ch3"\nhash_key = "md5"\nhash_tag = "{}"')).toEqual([
       '4: target.hash_key: has no use with hash = "ch3"; ketama, modula have',
       '5: target.hash_tag: has no use with hash = "ch3"; ketama, modula have',
@@ -80,11 +80,11 @@ describe("the placement of a pool", () => {
   });
 });
 
-describe("warnings of a placement", () => {
+describe("the warnings of a placement", () => {
   const warnings = (mode: string, settings: string) =>
     warningsOf(nativeConfig(`[server]\nmode = "${mode}"\n[target]\nservers = ["a:1", "b:1"]\n${settings}`));
 
-  it("are for a sidecar that does not say its own, and for random", () => {
+  it("appear for random, and for a sidecar without an explicit placement", () => {
     expect(warnings("front", "")).toEqual([]);
     expect(warnings("sidecar", 'hash = "ketama"')).toEqual([]);
     expect(warnings("sidecar", "")).toEqual([expect.stringContaining("places keys by ketama")]);

@@ -18,7 +18,7 @@ describe("[server] admin", () => {
     });
   });
 
-  it.each(["localhost", "tls:127.0.0.1:1", "", "127.0.0.1:99999"])("%j is refused", (text) => {
+  it.each(["localhost", "tls:127.0.0.1:1", "", "127.0.0.1:99999"])("is refused if it is %j", (text) => {
     expect(() => read(`[server]\nadmin = "${text}"`)).toThrow(/server.admin: expected host:port/);
   });
 });
@@ -28,7 +28,7 @@ describe("[telemetry]", () => {
     expect(read("").telemetry).toMatchObject({ metricsUrl: null, tracesUrl: null, sampledShare: 0, keys: "none" });
   });
 
-  it("is taken from OpenTelemetry's own variables where it says nothing", () => {
+  it("is read from OpenTelemetry's variables for settings that the file omits", () => {
     const env = {
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318/",
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "https://traces:1/x",
@@ -66,7 +66,7 @@ traces_sample = 0.5
     expect(read("", { ...env, PLATYPUS_TELEMETRY_TRACES_SAMPLE: "0.125" }).telemetry.sampledShare).toBe(0.125);
   });
 
-  it("refuses what it cannot use, without showing header fields", () => {
+  it("refuses invalid settings without showing header fields", () => {
     const text = `[telemetry]
 otlp_endpoint = "collector:4318"
 traces_sample = 2
@@ -80,7 +80,7 @@ otlp_headers = { authorization = 5 }
 });
 
 describe("[server] log_level", () => {
-  it("is one level, or one and those of modules", () => {
+  it("is one level, or one level and the levels of modules", () => {
     expect(read('[server]\nlog_level = "warn"').server.log).toEqual({ level: "warn", form: "text" });
     expect(read('[server]\nlog_level = "info, backend=debug,source=error"').server.log).toEqual({
       level: "info",
@@ -94,7 +94,7 @@ describe("[server] log_level", () => {
     ["info,backends=debug", /there is no module "backends"; did you mean "backend"/],
     ["info,backend", /expected "error" or .*, got ""/],
     ["backend=debug", /expected "error" or .*, got "backend=debug"/],
-  ])("%j is refused", (text, message) => {
+  ])("is refused if it is %j", (text, message) => {
     expect(() => read(`[server]\nlog_level = "${text}"`)).toThrow(message);
   });
 });

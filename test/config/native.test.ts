@@ -33,14 +33,14 @@ const typeNames = fileTypes.flatMap(({ names }) => names.map((name) => `"${name}
 const quickstart = '[get.quickstart]\nmatch = "quickstart/(.*)"\nsource = "stuff"\n';
 
 describe("a native configuration", () => {
-  it("refuses a max_memory in which the process itself has no room", () => {
+  it("refuses a max_memory that is too small for the process itself", () => {
     expect(read('[server]\nmax_memory = "128MiB"\n').server.maxMemoryBytes).toBe(128 * 1024 * 1024);
     expect(problems('[server]\nmax_memory = "127MiB"\n')).toEqual([
       "2: server.max_memory: a process takes about 110MiB at rest: use at least 128MiB, or 0 for no limit",
     ]);
   });
 
-  it("is complete when nothing is given", () => {
+  it("is complete if the file is empty", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       files: [],
@@ -155,7 +155,7 @@ describe("a native configuration", () => {
     ]);
   });
 
-  it("takes key_encoding from the rule, else from [server]", () => {
+  it("takes key_encoding from the rule, or else from [server]", () => {
     const rules = `${quickstart}[get.other]\nmatch = "(o)"\nsource = "stuff"\nkey_encoding = "plain"\n${stuff}`;
     const encodings = (toml: string) => read(toml).rules.map((rule) => rule.keyEncoding);
     expect(encodings(rules)).toEqual(["plain", "plain"]);
@@ -167,12 +167,12 @@ describe("a native configuration", () => {
     expect(read(rules + stuff).rules.map(({ name }) => name)).toEqual(["zebra", "7", "ape"]);
   });
 
-  it("takes a rule's lifetimes from its source where the rule has none", () => {
+  it("takes a rule's lifetimes from its source if the rule has none", () => {
     const [rule] = read(`${quickstart}ttl = "5m"\n${stuff}ttl = "2h"\nexpiry = "1d"\nrefresh_before = "30s"`).rules;
     expect(rule).toMatchObject({ ttlMs: 300_000, expiryMs: 86_400_000, refreshBeforeMs: 30_000, fillTimeoutMs: 400 });
   });
 
-  it("reads files and echoes, with paths from the file's folder", () => {
+  it("reads files and echoes, with paths relative to the file's folder", () => {
     const config = read(
       '[source.f]\ntype = "file"\nroot = "values"\npath = "{key}.txt"\nmax_body = 17\n[source.e]\ntype = "echo"\n',
     );
@@ -184,7 +184,7 @@ describe("a native configuration", () => {
     ]);
   });
 
-  it("reads servers with weights, of a named pool as of the target", () => {
+  it("reads servers with weights, of a named pool and of the target", () => {
     const servers = 'servers = ["a:1", "b 2", "[::1]:5  3", "unix:/run/m.sock 4", "c:2 5 alpha"]\nconnections = 2\n';
     const [pool] = read(`[pool.main]\ntype = "memcached"\n${servers}`).pools;
     expect(pool?.name).toBe("main");
@@ -198,13 +198,13 @@ describe("a native configuration", () => {
     ]);
   });
 
-  it("has a request tried again unless it may do something twice", () => {
+  it("enables retries of a request unless the request is not idempotent", () => {
     const retries = (method: string) =>
       (read(`${stuff}method = "${method}"`).sources[0] as { retries: number }).retries;
     expect(["GET", "PUT", "QUERY", "POST"].map(retries)).toEqual([1, 1, 1, 0]);
   });
 
-  it("sends the headers it is given", () => {
+  it("sends the configured headers", () => {
     const [source] = read(`${stuff}headers = { Accept = "text/plain", X-Key = "{key}" }`).sources;
     const headers = [
       ["Accept", "text/plain"],
@@ -215,7 +215,7 @@ describe("a native configuration", () => {
 });
 
 describe("the environment and the command line", () => {
-  it("win over the file, the command line over both", () => {
+  it("override the file, and the command line overrides both", () => {
     const env = { PLATYPUS_SERVER_LISTEN: "a:1, b:2", PLATYPUS_SERVER_HOLD: "1MiB", PLATYPUS_SERVER_FLUSH_ALL: "true" };
     const config = read('[server]\nlisten = "c:3"\nhold = "2MiB"', { env, overrides: { "server.hold": "3MiB" } });
     expect(config.server.listen.map((each) => each.type === "tcp" && each.port)).toEqual([1, 2]);
@@ -223,7 +223,7 @@ describe("the environment and the command line", () => {
     expect(config.server.isFlushAllAllowed).toBe(true);
   });
 
-  it("can name the target without a file", () => {
+  it("can define the target without a file", () => {
     expect(read("", { env: { PLATYPUS_TARGET_SERVERS: "a:1 2,b:3" } }).pools[0]?.servers.length).toBe(2);
     const env = { PLATYPUS_TARGET_HOST: "a", PLATYPUS_TARGET_PORT: "5" };
     expect(read('[target]\nservers = ["b:1"]', { env }).pools[0]?.servers[0]?.address).toMatchObject({
@@ -232,7 +232,7 @@ describe("the environment and the command line", () => {
     });
   });
 
-  it("set what named sections of the file have, under the setting's main name", () => {
+  it("set settings in named sections of the file, under the setting's main name", () => {
     const env = {
       PLATYPUS_GET_QUICKSTART_TTL: "2m",
       PLATYPUS_SOURCE_STUFF_METHOD: "GET",
@@ -244,7 +244,7 @@ describe("the environment and the command line", () => {
     expect(config.sources[0]).toMatchObject({ method: "GET", headers: [["A", "b"]], queue: 7 });
   });
 
-  it("count as unset when empty, and leave other variables alone", () => {
+  it("count as unset if empty, and change no other variable", () => {
     const env = {
       PLATYPUS_SERVER_LISTEN: "",
       PLATYPUS_HOME: "x",
@@ -254,7 +254,7 @@ describe("the environment and the command line", () => {
     expect(problems("", { env })).toEqual([]);
   });
 
-  it("name themselves in problems", () => {
+  it("are named in problems", () => {
     const env = { PLATYPUS_GET_QUICKSTART_TLL: "1s", PLATYPUS_SERVER_MAX_CONNECTIONS: "many" };
     const overrides = { "server.listne": "a:1", "server.hold": "big" };
     expect(problems(quickstart + stuff, { env, overrides })).toEqual([
@@ -265,7 +265,7 @@ describe("the environment and the command line", () => {
     ]);
   });
 
-  it("refuse a variable that stands for two settings", () => {
+  it("refuse a variable that could be either of two settings", () => {
     const rules = quickstart + quickstart.replace("quickstart]", "quickstart_negative]");
     expect(problems(rules + stuff, { env: { PLATYPUS_GET_QUICKSTART_NEGATIVE_TTL: "1s" } })).toEqual([
       "PLATYPUS_GET_QUICKSTART_NEGATIVE_TTL: stands for both get.quickstart.negative_ttl and get.quickstart_negative.ttl; rename one of the sections",
@@ -276,18 +276,18 @@ describe("the environment and the command line", () => {
 describe("AWS Secrets Manager", () => {
   const own = { pool: null, region: null, profile: null, endpoint: null, assumeRole: null, maxCalls: null };
 
-  it.each(["awssm", "aws_secrets_manager"])("is a source of type %s", (type) => {
+  it.each(["awssm", "aws_secrets_manager"])("supports a source of type %s", (type) => {
     expect(read(`[source.s]\ntype = "${type}"\nkey = "some/prefix/{1}"`).sources).toMatchObject([
       { type: "awssm", key: "some/prefix/{1}", versionStage: "AWSCURRENT", field: null, connection: own },
     ]);
   });
 
-  it("knows the secret as secret_id, in every form of a template", () => {
+  it("uses secret_id for the secret, in every form of a template", () => {
     const key = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{$1}/%(name)/{2:path}";
     expect(read(`[source.s]\ntype = "awssm"\nsecret_id = "${key}"`).sources).toMatchObject([{ key }]);
   });
 
-  it.each(["awssm", "aws_secrets_manager"])("is a pool of type %s, which serves no keys", (type) => {
+  it.each(["awssm", "aws_secrets_manager"])("supports a pool of type %s, which serves no keys", (type) => {
     const pool = `[pool.vault]\ntype = "${type}"\nregion = "eu-west-1"\nprofile = "p"\nendpoint = "https://host:1/"\n`;
     const config = read(`${pool}assume_role = "arn:aws:iam::123456789012:role/a/b"\n${vault}pool = "vault"`);
     expect(config.pools).toEqual([]);
@@ -301,7 +301,7 @@ describe("AWS Secrets Manager", () => {
     ]);
   });
 
-  it("has pools beside the one of servers, however they are called", () => {
+  it("has pools beside the pool of servers, whatever their names", () => {
     const aws = '[pool.a]\ntype = "awssm"\n[pool.b]\ntype = "awssm"\n';
     expect(read(`${aws}[pool.c]\nservers = "a:1"\n`).pools).toMatchObject([{ name: "c" }]);
     expect(read(`${aws}[pool.c]\ntype = "memcached"\nservers = "a:1"\n`).pools).toMatchObject([{ name: "c" }]);
@@ -315,8 +315,8 @@ describe("AWS Secrets Manager", () => {
   });
 });
 
-describe("problems", () => {
-  it("come all at once, each with its line", () => {
+describe("the problems of a native configuration", () => {
+  it("are reported together, each with its line", () => {
     expect(
       problems(
         [
@@ -560,7 +560,7 @@ describe("problems", () => {
     }
   });
 
-  it("name the line of a syntax error, and say so where quotes are missing", () => {
+  it("name the line of a syntax error, and mention missing quotes", () => {
     expect(problems("[server]\n\n[get.a\n")).toEqual([
       '3: syntax error at column 7: unexpected "\\n"; the header has no closing bracket',
     ]);

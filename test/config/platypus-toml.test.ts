@@ -50,18 +50,18 @@ const withCertificates = switchedOn
   .replace(/^bearer_token.*$/m, "");
 
 describe("config/platypus.toml", () => {
-  it("says what holds without it", () => {
+  it("equals the defaults", () => {
     expect(read(text)).toEqual(read(""));
   });
 
-  it("loads with everything switched on", () => {
+  it("loads with every setting enabled", () => {
     const config = read(withCertificates);
     expect(config.pools).toHaveLength(1);
     expect(config.rules).toHaveLength(1);
     expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo", "merge", "module", "awssm"]);
   });
 
-  it("has every setting with its default", () => {
+  it("contains every setting with its default", () => {
     const document = parse(switchedOn);
     const source = leaveOut(commonSettings([]), ruleDefaults);
     const examples: [section: string, shown: unknown, settings: Settings][] = [
@@ -93,7 +93,7 @@ describe("config/platypus.toml", () => {
     for (const key of ["host", "port", ...ruleDefaults]) expect(text).toContain(key);
   });
 
-  it("has a line of meaning above every setting", () => {
+  it("has a description above every setting", () => {
     const lines = text.split("\n");
     for (const [index, line] of lines.entries()) {
       if (!/^#?[a-z_]+ = /.test(line) || /^#type/.test(line)) continue;

@@ -8,14 +8,14 @@ import { renderSettingsFile } from "../../scripts/docs/settings-file.ts";
 import { renderReference } from "../../scripts/docs/settings-page.ts";
 
 describe("docs/configuration.md", () => {
-  it("is what the settings table renders to; scripts/write-config-reference.mjs writes it", async () => {
+  it("matches the rendered settings table (scripts/write-config-reference.mjs)", async () => {
     const written = await readFile(new URL("../../docs/configuration.md", import.meta.url), "utf8");
     expect(written).toBe(renderReference());
   });
 });
 
 describe("config/platypus.toml", () => {
-  it("is what the tables of settings render to (npm run docs)", async () => {
+  it("matches the rendered settings tables (npm run docs)", async () => {
     const written = await readFile(new URL("../../config/platypus.toml", import.meta.url), "utf8");
     expect(written).toBe(renderSettingsFile());
   });
@@ -25,12 +25,12 @@ describe("config/platypus.schema.json", () => {
   const validate = new Ajv2020({ allowUnionTypes: true }).compile(JSON.parse(renderSchema()));
   const valid = (text: string) => validate(parse(text));
 
-  it("is what the tables of settings render to (npm run docs)", async () => {
+  it("matches the rendered settings tables (npm run docs)", async () => {
     const written = await readFile(new URL("../../config/platypus.schema.json", import.meta.url), "utf8");
     expect(written).toBe(renderSchema());
   });
 
-  it("takes each shipped configuration, and config/platypus.toml with every setting switched on", async () => {
+  it("accepts each shipped configuration, and config/platypus.toml with every setting enabled", async () => {
     const folder = new URL("../../config/", import.meta.url);
     const names = (await readdir(folder)).filter((name) => name.endsWith(".toml"));
     expect(names.length).toBeGreaterThan(5);
@@ -49,13 +49,13 @@ describe("config/platypus.schema.json", () => {
     '[get.a]\nttl = "60 seconds"',
     '[source.a]\ntype = "ftp"',
     '[source.a]\nurl = "http://h/"',
-  ])("refuses what check refuses: %s", (text) => {
+  ])("refuses everything that check refuses: %s", (text) => {
     expect(valid(text)).toBe(false);
   });
 });
 
 describe("docs/migrating/mcrouter.md", () => {
-  it("has mcrouter's handles and options as they are (npm run docs)", async () => {
+  it("lists mcrouter's handles and options as implemented (npm run docs)", async () => {
     const written = await readFile(new URL("../../docs/migrating/mcrouter.md", import.meta.url), "utf8");
     expect(withMcrouterTables(written)).toBe(written);
   });

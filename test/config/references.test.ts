@@ -32,19 +32,19 @@ function problems(source: string, env: Record<string, string> = {}): string {
   }
 }
 
-describe("what is not to stand in the file", () => {
-  it("comes from the environment", () => {
+describe("a reference to an external value", () => {
+  it("reads the environment", () => {
     const { authorization } = sourceOf('username = "u"\npassword = "${ENV:SECRET}"', { SECRET: "p:w" });
     expect(authorization).toBe(`Basic ${Buffer.from("u:p:w").toString("base64")}`);
   });
 
-  it("comes from a file, which makes another configuration when it changes", () => {
+  it("reads a file, and a change of the file changes the configuration", () => {
     const config = read('bearer_token = "${file:token}"');
     expect((config.sources[0] as HttpSourceConfig).authorization).toBe("Bearer from-a-file");
     expect(config.files).toEqual([path.join(folder, "token")]);
   });
 
-  it("may be a part of a text or an entry of a table, and its braces are only braces", () => {
+  it("may be a part of a text or an entry of a table, and its value's braces stay literal", () => {
     const { headers } = sourceOf('headers = { a = "x ${ENV:B} {1}", b = "${file:token}" }\n', { B: "{key}" });
     expect(headers).toEqual([
       ["a", "x {{key}} {1}"],
@@ -52,7 +52,7 @@ describe("what is not to stand in the file", () => {
     ]);
   });
 
-  it("is escaped as the source's own type takes the setting: a template, or text that has the same name", async () => {
+  it("is escaped to suit the setting: a template, or text that has that name", async () => {
     const name = "getter{1}.ts";
     await writeFile(path.join(folder, name), "export default () => undefined;\n");
     const text = `
@@ -68,7 +68,7 @@ describe("what is not to stand in the file", () => {
     expect(config.sources).toMatchObject([{ path: path.join(folder, name) }, { path: "getter{{1}}.ts" }]);
   });
 
-  it("is missed by name", () => {
+  it("is reported by name if it is missing", () => {
     expect(problems('bearer_token = "${ENV:NONE}"')).toContain(
       "source.web.bearer_token: there is no environment variable NONE",
     );
@@ -77,7 +77,7 @@ describe("what is not to stand in the file", () => {
     );
   });
 
-  it("is in no message", () => {
+  it("never shows its value in a message", () => {
     const env = { SECRET: "very secret" };
     for (const source of [
       'timeout = "${ENV:SECRET}"',
@@ -101,7 +101,7 @@ describe("a login of an http source", () => {
     ['body = "x"', "a GET has no body"],
     ['select = "a"', "expected a JSON pointer"],
     ['value_statuses = ["200", "9"]', 'value_statuses[1]: expected a status such as "200"'],
-  ])("%s is refused", (source, message) => {
+  ])("is refused: %s", (source, message) => {
     expect(problems(source)).toContain(message);
   });
 });

@@ -4,7 +4,7 @@ import { environmentName, settingsWith } from "../../src/config/settings.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
 
 describe("the settings table", () => {
-  it("has defaults that are values of their own type", () => {
+  it("has a default of the right type for each setting", () => {
     for (const [kind, settings] of Object.entries(settingsWith(sourceTypes.settings))) {
       for (const [key, row] of Object.entries(settings)) {
         if (row.default === null) continue;

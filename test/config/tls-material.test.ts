@@ -12,7 +12,7 @@ function problemsOf(material: Partial<TlsMaterial>): string[] {
 }
 
 describe("checkTls", () => {
-  it("takes a certificate with its key, a chain, and authorities alone", () => {
+  it("accepts a certificate with its key, a chain, and authorities alone", () => {
     for (const material of [
       {},
       { cert: cert + ca },
@@ -53,7 +53,7 @@ describe("checkTls", () => {
     for (const secret of key.split("\n").filter((line) => line.length > 40)) expect(problems).not.toContain(secret);
   });
 
-  it("warns of certificates whose time is over, or has not come", () => {
+  it("warns of certificates that have expired or are not yet valid", () => {
     const late = checkTls({ cert, key, ca }, Date.parse("2200-01-01"));
     expect(late.problems).toEqual([]);
     expect(late.warnings.map(({ about }) => about)).toEqual(["cert", "ca"]);

@@ -21,7 +21,7 @@ describe("TOML with syntax errors", () => {
     expect(parseToml("f", '[a]\nb = "c"\n')).toEqual({ a: { b: "c" } });
   });
 
-  it("tells every unquoted text of a file in one run", () => {
+  it("reports every unquoted text of a file in one run", () => {
     expect(
       problems("[server]", "listen = host", "[get.a]", "match = a/.*", "source = web", "ttl = 5m", 'x = "fine"'),
     ).toEqual([
@@ -37,21 +37,21 @@ describe("TOML with syntax errors", () => {
     ["; words", 1],
     ["a = 1 // words", 7],
     ["  // words", 3],
-  ])("says how comments begin: %s", (line, column) => {
+  ])("explains how to write comments: %s", (line, column) => {
     const [found] = problems(line);
     expect(found).toMatch(
       new RegExp(`^1: syntax error at column ${column}: unexpected "[/;]"; a comment begins with "#"$`),
     );
   });
 
-  it.each([['a = "x";'], ["a = 1,"], ["a = [1, 2],"]])("says that a line has no end mark: %s", (line) => {
+  it.each([['a = "x";'], ["a = 1,"], ["a = [1, 2],"]])("reports an unnecessary end mark: %s", (line) => {
     expect(problems(line)[0]).toMatch(/; a setting ends with its line, without "," or ";"$/);
   });
 
   it.each([
     ['match = "q/(\\d+)"', "match = 'q/(\\d+)'", 13],
     ['  match = "a\\.b"', "match = 'a\\.b'", 13],
-  ])("offers single quotes for a backslash: %s", (line, fix, column) => {
+  ])("suggests single quotes for a backslash: %s", (line, fix, column) => {
     expect(problems(line)).toEqual([
       `1: invalid escape sequence at column ${column}; in single quotes a backslash is a backslash: ${fix}`,
     ]);
@@ -62,25 +62,25 @@ describe("TOML with syntax errors", () => {
     [["[source.web]", "x = 1", "[source.web]"], "3: [source.web] is defined twice; the first is in line 1"],
     [["a = 1", "", "a = 2"], "3: a is defined twice; the first is in line 1"],
     [["[t]", "a = 1", "a = 2"], "3: t.a is defined twice; the first is in line 2"],
-  ])("says where the first of two stands: %j", (lines, expected) => {
+  ])("reports the line of the first of two definitions: %j", (lines, expected) => {
     expect(problems(...lines)).toEqual([expected]);
   });
 
-  it("does not take keys below a header with an error for those of the table above it", () => {
+  it("does not assign keys below an invalid header to the table above it", () => {
     expect(problems("[a]", "x = 1", "[b", "x = 2", "y = z")).toEqual([
       '3: syntax error at column 3: unexpected "\\n"; the header has no closing bracket',
       `5: ${NO_QUOTES(5, "z", "y")}`,
     ]);
   });
 
-  it("stops at a list that is not closed, since what follows would be wrong because of it", () => {
+  it("stops at an unclosed list, which would make later errors misleading", () => {
     expect(problems("a = b", "c = [1,", "2", "d = 3", "e = 4")).toEqual([
       `1: ${NO_QUOTES(5, "b", "a")}`,
       '4: syntax error at column 1: unexpected "d"; a list or table that begins above is not closed',
     ]);
   });
 
-  it("ends for every text", () => {
+  it("terminates for every text", () => {
     for (const text of [
       "[",
       "]",

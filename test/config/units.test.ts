@@ -20,7 +20,7 @@ describe("durations", () => {
     }
   });
 
-  it("writes any duration so that it reads back the same", () => {
+  it("writes any duration so that it reads back unchanged", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (ms) => {
         expect(parseDuration(formatDuration(ms))).toBe(ms);
@@ -48,7 +48,7 @@ describe("sizes", () => {
     }
   });
 
-  it("writes any size so that it reads back the same", () => {
+  it("writes any size so that it reads back unchanged", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (bytes) => {
         expect(parseSize(formatSize(bytes))).toBe(bytes);

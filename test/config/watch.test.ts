@@ -90,7 +90,7 @@ async function scene(content: string | null = "one", others: Record<string, stri
 }
 
 describe("watching a configuration file", () => {
-  it("reports a change that has held still for one second", async () => {
+  it("reports a change after one second without further changes", async () => {
     const { files, changes, pass } = await scene();
     await files.write("two");
     await pass(999);
@@ -101,7 +101,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("waits on while the file is being written", async () => {
+  it("waits while the file is being written", async () => {
     const { files, changes, pass } = await scene();
     await files.write("t");
     await pass(900);
@@ -115,7 +115,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("reports nothing for events without a change, or a change that was taken back", async () => {
+  it("reports nothing for events without a change, or for a change that was reverted", async () => {
     const { files, changes, pass } = await scene();
     await files.event();
     await pass(5_000);
@@ -126,7 +126,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual([]);
   });
 
-  it("reports at once when asked to look, and one content only once", async () => {
+  it("reports at once when asked to check, and reports each content only once", async () => {
     const { files, watcher, changes, pass } = await scene();
     await watcher.check();
     expect(changes).toEqual([]);
@@ -137,7 +137,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("sees a file that is deleted and made again", async () => {
+  it("detects a file that is deleted and created again", async () => {
     const { files, changes, errors, pass } = await scene();
     await files.write(null);
     await pass(3_000);
@@ -159,7 +159,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["one"]);
   });
 
-  it("follows the real path's folder to another one", async () => {
+  it("follows the real path to another folder", async () => {
     const { files, changes, pass } = await scene();
     files.folderStates = [
       { path: "/etc", identity: "1" },
@@ -175,7 +175,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("says so once if folders cannot be watched, and still looks when asked", async () => {
+  it("reports once that folders cannot be watched, and still checks when asked", async () => {
     const { files, watcher, changes, unwatched } = await scene();
     files.watch = () => {
       throw new Error("no watches left");
@@ -188,7 +188,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("sees a change that no event tells of", async () => {
+  it("detects a change without an event", async () => {
     const { files, changes, pass } = await scene();
     files.watched.clear();
     await files.write("two");
@@ -196,7 +196,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("tells a change from what was loaded, not from what it saw first", async () => {
+  it("compares changes with the loaded content, not with the first content it read", async () => {
     const { files, watcher, changes } = await scene();
     await files.write("two");
     watcher.loaded(contentsOf({ [FILE]: "two" }));
@@ -207,7 +207,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("sees a change of any file that was loaded, from its first one on", async () => {
+  it("detects a change of any loaded file, from the first change on", async () => {
     const { files, watcher, changes, pass } = await scene("one", { "/tls/cert.pem": "a" });
     for (const text of ["b", "c"]) {
       files.others.set("/tls/cert.pem", text);
@@ -222,7 +222,7 @@ describe("watching a configuration file", () => {
     expect(changes).toHaveLength(3);
   });
 
-  it("sees a file beside the configuration go and come back", async () => {
+  it("detects that a file beside the configuration is removed and created again", async () => {
     const { files, watcher, changes } = await scene("one", { "/run/secret": "x" });
     files.others.delete("/run/secret");
     await watcher.check();
@@ -237,7 +237,7 @@ describe("watching a configuration file", () => {
   it.each([
     ["is empty", "", "a whole file of text"],
     ["is the beginning of what it was", "a whole", "a whole file of text"],
-  ])("waits longer where a file %s, though it is asked to look", async (_what, shorter, whole) => {
+  ])("waits longer if a file %s, even if asked to check", async (_what, shorter, whole) => {
     const { files, watcher, changes, pass } = await scene(whole);
     await files.write(shorter);
     const checked = watcher.check();
@@ -252,14 +252,14 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual([shorter]);
   });
 
-  it("does not wait for a file that is shorter and another one", async () => {
+  it("does not wait for a file that is shorter and different", async () => {
     const { files, watcher, changes } = await scene("a whole file of text");
     await files.write("b whole");
     await watcher.check();
     expect(changes).toEqual(["b whole"]);
   });
 
-  it("watches a folder once, however often it looks", async () => {
+  it("watches a folder once, however often it checks", async () => {
     const { files, watcher } = await scene();
     const { watch } = files;
     let opened = 0;
@@ -272,7 +272,7 @@ describe("watching a configuration file", () => {
     expect(opened).toBe(0);
   });
 
-  it("looks again at a file that changes while it is being read", async () => {
+  it("checks again if a file changes while it is being read", async () => {
     const { files, watcher, changes, pass } = await scene();
     const { read } = files;
     files.read = async () => {
@@ -288,7 +288,7 @@ describe("watching a configuration file", () => {
     expect(changes).toEqual(["two"]);
   });
 
-  it("reports nothing once closed", async () => {
+  it("reports nothing after it is closed", async () => {
     const { files, watcher, changes, pass } = await scene();
     await files.write("two");
     watcher.close();
@@ -329,13 +329,13 @@ describe("watching a real file", () => {
     return path;
   }
 
-  it("sees it written in place", async () => {
+  it("detects a write in place", async () => {
     const path = join(await folder(), "p.toml");
     await writeFile(path, "one");
     await changeAfter(path, () => writeFile(path, "two"));
   });
 
-  it("sees another file renamed over it", async () => {
+  it("detects another file renamed over it", async () => {
     const path = join(await folder(), "p.toml");
     await writeFile(path, "one");
     await changeAfter(path, async () => {
@@ -344,7 +344,7 @@ describe("watching a real file", () => {
     });
   });
 
-  it("sees a symlink to its folder swapped, as Kubernetes does", async () => {
+  it("detects a swapped symlink to its folder, as Kubernetes does", async () => {
     const root = await folder();
     for (const version of ["one", "two"]) {
       await mkdir(join(root, version));
@@ -359,7 +359,7 @@ describe("watching a real file", () => {
     });
   });
 
-  it("sees a link on the way to it switched, with the old folder left in place", async () => {
+  it("detects a switched link on its path, with the old folder left in place", async () => {
     const root = await folder();
     for (const version of ["one", "two"]) {
       await mkdir(join(root, version, "sub"), { recursive: true });
@@ -372,7 +372,7 @@ describe("watching a real file", () => {
     });
   });
 
-  it("sees its folder removed and made again", async () => {
+  it("detects that its folder is removed and created again", async () => {
     const root = join(await folder(), "sub");
     await mkdir(root);
     const path = join(root, "p.toml");

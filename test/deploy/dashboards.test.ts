@@ -91,8 +91,8 @@ afterAll(async () => {
   undo = [];
 });
 
-describe("deploy/", () => {
-  it("has a dashboard and alerts that ask for something", () => {
+describe("the files of deploy/", () => {
+  it("include a dashboard and alerts with queries", () => {
     expect(queries.length).toBeGreaterThan(50);
     expect(new Set(alerts.map(({ alert }) => alert)).size).toBe(alerts.length);
     // Prometheus itself has `up`: whether it could reach the address.
@@ -100,7 +100,7 @@ describe("deploy/", () => {
       expect(namesOf(expr).size + Number(expr.includes("up{")), what).toBeGreaterThan(0);
   });
 
-  it.each(queries)("%s: %s", (_what, expr) => {
+  it.each(queries)("query existing metrics in %s: %s", (_what, expr) => {
     for (const [name, labels] of namesOf(expr)) {
       const family = families.get(name) ?? families.get(name.replace(/_(bucket|sum|count)$/, ""));
       expect(family, name).toBeDefined();
@@ -111,7 +111,7 @@ describe("deploy/", () => {
     }
   });
 
-  it("has alerts that say whom they are about", () => {
+  it("include alerts that name the affected instance", () => {
     for (const { alert, expr, annotations } of alerts) {
       const used = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label!);
       const grouped = /\bby \(([^)]*)\)/.exec(expr)?.[1]?.split(/,\s*/);
@@ -121,14 +121,14 @@ describe("deploy/", () => {
     }
   });
 
-  it("has an alert for a Platypus that is gone, under the job name of the scrape configuration", () => {
+  it("include an alert for a missing Platypus, under the job name of the scrape configuration", () => {
     const { scrape_configs } = parse(read("prometheus/prometheus.yml")) as { scrape_configs: { job_name: string }[] };
     const { expr } = alerts.find(({ alert }) => alert === "PlatypusGone")!;
     const up = `up{job="${scrape_configs[0]!.job_name}"}`;
     expect(expr).toBe(`${up} == 0 or absent(${up})`);
   });
 
-  it("has a scrape configuration for the address that Platypus listens on", () => {
+  it("include a scrape configuration for the address that Platypus listens on", () => {
     const { scrape_configs } = parse(read("prometheus/prometheus.yml")) as {
       scrape_configs: { static_configs: { targets: string[] }[] }[];
     };

@@ -36,7 +36,7 @@ interface Probe {
   readonly httpGet: { path: string; port: string };
 }
 
-describe("kubernetes", () => {
+describe("the Kubernetes manifests", () => {
   const files = readdirSync(path.join(DEPLOY, "kubernetes"));
   const all = files.map((file) => parse(text(`kubernetes/${file}`), { strict: true }));
   const one = (kind: string) => all.find((each) => each.kind === kind);
@@ -51,7 +51,7 @@ describe("kubernetes", () => {
     return load(path.join(scratch, name!));
   }
 
-  it("has one of each kind, and labels that select the pods", () => {
+  it("have one object of each kind, and labels that select the pods", () => {
     expect(all.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "Deployment", "PodDisruptionBudget", "Service"]);
     const { labels } = pod.metadata;
     expect(one("Deployment").spec.selector.matchLabels).toEqual(labels);
@@ -60,7 +60,7 @@ describe("kubernetes", () => {
     expect(pod.spec.volumes[0].configMap.name).toBe(one("ConfigMap").metadata.name);
   });
 
-  it("probes the admin server that is configured, at paths that it has, and offers the port that is listened on", async () => {
+  it("probe the configured admin server at existing paths, and expose the listening port", async () => {
     const { server } = await config();
     const ports = new Map(container.ports.map(({ name, containerPort }) => [name, containerPort]));
     expect(container.readinessProbe.httpGet).toEqual({ path: "/readyz", port: "admin" });
@@ -71,7 +71,7 @@ describe("kubernetes", () => {
     expect(ports.get(targetPort)).toBe(portOf(server.listen[0]));
   });
 
-  it("leaves the time to drain", async () => {
+  it("allow the time to drain", async () => {
     const { server } = await config();
     const [, seconds] = container.lifecycle.preStop.exec.command;
     expect(pod.spec.terminationGracePeriodSeconds * 1000).toBeGreaterThan(
@@ -80,11 +80,11 @@ describe("kubernetes", () => {
   });
 });
 
-describe("docker", () => {
+describe("the Docker image", () => {
   const compose = parse(text("docker/compose.yaml"), { strict: true, merge: true });
   const dockerfile = text("docker/Dockerfile");
 
-  it("the configuration of compose.yaml loads, and names its servers and ports", async () => {
+  it("has a compose.yaml whose configuration loads, and names its servers and ports", async () => {
     const { server, pools } = await load(path.join(DEPLOY, "docker/config/platypus.toml"));
     const names = Object.keys(compose.services).filter((name) => name !== "platypus");
     expect(pools[0]!.servers.map(({ address }) => (address as { host: string }).host)).toEqual(names);
@@ -96,7 +96,7 @@ describe("docker", () => {
     );
   });
 
-  it("is built under the name that compose.yaml and the Kubernetes manifests ask for", () => {
+  it("is built under the name that compose.yaml and the Kubernetes manifests use", () => {
     const [, name] = / -t (\S+) /.exec(dockerfile)!;
     expect(name).toBe(`platypus:${packageVersion}`);
     expect(compose.services.platypus.image).toBe(name);
@@ -104,7 +104,7 @@ describe("docker", () => {
     expect(readFileSync(path.join(DEPLOY, "../docs/deployment.md"), "utf8")).toContain(` -t ${name} .`);
   });
 
-  it("copies what is not ignored", () => {
+  it("copies only files that are not ignored", () => {
     const kept = text("docker/Dockerfile.dockerignore")
       .split("\n")
       .flatMap((line) => (line.startsWith("!") ? [line.slice(1)] : []));
@@ -112,7 +112,7 @@ describe("docker", () => {
     expect([...kept].sort()).toEqual([...copied].sort());
   });
 
-  it("its health check tells a live Platypus from none", async () => {
+  it("has a health check that detects whether Platypus is running", async () => {
     const [, json] = /HEALTHCHECK[^[]*(\[.*\])/.exec(dockerfile)!;
     const run = (port: number) => {
       const [, ...args] = JSON.parse(json!.replace("11280", String(port))) as string[];
@@ -128,12 +128,12 @@ describe("docker", () => {
   });
 });
 
-describe("systemd", () => {
+describe("the systemd unit", () => {
   const unit = text("systemd/platypus.service");
   const settings = new Map([...unit.matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name!, value!] as const));
   const ANALYZE = "systemd-analyze";
 
-  it("is told by children, may compile, and leaves the time to drain", () => {
+  it("accepts notifications from children, permits the JIT compiler, and allows the time to drain", () => {
     expect([settings.get("Type"), settings.get("NotifyAccess")]).toEqual(["notify", "all"]);
     expect(settings.has("MemoryDenyWriteExecute")).toBe(false);
     expect(Number(settings.get("TimeoutStopSec")) * 1000).toBeGreaterThan(nativeConfig("").server.drainTimeoutMs);

@@ -35,7 +35,7 @@ describe("the layers of docs/architecture.md", () => {
     expect(order.at(-1)).toBe("ground");
   });
 
-  it("are the ones that biome.json enforces: each folder may not import those to its left", () => {
+  it("are the layers that biome.json enforces: each folder may not import those to its left", () => {
     for (const [i, folder] of order.slice(0, -1).entries()) {
       const rule = biome.overrides.find(({ includes }) => includes[0] === `src/${folder}/**`);
       const groups = rule?.linter.rules.style.noRestrictedImports.options.patterns.flatMap(({ group }) => group) ?? [];
@@ -44,7 +44,7 @@ describe("the layers of docs/architecture.md", () => {
     }
   });
 
-  it("make an import that points to the left fail the check", () => {
+  it("fail the check if an import points to the left", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "platypus-layers-"));
     try {
       writeFileSync(path.join(folder, "biome.json"), JSON.stringify({ ...biome, vcs: { enabled: false } }));

@@ -22,8 +22,8 @@ function loadedBy(code: string): readonly string[] {
   return execFileSync(process.execPath, args, { cwd: root, encoding: "utf8" }).trim().split("\n");
 }
 
-describe("the modules that are loaded", () => {
-  it("by a start with a native configuration are those that it needs", () => {
+describe("the set of loaded modules", () => {
+  it("contains only the necessary modules after a start with a native configuration", () => {
     const loaded = loadedBy(`
       const { loadConfig } = await import("./src/server/load-config.ts");
       const { Platypus } = await import("./src/server/platypus.ts");
@@ -36,7 +36,7 @@ describe("the modules that are loaded", () => {
     expect(loaded.filter((file) => /^mcrouter\/|mcrouter-stats|twemproxy|simulat|replay/.test(file))).toEqual([]);
   });
 
-  it("by the command line are those of the command", () => {
+  it("contains only the modules of the command on the command line", () => {
     const loaded = loadedBy(
       'process.argv.splice(1, 0, "platypus", "check", "config/quickstart.toml"); await import("./src/main.ts");',
     );

@@ -72,7 +72,7 @@ function memcached(read = (key: string) => stored.get(key)) {
 const nothing = { wrong: false, closed: false, failed: false, isAnswered: false };
 
 describe("A checking client", () => {
-  it("has nothing to say of a server that answers rightly", async () => {
+  it("reports nothing about a server that answers correctly", async () => {
     expect(await seen(memcached())).toEqual({ ...nothing, isAnswered: true });
   });
 
@@ -88,7 +88,7 @@ describe("A checking client", () => {
     expect(await seen(deaf)).toEqual({ ...nothing, wrong: true });
   });
 
-  it("notices a value that was stored and is missing", async () => {
+  it("notices that a stored value is missing", async () => {
     expect(await seen(memcached(() => undefined))).toEqual({ ...nothing, failed: true });
   });
 

@@ -24,7 +24,7 @@ async function fuzz(starting: Promise<Side>, rounds = ROUNDS): Promise<void> {
   }
 }
 
-describe("whatever clients send, others are told exactly their own", () => {
+describe("whatever clients send, other clients receive exactly their own answers", () => {
   for (const setup of clientSetups) {
     const isSkipped = setup.memcacheds > 0 && MemcachedProcess.isMissing;
     it.skipIf(isSkipped)(setup.name, async () => {
@@ -33,7 +33,7 @@ describe("whatever clients send, others are told exactly their own", () => {
   }
 });
 
-it("whatever servers answer, no key is given the value of another, and the truth is told when it is back", async () => {
+it("whatever servers answer, no key gets the value of another, and correct answers return with the server", async () => {
   await expect(fuzz(BackendSide.start())).resolves.toBeUndefined();
 });
 
@@ -56,7 +56,7 @@ it.skipIf(MemcachedProcess.isMissing)(
 describe.skipIf(MemcachedProcess.isMissing)(
   "no command fails, is lost or overtaken while configurations are reloaded",
   () => {
-    it("over servers of today", async () => {
+    it("over current servers", async () => {
       await expect(fuzz(ReloadSide.start(), FEW_ROUNDS)).resolves.toBeUndefined();
     });
 

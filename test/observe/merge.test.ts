@@ -54,17 +54,17 @@ function sample(unixSeconds: number, requests: number, p99Ms: number | null): Sa
 }
 
 describe("a snapshot", () => {
-  it("is plain data: it is the same after its way over the link between workers", () => {
+  it("is plain data: it is unchanged after a transfer between workers", () => {
     expect(JSON.parse(JSON.stringify(told))).toEqual(told);
   });
 });
 
 describe("merge", () => {
-  it("gives the snapshot of one worker as it is", () => {
+  it("returns the snapshot of a single worker unchanged", () => {
     expect(merge([told])).toBe(told);
   });
 
-  it("adds amounts, and keeps what is one process's own or common to all", () => {
+  it("adds amounts, and keeps values that are specific to a process or common to all", () => {
     const all = merge([withProcess({ pid: 1, residentBytes: 10 }), withProcess({ pid: 2, residentBytes: 5 })]);
     expect(all.process).toMatchObject({ workers: 2, pid: 1, residentBytes: 15, version: told.process.version });
     expect(all.config).toEqual(told.config);
@@ -88,7 +88,7 @@ describe("merge", () => {
     expect(merge([young, old]).process).toMatchObject({ uptimeSeconds: 50, startedUnixSeconds: 50 });
   });
 
-  it("is not ready while one worker is not, and has connected when one has", () => {
+  it("is not ready while one worker is not, and is connected when one worker is", () => {
     const [ready, draining] = [
       withProcess({ notReady: null, hasConnected: true }),
       withProcess({ notReady: "draining", hasConnected: false }),
@@ -101,7 +101,7 @@ describe("merge", () => {
     }
   });
 
-  it("puts servers together by pool and name, each with its worst state and the sum of its requests", () => {
+  it("groups servers by pool and name, each with its worst state and the sum of its requests", () => {
     const one = withServers({ name: "a", state: "soft TKO", requests: 1 }, { name: "b", state: "up", requests: 2 });
     const other = withServers({ name: "b", state: "hard TKO", requests: 3 }, { name: "c", pool: "p", requests: 4 });
     expect(merge([one, other]).servers.map(({ name, state, requests }) => [name, state, requests])).toEqual([
@@ -114,7 +114,7 @@ describe("merge", () => {
     expect(merge([up, down, up]).servers[0]!.views).toEqual({ new: 0, up: 2, down: 1, closed: 0 });
   });
 
-  it("keeps the last changes of a server's state, in their order", () => {
+  it("keeps the latest changes of a server's state, in order", () => {
     const change = (unixSeconds: number) => ({ unixSeconds, state: "up" as const, reason: null });
     const many = Array.from({ length: 15 }, (_, i) => change(2 * i));
     const { history } = merge([withServers({ history: many }), withServers({ history: [change(3), ...many.slice(5)] })])
@@ -128,7 +128,7 @@ describe("merge", () => {
     );
   });
 
-  it("takes what there is, where a worker of another version does not tell a number", () => {
+  it("uses the available numbers if a worker of another version omits one", () => {
     const { lag: _, ...rule } = told.rules[0]!;
     const older = { ...told, rules: [rule] } as unknown as Snapshot;
     for (const order of [
@@ -139,7 +139,7 @@ describe("merge", () => {
     }
   });
 
-  it("adds failures by name, also those that only one worker has had", () => {
+  it("adds failures by name, including failures that only one worker has", () => {
     const withFailures = (failures: Record<string, number>): Snapshot => {
       return { ...told, sources: told.sources.map((source) => ({ ...source, failures })) };
     };
@@ -147,7 +147,7 @@ describe("merge", () => {
     expect(all.sources[0]!.failures).toEqual({ SOURCE_TIMEOUT: 4, SOURCE_STATUS: 2 });
   });
 
-  it("has quantiles of all fetches together", () => {
+  it("computes quantiles over the fetches of all workers", () => {
     const withFetches = (count: number, ms: number): Snapshot => {
       const histogram = new Histogram();
       for (let i = 0; i < count; i++) histogram.add(ms);
@@ -157,7 +157,7 @@ describe("merge", () => {
     expect([fetch.count, quantileMs(fetch, 0.5), quantileMs(fetch, 0.99), fetch.maxMs]).toEqual([10, 5, 700, 700]);
   });
 
-  it("adds samples up by second, with the times of the slowest", () => {
+  it("adds samples by second, with the times of the slowest", () => {
     const withSamples = (...samples: Sample[]): Snapshot => ({ ...told, samples });
     const workers = [
       withSamples(sample(1, 10, 3), sample(2, 20, null)),
@@ -170,7 +170,7 @@ describe("merge", () => {
     ]);
   });
 
-  it("lists the keys that were asked for most, of all workers", () => {
+  it("lists the most requested keys of all workers", () => {
     const key = (name: string, gets: number) => ({ key: name, gets, lastGetMs: 0, freshMs: 0, failures: 0 });
     const one = { ...told, trackedKeys: Array.from({ length: 20 }, (_, i) => key(`a${i}`, 40 - i)) };
     const other = { ...told, trackedKeys: [key("b", 39.5), key("c", 1)] };

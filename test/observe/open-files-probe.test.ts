@@ -6,7 +6,7 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { settled } from "../support/settled.ts";
 
 describe("OpenFilesProbe", () => {
-  it("counts and tells that no file can be opened, until it is stopped", async () => {
+  it("counts and reports failures to open a file, until it is stopped", async () => {
     const clock = new ManualClock();
     const kept = new KeptLog();
     let code: string | null = null;

@@ -37,7 +37,7 @@ function snapshotOf({ all }: ReturnType<typeof workers>): Snapshot | null {
 }
 
 describe("the snapshot of all workers", () => {
-  it("is this process' own if no worker answers, or only workers of a version that does not know the question", () => {
+  it("is this process's snapshot if no worker answers, or only workers of a version that does not know the question", () => {
     expect(snapshotOf(workers([]))).toBe(told);
     expect(snapshotOf(workers([null, undefined]))).toBe(told);
   });
@@ -48,7 +48,7 @@ describe("the snapshot of all workers", () => {
 });
 
 describe("a worker", () => {
-  it("answers with its snapshot, resets its statistics, and does nothing at a question of another version", () => {
+  it("answers with its snapshot, resets its statistics, and ignores a question of another version", () => {
     const { seen } = workers([]);
     expect(seen.answer({ kind: "snapshot", details: {} })).toBe(told);
     expect(seen.answer({ kind: "metrics" } as unknown as Question)).toBeNull();

@@ -103,7 +103,7 @@ describe("a decoded part", () => {
     );
   });
 
-  it.each(["..", ".", "a/../b", "../x"])("%j is refused in URLs and paths of files", (text) => {
+  it.each(["..", ".", "a/../b", "../x"])("is refused in URLs and file paths: %j", (text) => {
     expect(renderOrRefuse("/stuff/{1:path}", text, asUrl)).toBeNull();
     expect(renderOrRefuse("{1:path}", text, asFilePath)).toBeNull();
   });

@@ -27,7 +27,7 @@ async function failure(path: string): Promise<string> {
 }
 
 describe("loading a configuration", () => {
-  it("reads the file under the environment and the overrides", async () => {
+  it("reads the file, then applies the environment and the overrides", async () => {
     const path = await file("good.toml", '\uFEFF[server]\nlisten = "a:1"\nhold = "1MiB"\nprefix = "p"\n');
     const env = { PLATYPUS_SERVER_HOLD: "2MiB", PLATYPUS_SERVER_PREFIX: "q" };
     const config = await loadConfig({ path, env, overrides: { "server.prefix": "r" } });
@@ -41,14 +41,14 @@ describe("loading a configuration", () => {
     expect(config.server.listen).toHaveLength(1);
   });
 
-  it("says why a file cannot be read", async () => {
+  it("reports why a file cannot be read", async () => {
     expect(await failure(join(folder, "none.toml"))).toBe("FILE: there is no such file");
     await mkdir(join(folder, "sub"));
     expect(await failure(join(folder, "sub"))).toBe("FILE: expected a file, found a folder");
     expect(await failure(await file("latin1.toml", Uint8Array.of(0x61, 0xe9)))).toBe("FILE: expected UTF-8 text");
   });
 
-  it("tells other proxies' files from broken TOML", async () => {
+  it("distinguishes the files of other proxies from broken TOML", async () => {
     expect(await failure(await file("m.json", '// x\n{ "pools": {} }'))).toMatch(/^FILE:2: no route; expected/);
     expect(await failure(await file("t.yml", "# x\nalpha:\n  listen: 127.0.0.1:22121\n"))).toBe(
       "FILE:2: alpha.servers: expected at least one server",
@@ -72,7 +72,7 @@ describe("loading a configuration", () => {
     ["n.yml", "", "expected pools by name"],
     ["n.yaml", "# nothing\n---\n", "expected pools by name"],
     ["m.json", "", "FILE"],
-  ])("does not take an empty %s for its own form", async (name, content, message) => {
+  ])("does not mistake an empty %s for a file of its format", async (name, content, message) => {
     expect(await failure(await file(name, content))).toContain(message);
   });
 });
@@ -83,13 +83,13 @@ describe("Platypus' own settings in another format", () => {
     ["p.yml", "# mine\nget:\n  a:\n    match: a\n", 2, "YAML"],
     ["p.json", '{"server": {"listen": "127.0.0.1:1"}}', 1, "JSON"],
     ["p.json", '{\n  "target": { "servers": ["127.0.0.1:2"] }\n}', 2, "JSON"],
-  ])("are refused with a word on TOML: %s", async (name, text, line, format) => {
+  ])("are refused with a hint about TOML: %s", async (name, text, line, format) => {
     expect(await failure(await file(name, text))).toMatch(
       new RegExp(`^FILE:${line}: Platypus' own settings are TOML; this is ${format}, which`),
     );
   });
 
-  it("are not seen in twemproxy's file with a pool of that name", async () => {
+  it("are not recognised in twemproxy's file if a pool has that name", async () => {
     const path = await file("n.yml", "server:\n  listen: 127.0.0.1:1\n  servers:\n  - a:1:1\n");
     expect((await loadConfig({ path, env: {} })).pools.map(({ name }) => name)).toEqual(["server"]);
   });

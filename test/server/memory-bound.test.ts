@@ -56,8 +56,8 @@ beforeEach(() => {
   bound = boundOf(() => MAX);
 });
 
-describe("a bound on memory", () => {
-  it("does nothing while memory is far from it", () => {
+describe("the memory bound", () => {
+  it("does nothing while memory is far below it", () => {
     live = { base: 630 * MIB, held: 20 * MIB, tracked: 20 * MIB, clients: 20 * MIB };
     bound.check();
     expect(live.held).toBe(20 * MIB);
@@ -65,7 +65,7 @@ describe("a bound on memory", () => {
     expect(collections).toBe(0);
   });
 
-  it("counts buffers that nothing was written into yet, and is none the higher for them afterwards", () => {
+  it("counts buffers that are not yet written to, and is back to normal afterwards", () => {
     bound.check();
     untouched = 900 * MIB;
     bound.check();
@@ -78,7 +78,7 @@ describe("a bound on memory", () => {
     expect(isRefused()).toEqual({ fill: true, connection: true });
   });
 
-  it("does nothing where none is set", () => {
+  it("does nothing if none is configured", () => {
     bound = boundOf(() => 0);
     live.base = 10 * MAX;
     bound.check();
@@ -92,7 +92,7 @@ describe("a bound on memory", () => {
     ["fills", 810],
     ["clients", 840],
     ["connections", 870],
-  ])("takes the step %s, and those before it, where nothing else can be freed", (step, used) => {
+  ])("takes the step %s, and the steps before it, if nothing else can be freed", (step, used) => {
     live.base = used * MIB;
     bound.check();
     const names = Object.keys(memorySteps) as MemoryStep[];
@@ -102,7 +102,7 @@ describe("a bound on memory", () => {
     expect(log.lines.filter((line) => line.includes("near max_memory"))).toHaveLength(names.filter(isTaken).length);
   });
 
-  it("takes no later step where an earlier one has freed enough", () => {
+  it("takes no later step if an earlier step has freed enough", () => {
     live = { base: 650 * MIB, held: 100 * MIB, tracked: 100 * MIB, clients: 90 * MIB };
     bound.check();
     expect(live).toEqual({ base: 650 * MIB, held: 0, tracked: 10 * MIB, clients: 90 * MIB });
@@ -110,13 +110,13 @@ describe("a bound on memory", () => {
     expect(bound.counts).toMatchObject({ held: 1, tracked: 1, clients: 0 });
   });
 
-  it("cuts off clients for as many bytes as are too many, and no more", () => {
+  it("disconnects clients for the excess bytes, and no more", () => {
     live = { base: 800 * MIB, held: 0, tracked: 0, clients: 90 * MIB };
     bound.check();
     expect(live.clients).toBe(30 * MIB);
   });
 
-  it("counts what it has shed as gone until the collector has run, so that it is not shed twice", () => {
+  it("counts shed memory as free until the collector has run, so that nothing is shed twice", () => {
     live = { base: 900 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
     bound.check();
     expect(collections).toBe(1);
@@ -128,7 +128,7 @@ describe("a bound on memory", () => {
     expect(live.clients).toBe(left);
   });
 
-  it("ends a step only when memory has gone down by more than it varies", () => {
+  it("ends a step only if memory has dropped by more than its normal variation", () => {
     live.base = 810 * MIB;
     bound.check();
     live.base = 780 * MIB;
@@ -139,7 +139,7 @@ describe("a bound on memory", () => {
     expect(bound.refusesFill()).toBe(false);
   });
 
-  it("takes clients in again after it was full, where the C library keeps the memory", () => {
+  it("accepts clients again after memory was full, if the C library keeps the memory", () => {
     bound.check();
     live.base = 980 * MIB;
     bound.check();
@@ -150,7 +150,7 @@ describe("a bound on memory", () => {
     expect(isRefused()).toEqual({ fill: false, connection: false });
   });
 
-  it("sheds for memory that the C library keeps, as far as the process is over nine tenths of the bound", () => {
+  it("sheds memory that the C library keeps, if the process is over nine tenths of the bound", () => {
     live = { base: 450 * MIB, held: 0, tracked: 0, clients: 200 * MIB };
     bound.check();
     retained = 300 * MIB;
@@ -161,7 +161,7 @@ describe("a bound on memory", () => {
     expect(live.clients).toBe(170 * MIB);
   });
 
-  it("calls the collector less and less often where that frees nothing", () => {
+  it("calls the collector less and less often if that frees nothing", () => {
     live.base = 990 * MIB;
     for (let i = 0; i < 600; i++) {
       bound.check();
@@ -171,7 +171,7 @@ describe("a bound on memory", () => {
     expect(collections).toBeLessThan(20);
   });
 
-  it("looks by itself, ten times a second", () => {
+  it("checks memory ten times per second", () => {
     bound.start();
     live = { base: 700 * MIB, held: 300 * MIB, tracked: 0, clients: 0 };
     clock.advance(100);

@@ -54,7 +54,7 @@ describe("the file source", () => {
     expect(await outcome("empty")).toBe("");
   });
 
-  it.each(["missing", "sub/missing", "missing/b.txt", "a.txt/b", "x".repeat(250)])("%s is not there", async (part) => {
+  it.each(["missing", "sub/missing", "missing/b.txt", "a.txt/b", "x".repeat(250)])("misses for %s", async (part) => {
     expect(await outcome(part)).toBe("not there");
   });
 
@@ -160,7 +160,7 @@ describe("the tag of a file", () => {
 });
 
 describe("a path that is not a regular file", () => {
-  it.each(["sub", "sub/", ""])("such as the folder %j is refused", async (part) => {
+  it.each(["sub", "sub/", ""])("is refused if it is the folder %j", async (part) => {
     expect(await outcome(part)).toBe("SOURCE_REFUSED");
   });
 

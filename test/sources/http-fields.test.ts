@@ -154,7 +154,7 @@ describe("the decoder of content encodings", () => {
     expect(await outcome(sourceOf())).toBe(text);
   });
 
-  it.each(["gzip, zstd", "deflate", "gzip, br, gzip, br"])("%s is refused", async (coding) => {
+  it.each(["gzip, zstd", "deflate", "gzip, br, gzip, br"])("refuses %s", async (coding) => {
     answer(200, { "content-encoding": coding }, gzip);
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
   });

@@ -49,7 +49,7 @@ describe("a template", () => {
     expect(render(template, context, asBytes)).toBe(text);
   });
 
-  it.each(["{", "}", "a{1", "{1}}", "{a-b}", "{}", "{1:paths}", "{ 1 }"])("%j is none, and says where", (template) => {
+  it.each(["{", "}", "a{1", "{1}}", "{a-b}", "{}", "{1:paths}", "{ 1 }"])("is refused with the position of the error: %j", (template) => {
     expect(() => parseTemplate(template)).toThrow(/at position \d+ belongs to no \{name\}/);
   });
 
@@ -95,7 +95,7 @@ describe("a template in a URL", () => {
     expect(render("{1:path}", contextOf("", ["a/b c/d"]), asUrl)).toBe("a/b%20c/d");
   });
 
-  it.each([".", "..", "a/..", "../a", "a/./b", "a\\..\\b", "/.."])("%j is refused", (part) => {
+  it.each([".", "..", "a/..", "../a", "a/./b", "a\\..\\b", "/.."])("refuses the part %j", (part) => {
     for (const template of ["{1}", "{1:path}"])
       expect(renderOrRefuse(template, contextOf("", [part]), asUrl)).toBeNull();
   });
@@ -151,7 +151,7 @@ describe("a template in a URL", () => {
 });
 
 describe("a template in a header", () => {
-  it.each(["\r", "\n", "a\r\nX-Evil: 1", "\0", "\x7f", "\t"])("%j is refused", (part) => {
+  it.each(["\r", "\n", "a\r\nX-Evil: 1", "\0", "\x7f", "\t"])("refuses the part %j", (part) => {
     expect(renderOrRefuse("{1}", contextOf("", [part]), asHeader)).toBeNull();
   });
 
@@ -175,7 +175,7 @@ describe("a template in a file path", () => {
     expect(render("{1:path}", contextOf("", ["a/b"]), asFilePath)).toBe("a/b");
   });
 
-  it.each(["..", ".", "a/../b", "\0", "a\\b"])("%j is refused", (part) => {
+  it.each(["..", ".", "a/../b", "\0", "a\\b"])("refuses the part %j", (part) => {
     expect(renderOrRefuse("{1:path}", contextOf("", [part]), asFilePath)).toBeNull();
   });
 

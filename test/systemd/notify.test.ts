@@ -65,11 +65,11 @@ function run(given = env): PlatypusProcess {
   return platypus;
 }
 
-describe("a service of systemd", () => {
+describe("systemd notification", () => {
   it.each([
     ["one process", ECHO],
     ["workers", `${ECHO.replace("[server]", "[server]\nworkers = 2")}[target]\nservers = ["127.0.0.1:1"]\n`],
-  ])("%s says that it serves, reloads and stops, and each once", async (_name, toml) => {
+  ])("of %s reports that it serves, reloads and stops, each once", async (_name, toml) => {
     await writeFile(path.join(folder, "p.toml"), toml);
     const platypus = run();
     await soon(lines).toEqual([expect.stringMatching(/^\/run\/fake READY=1 STATUS=serves on 127.0.0.1:\d+/)]);
@@ -84,7 +84,7 @@ describe("a service of systemd", () => {
     expect(platypus.stderr).not.toContain("not told");
   });
 
-  it("says of a configuration that was refused that the one before serves", async () => {
+  it("reports that the previous configuration is in use after a refused one", async () => {
     const platypus = run();
     await soon(async () => (await lines()).length).toBe(1);
     await writeFile(path.join(folder, "p.toml"), "[nonsense");
@@ -97,7 +97,7 @@ describe("a service of systemd", () => {
     expect((await lines())[4]).toContain("refused");
   });
 
-  it("without the program goes on, with one warning", async () => {
+  it("continues with one warning without the program", async () => {
     const platypus = run({ ...env, PATH: "/nonexistent" });
     await platypus.printed(/systemd is not told how we are: systemd-notify: there is no such program/);
     platypus.child.kill("SIGTERM");
@@ -121,7 +121,7 @@ describe("a service of systemd", () => {
   });
 });
 
-describe("the watchdog", () => {
+describe("the systemd watchdog", () => {
   const take = (given: Record<string, string>) => {
     const clock = new ManualClock();
     const kept = new KeptLog();
@@ -130,7 +130,7 @@ describe("the watchdog", () => {
     return { clock, kept, manager, environment };
   };
 
-  it("hears of us at half its time from when we serve, until we are closed", async () => {
+  it("is notified at half its time from the start of serving until the close", async () => {
     const { clock, manager, environment } = take({ WATCHDOG_USEC: "30000000" });
     expect(Object.keys(environment)).toEqual(["PATH"]);
     clock.advance(60_000);
@@ -146,7 +146,7 @@ describe("the watchdog", () => {
     expect((await lines()).filter((line) => line.includes("WATCHDOG")).length).toBe(1);
   });
 
-  it("of another process is not ours", async () => {
+  it("is ignored if it belongs to another process", async () => {
     const { clock, manager } = take({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: String(process.pid + 1) });
     manager.ready("serves");
     clock.advance(60_000);
@@ -154,7 +154,7 @@ describe("the watchdog", () => {
     expect(await lines()).toEqual(["/run/fake READY=1 STATUS=serves"]);
   });
 
-  it("is not waited for where its program hangs", async () => {
+  it("is not waited for if its program hangs", async () => {
     await writeFile(path.join(folder, PROGRAM), "#!/bin/sh\nexec sleep 1000\n");
     const { clock, kept, manager } = take({});
     manager.ready("serves");
@@ -173,7 +173,7 @@ describe("the watchdog", () => {
     ]);
   });
 
-  it("that is too short is warned of", async () => {
+  it("causes a warning if its time is too short", async () => {
     const { kept, manager } = take({ WATCHDOG_USEC: "500000", WATCHDOG_PID: String(process.pid) });
     manager.ready("serves");
     await manager.close();

@@ -71,8 +71,8 @@ async function answers(port: number): Promise<void> {
   client.close();
 }
 
-describe("sockets of systemd", () => {
-  it("are listened on in place of those of the configuration, and are not closed under who waits", async () => {
+describe("systemd sockets", () => {
+  it("replace the addresses of the configuration, and are not closed while clients wait", async () => {
     const own = await freePort();
     const started = await activated("one:two", `[server]\nlisten = "127.0.0.1:${own}"\nadmin = "off"\n${RULES}`);
     for (const port of started.ports) await answers(port);
@@ -82,7 +82,7 @@ describe("sockets of systemd", () => {
     expect(started.stderr).toContain("listens on fd:3, fd:4");
   });
 
-  it("may be the admin server's, by name", async () => {
+  it("may be assigned to the admin server by name", async () => {
     const own = await freePort();
     const started = await activated("p.socket:admin", `[server]\nadmin = "127.0.0.1:${own}"\n${RULES}`);
     const [port, admin] = started.ports;
@@ -93,7 +93,7 @@ describe("sockets of systemd", () => {
     await expect(fetch(`http://127.0.0.1:${own}/readyz`)).rejects.toThrow();
   });
 
-  it("are shared by workers, which stay on them when they are replaced", async () => {
+  it("are shared by workers, which keep them when they are replaced", async () => {
     const pool = `[target]\nservers = ["127.0.0.1:${await freePort()}"]\n`;
     const started = await activated("p.socket:admin", `[server]\nworkers = 2\n${pool}${RULES}`);
     const [port, admin] = started.ports;
@@ -110,7 +110,7 @@ describe("sockets of systemd", () => {
     expect(await once(started.child, "exit")).toEqual([0, null]);
   });
 
-  it.skipIf(!hasSystemd)("come from systemd's own program with the first client", async () => {
+  it.skipIf(!hasSystemd)("are passed by systemd's own program with the first client", async () => {
     await writeFile(file, `[server]\nadmin = "off"\n${RULES}`);
     const port = await freePort();
     const args = ["-l", `127.0.0.1:${port}`, process.execPath, MAIN, "--config", file];
@@ -123,8 +123,8 @@ describe("sockets of systemd", () => {
   });
 });
 
-describe("the environment", () => {
-  it("speaks to one process only, and is taken", () => {
+describe("the socket environment", () => {
+  it("applies to one process only, and is removed after it is read", () => {
     const env = { LISTEN_FDS: "2", LISTEN_PID: String(process.pid), LISTEN_FDNAMES: "a:admin", OTHER: "1" };
     expect(takeSockets(env)).toEqual([
       { fd: 3, name: "a" },
@@ -137,15 +137,15 @@ describe("the environment", () => {
   });
 });
 
-describe("the configuration", () => {
+describe("the configuration with systemd sockets", () => {
   const plain = nativeConfig(`[server]\nlisten = "127.0.0.1:1"\n${RULES}`);
 
-  it("keeps its addresses where only the admin server is given a socket", () => {
+  it("keeps its addresses if only the admin server gets a socket", () => {
     const { server } = listenOn([{ fd: 3, name: "admin" }], plain);
     expect([server.listen, server.admin?.address]).toEqual([plain.server.listen, { type: "fd", fd: 3 }]);
   });
 
-  it("has options of addresses found by name, and loses none", () => {
+  it("finds the options of addresses by name, and loses none", () => {
     const text = `[user.a]\npassword = "b"\n[listen.own]\naddress = "127.0.0.1:2"\nreadonly = true\n${RULES}`;
     const config = nativeConfig(text);
     const { access, server } = listenOn(
@@ -164,12 +164,12 @@ describe("the configuration", () => {
     expect(listenOn([{ fd: 3, name: "admin" }], config).server.listen).toEqual(config.server.listen);
   });
 
-  it("that promises TLS is not served in the clear", () => {
+  it("is not served in plain text if it requires TLS", () => {
     const server = { ...plain.server, listen: [{ type: "tcp", host: "a", port: 1, isTls: true } as const] };
     expect(() => listenOn([{ fd: 3, name: "" }], { ...plain, server })).toThrow(/tls:/);
   });
 
-  it("whose pools listen each alone has them found by name", () => {
+  it("finds pools with separate listeners by name", () => {
     const listen = [{ type: "tcp", host: "127.0.0.1", port: 1, isTls: false } as const];
     const [pool] = nativeConfig(`[target]\nservers = ["127.0.0.1:2"]\n`).pools;
     const config = { ...plain, server: { ...plain.server, listen: [] }, pools: [{ ...pool!, name: "alpha", listen }] };

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 
 describe("a burst of one failure", () => {
-  it("is one line, and one more with the count when it goes on ten seconds later", () => {
+  it("is one line, and one more with the count if it continues ten seconds later", () => {
     for (let i = 0; i < 1_000; i++) bursts.say("warn", "source", "a", `failed ${i}`);
     expect(lines).toEqual(["now warn  source: failed 0\n"]);
     clock.advance(9_999);
@@ -33,14 +33,14 @@ describe("a burst of one failure", () => {
     expect(lines[2]).toBe("now warn  source: once more\n");
   });
 
-  it("begins anew after a pause", () => {
+  it("starts again after a pause", () => {
     bursts.say("warn", "source", "a", "first");
     clock.advance(10_000);
     bursts.say("warn", "source", "a", "second");
     expect(lines[1]).toBe("now warn  source: second\n");
   });
 
-  it("does not silence another", () => {
+  it("does not silence another failure", () => {
     bursts.say("warn", "source", "a", "of a");
     bursts.say("error", "pool", "b", "of b");
     expect(lines).toEqual(["now warn  source: of a\n", "now error pool: of b\n"]);

@@ -2,18 +2,18 @@ import { describe, expect, it } from "vitest";
 import { bucketBoundsMs, Histogram } from "../../src/telemetry/histogram.ts";
 
 describe("a histogram", () => {
-  it("of nothing has no quantile", () => {
+  it("has no quantile if it is empty", () => {
     expect(new Histogram().quantileMs(0.5)).toBe(0);
   });
 
-  it("counts each duration in the bucket that it does not exceed", () => {
+  it("counts each duration in the first bucket whose bound it does not exceed", () => {
     const histogram = new Histogram();
     for (const ms of [0, 1, 1.5, 30_000, 30_001]) histogram.add(ms);
     expect([...histogram.counts]).toEqual([2, 1, ...bucketBoundsMs.slice(3).map(() => 0), 1, 1]);
     expect([histogram.count, histogram.maxMs]).toEqual([5, 30_001]);
   });
 
-  it("tells below what most of them are, and never more than the greatest", () => {
+  it("estimates quantiles that never exceed the maximum", () => {
     const histogram = new Histogram();
     for (let i = 0; i < 99; i++) histogram.add(3);
     histogram.add(60_000);

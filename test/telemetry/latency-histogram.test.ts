@@ -6,7 +6,7 @@ import { LatencyHistogram } from "../../src/telemetry/latency-histogram.ts";
 const micros = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
 describe("a latency histogram", () => {
-  it("counts each duration once, below the bound that it does not reach", () => {
+  it("counts each duration once, in the bucket whose bound is above it", () => {
     fc.assert(
       fc.property(micros, (duration) => {
         const histogram = new LatencyHistogram();
@@ -38,12 +38,12 @@ describe("a latency histogram", () => {
     );
   });
 
-  it("of nothing has no quantile", () => {
+  it("has no quantile if it is empty", () => {
     const histogram = new LatencyHistogram();
     expect(quantileSince(histogram.read(), histogram.read(), 0.5)).toBeNull();
   });
 
-  it("takes a clock that went backwards for no time at all", () => {
+  it("counts a clock that went backwards as zero time", () => {
     const histogram = new LatencyHistogram();
     histogram.add(-5);
     expect(shownBuckets(histogram.read()).counts[0]).toBe(1);

@@ -31,7 +31,7 @@ class FakeTarget {
 }
 
 describe("LogOutput", () => {
-  it("loses and counts lines while its target fails, and says so once it works again", () => {
+  it("drops and counts lines while its target fails, and reports that once the target works again", () => {
     const target = new FakeTarget("stderr");
     const output = new LogOutput(target, null, clock);
     output.write("a\n");
@@ -45,7 +45,7 @@ describe("LogOutput", () => {
     expect(target.lines).toEqual(["a\n", "101 lines of the log were lost (disk full)\n", "c\n"]);
   });
 
-  it("tries again after 1 s, 2 s and so on, at most a minute", () => {
+  it("retries after 1 s, 2 s and so on, at most a minute", () => {
     const target = new FakeTarget("stderr");
     const output = new LogOutput(target, null, clock);
     const triesAt: number[] = [];
@@ -59,7 +59,7 @@ describe("LogOutput", () => {
     expect(output.lost).toBe(1);
   });
 
-  it("writes to its fallback meanwhile", () => {
+  it("writes to its fallback while the target fails", () => {
     const file = new FakeTarget("/var/log/p.log");
     const stderr = new FakeTarget("stderr");
     const output = new LogOutput(file, new LogOutput(stderr, null, clock), clock);
@@ -78,7 +78,7 @@ describe("LogOutput", () => {
     expect(output.lost).toBe(0);
   });
 
-  it("speaks in the form of its log", () => {
+  it("uses the format of its log", () => {
     const target = new FakeTarget("stderr");
     const output = new LogOutput(target, null, clock);
     const log = new Log({ level: "info", form: "json" }, output, () => "now");
@@ -94,7 +94,7 @@ describe("LogOutput", () => {
 });
 
 describe("streamTarget", () => {
-  it("counts what a stream could not write after all, and survives its errors", async () => {
+  it("counts the lines that a stream failed to write, and survives the stream's errors", async () => {
     const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error("EPIPE")) });
     const output = new LogOutput(streamTarget("stderr", stream), null, clock);
     output.write("a\n");
@@ -103,7 +103,7 @@ describe("streamTarget", () => {
     expect(output.lost).toBe(2);
   });
 
-  it("keeps no more than a bounded amount for a reader that does not read", () => {
+  it("buffers only a bounded amount for a reader that does not read", () => {
     const stream = new Writable({ write: () => {} });
     const output = new LogOutput(streamTarget("stderr", stream), null, clock);
     const line = `${"x".repeat(9_999)}\n`;
@@ -126,7 +126,7 @@ describe("logFile", () => {
     return { output: new LogOutput(logFile(file), new LogOutput(stderr, null, clock), clock), diverted: stderr.lines };
   }
 
-  it("appends to a file, and to a new one after it was moved away", async () => {
+  it("appends to a file, and to a new file after the first was moved away", async () => {
     const file = path.join(folder, "a.log");
     const { output } = outputTo(file);
     output.write("one\n");
@@ -136,7 +136,7 @@ describe("logFile", () => {
     expect(await readFile(file, "utf8")).toBe("two\n");
   });
 
-  it("waits for a folder that is not there, or was removed", async () => {
+  it("waits for a folder that does not exist or was removed", async () => {
     const file = path.join(folder, "later", "a.log");
     const { output, diverted } = outputTo(file);
     output.write("one\n");

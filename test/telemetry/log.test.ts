@@ -13,7 +13,7 @@ function logOf(config: LogConfig) {
 }
 
 describe("a log", () => {
-  it("writes what its level, or that of the module, lets pass", () => {
+  it("writes lines that its level, or the level of the module, allows", () => {
     const { log, lines } = logOf({ level: "warn", modules: { backend: "debug", source: "error" }, form: "text" });
     for (const module of ["backend", "source", "config"] as const) {
       log.error(module, "e");
@@ -47,13 +47,13 @@ describe("a log", () => {
     expect(lines).toEqual(["now warn  source: open /(hidden)/a: no such file\n"]);
   });
 
-  it("indents the further lines of a message, which cannot pass for lines of the log", () => {
+  it("indents continuation lines of a message, so that they cannot be mistaken for log lines", () => {
     const { log, lines } = logOf({ level: "info", form: "text" });
     log.info("config", ["not reloaded:", "a.toml:1: wrong\nnow error x: y"]);
     expect(lines).toEqual(["now info  config: not reloaded:\n  a.toml:1: wrong\\nnow error x: y\n"]);
   });
 
-  it("takes over other levels while it is used", () => {
+  it("applies other levels while it is in use", () => {
     const { log, lines } = logOf({ level: "error", form: "text" });
     log.info("backend", "before");
     log.configure({ level: "error", modules: { backend: "info" }, form: "json" });

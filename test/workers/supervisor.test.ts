@@ -52,8 +52,8 @@ async function settles<T>(promise: Promise<T>, stepMs: number): Promise<T> {
   return watched;
 }
 
-describe("a worker that sends no beat any more", () => {
-  it("is killed and started again", async () => {
+describe("a worker whose heartbeat stops", () => {
+  it("is killed and restarted", async () => {
     create(1, "serves", "obeys");
     expect(await supervisor.start()).toBe(true);
     clock.advance(8_000);
@@ -66,28 +66,28 @@ describe("a worker that sends no beat any more", () => {
     expect(text()).toContain("all workers are replaced");
   });
 
-  it("does not keep a stop waiting", async () => {
+  it("does not delay a stop", async () => {
     create(2, "serves", "hangs");
     await supervisor.start();
     await settles(supervisor.stop("SIGTERM"), 10);
     expect(text()).toMatch(/worker [01] (has hung|did not end within 15 s): killed/);
   });
 
-  it("does not keep a replacement waiting, though it ignores every signal", async () => {
+  it("does not delay a replacement, even if it ignores every signal", async () => {
     create(1, "serves", "hangs");
     await supervisor.start();
     await settles(supervisor.replace(), 10);
     expect(text()).toContain("killed");
   });
 
-  it("does not keep a reload waiting", async () => {
+  it("does not delay a reload", async () => {
     create(1, "serves", "hangs");
     await supervisor.start();
     await settles(supervisor.reload(), 10);
     expect(text()).toContain("killed");
   });
 
-  it("is given up where it never serves", async () => {
+  it("is abandoned if it never serves", async () => {
     create(1, "hangs", "hangs");
     const started = supervisor.start();
     await expect(settles(started, 200)).rejects.toThrow("ended before it served");

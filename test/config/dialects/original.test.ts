@@ -58,7 +58,7 @@ template = "Hello {instance}!"
 `;
 
 describe("the first Platypus's files", () => {
-  it("load as its demo has them", () => {
+  it("load as in its demo", () => {
     const config = read(demo);
     expect(config.pools).toMatchObject([{ servers: [{ address: { host: "localhost", port: 11213 } }] }]);
     expect(coveredBy(config, "one/both")).toEqual(["both", { 1: "one", instance: "one" }]);
@@ -71,7 +71,7 @@ describe("the first Platypus's files", () => {
     expect(config.sources[1]).toMatchObject({ method: "GET", url: "https://localhost/instance/%(instance)/config" });
   });
 
-  it("load as its README has them: to, merge, method, query, headers, a prefix", () => {
+  it("load as in its README: to, merge, method, query, headers, a prefix", () => {
     const config = read(`[server]
 target = { host = "localhost", port = 11213 }
 prefix = "my-app/"
@@ -107,7 +107,7 @@ expiry = "300s"
     expect(config.rules[1]).toMatchObject({ ttlMs: 30_000, expiryMs: 300_000 });
   });
 
-  it("load as its integration tests have them: a pool of connections to AWS", () => {
+  it("load as in its integration tests: a pool of connections to AWS", () => {
     const config = read(`[routes.instance]
 routes = [
   { match = "^echo1/(?<path>.+)", to = "echo1" },
@@ -143,7 +143,7 @@ region = "eu-west-1"
     ]);
   });
 
-  it("load as its first versions had them: poll, and a prefix of a group", () => {
+  it("load as in its first versions: poll, and a prefix of a group", () => {
     const config = read(`[routes.instance]
 prefix = "instance/"
 routes = [{ match = "^(?<instance>[^/]+)/config$", source = "config" }]
@@ -159,7 +159,7 @@ expiry = "30s"
     expect(warningsOf(config)).toEqual([]);
   });
 
-  it("name what has no effect in a group of routes", () => {
+  it("list the settings that have no effect in a group of routes", () => {
     const config = read('[routes.a]\nroute = []\nprefix = "x"\n[routes.b]\nroutes = []\nextra = 1\n');
     expect(warningsOf(config)).toEqual([
       "routes.a (line 1) has no effect: a group of routes has routes and a prefix",
@@ -172,11 +172,11 @@ expiry = "30s"
     ["max_size = 0", /pool\.awssm\.max_size: expected a whole number from 1/],
     ['min_idle = "x"', /pool\.awssm\.min_idle: expected a whole number from 0/],
     ["max_sise = 1", /pool\.awssm\.max_sise: unknown setting/],
-  ])("are wrong where %s stands in a pool of AWS", (line, message) => {
+  ])("are refused if a pool of AWS has %s", (line, message) => {
     expect(problems(`[pool.awssm]\ntype = "awssm"\n${line}\n`)).toMatch(message);
   });
 
-  it("search for their patterns, where those of [get.NAME] match the whole key", () => {
+  it("search for their patterns, while patterns of [get.NAME] match the whole key", () => {
     const rules = (match: string) =>
       `[routes.a]\nroutes = [{ match = '${match}', to = "s" }]\n[source.s]\ntype = "echo"\n`;
     const covers = (match: string, key: string) => coveredBy(read(rules(match)), key);
@@ -189,7 +189,7 @@ expiry = "30s"
     expect(covers("b", "a\nb\nc")).toEqual(["s", {}]);
   });
 
-  it("take a target as a URL, and PLATYPUS_… variables", () => {
+  it("accept a target as a URL, and PLATYPUS_… variables", () => {
     expect(read('[server]\ntarget = "memcache://cache:1"\n').pools[0]!.servers[0]!.address).toMatchObject({
       host: "cache",
       port: 1,
@@ -200,7 +200,7 @@ expiry = "30s"
     expect(config.server.prefix).toBe("env/");
   });
 
-  it("read files by their whole path, confined to the folder that it names", () => {
+  it("read files by their whole path, confined to the configured folder", () => {
     const file = (path: string) =>
       read(`[routes.a]\nroutes = [{ match = "^(?<x>.+)$", to = "f" }]\n[source.f]\ntype = "file"\npath = "${path}"\n`)
         .sources[0];
@@ -216,7 +216,7 @@ expiry = "30s"
     ],
     ["[server]\ntarget = { host = 5 }", /config\.toml:2: target\.host: expected a string/],
     ['[routes.a]\nroutes = ["x"]', /config\.toml:2: get\.a-1: expected a section/],
-  ])("are wrong with the line where it stands: %s", (text, message) => {
+  ])("are refused with the line number: %s", (text, message) => {
     expect(problems(text)).toMatch(message);
   });
 });

@@ -24,7 +24,7 @@ function problems(text: string): string[] {
 }
 
 describe("0 in twemproxy's file", () => {
-  it("is no time-out, another try at once, and an end at the first failure", () => {
+  it("disables the timeout, makes retries immediate, and ejects a server at the first failure", () => {
     const zeros = "  timeout: 0\n  server_retry_timeout: 0\n  server_failure_limit: 0\n  auto_eject_hosts: true\n";
     const [pool] = read(`a:\n  listen: 127.0.0.1:1\n${zeros}  servers:\n   - h:1:1\n`).pools;
     const [without] = read("a:\n  listen: 127.0.0.1:1\n  servers:\n   - h:1:1\n").pools;
@@ -117,7 +117,7 @@ beta:
     ]);
   });
 
-  it("says what has no effect", () => {
+  it("lists settings that have no effect", () => {
     const directives =
       "preconnect: true\n  tcpkeepalive: true\n  backlog: 512\n  client_connections: 9\n  redis: false";
     expect(read(pool(`  ${directives}\n  reuseport: false`)).warnings).toEqual([
@@ -129,8 +129,8 @@ beta:
   });
 });
 
-describe("what is wrong with twemproxy's file is told with its line", () => {
-  it("in a directive", () => {
+describe("an error in twemproxy's file", () => {
+  it("is reported with its line if it is in a directive", () => {
     expect(
       problems(`alpha:
   listen: 127.0.0.1
@@ -174,7 +174,7 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
     ]);
   });
 
-  it("in what is missing or of another form", () => {
+  it("is reported with its line if a setting is missing or malformed", () => {
     expect(problems("")).toEqual(["1: expected pools by name"]);
     expect(problems("- a\n- b")).toEqual(["1: expected pools by name"]);
     expect(problems("alpha: 5")).toEqual([
@@ -193,13 +193,13 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
     ]);
   });
 
-  it("in a number that no timer takes", () => {
+  it("is reported with its line if a number is too large for a timer", () => {
     expect(problems(pool("  timeout: 1000000000"))).toEqual([
       '4: alpha.timeout: expected a whole number from 0 to 999999999, got "1000000000"',
     ]);
   });
 
-  it("between pools", () => {
+  it("is reported with its line if it is between pools", () => {
     const beta = "beta:\n  listen: 127.0.0.1:1\n  servers: ['127.0.0.1:1:1']";
     expect(problems(`${pool("")}${beta}`)).toEqual([
       "5: beta.listen: 127.0.0.1:1 is pool alpha's",
@@ -207,7 +207,7 @@ describe("what is wrong with twemproxy's file is told with its line", () => {
     ]);
   });
 
-  it("in its syntax", () => {
+  it("is reported with its line if it is in the syntax", () => {
     expect(problems("alpha:\n  listen: a:1\n listen: b:1\n")[0]).toMatch(/^3: /);
     expect(problems("alpha:\n  listen: a:1\n  listen: b:1\n  servers: ['a:1:1']")[0]).toMatch(/^3: .*unique/);
     expect(problems("alpha: [")[0]).toMatch(/^1: /);

@@ -4,7 +4,7 @@ import { quantileSince } from "../../../src/telemetry/durations.ts";
 import { Histogram } from "../../../src/telemetry/histogram.ts";
 
 describe("quantiles since an earlier time", () => {
-  it("forget what was counted more than a minute ago", () => {
+  it("ignore values that were counted more than a minute ago", () => {
     const earlier = new Earlier<ReturnType<Histogram["read"]>>();
     const histogram = new Histogram();
     const look = (nowMs: number) => {

@@ -7,7 +7,7 @@ import { Reports } from "../../../src/telemetry/reports.ts";
 import { KeptLog } from "../../support/kept-log.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-describe("a page that does not read", () => {
+describe("an event stream whose page does not read", () => {
   it("is closed, counted and named in the log", async (test) => {
     const clock = new ManualClock();
     const kept = new KeptLog();

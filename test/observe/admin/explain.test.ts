@@ -55,8 +55,8 @@ function lines(key: string, toml = TOML): Map<string, string> {
   return new Map(explain(config, buildSources(config.sources, new Map(), systemClock), key));
 }
 
-describe("what is explained of a key", () => {
-  it("is its server, its rule, the call and the times", () => {
+describe("the explanation of a key", () => {
+  it("has its server, its rule, the call and the times", () => {
     const explained = lines("user/a b");
     expect(explained.get("on the servers")).toBe('"p:user/a b"');
     expect(explained.get("server")).toMatch(/^10\.0\.0\.[123]:11211 of pool target \([123] of 3 by ketama, at \d+\)$/);
@@ -70,29 +70,29 @@ describe("what is explained of a key", () => {
     expect([...explained.values()].join()).not.toContain("secret");
   });
 
-  it("says by what the server was chosen", () => {
+  it("says how the server was chosen", () => {
     const serverBy = (hash: string) => lines("key", `[target]\nservers = ["a:1", "b:1"]\n${hash}`).get("server");
     expect(serverBy('hash = "ch3"')).toMatch(/^[ab]:1 of pool target \([12] of 2 by ch3, at \d+\)$/);
     expect(serverBy('hash = "random"')).toBe("any of the 2 of pool target");
   });
 
-  it("is what the parts of a merge are asked", () => {
+  it("lists the requests of the parts of a merge", () => {
     expect(lines("all/x").get("  asks for")).toBe('a: "<x>"');
   });
 
-  it("is which secret is asked for", () => {
+  it("names the requested secret", () => {
     expect(lines("secret/db").get("  asks for")).toBe('secret "app/db", version AWSCURRENT, its field "password"');
   });
 
-  it("is why its source would refuse it", () => {
+  it("says why its source would refuse it", () => {
     expect(lines("user/..").get("  refuses")).toContain('".." segment');
   });
 
-  it("is that no rule covers it", () => {
+  it("says that no rule covers it", () => {
     expect(lines("other").get("rule")).toContain("none covers it");
   });
 
-  it("is that the store of this process has it, where no other process is", () => {
+  it("says that the store of this process has it, and no other process", () => {
     expect(lines("k", "").get("server")).toBe("the store in this process");
     expect(lines("user/1").get("one fetch for")).toBe("all processes over the pool (lease)");
     const alone = TOML.replace(/\[target\]\n.*\n/, "");
@@ -107,7 +107,7 @@ describe("platypus explain", () => {
     return { code: await child.exit(), stdout: child.stdout, stderr: child.stderr };
   }
 
-  it("asks the source with --fetch, and shows all but the value", async () => {
+  it("asks the source with --fetch, and shows everything except the value", async () => {
     const origin = await HttpOrigin.start();
     undo.push(() => origin.close());
     origin.handle = (_request, response) =>
@@ -124,7 +124,7 @@ describe("platypus explain", () => {
     expect(origin.requests).toEqual(["GET /k"]);
   });
 
-  it("says why its source did not answer", async () => {
+  it("reports why its source did not answer", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     undo.push(() => rm(folder, { recursive: true }));
     const config = path.join(folder, "platypus.toml");
@@ -137,13 +137,13 @@ describe("platypus explain", () => {
     expect(stdout).toMatch(/failed +SOURCE_UNREACHABLE: source web: .*ECONNREFUSED/);
   });
 
-  it("asks no source without it", async () => {
+  it("does not ask a source without --fetch", async () => {
     const { code, stdout } = await run(["explain", "quickstart/hello", "--config", "config/quickstart.toml"]);
     expect(code).toBe(0);
     expect(stdout).toContain("quickstart");
   });
 
-  it("says in one sentence what it takes", async () => {
+  it("describes its arguments in one sentence", async () => {
     const { code, stderr } = await run(["explain", "--config", "config/quickstart.toml"]);
     expect([code, stderr.split("\n")[0]]).toEqual([
       2,
@@ -152,10 +152,10 @@ describe("platypus explain", () => {
   });
 });
 
-describe("of a key under mcrouter's tree", () => {
+describe("platypus explain with mcrouter's tree", () => {
   beforeAll(() => loadWing());
 
-  it("are the servers of get, set and delete, and the routes between", async () => {
+  it("shows the servers of get, set and delete, and the routes between", async () => {
     const config = await treeConfig({
       pools: { A: { servers: ["10.0.0.1:11211", "10.0.0.2:11211"] }, B: { servers: ["10.0.1.1:11211"] } },
       route: {
@@ -199,7 +199,7 @@ otlp_endpoint = "http://user:login@127.0.0.1:4318"
   const sources = buildSources(config.sources, new Map(), systemClock);
   const leaks = /literal|word|only-a-token|sec|ret[^r]|x y|x%20y|%7Bz|a {b|a%20|%C3%BC|ü|login/;
 
-  it("are in no line of an explanation, and what the key puts in is", () => {
+  it("are in no line of an explanation, and neither is text that the key inserts", () => {
     const lines = explain(config, sources, "page/KEY").map(([, line]) => withoutSecrets(line, config));
     const call = lines.find((line) => line.startsWith("GET"))!;
     expect(call).toBe(

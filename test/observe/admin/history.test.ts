@@ -22,7 +22,7 @@ function ask(count: number, micros: number, status: Status = Status.found): void
 }
 
 describe("the history", () => {
-  it("has a sample of each second, of what was done in it", () => {
+  it("has a sample of each second, with the activity of that second", () => {
     ask(99, 200);
     ask(1, 50_000, Status.timeout);
     clients.getHits += 99;
@@ -35,7 +35,7 @@ describe("the history", () => {
     expect(history.last()).toBe(second);
   });
 
-  it("keeps an hour, oldest first", () => {
+  it("keeps one hour, oldest first", () => {
     for (let i = 1; i <= 3_700; i++) {
       clients.getMisses += i;
       clock.advance(1_000);
@@ -46,7 +46,7 @@ describe("the history", () => {
     expect(history.last()).toBe(all.at(-1));
   });
 
-  it("takes no more samples when it is stopped", () => {
+  it("takes no more samples after it is stopped", () => {
     history.stop();
     clock.advance(5_000);
     expect(history.all()).toEqual([]);

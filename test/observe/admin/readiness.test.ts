@@ -11,13 +11,13 @@ function readiness(backends: readonly Backend[], others: boolean | null = null):
 }
 
 describe("readiness", () => {
-  it("waits for a server, where there is one to wait for", async () => {
+  it("waits for a server, if there is one to wait for", async () => {
     expect([readiness([]).notReady(), await readiness([]).noneIsReady()]).toEqual([null, null]);
     expect(readiness([silent]).notReady()).toBe(NOT_CONNECTED);
     expect(await readiness([silent]).noneIsReady()).toBe(NOT_CONNECTED);
   });
 
-  it("of all workers is had when one of them has connected", async () => {
+  it("of all workers begins when one of them has connected", async () => {
     expect(await readiness([silent], false).noneIsReady()).toBe(NOT_CONNECTED);
     expect(await readiness([silent], true).noneIsReady()).toBeNull();
   });
@@ -29,7 +29,7 @@ describe("readiness", () => {
     expect(ready.hasConnected()).toBe(true);
   });
 
-  it("of all does not end when one drains whose place another has taken", async () => {
+  it("of all workers continues if a worker drains that another has replaced", async () => {
     const ready = readiness([]);
     ready.hasSuccessor = true;
     ready.isDraining = true;

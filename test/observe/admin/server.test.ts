@@ -69,7 +69,7 @@ function ask(port: number, options: http.RequestOptions): Promise<number> {
 }
 
 describe("the admin server", () => {
-  it("answers names of this machine and no others", async () => {
+  it("answers under the names of this machine and no others", async () => {
     const port = await open();
     for (const host of ["localhost", `localhost:${port}`, `127.0.0.1:${port}`, "127.1.2.3", "[::1]:80"]) {
       expect(await ask(port, { path: "/metrics", headers: { host } }), host).toBe(200);
@@ -79,7 +79,7 @@ describe("the admin server", () => {
     }
   });
 
-  it("answers beyond loopback to addresses, private names and those configured, and not to a stranger's name", async () => {
+  it("beyond loopback answers under addresses, private names and configured names, and not under foreign names", async () => {
     const address = { type: "tcp", host: "0.0.0.0", port: 0, isTls: false } as const;
     let hosts = ["cache.example.com"];
     const server = await openAt(systemClock, address, () => hosts);
@@ -109,7 +109,7 @@ describe("the admin server", () => {
     expect(await ask(port, { path: "/metrics", headers: { host: "cache.example.com" } })).toBe(403);
   });
 
-  it("closes a connection that sends no first byte in time, and no other", async () => {
+  it("closes a connection that sends no first byte in time, and keeps other connections", async () => {
     const clock = new ManualClock();
     const server = await openAt(clock);
     undo.push(() => server.close());
@@ -139,7 +139,7 @@ describe("the admin server", () => {
     expect(await readFile(file, "utf8")).toBe("precious");
   });
 
-  it("changes nothing for anybody: it only reads", async () => {
+  it("is read-only for every client", async () => {
     const port = await open();
     for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
       expect(await ask(port, { path: "/config", method }), method).toBe(405);
@@ -147,7 +147,7 @@ describe("the admin server", () => {
     expect(await ask(port, { path: "/metrics", method: "HEAD" })).toBe(200);
   });
 
-  it("lets no page of another site read it, but follows a link from there", async () => {
+  it("lets no page of another site read it, but accepts a link from there", async () => {
     const port = await open();
     const from = (site: string, mode: string) => {
       return ask(port, { path: "/events", headers: { "sec-fetch-site": site, "sec-fetch-mode": mode } });
@@ -160,7 +160,7 @@ describe("the admin server", () => {
     ).toBe(200);
   });
 
-  it("has the files of the page and no others, with a policy that lets nothing in from outside", async () => {
+  it("serves the files of the page and no others, with a policy that blocks external content", async () => {
     const port = await open();
     for (const path of ["/", "/page.css", "/page.js", "/icon.svg", "/uplot.js", "/uplot.css"]) {
       const response = await fetch(`http://127.0.0.1:${port}${path}`);
@@ -172,14 +172,14 @@ describe("the admin server", () => {
     }
   });
 
-  it("says what there is at a path with nothing", async () => {
+  it("lists the available paths at an unknown path", async () => {
     const response = await fetch(`http://127.0.0.1:${await open()}/nothing`);
     expect(response.status).toBe(404);
     expect(await response.text()).toContain("/metrics");
     expect(await ask(await open(), { path: "/__proto__" })).toBe(404);
   });
 
-  it("on a default address that is taken is done without, on one that was asked for is an error", async () => {
+  it("starts without its default address if that is in use, but fails for a configured address", async () => {
     const port = await open();
     const taken = nativeConfig(`[server]\nadmin = "127.0.0.1:${port}"\n`);
     await expect(Platypus.start(taken, { log: new KeptLog().log })).rejects.toThrow(
@@ -200,12 +200,12 @@ describe("/readyz", () => {
     return [response.status, await response.text()];
   };
 
-  it("with a store in the process is ready at once", async () => {
+  it("is ready at once with a store in the process", async () => {
     const platypus = await start(ADMIN);
     expect(await statusOf(platypus, "/readyz")).toEqual([200, "ready\n"]);
   });
 
-  it.skipIf(MemcachedProcess.isMissing)("waits for the first server, without a client having to ask", async () => {
+  it.skipIf(MemcachedProcess.isMissing)("waits for the first server, without a request from a client", async () => {
     const port = await freePort();
     const log = new KeptLog();
     const platypus = await start(`${ADMIN}${targetOf([port])}`, log);
@@ -221,7 +221,7 @@ describe("/readyz", () => {
     expect((await statusOf(platypus, "/readyz"))[0]).toBe(200);
   });
 
-  it.skipIf(MemcachedProcess.isMissing)("notices a server that comes though servers are never left alone", async () => {
+  it.skipIf(MemcachedProcess.isMissing)("notices a server that starts without a circuit breaker", async () => {
     const port = await freePort();
     const config = nativeConfig(`${ADMIN}${targetOf([port])}`);
     const pools = config.pools.map((pool) => ({ ...pool, health: { ...pool.health, timeoutsUntilTko: null } }));
@@ -233,7 +233,7 @@ describe("/readyz", () => {
     await expect.poll(async () => (await statusOf(platypus, "/readyz"))[0], { timeout: 10_000 }).toBe(200);
   });
 
-  it("is not ready while it drains", async () => {
+  it("is not ready while the process drains", async () => {
     const platypus = await start(ADMIN);
     const [address] = platypus.addresses;
     const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);

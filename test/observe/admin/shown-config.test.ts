@@ -10,7 +10,7 @@ import { sourceTypes } from "../../../src/sources/types.ts";
 
 const file = fileURLToPath(new URL("../../support/platypus.toml", import.meta.url));
 
-it("the shown configuration has no secret, wherever it came from, and everything else", async () => {
+it("the shown configuration hides secrets of every origin, and shows everything else", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
   try {
     writeFileSync(path.join(folder, "token"), "secret-of-a-file\n");

@@ -37,7 +37,7 @@ afterEach(() => {
 });
 
 describe("a recorded span", () => {
-  it("is handed on when it ends, with its times in seconds and nanoseconds", () => {
+  it("is exported when it ends, with its times in seconds and nanoseconds", () => {
     const span = begin({ agoMs: 0.25 });
     vi.advanceTimersByTime(1_500);
     expect(ended).toEqual([]);
@@ -51,7 +51,7 @@ describe("a recorded span", () => {
     ]);
   });
 
-  it("takes as long as it takes, whatever is done to the wall clock", () => {
+  it("has the right duration even if the wall clock changes", () => {
     const span = begin();
     vi.advanceTimersByTime(20);
     vi.setSystemTime(START_MS - 3_600_000);
@@ -60,7 +60,7 @@ describe("a recorded span", () => {
     expect(span.endTime).toEqual([START_MS / 1000, 20_000_000]);
   });
 
-  it("has others below it, in its trace", () => {
+  it("has child spans in its trace", () => {
     const span = begin();
     const below = span.begin("call", SpanKind.client, { "server.port": 1 }) as RecordedSpan;
     expect(below.traceId).toBe(span.traceId);
@@ -71,7 +71,7 @@ describe("a recorded span", () => {
     expect(span.traceparent).toBe(`00-${span.traceId}-${span.spanId}-01`);
   });
 
-  it("belongs to the trace of its parent, and points to that of another", () => {
+  it("belongs to the trace of its parent, and links to another trace", () => {
     const other = { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1, isRemote: true };
     expect(begin({ parent: other }).traceId).toBe(other.traceId);
     const linked = begin({ link: other });
@@ -79,7 +79,7 @@ describe("a recorded span", () => {
     expect(linked.links).toEqual([{ context: other }]);
   });
 
-  it("says when it failed", () => {
+  it("records when it failed", () => {
     const span = begin();
     expect(span.status.code).toBe(SpanStatusCode.UNSET);
     span.fail("timeout");
@@ -90,7 +90,7 @@ describe("a recorded span", () => {
     { keys: "none" as const, told: {} },
     { keys: "rule" as const, told: { "platypus.rule": "users" } },
     { keys: "full" as const, told: { "platypus.rule": "users", "platypus.key": "user:1", "url.full": "/1" } },
-  ])("tells of keys as far as it may: $keys", ({ keys, told }) => {
+  ])("shows keys as far as the setting allows: $keys", ({ keys, told }) => {
     const span = begin({ attributes: {} }, keys);
     span.about("user:1", "users");
     span.setKeyText("url.full", "/1");

@@ -6,7 +6,7 @@ function server(lines: Record<string, string>): ReadonlyMap<string, string> {
 }
 
 describe("stats of several servers", () => {
-  it("are added up by name, each where the first has it", () => {
+  it("are added up by name, in the order of the first server", () => {
     const one = server({ "items:1:number": "3", "items:1:age": "50", "items:5:number": "1" });
     const two = server({ "items:1:number": "4", "items:1:age": "70", "items:9:number": "2" });
     expect(mergeStats([one, two])).toEqual([
@@ -17,18 +17,18 @@ describe("stats of several servers", () => {
     ]);
   });
 
-  it("have slabs of one size, not of their sum", () => {
+  it("report one slab size, not the sum of sizes", () => {
     const one = { "1:chunk_size": "96", "1:chunks_per_page": "10922", "1:used_chunks": "5", active_slabs: "3" };
     const all = [server(one), server({ ...one, active_slabs: "2" })];
     expect(Object.fromEntries(mergeStats(all))).toEqual({ ...one, "1:used_chunks": "10" });
   });
 
-  it("count beyond what a double can", () => {
+  it("count beyond the precision of a double", () => {
     const lines = server({ bytes_read: "18446744073709551615" });
     expect(mergeStats([lines, lines])).toEqual([["bytes_read", "36893488147419103230"]]);
   });
 
-  it("keep text as the first says it", () => {
+  it("keep text as reported by the first server", () => {
     expect(mergeStats([server({ sizes_status: "disabled" }), server({ sizes_status: "enabled" })])).toEqual([
       ["sizes_status", "disabled"],
     ]);
@@ -40,7 +40,7 @@ describe("stats of several servers", () => {
 });
 
 describe("settings of several servers", () => {
-  it("are the first's, but for memory and the largest item that all take", () => {
+  it("are those of the first, except memory and the largest item that all accept", () => {
     const one = server({
       maxbytes: "100",
       item_size_max: "20",
