@@ -101,7 +101,7 @@ describe("WarmUpRoute", () => {
     expect([told(gets), cold.sent.length]).toEqual(["END\r\n", 5]);
   });
 
-  it("sends writes to cold alone", () => {
+  it("sends writes only to cold", () => {
     const { cold, warm, route } = setUp();
     for (const frame of ["set k 0 0 1\r\nx\r\n", "delete k\r\n", "touch k 3\r\n", "mg k T3\r\n", "ma k\r\n"])
       ask(route, frame);

@@ -269,7 +269,7 @@ describe("a backend that does not answer", () => {
 });
 
 describe("a backend with several connections", () => {
-  it("keeps requests of a slot on one connection, and a slow one does not hold up the others", async () => {
+  it("keeps requests of a slot on one connection, and a slow connection does not delay the others", async () => {
     server = await ScriptedBackend.start();
     backend = make(server.port, { connections: 2 });
     const slow = [ask("get a\r\n", 0), ask("gets b\r\n", 0)];

@@ -56,7 +56,7 @@ describe("access to an address", () => {
     for (const name of ["web", "nobody", null]) expect(own.loginByCertificate(name)).toBeNull();
   });
 
-  it("remains valid for a login as long as its password is one of the user's", () => {
+  it("remains valid for a login as long as the password of the login is one of the user's", () => {
     const old = login(of(USERS), "web", "old")!;
     const changed = (from: string, to: string) => of(USERS.replace(from, to))!.accepts(old);
     expect(changed('"new"', '"newer"')).toBe(true);

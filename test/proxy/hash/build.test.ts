@@ -8,7 +8,7 @@ import { poolServer } from "../../support/twemproxy-vectors.ts";
 const none = { prefix: Buffer.alloc(0), random: () => 0.99 };
 const { tags, wrv_weights: weights } = vectors;
 
-describe("placements that match mcrouter's", () => {
+describe("mcrouter's placements", () => {
   const placed: Record<string, [IndexPlacementConfig, number, (key: (typeof vectors.keys)[number]) => number]> = {
     ch3: [{ type: "ch3", salt: "" }, 17, (key) => key.ch3[4]!],
     crc32: [{ type: "crc32", salt: "" }, 17, (key) => key.crc[4]!],
@@ -19,7 +19,7 @@ describe("placements that match mcrouter's", () => {
   };
 
   for (const [name, [config, count, indexOf]] of Object.entries(placed)) {
-    it(`${name} ignores the part after a hash stop`, () => {
+    it(`by ${name} ignore the part of a key after a hash stop`, () => {
       const placement = buildIndexPlacement(config, count);
       for (const key of vectors.keys) {
         expect([key.key, located(placement, bareKey(key))]).toEqual([key.key, indexOf(key)]);
@@ -28,7 +28,7 @@ describe("placements that match mcrouter's", () => {
   }
 
   for (const [i, salt] of vectors.salts.entries()) {
-    it(`ch3 matches mcrouter with the salt ${salt}`, () => {
+    it(`by ch3 match for the salt ${salt}`, () => {
       const placement = buildIndexPlacement({ type: "ch3", salt }, 17);
       for (const key of vectors.keys) {
         expect([key.key, located(placement, bareKey(key))]).toEqual([key.key, key.ch3_salt[i]]);

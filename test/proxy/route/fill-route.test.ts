@@ -242,7 +242,7 @@ describe("a FillRoute's get of many keys", () => {
     expect(send("get a b c d").answers).toEqual(["VALUE b 0 1\r\nb\r\nVALUE d 0 1\r\nd\r\nEND\r\n"]);
   });
 
-  it("is answered once where some fills end at once and others later", () => {
+  it("is answered once if some fills end at once and others later", () => {
     filler.atOnce.set("a", "A");
     filler.atOnce.set("c", null);
     filler.notCovered.add("d");

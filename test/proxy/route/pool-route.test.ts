@@ -211,7 +211,7 @@ describe("a pool with several connections to a server", () => {
 describe("a PoolRoute command for every server", () => {
   const flush = () => new Asked("flush_all\r\n").by((request) => pool.broadcast(request));
 
-  it("is answered when all have answered", async () => {
+  it("is answered when all servers have answered", async () => {
     const asked = flush();
     const commands = await Promise.all(servers.map((server) => server.command()));
     expect(commands.map(({ line }) => line)).toEqual(["flush_all", "flush_all", "flush_all"]);

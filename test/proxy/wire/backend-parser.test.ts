@@ -544,7 +544,7 @@ describe("parsing stats", () => {
     expect(isRefused(stats, "STAT a 1\r\nERROR\r\n")).toBe(true);
   });
 
-  it("does not continue without end", () => {
+  it("is out of step if the reply does not end", () => {
     const lines = bytes("STAT name 1\r\n".repeat(10_000));
     const replies = new Replies([stats()], "").feed(Array.from({ length: 50 }, () => lines));
     expect([replies.isOutOfStep, replies.keptBytes]).toEqual([true, 0]);

@@ -86,7 +86,7 @@ describe("a binary hit", () => {
     expect(one(blankKeyGet, meta("VA 5 c7 kxx b f5", "f9 c9"))).toMatchObject(full);
   });
 
-  it("of touch has flags and no value", () => {
+  it("has flags and no value for touch", () => {
     expect(one(touch, meta("HD f5 c7"))).toMatchObject({ status: 0, extras: "\0\0\0\x05", cas: 7n, value: "" });
   });
 });
