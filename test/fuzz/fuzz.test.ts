@@ -46,7 +46,7 @@ describe("a server receives canonical commands only, and each request has one an
 });
 
 it.skipIf(MemcachedProcess.isMissing)(
-  "no client is told what answers another request, whatever a relay before the server makes of the answers",
+  "no client receives the answer to another request, whatever a relay before the server does to the answers",
   async () => {
     await expect(fuzz(RelaySide.start(), FEW_ROUNDS)).resolves.toBeUndefined();
     await expect(fuzz(RelaySide.start(WITHOUT_OPAQUES), FEW_ROUNDS)).resolves.toBeUndefined();

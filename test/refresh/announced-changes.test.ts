@@ -120,7 +120,7 @@ describe("an announced change", () => {
     expect(source.fetches).toHaveLength(1);
   });
 
-  it.each(["reads", "fetches", "writes"])("refreshes the key after a refresh if it arrives while that %s", async (step) => {
+  it.each(["reads", "fetches", "writes"])("causes one more refresh while a refresh %s", async (step) => {
     await get();
     await answer("old");
     announce();

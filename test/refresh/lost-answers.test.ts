@@ -160,7 +160,7 @@ const cases = ["add k", "deleteIf lease", "both"].flatMap((lost) =>
 
 describe("a value on its way to the pool", () => {
   it.each(cases)(
-    "is not kept where the answer to %s is lost (%s) and a client deletes the key %s",
+    "is not kept in the pool if the answer to %s is lost (%s) and a client deletes the key %s",
     async (...given) => {
       const [lost, fate, moment] = given;
       const waiter = await get();

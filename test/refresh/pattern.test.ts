@@ -72,7 +72,7 @@ describe("a pattern", () => {
   });
 
   it.each(["(a+)+$", "(a|aa)+$", "(a*)*b", "(.*)*(.*)*x", "(a|a?)+b", "([a-zA-Z]+)*1"])(
-    "%j ends on 250 bytes that it nearly matches",
+    "%j terminates on 250 bytes that it nearly matches",
     (pattern) => {
       expect(new Pattern(pattern).match(`${"a".repeat(249)}!`)).toBeNull();
     },

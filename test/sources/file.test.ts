@@ -172,7 +172,7 @@ describe("a path that is not a regular file", () => {
 
 describe("a file path", () => {
   it.each(["../secret", "sub/../../secret", "..", ".", "sub/..", "a\0b", "..\\secret"])(
-    "%j is refused",
+    "is refused if it is %j",
     async (part) => {
       expect(await outcome(part)).toBe("SOURCE_REFUSED");
     },

@@ -157,7 +157,7 @@ describe("a redirect to the same origin", () => {
   });
 
   it.each(["//127.0.0.1:1/b", "https://127.0.0.1/b", "http://[bad", "http://user@127.0.0.1:1/"])(
-    "is not what %s is",
+    "excludes a redirect to %s",
     async (location) => {
       origin.handle = (_request, response) => response.writeHead(302, { location }).end();
       expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");

@@ -49,7 +49,7 @@ describe("a template", () => {
     expect(render(template, context, asBytes)).toBe(text);
   });
 
-  it.each(["{", "}", "a{1", "{1}}", "{a-b}", "{}", "{1:paths}", "{ 1 }"])("is refused with the position of the error: %j", (template) => {
+  it.each(["{", "}", "a{1", "{1}}", "{a-b}", "{}", "{1:paths}", "{ 1 }"])("names the bad place in %j", (template) => {
     expect(() => parseTemplate(template)).toThrow(/at position \d+ belongs to no \{name\}/);
   });
 
@@ -205,7 +205,7 @@ describe("a template in the name of a secret", () => {
   });
 
   it.each(["..", ".", "a/..", "\r\n", "a\n", "\0", " ", "%2e", "é", ":", "*", "?", "\\", "{1}"])(
-    "%j is refused",
+    "refuses the part %j",
     (part) => {
       for (const template of ["{1}", "{1:path}"])
         expect(renderOrRefuse(template, contextOf("", [part]), asSecretName)).toBeNull();
