@@ -77,7 +77,7 @@ describe("AsyncLogRoute", () => {
     },
   );
 
-  it.each(["DELETED\r\n", "NOT_FOUND\r\n", "CLIENT_ERROR no\r\n"])("passes %j on unchanged and logs nothing", (answer) => {
+  it.each(["DELETED\r\n", "NOT_FOUND\r\n", "CLIENT_ERROR no\r\n"])("does not log %j", (answer) => {
     const tree = setUp();
     const asked = ask(tree.route, "delete k\r\n");
     tree.answer(answer);
