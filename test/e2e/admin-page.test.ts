@@ -114,7 +114,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(browser.complaints).toEqual([]);
   });
 
-  it("shows a server that has died within five seconds, without a client, and its way back", async () => {
+  it("shows within five seconds, without a client, that a server has died, and that it is back", async () => {
     const [alive, dying] = await startServers(2);
     const platypus = await start(`${server()}${target([alive!, dying!])}`);
     const { page } = await open(urlOf(platypus));
@@ -132,7 +132,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#servers details", /2, last.*up.*hard TKO: connect ECONNREFUSED/);
   });
 
-  it("shows a server that hangs within five seconds", async () => {
+  it("shows within five seconds that a server hangs", async () => {
     const servers = await startServers(2);
     const platypus = await start(`${server()}${target(servers)}`);
     const { page } = await open(urlOf(platypus));
@@ -145,7 +145,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#status", /^Healthy$/);
   });
 
-  it("survives a restart of Platypus: it says so, and goes on by itself", async () => {
+  it("survives a restart of Platypus: it shows the outage and reconnects", async () => {
     const port = await freePort();
     const toml = server().replace('admin = "127.0.0.1:0"', `admin = "127.0.0.1:${port}"`);
     const first = await start(toml);
@@ -181,7 +181,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#troubles", /configuration was refused.*lissen/);
   });
 
-  it("explains a key, lists keys by name only where that is allowed, and hides secrets", async () => {
+  it("explains a key, lists keys by name only if that is allowed, and hides secrets", async () => {
     const origin = await startOrigin();
     const platypus = await start(`${server()}${web(origin)}`);
     const client = await connect(platypus.port);
@@ -207,7 +207,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#tracked-keys", /page\/one/);
   });
 
-  it("fits a phone, in the dark, and can be used with the keyboard alone", async () => {
+  it("fits a phone, supports dark mode, and can be used with the keyboard alone", async () => {
     const servers = await startServers(2);
     const origin = await startOrigin();
     const platypus = await start(`${server()}${target(servers)}${web(origin)}`);
@@ -238,7 +238,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(nameless).toEqual([]);
   });
 
-  it("is one for all workers", async () => {
+  it("covers all workers", async () => {
     const servers = await startServers(1);
     const platypus = await start(`${server("workers = 2")}${target(servers)}`);
     const { page } = await open(urlOf(platypus));

@@ -16,7 +16,7 @@ async function start(context: { onTestFinished(step: () => unknown): void }, ser
 }
 
 describe("a process with max_memory", () => {
-  it("gives freed memory back to the system, and serves under the same process number", async (context) => {
+  it("returns freed memory to the system, and serves under the initial process ID", async (context) => {
     const platypus = await start(context, 'max_memory = "256MiB"');
     expect(environmentOf(platypus.child.pid!)).toContain("MALLOC_MMAP_THRESHOLD_=65536");
     const client = await TextClient.connect(platypus.port);
@@ -35,7 +35,7 @@ describe("a process with max_memory", () => {
     for (const pid of workers) expect(environmentOf(pid)).toContain("MALLOC_MMAP_THRESHOLD_=65536");
   });
 
-  it("keeps the settings that the operator has chosen", async (context) => {
+  it("keeps the operator's settings", async (context) => {
     const platypus = await start(context, 'max_memory = "256MiB"', "export MALLOC_ARENA_MAX=4");
     const variables = environmentOf(platypus.child.pid!);
     expect(variables).toContain("MALLOC_ARENA_MAX=4");

@@ -282,7 +282,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers binary frames as m
     }
   }
 
-  it("to any stream, cut anywhere", async () => {
+  it("for any stream, cut anywhere", async () => {
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS });
   }, 120_000);
 
@@ -316,12 +316,12 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers binary frames as m
     ["so does a quiet append", { opcode: 0x19, key: "a", value: "L".repeat(1_048_570), casKind: "none" }],
     ["a body shorter than its key is an unknown command", { ...set, bodyBytes: 3 }],
     ["an unknown opcode with a key over 250 bytes closes", { opcode: 0x1f, key: "z".repeat(251), casKind: "none" }],
-  ])("%s", async (_, step) => {
+  ])("and %s", async (_, step) => {
     const after = [get, { ...get, key: "none" }, { ...get, key: "n" }];
     await expectEqual({ batches: [[set], [step], after], pieces: [1_000, 30] });
   });
 
-  it("bodies of unknown commands, SASL and verbosity are thrown away once", async () => {
+  it("and discards bodies of unknown commands, SASL and verbosity once", async () => {
     const body = { key: "PLAIN", value: "\0user\0password" };
     for (const port of ports.values()) {
       const client = await BinaryClient.connect(port);
@@ -340,7 +340,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers binary frames as m
     }
   });
 
-  it("a key without a text form is an invalid argument, and the connection stays in step", async () => {
+  it("and treats a key without a text form as an invalid argument, with the connection in step", async () => {
     for (const port of ports.values()) {
       const client = await BinaryClient.connect(port);
       const key = " ".repeat(187);

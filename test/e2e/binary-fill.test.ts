@@ -35,9 +35,9 @@ async function clientOver(count: number): Promise<BinaryClient> {
   return client;
 }
 
-describe.each([0, 3])("over %i memcacheds", (count) => {
+describe.each([0, 3])("binary gets over %i memcacheds", (count) => {
   it.skipIf(count > 0 && MemcachedProcess.isMissing)(
-    "every form of get is filled, among others that miss",
+    "are filled in every form of get, among others that miss",
     async () => {
       const client = await clientOver(count);
       const frames = Object.entries(forms).map(([name, opcode], opaque) => {

@@ -42,7 +42,7 @@ async function ofMemcached(session: (port: string) => Promise<string>): Promise<
   }
 }
 
-describe.skipIf(MemcachedProcess.isMissing)("over", () => {
+describe.skipIf(MemcachedProcess.isMissing)("binary clients over", () => {
   let servers: MemcachedProcess[] = [];
   const processes = new Map<string, PlatypusProcess>();
 
@@ -65,12 +65,12 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
   });
 
   describe.each(["one server", "three servers", "the embedded store"])("%s", (name) => {
-    it.skipIf(!existsSync(CAPABLE)).each(["-a", "-b"])("memccapable %s passes whole", async (protocol) => {
+    it.skipIf(!existsSync(CAPABLE)).each(["-a", "-b"])("pass memccapable %s completely", async (protocol) => {
       const said = await run(CAPABLE, ["-h", "127.0.0.1", "-p", String(processes.get(name)!.port), protocol]);
       expect(said).toMatch(/All tests passed/);
     });
 
-    it.skipIf(isDalliMissing)("Dalli sees what it sees of memcached, and the values of the source", async () => {
+    it.skipIf(isDalliMissing)("work with Dalli as over memcached, and read the values of the source", async () => {
       const expected = await ofMemcached((port) => run(RUBY, [DALLI, port]));
       const seen = JSON.parse(await run(RUBY, [DALLI, String(processes.get(name)!.port)]));
       expect(expected.filled).toEqual([null, ["n"]]);
@@ -78,7 +78,7 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
     });
 
     it.skipIf(isPylibmcMissing).each(["text", "binary"])(
-      "pylibmc (%s) sees what it sees of memcached",
+      "work with pylibmc (%s) as over memcached",
       async (protocol) => {
         const expected = await ofMemcached((port) => run(PYTHON, [PYLIBMC, port, protocol]));
         const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
@@ -88,7 +88,7 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
     );
 
     it.skipIf(isPhpMissing).each(["text", "binary"])(
-      "php-memcached (%s) sees what it sees of memcached",
+      "work with php-memcached (%s) as over memcached",
       async (protocol) => {
         const expected = await ofMemcached((port) => run(PHP, [PHP_SESSION, port, protocol]));
         const seen = JSON.parse(await run(PHP, [PHP_SESSION, String(processes.get(name)!.port), protocol]));
@@ -101,7 +101,7 @@ describe.skipIf(MemcachedProcess.isMissing)("over", () => {
       },
     );
 
-    it("memjs sets, gets in parallel, counts and is filled", async () => {
+    it("work with memjs, which sets, gets in parallel, counts and is filled", async () => {
       const client = memjs.Client.create(`127.0.0.1:${processes.get(name)!.port}`, { timeout: 5 });
       await client.set("memjs", "value", { expires: 60 });
       const keys = ["memjs", "memjs none", "hello/Bob", "hello/Ann"];

@@ -32,14 +32,14 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
     for (const step of undo.splice(0).reverse()) await step();
   });
 
-  it("are asked once, and never sent a meta command afterwards", async () => {
+  it("are probed once, and never receive a meta command afterwards", async () => {
     await client.ask("get a", "END\r\n");
     await client.ask("ms a 1 T0\r\nx");
     await client.ask("mg a v", "\r\n");
     expect(old.refused).toEqual(["mn"]);
   });
 
-  it("have what meta commands say said in classic ones", async () => {
+  it("receive classic commands in place of meta commands", async () => {
     await client.ask("get a", "END\r\n");
     const steps: [command: string, answer: string | RegExp, end?: string][] = [
       ["ms a 1 T0 F7\r\nx", "HD\r\n"],
@@ -69,7 +69,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
   });
 
   it.each(["mg a t", "mg a N30 v", "ms a 1 c\r\nx", "ma a N30 v", "me a", "mg YSBi b v"])(
-    "refuse what they cannot say: %s",
+    "refuse commands that they cannot express: %s",
     async (command) => {
       await client.ask("set a 0 0 1\r\nx");
       expect(await client.ask(command)).toBe(REFUSED);
@@ -78,7 +78,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
   );
 
   it.each(["ms a 1 Tabc\r\nx", "ms a 1 F-1\r\nx", "ms a 1 Cx\r\nx", "ms a 1 T1 T2\r\nx", "mg a Tabc v", "ma a Dx"])(
-    "are not sent numbers that are none, over which all their clients would lose the connection: %s",
+    "receive no invalid number, which would close the connection of all their clients: %s",
     async (command) => {
       await client.ask("set a 0 0 1\r\nx");
       const other = await TextClient.connect(port);
@@ -91,7 +91,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
     },
   );
 
-  it("do not execute the data of a meta set that comes first of all", async () => {
+  it("do not execute the data of a meta set that comes first", async () => {
     client.send("ms first 5 T0\r\nget b\r\nget first\r\n");
     expect(await client.until("END\r\n")).toBe("HD\r\nVALUE first 0 5\r\nget b\r\nEND\r\n");
     expect(old.refused).toEqual(["mn"]);
@@ -100,7 +100,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
     expect(await client.ask("get a first", "END\r\n")).toBe("VALUE a 0 1\r\nx\r\nVALUE first 0 5\r\nvalue\r\nEND\r\n");
   });
 
-  it("serve binary clients, which are told no cas of writes", async () => {
+  it("serve binary clients, and report no cas of writes to them", async () => {
     const binary = await BinaryClient.connect(port);
     undo.push(() => binary.close());
     await binary.ask([{ opcode: 0x00, key: "bin" }]);

@@ -13,7 +13,7 @@ import { TextClient } from "../support/text-client.ts";
 
 const GET = 0x00;
 
-describe.skipIf(MemcachedProcess.isMissing)("what Platypus fetched", () => {
+describe.skipIf(MemcachedProcess.isMissing)("a value that Platypus fetched", () => {
   const undo: (() => unknown)[] = [];
   let origin: HttpOrigin;
   let memcached: MemcachedProcess;
@@ -46,7 +46,7 @@ describe.skipIf(MemcachedProcess.isMissing)("what Platypus fetched", () => {
     for (const step of undo.splice(0).reverse()) await step();
   });
 
-  it("rule 2: too late is a miss in every protocol, and is in the pool afterwards", async () => {
+  it("rule 2: is a miss in every protocol if it is late, and is in the pool afterwards", async () => {
     const held: ServerResponse[] = [];
     origin.handle = (_request, response) => held.push(response);
     // Answered while the source has said nothing.
@@ -70,7 +70,7 @@ describe.skipIf(MemcachedProcess.isMissing)("what Platypus fetched", () => {
     for (const key of ["a", "b", "c"]) expect(await direct.ask(`mg quick/${key} f`)).toBe("HD f0\r\n");
   });
 
-  it("rule 4: meta flags in the order asked, with the value's length, filled and read again", async () => {
+  it("rule 4: is returned with the meta flags in the requested order and its length, filled and read again", async () => {
     const value = "value of /a";
     for (let i = 0; i < 2; i++) {
       const answer = await client.ask("mg quick/a s v Oq k f c", `${value}\r\n`);
@@ -83,7 +83,7 @@ describe.skipIf(MemcachedProcess.isMissing)("what Platypus fetched", () => {
     }
   });
 
-  it("rule 6: a rule sees the bytes of a base64 key", async () => {
+  it("rule 6: is found by a rule that sees the bytes of a base64 key", async () => {
     const word = Buffer.from("quick/clé d'été").toString("base64");
     await client.ask(`mg ${word} b v`, "\r\n");
     expect(origin.requests).toEqual(["GET /cl%C3%A9%20d%27%C3%A9t%C3%A9"]);

@@ -100,11 +100,11 @@ const troubles: Record<string, Trouble> = {
   },
 };
 
-describe.skipIf(MemcachedProcess.isMissing)("rule 1: a get that failed is silence within a batch", () => {
+describe.skipIf(MemcachedProcess.isMissing)("rule 1: a failed get within a batch", () => {
   describe.each(Object.keys(troubles))("over %s", (name) => {
     const { begin, keys } = troubles[name]!;
 
-    it("a text get of many keys leaves it out", async () => {
+    it("is omitted from a text get of many keys", async () => {
       const client = await text(port);
       await begin();
       for (let i = 0; i < 3; i++) {
@@ -113,7 +113,7 @@ describe.skipIf(MemcachedProcess.isMissing)("rule 1: a get that failed is silenc
       }
     });
 
-    it("a quiet meta batch leaves it out, and the next get is answered with its own value", async () => {
+    it("is omitted from a quiet meta batch, and the next get is answered with its own value", async () => {
       const client = await text(port);
       await begin();
       for (let i = 0; i < 3; i++) {
@@ -130,7 +130,7 @@ describe.skipIf(MemcachedProcess.isMissing)("rule 1: a get that failed is silenc
       }
     });
 
-    it("a quiet binary batch leaves it out; a plain get of it is a miss", async () => {
+    it("is omitted from a quiet binary batch; a plain get of the key is a miss", async () => {
       const client = await binary();
       await begin();
       for (let i = 0; i < 3; i++) {
@@ -148,8 +148,8 @@ describe.skipIf(MemcachedProcess.isMissing)("rule 1: a get that failed is silenc
   });
 });
 
-describe.skipIf(MemcachedProcess.isMissing)("a server that is gone", () => {
-  it("fails binary sets of its keys, quiet or not, each in its turn; the others are stored", async () => {
+describe.skipIf(MemcachedProcess.isMissing)("a server that is down", () => {
+  it("fails binary sets of its keys in order, quiet or not, while other sets are stored", async () => {
     const client = await binary();
     await servers[0]!.stop();
     const set = (opcode: number) => (key: string, opaque: number) => {
@@ -168,7 +168,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a server that is gone", () => {
     expect(values.map(({ key, value }) => [key, value])).toEqual(held.map((key) => [key, "new"]));
   });
 
-  it("rule 5: version is answered at once, in text and binary, though no server is there", async () => {
+  it("rule 5: version is answered at once, in text and binary, without any server", async () => {
     await Promise.all(servers.map((server) => server.stop()));
     expect(await (await text(port)).ask("version")).toMatch(/^VERSION \d+\.\d+\.\d+\r\n$/);
     const [answer] = await (await binary()).ask([{ opcode: VERSION }]);

@@ -53,7 +53,7 @@ url = "http://127.0.0.1:${(origin.address() as AddressInfo).port}/fruit/{1}"
       origin?.close();
     });
 
-    it("an application sees what it would see of memcached, and the values of the source", async () => {
+    it("an application works as over memcached, and reads the values of the source", async () => {
       const { stdout } = await promisify(execFile)(PYTHON, [SESSION, String(platypus.port)]);
       expect(JSON.parse(stdout)).toEqual({
         version: expect.stringMatching(/^\d+\.\d+\.\d+/),

@@ -46,8 +46,8 @@ afterEach(async () => {
   running = [];
 });
 
-describe("starting", () => {
-  it("the quickstart says where it listens and what to try, and each of its sources answers", async () => {
+describe("the start of platypus", () => {
+  it("shows for the quickstart the address and examples, and each of its sources answers", async () => {
     const platypus = run([], { PLATYPUS_SERVER_LISTEN: "127.0.0.1:0" });
     await platypus.printed(/Try: {2}printf/);
     expect(platypus.stdout).toContain(`nc -q1 127.0.0.1 ${platypus.port}`);
@@ -59,7 +59,7 @@ describe("starting", () => {
     expect(await client.ask("get file/nothing.txt", "END\r\n")).toBe("END\r\n");
   });
 
-  it("a port that is taken is named, with what to do, and the exit code is 1", async () => {
+  it("names a port that is in use and the fix, and exits with 1", async () => {
     const first = await start(ECHO);
     const second = run(["--config", first.configFile, "--listen", `127.0.0.1:${first.port}`]);
     expect(await second.exit()).toBe(1);
@@ -70,21 +70,21 @@ describe("starting", () => {
   it.each([
     [["--version"], `platypus ${packageVersion}\n`],
     [["-V"], `platypus ${packageVersion}\n`],
-  ])("%s prints the version and exits 0", async (args, expected) => {
+  ])("prints the version for %s and exits with 0", async (args, expected) => {
     const platypus = run(args);
     expect(await platypus.exit()).toBe(0);
     expect(platypus.stdout).toBe(expected);
   });
 
-  it("an unknown flag is named and the exit code is 2", async () => {
+  it("names an unknown flag and exits with 2", async () => {
     const platypus = run(["--confg", "x.toml"]);
     expect(await platypus.exit()).toBe(2);
     expect(platypus.stderr).toContain("--confg");
   });
 });
 
-describe("check", () => {
-  it("lists every problem with file and line and exits 2", async () => {
+describe("platypus check", () => {
+  it("lists every problem with file and line and exits with 2", async () => {
     const platypus = await start(ECHO);
     await writeFile(
       platypus.configFile,
@@ -98,21 +98,21 @@ describe("check", () => {
     expect(check.stderr).toContain("4 problems found");
   });
 
-  it("a file that is missing is a problem like any other", async () => {
+  it("reports a missing file as a problem", async () => {
     const check = run(["check", "/nowhere/platypus.toml"]);
     expect(await check.exit()).toBe(2);
     expect(check.stderr).toContain("/nowhere/platypus.toml: there is no such file");
   });
 
-  it("says of a good file what it holds and exits 0", async () => {
+  it("summarises a valid file and exits with 0", async () => {
     const check = run(["check", `${CONFIG_FOLDER}/quickstart.toml`]);
     expect(await check.exit()).toBe(0);
     expect(check.stdout).toContain("no problems");
   });
 });
 
-describe("reload", () => {
-  it("a changed file is taken over without dropping a connection", async () => {
+describe("a reload", () => {
+  it("applies a changed file without dropping a connection", async () => {
     const platypus = await start(ECHO);
     const client = await connect(platypus.port);
     expect(await client.ask("get hello/a", "END\r\n")).toContain("Hello, a!");
@@ -122,7 +122,7 @@ describe("reload", () => {
     expect(await client.ask("get hello/b", "END\r\n")).toContain("Goodbye, b!");
   });
 
-  it("SIGHUP reloads at once", async () => {
+  it("happens at once on SIGHUP", async () => {
     const platypus = await start(ECHO);
     await writeFile(platypus.configFile, ECHO.replace("Hello", "Salut"));
     platypus.child.kill("SIGHUP");
@@ -131,7 +131,7 @@ describe("reload", () => {
     expect(await client.ask("get hello/b", "END\r\n")).toContain("Salut, b!");
   });
 
-  it("takes over the levels of the log, module by module", async () => {
+  it("applies the levels of the log, module by module", async () => {
     const quiet = ECHO.replace("[server]", '[server]\nlog_level = "error,config=info"');
     const platypus = await start(quiet.replace("error", "info"));
     await writeFile(platypus.configFile, quiet);
@@ -142,7 +142,7 @@ describe("reload", () => {
     expect(platypus.stderr).not.toContain("SIGTERM: answering");
   });
 
-  it("a bad file changes nothing, is logged with its line and shown in stats until it is mended", async () => {
+  it("of an invalid file changes nothing, is logged with its line and shown in stats until the file is corrected", async () => {
     const platypus = await start(ECHO);
     await writeFile(platypus.configFile, ECHO.replace('"greeting"', '"greetin"'));
     platypus.child.kill("SIGHUP");
@@ -159,8 +159,8 @@ describe("reload", () => {
   });
 });
 
-describe("stopping", () => {
-  it("SIGTERM answers everything that was read, then exits 0", async () => {
+describe("the stop of platypus", () => {
+  it("answers everything that was read before SIGTERM, then exits with 0", async () => {
     const platypus = await start(ECHO);
     const client = await connect(platypus.port);
     await client.ask("set k 0 0 5\r\nvalue");
@@ -176,7 +176,7 @@ describe("stopping", () => {
     expect(rest).toBe(answer.repeat(rest.length / answer.length));
   });
 
-  it("a client that stays is closed when it has its answers", async () => {
+  it("closes a client that remains connected once it has its answers", async () => {
     const platypus = await start(ECHO);
     const client = await connect(platypus.port);
     await client.ask("version");
@@ -186,7 +186,7 @@ describe("stopping", () => {
     expect(await platypus.exit()).toBe(0);
   });
 
-  it("does not wait for what a module has left open", async () => {
+  it("does not wait for handles that a module has left open", async () => {
     const module = fileURLToPath(new URL("../support/modules/open-connection.ts", import.meta.url));
     const rule = `[get.a]\nmatch = "a"\nsource = "own"\nfill_timeout = "10s"\n`;
     const platypus = await start(

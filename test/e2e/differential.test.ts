@@ -389,11 +389,11 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
     }
   }
 
-  it("to any stream of commands, cut anywhere", async () => {
+  it("for any stream of commands, cut anywhere", async () => {
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
-  it("to any stream of commands with a prefix before every key", async () => {
+  it("for any stream of commands with a prefix before every key", async () => {
     const property = async (any: Stream) => {
       // A prefix takes its share of the longest key, and of the largest item.
       const text = JSON.stringify(any).replaceAll(longestKey, "long").replaceAll("1048500", "1048000");
@@ -411,7 +411,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
   const wideSets = wideKeys.map((name, i) => plain(`set ${name} ${i} 0 2\r\n${10 + i}\r\n`));
 
   for (const verb of ["get", "gets", "gat 1000", "gats 1000"]) {
-    it(`to a line of 12 KB that begins with ${verb}, behind many others`, async () => {
+    it(`for a line of 12 KB that begins with ${verb}, behind many others`, async () => {
       const wide = plain(`${verb} ${wideKeys.join(" ")}\r\n`);
       const sections = [wideSets, [...manyGets, wide, ...manyGets, wide, plain("get wide\r\n")]];
       await expectEqual({ sections, tail: "get a\r\n", pieces: [100_000] });
@@ -419,7 +419,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers as memcached does"
     });
   }
 
-  it("to a get of 4 KB, nearly all of it blanks, behind many others", async () => {
+  it("for a get of 4 KB, nearly all of it blanks, behind many others", async () => {
     const long = plain(`get${" ".repeat(4_000)}a\r\n`);
     const sections = [[plain("set a 0 0 1\r\n5\r\n"), ...manyGets, long, ...manyGets, plain("get a\r\n")]];
     await expectEqual({ sections, tail: "", pieces: [100_000] });

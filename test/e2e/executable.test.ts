@@ -59,7 +59,7 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     return client.ask(`get ${key}`, "END\r\n");
   }
 
-  it("says its version and checks a configuration", () => {
+  it("prints its version and checks a configuration", () => {
     expect(run("platypus", "--version")).toBe(`platypus ${packageVersion}\n`);
     expect(run("platypus", "check", path.join(ROOT, "config/fleet.toml"))).toContain("no problems");
   });
@@ -78,7 +78,7 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     }
   });
 
-  it("fills from a module of the user, with a bound on its memory", async (context) => {
+  it("fills from a user's module, with a memory bound", async (context) => {
     const port = await freePort();
     writeFileSync(
       path.join(folder, "getter.mjs"),
@@ -103,7 +103,7 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     expect(await get(context, port, "none")).toBe("END\r\n");
   });
 
-  it("reads the command lines of nutcracker and mcrouter under their names", async (context) => {
+  it("accepts the command lines of nutcracker and mcrouter under their names", async (context) => {
     const [twemproxy, mcrouter, memcached] = [await freePort(), await freePort(), await MemcachedProcess.start()];
     context.onTestFinished(() => memcached.stop());
     for (const name of ["nutcracker", "mcrouter"]) symlinkSync(binary, path.join(folder, name));
@@ -123,7 +123,7 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     expect(spawnSync(path.join(folder, "mcrouter"), [], { env: env() }).status).not.toBe(0);
   });
 
-  it("is a Debian package with its unit, a configuration that loads, a man page and completion", () => {
+  it("is a Debian package with its unit, a valid configuration, a man page and completion", () => {
     const [deb] = execFileSync("ls", [folder], { encoding: "utf8" })
       .split("\n")
       .filter((name) => name.endsWith(".deb"));

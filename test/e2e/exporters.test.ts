@@ -125,9 +125,9 @@ async function expectItemsAndSlabs(client: TextClient): Promise<void> {
   }
 }
 
-describe("what memcached's exporter reads", () => {
+describe("the stats that memcached's exporter reads", () => {
   it.skipIf(MemcachedProcess.isMissing)(
-    "is there and true of a pool, whatever fills and refreshes do on its servers",
+    "are complete and correct for a pool, whatever fills and refreshes do on its servers",
     async () => {
       const servers = await Promise.all([MemcachedProcess.start(), MemcachedProcess.start()]);
       undo.push(() => Promise.all(servers.map((server) => server.stop())));
@@ -149,7 +149,7 @@ describe("what memcached's exporter reads", () => {
     },
   );
 
-  it("is there and true of the store in the process", async () => {
+  it("are complete and correct for the store in the process", async () => {
     const client = await connect(RULE);
     await use(client);
     const seen = await stats(client);
@@ -161,7 +161,7 @@ describe("what memcached's exporter reads", () => {
     expect(settings.get("lru_crawler")).toBe("no");
   });
 
-  it("begins anew with `stats reset`", async () => {
+  it("start again after `stats reset`", async () => {
     const client = await connect(RULE);
     await use(client);
     await client.ask("stats reset");

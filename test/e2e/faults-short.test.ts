@@ -9,7 +9,7 @@ const session = new Session(SHORT_PACE, 1);
 
 afterAll(() => session.end());
 
-describe.skipIf(MemcachedProcess.isMissing)("Other clients are given right answers only, each in its time", () => {
+describe.skipIf(MemcachedProcess.isMissing)("other clients receive only correct answers, each in time", () => {
   // Those on the same setup share it.
   const setups = [...new Set(scenarios.map(({ setup }) => setup))];
   const inOrder = setups.flatMap((setup) => scenarios.filter((scenario) => scenario.setup === setup));

@@ -57,7 +57,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     return keys as string[];
   }
 
-  it("a noreply set and a get of the same key, pipelined 10,000 times over four connections: always the value", async () => {
+  it("answers a noreply set and a get of its key, pipelined 10,000 times over four connections, with the value", async () => {
     const client = await connect(await start(2, 'connections = 4\nserver_timeout = "20s"'));
     const pairs = Array.from({ length: 10_000 }, (_, i) => ({ key: `k${i % 37}`, value: `value ${i}` }));
     client.send(
@@ -71,7 +71,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     expect(answers.slice(0, -VERSION.length) === expected).toBe(true);
   });
 
-  it("a memcached that hangs does not hold up the keys of others, and answers late when it goes on", async () => {
+  it("does not delay other keys because a memcached hangs, and answers late when it continues", async () => {
     const port = await start(3, 'server_timeout = "60s"');
     const [hung, ...others] = await keyOfEach(port);
     servers[0]!.pause();
@@ -90,7 +90,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     expect(await waiting.until("END\r\n")).toContain(`VALUE ${others[0]} `);
   });
 
-  it("a memcached that hangs past its time-out is left out of a get of many keys", async () => {
+  it("leaves a memcached that hangs past its timeout out of a get of many keys", async () => {
     const port = await start(3, 'server_timeout = "100ms"');
     const keys = await keyOfEach(port);
     servers[1]!.pause();
@@ -104,7 +104,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     expect(await client.ask(`get ${keys.join(" ")}`, "END\r\n")).toContain(`VALUE ${keys[1]} `);
   });
 
-  it("a memcached that is gone: writes fail, gets miss, and it is used again when it is back", async () => {
+  it("fails writes and misses gets while a memcached is down, and uses it again when it is back", async () => {
     const port = await start(1, "");
     const client = await connect(port);
     expect(await client.ask("set a 0 0 1\r\n1")).toBe("STORED\r\n");
@@ -119,7 +119,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     expect(await client.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\n2\r\nEND\r\n");
   });
 
-  it("a CLIENT_ERROR to incr reaches only its client, even if other clients share the connection", async () => {
+  it("returns a CLIENT_ERROR to incr only to its client, even if other clients share the connection", async () => {
     const port = await start(1, "");
     const [one, other] = [await connect(port), await connect(port)];
     await one.ask("set text 0 0 4\r\nabcd");
@@ -147,7 +147,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     "a length beyond 32 bits": "set a 0 0 4294967297\r\n1\r\n",
   };
   for (const [name, offence] of Object.entries(offences)) {
-    it(`${name} from one client fails nobody else's requests`, async () => {
+    it(`fails no other client's request because of ${name}`, async () => {
       const port = await start(1, 'server_timeout = "20s"');
       const [one, other] = [await connect(port), await connect(port)];
       const set = "set x 0 0 1\r\n1\r\n";
@@ -165,7 +165,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus over real memcacheds", () 
     });
   }
 
-  it("whatever hangs, dies and comes back: a value never reaches who did not ask for it", async () => {
+  it("never sends a value to the wrong client, whatever hangs, dies and recovers", async () => {
     const port = await start(3, 'connections = 2\nserver_timeout = "15ms"\ntimeouts_until_tko = 1000');
     // Numbers that look random and are the same every time.
     let seed = 1;

@@ -47,19 +47,19 @@ describe("a file that changes", () => {
     await expect.poll(() => get("files/one/a"), patience).toBe("renamed over");
   });
 
-  it("is so where it is a part of a merge", async () => {
+  it("is read again at once as a part of a merge", async () => {
     expect(await get("both/one/a")).toBe('{"file":"first"}');
     await writeFile(path.join(folder, "one", "a"), "changed");
     await expect.poll(() => get("both/one/a"), patience).toBe('{"file":"changed"}');
   });
 
-  it("and is gone is deleted", async () => {
+  it("is deleted from the pool if it is removed", async () => {
     expect(await get("files/two/a")).toBe("second");
     await rm(path.join(folder, "two", "a"));
     await expect.poll(() => client.ask("get files/two/a", "END\r\n"), patience).toBe("END\r\n");
   });
 
-  it("is read again after its folder was renamed away and made anew", async () => {
+  it("is read again after its folder was renamed and created again", async () => {
     expect(await get("files/one/a")).toBe("first");
     for (const value of ["anew", "and again"]) {
       await rename(path.join(folder, "one"), path.join(folder, `old ${value}`));

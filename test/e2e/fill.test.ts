@@ -93,7 +93,7 @@ function holdAnswers(): ServerResponse[] {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
-  it("is answered in the same request and stored with the rule's TTL; the next get is a hit", async () => {
+  it("is answered in the first request and stored with the rule's TTL; the next get is a hit", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const client = await connectTo(platypus);
@@ -104,7 +104,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(origin.requests).toEqual(["GET /stuff/one"]);
   });
 
-  it("of a key that a server cannot be given in base64 is answered, and its value never read as commands", async () => {
+  it("is answered if its key cannot be sent to a server in base64, and its value is never read as commands", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const [client, direct] = [await connectTo(platypus), await connect(memcached.port)];
@@ -115,7 +115,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(await client.ask("stats platypus", "END\r\n")).toMatch(/:out_of_step 0\r\n/);
   });
 
-  it("of a key that no rule covers, or whose value is not there, stays a miss", async () => {
+  it("remains a miss if no rule covers the key, or if the source has no value", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     origin.handle = (_request, response) => response.writeHead(404).end();
@@ -126,7 +126,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(await ttlIn(memcached.port, "stuff/none")).toBeNull();
   });
 
-  it("of 200 clients at once is one request to the origin", async () => {
+  it("causes one request to the origin for 200 concurrent clients", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -141,7 +141,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("by gets, gat and gats has the flags, cas and exptime that are in the pool", async () => {
+  it("has the pool's flags, cas and exptime if it is of gets, gat or gats", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const client = await connectTo(platypus);
@@ -163,7 +163,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(await ttlIn(memcached.port, "stuff/gats")).toBeGreaterThan(1_900);
   });
 
-  it("in a multiget over several servers is filled beside the hits, in the order of the keys", async () => {
+  it("is filled beside the hits of a multiget over several servers, in the order of the keys", async () => {
     const servers = [await startMemcached(), await startMemcached(), await startMemcached()];
     const platypus = await startPlatypus(targetOf(servers.map(({ port }) => port)) + stuffRule());
     const client = await connectTo(platypus);
@@ -178,7 +178,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect([...origin.requests].sort()).toEqual(["GET /stuff/a", "GET /stuff/c", "GET /stuff/d"]);
   });
 
-  it("in a multiget has its keys fetched side by side", async () => {
+  it("is filled in parallel with other keys of a multiget", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -191,7 +191,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     );
   });
 
-  it("is answered in its turn: commands behind it wait, those of other clients do not", async () => {
+  it("is answered in order: later commands of the client wait, and other clients do not", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -206,7 +206,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     );
   });
 
-  it("is the miss after fill_timeout, while the fetch goes on and populates", async () => {
+  it("is answered after fill_timeout, while the fetch continues and populates the pool", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule().replace("10s", "20ms"));
     const responses = holdAnswers();
@@ -220,7 +220,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(await client.ask("get stuff/one", "END\r\n")).toBe(answer);
   });
 
-  it("with a prefix in the pool is filled under the prefix, by rules that do not see it", async () => {
+  it("is filled under the pool's prefix, by rules that do not see the prefix", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(`[server]\nprefix = "p:"\n${targetOf([memcached.port])}${stuffRule()}`);
     const client = await connectTo(platypus);
@@ -231,7 +231,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("of a large value arrives whole", async () => {
+  it("returns a large value completely", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const value = Buffer.alloc(900_000, "0123456789");
@@ -244,7 +244,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("of a key that is not UTF-8 reaches the origin byte for byte", async () => {
+  it("reaches the origin byte for byte if its key is not UTF-8", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const client = await connectTo(platypus);
@@ -254,7 +254,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a client that leaves during a fetch", () => {
-  it("leaves the fetch to go on and populate", async () => {
+  it("does not stop the fetch, which populates the pool", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -284,7 +284,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that leaves during a fetch
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", () => {
-  it("that deletes wins: the value fetched before it is neither stored nor given", async () => {
+  it("overrides the older value if it deletes: that value is neither stored nor returned", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -301,7 +301,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
   });
 
   it.each(["set stuff/one 5 0 6\r\nclient", "add stuff/one 5 0 6\r\nclient", "set stuff/one 5 0 6 noreply\r\nclient"])(
-    "by %j stays, and the reader is given it",
+    "that is %j remains, and the reader receives it",
     async (command) => {
       const memcached = await startMemcached();
       const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
@@ -318,7 +318,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
     },
   );
 
-  it("that flushes wins over every fetch", async () => {
+  it("overrides every fetch if it flushes", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(`[server]\nflush_all = true\n${targetOf([memcached.port])}${stuffRule()}`);
     const responses = holdAnswers();
@@ -334,7 +334,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
-  it("does not keep the value from the client, nor the origin busy", async () => {
+  it("neither withholds the value from the client nor overloads the origin", async () => {
     const platypus = await startPlatypus(targetOf([await freePort()]) + stuffRule());
     const client = await connectTo(platypus);
     for (let i = 0; i < 5; i++)
@@ -348,7 +348,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("and comes back has values stored again", async () => {
+  it("stores values again when it is back", async () => {
     const port = await freePort();
     const platypus = await startPlatypus(targetOf([port]) + stuffRule());
     const client = await connectTo(platypus);
@@ -359,7 +359,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
     expect(await ttlIn(port, "stuff/two")).toBeGreaterThan(50);
   });
 
-  it("because it hangs still lets the client have the value", async () => {
+  it("does not withhold the value from the client if it hangs", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port], 'server_timeout = "50ms"') + stuffRule());
     const client = await connectTo(platypus);
@@ -371,7 +371,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
-  it("is refreshed before its ttl ends, without a client asking", async () => {
+  it("is refreshed before its ttl ends, without a request from a client", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
     let version = 0;
@@ -389,7 +389,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
     expect(origin.requests).toHaveLength(2);
   });
 
-  it("that a client overwrites without an end is given its source's value by the next refresh", async () => {
+  it("gets its source's value from the next refresh if a client overwrites it without an exptime", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
     const client = await connectTo(platypus);
@@ -400,7 +400,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
     expect(await ttlIn(memcached.port, "stuff/one")).toBeLessThanOrEqual(3);
   });
 
-  it("that is gone at its source is deleted by the next refresh", async () => {
+  it("is deleted by the next refresh if its source no longer has it", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
     const client = await connectTo(platypus);
@@ -413,7 +413,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
 });
 
 describe("the embedded store", () => {
-  it("is filled and refreshed as a pool is", async () => {
+  it("is filled and refreshed like a pool", async () => {
     const platypus = await startPlatypus(stuffRule('ttl = "2s"'));
     const client = await connectTo(platypus);
     expect(await client.ask("gets stuff/one", "END\r\n")).toMatch(/^VALUE stuff\/one 0 19 \d+\r\n/);
@@ -424,7 +424,7 @@ describe("the embedded store", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
-  it("that takes a rule away leaves its items, and fills no more", async () => {
+  it("keeps the items of a removed rule, and fills no more", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const client = await connectTo(platypus);
@@ -435,7 +435,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
     expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT tracked 0\r\n");
   });
 
-  it("keeps tracking under the rule of the same name", async () => {
+  it("keeps tracking keys under the rule of the same name", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
     const client = await connectTo(platypus);
@@ -446,7 +446,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
     while ((await ttlIn(memcached.port, "stuff/one"))! < 3_600);
   });
 
-  it("lets a fetch under way end under the rule it began with", async () => {
+  it("lets a running fetch end under the rule it began with", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
@@ -458,7 +458,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
     expect(await client.until("END\r\n")).toBe("VALUE stuff/one 0 1\r\nv\r\nEND\r\n");
   });
 
-  it("to keys of Rails has the source asked for what Rails was asked for, encoded once", async () => {
+  it("to Rails keys requests the keys that Rails requests, encoded once", async () => {
     const platypus = await startPlatypus(stuffRule());
     const client = await connectTo(platypus);
     await client.ask("get stuff/cl%C3%A9", "END\r\n");

@@ -238,7 +238,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet with random clients", () =>
     return sum;
   }
 
-  it("gives no client an older value than the last acknowledged write, and keeps no older value", async () => {
+  it("returns no value older than the last acknowledged write to a client, and stores none", async () => {
     const worldsOfRun = fc.array(world, { minLength: 1, maxLength: 200, size: "max" });
     const property = fc.asyncProperty(fc.integer(), worldsOfRun, async (seed, lives) => {
       random = seededRandom(seed);

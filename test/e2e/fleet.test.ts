@@ -166,8 +166,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
     };
   }
 
-  describe(`of ${CLIENTS} clients that miss one key at once`, () => {
-    it("all are answered from one fetch", async () => {
+  describe(`with ${CLIENTS} clients that miss one key at once`, () => {
+    it("answers all from one fetch", async () => {
       slowAnswers(200, "slow");
       const clients = await fleet.crowd(CLIENTS);
       expect(await ask(clients, `get ${key}`, "END\r\n")).toEqual([[found(key, "slow"), CLIENTS]]);
@@ -175,7 +175,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       expect(await leasesLeft(fleet)).toEqual([]);
     });
 
-    it("those of gets have the cas that is in the pool", async () => {
+    it("answers gets with the cas in the pool", async () => {
       slowAnswers(200, "slow");
       const clients = await fleet.crowd(CLIENTS);
       const answers = await ask(clients, `gets ${key}`, "END\r\n");
@@ -185,7 +185,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       expect(await clients[0]!.ask(`cas ${key} 0 0 3 ${cas}\r\nnew`)).toBe("STORED\r\n");
     });
 
-    it("those of mg have flags, cas and ttl of the item", async () => {
+    it("answers mg with flags, cas and ttl of the item", async () => {
       slowAnswers(200, "slow");
       const clients = await fleet.crowd(CLIENTS);
       const answers = await ask(clients, `mg ${key} s v f c t`, "slow\r\n");
@@ -199,7 +199,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       expect(fleet.origin.requests).toHaveLength(1);
     });
 
-    it("none has what is not there, which the whole fleet then knows for negative_ttl", async () => {
+    it("answers none if there is no value, which the whole fleet then remembers for negative_ttl", async () => {
       slowAnswers(404, "");
       const clients = await fleet.crowd(CLIENTS);
       expect(await ask(clients, `get ${key}`, "END\r\n")).toEqual([["END\r\n", CLIENTS]]);
@@ -213,7 +213,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       expect(await leasesLeft(fleet)).toEqual([]);
     });
 
-    it("a client's write ends what is not there", async () => {
+    it("ends a negative result with a client's write", async () => {
       fleet.origin.handle = (_request, response) => response.writeHead(404).end();
       const clients = await fleet.crowd(4);
       expect(await ask(clients, `get ${key}`, "END\r\n")).toEqual([["END\r\n", 4]]);
@@ -253,7 +253,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       ["set", (of: string) => `set ${of} 5 0 6\r\nclient`, "STORED\r\n"],
       ["add", (of: string) => `add ${of} 5 0 6\r\nclient`, "STORED\r\n"],
       ["ms", (of: string) => `ms ${of} 6 F5\r\nclient`, "HD\r\n"],
-    ])("such as %s is what everybody is given", async (_verb, command, expected) => {
+    ])("such as %s determines the value for every reader", async (_verb, command, expected) => {
       const responses = fleet.holdAnswers();
       const [reader, watcher, writer] = [await fleet.connect(0), await fleet.connect(2), await fleet.connect(1)];
       reader.send(`get ${key}\r\n`);
@@ -269,8 +269,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
     });
   });
 
-  describe("its leases", () => {
-    it("are seen by no client that asks for the key, and do not stay", async () => {
+  describe("the leases of the fleet", () => {
+    it("are invisible to clients that request the key, and disappear", async () => {
       const responses = fleet.holdAnswers();
       const [reader, other] = [await fleet.connect(0), await fleet.connect(1)];
       reader.send(`get ${key}\r\n`);
@@ -289,7 +289,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
       expect(await leasesLeft(fleet)).toEqual([]);
     });
 
-    it("do not stay when the source fails", async () => {
+    it("disappear if the source fails", async () => {
       fleet.origin.handle = (_request, response) => response.writeHead(500).end();
       const client = await fleet.connect(0);
       expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
@@ -318,7 +318,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet in trouble", () => {
     ["300ms", "long before its lease ends"],
     ["10s", "long after its lease ends"],
   ])(
-    "whose holder is killed answers everybody, with a fill_timeout of %s (%s), and one takes over",
+    "whose holder is killed answers all clients, with a fill_timeout of %s (%s), and one takes over",
     async (fillTimeout) => {
       const fleet = await startFleet(3, { PLATYPUS_GET_PRODUCTS_FILL_TIMEOUT: fillTimeout });
       fleet.holdAnswers();
@@ -343,7 +343,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet in trouble", () => {
   );
 
   it.each(["hangs", "dies"])(
-    "whose memcached %s during a fetch answers everybody, and works when it is back",
+    "whose memcached %s during a fetch answers all clients, and works after it is back",
     async (trouble) => {
       const fleet = await startFleet(2);
       const responses = fleet.holdAnswers();

@@ -55,13 +55,13 @@ describe("--help", () => {
     for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(125);
   });
 
-  it("without a command names all of them", async () => {
+  it("lists all commands if it has no command", async () => {
     const { stdout } = await ended(["--help"]);
     for (const command of COMMANDS.filter((each) => each !== "serve")) expect(stdout).toContain(`platypus ${command}`);
   });
 });
 
-describe("a mistake", () => {
+describe("a command line mistake", () => {
   it.each([
     [["chek", "p"], 'there is no command chek; did you mean "check"?', "platypus --help"],
     [["dance"], "there is no command dance; there are serve, init, check", "platypus --help"],
@@ -85,7 +85,7 @@ describe("a mistake", () => {
     ],
     [["check"], "check takes one file: platypus check FILE", "platypus check --help"],
     [["--config"], "'--config <value>' argument missing", "platypus --help"],
-  ])("%j is told in a sentence, with the fix", async (args, sentence, help) => {
+  ])("is reported in a sentence, with the fix: %j", async (args, sentence, help) => {
     const { code, stdout, stderr } = await ended(args);
     expect(code).toBe(2);
     expect(stdout).toBe("");
@@ -97,7 +97,7 @@ describe("a mistake", () => {
 });
 
 describe("colours", () => {
-  it("are seen on a terminal: what is wrong, and levels of the log", async () => {
+  it("highlight errors and log levels on a terminal", async () => {
     const check = await onTerminal(["check", bad]);
     expect(check.code).toBe(2);
     expect(check.output).toContain(`${RED}1 problem found`);
@@ -106,7 +106,7 @@ describe("colours", () => {
     expect(log.output).toContain("\x1b[33mwarn \x1b[39m options: unknown option --odd");
   });
 
-  it("are not with NO_COLOR", async () => {
+  it("are absent with NO_COLOR", async () => {
     const { code, output } = await onTerminal(["check", bad], { NO_COLOR: "1" });
     expect([code, output.includes("1 problem found"), output.includes("\x1b[")]).toEqual([2, true, false]);
   });

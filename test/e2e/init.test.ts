@@ -60,7 +60,7 @@ describe("platypus init", () => {
     expect(after).toMatchObject({ servers: before!.servers, placement: before!.placement });
   });
 
-  it("does not write over a file", () => {
+  it("does not overwrite a file", () => {
     writeFileSync(path.join(folder, "platypus.toml"), "# mine\n");
     const { status, stderr } = platypus("init", "--for", "pool");
     expect(status).toBe(2);
@@ -68,7 +68,7 @@ describe("platypus init", () => {
     expect(readFileSync(path.join(folder, "platypus.toml"), "utf8")).toBe("# mine\n");
   });
 
-  it("takes servers, and shows the file without writing it", () => {
+  it("accepts servers, and shows the file without writing it", () => {
     const { stdout } = platypus("init", "--for", "pool", "--servers", "10.0.0.1:11211, 10.0.0.2:11211", "--print");
     expect(stdout).toContain('servers = ["10.0.0.1:11211", "10.0.0.2:11211"]');
     expect(existsSync(path.join(folder, "platypus.toml"))).toBe(false);
@@ -115,7 +115,7 @@ describe("platypus completion", () => {
     expect(complete("--conf")).toEqual(["--config"]);
   });
 
-  it("names each command in zsh, and refuses other shells", () => {
+  it("describes each command in zsh, and refuses other shells", () => {
     expect(platypus("completion", "zsh").stdout).toMatch(
       /#compdef platypus[\s\S]*'check:[\s\S]*explain\) options=\(--config/,
     );
@@ -124,7 +124,7 @@ describe("platypus completion", () => {
 });
 
 describe("--json", () => {
-  it("of check has problems with their lines, or what the file has", () => {
+  it("of check lists problems with their lines, or the contents of the file", () => {
     writeFileSync(path.join(folder, "bad.toml"), "[server]\nlissen = 1\n");
     const bad = platypus("check", "--json", "bad.toml");
     expect(bad.status).toBe(2);

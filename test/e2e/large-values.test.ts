@@ -55,7 +55,7 @@ function found(key: string, value: Buffer): Buffer {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("values of a MiB", () => {
-  it(`of ${CLIENTS} clients at once, half of which do not read for long, keep memory bounded`, async () => {
+  it(`keep memory bounded for ${CLIENTS} clients at once, half of which do not read for long`, async () => {
     const platypus = await start('max_value = "2MiB"');
     const atRest = await peakBytes(platypus);
     const all = await Promise.all(Array.from({ length: CLIENTS }, () => connect(platypus.port)));
@@ -87,7 +87,7 @@ describe.skipIf(MemcachedProcess.isMissing)("values of a MiB", () => {
     expect(used).toBeLessThan(CLIENTS * (1 + GETS) * MIB);
   });
 
-  it("of all sizes, asked for singly, together and by several at once, reach who asked", async () => {
+  it("of all sizes reach the right clients, requested singly, together and by several clients at once", async () => {
     const platypus = await start("");
     const sizes = Array.from({ length: 24 }, (_, i) => 1 + ((i * 37_919) % 300_000));
     const values = sizes.map((bytes, i) => Buffer.alloc(bytes, `value ${i} `));
@@ -113,7 +113,7 @@ describe.skipIf(MemcachedProcess.isMissing)("values of a MiB", () => {
     await Promise.all(readers.map(readAll));
   });
 
-  it("up to max_value can be set and read where the server takes them; one byte more is refused", async () => {
+  it("can be set and read up to max_value if the server accepts them; one byte more is refused", async () => {
     const platypus = await start('max_value = "8MiB"');
     const client = await connect(platypus.port);
     // An item of memcached's holds its header and its key, too, and -I is for all of it.

@@ -63,7 +63,7 @@ describe("a buffer that is released too often", () => {
   it.each([
     { how: "at once", bytes: 30_000 },
     { how: "bit by bit", bytes: 10_000_000 },
-  ])("ends the connection of the client that its value is written to $how", async ({ bytes }) => {
+  ])("closes the connection of the client that its value is written to $how", async ({ bytes }) => {
     const { client, other, faults } = await start(bytes);
     expect(await isServed(other, bytes)).toBe(true);
     vi.spyOn(BufferLease.prototype, "retain").mockImplementationOnce(() => {});
@@ -73,7 +73,7 @@ describe("a buffer that is released too often", () => {
     expect(await isServed(other, bytes)).toBe(true);
   });
 
-  it("ends the connection of the server where it shows itself on that", async () => {
+  it("closes the connection of the server if the fault appears there", async () => {
     const { server, client, other, faults } = await start(30_000);
     vi.spyOn(BufferLease.prototype, "retain").mockImplementationOnce(function (this: BufferLease) {
       this.release();

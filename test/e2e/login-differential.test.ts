@@ -142,7 +142,7 @@ describe("text logins", () => {
     expect(await answersTo(port, Buffer.from(steps.join(""), "latin1"), false)).toBe(`${answers.join("\r\n")}\r\n`);
   });
 
-  it("end the connection on a line without an end", async () => {
+  it("close the connection on a line without an end", async () => {
     expect(await answersTo(port, Buffer.from("x".repeat(2100), "latin1"), false)).toBe("");
   });
 
@@ -223,7 +223,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("SASL log
     expect(hex(await answersTo(port, bytes, true))).toBe(hex(expected));
   });
 
-  it("are permitted the version", async () => {
+  it("are allowed to request the version", async () => {
     const answer = await answersTo(port, frameBytes(version), false);
     expect(answer.slice(24)).toMatch(/^\d+\.\d+\.\d+/);
   });

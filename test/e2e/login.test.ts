@@ -34,7 +34,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
     return client;
   }
 
-  it("serve who has username and password", async () => {
+  it("serve clients with the right username and password", async () => {
     const client = await connect('username = "platypus"\npassword = "a-password"');
     for (let i = 0; i < 20; i++) {
       expect(await client.ask(`set k${i} 0 0 1\r\nv`)).toBe("STORED\r\n");
@@ -44,7 +44,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
   });
 
   it.each(["", 'username = "platypus"\npassword = "wrong"'])(
-    "refuse others, and no client takes harm (%s)",
+    "refuse other logins without harm to any client (%s)",
     async (login) => {
       const client = await connect(login);
       expect(await client.ask("get k1", "END\r\n")).toBe("END\r\n");
@@ -55,7 +55,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
     },
   );
 
-  it("are not told apart by anything a message shows of a password", () => {
+  it("show no part of a password in any message", () => {
     expect(() => nativeConfig(`${targetOf([memcached.port])}\npassword = "a secret"`)).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining("a secret") }),
     );

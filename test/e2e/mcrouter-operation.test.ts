@@ -71,7 +71,7 @@ async function stats(client: TextClient, group: string): Promise<Map<string, str
   return new Map(lines.map((line) => [line.split(" ")[1]!, line.split(" ").slice(2).join(" ")]));
 }
 
-describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
+describe.skipIf(MemcachedProcess.isMissing)("Platypus as mcrouter with a server", () => {
   let memcached: MemcachedProcess;
 
   beforeEach(async () => {
@@ -81,7 +81,7 @@ describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
 
   afterEach(() => memcached.stop());
 
-  it("stats has every name that mcrouter's exporter reads, and counts what was done", async () => {
+  it("has every stats name that mcrouter's exporter reads, and counts requests", async () => {
     const client = await start();
     await client.ask("set k 0 0 1\r\nx", "STORED\r\n");
     await client.ask("get k\r\nget none", "END\r\nEND\r\n");
@@ -116,7 +116,7 @@ describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
     expect((await stats(client, "settings")).has("maxconns")).toBe(true);
   });
 
-  it("a server that is gone is suspect, and hard TKO", async () => {
+  it("marks a server that is down as suspect and hard TKO", async () => {
     const client = await start();
     await client.ask("get k", "END\r\n");
     await memcached.stop();
@@ -139,7 +139,7 @@ describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
     expect(await read("config_sources_info")).toMatchObject({ config_file: file });
   });
 
-  it("a changed file is taken over; a bad one is not, and is counted", async () => {
+  it("applies a changed file; it refuses and counts an invalid file", async () => {
     const other = await MemcachedProcess.start();
     try {
       const client = await start();
@@ -156,7 +156,7 @@ describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
     }
   });
 
-  it("starts with the last good configuration where the file has become bad", async () => {
+  it("starts with the last good configuration if the file has become invalid", async () => {
     const first = run();
     await first.printed(/listens on/);
     first.child.kill("SIGTERM");
@@ -169,8 +169,8 @@ describe.skipIf(MemcachedProcess.isMissing)("with a server", () => {
   });
 });
 
-describe("the command line", () => {
-  it("validates a configuration and ends with mcrouter's codes", async () => {
+describe("mcrouter's command line", () => {
+  it("validates a configuration and exits with mcrouter's codes", async () => {
     await writeFile(file, pool([1]));
     expect(await run("--validate-config").exit()).toBe(0);
     await writeFile(file, '{ "route": "NoSuchRoute" }');
@@ -183,7 +183,7 @@ describe("the command line", () => {
     expect(wrong.stderr).toContain('--server-timeout: expected a whole number from 1 on, got "soon"');
   });
 
-  it("says which options are unknown or have no effect, and runs", async () => {
+  it("reports options that are unknown or have no effect, and runs", async () => {
     await writeFile(file, pool([1]));
     const started = run("--no-such-option", "--fibers-max-pool-size=10");
     await started.printed(/listens on/);
@@ -191,7 +191,7 @@ describe("the command line", () => {
     expect(started.stderr).toContain("--fibers-max-pool-size is accepted and has no effect");
   });
 
-  it("writes its pid and its log where it is told to", async () => {
+  it("writes its pid and its log to the given paths", async () => {
     await writeFile(file, pool([1]));
     const log = path.join(folder, "log");
     const started = run("-P", path.join(folder, "pid"), "-L", log);

@@ -168,7 +168,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     },
   );
 
-  it("PoolRoute: keys lie where `route` says", async () => {
+  it("PoolRoute places keys where `route` says", async () => {
     const keys = Array.from({ length: 40 }, (_, i) => `key:${i}`);
     for (const key of keys) await text.ask(`set ${key} 0 0 1\r\nx`);
     for (const key of keys) {
@@ -179,7 +179,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(new Set((await Promise.all(keys.map(holders))).flat()).size).toBe(SERVERS);
   });
 
-  it("HashRoute: each key lies in one place, and all places have some", async () => {
+  it("HashRoute places each key on one server, and every server gets keys", async () => {
     const keys = Array.from({ length: 30 }, (_, i) => `h${i}`);
     for (const key of keys) await text.ask(`set /a/hash/${key} 0 0 1\r\nx`);
     const places = [];
@@ -188,7 +188,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(new Set(places.flat()).size).toBe(3);
   });
 
-  it("FailoverRoute: what the dead server has is had from the next", async () => {
+  it("FailoverRoute gets the keys of a dead server from the next server", async () => {
     await text.ask("set /a/failover/k 0 0 1\r\n1");
     expect(await holders("k")).toEqual([1]);
     expect(await text.ask("incr /a/failover/k 5")).toBe("6\r\n");
@@ -200,7 +200,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await holders("k")).toEqual([]);
   });
 
-  it("AllSyncRoute: writes go everywhere, and the worst is told", async () => {
+  it("AllSyncRoute sends writes to all children and returns the worst reply", async () => {
     await text.ask("set /a/sync/k 0 0 1\r\nx");
     expect(await holders("k")).toEqual([0, 1]);
     await direct[1]!.ask("delete k");
@@ -208,12 +208,12 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await holders("k")).toEqual([]);
   });
 
-  it("AllFastestRoute: who is dead is not waited for", async () => {
+  it("AllFastestRoute does not wait for dead children", async () => {
     await store(2, "k", "fast");
     expect(await text.ask("get /a/fastest/k", "END\r\n")).toBe("VALUE /a/fastest/k 5 4\r\nfast\r\nEND\r\n");
   });
 
-  it("PrefixSelectorRoute and OperationSelectorRoute: keys and commands have places of their own", async () => {
+  it("PrefixSelectorRoute and OperationSelectorRoute route by key prefix and by command", async () => {
     for (const key of ["user:1", "usage", "other"]) await text.ask(`set /a/prefix/${key} 0 0 1\r\nx`);
     expect([await holders("user:1"), await holders("usage"), await holders("other")]).toEqual([[0], [1], [2]]);
     await text.ask("ms /a/operation/k 1\r\nx");
@@ -221,7 +221,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect([await holders("k"), await text.ask("get /a/operation/k", "END\r\n")]).toEqual([[1], "END\r\n"]);
   });
 
-  it("WarmUpRoute: what only the warm place has is copied to the cold one", async () => {
+  it("WarmUpRoute copies items that only the warm pool has to the cold pool", async () => {
     for (const key of ["k", "g", "m", "b"]) await store(1, key, "old");
     expect(await text.ask("get /a/warm/k", "END\r\n")).toBe("VALUE /a/warm/k 5 3\r\nold\r\nEND\r\n");
     expect(await text.ask("gets /a/warm/g", "END\r\n")).toMatch(/^VALUE \/a\/warm\/g 5 3 \d+\r\nold\r\nEND\r\n$/);
@@ -232,7 +232,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await text.ask("get /a/warm/none", "END\r\n")).toBe("END\r\n");
   });
 
-  it("MissFailoverRoute: what one lacks the next may have", async () => {
+  it("MissFailoverRoute asks the next child after a miss", async () => {
     await store(2, "k", "third");
     expect(await text.ask("get /a/miss/k", "END\r\n")).toBe("VALUE /a/miss/k 5 5\r\nthird\r\nEND\r\n");
     expect(await text.ask("mg /a/miss/k v", "\r\nthird\r\n")).toBe("VA 5\r\nthird\r\n");
@@ -240,12 +240,12 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await holders("k")).toEqual([]);
   });
 
-  it("ShadowRoute: the shadow has what the pool has", async () => {
+  it("ShadowRoute copies the pool's items to the shadow", async () => {
     await text.ask("set /a/shadow/k 0 0 1\r\nx");
     await expect.poll(() => holders("k")).toEqual([0, 3]);
   });
 
-  it("prefixes with a star reach all that fit; the first answers", async () => {
+  it("a prefix with a star reaches all matching routes; the first answers", async () => {
     expect(await text.ask("set /c/*/k 0 0 1\r\nx")).toBe("STORED\r\n");
     await expect.poll(() => holders("k")).toEqual([0, 1, 2]);
     expect(await text.ask("md /c/t*/k k")).toMatch(/^HD k\/c\/t\*\/k\r\n$/);
@@ -253,13 +253,13 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await text.ask("set /no/such/k 0 0 1\r\nx")).toBe("SERVER_ERROR RootRoute: No rh found\r\n");
   });
 
-  it("a pool can keep the prefix before its keys", async () => {
+  it("a pool can keep the prefix of its keys", async () => {
     await text.ask("set /b/kept/k 0 0 1\r\nx");
     expect(await has(0, "/b/kept/k")).toBe("x");
     expect(await text.ask("get /b/kept/k", "END\r\n")).toBe("VALUE /b/kept/k 0 1\r\nx\r\nEND\r\n");
   });
 
-  it("a get of many keys over servers, prefixes and a dead one: in order, without what is dead", async () => {
+  it("a get of many keys over servers, prefixes and a dead server returns hits in order, without the dead server's keys", async () => {
     const keys = Array.from({ length: 20 }, (_, i) => `d${i}`);
     for (const key of keys) for (const i of [0, 1]) await store(i, key, key);
     await store(2, "there", "yes");
@@ -283,7 +283,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect([names[0], names.at(-1), names.at(-2)]).toEqual(["plain", "plain", "/c/three/there"]);
   });
 
-  it("errors are told as mcrouter tells them, and gets are missed", async () => {
+  it("errors are reported as by mcrouter, and gets are misses", async () => {
     const reasons =
       "Server unavailable. Reason: mc_res_connect_error|AsyncSocketException: connect failed, type = Socket not open";
     expect(await text.ask("set /b/log/k 0 0 1\r\nx")).toMatch(new RegExp(`^SERVER_ERROR (${reasons})\r\n$`));
@@ -293,7 +293,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(failed!.status).toBe(0x86);
   });
 
-  it("deletes that fail are written down, a line of mcrouter's each, and answered as not found", async () => {
+  it("failed deletes are logged, one mcrouter line each, and answered as not found", async () => {
     expect(await text.ask("delete /b/log/k1")).toBe("NOT_FOUND\r\n");
     expect(await text.ask("md /b/log/k2 O7")).toBe("NF O7\r\n");
     const [deleted] = await binary.ask([{ opcode: 0x04, key: "/b/log/k3" }]);
@@ -315,7 +315,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a mcrouter configuration", () => {
     expect(await holders("k")).toEqual([]);
   });
 
-  it("large values come back whole, to whom they belong", async () => {
+  it("large values return completely, to the right clients", async () => {
     const values = ["a", "b", "c"].map((letter) => letter.repeat(300_000));
     for (const [i, value] of values.entries()) await text.ask(`set /a/sync/big${i} 0 0 ${value.length}\r\n${value}`);
     const asked = [0, 1, 2, 1, 0, 2, 2, 0].map((i) => ({
@@ -358,7 +358,7 @@ describe.skipIf(MemcachedProcess.isMissing)("rules beside a mcrouter configurati
   };
 
   it.each(Object.entries(trees))(
-    "fill the misses of %s, in every protocol, and once for all who ask",
+    "fill the misses of %s, in every protocol, and once for all clients",
     async (_name, route) => {
       const rules = path.join(folder, "rules.toml");
       await writeFile(

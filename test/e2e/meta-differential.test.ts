@@ -446,11 +446,11 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
     }
   }
 
-  it("to any stream of commands, cut anywhere", async () => {
+  it("for any stream of commands, cut anywhere", async () => {
     await fc.assert(fc.asyncProperty(stream, expectEqual), { numRuns: RUNS, timeout: 20_000 });
   }, 120_000);
 
-  it("to a get that is refused when the item has been read, and whether that counts as a get", async () => {
+  it("for a get that is refused after the item was read, including whether it counts as a get", async () => {
     const refused = `O${"x".repeat(33)}`;
     const gets = ["", "u", "v", "t", "c", "N0", "T0", "R0", "l", "h", "h u"].flatMap((flags) => [
       `mg a ${refused} ${flags}`,
@@ -460,7 +460,7 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus answers meta commands as m
     await expectEqual({ sections: [commands], tail: "", pieces: [100_000] });
   });
 
-  it("but for the ttl of a number that gets a digit more, which the embedded store keeps", async () => {
+  it("except for the ttl of a number that gets one more digit, which the embedded store keeps", async () => {
     const asked = plain("set grows 0 50 1\r\n7\r\nma grows T1000 D3\r\nmg grows t v\r\n");
     const answers = await converse(embeddedPort, { sections: [[asked]], tail: "", pieces: [100] }, false);
     expect(answers.join("")).toMatch(/^STORED\r\nHD\r\nVA 2 t(1000|9\d\d)\r\n10\r\n/);

@@ -77,7 +77,7 @@ function holdAnswers(): ServerResponse[] {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
-  it("over three servers of which one is dead: silence for its keys, the others' answers in order, MN last", async () => {
+  it("over three servers of which one is dead is silent for its keys and returns other answers in order, MN last", async () => {
     const servers = await startMemcacheds(3);
     const port = await startPlatypus(servers);
     const client = await connect(port);
@@ -99,7 +99,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
     }
   });
 
-  it("with every server dead is MN alone, and version and mn are answered", async () => {
+  it("with every server dead returns only MN, and version and mn are answered", async () => {
     const servers = await startMemcacheds(2);
     const port = await startPlatypus(servers, '[server]\nprefix = "app:"');
     for (const server of servers) await server.stop();
@@ -135,8 +135,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
   });
 });
 
-describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understand in another way", () => {
-  it("with two q is refused, and the next answer goes to the next command", async () => {
+describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read differently", () => {
+  it("is refused if it has two q, and the next answer goes to the next command", async () => {
     const port = await startPlatypus(await startMemcacheds(1));
     const [client, other] = [await connect(port), await connect(port)];
     await other.ask("ms b 1 T0\r\n1");
@@ -147,7 +147,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
     );
   });
 
-  it("never has data taken for commands: with too many flags", async () => {
+  it("never has its data taken for commands if it has too many flags", async () => {
     const servers = await startMemcacheds(1);
     const client = await connect(await startPlatypus(servers));
     await client.ask("ms a 1 T0\r\n1");
@@ -159,7 +159,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
     expect(await client.ask("mg a s")).toBe("HD s1\r\n");
   });
 
-  it("never has data taken for commands: a base64 key that is too long with its prefix", async () => {
+  it("never has its data taken for commands if its base64 key is too long with the prefix", async () => {
     const servers = await startMemcacheds(1);
     const client = await connect(await startPlatypus(servers, '[server]\nprefix = "app:"'));
     const direct = await connect(servers[0]!.port);
@@ -173,7 +173,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
     }
   });
 
-  it("a base64 key with line ends cannot forge the answer to another command", async () => {
+  it("cannot forge the answer to another command with line ends in a base64 key", async () => {
     const port = await startPlatypus(await startMemcacheds(1));
     const [client, other] = [await connect(port), await connect(port)];
     await other.ask("ms b 1 T0\r\n1");
@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
     expect(await client.ask(`mg ${key} b k`)).toBe(`HD k${key} b\r\n`);
   });
 
-  it("an ms that is too large takes the old value with it, base64 key or not", async () => {
+  it("removes the old value if it is an ms that is too large, with a base64 key or not", async () => {
     const client = await connect(await startPlatypus(await startMemcacheds(3)));
     const big = "x".repeat(1_048_577);
     for (const [word, flags] of [
@@ -204,7 +204,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would understa
 });
 
 describe("the embedded store", () => {
-  it("takes a key of white space other than blanks for a key", async () => {
+  it("accepts a key of white space other than blanks", async () => {
     const platypus = await Platypus.start(nativeConfig());
     undo.push(() => platypus.close());
     const [address] = platypus.addresses;
@@ -218,7 +218,7 @@ describe("the embedded store", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
-  it("is the same item as its text, on the same server, with a prefix and without", async () => {
+  it("names its text's item, on one server, with a prefix and without", async () => {
     for (const toml of ["", '[server]\nprefix = "app:"']) {
       const client = await connect(await startPlatypus(await startMemcacheds(3), toml, "connections = 2"));
       for (let i = 0; i < 30; i++) {
@@ -232,7 +232,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
     }
   });
 
-  it("is matched by rules as what it stands for", async () => {
+  it("is matched by rules in its decoded form", async () => {
     const servers = await startMemcacheds(1);
     const client = await connect(await startPlatypus(servers, stuffRule()));
     expect(await client.ask(`mg ${base64("stuff/a b")} v k b f`, "\r\nvalue of /stuff/a%20b\r\n")).toBe(
@@ -243,7 +243,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
-  it("fills and answers with the flags that are in the pool, in the order asked", async () => {
+  it("is filled and answered with the flags in the pool, in the requested order", async () => {
     const [memcached] = await startMemcacheds(1);
     const client = await connect(await startPlatypus([memcached!], stuffRule()));
     const direct = await connect(memcached!.port);
@@ -257,7 +257,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it("fills without v, and quiet", async () => {
+  it("is filled without v, and quiet", async () => {
     const client = await connect(await startPlatypus(await startMemcacheds(1), stuffRule()));
     expect(await client.ask("mg stuff/two s k")).toBe("HD s19 kstuff/two\r\n");
     expect(await client.ask("mg stuff/six q v O1\r\nmn", "MN\r\n")).toBe("VA 19 O1\r\nvalue of /stuff/six\r\nMN\r\n");
@@ -265,14 +265,14 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
     expect(await client.ask("mg stuff/none q v O1\r\nmg stuff/nil v O2\r\nmn", "MN\r\n")).toBe("EN O2\r\nMN\r\n");
   });
 
-  it("does not fill with N or R: their client has won the right to", async () => {
+  it("is not filled with N or R, which give their client the right to fill", async () => {
     const client = await connect(await startPlatypus(await startMemcacheds(1), stuffRule()));
     expect(await client.ask("mg stuff/r R30 v")).toBe("EN\r\n");
     expect(await client.ask("mg stuff/n N30 s")).toBe("HD s0 W\r\n");
     expect(origin.requests).toEqual([]);
   });
 
-  it("without a pool that answers has the fetched value, with its key as it was given; its cas is that of no item", async () => {
+  it("has the fetched value without a pool that answers, with its key as given; its cas is that of no item", async () => {
     const servers = await startMemcacheds(1);
     const port = await startPlatypus(servers, `[server]\nprefix = "app:"\n${stuffRule()}`);
     await servers[0]!.stop();
@@ -311,7 +311,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a key in base64 that has a line feed", () => {
-  it("is returned to its client, and closes no connection that others use, also of a counted item", async () => {
+  it("is returned to its client, and closes no shared connection, also of a counted item", async () => {
     const port = await startPlatypus(await startMemcacheds(1));
     const client = await connect(port);
     const key = base64("a\nHD O1\r\nb");

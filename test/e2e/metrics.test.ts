@@ -52,7 +52,7 @@ async function scrape(platypus: Platypus): Promise<Map<string, Family>> {
 }
 
 describe("/metrics", () => {
-  it("has what clients did, by operation and protocol", async () => {
+  it("counts client activity by operation and protocol", async () => {
     const platypus = await start(`[server]\n${ADMIN}\n${ECHO}`);
     const client = await connect(platypus);
     await client.ask("set k 0 0 1\r\nv");
@@ -85,7 +85,7 @@ describe("/metrics", () => {
     expect(sampleValue(seen, "platypus_store_items")).toBe(2);
   });
 
-  it("stays as it is when a client resets its stats", async () => {
+  it("stays unchanged when a client resets its stats", async () => {
     const platypus = await start(`[server]\n${ADMIN}`);
     const client = await connect(platypus);
     await client.ask("get k", "END\r\n");
@@ -96,7 +96,7 @@ describe("/metrics", () => {
     expect(await client.ask("stats", "END\r\n")).toContain("STAT get_misses 1\r\n");
   });
 
-  it("has no key in it, however many clients ask for", async () => {
+  it("contains no key, however many clients request keys", async () => {
     const platypus = await start(`[server]\n${ADMIN}\n${ECHO}`);
     const client = await connect(platypus);
     for (let i = 0; i < 50; i++) await client.ask(`get hello/secret${i}`, "END\r\n");
@@ -107,7 +107,7 @@ describe("/metrics", () => {
     expect(text.split("\n")).toHaveLength(before);
   });
 
-  it.skipIf(MemcachedProcess.isMissing)("has each server of a pool, up and down", async () => {
+  it.skipIf(MemcachedProcess.isMissing)("shows each server of a pool, up and down", async () => {
     const server = await MemcachedProcess.start();
     undo.push(() => server.stop());
     const gone = await freePort();
@@ -129,8 +129,8 @@ describe("/metrics", () => {
   });
 });
 
-describe("the table", () => {
-  it("has names, units and meanings that can stand in every format, each once", () => {
+describe("the table of metrics", () => {
+  it("has valid names, units and descriptions for every format, each once", () => {
     const names = metrics.map(prometheusName);
     expect(new Set(names).size).toBe(names.length);
     for (const { name, unit, meaning, attributes } of metrics) {
@@ -142,8 +142,8 @@ describe("the table", () => {
   });
 });
 
-describe("OTLP", () => {
-  it("has every metric that Prometheus has, with the same numbers", async () => {
+describe("the OTLP export", () => {
+  it("has every metric that Prometheus has, with equal numbers", async () => {
     const collector = await OtlpCollector.start();
     undo.push(() => collector.close());
     const telemetry = `[telemetry]
@@ -179,7 +179,7 @@ metrics_interval = "1s"
     expect([...collector.metrics.keys()].sort()).toEqual(inText.sort());
   });
 
-  it("is sent once more when it stops", async () => {
+  it("is sent once more when the process stops", async () => {
     const collector = await OtlpCollector.start();
     undo.push(() => collector.close());
     const platypus = await start(`[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${ECHO}`);
@@ -190,7 +190,7 @@ metrics_interval = "1s"
     expect(collector.metrics.get("platypus.fill.flights")?.points[0]?.value).toBe(1);
   });
 
-  it("goes elsewhere after a reload that says so", async () => {
+  it("changes its destination after a reload that sets another", async () => {
     const [first, second] = [await OtlpCollector.start(), await OtlpCollector.start()];
     undo.push(() => Promise.all([first.close(), second.close()]));
     const to = (url: string) => `[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n`;
@@ -201,7 +201,7 @@ metrics_interval = "1s"
     expect(first.metricRequests).toBe(1);
   });
 
-  it("without a receiver is reported once, and disturbs no client", async () => {
+  it("reports a missing receiver once, and disturbs no client", async () => {
     const log = new KeptLog();
     const url = `http://127.0.0.1:${await freePort()}`;
     const platypus = await start(`[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n${ECHO}`, log);

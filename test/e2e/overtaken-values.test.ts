@@ -11,7 +11,7 @@ import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { TextClient } from "../support/text-client.ts";
 
-describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late or not at all", () => {
+describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late or never", () => {
   const undo: (() => unknown)[] = [];
   const patience = { timeout: 10_000 };
   let wire: HeldWire;
@@ -62,7 +62,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late o
   const value = async () => (await direct.ask("get a/1", "END\r\n")).split("\r\n")[1];
   const lease = async () => (await direct.ask("lru_crawler metadump all", "END\r\n")).includes("platypus%3Alease");
 
-  it("stores nothing where the connection was lost with the lease on it", async () => {
+  it("stores nothing if the connection was lost with the lease on it", async () => {
     const responses = holdAnswers();
     wire.onRequest = (chunk) => (chunk.includes("platypus:lease:") ? "cut" : "carry");
     first.send("get a/1\r\n");
@@ -76,7 +76,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late o
     expect(await value()).toContain("new");
   });
 
-  it("deletes what it stored where the answers came late and the key was deleted in between", async () => {
+  it("deletes the value it stored if the answers came late and the key was deleted in between", async () => {
     const responses = holdAnswers();
     first.send("get a/1\r\n");
     await origin.received(1);
@@ -91,7 +91,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late o
     await expect.poll(() => first.ask("get a/1", "END\r\n"), patience).toContain("new");
   });
 
-  it("ends its lease although the first request for that was lost", async () => {
+  it("releases its lease even if the first request for that was lost", async () => {
     origin.handle = (_request, response) => response.writeHead(500).end();
     wire.onRequest = (chunk) => (chunk.startsWith("md platypus") ? "drop" : "carry");
     await first.ask("get a/1", "END\r\n");
@@ -100,7 +100,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late o
     await expect.poll(lease, { timeout: 4_000 }).toBe(false);
   });
 
-  it("asks again for what was not there once another process has deleted the key", async () => {
+  it("asks again for a missing value once another process has deleted the key", async () => {
     origin.handle = (_request, response) => response.writeHead(404).end();
     expect(await first.ask("get a/1", "END\r\n")).toBe("END\r\n");
     expect(await first.ask("get a/1", "END\r\n")).toBe("END\r\n");

@@ -23,7 +23,7 @@ async function readLock(file: string): Promise<Lock> {
 
 const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
 
-describe("the package", () => {
+describe("the npm package", () => {
   let folder: string;
 
   beforeAll(async () => {
@@ -36,7 +36,7 @@ describe("the package", () => {
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it("has the versions that it was tested with: unpacked, npm ci installs these", async () => {
+  it("pins the tested versions: unpacked, npm ci installs them", async () => {
     const unpacked = path.join(folder, "unpacked");
     await mkdir(unpacked);
     const [packed] = (await readdir(folder)).filter((name) => name.endsWith(".tgz"));
@@ -54,7 +54,7 @@ describe("the package", () => {
     expect(Object.values(installed.packages).some(({ dev }) => dev)).toBe(false);
   });
 
-  it("has its licence and no source map whose source is not there", async () => {
+  it("has its licence and no source map without its source", async () => {
     const own = path.join(folder, "node_modules/platypus-proxy");
     const files = await readdir(own, { recursive: true });
     expect(files).toContain("LICENSE");
@@ -69,7 +69,7 @@ describe("the package", () => {
     expect(Object.keys(packages).length).toBeLessThanOrEqual(60);
   });
 
-  it("has the command", () => {
+  it("has the platypus command", () => {
     const bin = path.join(folder, "node_modules/.bin/platypus");
     expect(execFileSync(process.execPath, [bin, "--version"], { encoding: "utf8" })).toBe(
       `platypus ${packageVersion}\n`,
@@ -78,7 +78,7 @@ describe("the package", () => {
     expect(execFileSync(process.execPath, [bin, "check", config], { encoding: "utf8" })).toContain("no problems");
   });
 
-  it("runs what its command runs without a file", async () => {
+  it("runs the default of its command without a file", async () => {
     const port = await freePort();
     const bin = path.join(folder, "node_modules/.bin/platypus");
     const admin = await freePort();

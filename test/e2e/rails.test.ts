@@ -109,7 +109,7 @@ describe.skipIf(MemcachedProcess.isMissing || isRailsMissing).each([
     expect(origin.requests.toSorted()).toEqual(names.map((name) => `GET /internal/articles/${name}`).toSorted());
   });
 
-  it("fills keys for the very line of the README, which is that of config/rails.toml", async () => {
+  it("fills keys for the exact line of the README, which is the line of config/rails.toml", async () => {
     const [, line] = /```ruby\n(.*)\n```/.exec(readFileSync(README, "utf8"))!;
     expect(readFileSync(CONFIG, "utf8")).toContain(`#   ${line}\n`);
     expect(line).toContain('"127.0.0.1:11211"');

@@ -70,7 +70,7 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
     expect(origin.requests.slice(0, 2)).toEqual(["GET /users/17", "GET /users/18"]);
   });
 
-  it("has a configuration that does what it says", async () => {
+  it("has a configuration that works as described", async () => {
     const file = path.join(folder, "platypus.toml");
     await writeFile(file, block("toml"));
     const platypus = PlatypusProcess.run(["--config", file, "--listen", "127.0.0.1:0"], {

@@ -109,7 +109,7 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, concurrent: true }, () => {
-  it("that is answered 304 to its ETag has the item live longer, and does not rewrite it", async (context) => {
+  it("extends the item's life without rewriting it if its ETag gets a 304", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((_n, request, response) => {
       const isKnown = request.headers["if-none-match"] === '"one"';
@@ -128,7 +128,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await stat(client, "rule:rule:fills")).toBe(1);
   });
 
-  it("that is given the same bytes, with no mark on them, does the same", async (context) => {
+  it("extends the item's life without rewriting it if the bytes are equal, without a validator", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((_n, _request, response) => response.end("value"));
     const client = await scene.connect(await scene.start(REFRESHED));
@@ -141,7 +141,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(scene.origin.requests).toEqual(["GET /k/1", "GET /k/1"]);
   });
 
-  it("puts the source's value over a client's, though the source has not changed", async (context) => {
+  it("replaces a client's value with the source's, even if the source has not changed", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((_n, request, response) => {
       const isKnown = request.headers["if-none-match"] === '"one"';
@@ -158,7 +158,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect((await scene.item("k/1"))!.ttl).toBeLessThanOrEqual(7);
   });
 
-  it("that fails leaves the value to be served until stale is over, and no longer", async (context) => {
+  it("leaves the value in place until stale is over if it fails, and no longer", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) => response.writeHead(n === 1 ? 200 : 500).end("value"));
     const client = await scene.connect(await scene.start('ttl = "4s"\nrefresh_before = "2s"\nstale = "6s"'));
@@ -171,7 +171,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await scene.item("k/1")).toBeNull();
   });
 
-  it("goes by the freshness that the source says, where ttl is its own", async (context) => {
+  it("follows the freshness that the source reports if the rule takes its ttl from it", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) =>
       response.writeHead(200, { "cache-control": `max-age=${n === 1 ? 6 : 100}` }).end(`value ${n}`),
@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await stat(client, "rule:rule:fills")).toBe(1);
   });
 
-  it("of a key that a process filled which was killed is made by the next one, before the item ends", async (context) => {
+  it("is made by the next process before the item ends if the process that filled the key was killed", async (context) => {
     const scene = await Scene.set(context);
     scene.answer((n, _request, response) => response.end(`value ${n}`));
     const rule = 'ttl = "30s"\nrefresh_before = "28s"';
@@ -205,7 +205,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(await stat(client, "rule:rule:fills")).toBe(0);
   });
 
-  it("of a key that two processes keep fresh is made by one of them at a time", async (context) => {
+  it("is made by one process at a time if two processes keep the key fresh", async (context) => {
     const scene = await Scene.set(context);
     let [running, most] = [0, 0];
     scene.answer((n, _request, response) => {
@@ -231,7 +231,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     expect(scene.origin.requests.length - 1).toBeLessThanOrEqual((one! + two!) / 2 + 1);
   });
 
-  it("that finds nothing at the source deletes the item, or keeps it where the rule says so", async (context) => {
+  it("deletes the item if the source has no value, or keeps it if the rule says so", async (context) => {
     const scene = await Scene.set(context);
     scene.origin.handle = (request, response) => {
       const isFirst = scene.origin.requests.filter((asked) => asked === `GET ${request.url}`).length === 1;

@@ -72,7 +72,7 @@ describe("a file beside the configuration", () => {
   const rule = (value: string) =>
     `[get.a]\nmatch = "(.*)"\nsource = "s"\n[source.s]\ntype = "echo"\ntemplate = "${value}"\n`;
 
-  it("that holds a secret is taken over from its first change on", async (test) => {
+  it("is applied from its first change on if it holds a secret", async (test) => {
     const scene = await Scene.set(test);
     await scene.write({ "p.toml": native(scene.port, rule("${file:secrets/value} {1}")) });
     await mkdir(scene.file("secrets"));
@@ -90,7 +90,7 @@ describe("a file beside the configuration", () => {
     expect(platypus.stderr).not.toContain("not reloaded");
   });
 
-  it("that holds a secret may go and come back", async (test) => {
+  it("may be removed and come back if it holds a secret", async (test) => {
     const scene = await Scene.set(test);
     await scene.write({ "p.toml": native(scene.port, rule("${file:value} {1}")), value: "one" });
     const platypus = await scene.start("--config", scene.file("p.toml"));
@@ -102,7 +102,7 @@ describe("a file beside the configuration", () => {
     expect(await scene.ask("get a", "END\r\n")).toContain("two a");
   });
 
-  it("that Kubernetes swaps by a link is taken over", async (test) => {
+  it("is applied if Kubernetes swaps it by a link", async (test) => {
     const scene = await Scene.set(test);
     for (const version of ["one", "two"]) {
       await mkdir(scene.file(`..${version}`));
@@ -118,7 +118,7 @@ describe("a file beside the configuration", () => {
     expect(await scene.ask("get a", "END\r\n")).toContain("two a");
   });
 
-  it("that has a certificate is refused while it does not fit its key", async (test) => {
+  it("is refused while it is a certificate that does not match its key", async (test) => {
     const scene = await Scene.set(test);
     const fixture = (name: string) => readFile(new URL(`../support/tls/${name}`, import.meta.url), "utf8");
     const [cert, key, other, otherKey] = await Promise.all(
@@ -151,7 +151,7 @@ describe("a file beside the configuration", () => {
     expect(await served()).toBe(new X509Certificate(other!).toString());
   });
 
-  it("that mcrouter's configuration names is taken over: pools, imports and rules", async (test) => {
+  it("is applied if mcrouter's configuration names it: pools, imports and rules", async (test) => {
     const scene = await Scene.set(test);
     const [one, two] = [await scene.memcached(), await scene.memcached()];
     const pool = (port: number) => JSON.stringify({ servers: [`127.0.0.1:${port}`] });
@@ -175,12 +175,12 @@ describe("a file beside the configuration", () => {
   });
 });
 
-describe("a configuration that was emptied or cut off", () => {
+describe("a configuration that was emptied or truncated", () => {
   it.for<[what: string, text: string]>([
     ["is empty", ""],
     ["has only a comment", "# to be continued\n"],
     ["ends before its pool", native(0, "")],
-  ])("is refused where it %s: its pool goes on", async ([_what, text], test) => {
+  ])("is refused if it %s, and its pool continues", async ([_what, text], test) => {
     const scene = await Scene.set(test);
     const memcached = await scene.memcached();
     const whole = native(scene.port, `\n[target]\nservers = ["127.0.0.1:${memcached.port}"]\n`);
@@ -202,7 +202,7 @@ describe("a configuration that was emptied or cut off", () => {
     ["mcrouter's, and is TOML", "m.json", '[target]\nservers = ["a:1"]\n', /m\.json/],
     ["twemproxy's, and is empty", "n.yml", "", /expected pools by name/],
     ["twemproxy's, and is TOML", "n.yml", '[target]\nservers = ["a:1"]\n', /expected twemproxy's YAML/],
-  ])("is refused where it was %s", async ([_whose, name, text, message], test) => {
+  ])("is refused if it was %s", async ([_whose, name, text, message], test) => {
     const scene = await Scene.set(test);
     const memcached = await scene.memcached();
     const server = `127.0.0.1:${memcached.port}`;
@@ -221,7 +221,7 @@ describe("a configuration that was emptied or cut off", () => {
     expect(await scene.ask("get k", "END\r\n", memcached.port)).toContain("VALUE k");
   });
 
-  it("keeps a worker that is started later from serving it", async (test) => {
+  it("is not used by a worker that starts later", async (test) => {
     const scene = await Scene.set(test);
     const memcached = await scene.memcached();
     const whole = native(scene.port, `workers = 2\n[target]\nservers = ["127.0.0.1:${memcached.port}"]\n`);
@@ -236,8 +236,8 @@ describe("a configuration that was emptied or cut off", () => {
   });
 });
 
-describe("a configuration that cannot be had", () => {
-  it("is an error at the start that speaks of no configuration in use", async (test) => {
+describe("a configuration that cannot be read", () => {
+  it("causes an error at the start that does not mention a configuration in use", async (test) => {
     const scene = await Scene.set(test);
     const platypus = PlatypusProcess.run(["--config", scene.file("none.toml")]);
     expect(await platypus.exit()).toBe(2);

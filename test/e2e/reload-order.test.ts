@@ -69,11 +69,11 @@ function serve(server: ScriptedBackend, first: ScriptedCommand | null): readonly
   return values;
 }
 
-describe("a write that is held", () => {
+describe("a held write", () => {
   const rows = Object.keys(held).flatMap((how) => Object.keys(changes).map((change) => [how, change] as const));
 
   it.each(rows)(
-    "%s reaches the server before the next one, which comes after a reload with %s",
+    "%s reaches the server before the next write, which comes after a reload with %s",
     async (how, change) => {
       const server = await ScriptedBackend.start();
       undo.push(() => server.stop());

@@ -89,7 +89,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     ["from one pool to a routing tree", async () => overPool(), () => throughTree()],
   ];
 
-  it.each(kinds)("lets a client's write stand that came during a refresh: %s", async (_which, before, after) => {
+  it.each(kinds)("keeps a client's write that came during a refresh: %s", async (_which, before, after) => {
     await start(await before());
     const response = await refreshing();
     platypus.reload(await after());
@@ -117,7 +117,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
   ];
 
   it.each(withOtherConnections)(
-    "ends a fill that clients wait for, and holds nobody back for its time, where servers get other connections: %s",
+    "ends a fill that clients wait for, without blocking others, if servers get other connections: %s",
     async (_which, before, after) => {
       await start(await before());
       const responses = holdAnswers();
@@ -135,7 +135,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     },
   );
 
-  it("fills through the pool of now after two reloads of which a client that has left was waiting at the first", async () => {
+  it("fills through the current pool after two reloads if a client that has left was waiting at the first", async () => {
     await start(overPool(ofProcess()));
     const responses = holdAnswers();
     const [address] = platypus.addresses;
@@ -178,7 +178,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     expect(other.headers[0]!["if-none-match"]).toBeUndefined();
   });
 
-  it("lets a fill store its value through the tree that is built anew", async () => {
+  it("lets a fill store its value through the rebuilt tree", async () => {
     await start(await throughTree());
     const responses = holdAnswers();
     client.send("get a/1\r\n");

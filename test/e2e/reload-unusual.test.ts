@@ -46,7 +46,7 @@ password = "${password}"
   expect(new Set(await login(after.slice(CONNECTIONS / 2), "second"))).toEqual(new Set(["STORED\r\n"]));
 });
 
-it("a pipe in the place of the configuration file is refused, a later file is read, and SIGTERM ends the process", async (context) => {
+it("a pipe in place of the configuration file is refused, a later file is read, and SIGTERM ends the process", async (context) => {
   const config = (value: string) => `[server]
 listen = "127.0.0.1:0"
 [source.said]

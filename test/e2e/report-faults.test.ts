@@ -16,7 +16,7 @@ async function failuresOf(admin: string): Promise<Map<string, number>> {
   return new Map([...found].map(([, name, count]) => [name!, Number(count)]));
 }
 
-it("serves while every file, message and export fails", async (test) => {
+it("Platypus serves while every file, message and export fails", async (test) => {
   const folder = await mkdtemp(path.join(tmpdir(), "platypus-reports-"));
   test.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const here = await MemcachedProcess.start();

@@ -13,7 +13,7 @@ import { TextClient } from "../support/text-client.ts";
 const SASLPASSWD = "/usr/sbin/saslpasswd2";
 const USER = "platypus@memcached";
 
-describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers that want SASL", () => {
+describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers that require SASL", () => {
   let folder: string;
   let servers: MemcachedProcess[];
   const undo: (() => unknown)[] = [];
@@ -95,7 +95,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     expect(await client.ask(`cas a 2 0 1 ${unique}\r\ny`)).toBe("STORED\r\n");
   });
 
-  it("keep pipelined commands of many clients apart, noreply too", async () => {
+  it("keep pipelined commands of many clients apart, including noreply", async () => {
     const port = await start();
     const clients = await Promise.all(Array.from({ length: 10 }, () => connect(port)));
     const talk = async (client: TextClient, c: number) => {
@@ -115,7 +115,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     expect(await client.ask("get large", "END\r\n")).toBe(`VALUE large 3 ${large.length}\r\n${large}\r\nEND\r\n`);
   });
 
-  it("serve what meta commands they can, and refuse the rest by name", async () => {
+  it("serve the meta commands they can, and refuse the others by name", async () => {
     const client = await connect(await start());
     const value = "VA 1 f7 kmeta Oq";
     const steps: [command: string, answer: string | RegExp, end?: string][] = [
@@ -139,7 +139,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     for (const [command, answer, end] of steps) expect(await client.ask(command, end), command).toMatch(answer);
   });
 
-  it("read a client's numbers as memcached does, without harm to other clients", async () => {
+  it("parse numbers as memcached does, without harm to other clients", async () => {
     const port = await start(`${login()}\ntimeouts_until_tko = 1`);
     const [client, other] = [await connect(port), await connect(port)];
     const badToken = "CLIENT_ERROR bad token in command line format\r\n";
@@ -185,7 +185,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     expect([got!.value, got!.extras, got!.cas]).toEqual(["value", words(9), stored!.cas]);
   });
 
-  it("are filled, and kept by cas", async () => {
+  it("are filled, and keep the cas of items", async () => {
     const rule = '[get.echo]\nmatch = "echo/(.*)"\nsource = "echo"\n[source.echo]\ntype = "echo"\ntemplate = "<{1}>"';
     const port = await start(login(), rule);
     const client = await connect(port);
@@ -195,13 +195,13 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     expect(await plain.ask("get echo/a", "END\r\n")).toBe("VALUE echo/a 0 3\r\n<a>\r\nEND\r\n");
   });
 
-  it("that refuse the login are errors for writes and misses for gets", async () => {
+  it("cause errors for writes and misses for gets if they refuse the login", async () => {
     const client = await connect(await start(login("wrong")));
     expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
     expect(await client.ask("set a 0 0 1\r\nx")).toMatch(/^SERVER_ERROR /);
   });
 
-  it("that are killed with answers outstanding, or hang, do no harm to later ones", async () => {
+  it("do not affect later servers if they are killed with answers outstanding, or hang", async () => {
     const first = await startServer();
     const { port } = first;
     undo.push(() => first.stop());

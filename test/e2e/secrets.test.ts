@@ -77,7 +77,7 @@ async function connect(port: number): Promise<TextClient> {
 }
 
 describe("a secret", () => {
-  it("is filled, whole or by field; one that is not there is a miss", async () => {
+  it("is filled, whole or by field, and is a miss if it does not exist", async () => {
     server.put("app/db", '{"user":"me","password":"hunter2"}');
     server.put("app/bytes", Buffer.from([0, 255, 13, 10]));
     const client = await startPlatypus(secretRules());
@@ -93,7 +93,7 @@ describe("a secret", () => {
     expect(server.badSignatures).toEqual([]);
   });
 
-  it("comes with others that one get asks for", async () => {
+  it("is fetched together with others of a get", async () => {
     for (const name of ["a", "b", "c"]) server.put(`app/${name}`, `{"password":"of ${name}"}`);
     const client = await startPlatypus(secretRules());
     const answer = await client.ask("get secret/a secret/b#password secret/c secret/none", "END\r\n");
@@ -101,7 +101,7 @@ describe("a secret", () => {
     expect(server.asked).toEqual(["BatchGetSecretValue app/a app/b app/c app/none"]);
   });
 
-  it("by a name that AWS does not have is refused without asking", async () => {
+  it("is refused without a request if its name is invalid for AWS", async () => {
     const client = await startPlatypus(secretRules());
     for (const key of ["secret/a:b", "secret/../root", "secret/%2e%2e", "secret/a*"]) {
       expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
@@ -109,7 +109,7 @@ describe("a secret", () => {
     expect(server.origin.requests).toEqual([]);
   });
 
-  it("that cannot be given is a miss, logged with its name; nothing of any secret is in logs or stats", async () => {
+  it("is a miss if it cannot be read, logged with its name; no secret value is in logs or stats", async () => {
     server.put("app/good", '{"password":"hunter2"}');
     server.put("app/bad", '{"passwort":"hunter2"}');
     server.put("app/text", "hunter2");
@@ -130,7 +130,7 @@ describe("a secret", () => {
 });
 
 describe("config/secrets.toml", () => {
-  it("gives whole secrets and passwords, as it stands", async () => {
+  it("serves whole secrets and passwords, unmodified", async () => {
     server.put("app/db", '{"username":"me","password":"hunter2"}');
     const platypus = PlatypusProcess.run(["--config", "config/secrets.toml", "--listen", "127.0.0.1:0"], {
       PLATYPUS_POOL_AWS_ENDPOINT: server.url,
@@ -148,7 +148,7 @@ describe("config/secrets.toml", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
-  it("that has the same version is touched by the refresh, and another version is written", async () => {
+  it("is touched by the refresh if its version is unchanged, and written if it has another version", async () => {
     const memcached = await startMemcached();
     server.put("app/one", "first");
     const client = await startPlatypus(targetOf([memcached.port]) + secretRules('ttl = "2s"'));
@@ -165,7 +165,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
     expect(await client.ask("stats platypus", "END\r\n")).toMatch(/rule:whole:refreshed 1\r\n/);
   });
 
-  it("is fetched once for two processes, and kept fresh by the one that stays", async () => {
+  it("is fetched once for two processes, and kept fresh by the remaining one", async () => {
     const memcached = await startMemcached();
     server.put("app/one", "hunter2");
     const toml = targetOf([memcached.port]) + secretRules('ttl = "2s"');
@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
 });
 
 describe("a reload", () => {
-  it("keeps the connection of sources that stay, and has others ask through the new one", async () => {
+  it("keeps the connection of unchanged sources, and lets other sources use the new one", async () => {
     server.put("app/one", "first");
     const platypus = await Platypus.start(nativeConfig(secretRules()), { log: kept.log });
     undo.push(() => platypus.close());

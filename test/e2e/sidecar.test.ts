@@ -49,7 +49,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
 
   const value = "VALUE user/1 0 17\r\nvalue of /users/1\r\nEND\r\n";
 
-  it("fills what the caller missed without reading the pool, and stores it there", async () => {
+  it("fills the caller's miss without reading the pool, and stores the value there", async () => {
     expect(await pool.ask("get user/1", "END\r\n")).toBe("END\r\n");
     const before = await poolGets();
     expect(await sidecar.ask("get user/1", "END\r\n")).toBe(value);
@@ -57,14 +57,14 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
     expect(await pool.ask("get user/1", "END\r\n")).toBe(value);
   });
 
-  it("reads the pool first where it stored something a moment ago: the caller's miss is older", async () => {
+  it("reads the pool first if it stored the key a moment ago: the caller's miss is older", async () => {
     await sidecar.ask("get user/1", "END\r\n");
     expect(await sidecar.ask("get user/1", "END\r\n")).toBe(value);
     expect(await sidecar.ask("get user/1 user/2", "END\r\n")).toContain("VALUE user/2");
     expect(origin.requests).toEqual(["GET /users/1", "GET /users/2"]);
   });
 
-  it("answers every protocol's gets so, with real flags and cas", async () => {
+  it("answers the gets of every protocol this way, with real flags and cas", async () => {
     expect(await sidecar.ask("gets user/1", "END\r\n")).toMatch(/^VALUE user\/1 0 17 \d+\r\n/);
     expect(await sidecar.ask("mg user/2 v f k", "\r\nvalue of /users/2\r\n")).toBe(
       "VA 17 f0 kuser/2\r\nvalue of /users/2\r\n",
@@ -72,19 +72,19 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
     expect(await sidecar.ask("gat 100 user/3", "END\r\n")).toContain("value of /users/3");
   });
 
-  it("misses keys that no rule covers, and asks no source for them", async () => {
+  it("misses keys that no rule covers, without asking a source", async () => {
     await pool.ask("set other 0 0 1\r\nx");
     expect(await sidecar.ask("get other", "END\r\n")).toBe("END\r\n");
     expect(await sidecar.ask("mg other v")).toBe("EN\r\n");
     expect(origin.requests).toEqual([]);
   });
 
-  it("leaves gets that vivify, and so fill by themselves, to the pool", async () => {
+  it("leaves gets that vivify, whose clients fill, to the pool", async () => {
     expect(await sidecar.ask("mg user/9 N30 v t", "\r\n\r\n")).toMatch(/^VA 0 t\d+ W\r\n\r\n$/);
     expect(origin.requests).toEqual([]);
   });
 
-  it("passes writes on, and what was deleted is fetched anew", async () => {
+  it("passes writes on, and fetches a deleted key again", async () => {
     await sidecar.ask("get user/1", "END\r\n");
     expect(await sidecar.ask("delete user/1")).toBe("DELETED\r\n");
     expect(await pool.ask("get user/1", "END\r\n")).toBe("END\r\n");
@@ -94,7 +94,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
 });
 
 describe("platypus check of a sidecar", () => {
-  it("warns where its placement must be the caller's", async () => {
+  it("warns if its placement must match the caller's", async () => {
     const servers = "127.0.0.1:1,127.0.0.1:2";
     const checking = PlatypusProcess.run(["check", FILE], { PLATYPUS_TARGET_SERVERS: servers });
     expect(await checking.exit()).toBe(0);

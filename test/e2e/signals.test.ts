@@ -31,9 +31,9 @@ describe("a process that stops", () => {
   });
 });
 
-describe("a process that serves", () => {
+describe("a serving process", () => {
   for (const workers of [1, 2]) {
-    it(`goes on after SIGTTIN, SIGTTOU, SIGUSR1 and SIGUSR2, with ${workers} workers`, async ({ onTestFinished }) => {
+    it(`continues after SIGTTIN, SIGTTOU, SIGUSR1 and SIGUSR2, with ${workers} workers`, async ({ onTestFinished }) => {
       const memcached = await MemcachedProcess.start();
       onTestFinished(() => memcached.stop());
       const server = `[server]\nlisten = "127.0.0.1:0"\nworkers = ${workers}\nlog_level = "warn,serve=info,workers=info"\n`;

@@ -43,7 +43,7 @@ function rowsOf(table: string): Map<string, [string, string]> {
 }
 
 describe("platypus simulate", () => {
-  it("prints a table, the same one for the same seed", async () => {
+  it("prints one table, which is equal for equal seeds", async () => {
     const args = [FLEET, "--rate", "50", "--keys", "100", "--duration", "20m", "--processes", "2"];
     const { code, stdout, stderr } = await simulate(...args);
     expect([code, stderr]).toEqual([0, ""]);
@@ -57,7 +57,7 @@ describe("platypus simulate", () => {
     expect((await simulate(...args, "--seed", "2")).stdout).not.toBe(stdout);
   });
 
-  it("plays the lines of a trace whose keys the rule matches, from the time of the first on", async () => {
+  it("replays the lines of a trace whose keys the rule matches, from the time of the first on", async () => {
     const trace = await write(
       "trace.csv",
       "time,key\n1000,product/1\n1000.5,session/1\n1001,product/1\n1002,product/2\n",
@@ -72,7 +72,7 @@ describe("platypus simulate", () => {
     ]);
   });
 
-  it("plays a rule that is not on yet as if it were", async () => {
+  it("simulates a rule that is off as if it were on", async () => {
     const file = await write(
       "observe.toml",
       '[get.new]\nmatch = "new/(.*)"\nsource = "s"\nmode = "observe"\n[source.s]\ntype = "echo"\n',
@@ -81,7 +81,7 @@ describe("platypus simulate", () => {
     expect([code, rowsOf(stdout).get("source calls")]).toEqual([0, ["1", "1"]]);
   });
 
-  it("tells what it can be told", async () => {
+  it("applies its options", async () => {
     for (const flag of ["--help", "-h"]) {
       const { code, stdout } = await simulate(flag);
       expect(code).toBe(0);
@@ -105,7 +105,7 @@ describe("platypus simulate", () => {
     [[FLEET, "--trace", "/nowhere.csv"], /^platypus: --trace: ENOENT: .*\/nowhere\.csv'$/],
     [[FLEET, "--speed", "2"], /^platypus: there is no option --speed; did you mean "--seed"/],
   ];
-  it.each(wrong)("%j is one sentence and exit code 2", async (args, sentence) => {
+  it.each(wrong)("reports %j in one sentence and exits with 2", async (args, sentence) => {
     const { code, stdout, stderr } = await simulate(...args);
     const [first, ...others] = stderr.split("\n");
     expect([code, stdout, others]).toEqual([2, "", ["platypus simulate --help lists what there is", ""]]);
@@ -122,7 +122,7 @@ describe("platypus simulate", () => {
     ],
     [["1,user/1"], /there are no gets of keys that rule products matches$/],
   ];
-  it.each(badTraces)("a trace of %j is one sentence and exit code 2", async (lines, sentence) => {
+  it.each(badTraces)("reports a trace of %j in one sentence and exits with 2", async (lines, sentence) => {
     const { code, stderr } = await simulate(FLEET, "--trace", await write("trace.csv", `${lines.join("\n")}\n`));
     expect([code, stderr.split("\n").length]).toEqual([2, 3]);
     expect(stderr.split("\n")[0]).toMatch(sentence);
@@ -133,7 +133,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a simulation", () => {
   const LATENCY_MS = 50;
   const SECONDS = 8;
 
-  it("says what a real process does with the same trace: as many hits, and as many calls of the source", async () => {
+  it("matches a real process with an equal trace: as many hits, and as many calls of the source", async () => {
     // Asked for all the time, every second, now and then, and once.
     const every = (key: string, stepMs: number, startMs = 0) =>
       Array.from({ length: Math.ceil((SECONDS * 1_000 - startMs) / stepMs) }, (_, i) => ({
@@ -208,7 +208,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a simulation", () => {
 describe("platypus simulate's other forms", () => {
   const args = [FLEET, "--rate", "100", "--keys", "500", "--duration", "10m"];
 
-  it("gives JSON whose numbers are those of the table", async () => {
+  it("include JSON whose numbers are those of the table", async () => {
     const rows = rowsOf((await simulate(...args)).stdout);
     const both = JSON.parse((await simulate(...args, "--json")).stdout);
     expect(both.rule).toBe("products");
@@ -221,7 +221,7 @@ describe("platypus simulate's other forms", () => {
     }
   });
 
-  it("plays one variant alone, with the same result", async () => {
+  it("include one variant alone, with an equal result", async () => {
     const both = JSON.parse((await simulate(...args, "--json")).stdout);
     for (const variant of ["with", "without"]) {
       const one = JSON.parse((await simulate(...args, "--json", "--only", variant)).stdout);
@@ -230,7 +230,7 @@ describe("platypus simulate's other forms", () => {
     expect((await simulate(...args, "--only", "neither")).code).toBe(2);
   });
 
-  it("draws the calls of both as a picture", async () => {
+  it("include a picture of the calls of both variants", async () => {
     const file = path.join(folder, "calls.svg");
     expect((await simulate(...args, "--svg", file)).code).toBe(0);
     const svg = await readFile(file, "utf8");

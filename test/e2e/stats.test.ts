@@ -72,7 +72,7 @@ function max(all: readonly Record<string, string>[], name: string): number {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
-  it("has what clients do here, and what the servers hold together", async () => {
+  it("count the clients' activity here, and the servers' items", async () => {
     const servers = await startServers(3, ["-m", "32"]);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     await fill(client, 30);
@@ -104,7 +104,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect(seen).not.toHaveProperty("libevent");
   });
 
-  it("items and slabs are the servers' sums by name, sizes and ages not", async () => {
+  it("sum items and slabs of the servers by name, but not sizes and ages", async () => {
     const servers = await startServers(3);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     await fill(client, 40, (i) => (i % 2 === 0 ? 10 : 5_000));
@@ -122,7 +122,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect(sum([await stats(client, "items")], "items:1:number")).toBeLessThan(40);
   });
 
-  it("sizes is the servers' too", async () => {
+  it("sum sizes of the servers too", async () => {
     const servers = await startServers(2, ["-o", "track_sizes"]);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     await fill(client, 20);
@@ -134,7 +134,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect(await stats(plain, "sizes")).toEqual({ sizes_status: "disabled" });
   });
 
-  it("settings has our sockets and limits, and the servers' memory", async () => {
+  it("list our sockets and limits, and the servers' memory, in settings", async () => {
     const servers = [...(await startServers(1, ["-m", "32", "-I", "2m"])), ...(await startServers(1, ["-m", "64"]))];
     const port = await startPlatypus(`${targetOf(portsOf(servers))}[server]\nmax_value = "4MiB"\nmax_connections = 77`);
     expect(await stats(await connect(port), "settings")).toMatchObject({
@@ -153,7 +153,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     });
   });
 
-  it("over binary says what it says over text", async () => {
+  it("are equal over binary and text", async () => {
     const servers = await startServers(2);
     const port = await startPlatypus(targetOf(portsOf(servers)));
     const text = await connect(port);
@@ -181,7 +181,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     }
   });
 
-  it("is answered in the order of the client's commands, and reaches no other client", async () => {
+  it("are answered in the order of the client's commands, and reach no other client", async () => {
     const servers = await startServers(2);
     const port = await startPlatypus(targetOf(portsOf(servers)));
     const clients = await Promise.all([1, 2, 3].map(() => connect(port)));
@@ -196,7 +196,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     }
   });
 
-  it("comes in time from the others while a server hangs, and is in step when it goes on", async () => {
+  it("come in time from the others while a server hangs, and are in step when it continues", async () => {
     const servers = await startServers(3);
     // With longer time-outs than a client has patience.
     const target = targetOf(portsOf(servers), 'server_timeout = "30s"');
@@ -212,7 +212,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect((await stats(client)).curr_items).toBe("30");
   });
 
-  it("leaves out a server whose time-out is over, which is then left alone", async () => {
+  it("omit a server whose timeout is over, whose circuit breaker then opens", async () => {
     const servers = await startServers(2);
     const target = targetOf(portsOf(servers), 'server_timeout = "200ms"\ntimeouts_until_tko = 2');
     const client = await connect(await startPlatypus(target));
@@ -225,7 +225,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     while ((await stats(client)).curr_items !== "20");
   });
 
-  it("is our part alone while no server is there", async () => {
+  it("contain only our part while no server is up", async () => {
     const client = await connect(await startPlatypus(targetOf([await freePort(), await freePort()])));
     const seen = await stats(client);
     expect(seen.curr_connections).toBe("1");
@@ -234,7 +234,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect(await stats(client, "settings")).toMatchObject({ item_size_max: "1048576" });
   });
 
-  it("reset is ours and not the servers'", async () => {
+  it("reset our counters and not the servers'", async () => {
     const servers = await startServers(1);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     await fill(client, 5);
@@ -243,7 +243,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     expect((await statsOfEach(servers))[0]!.cmd_set).toBe("5");
   });
 
-  it("conns has our clients", async () => {
+  it("list our clients for conns", async () => {
     const port = await startPlatypus(targetOf(portsOf(await startServers(1))));
     const clients = [await connect(port), await connect(port)];
     for (const client of clients) await client.ask("version");
@@ -273,7 +273,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
       "CLIENT_ERROR not available through a proxy, ask the memcached server itself",
     ]),
     ["shutdown", "ERROR: shutdown not enabled"],
-  ])("%j is refused with %j, and no server hears of it", async (line, answer) => {
+  ])("refuse %j with %j, without a request to a server", async (line, answer) => {
     const servers = await startServers(1);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     client.send(`${line}\r\nset k 0 0 1\r\nv\r\nget k\r\n`);
@@ -283,7 +283,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
 });
 
 describe("stats by key prefix, and items of a slab class", () => {
-  it("are switched on and off at every server, and added up", async () => {
+  it("are enabled and disabled on every server, and added up", async () => {
     const servers = await startServers(2);
     const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
     expect(await client.ask("stats detail on")).toBe("OK\r\n");
@@ -322,7 +322,7 @@ describe("stats by key prefix, and items of a slab class", () => {
     }
   });
 
-  it("count what stands before them on a connection, and nothing behind", async () => {
+  it("count earlier commands on a connection, and no later ones", async () => {
     const client = await connect(await startPlatypus(targetOf(portsOf(await startServers(1)))));
     client.send("get a\r\nget b\r\nstats reset\r\nget c\r\nget d\r\nstats\r\nget e\r\n");
     await client.until("RESET\r\nEND\r\nEND\r\n");
@@ -332,7 +332,7 @@ describe("stats by key prefix, and items of a slab class", () => {
 });
 
 describe("stats of the embedded store", () => {
-  it("are its own numbers, in memcached's form", async () => {
+  it("are the store's numbers, in memcached's form", async () => {
     const client = await connect(await startPlatypus('[server]\nembedded_size = "64KiB"'));
     expect(await stats(client, "items")).toEqual({});
     expect(await stats(client, "slabs")).toEqual({ active_slabs: "0", total_malloced: "0" });

@@ -50,7 +50,7 @@ async function connect(port: number, options: tls.ConnectionOptions = {}): Promi
 }
 
 describe("a tls: address", () => {
-  it("serves what others serve, large values and pipelined commands too", async () => {
+  it("serves as other addresses do, including large values and pipelined commands", async () => {
     const platypus = await start(`[server]\n${certificate}`);
     const client = await connect(portOf(platypus));
     const large = "x".repeat(1_000_000);
@@ -61,7 +61,7 @@ describe("a tls: address", () => {
     expect(await client.until("\r\n")).toMatch(/^VERSION \d/);
   });
 
-  it("stands beside a plain one", async () => {
+  it("works beside a plain address", async () => {
     const platypus = await start(`[server]\n${certificate}`, "127.0.0.1:0,tls:127.0.0.1:0");
     expect(platypus.addresses.map(addressText)[1]).toMatch(/^tls:127\.0\.0\.1:\d+$/);
     const plain = await TextClient.connect(portOf(platypus));
@@ -71,7 +71,7 @@ describe("a tls: address", () => {
     expect(await secure.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
   });
 
-  it("takes no client that speaks plain text, and goes on", async () => {
+  it("refuses clients that speak plain text, and continues", async () => {
     const platypus = await start(`[server]\n${certificate}`);
     const plain = await TextClient.connect(portOf(platypus));
     plain.send("get a\r\n");
@@ -79,7 +79,7 @@ describe("a tls: address", () => {
     expect(await (await connect(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
   });
 
-  it("counts clients from their first byte on, those in a handshake too", async () => {
+  it("counts clients from their first byte on, including those in a handshake", async () => {
     const platypus = await start(`[server]\n${certificate}\nmax_connections = 1`);
     const silent = net.connect(portOf(platypus), "127.0.0.1");
     undo.push(() => silent.destroy());
@@ -91,7 +91,7 @@ describe("a tls: address", () => {
     await expect.poll(async () => (await connect(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
   });
 
-  it("with tls_ca takes only clients with a certificate by it", async () => {
+  it("accepts only clients with a certificate of tls_ca", async () => {
     const platypus = await start(`[server]\n${certificate}\ntls_ca = "${file("ca.pem")}"`);
     const client = { cert: readFileSync(file("client.pem")), key: readFileSync(file("client.key")) };
     expect(await (await connect(portOf(platypus), client)).ask("get a", "END\r\n")).toBe("END\r\n");
@@ -109,7 +109,7 @@ describe("a tls: address", () => {
     expect(await client.end()).toBe("STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
   });
 
-  it("drains: what was read is answered, and a client whose handshake ends behind that is let go", async () => {
+  it("drains: it answers what was read, and closes a client whose handshake ends later", async () => {
     const platypus = await start(`[server]\n${certificate}\ndrain_timeout = "1h"`);
     const client = await connect(portOf(platypus));
     const late = net.connect(portOf(platypus), "127.0.0.1");
@@ -127,7 +127,7 @@ describe("a tls: address", () => {
     await drained;
   });
 
-  it("survives handshakes that break off, and counts no client twice", async () => {
+  it("survives aborted handshakes, and counts no client twice", async () => {
     const platypus = await start(`[server]\n${certificate}\nmax_connections = 3`);
     for (let round = 0; round < 3; round++) {
       const sockets = Array.from({ length: 12 }, () => net.connect(portOf(platypus), "127.0.0.1"));
@@ -149,7 +149,7 @@ describe("a tls: address", () => {
     await expect.poll(() => connections().catch(String)).toBe("1");
   });
 
-  it("takes a renewed certificate with a reload, without losing a client", async () => {
+  it("applies a renewed certificate at a reload, without losing a client", async () => {
     const own = await mkdtemp(path.join(tmpdir(), "platypus-"));
     undo.push(() => rm(own, { recursive: true }));
     for (const [from, to] of ["server", "client"].flatMap((name) => [[name, name]] as const)) {
@@ -186,11 +186,11 @@ describe("certificates in a configuration", () => {
       "server.tls_cert: .*none.pem: there is no such file",
     ],
     [`[server]\n${certificate.replace("server.key", "client.key")}`, "server.tls_cert: .*cannot be used: .*mismatch"],
-  ])("are wrong at once, not at the first client: %s", (text, message) => {
+  ])("are refused at start, not at the first client: %s", (text, message) => {
     expect(problemsOf(text)).toMatch(new RegExp(message));
   });
 
-  it("have no use without TLS, and that is said", () => {
+  it("cause a warning if they have no use without TLS", () => {
     expect(problemsOf(`[server]\n${certificate}`, "127.0.0.1:0")).toMatch(/server\.tls_cert: has no use without/);
     expect(problemsOf(`[server]\n${certificate}\n${targetOf([1], `tls_ca = "${file("ca.pem")}"`)}`)).toMatch(
       /target\.tls_ca: has no use without tls = true/,
@@ -223,7 +223,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that speak TLS", () => {
     return text;
   }
 
-  it("are spoken to in it", async () => {
+  it("are connected over TLS", async () => {
     const text = await client(await memcached(), `tls_ca = "${file("ca.pem")}"\nconnections = 3`);
     const large = "y".repeat(900_000);
     for (const [key, value] of [
@@ -237,7 +237,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that speak TLS", () => {
     expect(await text.ask("mg a v")).toBe("VA 1\r\n");
   });
 
-  it("may be known by another name, and may ask for a certificate of ours", async () => {
+  it("may have another name, and may request a client certificate", async () => {
     const server = await memcached("ssl_verify_mode=2", `ssl_ca_cert=${file("ca.pem")}`);
     const own = `tls_cert = "${file("client.pem")}"\ntls_key = "${file("client.key")}"\ntls_server_name = "cache.test"`;
     const text = await client(server, `tls_ca = "${file("ca.pem")}"\n${own}`);
@@ -247,7 +247,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that speak TLS", () => {
   it.each([
     ["whose authority is not known", ""],
     ["of another name", `tls_ca = "${file("ca.pem")}"\ntls_server_name = "other.test"`],
-  ])("%s are not believed", async (_case, settings) => {
+  ])("are not trusted if %s", async (_case, settings) => {
     const text = await client(await memcached(), settings);
     // The connection of the start has failed already, or fails now.
     expect(await text.ask("set a 0 0 1\r\n1")).toMatch(/^SERVER_ERROR (connection error|unavailable)\r\n$/);

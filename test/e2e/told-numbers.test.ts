@@ -200,9 +200,9 @@ const rows = Object.keys(configs).flatMap((name) =>
   (name === "store" ? [1] : [1, 2]).map((count) => [name, count] as const),
 );
 
-describe("what is told", () => {
+describe("the reported numbers", () => {
   it.each(rows)(
-    "with a %s, of %i processes together, has the names and values of its contract",
+    "with a %s, of %i processes together, have the names and values of their contract",
     async (name, count) => {
       const { groups: all, make } = configs[name]!;
       const { platypus, client } = await start(await make(), count === 1 ? null : await twin());

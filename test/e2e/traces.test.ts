@@ -71,7 +71,7 @@ url = "${origin.url}/p/{1}"
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () => {
-  it("has each step as a span below the one that took it, and the HTTP server is told", async () => {
+  it("has each step as a span below its parent, and propagates the trace to the HTTP server", async () => {
     const memcached = await MemcachedProcess.start();
     undo.push(() => memcached.stop());
     const origin = await startOrigin();
@@ -121,7 +121,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     expect(JSON.stringify(spans.map(({ attributes }) => attributes))).not.toContain("page/1");
   });
 
-  it("has the key, or its rule, where that is asked for", async () => {
+  it("has the key, or its rule, if configured", async () => {
     const origin = await startOrigin();
     origin.handle = (_request, response) => response.end("value");
     const get = async (client: TextClient) => void (await client.ask("get page/1", "END\r\n"));
@@ -135,7 +135,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     expect(named(full, "GET", CLIENT).attributes).toMatchObject({ "url.full": `${origin.url}/p/1` });
   });
 
-  it("that another one joined has one fill, and the other one says so", async () => {
+  it("has one fill for joined requests, which the joining trace records", async () => {
     const origin = await startOrigin();
     origin.handle = (_request, response) => response.end("value");
     const spans = await spansOf(`${telemetry("traces_sample = 1")}${web(origin)}`, async (client) => {
@@ -150,7 +150,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     expect(requests.find(({ spanId }) => spanId === fill.parentId)!.attributes).not.toHaveProperty("platypus.fill");
   });
 
-  it("that failed says how, and the log has its trace", async () => {
+  it("shows its error if it failed, and the log has its trace", async () => {
     const origin = await startOrigin();
     origin.handle = (_request, response) => response.writeHead(500).end();
     let line = "";
@@ -187,7 +187,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get of several keys", () =
 });
 
 describe("a refresh", () => {
-  it("is a separate trace, linked to the request that made the key needed", async () => {
+  it("is a separate trace, linked to the request that caused the key to be tracked", async () => {
     const origin = await startOrigin();
     let asked = 0;
     const told = Promise.withResolvers<void>();
@@ -210,10 +210,10 @@ describe("a refresh", () => {
   });
 });
 
-describe("sampling", () => {
+describe("the sampling of traces", () => {
   const set = (client: TextClient, key: string) => client.ask(`set ${key} 0 0 1\r\nv`);
 
-  it("of nothing makes no spans, but of what fails", async () => {
+  it("with a ratio of zero makes spans only for failures", async () => {
     const spans = await spansOf(telemetry("traces_sample = 0"), async (client) => {
       for (let i = 0; i < 50; i++) await set(client, `k${i}`);
       await client.ask("incr k1 1");
@@ -226,7 +226,7 @@ describe("sampling", () => {
     });
   });
 
-  it("has slow ones as one span that lasts as long as they did", async () => {
+  it("records slow requests as one span with their duration", async () => {
     const origin = await startOrigin();
     origin.handle = (_request, response) => void setTimeout(() => response.end("value"), 60);
     const toml = `${telemetry('traces_sample = 0\nslow = "50ms"\nerrors = false')}${web(origin)}`;
@@ -241,7 +241,7 @@ describe("sampling", () => {
     expect(origin.headers[0]).not.toHaveProperty("traceparent");
   });
 
-  it("of a share traces about that share", async () => {
+  it("with a ratio traces about that share", async () => {
     const spans = await spansOf(telemetry("traces_sample = 0.25\nerrors = false"), async (client) => {
       client.send("get k\r\n".repeat(2_000));
       for (let i = 0; i < 2_000; i++) await client.until("END\r\n");
@@ -255,7 +255,7 @@ describe("sampling", () => {
 describe("the P token of a meta command", () => {
   const parent = (flags: string) => `P00-${CALLER_TRACE}-${CALLER_SPAN}-${flags}`;
 
-  it("joins the caller's trace, whatever the share", async () => {
+  it("joins the caller's trace, whatever the ratio", async () => {
     const spans = await spansOf(telemetry("traces_sample = 0"), async (client) => {
       await client.ask(`mg k v ${parent("01")}`);
       await client.ask(`ms k 1 ${parent("01")}\r\nv`);
@@ -267,7 +267,7 @@ describe("the P token of a meta command", () => {
     }
   });
 
-  it("that is not sampled is not traced, and one that is none changes nothing", async () => {
+  it("makes no trace if it is not sampled, and changes nothing if invalid", async () => {
     const spans = await spansOf(telemetry("traces_sample = 1"), async (client) => {
       await client.ask(`mg a v ${parent("00")}`);
       await client.ask(`mg b v Psomething-else-that-is-as-long-as-a-traceparent-would-be-000000`);

@@ -66,7 +66,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     return found;
   }
 
-  it.skipIf(NutcrackerProcess.isMissing)("makes the pools that twemproxy makes of it, on their own ports", async () => {
+  it.skipIf(NutcrackerProcess.isMissing)("defines the pools that twemproxy would create, on their ports", async () => {
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}`);
     const yaml = (alpha: number, beta: number) =>
       pool("alpha", alpha, [`${one}:1`, `${two}:2`, `${socket}:1`]) +
@@ -91,7 +91,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect((await keysWith(ours[0], "of pool 1")).length).toBeLessThan(keys.length);
   });
 
-  it("gives the keys of a dead server to the others with auto_eject_hosts, and to no server without", async () => {
+  it("moves the keys of a dead server to the others with auto_eject_hosts, and not without", async () => {
     const ports = [await freePort(), await freePort()] as const;
     const list = servers.slice(0, 2).map((server) => `127.0.0.1:${server.port}:1`);
     const ejecting = ["auto_eject_hosts: true", "server_retry_timeout: 100000", "timeout: 2000"];
@@ -109,7 +109,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(answers).toEqual(new Set(["STORED\r\n", "SERVER_ERROR"]));
   });
 
-  it("is read again: pools go on with new servers, and one that is gone takes no more clients", async () => {
+  it("is reloaded: pools continue with new servers, and a removed pool accepts no more clients", async () => {
     const ports = [await freePort(), await freePort()] as const;
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const platypus = await start(pool("stays", ports[0], [one!]) + pool("goes", ports[1], [one!]));
@@ -124,7 +124,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(await left.end()).toBe("");
   });
 
-  it("is read again: addresses serve the pools that have them then, whatever these are called", async () => {
+  it("is reloaded: addresses serve the pools that have them then, whatever the pools' names", async () => {
     const ports = [await freePort(), await freePort(), await freePort()] as const;
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const platypus = await start(pool("a", ports[0], [one!]) + pool("b", ports[1], [two!]));
@@ -153,7 +153,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(platypus.stderr).not.toMatch(/is gone|needs a restart/);
   });
 
-  it("is refused as a whole where a new address cannot be had", async () => {
+  it("is refused as a whole if a new address is unavailable", async () => {
     const ports = [await freePort(), await freePort()] as const;
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const platypus = await start(pool("a", ports[0], [one!]));
@@ -168,7 +168,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     await expect(TextClient.connect(ports[1])).rejects.toThrow("ECONNREFUSED");
   });
 
-  it.skipIf(NutcrackerProcess.isMissing)("may still be asked itself, as a server", async () => {
+  it.skipIf(NutcrackerProcess.isMissing)("may describe a Platypus that is itself a server", async () => {
     const port = await freePort();
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const twemproxy = await NutcrackerProcess.start(pool("alpha", port, [one!, two!]), port);
@@ -184,7 +184,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     expect(await keysWith(platypus.port, "value")).toEqual(keys);
   });
 
-  it("is checked and explained, with warnings for what has no effect", async () => {
+  it("is checked and explained, with warnings for settings without effect", async () => {
     const file = path.join(folder, "nutcracker.yml");
     await writeFile(file, pool("alpha", 1, ["10.0.0.1:1:1"], ["preconnect: true"]) + pool("beta", 2, ["10.0.0.2:1:1"]));
     const check = PlatypusProcess.run(["check", file]);

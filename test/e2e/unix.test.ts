@@ -53,7 +53,7 @@ describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
     expect(await client.ask("get large", "END\r\n")).toBe(`VALUE large 0 ${large.length}\r\n${large}\r\nEND\r\n`);
   });
 
-  it("whose server is gone are misses and errors, and come back", async () => {
+  it("cause misses and errors if their server is down, and recover", async () => {
     const socketPath = path.join(folder, "a.sock");
     const client = await start(["unix:a.sock"]);
     expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");

@@ -119,7 +119,7 @@ describe.skipIf(!existsSync(OPENSSL))("a client certificate", () => {
     expect(await host.ask("stats", "END\r\n")).toContain("STAT auth_cmds 2\r\nSTAT auth_errors 0\r\n");
   });
 
-  it.each(["nobody", "two"])("without one user's name (%s) leaves its client to log in by password", async (name) => {
+  it.each(["nobody", "two"])("without one user's name (%s) lets its client log in by password", async (name) => {
     const { platypus, log } = await start();
     const client = await connect(platypus, name);
     expect(await client.ask("get a")).toBe("CLIENT_ERROR unauthenticated\r\n");
@@ -128,14 +128,14 @@ describe.skipIf(!existsSync(OPENSSL))("a client certificate", () => {
     expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
   });
 
-  it.each([["forged"], [null]])("of another authority, or none, ends the connection (%s)", async (name) => {
+  it.each([["forged"], [null]])("closes the connection if it has another authority, or none (%s)", async (name) => {
     const { platypus } = await start();
     const client = await connect(platypus, name);
     client.send("get a\r\n");
     expect(await client.end()).toBe("");
   });
 
-  it("logs in the clients of a session that is resumed", async () => {
+  it("logs in the clients of a resumed session", async () => {
     const { platypus } = await start();
     const first = await connect(platypus, "web");
     const [session] = await Promise.all([once(first.socket, "session"), first.ask("get web:a", "END\r\n")]);

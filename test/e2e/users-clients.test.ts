@@ -91,7 +91,7 @@ describe("a process with users", () => {
 });
 
 describe.skipIf(MemcachedProcess.isMissing || !hasPymemcache)("workers with users", () => {
-  it("each know them", async () => {
+  it("recognise all users", async () => {
     const memcached = await MemcachedProcess.start();
     const server = '[server]\nlisten = "127.0.0.1:0"\nworkers = 2\n';
     const platypus = await PlatypusProcess.start(`${server}${USERS}${targetOf([memcached.port])}`);

@@ -69,7 +69,7 @@ async function answers(client: TextClient, lines: string): Promise<string> {
 }
 
 describe("a user with prefixes", () => {
-  it("has its keys, in each command", async () => {
+  it("can access its keys, in each command", async () => {
     const client = await connect(await start(), "web");
     expect(
       await answers(client, "set app1:a 0 0 1\r\nv\r\nadd app2:n 0 0 1\r\n5\r\nget app1:a app2:n app1:none\r\n"),
@@ -102,7 +102,7 @@ describe("a user with prefixes", () => {
     "md other q\r\n",
     "ma other\r\n",
     "me other\r\n",
-  ])("is refused %j, with one answer", async (lines) => {
+  ])("cannot send %j, and gets one answer", async (lines) => {
     const platypus = await start();
     const root = await connect(platypus, "root");
     await root.ask("set kept 0 0 1\r\nv");
@@ -112,7 +112,7 @@ describe("a user with prefixes", () => {
   });
 
   it.each(["set other 0 0 9 noreply\r\nflush_all\r\n", "delete other noreply\r\n", "incr other 1 noreply\r\n"])(
-    "is refused %j, without an answer",
+    "cannot send %j, and gets no answer",
     async (lines) => {
       const platypus = await start();
       const root = await connect(platypus, "root");
@@ -123,7 +123,7 @@ describe("a user with prefixes", () => {
     },
   );
 
-  it("is refused what concerns all keys", async () => {
+  it("cannot run commands that affect all keys", async () => {
     const client = await connect(await start(), "web");
     const refused = "flush_all\r\nstats reset\r\nstats cachedump 1 0\r\nstats detail dump\r\nstats detail on\r\n";
     expect(await answers(client, refused)).toBe(OTHERS.repeat(5));
@@ -131,7 +131,7 @@ describe("a user with prefixes", () => {
     expect(await client.ask("stats", "END\r\n")).toContain("STAT cmd_get");
   });
 
-  it("is refused by byte when its commands come so", async () => {
+  it("is refused byte by byte if its commands arrive so", async () => {
     const client = await connect(await start(), "web");
     for (const byte of "set other 0 0 3\r\nabc\r\nget app1:a other\r\nget app1:a\r\n") {
       client.send(byte);
@@ -140,7 +140,7 @@ describe("a user with prefixes", () => {
     expect(await answers(client, "")).toBe(`${KEY}${KEY}END\r\n`);
   });
 
-  it("is refused in binary, also where the usual answer is withheld", async () => {
+  it("is refused in binary, even for commands whose normal answer is suppressed", async () => {
     const client = await connectBinary(await start(), "web");
     const store = { extras: words(0, 0), value: "v" };
     const ok: Frame[] = [{ opcode: 0x01, key: "app1:a", ...store }, { opcode: 0x00, key: "app1:a" }, { opcode: 0x10 }];
@@ -170,8 +170,8 @@ describe("a user with prefixes", () => {
   });
 });
 
-describe("a user that may only read", () => {
-  it("reads", async () => {
+describe("a read-only user", () => {
+  it("can read", async () => {
     const platypus = await start();
     await (await connect(platypus, "root")).ask("set a 0 0 1\r\nv");
     const client = await connect(platypus, "reader");
@@ -202,7 +202,7 @@ describe("a user that may only read", () => {
     "verbosity 1\r\n",
     "stats reset\r\n",
     "stats detail on\r\n",
-  ])("is refused %j, with one answer", async (lines) => {
+  ])("cannot send %j, and gets one answer", async (lines) => {
     const platypus = await start();
     const root = await connect(platypus, "root");
     await root.ask("set a 0 0 1\r\n7");
@@ -215,7 +215,7 @@ describe("a user that may only read", () => {
     }
   });
 
-  it("is refused cache_memlimit and shutdown as everybody", async () => {
+  it("cannot run cache_memlimit and shutdown, like every user", async () => {
     const client = await connect(await start(), "reader");
     expect(await answers(client, "cache_memlimit 64\r\nshutdown\r\n")).toMatch(/^CLIENT_ERROR.*\r\nERROR.*\r\n$/);
   });
@@ -247,7 +247,7 @@ describe("a user that may only read", () => {
   });
 });
 
-describe("an address", () => {
+describe("an address with users", () => {
   async function folderOf(): Promise<string> {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     undo.push(() => rm(folder, { recursive: true }));
@@ -262,7 +262,7 @@ describe("an address", () => {
     return client;
   }
 
-  it("has separate users, and may only allow reads", async () => {
+  it("has a separate list of users, and may be read-only", async () => {
     const folder = await folderOf();
     const [own, open] = [path.join(folder, "own"), path.join(folder, "open")];
     const platypus = await start(`${USERS}
@@ -283,7 +283,7 @@ login = false
     expect(await (await connectUnix(open)).ask("set any 0 0 7\r\nweb bad")).toBe("STORED\r\n");
   });
 
-  it("without a login checks SASL logins", async () => {
+  it("checks SASL logins even if it needs no login", async () => {
     const platypus = await start(`${USERS}[listen.a]\naddress = "127.0.0.1:0"\nlogin = false\nreadonly = true\n`);
     const client = await BinaryClient.connect(portOf(platypus));
     undo.push(() => client.close());
@@ -300,7 +300,7 @@ login = false
     expect([other!.status, set!.status]).toEqual([AUTH_ERROR, AUTH_ERROR]);
   });
 
-  it("that needs a login from a reload on closes the clients without one", async () => {
+  it("closes the clients without a login if a reload makes it need one", async () => {
     const toml = (login: boolean) => `${USERS}[listen.a]\naddress = "127.0.0.1:0"\nlogin = ${login}\n`;
     const platypus = await start(toml(false));
     const [anonymous, web] = [await connect(platypus), await connectBinary(platypus, "web")];
@@ -314,14 +314,14 @@ login = false
     await once(web.socket, "close");
   });
 
-  it("without users takes only reads where that is asked", async () => {
+  it("is read-only without users if configured", async () => {
     const client = await connect(await start('[listen.a]\naddress = "127.0.0.1:0"\nreadonly = true\n'));
     expect(await answers(client, "get a\r\nset a 0 0 1\r\nv\r\n")).toBe(`END\r\n${READ_ONLY}`);
   });
 });
 
 describe("users", () => {
-  it("are counted and logged, without what may be a password", async () => {
+  it("are counted and logged, without text that may be a password", async () => {
     const log = new KeptLog();
     const platypus = await start(USERS, log);
     const client = await connect(platypus);
@@ -342,7 +342,7 @@ describe("users", () => {
     expect(log.lines.join("\n")).not.toContain("secret");
   });
 
-  it("change on a reload: who has lost its login is closed, rights change at once", async () => {
+  it("change on a reload: a user who is removed is disconnected, permissions change at once", async () => {
     const platypus = await start();
     const [web, reader, root, stranger] = [
       await connect(platypus, "web"),
@@ -368,7 +368,7 @@ describe("users", () => {
     expect(await answers(stranger, "get app1:a\r\n")).toBe("END\r\n");
   });
 
-  it("come and go with a reload", async () => {
+  it("are added and removed by a reload", async () => {
     const platypus = await start("");
     const before = await connect(platypus);
     expect(await before.ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");

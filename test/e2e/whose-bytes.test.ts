@@ -278,11 +278,11 @@ async function stress(
 const SETTINGS = 'server_timeout = "60ms"\nconnect_timeout = "2s"\ntimeouts_until_tko = 1000000';
 const seed = 1;
 
-it("values reach who asked for them, through a pool", async () => {
+it("values reach the right clients through a pool", async () => {
   await stress((ports) => nativeConfig(targetOf(ports, `${SETTINGS}\nconnections = 2`)), seed);
 });
 
-it("through TLS", async () => {
+it("values reach the right clients through TLS", async () => {
   const folder = fileURLToPath(new URL("../support/tls/", import.meta.url));
   const [cert, key] = ["server.pem", "server.key"].map((name) => readFileSync(folder + name));
   const wrapped = async (port: number) => {
@@ -306,12 +306,12 @@ it("through TLS", async () => {
   await stress(async (ports) => nativeConfig(targetOf(await Promise.all(ports.map(wrapped)), settings)), seed + 3);
 });
 
-it("through a pool under a prefix", async () => {
+it("values reach the right clients through a pool under a prefix", async () => {
   const server = '[server]\nprefix = "ours:"\n';
   await stress((ports) => nativeConfig(`${server}${targetOf(ports, SETTINGS)}`), seed + 1);
 });
 
-it("through routes that keep replies", async () => {
+it("values reach the right clients through routes that keep replies", async () => {
   const tree = (ports: number[]) => {
     const [first, second, third] = ports.map((port) => `PoolRoute|p${port}`);
     const pools = ports.map((port) => [`p${port}`, { servers: [`127.0.0.1:${port}`], server_timeout: 200 }]);

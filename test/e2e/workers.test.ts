@@ -95,7 +95,7 @@ function load(port: number) {
 }
 
 describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
-  it("serve one address as one: stats are those of all", async () => {
+  it("serve one address together, with stats of all workers", async () => {
     const { port } = await start();
     const clients = await Promise.all(Array.from({ length: 8 }, () => TextClient.connect(port)));
     for (const [i, client] of clients.entries()) {
@@ -111,7 +111,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     for (const client of clients) client.close();
   });
 
-  it("take max_connections clients together, not each of them", async () => {
+  it("accept max_connections clients together, not each", async () => {
     const { port } = await start(toml().replace("workers = 2", "workers = 2\nmax_connections = 10"));
     const answers: string[] = [];
     const clients: TextClient[] = [];
@@ -132,7 +132,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     for (const client of clients) client.close();
   });
 
-  it("have one admin address, whose metrics are those of all, also when they have been replaced", async () => {
+  it("share one admin address, whose metrics cover all workers, also after replacement", async () => {
     const started = await start(toml().replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"'));
     await started.printed(/admin on http/);
     const [, url] = /admin on (http:\S+)/.exec(started.stderr)!;
@@ -152,7 +152,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(sampleValue(await scrape(), "platypus_client_accepted_total")).toBe(0);
   });
 
-  it("are ready when a server answers, also while they are replaced, and not when all of them drain", async () => {
+  it("are ready when a server answers, also while they are replaced, and not if all of them drain", async () => {
     const port = await freePort();
     const own = toml().replace(/servers = .*/, `servers = ["127.0.0.1:${port}"]`);
     const started = await start(own.replace("workers = 2", 'workers = 2\nadmin = "127.0.0.1:0"\nlog_level = "debug"'));
@@ -188,7 +188,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     }
   });
 
-  it("are replaced one after the other, and no client is refused or cut off", async () => {
+  it("are replaced one after the other, without refusing or disconnecting a client", async () => {
     const started = await start();
     const before = await workersOf(started);
     const { stop, count } = load(started.port);
@@ -203,7 +203,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(after.filter((pid) => before.includes(pid))).toEqual([]);
   });
 
-  it("stay as many as they were where they are to be replaced twice at once, or one ends while they are", async () => {
+  it("keep their number if they are replaced twice at once, or if one ends meanwhile", async () => {
     const started = await start();
     const [first, second] = await workersOf(started);
     started.child.kill("SIGUSR2");
@@ -216,7 +216,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(after.filter((pid) => pid === first || pid === second)).toEqual([]);
   });
 
-  it("end when who started them is killed", async () => {
+  it("end if their parent process is killed", async () => {
     const started = await start();
     const workers = await workersOf(started);
     started.child.kill("SIGKILL");
@@ -230,7 +230,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     await expect.poll(() => workers.filter(isAlive), { timeout: 5_000 }).toEqual([]);
   });
 
-  it("that end are started again; meanwhile the others serve", async () => {
+  it("are restarted if they end; meanwhile the others serve", async () => {
     const started = await start();
     const [first] = await workersOf(started);
     process.kill(first!, "SIGKILL");
@@ -241,7 +241,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     client.close();
   });
 
-  it("clients wait while none is there, and are answered when one is", async () => {
+  it("make clients wait while none is up, and answer when one is", async () => {
     const started = await start();
     for (const pid of await workersOf(started)) process.kill(pid, "SIGKILL");
     await started.printed(/worker 0 ended[\s\S]*worker 1 ended|worker 1 ended[\s\S]*worker 0 ended/);
@@ -250,7 +250,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     client.close();
   });
 
-  it("answer what they have read on Ctrl-C, which a terminal sends to all of them", async () => {
+  it("answer everything they have read on Ctrl-C, which a terminal sends to all of them", async () => {
     const port = await freePort();
     const file = path.join(await mkdtemp(path.join(tmpdir(), "platypus-")), "p.toml");
     await writeFile(file, toml(`127.0.0.1:${port}`));
@@ -285,7 +285,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     socket.destroy();
   });
 
-  it("answer what they have read on SIGTERM, all of them, and the exit code is 0", async () => {
+  it("all answer everything they have read on SIGTERM, and the exit code is 0", async () => {
     const started = await start();
     const client = await TextClient.connect(started.port);
     await client.ask("get echo/x", "END\r\n");
@@ -295,7 +295,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     expect(await workersOf(started).catch(() => [])).toEqual([]);
   });
 
-  it("answer what they have read where each process is sent the signal, as systemd may", async () => {
+  it("answer everything they have read if each process receives the signal, as systemd may send it", async () => {
     const server = await ScriptedBackend.start();
     try {
       const target = `[target]\nservers = ["127.0.0.1:${server.port}"]\nserver_timeout = "10s"\n`;
@@ -317,12 +317,12 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
   });
 });
 
-it("the store in a process has one owner", async () => {
+it("leave one owner for a store in the process", async () => {
   platypus = PlatypusProcess.run(["--config", "config/quickstart.toml"], { PLATYPUS_SERVER_WORKERS: "2" });
   expect(await platypus.exit()).toBe(2);
   expect(platypus.stderr).toContain("the store in a process has one owner");
 });
 
-it("a worker that cannot serve ends them all, with its exit code", async () => {
+it("all end if one cannot serve, with its exit code", async () => {
   await expect(start(toml("192.0.2.1:11211"))).rejects.toThrow(/is not an address of this machine/);
 });
