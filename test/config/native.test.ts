@@ -40,7 +40,7 @@ describe("a native configuration", () => {
     ]);
   });
 
-  it("is complete if the file is empty", () => {
+  it("is complete when nothing is given", () => {
     expect(read("")).toEqual({
       file: "/etc/p.toml",
       files: [],
