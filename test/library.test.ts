@@ -115,7 +115,7 @@ describe("a Platypus created in code", () => {
     ]);
   });
 
-  it("reports which program uses its address", async () => {
+  it("reports that its address is in use", async () => {
     const first = createPlatypus(quiet);
     undo.push(() => first.close());
     const [address] = await first.listen("127.0.0.1:0");

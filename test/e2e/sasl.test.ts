@@ -201,7 +201,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     expect(await client.ask("set a 0 0 1\r\nx")).toMatch(/^SERVER_ERROR /);
   });
 
-  it("do not affect later servers if they are killed with answers outstanding, or hang", async () => {
+  it("do not corrupt later answers if they are killed with answers outstanding, or hang", async () => {
     const first = await startServer();
     const { port } = first;
     undo.push(() => first.stop());

@@ -168,7 +168,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     await expect(TextClient.connect(ports[1])).rejects.toThrow("ECONNREFUSED");
   });
 
-  it.skipIf(NutcrackerProcess.isMissing)("may describe a Platypus that is itself a server", async () => {
+  it.skipIf(NutcrackerProcess.isMissing)("describes a twemproxy that can be a server of Platypus", async () => {
     const port = await freePort();
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const twemproxy = await NutcrackerProcess.start(pool("alpha", port, [one!, two!]), port);

@@ -317,12 +317,12 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
   });
 });
 
-it("leave one owner for a store in the process", async () => {
+it("workers are refused for a store in the process", async () => {
   platypus = PlatypusProcess.run(["--config", "config/quickstart.toml"], { PLATYPUS_SERVER_WORKERS: "2" });
   expect(await platypus.exit()).toBe(2);
   expect(platypus.stderr).toContain("the store in a process has one owner");
 });
 
-it("all end if one cannot serve, with its exit code", async () => {
+it("all workers end with the exit code of a worker that cannot serve", async () => {
   await expect(start(toml("192.0.2.1:11211"))).rejects.toThrow(/is not an address of this machine/);
 });
