@@ -54,9 +54,8 @@ class Scores {
   }
 }
 
-/** Of equal scores, the last member wins. */
-export class RendezvousPlacement implements Placement {
-  private readonly scores: Scores;
+abstract class ScoredPlacement implements Placement {
+  protected readonly scores: Scores;
 
   constructor(tags: readonly Buffer[]) {
     this.scores = new Scores(tags);
@@ -66,6 +65,22 @@ export class RendezvousPlacement implements Placement {
     return this.scores.keyHash;
   }
 
+  abstract locate(chunk: Buffer, start: number, end: number): number;
+
+  /** All members, the one with the greatest score first; of equal scores, the last member first. */
+  ranked(chunk: Buffer, start: number, end: number): readonly number[] {
+    const { scores } = this;
+    scores.hashKey(chunk, start, end);
+    const ranking = Array.from({ length: scores.count }, (_, member) => ({ member, score: this.scoreOf(member) }));
+    return ranking.sort((a, b) => b.score - a.score || b.member - a.member).map(({ member }) => member);
+  }
+
+  /** The score of a member for the key that was hashed last. */
+  protected abstract scoreOf(member: number): number;
+}
+
+/** Of equal scores, the last member wins. */
+export class RendezvousPlacement extends ScoredPlacement {
   locate(chunk: Buffer, start: number, end: number): number {
     this.scores.hashKey(chunk, start, end);
     let best = -1;
@@ -79,14 +94,7 @@ export class RendezvousPlacement implements Placement {
     return index;
   }
 
-  /** All members, the one with the greatest score first; of equal scores, the last member first. */
-  ranked(chunk: Buffer, start: number, end: number): readonly number[] {
-    this.scores.hashKey(chunk, start, end);
-    return byScore(this.scores.count, (member) => this.scoreOf(member));
-  }
-
-  /** The score of a member for the key that was hashed last. */
-  private scoreOf(member: number): number {
+  protected override scoreOf(member: number): number {
     const { scores } = this;
     scores.score(member);
     return toDouble(scores.low, scores.high);
@@ -94,18 +102,13 @@ export class RendezvousPlacement implements Placement {
 }
 
 /** Of equal scores, the first member wins. */
-export class WeightedRendezvousPlacement implements Placement {
-  private readonly scores: Scores;
+export class WeightedRendezvousPlacement extends ScoredPlacement {
   private readonly weights: readonly number[];
 
   /** One weight per tag. */
   constructor(tags: readonly Buffer[], weights: readonly number[]) {
-    this.scores = new Scores(tags);
+    super(tags);
     this.weights = weights;
-  }
-
-  get keyHash(): number {
-    return this.scores.keyHash;
   }
 
   locate(chunk: Buffer, start: number, end: number): number {
@@ -121,23 +124,11 @@ export class WeightedRendezvousPlacement implements Placement {
     return index;
   }
 
-  /** All members, the one with the greatest score first; of equal scores, the last member first. */
-  ranked(chunk: Buffer, start: number, end: number): readonly number[] {
-    this.scores.hashKey(chunk, start, end);
-    return byScore(this.scores.count, (member) => this.scoreOf(member));
-  }
-
-  /** The score of a member for the key that was hashed last. */
-  private scoreOf(member: number): number {
+  protected override scoreOf(member: number): number {
     const { scores } = this;
     scores.score(member);
     // The low 53 bits as a fraction.
     const fraction = ((scores.high & 0x1fffff) * 2 ** 32 + (scores.low >>> 0)) / 2 ** 53;
     return this.weights[member]! * (1 / -Math.log(fraction));
   }
-}
-
-function byScore(count: number, scoreOf: (member: number) => number): readonly number[] {
-  const scores = Array.from({ length: count }, (_, member) => ({ member, score: scoreOf(member) }));
-  return scores.sort((a, b) => b.score - a.score || b.member - a.member).map(({ member }) => member);
 }
