@@ -7,7 +7,7 @@ const TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#24292f"'
 const COLORS = ["#1f6feb", "#bf8700", "#6e7781", "#8250df", "#1a7f37"];
 
 interface Plot {
-  /** Of the file, without its extension. */
+  /** File name, without the extension. */
   readonly name: string;
   readonly svg: string;
 }

@@ -26,8 +26,8 @@ export interface TargetOptions extends Omit<Options<typeof targetSettings>, "ser
 /** A Platypus, before and after its start. */
 export interface PlatypusServer {
   /**
-   * `getter` produces the values of keys that match the whole `pattern` (RE2 syntax). Patterns are tried in the order
-   * of the calls.
+   * `getter` produces the values of keys that match the whole `pattern` (RE2 syntax). The first pattern that
+   * matches a key applies.
    */
   get(pattern: string, getter: Getter, options?: GetterOptions): PlatypusServer;
   /**

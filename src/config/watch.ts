@@ -10,7 +10,7 @@
  * A file that is empty or a prefix of its old content may be incomplete: it must stay unchanged five times as long,
  * even if a look is requested.
  *
- * A missing file is looked for every second until it is back, which also finds recreated folders.
+ * If a file is missing, the watch checks for it every second. So it also finds files in recreated folders.
  */
 
 import { type FSWatcher, watch } from "node:fs";

@@ -115,6 +115,9 @@ export interface ReplyOwner {
   onReply(request: Request, reply: Reply): void;
 }
 
+/** The owner of requests whose replies are ignored. */
+export const noOwner: ReplyOwner = { onReply: () => {} };
+
 /** Observes a delete at its server, to learn if it fails. */
 export interface DeleteWatcher {
   /** `request`, which is retained, is about to be sent to `server` (`host:port` or `unix:path`). */

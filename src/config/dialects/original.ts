@@ -1,6 +1,6 @@
 /**
- * Translates the configuration of the first Platypus into native tables. In that format, a pattern may match any part
- * of a key, the target is in [server], and a file source needs no root.
+ * Translates the configuration of the first Platypus into native tables. That format differs in three ways: a pattern
+ * may match a part of a key, [server] has the target, and a file source has no root.
  *
  *     [routes.NAME] routes = [{ match, to }]      [get.NAME-1] match, source …
  *     [server] target = { host, port }            [target] host, port

@@ -145,7 +145,8 @@ class FileReader {
       const other = listens.findIndex((each) => each !== undefined && addressText(each) === addressText(listen));
       if (other < i) this.problems.add(place, `${addressText(listen)} is pool ${pools[other]!.name}'s`);
       const own = pools[i]!.servers.find(({ address }) => reachesListener(address, listen));
-      if (own !== undefined) this.problems.add(place, `${addressText(own.address)} is one of its own servers`);
+      if (own !== undefined)
+        this.problems.add(place, `${addressText(own.address)} is a server of this pool; a pool cannot listen there`);
     }
     return pools;
   }

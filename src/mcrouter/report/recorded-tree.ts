@@ -6,11 +6,11 @@ import type { Clock } from "../../clock.ts";
 import { addressText, type Config } from "../../config/config.ts";
 import type { OperationName } from "../../config/results.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
-import { Operation, type Request } from "../../proxy/request.ts";
+import { noOwner, Operation, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
 import { DestinationRoute } from "../../proxy/route/destination-route.ts";
 import type { KeyedBackend } from "../../proxy/route/keyed-backend.ts";
-import { keyedRequest, nobody } from "../../proxy/route/keyed-request.ts";
+import { keyedRequest } from "../../proxy/route/keyed-request.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import { allOperationNames } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
@@ -117,24 +117,24 @@ function requestFor(name: OperationName, key: string): Request {
   const value = Buffer.alloc(0);
   switch (name) {
     case "metaget":
-      return keyedRequest(Operation.metaDebug, key, { verb: "me", rest: "" }, "", nobody);
+      return keyedRequest(Operation.metaDebug, key, { verb: "me", rest: "" }, "", noOwner);
     case "gat":
     case "gats":
-      return keyedRequest(Operation[name], key, { verb: `${name} 0`, rest: "" }, "", nobody);
+      return keyedRequest(Operation[name], key, { verb: `${name} 0`, rest: "" }, "", noOwner);
     case "set":
     case "add":
     case "replace":
     case "append":
     case "prepend":
-      return keyedRequest(Operation[name], key, { verb: name, rest: "0 0 0", value }, "", nobody);
+      return keyedRequest(Operation[name], key, { verb: name, rest: "0 0 0", value }, "", noOwner);
     case "cas":
-      return keyedRequest(Operation.cas, key, { verb: name, rest: "0 0 0 1", value }, "", nobody);
+      return keyedRequest(Operation.cas, key, { verb: name, rest: "0 0 0 1", value }, "", noOwner);
     case "incr":
     case "decr":
-      return keyedRequest(Operation[name], key, { verb: name, rest: "1" }, "", nobody);
+      return keyedRequest(Operation[name], key, { verb: name, rest: "1" }, "", noOwner);
     case "touch":
-      return keyedRequest(Operation.touch, key, { verb: name, rest: "0" }, "", nobody);
+      return keyedRequest(Operation.touch, key, { verb: name, rest: "0" }, "", noOwner);
     default:
-      return keyedRequest(Operation[name], key, { verb: name, rest: "" }, "", nobody);
+      return keyedRequest(Operation[name], key, { verb: name, rest: "" }, "", noOwner);
   }
 }

@@ -4,8 +4,8 @@
  * Source: mcrouter AllAsyncRoute.h, as facts.
  */
 import type { Request } from "../../proxy/request.ts";
+import { noOwner } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
-import { nobody } from "../../proxy/route/keyed-request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { childrenOf, nothing, type ParentConfig, type RouteInput } from "../config/route-input.ts";
@@ -32,7 +32,7 @@ export class AllAsyncRoute implements Route {
   }
 
   route(request: Request): void {
-    sendToAll(request, this.children, nobody);
+    sendToAll(request, this.children, noOwner);
     request.complete(defaultReply(request));
   }
 

@@ -4,7 +4,7 @@
  * Source: mcrouter AllInitialRoute.h, as facts.
  */
 import type { Request } from "../../proxy/request.ts";
-import { nobody } from "../../proxy/route/keyed-request.ts";
+import { noOwner } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { type ParentConfig, parentReader } from "../config/route-input.ts";
@@ -28,7 +28,7 @@ export class AllInitialRoute implements Route {
   }
 
   route(request: Request): void {
-    sendToAll(request, this.others, nobody);
+    sendToAll(request, this.others, noOwner);
     this.first.route(request);
   }
 

@@ -8,8 +8,7 @@
 import type { RouteConfig } from "../../config/config.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { type Reply, Status } from "../../proxy/reply.ts";
-import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
-import { nobody } from "../../proxy/route/keyed-request.ts";
+import { noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { classicOperation, isHit, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
@@ -77,7 +76,7 @@ export class KeySplitRoute implements Route {
   forEachTarget(request: Request, see: SeeTarget): void {
     const key = canBeSplit(request) ? this.keyOf(request, this.replica) : null;
     if (key !== null) request.retain();
-    see(this.child, key === null ? request : copyWithKey(request, key, nobody));
+    see(this.child, key === null ? request : copyWithKey(request, key, noOwner));
   }
 
   private routeToOwn(request: Request): void {
@@ -89,7 +88,7 @@ export class KeySplitRoute implements Route {
   private routeToAll(request: Request): void {
     request.retain();
     for (let replica = 0; replica < this.options.replicas; replica++) {
-      if (replica !== this.replica) this.child.route(this.copy(request, replica, nobody));
+      if (replica !== this.replica) this.child.route(this.copy(request, replica, noOwner));
     }
     this.routeToOwn(request);
   }

@@ -8,9 +8,9 @@
 
 import type { RouteConfig } from "../../config/config.ts";
 import { type Reply, Status } from "../../proxy/reply.ts";
-import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
-import { getOf, isSendable, nobody, type RoutedKey, routedKeyOf, storeOf } from "../../proxy/route/keyed-request.ts";
+import { getOf, isSendable, type RoutedKey, routedKeyOf, storeOf } from "../../proxy/route/keyed-request.ts";
 import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
@@ -100,7 +100,7 @@ export class L1L2CacheRoute implements Route {
       onReply: (_copy, reply) => {
         const found = storedValue(reply);
         if (found !== null) {
-          this.l1.route(storeOf("add", key, found, this.options.upgradingL1Exptime, nobody));
+          this.l1.route(storeOf("add", key, found, this.options.upgradingL1Exptime, noOwner));
           const answer = isPlain ? answerWith(request, found) : reply;
           if (answer !== null) request.complete(answer);
           else this.l2.route(request.again({ onReply: (_again, last) => request.complete(last) }));
@@ -108,7 +108,7 @@ export class L1L2CacheRoute implements Route {
         }
         const isMiss = resultOf(request, reply) === "notfound";
         if (isMiss && this.options.ncacheUpdatePeriod > 0) {
-          this.l1.route(storeOf("add", key, NEGATIVE, this.options.ncacheExptime, nobody));
+          this.l1.route(storeOf("add", key, NEGATIVE, this.options.ncacheExptime, noOwner));
         }
         request.complete(isMiss ? defaultReply(request) : reply);
       },
@@ -126,7 +126,7 @@ export class L1L2CacheRoute implements Route {
       onReply: (_get, reply) => {
         const found = storedValue(reply);
         const exptime = found === null ? ncacheExptime : upgradingL1Exptime;
-        this.l1.route(storeOf("set", key, found ?? NEGATIVE, exptime, nobody));
+        this.l1.route(storeOf("set", key, found ?? NEGATIVE, exptime, noOwner));
       },
     };
     this.l2.route(getOf(key, owner));

@@ -13,9 +13,8 @@ import type { Clock } from "../../clock.ts";
 import type { RootConfig } from "../../config/config.ts";
 import { routingPrefixLength } from "../../proxy/key.ts";
 import { failures, fixedReply, isFailure, type Reply, Status, valueReply } from "../../proxy/reply.ts";
-import { isRetrieval, type KeyList, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { isRetrieval, type KeyList, noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply, errorReply } from "../../proxy/route/default-reply.ts";
-import { nobody } from "../../proxy/route/keyed-request.ts";
 import { GatherKeys } from "../../proxy/route/multi-get.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import { kindOf } from "../../proxy/route/result.ts";
@@ -165,7 +164,7 @@ export class RootRoute implements Root, ReplyOwner {
       request.complete(noRoute);
       return;
     }
-    for (const other of others) other.route(stripped.again(nobody));
+    for (const other of others) other.route(stripped.again(noOwner));
     first.route(stripped);
   }
 

@@ -9,12 +9,11 @@
 
 import type { RouteConfig } from "../../config/config.ts";
 import { isFailure, type Reply, Status } from "../../proxy/reply.ts";
-import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import { noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
 import {
   getOf,
   isSendable,
-  nobody,
   type RoutedKey,
   routedKeyOf,
   type StoredValue,
@@ -118,7 +117,7 @@ class WarmUp implements ReplyOwner {
     }
     const answer = operation === Operation.get ? answerWith(request, found) : null;
     if (answer !== null) {
-      this.withExptime((exptime) => this.addToCold(found, exptime, nobody));
+      this.withExptime((exptime) => this.addToCold(found, exptime, noOwner));
       request.complete(answer);
     } else if (operation === Operation.gat || operation === Operation.gats) {
       this.addToCold(found, exptimeOf(request) ?? 0, this.again());

@@ -116,6 +116,3 @@ function routed(operation: Operation, { text, routingPrefix }: RoutedKey, words:
   request.routingPrefix = routingPrefix;
   return request;
 }
-
-/** Ignores replies. */
-export const nobody: ReplyOwner = { onReply: () => {} };

@@ -8,7 +8,7 @@
  */
 import { MAX_KEY_BYTES } from "../key.ts";
 import { fixedReply, type Reply, Status } from "../reply.ts";
-import { KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import { KeyList, noOwner, Operation, type ReplyOwner, Request } from "../request.ts";
 import { CR, equalBytes, LF, SPACE, skipSpaces, tokenEnd, ZERO } from "./ascii.ts";
 import { CommandLine } from "./command-line.ts";
 import { type MetaParsed, parseMetaLine, parseMetaSet } from "./meta-parser.ts";
@@ -157,7 +157,6 @@ export interface ClassicLimits {
   readonly hasMcrouterWords?: boolean;
 }
 
-const nobody: ReplyOwner = { onReply: () => {} };
 const CRLF = Buffer.from("\r\n", "latin1");
 const NOTHING = Buffer.alloc(0);
 
@@ -176,7 +175,7 @@ export class ClassicParser {
   readonly isLast = false;
   /** After `incomplete`: length of the whole frame. 0 if it is unknown. */
   wantedBytes = 0;
-  private owner: ReplyOwner = nobody;
+  private owner: ReplyOwner = noOwner;
   private readonly limits: () => ClassicLimits;
   private readonly isCurrent: () => boolean;
   private readonly line = new CommandLine();

@@ -7,8 +7,8 @@
  */
 import { BackendError } from "../../errors.ts";
 import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../../proxy/reply.ts";
-import { Operation, type Request } from "../../proxy/request.ts";
-import { deleteOf, getOf, keyedRequest, nobody, type RoutedKey, storeOf } from "../../proxy/route/keyed-request.ts";
+import { noOwner, Operation, type Request } from "../../proxy/request.ts";
+import { deleteOf, getOf, keyedRequest, type RoutedKey, storeOf } from "../../proxy/route/keyed-request.ts";
 import { isHit, resultOf } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import { storedValue } from "../../proxy/route/stored-value.ts";
@@ -53,7 +53,7 @@ export class TreePoolPort implements PoolPort {
     if (plain !== null) return plain.read(key);
     const cas = this.marks.mark(key);
     const isThere = await this.ask(
-      keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", nobody),
+      keyedRequest(Operation.metaGet, key, { verb: "mg", rest: "" }, "", noOwner),
       (request, reply) => isHit(resultOf(request, reply)),
     );
     if (isThere) return { ttlSeconds: null, cas };
@@ -65,7 +65,7 @@ export class TreePoolPort implements PoolPort {
     const plain = this.plainOf(owner);
     return plain !== null
       ? plain.get(owner, key)
-      : this.ask(getOf(plainKey(key), nobody), (_request, reply) => storedValue(reply));
+      : this.ask(getOf(plainKey(key), noOwner), (_request, reply) => storedValue(reply));
   }
 
   add(owner: string, key: string, value: Buffer, exptime: number): Promise<WriteResult> {
@@ -83,7 +83,7 @@ export class TreePoolPort implements PoolPort {
     const plain = this.plainOf(key);
     if (plain !== null) return plain.touch(key, exptime);
     const words = { verb: "mg", rest: `T${exptime}` };
-    return this.ask(keyedRequest(Operation.metaGet, key, words, "", nobody), (request, reply) =>
+    return this.ask(keyedRequest(Operation.metaGet, key, words, "", noOwner), (request, reply) =>
       isHit(resultOf(request, reply)),
     );
   }
@@ -92,7 +92,7 @@ export class TreePoolPort implements PoolPort {
     const plain = this.plainOf(owner);
     if (plain !== null) return plain.deleteIf(owner, key, cas);
     if (!this.marks.take(key, cas)) return false;
-    return this.ask(deleteOf(plainKey(key), nobody), (request, reply) => isHit(resultOf(request, reply)));
+    return this.ask(deleteOf(plainKey(key), noOwner), (request, reply) => isHit(resultOf(request, reply)));
   }
 
   put(owner: string, key: string, value: Buffer, exptime: number): void {
@@ -109,7 +109,7 @@ export class TreePoolPort implements PoolPort {
 
   private async set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {
     return this.ask(
-      storeOf("set", plainKey(key), { value, flags: 0 }, exptime, nobody),
+      storeOf("set", plainKey(key), { value, flags: 0 }, exptime, noOwner),
       (request, reply): WriteResult =>
         resultOf(request, reply) === "stored" ? { result: "stored", cas: null } : { result: "notStored" },
     );

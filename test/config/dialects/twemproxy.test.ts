@@ -203,7 +203,7 @@ describe("an error in twemproxy's file", () => {
     const beta = "beta:\n  listen: 127.0.0.1:1\n  servers: ['127.0.0.1:1:1']";
     expect(problems(`${pool("")}${beta}`)).toEqual([
       "5: beta.listen: 127.0.0.1:1 is pool alpha's",
-      "5: beta.listen: 127.0.0.1:1 is one of its own servers",
+      "5: beta.listen: 127.0.0.1:1 is a server of this pool; a pool cannot listen there",
     ]);
   });
 
