@@ -88,7 +88,7 @@ function hitRatio({ hits, misses }) {
 
 // Rates of what is told as amounts since the start.
 
-/** `amountOf(state)` a second; null while nobody can tell. A server that was started anew begins at 0 again. */
+/** `amountOf(state)` per second. `null` if it is unknown. A restarted server begins at 0 again. */
 function rate(amountOf) {
   if (states.length < 2) return null;
   const [first, last] = [states[0], states.at(-1)];
