@@ -445,6 +445,13 @@ const fillSettings = {
     default: "1s",
     meaning: 'Time that the source\'s answer "not found" is remembered.',
   },
+  failure_ttl: {
+    field: "failureTtlMs",
+    type: duration("0s", "1d"),
+    default: "1s",
+    meaning:
+      "Time after a failed fetch of a key during which its misses are answered without a fetch. It doubles with each further failure, up to 8 × `negative_ttl`. `0s` disables this.",
+  },
   fill_timeout: {
     field: "fillTimeoutMs",
     type: duration("0s", "1h"),
@@ -564,6 +571,7 @@ export const ruleDefaultSettings = {
     meaning: "Default of `refresh_after_gets` for its rules.",
   },
   negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
+  failure_ttl: { ...fillSettings.failure_ttl, default: null, meaning: "Default of `failure_ttl` for its rules." },
   fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
   lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
 } as const satisfies Settings;

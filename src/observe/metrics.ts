@@ -347,6 +347,12 @@ const fills: readonly Metric[] = [
   ofRules("fill.not_there", "{key}", "Fetches whose source had no value.", "notThere"),
   ofRules("fill.failed", "{fetch}", "Fetches for a miss that failed.", "failed"),
   ofRules(
+    "fill.left_alone",
+    "{get}",
+    "Misses answered without a fetch, because the last fetch of the key failed (`failure_ttl`).",
+    "leftAlone",
+  ),
+  ofRules(
     "fill.timed_out",
     "{get}",
     "Gets answered as misses because the fetch took longer than `fill_timeout`.",

@@ -18,6 +18,8 @@ export interface RuleCounters {
   filled: number;
   notThere: number;
   failed: number;
+  /** Misses without a fetch, because the last fetch of the key failed. */
+  leftAlone: number;
   observed: number;
   /** Waiting clients that got a miss because the fetch took longer than `fill_timeout`. */
   timedOut: number;
@@ -136,6 +138,7 @@ export function newRuleCounters(): RuleCounters {
     filled: 0,
     notThere: 0,
     failed: 0,
+    leftAlone: 0,
     observed: 0,
     timedOut: 0,
     overtaken: 0,

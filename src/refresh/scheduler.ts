@@ -10,9 +10,9 @@
  * schedule.ts decides when a key is due; this file receives gets and fills, and runs the refreshes.
  */
 import type { Clock, Timer } from "../clock.ts";
-import { SourceError } from "../errors.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
+import { FailedKeys, wasAsked } from "./failed-keys.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
@@ -48,6 +48,8 @@ export interface SchedulerOptions {
   readonly log: RefreshLog;
   readonly bounds: TrackingBounds;
   readonly unsettled?: UnsettledWrites;
+  /** Receives the results of refreshes too. */
+  readonly failedKeys?: FailedKeys;
 }
 
 /** The scheduler of a process. */
@@ -59,6 +61,7 @@ export class Scheduler implements FillEvents {
   private readonly random: () => number;
   private readonly log: RefreshLog;
   private readonly unsettled: UnsettledWrites;
+  private readonly failedKeys: FailedKeys;
   private readonly pickUp: PickUp;
   private timer: Timer | null = null;
   /** The current tick of the monotonic clock: gets are recorded with this precision. */
@@ -82,6 +85,7 @@ export class Scheduler implements FillEvents {
     this.random = options.random;
     this.log = options.log;
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
+    this.failedKeys = options.failedKeys ?? new FailedKeys(options.random);
     this.schedule = new Schedule({ ...options, dropped: (key) => this.forget(key) });
     this.tracker = this.schedule.tracker;
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
@@ -335,14 +339,16 @@ export class Scheduler implements FillEvents {
   private take(work: Work, outcome: RefreshOutcome, span: Span | null): void {
     const { key, rule, port } = work;
     const { counters } = rule;
-    const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
+    const isAnswer = outcome.type !== "failed" || wasAsked(outcome.error);
     // Count the failure even if the key is not tracked any more.
-    if (outcome.type === "failed" && wasAsked) {
+    if (outcome.type === "failed" && isAnswer) {
       counters.refreshFailed++;
+      this.failedKeys.add(key, outcome.error, rule.config, this.clock.nowMs());
       this.log.sourceFailed(rule, outcome.error, span);
     } else if (outcome.type === "stored") {
       if (outcome.isUnchanged) counters.unchanged++;
       else counters.refreshed++;
+      this.failedKeys.delete(key);
     }
     const slot = this.tracker.find(key);
     // After a reload the key may belong to another rule, which has its own times for it.
@@ -350,7 +356,7 @@ export class Scheduler implements FillEvents {
       if (slot >= 0 && this.changes.has(key)) this.schedule.arm(slot, 0);
       return;
     }
-    if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, wasAsked);
+    if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, isAnswer);
     else {
       // The result is about another pool.
       this.tracker.forgetItem(slot);
@@ -365,7 +371,7 @@ export class Scheduler implements FillEvents {
     slot: number,
     { key, rule, port, isForced }: Work,
     outcome: RefreshOutcome,
-    wasAsked: boolean,
+    isAnswer: boolean,
   ): void {
     const { counters, config } = this.schedule.ruleOf(slot);
     switch (outcome.type) {
@@ -378,7 +384,7 @@ export class Scheduler implements FillEvents {
         break;
       case "failed":
       case "notThere":
-        if (wasAsked) this.schedule.retry(key);
+        if (isAnswer) this.schedule.retry(key);
         else this.schedule.defer(slot, this.schedule.ruleOf(slot));
         break;
       case "fresh":
@@ -427,11 +433,6 @@ interface Work {
 /** False if the source's current value was not fetched. */
 function isFetched({ type }: RefreshOutcome): boolean {
   return type !== "busy" && type !== "fresh" && type !== "failed";
-}
-
-/** True if the source was not asked: it had no place, or its breaker opened meanwhile. */
-function isWithoutRoom(error: unknown): boolean {
-  return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
 }
 
 /** An item with a known cas only: no bytes equal its bytes. */

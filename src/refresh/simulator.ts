@@ -11,6 +11,7 @@ import { Status } from "../proxy/reply.ts";
 import { Limiter } from "../sources/limiter.ts";
 import type { FetchResult, Source } from "../sources/source.ts";
 import { Histogram } from "../telemetry/histogram.ts";
+import { FailedKeys } from "./failed-keys.ts";
 import { Filler } from "./filler.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
@@ -133,7 +134,8 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const limiter = new Limiter(source, simulation.source, clock);
     const rule: Rule = { config, source: limiter, counters: newRuleCounters(), timings: newRuleTimings() };
     const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
-    const shared = { rules: new Rules([rule]), port: pool.port, clock, log };
+    const failedKeys = new FailedKeys(random);
+    const shared = { rules: new Rules([rule]), port: pool.port, clock, log, failedKeys };
     const scheduler = new Scheduler({ ...shared, random, bounds: simulation.bounds });
     const events = simulation.isRefreshing
       ? scheduler

@@ -35,6 +35,7 @@ import { ItemStore } from "../proxy/store/item-store.ts";
 import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
+import { FailedKeys } from "../refresh/failed-keys.ts";
 import { Filler } from "../refresh/filler.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
@@ -157,7 +158,8 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
 
   const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
   const unsettled = new UnsettledWrites(clock);
-  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled });
+  const failedKeys = new FailedKeys(random);
+  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled, failedKeys });
   const sheds = {
     held: () => filler.shedHeld(),
     tracked: (bytes: number) => scheduler.shed(bytes),
@@ -170,6 +172,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     holdBytes: config.server.holdBytes,
     refusesFill: () => memory.refusesFill(),
     unsettled,
+    failedKeys,
   });
   events.changed = (key) => {
     filler.changed(key);

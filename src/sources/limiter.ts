@@ -92,7 +92,6 @@ export class Limiter {
   /** Created once, so that a refusal is cheap. */
   private readonly full: SourceError;
   private readonly open: SourceError;
-  private readonly paused: SourceError;
   /** Fetches that were started and have no result yet. */
   private asked = 0;
   /** Called when the last fetch ends. */
@@ -117,10 +116,6 @@ export class Limiter {
       `source ${source.name}: ${limits.queue} fetches are waiting already`,
     );
     this.open = new SourceError("SOURCE_LEFT_ALONE", `source ${source.name}: left alone for a while after failures`);
-    this.paused = new SourceError(
-      "SOURCE_LEFT_ALONE",
-      `source ${source.name}: a key that failed twice in a row is left alone for a while`,
-    );
   }
 
   /** Timeout of a fetch, including its time in the queue (ms). */
@@ -164,16 +159,11 @@ export class Limiter {
   admitFill(key: string): SourceError | null {
     const { breaker } = this;
     if (!breaker.mayEnter(key, false) || (breaker.state === "half open" && this.admitted > 0)) return this.leftAlone();
-    // The cheapest check comes first: it runs often while a source is full.
     const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
     const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
     if (this.admitted + this.fills.length >= free + this.limits.queue) {
       this.counters.overloaded++;
       return this.full;
-    }
-    if (breaker.failing.isPaused(key, this.clock.nowMs())) {
-      this.counters.leftAlone++;
-      return this.paused;
     }
     this.admitted++;
     return null;

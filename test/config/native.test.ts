@@ -122,6 +122,7 @@ describe("a native configuration", () => {
         expiryMs: 600_000,
         refreshBeforeMs: null,
         negativeTtlMs: 1_000,
+        failureTtlMs: 1_000,
         fillTimeoutMs: 400,
         lease: "fleet",
         isSourceTtl: false,

@@ -33,6 +33,7 @@ const ruleDefaults = [
   "refresh_before",
   "refresh_after_gets",
   "negative_ttl",
+  "failure_ttl",
   "fill_timeout",
   "lease",
 ];

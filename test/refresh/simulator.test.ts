@@ -100,7 +100,7 @@ describe("a simulated source", () => {
 
   it("is asked less and less often for one key that fails", async () => {
     const result = await run(everySecond(7), { failureShare: 1 });
-    expect(result).toMatchObject({ missed: 8, sourceCalls: 4 });
+    expect(result).toMatchObject({ missed: 8, sourceCalls: 3 });
   });
 
   it("is protected by the server's circuit breaker if it fails", async () => {

@@ -209,28 +209,6 @@ describe("the circuit breaker of a source that fails for some keys only", () => 
     clock.advance(500);
     expect(limiter.breakerState).toBe("half open");
   });
-
-  it("delays a key that failed twice in a row, for longer after each failure", async () => {
-    const admitted = () => {
-      const refusal = limiter.admitFill("bad");
-      if (refusal === null) limiter.endAdmission();
-      return refusal === null;
-    };
-    const pauses: number[] = [];
-    await fail("SOURCE_STATUS", "bad");
-    expect(admitted()).toBe(true);
-    for (let i = 0; i < 6; i++) {
-      await fail("SOURCE_STATUS", "bad");
-      let pauseMs = 0;
-      for (; !admitted(); pauseMs += 500) clock.advance(500);
-      pauses.push(pauseMs);
-    }
-    expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
-    expect(limiter.admitFill("good")).toBeNull();
-    await succeed("bad");
-    await fail("SOURCE_STATUS", "bad");
-    expect(admitted()).toBe(true);
-  });
 });
 
 describe("the rate limit of a source", () => {
