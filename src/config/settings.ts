@@ -525,7 +525,12 @@ export const limitSettings = {
     default: "5s",
     meaning: "Maximum time of one fetch. The wait for its turn, at most half of it, is included.",
   },
-  concurrency: { type: integer(1, 10_000), default: 64, meaning: "Maximum number of fetches in flight." },
+  concurrency: {
+    type: { kind: "count", min: 1, max: 10_000 },
+    default: 64,
+    meaning:
+      'Maximum number of fetches in flight; a batch is one fetch. `"auto"` finds the number that the source can take from its latency (4 to 512).',
+  },
   queue: {
     type: integer(0, 1_000_000),
     default: 1024,
@@ -692,5 +697,5 @@ export function sectionsWith(settings: SettingsByKind, key: string): string[] {
  */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
-  return words.join("_").toUpperCase().replaceAll("-", "_");
+  return words.join("_").toUpperCase().replaceAll(/[-.]/g, "_");
 }

@@ -70,8 +70,12 @@ interface LimitedSource {
   endAdmission(): void;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
-  /** True if another refresh may start now: a backlog waits in the schedule instead of the source's queue. */
-  readonly hasRoomForRefresh: boolean;
+  /**
+   * True if another refresh may start now: a backlog waits in the schedule instead of the source's queue. Then
+   * `endRefresh` must be called when it has ended.
+   */
+  admitRefresh(): boolean;
+  endRefresh(): void;
 }
 
 /** A rule that covers a key, and the captures of its pattern. */

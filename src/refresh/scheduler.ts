@@ -269,7 +269,8 @@ export class Scheduler implements FillEvents {
     // A value that must no longer be served is handled despite the source's limits: it is deleted if they prevent a
     // fetch.
     const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
-    if (!source.hasRoomForRefresh && !isOver) {
+    const isAdmitted = source.admitRefresh();
+    if (!isAdmitted && !isOver) {
       this.schedule.defer(slot, rule);
       return;
     }
@@ -284,6 +285,7 @@ export class Scheduler implements FillEvents {
         if (work.isForced) this.changes.add(key);
       })
       .finally(() => {
+        if (isAdmitted) source.endRefresh();
         this.busy.delete(key);
         this.forgetChange(key);
       });

@@ -85,9 +85,9 @@ export class Breaker {
     return true;
   }
 
-  /** Records an answer of the source. */
-  succeeded(key: string): void {
-    this.failing.delete(key);
+  /** Records an answer of the source for these keys. */
+  succeeded(keys: readonly string[]): void {
+    for (const key of keys) this.failing.delete(key);
     this.failures = 0;
     this.succeededMs = this.clock.nowMs();
     this.opensAgainMs = null;

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { SourceError, type SourceErrorCode } from "../../src/errors.ts";
-import { Limiter, type Limits, type Priority } from "../../src/sources/limiter.ts";
+import type { Priority } from "../../src/sources/fetch-queue.ts";
+import { Limiter, type Limits } from "../../src/sources/limiter.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
 import { settled } from "../support/settled.ts";

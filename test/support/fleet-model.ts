@@ -93,7 +93,14 @@ const rulesOf = Array.from({ length: 4 }, (_, index) => {
   const make = () => {
     const fetch = () => current.fetch(index % 2);
     const admission = { admitFill: () => null, endAdmission: () => {} };
-    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch, ...admission };
+    const source = {
+      name: "source",
+      timeoutMs: 5_000,
+      admitRefresh: () => true,
+      endRefresh: () => {},
+      fetch,
+      ...admission,
+    };
     return new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
   };
   return make();
