@@ -15,7 +15,7 @@ import { SourceError } from "../errors.ts";
 import type { Priority } from "./fetch-queue.ts";
 import type { Batching, Captures, FetchContext, FetchResult } from "./source.ts";
 
-/** A batch of fills that still grows at the end of its time waits again, at most this many times in all. */
+/** A batch of fills waits again while fills that were admitted have not come: at most this many times in all. */
 const MAX_WAITS = 10;
 
 /** The parts of a limiter that batches use. */
@@ -63,7 +63,6 @@ interface Batch {
   readonly asks: Set<Ask>;
   timer: Timer | null;
   waits: number;
-  sizeAtLastWait: number;
 }
 
 export class Batches {
@@ -100,7 +99,7 @@ export class Batches {
 
   private begin(group: string, priority: Priority): Batch {
     const abort = new AbortController();
-    const batch: Batch = { group, priority, abort, asks: new Set(), timer: null, waits: 0, sizeAtLastWait: 0 };
+    const batch: Batch = { group, priority, abort, asks: new Set(), timer: null, waits: 0 };
     this.open.set(group, batch);
     this.wait(batch);
     return batch;
@@ -110,16 +109,15 @@ export class Batches {
     const { waitMs, refreshWaitMs } = this.batching;
     const ms = batch.priority === "fill" ? waitMs : refreshWaitMs;
     batch.waits++;
-    batch.sizeAtLastWait = Math.max(1, batch.asks.size);
     if (ms > 0) batch.timer = this.means.clock.setTimer(ms, () => this.waited(batch));
     else batch.timer = setImmediate(() => this.waited(batch));
   }
 
   private waited(batch: Batch): void {
     if (batch.timer === null) return;
-    // The fills of one get begin in several turns.
-    const isGrowing = batch.asks.size > batch.sizeAtLastWait && this.means.expectedFills() > 0;
-    if (batch.priority === "fill" && isGrowing && batch.waits < MAX_WAITS) this.wait(batch);
+    // The fills of one get begin in several turns, and their leases come from several servers.
+    const isExpecting = batch.priority === "fill" && this.means.expectedFills() > 0;
+    if (isExpecting && batch.waits < MAX_WAITS) this.wait(batch);
     else this.depart(batch);
   }
 
