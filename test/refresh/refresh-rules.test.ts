@@ -106,6 +106,27 @@ describe("a refresh whose source takes longer than the item lives", () => {
     await untilAsked(3);
   });
 
+  it("stores the value too if the bytes are the same as before", async () => {
+    await expireDuringFetch();
+    source.last.answer("old");
+    await settled();
+    expect([pool.value("k"), pool.ttl("k")]).toEqual(["old", 11]);
+  });
+
+  it.each(["new", "old"])("replaces an item that has not expired yet at that time: %s", async (value) => {
+    start({ lease: "fleet" });
+    pool.isFleet = true;
+    await fill("old");
+    await untilAsked(2);
+    // The item has less than a second left, within which memcached may drop it.
+    await pass(1_500);
+    expect(pool.value("k")).toBe("old");
+    source.last.answer(value);
+    await settled();
+    expect([pool.value("k"), pool.ttl("k")]).toEqual([value, 11]);
+    expect(counters()).toMatchObject({ refreshed: 1, dropped: 0 });
+  });
+
   it("does not restore an item that a client has deleted through another process", async () => {
     await expireDuringFetch();
     process().filler.beforeWrite("k");
