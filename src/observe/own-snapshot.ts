@@ -141,7 +141,7 @@ export class OwnSnapshot {
         };
       }),
       sources: [...sources.values()].map(({ limiter }): SourceNumbers => {
-        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, latency } = limiter;
+        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency } = limiter;
         return {
           name,
           type: types.get(name) ?? "",
@@ -151,6 +151,7 @@ export class OwnSnapshot {
           breakerOpened,
           inFlight,
           waiting,
+          places,
           latency: latency.read(),
         };
       }),

@@ -191,6 +191,7 @@ const sourceRows = {
   /** Current fetches. */
   inFlight: sum,
   waiting: sum,
+  places: sum,
   latency: durations,
 };
 

@@ -21,7 +21,7 @@ export const httpBatchSettings = {
     field: "batchMethod",
     type: choice("GET", "POST", "PUT", "QUERY"),
     default: null,
-    example: "GET",
+    example: "POST",
     meaning: "Method of that request. Default: `method`.",
   },
   "batch.body": {

@@ -152,6 +152,7 @@ describe("a native configuration", () => {
         shown: { url: "http://localhost:123/stuff/{1}", query: [] },
         maxBodyBytes: 1_048_576,
         isEmptyValue: false,
+        batch: null,
       },
     ]);
   });

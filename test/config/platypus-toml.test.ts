@@ -87,8 +87,10 @@ describe("config/platypus.toml", () => {
     for (const [section, shown, settings] of examples) {
       for (const [key, row] of Object.entries<Setting>(settings)) {
         if (row.noEffect !== undefined) continue;
-        expect(shown, section).toHaveProperty(key);
-        if (row.default !== null) expect({ ...(shown as object) }, section).toMatchObject({ [key]: row.default });
+        const place = key.split(".");
+        expect(shown, section).toHaveProperty(place);
+        const value = place.reduce((at: unknown, name) => (at as Record<string, unknown>)[name], shown);
+        if (row.default !== null) expect({ value }, `${section} ${key}`).toMatchObject({ value: row.default });
       }
     }
     for (const key of ["host", "port", ...ruleDefaults]) expect(text).toContain(key);
@@ -97,7 +99,7 @@ describe("config/platypus.toml", () => {
   it("has a description above every setting", () => {
     const lines = text.split("\n");
     for (const [index, line] of lines.entries()) {
-      if (!/^#?[a-z_]+ = /.test(line) || /^#type/.test(line)) continue;
+      if (!/^#?[a-z_.]+ = /.test(line) || /^#type/.test(line)) continue;
       expect(lines[index - 1], line).toMatch(/^# ./);
     }
   });
