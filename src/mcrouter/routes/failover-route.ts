@@ -14,6 +14,7 @@ import type { Result } from "../../config/results.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { isFailure, type Reply } from "../../proxy/reply.ts";
 import { isRetrieval, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import type { KeyWatcher } from "../../proxy/route/multi-get.ts";
 import { defaultFailoverErrors, isError, kindOf, type OperationKind, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import type { RouteCounters } from "../../proxy/route/route-counters.ts";
@@ -71,7 +72,7 @@ const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
 /** Failures without a request to the server. */
 const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error", "connect_timeout", "shutdown"]);
 
-export class FailoverRoute implements Route, ReplyOwner {
+export class FailoverRoute implements Route, KeyWatcher {
   readonly name: string;
   readonly children: readonly Route[];
   readonly maxErrorTries: number;
@@ -107,6 +108,18 @@ export class FailoverRoute implements Route, ReplyOwner {
     request.push(this);
     this.limiter?.countRequest();
     this.children[0]!.route(request);
+  }
+
+  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+    watchers.push(this);
+    this.limiter?.countRequest();
+    return this.children[0]!;
+  }
+
+  passesBack(request: Request, reply: Reply, count: number): boolean {
+    if (isFailure(reply.status) && this.failsOver(request, reply)) return false;
+    for (let i = 0; i < count; i++) this.order.note(0, request, reply);
+    return true;
   }
 
   /** The reply of the first child. */

@@ -244,14 +244,14 @@ export class Backend implements HealthEvents {
   /** Sends `request` and completes it once. Requests with equal `slot` keep their order; 0 ≤ slot < connections. */
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
-      this.counters.results[Status.tko]!++;
+      this.counters.results[Status.tko]! += request.weight;
       const { tko, tkoAfterTimeouts } = failures;
       request.complete(this.health.state === HealthState.soft ? tkoAfterTimeouts : tko);
       return;
     }
     if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
-    this.counters.requests++;
-    this.counters.operations[request.operation]!++;
+    this.counters.requests += request.weight;
+    this.counters.operations[request.operation]! += request.weight;
     if (this.holds === 0 && this.heldBack.length === 0) {
       this.connections[slot]!.send(request);
     } else {

@@ -202,8 +202,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private answer(request: Request, reply: Reply): void {
-    this.events.answered(statusToCount(request, reply), request.sentMs);
+    if (request.weight === 1) this.events.answered(statusToCount(request, reply), request.sentMs);
+    else this.countKeys(request, reply);
     request.complete(reply);
+  }
+
+  /** Counts each key of a retrieval as a request. */
+  private countKeys({ keys, indexes, sentMs }: Request, { status }: Reply): void {
+    for (const index of indexes!) {
+      const isMiss = status === Status.found && keys!.blocks[index] === null;
+      this.events.answered(isMiss ? Status.missing : status, sentMs);
+    }
   }
 
   /** Lets the next client win what a touch won: marks the item as stale again, if it still has that cas. */
@@ -215,7 +224,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   private failOne(request: Request, reply: Reply): void {
     if (request.isAbandoned) return;
-    this.events.failed(reply.status);
+    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status);
     request.complete(reply);
   }
 
@@ -467,7 +476,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.queue.expire(nowMs, asked, (request) => {
       // A timeout does not end the greeting. Only requests count: no client has asked for the greeting.
       if (request === asked) return;
-      this.events.timedOut();
+      for (let i = 0; i < request.weight; i++) this.events.timedOut();
       completed.run(() => request.complete(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));

@@ -6,12 +6,14 @@
 import type { PoolConfig } from "../../config/config.ts";
 import type { Request } from "../request.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
+import type { Lanes } from "./multi-get.ts";
 import type { Route } from "./route.ts";
 
 /** mcrouter's destination. */
-export class DestinationRoute implements Route {
+export class DestinationRoute implements Route, Lanes {
   readonly name: string;
   readonly backend: KeyedBackend;
+  readonly lanes: Lanes = this;
 
   /** `index` is its position in the pool. */
   constructor(backend: KeyedBackend, { name, serverTimeoutMs, keepsRoutingPrefix, tls }: PoolConfig, index: number) {
@@ -33,4 +35,16 @@ export class DestinationRoute implements Route {
   }
 
   forEachTarget(): void {}
+
+  lane(chunk: Buffer, start: number, end: number): number {
+    return keySlot(chunk, start, end, this.backend.connectionCount);
+  }
+
+  mayShare(lane: number): boolean {
+    return this.backend.mayShare(lane);
+  }
+
+  sendTo(lane: number, request: Request): void {
+    this.backend.send(request, lane);
+  }
 }
