@@ -94,8 +94,14 @@ export function mcrouterTotals({ clients, servers, routes, asyncLog }: CountedNu
   totals.set("failover_all", routes.failoverAll);
   totals.set("failover_all_failed", routes.failoverAllFailed);
   totals.set("failover_rate_limited", routes.failoverRateLimited);
-  totals.set("failover_inorder_policy", routes.failoverAll);
-  totals.set("failover_inorder_policy_failed", routes.failoverAllFailed);
+  totals.set("failover_inorder_policy", routes.inOrderFailovers);
+  totals.set("failover_inorder_policy_failed", routes.inOrderFailed);
+  totals.set("failover_least_failures_policy", routes.leastFailuresFailovers);
+  totals.set("failover_least_failures_policy_failed", routes.leastFailuresFailed);
+  totals.set("failover_deterministic_order_policy", routes.deterministicFailovers);
+  totals.set("failover_deterministic_order_policy_failed", routes.deterministicFailed);
+  totals.set("failover_rendezvous_policy", routes.rendezvousFailovers);
+  totals.set("failover_rendezvous_policy_failed", routes.rendezvousFailed);
   totals.set("asynclog_requests_rate", asyncLog.requests);
   totals.set("asynclog_spool_success_rate", asyncLog.spooled);
   return totals;
@@ -223,6 +229,8 @@ function counts(snapshot: Snapshot): StatLine[] {
     ["failover_policy_result_error", routes.failoverResultErrors],
     ["failover_policy_tko_error", routes.failoverTkoErrors],
     ["failover_num_collisions", routes.failoverCollisions],
+    ["failover_num_failed_domain_collisions", routes.failoverDomainCollisions],
+    ["failover_same_failure_domain", routes.failoverSameDomain],
   ];
 }
 

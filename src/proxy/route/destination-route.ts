@@ -13,10 +13,12 @@ import type { Route } from "./route.ts";
 export class DestinationRoute implements Route, Lanes {
   readonly name: string;
   readonly backend: KeyedBackend;
+  private readonly domain: number;
   readonly lanes: Lanes = this;
 
   /** `index` is its position in the pool. */
-  constructor(backend: KeyedBackend, { name, serverTimeoutMs, keepsRoutingPrefix, tls }: PoolConfig, index: number) {
+  constructor(backend: KeyedBackend, pool: PoolConfig, index: number) {
+    const { name, serverTimeoutMs, keepsRoutingPrefix, failureDomains, tls } = pool;
     const security = tls === null ? "plain" : "ssl";
     this.name = [
       "host",
@@ -27,6 +29,7 @@ export class DestinationRoute implements Route, Lanes {
       `keep_routing_prefix=${keepsRoutingPrefix}`,
     ].join("|");
     this.backend = backend;
+    this.domain = failureDomains?.[index] ?? 0;
   }
 
   route(request: Request): void {
@@ -35,6 +38,10 @@ export class DestinationRoute implements Route, Lanes {
   }
 
   forEachTarget(): void {}
+
+  failureDomain(): number {
+    return this.domain;
+  }
 
   lane(chunk: Buffer, start: number, end: number): number {
     return keySlot(chunk, start, end, this.backend.connectionCount);

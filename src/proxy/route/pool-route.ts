@@ -73,6 +73,10 @@ export class PoolRoute implements Root, Lanes {
     see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
   }
 
+  failureDomain(request: Request): number {
+    return this.pool.failureDomains?.[this.indexOf(request)] ?? 0;
+  }
+
   /** Index of the server for a request of one key. */
   indexOf({ chunk, keyStart, keyEnd }: Request): number {
     return this.placement.locate(chunk, keyStart, keyEnd);

@@ -24,6 +24,11 @@ export interface Route {
    * `route`.
    */
   passKey?(request: Request, watchers: KeyWatcher[]): Route | null;
+  /**
+   * For a route to servers: the failure domain of the request's server, which names the servers that fail together. 0 if
+   * it is unknown.
+   */
+  failureDomain?(request: Request): number;
   /** Connections to servers, for routes that send to servers. */
   readonly lanes?: Lanes;
 }

@@ -36,6 +36,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
     socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
+    failureDomains: null,
     listen: [],
     login: null,
     tls: null,
