@@ -163,8 +163,10 @@ export class Backend implements HealthEvents {
       closed: () => {
         this.counters.disconnects++;
       },
-      failed: (status) => {
+      failed: (status, isGreeting) => {
         this.counters.results[status]!++;
+        const isUnconnected = status === Status.connectError || status === Status.connectTimeout;
+        if (isUnconnected && !isGreeting) this.health.connectionAwaited();
       },
       timedOut: () => {
         this.counters.timeouts++;
@@ -215,6 +217,11 @@ export class Backend implements HealthEvents {
   /** True if the server is marked dead because no connection could be established. */
   get isHardTko(): boolean {
     return this.health.state === HealthState.hard;
+  }
+
+  /** Failures since the last success (`Health.failures`). */
+  get failures(): number {
+    return this.health.failures;
   }
 
   /** False if the server only supports classic or binary commands. */
@@ -319,6 +326,8 @@ export class Backend implements HealthEvents {
    */
   retire(done: () => void): void {
     this.stop();
+    // mcrouter's words.
+    if (!this.isUp && this.health.isLeft) this.log.info("backend", `${this.name} was TKO, removed from config`);
     if (this.isHolding) this.retiring = () => this.retireConnections(done);
     else this.retireConnections(done);
   }

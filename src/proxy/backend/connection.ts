@@ -222,9 +222,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.write(ownRequest(Operation.metaDelete, line, null, () => {}, keyAfter("md", key.length)));
   }
 
-  private failOne(request: Request, reply: Reply): void {
+  private failOne(request: Request, reply: Reply, isGreeting = false): void {
     if (request.isAbandoned) return;
-    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status);
+    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status, isGreeting);
     request.complete(reply);
   }
 
@@ -433,6 +433,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isConnected = false;
     this.isSaturated = false;
     this.isReady = false;
+    const { asked } = this.greeting;
     this.greeting.end();
     this.gets.end();
     this.isFollowing = false;
@@ -453,7 +454,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       const failed: Request = request;
       request = failed.nextOfBackend;
       failed.nextOfBackend = null;
-      completed.run(() => this.failOne(failed, reply));
+      completed.run(() => this.failOne(failed, reply, failed === asked));
     }
     if (this.retired !== null) completed.run(() => this.closeIfRetired());
     completed.end();
