@@ -266,6 +266,7 @@ function serverNumbers({ members, backends }: BuiltPools): ServerNumbers[] {
       timeoutMs: backend.serverTimeoutMs,
       version: backend.version,
       state: backend.stateName,
+      failures: backend.failures,
       views: { new: 0, up: 0, down: 0, closed: 0, [viewOf(backend)]: 1 },
       outstanding: backend.outstanding,
       connections: backend.connected,

@@ -155,6 +155,8 @@ const serverRows = {
   requests: sum,
   timeouts: sum,
   connectFailures: sum,
+  /** Failures since the last success. */
+  failures: sum,
   outOfStep: sum,
   connects: sum,
   disconnects: sum,

@@ -106,6 +106,7 @@ describe("a native configuration", () => {
         health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
         socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
         keepsRoutingPrefix: false,
+        failureDomains: null,
         listen: [],
         login: null,
         tls: null,

@@ -54,6 +54,8 @@ export class FailOpenGate {
 /** The state of one server, shared by all backends of that server. */
 export class Health {
   state: HealthState = HealthState.up;
+  /** Failures since the last success: timeouts, failed connections, and requests that waited for these. */
+  failures = 0;
   private timeouts = 0;
   private delayMs = 0;
   private timer: Timer | null = null;
@@ -90,14 +92,21 @@ export class Health {
     }
   }
 
-  /** Any reply to a request. */
+  /** Any reply to a request. While the server is marked dead, only a probe is a success. */
   answered(): void {
     this.timeouts = 0;
+    if (this.state === HealthState.up) this.failures = 0;
+  }
+
+  /** A request waited for a connection that could not be established. */
+  connectionAwaited(): void {
+    this.countFailure();
   }
 
   /** A request timed out. */
   timedOut(): void {
     this.timeouts++;
+    this.countFailure();
     const { timeoutsUntilTko } = this.config;
     const isEnough = timeoutsUntilTko !== null && this.timeouts >= timeoutsUntilTko;
     if (this.state === HealthState.up && isEnough) this.enter(HealthState.soft);
@@ -105,6 +114,7 @@ export class Health {
 
   /** No connection could be established. */
   connectFailed(): void {
+    this.countFailure();
     if (this.config.timeoutsUntilTko === null) return;
     if (this.state === HealthState.up) this.enter(HealthState.hard);
     else if (this.state === HealthState.soft) {
@@ -119,6 +129,7 @@ export class Health {
     this.clearTimer();
     this.state = HealthState.up;
     this.timeouts = 0;
+    this.failures = 0;
     this.gate?.leave();
     this.members[0]?.changed(this.state);
   }
@@ -128,6 +139,15 @@ export class Health {
     if (this.state === HealthState.up) return;
     this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, this.config.lastProbeMs);
     this.schedule();
+  }
+
+  /** True if no pool has the server any more. */
+  get isLeft(): boolean {
+    return this.members.length === 0;
+  }
+
+  private countFailure(): void {
+    if (this.config.timeoutsUntilTko !== null) this.failures++;
   }
 
   private clearTimer(): void {

@@ -39,6 +39,21 @@ describe("Health of a backend", () => {
     expect(health.state).toBe(HealthState.up);
   });
 
+  it("counts the failures since the last success, which for a dead server is an answered probe", () => {
+    const { health } = start();
+    health.timedOut();
+    expect(health.failures).toBe(1);
+    health.answered();
+    expect(health.failures).toBe(0);
+    health.connectionAwaited();
+    health.connectFailed();
+    health.timedOut();
+    health.answered();
+    expect(health.failures).toBe(3);
+    health.probeSucceeded();
+    expect(health.failures).toBe(0);
+  });
+
   it("enters hard TKO when a connection cannot be made, both from up and from soft TKO", () => {
     const first = start();
     first.health.connectFailed();
