@@ -6,7 +6,7 @@
 import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
 import type { Complete } from "./setting.ts";
-import type { ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
+import type { routeSettings, ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
 import type { SourceConfig } from "./source-types.ts";
 
 /** The complete configuration of a Platypus process. */
@@ -24,6 +24,8 @@ export interface Config {
   readonly access: AccessConfig;
   /** Named pools in file order. Empty if the embedded store is used. Several pools require a route tree. */
   readonly pools: readonly PoolConfig[];
+  /** `[[route]]` in file order: the first route that takes a key applies. `tree` is compiled from them. */
+  readonly routes: readonly KeyRouteConfig[];
   /** `null` uses the only pool, or the embedded store. */
   readonly tree: TreeConfig | null;
   /** `null` if the configuration is not mcrouter's. */
@@ -33,6 +35,15 @@ export interface Config {
   /** In file order: the first matching rule applies. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
+}
+
+/** `[[route]]`: some keys, and their way to the servers. Exactly one of `pool` and `replicas` is set. */
+export interface KeyRouteConfig extends Omit<Complete<typeof routeSettings>, "prefixes" | "replicas" | "failover"> {
+  readonly prefixes: readonly string[];
+  readonly replicas: readonly string[];
+  readonly failover: readonly string[];
+  /** Line of the file. `null` if there is no file. */
+  readonly line: number | null;
 }
 
 /**

@@ -55,7 +55,7 @@ export class Platypus {
    * Starts to listen with `config`. Throws a PlatypusError if an address is unavailable; then nothing is left running.
    */
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
-    if (config.mcrouter !== null) await loadWing();
+    if (config.tree !== null) await loadWing();
     const parts = assemble(config, options);
     const platypus = new Platypus(parts);
     try {

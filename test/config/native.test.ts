@@ -78,6 +78,7 @@ describe("a native configuration", () => {
       },
       warnings: [],
       pools: [],
+      routes: [],
       rules: [],
       sources: [],
     });
@@ -465,12 +466,14 @@ describe("the problems of a native configuration", () => {
     [
       "two pools",
       '[pool.a]\nservers = "a:1"\n[pool.b]\nservers = "b:1"',
-      ["3: pool.b: routes between pools are not available in this version; use one [target] or one [pool.NAME]"],
+      [
+        '3: pool.b: several pools need routes: add [[route]] with pool = "b" and the prefix of its keys, and [[route]] with the pool of all other keys',
+      ],
     ],
     [
       "a pool beside the target",
       '[pool.a]\nservers = "a:1"\n[target]\nhost = "b"',
-      ["1: pool.a: [target] is the only pool already; use one [target] or one [pool.NAME]"],
+      ["1: pool.a: [target] is the only pool already; use [pool.NAME] for each pool, or one [target]"],
     ],
     [
       "a pool of something else",

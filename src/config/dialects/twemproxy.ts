@@ -111,6 +111,7 @@ export function parseTwemproxy({ file, text: given, server }: TwemproxyInput): C
     telemetry: noTelemetry,
     access: openAccess,
     pools,
+    routes: [],
     tree: null,
     mcrouter: null,
     warnings: problems.warnings,

@@ -27,7 +27,7 @@ import { shadowed } from "./shadow-route.ts";
 import { warmedUp } from "./slow-warm-up-route.ts";
 
 /** Key → server of a pool. */
-interface PoolRouteConfig extends RouteConfig {
+export interface PoolRouteConfig extends RouteConfig {
   readonly type: "pool";
   /** Name of an existing pool. */
   readonly pool: string;
