@@ -13,7 +13,7 @@ import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { checkAccess, joinAddresses, readListener, readUser } from "./native-access.ts";
 import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
-import { readListen, readPool } from "./native-pool.ts";
+import { readAdvertised, readListen, readPool } from "./native-pool.ts";
 import { readRoutes } from "./native-route.ts";
 import { readRule } from "./native-rule.ts";
 import { readAdmin, readTelemetry } from "./native-telemetry.ts";
@@ -75,7 +75,7 @@ export function readDocument(
   const readListeners = [...layers.listeners].map(([name, section]) => {
     return readListener(name, section, { folder, reads }, problems);
   });
-  const server = readServer(layers.server, isAddition ? [] : readListeners, folder, reads, problems);
+  const server = readServer(layers.server, isAddition ? [] : readListeners, { env, folder, reads }, problems);
   const users = [...layers.users].map(([name, section]) => readUser(name, resolved(section, "user"), problems));
   const access = checkAccess(users, layers.users, readListeners, server.tls?.ca ?? null, problems);
   const awsPools = new Map<string, AwsConnection>();
@@ -133,8 +133,7 @@ export function readDocument(
 function readServer(
   section: Section,
   listeners: Parameters<typeof joinAddresses>[2],
-  folder: string,
-  reads: FilesRead,
+  { env, folder, reads }: Pick<NativeInput, "env"> & { readonly folder: string; readonly reads: FilesRead },
   problems: Problems,
 ): ServerConfig {
   const values = readSection(section, serverSettings, problems);
@@ -153,6 +152,8 @@ function readServer(
   return {
     ...same,
     listen,
+    advertise: readAdvertised(section, values.advertise ?? [], folder, problems),
+    stateFolder: stateFolder(values.stateFolder, folder, env),
     admin: readAdmin(section, values.admin, folder, problems),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
@@ -164,6 +165,11 @@ function readServer(
     hasMcrouterWords: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
+}
+
+/** From the setting, else from systemd, which separates several folders by colons. */
+function stateFolder(given: string | null, folder: string, env: NativeInput["env"]): string | null {
+  return given !== null ? resolve(folder, given) : env.STATE_DIRECTORY?.split(":")[0] || null;
 }
 
 /** `info`, or `info,backend=debug,source=error`: the default level, then levels of modules. */

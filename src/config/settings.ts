@@ -63,6 +63,20 @@ export const serverSettings = {
     meaning:
       "File of certificate authorities (PEM). With it, clients of `tls:` addresses must have a certificate by one of them.",
   },
+  advertise: {
+    type: list,
+    default: null,
+    example: ["cache.example:11211"],
+    meaning:
+      "Addresses of Platypus (`host:port`) in the answer to `config get cluster`, for clients that discover servers as with ElastiCache. Without it the command is unknown.",
+  },
+  state_folder: {
+    type: text,
+    default: null,
+    example: "/var/lib/platypus",
+    meaning:
+      "Folder that keeps the last list of servers that `discover` found, for a start without an answer. Default: the first of `STATE_DIRECTORY`, which systemd sets.",
+  },
   mode: {
     type: choice("front", "sidecar"),
     default: "front",
@@ -241,6 +255,32 @@ export const targetSettings = {
     example: ["10.0.0.1:11211", "10.0.0.2:11211 2"],
     meaning:
       'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; the default port is 11211, the default weight 1. A name takes the address\'s place when keys are placed.',
+  },
+  discover: {
+    type: text,
+    default: null,
+    example: "srv:_memcache._tcp.cache.example",
+    meaning:
+      "Where the list of servers comes from, and is followed: `elasticache:HOST:PORT` (the configuration endpoint of ElastiCache or Memorystore), `srv:NAME` (SRV records), `dns:NAME:PORT` (all addresses of a name), or `file:PATH` (a server per line). `servers` is used until a list is found.",
+  },
+  discover_interval: {
+    field: "discoverIntervalMs",
+    type: duration("1s", "1d"),
+    default: "10s",
+    meaning: "Time between two looks at `discover`. A lost connection to a server causes a look at once.",
+  },
+  discover_dns: {
+    type: text,
+    default: null,
+    example: "10.0.0.2:53",
+    meaning: "Address of the DNS server for `srv:` and `dns:`. Default: the system's.",
+  },
+  handoff: {
+    field: "handoffMs",
+    type: duration("0s", "1d"),
+    default: "0s",
+    meaning:
+      "Time after a change of the servers during which a key that has moved is read from its former server and copied, instead of being missed. `0s` disables this.",
   },
   hash: {
     type: choice(...placementNames),

@@ -6,7 +6,10 @@ import type { Clock } from "../clock.ts";
 import type { Config, TreeConfig } from "../config/config.ts";
 import type { DeleteSpool } from "../mcrouter/routes/async-log-route.ts";
 import { loadedWing } from "../observe/mcrouter-wing.ts";
+import type { ClusterAnswer } from "../proxy/client/cluster-answer.ts";
+import { ClusterRoute } from "../proxy/route/cluster-route.ts";
 import { FillRoute } from "../proxy/route/fill-route.ts";
+import { NoServersRoute } from "../proxy/route/no-servers-route.ts";
 import type { PoolRoute } from "../proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools } from "../proxy/route/pools.ts";
 import type { Root } from "../proxy/route/route.ts";
@@ -44,6 +47,8 @@ export interface Running {
 export class RunningEvents {
   /** A source has reported that the value of a key has changed. */
   changed: (key: string) => void = () => {};
+  /** A connection to a server of a pool was lost, or could not be established. */
+  lost: (pool: string) => void = () => {};
   answerAdmin: (command: string) => string = () => "";
 }
 
@@ -61,11 +66,13 @@ export interface RunningContext {
   readonly counters: RouteCounters;
   readonly marks: ReadMarks;
   readonly events: RunningEvents;
+  readonly cluster: ClusterAnswer;
 }
 
 /** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
-  const pools = buildPools(config, previous?.pools ?? noPools, context);
+  const lost = (pool: string) => context.events.lost(pool);
+  const pools = buildPools(config, previous?.pools ?? noPools, { ...context, lost });
   const sources = buildSources(config.sources, previous?.sources ?? new Map(), context.clock);
   for (const { source } of sources.values()) source.onChanged = (key) => context.events.changed(key);
   const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
@@ -104,6 +111,10 @@ function buildRoutes(
   if (tree === null) {
     const pool = pools.routes.values().next().value;
     if (pool !== undefined) return { leaf: pool, port: portOf(pool), usePort: () => {}, plain };
+    if (config.pools.length > 0) {
+      const leaf = new NoServersRoute();
+      return { leaf, port: new TreePoolPort(leaf, () => null, marks), usePort: () => {}, plain };
+    }
     const isSameStore = previous?.port instanceof EmbeddedPoolPort;
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
     return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain };
@@ -162,7 +173,14 @@ function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context:
 const noSpool: DeleteSpool = { spool: (_server, _pool, _key, done) => done() };
 
 /** The entry of client commands. `isIdle` is true if no fill, refresh or check of an unsettled write is in progress. */
-export function rootOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
+export function rootOf(running: Running, filler: Filler, isIdle: boolean, context: RunningContext): Root {
+  const { server } = running.config;
+  const root = entryOf(running, filler, isIdle, context.clock);
+  if (server.advertise.length === 0) return root;
+  return new ClusterRoute(root, () => context.cluster.textOf(server.advertise));
+}
+
+function entryOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
   // Without rules, the fast path leads directly to the pool. But operations in progress must still see client writes.
   const isPlain = running.rules.list.length === 0 && isIdle;
   if (isPlain) return running.leaf;

@@ -50,6 +50,8 @@ describe("a native configuration", () => {
       access: openAccess,
       telemetry: { ...noTelemetry, slowMs: 250, tracesErrors: true },
       server: {
+        advertise: [],
+        stateFolder: null,
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
         adminHosts: [],
@@ -97,6 +99,8 @@ describe("a native configuration", () => {
     expect(config.pools).toEqual([
       {
         name: "target",
+        discovery: null,
+        handoffMs: 0,
         servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1, name: null }],
         placement: { type: "ketama", keyHash: "md5", hashTag: "" },
         isPlacementGiven: false,

@@ -8,14 +8,11 @@ import { nativeConfig } from "../support/native-config.ts";
 import { routedConfig } from "../support/routed-config.ts";
 
 const page = readFileSync(fileURLToPath(new URL("../../docs/pools.md", import.meta.url)), "utf8");
-const examples = [...page.matchAll(/^## ([^\n]*)$|^```toml\n(.*?)^```/gms)].reduce<{ title: string; toml: string }[]>(
-  (found, [, title, toml]) => {
-    if (title !== undefined) return [...found, { title, toml: "" }];
-    found.at(-1)!.toml ||= toml!;
-    return found;
-  },
-  [],
-);
+/** The first example below each heading. */
+const examples = page.split(/^## /m).map((part) => ({
+  title: part.split("\n")[0]!,
+  toml: /^```toml\n(.*?)^```/ms.exec(part)?.[1] ?? "",
+}));
 const withToml = examples.filter(({ toml }) => toml !== "");
 const treeOf = (title: string) =>
   new RecordedTree(routedConfig(examples.find((each) => each.title === title)!.toml), 0, new ManualClock());

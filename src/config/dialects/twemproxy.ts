@@ -233,6 +233,8 @@ function readPool(section: Section, problems: Problems): PoolConfig {
     listen: readListen(section, values.listen, problems),
     login: null,
     tls: null,
+    discovery: null,
+    handoffMs: 0,
   };
 }
 

@@ -233,6 +233,8 @@ export class PoolReader {
       keepsRoutingPrefix: fields.boolean("keep_routing_prefix", false),
       listen: [],
       login: null,
+      discovery: null,
+      handoffMs: 0,
       tls: isTls ? options.tls : null,
     };
   }

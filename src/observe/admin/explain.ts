@@ -103,6 +103,8 @@ function treeLines(config: Config, key: string): Line[] {
 }
 
 function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
+  if (pool.servers.length === 0)
+    return `those of pool ${pool.name} are found by ${pool.discovery?.text}, which is not asked here`;
   if (pool.servers.length > 1 && pool.placement.type === "random") {
     return `any of the ${pool.servers.length} of pool ${pool.name}`;
   }

@@ -326,6 +326,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     };
     const socket = connectSocket(
       address,
+      connectTimeoutMs,
       tls,
       { read },
       () => {
