@@ -1,6 +1,6 @@
 /**
- * Lookups of host names for connections. The system's lookup blocks a thread, of which Node has four, and a slow
- * resolver takes seconds to fail: slow names must not delay connections to good servers.
+ * Lookups of host names for connections. A slow resolver takes seconds to fail: slow names must not delay connections to
+ * good servers (name-lookup.ts).
  *
  * - A name is looked up once at a time; all concurrent requests share the result.
  * - A name that was found is answered immediately with its last known addresses, and looked up again for the next
@@ -8,9 +8,10 @@
  * - A name that was not found is answered with that error for a while, at first for 1 s and at most for 5 s.
  * - A lookup continues after a connection has timed out; the next connection uses its result.
  */
-import dns from "node:dns";
+import type dns from "node:dns";
 import type { LookupFunction } from "node:net";
 import { type Clock, systemClock } from "./clock.ts";
+import { directLookUp, lookUpBothWays, systemLookUp } from "./name-lookup.ts";
 
 /** Minimum time between two lookups of a name (ms). */
 const MIN_INTERVAL_MS = 1_000;
@@ -57,6 +58,11 @@ export class NameCache {
       answer(answered, options.all === true, host, error, addresses);
     });
   };
+
+  /** Number of addresses of a name, as far as they are known; at least 1. */
+  countOf(host: string): number {
+    return Math.max(1, this.names.get(host)?.addresses.length ?? 1);
+  }
 
   private find(host: string, waiter: Waiter): void {
     const name = this.nameOf(host);
@@ -105,8 +111,7 @@ export class NameCache {
 
 /** The cache of this process. */
 export const names = new NameCache(
-  (host, done) =>
-    dns.lookup(host, { all: true, order: "verbatim" }, (error, addresses) => done(error, addresses ?? [])),
+  lookUpBothWays({ system: systemLookUp, direct: directLookUp, clock: systemClock }),
   systemClock,
 );
 

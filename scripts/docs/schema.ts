@@ -7,6 +7,7 @@ import {
   awsPoolSettings,
   listenSettings,
   poolSettings,
+  routeSettings,
   ruleSettings,
   serverSettings,
   targetSettings,
@@ -29,6 +30,13 @@ export function renderSchema(): string {
       telemetry: section(telemetrySettings, "OpenTelemetry."),
       target: section(targetSettings, "The memcached servers."),
       pool: named(section({ ...poolSettings, ...awsPoolSettings }, "A pool, or a connection to AWS Secrets Manager.")),
+      route: {
+        type: "array",
+        items: section(
+          routeSettings,
+          "Some keys, and their way to the pools. The first route that takes a key applies.",
+        ),
+      },
       get: named(section(ruleSettings, "A rule: which keys are filled, from where, and for how long.")),
       source: named(sourceSchema()),
       user: named(section(userSettings, "A user: without users clients need no login.")),

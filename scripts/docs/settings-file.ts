@@ -4,6 +4,7 @@ import {
   awsPoolSettings,
   limitSettings,
   listenSettings,
+  routeSettings,
   ruleDefaultSettings,
   ruleSettings,
   serverSettings,
@@ -68,11 +69,19 @@ const sections: readonly ExampleSection[] = [
     header: "target",
     about: [
       "The memcached servers. Without this section, and without a [pool.NAME], a store in this process serves.",
-      '[pool.NAME] takes the same settings and a type, "memcached"; use one [target] or one [pool.NAME].',
+      '[pool.NAME] takes the same settings and a type, "memcached"; use one [target], or [pool.NAME] for each pool.',
       'For a single server, host = "10.0.0.1" and port = 11211 say the same as servers.',
     ],
     settings: targetSettings,
     without: ["host", "port"],
+  },
+  {
+    header: "[route]",
+    about: [
+      "Some keys, and their way to the pools. There may be many; the first that takes a key applies. docs/pools.md has examples.",
+    ],
+    settings: routeSettings,
+    without: ["match", "replicas", "read"],
   },
   {
     header: "get.example",

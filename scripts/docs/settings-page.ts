@@ -6,6 +6,7 @@ import {
   environmentName,
   listenSettings,
   poolSettings,
+  routeSettings,
   ruleSettings,
   type SectionKind,
   serverSettings,
@@ -46,8 +47,8 @@ An environment variable can set each setting, and wins over the file.
 | table | \`{ Accept = "text/plain" }\` | the same |
 
 - An empty variable counts as unset.
-- Variables of \`[pool.NAME]\`, \`[get.NAME]\`, \`[source.NAME]\`, \`[user.NAME]\` and \`[listen.NAME]\` contain the name in capitals, with \`_\` for \`-\`. The
-  section must exist in the file.
+- Variables of \`[pool.NAME]\`, \`[get.NAME]\`, \`[source.NAME]\`, \`[user.NAME]\` and \`[listen.NAME]\` contain the name in capitals, with \`_\` for \`-\`.
+  Those of \`[[route]]\` contain its number in the file, from 0. The section must exist in the file.
 - In templates, \`{key}\` is the whole key, \`{1}\` the first capture of the rule's \`match\`, and \`{name}\` a named capture. \`%(name)\` and \`{$key}\` are
   older spellings.
 `;
@@ -81,7 +82,8 @@ const sections: readonly ReferenceSection[] = [
   },
   {
     title: "`[pool.NAME]`",
-    about: "A pool of memcached servers with a name. There may be one, and none together with `[target]`.",
+    about:
+      "A pool of memcached servers with a name. There may be several, with [`[[route]]`](#route), and none together with `[target]`.",
     kind: "pool",
     settings: poolSettings,
   },
@@ -90,6 +92,13 @@ const sections: readonly ReferenceSection[] = [
     about: "A connection to AWS Secrets Manager that sources share. It serves no keys. There may be several.",
     kind: "pool",
     settings: awsPoolSettings,
+  },
+  {
+    title: "`[[route]]`",
+    about:
+      "Some keys, and their way to the pools. The first route of the file that takes a key applies. The last route has neither `prefix` nor `match`, and takes all other keys. With one pool no route is needed. [pools.md](pools.md) has examples.",
+    kind: "route",
+    settings: routeSettings,
   },
   {
     title: "`[get.NAME]`",
@@ -116,7 +125,8 @@ export function renderReference(): string {
 }
 
 function renderSection({ title, about, kind, settings }: ReferenceSection): string {
-  const name = kind === "server" || kind === "telemetry" || kind === "target" ? null : "<NAME>";
+  const isAlone = kind === "server" || kind === "telemetry" || kind === "target";
+  const name = isAlone ? null : kind === "route" ? "<NUMBER>" : "<NAME>";
   const rows = Object.entries<Setting>(settings).map(([key, setting]) => {
     const cells = [
       [key, ...(setting.synonyms ?? [])].map(code).join(", "),

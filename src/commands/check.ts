@@ -22,7 +22,8 @@ export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: say ever
 
   --rules FILE         TOML with rules and sources that are added to a mcrouter configuration
   mcrouter's options   those that its configuration is run with
-  --json               one JSON object: { ok, file, problems: [{ file, line, message }], warnings, pools, rules, sources }
+  --json               one JSON object: { ok, file, problems: [{ file, line, message }], warnings, pools, rules, sources,
+                       guarantees: [{ rule, route, text }] }
 
 Each problem is a line of FILE:LINE: what is wrong, and what would be right.
 
@@ -53,17 +54,22 @@ export async function check(args: readonly string[]): Promise<void> {
   const warnings = [
     ...warningsOf(config),
     ...ruleWarnings(config),
-    ...(config.tree === null ? [] : (await loadWing()).treeWarnings(config)),
+    // The guarantees of rules under [[route]] are printed below.
+    ...(config.mcrouter === null ? [] : (await loadWing()).treeWarnings(config)),
     ...(await preflight(config, { env: process.env, filesLimit: openFilesLimit() })),
   ];
+  const guarantees = config.routes.length === 0 ? [] : (await loadWing()).ruleGuarantees(config);
   if (isJson) {
     const [pools, ruleNames, sources] = [config.pools, config.rules, config.sources].map((all) =>
       all.map(({ name }) => name),
     );
-    printJson({ ok: true, file, problems: [], warnings, pools, rules: ruleNames, sources });
+    const holds = guarantees.map(({ rule, route, text }) => ({ rule, route, text }));
+    printJson({ ok: true, file, problems: [], warnings, pools, rules: ruleNames, sources, guarantees: holds });
     return;
   }
   for (const warning of warnings) process.stdout.write(`${file}: ${styleText("yellow", "warning")}: ${warning}\n`);
+  const { guaranteeText } = guarantees.length === 0 ? {} : await loadWing();
+  for (const guarantee of guarantees) process.stdout.write(`${file}: ${guaranteeText!(guarantee)}\n`);
   const { length } = config.pools;
   const isEmbedded = length === 0 && config.tree === null;
   const pools = isEmbedded ? "no pool: the embedded store serves" : `${length} pool${length === 1 ? "" : "s"}`;

@@ -6,7 +6,7 @@
 import type { LogConfig } from "../telemetry/log-config.ts";
 import type { AccessConfig } from "./access-config.ts";
 import type { Complete } from "./setting.ts";
-import type { ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
+import type { routeSettings, ruleSettings, serverSettings, targetSettings, telemetrySettings } from "./settings.ts";
 import type { SourceConfig } from "./source-types.ts";
 
 /** The complete configuration of a Platypus process. */
@@ -24,6 +24,8 @@ export interface Config {
   readonly access: AccessConfig;
   /** Named pools in file order. Empty if the embedded store is used. Several pools require a route tree. */
   readonly pools: readonly PoolConfig[];
+  /** `[[route]]` in file order: the first route that takes a key applies. `tree` is compiled from them. */
+  readonly routes: readonly KeyRouteConfig[];
   /** `null` uses the only pool, or the embedded store. */
   readonly tree: TreeConfig | null;
   /** `null` if the configuration is not mcrouter's. */
@@ -33,6 +35,15 @@ export interface Config {
   /** In file order: the first matching rule applies. */
   readonly rules: readonly RuleConfig[];
   readonly sources: readonly SourceConfig[];
+}
+
+/** `[[route]]`: some keys, and their way to the servers. Exactly one of `pool` and `replicas` is set. */
+export interface KeyRouteConfig extends Omit<Complete<typeof routeSettings>, "prefixes" | "replicas" | "failover"> {
+  readonly prefixes: readonly string[];
+  readonly replicas: readonly string[];
+  readonly failover: readonly string[];
+  /** Line of the file. `null` if there is no file. */
+  readonly line: number | null;
 }
 
 /**
@@ -54,7 +65,7 @@ export interface TreeConfig {
 /** An address to listen on or to connect to. `unix:` paths have no port. */
 export type Address = TcpAddress | UnixAddress;
 
-interface TcpAddress {
+export interface TcpAddress {
   readonly type: "tcp";
   /** IPv6 hosts have no brackets. */
   readonly host: string;
@@ -104,11 +115,22 @@ export const noTelemetry: TelemetryConfig = {
 };
 
 /** Settings of `[server]` that `ServerConfig` replaces. */
-type ReplacedByServer = "listen" | "admin" | "workers" | "tlsCert" | "tlsKey" | "tlsCa" | "logLevel" | "logForm";
+type ReplacedByServer =
+  | "advertise"
+  | "listen"
+  | "admin"
+  | "workers"
+  | "tlsCert"
+  | "tlsKey"
+  | "tlsCa"
+  | "logLevel"
+  | "logForm";
 
 /** `[server]`, and process settings that only other programs' options can set. */
 export interface ServerConfig extends Omit<Complete<typeof serverSettings>, ReplacedByServer> {
   readonly listen: readonly ListenAddress[];
+  /** Addresses for clients that discover servers. Empty if Platypus does not answer them. */
+  readonly advertise: readonly TcpAddress[];
   /** `null` if there is no admin server. */
   readonly admin: AdminConfig | null;
   /** Number of processes that share the addresses. */
@@ -149,9 +171,14 @@ export interface TlsConfig {
 
 type PoolSettings = Complete<typeof targetSettings>;
 
-export interface PoolConfig extends Pick<PoolSettings, "connections" | "serverTimeoutMs" | "connectTimeoutMs"> {
+type KeptPoolSettings = "connections" | "serverTimeoutMs" | "connectTimeoutMs" | "handoffMs";
+
+export interface PoolConfig extends Pick<PoolSettings, KeptPoolSettings> {
   readonly name: string;
+  /** Empty only if `discovery` is set: no list is known yet. */
   readonly servers: readonly PoolServer[];
+  /** `null` if the configuration lists the servers. Otherwise `servers` is used until a list is found. */
+  readonly discovery: DiscoveryConfig | null;
   readonly placement: PlacementConfig;
   /** True if the configuration sets the placement; false for the default placement. */
   readonly isPlacementGiven: boolean;
@@ -170,6 +197,26 @@ export interface PoolConfig extends Pick<PoolSettings, "connections" | "serverTi
   /** `null` if the servers do not use TLS. */
   readonly tls: TlsConfig | null;
 }
+
+/** Where a list of servers is found. */
+export type DiscoveryPlace =
+  /** A configuration endpoint of ElastiCache or Memorystore. */
+  | { readonly type: "elasticache"; readonly host: string; readonly port: number }
+  /** SRV records. */
+  | { readonly type: "srv"; readonly name: string }
+  /** All addresses of a name. */
+  | { readonly type: "dns"; readonly host: string; readonly port: number }
+  /** A file with a server per line. The path is absolute. */
+  | { readonly type: "file"; readonly path: string };
+
+/** `discover` of a pool. */
+export type DiscoveryConfig = DiscoveryPlace & {
+  /** As in the configuration. */
+  readonly text: string;
+  readonly intervalMs: number;
+  /** `IP:port`. `null` uses the DNS servers of the system. */
+  readonly dnsServer: string | null;
+};
 
 /** Settings of the connections to a server. */
 export interface SocketConfig {

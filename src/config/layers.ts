@@ -31,6 +31,8 @@ export interface Layers {
   /** `null` if no layer sets it. */
   readonly target: Section | null;
   readonly pools: ReadonlyMap<string, Section>;
+  /** By their index in the file, from "0". */
+  readonly routes: ReadonlyMap<string, Section>;
   readonly rules: ReadonlyMap<string, Section>;
   readonly sources: ReadonlyMap<string, Section>;
   readonly users: ReadonlyMap<string, Section>;
@@ -47,6 +49,8 @@ interface LayeredSection extends Section {
 
 const singleKinds: readonly SectionKind[] = ["server", "telemetry", "target"];
 const namedKinds: readonly SectionKind[] = ["pool", "get", "source", "user", "listen"];
+/** Kinds of sections that are arrays of tables: `[[route]]`. */
+const listedKinds: readonly SectionKind[] = ["route"];
 const namePattern = /^[A-Za-z0-9_-]{1,64}$/;
 /** A user name may be the common name of a certificate, such as a host name. */
 const userNamePattern = /^[A-Za-z0-9._@-]{1,64}$/;
@@ -72,6 +76,7 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
     telemetry: sections.find(({ kind }) => kind === "telemetry")!,
     target: "target" in input.document || target.found.size > 0 ? target : null,
     pools: named("pool"),
+    routes: named("route"),
     rules: named("get"),
     sources: named("source"),
     users: named("user"),
@@ -82,17 +87,14 @@ export function readLayers(given: LayerInput, problems: Problems): Layers {
 /** The sections without a name, also if the file lacks them, and each named section of the file. */
 function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
   const { file, document, lines } = input;
-  const placeOf = (path: TomlPath): Place => ({ file, line: lines.lineOf(path), path: path.join(".") });
-  const sectionOf = (kind: SectionKind, name: string | null, value: unknown): LayeredSection => {
+  const placeOf = (path: TomlPath): Place => ({ file, line: lines.lineOf(path), path: pathText(path) });
+  const sectionOf = (kind: SectionKind, name: string | number | null, value: unknown): LayeredSection => {
     const path = name === null ? [kind] : [kind, name];
     const found = new Map<string, Found>();
     const rows = input.settings[kind];
     const add = (keys: readonly string[], each: unknown) => {
       const whole = [...path, ...keys];
-      const entry = (inner: string | number) => ({
-        ...placeOf([...whole, inner]),
-        path: typeof inner === "number" ? `${whole.join(".")}[${inner}]` : [...whole, inner].join("."),
-      });
+      const entry = (inner: string | number) => placeOf([...whole, inner]);
       found.set(keys.join("."), { value: each, place: placeOf(whole), entry });
     };
     if (isTable(value)) {
@@ -102,9 +104,9 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
         if (inner.length === 0) add([key], each);
       }
     } else if (value !== undefined) {
-      problems.add(placeOf(path), `expected a section [${path.join(".")}], got ${describeValue(value)}`);
+      problems.add(placeOf(path), `expected a section [${pathText(path)}], got ${describeValue(value)}`);
     }
-    return { kind, name, rows, place: placeOf(path), found };
+    return { kind, name: name === null ? null : String(name), rows, place: placeOf(path), found };
   };
 
   reportUnknownSections(document, placeOf, problems);
@@ -126,6 +128,14 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
       }
     }
   }
+  for (const kind of listedKinds) {
+    const value = document[kind] ?? [];
+    if (Array.isArray(value) && value.every(isTable)) {
+      for (const [index, inner] of value.entries()) sections.push(sectionOf(kind, index, inner));
+    } else {
+      problems.add(placeOf([kind]), `expected sections [[${kind}]], got ${describeValue(value)}`);
+    }
+  }
   // JavaScript puts integer keys first; the line numbers give the order of the file.
   return sections.sort((a, b) => (a.place.line ?? 0) - (b.place.line ?? 0));
 }
@@ -135,12 +145,17 @@ function isInnerTable(rows: Settings, key: string): boolean {
   return Object.keys(rows).some((row) => row.startsWith(`${key}.`));
 }
 
+/** A path in messages: `get.user.ttl`, `route[0].pool`. */
+function pathText(path: TomlPath): string {
+  return path.map((step, i) => (typeof step === "number" ? `[${step}]` : i === 0 ? step : `.${step}`)).join("");
+}
+
 function reportUnknownSections(
   document: LayerInput["document"],
   placeOf: (path: TomlPath) => Place,
   problems: Problems,
 ): void {
-  const known = [...singleKinds, ...namedKinds];
+  const known = [...singleKinds, ...namedKinds, ...listedKinds];
   for (const [key, value] of Object.entries(document)) {
     if (known.some((kind) => kind === key)) continue;
     problems.add(
@@ -161,7 +176,7 @@ function applyEnvironment(env: LayerInput["env"], sections: readonly LayeredSect
       targets.set(name, [...(targets.get(name) ?? []), { section, key, type }]);
     }
   }
-  const prefixes = [...singleKinds, ...namedKinds].map((kind) => `PLATYPUS_${kind.toUpperCase()}_`);
+  const prefixes = [...singleKinds, ...namedKinds, ...listedKinds].map((kind) => `PLATYPUS_${kind.toUpperCase()}_`);
   for (const [given, text] of Object.entries(env).sort()) {
     // In the first Platypus, the target was in [server].
     const name = given.replace(/^PLATYPUS_SERVER_TARGET_(?=HOST$|PORT$)/, "PLATYPUS_TARGET_");

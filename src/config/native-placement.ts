@@ -1,6 +1,6 @@
 /** `hash` of `[target]` and `[pool.NAME]`, and the settings that belong to it. */
 
-import { addressText, type KeyHashName, type PlacementConfig, type PoolServer } from "./config.ts";
+import { addressText, type KeyHashName, type PlacementConfig, type PoolConfig, type PoolServer } from "./config.ts";
 import type { Problems, Section } from "./section.ts";
 
 /** Placements that a native file can name. */
@@ -73,6 +73,32 @@ export function readPlacement(
       return { type, salt, tags: tagsOf(servers) };
     case "weighted_rendezvous":
       return { type, salt, tags: tagsOf(servers), weights: sharesOf(servers) };
+  }
+}
+
+/**
+ * The pool with another list of servers. Weights and names are left out if the pool's placement does not use them.
+ */
+export function withServers(pool: PoolConfig, found: readonly PoolServer[]): PoolConfig {
+  const { placement } = pool;
+  if (placement.type === "bucketized") return { ...pool, servers: found };
+  const uses = usesOf[placement.type];
+  const servers = found.map(({ address, weight, name }): PoolServer => {
+    return { address, weight: uses.weights ? weight : 1, name: uses.names ? name : null };
+  });
+  return { ...pool, servers, placement: placementOver(placement, servers) };
+}
+
+function placementOver(placement: PlacementConfig, servers: readonly PoolServer[]): PlacementConfig {
+  switch (placement.type) {
+    case "weighted_ch3":
+      return { ...placement, weights: sharesOf(servers) };
+    case "rendezvous":
+      return { ...placement, tags: tagsOf(servers) };
+    case "weighted_rendezvous":
+      return { ...placement, tags: tagsOf(servers), weights: sharesOf(servers) };
+    default:
+      return placement;
   }
 }
 

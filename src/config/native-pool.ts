@@ -1,8 +1,16 @@
 /** Addresses in a native configuration: listening addresses, and the servers of a pool. */
 
 import { defaultPort, parseAddress, reachesListener } from "./address.ts";
-import { addressText, type ListenAddress, type Login, type PoolConfig, type PoolServer } from "./config.ts";
+import {
+  addressText,
+  type ListenAddress,
+  type Login,
+  type PoolConfig,
+  type PoolServer,
+  type TcpAddress,
+} from "./config.ts";
 import type { FilesRead } from "./files-read.ts";
+import { readDiscovery } from "./native-discovery.ts";
 import { readPlacement } from "./native-placement.ts";
 import { type Place, type Problems, readSection, type Section } from "./section.ts";
 import { poolSettings, targetSettings } from "./settings.ts";
@@ -57,6 +65,21 @@ export function readAddresses(
   return listen;
 }
 
+/** Addresses of `[server] advertise`: clients connect to them by TCP. */
+export function readAdvertised(
+  section: Section,
+  texts: readonly string[],
+  folder: string,
+  problems: Problems,
+): TcpAddress[] {
+  return texts.flatMap((text, index) => {
+    const address = parseAddress(text, folder);
+    if (address?.type === "tcp" && !address.isTls && address.port > 0) return [address];
+    problems.add(entryPlace(section, "advertise", index), `expected host:port, got ${JSON.stringify(text)}`);
+    return [];
+  });
+}
+
 /** Input for a pool from the rest of the configuration. */
 export interface PoolContext {
   readonly isTarget: boolean;
@@ -72,10 +95,13 @@ export function readPool(name: string, section: Section, context: PoolContext, p
   if (values.tls && values.auth === "sasl") {
     problems.add(section.found.get("tls")?.place ?? section.place, 'TLS and auth = "sasl" do not go together');
   }
+  const discovery = readDiscovery(section, values, context.folder, problems);
   const servers = readServers(section, values, context, problems);
   return {
     name,
     servers,
+    discovery,
+    handoffMs: values.handoffMs,
     placement: readPlacement(section, values, servers, problems),
     isPlacementGiven: section.found.has("hash"),
     ejectsDeadServers: false,
@@ -129,6 +155,7 @@ function readLogin(section: Section, values: LoginValues, problems: Problems): L
 
 interface ServerValues {
   readonly servers: readonly string[] | null;
+  readonly discover: string | null;
   readonly host: string | null;
   readonly port: number;
 }
@@ -175,7 +202,7 @@ function listedServers(section: Section, values: ServerValues, problems: Problem
     const text = host.includes(":") && !host.startsWith("[") ? `[${host}]:${port}` : `${host}:${port}`;
     return [{ text, place: section.found.get("host")?.place ?? section.place }];
   }
-  const isReported = section.found.has("servers") || section.found.has("host");
+  const isReported = section.found.has("servers") || section.found.has("host") || section.found.has("discover");
   if (portFound !== undefined) problems.add(portFound.place, "stands without host");
   else if (!isReported)
     problems.add(section.place, `no servers; expected servers = ["host:${defaultPort}"] or host and port`);
@@ -183,17 +210,23 @@ function listedServers(section: Section, values: ServerValues, problems: Problem
 }
 
 function readServer(text: string, folder: string, place: Place, problems: Problems): PoolServer | null {
+  const server = parseServer(text, folder);
+  if (typeof server !== "string") return server;
+  problems.add(place, server);
+  return null;
+}
+
+/** Reads `host:port weight name`. Returns what is wrong if the text is not a server. */
+export function parseServer(text: string, folder: string): PoolServer | string {
   const [, where = "", weightText = "1", name = null] = /^(\S+)(?:\s+(\S+)(?:\s+(\S+))?)?$/.exec(text) ?? [];
   const address = parseAddress(where, folder);
   if (address === null || (address.type === "tcp" && (address.port === 0 || address.isTls))) {
     const forms = '"host:port", "host:port weight", "host:port weight name" or "unix:PATH weight"';
-    problems.add(place, `expected ${forms}, got ${JSON.stringify(text)}`);
-    return null;
+    return `expected ${forms}, got ${JSON.stringify(text)}`;
   }
   const weight = /^\d{1,7}$/.test(weightText) ? Number(weightText) : 0;
   if (weight < 1 || weight > maxWeight) {
-    problems.add(place, `expected a weight from 1 to ${maxWeight}, got ${JSON.stringify(weightText)}`);
-    return null;
+    return `expected a weight from 1 to ${maxWeight}, got ${JSON.stringify(weightText)}`;
   }
   return { address, weight, name };
 }

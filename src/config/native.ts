@@ -9,11 +9,12 @@ import { dirname, resolve } from "node:path";
 import { type LogConfig, type LogLevel, type LogModule, logLevels, logModules } from "../telemetry/log-config.ts";
 import type { Config, ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
-import { type LayerInput, readLayers } from "./layers.ts";
+import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
 import { checkAccess, joinAddresses, readListener, readUser } from "./native-access.ts";
 import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
-import { readListen, readPool } from "./native-pool.ts";
+import { readAdvertised, readListen, readPool } from "./native-pool.ts";
+import { readRoutes } from "./native-route.ts";
 import { readRule } from "./native-rule.ts";
 import { readAdmin, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
@@ -74,7 +75,7 @@ export function readDocument(
   const readListeners = [...layers.listeners].map(([name, section]) => {
     return readListener(name, section, { folder, reads }, problems);
   });
-  const server = readServer(layers.server, isAddition ? [] : readListeners, folder, reads, problems);
+  const server = readServer(layers.server, isAddition ? [] : readListeners, { env, folder, reads }, problems);
   const users = [...layers.users].map(([name, section]) => readUser(name, resolved(section, "user"), problems));
   const access = checkAccess(users, layers.users, readListeners, server.tls?.ca ?? null, problems);
   const awsPools = new Map<string, AwsConnection>();
@@ -88,7 +89,12 @@ export function readDocument(
     const pool = resolved(section, isTarget ? "target" : "pool");
     return readPool(name, pool, { isTarget, listen: server.listen, folder, reads }, problems);
   });
-  checkOnePool(layers.target, serverPools, problems);
+  checkPools(layers, serverPools, isAddition, problems);
+  const routes = readRoutes(
+    layers.routes,
+    { poolNames: serverPools.map(([name]) => name), pools, server, serverSection: layers.server },
+    problems,
+  );
   const readings = [...layers.sources].map(([name, section]) =>
     sourceTypes.read(name, resolved(section, "source"), { folder, awsPools, reads }, problems),
   );
@@ -115,6 +121,7 @@ export function readDocument(
     telemetry,
     access,
     pools,
+    routes,
     tree: null,
     mcrouter: null,
     warnings: problems.warnings,
@@ -126,8 +133,7 @@ export function readDocument(
 function readServer(
   section: Section,
   listeners: Parameters<typeof joinAddresses>[2],
-  folder: string,
-  reads: FilesRead,
+  { env, folder, reads }: Pick<NativeInput, "env"> & { readonly folder: string; readonly reads: FilesRead },
   problems: Problems,
 ): ServerConfig {
   const values = readSection(section, serverSettings, problems);
@@ -146,6 +152,8 @@ function readServer(
   return {
     ...same,
     listen,
+    advertise: readAdvertised(section, values.advertise ?? [], folder, problems),
+    stateFolder: stateFolder(values.stateFolder, folder, env),
     admin: readAdmin(section, values.admin, folder, problems),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
@@ -157,6 +165,11 @@ function readServer(
     hasMcrouterWords: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
+}
+
+/** From the setting, else from systemd, which separates several folders by colons. */
+function stateFolder(given: string | null, folder: string, env: NativeInput["env"]): string | null {
+  return given !== null ? resolve(folder, given) : env.STATE_DIRECTORY?.split(":")[0] || null;
 }
 
 /** `info`, or `info,backend=debug,source=error`: the default level, then levels of modules. */
@@ -188,17 +201,26 @@ function readLogLevels(section: Section, text: string, problems: Problems): Omit
   return rest.length === 0 ? { level } : { level, modules };
 }
 
-function checkOnePool(
-  target: Section | null,
+/** Several pools need routes, which say where each key is stored. */
+function checkPools(
+  { target, routes }: Pick<Layers, "target" | "routes">,
   pools: readonly (readonly [string, Section])[],
+  isAddition: boolean,
   problems: Problems,
 ): void {
-  const second = pools[1]?.[1];
+  const [route] = routes.values();
+  if (isAddition && route !== undefined) {
+    problems.add(route.place, "has no place beside another configuration, which has routes of its own");
+  }
+  const second = pools[1];
   if (second === undefined) return;
-  problems.add(
-    second.place,
-    target === null
-      ? "routes between pools are not available in this version; use one [target] or one [pool.NAME]"
-      : "[target] is the only pool already; use one [target] or one [pool.NAME]",
-  );
+  const [name, section] = second;
+  if (target !== null) {
+    problems.add(section.place, "[target] is the only pool already; use [pool.NAME] for each pool, or one [target]");
+  } else if (routes.size === 0) {
+    problems.add(
+      section.place,
+      `several pools need routes: add [[route]] with pool = ${JSON.stringify(name)} and the prefix of its keys, and [[route]] with the pool of all other keys`,
+    );
+  }
 }

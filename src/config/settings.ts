@@ -63,6 +63,20 @@ export const serverSettings = {
     meaning:
       "File of certificate authorities (PEM). With it, clients of `tls:` addresses must have a certificate by one of them.",
   },
+  advertise: {
+    type: list,
+    default: null,
+    example: ["cache.example:11211"],
+    meaning:
+      "Addresses of Platypus (`host:port`) in the answer to `config get cluster`, for clients that discover servers as with ElastiCache. Without it the command is unknown.",
+  },
+  state_folder: {
+    type: text,
+    default: null,
+    example: "/var/lib/platypus",
+    meaning:
+      "Folder that keeps the last list of servers that `discover` found, for a start without an answer. Default: the first of `STATE_DIRECTORY`, which systemd sets.",
+  },
   mode: {
     type: choice("front", "sidecar"),
     default: "front",
@@ -241,6 +255,32 @@ export const targetSettings = {
     example: ["10.0.0.1:11211", "10.0.0.2:11211 2"],
     meaning:
       'Servers as `"host:port"`, `"host:port weight"`, `"unix:PATH weight"` or `"host:port weight name"`; the default port is 11211, the default weight 1. A name takes the address\'s place when keys are placed.',
+  },
+  discover: {
+    type: text,
+    default: null,
+    example: "srv:_memcache._tcp.cache.example",
+    meaning:
+      "Where the list of servers comes from, and is followed: `elasticache:HOST:PORT` (the configuration endpoint of ElastiCache or Memorystore), `srv:NAME` (SRV records), `dns:NAME:PORT` (all addresses of a name), or `file:PATH` (a server per line). `servers` is used until a list is found.",
+  },
+  discover_interval: {
+    field: "discoverIntervalMs",
+    type: duration("1s", "1d"),
+    default: "10s",
+    meaning: "Time between two looks at `discover`. A lost connection to a server causes a look at once.",
+  },
+  discover_dns: {
+    type: text,
+    default: null,
+    example: "10.0.0.2:53",
+    meaning: "Address of the DNS server for `srv:` and `dns:`. Default: the system's.",
+  },
+  handoff: {
+    field: "handoffMs",
+    type: duration("0s", "1d"),
+    default: "0s",
+    meaning:
+      "Time after a change of the servers during which a key that has moved is read from its former server and copied, instead of being missed. `0s` disables this.",
   },
   hash: {
     type: choice(...placementNames),
@@ -581,6 +621,62 @@ export const ruleDefaultSettings = {
   lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
 } as const satisfies Settings;
 
+/** `[[route]]` */
+export const routeSettings = {
+  prefix: {
+    field: "prefixes",
+    type: list,
+    default: null,
+    example: ["session:"],
+    meaning:
+      "Prefixes of the keys that take this route: a string or a list. Without `prefix` and `match`, all keys do.",
+  },
+  match: {
+    type: text,
+    default: null,
+    example: "user/[0-9]+/cart",
+    meaning: "Regular expression (RE2 syntax) that must match the whole key, instead of `prefix`.",
+  },
+  pool: { type: text, default: null, example: "main", meaning: "Name of the pool that stores the keys." },
+  replicas: {
+    type: list,
+    default: null,
+    example: ["main", "main_eu"],
+    meaning:
+      "Names of several pools that each store all keys of the route, instead of `pool`. Writes go to all of them.",
+  },
+  read: {
+    type: choice("first", "fastest"),
+    default: "first",
+    meaning:
+      "How `replicas` are read. `first`: in their order, the next one if a server fails. `fastest`: all at once, the first reply counts.",
+  },
+  failover: {
+    type: list,
+    default: null,
+    example: ["gutter"],
+    meaning: "Names of pools that are used, in this order, while a key's server fails.",
+  },
+  failover_ttl: {
+    field: "failoverTtlMs",
+    type: duration("0s", "30d"),
+    default: "60s",
+    meaning: "Maximum time until an item that was written to a `failover` pool expires. `0s` disables the limit.",
+  },
+  warm_from: {
+    type: text,
+    default: null,
+    example: "old",
+    meaning:
+      "Name of the pool that the keys move away from. A miss is read from it and copied with its remaining TTL. Writes go to both pools.",
+  },
+  strip_prefix: {
+    type: text,
+    default: "",
+    meaning: "Prefix that is removed from keys on their way to the servers. Clients see keys with it.",
+  },
+} as const satisfies Settings;
+
 /** `[user.NAME]` */
 export const userSettings = {
   password: {
@@ -656,7 +752,7 @@ export const listenSettings = {
 } as const satisfies Settings;
 
 /** First word of a section's header. */
-export type SectionKind = "server" | "telemetry" | "target" | "pool" | "get" | "source" | "user" | "listen";
+export type SectionKind = "server" | "telemetry" | "target" | "pool" | "route" | "get" | "source" | "user" | "listen";
 
 /** All settings of each kind of section. `source` holds the settings of `[source.NAME]`, of all types together. */
 export function settingsWith(source: Settings): SettingsByKind {
@@ -665,6 +761,7 @@ export function settingsWith(source: Settings): SettingsByKind {
     telemetry: telemetrySettings,
     target: targetSettings,
     pool: { ...poolSettings, ...awsPoolSettings },
+    route: routeSettings,
     get: ruleSettings,
     user: userSettings,
     listen: listenSettings,
@@ -679,6 +776,7 @@ const headers: Readonly<Record<SectionKind, string>> = {
   telemetry: "[telemetry]",
   target: "[target]",
   pool: "[pool.NAME]",
+  route: "[[route]]",
   get: "[get.NAME]",
   user: "[user.NAME]",
   listen: "[listen.NAME]",
@@ -692,8 +790,8 @@ export function sectionsWith(settings: SettingsByKind, key: string): string[] {
 }
 
 /**
- * Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL. `name` is `null` for a
- * section without a name.
+ * Environment variable of a setting: PLATYPUS_SERVER_LISTEN, PLATYPUS_GET_QUICKSTART_TTL, PLATYPUS_ROUTE_0_POOL. `name`
+ * is `null` for a section without a name.
  */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];

@@ -13,6 +13,7 @@ import { failover } from "./routes/failover-route.ts";
 import { hash } from "./routes/hash-route.ts";
 import { hashStopAllowList } from "./routes/hash-stop-allow-list-route.ts";
 import { hostIdKind } from "./routes/host-id-handle.ts";
+import { keySelector } from "./routes/key-selector-route.ts";
 import { keySplit } from "./routes/key-split-route.ts";
 import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
 import { latencyInjection } from "./routes/latency-injection-route.ts";
@@ -51,6 +52,7 @@ export const routeKinds: readonly RouteKind[] = [
   shadow,
   operationSelector,
   prefixSelector,
+  keySelector,
   nullKind,
   devNull,
   error,

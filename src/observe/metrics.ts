@@ -12,7 +12,7 @@ import { Status } from "../proxy/reply.ts";
 import type { RuleCounters } from "../refresh/rules.ts";
 import type { SourceCounters } from "../sources/limiter.ts";
 import { type BucketCounts, shownBuckets } from "../telemetry/durations.ts";
-import type { Counts, ServerNumbers, Snapshot, SourceNumbers, StoreNumbers } from "./snapshot.ts";
+import type { Counts, DiscoveryNumbers, ServerNumbers, Snapshot, SourceNumbers, StoreNumbers } from "./snapshot.ts";
 
 /** One series: the values of the metric's attributes in order, and its number or its counts. */
 type Series<Value> = readonly [attributes: readonly string[], value: Value];
@@ -339,6 +339,30 @@ const backends: readonly Metric[] = [
   ),
 ];
 
+function ofDiscovery(
+  kind: "counter" | "gauge",
+  name: string,
+  unit: string,
+  meaning: string,
+  read: (state: DiscoveryNumbers) => number,
+): Metric {
+  return {
+    kind,
+    name: `platypus.discovery.${name}`,
+    unit,
+    meaning,
+    attributes: ["pool"],
+    read: ({ discoveries }) => discoveries.map((state) => [[state.pool], read(state)]),
+  };
+}
+
+const discoveries: readonly Metric[] = [
+  ofDiscovery("gauge", "servers", "{server}", "Servers in the followed list (`discover`).", ({ servers }) => servers),
+  ofDiscovery("gauge", "age", "s", "Time since `discover` last answered.", ({ ageSeconds }) => ageSeconds),
+  ofDiscovery("counter", "changes", "{change}", "Changes of the followed list.", ({ changes }) => changes),
+  ofDiscovery("counter", "failures", "{look}", "Looks at `discover` without an answer.", ({ failures }) => failures),
+];
+
 const fills: readonly Metric[] = [
   ofRules("fill.flights", "{fetch}", "Fetches started because of a miss.", "fills"),
   ofRules("fill.joined", "{get}", "Gets that joined a fetch in flight.", "joined"),
@@ -598,6 +622,7 @@ export const metrics: readonly Metric[] = [
   ...server,
   ...clients,
   ...backends,
+  ...discoveries,
   ...fills,
   ...refreshes,
   ...sources,

@@ -29,6 +29,7 @@ import {
   type ConfigNumbers,
   type CountedNumbers,
   type Details,
+  type DiscoveryNumbers,
   MAX_TRACKED_KEYS,
   type Peer,
   type ProcessNumbers,
@@ -65,6 +66,8 @@ export interface CountingParts {
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
+  /** The followed lists of servers. */
+  readonly discoveries: () => readonly DiscoveryNumbers[];
   readonly readiness: () => Readiness;
   /** `null` if the configuration is not mcrouter's. */
   readonly asyncLog: AsyncLogCounters | null;
@@ -86,7 +89,7 @@ export class OwnSnapshot {
   take(details: Details = {}): Snapshot {
     const { running, listeners, filler, scheduler, store, mcrouter, samples, readiness } = this.parts;
     if (details.wantsReadiness === true) readiness().greetUnlessConnected();
-    const { config, pools } = running();
+    const { config } = running();
     const counted = this.counted();
     const { requests: _, ...clients } = counted.clients;
     const showsKeys = config.telemetry.keys === "full";
@@ -98,7 +101,7 @@ export class OwnSnapshot {
       config: this.config(),
       clientsSinceReset: this.base === null ? clients : since(clients, this.base),
       work: { tracked: scheduler.tracked, fills: filler.inFlight, refreshes: scheduler.inFlight },
-      store: pools.routes.size === 0 ? storeNumbers(store) : null,
+      store: config.pools.length === 0 ? storeNumbers(store) : null,
       mcrouter: mcrouter(),
       samples: samples(details.hasHistory === true),
       peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
@@ -113,6 +116,7 @@ export class OwnSnapshot {
     return {
       ...this.sampled(),
       servers: serverNumbers(running().pools),
+      discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
       asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
     };

@@ -8,7 +8,9 @@ export type Question =
   /** Asks for a snapshot. */
   | { readonly kind: "snapshot"; readonly details: Details }
   /** Resets the statistics of clients. */
-  | { readonly kind: "resetStats" };
+  | { readonly kind: "resetStats" }
+  /** The list of servers of a pool has changed. */
+  | { readonly kind: "listChanged"; readonly pool: string };
 
 /** Report of a worker in each heartbeat. */
 export interface WorkerLoad {
@@ -39,10 +41,13 @@ export interface Siblings {
 export class Workers {
   private readonly siblings: Siblings | null;
   private readonly own: OwnSnapshot;
+  private readonly listChanged: (pool: string) => void;
 
-  constructor(siblings: Siblings | null, own: OwnSnapshot) {
+  /** `listChanged` is called when another worker has found a change of the servers of a pool. */
+  constructor(siblings: Siblings | null, own: OwnSnapshot, listChanged: (pool: string) => void = () => {}) {
     this.siblings = siblings;
     this.own = own;
+    this.listChanged = listChanged;
     siblings?.onQuestion((question) => this.answer(question));
   }
 
@@ -69,6 +74,11 @@ export class Workers {
     else this.siblings.ask({ kind: "resetStats" }, () => {});
   }
 
+  /** Tells the other workers that the servers of a pool have changed, so that all of them look. */
+  tellListChanged(pool: string): void {
+    this.siblings?.ask({ kind: "listChanged", pool }, () => {});
+  }
+
   /** The answer of this process. `null` for an unknown question, from a worker of another version. */
   private answer(question: Question): unknown {
     switch (question.kind) {
@@ -76,6 +86,9 @@ export class Workers {
         return this.own.take(question.details);
       case "resetStats":
         this.own.resetStats();
+        return true;
+      case "listChanged":
+        this.listChanged(question.pool);
         return true;
       default:
         return null;

@@ -259,8 +259,21 @@ const sampledRows = {
   sources: list(fields(sourceRows), ({ name }) => name),
 };
 
+/** The followed list of servers of a pool. */
+const discoveryRows = {
+  pool: first<string>(),
+  servers: max,
+  /** Of the worker whose last answer is the oldest. */
+  ageSeconds: max,
+  /** Each worker sees each change. */
+  changes: max,
+  failures: sum,
+  error: firstGiven<string>(),
+};
+
 const countedRows = {
   ...sampledRows,
+  discoveries: list(fields(discoveryRows), ({ pool }) => pool),
   servers: list(fields(serverRows), ({ pool, name }) => `${pool} ${name}`),
   routes: sumsOf<RouteCounters>(),
   /** mcrouter's log of deletes. */
@@ -295,6 +308,7 @@ export interface ConfigNumbers extends NumbersOf<typeof configRows> {}
 export interface ClientCounts extends NumbersOf<typeof clientCountRows> {}
 export interface ClientNumbers extends NumbersOf<typeof clientRows> {}
 export interface ServerNumbers extends NumbersOf<typeof serverRows> {}
+export interface DiscoveryNumbers extends NumbersOf<typeof discoveryRows> {}
 export interface RuleNumbers extends NumbersOf<typeof ruleRows> {}
 export interface SourceNumbers extends NumbersOf<typeof sourceRows> {}
 export interface StoreNumbers extends NumbersOf<typeof storeRows> {}

@@ -9,6 +9,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { ReloadState } from "../config/reload-state.ts";
+import type { Following } from "../discovery/following.ts";
 import type { AsyncLog } from "../mcrouter/report/async-log.ts";
 import type { SelfReport } from "../mcrouter/report/self-report.ts";
 import { AdminAnswers } from "../observe/admin/answers.ts";
@@ -25,6 +26,7 @@ import { StatsCommand } from "../observe/stats/stats-command.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientContext } from "../proxy/client/client-context.ts";
 import { newClientCounters } from "../proxy/client/client-counters.ts";
+import { ClusterAnswer } from "../proxy/client/cluster-answer.ts";
 import { Listeners } from "../proxy/client/listeners.ts";
 import { LocalCommands } from "../proxy/client/local-commands.ts";
 import { ValueSizes } from "../proxy/client/read-ahead.ts";
@@ -41,7 +43,7 @@ import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
 import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
 import { BurstLog } from "../telemetry/burst-log.ts";
-import { Log } from "../telemetry/log.ts";
+import type { Log } from "../telemetry/log.ts";
 import { Reports } from "../telemetry/reports.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
@@ -61,6 +63,12 @@ export interface PlatypusOptions {
   readonly reports?: Reports;
   /** The other workers of this address. `null` if there are none. */
   readonly siblings?: Siblings | null;
+}
+
+/** The configuration to start with, and the lists of servers that it contains. */
+export interface Followed {
+  readonly config: Config;
+  readonly following: Following;
 }
 
 /** Maximum size of values that clients may store while memory is short. */
@@ -101,13 +109,14 @@ export interface Assembly {
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
+  readonly workers: Workers;
 }
 
 /** Creates the parts of a Platypus for `config`. If `config` needs mcrouter's wing, it is loaded. */
-export function assemble(config: Config, options: PlatypusOptions): Assembly {
+export function assemble({ config, following }: Followed, options: PlatypusOptions & { readonly log: Log }): Assembly {
   const clock = options.clock ?? systemClock;
   const random = options.random ?? Math.random;
-  const log = options.log ?? new Log(config.server.log);
+  const { log } = options;
   const siblings = options.siblings ?? null;
   const bursts = new BurstLog(log, clock);
   const reports = options.reports ?? new Reports(log, clock);
@@ -143,6 +152,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     spool,
     counters: routes,
     marks: new ReadMarks(),
+    cluster: new ClusterAnswer(clock),
     events,
   };
   log.withoutSecrets = (text) => withoutSecrets(text, config);
@@ -174,6 +184,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     unsettled,
     failedKeys,
   });
+  events.lost = (pool) => following.lost(pool);
   events.changed = (key) => {
     filler.changed(key);
     scheduler.changed(key);
@@ -220,17 +231,20 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     reports,
     openFiles,
     memory,
+    discoveries: () => following.states,
     readiness: () => readiness,
     asyncLog: spool?.counters ?? null,
     mcrouter: () => selfReport?.numbers() ?? null,
     samples: (isHour) => answers.samples(isHour),
   });
-  const workers = new Workers(siblings, own);
+  const workers = new Workers(siblings, own, (pool) => following.look(pool));
   const hasAnyConnected = () =>
     new Promise<boolean>((resolve) =>
       workers.snapshot({ wantsReadiness: true }, (all) => resolve(all.process.hasConnected)),
     );
-  const readiness = new Readiness(backends, workers.isAlone ? null : hasAnyConnected);
+  const hasUnknownServers = () => backends().length === 0 && now.running.config.pools.length > 0;
+  const knownBackends = () => (hasUnknownServers() ? null : backends());
+  const readiness = new Readiness(knownBackends, workers.isAlone ? null : hasAnyConnected);
   const selfReport: SelfReport | null =
     mcrouter === null
       ? null
@@ -255,14 +269,14 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
 
   const clientLimits = () => (memory.refusesLargeValues ? withSmallValues(server()) : server());
   const context: ClientContext = {
-    root: rootOf(now.running, filler, true, clock),
+    root: rootOf(now.running, filler, true, building),
     limits: config.server,
     parser: new ClassicParser(clientLimits, () => isStrictMemcached(backends())),
     binaryParser: new BinaryParser(clientLimits),
     turn,
     rounds: new Rounds(),
     sizes: new ValueSizes(turn),
-    local: new LocalCommands(new StatsCommand({ clock, running, workers })),
+    local: new LocalCommands(new StatsCommand({ clock, running, workers, cluster: building.cluster })),
     counters: clients,
     tracer: null,
     fault: (error) => {
@@ -303,5 +317,6 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     selfReport,
     otlp,
     answers,
+    workers,
   };
 }

@@ -58,7 +58,13 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
     ]);
   }
   if (form === "twemproxy") return loadTwemproxy(options, file!, text);
-  return parseNative({ file, text, env, overrides, sourceTypes, reads });
+  return withTree(parseNative({ file, text, env, overrides, sourceTypes, reads }));
+}
+
+/** Compiles the routes of a native configuration. */
+async function withTree(config: Config): Promise<Config> {
+  if (config.routes.length === 0) return config;
+  return { ...config, tree: (await loadWing()).treeOfRoutes(config.routes) };
 }
 
 /** The format of a file. Throws a `ConfigError` if it is not the expected one. */

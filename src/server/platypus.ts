@@ -3,14 +3,17 @@
  * by running.ts), drains and stops them.
  */
 
+import { systemClock } from "../clock.ts";
 import { addressText, type Config, type ListenAddress } from "../config/config.ts";
 import { needsRestart } from "../config/needs-restart.ts";
+import { Following } from "../discovery/following.ts";
 import { PlatypusError } from "../errors.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import { retireSources } from "../sources/build.ts";
+import { Log } from "../telemetry/log.ts";
 import { type Assembly, assemble, type PlatypusOptions } from "./assembly.ts";
 import { roomForClients } from "./open-files.ts";
 import { buildRunning, type Running, rootOf } from "./running.ts";
@@ -39,9 +42,16 @@ export class Platypus {
   private admin: AdminServer | null = null;
   /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
+  private readonly following: Following;
+  /** The configuration as it was loaded, without the lists of servers that were found. */
+  private loaded: Config;
+  /** True while a new configuration waits for its lists. */
+  private isTakingOver = false;
 
-  private constructor(parts: Assembly) {
+  private constructor(parts: Assembly, following: Following, loaded: Config) {
     this.parts = parts;
+    this.following = following;
+    this.loaded = loaded;
     this.port = parts.now.running.port;
     // From now on, other workers answer on the admin address: the drain of this worker does not affect the readiness of
     // all.
@@ -55,9 +65,14 @@ export class Platypus {
    * Starts to listen with `config`. Throws a PlatypusError if an address is unavailable; then nothing is left running.
    */
   static async start(config: Config, options: PlatypusOptions = {}): Promise<Platypus> {
-    if (config.mcrouter !== null) await loadWing();
-    const parts = assemble(config, options);
-    const platypus = new Platypus(parts);
+    if (config.tree !== null) await loadWing();
+    const { clock = systemClock, random = Math.random, log = new Log(config.server.log) } = options;
+    let platypus: Platypus | null = null;
+    const changed = (pool: string) => platypus?.listChanged(pool);
+    const following = new Following({ clock, random, log, changed });
+    await following.follow(config);
+    const parts = assemble({ config: following.applied(config), following }, { ...options, log });
+    platypus = new Platypus(parts, following, config);
     try {
       parts.readiness.greetBackends();
       await platypus.listen(config);
@@ -92,7 +107,19 @@ export class Platypus {
       for (const address of listen) this.checkSocket(name, address);
     }
     await this.parts.listeners.openNewPools(config.pools, this.parts.context);
+    this.isTakingOver = true;
+    await this.following.follow(config).finally(() => {
+      this.isTakingOver = false;
+    });
     this.reload(config);
+  }
+
+  /** The list of servers of a pool has changed: the same as a reload with these servers in the configuration. */
+  private listChanged(pool: string): void {
+    this.parts.workers.tellListChanged(pool);
+    // The new configuration will have the list.
+    if (this.isTakingOver) return;
+    this.replace(this.following.applied(this.loaded));
   }
 
   /**
@@ -100,7 +127,13 @@ export class Platypus {
    * restart keep their value and are named in the log.
    */
   reload(config: Config): void {
-    const { now, log, context, filler, listeners, reloads, otlp } = this.parts;
+    this.loaded = config;
+    this.replace(this.following.applied(config));
+    this.parts.reloads.taken();
+  }
+
+  private replace(config: Config): void {
+    const { now, log, context, filler, listeners, otlp } = this.parts;
     const previous = now.running;
     for (const line of needsRestart(previous.config, config)) log.warn("config", line);
     const next = buildRunning(config, previous, this.parts.building);
@@ -112,7 +145,7 @@ export class Platypus {
     const isPortDue = this.reloadsDue.length > 0 || isHolding(next.pools);
     if (isPortDue) this.replaceRules();
     else this.usePort(next);
-    context.root = rootOf(next, filler, this.underWay === 0, this.parts.clock);
+    context.root = rootOf(next, filler, this.underWay === 0, this.parts.building);
     context.limits = config.server;
     const due: DueReload = {
       isQuiet: false,
@@ -128,7 +161,6 @@ export class Platypus {
       while (this.reloadsDue[0]?.isQuiet) this.reloadsDue.shift()!.end();
     });
     listeners.replacePools(config.pools, next.pools.routes);
-    reloads.taken();
     listeners.renew();
     otlp.replace(previous.config.telemetry, config.telemetry);
     retireSources(previous.sources, next.sources, (name, error) =>
@@ -161,6 +193,7 @@ export class Platypus {
   async drain(): Promise<void> {
     const { clock, now, readiness, scheduler, listeners } = this.parts;
     readiness.isDraining = true;
+    this.following.stop();
     scheduler.stop();
     listeners.drain();
     const endMs = clock.nowMs() + now.running.config.server.drainTimeoutMs;
@@ -177,6 +210,7 @@ export class Platypus {
   async close(): Promise<void> {
     const { now, scheduler, unsettled, openFiles, memory, listeners, own, answers, otlp, selfReport, spool } =
       this.parts;
+    this.following.stop();
     scheduler.stop();
     unsettled.stop();
     openFiles.stop();

@@ -3,10 +3,13 @@
  * parts of the previous one are reused.
  */
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, TreeConfig } from "../config/config.ts";
 import type { DeleteSpool } from "../mcrouter/routes/async-log-route.ts";
 import { loadedWing } from "../observe/mcrouter-wing.ts";
+import type { ClusterAnswer } from "../proxy/client/cluster-answer.ts";
+import { ClusterRoute } from "../proxy/route/cluster-route.ts";
 import { FillRoute } from "../proxy/route/fill-route.ts";
+import { NoServersRoute } from "../proxy/route/no-servers-route.ts";
 import type { PoolRoute } from "../proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools } from "../proxy/route/pools.ts";
 import type { Root } from "../proxy/route/route.ts";
@@ -20,7 +23,7 @@ import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { RoutedPoolPort } from "../refresh/pool/routed-pool-port.ts";
-import { TreePoolPort } from "../refresh/pool/tree-pool-port.ts";
+import { type PlainPortOf, TreePoolPort } from "../refresh/pool/tree-pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -36,19 +39,16 @@ export interface Running {
   readonly port: PoolPort;
   /** Must be called before `port` is used: the port may be in use and still lead to the previous routes. */
   usePort(): void;
-  /** The port of the only pool that stores keys, and the pool's name. `null` if there is no such pool. */
-  readonly plain: PlainPort | null;
-}
-
-interface PlainPort {
-  readonly poolName: string;
-  readonly port: PoolPort;
+  /** Ports of pools that store keys alone, by the name of the pool. */
+  readonly plain: ReadonlyMap<string, PoolPort>;
 }
 
 /** Events from routes and sources to parts that are created later. */
 export class RunningEvents {
   /** A source has reported that the value of a key has changed. */
   changed: (key: string) => void = () => {};
+  /** A connection to a server of a pool was lost, or could not be established. */
+  lost: (pool: string) => void = () => {};
   answerAdmin: (command: string) => string = () => "";
 }
 
@@ -61,16 +61,18 @@ export interface RunningContext {
   readonly hostId: number;
   /** The store that serves without a pool. */
   readonly store: ItemStore;
-  /** `null` without a tree. */
+  /** `null` without a mcrouter configuration. */
   readonly spool: DeleteSpool | null;
   readonly counters: RouteCounters;
   readonly marks: ReadMarks;
   readonly events: RunningEvents;
+  readonly cluster: ClusterAnswer;
 }
 
 /** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
-  const pools = buildPools(config, previous?.pools ?? noPools, context);
+  const lost = (pool: string) => context.events.lost(pool);
+  const pools = buildPools(config, previous?.pools ?? noPools, { ...context, lost });
   const sources = buildSources(config.sources, previous?.sources ?? new Map(), context.clock);
   for (const { source } of sources.values()) source.onChanged = (key) => context.events.changed(key);
   const before = new Map(previous?.rules.list.map((rule) => [rule.config.name, rule]));
@@ -94,43 +96,91 @@ function buildRoutes(
   previous: Running | null,
   context: RunningContext,
 ): Pick<Running, "leaf" | "port" | "usePort" | "plain"> {
-  const { tree, mcrouter } = config;
+  const { tree } = config;
   const { store, marks } = context;
-  const placement = ({ pools: all, server }: Config) => JSON.stringify([all, server.prefix]);
+  const placement = ({ pools: all, server, routes }: Config) => JSON.stringify([all, server.prefix, routes]);
   const isSamePlace = previous !== null && placement(previous.config) === placement(config);
-  const portOf = (pool: PoolRoute): PlainPort => {
-    const old = previous?.plain ?? null;
-    if (isSamePlace && old?.poolName === pool.pool.name) return old;
-    return { poolName: pool.pool.name, port: new RoutedPoolPort(pool, config.server.prefix, marks) };
+  const plain = new Map<string, PoolPort>();
+  const portOf = (pool: PoolRoute): PoolPort => {
+    const { name } = pool.pool;
+    const old = isSamePlace ? previous.plain.get(name) : undefined;
+    const port = plain.get(name) ?? old ?? new RoutedPoolPort(pool, config.server.prefix, marks);
+    plain.set(name, port);
+    return port;
   };
   if (tree === null) {
     const pool = pools.routes.values().next().value;
-    if (pool !== undefined) {
-      const plain = portOf(pool);
-      return { leaf: pool, port: plain.port, usePort: () => {}, plain };
+    if (pool !== undefined) return { leaf: pool, port: portOf(pool), usePort: () => {}, plain };
+    if (config.pools.length > 0) {
+      const leaf = new NoServersRoute();
+      return { leaf, port: new TreePoolPort(leaf, () => null, marks), usePort: () => {}, plain };
     }
     const isSameStore = previous?.port instanceof EmbeddedPoolPort;
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
-    return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain: null };
+    return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain };
   }
-  const { TreeBuilder, RootRoute, plainPoolOf } = loadedWing();
-  const log = (line: string) => context.log.debug("route", line);
-  const builder = new TreeBuilder({ ...context, spool: context.spool!, log, pools: pools.routes });
-  const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
-  const answerAdmin = (command: string) => context.events.answerAdmin(command);
-  const all = [...pools.routes.values()];
-  const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter!.root, answerAdmin, context.clock);
-  const pool = plainPoolOf(routes.get(tree.defaultPrefix)!);
-  const plain = pool === null ? null : portOf(pool);
+  const { root, plainPools, plainPoolOf } = buildTree(config, tree, pools, context);
+  for (const pool of plainPools) portOf(pool);
+  const plainOf: PlainPortOf = (key) => {
+    const pool = plainPoolOf(key);
+    return pool === null ? null : plain.get(pool.pool.name)!;
+  };
   const old = previous?.port;
-  if (old instanceof TreePoolPort && old.plain === (plain?.port ?? null)) {
-    return { leaf: root, port: old, usePort: () => old.replaceRoot(root), plain };
+  if (old instanceof TreePoolPort && (isSamePlace || config.routes.length === 0 || plain.size === 0)) {
+    const isSamePlain = isEqual(previous!.plain, plain);
+    if (isSamePlain) return { leaf: root, port: old, usePort: () => old.replaceRoot(root, plainOf), plain };
   }
-  return { leaf: root, port: new TreePoolPort(root, plain?.port ?? null, marks), usePort: () => {}, plain };
+  return { leaf: root, port: new TreePoolPort(root, plainOf, marks), usePort: () => {}, plain };
 }
 
+function isEqual(before: ReadonlyMap<string, PoolPort>, now: ReadonlyMap<string, PoolPort>): boolean {
+  return before.size === now.size && [...now].every(([name, port]) => before.get(name) === port);
+}
+
+interface BuiltTree {
+  readonly root: Root;
+  /** Pools that alone store the keys of a route, as they are. */
+  readonly plainPools: readonly PoolRoute[];
+  /** The one of them that stores a key (one character per byte). `null` if there is none. */
+  plainPoolOf(key: string): PoolRoute | null;
+}
+
+function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context: RunningContext): BuiltTree {
+  const { mcrouter } = config;
+  const { TreeBuilder, RootRoute, NativeRoot, plainPoolOf, onlyPoolOf } = loadedWing();
+  const log = (line: string) => context.log.debug("route", line);
+  const builder = new TreeBuilder({ ...context, spool: context.spool ?? noSpool, log, pools: pools.routes });
+  const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
+  const top = routes.get(tree.defaultPrefix)!;
+  const all = [...pools.routes.values()];
+  if (mcrouter === null) {
+    const root = new NativeRoot(top, all);
+    const names = new Set(config.routes.map(onlyPoolOf));
+    const plainPools = all.filter(({ pool }) => names.has(pool.name));
+    return { root, plainPools, plainPoolOf: (key) => root.plainPoolOf(key) };
+  }
+  const answerAdmin = (command: string) => context.events.answerAdmin(command);
+  const root = new RootRoute(routes, tree.defaultPrefix, all, mcrouter.root, answerAdmin, context.clock);
+  const plain = plainPoolOf(top);
+  return {
+    root,
+    plainPools: plain === null ? [] : [plain],
+    plainPoolOf: (key) => (key.startsWith("/") ? null : plain),
+  };
+}
+
+/** Only trees of mcrouter configurations log failed deletes. */
+const noSpool: DeleteSpool = { spool: (_server, _pool, _key, done) => done() };
+
 /** The entry of client commands. `isIdle` is true if no fill, refresh or check of an unsettled write is in progress. */
-export function rootOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
+export function rootOf(running: Running, filler: Filler, isIdle: boolean, context: RunningContext): Root {
+  const { server } = running.config;
+  const root = entryOf(running, filler, isIdle, context.clock);
+  if (server.advertise.length === 0) return root;
+  return new ClusterRoute(root, () => context.cluster.textOf(server.advertise));
+}
+
+function entryOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {
   // Without rules, the fast path leads directly to the pool. But operations in progress must still see client writes.
   const isPlain = running.rules.list.length === 0 && isIdle;
   if (isPlain) return running.leaf;

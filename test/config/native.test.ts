@@ -50,6 +50,8 @@ describe("a native configuration", () => {
       access: openAccess,
       telemetry: { ...noTelemetry, slowMs: 250, tracesErrors: true },
       server: {
+        advertise: [],
+        stateFolder: null,
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
         adminHosts: [],
@@ -78,6 +80,7 @@ describe("a native configuration", () => {
       },
       warnings: [],
       pools: [],
+      routes: [],
       rules: [],
       sources: [],
     });
@@ -96,6 +99,8 @@ describe("a native configuration", () => {
     expect(config.pools).toEqual([
       {
         name: "target",
+        discovery: null,
+        handoffMs: 0,
         servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1, name: null }],
         placement: { type: "ketama", keyHash: "md5", hashTag: "" },
         isPlacementGiven: false,
@@ -468,12 +473,14 @@ describe("the problems of a native configuration", () => {
     [
       "two pools",
       '[pool.a]\nservers = "a:1"\n[pool.b]\nservers = "b:1"',
-      ["3: pool.b: routes between pools are not available in this version; use one [target] or one [pool.NAME]"],
+      [
+        '3: pool.b: several pools need routes: add [[route]] with pool = "b" and the prefix of its keys, and [[route]] with the pool of all other keys',
+      ],
     ],
     [
       "a pool beside the target",
       '[pool.a]\nservers = "a:1"\n[target]\nhost = "b"',
-      ["1: pool.a: [target] is the only pool already; use one [target] or one [pool.NAME]"],
+      ["1: pool.a: [target] is the only pool already; use [pool.NAME] for each pool, or one [target]"],
     ],
     [
       "a pool of something else",

@@ -68,6 +68,7 @@ export async function startListener(
     local: new LocalCommands({
       version: () => "1.6.45",
       stats: (_group, done) => done([["pid", 1]]),
+      cluster: () => null,
       resetStats: () => {},
       serverLines: (_group, done) => done([]),
     }),

@@ -111,6 +111,7 @@ export function parseTwemproxy({ file, text: given, server }: TwemproxyInput): C
     telemetry: noTelemetry,
     access: openAccess,
     pools,
+    routes: [],
     tree: null,
     mcrouter: null,
     warnings: problems.warnings,
@@ -233,6 +234,8 @@ function readPool(section: Section, problems: Problems): PoolConfig {
     listen: readListen(section, values.listen, problems),
     login: null,
     tls: null,
+    discovery: null,
+    handoffMs: 0,
   };
 }
 

@@ -140,6 +140,7 @@ export async function loadMcrouterConfig(
     telemetry: noTelemetry,
     access: openAccess,
     pools: pools.configs,
+    routes: [],
     tree,
     mcrouter,
     warnings,

@@ -253,6 +253,8 @@ export class PoolReader {
       failureDomains,
       listen: [],
       login: null,
+      discovery: null,
+      handoffMs: 0,
       tls: isTls ? options.tls : null,
     };
   }

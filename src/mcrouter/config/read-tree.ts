@@ -9,6 +9,7 @@ import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
 import type { LoggingRouteConfig } from "../routes/logging-route.ts";
 import { poolNameOf } from "../routes/pool-handle.ts";
 import { isPrefixSelector, type PrefixSelectorRouteConfig } from "../routes/prefix-selector-route.ts";
+import { guaranteeText, ruleGuarantees } from "../rule-guarantees.ts";
 import type { Fields } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import { type McrouterOptions, routePrefixOf } from "./options.ts";
@@ -117,8 +118,12 @@ function bigValues(route: RouteConfig, options: McrouterOptions, wrapped: Map<Ro
 }
 
 /** Warnings for a valid tree with rules: rules fill through the tree, but with fewer features than in a pool. */
-export function treeWarnings({ tree, rules }: Config): string[] {
+export function treeWarnings(config: Config): string[] {
+  const { tree, rules, mcrouter } = config;
   if (tree === null || rules.length === 0) return [];
+  if (mcrouter === null) {
+    return ruleGuarantees(config).flatMap((each) => (each.isLimitedByRoute ? [guaranteeText(each)] : []));
+  }
   const top = tree.routes.get(tree.defaultPrefix);
   if (top !== undefined && plainPoolOf(top) !== null) return [];
   return rules.map(

@@ -16,12 +16,13 @@ import { allOperationNames } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import { newRouteCounters } from "../../proxy/route/route-counters.ts";
 import { KeepPrefixRoute } from "../routes/keep-prefix-route.ts";
+import { NativeRoot } from "../routes/native-root.ts";
 import { RootRoute } from "../routes/root-route.ts";
 import { TreeBuilder } from "../tree.ts";
 
 /** The tree of one configuration. It is built on first use. */
 export class RecordedTree {
-  private readonly root: Route;
+  private readonly root: RootRoute | NativeRoot;
   private readonly pools: ReadonlyMap<string, PoolRoute>;
   private asked: string[] = [];
 
@@ -56,8 +57,10 @@ export class RecordedTree {
       pools: routes,
     });
     const built = new Map([...tree!.routes].map(([name, node]) => [name, builder.build(node)] as const));
-    const options = { ...mcrouter!.root, maxInflight: 0 };
-    this.root = new RootRoute(built, tree!.defaultPrefix, [], options, () => "", clock);
+    this.root =
+      mcrouter === null
+        ? new NativeRoot(built.get(tree!.defaultPrefix)!, [])
+        : new RootRoute(built, tree!.defaultPrefix, [], { ...mcrouter.root, maxInflight: 0 }, () => "", clock);
     this.pools = routes;
   }
 
@@ -67,6 +70,11 @@ export class RecordedTree {
       name,
       backends.map((backend, index) => new DestinationRoute(backend, pool, index).name),
     ]);
+  }
+
+  /** The name of the pool that alone stores `key`, with `[[route]]`. `null` if there is none. */
+  plainPoolOf(key: string): string | null {
+    return this.root instanceof NativeRoot ? (this.root.plainPoolOf(key)?.pool.name ?? null) : null;
   }
 
   /** The servers of a request, in order. Each server answers as an empty server does. */

@@ -66,12 +66,18 @@ const inOrder: PolicyOptions = {
   uncountedErrors: [],
 };
 
+/** Options without settings: children in order, after each failure. */
+export const plainFailoverOptions: FailoverOptions = {
+  name: "",
+  errors: { gets: null, updates: null, deletes: null },
+  limit: null,
+  isTagged: false,
+  ...inOrder,
+};
+
 /** `count` is the number of children. */
 export function failoverOptions(fields: Fields | null, count: number, reader: RouteReader): FailoverOptions {
-  const plain = { gets: null, updates: null, deletes: null };
-  if (fields === null) {
-    return { name: "", errors: plain, limit: null, isTagged: false, ...inOrder };
-  }
+  if (fields === null) return plainFailoverOptions;
   const lease = fields.get("enable_lease_pairing");
   if (lease !== null) reader.warn(lease, "has no effect: memcached's servers know no lease-get");
   return {

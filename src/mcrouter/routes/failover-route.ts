@@ -28,7 +28,7 @@ import { type FailoverOrder, type FailoverWalk, failoverOrder, failureDomainOf }
 import { withLeastExptime } from "./modify-exptime-route.ts";
 import { poolNode, serversOf } from "./pool-handle.ts";
 
-interface FailoverRouteConfig extends RouteConfig, FailoverOptions {
+export interface FailoverRouteConfig extends RouteConfig, FailoverOptions {
   readonly type: "failover";
   /** At least two. */
   readonly children: readonly RouteConfig[];

@@ -14,7 +14,7 @@ import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { object, type RouteInput, sortedMembers } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
-interface OperationSelectorRouteConfig extends RouteConfig {
+export interface OperationSelectorRouteConfig extends RouteConfig {
   readonly type: "operation-selector";
   readonly policies: ReadonlyMap<OperationName, RouteConfig>;
   /** `null` if other operations are answered with an error. */

@@ -6,6 +6,7 @@
 import type { BucketsConfig, IndexPlacementConfig, PlacementConfig, RouteConfig } from "../../config/config.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
 import { DestinationRoute } from "../../proxy/route/destination-route.ts";
+import { NoServersRoute } from "../../proxy/route/no-servers-route.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import type { Route } from "../../proxy/route/route.ts";
 import type { Fields } from "../config/fields.ts";
@@ -27,7 +28,7 @@ import { shadowed } from "./shadow-route.ts";
 import { warmedUp } from "./slow-warm-up-route.ts";
 
 /** Key → server of a pool. */
-interface PoolRouteConfig extends RouteConfig {
+export interface PoolRouteConfig extends RouteConfig {
   readonly type: "pool";
   /** Name of an existing pool. */
   readonly pool: string;
@@ -177,7 +178,9 @@ const NO_PREFIX = Buffer.alloc(0);
 
 /** Uses the pool's own route, the fast path, if nothing differs from it. */
 function buildPool({ pool: name, placement: own }: PoolRouteConfig, context: BuildContext): Route {
-  const whole = poolNamed(name, context);
+  const whole = context.pools.get(name);
+  // Only a pool whose servers are discovered may have none.
+  if (whole === undefined) return new NoServersRoute();
   if (own === null && !whole.pool.keepsRoutingPrefix) return whole;
   const config = { ...whole.pool, placement: own ?? whole.pool.placement };
   const { backends } = whole;

@@ -30,7 +30,7 @@ import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf } from "./derived-request.ts";
 
-interface WarmUpRouteConfig extends RouteConfig {
+export interface WarmUpRouteConfig extends RouteConfig {
   readonly type: "warm-up";
   readonly cold: RouteConfig;
   readonly warm: RouteConfig;

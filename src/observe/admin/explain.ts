@@ -61,7 +61,7 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
     ...placement(config, key),
     ...(covered === null
       ? [["rule", "none covers it: it is forwarded, and a miss is a miss"] as const]
-      : rule(config, covered)),
+      : rule(config, covered, key)),
   ];
 }
 
@@ -85,10 +85,15 @@ function placement(config: Config, key: string): Line[] {
 /** Trees that were built for explanations, by configuration. */
 const trees = new WeakMap<Config, RecordedTree>();
 
-/** The routes that a get may take, and the servers that get the request if no failure occurs, in order. */
-function treeLines(config: Config, key: string): Line[] {
+function treeOf(config: Config): RecordedTree {
   const tree = trees.get(config) ?? new (loadedWing().RecordedTree)(config, hostId(), systemClock);
   trees.set(config, tree);
+  return tree;
+}
+
+/** The routes that a get may take, and the servers that get the request if no failure occurs, in order. */
+function treeLines(config: Config, key: string): Line[] {
+  const tree = treeOf(config);
   const operations = (["get", "set", "delete"] as const).map((operation): Line => {
     const servers = tree.serversOf(operation, key);
     return [operation, servers.length === 0 ? "no server" : servers.join(", ")];
@@ -98,6 +103,8 @@ function treeLines(config: Config, key: string): Line[] {
 }
 
 function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
+  if (pool.servers.length === 0)
+    return `those of pool ${pool.name} are found by ${pool.discovery?.text}, which is not asked here`;
   if (pool.servers.length > 1 && pool.placement.type === "random") {
     return `any of the ${pool.servers.length} of pool ${pool.name}`;
   }
@@ -110,7 +117,7 @@ function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
   return `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`;
 }
 
-function rule(config: Config, { rule: own, source, captures }: Covered): Line[] {
+function rule(config: Config, { rule: own, source, captures }: Covered, key: string): Line[] {
   const { groups } = captures;
   const parts = [...groups].map(([name, text]) => `{${name}} = ${JSON.stringify(text)}`);
   const mode = own.mode === "on" ? "" : ` (mode = "${own.mode}": nothing is fetched)`;
@@ -119,7 +126,7 @@ function rule(config: Config, { rule: own, source, captures }: Covered): Line[] 
     ["rule", `${own.name}, number ${where} of ${config.rules.length}: match = ${JSON.stringify(own.match)}${mode}`],
     ["captures", parts.length === 0 ? "none" : parts.join(", ")],
     ...call(source, captures),
-    ...times(own, hasLeases(config)),
+    ...times(own, hasLeases(config, key)),
   ];
 }
 
@@ -135,9 +142,17 @@ function call({ config, source }: BuiltSource, captures: Captures): Line[] {
   }
 }
 
-/** True if leases work: they need servers that other processes use too and that support meta commands. */
-function hasLeases({ pools }: Config): boolean {
-  return pools.some(({ login }) => login?.kind !== "sasl");
+/**
+ * True if leases work for a key: they need servers that other processes use too and that support meta commands. With
+ * `[[route]]`, one pool must store the key alone.
+ */
+function hasLeases(config: Config, key: string): boolean {
+  const { pools, routes } = config;
+  const own = routes.length === 0 ? null : treeOf(config).plainPoolOf(key);
+  return (
+    (routes.length === 0 || own !== null) &&
+    pools.some(({ name, login }) => (own ?? name) === name && login?.kind !== "sasl")
+  );
 }
 
 function times(config: RuleConfig, canShare: boolean): Line[] {

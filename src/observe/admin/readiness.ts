@@ -13,15 +13,15 @@ export class Readiness {
   isDraining = false;
   /** True if a new worker has replaced this one: then this worker's drain does not affect the readiness of all. */
   hasSuccessor = false;
-  private readonly backends: () => readonly Backend[];
+  private readonly backends: () => readonly Backend[] | null;
   private readonly hasAnyConnected: (() => Promise<boolean>) | null;
   private isConnected = false;
 
   /**
-   * `backends` returns the servers of the current configuration. `hasAnyConnected` asks all workers whether one of them
+   * `backends` returns the servers of the current configuration; `null` if they are not known yet. `hasAnyConnected` asks all workers whether one of them
    * has connected to a server; `null` if there are no other workers.
    */
-  constructor(backends: () => readonly Backend[], hasAnyConnected: (() => Promise<boolean>) | null) {
+  constructor(backends: () => readonly Backend[] | null, hasAnyConnected: (() => Promise<boolean>) | null) {
     this.backends = backends;
     this.hasAnyConnected = hasAnyConnected;
   }
@@ -48,7 +48,8 @@ export class Readiness {
   /** True if a server has been connected to, or if there are no servers. */
   hasConnected(): boolean {
     const backends = this.backends();
-    this.isConnected ||= backends.length === 0 || backends.some(({ version }) => version !== null);
+    this.isConnected ||=
+      backends !== null && (backends.length === 0 || backends.some(({ version }) => version !== null));
     return this.isConnected;
   }
 
@@ -63,6 +64,6 @@ export class Readiness {
 
   /** Connects before the first request. Otherwise it would be unknown whether the servers are there. */
   greetBackends(): void {
-    for (const backend of this.backends()) if (backend.isUp) backend.probe(GREETING_REPEATS);
+    for (const backend of this.backends() ?? []) if (backend.isUp) backend.probe(GREETING_REPEATS);
   }
 }

@@ -1,8 +1,10 @@
 /**
- * The clients' commands `stats` and `version`: for all workers, with numbers from the servers.
+ * The clients' commands `stats`, `version` and `config get cluster`: for all workers, with numbers from the servers.
  */
 import type { Clock } from "../../clock.ts";
+import type { ClusterAnswer } from "../../proxy/client/cluster-answer.ts";
 import type { LocalFacts, StatLine } from "../../proxy/client/local-commands.ts";
+import type { Reply } from "../../proxy/reply.ts";
 import { askServers, askServersForLines } from "../../proxy/route/server-stats.ts";
 import { loadedWing } from "../mcrouter-wing.ts";
 import { memcachedVersion } from "../memcached-version.ts";
@@ -15,6 +17,7 @@ export interface StatsSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
   readonly workers: Workers;
+  readonly cluster: ClusterAnswer;
 }
 
 /** Replies synchronously if no other process or server must be asked. */
@@ -27,6 +30,11 @@ export class StatsCommand implements LocalFacts {
 
   version(): string {
     return memcachedVersion(this.sources.running().pools.backends.values());
+  }
+
+  cluster(): Reply | null {
+    const { advertise } = this.sources.running().config.server;
+    return advertise.length === 0 ? null : this.sources.cluster.replyOf(advertise);
   }
 
   stats(group: string, done: (lines: readonly StatLine[] | null) => void): void {

@@ -23,6 +23,8 @@ export interface BackendContext {
   readonly log: Log;
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number;
+  /** A connection to a server of the pool was lost, or could not be established. */
+  readonly lost?: (pool: string) => void;
 }
 
 /** Bytes of a reply in addition to its value: the VALUE line, meta flags, END. */
@@ -162,6 +164,7 @@ export class Backend implements HealthEvents {
       },
       closed: () => {
         this.counters.disconnects++;
+        context.lost?.(this.pool);
       },
       failed: (status, isGreeting) => {
         this.counters.results[status]!++;
@@ -176,6 +179,7 @@ export class Backend implements HealthEvents {
       },
       connectFailed: (reason) => {
         this.counters.connectFailures++;
+        context.lost?.(this.pool);
         this.lastReason = reason;
         this.health.connectFailed();
       },

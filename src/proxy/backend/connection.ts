@@ -335,6 +335,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     };
     const socket = connectSocket(
       address,
+      connectTimeoutMs,
       tls,
       { read },
       () => {

@@ -1,5 +1,5 @@
 /**
- * Commands that Platypus answers itself: `version` and `stats`.
+ * Commands that Platypus answers itself: `version`, `stats` and `config get cluster`.
  */
 import { fixedReply, type Reply, Status } from "../reply.ts";
 import type { Request } from "../request.ts";
@@ -17,6 +17,8 @@ export interface LocalFacts {
    * no such group.
    */
   stats(group: string, done: (lines: readonly StatLine[] | null) => void): void;
+  /** The reply to `config get cluster`. `null` if no address is advertised. */
+  cluster(): Reply | null;
   /** Handles `stats reset`. */
   resetStats(): void;
   /** Asks all servers for `stats GROUP`. Calls `done` once with the lines of each server that answered, without END. */
@@ -48,6 +50,11 @@ export class LocalCommands {
     const [command, group = ""] = words;
     if (command === "version") {
       request.complete(fixedReply(Status.ok, `VERSION ${this.facts.version()}`));
+      return;
+    }
+    if (command === "config") {
+      const reply = group === "get" && words[2] === "cluster" ? this.facts.cluster() : null;
+      request.complete(reply ?? error);
       return;
     }
     switch (group) {

@@ -84,6 +84,7 @@ const Kind = {
   meta: 11,
   metaSet: 12,
   metaNoop: 13,
+  cluster: 14,
 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
@@ -124,6 +125,7 @@ const verbs: readonly Verb[] = [
   verb("version", Kind.local),
   verb("stats", Kind.local),
   verb("quit", Kind.quit),
+  verb("config", Kind.cluster),
   verb("flush_all", Kind.flushAll, Operation.flushAll),
   verb("verbosity", Kind.verbosity),
   verb("bget", Kind.retrieval, Operation.get),
@@ -155,6 +157,8 @@ export interface ClassicLimits {
    * read as commands.
    */
   readonly hasMcrouterWords?: boolean;
+  /** Addresses in the answer to `config get cluster`. Empty or absent: the command is unknown. */
+  readonly advertise?: readonly unknown[];
 }
 
 const CRLF = Buffer.from("\r\n", "latin1");
@@ -286,6 +290,10 @@ export class ClassicParser {
       case Kind.quit:
         return Parsed.close;
       case Kind.local:
+        this.words = line.texts();
+        return Parsed.local;
+      case Kind.cluster:
+        if ((this.limits().advertise?.length ?? 0) === 0) return this.refuseUnknown();
         this.words = line.texts();
         return Parsed.local;
       case Kind.shutdown:

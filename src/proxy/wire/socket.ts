@@ -22,8 +22,17 @@ export interface BytesReader {
 const READ_BYTES = 256 * 1024;
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** Lookup of names, and the maximum time for each address of a name except the last (ms). */
-const byName = { lookup: names.lookup, autoSelectFamily: true, autoSelectFamilyAttemptTimeout: 50 } as const;
+/** Maximum time for each address of a name except the last (ms). */
+const LAST_ATTEMPT_MS = 50;
+/** Minimum that Node accepts. */
+const FIRST_ATTEMPT_MS = 10;
+
+/** Lookup of a name. All of its addresses are tried within the timeout. */
+function byName(host: string, timeoutMs: number) {
+  const share = Math.floor(timeoutMs / names.countOf(host));
+  const attemptMs = Math.min(LAST_ATTEMPT_MS, Math.max(FIRST_ATTEMPT_MS, share));
+  return { lookup: names.lookup, autoSelectFamily: true, autoSelectFamilyAttemptTimeout: attemptMs };
+}
 
 /** Buffer for the next read. `null` for the shared buffer. Called after each handled read. */
 export type NextRoom = () => Buffer | null;
@@ -107,10 +116,11 @@ function deliver(reader: BytesReader, onFault: (error: Error) => void, chunk: Bu
 /**
  * Connects to `address`, with TLS if `secure` is given. `reader` receives the bytes; `onReady` is called when bytes can
  * be sent; without TLS, reads use the buffer of `nextRoom`. The caller handles the other events. If `reader` throws,
- * the socket is destroyed with that error.
+ * the socket is destroyed with that error. The caller closes the socket after `timeoutMs` without a connection.
  */
 export function connectSocket(
   address: Address,
+  timeoutMs: number,
   secure: TlsConfig | null,
   reader: BytesReader,
   onReady: () => void,
@@ -120,7 +130,7 @@ export function connectSocket(
   const where =
     address.type === "unix"
       ? { path: address.path }
-      : { host: address.host, port: address.port, noDelay: true, ...byName };
+      : { host: address.host, port: address.port, noDelay: true, ...byName(address.host, timeoutMs) };
   let socket: net.Socket;
   if (secure === null) {
     socket = net.connect({ ...where, onread: reading.options });
@@ -136,7 +146,7 @@ export function connectSocket(
   return socket;
 }
 
-function secureOptions({ cert, key, ca, serverName }: TlsConfig, address: Address): tls.ConnectionOptions {
+export function secureOptions({ cert, key, ca, serverName }: TlsConfig, address: Address): tls.ConnectionOptions {
   const host = address.type === "tcp" ? address.host : "localhost";
   const name = serverName ?? host;
   return {

@@ -3,7 +3,7 @@
  * `set` that takes the route of a client's set, so that all places in the tree get it. There is no cas and no lease: a
  * write through this process wins over an earlier fetch, but a write through another process may be overwritten.
  *
- * Keys that one pool stores use that pool's port.
+ * Keys that one pool stores alone, as they are, use that pool's port.
  */
 import { BackendError } from "../../errors.ts";
 import { isFailure, type PoolItem, type PoolValue, type Reply, type WriteResult } from "../../proxy/reply.ts";
@@ -15,16 +15,18 @@ import { storedValue } from "../../proxy/route/stored-value.ts";
 import type { PoolPort } from "./pool-port.ts";
 import { ReadMarks } from "./read-marks.ts";
 
+/** The port of the pool that alone stores a key, as it is. `null` if the key goes through the tree. */
+export type PlainPortOf = (key: string) => PoolPort | null;
+
 /** The PoolPort over a tree. */
 export class TreePoolPort implements PoolPort {
-  /** Handles keys without a routing prefix. `null` if all keys go through the tree. */
-  readonly plain: PoolPort | null;
   private root: Route;
+  private plainOf: PlainPortOf;
   private readonly marks: ReadMarks;
 
-  constructor(root: Route, plain: PoolPort | null, marks = new ReadMarks()) {
+  constructor(root: Route, plainOf: PlainPortOf, marks = new ReadMarks()) {
     this.root = root;
-    this.plain = plain;
+    this.plainOf = plainOf;
     this.marks = marks;
   }
 
@@ -32,8 +34,9 @@ export class TreePoolPort implements PoolPort {
    * Sets the tree after a reload. Operations in progress use the new tree: the connections of the old one may be
    * closed.
    */
-  replaceRoot(root: Route): void {
+  replaceRoot(root: Route, plainOf: PlainPortOf): void {
     this.root = root;
+    this.plainOf = plainOf;
   }
 
   isShared(owner: string): boolean {
@@ -101,10 +104,6 @@ export class TreePoolPort implements PoolPort {
 
   drop(owner: string, key: string): void {
     this.plainOf(owner)?.drop(owner, key);
-  }
-
-  private plainOf(owner: string): PoolPort | null {
-    return owner.startsWith("/") ? null : this.plain;
   }
 
   private async set(key: string, value: Buffer, exptime: number): Promise<WriteResult> {

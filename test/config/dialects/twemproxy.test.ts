@@ -64,6 +64,8 @@ beta:
     expect(config.pools).toEqual([
       {
         name: "alpha",
+        discovery: null,
+        handoffMs: 0,
         listen: [{ ...tcp, host: "127.0.0.1", port: 22121 }],
         servers: [
           { address: { ...tcp, host: "10.0.0.1", port: 11211 }, weight: 1, name: "10.0.0.1" },
@@ -85,6 +87,8 @@ beta:
       },
       expect.objectContaining({
         name: "beta",
+        discovery: null,
+        handoffMs: 0,
         listen: [{ type: "unix", path: "/tmp/beta.sock" }],
         servers: [
           { address: { type: "unix", path: "/tmp/memcached.sock" }, weight: 1, name: "/tmp/memcached.sock:" },

@@ -40,6 +40,8 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     listen: [],
     login: null,
     tls: null,
+    discovery: null,
+    handoffMs: 0,
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());

@@ -37,6 +37,7 @@ async function socketsWithoutBinding(): Promise<Sockets> {
 function connect({ connectSocket }: Sockets, port: number, read: BytesReader["read"], host = "127.0.0.1"): net.Socket {
   const socket = connectSocket(
     { type: "tcp", isTls: false, host, port },
+    1_000,
     null,
     { read },
     () => {},

@@ -10,7 +10,7 @@ let port: TreePoolPort;
 
 beforeEach(() => {
   leaf = new LeafRoute();
-  port = new TreePoolPort(leaf, null);
+  port = new TreePoolPort(leaf, () => null);
 });
 
 const value = Buffer.from("new");
