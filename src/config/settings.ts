@@ -44,6 +44,13 @@ export const serverSettings = {
     meaning:
       "Host names that requests to the admin address may have, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
   },
+  admin_token: {
+    type: text,
+    default: null,
+    example: "${ENV:EXAMPLE_TOKEN}",
+    meaning:
+      "Token for commands over the admin address (`platypus refresh`, `forget`, `drain`, …), best as `${file:PATH}` or `${ENV:NAME}`. Without it there are no commands.",
+  },
   tls_cert: {
     type: text,
     default: null,

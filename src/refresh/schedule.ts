@@ -97,6 +97,11 @@ export class Schedule {
     return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
   }
 
+  /** Tracked keys with the names of their rules. */
+  *keys(): Iterable<readonly [key: string, rule: string]> {
+    for (const slot of this.tracker.slots()) yield [this.tracker.key(slot)!, this.ruleOf(slot).config.name];
+  }
+
   /** The most requested keys of a rule, among the examined keys: with very many keys, not all are examined. */
   mostNeeded(ruleName: string, count: number): TrackedKey[] {
     const index = this.rules.list.findIndex(({ config }) => config.name === ruleName);

@@ -12,6 +12,7 @@ import { ReloadState } from "../config/reload-state.ts";
 import type { Following } from "../discovery/following.ts";
 import type { AsyncLog } from "../mcrouter/report/async-log.ts";
 import type { SelfReport } from "../mcrouter/report/self-report.ts";
+import type { AdminControl } from "../observe/admin/actions.ts";
 import { AdminAnswers } from "../observe/admin/answers.ts";
 import { Readiness } from "../observe/admin/readiness.ts";
 import { withoutSecrets } from "../observe/admin/shown-config.ts";
@@ -45,6 +46,7 @@ import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
 import { BurstLog } from "../telemetry/burst-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Reports } from "../telemetry/reports.ts";
+import { Control } from "./control.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
 import { buildRunning, type Running, type RunningContext, RunningEvents, rootOf } from "./running.ts";
@@ -109,6 +111,8 @@ export interface Assembly {
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
+  readonly control: Control;
+  readonly adminControl: AdminControl;
   readonly workers: Workers;
 }
 
@@ -237,7 +241,16 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     mcrouter: () => selfReport?.numbers() ?? null,
     samples: (isHour) => answers.samples(isHour),
   });
-  const workers = new Workers(siblings, own, (pool) => following.look(pool));
+  const control = new Control({ running, scheduler, filler, log });
+  const workers = new Workers(siblings, own, {
+    listChanged: (pool) => following.look(pool),
+    execute: (command) => control.execute(command),
+  });
+  const adminControl: AdminControl = {
+    token: () => server().adminToken,
+    execute: (command) => workers.control(command),
+    refused: (client) => bursts.say("warn", "admin", "token", `${client} sent a command without the right token`),
+  };
   const hasAnyConnected = () =>
     new Promise<boolean>((resolve) =>
       workers.snapshot({ wantsReadiness: true }, (all) => resolve(all.process.hasConnected)),
@@ -317,6 +330,8 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     selfReport,
     otlp,
     answers,
+    control,
+    adminControl,
     workers,
   };
 }

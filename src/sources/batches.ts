@@ -15,7 +15,7 @@ import { SourceError } from "../errors.ts";
 import type { Priority } from "./fetch-queue.ts";
 import type { Batching, Captures, FetchContext, FetchResult } from "./source.ts";
 
-/** A batch of fills waits again while fills that were admitted have not come: at most this many times in all. */
+/** A batch of fills waits again while keys still come, or are known to come: at most this many times in all. */
 const MAX_WAITS = 10;
 
 /** The parts of a limiter that batches use. */
@@ -63,6 +63,8 @@ interface Batch {
   readonly asks: Set<Ask>;
   timer: Timer | null;
   waits: number;
+  /** Time of the latest key. */
+  grownMs: number;
 }
 
 export class Batches {
@@ -91,6 +93,7 @@ export class Batches {
         if (batch.asks.size === 0) batch.abort.abort(error);
       });
       batch.asks.add(ask);
+      batch.grownMs = clock.nowMs();
       if (batch.asks.size < this.batching.maxKeys) return;
       this.close(batch);
       if (batch.timer !== null) this.depart(batch);
@@ -99,7 +102,7 @@ export class Batches {
 
   private begin(group: string, priority: Priority): Batch {
     const abort = new AbortController();
-    const batch: Batch = { group, priority, abort, asks: new Set(), timer: null, waits: 0 };
+    const batch: Batch = { group, priority, abort, asks: new Set(), timer: null, waits: 0, grownMs: 0 };
     this.open.set(group, batch);
     this.wait(batch);
     return batch;
@@ -115,8 +118,9 @@ export class Batches {
 
   private waited(batch: Batch): void {
     if (batch.timer === null) return;
-    // The fills of one get begin in several turns, and their leases come from several servers.
-    const isExpecting = batch.priority === "fill" && this.means.expectedFills() > 0;
+    // The fills of one get, or of pipelined gets, begin in several turns, and their leases come from several servers.
+    const isGrowing = this.means.clock.nowMs() - batch.grownMs < this.batching.waitMs / 2;
+    const isExpecting = batch.priority === "fill" && (isGrowing || this.means.expectedFills() > 0);
     if (isExpecting && batch.waits < MAX_WAITS) this.wait(batch);
     else this.depart(batch);
   }

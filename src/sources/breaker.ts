@@ -95,6 +95,11 @@ export class Breaker {
     this.pauseMs = this.limits.breakerMs;
   }
 
+  /** An operator closes the breaker: fetches start again. */
+  close(): void {
+    this.succeeded([]);
+  }
+
   /** Records a failure of the source. True if the breaker opens. */
   failed(key: string): boolean {
     const nowMs = this.clock.nowMs();

@@ -144,6 +144,11 @@ export class Limiter {
     return this.breaker.opened;
   }
 
+  /** An operator closes the circuit breaker. */
+  closeBreaker(): void {
+    this.breaker.close();
+  }
+
   /** True if a refresh that starts now would be in flight soon. */
   get hasRoomForRefresh(): boolean {
     if (!this.breaker.takesRefreshes) return false;

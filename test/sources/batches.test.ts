@@ -145,6 +145,17 @@ describe("fetches of a source with batches", () => {
     expect(calls[1]!.keys).toEqual(["k2"]);
   });
 
+  it("wait again while keys still come, as of pipelined gets", async () => {
+    fetch("a");
+    for (const key of "bcde") {
+      await pass(0.6);
+      fetch(key);
+    }
+    expect(calls).toHaveLength(0);
+    await pass(2);
+    expect(calls.map(({ keys }) => keys.join(""))).toEqual(["abcde"]);
+  });
+
   it("of refreshes wait longer and do not share a call with fills", async () => {
     fetch("r", "refresh");
     fetch("f");

@@ -379,6 +379,7 @@ class World {
           return { value: Buffer.from(item.value), flags: 0 };
         });
       },
+      delete: (key) => call(`delete ${key}`, () => items.delete(key)),
       add: (_owner, key, value) => {
         const text = process.nameOf(value);
         return call(`add ${key} ${text}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, text)));

@@ -233,6 +233,16 @@ export class Backend implements HealthEvents {
     return !this.isClassic && !this.isSasl;
   }
 
+  /** Takes the server out of use, for all of its pools, until `undrain`. */
+  drain(): void {
+    this.lastReason = "drained by an operator";
+    this.health.drain();
+  }
+
+  undrain(): void {
+    this.health.undrain();
+  }
+
   /** Number of requests sent and not answered yet, on all connections. */
   get outstanding(): number {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);

@@ -59,6 +59,8 @@ export class Health {
   private timeouts = 0;
   private delayMs = 0;
   private timer: Timer | null = null;
+  /** True while an operator keeps the server out of use. */
+  private isDrained = false;
   private readonly clock: Clock;
   private readonly random: () => number;
   /** The first member gets the events; the others only read the state. */
@@ -123,9 +125,27 @@ export class Health {
     }
   }
 
+  /** An operator takes the server out of use: it counts as dead and is not probed until `undrain`. */
+  drain(): void {
+    this.isDrained = true;
+    this.clearTimer();
+    if (this.state === HealthState.hard) return;
+    // Also over the limit of dead servers.
+    if (this.state === HealthState.up) this.gate?.enter();
+    this.state = HealthState.hard;
+    this.members[0]?.changed(this.state);
+  }
+
+  /** Ends `drain`: the server is up. */
+  undrain(): void {
+    if (!this.isDrained) return;
+    this.isDrained = false;
+    this.probeSucceeded();
+  }
+
   /** A probe was answered: the server is up again. */
   probeSucceeded(): void {
-    if (this.state === HealthState.up) return;
+    if (this.state === HealthState.up || this.isDrained) return;
     this.clearTimer();
     this.state = HealthState.up;
     this.timeouts = 0;
@@ -165,7 +185,7 @@ export class Health {
 
   private schedule(): void {
     this.clearTimer();
-    if (this.members.length === 0) return;
+    if (this.members.length === 0 || this.isDrained) return;
     const jitter = 1 + 0.05 + this.random() * 0.45;
     this.timer = this.clock.setTimer(this.delayMs * jitter, () => {
       this.timer = null;
