@@ -42,20 +42,23 @@ export const FORGET_HELP = helpOf(
 
 export const DRAIN_HELP = helpOf(
   "platypus drain SERVER: take a memcached server out of use, for example before it is restarted",
-  ["platypus drain 10.0.0.2:11211 --config platypus.toml"],
+  [
+    "platypus drain 10.0.0.2:11211 --config platypus.toml",
+    "platypus drain 10.0.0.2:11211 --admin http://10.0.0.5:11280",
+  ],
   `Its keys go where they go when it is dead: to failover pools, or they are misses. It is not probed until platypus undrain
 or a restart. SERVER is the address as platypus top and the page show it. [server] admin_token must be set.`,
 );
 
 export const UNDRAIN_HELP = helpOf(
   "platypus undrain SERVER: use a memcached server again after platypus drain",
-  ["platypus undrain 10.0.0.2:11211 --config platypus.toml"],
+  ["platypus undrain 10.0.0.2:11211 --config platypus.toml", "platypus undrain 10.0.0.2:11211 --token-file token"],
   "[server] admin_token must be set.",
 );
 
 export const BREAKER_HELP = helpOf(
   "platypus breaker close SOURCE: close the circuit breaker of a source now",
-  ["platypus breaker close shop --config platypus.toml"],
+  ["platypus breaker close shop --config platypus.toml", "platypus breaker close shop --admin unix:/run/platypus.sock"],
   "It opens again if the source still fails. [server] admin_token must be set.",
 );
 

@@ -17,8 +17,10 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
                                    a key's server, rule, source call and times; --fetch asks its source
   platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
   platypus top                     a live view of a running Platypus
-  platypus refresh|forget PATTERN  fetch tracked keys again, or delete them from the pool
-  platypus drain|undrain SERVER    take a memcached server out of use, or back
+  platypus refresh PATTERN         fetch tracked keys again now
+  platypus forget PATTERN          delete tracked keys from the pool
+  platypus drain SERVER            take a memcached server out of use
+  platypus undrain SERVER          use it again
   platypus breaker close SOURCE    close the circuit breaker of a source
   platypus log-level LEVEL         change the level of the log
   platypus replay-asynclog FOLDER  do the deletes that were kept while a server was down

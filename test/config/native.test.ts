@@ -55,6 +55,7 @@ describe("a native configuration", () => {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
         adminHosts: [],
+        adminToken: null,
         tls: null,
         mode: "front",
         prefix: "",

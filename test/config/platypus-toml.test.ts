@@ -39,7 +39,13 @@ const ruleDefaults = [
   "lease",
 ];
 
-const read = (toml: string) => parseNative({ file, text: toml, env: { EXAMPLE_PASSWORD: "secret" }, sourceTypes });
+const read = (toml: string) =>
+  parseNative({
+    file,
+    text: toml,
+    env: { EXAMPLE_PASSWORD: "secret", EXAMPLE_TOKEN: "a-token-of-an-example" },
+    sourceTypes,
+  });
 /** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */
 const withCertificates = switchedOn
   // The example of a route names pools that the file does not have.
