@@ -160,6 +160,7 @@ function readServer(
     advertise: readAdvertised(section, values.advertise ?? [], folder, problems),
     stateFolder: stateFolder(values.stateFolder, folder, env),
     admin: readAdmin(section, values, folder, problems),
+    accessLog: values.accessLog === null ? null : resolve(folder, values.accessLog),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, { tlsCert, tlsKey, tlsCa }, listen, { folder, reads }, problems),

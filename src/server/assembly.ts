@@ -292,6 +292,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     local: new LocalCommands(new StatsCommand({ clock, running, workers, cluster: building.cluster })),
     counters: clients,
     tracer: null,
+    accessLog: null,
     fault: (error) => {
       bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
     },

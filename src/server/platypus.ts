@@ -8,6 +8,7 @@ import { addressText, type Config, type ListenAddress } from "../config/config.t
 import { needsRestart } from "../config/needs-restart.ts";
 import { Following } from "../discovery/following.ts";
 import { PlatypusError } from "../errors.ts";
+import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
@@ -40,6 +41,7 @@ export class Platypus {
   /** Reloads that wait for client requests from before them, oldest first. */
   private readonly reloadsDue: DueReload[] = [];
   private admin: AdminServer | null = null;
+  private accessLog: AccessLog | null = null;
   /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
   private readonly following: Following;
@@ -75,6 +77,7 @@ export class Platypus {
     platypus = new Platypus(parts, following, config);
     try {
       parts.readiness.greetBackends();
+      platypus.useAccessLog(config);
       await platypus.listen(config);
       await platypus.openAdmin(config);
       await parts.otlp.start(config.telemetry);
@@ -163,6 +166,7 @@ export class Platypus {
     listeners.replacePools(config.pools, next.pools.routes);
     listeners.renew();
     otlp.replace(previous.config.telemetry, config.telemetry);
+    this.useAccessLog(config);
     retireSources(previous.sources, next.sources, (name, error) =>
       log.warn("source", `${name}: not closed: ${String(error)}`),
     );
@@ -219,6 +223,7 @@ export class Platypus {
     for (const backend of now.running.pools.backends.values()) backend.close();
     own.stop();
     answers.stop();
+    this.accessLog?.flush();
     await Promise.all([
       this.admin?.close(),
       otlp.stop(),
@@ -226,6 +231,15 @@ export class Platypus {
       spool?.close(),
       ...[...now.running.sources.values()].map(({ source }) => source.close()),
     ]);
+  }
+
+  private useAccessLog(config: Config): void {
+    const { clock, context, listeners, building, reports, now } = this.parts;
+    this.accessLog?.flush();
+    const rules = () => now.running.rules;
+    this.accessLog = createAccessLog(config, { clock, random: building.random, nowUnixMs: Date.now, reports, rules });
+    context.accessLog = this.accessLog;
+    listeners.setPoolAccessLog(this.accessLog);
   }
 
   /** Number of fills, refreshes and checks of unsettled writes in progress. */

@@ -74,6 +74,7 @@ export async function startListener(
     }),
     counters: newClientCounters(),
     tracer: null,
+    accessLog: null,
     fault,
   };
   const anyPort = { type: "tcp", isTls: settings.tls !== null, host: "127.0.0.1", port: 0 } as const;

@@ -1,4 +1,5 @@
 /** Dependencies that the client connections of one listener share. */
+import type { AccessObserver } from "../access-observer.ts";
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -33,6 +34,8 @@ export interface ClientContext {
   readonly counters: ClientCounters;
   /** `null` if traces are off. */
   tracer: Tracer | null;
+  /** `null` if there is no access log. */
+  accessLog: AccessObserver | null;
   /** Called with faults in Platypus that ended a connection. */
   fault(error: Error): void;
 }

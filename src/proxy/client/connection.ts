@@ -222,7 +222,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   onReply(request: Request, given: Reply): void {
-    const { counters, turn, tracer, limits } = this.context;
+    const { counters, turn, tracer, accessLog, limits } = this.context;
     const reply = isFailure(given.status) && limits.hasMcrouterWords ? inMcrouterWords(given) : given;
     this.outstanding--;
     const isRead = readsKeys(request.operation);
@@ -235,6 +235,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
     countReply(counters, request, reply, tookMicros);
     if (tracer !== null) traceReply(tracer, request, reply, tookMicros);
+    if (accessLog !== null) accessLog.answered(request, reply, tookMicros, this);
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.queue.head) {

@@ -11,6 +11,7 @@ import {
   type TlsConfig,
 } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
+import type { AccessObserver } from "../access-observer.ts";
 import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
@@ -193,6 +194,11 @@ export class Listeners {
       if (tls !== null) listener.renew(tls);
       listener.renewAccess(Access.of(this.options.access(), address));
     }
+  }
+
+  /** For clients of pools with separate addresses; other clients use the shared context. */
+  setPoolAccessLog(accessLog: AccessObserver | null): void {
+    for (const { context } of this.ofPools) context.accessLog = accessLog;
   }
 
   /** For clients of pools with separate addresses; other clients use the shared context. */
