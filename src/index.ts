@@ -5,8 +5,15 @@ export type { Getter, GetterRequest, GetterResult, GetterValue, ManyGetter, Many
 export {
   createPlatypus,
   type GetterOptions,
+  type LogLine,
   type ManyGetterOptions,
+  type PlatypusEvents,
   type PlatypusServer,
+  type RefreshResult,
+  type RuleOptions,
   type ServerOptions,
+  type SourceOptions,
   type TargetOptions,
+  type TelemetryOptions,
 } from "./library.ts";
+export type { LibraryStats } from "./observe/stats/library-stats.ts";

@@ -39,6 +39,7 @@ import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
 import { FailedKeys } from "../refresh/failed-keys.ts";
+import { type FillObserver, observedEvents, observedLog } from "../refresh/fill-observer.ts";
 import { Filler } from "../refresh/filler.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
@@ -65,6 +66,8 @@ export interface PlatypusOptions {
   readonly reports?: Reports;
   /** The other workers of this address. `null` if there are none. */
   readonly siblings?: Siblings | null;
+  /** Receives the events of fills and refreshes. */
+  readonly observer?: FillObserver;
 }
 
 /** The configuration to start with, and the lists of servers that it contains. */
@@ -170,10 +173,24 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const server = () => now.running.config.server;
   const backends = (): readonly Backend[] => [...now.running.pools.backends.values()];
 
-  const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
+  const { observer } = options;
+  const ownLog = fillLog(bursts);
+  const shared = {
+    clock,
+    log: observer === undefined ? ownLog : observedLog(ownLog, observer),
+    port: now.running.port,
+    rules: now.running.rules,
+  };
   const unsettled = new UnsettledWrites(clock);
   const failedKeys = new FailedKeys(random);
-  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled, failedKeys });
+  const scheduler = new Scheduler({
+    ...shared,
+    random,
+    bounds: config.server,
+    unsettled,
+    failedKeys,
+    ended: (key, rule, end) => observer?.refreshed(key, rule.config.name, end),
+  });
   const sheds = {
     held: () => filler.shedHeld(),
     tracked: (bytes: number) => scheduler.shed(bytes),
@@ -182,7 +199,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const memory = new MemoryBound(() => server().maxMemoryBytes, sheds, clock, bursts);
   const filler = new Filler({
     ...shared,
-    events: scheduler,
+    events: observer === undefined ? scheduler : observedEvents(scheduler, observer),
     holdBytes: config.server.holdBytes,
     refusesFill: () => memory.refusesFill(),
     unsettled,

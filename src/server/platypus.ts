@@ -11,8 +11,10 @@ import { PlatypusError } from "../errors.ts";
 import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
+import type { Snapshot } from "../observe/snapshot.ts";
 import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
+import type { RefreshEnd } from "../refresh/scheduler.ts";
 import { retireSources } from "../sources/build.ts";
 import { Log } from "../telemetry/log.ts";
 import { type Assembly, assemble, type PlatypusOptions } from "./assembly.ts";
@@ -94,6 +96,23 @@ export class Platypus {
   /** The admin server's address, with the real port. `null` if absent. */
   get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
+  }
+
+  /** The numbers of this process. */
+  snapshot(): Snapshot {
+    return this.parts.own.take();
+  }
+
+  /** Refreshes a tracked key (one character per byte) now. Resolves with the end; "gone" if the key is not tracked. */
+  refresh(key: string): Promise<RefreshEnd> {
+    return new Promise((resolve) => this.parts.scheduler.refreshNow(key, resolve));
+  }
+
+  /** Deletes a key (one character per byte) from the pool as a client does. False if there was no item. */
+  async delete(key: string): Promise<boolean> {
+    const result = await this.parts.control.deleteKey(key);
+    if (result === "failed") throw new PlatypusError("BACKEND", "the pool cannot delete the key now");
+    return result === "deleted";
   }
 
   /** The listening addresses, with the real ports. */
