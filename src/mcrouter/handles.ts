@@ -30,6 +30,7 @@ import { prefixSelector } from "./routes/prefix-selector-route.ts";
 import { random } from "./routes/random-route.ts";
 import { rateLimit } from "./routes/rate-limit-route.ts";
 import { shadow } from "./routes/shadow-route.ts";
+import { shardSplit } from "./routes/shard-split-route.ts";
 import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
@@ -67,6 +68,7 @@ export const routeKinds: readonly RouteKind[] = [
   latencyInjection,
   hashStopAllowList,
   slowWarmUp,
+  shardSplit,
   asyncLog,
 ];
 

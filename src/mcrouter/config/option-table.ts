@@ -123,7 +123,7 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["enable_ssl_tfo", "toggle", "false", "enable-ssl-tfo", "", "none"],
   ["force_same_thread", "toggle", "false", "force-same-thread", "", "none"],
   ["thread_affinity", "toggle", "false", "thread-affinity", "", "none"],
-  ["disable_shard_split_route", "toggle", "false", "disable-shard-split-route", "", "none"],
+  ["disable_shard_split_route", "toggle", "false", "disable-shard-split-route", "", "works"],
   ["enable_service_router", "toggle", "false", "enable-service-router", "", "none"],
   ["thrift_compression_threshold", "integer", "0", "thrift-compression-threshold", "", "none"],
   ["xdp_tx_truncate_bytes", "integer", "3072", "xdp-tx-truncate-bytes", "", "none"],
