@@ -8,6 +8,7 @@ import { allMajority } from "./routes/all-majority-route.ts";
 import { allSync } from "./routes/all-sync-route.ts";
 import { asyncLog } from "./routes/async-log-route.ts";
 import { bigValue } from "./routes/big-value-route.ts";
+import { blackhole } from "./routes/blackhole-route.ts";
 import { error } from "./routes/error-handle.ts";
 import { failover } from "./routes/failover-route.ts";
 import { hash } from "./routes/hash-route.ts";
@@ -52,6 +53,7 @@ export const routeKinds: readonly RouteKind[] = [
   shadow,
   operationSelector,
   prefixSelector,
+  blackhole,
   nullKind,
   devNull,
   error,
