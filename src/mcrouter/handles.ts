@@ -16,6 +16,7 @@ import { hashStopAllowList } from "./routes/hash-stop-allow-list-route.ts";
 import { hostIdKind } from "./routes/host-id-handle.ts";
 import { keySplit } from "./routes/key-split-route.ts";
 import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
+import { l1l2SizeSplit } from "./routes/l1l2-size-split-route.ts";
 import { latencyInjection } from "./routes/latency-injection-route.ts";
 import { latest } from "./routes/latest-handle.ts";
 import { logging } from "./routes/logging-route.ts";
@@ -65,6 +66,7 @@ export const routeKinds: readonly RouteKind[] = [
   modifyExptime,
   logging,
   l1l2Cache,
+  l1l2SizeSplit,
   keySplit,
   bigValue,
   latencyInjection,

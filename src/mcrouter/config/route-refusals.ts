@@ -17,6 +17,5 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
     OriginalClientHashRoute: "is not supported: Platypus selects servers by the key, not by the client's address",
     CarbonLookasideRoute: "is not supported: it caches replies of services that speak Carbon",
     LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",
-    L1L2SizeSplitRoute: "needs servers that keep its sentinels from other clients; memcached does not",
   }).map(([name, reason]) => [name, `${name} ${reason}`]),
 );

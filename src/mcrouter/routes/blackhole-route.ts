@@ -83,7 +83,7 @@ function policyValue(json: Json): Policy["value"] {
   }
 }
 
-export class BlackholeRoute implements Route {
+class BlackholeRoute implements Route {
   readonly name = "blackhole";
   private readonly otherwise: Route;
   private readonly blackhole: Route;

@@ -649,7 +649,7 @@ describe("other handles", () => {
     [{ type: "LatencyInjectionRoute", child: "NullRoute" }, /before_latency_ms/],
     [{ type: "ErrorRoute", result: "mc_res_found" }, /expected an error/],
     [{ type: "L1L2CacheRoute", l1: "NullRoute", l2: "NullRoute" }, /upgradingL1Exptime/],
-    [{ type: "L1L2SizeSplitRoute" }, /L1L2SizeSplitRoute/],
+    [{ type: "CarbonLookasideRoute" }, /CarbonLookasideRoute/],
   ])("are refused if invalid: %j", async (route, message) => {
     expect((await problems(route))[0]).toMatch(message);
   });
