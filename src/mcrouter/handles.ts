@@ -14,6 +14,7 @@ import { failover } from "./routes/failover-route.ts";
 import { hash } from "./routes/hash-route.ts";
 import { hashStopAllowList } from "./routes/hash-stop-allow-list-route.ts";
 import { hostIdKind } from "./routes/host-id-handle.ts";
+import { keyParse } from "./routes/key-parse-route.ts";
 import { keySplit } from "./routes/key-split-route.ts";
 import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
 import { l1l2SizeSplit } from "./routes/l1l2-size-split-route.ts";
@@ -68,6 +69,7 @@ export const routeKinds: readonly RouteKind[] = [
   l1l2Cache,
   l1l2SizeSplit,
   keySplit,
+  keyParse,
   bigValue,
   latencyInjection,
   hashStopAllowList,

@@ -13,7 +13,6 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
     SRRoute: ofFacebook,
     AxonLogRoute: ofFacebook,
     McRefillRoute: ofFacebook,
-    KeyParseRoute: "is not supported; a hash stop (|#|) in a key ends the part that selects the server",
     OriginalClientHashRoute: "is not supported: Platypus selects servers by the key, not by the client's address",
     CarbonLookasideRoute: "is not supported: it caches replies of services that speak Carbon",
     LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",

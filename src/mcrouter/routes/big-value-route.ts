@@ -18,14 +18,7 @@ import { spooky32 } from "../../proxy/hash/spooky.ts";
 import { isFailure, type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
-import {
-  getOf,
-  isSendable,
-  keyedRequest,
-  type RoutedKey,
-  routedKeyOf,
-  storeOf,
-} from "../../proxy/route/keyed-request.ts";
+import { getOf, isSendable, type RoutedKey, routed, routedKeyOf, storeOf } from "../../proxy/route/keyed-request.ts";
 import { kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { storedValue, withValue } from "../../proxy/route/stored-value.ts";
@@ -203,9 +196,7 @@ export class BigValueRoute implements Route {
         request.complete(isValue ? reply : defaultReply(request));
       },
     };
-    const asked = keyedRequest(Operation.metaGet, key.text, { verb: "mg", rest: "f" }, "", owner);
-    asked.routingPrefix = key.routingPrefix;
-    this.target.route(asked);
+    this.target.route(routed(Operation.metaGet, key, { verb: "mg", rest: "f" }, owner));
   }
 
   /** Sends `count` requests, several at a time, and calls `done` after the last reply. */

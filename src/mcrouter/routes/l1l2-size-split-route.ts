@@ -14,14 +14,7 @@ import { UNBOUNDED } from "../../config/setting.ts";
 import { MetaCode, type Reply, Status } from "../../proxy/reply.ts";
 import { noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { errorReply } from "../../proxy/route/default-reply.ts";
-import {
-  getOf,
-  isSendable,
-  isText,
-  keyedRequest,
-  type RoutedKey,
-  routedKeyOf,
-} from "../../proxy/route/keyed-request.ts";
+import { getOf, isSendable, isText, type RoutedKey, routed, routedKeyOf } from "../../proxy/route/keyed-request.ts";
 import { classicOperation, defaultFailoverErrors, isError, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { storedValue, withValue } from "../../proxy/route/stored-value.ts";
@@ -178,7 +171,7 @@ class L1L2SizeSplitRoute implements Route {
         this.found(request, reply, Number(flags ?? 0), retries);
       },
     };
-    this.l1.route(flagsOf(routedKeyOf(request), owner));
+    this.l1.route(routed(Operation.metaGet, routedKeyOf(request), { verb: "mg", rest: "f" }, owner));
   }
 
   /** Handles a value of L1 that is a sentinel if its flags say so. */
@@ -218,26 +211,22 @@ class L1L2SizeSplitRoute implements Route {
   }
 
   /** Lets the sentinel in L1 expire, unless it has changed. Then calls `done`. */
-  private removeSentinel({ text, routingPrefix }: RoutedKey, alias: string, done: () => void): void {
-    if (!isText(text)) {
+  private removeSentinel(key: RoutedKey, alias: string, done: () => void): void {
+    if (!isText(key.text)) {
       done();
       return;
     }
-    const routed = (request: Request) => {
-      request.routingPrefix = routingPrefix;
-      this.l1.route(request);
-    };
     const removed: ReplyOwner = { onReply: done };
     const read: ReplyOwner = {
       onReply: (_sent, reply) => {
         const cas = casOf(reply);
         const isSame = cas !== null && storedValue(reply)!.value.toString("latin1") === alias;
         const words = { verb: "cas", rest: `0 -1 0 ${cas}`, value: NOTHING };
-        if (isSame) routed(keyedRequest(Operation.cas, text, words, "", removed));
+        if (isSame) this.l1.route(routed(Operation.cas, key, words, removed));
         else done();
       },
     };
-    routed(keyedRequest(Operation.gets, text, { verb: "gets", rest: "" }, "", read));
+    this.l1.route(routed(Operation.gets, key, { verb: "gets", rest: "" }, read));
   }
 }
 
@@ -246,13 +235,6 @@ function isRead(request: Request): boolean {
   const operation = classicOperation(request);
   if (operation !== Operation.get && operation !== Operation.gets) return false;
   return request.operation !== Operation.metaGet || (hasMetaFlag(request, "v") && !hasMetaFlag(request, "NRE"));
-}
-
-/** Asks for the client flags of an item. */
-function flagsOf(key: RoutedKey, owner: ReplyOwner): Request {
-  const asked = keyedRequest(Operation.metaGet, key.text, { verb: "mg", rest: "f" }, "", owner);
-  asked.routingPrefix = key.routingPrefix;
-  return asked;
 }
 
 /** The cas of a value in the reply to a gets. */

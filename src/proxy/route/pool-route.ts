@@ -22,6 +22,7 @@ export class PoolRoute implements Root, Lanes {
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
+  private readonly placesBuckets: boolean;
   readonly lanes: Lanes = this;
 
   /** `placement` returns indexes of `backends`. */
@@ -31,6 +32,7 @@ export class PoolRoute implements Root, Lanes {
     this.backends = backends;
     this.placement = placement;
     this.connections = backends[0]!.connectionCount;
+    this.placesBuckets = pool.placement.type === "bucketized";
     this.isSingle = backends.length === 1 && this.connections === 1;
   }
 
@@ -63,7 +65,7 @@ export class PoolRoute implements Root, Lanes {
       return;
     }
     const { chunk, keyStart, keyEnd } = request;
-    const backend = this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!;
+    const backend = this.backends[this.indexOf(request)]!;
     if (request.watcher !== null) request.watcher.watch(request, backend.name);
     backend.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
   }
@@ -78,7 +80,8 @@ export class PoolRoute implements Root, Lanes {
   }
 
   /** Index of the server for a request of one key. */
-  indexOf({ chunk, keyStart, keyEnd }: Request): number {
+  indexOf({ chunk, keyStart, keyEnd, bucketKey }: Request): number {
+    if (bucketKey !== null && this.placesBuckets) return this.placement.locate(bucketKey, 0, bucketKey.length);
     return this.placement.locate(chunk, keyStart, keyEnd);
   }
 
