@@ -131,6 +131,8 @@ export interface ServerConfig extends Omit<Complete<typeof serverSettings>, Repl
   readonly writeTimeoutMs: number;
   /** True if failures have mcrouter's texts. */
   readonly hasMcrouterWords: boolean;
+  /** True if requests carry the IP address of their client, for routes that select by it. */
+  readonly retainsClientAddress: boolean;
   readonly log: LogConfig;
 }
 

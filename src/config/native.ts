@@ -155,6 +155,7 @@ function readServer(
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
     hasMcrouterWords: false,
+    retainsClientAddress: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }

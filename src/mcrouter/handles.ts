@@ -27,6 +27,7 @@ import { modifyExptime } from "./routes/modify-exptime-route.ts";
 import { modifyKey } from "./routes/modify-key-route.ts";
 import { devNull, nullKind } from "./routes/null-handle.ts";
 import { operationSelector } from "./routes/operation-selector-route.ts";
+import { originalClientHash } from "./routes/original-client-hash-route.ts";
 import { outstandingLimit } from "./routes/outstanding-limit-route.ts";
 import { destination, pool } from "./routes/pool-handle.ts";
 import { prefixSelector } from "./routes/prefix-selector-route.ts";
@@ -60,6 +61,7 @@ export const routeKinds: readonly RouteKind[] = [
   devNull,
   error,
   hostIdKind,
+  originalClientHash,
   latest,
   rateLimit,
   outstandingLimit,

@@ -70,6 +70,7 @@ describe("a native configuration", () => {
         drainTimeoutMs: 10_000,
         isFlushAllAllowed: false,
         hasMcrouterWords: false,
+        retainsClientAddress: false,
         embeddedBytes: 67_108_864,
         holdBytes: 67_108_864,
         maxTrackedKeys: 1_000_000,

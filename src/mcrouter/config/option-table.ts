@@ -187,7 +187,7 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["max_conns", "integer", "0", "max-conns", "", "works"],
   ["tcp_listen_backlog", "integer", "4096", "tcp-listen-backlog", "", "works"],
   ["max_client_outstanding_reqs", "integer", "34133", "max-client-outstanding-reqs", "", "works"],
-  ["retain_source_ip", "toggle", "false", "retain-source-ip", "", "none"],
+  ["retain_source_ip", "toggle", "false", "retain-source-ip", "", "works"],
   ["enable_server_compression", "toggle", "false", "enable-server-compression", "", "none"],
   ["client_timeout_ms", "integer", "1000", "client-timeout", "", "works"],
   ["server_load_interval_ms", "integer", "0", "server-load-interval-ms", "", "none"],

@@ -13,8 +13,8 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
     SRRoute: ofFacebook,
     AxonLogRoute: ofFacebook,
     McRefillRoute: ofFacebook,
-    OriginalClientHashRoute: "is not supported: Platypus selects servers by the key, not by the client's address",
-    CarbonLookasideRoute: "is not supported: it caches replies of services that speak Carbon",
+    CarbonLookasideRoute:
+      "caches replies in mcrouter's Carbon form, which no memcached client reads; mcrouter itself has it for its tests only",
     LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",
   }).map(([name, reason]) => [name, `${name} ${reason}`]),
 );

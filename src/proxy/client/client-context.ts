@@ -16,6 +16,8 @@ interface ClientLimits extends ClassicLimits {
   readonly maxOutstanding: number;
   /** Timeout of a client that reads no reply bytes. 0 disables the timeout. */
   readonly writeTimeoutMs: number;
+  /** True if requests carry the IP address of their client. Absent: false. */
+  readonly retainsClientAddress?: boolean;
   /** True if the client that was silent longest is closed for a new one. */
   readonly evictsIdle: boolean;
 }

@@ -333,6 +333,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const { tracer } = this.context;
     if (tracer !== null) beginRequestSpan(tracer, request, this.context.turn);
     if (!request.isNoreply) this.queue.append(request);
+    if (this.context.limits.retainsClientAddress) request.clientAddress = ipOf(this.socket);
     if (request.hasData) this.context.sizes.note(request.frameEnd - request.dataStart);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
@@ -482,6 +483,11 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
   }
+}
+
+/** IP address of a client's socket; IPv4 in its own form. `null` for a Unix socket. */
+function ipOf({ remoteAddress }: Socket): string | null {
+  return remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, "") ?? null;
 }
 
 /** Address of a client's socket, as in `ClientConnection.peer`. */

@@ -228,6 +228,7 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
   single.keyStart = keys.starts[index]!;
   single.keyEnd = keys.ends[index]!;
   single.isKept = true;
+  single.clientAddress = request.clientAddress;
   single.exptime = request.exptime;
   single.span = request.span;
   return single;
