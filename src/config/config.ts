@@ -104,13 +104,24 @@ export const noTelemetry: TelemetryConfig = {
 };
 
 /** Settings of `[server]` that `ServerConfig` replaces. */
-type ReplacedByServer = "listen" | "admin" | "workers" | "tlsCert" | "tlsKey" | "tlsCa" | "logLevel" | "logForm";
+type ReplacedByServer =
+  | "listen"
+  | "admin"
+  | "twemproxyStats"
+  | "workers"
+  | "tlsCert"
+  | "tlsKey"
+  | "tlsCa"
+  | "logLevel"
+  | "logForm";
 
 /** `[server]`, and process settings that only other programs' options can set. */
 export interface ServerConfig extends Omit<Complete<typeof serverSettings>, ReplacedByServer> {
   readonly listen: readonly ListenAddress[];
   /** `null` if there is no admin server. */
   readonly admin: AdminConfig | null;
+  /** Address of twemproxy's statistics. `null` if it is off. */
+  readonly twemproxyStats: Address | null;
   /** Number of processes that share the addresses. */
   readonly workers: number;
   /** Maximum number of connections that wait for accept. */
@@ -132,7 +143,7 @@ export interface ServerConfig extends Omit<Complete<typeof serverSettings>, Repl
   /** True if failures have mcrouter's texts. */
   readonly hasMcrouterWords: boolean;
   /** True if requests carry the IP address of their client, for routes that select by it. */
-  readonly retainsClientAddress: boolean;
+  readonly keepsClientAddress: boolean;
   readonly log: LogConfig;
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { parseAddress } from "./address.ts";
-import type { AdminConfig, TelemetryConfig } from "./config.ts";
+import type { Address, AdminConfig, TelemetryConfig } from "./config.ts";
 import { type Problems, readSection, type Section } from "./section.ts";
 import { telemetrySettings } from "./settings.ts";
 
@@ -16,15 +16,24 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The admin server's address, from the text of `[server] admin`. `null` if the admin server is off. */
 export function readAdmin(section: Section, text: string, folder: string, problems: Problems): AdminConfig | null {
+  const address = readPlainAddress(section, "admin", text, folder, problems);
+  return address === null ? null : { address, isDefault: section.found.get("admin") === undefined };
+}
+
+/** An address without TLS. `null` for `off`, or if a problem was reported. */
+export function readPlainAddress(
+  section: Section,
+  key: string,
+  text: string,
+  folder: string,
+  problems: Problems,
+): Address | null {
   if (text === "off") return null;
-  const found = section.found.get("admin");
   const address = /^unix:|:\d+$/.test(text) ? parseAddress(text, folder) : null;
-  if (address === null || (address.type === "tcp" && address.isTls)) {
-    const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
-    problems.add(found?.place ?? section.place, message);
-    return null;
-  }
-  return { address, isDefault: found === undefined };
+  if (address !== null && !(address.type === "tcp" && address.isTls)) return address;
+  const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
+  problems.add(section.found.get(key)?.place ?? section.place, message);
+  return null;
 }
 
 /** Reads the section, with `env` for its defaults. */

@@ -15,7 +15,7 @@ import { checkAccess, joinAddresses, readListener, readUser } from "./native-acc
 import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
 import { readListen, readPool } from "./native-pool.ts";
 import { readRule } from "./native-rule.ts";
-import { readAdmin, readTelemetry } from "./native-telemetry.ts";
+import { readAdmin, readPlainAddress, readTelemetry } from "./native-telemetry.ts";
 import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
 import { Problems, readSection, type Section } from "./section.ts";
@@ -147,6 +147,7 @@ function readServer(
     ...same,
     listen,
     admin: readAdmin(section, values.admin, folder, problems),
+    twemproxyStats: readPlainAddress(section, "twemproxy_stats", values.twemproxyStats, folder, problems),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, { tlsCert, tlsKey, tlsCa }, listen, { folder, reads }, problems),
@@ -155,7 +156,7 @@ function readServer(
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
     hasMcrouterWords: false,
-    retainsClientAddress: false,
+    keepsClientAddress: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }

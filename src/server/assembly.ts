@@ -97,6 +97,7 @@ export interface Assembly {
   readonly reloads: ReloadState;
   readonly readiness: Readiness;
   readonly own: OwnSnapshot;
+  readonly workers: Workers;
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
@@ -207,6 +208,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     startedUnixSeconds,
     running,
     listeners: () => listeners.all,
+    clientsOf: (pool) => listeners.clientsOf(pool),
     clients,
     routes,
     store,
@@ -261,6 +263,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     sizes: new ValueSizes(turn),
     local: new LocalCommands(new StatsCommand({ clock, running, workers })),
     counters: clients,
+    ends: { closed: 0, failed: 0 },
     tracer: null,
     fault: (error) => {
       bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
@@ -297,6 +300,7 @@ export function assemble(config: Config, options: PlatypusOptions): Assembly {
     reloads,
     readiness,
     own,
+    workers,
     selfReport,
     otlp,
     answers,

@@ -8,6 +8,7 @@ import { needsRestart } from "../config/needs-restart.ts";
 import { PlatypusError } from "../errors.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
+import type { TwemproxyStatsServer } from "../observe/stats/twemproxy-server.ts";
 import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import { retireSources } from "../sources/build.ts";
@@ -37,6 +38,7 @@ export class Platypus {
   /** Reloads that wait for client requests from before them, oldest first. */
   private readonly reloadsDue: DueReload[] = [];
   private admin: AdminServer | null = null;
+  private twemproxyStats: TwemproxyStatsServer | null = null;
   /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
 
@@ -48,6 +50,7 @@ export class Platypus {
     parts.siblings?.onReplaced(() => {
       this.parts.readiness.hasSuccessor = true;
       this.left = this.admin?.leave() ?? this.left;
+      this.twemproxyStats?.close();
     });
   }
 
@@ -62,6 +65,7 @@ export class Platypus {
       parts.readiness.greetBackends();
       await platypus.listen(config);
       await platypus.openAdmin(config);
+      await platypus.openTwemproxyStats(config);
       await parts.otlp.start(config.telemetry);
     } catch (error) {
       await platypus.close();
@@ -182,6 +186,7 @@ export class Platypus {
     openFiles.stop();
     memory.stop();
     listeners.close();
+    this.twemproxyStats?.close();
     for (const backend of now.running.pools.backends.values()) backend.close();
     own.stop();
     answers.stop();
@@ -240,6 +245,18 @@ export class Platypus {
       if (!isDefault) throw error;
       log.warn("admin", `${(error as Error).message}; goes on without`);
     }
+  }
+
+  private async openTwemproxyStats({ server: { twemproxyStats: address } }: Config): Promise<void> {
+    if (address === null) return;
+    const { siblings, now, workers } = this.parts;
+    const { TWEMPROXY_STATS_SOCKET, TwemproxyStatsServer } = await import("../observe/stats/twemproxy-server.ts");
+    const socket = siblings?.sockets.get(TWEMPROXY_STATS_SOCKET);
+    this.twemproxyStats = await TwemproxyStatsServer.open(address, {
+      workers,
+      config: () => now.running.config,
+      socket,
+    });
   }
 
   private pause(ms: number): Promise<void> {

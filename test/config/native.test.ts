@@ -52,6 +52,7 @@ describe("a native configuration", () => {
       server: {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
+        twemproxyStats: null,
         adminHosts: [],
         tls: null,
         mode: "front",
@@ -70,7 +71,7 @@ describe("a native configuration", () => {
         drainTimeoutMs: 10_000,
         isFlushAllAllowed: false,
         hasMcrouterWords: false,
-        retainsClientAddress: false,
+        keepsClientAddress: false,
         embeddedBytes: 67_108_864,
         holdBytes: 67_108_864,
         maxTrackedKeys: 1_000_000,

@@ -17,9 +17,15 @@ interface ClientLimits extends ClassicLimits {
   /** Timeout of a client that reads no reply bytes. 0 disables the timeout. */
   readonly writeTimeoutMs: number;
   /** True if requests carry the IP address of their client. Absent: false. */
-  readonly retainsClientAddress?: boolean;
+  readonly keepsClientAddress?: boolean;
   /** True if the client that was silent longest is closed for a new one. */
   readonly evictsIdle: boolean;
+}
+
+/** Ends of clients since the start: those that closed their connections, and connections with an error. */
+export interface ClientEnds {
+  closed: number;
+  failed: number;
 }
 
 /** Data that the connections of one listener share. A reload replaces `root` and `limits`. */
@@ -33,6 +39,7 @@ export interface ClientContext {
   readonly sizes: ValueSizes;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
+  readonly ends: ClientEnds;
   /** `null` if traces are off. */
   tracer: Tracer | null;
   /** Called with faults in Platypus that ended a connection. */

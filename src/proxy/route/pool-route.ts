@@ -14,11 +14,18 @@ import { type Lanes, routeKeys } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
 import { WorstReply } from "./worst-reply.ts";
 
+/** Counters of a pool since the start. */
+export interface PoolCounters {
+  /** Commands that gets of many keys were split into. */
+  fragments: number;
+}
+
 export class PoolRoute implements Root, Lanes {
   readonly name: string;
   readonly pool: PoolConfig;
   /** In the order of the pool's servers. */
   readonly backends: readonly KeyedBackend[];
+  readonly counters: PoolCounters;
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
@@ -26,10 +33,11 @@ export class PoolRoute implements Root, Lanes {
   readonly lanes: Lanes = this;
 
   /** `placement` returns indexes of `backends`. */
-  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
+  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement, counters = { fragments: 0 }) {
     this.name = `selection|${hashNames[pool.placement.type] ?? pool.placement.type}`;
     this.pool = pool;
     this.backends = backends;
+    this.counters = counters;
     this.placement = placement;
     this.connections = backends[0]!.connectionCount;
     this.placesBuckets = pool.placement.type === "bucketized";
@@ -55,7 +63,9 @@ export class PoolRoute implements Root, Lanes {
 
   route(request: Request): void {
     if (request.keys !== null) {
-      routeKeys(request, request.keys, this, false);
+      // Replies may come during the call.
+      const fragments = routeKeys(request, request.keys, this, false);
+      this.counters.fragments += fragments;
       return;
     }
     if (this.isSingle) {
