@@ -38,6 +38,12 @@ export const serverSettings = {
     meaning:
       "Address of the admin page, `/metrics`, `/healthz` and `/readyz`: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
+  twemproxy_stats: {
+    type: text,
+    default: "off",
+    meaning:
+      "Address of statistics in twemproxy's form, for its exporters: `host:port`, `unix:PATH` or `off`. It has no login.",
+  },
   admin_hosts: {
     type: list,
     default: [],

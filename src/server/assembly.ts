@@ -111,12 +111,12 @@ export interface Assembly {
   readonly reloads: ReloadState;
   readonly readiness: Readiness;
   readonly own: OwnSnapshot;
+  readonly workers: Workers;
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
   readonly control: Control;
   readonly adminControl: AdminControl;
-  readonly workers: Workers;
 }
 
 /** Creates the parts of a Platypus for `config`. If `config` needs mcrouter's wing, it is loaded. */
@@ -242,6 +242,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     startedUnixSeconds,
     running,
     listeners: () => listeners.all,
+    clientsOf: (pool) => listeners.clientsOf(pool),
     clients,
     routes,
     store,
@@ -308,6 +309,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     sizes: new ValueSizes(turn),
     local: new LocalCommands(new StatsCommand({ clock, running, workers, cluster: building.cluster })),
     counters: clients,
+    ends: { closed: 0, failed: 0 },
     tracer: null,
     accessLog: null,
     fault: (error) => {
@@ -345,11 +347,11 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     reloads,
     readiness,
     own,
+    workers,
     selfReport,
     otlp,
     answers,
     control,
     adminControl,
-    workers,
   };
 }

@@ -12,6 +12,7 @@ import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
+import type { TwemproxyStatsServer } from "../observe/stats/twemproxy-server.ts";
 import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { RefreshEnd } from "../refresh/scheduler.ts";
@@ -44,6 +45,7 @@ export class Platypus {
   private readonly reloadsDue: DueReload[] = [];
   private admin: AdminServer | null = null;
   private accessLog: AccessLog | null = null;
+  private twemproxyStats: TwemproxyStatsServer | null = null;
   /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
   private readonly following: Following;
@@ -62,6 +64,7 @@ export class Platypus {
     parts.siblings?.onReplaced(() => {
       this.parts.readiness.hasSuccessor = true;
       this.left = this.admin?.leave() ?? this.left;
+      this.twemproxyStats?.close();
     });
   }
 
@@ -82,6 +85,7 @@ export class Platypus {
       platypus.useAccessLog(config);
       await platypus.listen(config);
       await platypus.openAdmin(config);
+      await platypus.openTwemproxyStats(config);
       await parts.otlp.start(config.telemetry);
     } catch (error) {
       await platypus.close();
@@ -239,6 +243,7 @@ export class Platypus {
     openFiles.stop();
     memory.stop();
     listeners.close();
+    this.twemproxyStats?.close();
     for (const backend of now.running.pools.backends.values()) backend.close();
     own.stop();
     answers.stop();
@@ -308,6 +313,18 @@ export class Platypus {
       if (!isDefault) throw error;
       log.warn("admin", `${(error as Error).message}; goes on without`);
     }
+  }
+
+  private async openTwemproxyStats({ server: { twemproxyStats: address } }: Config): Promise<void> {
+    if (address === null) return;
+    const { siblings, now, workers } = this.parts;
+    const { TWEMPROXY_STATS_SOCKET, TwemproxyStatsServer } = await import("../observe/stats/twemproxy-server.ts");
+    const socket = siblings?.sockets.get(TWEMPROXY_STATS_SOCKET);
+    this.twemproxyStats = await TwemproxyStatsServer.open(address, {
+      workers,
+      config: () => now.running.config,
+      socket,
+    });
   }
 
   private pause(ms: number): Promise<void> {

@@ -73,6 +73,7 @@ export async function startListener(
       serverLines: (_group, done) => done([]),
     }),
     counters: newClientCounters(),
+    ends: { closed: 0, failed: 0 },
     tracer: null,
     accessLog: null,
     fault,

@@ -9,7 +9,7 @@ import { HeldEntrance } from "../backend/held-entrance.ts";
 import { buildPlacement } from "../hash/build.ts";
 import { EjectingPlacement } from "../hash/ejecting-placement.ts";
 import type { KeyedBackend } from "./keyed-backend.ts";
-import { PoolRoute } from "./pool-route.ts";
+import { type PoolCounters, PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration. */
 export interface BuiltPools {
@@ -25,6 +25,8 @@ export interface BuiltPools {
   readonly backends: ReadonlyMap<string, Backend>;
   /** By server: all pools with a server share its health. */
   readonly healths: ReadonlyMap<string, Health>;
+  /** By the name of the pool. */
+  readonly counters: ReadonlyMap<string, PoolCounters>;
   /** By pool and limits: counters of dead servers. */
   readonly gates: ReadonlyMap<string, FailOpenGate>;
 }
@@ -35,6 +37,7 @@ export const noPools: BuiltPools = {
   entrances: [],
   backends: new Map(),
   healths: new Map(),
+  counters: new Map(),
   gates: new Map(),
 };
 
@@ -42,6 +45,7 @@ export const noPools: BuiltPools = {
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const healths = new Map<string, Health>();
+  const counters = new Map<string, PoolCounters>();
   const gates = new Map<string, FailOpenGate>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
   const routes = new Map<string, PoolRoute>();
@@ -92,9 +96,11 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       targets[i] = entrance;
       entrances.push(entrance);
     }
-    routes.set(pool.name, new PoolRoute(pool, targets, placement));
+    const own = previous.counters.get(pool.name) ?? { fragments: 0 };
+    counters.set(pool.name, own);
+    routes.set(pool.name, new PoolRoute(pool, targets, placement, own));
   }
-  return { routes, members: membersByPool, entrances, backends, healths, gates };
+  return { routes, members: membersByPool, entrances, backends, healths, counters, gates };
 }
 
 /**
