@@ -252,10 +252,11 @@ function since(now: ClientCounts, base: ClientCounts): ClientCounts {
 }
 
 /** Lists each server once. */
-function serverNumbers({ members, backends }: BuiltPools): ServerNumbers[] {
+function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers[] {
   const poolsOf = new Map<Backend, string[]>();
-  for (const [name, all] of members) {
-    for (const backend of new Set(all)) poolsOf.set(backend, [...(poolsOf.get(backend) ?? []), name]);
+  const left = [...former].map(([name, lists]) => [name, lists.flatMap((list) => list.members)] as const);
+  for (const [name, all] of [...members, ...left]) {
+    for (const backend of new Set(all)) poolsOf.set(backend, [...new Set([...(poolsOf.get(backend) ?? []), name])]);
   }
   return [...backends.values()].map((backend): ServerNumbers => {
     const { operations, results, ...counters } = backend.counters;

@@ -38,6 +38,7 @@ import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
 import { Filler } from "../refresh/filler.ts";
+import { newHandoffCounters } from "../refresh/handoff/copier.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
 import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
@@ -141,6 +142,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const routes = newRouteCounters();
   const host = hostId();
   const events = new RunningEvents();
+  const unsettled = new UnsettledWrites(clock);
   const building: RunningContext = {
     clock,
     turn,
@@ -152,6 +154,8 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     counters: routes,
     marks: new ReadMarks(),
     cluster: new ClusterAnswer(clock),
+    unsettled,
+    handoffs: newHandoffCounters(),
     events,
   };
   log.withoutSecrets = (text) => withoutSecrets(text, config);
@@ -166,7 +170,6 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const backends = (): readonly Backend[] => [...now.running.pools.backends.values()];
 
   const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
-  const unsettled = new UnsettledWrites(clock);
   const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled });
   const sheds = {
     held: () => filler.shedHeld(),

@@ -19,12 +19,15 @@ import { EmbeddedRoute } from "../proxy/store/embedded-route.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Turn } from "../proxy/wire/turn.ts";
 import type { Filler } from "../refresh/filler.ts";
+import { Copier, type Former, type HandoffCounters } from "../refresh/handoff/copier.ts";
+import { HandoffRoute } from "../refresh/handoff/handoff-route.ts";
 import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { RoutedPoolPort } from "../refresh/pool/routed-pool-port.ts";
 import { type PlainPortOf, TreePoolPort } from "../refresh/pool/tree-pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
+import type { UnsettledWrites } from "../refresh/unsettled-writes.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -67,6 +70,8 @@ export interface RunningContext {
   readonly marks: ReadMarks;
   readonly events: RunningEvents;
   readonly cluster: ClusterAnswer;
+  readonly unsettled: UnsettledWrites;
+  readonly handoffs: HandoffCounters;
 }
 
 /** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
@@ -110,7 +115,10 @@ function buildRoutes(
   };
   if (tree === null) {
     const pool = pools.routes.values().next().value;
-    if (pool !== undefined) return { leaf: pool, port: portOf(pool), usePort: () => {}, plain };
+    if (pool !== undefined) {
+      const leaf = handoffOf(pool, pools, config, context) ?? pool;
+      return { leaf, port: portOf(pool), usePort: () => {}, plain };
+    }
     if (config.pools.length > 0) {
       const leaf = new NoServersRoute();
       return { leaf, port: new TreePoolPort(leaf, () => null, marks), usePort: () => {}, plain };
@@ -149,12 +157,21 @@ function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context:
   const { mcrouter } = config;
   const { TreeBuilder, RootRoute, NativeRoot, plainPoolOf, onlyPoolOf } = loadedWing();
   const log = (line: string) => context.log.debug("route", line);
-  const builder = new TreeBuilder({ ...context, spool: context.spool ?? noSpool, log, pools: pools.routes });
+  const handoffs = new Map(
+    [...pools.routes.values()].map((pool) => [pool, handoffOf(pool, pools, config, context)] as const),
+  );
+  const entranceOf = (pool: PoolRoute) => handoffs.get(pool) ?? pool;
+  const spool = context.spool ?? noSpool;
+  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
   const top = routes.get(tree.defaultPrefix)!;
   const all = [...pools.routes.values()];
   if (mcrouter === null) {
-    const root = new NativeRoot(top, all);
+    const root = new NativeRoot(
+      top,
+      all,
+      [...handoffs.values()].filter((handoff) => handoff !== null),
+    );
     const names = new Set(config.routes.map(onlyPoolOf));
     const plainPools = all.filter(({ pool }) => names.has(pool.name));
     return { root, plainPools, plainPoolOf: (key) => root.plainPoolOf(key) };
@@ -167,6 +184,22 @@ function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context:
     plainPools: plain === null ? [] : [plain],
     plainPoolOf: (key) => (key.startsWith("/") ? null : plain),
   };
+}
+
+/** The route to a pool whose servers have changed a short time ago. `null` for other pools. */
+function handoffOf(
+  pool: PoolRoute,
+  { former }: BuiltPools,
+  { server }: Config,
+  { marks, clock, unsettled, handoffs }: RunningContext,
+): HandoffRoute | null {
+  const routes = former.get(pool.pool.name) ?? [];
+  if (routes.length === 0) return null;
+  const copier = new Copier(new RoutedPoolPort(pool, server.prefix, marks), clock, unsettled, handoffs);
+  const all = routes.map((servers): Former => {
+    return { servers, port: new RoutedPoolPort(servers.route, server.prefix) };
+  });
+  return new HandoffRoute(pool, all, copier);
 }
 
 /** Only trees of mcrouter configurations log failed deletes. */
