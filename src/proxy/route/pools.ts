@@ -108,18 +108,22 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   return { routes, members: membersByPool, entrances, former, backends, healths, gates, prefix: config.server.prefix };
 }
 
-/** Maximum number of earlier lists that are read for a key. */
-const MAX_FORMER = 3;
+/** Maximum number of different earlier lists that are read for a key. */
+const MAX_FORMER = 32;
 
 /** The earlier lists of a pool that are still read after this change, newest first. */
 function formerRoutes(pool: PoolConfig, previous: BuiltPools, prefix: string, nowMs: number): readonly FormerRoute[] {
   const before = previous.routes.get(pool.name);
   if (before === undefined || previous.prefix !== prefix || !canHandOver(pool) || !canHandOver(before.pool)) return [];
-  const still = (previous.former.get(pool.name) ?? []).filter(({ endMs, isEnded }) => endMs > nowMs && !isEnded);
   const placed = ({ servers, placement }: PoolConfig) => JSON.stringify([servers, placement]);
-  if (placed(pool) === placed(before.pool)) return still;
   const latest = new FormerRoute(before, previous.members.get(pool.name)!, nowMs + pool.handoffMs);
-  return [latest, ...still].slice(0, MAX_FORMER);
+  const older = (previous.former.get(pool.name) ?? []).filter(({ endMs, isEnded }) => endMs > nowMs && !isEnded);
+  const seen = new Set([placed(pool)]);
+  const former = [latest, ...older].filter(({ route }) => {
+    const place = placed(route.pool);
+    return !seen.has(place) && seen.add(place);
+  });
+  return former.slice(0, MAX_FORMER);
 }
 
 /** A copy needs a lease, which servers without meta commands do not have, and one server for each key. */

@@ -114,16 +114,17 @@ export class Copier {
     await Promise.all(
       former.map(async ({ servers, port }) => {
         if (servers.isEnded) return;
-        try {
+        const check = async () => {
+          // Another process, or a route before a reload, may be copying the key to that server.
+          new Lease(port, key).drop();
           await port.remove(key);
           servers.trust(key);
+          return true;
+        };
+        try {
+          await check();
         } catch {
           servers.doubt(key);
-          const check = async () => {
-            await port.remove(key);
-            servers.trust(key);
-            return true;
-          };
           void this.unsettled.settle(check, { forMs: Math.max(0, servers.endMs - this.clock.nowMs()) });
         }
       }),

@@ -27,20 +27,26 @@ interface Missed {
   readonly reply: Reply;
 }
 
+/**
+ * Requests that wait for a write of a moved key, in order, by key; each goes on by its own route. The routes to a pool share
+ * them over reloads: a key must not be copied while a write of it has not been sent yet, by the route before the reload.
+ */
+export type HeldKeys = Map<string, { readonly request: Request; readonly route: HandoffRoute }[]>;
+
 export class HandoffRoute implements Root, ReplyOwner {
   readonly name: string;
   readonly pool: PoolRoute;
   /** Newest first. */
   private readonly former: readonly Former[];
   private readonly copier: Copier;
-  /** By key: requests that wait for a write of a moved key, in order. */
-  private readonly held = new Map<string, Request[]>();
+  private readonly held: HeldKeys;
   /** By key: gets that missed while the key is being looked up. */
   private readonly lookups = new Map<string, Missed[]>();
   private copies = 0;
 
-  constructor(pool: PoolRoute, former: readonly Former[], copier: Copier) {
+  constructor(pool: PoolRoute, former: readonly Former[], copier: Copier, held: HeldKeys = new Map()) {
     this.name = pool.name;
+    this.held = held;
     this.pool = pool;
     this.former = former;
     this.copier = copier;
@@ -100,7 +106,7 @@ export class HandoffRoute implements Root, ReplyOwner {
     const waiting = this.held.size === 0 ? undefined : this.held.get(request.keyText());
     if (waiting !== undefined) {
       request.retain();
-      waiting.push(request);
+      waiting.push({ request, route: this });
     } else if (!this.isMoved(chunk, keyStart, keyEnd) || operation === Operation.metaDebug) {
       this.pool.route(request);
     } else if (isRead(request)) {
@@ -191,7 +197,7 @@ export class HandoffRoute implements Root, ReplyOwner {
     const waiting = this.held.get(key)!;
     this.held.delete(key);
     // The next write among them waits again, and what follows it waits behind it.
-    for (const next of waiting) this.routeOne(next);
+    for (const next of waiting) next.route.routeOne(next.request);
   }
 }
 
