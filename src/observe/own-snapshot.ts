@@ -13,6 +13,7 @@ import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
+import type { HandoffCounters } from "../refresh/handoff/copier.ts";
 import type { Rules } from "../refresh/rules.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { BuiltSource } from "../sources/build.ts";
@@ -66,6 +67,7 @@ export interface CountingParts {
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
+  readonly handoffs: HandoffCounters;
   /** The followed lists of servers. */
   readonly discoveries: () => readonly DiscoveryNumbers[];
   readonly readiness: () => Readiness;
@@ -118,6 +120,7 @@ export class OwnSnapshot {
       servers: serverNumbers(running().pools),
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
+      handoffs: { ...this.parts.handoffs },
       asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
     };
   }

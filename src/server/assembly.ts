@@ -231,6 +231,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     reports,
     openFiles,
     memory,
+    handoffs: building.handoffs,
     discoveries: () => following.states,
     readiness: () => readiness,
     asyncLog: spool?.counters ?? null,

@@ -71,6 +71,11 @@ export class Copier {
     return null;
   }
 
+  /** A key that was missed is at none of its former servers. */
+  noteAbsent(): void {
+    this.counters.absent++;
+  }
+
   /** Copies the key if one of the former servers has it. Never rejects. */
   async copy(key: string, former: readonly Former[]): Promise<CopyResult> {
     const lease = new Lease(this.port, key);

@@ -151,6 +151,7 @@ export class HandoffRoute implements Root, ReplyOwner {
     const former = this.formerOf(key);
     for (let asked: readonly Missed[] = [first]; asked.length > 0; ) {
       const item = await this.copier.read(key, former);
+      if (item === null) this.copier.noteAbsent();
       const due = asked.filter(({ request, reply }) => {
         const answer = item === null ? reply : answerWith(request, item);
         if (answer !== null) request.complete(answer);
