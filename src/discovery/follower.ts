@@ -82,7 +82,9 @@ export class Follower {
 
   get state(): DiscoveryState {
     const { changes, failures, error } = this;
-    const ageSeconds = Math.floor((this.options.clock.nowMs() - this.answeredMs) / 1000);
+    // A place that reports changes itself is not asked as long as there are none.
+    const isCurrent = this.unwatch !== null && error === null;
+    const ageSeconds = isCurrent ? 0 : Math.floor((this.options.clock.nowMs() - this.answeredMs) / 1000);
     return { pool: this.pool.name, servers: this.servers.length, ageSeconds, changes, failures, error };
   }
 

@@ -89,9 +89,9 @@ export class Following {
     if (following?.discoverer.watch === null) following.follower.lookSoon();
   }
 
-  /** Another process has found a change. */
+  /** Another process has found a change: a file is complete by now. */
   look(pool: string): void {
-    this.lost(pool);
+    this.followers.get(pool)?.follower.lookSoon();
   }
 
   /** One entry for each followed pool. */

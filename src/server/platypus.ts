@@ -180,7 +180,7 @@ export class Platypus {
     const ends = [...now.former].map(([pool, [latest, ...earlier]]) => {
       const { endMs } = latest!;
       const isNew = before.former.get(pool)?.[0] !== latest;
-      const duration = formatDuration(Math.round(endMs - clock.nowMs()));
+      const duration = formatDuration(Math.ceil((endMs - clock.nowMs()) / 1000) * 1000);
       if (isNew)
         log.info("pool", `pool ${pool}: keys that have moved are copied from their former server for ${duration}`);
       return Math.min(endMs, ...earlier.map((each) => each.endMs));
