@@ -31,3 +31,13 @@ export type GetterResult =
 
 /** A source that a user writes. */
 export type Getter = (request: GetterRequest) => GetterResult | Promise<GetterResult>;
+
+/**
+ * A source that a user writes for several keys at once. Returns a result for each request: as a list in the order of the
+ * requests, or as a map or an object with the requests' keys. A key that the map lacks has no value; an Error fails its
+ * key only. An exception fails all keys.
+ */
+export type ManyGetter = (requests: readonly GetterRequest[]) => ManyResults | Promise<ManyResults>;
+
+type OneResult = GetterResult | Error;
+export type ManyResults = readonly OneResult[] | ReadonlyMap<string, OneResult> | Readonly<Record<string, OneResult>>;

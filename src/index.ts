@@ -1,10 +1,11 @@
 /** The exports of `import … from "platypus-proxy"`. */
 
 export { ConfigError, PlatypusError } from "./errors.ts";
-export type { Getter, GetterRequest, GetterResult, GetterValue } from "./getter.ts";
+export type { Getter, GetterRequest, GetterResult, GetterValue, ManyGetter, ManyResults } from "./getter.ts";
 export {
   createPlatypus,
   type GetterOptions,
+  type ManyGetterOptions,
   type PlatypusServer,
   type ServerOptions,
   type TargetOptions,

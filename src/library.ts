@@ -8,7 +8,7 @@ import { readDocument } from "./config/native.ts";
 import type { Options } from "./config/setting.ts";
 import { limitSettings, type ruleSettings, type serverSettings, type targetSettings } from "./config/settings.ts";
 import { UsageError } from "./errors.ts";
-import type { Getter } from "./getter.ts";
+import type { Getter, ManyGetter } from "./getter.ts";
 import { Platypus } from "./server/platypus.ts";
 import { sourceTypesOfCode } from "./sources/types.ts";
 
@@ -16,6 +16,12 @@ type RuleOptions = Omit<Options<typeof ruleSettings>, "match" | "source">;
 
 /** Settings for a getter's keys: those of `[get.NAME]` and `[source.NAME]`. Omitted settings have their defaults. */
 export interface GetterOptions extends RuleOptions, Options<typeof limitSettings> {}
+
+/** Settings for the keys of `getMany`. */
+export interface ManyGetterOptions extends GetterOptions {
+  /** Settings of `[source.NAME.batch]`: the maximum number of keys per call, and the waits for other keys. */
+  readonly batch?: { readonly max?: number; readonly wait?: string; readonly refreshWait?: string };
+}
 
 /** Settings of `[server]`. `admin` is `off` by default. */
 export interface ServerOptions extends Omit<Options<typeof serverSettings>, "listen" | "workers"> {}
@@ -30,6 +36,11 @@ export interface PlatypusServer {
    * matches a key applies.
    */
   get(pattern: string, getter: Getter, options?: GetterOptions): PlatypusServer;
+  /**
+   * `getter` produces the values of several keys at once: of one get of many keys, and of refreshes that are due at about
+   * the same time.
+   */
+  getMany(pattern: string, getter: ManyGetter, options?: ManyGetterOptions): PlatypusServer;
   /**
    * memcached servers: `memcache://HOST:PORT`, several separated by commas, or `unix:PATH`. Without servers, values are
    * stored in this process.
@@ -46,8 +57,9 @@ export interface PlatypusServer {
 
 interface Given {
   readonly pattern: string;
-  readonly getter: Getter;
-  readonly options: GetterOptions;
+  /** The function, under its setting's name. */
+  readonly functions: { readonly getter: Getter } | { readonly get_many: ManyGetter };
+  readonly options: ManyGetterOptions;
 }
 
 /** Creates a Platypus without getters. It does not listen yet. */
@@ -66,12 +78,14 @@ class LibraryPlatypus implements PlatypusServer {
   }
 
   get(pattern: string, getter: Getter, options: GetterOptions = {}): PlatypusServer {
-    if (typeof getter !== "function") {
-      throw new UsageError(
-        `get(${JSON.stringify(pattern)}, …): expected a function that returns the value, found ${typeof getter}`,
-      );
-    }
-    this.getters.push({ pattern, getter, options });
+    checkFunction("get", pattern, getter, "the value");
+    this.getters.push({ pattern, functions: { getter }, options });
+    return this;
+  }
+
+  getMany(pattern: string, getter: ManyGetter, options: ManyGetterOptions = {}): PlatypusServer {
+    checkFunction("getMany", pattern, getter, "the values");
+    this.getters.push({ pattern, functions: { get_many: getter }, options });
     return this;
   }
 
@@ -111,11 +125,12 @@ class LibraryPlatypus implements PlatypusServer {
       get: tablesOf(names, this.getters, ({ pattern, options }, name) => ({
         match: pattern,
         source: name,
-        ...settingsOf(options, (key) => !(key in limitSettings)),
+        ...settingsOf(options, (key) => !(key in limitSettings) && key !== "batch"),
       })),
-      source: tablesOf(names, this.getters, ({ getter, options }) => ({
+      source: tablesOf(names, this.getters, ({ functions, options: { batch = {}, ...options } }) => ({
         type: "getter",
-        getter,
+        ...functions,
+        ...(Object.keys(batch).length > 0 && { batch: settingsOf(batch) }),
         ...settingsOf(options, (key) => key in limitSettings),
       })),
     };
@@ -128,6 +143,12 @@ class LibraryPlatypus implements PlatypusServer {
       sourceTypes: sourceTypesOfCode,
     });
   }
+}
+
+function checkFunction(method: string, pattern: string, given: unknown, result: string): void {
+  if (typeof given === "function") return;
+  const call = `${method}(${JSON.stringify(pattern)}, …)`;
+  throw new UsageError(`${call}: expected a function that returns ${result}, found ${typeof given}`);
 }
 
 function tablesOf(

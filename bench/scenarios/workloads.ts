@@ -106,6 +106,11 @@ export const workloads: readonly Scenario[] = [
     of("mcrouter's file, three levels"),
   ),
   againstOurselves(
+    { name: "mcrouter's file: multiget of 24 through three levels", goal: 1.25 },
+    { ...unheld("mcrouter's file, one pool"), load: { ...base, keysPerRequest: 24 } },
+    of("mcrouter's file, three levels", { keysPerRequest: 24 }),
+  ),
+  againstOurselves(
     { name: "mcrouter's file: to two pools at once" },
     unheld("mcrouter's file, one pool"),
     of("mcrouter's file, all-sync"),

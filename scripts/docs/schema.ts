@@ -73,11 +73,19 @@ function sourceSchema(): Schema {
 }
 
 function properties(settings: Settings): Record<string, Schema> {
-  return Object.fromEntries(
-    Object.entries<Setting>(settings).flatMap(([key, row]) =>
-      [key, ...(row.synonyms ?? [])].map((name) => [name, property(row)] as const),
-    ),
+  const all = Object.entries<Setting>(settings).flatMap(([key, row]) =>
+    [key, ...(row.synonyms ?? [])].map((name) => [name, property(row)] as const),
   );
+  const outer = all.filter(([name]) => !name.includes("."));
+  const inner = Map.groupBy(
+    all.filter(([name]) => name.includes(".")),
+    ([name]) => name.split(".")[0]!,
+  );
+  const tables = [...inner].map(([table, entries]) => {
+    const own = Object.fromEntries(entries.map(([name, schema]) => [name.slice(table.length + 1), schema]));
+    return [table, { type: "object", properties: own, additionalProperties: false }] as const;
+  });
+  return Object.fromEntries<Schema>([...outer, ...tables]);
 }
 
 function property({ type, default: value, meaning }: Setting): Schema {

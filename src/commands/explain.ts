@@ -1,5 +1,6 @@
 /**
- * `platypus explain KEY --config FILE`: explains a key; with `--fetch`, it asks the key's source.
+ * `platypus explain KEY … --config FILE`: explains keys; with `--fetch`, it asks their sources. Keys of one source are
+ * fetched together, as those of one get.
  */
 
 import { systemClock } from "../clock.ts";
@@ -11,37 +12,79 @@ import { loadConfig } from "../server/load-config.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import { parseOptions } from "./options.ts";
 
-export const EXPLAIN_HELP = `platypus explain KEY --config FILE [--fetch] [--json]: what would happen to a key
+export const EXPLAIN_HELP = `platypus explain KEY … --config FILE [--fetch] [--json]: what would happen to a key
 
   platypus explain user/42 --config platypus.toml
   platypus explain user/42 --config platypus.toml --fetch       ask its source, and say how it went
+  platypus explain user/42 user/43 --config platypus.toml --fetch   keys of one get: in how many calls they are fetched
   platypus explain user:42 --config /etc/mcrouter/config.json   where the routes send it
 
   --config FILE        TOML, mcrouter's JSON or twemproxy's YAML
   --fetch              ask the source of the rule; the value itself is not shown
-  --json               one JSON object: { key, lines: [{ name, text }] }
+  --json               one JSON object: { key, lines: [{ name, text }] }; of several keys, a list of such objects
 
 Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuration.
 `;
 
 /** Prints the explanation. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
-  const { path, key, given, isFetching, isJson } = readOptions(args);
+  const { path, keys, given, isFetching, isJson } = readOptions(args);
   const config = await loadConfig({ path, env: process.env });
   const sources = buildSources(config.sources, new Map(), systemClock);
   try {
-    const lines = explainKey(config, sources, key);
-    if (isFetching) lines.push(...(await fetchOnce(config, sources, key)));
+    const blocks = keys.map((key) => explainKey(config, sources, key));
+    const fetched = isFetching ? await fetchAll(config, sources, keys) : [];
+    for (const [i, lines] of fetched.entries()) blocks[i]!.push(...lines);
     if (isJson) {
-      const shown = lines.map(([name, text]) => ({ name, text }));
-      process.stdout.write(`${JSON.stringify({ key: given, lines: shown }, null, 2)}\n`);
+      const shown = blocks.map((lines, i) => ({ key: given[i], lines: lines.map(([name, text]) => ({ name, text })) }));
+      process.stdout.write(`${JSON.stringify(keys.length === 1 ? shown[0] : shown, null, 2)}\n`);
       return;
     }
-    const width = Math.max(...lines.map(([name]) => name.length)) + 2;
-    process.stdout.write(lines.map(([name, text]) => `${name.padEnd(width)}${text}\n`).join(""));
+    if (keys.length > 1) blocks.push(await callsFor(config, sources, keys));
+    process.stdout.write(
+      blocks
+        .filter((lines) => lines.length > 0)
+        .map(renderLines)
+        .join("\n"),
+    );
   } finally {
     await Promise.all([...sources.values()].map(({ source }) => source.close()));
   }
+}
+
+function renderLines(lines: readonly Line[]): string {
+  const width = Math.max(...lines.map(([name]) => name.length)) + 2;
+  return lines.map(([name, text]) => `${name.padEnd(width)}${text}\n`).join("");
+}
+
+/** The calls for keys that one get asks for. */
+async function callsFor(
+  config: Config,
+  sources: ReadonlyMap<string, BuiltSource>,
+  keys: readonly string[],
+): Promise<Line[]> {
+  const covered = keys.flatMap((key) => coveredBy(config, sources, key) ?? []);
+  const bySource = Map.groupBy(covered, ({ source }) => source);
+  const { signal } = new AbortController();
+  const lines: Line[] = [];
+  for (const [{ config: own, limiter }, group] of bySource) {
+    const contexts = group.map(({ captures }) => ({ ...captures, tag: null, priority: "fill" as const, signal }));
+    try {
+      for (const call of await limiter.describeMany(contexts)) lines.push([`together, ${own.name}`, call]);
+    } catch (error) {
+      lines.push([`together, ${own.name}`, `refused: ${(error as Error).message}`]);
+    }
+  }
+  return lines;
+}
+
+/** Asks the sources for all keys at once. Returns the lines of each key. */
+function fetchAll(
+  config: Config,
+  sources: ReadonlyMap<string, BuiltSource>,
+  keys: readonly string[],
+): Promise<Line[][]> {
+  return Promise.all(keys.map((key) => fetchOnce(config, sources, key)));
 }
 
 /** Asks the source once. The value is not printed: it may be secret. */
@@ -76,12 +119,11 @@ function readOptions(args: readonly string[]) {
     fetch: { type: "boolean" },
     json: { type: "boolean" },
   });
-  const [key, ...others] = positionals;
-  if (key === undefined || others.length > 0 || values.config === undefined) {
-    throw new UsageError("explain takes a key and a file: platypus explain KEY --config FILE [--fetch]");
+  if (positionals.length === 0 || values.config === undefined) {
+    throw new UsageError("explain takes keys and a file: platypus explain KEY --config FILE [--fetch]");
   }
   // The bytes that a client would send.
-  const bytes = Buffer.from(key, "utf8").toString("latin1");
+  const keys = positionals.map((key) => Buffer.from(key, "utf8").toString("latin1"));
   const { fetch: isFetching = false, json: isJson = false } = values;
-  return { path: values.config, key: bytes, given: key, isFetching, isJson };
+  return { path: values.config, keys, given: positionals, isFetching, isJson };
 }

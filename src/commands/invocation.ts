@@ -19,7 +19,22 @@ import type { LoadOptions } from "../server/load-config.ts";
 import { parseOptions } from "./options.ts";
 
 /** Subcommands: valid first words. */
-export const COMMANDS = ["serve", "init", "check", "explain", "simulate", "replay-asynclog", "completion"] as const;
+export const COMMANDS = [
+  "serve",
+  "init",
+  "check",
+  "explain",
+  "simulate",
+  "top",
+  "refresh",
+  "forget",
+  "drain",
+  "undrain",
+  "breaker",
+  "log-level",
+  "replay-asynclog",
+  "completion",
+] as const;
 
 /** The parsed command line. */
 export interface Invocation {

@@ -16,6 +16,13 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   platypus explain KEY --config FILE
                                    a key's server, rule, source call and times; --fetch asks its source
   platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
+  platypus top                     a live view of a running Platypus
+  platypus refresh PATTERN         fetch tracked keys again now
+  platypus forget PATTERN          delete tracked keys from the pool
+  platypus drain SERVER            take a memcached server out of use
+  platypus undrain SERVER          use it again
+  platypus breaker close SOURCE    close the circuit breaker of a source
+  platypus log-level LEVEL         change the level of the log
   platypus replay-asynclog FOLDER  do the deletes that were kept while a server was down
   platypus completion SHELL        a script for bash or zsh that completes commands, options and files
   platypus -p PORT -f FILE         run as mcrouter would with these options; all of its options are known
@@ -61,6 +68,16 @@ const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command
     const { SIMULATE_HELP: help, simulate: run } = await import("./simulate.ts");
     return { help, run };
   },
+  top: async () => {
+    const { TOP_HELP: help, top: run } = await import("./top.ts");
+    return { help, run };
+  },
+  refresh: () => control("REFRESH_HELP", "refresh"),
+  forget: () => control("FORGET_HELP", "forget"),
+  drain: () => control("DRAIN_HELP", "drain"),
+  undrain: () => control("UNDRAIN_HELP", "undrain"),
+  breaker: () => control("BREAKER_HELP", "breaker"),
+  "log-level": () => control("LOG_LEVEL_HELP", "logLevel"),
   "replay-asynclog": async () => {
     const { REPLAY_HELP: help, replayAsyncLog: run } = await import("./replay-asynclog.ts");
     return { help, run };
@@ -70,6 +87,17 @@ const commands: Readonly<Record<(typeof COMMANDS)[number], () => Promise<Command
     return { help, run: async (args) => completion(args, await helpsOfAll()) };
   },
 };
+
+type ControlModule = typeof import("./control.ts");
+
+async function control<Help extends keyof ControlModule, Run extends keyof ControlModule>(
+  help: Help,
+  run: Run,
+): Promise<Command> {
+  const module = await import("./control.ts");
+  // The names are of a help and of a command.
+  return { help: module[help] as string, run: module[run] as Command["run"] };
+}
 
 async function helpsOfAll(): Promise<ReadonlyMap<string, string>> {
   const entries = COMMANDS.map(async (name) => [name, (await commands[name]()).help] as const);

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
+import { systemClock } from "../clock.ts";
 import type { Config, RuleConfig } from "../config/config.ts";
 import { formatDuration, formatSize, parseDuration } from "../config/units.ts";
 import { UsageError } from "../errors.ts";
@@ -21,6 +22,8 @@ import {
 } from "../refresh/simulator.ts";
 import { ZipfSampler } from "../refresh/zipf.ts";
 import { loadConfig } from "../server/load-config.ts";
+import type { BatchLimits } from "../sources/batch-settings.ts";
+import { buildSources } from "../sources/build.ts";
 import { parseOptions } from "./options.ts";
 import { renderPlot } from "./simulation-plot.ts";
 
@@ -39,6 +42,7 @@ export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet wou
   --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*)
                        or the like
   --latency TIME       how long the source takes (50ms)
+  --capacity N         calls that the source handles at once; more calls make it slower (no limit)
   --failures SHARE     share of its calls that fail (0)
   --processes N        Platypus processes over the pool (1)
   --seed N             the same seed, the same gets (1)
@@ -58,7 +62,9 @@ const TRACKED_BYTES = 80;
 interface Options {
   readonly rule: RuleConfig;
   readonly config: Config;
+  readonly batching: BatchLimits | null;
   readonly latencyMs: number;
+  readonly capacity: number;
   readonly failureShare: number;
   readonly processes: number;
   readonly seed: number;
@@ -167,7 +173,9 @@ async function run(options: Options, isRefreshing: boolean): Promise<SimulationR
     source,
     gets: options.gets(),
     processes: options.processes,
+    batching: options.batching,
     latencyMs: options.latencyMs,
+    capacity: options.capacity,
     failureShare: options.failureShare,
     isRefreshing,
     bounds: config.server,
@@ -202,6 +210,7 @@ function render({ rule, processes }: Options, results: readonly (readonly [Varia
     ["filled while the client waited", (result) => share(result.filled, result)],
     ["misses", (result) => share(result.missed, result)],
     ["source calls", (result) => String(result.sourceCalls)],
+    ["  keys per call", (result) => (result.sourceKeys / Math.max(1, result.sourceCalls)).toFixed(2)],
     ["source calls a second", (result) => perSecond(result.sourceCalls, result)],
     ["  most in one second", (result) => String(result.peakCallsPerSecond)],
     ["  most at once", (result) => String(result.peakConcurrency)],
@@ -253,7 +262,10 @@ async function readOptions(args: readonly string[]): Promise<Options> {
   return {
     rule,
     config,
+    batching: await batchingOf(config, rule),
     latencyMs: durationOf("latency", values.latency),
+    capacity:
+      values.capacity === undefined ? Number.POSITIVE_INFINITY : integerOf("capacity", values.capacity, 1, 100_000),
     failureShare: numberOf("failures", values.failures, 0, 1),
     processes: integerOf("processes", values.processes, 1, 1_000),
     seed,
@@ -266,6 +278,18 @@ async function readOptions(args: readonly string[]): Promise<Options> {
     isJson: values.json ?? false,
     svg: values.svg ?? null,
   };
+}
+
+/** The batches of the rule's source. `null` if it has none. */
+async function batchingOf(config: Config, rule: RuleConfig): Promise<BatchLimits | null> {
+  const sources = buildSources(config.sources, new Map(), systemClock);
+  try {
+    const { source } = sources.get(rule.source)!;
+    const batching = source.batching ?? (await source.loadBatching?.()) ?? null;
+    return batching && { maxKeys: batching.maxKeys, waitMs: batching.waitMs, refreshWaitMs: batching.refreshWaitMs };
+  } finally {
+    await Promise.all([...sources.values()].map(({ source }) => source.close()));
+  }
 }
 
 function parse(args: readonly string[]) {
@@ -281,6 +305,7 @@ function parse(args: readonly string[]) {
     zipf: withDefault("1"),
     duration: withDefault("10m"),
     latency: withDefault("50ms"),
+    capacity: optional,
     failures: withDefault("0"),
     processes: withDefault("1"),
     seed: withDefault("1"),

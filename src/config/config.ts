@@ -188,6 +188,8 @@ export interface PoolConfig extends Pick<PoolSettings, KeptPoolSettings> {
   readonly socket: SocketConfig;
   /** True if servers get keys with their routing prefix. */
   readonly keepsRoutingPrefix: boolean;
+  /** By server: the failure domain, 0 if it is unknown. `null` if all are unknown. */
+  readonly failureDomains: readonly number[] | null;
   /** Addresses that serve only this pool. Empty if the pool uses the addresses of the server. */
   readonly listen: readonly ListenAddress[];
   /** `null` if the servers need no login. */

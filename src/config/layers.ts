@@ -91,15 +91,21 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
   const sectionOf = (kind: SectionKind, name: string | number | null, value: unknown): LayeredSection => {
     const path = name === null ? [kind] : [kind, name];
     const found = new Map<string, Found>();
+    const rows = input.settings[kind];
+    const add = (keys: readonly string[], each: unknown) => {
+      const whole = [...path, ...keys];
+      const entry = (inner: string | number) => placeOf([...whole, inner]);
+      found.set(keys.join("."), { value: each, place: placeOf(whole), entry });
+    };
     if (isTable(value)) {
       for (const [key, each] of Object.entries(value)) {
-        const entry = (inner: string | number) => placeOf([...path, key, inner]);
-        found.set(key, { value: each, place: placeOf([...path, key]), entry });
+        const inner = isTable(each) && isInnerTable(rows, key) ? Object.entries(each) : [];
+        for (const [name, one] of inner) add([key, name], one);
+        if (inner.length === 0) add([key], each);
       }
     } else if (value !== undefined) {
       problems.add(placeOf(path), `expected a section [${pathText(path)}], got ${describeValue(value)}`);
     }
-    const rows = input.settings[kind];
     return { kind, name: name === null ? null : String(name), rows, place: placeOf(path), found };
   };
 
@@ -132,6 +138,11 @@ function fileSections(input: LayerInput, problems: Problems): LayeredSection[] {
   }
   // JavaScript puts integer keys first; the line numbers give the order of the file.
   return sections.sort((a, b) => (a.place.line ?? 0) - (b.place.line ?? 0));
+}
+
+/** True if rows such as `batch.url` belong to a table `key` inside the section. */
+function isInnerTable(rows: Settings, key: string): boolean {
+  return Object.keys(rows).some((row) => row.startsWith(`${key}.`));
 }
 
 /** A path in messages: `get.user.ttl`, `route[0].pool`. */
@@ -194,7 +205,7 @@ function applyOverrides(
 ): void {
   for (const [path, text] of Object.entries(overrides)) {
     const section = sections.find((each) => path.startsWith(`${each.place.path}.`));
-    const key = path.slice(path.lastIndexOf(".") + 1);
+    const key = path.slice((section?.place.path.length ?? path.lastIndexOf(".")) + 1);
     const rows = section?.rows ?? {};
     const row = Object.hasOwn(rows, key) ? rows[key] : undefined;
     if (section !== undefined && row !== undefined && path === `${section.place.path}.${key}`) {

@@ -111,6 +111,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     health: { timeoutsUntilTko: values.timeoutsUntilTko, ...nativeProbes, failOpen: null },
     socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
+    failureDomains: null,
     listen: [],
     login: readLogin(section, values, problems),
     tls: readPoolTls(section, values, context, problems),

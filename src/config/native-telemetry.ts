@@ -5,7 +5,7 @@
  * Source: OpenTelemetry specification, "Environment Variable Specification" and "OpenTelemetry Protocol Exporter".
  */
 
-import { parseAddress } from "./address.ts";
+import { isLoopback, parseAddress } from "./address.ts";
 import type { AdminConfig, TelemetryConfig } from "./config.ts";
 import { type Problems, readSection, type Section } from "./section.ts";
 import { telemetrySettings } from "./settings.ts";
@@ -15,7 +15,16 @@ const DEFAULT_METRICS_INTERVAL_MS = 60_000;
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The admin server's address, from the text of `[server] admin`. `null` if the admin server is off. */
-export function readAdmin(section: Section, text: string, folder: string, problems: Problems): AdminConfig | null {
+export function readAdmin(
+  section: Section,
+  { admin: text, adminToken }: { readonly admin: string; readonly adminToken: string | null },
+  folder: string,
+  problems: Problems,
+): AdminConfig | null {
+  if (adminToken !== null && !/^[!-~]{16,}$/.test(adminToken)) {
+    const place = section.found.get("admin_token")?.place ?? section.place;
+    problems.add(place, "expected at least 16 ASCII characters without blanks");
+  }
   if (text === "off") return null;
   const found = section.found.get("admin");
   const address = /^unix:|:\d+$/.test(text) ? parseAddress(text, folder) : null;
@@ -23,6 +32,10 @@ export function readAdmin(section: Section, text: string, folder: string, proble
     const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
     problems.add(found?.place ?? section.place, message);
     return null;
+  }
+  if (adminToken === null && address.type === "tcp" && !isLoopback(address.host)) {
+    const message = "other machines can reach it and read the page; set admin_token, or use a loopback address";
+    problems.warn(found?.place ?? section.place, message);
   }
   return { address, isDefault: found === undefined };
 }

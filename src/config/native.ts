@@ -6,18 +6,18 @@
 
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
-import { type LogConfig, type LogLevel, type LogModule, logLevels, logModules } from "../telemetry/log-config.ts";
+import type { LogConfig } from "../telemetry/log-config.ts";
 import type { Config, ServerConfig } from "./config.ts";
 import { FilesRead } from "./files-read.ts";
 import { type LayerInput, type Layers, readLayers } from "./layers.ts";
 import { locateLines } from "./locate.ts";
+import { parseLogLevels } from "./log-levels.ts";
 import { checkAccess, joinAddresses, readListener, readUser } from "./native-access.ts";
 import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
 import { readAdvertised, readListen, readPool } from "./native-pool.ts";
 import { readRoutes } from "./native-route.ts";
 import { readRule } from "./native-rule.ts";
 import { readAdmin, readTelemetry } from "./native-telemetry.ts";
-import { suggestion } from "./nearest-name.ts";
 import { resolveReferences } from "./references.ts";
 import { Problems, readSection, type Section } from "./section.ts";
 import { type SectionKind, sectionsWith, serverSettings, settingsWith } from "./settings.ts";
@@ -75,7 +75,12 @@ export function readDocument(
   const readListeners = [...layers.listeners].map(([name, section]) => {
     return readListener(name, section, { folder, reads }, problems);
   });
-  const server = readServer(layers.server, isAddition ? [] : readListeners, { env, folder, reads }, problems);
+  const server = readServer(
+    resolved(layers.server, "server"),
+    isAddition ? [] : readListeners,
+    { env, folder, reads },
+    problems,
+  );
   const users = [...layers.users].map(([name, section]) => readUser(name, resolved(section, "user"), problems));
   const access = checkAccess(users, layers.users, readListeners, server.tls?.ca ?? null, problems);
   const awsPools = new Map<string, AwsConnection>();
@@ -154,7 +159,7 @@ function readServer(
     listen,
     advertise: readAdvertised(section, values.advertise ?? [], folder, problems),
     stateFolder: stateFolder(values.stateFolder, folder, env),
-    admin: readAdmin(section, values.admin, folder, problems),
+    admin: readAdmin(section, values, folder, problems),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, { tlsCert, tlsKey, tlsCa }, listen, { folder, reads }, problems),
@@ -172,33 +177,11 @@ function stateFolder(given: string | null, folder: string, env: NativeInput["env
   return given !== null ? resolve(folder, given) : env.STATE_DIRECTORY?.split(":")[0] || null;
 }
 
-/** `info`, or `info,backend=debug,source=error`: the default level, then levels of modules. */
 function readLogLevels(section: Section, text: string, problems: Problems): Omit<LogConfig, "form"> {
-  const place = section.found.get("log_level")?.place ?? section.place;
-  const levelOf = (word: string): LogLevel => {
-    const level = logLevels.find((each) => each === word);
-    if (level === undefined) {
-      const names = logLevels.map((each) => `"${each}"`).join(" or ");
-      problems.add(place, `expected ${names}, got ${JSON.stringify(word)}${suggestion(word, logLevels)}`);
-    }
-    return level ?? "info";
-  };
-  const [first = "", ...rest] = text.split(",").map((word) => word.trim());
-  const level = levelOf(first);
-  const modules: Partial<Record<LogModule, LogLevel>> = {};
-  for (const word of rest) {
-    const [name = "", own = ""] = word.split("=");
-    const module = logModules.find((each) => each === name);
-    if (module === undefined) {
-      problems.add(
-        place,
-        `there is no module ${JSON.stringify(name)}${suggestion(name, logModules)}; there are ${logModules.join(", ")}`,
-      );
-    } else {
-      modules[module] = levelOf(own);
-    }
-  }
-  return rest.length === 0 ? { level } : { level, modules };
+  const levels = parseLogLevels(text);
+  if (!("problem" in levels)) return levels;
+  problems.add(section.found.get("log_level")?.place ?? section.place, levels.problem);
+  return { level: "info" };
 }
 
 /** Several pools need routes, which say where each key is stored. */

@@ -10,7 +10,7 @@ export type SettingType =
   | { readonly kind: "duration" | "size" | "integer" | "number"; readonly min: number; readonly max: number }
   /** A duration, or the word "source" if the source decides. */
   | { readonly kind: "ttl"; readonly min: number; readonly max: number }
-  /** An integer, or "auto" for the number of cores. */
+  /** An integer, or "auto" for a number that Platypus finds. */
   | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "boolean" | "text" | "template" }
   /** One string or several. With `takesNumbers`, numbers are converted to text. */
@@ -39,7 +39,7 @@ export interface Setting {
   readonly noEffect?: string;
 }
 
-/** The rows of one section by key. */
+/** The rows of one section by key. A key such as `batch.url` belongs to a table inside the section. */
 export type Settings = Readonly<Record<string, Setting>>;
 
 /** The value of a type after reading. */

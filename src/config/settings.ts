@@ -44,6 +44,13 @@ export const serverSettings = {
     meaning:
       "Host names that requests to the admin address may have, beside IP addresses, `localhost`, the name of the machine, names without a dot and names of private domains (`.internal`, `.local`, `.lan`, `.home.arpa`).",
   },
+  admin_token: {
+    type: text,
+    default: null,
+    example: "${ENV:EXAMPLE_TOKEN}",
+    meaning:
+      "Token for commands over the admin address (`platypus refresh`, `forget`, `drain`, …), best as `${file:PATH}` or `${ENV:NAME}`. Without it there are no commands.",
+  },
   tls_cert: {
     type: text,
     default: null,
@@ -485,6 +492,13 @@ const fillSettings = {
     default: "1s",
     meaning: 'Time that the source\'s answer "not found" is remembered.',
   },
+  failure_ttl: {
+    field: "failureTtlMs",
+    type: duration("0s", "1d"),
+    default: "1s",
+    meaning:
+      "Time after a failed fetch of a key during which its misses are answered without a fetch. It doubles with each further failure, up to 8 × `negative_ttl`. `0s` disables this.",
+  },
   fill_timeout: {
     field: "fillTimeoutMs",
     type: duration("0s", "1h"),
@@ -558,7 +572,12 @@ export const limitSettings = {
     default: "5s",
     meaning: "Maximum time of one fetch. The wait for its turn, at most half of it, is included.",
   },
-  concurrency: { type: integer(1, 10_000), default: 64, meaning: "Maximum number of fetches in flight." },
+  concurrency: {
+    type: { kind: "count", min: 1, max: 10_000 },
+    default: 64,
+    meaning:
+      'Maximum number of fetches in flight; a batch is one fetch. `"auto"` finds the number that the source can take from its latency (4 to 512).',
+  },
   queue: {
     type: integer(0, 1_000_000),
     default: 1024,
@@ -604,6 +623,7 @@ export const ruleDefaultSettings = {
     meaning: "Default of `refresh_after_gets` for its rules.",
   },
   negative_ttl: { ...fillSettings.negative_ttl, default: null, meaning: "Default of `negative_ttl` for its rules." },
+  failure_ttl: { ...fillSettings.failure_ttl, default: null, meaning: "Default of `failure_ttl` for its rules." },
   fill_timeout: { ...fillSettings.fill_timeout, default: null, meaning: "Default of `fill_timeout` for its rules." },
   lease: { ...fillSettings.lease, default: null, meaning: "Default of `lease` for its rules." },
 } as const satisfies Settings;
@@ -782,5 +802,5 @@ export function sectionsWith(settings: SettingsByKind, key: string): string[] {
  */
 export function environmentName(kind: SectionKind, name: string | null, key: string): string {
   const words = name === null ? ["platypus", kind, key] : ["platypus", kind, name, key];
-  return words.join("_").toUpperCase().replaceAll("-", "_");
+  return words.join("_").toUpperCase().replaceAll(/[-.]/g, "_");
 }

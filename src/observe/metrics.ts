@@ -380,6 +380,12 @@ const fills: readonly Metric[] = [
   ofRules("fill.not_there", "{key}", "Fetches whose source had no value.", "notThere"),
   ofRules("fill.failed", "{fetch}", "Fetches for a miss that failed.", "failed"),
   ofRules(
+    "fill.left_alone",
+    "{get}",
+    "Misses answered without a fetch, because the last fetch of the key failed (`failure_ttl`).",
+    "leftAlone",
+  ),
+  ofRules(
     "fill.timed_out",
     "{get}",
     "Gets answered as misses because the fetch took longer than `fill_timeout`.",
@@ -458,7 +464,8 @@ const sources: readonly Metric[] = [
     attributes: ["source"],
     read: (snapshot) => snapshot.sources.map(({ name, latency }) => [[name], shownBuckets(latency)]),
   },
-  counted("fetches", "Fetches from a source.", "fetches"),
+  counted("fetches", "Fetches from a source. A batch is one fetch.", "fetches"),
+  ofSources("counter", "keys", "{key}", "Keys in the fetches from a source.", ({ counters }) => counters.keys),
   {
     kind: "counter",
     name: "platypus.source.failures",
@@ -476,6 +483,13 @@ const sources: readonly Metric[] = [
   counted("overloaded", "Fetches not started, because no place was free in time or the queue was full.", "overloaded"),
   counted("left_alone", "Fetches not started, because the circuit breaker was open.", "leftAlone"),
   ofSources("gauge", "in_flight", "{fetch}", "Fetches in flight.", ({ inFlight }) => inFlight),
+  ofSources(
+    "gauge",
+    "places",
+    "{fetch}",
+    'Maximum number of fetches in flight: `concurrency`, or what "auto" found.',
+    (source) => source.places,
+  ),
   ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a free place.", ({ waiting }) => waiting),
   ofSources("gauge", "breaker", "1", "State of the circuit breaker: 0 closed, 1 half open, 2 open.", (source) => {
     return breakerNumbers[source.breaker];

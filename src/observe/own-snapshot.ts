@@ -148,7 +148,7 @@ export class OwnSnapshot {
         };
       }),
       sources: [...sources.values()].map(({ limiter }): SourceNumbers => {
-        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, latency } = limiter;
+        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency } = limiter;
         return {
           name,
           type: types.get(name) ?? "",
@@ -158,6 +158,7 @@ export class OwnSnapshot {
           breakerOpened,
           inFlight,
           waiting,
+          places,
           latency: latency.read(),
         };
       }),
@@ -273,6 +274,7 @@ function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers
       timeoutMs: backend.serverTimeoutMs,
       version: backend.version,
       state: backend.stateName,
+      failures: backend.failures,
       views: { new: 0, up: 0, down: 0, closed: 0, [viewOf(backend)]: 1 },
       outstanding: backend.outstanding,
       connections: backend.connected,

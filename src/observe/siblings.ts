@@ -1,4 +1,5 @@
 /** The workers that share an address, from the view of one worker. */
+import { addAnswers, type ControlAnswer, type ControlCommand } from "./control.ts";
 import { merge } from "./merge.ts";
 import type { OwnSnapshot } from "./own-snapshot.ts";
 import type { Details, Snapshot } from "./snapshot.ts";
@@ -10,7 +11,9 @@ export type Question =
   /** Resets the statistics of clients. */
   | { readonly kind: "resetStats" }
   /** The list of servers of a pool has changed. */
-  | { readonly kind: "listChanged"; readonly pool: string };
+  | { readonly kind: "listChanged"; readonly pool: string }
+  /** Executes an operator's command. */
+  | { readonly kind: "control"; readonly command: ControlCommand };
 
 /** Report of a worker in each heartbeat. */
 export interface WorkerLoad {
@@ -37,17 +40,24 @@ export interface Siblings {
   onReplaced(run: () => void): void;
 }
 
+/** What a worker does for the others. */
+export interface WorkerActions {
+  /** Another worker has found a change of the servers of a pool. */
+  listChanged(pool: string): void;
+  /** Executes an operator's command in this process. */
+  execute(command: ControlCommand): ControlAnswer;
+}
+
 /** Asks all workers, or this process alone if there are no others. */
 export class Workers {
   private readonly siblings: Siblings | null;
   private readonly own: OwnSnapshot;
-  private readonly listChanged: (pool: string) => void;
+  private readonly actions: WorkerActions;
 
-  /** `listChanged` is called when another worker has found a change of the servers of a pool. */
-  constructor(siblings: Siblings | null, own: OwnSnapshot, listChanged: (pool: string) => void = () => {}) {
+  constructor(siblings: Siblings | null, own: OwnSnapshot, actions: WorkerActions) {
     this.siblings = siblings;
     this.own = own;
-    this.listChanged = listChanged;
+    this.actions = actions;
     siblings?.onQuestion((question) => this.answer(question));
   }
 
@@ -79,6 +89,18 @@ export class Workers {
     this.siblings?.ask({ kind: "listChanged", pool }, () => {});
   }
 
+  /** Executes a command in all workers. */
+  control(command: ControlCommand): Promise<ControlAnswer> {
+    const { siblings } = this;
+    if (siblings === null) return Promise.resolve(this.actions.execute(command));
+    return new Promise((resolve) => {
+      siblings.ask({ kind: "control", command }, (answers) => {
+        // A worker of an earlier version does not know the command.
+        resolve(addAnswers((answers as readonly (ControlAnswer | null)[]).filter((answer) => answer !== null)));
+      });
+    });
+  }
+
   /** The answer of this process. `null` for an unknown question, from a worker of another version. */
   private answer(question: Question): unknown {
     switch (question.kind) {
@@ -88,8 +110,10 @@ export class Workers {
         this.own.resetStats();
         return true;
       case "listChanged":
-        this.listChanged(question.pool);
+        this.actions.listChanged(question.pool);
         return true;
+      case "control":
+        return this.actions.execute(question.command);
       default:
         return null;
     }

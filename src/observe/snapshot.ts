@@ -156,6 +156,8 @@ const serverRows = {
   requests: sum,
   timeouts: sum,
   connectFailures: sum,
+  /** Failures since the last success. */
+  failures: sum,
   outOfStep: sum,
   connects: sum,
   disconnects: sum,
@@ -192,6 +194,7 @@ const sourceRows = {
   /** Current fetches. */
   inFlight: sum,
   waiting: sum,
+  places: sum,
   latency: durations,
 };
 

@@ -230,6 +230,8 @@ export class Request {
   keys: KeyList | null;
   /** The indexes in `keys` that this request asks for, in order. `null` for all keys. */
   indexes: number[] | null;
+  /** Number of requests that a backend counts it as. */
+  weight: number;
   /** gat, gats: the client's exptime. */
   exptime: number;
   /** `null` if it is not traced. */
@@ -283,6 +285,7 @@ export class Request {
     this.isKept = false;
     this.keys = null;
     this.indexes = null;
+    this.weight = 1;
     this.exptime = 0;
     this.span = null;
     this.readMicros = 0;

@@ -22,6 +22,7 @@ import type { StoredKeys } from "../proxy/route/sidecar-route.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
 import type { FetchResult } from "../sources/source.ts";
 import { Current } from "./current.ts";
+import { FailedKeys } from "./failed-keys.ts";
 import { errorCode, fetchFor } from "./fetch.ts";
 import { FetchRights, isShared, type Right } from "./fetch-right.ts";
 import { Flight, newWaiting, type Waiting } from "./flight.ts";
@@ -63,6 +64,7 @@ export interface FillerOptions {
   /** True while memory is short: a miss without a fetch in flight is answered as a miss. */
   readonly refusesFill?: () => boolean;
   readonly unsettled?: UnsettledWrites;
+  readonly failedKeys?: FailedKeys;
   readonly starts?: Starts;
 }
 
@@ -78,6 +80,7 @@ export class Filler implements MissFiller, StoredKeys {
   private readonly rights: FetchRights;
   private readonly populator: Populator;
   private readonly starts: Starts;
+  private readonly failedKeys: FailedKeys;
 
   constructor(options: FillerOptions) {
     const { clock, log, events, unsettled = new UnsettledWrites(clock) } = options;
@@ -88,6 +91,7 @@ export class Filler implements MissFiller, StoredKeys {
     this.standIns = new StandIns(options.holdBytes);
     this.refusesFill = options.refusesFill ?? (() => false);
     this.starts = options.starts ?? new Starts();
+    this.failedKeys = options.failedKeys ?? new FailedKeys(() => 0);
     const { now, flights, standIns } = this;
     this.rights = new FetchRights({ now, clock, standIns, unsettled, log });
     this.populator = new Populator({ now, clock, events, log, flights, rights: this.rights, standIns, unsettled });
@@ -104,6 +108,8 @@ export class Filler implements MissFiller, StoredKeys {
     if (port !== this.now.port) this.flights.closeAll();
     this.now.replace(rules, port);
     this.standIns.reset(holdBytes);
+    // The new configuration may have mended the failure.
+    this.failedKeys.clear();
   }
 
   /** Forgets the values that are held for the pool. Returns their size in bytes. */
@@ -130,6 +136,7 @@ export class Filler implements MissFiller, StoredKeys {
   /** The source has announced another value for `key`: a value on its way to the pool may be the old one. */
   changed(key: string): void {
     for (const flight of this.flights.of(key)) flight.hasChanged = true;
+    this.failedKeys.delete(key);
   }
 
   fill(key: string, waiter: FillWaiter, hasPoolFailed = false): boolean {
@@ -147,6 +154,10 @@ export class Filler implements MissFiller, StoredKeys {
     if (match.rule.config.mode === "observe") {
       match.rule.counters.observed++;
       this.log.observed(match.rule, key);
+      return false;
+    }
+    if (this.failedKeys.isPaused(key, nowMs)) {
+      match.rule.counters.leftAlone++;
       return false;
     }
     this.start(key, match, [newWaiting(waiter, nowMs + match.rule.config.fillTimeoutMs, hasPoolFailed)]);
@@ -168,6 +179,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   beforeFlush(): void {
     this.standIns.forgetAll();
+    this.failedKeys.clear();
     this.now.port.noteFlush();
     // A flush removes leases together with all other items.
     for (const key of this.flights.keys()) this.overtake(key);
@@ -196,6 +208,7 @@ export class Filler implements MissFiller, StoredKeys {
 
   private overtake(key: string): void {
     this.standIns.forget(key);
+    this.failedKeys.delete(key);
     this.flights.overtake(key);
   }
 
@@ -268,11 +281,13 @@ export class Filler implements MissFiller, StoredKeys {
       this.flights.close(flight);
       this.rights.giveBack(right, flight);
       rule.counters.failed++;
+      this.failedKeys.add(flight.key, error, rule.config, this.clock.nowMs());
       flight.span?.fail(errorCode(error));
       this.log.sourceFailed(rule, error, flight.span);
       flight.answer(missReply);
       return;
     }
+    this.failedKeys.delete(flight.key);
     // A client that comes now asks the pool and finds the value there, or starts a new flight.
     this.flights.close(flight);
     if (flight.isOvertaken) {

@@ -21,7 +21,7 @@
 import { hash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { RuleConfig } from "../config/config.ts";
-import type { PoolItem } from "../proxy/reply.ts";
+import type { PoolItem, WriteResult } from "../proxy/reply.ts";
 import type { Span } from "../proxy/tracing.ts";
 import type { FetchResult, Freshness } from "../sources/source.ts";
 import { outcomeOf, undoAdd } from "./adding.ts";
@@ -151,7 +151,8 @@ export async function refreshKey(
   const good = goodFor(result.freshness);
   const exptime = exptimeOf(good.ttlMs, config, clock.unixSeconds());
   const digest = result.type === "value" ? digestOf(result.value) : null;
-  if (result.type === "unchanged" || digest === known?.digest) {
+  const isLate = lease !== null && proof !== null && mayHaveExpired(item, clock.nowMs() - readMs);
+  if (result.type === "unchanged" || (digest === known?.digest && !isLate)) {
     const touching = port.touch(key, exptime);
     lease?.noteExtended(clock.unixSeconds(), good.ttlMs);
     release();
@@ -159,17 +160,24 @@ export async function refreshKey(
     // If another client wrote between the read and this write, the next refresh reads a cas other than the known one.
     return { type: "stored", isUnchanged: true, known: tagged(known, result), ...good };
   }
-  if (lease !== null && proof !== null && hasExpired(item, clock.nowMs() - readMs)) {
-    // After a reload that changed the rule, clients' writes may no longer end the lease.
-    if (before.isWanted?.() === false) {
+  const writing = port.cas(key, key, result.value, exptime, item.cas);
+  let written: WriteResult;
+  if (isLate) {
+    written = await writing.catch((error: unknown) => {
+      release();
+      throw error;
+    });
+    if (written.result === "notFound") {
+      // After a reload that changed the rule, clients' writes may no longer end the lease.
+      if (before.isWanted?.() !== false) return addExpired(result.value, lease, proof!, result.tag);
       release();
       return { type: "busy" };
     }
-    return addExpired(result.value, lease, proof, result.tag);
+    release();
+  } else {
+    release();
+    written = await writing;
   }
-  const writing = port.cas(key, key, result.value, exptime, item.cas);
-  release();
-  const written = await writing;
   if (written.result === "notFound") return { type: "gone" };
   if (written.result !== "stored") return { type: "kept", ...good };
   const { cas } = written;
@@ -204,8 +212,8 @@ export async function refreshKey(
   }
 }
 
-/** True if the item has expired by now. memcached may drop an item up to a second early. */
-function hasExpired({ ttlSeconds }: PoolItem, elapsedMs: number): boolean {
+/** True if the item may have expired by now. memcached may drop an item up to a second early. */
+function mayHaveExpired({ ttlSeconds }: PoolItem, elapsedMs: number): boolean {
   return ttlSeconds !== null && ttlSeconds >= 0 && elapsedMs > (ttlSeconds - 1) * 1000;
 }
 

@@ -18,6 +18,8 @@ export interface RuleCounters {
   filled: number;
   notThere: number;
   failed: number;
+  /** Misses without a fetch, because the last fetch of the key failed. */
+  leftAlone: number;
   observed: number;
   /** Waiting clients that got a miss because the fetch took longer than `fill_timeout`. */
   timedOut: number;
@@ -68,8 +70,12 @@ interface LimitedSource {
   endAdmission(): void;
   /** Throws a SourceError. */
   fetch(captures: Captures, priority: "fill" | "refresh", tag: string | null): Promise<FetchResult>;
-  /** True if another refresh may start now: a backlog waits in the schedule instead of the source's queue. */
-  readonly hasRoomForRefresh: boolean;
+  /**
+   * True if another refresh may start now: a backlog waits in the schedule instead of the source's queue. Then
+   * `endRefresh` must be called when it has ended.
+   */
+  admitRefresh(): boolean;
+  endRefresh(): void;
 }
 
 /** A rule that covers a key, and the captures of its pattern. */
@@ -136,6 +142,7 @@ export function newRuleCounters(): RuleCounters {
     filled: 0,
     notThere: 0,
     failed: 0,
+    leftAlone: 0,
     observed: 0,
     timedOut: 0,
     overtaken: 0,

@@ -18,9 +18,9 @@ import { Tracker } from "./tracker.ts";
 
 /** Length of a tick, the tracker's unit of time (ms). */
 export const TICK_MS = 100;
-/** A key whose source has no room is due again after this time (ms), multiplied by up to `MAX_DEFERS`. */
-const DEFER_MS = 1_000;
-const MAX_DEFERS = 10;
+/** A key whose source has no room is due again after a part of its ttl, within these bounds (ms). */
+const LEAST_DEFER_MS = 1_000;
+const MOST_DEFER_MS = 10_000;
 /** Memory of a tracked key, including its name (bench/micro/tracked-keys.ts). */
 const TRACKED_KEY_BYTES = 160;
 /** Maximum number of keys that are examined for a list of keys. */
@@ -95,6 +95,11 @@ export class Schedule {
   /** Number of tracked keys of each rule. */
   trackedByRule(): Map<Rule, number> {
     return new Map(this.rules.list.map((rule, index) => [rule, this.tracker.countOf(index)]));
+  }
+
+  /** Tracked keys with the names of their rules. */
+  *keys(): Iterable<readonly [key: string, rule: string]> {
+    for (const slot of this.tracker.slots()) yield [this.tracker.key(slot)!, this.ruleOf(slot).config.name];
   }
 
   /** The most requested keys of a rule, among the examined keys: with very many keys, not all are examined. */
@@ -184,8 +189,9 @@ export class Schedule {
    */
   defer(slot: number, { config, counters }: Rule): void {
     counters.deferred++;
-    const longestMs = Math.min(config.ttlMs / 4, DEFER_MS * MAX_DEFERS);
-    this.arm(slot, DEFER_MS + this.random() * Math.max(0, longestMs - DEFER_MS));
+    const longestMs = Math.min(config.ttlMs / 4, MOST_DEFER_MS);
+    const leastMs = Math.min(config.ttlMs / 16, LEAST_DEFER_MS);
+    this.arm(slot, leastMs + this.random() * (longestMs - leastMs));
   }
 
   /** The refresh of `key` failed: it is due again after a backoff. */

@@ -10,9 +10,9 @@
  * schedule.ts decides when a key is due; this file receives gets and fills, and runs the refreshes.
  */
 import type { Clock, Timer } from "../clock.ts";
-import { SourceError } from "../errors.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
+import { FailedKeys, wasAsked } from "./failed-keys.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
@@ -29,9 +29,14 @@ import { UnsettledWrites } from "./unsettled-writes.ts";
 const DUE_PER_TICK = 10_000;
 /** A key that is due while it is being refreshed, by this or another process, is checked again after this time (ms). */
 const BUSY_MS = 1_000;
+/** A key that an operator wants refreshed and whose source has no room is due again after this time (ms). */
+const ASKED_AGAIN_MS = 200;
 /** A key that no rule covers is not checked again for this time. */
 const NOT_COVERED_TICKS = 6_000;
 const MAX_ORIGINS = 1_000;
+
+/** The end of a refresh that was asked for. `gone`: the key is not tracked any more. */
+export type RefreshEnd = RefreshOutcome["type"] | "unchanged";
 
 /** Logs failures. A burst of equal failures is logged as one line. */
 export interface RefreshLog {
@@ -48,6 +53,8 @@ export interface SchedulerOptions {
   readonly log: RefreshLog;
   readonly bounds: TrackingBounds;
   readonly unsettled?: UnsettledWrites;
+  /** Receives the results of refreshes too. */
+  readonly failedKeys?: FailedKeys;
 }
 
 /** The scheduler of a process. */
@@ -59,6 +66,7 @@ export class Scheduler implements FillEvents {
   private readonly random: () => number;
   private readonly log: RefreshLog;
   private readonly unsettled: UnsettledWrites;
+  private readonly failedKeys: FailedKeys;
   private readonly pickUp: PickUp;
   private timer: Timer | null = null;
   /** The current tick of the monotonic clock: gets are recorded with this precision. */
@@ -72,6 +80,8 @@ export class Scheduler implements FillEvents {
   private readonly lookedAt = new Set<string>();
   /** Tracked keys, or keys in `lookedAt`, whose source has announced another value that no refresh has fetched yet. */
   private readonly changes = new Set<string>();
+  /** Keys whose refresh was asked for, with the functions that receive its end. */
+  private readonly asked = new Map<string, ((end: RefreshEnd) => void)[]>();
   /** `null` if traces are off. */
   tracer: Tracer | null = null;
   /** Keys that a traced request made needed, with its traceparent. */
@@ -82,6 +92,7 @@ export class Scheduler implements FillEvents {
     this.random = options.random;
     this.log = options.log;
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
+    this.failedKeys = options.failedKeys ?? new FailedKeys(options.random);
     this.schedule = new Schedule({ ...options, dropped: (key) => this.forget(key) });
     this.tracker = this.schedule.tracker;
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
@@ -118,6 +129,31 @@ export class Scheduler implements FillEvents {
     if (slot < 0 && !this.busy.has(key) && !this.lookedAt.has(key)) return;
     this.changes.add(key);
     if (slot >= 0 && !this.busy.has(key)) this.schedule.arm(slot, 0);
+  }
+
+  /** Tracked keys with the names of their rules. */
+  keys(): Iterable<readonly [key: string, rule: string]> {
+    return this.schedule.keys();
+  }
+
+  /**
+   * Refreshes a tracked key, whether or not it is due or needed, as soon as its source has room. Calls `ended` once, later;
+   * synchronously if the key is not tracked.
+   */
+  refreshNow(key: string, ended: (end: RefreshEnd) => void): void {
+    const slot = this.tracker.find(key);
+    if (slot < 0 || this.isStopped) {
+      ended("gone");
+      return;
+    }
+    this.asked.set(key, [...(this.asked.get(key) ?? []), ended]);
+    if (!this.busy.has(key)) this.schedule.arm(slot, 0);
+  }
+
+  /** Stops tracking a key. */
+  untrack(key: string): void {
+    const slot = this.tracker.find(key);
+    if (slot >= 0) this.schedule.drop(slot);
   }
 
   isTracked(key: string): boolean {
@@ -174,6 +210,7 @@ export class Scheduler implements FillEvents {
     this.isStopped = true;
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
+    for (const key of [...this.asked.keys()]) if (!this.busy.has(key)) this.endAsked(key, "gone");
   }
 
   /** Drops tracked keys of about this size, the least needed first. Returns the number of bytes that this frees. */
@@ -247,8 +284,10 @@ export class Scheduler implements FillEvents {
     const key = this.tracker.key(slot)!;
     const rule = this.schedule.ruleOf(slot);
     const { config, counters, source, timings } = rule;
+    const isAsked = this.asked.has(key);
     const idleMs = this.clock.nowMs() - this.tracker.lastGet(slot) * TICK_MS;
-    if (idleMs > config.expiryMs || this.tracker.getCount(slot) < config.refreshAfterGets) {
+    const isNeeded = idleMs <= config.expiryMs && this.tracker.getCount(slot) >= config.refreshAfterGets;
+    if (!isNeeded && !isAsked) {
       counters.dropped++;
       this.schedule.drop(slot);
       return;
@@ -265,35 +304,55 @@ export class Scheduler implements FillEvents {
     // A value that must no longer be served is handled despite the source's limits: it is deleted if they prevent a
     // fetch.
     const isOver = config.isSourceTtl && this.tracker.staleUntilTicks(slot) * TICK_MS <= this.clock.nowMs();
-    if (!source.hasRoomForRefresh && !isOver) {
-      this.schedule.defer(slot, rule);
+    const isAdmitted = source.admitRefresh();
+    if (!isAdmitted && !isOver) {
+      if (isAsked) this.schedule.arm(slot, ASKED_AGAIN_MS * (0.5 + this.random()));
+      else this.schedule.defer(slot, rule);
       return;
     }
     counters.due++;
     timings.lag.add(this.schedule.latenessOf(slot));
     this.busy.add(key);
-    const work: Work = { key, rule, port: this.schedule.port, isForced: this.changes.delete(key), span: null };
+    const work: Work = {
+      key,
+      rule,
+      port: this.schedule.port,
+      isAnnounced: this.changes.delete(key),
+      isAsked,
+      span: null,
+    };
     this.refresh(work, slot, match)
       .catch((error: unknown) => {
         this.log.poolFailed(rule, error, work.span);
         this.schedule.retry(key);
-        if (work.isForced) this.changes.add(key);
+        if (work.isAnnounced) this.changes.add(key);
+        this.endAsked(key, "failed");
       })
       .finally(() => {
+        if (isAdmitted) source.endRefresh();
         this.busy.delete(key);
         this.forgetChange(key);
+        this.refreshAgain(key);
       });
+  }
+
+  /** For a key whose refresh was asked for while another refresh was in progress. */
+  private refreshAgain(key: string): void {
+    if (!this.asked.has(key)) return;
+    const slot = this.tracker.find(key);
+    if (slot < 0 || this.isStopped) this.endAsked(key, "gone");
+    else this.schedule.arm(slot, 0);
   }
 
   private async refresh(work: Work, slot: number, match: Match): Promise<void> {
     const { tracker, clock, unsettled } = this;
-    const { key, rule, port, isForced } = work;
+    const { key, rule, port, isAnnounced, isAsked } = work;
     const nowTicks = clock.nowMs() / TICK_MS;
     const before = {
       known: tracker.knownItem(slot),
       expectedMs: (tracker.freshUntilTicks(slot) - nowTicks) * TICK_MS,
       isServable: tracker.staleUntilTicks(slot) > nowTicks,
-      isForced,
+      isForced: isAnnounced || isAsked,
       isWanted: () => {
         const now = tracker.find(key);
         return now >= 0 && this.schedule.isCurrent(now, rule, port);
@@ -335,14 +394,17 @@ export class Scheduler implements FillEvents {
   private take(work: Work, outcome: RefreshOutcome, span: Span | null): void {
     const { key, rule, port } = work;
     const { counters } = rule;
-    const wasAsked = outcome.type !== "failed" || !isWithoutRoom(outcome.error);
+    if (work.isAsked) this.endAsked(key, outcome.type === "stored" && outcome.isUnchanged ? "unchanged" : outcome.type);
+    const isAnswer = outcome.type !== "failed" || wasAsked(outcome.error);
     // Count the failure even if the key is not tracked any more.
-    if (outcome.type === "failed" && wasAsked) {
+    if (outcome.type === "failed" && isAnswer) {
       counters.refreshFailed++;
+      this.failedKeys.add(key, outcome.error, rule.config, this.clock.nowMs());
       this.log.sourceFailed(rule, outcome.error, span);
     } else if (outcome.type === "stored") {
       if (outcome.isUnchanged) counters.unchanged++;
       else counters.refreshed++;
+      this.failedKeys.delete(key);
     }
     const slot = this.tracker.find(key);
     // After a reload the key may belong to another rule, which has its own times for it.
@@ -350,7 +412,7 @@ export class Scheduler implements FillEvents {
       if (slot >= 0 && this.changes.has(key)) this.schedule.arm(slot, 0);
       return;
     }
-    if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, wasAsked);
+    if (port === this.schedule.port) this.settleOutcome(slot, work, outcome, isAnswer);
     else {
       // The result is about another pool.
       this.tracker.forgetItem(slot);
@@ -358,14 +420,14 @@ export class Scheduler implements FillEvents {
     }
     // Announced during the refresh, which may have fetched the old value.
     if (this.changes.has(key)) this.schedule.arm(slot, 0);
-    else if (work.isForced && !isFetched(outcome)) this.changes.add(key);
+    else if (work.isAnnounced && !isFetched(outcome)) this.changes.add(key);
   }
 
   private settleOutcome(
     slot: number,
-    { key, rule, port, isForced }: Work,
+    { key, rule, port, isAnnounced }: Work,
     outcome: RefreshOutcome,
-    wasAsked: boolean,
+    isAnswer: boolean,
   ): void {
     const { counters, config } = this.schedule.ruleOf(slot);
     switch (outcome.type) {
@@ -378,14 +440,14 @@ export class Scheduler implements FillEvents {
         break;
       case "failed":
       case "notThere":
-        if (wasAsked) this.schedule.retry(key);
+        if (isAnswer) this.schedule.retry(key);
         else this.schedule.defer(slot, this.schedule.ruleOf(slot));
         break;
       case "fresh":
         if (this.tracker.knownItem(slot)?.cas !== outcome.cas) this.tracker.remember(slot, unknownItem(outcome.cas));
         this.schedule.settle(slot, rule, { ttlMs: outcome.freshMs, staleMs: config.staleMs });
         // The other process may have fetched the value before the change.
-        if (isForced) this.schedule.arm(slot, BUSY_MS);
+        if (isAnnounced) this.schedule.arm(slot, BUSY_MS);
         break;
       case "kept":
         this.tracker.forgetItem(slot);
@@ -403,6 +465,15 @@ export class Scheduler implements FillEvents {
   private forget(key: string): void {
     if (this.origins.size > 0) this.origins.delete(key);
     this.changes.delete(key);
+    // The refresh in progress still ends.
+    if (!this.busy.has(key)) this.endAsked(key, "gone");
+  }
+
+  private endAsked(key: string, end: RefreshEnd): void {
+    const ended = this.asked.get(key);
+    if (ended === undefined) return;
+    this.asked.delete(key);
+    for (const each of ended) each(end);
   }
 
   /** Forgets an announced change of a key that is neither tracked nor about to be. */
@@ -419,7 +490,9 @@ interface Work {
   readonly rule: Rule;
   readonly port: PoolPort;
   /** True if the source has announced another value: then an item that another process wrote is not fresh enough. */
-  readonly isForced: boolean;
+  readonly isAnnounced: boolean;
+  /** True if the refresh was asked for (`refreshNow`). */
+  readonly isAsked: boolean;
   /** `null` if it is not traced, or not yet. */
   span: Span | null;
 }
@@ -427,11 +500,6 @@ interface Work {
 /** False if the source's current value was not fetched. */
 function isFetched({ type }: RefreshOutcome): boolean {
   return type !== "busy" && type !== "fresh" && type !== "failed";
-}
-
-/** True if the source was not asked: it had no place, or its breaker opened meanwhile. */
-function isWithoutRoom(error: unknown): boolean {
-  return error instanceof SourceError && (error.code === "SOURCE_OVERLOADED" || error.code === "SOURCE_LEFT_ALONE");
 }
 
 /** An item with a known cas only: no bytes equal its bytes. */

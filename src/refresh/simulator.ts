@@ -9,8 +9,9 @@ import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
 import { Status } from "../proxy/reply.ts";
 import { Limiter } from "../sources/limiter.ts";
-import type { FetchResult, Source } from "../sources/source.ts";
+import type { Batching, FetchContext, FetchResult, Source } from "../sources/source.ts";
 import { Histogram } from "../telemetry/histogram.ts";
+import { FailedKeys } from "./failed-keys.ts";
 import { Filler } from "./filler.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "./rules.ts";
@@ -49,7 +50,11 @@ export interface Simulation {
   /** In order of time. */
   readonly gets: Iterable<SimulatedGet>;
   readonly processes: number;
+  /** The source's calls for several keys. `null` if it has none. */
+  readonly batching: Pick<Batching, "maxKeys" | "waitMs" | "refreshWaitMs"> | null;
   readonly latencyMs: number;
+  /** Number of calls that the source handles at once; further calls queue in it. Infinity if there is no such limit. */
+  readonly capacity: number;
   /** Share of failing fetches, 0 … 1. */
   readonly failureShare: number;
   /** If false, keys are filled on misses and never refreshed. */
@@ -69,6 +74,8 @@ export interface SimulationResult {
   readonly filled: number;
   readonly missed: number;
   readonly sourceCalls: number;
+  /** Keys in these calls. */
+  readonly sourceKeys: number;
   readonly sourceFailures: number;
   /** Calls that began in each second. */
   readonly callsBySecond: readonly number[];
@@ -87,21 +94,44 @@ export interface SimulationResult {
 class LatencySource implements Source {
   readonly name = "simulated";
   calls = 0;
+  keys = 0;
   failures = 0;
   running = 0;
   peakRunning = 0;
   readonly callsBySecond: number[] = [];
+  readonly batching: Batching | null;
   private readonly simulation: Simulation;
   private readonly clock: VirtualClock;
+  /** Times at which each of the source's own workers is free, if their number is limited. */
+  private readonly freeAtMs: number[];
 
   constructor(simulation: Simulation, clock: VirtualClock) {
     this.simulation = simulation;
     this.clock = clock;
+    this.freeAtMs = simulation.capacity === Number.POSITIVE_INFINITY ? [] : new Array(simulation.capacity).fill(0);
+    const { batching } = simulation;
+    this.batching = batching && {
+      ...batching,
+      // A turn of the event loop takes no virtual time, and its end is not an event of the clock.
+      waitMs: Math.max(1, batching.waitMs),
+      refreshWaitMs: Math.max(1, batching.refreshWaitMs),
+      groupOf: () => "",
+      fetchMany: async (requests: readonly FetchContext[]) => {
+        const result = await this.call(requests.length);
+        return requests.map(() => result);
+      },
+      describe: () => [],
+    };
   }
 
   fetch(): Promise<FetchResult> {
-    const { latencyMs, failureShare, random } = this.simulation;
+    return this.call(1);
+  }
+
+  private call(keys: number): Promise<FetchResult> {
+    const { failureShare, random } = this.simulation;
     this.calls++;
+    this.keys += keys;
     this.peakRunning = Math.max(this.peakRunning, ++this.running);
     const second = Math.floor(this.clock.nowMs() / 1000);
     while (this.callsBySecond.length <= second) this.callsBySecond.push(0);
@@ -110,7 +140,7 @@ class LatencySource implements Source {
     const value = Buffer.allocUnsafe(STAMP_BYTES);
     value.writeDoubleBE(this.clock.nowMs());
     return new Promise((resolve, reject) => {
-      this.clock.setTimer(latencyMs, () => {
+      this.clock.setTimer(this.latencyMs(), () => {
         this.running--;
         if (isFailing) this.failures++;
         if (isFailing) reject(new SourceError("SOURCE_STATUS", "a simulated failure"));
@@ -120,6 +150,18 @@ class LatencySource implements Source {
   }
 
   async close(): Promise<void> {}
+
+  /** The latency of a call that begins now. */
+  private latencyMs(): number {
+    const { latencyMs } = this.simulation;
+    const { freeAtMs } = this;
+    if (freeAtMs.length === 0) return latencyMs;
+    const nowMs = this.clock.nowMs();
+    const first = freeAtMs.indexOf(Math.min(...freeAtMs));
+    const endMs = Math.max(nowMs, freeAtMs[first]!) + latencyMs;
+    freeAtMs[first] = endMs;
+    return endMs - nowMs;
+  }
 }
 
 /** Runs the whole simulation. */
@@ -133,7 +175,8 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
     const limiter = new Limiter(source, simulation.source, clock);
     const rule: Rule = { config, source: limiter, counters: newRuleCounters(), timings: newRuleTimings() };
     const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
-    const shared = { rules: new Rules([rule]), port: pool.port, clock, log };
+    const failedKeys = new FailedKeys(random);
+    const shared = { rules: new Rules([rule]), port: pool.port, clock, log, failedKeys };
     const scheduler = new Scheduler({ ...shared, random, bounds: simulation.bounds });
     const events = simulation.isRefreshing
       ? scheduler
@@ -184,6 +227,7 @@ export async function simulate(simulation: Simulation): Promise<SimulationResult
   return {
     ...result,
     sourceCalls: source.calls,
+    sourceKeys: source.keys,
     sourceFailures: source.failures,
     callsBySecond: source.callsBySecond,
     peakConcurrency: source.peakRunning,

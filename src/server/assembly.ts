@@ -12,6 +12,7 @@ import { ReloadState } from "../config/reload-state.ts";
 import type { Following } from "../discovery/following.ts";
 import type { AsyncLog } from "../mcrouter/report/async-log.ts";
 import type { SelfReport } from "../mcrouter/report/self-report.ts";
+import type { AdminControl } from "../observe/admin/actions.ts";
 import { AdminAnswers } from "../observe/admin/answers.ts";
 import { Readiness } from "../observe/admin/readiness.ts";
 import { withoutSecrets } from "../observe/admin/shown-config.ts";
@@ -37,6 +38,7 @@ import { ItemStore } from "../proxy/store/item-store.ts";
 import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
+import { FailedKeys } from "../refresh/failed-keys.ts";
 import { Filler } from "../refresh/filler.ts";
 import { newHandoffCounters } from "../refresh/handoff/copier.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
@@ -45,6 +47,7 @@ import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
 import { BurstLog } from "../telemetry/burst-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Reports } from "../telemetry/reports.ts";
+import { Control } from "./control.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { openFilesLimit, roomForClients } from "./open-files.ts";
 import { buildRunning, type Running, type RunningContext, RunningEvents, rootOf } from "./running.ts";
@@ -109,6 +112,8 @@ export interface Assembly {
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
+  readonly control: Control;
+  readonly adminControl: AdminControl;
   readonly workers: Workers;
 }
 
@@ -170,7 +175,8 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const backends = (): readonly Backend[] => [...now.running.pools.backends.values()];
 
   const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
-  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled });
+  const failedKeys = new FailedKeys(random);
+  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled, failedKeys });
   const sheds = {
     held: () => filler.shedHeld(),
     tracked: (bytes: number) => scheduler.shed(bytes),
@@ -183,6 +189,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     holdBytes: config.server.holdBytes,
     refusesFill: () => memory.refusesFill(),
     unsettled,
+    failedKeys,
   });
   events.lost = (pool) => following.lost(pool);
   events.changed = (key) => {
@@ -238,7 +245,16 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     mcrouter: () => selfReport?.numbers() ?? null,
     samples: (isHour) => answers.samples(isHour),
   });
-  const workers = new Workers(siblings, own, (pool) => following.look(pool));
+  const control = new Control({ running, scheduler, filler, log });
+  const workers = new Workers(siblings, own, {
+    listChanged: (pool) => following.look(pool),
+    execute: (command) => control.execute(command),
+  });
+  const adminControl: AdminControl = {
+    token: () => server().adminToken,
+    execute: (command) => workers.control(command),
+    refused: (client) => bursts.say("warn", "admin", "token", `${client} sent a command without the right token`),
+  };
   const hasAnyConnected = () =>
     new Promise<boolean>((resolve) =>
       workers.snapshot({ wantsReadiness: true }, (all) => resolve(all.process.hasConnected)),
@@ -318,6 +334,8 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     selfReport,
     otlp,
     answers,
+    control,
+    adminControl,
     workers,
   };
 }

@@ -297,6 +297,7 @@ export class Platypus {
         clock: clock,
         reports: reports,
         socket,
+        control: this.parts.adminControl,
         hosts: () => now.running.config.server.adminHosts,
       });
     } catch (error) {

@@ -14,8 +14,11 @@
  * Source: Nygard, "Release It!" (circuit breaker); the growing pause follows mcrouter's probes of servers.
  */
 import type { Clock } from "../clock.ts";
-import { FailingKeys } from "./failing-keys.ts";
+import { ExpiringMap } from "../expiring-map.ts";
 
+const MAX_FAILING_KEYS = 10_000;
+/** A key without a failure for this time (ms) counts as new. */
+const REMEMBERED_MS = 60_000;
 const GROWTH = 2;
 const LONGEST_MS = 60_000;
 /** One more than the number of refreshes that may try in each pause. */
@@ -36,7 +39,8 @@ type Attempt = "usual" | "probe" | "try";
 export class Breaker {
   /** Number of times the breaker opened since the start. */
   opened = 0;
-  readonly failing = new FailingKeys();
+  /** Keys whose last fetch failed. */
+  private readonly failing = new ExpiringMap<true>(MAX_FAILING_KEYS, MAX_FAILING_KEYS);
   private readonly limits: BreakerLimits;
   private readonly clock: Clock;
   /** Number of keys that have failed in a row. */
@@ -81,9 +85,9 @@ export class Breaker {
     return true;
   }
 
-  /** Records an answer of the source. */
-  succeeded(key: string): void {
-    this.failing.delete(key);
+  /** Records an answer of the source for these keys. */
+  succeeded(keys: readonly string[]): void {
+    for (const key of keys) this.failing.delete(key);
     this.failures = 0;
     this.succeededMs = this.clock.nowMs();
     this.opensAgainMs = null;
@@ -91,11 +95,16 @@ export class Breaker {
     this.pauseMs = this.limits.breakerMs;
   }
 
+  /** An operator closes the breaker: fetches start again. */
+  close(): void {
+    this.succeeded([]);
+  }
+
   /** Records a failure of the source. True if the breaker opens. */
   failed(key: string): boolean {
     const nowMs = this.clock.nowMs();
-    const isKnown = this.failing.has(key, nowMs);
-    this.failing.add(key, nowMs);
+    const isKnown = this.failing.get(key, nowMs) === true;
+    this.failing.set(key, true, nowMs + REMEMBERED_MS, 1);
     const isProbe = this.probing === key;
     if (isProbe) this.probing = null;
     if (this.opensAgainMs !== null) {
@@ -121,7 +130,7 @@ export class Breaker {
     if (this.opensAgainMs === null) return "usual";
     if (this.probing !== null) return null;
     const nowMs = this.clock.nowMs();
-    const isFailing = this.failing.has(key, nowMs);
+    const isFailing = this.failing.get(key, nowMs) === true;
     if (nowMs < this.opensAgainMs) return isRefresh && !isFailing && nowMs >= this.nextTryMs ? "try" : null;
     // During half of the first pause, the probe waits for a key that has not failed.
     return isFailing && nowMs < this.opensAgainMs + this.limits.breakerMs / 2 ? null : "probe";

@@ -1,58 +1,88 @@
-/** A user's function that receives the captures of a key and returns the value. */
+/** User's functions that receive the captures of a key, or of several keys, and return the values. */
 import type { Settings } from "../config/setting.ts";
 import type { SourceConfig } from "../config/source-types.ts";
 import { parseDuration } from "../config/units.ts";
 import { SourceError } from "../errors.ts";
-import type { Getter, GetterResult, GetterValue } from "../getter.ts";
-import type { FetchContext, FetchResult, Source } from "./source.ts";
+import type { Getter, GetterRequest, GetterResult, GetterValue, ManyGetter, ManyResults } from "../getter.ts";
+import { type BatchLimits, batchSettings, readBatchLimits } from "./batch-settings.ts";
+import type { Batching, FetchContext, FetchResult, Source } from "./source.ts";
 import type { SourceType } from "./source-type.ts";
 
+/** Settings of calls for several keys. */
+export const getterBatchSettings = batchSettings(50, "1ms");
+
 const settings = {
-  getter: { type: { kind: "function" }, default: null, isRequired: true, meaning: "Gives the value of a key." },
+  getter: { type: { kind: "function" }, default: null, meaning: "Gives the value of a key." },
+  get_many: { type: { kind: "function" }, default: null, meaning: "Gives the values of several keys." },
+  ...getterBatchSettings,
 } as const satisfies Settings;
 
 interface GetterSourceConfig extends SourceConfig {
-  readonly getter: Getter;
+  readonly functions: Functions;
+  readonly batch: BatchLimits;
 }
 
-/** A function of the process that embeds Platypus. A file cannot name it. */
+/** Functions of a source: at least one of them. */
+export interface Functions {
+  readonly one: Getter | null;
+  readonly many: ManyGetter | null;
+}
+
+/** Functions of the process that embeds Platypus. A file cannot name them. */
 export const getterType: SourceType<typeof settings, GetterSourceConfig> = {
   names: ["getter"],
   about: "Calls a function of the program.",
   settings,
-  // The library's type of `get` defines the function's type.
-  read: ({ getter }) => (getter === null ? null : { getter: getter as Getter }),
-  create: ({ name, getter }) => new GetterSource(name, async () => getter),
+  read({ getter, getMany, ...limits }, input) {
+    if (getter === null && getMany === null) {
+      input.problems.add(input.section.place, "expected a function: getter or get_many");
+      return null;
+    }
+    // The library's types of `get` and `getMany` define the functions' types.
+    const functions = { one: getter as Getter | null, many: getMany as ManyGetter | null };
+    return { functions, batch: readBatchLimits(limits, input) };
+  },
+  create: ({ name, functions, batch }) => new GetterSource(name, async () => functions, batch),
 };
 
-/** Calls a getter. Its exceptions, and results that are not values, become a SourceError. */
+/** Calls functions. Their exceptions, and results that are not values, become a SourceError. */
 export class GetterSource implements Source {
   readonly name: string;
-  private readonly load: () => Promise<Getter>;
+  private readonly load: () => Promise<Functions>;
+  private readonly batch: BatchLimits;
   /** `null` before the first load, and after a failed load. */
-  private getter: Promise<Getter> | null = null;
+  private functions: Promise<Functions> | null = null;
 
   /** `load` is called once at the first fetch, and again after a failure. */
-  constructor(name: string, load: () => Promise<Getter>) {
+  constructor(name: string, load: () => Promise<Functions>, batch: BatchLimits) {
     this.name = name;
     this.load = load;
+    this.batch = batch;
   }
 
-  async fetch({ key, groups, tag, signal }: FetchContext): Promise<FetchResult> {
-    this.getter ??= this.load().catch((error: unknown) => {
-      this.getter = null;
-      throw error;
-    });
+  async fetch(context: FetchContext): Promise<FetchResult> {
     let result: GetterResult;
     try {
-      const getter = await this.getter;
-      result = await getter({ key, captures: Object.fromEntries(groups), tag, signal });
+      const { one, many } = await this.loaded();
+      if (one === null) return alone(await this.askMany(many!, [context]));
+      result = await one(requestOf(context));
     } catch (error) {
-      if (error instanceof SourceError) throw error;
-      const { message } = error instanceof Error ? error : new Error(String(error));
-      throw new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
+      throw this.failure(error);
     }
-    return this.resultOf(result, tag);
+    return this.resultOf(result, context.tag);
+  }
+
+  async loadBatching(): Promise<Batching | null> {
+    const { many } = await this.loaded();
+    if (many === null) return null;
+    return {
+      ...this.batch,
+      groupOf: () => "",
+      fetchMany: (requests) => this.askMany(many, requests),
+      describe: (requests) => [
+        `its function fetchMany with ${requests.map(({ key }) => JSON.stringify(key)).join(", ")}`,
+      ],
+    };
   }
 
   describe({ key }: FetchContext): string[] {
@@ -60,6 +90,55 @@ export class GetterSource implements Source {
   }
 
   async close(): Promise<void> {}
+
+  private loaded(): Promise<Functions> {
+    this.functions ??= this.load().catch((error: unknown) => {
+      this.functions = null;
+      throw error;
+    });
+    return this.functions;
+  }
+
+  private async askMany(many: ManyGetter, contexts: readonly FetchContext[]): Promise<(FetchResult | Error)[]> {
+    let results: ManyResults;
+    try {
+      results = await many(contexts.map(requestOf));
+    } catch (error) {
+      throw this.failure(error);
+    }
+    const find = this.finder(results, contexts.length);
+    return contexts.map((context, i) => {
+      const result = find(context.key, i);
+      if (result instanceof Error) return this.failure(result);
+      try {
+        return this.resultOf(result, context.tag);
+      } catch (error) {
+        return this.failure(error);
+      }
+    });
+  }
+
+  /** Finds the result of a key in a list, a map or an object. */
+  private finder(results: ManyResults, count: number): (key: string, index: number) => GetterResult | Error {
+    if (Array.isArray(results)) {
+      if (results.length === count) return (_, index) => results[index];
+      throw this.failure(
+        new Error(`expected ${count} results from fetchMany, in the order of the requests, got ${results.length}`),
+      );
+    }
+    if (results instanceof Map) return (key) => results.get(key);
+    if (typeof results !== "object" || results === null) {
+      throw this.failure(new Error(`expected a list, a map or an object from fetchMany, got a ${typeof results}`));
+    }
+    const byKey = results as Readonly<Record<string, GetterResult | Error>>;
+    return (key) => (Object.hasOwn(byKey, key) ? byKey[key] : undefined);
+  }
+
+  private failure(error: unknown): SourceError {
+    if (error instanceof SourceError) return error;
+    const { message } = error instanceof Error ? error : new Error(String(error));
+    return new SourceError("SOURCE_FAILED", `source ${this.name}: ${message}`, { cause: error });
+  }
 
   private resultOf(result: GetterResult, tag: string | null): FetchResult {
     if (result === undefined || result === null) return { type: "notThere" };
@@ -87,6 +166,16 @@ export class GetterSource implements Source {
     const kind = Array.isArray(got) ? "an array" : `a ${typeof got}`;
     return new SourceError("SOURCE_FAILED", `source ${this.name}: expected ${expected} from the getter, got ${kind}`);
   }
+}
+
+function requestOf({ key, groups, tag, signal }: FetchContext): GetterRequest {
+  return { key, captures: Object.fromEntries(groups), tag, signal };
+}
+
+/** The only result. Throws it if it is an error. */
+function alone([result]: readonly (FetchResult | Error)[]): FetchResult {
+  if (result instanceof Error) throw result;
+  return result!;
 }
 
 function isValue(value: unknown): value is GetterValue {

@@ -6,29 +6,19 @@
  * request is "unchanged".
  */
 import type { Dispatcher, Pool } from "undici";
-import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
 import { SourceError } from "../errors.ts";
 import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
+import { MAX_PLACES } from "./adaptive-concurrency.ts";
 import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
 import type { HttpSourceConfig } from "./http.ts";
-import { conditionsOf, markOf, readMark, validatorOf } from "./http-mark.ts";
+import { HttpBatching } from "./http-batch.ts";
+import { markOf, readMark, validatorOf } from "./http-mark.ts";
+import { type HttpRequest, RequestTemplate } from "./http-request.ts";
 import { selectJson } from "./json-pointer.ts";
 import { ResponseFields } from "./response-fields.ts";
-import type { FetchContext, FetchedValue, FetchResult, Source } from "./source.ts";
-import {
-  asForm,
-  asHeader,
-  asJson,
-  asPlainText,
-  asUrl,
-  type Escape,
-  parseTemplate,
-  refuseDots,
-  renderTemplate,
-  type Template,
-} from "./template.ts";
+import type { Batching, FetchContext, FetchedValue, FetchResult, Freshness, Source } from "./source.ts";
 
 const KEEP_ALIVE_MS = 10_000;
 const GRACE_MS = 1_000;
@@ -41,56 +31,54 @@ const MAX_UNWANTED_MS = 1_000;
 const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
 
-interface HttpRequest {
-  readonly method: Dispatcher.HttpMethod;
-  readonly path: string;
-  /** The path in a form without secrets. */
-  readonly shownPath: string;
-  readonly headers: Record<string, string>;
-  readonly body: Buffer | null;
+/** The body of a response that has values. */
+export interface HttpBody {
+  readonly type: "body";
+  readonly body: Buffer;
+  readonly tag: string | null;
+  readonly freshness: Freshness | null;
 }
+
+/** The answer to a request: a body, or the result without one. */
+export type HttpAnswer = HttpBody | Exclude<FetchResult, FetchedValue>;
 
 /** Fetches over a pool of keep-alive connections, at most as many as the source's concurrency. */
 export class HttpSource implements Source {
   readonly name: string;
   private readonly config: HttpSourceConfig;
-  private readonly origin: string;
-  private readonly path: Template;
-  private readonly query: readonly (readonly [string, Template])[];
-  /** URL, path and query in a form without secrets. */
-  private readonly shownUrl: string;
-  private readonly shownPath: Template;
-  private readonly shownQuery: readonly (readonly [string, Template])[];
-  private readonly headers: readonly (readonly [string, Template])[];
-  private readonly body: Template | null;
-  private readonly escapeBody: Escape;
+  private readonly request: RequestTemplate;
+  readonly batching: Batching | null;
   private readonly pool: Promise<Pool>;
 
   constructor(config: HttpSourceConfig) {
     this.name = config.name;
     this.config = config;
-    const { origin, path } = splitUrl(config.url);
-    this.origin = origin;
-    this.path = parseTemplate(path);
-    this.query = parseAll(config.query);
-    const shown = config.shown ?? {
-      url: shownUrl(config.url),
-      query: config.query.map(([name, value]) => [name, withoutLiterals(value)] as const),
-    };
-    this.shownUrl = shown.url;
-    this.shownPath = parseTemplate(splitUrl(shown.url).path);
-    this.shownQuery = parseAll(shown.query);
-    this.headers = parseAll(config.headers);
-    this.body = config.body === null ? null : parseTemplate(Buffer.from(config.body, "utf8").toString("latin1"));
-    this.escapeBody = escapeFor(config.headers);
-    this.pool = openPool(origin, config);
+    this.request = new RequestTemplate(config);
+    const { batch = null } = config;
+    this.batching =
+      batch === null ? null : new HttpBatching(config, batch, (request, context) => this.answerTo(request, context));
+    this.pool = openPool(this.request.origin, config);
     // Each fetch reports this error.
     this.pool.catch(() => {});
   }
 
   async fetch(context: FetchContext): Promise<FetchResult> {
+    const answer = await this.answerTo(this.request.render([context]), context);
+    return answer.type === "body" ? this.valueOf(answer) : answer;
+  }
+
+  describe(context: FetchContext): string[] {
+    return [this.request.describe([context])];
+  }
+
+  async close(): Promise<void> {
+    await (await this.pool).destroy();
+  }
+
+  /** Throws a SourceError. */
+  private async answerTo(request: HttpRequest, context: FetchContext): Promise<HttpAnswer> {
     try {
-      return await this.ask(this.requestFor(context), context);
+      return await this.ask(request, context);
     } catch (error) {
       if (error instanceof SourceError) throw error;
       const { message } = error as Error;
@@ -98,38 +86,7 @@ export class HttpSource implements Source {
     }
   }
 
-  describe(context: FetchContext): string[] {
-    const { method, shownPath, headers, body } = this.requestFor(context);
-    const names = Object.keys(headers).join(", ");
-    const sent = body === null ? "" : `, ${body.length} bytes of body`;
-    return [`${method} ${this.origin}${shownPath} with ${names}${sent}`];
-  }
-
-  async close(): Promise<void> {
-    await (await this.pool).destroy();
-  }
-
-  private requestFor(context: FetchContext): HttpRequest {
-    let path = renderTemplate(this.path, context, asUrl);
-    // Parts may be empty, so that only the template's own dots remain of a segment.
-    refuseDots(path.split("?")[0]!);
-    path = withQuery(path, this.query, context);
-    const { authorization, method } = this.config;
-    return {
-      method: method as Dispatcher.HttpMethod,
-      path,
-      shownPath: withQuery(renderTemplate(this.shownPath, context, asUrl), this.shownQuery, context),
-      headers: {
-        "accept-encoding": "gzip, br",
-        ...conditionsOf(context.tag),
-        ...(authorization !== null && { authorization }),
-        ...Object.fromEntries(this.headers.map(([name, value]) => [name, renderTemplate(value, context, asHeader)])),
-      },
-      body: this.body === null ? null : Buffer.from(renderTemplate(this.body, context, this.escapeBody), "latin1"),
-    };
-  }
-
-  private async ask(first: HttpRequest, { tag, signal, span = null }: FetchContext): Promise<FetchResult> {
+  private async ask(first: HttpRequest, { tag, signal, span = null }: FetchContext): Promise<HttpAnswer> {
     const { redirects, valueStatuses, notFoundStatuses } = this.config;
     let request = first;
     for (let followed = 0; ; followed++) {
@@ -153,16 +110,16 @@ export class HttpSource implements Source {
    */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
     const pool = await this.pool;
-    const { shownPath, ...sent } = request;
+    const { shownPath, shownUrl: _, ...sent } = request;
     if (span === null) return pool.request({ ...sent, signal });
-    const { hostname, port, protocol } = new URL(this.origin);
+    const { hostname, port, protocol } = new URL(this.request.origin);
     const call = span.begin(request.method, SpanKind.client, {
       "http.request.method": request.method,
       "server.address": hostname,
       "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
-      "url.template": this.shownUrl,
+      "url.template": request.shownUrl,
     });
-    call.setKeyText("url.full", this.origin + shownPath);
+    call.setKeyText("url.full", this.request.origin + shownPath);
     try {
       const headers = { ...request.headers, traceparent: call.traceparent };
       const response = await pool.request({ ...sent, headers, signal });
@@ -180,18 +137,14 @@ export class HttpSource implements Source {
   /** Path of a redirect within the origin. `null` if there is no redirect, or if it leaves the origin. */
   private redirectOf({ path }: HttpRequest, fields: ResponseFields): string | null {
     const location = fields.single("location");
-    const base = new URL(this.origin + path);
+    const base = new URL(this.request.origin + path);
     if (location === null || !URL.canParse(location, base.href)) return null;
     const target = new URL(location, base);
     return target.origin === base.origin ? target.pathname + target.search : null;
   }
 
-  private async read(
-    status: number,
-    fields: ResponseFields,
-    body: Dispatcher.ResponseData["body"],
-  ): Promise<FetchedValue> {
-    const { maxBodyBytes, isEmptyValue, select, contentTypes } = this.config;
+  private async read(status: number, fields: ResponseFields, body: Dispatcher.ResponseData["body"]): Promise<HttpBody> {
+    const { maxBodyBytes, contentTypes } = this.config;
     const type = contentTypeOf(fields);
     if (contentTypes.length > 0 && !contentTypes.includes(type)) {
       leaveUnread(body);
@@ -207,14 +160,18 @@ export class HttpSource implements Source {
       }
       chunks.push(chunk);
     }
-    const whole = Buffer.concat(chunks);
-    const value = select === null ? whole : selectJson(whole, select, this.name);
+    const kept = freshnessFieldsOf(fields);
+    const freshness = freshnessOf(kept, fields, Date.now());
+    return { type: "body", body: Buffer.concat(chunks), tag: markOf(validatorOf(fields), kept), freshness };
+  }
+
+  private valueOf({ body, tag, freshness }: HttpBody): FetchedValue {
+    const { isEmptyValue, select } = this.config;
+    const value = select === null ? body : selectJson(body, select, this.name);
     if (value.length === 0 && !isEmptyValue) {
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: an empty body (a value only with empty = true)`);
     }
-    const kept = freshnessFieldsOf(fields);
-    const freshness = freshnessOf(kept, fields, Date.now());
-    return { type: "value", value, tag: markOf(validatorOf(fields), kept), freshness };
+    return { type: "value", value, tag, freshness };
   }
 
   /** Throws a SourceError for an encoding that was not requested. */
@@ -235,7 +192,7 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
   // If no read timeout is set, the limiter's timeout applies; this one ends the abandoned requests.
   const readTimeoutMs = config.readTimeoutMs ?? config.timeoutMs + GRACE_MS;
   return new Pool(origin, {
-    connections: config.concurrency,
+    connections: config.concurrency === "auto" ? MAX_PLACES : config.concurrency,
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     clientTtl: CONNECTION_LIFE_MS,
@@ -250,19 +207,8 @@ function leaveUnread(body: Dispatcher.ResponseData["body"]): void {
   body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
 }
 
-function parseAll(templates: readonly (readonly [string, string])[]): [string, Template][] {
-  return templates.map(([name, value]) => [name, parseTemplate(value)]);
-}
-
-/** The escape function for parts of a key in a body of this type. */
-function escapeFor(headers: readonly (readonly [string, string])[]): Escape {
-  const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1].toLowerCase() ?? "";
-  if (/^application\/([\w.-]+\+)?json\b/.test(type)) return asJson;
-  return type.startsWith("application/x-www-form-urlencoded") ? asForm : asPlainText;
-}
-
 /** A 304 updates the stored fields of the response that it confirms (RFC 9111 section 4.3.4). */
-function unchanged(known: string, fields: ResponseFields): FetchResult {
+function unchanged(known: string, fields: ResponseFields): HttpAnswer {
   const mark = readMark(known);
   const kept = updatedFields(mark.fields, freshnessFieldsOf(fields));
   const tag = markOf(validatorOf(fields) ?? mark.validator, kept)!;
@@ -273,24 +219,4 @@ function unchanged(known: string, fields: ResponseFields): FetchResult {
 function contentTypeOf(fields: ResponseFields): string {
   const types = fields.list("content-type").map((type) => type.split(";")[0]!.trim().toLowerCase());
   return types.at(-1) ?? "none";
-}
-
-/** Adds a query to a path. */
-function withQuery(path: string, query: readonly (readonly [string, Template])[], context: FetchContext): string {
-  let whole = path;
-  for (const [name, value] of query) {
-    const separator = whole.includes("?") ? "&" : "?";
-    whole += `${separator}${encodeURIComponent(name)}=${renderTemplate(value, context, asForm)}`;
-  }
-  return whole;
-}
-
-/**
- * Splits a URL template after its origin. The path begins with a slash; a fragment is never sent. Blanks and non-ASCII
- * characters are percent-encoded, as in the address bar of a browser.
- */
-function splitUrl(url: string): { origin: string; path: string } {
-  const [, origin, rest] = /^(https?:\/\/[^/?#]+)([\s\S]*)$/i.exec(url)!;
-  const path = rest!.split("#")[0]!.replace(/[^!-~]+/g, encodeURIComponent);
-  return { origin: origin!, path: path.startsWith("/") ? path : `/${path}` };
 }

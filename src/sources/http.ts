@@ -5,6 +5,7 @@ import {
   type Complete,
   choice,
   duration,
+  fieldsOf,
   integer,
   list,
   numbersOrTexts,
@@ -17,7 +18,10 @@ import {
 import { maxBodySetting } from "../config/settings.ts";
 import { shownUrl, withoutLiterals } from "../config/shown-url.ts";
 import type { SourceConfig } from "../config/source-types.ts";
+import { MAX_PLACES } from "./adaptive-concurrency.ts";
+import { type HttpBatchConfig, httpBatchSettings, readHttpBatch } from "./http-batch-settings.ts";
 import { HttpSource } from "./http-source.ts";
+import { isJsonPointer } from "./json-pointer.ts";
 import type { SourceInput, SourceType } from "./source-type.ts";
 import { parseTemplate, templateNames } from "./template.ts";
 
@@ -109,10 +113,17 @@ const settings = {
     default: false,
     meaning: "An empty body with status 200 is a value rather than a failure.",
   },
+  ...httpBatchSettings,
 } as const satisfies Settings;
 
 /** Settings with another form in `Config`: statuses become numbers, a login becomes a header field. */
-type Replaced = "valueStatuses" | "notFoundStatuses" | "username" | "password" | "bearerToken";
+type Replaced =
+  | "valueStatuses"
+  | "notFoundStatuses"
+  | "username"
+  | "password"
+  | "bearerToken"
+  | keyof Values<typeof httpBatchSettings>;
 
 /** `contentTypes` are in lower case, without parameters. */
 export interface HttpSourceConfig extends SourceConfig, Omit<Complete<typeof settings>, Replaced> {
@@ -122,6 +133,8 @@ export interface HttpSourceConfig extends SourceConfig, Omit<Complete<typeof set
   readonly authorization: string | null;
   readonly valueStatuses: readonly number[];
   readonly notFoundStatuses: readonly number[];
+  /** Requests for several keys. `null` or absent if there are none. */
+  readonly batch?: HttpBatchConfig | null;
 }
 
 export function isHttpSource(config: SourceConfig): config is HttpSourceConfig {
@@ -135,16 +148,18 @@ export const httpType: SourceType<typeof settings, HttpSourceConfig> = {
   read: readHttp,
   create: (config) => new HttpSource(config),
   hostOf: ({ url }) => new URL(/^[^/]+\/\/[^/?#]+/.exec(url)![0]).hostname,
-  maxConnections: ({ concurrency }) => concurrency,
+  maxConnections: ({ concurrency }) => (concurrency === "auto" ? MAX_PLACES : concurrency),
 };
 
 function readHttp(values: Values<typeof settings>, input: SourceInput): ReturnType<(typeof httpType)["read"]> {
-  const { username: _, password: __, bearerToken: ___, ...own } = values;
+  const { username: _, password: __, bearerToken: ___, ...rest } = values;
+  const batchValues = fieldsOf(httpBatchSettings, values);
+  const own = without(rest, Object.keys(batchValues) as (keyof typeof batchValues)[]);
   const { problems, placeOf } = input;
   checkHeaders(own.headers, input);
   if (own.body !== null && own.method === "GET")
     problems.add(placeOf("body"), 'a GET has no body; method = "POST" has');
-  if (own.select !== null && !/^(\/([^~]|~[01])*)*$/.test(own.select)) {
+  if (own.select !== null && !isJsonPointer(own.select)) {
     problems.add(placeOf("select"), `expected a JSON pointer such as "/data/value"`);
   }
   const read = {
@@ -157,8 +172,18 @@ function readHttp(values: Values<typeof settings>, input: SourceInput): ReturnTy
   if (url === null) return null;
   checkUrl(url, placeOf("url"), problems);
   const shown = shownRequest(url, own.query, input);
+  const batch = readHttpBatch(batchValues, { ...own, url, shown }, input, (batchUrl, key) =>
+    checkUrl(batchUrl, placeOf(key), problems),
+  );
+  const isPost = own.method === "POST" || batch?.method === "POST";
   // A POST is not idempotent: it is not retried.
-  return { ...own, ...read, url, shown, ...(own.method === "POST" && { retries: 0 }) };
+  return { ...own, ...read, url, shown, batch, ...(isPost && { retries: 0 }) };
+}
+
+function without<T extends object, Key extends keyof T>(values: T, keys: readonly Key[]): Omit<T, Key> {
+  const rest = { ...values };
+  for (const key of keys) delete rest[key];
+  return rest;
 }
 
 const httpUrl = /^(https?:\/\/)([^/?#]*)/i;

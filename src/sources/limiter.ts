@@ -2,58 +2,53 @@
  * The limits of a source: concurrency, rate, queue, a timeout that holds even if the source ignores its signal, and a
  * circuit breaker.
  *
- *     fetch ─► breaker ─► place and rate? ──no──► queue (at most half of the timeout)
- *                              │ yes
- *                              ▼
- *                           source ─► retry after a pause, if a retry may help and time is left
+ *     fetch ─► batch of keys ─► breaker ─► place and rate? ──no──► queue (at most half of the timeout)
+ *             (batches.ts)                      │ yes               (fetch-queue.ts)
+ *                                               ▼
+ *                                            source ─► retry after a pause, if a retry may help and time is left
  *
- * Fills go before refreshes. Refreshes use at most half of the places and of the rate. If the queue is full, a fill
- * replaces the newest refresh.
+ * A batch counts once: for the places, the rate and the breaker.
  */
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { SourceError, type SourceErrorCode } from "../errors.ts";
 import { Histogram } from "../telemetry/histogram.ts";
+import { AdaptiveConcurrency } from "./adaptive-concurrency.ts";
+import { Batches, type Call } from "./batches.ts";
 import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
-import type { Captures, FetchContext, FetchResult, Source } from "./source.ts";
-import { TokenBucket } from "./token-bucket.ts";
-
-/** A client waits for a fill, but not for a refresh. */
-export type Priority = "fill" | "refresh";
+import { FetchQueue, type Priority } from "./fetch-queue.ts";
+import type { Batching, Captures, FetchContext, FetchResult, Source } from "./source.ts";
 
 export interface Limits extends BreakerLimits {
   /** Timeout of a fetch, including its time in the queue (ms). */
   readonly timeoutMs: number;
-  readonly concurrency: number;
-  /** Maximum number of fetches that wait for a place. */
+  /** Maximum number of calls in flight. "auto": as many as the source can take, by its latency. */
+  readonly concurrency: number | "auto";
+  /** Maximum number of calls that wait for a place. */
   readonly queue: number;
-  /** Maximum number of fetches per second. 0 means no limit. */
+  /** Maximum number of calls per second. 0 means no limit. */
   readonly ratePerSecond: number;
-  /** Maximum number of retries of a failed fetch. */
+  /** Maximum number of retries of a failed call. */
   readonly retries: number;
 }
 
 /** Counters since the start. */
 export interface SourceCounters {
+  /** Calls of the source. */
   fetches: number;
+  /** Keys in these calls. */
+  keys: number;
   failed: number;
   retried: number;
-  /** Fetches that were not started: no place in time, or the queue was full. */
+  /** Calls that were not started: no place in time, or the queue was full. */
   overloaded: number;
-  /** Fetches that were not started: the breaker was open. */
+  /** Calls that were not started: the breaker was open. */
   leftAlone: number;
-  /** Total time of all ended fetches (ms). */
+  /** Total time of all ended calls (ms). */
   fetchMs: number;
 }
 
 /** Failures by code, since the start. */
 type FailureCounts = Map<SourceErrorCode, number>;
-
-interface Waiting {
-  readonly priority: Priority;
-  readonly start: () => void;
-  readonly refuse: (error: SourceError) => void;
-  timer: Timer | null;
-}
 
 /** Failures that are faults of the source, not of the requested key. */
 const FAULTS: ReadonlySet<SourceErrorCode> = new Set([
@@ -63,45 +58,42 @@ const FAULTS: ReadonlySet<SourceErrorCode> = new Set([
   "SOURCE_FAILED",
 ]);
 const FIRST_PAUSE_MS = 25;
+/** Refreshes are started at this interval (ms): those in progress must last until the next start. */
+const REFRESH_INTERVAL_MS = 100;
+/** Weight of the latest call in the typical latency. */
+const LATENCY_WEIGHT = 0.1;
 
 /** A source with its limits. */
 export class Limiter {
   readonly name: string;
-  readonly counters: SourceCounters = {
-    fetches: 0,
-    failed: 0,
-    retried: 0,
-    overloaded: 0,
-    leftAlone: 0,
-    fetchMs: 0,
-  };
   readonly failures: FailureCounts = new Map();
-  /** Durations of ended fetches. */
+  /** Durations of ended calls. */
   readonly latency = new Histogram();
+  private readonly counts = { fetches: 0, keys: 0, failed: 0, retried: 0, leftAlone: 0, fetchMs: 0 };
   private readonly source: Source;
   private readonly limits: Limits;
   private readonly clock: Clock;
   private readonly breaker: Breaker;
-  /** `null` if there is no limit. A refresh needs a token of both buckets. */
-  private readonly rate: TokenBucket | null;
-  private readonly refreshRate: TokenBucket | null;
-  private running = 0;
-  private runningRefreshes = 0;
+  private readonly queue: FetchQueue;
+  /** `null` if the number of places is fixed. */
+  private readonly adaptive: AdaptiveConcurrency | null;
+  /** `null` if the source fetches one key per call. */
+  private batches: Batches | null = null;
+  private keysPerCall = 1;
+  /** Resolves when it is known if the source has batches. `null` before the first fetch and after a failure. */
+  private learning: Promise<void> | null = null;
   /** Fills that were admitted and whose fetch has not started yet. */
   private admitted = 0;
+  /** Refreshes that were admitted and have not ended. */
+  private refreshing = 0;
+  /** Latency of a typical call (ms). 0 before the first call ended. */
+  private typicalMs = 0;
   /** Created once, so that a refusal is cheap. */
-  private readonly full: SourceError;
   private readonly open: SourceError;
-  private readonly paused: SourceError;
   /** Fetches that were started and have no result yet. */
   private asked = 0;
   /** Called when the last fetch ends. */
   private onIdle = () => {};
-  private readonly fills: Waiting[] = [];
-  private readonly refreshes: Waiting[] = [];
-  /** Timer for the next token. */
-  private rateTimer: Timer | null = null;
-  private rateTimerMs = 0;
 
   constructor(source: Source, limits: Limits, clock: Clock) {
     this.name = source.name;
@@ -109,18 +101,17 @@ export class Limiter {
     this.limits = limits;
     this.clock = clock;
     this.breaker = new Breaker(limits, clock);
-    const { ratePerSecond } = limits;
-    this.rate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond, clock.nowMs());
-    this.refreshRate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond / 2, clock.nowMs());
-    this.full = new SourceError(
-      "SOURCE_OVERLOADED",
-      `source ${source.name}: ${limits.queue} fetches are waiting already`,
-    );
+    this.adaptive = limits.concurrency === "auto" ? new AdaptiveConcurrency() : null;
+    const { queue, ratePerSecond, timeoutMs } = limits;
+    // A call that starts late keeps at least half of the timeout, so that it is not in vain.
+    const queueLimits = { queue, ratePerSecond, patienceMs: timeoutMs / 2 };
+    this.queue = new FetchQueue(source.name, () => this.places, queueLimits, clock);
     this.open = new SourceError("SOURCE_LEFT_ALONE", `source ${source.name}: left alone for a while after failures`);
-    this.paused = new SourceError(
-      "SOURCE_LEFT_ALONE",
-      `source ${source.name}: a key that failed twice in a row is left alone for a while`,
-    );
+    this.useBatches(source.batching ?? null);
+  }
+
+  get counters(): SourceCounters {
+    return { ...this.counts, overloaded: this.queue.overloaded };
   }
 
   /** Timeout of a fetch, including its time in the queue (ms). */
@@ -128,14 +119,20 @@ export class Limiter {
     return this.limits.timeoutMs;
   }
 
-  /** Number of fetches in flight, including timed-out fetches whose source has not ended. */
+  /** Number of calls in flight, including timed-out calls whose source has not ended. */
   get inFlight(): number {
-    return this.running;
+    return this.queue.running;
   }
 
-  /** Number of fetches that wait for a place. */
+  /** Number of calls that wait for a place. */
   get waiting(): number {
-    return this.fills.length + this.refreshes.length;
+    return this.queue.waiting;
+  }
+
+  /** Maximum number of calls in flight now. */
+  get places(): number {
+    const { concurrency } = this.limits;
+    return concurrency === "auto" ? this.adaptive!.places : concurrency;
   }
 
   get breakerState(): BreakerState {
@@ -147,14 +144,31 @@ export class Limiter {
     return this.breaker.opened;
   }
 
+  /** An operator closes the circuit breaker. */
+  closeBreaker(): void {
+    this.breaker.close();
+  }
+
   /** True if a refresh that starts now would be in flight soon. */
   get hasRoomForRefresh(): boolean {
     if (!this.breaker.takesRefreshes) return false;
-    if (this.limits.queue === 0) return this.hasPlace("refresh") && this.tokenWaitMs("refresh") === 0;
-    // Half of the maximum waiting time: fills may arrive in between.
-    const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), this.refreshes.length + 1) ?? 0;
-    if (rateMs > this.patienceMs / 2) return false;
-    return this.refreshes.length < Math.max(1, this.limits.concurrency / 2) && this.waiting < this.limits.queue;
+    const { places, keysPerCall } = this;
+    // As many as the source can take until the next refreshes start, so that its places stay in use.
+    const soon = this.typicalMs === 0 ? 0 : (places * REFRESH_INTERVAL_MS) / this.typicalMs;
+    const most = places + Math.max(places / 2, soon);
+    if (this.refreshing >= most * keysPerCall) return false;
+    return this.queue.hasRoomForRefresh(Math.floor(this.refreshing / keysPerCall));
+  }
+
+  /** Reserves room for a refresh. If true, the caller must call `endRefresh` once, after the refresh has ended. */
+  admitRefresh(): boolean {
+    if (!this.hasRoomForRefresh) return false;
+    this.refreshing++;
+    return true;
+  }
+
+  endRefresh(): void {
+    this.refreshing--;
   }
 
   /**
@@ -162,21 +176,11 @@ export class Limiter {
    * before `fetch` or instead of it. Otherwise returns the reason why the source accepts no more fills.
    */
   admitFill(key: string): SourceError | null {
-    const { breaker } = this;
+    const { breaker, keysPerCall } = this;
     if (!breaker.mayEnter(key, false) || (breaker.state === "half open" && this.admitted > 0)) return this.leftAlone();
-    // The cheapest check comes first: it runs often while a source is full.
-    const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
-    const free = isFree ? Math.max(0, this.limits.concurrency - this.running) : 0;
-    if (this.admitted + this.fills.length >= free + this.limits.queue) {
-      this.counters.overloaded++;
-      return this.full;
-    }
-    if (breaker.failing.isPaused(key, this.clock.nowMs())) {
-      this.counters.leftAlone++;
-      return this.paused;
-    }
-    this.admitted++;
-    return null;
+    const refusal = this.queue.refusalOf(Math.floor(this.admitted / keysPerCall));
+    if (refusal === null) this.admitted++;
+    return refusal;
   }
 
   /** Releases the reservation of `admitFill`. */
@@ -184,7 +188,20 @@ export class Limiter {
     this.admitted--;
   }
 
-  /** Describes the requests that the source would make. */
+  /** Describes the calls for several keys that are fetched together, one line per call. */
+  async describeMany(contexts: readonly FetchContext[]): Promise<string[]> {
+    const batching = this.source.batching ?? (await this.source.loadBatching?.()) ?? null;
+    if (batching === null) return contexts.flatMap((context) => this.describe(context));
+    const groups = Map.groupBy(contexts, (context) => batching.groupOf(context));
+    return [...groups.values()].flatMap((group) => {
+      const calls = Math.ceil(group.length / batching.maxKeys);
+      return Array.from({ length: calls }, (_, i) =>
+        group.slice(i * batching.maxKeys, (i + 1) * batching.maxKeys),
+      ).flatMap((each) => (each.length === 1 ? this.describe(each[0]!) : batching.describe(each)));
+    });
+  }
+
+  /** Describes the calls for one key, one line per call. */
   describe(context: FetchContext): string[] {
     return this.source.describe?.(context) ?? [];
   }
@@ -205,67 +222,96 @@ export class Limiter {
   async fetch(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
     this.asked++;
     try {
-      return await this.fetchInTime(captures, priority, tag);
+      const deadlineMs = this.clock.nowMs() + this.limits.timeoutMs;
+      if (this.source.loadBatching !== undefined) await this.learnBatching();
+      if (this.batches !== null) return await this.batches.fetch(captures, priority, tag, deadlineMs);
+      const abort = new AbortController();
+      const key = captures.cacheKey ?? captures.key;
+      const result = await this.call({
+        priority,
+        firstKey: key,
+        start: () => ({ keys: [key], deadlineMs }),
+        ask: () => this.source.fetch({ ...captures, tag, priority, signal: abort.signal }),
+        abort,
+      });
+      return result!;
     } finally {
       this.asked--;
       if (this.isIdle) this.onIdle();
     }
   }
 
-  /**
-   * Maximum waiting time: a fetch that starts late keeps at least half of the timeout, so that its request is not in
-   * vain.
-   */
-  private get patienceMs(): number {
-    return this.limits.timeoutMs / 2;
+  private async learnBatching(): Promise<void> {
+    this.learning ??= this.source.loadBatching!().then(
+      (batching) => this.useBatches(batching),
+      () => {
+        // The fetch itself reports the failure.
+        this.learning = null;
+      },
+    );
+    await this.learning;
+  }
+
+  private useBatches(batching: Batching | null): void {
+    if (batching === null) return;
+    this.keysPerCall = batching.maxKeys;
+    this.batches = new Batches(batching, {
+      clock: this.clock,
+      expectedFills: () => this.admitted,
+      timeoutError: () => this.timeoutError(),
+      call: (call) => this.call(call),
+      fetchOne: (context) => this.source.fetch(context),
+      countCall: () => {
+        this.counts.fetches++;
+      },
+    });
   }
 
   private get isIdle(): boolean {
-    return this.asked === 0 && this.running === 0;
+    return this.asked === 0 && this.queue.running === 0;
   }
 
-  private async fetchInTime(captures: Captures, priority: Priority, tag: string | null): Promise<FetchResult> {
-    const deadlineMs = this.clock.nowMs() + this.limits.timeoutMs;
-    const key = captures.cacheKey ?? captures.key;
-    await this.enter(key, priority);
-    if (!this.breaker.tryEnter(key, priority === "refresh")) {
-      this.leave(priority);
+  private async call<T>({ priority, firstKey, start, ask, abort }: Call<T>): Promise<T | null> {
+    const isRefresh = priority === "refresh";
+    if (!this.breaker.mayEnter(firstKey, isRefresh)) throw this.leftAlone();
+    await this.queue.enter(priority);
+    const started = start();
+    if (started === null || !this.breaker.tryEnter(firstKey, isRefresh)) {
+      this.leave();
+      if (started === null) return null;
       throw this.leftAlone();
     }
+    const { keys, deadlineMs } = started;
     const startMs = this.clock.nowMs();
-    this.counters.fetches++;
+    this.counts.fetches++;
+    this.counts.keys += keys.length;
+    let isOverload = false;
     try {
-      const result = await this.attempt(captures, priority, tag, deadlineMs);
-      this.breaker.succeeded(key);
+      const result = await this.attempt(ask, abort, deadlineMs);
+      this.breaker.succeeded(keys);
       return result;
     } catch (error) {
-      this.judge(key, error);
+      isOverload = error instanceof SourceError && (error.code === "SOURCE_TIMEOUT" || mayHelp(error));
+      this.judge(firstKey, error);
       throw error;
     } finally {
       const tookMs = this.clock.nowMs() - startMs;
-      this.counters.fetchMs += tookMs;
+      this.counts.fetchMs += tookMs;
       this.latency.add(tookMs);
+      this.typicalMs += this.typicalMs === 0 ? tookMs : (tookMs - this.typicalMs) * LATENCY_WEIGHT;
+      this.adaptive?.ended(tookMs, this.queue.running, isOverload);
     }
   }
 
   /** The place becomes free when the source's operation ends, even if this is after the timeout. */
-  private async attempt(
-    captures: Captures,
-    priority: Priority,
-    tag: string | null,
-    deadlineMs: number,
-  ): Promise<FetchResult> {
-    const abort = new AbortController();
+  private async attempt<T>(ask: () => Promise<T>, abort: AbortController, deadlineMs: number): Promise<T> {
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = this.clock.setTimer(Math.max(1, deadlineMs - this.clock.nowMs()), () => {
-      const { timeoutMs } = this.limits;
-      const error = new SourceError("SOURCE_TIMEOUT", `source ${this.name}: no answer within ${timeoutMs} ms`);
+      const error = this.timeoutError();
       reject(error);
       abort.abort(error);
     });
-    const asking = this.askWithRetries({ ...captures, tag, priority, signal: abort.signal }, deadlineMs).finally(() =>
-      this.leave(priority),
-    );
+    const asking = this.askWithRetries(ask, abort.signal, deadlineMs).finally(() => this.leave());
     try {
       return await Promise.race([asking, late]);
     } finally {
@@ -275,131 +321,41 @@ export class Limiter {
     }
   }
 
-  private async askWithRetries(context: FetchContext, deadlineMs: number): Promise<FetchResult> {
+  private async askWithRetries<T>(ask: () => Promise<T>, signal: AbortSignal, deadlineMs: number): Promise<T> {
     for (let retry = 0; ; retry++) {
       try {
-        return await this.source.fetch(context);
+        return await ask();
       } catch (error) {
         const pauseMs = FIRST_PAUSE_MS * 2 ** retry;
-        const isInTime = this.clock.nowMs() + pauseMs < deadlineMs && !context.signal.aborted;
+        const isInTime = this.clock.nowMs() + pauseMs < deadlineMs && !signal.aborted;
         if (retry >= this.limits.retries || !isInTime || !mayHelp(error)) throw error;
-        this.counters.retried++;
+        this.counts.retried++;
         await new Promise<void>((resolve) => this.clock.setTimer(pauseMs, resolve));
-        if (context.signal.aborted) throw error;
+        if (signal.aborted) throw error;
       }
     }
   }
 
   private judge(key: string, error: unknown): void {
-    this.counters.failed++;
+    this.counts.failed++;
     const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
-    if (!FAULTS.has(code)) {
-      this.breaker.cancelled(key);
-    } else if (this.breaker.failed(key)) {
-      for (const waiting of [...this.fills.splice(0), ...this.refreshes.splice(0)]) {
-        this.refuse(waiting, this.leftAlone());
-      }
-    }
+    if (!FAULTS.has(code)) this.breaker.cancelled(key);
+    else if (this.breaker.failed(key)) this.queue.refuseAll(() => this.leftAlone());
   }
 
-  private async enter(key: string, priority: Priority): Promise<void> {
-    if (!this.breaker.mayEnter(key, priority === "refresh")) throw this.leftAlone();
-    const queue = priority === "fill" ? this.fills : this.refreshes;
-    if (queue.length === 0 && this.hasPlace(priority) && this.tokenWaitMs(priority) === 0) {
-      this.occupy(priority);
-      return;
-    }
-    if (this.waiting >= this.limits.queue) {
-      const last = priority === "fill" ? this.refreshes.pop() : undefined;
-      if (last === undefined) {
-        this.counters.overloaded++;
-        throw this.full;
-      }
-      this.refuse(last, this.overloaded("a fill took its place in the queue"));
-    }
-    await new Promise<void>((resolve, reject) => {
-      const waiting: Waiting = { priority, start: resolve, refuse: reject, timer: null };
-      const { patienceMs } = this;
-      waiting.timer = this.clock.setTimer(patienceMs, () => {
-        waiting.timer = null;
-        queue.splice(queue.indexOf(waiting), 1);
-        this.refuse(waiting, this.overloaded(`no place within ${patienceMs} ms`));
-      });
-      queue.push(waiting);
-      this.startNext();
-    });
-  }
-
-  private refuse(waiting: Waiting, error: SourceError): void {
-    if (waiting.timer !== null) this.clock.clearTimer(waiting.timer);
-    waiting.refuse(error);
-  }
-
-  private overloaded(why: string): SourceError {
-    this.counters.overloaded++;
-    return new SourceError("SOURCE_OVERLOADED", `source ${this.name}: ${why}`);
+  private timeoutError(): SourceError {
+    return new SourceError("SOURCE_TIMEOUT", `source ${this.name}: no answer within ${this.limits.timeoutMs} ms`);
   }
 
   private leftAlone(): SourceError {
-    this.counters.leftAlone++;
+    this.counts.leftAlone++;
     return this.open;
   }
 
-  private hasPlace(priority: Priority): boolean {
-    if (this.running >= this.limits.concurrency) return false;
-    return priority === "fill" || this.runningRefreshes < Math.max(1, Math.floor(this.limits.concurrency / 2));
-  }
-
-  /** Time until the rate allows another fetch (ms). */
-  private tokenWaitMs(priority: Priority): number {
-    const nowMs = this.clock.nowMs();
-    const wait = this.rate?.waitMs(nowMs) ?? 0;
-    return priority === "fill" ? wait : Math.max(wait, this.refreshRate?.waitMs(nowMs) ?? 0);
-  }
-
-  private occupy(priority: Priority): void {
-    this.running++;
-    this.rate?.take();
-    if (priority === "fill") return;
-    this.runningRefreshes++;
-    this.refreshRate?.take();
-  }
-
-  private leave(priority: Priority): void {
-    this.running--;
-    if (priority === "refresh") this.runningRefreshes--;
-    this.startNext();
+  private leave(): void {
+    this.queue.leave();
     if (this.isIdle) this.onIdle();
-  }
-
-  private startNext(): void {
-    let waitMs = Number.POSITIVE_INFINITY;
-    for (const queue of [this.fills, this.refreshes]) {
-      while (queue.length > 0 && this.hasPlace(queue[0]!.priority)) {
-        const tokenMs = this.tokenWaitMs(queue[0]!.priority);
-        if (tokenMs > 0) {
-          waitMs = Math.min(waitMs, tokenMs);
-          break;
-        }
-        const next = queue.shift()!;
-        if (next.timer !== null) this.clock.clearTimer(next.timer);
-        this.occupy(next.priority);
-        next.start();
-      }
-    }
-    if (waitMs === Number.POSITIVE_INFINITY) return;
-    const atMs = this.clock.nowMs() + Math.ceil(waitMs);
-    if (this.rateTimer !== null) {
-      // A fill may get its token before the refresh for which the timer is set.
-      if (this.rateTimerMs <= atMs) return;
-      this.clock.clearTimer(this.rateTimer);
-    }
-    this.rateTimerMs = atMs;
-    this.rateTimer = this.clock.setTimer(Math.ceil(waitMs), () => {
-      this.rateTimer = null;
-      this.startNext();
-    });
   }
 }
 

@@ -55,6 +55,7 @@ export class SourceReader implements SourceTypes {
       found,
       placeOf,
       checkTemplate,
+      timeoutMs: fieldsOf(limitSettings, values).timeoutMs,
     });
     if (own === null) return { ...nothing, uses };
     const source: SourceConfig = { type: type.names[0], name, ...fieldsOf(limitSettings, values), ...own };

@@ -45,6 +45,8 @@ type OwnConfig<Config extends SourceConfig> = Omit<Config, "type" | "name" | key
 export interface SourceInput extends SourceContext {
   readonly section: Section;
   readonly problems: Problems;
+  /** Timeout of a fetch of the source. */
+  readonly timeoutMs: number;
   /** A setting as given, under any of its names. */
   found(key: string): Found | undefined;
   /** Position of a setting, or of the section if it is not given. */

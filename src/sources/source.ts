@@ -53,11 +53,34 @@ export type FetchResult =
   /** Only if a tag was given. `tag` replaces the value's tag; if absent, the given tag stays. */
   | { readonly type: "unchanged"; readonly freshness: Freshness | null; readonly tag?: string };
 
+/** Calls of a source for many keys. */
+export interface Batching {
+  /** Maximum number of keys per call. */
+  readonly maxKeys: number;
+  /** Time that a fill waits for other keys (ms). 0: for keys of the same turn of the event loop. */
+  readonly waitMs: number;
+  /** Time that a refresh waits for other keys (ms). */
+  readonly refreshWaitMs: number;
+  /** Keys with equal groups can share a call. Throws a SourceError for a refused key. */
+  groupOf(captures: Captures): string;
+  /**
+   * Fetches at least two keys of one group; their signals are the same. Returns a result per request, in their order: an
+   * error only concerns its key. Throws a SourceError if the call failed for all keys.
+   */
+  fetchMany(requests: readonly FetchContext[]): Promise<readonly (FetchResult | Error)[]>;
+  /** Describes the call of `fetchMany`, like `Source.describe`. */
+  describe(requests: readonly FetchContext[]): string[];
+}
+
 /** A named source. */
 export interface Source {
   readonly name: string;
   /** Throws a SourceError if it has no answer. */
   fetch(context: FetchContext): Promise<FetchResult>;
+  /** How to fetch several keys in one call. `null` or absent if the source cannot. */
+  readonly batching?: Batching | null;
+  /** For a source that learns later if it can. Called before fetches until it has resolved. */
+  loadBatching?(): Promise<Batching | null>;
   /** Describes the calls of `fetch`, one line per call, without secrets. Throws a SourceError for a refused key. */
   describe?(context: FetchContext): string[];
   /** Called when the value of a key (`Captures.cacheKey`) has changed. The user of the source sets it. */

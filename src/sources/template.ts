@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { SourceError } from "../errors.ts";
-import type { FetchContext } from "./source.ts";
+import type { Captures } from "./source.ts";
 
 /** A literal, or a placeholder for a part of the key. */
 type TemplatePart =
@@ -53,18 +53,45 @@ export function templateNames(template: Template): string[] {
 }
 
 /** Inserts the parts of a key into a template. Throws a SourceError for a part that the pattern does not have. */
-export function renderTemplate(template: Template, context: FetchContext, escapeAs: Escape): string {
+export function renderTemplate(template: Template, captures: Captures, escapeAs: Escape): string {
+  return renderJoined(template, [captures], null, escapeAs);
+}
+
+/** The part whose values several keys put into one place of a template, and the text between the values. */
+export interface Joining {
+  readonly name: string;
+  readonly separator: string;
+}
+
+/** Like `renderTemplate`, for several keys: the joined part of each of them, and the other parts of the first. */
+export function renderJoined(
+  template: Template,
+  keys: readonly Captures[],
+  joining: Joining | null,
+  escapeAs: Escape,
+): string {
   let text = "";
   for (const part of template) {
-    if (part.type === "literal") {
-      text += part.text;
-      continue;
-    }
-    const value = part.name === "key" ? context.key : context.groups.get(part.name);
-    if (value === undefined) throw new SourceError("SOURCE_REFUSED", `the pattern has no capture "${part.name}"`);
-    text += escapeAs(Buffer.from(value, context.encoding), part.isPath);
+    if (part.type === "literal") text += part.text;
+    else if (part.name !== joining?.name) text += renderPart(part, keys[0]!, escapeAs);
+    else text += keys.map((key) => renderPart(part, key, escapeAs)).join(joining.separator);
   }
   return text;
+}
+
+/** The value of a part of a key, as text. Throws a SourceError if the pattern does not have the part. */
+export function partOf({ key, groups }: Captures, name: string): string {
+  const value = name === "key" ? key : groups.get(name);
+  if (value === undefined) throw new SourceError("SOURCE_REFUSED", `the pattern has no capture "${name}"`);
+  return value;
+}
+
+function renderPart(
+  part: { readonly name: string; readonly isPath: boolean },
+  key: Captures,
+  escapeAs: Escape,
+): string {
+  return escapeAs(Buffer.from(partOf(key, part.name), key.encoding), part.isPath);
 }
 
 /** For plain text: one character per byte. */

@@ -55,6 +55,7 @@ describe("a native configuration", () => {
         listen: [{ type: "tcp", isTls: false, host: "127.0.0.1", port: 11211 }],
         admin: { address: { type: "tcp", isTls: false, host: "127.0.0.1", port: 11280 }, isDefault: true },
         adminHosts: [],
+        adminToken: null,
         tls: null,
         mode: "front",
         prefix: "",
@@ -111,6 +112,7 @@ describe("a native configuration", () => {
         health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
         socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
         keepsRoutingPrefix: false,
+        failureDomains: null,
         listen: [],
         login: null,
         tls: null,
@@ -127,6 +129,7 @@ describe("a native configuration", () => {
         expiryMs: 600_000,
         refreshBeforeMs: null,
         negativeTtlMs: 1_000,
+        failureTtlMs: 1_000,
         fillTimeoutMs: 400,
         lease: "fleet",
         isSourceTtl: false,
@@ -156,6 +159,7 @@ describe("a native configuration", () => {
         shown: { url: "http://localhost:123/stuff/{1}", query: [] },
         maxBodyBytes: 1_048_576,
         isEmptyValue: false,
+        batch: null,
       },
     ]);
   });

@@ -34,11 +34,18 @@ const ruleDefaults = [
   "refresh_before",
   "refresh_after_gets",
   "negative_ttl",
+  "failure_ttl",
   "fill_timeout",
   "lease",
 ];
 
-const read = (toml: string) => parseNative({ file, text: toml, env: { EXAMPLE_PASSWORD: "secret" }, sourceTypes });
+const read = (toml: string) =>
+  parseNative({
+    file,
+    text: toml,
+    env: { EXAMPLE_PASSWORD: "secret", EXAMPLE_TOKEN: "a-token-of-an-example" },
+    sourceTypes,
+  });
 /** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */
 const withCertificates = switchedOn
   // The example of a route names pools that the file does not have.
@@ -90,8 +97,10 @@ describe("config/platypus.toml", () => {
     for (const [section, shown, settings] of examples) {
       for (const [key, row] of Object.entries<Setting>(settings)) {
         if (row.noEffect !== undefined) continue;
-        expect(shown, section).toHaveProperty(key);
-        if (row.default !== null) expect({ ...(shown as object) }, section).toMatchObject({ [key]: row.default });
+        const place = key.split(".");
+        expect(shown, section).toHaveProperty(place);
+        const value = place.reduce((at: unknown, name) => (at as Record<string, unknown>)[name], shown);
+        if (row.default !== null) expect({ value }, `${section} ${key}`).toMatchObject({ value: row.default });
       }
     }
     for (const key of ["host", "port", ...ruleDefaults]) expect(text).toContain(key);
@@ -100,7 +109,7 @@ describe("config/platypus.toml", () => {
   it("has a description above every setting", () => {
     const lines = text.split("\n");
     for (const [index, line] of lines.entries()) {
-      if (!/^#?[a-z_]+ = /.test(line) || /^#type/.test(line)) continue;
+      if (!/^#?[a-z_.]+ = /.test(line) || /^#type/.test(line)) continue;
       expect(lines[index - 1], line).toMatch(/^# ./);
     }
   });

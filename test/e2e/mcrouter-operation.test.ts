@@ -121,10 +121,23 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus as mcrouter with a server"
     await client.ask("get k", "END\r\n");
     await memcached.stop();
     for (let i = 0; i < 3; i++) await client.ask("get k", "END\r\n");
-    const suspects = await stats(client, "suspect_servers");
-    expect(suspects.get(`127.0.0.1:${memcached.port}`)).toMatch(/^status:tko num_failures:\d+$/);
+    const name = `127.0.0.1:${memcached.port}`;
+    // As in mcrouter: the connection, and the request that waited for it.
+    expect([...(await stats(client, "suspect_servers"))]).toEqual([[name, "status:tko num_failures:2"]]);
+    expect((await stats(client, "all")).get("num_suspect_servers")).toBe("1");
     const servers = await stats(client, "servers");
     expect(servers.get(`127.0.0.1:${memcached.port}:ascii:plain:notcompressed-1000`)).toContain("hard_tko; down:1;");
+  });
+
+  it("reports a dead server that leaves the configuration, with mcrouter's words", async () => {
+    await memcached.stop();
+    const client = await start();
+    await client.ask("get k", "END\r\n");
+    const name = `127.0.0.1:${memcached.port}`;
+    expect((await stats(client, "suspect_servers")).has(name)).toBe(true);
+    await writeFile(file, pool([await freePort()]));
+    await running[0]!.printed(new RegExp(`${name} was TKO, removed from config`));
+    await expect.poll(async () => [...(await stats(client, "suspect_servers"))]).toEqual([]);
   });
 
   it("writes mcrouter's stats files", async () => {

@@ -25,8 +25,10 @@ function workers(answers: readonly unknown[]) {
     connectionsChanged: () => {},
     otherConnections: 0,
   };
-  return { seen, all: new Workers(siblings, own) };
+  return { seen, all: new Workers(siblings, own, actions) };
 }
+
+const actions = { listChanged: () => {}, execute: () => ({ counts: {} }) };
 
 function snapshotOf({ all }: ReturnType<typeof workers>): Snapshot | null {
   let taken: Snapshot | null = null;

@@ -246,6 +246,7 @@ describe("a waiter", () => {
   });
 
   it("opens another flight if it asks for the key again within its reply", async () => {
+    start({ failureTtlMs: 0 });
     const inner = new RecordingWaiter();
     filler.fill("k", { filled: () => filler.fill("k", inner), askAgain: () => {} });
     source.last.fail();
@@ -310,13 +311,14 @@ describe("a key that the source does not have", () => {
 });
 
 describe("a source that fails", () => {
-  it("causes a miss for all waiters, and is asked again by the next get", async () => {
+  it("causes a miss for all waiters, and is asked again by a get after failure_ttl", async () => {
     const waiters = [get(), get()];
     source.last.fail(new SourceError("SOURCE_TIMEOUT", "slow"));
     await settled();
     expect(waiters.map(({ told }) => told)).toEqual([["miss"], ["miss"]]);
     expect(logged).toEqual(["source rule slow"]);
     expect(counters()).toMatchObject({ failed: 1 });
+    clock.advance(1_000);
     get();
     expect(source.fetches).toHaveLength(2);
     expect(filler.inFlight).toBe(1);

@@ -106,6 +106,27 @@ describe("a refresh whose source takes longer than the item lives", () => {
     await untilAsked(3);
   });
 
+  it("stores the value too if the bytes are the same as before", async () => {
+    await expireDuringFetch();
+    source.last.answer("old");
+    await settled();
+    expect([pool.value("k"), pool.ttl("k")]).toEqual(["old", 11]);
+  });
+
+  it.each(["new", "old"])("replaces an item that has not expired yet at that time: %s", async (value) => {
+    start({ lease: "fleet" });
+    pool.isFleet = true;
+    await fill("old");
+    await untilAsked(2);
+    // The item has less than a second left, within which memcached may drop it.
+    await pass(1_500);
+    expect(pool.value("k")).toBe("old");
+    source.last.answer(value);
+    await settled();
+    expect([pool.value("k"), pool.ttl("k")]).toEqual([value, 11]);
+    expect(counters()).toMatchObject({ refreshed: 1, dropped: 0 });
+  });
+
   it("does not restore an item that a client has deleted through another process", async () => {
     await expireDuringFetch();
     process().filler.beforeWrite("k");
@@ -120,6 +141,57 @@ describe("a refresh whose source takes longer than the item lives", () => {
     source.last.answer("new");
     await settled();
     expect(pool.value("k")).toBe("theirs");
+  });
+});
+
+describe("a refresh that an operator asks for", () => {
+  it("happens at the next tick, whether or not the key is due or needed, and its end is reported once", async () => {
+    start({ expiryMs: 1_000 });
+    await fill("old");
+    await pass(5_000);
+    const ends: string[] = [];
+    scheduler.refreshNow("k", (end) => ends.push(end));
+    await pass(TICK_MS);
+    expect(source.fetches).toHaveLength(2);
+    expect(ends).toEqual([]);
+    source.last.answer("new");
+    await settled();
+    expect([ends, pool.value("k")]).toEqual([["stored"], "new"]);
+    scheduler.refreshNow("k", (end) => ends.push(end));
+    await pass(TICK_MS);
+    source.last.answer("new");
+    await settled();
+    expect(ends).toEqual(["stored", "unchanged"]);
+  });
+
+  it("waits for room at its source, and follows a refresh that is in progress", async () => {
+    await fill("old");
+    source.hasRoomForRefresh = false;
+    const ends: string[] = [];
+    scheduler.refreshNow("k", (end) => ends.push(`first ${end}`));
+    await pass(1_000);
+    expect(source.fetches).toHaveLength(1);
+    source.hasRoomForRefresh = true;
+    await untilAsked(2);
+    scheduler.refreshNow("k", (end) => ends.push(`second ${end}`));
+    source.last.answer("new");
+    await settled();
+    expect(ends.sort()).toEqual(["first stored", "second stored"]);
+  });
+
+  it("is reported as gone for a key that is not tracked, and as failed if its source fails", async () => {
+    const ends: string[] = [];
+    scheduler.refreshNow("unknown", (end) => ends.push(end));
+    expect(ends).toEqual(["gone"]);
+    await fill("old");
+    scheduler.refreshNow("k", (end) => ends.push(end));
+    await pass(TICK_MS);
+    source.last.fail();
+    await settled();
+    expect(ends).toEqual(["gone", "failed"]);
+    scheduler.refreshNow("k", (end) => ends.push(end));
+    scheduler.stop();
+    expect(ends).toEqual(["gone", "failed", "gone"]);
   });
 });
 

@@ -21,7 +21,9 @@ function run(gets: readonly [key: string, seconds: number][], { rule, source, ..
     source: { type: "echo", name: "simulated", template: "", ...looseLimits, ...source } as SourceConfig,
     gets: gets.map(([key, seconds]): SimulatedGet => ({ atMs: seconds * 1_000, key, bytes: Buffer.from(key) })),
     processes: 1,
+    batching: null,
     latencyMs: 100,
+    capacity: Number.POSITIVE_INFINITY,
     failureShare: 0,
     isRefreshing: true,
     bounds: { maxTrackedKeys: 1_000, pickUpRate: 1_000 },
@@ -92,6 +94,43 @@ describe("a simulated fleet", () => {
   });
 });
 
+describe("a simulated source with batches", () => {
+  const batching = { maxKeys: 50, waitMs: 1, refreshWaitMs: 500 };
+  const source = { concurrency: 64, queue: 1_000 };
+  /** Gets of 1,000 keys at once, every five seconds. */
+  const gets = Array.from({ length: 8 }, (_, turn) =>
+    Array.from({ length: 1_000 }, (_, i): [string, number] => [`k${i}`, turn * 5]),
+  ).flat();
+
+  it("is asked in calls of many keys, for misses and for refreshes", async () => {
+    const rule = { fillTimeoutMs: 5_000 };
+    const alone = await run(gets, { source, rule });
+    const together = await run(gets, { source, rule, batching });
+    expect(alone.sourceKeys).toBe(alone.sourceCalls);
+    expect(together).toMatchObject({ gets: 8_000, filled: 1_000, hits: 7_000, missed: 0 });
+    expect(together.sourceKeys).toBe(alone.sourceKeys);
+    expect(together.sourceCalls).toBeLessThanOrEqual(alone.sourceCalls / 40);
+  });
+
+  it("fails for all keys of a call together", async () => {
+    const result = await run(gets.slice(0, 1_000), { source, batching, failureShare: 1 });
+    expect(result).toMatchObject({ filled: 0, missed: 1_000, sourceCalls: 60 });
+  });
+});
+
+describe("a simulated source that handles few calls at once", () => {
+  it('becomes slower under more calls, and concurrency = "auto" finds what it takes', async () => {
+    const random = seededRandom(1);
+    // 200 gets a second of other keys; the source could serve 100.
+    const gets = Array.from({ length: 12_000 }, (_, i): [string, number] => [`k${i}`, i / 200]);
+    const options = { capacity: 10, latencyMs: 100, isRefreshing: false, random, rule: { fillTimeoutMs: 10_000 } };
+    const fixed = await run(gets, { ...options, source: { concurrency: 400, timeoutMs: 2_000 } });
+    const auto = await run(gets, { ...options, source: { concurrency: "auto", timeoutMs: 2_000 } });
+    expect(auto.filled).toBeGreaterThan(fixed.filled * 2);
+    expect(auto.peakConcurrency).toBeLessThan(fixed.peakConcurrency / 4);
+  });
+});
+
 describe("a simulated source", () => {
   it("causes misses if it fails, and is asked for each key", async () => {
     const result = await run(otherEverySecond(4), { failureShare: 1 });
@@ -100,7 +139,7 @@ describe("a simulated source", () => {
 
   it("is asked less and less often for one key that fails", async () => {
     const result = await run(everySecond(7), { failureShare: 1 });
-    expect(result).toMatchObject({ missed: 8, sourceCalls: 4 });
+    expect(result).toMatchObject({ missed: 8, sourceCalls: 3 });
   });
 
   it("is protected by the server's circuit breaker if it fails", async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { SourceError, type SourceErrorCode } from "../../src/errors.ts";
-import { Limiter, type Limits, type Priority } from "../../src/sources/limiter.ts";
+import type { Priority } from "../../src/sources/fetch-queue.ts";
+import { Limiter, type Limits } from "../../src/sources/limiter.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { ManualSource } from "../support/manual-source.ts";
 import { settled } from "../support/settled.ts";
@@ -208,28 +209,6 @@ describe("the circuit breaker of a source that fails for some keys only", () => 
     expect(limiter.hasRoomForRefresh).toBe(true);
     clock.advance(500);
     expect(limiter.breakerState).toBe("half open");
-  });
-
-  it("delays a key that failed twice in a row, for longer after each failure", async () => {
-    const admitted = () => {
-      const refusal = limiter.admitFill("bad");
-      if (refusal === null) limiter.endAdmission();
-      return refusal === null;
-    };
-    const pauses: number[] = [];
-    await fail("SOURCE_STATUS", "bad");
-    expect(admitted()).toBe(true);
-    for (let i = 0; i < 6; i++) {
-      await fail("SOURCE_STATUS", "bad");
-      let pauseMs = 0;
-      for (; !admitted(); pauseMs += 500) clock.advance(500);
-      pauses.push(pauseMs);
-    }
-    expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
-    expect(limiter.admitFill("good")).toBeNull();
-    await succeed("bad");
-    await fail("SOURCE_STATUS", "bad");
-    expect(admitted()).toBe(true);
   });
 });
 

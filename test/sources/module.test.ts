@@ -16,13 +16,14 @@ import { settled } from "../support/settled.ts";
 import { looseLimits } from "../support/source-limits.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../support/modules/${name}`, import.meta.url));
+const batch = { maxKeys: 50, waitMs: 1, refreshWaitMs: 500 };
 const undo: (() => unknown)[] = [];
 afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
 });
 
 function sourceOf(name = "getter.ts"): Source {
-  const config = { type: "module", name: "own", ...looseLimits, path: file(name), version: "1" };
+  const config = { type: "module", name: "own", ...looseLimits, path: file(name), version: "1", batch };
   return moduleType.create(config, { clock: new ManualClock(), peers: [], partNamed: () => expect.fail() });
 }
 
@@ -62,7 +63,7 @@ describe("the module source", () => {
   });
 
   it('fails if the module answers "unchanged" for a value that is not stored', async () => {
-    const source = new GetterSource("own", async () => () => ({ unchanged: true }));
+    const source = new GetterSource("own", async () => ({ one: () => ({ unchanged: true }), many: null }), batch);
     expect(await outcome(source, "x")).toMatch(/^source own: expected a value, since no tag was given/);
   });
 

@@ -93,7 +93,14 @@ const rulesOf = Array.from({ length: 4 }, (_, index) => {
   const make = () => {
     const fetch = () => current.fetch(index % 2);
     const admission = { admitFill: () => null, endAdmission: () => {} };
-    const source = { name: "source", timeoutMs: 5_000, hasRoomForRefresh: true, fetch, ...admission };
+    const source = {
+      name: "source",
+      timeoutMs: 5_000,
+      admitRefresh: () => true,
+      endRefresh: () => {},
+      fetch,
+      ...admission,
+    };
     return new Rules([{ config, source, counters: newRuleCounters(), timings: newRuleTimings() }]);
   };
   return make();
@@ -372,6 +379,7 @@ class World {
           return { value: Buffer.from(item.value), flags: 0 };
         });
       },
+      delete: (key) => call(`delete ${key}`, () => items.delete(key)),
       add: (_owner, key, value) => {
         const text = process.nameOf(value);
         return call(`add ${key} ${text}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, text)));

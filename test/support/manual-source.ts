@@ -69,6 +69,12 @@ export class ManualSource {
     return this.refusal;
   }
 
+  admitRefresh(): boolean {
+    return this.hasRoomForRefresh;
+  }
+
+  endRefresh(): void {}
+
   endAdmission(): void {
     this.admitted--;
   }

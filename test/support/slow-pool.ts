@@ -94,6 +94,10 @@ export class SlowPool implements PoolPort {
     return this.call("deleteIf", key, () => this.port.deleteIf(owner, key, cas));
   }
 
+  delete(key: string): Promise<boolean> {
+    return this.call("delete", key, () => this.port.delete(key));
+  }
+
   put(owner: string, key: string, value: Buffer, exptime: number): void {
     this.call("put", key, async () => this.port.put(owner, key, value, exptime)).catch(() => {});
   }

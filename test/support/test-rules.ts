@@ -19,6 +19,7 @@ export const ruleDefaults: RuleConfig = {
   refreshBeforeMs: null,
   refreshAfterGets: 1,
   negativeTtlMs: 1_000,
+  failureTtlMs: 1_000,
   lease: "fleet",
   fillTimeoutMs: 400,
   mode: "on",

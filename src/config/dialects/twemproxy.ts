@@ -230,6 +230,7 @@ function readPool(section: Section, problems: Problems): PoolConfig {
       : { timeoutsUntilTko: TIMEOUTS_UNTIL_TKO, ...probes, failOpen: null },
     socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
+    failureDomains: null,
     listen: readListen(section, values.listen, problems),
     login: null,
     tls: null,

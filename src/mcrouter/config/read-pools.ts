@@ -17,9 +17,10 @@ import {
 } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
 import type { Problems } from "../../config/section.ts";
+import { spooky32 } from "../../proxy/hash/spooky.ts";
 import type { OutstandingLimitRouteConfig } from "../routes/outstanding-limit-route.ts";
 import type { DestinationConfig } from "../routes/pool-handle.ts";
-import { Fields, type Spot } from "./fields.ts";
+import { Fields, numberOf, type Spot } from "./fields.ts";
 import { describeJson, type Json, type JsonObject } from "./json-value.ts";
 import { nothing } from "./route-input.ts";
 
@@ -67,7 +68,6 @@ const idleKeys = [
   "enable_compression",
   "qos",
   "hostnames",
-  "failure_domains",
   "disable_request_deadline_check",
   "additional_fanout",
   "services",
@@ -166,6 +166,8 @@ export class PoolReader {
     const entries = fields.need("servers") === null ? [] : (fields.array("servers")?.items ?? []);
     const shared = this.sharedServerSettings(fields);
     const servers: PoolServer[] = [];
+    const domains: number[] = [];
+    const domainOf = this.failureDomains(fields, entries.length);
     let isTls: boolean | null = null;
     const destinations = entries.map((entry, index): RouteConfig => {
       const spot = { json: entry, path: `${at}.servers[${index}]` };
@@ -177,10 +179,11 @@ export class PoolReader {
       }
       isTls = server.isTls;
       servers.push({ address: server.address, weight: 1, name: null });
+      domains.push(domainOf?.(index) ?? 0);
       const destination: DestinationConfig = { type: "destination", pool: name, index: servers.length - 1 };
       return this.limited(destination, server.address);
     });
-    const config = this.poolConfig(name, fields, servers, isTls ?? false);
+    const config = this.poolConfig(name, fields, servers, domainOf === null ? null : domains, isTls ?? false);
     const isErrorOnEmpty = fields.boolean("error_on_empty", true);
     const isPlain = destinations.every(({ type }) => type === "destination");
     const pool = { name, fields, config, destinations, isErrorOnEmpty, isPlain };
@@ -206,7 +209,23 @@ export class PoolReader {
     return node;
   }
 
-  private poolConfig(name: string, fields: Fields, servers: readonly PoolServer[], isTls: boolean): PoolConfig {
+  /** Index of an entry of `servers` → its failure domain. `null` if the pool has none. */
+  private failureDomains(fields: Fields, count: number): ((index: number) => number) | null {
+    const list = fields.array("failure_domains");
+    if (list === null) return null;
+    if (list.items.length !== count) {
+      fields.complain(`failure_domains has ${list.items.length} entries for ${count} servers`);
+    }
+    return (index) => domainNumber(list.items[index]);
+  }
+
+  private poolConfig(
+    name: string,
+    fields: Fields,
+    servers: readonly PoolServer[],
+    failureDomains: readonly number[] | null,
+    isTls: boolean,
+  ): PoolConfig {
     const { options } = this;
     const own = fields.integer("server_timeout", null, 1, MAX_TIMEOUT_MS);
     const serverTimeoutMs = own ?? options.serverTimeoutMs;
@@ -231,6 +250,7 @@ export class PoolReader {
       socket: options.socket,
       ejectsDeadServers: false,
       keepsRoutingPrefix: fields.boolean("keep_routing_prefix", false),
+      failureDomains,
       listen: [],
       login: null,
       discovery: null,
@@ -353,6 +373,16 @@ export class PoolReader {
   private complain(spot: Spot, message: string): void {
     this.problems.add({ ...spot.json.place, path: spot.path }, message);
   }
+}
+
+/** A failure domain given by its number or its name. 0 if it is neither. */
+function domainNumber(json: Json | undefined): number {
+  if (json?.type === "string") {
+    const name = Buffer.from(json.value);
+    return spooky32(name, 0, name.length, 0);
+  }
+  const number = json === undefined ? null : numberOf(json);
+  return number !== null && Number.isInteger(number) ? number >>> 0 : 0;
 }
 
 interface ServerSettings {

@@ -5,7 +5,7 @@
  * Source: mcrouter ServiceInfo-inl.h, as facts.
  */
 import type { Clock } from "../../clock.ts";
-import type { Config, McrouterConfig } from "../../config/config.ts";
+import { addressText, type Config, type McrouterConfig } from "../../config/config.ts";
 import type { LogConfig } from "../../telemetry/log-config.ts";
 import { isOperationName, RecordedTree } from "./recorded-tree.ts";
 import { mcrouterVersion } from "./version.ts";
@@ -75,6 +75,13 @@ const answers: Readonly<Record<string, Answer>> = {
     return `${before} -> ${Number(text)}`;
   },
   pools: (context) => prettySorted(Object.fromEntries(treeOf(context).poolNames())),
+  failure_domains: ({ config }, args) => {
+    if (args.length !== 1) throw new Error("failure_domains: 1 arg expected");
+    const pool = config.pools.find(({ name }) => name === args[0]);
+    // In mcrouter, the name of the domain is in the parentheses: memcached's servers have only numbers.
+    const domains = pool?.servers.map(({ address }, i) => [addressText(address), `${pool.failureDomains?.[i] ?? 0}()`]);
+    return prettySorted(Object.fromEntries(domains ?? []));
+  },
   global_params: ({ config }) => prettySorted(Object.fromEntries(mcrouterOf(config).globalParams)),
 };
 

@@ -32,6 +32,11 @@ export class AllInitialRoute implements Route {
     this.first.route(request);
   }
 
+  passKey(request: Request): Route {
+    sendToAll(request, this.others, noOwner);
+    return this.first;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     see(this.first, request);
     for (const child of this.others) see(child, request);

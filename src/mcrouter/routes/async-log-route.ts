@@ -80,6 +80,10 @@ export class AsyncLogRoute implements Route, DeleteWatcher {
     see(this.target, request);
   }
 
+  passKey(): Route {
+    return this.target;
+  }
+
   watch(request: Request, server: string): void {
     request.watcher = null;
     request.push(new WatchedDelete(this.log, this.pool, server));

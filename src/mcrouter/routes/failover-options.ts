@@ -44,14 +44,18 @@ export interface FailoverOptions {
 export type FailoverPolicy =
   | { readonly type: "in-order" }
   | { readonly type: "least-failures" }
-  | {
-      readonly type: "deterministic-order";
-      readonly placement: IndexPlacementConfig;
-      /** True if the server that the first child has asked is not asked again. */
-      readonly skipsAsked: boolean;
-    }
+  | DeterministicPolicy
   /** An entry for each child after the first; `weights` is `null` if all weights are equal. */
   | { readonly type: "rendezvous"; readonly tags: readonly string[]; readonly weights: readonly number[] | null };
+
+export interface DeterministicPolicy {
+  readonly type: "deterministic-order";
+  readonly placement: IndexPlacementConfig;
+  /** True if the server that the first child has asked is not asked again. */
+  readonly skipsAsked: boolean;
+  /** True if servers in the failure domain of a server that cannot be reached are asked last. */
+  readonly avoidsFailedDomains: boolean;
+}
 
 type PolicyOptions = Pick<FailoverOptions, "policy" | "maxTries" | "maxErrorTries" | "uncountedErrors">;
 
@@ -115,8 +119,7 @@ function deterministicOrder(fields: Fields, policy: Fields, count: number, reade
   policy.need("max_error_tries");
   const maxErrorTries = policy.integer("max_error_tries", maxTries, 1, 2 ** 32 - 1)!;
   const excluded = policy.get("exclude_errors");
-  const domains = policy.boolean("enable_failure_domains", false);
-  if (domains) reader.warn(policy.get("enable_failure_domains")!, "has no effect: failure domains are not supported");
+  const avoidsFailedDomains = policy.boolean("enable_failure_domains", false);
   // The hash of the route, or of the policy; the salt is a counter.
   const hash = fields.nested("hash") ?? policy.nested("hash") ?? policy;
   const choice = readPlacement(hash, "Ch3", count);
@@ -126,7 +129,7 @@ function deterministicOrder(fields: Fields, policy: Fields, count: number, reade
   }
   const skipsAsked = !policy.boolean("ignore_normal_reply_index", false);
   return {
-    policy: { type: "deterministic-order", placement: choice, skipsAsked },
+    policy: { type: "deterministic-order", placement: choice, skipsAsked, avoidsFailedDomains },
     maxTries,
     maxErrorTries: Math.min(maxErrorTries, maxTries),
     uncountedErrors: excluded === null ? [] : errorList(excluded, reader),

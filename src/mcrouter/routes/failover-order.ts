@@ -22,7 +22,7 @@ import type { Request } from "../../proxy/request.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import { isError, resultOf } from "../../proxy/route/result.ts";
 import type { Route } from "../../proxy/route/route.ts";
-import type { FailoverPolicy } from "./failover-options.ts";
+import type { DeterministicPolicy, FailoverPolicy } from "./failover-options.ts";
 import { HashRoute } from "./hash-route.ts";
 
 /** The children after the first, one by one. */
@@ -33,6 +33,10 @@ export interface FailoverWalk {
   next(): number;
   /** Number of hashes that named a child that had been asked before. */
   readonly collisions: number;
+  /** Number of hashes that named a child in a failure domain that had failed before. */
+  readonly domainCollisions: number;
+  /** A server in this failure domain cannot be reached. */
+  domainFailed(domain: number): void;
 }
 
 export interface FailoverOrder {
@@ -48,7 +52,7 @@ export function failoverOrder(policy: FailoverPolicy, children: readonly Route[]
     case "least-failures":
       return new LeastFailures(children.length);
     case "deterministic-order":
-      return new DeterministicOrder(children, policy.placement, policy.skipsAsked);
+      return new DeterministicOrder(children, policy);
     case "rendezvous":
       return new RendezvousOrder(children, policy.tags, policy.weights);
   }
@@ -57,6 +61,7 @@ export function failoverOrder(policy: FailoverPolicy, children: readonly Route[]
 /** A list as a walk. */
 class ListWalk implements FailoverWalk {
   readonly collisions = 0;
+  readonly domainCollisions = 0;
   private readonly indexes: readonly number[];
   private at = 0;
 
@@ -71,6 +76,8 @@ class ListWalk implements FailoverWalk {
   next(): number {
     return this.indexes[this.at++]!;
   }
+
+  domainFailed(): void {}
 }
 
 /** Indexes of all children except the first. */
@@ -112,20 +119,26 @@ class LeastFailures implements FailoverOrder {
 
 /** After this many hashes that named children asked before, the child of the last hash is asked again. */
 const MAX_COLLISIONS = 100;
+/** After this many hashes, failure domains do not count: perhaps all of them have failed. */
+const MAX_DOMAIN_COLLISIONS = 75;
 const FIRST_SALT = 2;
 
 class DeterministicOrder implements FailoverOrder {
   readonly children: readonly Route[];
   readonly skipsAsked: boolean;
+  readonly avoidsFailedDomains: boolean;
   private readonly config: IndexPlacementConfig;
+  /** By child: its failure domain, once it is known. */
+  private readonly domains: number[] = [];
   /** By salt, from `FIRST_SALT` on; made when they are first needed. */
   private readonly placements: Placement[] = [];
 
-  /** `config` places keys over all children, including the first. */
-  constructor(children: readonly Route[], config: IndexPlacementConfig, skipsAsked: boolean) {
+  /** The policy places keys over all children, including the first. */
+  constructor(children: readonly Route[], { placement, skipsAsked, avoidsFailedDomains }: DeterministicPolicy) {
     this.children = children;
-    this.config = config;
+    this.config = placement;
     this.skipsAsked = skipsAsked;
+    this.avoidsFailedDomains = avoidsFailedDomains;
   }
 
   walk(request: Request): FailoverWalk {
@@ -133,6 +146,15 @@ class DeterministicOrder implements FailoverOrder {
   }
 
   note(): void {}
+
+  /** Failure domain of a child, which it keeps once it has one. */
+  domainOf(index: number, request: Request): number {
+    const known = this.domains[index] ?? 0;
+    if (known > 0) return known;
+    const domain = failureDomainOf(this.children[index]!, request) ?? 0;
+    this.domains[index] = domain;
+    return domain;
+  }
 
   /** Index of the child for a key with the `turn`-th salt. */
   locate({ chunk, keyStart, keyEnd }: Request, turn: number): number {
@@ -146,6 +168,8 @@ class DeterministicOrder implements FailoverOrder {
 
 class DeterministicWalk implements FailoverWalk {
   collisions = 0;
+  domainCollisions = 0;
+  private readonly failedDomains = new Set<number>();
   private readonly order: DeterministicOrder;
   private readonly request: Request;
   private readonly asked: Set<number>;
@@ -164,12 +188,23 @@ class DeterministicWalk implements FailoverWalk {
 
   next(): number {
     let index = this.order.locate(this.request, this.turn++);
-    for (let tries = 0; this.asked.has(index) && tries < MAX_COLLISIONS; tries++) {
-      this.collisions++;
+    for (let tries = 0; tries < MAX_COLLISIONS; tries++) {
+      if (tries <= MAX_DOMAIN_COLLISIONS && this.isInFailedDomain(index)) this.domainCollisions++;
+      else if (this.asked.has(index)) this.collisions++;
+      else break;
       index = this.order.locate(this.request, this.turn++);
     }
     this.asked.add(index);
     return index;
+  }
+
+  domainFailed(domain: number): void {
+    if (this.order.avoidsFailedDomains && domain > 0) this.failedDomains.add(domain);
+  }
+
+  private isInFailedDomain(index: number): boolean {
+    const { order, request, failedDomains } = this;
+    return order.avoidsFailedDomains && failedDomains.has(order.domainOf(index, request));
   }
 }
 
@@ -193,6 +228,16 @@ class RendezvousOrder implements FailoverOrder {
   }
 
   note(): void {}
+}
+
+/** Failure domain of the server that a route sends a request to first. `null` if it sends it to no server. */
+export function failureDomainOf(route: Route, request: Request): number | null {
+  if (route.failureDomain !== undefined) return route.failureDomain(request);
+  let domain: number | null = null;
+  route.forEachTarget(request, (target, changed) => {
+    domain ??= failureDomainOf(target, changed);
+  });
+  return domain;
 }
 
 /** Index that the innermost hash of a route selects for a key. -1 if there is no hash on the way. */

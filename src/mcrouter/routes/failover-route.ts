@@ -14,6 +14,7 @@ import type { Result } from "../../config/results.ts";
 import { routingKeyEnd } from "../../proxy/key.ts";
 import { isFailure, type Reply } from "../../proxy/reply.ts";
 import { isRetrieval, type ReplyOwner, type Request } from "../../proxy/request.ts";
+import type { KeyWatcher } from "../../proxy/route/multi-get.ts";
 import { defaultFailoverErrors, isError, kindOf, type OperationKind, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import type { RouteCounters } from "../../proxy/route/route-counters.ts";
@@ -22,8 +23,8 @@ import type { RouteReader } from "../config/read-routes.ts";
 import { childrenOf, nothing, object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { canHaveKey, copyWithKey, renamed } from "./derived-request.ts";
-import { type FailoverOptions, failoverOptions } from "./failover-options.ts";
-import { type FailoverOrder, type FailoverWalk, failoverOrder } from "./failover-order.ts";
+import { type FailoverOptions, type FailoverPolicy, failoverOptions } from "./failover-options.ts";
+import { type FailoverOrder, type FailoverWalk, failoverOrder, failureDomainOf } from "./failover-order.ts";
 import { withLeastExptime } from "./modify-exptime-route.ts";
 import { poolNode, serversOf } from "./pool-handle.ts";
 
@@ -71,13 +72,15 @@ const FAILOVER_TAG = Buffer.from(":failover=1", "latin1");
 /** Failures without a request to the server. */
 const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error", "connect_timeout", "shutdown"]);
 
-export class FailoverRoute implements Route, ReplyOwner {
+export class FailoverRoute implements Route, KeyWatcher {
   readonly name: string;
   readonly children: readonly Route[];
   readonly maxErrorTries: number;
   readonly order: FailoverOrder;
   readonly isTagged: boolean;
   readonly counters: RouteCounters;
+  /** Names of the policy's counters. */
+  readonly policyCounters: (typeof policyCounters)[FailoverPolicy["type"]];
   private readonly errors: ReadonlyMap<OperationKind, ReadonlySet<Result>>;
   private readonly maxTries: number;
   private readonly uncountedErrors: ReadonlySet<Result>;
@@ -91,6 +94,7 @@ export class FailoverRoute implements Route, ReplyOwner {
     this.order = failoverOrder(options.policy, children);
     this.isTagged = options.isTagged;
     this.counters = counters;
+    this.policyCounters = policyCounters[options.policy.type];
     const { gets, updates, deletes } = options.errors;
     this.errors = new Map<OperationKind, ReadonlySet<Result>>([
       ["get", errorSet(gets)],
@@ -107,6 +111,18 @@ export class FailoverRoute implements Route, ReplyOwner {
     request.push(this);
     this.limiter?.countRequest();
     this.children[0]!.route(request);
+  }
+
+  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+    watchers.push(this);
+    this.limiter?.countRequest();
+    return this.children[0]!;
+  }
+
+  passesBack(request: Request, reply: Reply, count: number): boolean {
+    if (isFailure(reply.status) && this.failsOver(request, reply)) return false;
+    for (let i = 0; i < count; i++) this.order.note(0, request, reply);
+    return true;
   }
 
   /** The reply of the first child. */
@@ -154,6 +170,13 @@ export class FailoverRoute implements Route, ReplyOwner {
   }
 }
 
+const policyCounters = {
+  "in-order": { failovers: "inOrderFailovers", failed: "inOrderFailed" },
+  "least-failures": { failovers: "leastFailuresFailovers", failed: "leastFailuresFailed" },
+  "deterministic-order": { failovers: "deterministicFailovers", failed: "deterministicFailed" },
+  rendezvous: { failovers: "rendezvousFailovers", failed: "rendezvousFailed" },
+} as const satisfies Record<FailoverPolicy["type"], { failovers: keyof RouteCounters; failed: keyof RouteCounters }>;
+
 function errorSet(errors: readonly Result[] | null): ReadonlySet<Result> {
   return errors === null ? defaultFailoverErrors : new Set(errors);
 }
@@ -181,12 +204,13 @@ class Attempt implements ReplyOwner {
   onReply(sent: Request, reply: Reply): void {
     const { parent, request } = this;
     parent.order.note(this.child, request, reply);
+    if (this.isInFirstDomain()) parent.counters.failoverSameDomain++;
     const isTagged = sent.keyEnd - sent.keyStart !== request.keyEnd - request.keyStart;
     const answer = isTagged ? renamed(request, sent, reply) : reply;
     const isLast = this.tries >= this.maxTries;
-    if (isLast && isError(resultOf(request, reply))) {
-      parent.counters.failoverAllFailed++;
-      parent.counters.failoverCollisions += this.walk.collisions;
+    if (isLast) {
+      if (isError(resultOf(request, reply))) this.countAllFailed();
+      this.countCollisions();
     }
     if (!isLast && isFailure(reply.status) && parent.failsOver(request, reply)) this.failed(answer);
     else request.complete(answer);
@@ -196,26 +220,51 @@ class Attempt implements ReplyOwner {
   failed(reply: Reply): void {
     const { parent, request } = this;
     if (this.tries >= this.maxTries) {
-      parent.counters.failoverAllFailed++;
+      this.countAllFailed();
       request.complete(reply);
       return;
     }
     const result = resultOf(request, reply);
+    if (unreachable.has(result)) {
+      this.walk.domainFailed(failureDomainOf(parent.children[this.child]!, request) ?? 0);
+    }
     if (!parent.mayFailOver(result)) {
       request.complete(reply);
       return;
     }
-    if (this.tries === 1) parent.counters.failoverAll++;
+    if (this.tries === 1) {
+      parent.counters.failoverAll++;
+      parent.counters[parent.policyCounters.failovers]++;
+    }
     if (parent.isCounted(result)) this.errors++;
     // As in mcrouter, the next child is selected even if the request does not reach it: its collisions count.
     this.child = this.walk.next();
     this.tries++;
     if (this.errors >= parent.maxErrorTries) {
-      parent.counters.failoverCollisions += this.walk.collisions;
+      this.countCollisions();
       request.complete(reply);
     } else {
       parent.children[this.child]!.route(this.next());
     }
+  }
+
+  /** True if the last child's server is in the failure domain of the first child's server, or if both are unknown. */
+  private isInFirstDomain(): boolean {
+    const { request, parent } = this;
+    const first = failureDomainOf(parent.children[0]!, request);
+    return first !== null && failureDomainOf(parent.children[this.child]!, request) === first;
+  }
+
+  private countAllFailed(): void {
+    const { counters, policyCounters } = this.parent;
+    counters.failoverAllFailed++;
+    counters[policyCounters.failed]++;
+  }
+
+  private countCollisions(): void {
+    const { counters } = this.parent;
+    counters.failoverCollisions += this.walk.collisions;
+    counters.failoverDomainCollisions += this.walk.domainCollisions;
   }
 
   /** The request for a child other than the first. */

@@ -76,6 +76,10 @@ export class HashRoute implements Route {
     see(this.childOf(request), request);
   }
 
+  passKey(request: Request): Route {
+    return this.childOf(request);
+  }
+
   /** Index of the child for a key. */
   indexOf({ chunk, keyStart, keyEnd }: Request): number {
     return this.placement.locate(chunk, keyStart, keyEnd);

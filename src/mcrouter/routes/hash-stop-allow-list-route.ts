@@ -49,6 +49,10 @@ export class HashStopAllowListRoute implements Route {
     else request.complete(refusal);
   }
 
+  passKey(request: Request): Route | null {
+    return this.isAllowed(request) ? this.target : null;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     if (this.isAllowed(request)) see(this.target, request);
   }

@@ -19,6 +19,10 @@ export class KeepPrefixRoute implements Route {
     else this.target.route(sent);
   }
 
+  passKey({ routingPrefix }: Request): Route | null {
+    return routingPrefix === null ? this.target : null;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     const sent = prefixed(request);
     if (sent !== null) see(this.target, sent);

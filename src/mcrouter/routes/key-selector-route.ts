@@ -59,6 +59,10 @@ export class KeySelectorRoute implements Route {
     else row.target.route(request);
   }
 
+  passKey({ chunk, keyStart, keyEnd }: Request): Route | null {
+    return this.routeOf(chunk, keyStart, keyEnd)?.target ?? null;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     const row = this.routeOf(request.chunk, request.keyStart, request.keyEnd);
     if (row !== null) see(row, request);

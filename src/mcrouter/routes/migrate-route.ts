@@ -66,6 +66,10 @@ export class MigrateRoute implements Route {
     else sendToAll(request, targets, new WorstReply(request, targets.length));
   }
 
+  passKey(request: Request): Route {
+    return this.targetsOf(request)[0]!;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     for (const target of this.targetsOf(request)) see(target, request);
   }

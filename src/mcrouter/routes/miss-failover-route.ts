@@ -6,8 +6,9 @@
  */
 
 import type { RouteConfig } from "../../config/config.ts";
-import type { Reply } from "../../proxy/reply.ts";
+import { type Reply, Status } from "../../proxy/reply.ts";
 import type { ReplyOwner, Request } from "../../proxy/request.ts";
+import type { KeyWatcher } from "../../proxy/route/multi-get.ts";
 import { isHit, kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { childrenOf, nothing, type RouteInput } from "../config/route-input.ts";
@@ -36,7 +37,7 @@ function read(input: RouteInput): RouteConfig {
   return node;
 }
 
-export class MissFailoverRoute implements Route {
+export class MissFailoverRoute implements Route, KeyWatcher {
   readonly name = "miss-failover";
   readonly children: readonly Route[];
   readonly returnsBestOnError: boolean;
@@ -50,9 +51,23 @@ export class MissFailoverRoute implements Route {
   route(request: Request): void {
     if (isPassedOn(request)) {
       request.retain();
-      request.push(new Search(this, request));
+      request.push(this);
     }
     this.children[0]!.route(request);
+  }
+
+  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+    watchers.push(this);
+    return this.children[0]!;
+  }
+
+  passesBack(_request: Request, reply: Reply): boolean {
+    return reply.status === Status.found;
+  }
+
+  /** The reply of the first child. */
+  onReply(request: Request, reply: Reply): void {
+    new Search(this, request).onReply(request, reply);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

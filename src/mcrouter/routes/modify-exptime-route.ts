@@ -6,7 +6,7 @@
 
 import type { RouteConfig } from "../../config/config.ts";
 import type { Reply } from "../../proxy/reply.ts";
-import type { ReplyOwner, Request } from "../../proxy/request.ts";
+import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { MAX_INT32 } from "../config/fields.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
@@ -63,6 +63,10 @@ export class ModifyExptimeRoute implements Route {
     // Only the changed copy is sent, so no connection retains the original: retain it here.
     if (changed !== null) request.retain();
     this.target.route(changed ?? request);
+  }
+
+  passKey({ operation }: Request): Route | null {
+    return operation === Operation.gat || operation === Operation.gats ? null : this.target;
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

@@ -1,9 +1,9 @@
 /**
  * The top of the tree of a native configuration with `[[route]]`. Keys have no routing prefixes, and replies are not
- * changed. Keys of a get of many are routed one by one, unless one pool has them all.
+ * changed. Keys of a get of many that take the same way share a command.
  */
 import type { Request } from "../../proxy/request.ts";
-import { GatherKeys } from "../../proxy/route/multi-get.ts";
+import { routeKeys } from "../../proxy/route/multi-get.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import type { Root, Route, SeeTarget } from "../../proxy/route/route.ts";
 import type { HandoffRoute } from "../../refresh/handoff/handoff-route.ts";
@@ -32,7 +32,7 @@ export class NativeRoot implements Root {
     }
     const route = this.selector?.plainRouteOfAll(keys) ?? null;
     if (route !== null) route.route(request);
-    else new GatherKeys(request, keys).send((single) => this.target.route(single));
+    else routeKeys(request, keys, this.target, false);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

@@ -111,6 +111,10 @@ export class OperationSelectorRoute implements Route {
     if (child !== null) see(child, request);
   }
 
+  passKey(request: Request): Route | null {
+    return this.childOf(request);
+  }
+
   private childOf(request: Request): Route | null {
     // A plain get is the most common operation.
     const operation = request.operation === Operation.get ? Operation.get : classicOperation(request);

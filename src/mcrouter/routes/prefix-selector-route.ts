@@ -70,6 +70,10 @@ export class PrefixSelectorRoute implements Route {
     if (child !== null) see(child, request);
   }
 
+  passKey(request: Request): Route | null {
+    return this.childOf(request);
+  }
+
   /** `null` if no route matches the key. */
   childOf({ chunk, keyStart, keyEnd }: Request): Route | null {
     for (const [prefix, route] of this.policies) {

@@ -26,7 +26,11 @@ export class RandomRoute implements Route {
   }
 
   route(request: Request): void {
-    this.children[Math.floor(this.random() * this.children.length)]!.route(request);
+    this.passKey().route(request);
+  }
+
+  passKey(): Route {
+    return this.children[Math.floor(this.random() * this.children.length)]!;
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

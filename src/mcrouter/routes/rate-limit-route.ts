@@ -97,16 +97,31 @@ export class RateLimitRoute implements Route {
   }
 
   route(request: Request): void {
+    const next = this.isAdmitted(request) ? this.target : this.fallback;
+    if (next === null) request.complete(defaultReply(request));
+    else next.route(request);
+  }
+
+  passKey(request: Request): Route {
+    return this.isAdmitted(request) ? this.target : (this.fallback ?? refusal);
+  }
+
+  private isAdmitted(request: Request): boolean {
     const bucket = this.buckets.get(kindOf(request));
-    if (bucket === undefined || bucket.take(this.clock.nowMs())) this.target.route(request);
-    else if (this.fallback !== null) this.fallback.route(request);
-    else request.complete(defaultReply(request));
+    return bucket === undefined || bucket.take(this.clock.nowMs());
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
     see(this.target, request);
   }
 }
+
+/** Answers requests over the limit. */
+const refusal: Route = {
+  name: "rate-limit-refusal",
+  route: (request) => request.complete(defaultReply(request)),
+  forEachTarget: () => {},
+};
 
 /** A token bucket. As in mcrouter (folly's TokenBucket starts at its creation time), it is empty at first. */
 class Bucket {

@@ -5,7 +5,7 @@
  *     /region/cluster/key the route of that name; the key loses its prefix
  *     /region/* /key      all matching routes, the default route first: it answers, the others are not waited for
  *
- * Keys of a get of many are routed one by one, unless one pool has them all. `get __mcrouter__.X` is answered here.
+ * `get __mcrouter__.X` is answered here.
  *
  * Source: mcrouter RootRoute.h, RouteHandleMap.h, lib/carbon/Keys.h, ServiceInfo.h, as facts.
  */
@@ -15,7 +15,7 @@ import { routingPrefixLength } from "../../proxy/key.ts";
 import { failures, fixedReply, isFailure, type Reply, Status, valueReply } from "../../proxy/reply.ts";
 import { isRetrieval, type KeyList, noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply, errorReply } from "../../proxy/route/default-reply.ts";
-import { GatherKeys } from "../../proxy/route/multi-get.ts";
+import { routeKeys } from "../../proxy/route/multi-get.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import { kindOf } from "../../proxy/route/result.ts";
 import type { Root, Route, SeeTarget } from "../../proxy/route/route.ts";
@@ -45,6 +45,8 @@ export class RootRoute implements Root, ReplyOwner {
   private readonly options: RootConfig;
   private readonly pools: readonly PoolRoute[];
   private readonly admin: AdminAnswers;
+  /** Receives the keys of gets of many. */
+  private readonly top: Pick<Route, "route" | "passKey">;
   /** `null` if the number of requests in flight is unlimited. */
   private readonly limiter: OutstandingLimitRoute | null;
   /** Routes of each prefix that was used. */
@@ -69,6 +71,7 @@ export class RootRoute implements Root, ReplyOwner {
     const { maxInflight, maxThrottled, waitTimeoutMs } = options;
     const maxWaiting = maxThrottled === 0 ? Number.MAX_SAFE_INTEGER : maxThrottled;
     const limits = { maxOutstanding: maxInflight, maxWaiting, waitTimeoutMs, refusal: errorReply("busy", "") };
+    this.top = { route: (single) => this.routeOne(single), passKey: (key) => this.passKey(key) };
     const routing = { route: (request: Request) => this.routeAll(request), forEachTarget: () => {} };
     this.limiter = maxInflight === 0 ? null : new OutstandingLimitRoute(routing, limits, clock);
   }
@@ -85,7 +88,7 @@ export class RootRoute implements Root, ReplyOwner {
     } else if (this.plainPool !== null && !hasSpecialKey(keys)) {
       this.plainPool.route(request);
     } else {
-      new GatherKeys(request, keys).send((single) => this.routeOne(single));
+      routeKeys(request, keys, this.top, true);
     }
   }
 
@@ -118,6 +121,13 @@ export class RootRoute implements Root, ReplyOwner {
     } else {
       request.complete(shown);
     }
+  }
+
+  /** The default route, for keys without a special meaning. Clients do not see errors of keys of a get of many. */
+  passKey(request: Request): Route | null {
+    const first = request.chunk[request.keyStart];
+    if (first === SLASH || first === ADMIN_PREFIX[0]) return null;
+    return this.options.allowsOnlyGets && kindOf(request) !== "get" ? null : this.defaultRoute;
   }
 
   private routeOne(request: Request): void {

@@ -91,6 +91,16 @@ export class ShadowRoute implements Route {
   }
 
   route(request: Request): void {
+    this.mirror(request);
+    this.child.route(request);
+  }
+
+  passKey(request: Request): Route {
+    this.mirror(request);
+    return this.child;
+  }
+
+  private mirror(request: Request): void {
     for (const [i, shadow] of this.shadows.entries()) {
       if (!covers(shadow, request)) continue;
       if (shadow.requestsFraction < 1 && this.random() >= shadow.requestsFraction) continue;
@@ -103,7 +113,6 @@ export class ShadowRoute implements Route {
       copy.watcher = null;
       shadow.target.route(copy);
     }
-    this.child.route(request);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

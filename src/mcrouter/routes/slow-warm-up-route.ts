@@ -8,7 +8,8 @@
 import type { RouteConfig } from "../../config/config.ts";
 import { UNBOUNDED } from "../../config/setting.ts";
 import type { Reply } from "../../proxy/reply.ts";
-import type { ReplyOwner, Request } from "../../proxy/request.ts";
+import type { Request } from "../../proxy/request.ts";
+import type { KeyWatcher } from "../../proxy/route/multi-get.ts";
 import { isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import type { Fields } from "../config/fields.ts";
@@ -56,7 +57,7 @@ export function warmedUp(
   return destinations.map((target): SlowWarmUpRouteConfig => ({ type: "slow-warmup", target, failover, ...shared }));
 }
 
-export class SlowWarmUpRoute implements Route, ReplyOwner {
+export class SlowWarmUpRoute implements Route, KeyWatcher {
   readonly name = "slow-warmup";
   private readonly target: Route;
   private readonly failover: Route;
@@ -87,16 +88,31 @@ export class SlowWarmUpRoute implements Route, ReplyOwner {
     this.target.route(request);
   }
 
+  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+    if (this.isSpared()) return this.failover;
+    watchers.push(this);
+    return this.target;
+  }
+
+  passesBack(request: Request, reply: Reply, count: number): boolean {
+    this.note(request, reply, count);
+    return true;
+  }
+
   forEachTarget(request: Request, see: SeeTarget): void {
     see(this.target, request);
     see(this.failover, request);
   }
 
   onReply(request: Request, reply: Reply): void {
-    const result = resultOf(request, reply);
-    if (isHit(result)) this.hits++;
-    else if (result === "notfound") this.misses++;
+    this.note(request, reply, 1);
     request.complete(reply);
+  }
+
+  private note(request: Request, reply: Reply, count: number): void {
+    const result = resultOf(request, reply);
+    if (isHit(result)) this.hits += count;
+    else if (result === "notfound") this.misses += count;
   }
 
   private isSpared(): boolean {

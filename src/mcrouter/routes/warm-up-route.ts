@@ -20,6 +20,7 @@ import {
   storeOf,
   ttlOf,
 } from "../../proxy/route/keyed-request.ts";
+import type { KeyWatcher } from "../../proxy/route/multi-get.ts";
 import { classicOperation, isHit, kindOf, resultOf } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
@@ -50,7 +51,7 @@ function read(input: RouteInput): WarmUpRouteConfig {
   return { type: "warm-up", cold: child("cold"), warm: child("warm"), exptime: exptime ?? (isTtlAsked ? null : 0) };
 }
 
-export class WarmUpRoute implements Route {
+export class WarmUpRoute implements Route, KeyWatcher {
   readonly name = "warm-up";
   readonly cold: Route;
   readonly warm: Route;
@@ -66,9 +67,23 @@ export class WarmUpRoute implements Route {
   route(request: Request): void {
     if (kindOf(request) === "get") {
       request.retain();
-      request.push(new WarmUp(this, request));
+      request.push(this);
     }
     this.cold.route(request);
+  }
+
+  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+    watchers.push(this);
+    return this.cold;
+  }
+
+  passesBack(_request: Request, reply: Reply): boolean {
+    return reply.status === Status.found;
+  }
+
+  /** The reply of cold. */
+  onReply(request: Request, reply: Reply): void {
+    new WarmUp(this, request).onReply(request, reply);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

@@ -58,10 +58,11 @@ export class AdminAnswers implements AdminFacts {
   }
 
   async now(): Promise<unknown> {
-    const { clock, readiness } = this.sources;
+    const { clock, readiness, running } = this.sources;
     readiness.greetBackends();
     const now = await this.snapshot();
-    return pageNow(now, this.earlier.before(clock.nowMs(), now));
+    const hasCommands = running().config.server.adminToken !== null;
+    return pageNow(now, this.earlier.before(clock.nowMs(), now), hasCommands);
   }
 
   async tracked(rule: string): Promise<unknown> {

@@ -8,7 +8,7 @@ import { type Durations, quantileSince } from "../../telemetry/durations.ts";
 import type { RuleNumbers, ServerNumbers, Snapshot, SourceNumbers } from "../snapshot.ts";
 
 /** A JSON value that admin/page/page.js reads. */
-export function pageNow(now: Snapshot, earlier: Snapshot | null) {
+export function pageNow(now: Snapshot, earlier: Snapshot | null, hasCommands: boolean) {
   const { process: own, config, servers, rules, sources, store } = now;
   return {
     /** `null` during the first second. */
@@ -44,6 +44,8 @@ export function pageNow(now: Snapshot, earlier: Snapshot | null) {
       store: store === null ? null : { items: store.items, bytes: store.bytes, maxBytes: store.maxBytes },
       memoryBytes: own.residentBytes,
       showsKeys: config.showsKeys,
+      /** True if `[server] admin_token` is set. */
+      hasCommands,
     },
   };
 }

@@ -1,5 +1,6 @@
 /**
- * The admin server: reports about a running Platypus over HTTP. It is read-only: no request changes anything.
+ * The admin server: reports about a running Platypus over HTTP, and commands (actions.ts). Only a POST with the token can
+ * change something.
  *
  * DNS rebinding: an attacker's page may point its own name to this machine. The Host must therefore be an address, or a
  * name that an attacker cannot own (`isOwnName`); on a loopback address it must be a loopback name. Requests from pages
@@ -16,6 +17,7 @@ import { FirstStep } from "../../first-step.ts";
 import { makeWay } from "../../proxy/client/listener.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../prometheus.ts";
+import { type AdminControl, answerAction } from "./actions.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
 
@@ -86,6 +88,7 @@ export interface AdminOptions {
   readonly facts: AdminFacts;
   readonly clock: Clock;
   readonly reports: Reports;
+  readonly control: AdminControl;
   /** Host names that requests may use, according to the current configuration. */
   readonly hosts?: () => readonly string[];
   /** A bound socket that processes share, instead of the address. */
@@ -105,13 +108,22 @@ export class AdminServer {
   }
 
   /** Throws a PlatypusError with code LISTEN if the address is unavailable; its cause is Node's error. */
-  static async open({ address, facts, clock, reports, hosts = () => [], socket }: AdminOptions): Promise<AdminServer> {
+  static async open({
+    address,
+    facts,
+    clock,
+    reports,
+    control,
+    hosts = () => [],
+    socket,
+  }: AdminOptions): Promise<AdminServer> {
     // For a given socket, true until its address is known.
     let isLocal = address.type !== "tcp" || isLoopback(address.host);
     const streams = new EventStreams(facts, clock, reports);
     const server = http.createServer((request, response) => {
       const refusal = refusalOf(request, (host) => (isLocal ? isLoopbackName(host) : isOwnName(host, hosts())));
       if (refusal !== null) sendText(response, refusal.status, `${refusal.text}\n`);
+      else if (request.method === "POST") void act(request, response, control, clock);
       else void handle(request, response, facts, streams);
     });
     server.maxConnections = MAX_CONNECTIONS;
@@ -181,7 +193,8 @@ export function adminError(address: ListenAddress, error: Error): PlatypusError 
 }
 
 function refusalOf({ method, headers: given }: http.IncomingMessage, isOwn: (host: string) => boolean) {
-  if (method !== "GET" && method !== "HEAD") return { status: 405, text: "only GET and HEAD" };
+  if (method !== "GET" && method !== "HEAD" && method !== "POST")
+    return { status: 405, text: "only GET, HEAD and POST" };
   if (given.host !== undefined && !isOwn(nameOf(given.host))) {
     return {
       status: 403,
@@ -193,6 +206,20 @@ function refusalOf({ method, headers: given }: http.IncomingMessage, isOwn: (hos
     return { status: 403, text: "a page of another site may not read this" };
   }
   return null;
+}
+
+async function act(
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  control: AdminControl,
+  clock: Clock,
+): Promise<void> {
+  try {
+    await answerAction(request, response, control, clock, headers);
+  } catch (error) {
+    if (!response.headersSent) sendText(response, 500, `${(error as Error).message}\n`);
+    else response.destroy();
+  }
 }
 
 async function handle(

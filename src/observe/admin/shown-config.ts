@@ -13,6 +13,7 @@ const LOGIN = /(:\/\/)[^/?#@\s]*@/g;
 const hiddenNames: ReadonlySet<string> = new Set([
   "username",
   "password",
+  "adminToken",
   "passwords",
   "authorization",
   "cert",

@@ -94,8 +94,14 @@ export function mcrouterTotals({ clients, servers, routes, asyncLog }: CountedNu
   totals.set("failover_all", routes.failoverAll);
   totals.set("failover_all_failed", routes.failoverAllFailed);
   totals.set("failover_rate_limited", routes.failoverRateLimited);
-  totals.set("failover_inorder_policy", routes.failoverAll);
-  totals.set("failover_inorder_policy_failed", routes.failoverAllFailed);
+  totals.set("failover_inorder_policy", routes.inOrderFailovers);
+  totals.set("failover_inorder_policy_failed", routes.inOrderFailed);
+  totals.set("failover_least_failures_policy", routes.leastFailuresFailovers);
+  totals.set("failover_least_failures_policy_failed", routes.leastFailuresFailed);
+  totals.set("failover_deterministic_order_policy", routes.deterministicFailovers);
+  totals.set("failover_deterministic_order_policy_failed", routes.deterministicFailed);
+  totals.set("failover_rendezvous_policy", routes.rendezvousFailovers);
+  totals.set("failover_rendezvous_policy_failed", routes.rendezvousFailed);
   totals.set("asynclog_requests_rate", asyncLog.requests);
   totals.set("asynclog_spool_success_rate", asyncLog.spooled);
   return totals;
@@ -112,7 +118,7 @@ export function mcrouterStats(group: string, snapshot: Snapshot): readonly StatL
     case "servers":
       return serverLines(snapshot);
     case "suspect_servers":
-      return suspectLines(snapshot);
+      return suspectLines(snapshot.servers);
     case "":
     case "basic": {
       const isCommand = ([name]: StatLine) => name.startsWith("cmd_");
@@ -147,7 +153,6 @@ function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot)
   const now = Math.floor(own.unixSeconds);
   const started = Math.floor(own.startedUnixSeconds);
   const seen = (view: keyof ServerNumbers["views"]) => sum(servers.map(({ views }) => views[view]));
-  const suspect = servers.filter(isSuspect).length;
   const outstanding = sum(servers.map((server) => server.outstanding));
   const latency = average(servers);
   return [
@@ -165,7 +170,7 @@ function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot)
     ["num_servers_down", seen("down")],
     ["num_servers_closed", seen("closed")],
     ["num_ssl_servers", servers.filter(({ isTls }) => isTls).length],
-    ["num_suspect_servers", suspect],
+    ["num_suspect_servers", suspectLines(servers).length],
     ["num_connections_opened", sum(servers.map(({ connects }) => connects))],
     ["num_connections_closed", sum(servers.map(({ disconnects }) => disconnects))],
     ["num_connect_retries", 0],
@@ -187,7 +192,7 @@ function basic({ process: own, clients, servers, asyncLog, mcrouter }: Snapshot)
     ["proxy_reqs_waiting", 0],
     ["destination_pending_reqs", 0],
     ["destination_inflight_reqs", outstanding],
-    ["max_num_tko", suspect],
+    ["max_num_tko", servers.filter(isTko).length],
     ["duration_us", latency],
     ["duration_get_us", latency],
     ["duration_update_us", latency],
@@ -223,6 +228,8 @@ function counts(snapshot: Snapshot): StatLine[] {
     ["failover_policy_result_error", routes.failoverResultErrors],
     ["failover_policy_tko_error", routes.failoverTkoErrors],
     ["failover_num_collisions", routes.failoverCollisions],
+    ["failover_num_failed_domain_collisions", routes.failoverDomainCollisions],
+    ["failover_same_failure_domain", routes.failoverSameDomain],
   ];
 }
 
@@ -240,7 +247,7 @@ function serverLines({ servers }: Snapshot): StatLine[] {
         `avg_latency_us:${server.latencyUs.toFixed(3)}`,
         "pending_reqs:0",
         `inflight_reqs:${server.outstanding}`,
-        ...(isSuspect(server) ? [`${server.state === "hard TKO" ? "hard_tko" : "soft_tko"};`] : []),
+        ...(isTko(server) ? [`${server.state === "hard TKO" ? "hard_tko" : "soft_tko"};`] : []),
         ...views,
         ...parts,
       ].join(" "),
@@ -249,10 +256,13 @@ function serverLines({ servers }: Snapshot): StatLine[] {
   return [...lines];
 }
 
-function suspectLines({ servers }: Snapshot): StatLine[] {
-  return servers
-    .filter(isSuspect)
-    .map(({ name, timeouts, connectFailures }) => [name, `status:tko num_failures:${timeouts + connectFailures}`]);
+/** Servers with failures since their last success. Pools share the state of a server. */
+function suspectLines(servers: readonly ServerNumbers[]): StatLine[] {
+  const suspects = servers.filter(({ failures }) => failures > 0);
+  const lines = suspects.map((server): readonly [string, string] => {
+    return [server.name, `status:${isTko(server) ? "tko" : "down"} num_failures:${server.failures}`];
+  });
+  return [...new Map(lines)];
 }
 
 /** Number of requests to a server with these results. */
@@ -260,7 +270,7 @@ function ended({ results: all }: ServerNumbers, statuses: readonly Status[]): nu
   return sum(statuses.map((status) => all[status]!));
 }
 
-function isSuspect({ state }: ServerNumbers): boolean {
+function isTko({ state }: ServerNumbers): boolean {
   return state !== "up";
 }
 

@@ -206,6 +206,7 @@ function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ..
       [`source:${name}:breaker_opened`, source.breakerOpened],
       [`source:${name}:in_flight`, source.inFlight],
       [`source:${name}:waiting`, source.waiting],
+      [`source:${name}:places`, source.places],
       ...countersOf(`source:${name}`, counters),
       ...Object.entries(failures).map(([code, count]): StatLine => {
         return [`source:${name}:failed_${code.replace("SOURCE_", "").toLowerCase()}`, count];

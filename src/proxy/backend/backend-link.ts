@@ -31,8 +31,8 @@ export interface ConnectionEvents extends GreetingEvents {
    * (`classicStatus`), or 0 for requests that are not counted.
    */
   answered(status: Status | 0, sentMs: number): void;
-  /** A request in flight failed with `status`. */
-  failed(status: Status): void;
+  /** A request in flight failed with `status`. `isGreeting`: it is the first command of a connection. */
+  failed(status: Status, isGreeting: boolean): void;
   /** A connection was established. */
   opened(): void;
   /** An established connection has ended. */

@@ -166,8 +166,10 @@ export class Backend implements HealthEvents {
         this.counters.disconnects++;
         context.lost?.(this.pool);
       },
-      failed: (status) => {
+      failed: (status, isGreeting) => {
         this.counters.results[status]!++;
+        const isUnconnected = status === Status.connectError || status === Status.connectTimeout;
+        if (isUnconnected && !isGreeting) this.health.connectionAwaited();
       },
       timedOut: () => {
         this.counters.timeouts++;
@@ -221,9 +223,24 @@ export class Backend implements HealthEvents {
     return this.health.state === HealthState.hard;
   }
 
+  /** Failures since the last success (`Health.failures`). */
+  get failures(): number {
+    return this.health.failures;
+  }
+
   /** False if the server only supports classic or binary commands. */
   get speaksMeta(): boolean {
     return !this.isClassic && !this.isSasl;
+  }
+
+  /** Takes the server out of use, for all of its pools, until `undrain`. */
+  drain(): void {
+    this.lastReason = "drained by an operator";
+    this.health.drain();
+  }
+
+  undrain(): void {
+    this.health.undrain();
   }
 
   /** Number of requests sent and not answered yet, on all connections. */
@@ -248,14 +265,14 @@ export class Backend implements HealthEvents {
   /** Sends `request` and completes it once. Requests with equal `slot` keep their order; 0 ≤ slot < connections. */
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
-      this.counters.results[Status.tko]!++;
+      this.counters.results[Status.tko]! += request.weight;
       const { tko, tkoAfterTimeouts } = failures;
       request.complete(this.health.state === HealthState.soft ? tkoAfterTimeouts : tko);
       return;
     }
     if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
-    this.counters.requests++;
-    this.counters.operations[request.operation]!++;
+    this.counters.requests += request.weight;
+    this.counters.operations[request.operation]! += request.weight;
     if (this.holds === 0 && this.heldBack.length === 0) {
       this.connections[slot]!.send(request);
     } else {
@@ -323,6 +340,8 @@ export class Backend implements HealthEvents {
    */
   retire(done: () => void): void {
     this.stop();
+    // mcrouter's words.
+    if (!this.isUp && this.health.isLeft) this.log.info("backend", `${this.name} was TKO, removed from config`);
     if (this.isHolding) this.retiring = () => this.retireConnections(done);
     else this.retireConnections(done);
   }

@@ -202,8 +202,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private answer(request: Request, reply: Reply): void {
-    this.events.answered(statusToCount(request, reply), request.sentMs);
+    if (request.weight === 1) this.events.answered(statusToCount(request, reply), request.sentMs);
+    else this.countKeys(request, reply);
     request.complete(reply);
+  }
+
+  /** Counts each key of a retrieval as a request. */
+  private countKeys({ keys, indexes, sentMs }: Request, { status }: Reply): void {
+    for (const index of indexes!) {
+      const isMiss = status === Status.found && keys!.blocks[index] === null;
+      this.events.answered(isMiss ? Status.missing : status, sentMs);
+    }
   }
 
   /** Lets the next client win what a touch won: marks the item as stale again, if it still has that cas. */
@@ -213,9 +222,9 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.write(ownRequest(Operation.metaDelete, line, null, () => {}, keyAfter("md", key.length)));
   }
 
-  private failOne(request: Request, reply: Reply): void {
+  private failOne(request: Request, reply: Reply, isGreeting = false): void {
     if (request.isAbandoned) return;
-    this.events.failed(reply.status);
+    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status, isGreeting);
     request.complete(reply);
   }
 
@@ -425,6 +434,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.isConnected = false;
     this.isSaturated = false;
     this.isReady = false;
+    const { asked } = this.greeting;
     this.greeting.end();
     this.gets.end();
     this.isFollowing = false;
@@ -445,7 +455,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       const failed: Request = request;
       request = failed.nextOfBackend;
       failed.nextOfBackend = null;
-      completed.run(() => this.failOne(failed, reply));
+      completed.run(() => this.failOne(failed, reply, failed === asked));
     }
     if (this.retired !== null) completed.run(() => this.closeIfRetired());
     completed.end();
@@ -468,7 +478,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.queue.expire(nowMs, asked, (request) => {
       // A timeout does not end the greeting. Only requests count: no client has asked for the greeting.
       if (request === asked) return;
-      this.events.timedOut();
+      for (let i = 0; i < request.weight; i++) this.events.timedOut();
       completed.run(() => request.complete(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));

@@ -54,9 +54,13 @@ export class FailOpenGate {
 /** The state of one server, shared by all backends of that server. */
 export class Health {
   state: HealthState = HealthState.up;
+  /** Failures since the last success: timeouts, failed connections, and requests that waited for these. */
+  failures = 0;
   private timeouts = 0;
   private delayMs = 0;
   private timer: Timer | null = null;
+  /** True while an operator keeps the server out of use. */
+  private isDrained = false;
   private readonly clock: Clock;
   private readonly random: () => number;
   /** The first member gets the events; the others only read the state. */
@@ -90,14 +94,21 @@ export class Health {
     }
   }
 
-  /** Any reply to a request. */
+  /** Any reply to a request. While the server is marked dead, only a probe is a success. */
   answered(): void {
     this.timeouts = 0;
+    if (this.state === HealthState.up) this.failures = 0;
+  }
+
+  /** A request waited for a connection that could not be established. */
+  connectionAwaited(): void {
+    this.countFailure();
   }
 
   /** A request timed out. */
   timedOut(): void {
     this.timeouts++;
+    this.countFailure();
     const { timeoutsUntilTko } = this.config;
     const isEnough = timeoutsUntilTko !== null && this.timeouts >= timeoutsUntilTko;
     if (this.state === HealthState.up && isEnough) this.enter(HealthState.soft);
@@ -105,6 +116,7 @@ export class Health {
 
   /** No connection could be established. */
   connectFailed(): void {
+    this.countFailure();
     if (this.config.timeoutsUntilTko === null) return;
     if (this.state === HealthState.up) this.enter(HealthState.hard);
     else if (this.state === HealthState.soft) {
@@ -113,12 +125,31 @@ export class Health {
     }
   }
 
+  /** An operator takes the server out of use: it counts as dead and is not probed until `undrain`. */
+  drain(): void {
+    this.isDrained = true;
+    this.clearTimer();
+    if (this.state === HealthState.hard) return;
+    // Also over the limit of dead servers.
+    if (this.state === HealthState.up) this.gate?.enter();
+    this.state = HealthState.hard;
+    this.members[0]?.changed(this.state);
+  }
+
+  /** Ends `drain`: the server is up. */
+  undrain(): void {
+    if (!this.isDrained) return;
+    this.isDrained = false;
+    this.probeSucceeded();
+  }
+
   /** A probe was answered: the server is up again. */
   probeSucceeded(): void {
-    if (this.state === HealthState.up) return;
+    if (this.state === HealthState.up || this.isDrained) return;
     this.clearTimer();
     this.state = HealthState.up;
     this.timeouts = 0;
+    this.failures = 0;
     this.gate?.leave();
     this.members[0]?.changed(this.state);
   }
@@ -128,6 +159,15 @@ export class Health {
     if (this.state === HealthState.up) return;
     this.delayMs = Math.min(this.delayMs * PROBE_GROWTH, this.config.lastProbeMs);
     this.schedule();
+  }
+
+  /** True if no pool has the server any more. */
+  get isLeft(): boolean {
+    return this.members.length === 0;
+  }
+
+  private countFailure(): void {
+    if (this.config.timeoutsUntilTko !== null) this.failures++;
   }
 
   private clearTimer(): void {
@@ -145,7 +185,7 @@ export class Health {
 
   private schedule(): void {
     this.clearTimer();
-    if (this.members.length === 0) return;
+    if (this.members.length === 0 || this.isDrained) return;
     const jitter = 1 + 0.05 + this.random() * 0.45;
     this.timer = this.clock.setTimer(this.delayMs * jitter, () => {
       this.timer = null;

@@ -1,18 +1,25 @@
 /**
- * Splits a retrieval of many keys into one command per backend connection, and joins the replies in the order of the
- * keys. A failed part leaves its keys out: an error between VALUE lines would put clients out of step.
+ * Sends the keys of a retrieval of many keys on the ways that they take through the tree, and joins the replies in the
+ * order of the keys. Keys whose ways end on one backend connection share a command.
  *
  *     get a b c d      server 0 ◄─ get a c        a c ─┐
  *                      server 1 ◄─ get b d        b d ─┴► a b c d END
  *
- * memcached closes a connection after 2 KiB of an incomplete line other than get and gets: so a gat of many keys
- * becomes several commands.
+ * A route that only selects the next route, or that passes most replies on, is passed key by key before anything is
+ * sent (`Route.passKey`). Other routes get a separate request for each key. So does a watching route for the keys whose
+ * replies it does not pass on: a failover route sends only the failed keys on.
+ *
+ * A failed key is left out of the reply: an error between VALUE lines would put clients out of step.
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { isNoreplyKeyOf } from "../wire/meta-form.ts";
+import type { Route } from "./route.ts";
 
-/** Maximum number of keys in a gat, each with the maximum length of key and prefix, plus verb and exptime. */
+/**
+ * Maximum number of keys in a gat, each with the maximum length of key and prefix, plus verb and exptime: memcached
+ * closes a connection after 2 KiB of an incomplete line other than get and gets.
+ */
 const MAX_GAT_KEYS = 7;
 
 /** Destinations of keys: a lane is a backend connection. */
@@ -23,43 +30,76 @@ export interface Lanes {
   sendTo(lane: number, request: Request): void;
 }
 
-/** Sends the parts of `request`, whose keys are `keys`, and completes it after the last reply. */
-export function splitRetrieval(request: Request, keys: KeyList, lanes: Lanes): void {
-  const parts: Request[] = [];
-  const laneOf: number[] = [];
-  const gather = new Gather(request, keys);
-  const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
-  const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
-  const maxKeys: number[] = [];
-  for (let i = 0; i < keys.count; i++) {
-    const lane = lanes.lane(keys.bytes, keys.starts[i]!, keys.ends[i]!);
-    // Within a line, the key would be read as the word `noreply`.
-    const isAlone = isNoreplyKeyOf(keys, i);
-    let at = isAlone ? laneOf.length : 0;
-    while (at < laneOf.length && (laneOf[at] !== lane || parts[at]!.indexes!.length >= maxKeys[at]!)) at++;
-    let part = parts[at];
-    if (part === undefined) {
-      part = new Request(request.operation, gather, keys.bytes);
-      part.isKept = true;
-      part.keys = keys;
-      part.indexes = [];
-      part.exptime = request.exptime;
-      part.span = request.span;
-      parts.push(part);
-      laneOf.push(lane);
-      maxKeys.push(lanes.mayShare(lane) && !isAlone ? most : 1);
-    }
-    part.indexes!.push(i);
-  }
-  gather.due = parts.length;
-  for (let i = 0; i < parts.length; i++) lanes.sendTo(laneOf[i]!, parts[i]!);
+/** A route that sees the replies to the keys that it has passed on. */
+export interface KeyWatcher extends ReplyOwner {
+  /**
+   * Handles `reply`, the reply to each of `count` keys: a failure, a miss, or a value. Returns true if it is passed on
+   * unchanged, as values must be. Returns false, and has no effect, if each key needs `onReply`.
+   */
+  passesBack(request: Request, reply: Reply, count: number): boolean;
 }
 
-/** Collects the replies to the parts. */
-class Gather implements ReplyOwner {
-  due = 0;
-  private readonly request: Request;
-  private readonly keys: KeyList;
+/** The route that receives all keys. */
+type First = Pick<Route, "route" | "passKey" | "lanes">;
+
+/**
+ * Sends the keys of `request`, which are `keys`, to `first`. Completes the request once, synchronously or after the last
+ * reply. `countsKeys`: backends count each key as a request.
+ */
+export function routeKeys(request: Request, keys: KeyList, first: First, countsKeys: boolean): void {
+  new ManyKeys(request, keys).send(first, countsKeys);
+}
+
+/** Keys that share a command. */
+class Part implements ReplyOwner {
+  readonly request: Request;
+  readonly indexes: number[] = [];
+  readonly lanes: Lanes;
+  readonly lane: number;
+  readonly maxKeys: number;
+  /** The outermost first. */
+  readonly watchers: readonly KeyWatcher[];
+  private readonly whole: ManyKeys;
+
+  constructor(whole: ManyKeys, lanes: Lanes, lane: number, maxKeys: number, watchers: readonly KeyWatcher[]) {
+    this.whole = whole;
+    this.lanes = lanes;
+    this.lane = lane;
+    this.maxKeys = maxKeys;
+    this.watchers = watchers;
+    const { request, keys } = whole;
+    const own = new Request(request.operation, this, keys.bytes);
+    own.isKept = true;
+    own.keys = keys;
+    own.indexes = this.indexes;
+    own.exptime = request.exptime;
+    own.span = request.span;
+    this.request = own;
+  }
+
+  onReply(_request: Request, reply: Reply): void {
+    this.whole.partReplied(this, reply);
+  }
+
+  /** True if a key of the lane `lane` can join this part. */
+  takes(lanes: Lanes, lane: number, watchers: readonly KeyWatcher[]): boolean {
+    if (this.lane !== lane || this.lanes !== lanes || this.indexes.length >= this.maxKeys) return false;
+    const own = this.watchers;
+    if (own.length !== watchers.length) return false;
+    for (let i = 0; i < own.length; i++) if (own[i] !== watchers[i]) return false;
+    return true;
+  }
+}
+
+const noWatchers: readonly KeyWatcher[] = [];
+
+class ManyKeys implements ReplyOwner {
+  readonly request: Request;
+  readonly keys: KeyList;
+  /** Keys that are requested separately. */
+  private readonly singles = new Map<Request, number>();
+  /** Replies to wait for. One is for `send`, so that synchronous replies do not complete the request early. */
+  private due = 1;
   private hasFound = false;
 
   constructor(request: Request, keys: KeyList) {
@@ -67,59 +107,118 @@ class Gather implements ReplyOwner {
     this.keys = keys;
   }
 
-  onReply(part: Request, reply: Reply): void {
-    this.due--;
-    if (isFailure(reply.status)) forgetBlocks(this.keys, part.indexes!);
-    else if (reply.status === Status.found) {
-      this.hasFound = true;
-      // The blocks are in the read buffer. Those of the last part may stay there: they are handled before the next
-      // read.
-      if (!reply.isKept) {
-        if (this.due > 0) this.keys.moveBlocks(part.indexes!, reply, reply.copy());
-        else this.keys.borrowed = reply.chunk;
+  send(first: First, countsKeys: boolean): void {
+    const { request, keys } = this;
+    const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
+    const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
+    const parts: Part[] = [];
+    const watchers: KeyWatcher[] = [];
+    const probe = singleOf(request, keys, 0, this);
+    const { bytes, starts, ends, count } = keys;
+    for (let i = 0; i < count; i++) {
+      probe.keyStart = starts[i]!;
+      probe.keyEnd = ends[i]!;
+      watchers.length = 0;
+      let route = first;
+      for (let next: Route | null; route.passKey !== undefined; route = next) {
+        next = route.passKey(probe, watchers);
+        if (next === null) break;
       }
+      const { lanes } = route;
+      if (lanes === undefined) {
+        route.route(this.single(i, watchers, watchers.length));
+        continue;
+      }
+      const lane = lanes.lane(bytes, starts[i]!, ends[i]!);
+      // Within a line, the key would be read as the word `noreply`.
+      const isAlone = isNoreplyKeyOf(keys, i);
+      let at = isAlone ? parts.length : 0;
+      while (at < parts.length && !parts[at]!.takes(lanes, lane, watchers)) at++;
+      if (at === parts.length) {
+        const maxKeys = lanes.mayShare(lane) && !isAlone ? most : 1;
+        parts.push(new Part(this, lanes, lane, maxKeys, watchers.length === 0 ? noWatchers : [...watchers]));
+      }
+      parts[at]!.indexes.push(i);
     }
-    if (this.due === 0) this.request.complete(this.hasFound ? gatheredReply : missReply);
-  }
-}
-
-/**
- * Requests the keys of a retrieval one by one, each with a separate request, if they take different ways through the
- * tree. A failed key is left out.
- */
-export class GatherKeys implements ReplyOwner {
-  private readonly request: Request;
-  private readonly keys: KeyList;
-  private readonly indexes = new Map<Request, number>();
-  /** One for the loop of `send`, so that synchronous replies do not complete the request early. */
-  private due = 1;
-
-  constructor(request: Request, keys: KeyList) {
-    this.request = request;
-    this.keys = keys;
-  }
-
-  /** Calls `route` for each key. Completes the request after the last reply. */
-  send(route: (single: Request) => void): void {
-    for (let i = 0; i < this.keys.count; i++) {
-      const single = singleOf(this.request, this.keys, i, this);
-      this.indexes.set(single, i);
-      this.due++;
-      route(single);
+    this.due += parts.length;
+    for (const { request: sent, indexes, lanes, lane } of parts) {
+      if (countsKeys) sent.weight = indexes.length;
+      lanes.sendTo(lane, sent);
     }
     this.answered();
   }
 
+  partReplied({ request: sent, indexes, watchers }: Part, reply: Reply): void {
+    const { keys } = this;
+    if (isFailure(reply.status)) {
+      // A part that failed half-way counts as having no values.
+      for (const index of indexes) keys.blocks[index] = null;
+      this.passBack(sent, indexes, watchers, reply);
+    } else {
+      if (watchers.length > 0) this.passBackAll(sent, indexes, watchers, reply);
+      if (reply.status === Status.found) this.keepBlocks(indexes, reply);
+    }
+    this.answered();
+  }
+
+  /** The reply to a request of one key. */
   onReply(single: Request, reply: Reply): void {
-    const index = this.indexes.get(single)!;
-    if (reply.status === Status.found) putBlock(this.keys, index, reply);
-    else if (isFailure(reply.status)) forgetBlocks(this.keys, [index]);
+    const index = this.singles.get(single)!;
+    this.singles.delete(single);
+    if (reply.status === Status.found) {
+      putBlock(this.keys, index, reply);
+      this.hasFound = true;
+    } else if (isFailure(reply.status)) {
+      this.fail(index);
+    }
     this.answered();
+  }
+
+  /** The blocks are in the read buffer. Those of the last reply may stay there: they are handled before the next read. */
+  private keepBlocks(indexes: readonly number[], reply: Reply): void {
+    this.hasFound = true;
+    if (reply.isKept) return;
+    if (this.due > 1) this.keys.moveBlocks(indexes, reply, reply.copy());
+    else this.keys.borrowed = reply.chunk;
+  }
+
+  /** Passes the values and the misses of a part back through its watchers. */
+  private passBackAll(sent: Request, indexes: readonly number[], watchers: readonly KeyWatcher[], reply: Reply): void {
+    const missing: number[] = [];
+    for (const index of indexes) if (this.keys.blocks[index] === null) missing.push(index);
+    const found = indexes.length - missing.length;
+    if (found > 0) for (let at = watchers.length - 1; at >= 0; at--) watchers[at]!.passesBack(sent, reply, found);
+    if (missing.length > 0) this.passBack(sent, missing, watchers, missReply);
+  }
+
+  /** Passes `reply`, a miss or a failure of each key, back through the watchers. */
+  private passBack(sent: Request, indexes: readonly number[], watchers: readonly KeyWatcher[], reply: Reply): void {
+    let at = watchers.length - 1;
+    while (at >= 0 && watchers[at]!.passesBack(sent, reply, indexes.length)) at--;
+    if (at >= 0) {
+      const kept = reply.copy();
+      for (const index of indexes) watchers[at]!.onReply(this.single(index, watchers, at), kept);
+    } else if (isFailure(reply.status)) {
+      for (const index of indexes) this.fail(index);
+    }
+  }
+
+  /** A separate request for a key, whose reply the first `count` watchers see. */
+  private single(index: number, watchers: readonly KeyWatcher[], count: number): Request {
+    const single = singleOf(this.request, this.keys, index, this);
+    for (let i = 0; i < count; i++) single.push(watchers[i]!);
+    this.singles.set(single, index);
+    this.due++;
+    return single;
+  }
+
+  private fail(index: number): void {
+    this.keys.failed ??= new Set();
+    this.keys.failed.add(index);
   }
 
   private answered(): void {
-    if (--this.due > 0) return;
-    this.request.complete(this.keys.blocks.some((block) => block !== null) ? gatheredReply : missReply);
+    if (--this.due === 0) this.request.complete(this.hasFound ? gatheredReply : missReply);
   }
 }
 
@@ -143,12 +242,3 @@ export function putBlock(keys: KeyList, index: number, answer: Reply): void {
 }
 
 const END_BYTES = "END\r\n".length;
-
-/** A part that failed half-way counts as having no values. */
-function forgetBlocks(keys: KeyList, indexes: readonly number[]): void {
-  keys.failed ??= new Set();
-  for (const index of indexes) {
-    keys.blocks[index] = null;
-    keys.failed.add(index);
-  }
-}

@@ -10,11 +10,11 @@ import type { Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
 import { DestinationRoute } from "./destination-route.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
-import { splitRetrieval } from "./multi-get.ts";
+import { type Lanes, routeKeys } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
 import { WorstReply } from "./worst-reply.ts";
 
-export class PoolRoute implements Root {
+export class PoolRoute implements Root, Lanes {
   readonly name: string;
   readonly pool: PoolConfig;
   /** In the order of the pool's servers. */
@@ -22,6 +22,7 @@ export class PoolRoute implements Root {
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
+  readonly lanes: Lanes = this;
 
   /** `placement` returns indexes of `backends`. */
   constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
@@ -52,7 +53,7 @@ export class PoolRoute implements Root {
 
   route(request: Request): void {
     if (request.keys !== null) {
-      splitRetrieval(request, request.keys, this);
+      routeKeys(request, request.keys, this, false);
       return;
     }
     if (this.isSingle) {
@@ -70,6 +71,10 @@ export class PoolRoute implements Root {
   forEachTarget(request: Request, see: SeeTarget): void {
     const index = this.indexOf(request);
     see(new DestinationRoute(this.backends[index]!, this.pool, index), request);
+  }
+
+  failureDomain(request: Request): number {
+    return this.pool.failureDomains?.[this.indexOf(request)] ?? 0;
   }
 
   /** Index of the server for a request of one key. */

@@ -2,6 +2,7 @@
  * A node of the routing tree.
  */
 import type { Request } from "../request.ts";
+import type { KeyWatcher, Lanes } from "./multi-get.ts";
 
 /**
  * Handles requests. `route` completes the request once, synchronously or later, with a reply. A route that needs the
@@ -16,6 +17,20 @@ export interface Route {
    * request.
    */
   forEachTarget(request: Request, see: SeeTarget): void;
+  /**
+   * The part of `route` before the next route, for a retrieval of one of many keys. Returns the next route, which gets
+   * the request unchanged; if this route must see the reply, it is the last of `watchers`. Returns `null`, and has no
+   * effect, if the key needs `route`. `request` is retained, and only valid during the call. Absent if each key needs
+   * `route`.
+   */
+  passKey?(request: Request, watchers: KeyWatcher[]): Route | null;
+  /**
+   * For a route to servers: the failure domain of the request's server, which names the servers that fail together. 0 if
+   * it is unknown.
+   */
+  failureDomain?(request: Request): number;
+  /** Connections to servers, for routes that send to servers. */
+  readonly lanes?: Lanes;
 }
 
 /** Receives the possible destinations of a request. */

@@ -11,9 +11,9 @@
  */
 import { isFailure, MetaCode, type Reply, Status } from "../../proxy/reply.ts";
 import { isRetrieval, noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
-import { GatherKeys } from "../../proxy/route/multi-get.ts";
+import { routeKeys } from "../../proxy/route/multi-get.ts";
 import type { PoolRoute } from "../../proxy/route/pool-route.ts";
-import type { Root, SeeTarget } from "../../proxy/route/route.ts";
+import type { Root, Route, SeeTarget } from "../../proxy/route/route.ts";
 import { answerWith } from "../../proxy/route/stored-value.ts";
 import { hasMetaFlag, metaToken } from "../../proxy/wire/meta-line.ts";
 import type { Copier, Former } from "./copier.ts";
@@ -59,9 +59,16 @@ export class HandoffRoute implements Root, ReplyOwner {
       return;
     }
     const { bytes, starts, ends } = keys;
-    const hasMoved = starts.some((start, i) => this.isMoved(bytes, start, ends[i]!));
-    if (hasMoved) new GatherKeys(request, keys).send((single) => this.routeOne(single));
+    const hasMoved = this.held.size > 0 || starts.some((start, i) => this.isMoved(bytes, start, ends[i]!));
+    if (hasMoved) routeKeys(request, keys, this, false);
     else this.pool.route(request);
+  }
+
+  /** Keys that have not moved share commands. */
+  passKey(request: Request): Route | null {
+    const { chunk, keyStart, keyEnd } = request;
+    const isHeld = this.held.size > 0 && this.held.has(request.keyText());
+    return isHeld || this.isMoved(chunk, keyStart, keyEnd) ? null : this.pool;
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {

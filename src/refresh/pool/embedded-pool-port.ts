@@ -50,6 +50,10 @@ export class EmbeddedPoolPort {
     return this.store.delete(key, Number(cas)) === "deleted";
   }
 
+  async delete(key: string): Promise<boolean> {
+    return this.store.delete(key) === "deleted";
+  }
+
   put(_owner: string, key: string, value: Buffer, exptime: number): void {
     this.store.store("set", key, value, 0, exptime);
   }

@@ -25,6 +25,8 @@ export interface PoolPort {
   touch(key: string, exptime: number): Promise<boolean>;
   /** Deletes only the item with that cas. False if there is another item or none. */
   deleteIf(owner: string, key: string, cas: bigint): Promise<boolean>;
+  /** Deletes, as a client's delete does. False if there is no item. */
+  delete(key: string): Promise<boolean>;
   /** Stores unconditionally, without waiting for the reply. */
   put(owner: string, key: string, value: Buffer, exptime: number): void;
   /** Deletes, without waiting for the reply. */

@@ -107,6 +107,16 @@ export class RoutedPoolPort {
     return (await this.ask(Operation.metaDelete, owner, key, { verb: "md", rest: `C${cas}` }))?.code === "HD";
   }
 
+  async delete(key: string): Promise<boolean> {
+    const answer = await this.ask(Operation.metaDelete, key, key, { verb: "md", rest: "" });
+    if (answer !== null) return answer.code === "HD";
+    return this.send(Operation.delete, key, key, { verb: "delete", rest: "" }, (reply) => {
+      if (reply.status === Status.deleted) return true;
+      if (reply.status !== Status.notFound) throw failureOf(reply);
+      return false;
+    });
+  }
+
   put(owner: string, key: string, value: Buffer, exptime: number): void {
     this.write(owner, key, `T${exptime} F0`, value).catch(() => {});
   }

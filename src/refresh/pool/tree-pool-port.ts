@@ -98,6 +98,12 @@ export class TreePoolPort implements PoolPort {
     return this.ask(deleteOf(plainKey(key), noOwner), (request, reply) => isHit(resultOf(request, reply)));
   }
 
+  async delete(key: string): Promise<boolean> {
+    const plain = this.plainOf(key);
+    if (plain !== null) return plain.delete(key);
+    return this.ask(deleteOf(plainKey(key), noOwner), (request, reply) => isHit(resultOf(request, reply)));
+  }
+
   put(owner: string, key: string, value: Buffer, exptime: number): void {
     this.plainOf(owner)?.put(owner, key, value, exptime);
   }

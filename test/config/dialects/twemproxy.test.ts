@@ -81,6 +81,7 @@ beta:
         health: { timeoutsUntilTko: 1, firstProbeMs: 2000, lastProbeMs: 2000, failOpen: null },
         socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
         keepsRoutingPrefix: false,
+        failureDomains: null,
         login: null,
         tls: null,
       },

@@ -217,6 +217,7 @@ describe("an unsupported pool setting", () => {
     [{ servers: ["10.0.0.1:1:caret"] }, /servers\[0\]: expected the protocol "ascii"/],
     [{ servers, security_mech: "fizz" }, /security_mech: expected security "plain" or "ssl"/],
     [{ servers, security_mech: "ssl" }, /speaks TLS; give --pem-cert-path/],
+    [{ servers: ["a:1", "b:1"], failure_domains: [1] }, /failure_domains has 1 entries for 2 servers/],
     [{ servers, keep_routing_prefix: 1 }, /keep_routing_prefix: expected true or false/],
   ])("is refused: %j", async (pool, message) => {
     expect(await problemsOf(pool)).toEqual([expect.stringMatching(message)]);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/config.ts";
 import { answerAdmin } from "../../../src/mcrouter/report/admin.ts";
+import { spooky32 } from "../../../src/proxy/hash/spooky.ts";
 import type { LogConfig } from "../../../src/telemetry/log-config.ts";
 import { packageVersion } from "../../../src/version.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -51,6 +52,17 @@ describe("a get of an admin key __mcrouter__.", () => {
   it("returns version, hostid and config_age", async () => {
     const ask = await setUp();
     expect([ask("version"), ask("hostid"), ask("config_age")]).toEqual([`${packageVersion} mcrouter`, "42", "17"]);
+  });
+
+  it("returns the failure domains of a pool's servers", async () => {
+    const servers = ["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3"];
+    const pool = { servers, failure_domains: [7, "row 4", 1.5] };
+    const ask = await setUp({}, {}, { pools: { A: pool, B: { servers } }, route: "PoolRoute|A" });
+    const row = spooky32(Buffer.from("row 4"), 0, 5, 0);
+    const domains = { "10.0.0.1:1": "7()", "10.0.0.2:2": `${row}()`, "10.0.0.3:3": "0()" };
+    expect(JSON.parse(ask("failure_domains(A)"))).toEqual(domains);
+    expect(ask("failure_domains(none)")).toBe("{}");
+    expect(ask("failure_domains")).toBe("ERROR: failure_domains: 1 arg expected");
   });
 
   it("returns config_file, or reports that there is none", async () => {

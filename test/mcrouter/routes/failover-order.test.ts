@@ -27,7 +27,12 @@ const plain: Omit<Options, "policy"> = {
   uncountedErrors: [],
 };
 const ch3: IndexPlacementConfig = { type: "ch3", salt: "" };
-const deterministic = { type: "deterministic-order", placement: ch3, skipsAsked: true } as const;
+const deterministic = {
+  type: "deterministic-order",
+  placement: ch3,
+  skipsAsked: true,
+  avoidsFailedDomains: false,
+} as const;
 
 function failingLeaf(first: Reply, next = first): LeafRoute {
   const leaf = new LeafRoute();
@@ -51,6 +56,37 @@ function setUp(children: readonly Route[], options: Partial<Options> & Pick<Opti
 }
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+describe("the counters of failovers", () => {
+  it.each([
+    ["in-order", { type: "in-order" }, "inOrderFailovers", "inOrderFailed"],
+    ["least-failures", { type: "least-failures" }, "leastFailuresFailovers", "leastFailuresFailed"],
+    ["deterministic-order", deterministic, "deterministicFailovers", "deterministicFailed"],
+    ["rendezvous", { type: "rendezvous", tags: ["a", "b"], weights: null }, "rendezvousFailovers", "rendezvousFailed"],
+  ] as const)("count failovers of each policy separately: %s", (_name, policy, failovers, failed) => {
+    const leaves = range(3).map(() => new LeafRoute());
+    const { route, counters } = setUp(leaves, { policy });
+    for (const leaf of leaves) leaf.script = () => failures.timeout;
+    ask(route, "get a\r\n");
+    for (const leaf of leaves.slice(1)) leaf.script = () => "END\r\n";
+    ask(route, "get a\r\n");
+    const others = { failoverResultErrors: expect.any(Number), failoverCollisions: expect.any(Number) };
+    const expected = { ...newRouteCounters(), failoverAll: 2, failoverAllFailed: 1, ...others };
+    expect(counters).toEqual({ ...expected, [failovers]: 2, [failed]: 1 });
+  });
+
+  it("count attempts in the failure domain of the first server, also if it is unknown", () => {
+    const domains = [1, 2, 1, 0];
+    const leaves = domains.map((domain) => Object.assign(sleeping(), { failureDomain: () => domain }));
+    const counters = (children: readonly Route[]) => {
+      const made = setUp(children, { policy: { type: "in-order" } });
+      ask(made.route, "get a\r\n");
+      return made.counters.failoverSameDomain;
+    };
+    expect(counters(leaves)).toBe(1);
+    expect(counters([leaves[3]!, leaves[3]!, leaves[0]!])).toBe(1);
+  });
+});
 
 describe("DeterministicOrderPolicy", () => {
   it("asks other servers of another pool in mcrouter's order", () => {
@@ -88,6 +124,35 @@ describe("DeterministicOrderPolicy", () => {
       [21, 32, 21, 3],
       [21, 43, 26, 4],
       [23, 52, 30, 5],
+    ]);
+  });
+
+  it("avoids the failure domains of servers that cannot be reached, and counts the hashes that named one", () => {
+    const domains = range(23).map((i) => (i % 12) + 1);
+    const leaves = domains.map((domain) => Object.assign(sleeping(), { failureDomain: () => domain }));
+    // biome-ignore format: as in mcrouter's test
+    const weights = [0.7, 0.65, 1, 0.8, 0.5, 0.7, 0.65, 1, 0.8, 0.7, 0.65, 1, 0.8, 0.5, 0.75, 0.5, 0.75, 0.7, 0.65, 1, 0.5, 0.75, 0.55, 0.81];
+    const placement = { type: "weighted_ch3", salt: "", weights } as const;
+    const policy = { ...deterministic, placement, avoidsFailedDomains: true };
+    const first = new HashRoute(leaves, buildIndexPlacement(placement, leaves.length), "weighted_ch3");
+    const { route, counters } = setUp([first, ...leaves], { policy, maxTries: 12, maxErrorTries: 3 });
+    const seen = range(8).map((i) => {
+      ask(route, `get key_${13 * i}_hYgGEs_${i}_kBVq9Z_${71 * i}\r\n`);
+      const { failoverResultErrors, failoverTkoErrors, failoverCollisions, failoverDomainCollisions } = counters;
+      return [failoverResultErrors, failoverTkoErrors, failoverCollisions, failoverDomainCollisions];
+    });
+    expect(seen).toEqual([
+      [3, 0, 1, 0],
+      [6, 0, 3, 0],
+      [9, 2, 3, 1],
+      [12, 3, 4, 1],
+      [15, 5, 4, 2],
+      [18, 13, 5, 14],
+      [20, 22, 5, 21],
+      [21, 32, 5, 81],
+    ]);
+    expect([counters.deterministicFailovers, counters.deterministicFailed, counters.inOrderFailovers]).toEqual([
+      8, 2, 0,
     ]);
   });
 

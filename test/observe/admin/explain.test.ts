@@ -147,7 +147,7 @@ describe("platypus explain", () => {
     const { code, stderr } = await run(["explain", "--config", "config/quickstart.toml"]);
     expect([code, stderr.split("\n")[0]]).toEqual([
       2,
-      "platypus: explain takes a key and a file: platypus explain KEY --config FILE [--fetch]",
+      "platypus: explain takes keys and a file: platypus explain KEY --config FILE [--fetch]",
     ]);
   });
 });

@@ -7,6 +7,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { addressText, type ListenAddress } from "../../../src/config/config.ts";
+import type { AdminControl } from "../../../src/observe/admin/actions.ts";
 import { AdminServer } from "../../../src/observe/admin/server.ts";
 import { Platypus } from "../../../src/server/platypus.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
@@ -41,6 +42,12 @@ async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
   return platypus;
 }
 
+const noControl: AdminControl = {
+  token: () => null,
+  execute: async () => ({ counts: {} }),
+  refused: () => {},
+};
+
 const loopback: ListenAddress = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false };
 
 function openAt(
@@ -48,7 +55,14 @@ function openAt(
   address: ListenAddress = loopback,
   hosts: () => readonly string[] = () => [],
 ): Promise<AdminServer> {
-  return AdminServer.open({ address, facts, clock, hosts, reports: new Reports(new KeptLog().log, clock) });
+  return AdminServer.open({
+    address,
+    facts,
+    clock,
+    hosts,
+    control: noControl,
+    reports: new Reports(new KeptLog().log, clock),
+  });
 }
 
 async function open(): Promise<number> {

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PoolConfig } from "../../../src/config/config.ts";
 import { Backend } from "../../../src/proxy/backend/backend.ts";
 import { Health } from "../../../src/proxy/backend/health.ts";
+import { Status } from "../../../src/proxy/reply.ts";
+import { Operation, type Request } from "../../../src/proxy/request.ts";
+import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
 import { Asked } from "../../support/asked.ts";
 import { KeptLog } from "../../support/kept-log.ts";
@@ -33,6 +36,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     health: { timeoutsUntilTko: 3, firstProbeMs: 250, lastProbeMs: 5_000, failOpen: null },
     socket: { connectRetries: 0, keepAliveMs: 0, idleMs: 0 },
     keepsRoutingPrefix: false,
+    failureDomains: null,
     listen: [],
     login: null,
     tls: null,
@@ -52,6 +56,16 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
 
 function ask(frame: string, slot = 0): Asked {
   return new Asked(frame).by((request) => backend.send(request, slot));
+}
+
+/** Asks for many keys as a tree does. */
+function askTogether(frame: string): Asked {
+  const lanes = {
+    mayShare: () => true,
+    lane: () => 0,
+    sendTo: (_lane: number, part: Request) => backend.send(part, 0),
+  };
+  return new Asked(frame).by((request) => routeKeys(request, request.keys!, { route: () => {}, lanes }, true));
 }
 
 /** Lets time pass, for the clock and for the sockets alike, until `isReached`. */
@@ -221,6 +235,26 @@ describe("a backend that is marked down", () => {
     await passTime(() => clock.nowMs() >= behindMs);
     expect(server.connections.length).toBe(1);
     expect(clock.timerCount).toBe(0);
+  });
+});
+
+describe("a backend that gets several keys of a tree in one command", () => {
+  it("counts each key as a request, with its own result", async () => {
+    server = await ScriptedBackend.start();
+    backend = make(server.port);
+    const asked = askTogether("get a b c\r\n");
+    (await server.command()).reply("VALUE b 0 1\r\nx\r\nEND\r\n");
+    await asked.answer();
+    const hung = askTogether("get a b c\r\n");
+    await server.command();
+    clock.advance(SERVER_TIMEOUT_MS);
+    expect(await hung.status()).toBe("missing");
+    expect(backend.isUp).toBe(false);
+    askTogether("get a b\r\n");
+    const { requests, operations, results, timeouts } = backend.counters;
+    expect([requests, operations[Operation.get], timeouts, backend.latency.count]).toEqual([6, 6, 3, 3]);
+    const { found, missing, timeout, tko } = Status;
+    expect([found, missing, timeout, tko].map((status) => results[status])).toEqual([1, 2, 3, 2]);
   });
 });
 

@@ -29,6 +29,36 @@ describe("Health of a backend", () => {
     expect(states).toEqual([HealthState.soft]);
   });
 
+  it("stays out of use and unprobed while it is drained, whatever replies say", () => {
+    const { health, states, clock, probesMs } = start();
+    health.drain();
+    expect(states).toEqual([HealthState.hard]);
+    clock.advance(100_000);
+    health.probeSucceeded();
+    expect([health.state, probesMs]).toEqual([HealthState.hard, []]);
+    health.undrain();
+    expect(states).toEqual([HealthState.hard, HealthState.up]);
+    health.connectFailed();
+    clock.advance(1_000);
+    expect(probesMs).toHaveLength(1);
+  });
+
+  it("stays dead after a drain of a dead server, and counts once for the limit of dead servers", () => {
+    const clock = new ManualClock();
+    const gate = new FailOpenGate({ upper: 2, lower: 1 });
+    const [one, two] = [0, 1].map(() => new Health(CONFIG, clock, () => 0, gate));
+    const member = { probe: () => {}, changed: () => {} };
+    one!.join(member);
+    two!.join(member);
+    one!.connectFailed();
+    one!.drain();
+    one!.undrain();
+    expect(one!.state).toBe(HealthState.up);
+    // The gate has room for one dead server again.
+    two!.connectFailed();
+    expect(two!.state).toBe(HealthState.hard);
+  });
+
   it("restarts the count after a reply", () => {
     const { health } = start();
     for (let i = 0; i < 10; i++) {
@@ -37,6 +67,21 @@ describe("Health of a backend", () => {
       health.answered();
     }
     expect(health.state).toBe(HealthState.up);
+  });
+
+  it("counts the failures since the last success, which for a dead server is an answered probe", () => {
+    const { health } = start();
+    health.timedOut();
+    expect(health.failures).toBe(1);
+    health.answered();
+    expect(health.failures).toBe(0);
+    health.connectionAwaited();
+    health.connectFailed();
+    health.timedOut();
+    health.answered();
+    expect(health.failures).toBe(3);
+    health.probeSucceeded();
+    expect(health.failures).toBe(0);
   });
 
   it("enters hard TKO when a connection cannot be made, both from up and from soft TKO", () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ConnectionOptions } from "../../../src/proxy/backend/backend-link.ts";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import type { Request } from "../../../src/proxy/request.ts";
-import { splitRetrieval } from "../../../src/proxy/route/multi-get.ts";
+import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { Asked } from "../../support/asked.ts";
 import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -38,7 +38,7 @@ function ask(line: string): Asked {
   const asked = new Asked(`${line}\r\n`);
   return asked.by((request) => {
     if (request.keys === null) connection.send(request);
-    else splitRetrieval(request, request.keys, oneLane);
+    else routeKeys(request, request.keys, { route: () => {}, lanes: oneLane }, false);
   });
 }
 

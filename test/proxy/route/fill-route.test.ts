@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
 import { KeyList, Operation, Request } from "../../../src/proxy/request.ts";
 import { FillRoute } from "../../../src/proxy/route/fill-route.ts";
-import { GatherKeys } from "../../../src/proxy/route/multi-get.ts";
+import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { FaultyRoute } from "../../support/faulty-route.ts";
@@ -269,7 +269,7 @@ describe("a FillRoute's get of many keys", () => {
 
   it("has those keys filled that one server could not answer", () => {
     const leaf = new LeafRoute();
-    const gather = (request: Request) => new GatherKeys(request, request.keys!).send((single) => leaf.route(single));
+    const gather = (request: Request) => routeKeys(request, request.keys!, leaf, true);
     route = new FillRoute(
       { name: "gather", route: gather, forEachTarget: () => {}, broadcast: () => {} },
       filler,

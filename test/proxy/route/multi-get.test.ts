@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
-import { GatherKeys } from "../../../src/proxy/route/multi-get.ts";
+import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { ask, told } from "../../support/ask.ts";
 import { LeafRoute } from "../../support/leaf-route.ts";
 import { valueText } from "../../support/recording-route.ts";
 
 function setUp() {
   const leaf = new LeafRoute();
-  const route = (request: Request) => new GatherKeys(request, request.keys!).send((single) => leaf.route(single));
+  const route = (request: Request) => routeKeys(request, request.keys!, leaf, true);
   return { leaf, route: { route } };
 }
 
@@ -35,6 +35,25 @@ describe("a get of many keys with separate routes", () => {
     leaf.answer(2, failures.tko);
     leaf.answer(3, "SERVER_ERROR no\r\n");
     expect(told(none)).toBe("END\r\n");
+  });
+
+  it("does not return values of a command that failed half-way", () => {
+    const leaf = new LeafRoute();
+    const lanes = {
+      mayShare: () => true,
+      lane: (bytes: Buffer, start: number) => (bytes[start] === 0x63 ? 1 : 0),
+      sendTo: (_lane: number, request: Request) => leaf.route(request),
+    };
+    const route = (request: Request) => routeKeys(request, request.keys!, { route: () => {}, lanes }, true);
+    const asked = ask({ route }, "get a b c\r\n");
+    const { blocks, blockEnds, failed } = asked.request.keys!;
+    blocks[0] = Buffer.from("VALUE a 0 1\r\nx\r\n");
+    blockEnds[0] = blocks[0].length;
+    expect(failed).toBeNull();
+    leaf.answer(0, failures.connectionLost);
+    leaf.answer(1, valueText("c", "x"));
+    expect(told(asked)).toBe(valueText("c", "x"));
+    expect([...asked.request.keys!.failed!]).toEqual([0, 1]);
   });
 
   it("answers once if all keys are answered at once, and answers a repeated key each time", () => {

@@ -550,7 +550,11 @@ function show({ sample, state }) {
   tables.servers.show(state.servers, ({ pool, name }) => `${pool} ${name}`);
   tables.rules.show(state.rules, ({ name }) => name);
   tables.sources.show(state.sources, ({ name }) => name);
-  showRuleNames(state.rules.map(({ name }) => name));
+  showNames(
+    "rule",
+    state.rules.map(({ name }) => name),
+  );
+  showCommands(state);
 }
 
 // The server's word.
@@ -595,8 +599,8 @@ byId("explain").addEventListener("submit", async (event) => {
   }
 });
 
-function showRuleNames(names) {
-  const select = byId("rule");
+function showNames(id, names) {
+  const select = byId(id);
   if (select.dataset.names === names.join(" ")) return;
   select.dataset.names = names.join(" ");
   const chosen = select.value;
@@ -638,6 +642,64 @@ byId("tracked").addEventListener("submit", async (event) => {
     );
   } catch (error) {
     place.replaceChildren(element("p", {}, error.message));
+  }
+});
+
+// Commands, with the token.
+
+function showCommands({ hasCommands, servers, sources }) {
+  byId("commands").hidden = !hasCommands;
+  if (!hasCommands) return;
+  showNames("server", [...new Set(servers.map(({ name }) => name))]);
+  showNames(
+    "source",
+    sources.map(({ name }) => name),
+  );
+}
+
+/** The query of a command, from the form. */
+function parametersOf(command) {
+  const pattern = byId("pattern").value;
+  if (command === "breaker/close") return { source: byId("source").value };
+  if (command === "drain" || command === "undrain") return { server: byId("server").value };
+  return pattern.endsWith("*") ? { prefix: pattern.slice(0, -1) } : { key: pattern };
+}
+
+/** Sends a command. Calls `told` with the counts of each line of the answer. */
+async function command(name, told) {
+  const headers = { authorization: `Bearer ${byId("token").value}` };
+  const response = await fetch(`/${name}?${new URLSearchParams(parametersOf(name))}`, { method: "POST", headers });
+  if (!response.ok) throw new Error((await response.text()).trim());
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) told(JSON.parse(line));
+  }
+}
+
+function countsText(name, { matched, left, ...counts }) {
+  if (matched === undefined) return `${name}: done`;
+  const parts = Object.entries(counts).map(([outcome, count]) => `${amount(count)} ${outcome}`);
+  const progress = left > 0 ? `, ${amount(left)} left` : "";
+  return `${name}: ${amount(matched)} tracked keys${parts.length > 0 ? `: ${parts.join(", ")}` : ""}${progress}`;
+}
+
+byId("commands").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = event.submitter.value;
+  const place = byId("commanded");
+  if ((name === "refresh" || name === "forget") && byId("pattern").value === "") {
+    setText(place, "Name a key, or a prefix that ends with *.");
+    return;
+  }
+  try {
+    await command(name, (counts) => setText(place, countsText(event.submitter.textContent, counts)));
+  } catch (error) {
+    setText(place, error.message);
   }
 });
 

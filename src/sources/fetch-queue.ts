@@ -1,0 +1,177 @@
+/**
+ * The places and the rate of a source, and the calls that wait for them. Fills go before refreshes. A refresh uses any
+ * place that fills leave free, and at most half of the rate. If the queue is full, a fill replaces the newest refresh.
+ */
+import type { Clock, Timer } from "../clock.ts";
+import { SourceError } from "../errors.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+/** A client waits for a fill, but not for a refresh. */
+export type Priority = "fill" | "refresh";
+
+export interface QueueLimits {
+  /** Maximum number of calls that wait for a place. */
+  readonly queue: number;
+  /** Maximum number of calls per second. 0 means no limit. */
+  readonly ratePerSecond: number;
+  /** Maximum time that a call waits for its place (ms). */
+  readonly patienceMs: number;
+}
+
+interface Waiting {
+  readonly priority: Priority;
+  readonly start: () => void;
+  readonly refuse: (error: SourceError) => void;
+  timer: Timer | null;
+}
+
+export class FetchQueue {
+  /** Number of places in use. */
+  running = 0;
+  /** Number of calls that got no place. */
+  overloaded = 0;
+  /** Maximum number of places in use. */
+  private readonly places: () => number;
+  private readonly limits: QueueLimits;
+  private readonly clock: Clock;
+  private readonly name: string;
+  /** `null` if there is no limit. A refresh needs a token of both buckets. */
+  private readonly rate: TokenBucket | null;
+  private readonly refreshRate: TokenBucket | null;
+  /** Created once, so that a refusal is cheap. */
+  private readonly full: SourceError;
+  private readonly fills: Waiting[] = [];
+  private readonly refreshes: Waiting[] = [];
+  /** Timer for the next token. */
+  private rateTimer: Timer | null = null;
+  private rateTimerMs = 0;
+
+  /** `name` is the source's. */
+  constructor(name: string, places: () => number, limits: QueueLimits, clock: Clock) {
+    this.name = name;
+    this.places = places;
+    this.limits = limits;
+    this.clock = clock;
+    const { ratePerSecond } = limits;
+    this.rate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond, clock.nowMs());
+    this.refreshRate = ratePerSecond === 0 ? null : new TokenBucket(ratePerSecond / 2, clock.nowMs());
+    this.full = new SourceError("SOURCE_OVERLOADED", `source ${name}: ${limits.queue} fetches are waiting already`);
+  }
+
+  /** Number of calls that wait for a place. */
+  get waiting(): number {
+    return this.fills.length + this.refreshes.length;
+  }
+
+  /** Returns the reason if there is no room for a fill beside `admitted` calls that come later, else `null`. */
+  refusalOf(admitted: number): SourceError | null {
+    const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
+    const free = isFree ? Math.max(0, this.places() - this.running) : 0;
+    if (admitted + this.fills.length < free + this.limits.queue) return null;
+    this.overloaded++;
+    return this.full;
+  }
+
+  /** True if there is room for a refresh beside `admitted` calls of refreshes that are waiting or come later. */
+  hasRoomForRefresh(admitted: number): boolean {
+    if (this.limits.queue === 0) return this.hasPlace() && this.tokenWaitMs("refresh") === 0;
+    // Half of the maximum waiting time: fills may arrive in between.
+    const rateMs = this.refreshRate?.waitMs(this.clock.nowMs(), admitted + 1) ?? 0;
+    return rateMs <= this.limits.patienceMs / 2 && this.waiting < this.limits.queue;
+  }
+
+  /** Resolves with a place, which the caller must `leave`. Rejects with a SourceError if there is none in time. */
+  async enter(priority: Priority): Promise<void> {
+    const queue = priority === "fill" ? this.fills : this.refreshes;
+    if (queue.length === 0 && this.hasPlace() && this.tokenWaitMs(priority) === 0) {
+      this.occupy(priority);
+      return;
+    }
+    if (this.waiting >= this.limits.queue) {
+      const last = priority === "fill" ? this.refreshes.pop() : undefined;
+      if (last === undefined) {
+        this.overloaded++;
+        throw this.full;
+      }
+      this.refuse(last, this.noPlace("a fill took its place in the queue"));
+    }
+    await new Promise<void>((resolve, reject) => {
+      const waiting: Waiting = { priority, start: resolve, refuse: reject, timer: null };
+      const { patienceMs } = this.limits;
+      waiting.timer = this.clock.setTimer(patienceMs, () => {
+        waiting.timer = null;
+        queue.splice(queue.indexOf(waiting), 1);
+        this.refuse(waiting, this.noPlace(`no place within ${patienceMs} ms`));
+      });
+      queue.push(waiting);
+      this.startNext();
+    });
+  }
+
+  /** Frees a place. */
+  leave(): void {
+    this.running--;
+    this.startNext();
+  }
+
+  /** Refuses all calls that wait. `error` is called for each. */
+  refuseAll(error: () => SourceError): void {
+    for (const waiting of [...this.fills.splice(0), ...this.refreshes.splice(0)]) this.refuse(waiting, error());
+  }
+
+  private refuse(waiting: Waiting, error: SourceError): void {
+    if (waiting.timer !== null) this.clock.clearTimer(waiting.timer);
+    waiting.refuse(error);
+  }
+
+  private noPlace(why: string): SourceError {
+    this.overloaded++;
+    return new SourceError("SOURCE_OVERLOADED", `source ${this.name}: ${why}`);
+  }
+
+  private hasPlace(): boolean {
+    return this.running < this.places();
+  }
+
+  /** Time until the rate allows another call (ms). */
+  private tokenWaitMs(priority: Priority): number {
+    const nowMs = this.clock.nowMs();
+    const wait = this.rate?.waitMs(nowMs) ?? 0;
+    return priority === "fill" ? wait : Math.max(wait, this.refreshRate?.waitMs(nowMs) ?? 0);
+  }
+
+  private occupy(priority: Priority): void {
+    this.running++;
+    this.rate?.take();
+    if (priority === "refresh") this.refreshRate?.take();
+  }
+
+  private startNext(): void {
+    let waitMs = Number.POSITIVE_INFINITY;
+    for (const queue of [this.fills, this.refreshes]) {
+      while (queue.length > 0 && this.hasPlace()) {
+        const tokenMs = this.tokenWaitMs(queue[0]!.priority);
+        if (tokenMs > 0) {
+          waitMs = Math.min(waitMs, tokenMs);
+          break;
+        }
+        const next = queue.shift()!;
+        if (next.timer !== null) this.clock.clearTimer(next.timer);
+        this.occupy(next.priority);
+        next.start();
+      }
+    }
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    const atMs = this.clock.nowMs() + Math.ceil(waitMs);
+    if (this.rateTimer !== null) {
+      // A fill may get its token before the refresh for which the timer is set.
+      if (this.rateTimerMs <= atMs) return;
+      this.clock.clearTimer(this.rateTimer);
+    }
+    this.rateTimerMs = atMs;
+    this.rateTimer = this.clock.setTimer(Math.ceil(waitMs), () => {
+      this.rateTimer = null;
+      this.startNext();
+    });
+  }
+}
