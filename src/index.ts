@@ -7,6 +7,7 @@ export {
   type GetterOptions,
   type ManyGetterOptions,
   type PlatypusServer,
+  type RouteOptions,
   type ServerOptions,
   type TargetOptions,
 } from "./library.ts";

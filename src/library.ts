@@ -6,9 +6,16 @@ import { addressText, type Config } from "./config/config.ts";
 import { locateLines } from "./config/locate.ts";
 import { readDocument } from "./config/native.ts";
 import type { Options } from "./config/setting.ts";
-import { limitSettings, type ruleSettings, type serverSettings, type targetSettings } from "./config/settings.ts";
+import {
+  limitSettings,
+  type routeSettings,
+  type ruleSettings,
+  type serverSettings,
+  type targetSettings,
+} from "./config/settings.ts";
 import { UsageError } from "./errors.ts";
 import type { Getter, ManyGetter } from "./getter.ts";
+import { withTree } from "./server/load-config.ts";
 import { Platypus } from "./server/platypus.ts";
 import { sourceTypesOfCode } from "./sources/types.ts";
 
@@ -29,6 +36,9 @@ export interface ServerOptions extends Omit<Options<typeof serverSettings>, "lis
 /** Settings of the pool of memcached servers, as in `[target]`. */
 export interface TargetOptions extends Omit<Options<typeof targetSettings>, "servers" | "host" | "port"> {}
 
+/** Settings of `[[route]]`. */
+export interface RouteOptions extends Options<typeof routeSettings> {}
+
 /** A Platypus, before and after its start. */
 export interface PlatypusServer {
   /**
@@ -43,9 +53,13 @@ export interface PlatypusServer {
   getMany(pattern: string, getter: ManyGetter, options?: ManyGetterOptions): PlatypusServer;
   /**
    * memcached servers: `memcache://HOST:PORT`, several separated by commas, or `unix:PATH`. Without servers, values are
-   * stored in this process.
+   * stored in this process. With the option `discover`, `servers` may be empty.
    */
   target(servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
+  /** One of several pools, as `[pool.NAME]`, instead of `target`. Several pools need routes. */
+  pool(name: string, servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
+  /** A route, as `[[route]]`: the first one that takes a key applies. */
+  route(options: RouteOptions): PlatypusServer;
   /**
    * Starts to listen on `host:port` or `unix:PATH`; port 0 takes a free port. Resolves to the addresses. Rejects with a
    * ConfigError that holds all problems of the options, or with a PlatypusError if an address is unavailable.
@@ -70,7 +84,9 @@ export function createPlatypus(options: ServerOptions = {}): PlatypusServer {
 class LibraryPlatypus implements PlatypusServer {
   private readonly options: ServerOptions;
   private readonly getters: Given[] = [];
-  private pool: Record<string, unknown> | null = null;
+  private targetPool: Record<string, unknown> | null = null;
+  private readonly pools: Record<string, Record<string, unknown>> = {};
+  private readonly routes: Record<string, unknown>[] = [];
   private running: Promise<Platypus> | null = null;
 
   constructor(options: ServerOptions) {
@@ -90,15 +106,24 @@ class LibraryPlatypus implements PlatypusServer {
   }
 
   target(servers: string | readonly string[], options: TargetOptions = {}): PlatypusServer {
-    const list = [servers].flat().flatMap((text) => text.replace(/^memcached?:\/\//, "").split(","));
-    this.pool = { servers: list.map((text) => text.trim().replace(/\/$/, "")), ...settingsOf(options) };
+    this.targetPool = poolOf(servers, options);
+    return this;
+  }
+
+  pool(name: string, servers: string | readonly string[], options: TargetOptions = {}): PlatypusServer {
+    this.pools[name] = poolOf(servers, options);
+    return this;
+  }
+
+  route(options: RouteOptions): PlatypusServer {
+    this.routes.push(settingsOf(options));
     return this;
   }
 
   async listen(...addresses: string[]): Promise<readonly string[]> {
     if (this.running !== null) throw new UsageError("listen was called already");
     const config = this.configFor(addresses);
-    const running = Platypus.start(config);
+    const running = withTree(config).then((built) => Platypus.start(built));
     // Set synchronously: a second call or a close may come before it listens.
     this.running = running;
     try {
@@ -121,7 +146,9 @@ class LibraryPlatypus implements PlatypusServer {
     const document = {
       // A process that embeds Platypus opens no port that it did not ask for.
       server: { admin: "off", ...settingsOf(this.options), ...(addresses.length > 0 && { listen: addresses }) },
-      ...(this.pool !== null && { target: this.pool }),
+      ...(this.targetPool !== null && { target: this.targetPool }),
+      pool: this.pools,
+      route: this.routes,
       get: tablesOf(names, this.getters, ({ pattern, options }, name) => ({
         match: pattern,
         source: name,
@@ -149,6 +176,14 @@ function checkFunction(method: string, pattern: string, given: unknown, result: 
   if (typeof given === "function") return;
   const call = `${method}(${JSON.stringify(pattern)}, …)`;
   throw new UsageError(`${call}: expected a function that returns ${result}, found ${typeof given}`);
+}
+
+function poolOf(servers: string | readonly string[], options: TargetOptions): Record<string, unknown> {
+  const list = [servers].flat().flatMap((text) => text.replace(/^memcached?:\/\//, "").split(","));
+  const texts = list.map((text) => text.trim().replace(/\/$/, "")).filter((text) => text !== "");
+  // Without servers that are discovered, an empty list is a mistake.
+  const isEmpty = texts.length === 0 && options.discover !== undefined;
+  return { ...(isEmpty ? {} : { servers: texts }), ...settingsOf(options) };
 }
 
 function tablesOf(
