@@ -4,8 +4,9 @@ import { parseArgs } from "node:util";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** Parts of the benchmark: requests, refreshes, and costs of a proxy apart from requests. */
-const parts = ["workloads", "refresh", "figures"] as const;
+/** Parts of the benchmark: requests, refreshes, costs of a proxy apart from requests, and changes of the servers. */
+const parts = ["workloads", "refresh", "figures", "resize"] as const;
+const usualParts = ["workloads", "refresh", "figures"] as const;
 type Part = (typeof parts)[number];
 
 /** Shown for `--help`. */
@@ -14,7 +15,8 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   workloads            requests of many kinds, compared by CPU time per request
   refresh              what keeping keys fresh costs
   figures              latency at a fixed rate, memory, time to start
-                       default: all three; with --quick or --workload only workloads
+  resize               misses while a server is added and removed
+                       default: the first three; with --quick or --workload only workloads
 
   --quick              the short form: ends within two minutes
   --workload PART      only workloads whose name contains PART
@@ -57,7 +59,8 @@ export function readOptions(args: readonly string[]): Options {
   const unknown = positionals.filter((part) => !parts.includes(part as Part));
   if (unknown.length > 0) throw new BenchError(`unexpected ${unknown.join(" ")}\n\n${usage}`);
   const isQuick = values.quick ?? false;
-  const some = isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads"] : parts;
+  const some =
+    isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads"] : usualParts;
   const rounds = whole("--rounds", values.rounds ?? "7");
   const starts = whole("--starts", values.starts ?? String(isQuick ? 1 : Math.min(3, rounds)));
   if (starts > rounds)

@@ -17,6 +17,7 @@ import { BenchError, ProcessGroup } from "./process-group.ts";
 import { Progress } from "./progress.ts";
 import { measureRefresh, refreshSteps } from "./refresh.ts";
 import { formatTable, summarize, type WorkloadReport } from "./report.ts";
+import { measureResize } from "./resize.ts";
 import { describeRun, saveResults } from "./results.ts";
 import { contendersOf, type Scenario } from "./scenarios/scenario.ts";
 import { workloads } from "./scenarios/workloads.ts";
@@ -91,8 +92,12 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "platypus-bench-"));
   try {
     const outcome = await Promise.race([runAll(group, folder, options), group.failed, interruption()]);
+    if (options.parts.has("resize")) {
+      console.log(await Promise.race([measureResize(group, folder), group.failed, interruption()]));
+    }
     if (outcome.reports.length > 0) console.log(formatTable(outcome.reports));
     if (outcome.figures.length > 0) console.log(`\n${formatFigures(outcome.figures)}`);
+    if (options.parts.size === 1 && options.parts.has("resize")) return 0;
     console.error(`\nall samples: ${saveResults(run, outcome.reports, outcome.figures)}`);
     if (options.isPage) console.error(`page: ${writePage(run, outcome.reports, outcome.figures)}`);
     return earlier === null ? 0 : reportRegressions(outcome.reports, earlier);

@@ -10,6 +10,7 @@ export {
   type PlatypusEvents,
   type PlatypusServer,
   type RefreshResult,
+  type RouteOptions,
   type RuleOptions,
   type ServerOptions,
   type SourceOptions,

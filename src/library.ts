@@ -9,6 +9,7 @@ import { readDocument } from "./config/native.ts";
 import type { Options } from "./config/setting.ts";
 import {
   limitSettings,
+  type routeSettings,
   type ruleSettings,
   type serverSettings,
   type targetSettings,
@@ -17,6 +18,7 @@ import {
 import { UsageError } from "./errors.ts";
 import type { Getter, ManyGetter } from "./getter.ts";
 import { type LibraryStats, statsOf } from "./observe/stats/library-stats.ts";
+import { withTree } from "./server/load-config.ts";
 import { Platypus } from "./server/platypus.ts";
 import { sourceTypesOfCode } from "./sources/types.ts";
 import { Log } from "./telemetry/log.ts";
@@ -76,6 +78,8 @@ export interface PlatypusEvents {
   /** A source or the pool failed. */
   failed: [event: { readonly rule: string; readonly error: unknown }];
 }
+/** Settings of `[[route]]`. */
+export interface RouteOptions extends Options<typeof routeSettings> {}
 
 /** A Platypus, before and after its start. */
 export interface PlatypusServer {
@@ -95,9 +99,13 @@ export interface PlatypusServer {
   rule(name: string, pattern: string, source: string, options?: RuleOptions): PlatypusServer;
   /**
    * memcached servers: `memcache://HOST:PORT`, several separated by commas, or `unix:PATH`. Without servers, values are
-   * stored in this process.
+   * stored in this process. With the option `discover`, `servers` may be empty.
    */
   target(servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
+  /** One of several pools, as `[pool.NAME]`, instead of `target`. Several pools need routes. */
+  pool(name: string, servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
+  /** A route, as `[[route]]`: the first one that takes a key applies. */
+  route(options: RouteOptions): PlatypusServer;
   /**
    * Starts to listen on `host:port` or `unix:PATH`; port 0 takes a free port. Resolves to the addresses. Rejects with a
    * ConfigError that holds all problems of the options, or with a PlatypusError if an address is unavailable.
@@ -132,7 +140,9 @@ class LibraryPlatypus implements PlatypusServer {
   private readonly given: Given[] = [];
   private readonly sources = new Map<string, Record<string, unknown>>();
   private readonly events = new EventEmitter();
-  private pool: Record<string, unknown> | null = null;
+  private targetPool: Record<string, unknown> | null = null;
+  private readonly pools: Record<string, Record<string, unknown>> = {};
+  private readonly routes: Record<string, unknown>[] = [];
   private running: Promise<Platypus> | null = null;
   /** `null` while it does not listen. */
   private current: Platypus | null = null;
@@ -163,8 +173,17 @@ class LibraryPlatypus implements PlatypusServer {
   }
 
   target(servers: string | readonly string[], options: TargetOptions = {}): PlatypusServer {
-    const list = [servers].flat().flatMap((text) => text.replace(/^memcached?:\/\//, "").split(","));
-    this.pool = { servers: list.map((text) => text.trim().replace(/\/$/, "")), ...settingsOf(options) };
+    this.targetPool = poolOf(servers, options);
+    return this;
+  }
+
+  pool(name: string, servers: string | readonly string[], options: TargetOptions = {}): PlatypusServer {
+    this.pools[name] = poolOf(servers, options);
+    return this;
+  }
+
+  route(options: RouteOptions): PlatypusServer {
+    this.routes.push(settingsOf(options));
     return this;
   }
 
@@ -185,14 +204,16 @@ class LibraryPlatypus implements PlatypusServer {
         log.error("rule", `a listener of ${name} failed: ${error instanceof Error ? error.stack : String(error)}`);
       }
     };
-    const running = Platypus.start(config, {
-      log,
-      observer: {
-        filled: (key, rule) => emit("filled", { key: textOf(key), rule }),
-        refreshed: (key, rule, result) => emit("refreshed", { key: textOf(key), rule, result }),
-        failed: (rule, error) => emit("failed", { rule, error }),
-      },
-    });
+    const start = (built: Config) =>
+      Platypus.start(built, {
+        log,
+        observer: {
+          filled: (key, rule) => emit("filled", { key: textOf(key), rule }),
+          refreshed: (key, rule, result) => emit("refreshed", { key: textOf(key), rule, result }),
+          failed: (rule, error) => emit("failed", { rule, error }),
+        },
+      });
+    const running = withTree(config).then(start);
     // Set synchronously: a second call or a close may come before it listens.
     this.running = running;
     try {
@@ -257,7 +278,9 @@ class LibraryPlatypus implements PlatypusServer {
       // A process that embeds Platypus opens no port that it did not ask for.
       server: { admin: "off", ...settingsOf(server), ...(addresses.length > 0 && { listen: addresses }) },
       ...(telemetry !== undefined && { telemetry: settingsOf(telemetry) }),
-      ...(this.pool !== null && { target: this.pool }),
+      ...(this.targetPool !== null && { target: this.targetPool }),
+      pool: this.pools,
+      route: this.routes,
       get: Object.fromEntries(this.given.map(({ name, rule }) => [name, rule])),
       source: Object.fromEntries([...getters, ...this.sources]),
     };
@@ -281,6 +304,14 @@ function checkFunction(method: string, pattern: string, given: unknown, result: 
 /** A log whose lines go to a function. */
 function loggerOf(config: Config, logger: (line: LogLine) => void): Log {
   return new Log({ ...config.server.log, form: "json" }, (line) => logger(JSON.parse(line) as LogLine));
+}
+
+function poolOf(servers: string | readonly string[], options: TargetOptions): Record<string, unknown> {
+  const list = [servers].flat().flatMap((text) => text.replace(/^memcached?:\/\//, "").split(","));
+  const texts = list.map((text) => text.trim().replace(/\/$/, "")).filter((text) => text !== "");
+  // Without servers that are discovered, an empty list is a mistake.
+  const isEmpty = texts.length === 0 && options.discover !== undefined;
+  return { ...(isEmpty ? {} : { servers: texts }), ...settingsOf(options) };
 }
 
 /** A key of the program as the bytes that clients send, one character each. */

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ConfigError, createPlatypus, type PlatypusServer } from "../src/index.ts";
 import { MemcachedProcess } from "./support/memcached-process.ts";
@@ -130,6 +133,43 @@ describe("a Platypus created in code", () => {
     client.socket.end();
     await platypus.close();
     expect(await (await connect(platypus)).ask("get a", "END\r\n")).toContain("VALUE a");
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("has several pools and routes", async () => {
+    const [one, two] = [await MemcachedProcess.start(), await MemcachedProcess.start()];
+    undo.push(
+      () => one.stop(),
+      () => two.stop(),
+    );
+    const client = await connect(
+      createPlatypus(quiet)
+        .pool("one", `127.0.0.1:${one.port}`)
+        .pool("two", [`127.0.0.1:${two.port}`], { serverTimeout: "1s" })
+        .route({ prefix: "a:", pool: "one" })
+        .route({ pool: "two" }),
+    );
+    for (const key of ["a:1", "b:1"]) expect(await client.ask(`set ${key} 0 0 1\r\nv`)).toBe("STORED\r\n");
+    const direct = await TextClient.connect(one.port);
+    undo.push(() => direct.close());
+    expect(await direct.ask("get a:1 b:1", "END\r\n")).toBe("VALUE a:1 0 1\r\nv\r\nEND\r\n");
+    const platypus = createPlatypus(quiet).pool("one", "127.0.0.1:1").route({ pool: "none" });
+    await expect(platypus.listen("127.0.0.1:0")).rejects.toThrow('there is no pool "none"');
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("follows the servers of its target", async () => {
+    const memcached = await MemcachedProcess.start();
+    const folder = await mkdtemp(path.join(tmpdir(), "platypus-library-"));
+    undo.push(
+      () => memcached.stop(),
+      () => rm(folder, { recursive: true }),
+    );
+    const file = path.join(folder, "servers.txt");
+    await writeFile(file, `127.0.0.1:${memcached.port}\n`);
+    const client = await connect(createPlatypus(quiet).target([], { discover: `file:${file}` }));
+    expect(await client.ask("set k 0 0 1\r\nv")).toBe("STORED\r\n");
+    const direct = await TextClient.connect(memcached.port);
+    undo.push(() => direct.close());
+    expect(await direct.ask("get k", "END\r\n")).toBe("VALUE k 0 1\r\nv\r\nEND\r\n");
   });
 });
 

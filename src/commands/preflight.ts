@@ -3,8 +3,10 @@
  * getter, a host name without an address, AWS without a region or credentials. Each is a warning, because the missing
  * thing may appear later.
  */
+import { access, constants } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { Config } from "../config/config.ts";
+import { readFailure } from "../config/read-failure.ts";
 import type { SourceConfig } from "../config/source-types.ts";
 import { names } from "../name-cache.ts";
 import { reservedFiles, roomForClients } from "../server/open-files.ts";
@@ -28,9 +30,22 @@ export async function preflight(config: Config, options: PreflightOptions): Prom
   const ofSources = await Promise.all(config.sources.map((source) => sourceWarnings(source, options.env)));
   return [
     ...ofSources.flat(),
+    ...(await listWarnings(config)),
     ...fileLimitWarnings(config, options.filesLimit ?? null),
     ...(await hostWarnings(config, options.resolve ?? lookUp)),
   ];
+}
+
+/** Files with lists of servers that cannot be read. */
+async function listWarnings({ pools }: Config): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const { name, discovery } of pools) {
+    if (discovery?.type !== "file") continue;
+    await access(discovery.path, constants.R_OK).catch((error: unknown) => {
+      warnings.push(`pool ${name}: ${discovery.path}: ${readFailure(error)}`);
+    });
+  }
+  return warnings;
 }
 
 /** mcrouter's default means no limit. A user with the default has not asked for this number of connections. */
@@ -80,7 +95,8 @@ function hostsOf({ pools, sources }: Config): Map<string, string> {
   const add = (host: string, whose: string) => {
     if (isIP(host) === 0 && !hosts.has(host)) hosts.set(host, whose);
   };
-  for (const { name, servers } of pools) {
+  for (const { name, servers, discovery } of pools) {
+    if (discovery?.type === "elasticache") add(discovery.host, `pool ${name}`);
     for (const { address } of servers) if (address.type === "tcp") add(address.host, `pool ${name}`);
   }
   for (const source of sources) {

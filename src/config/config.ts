@@ -411,13 +411,17 @@ export interface RuleConfig extends Omit<Complete<typeof ruleSettings>, "keyEnco
 /** Warnings about a valid configuration. */
 export function warningsOf({ server, pools, warnings: noEffect }: Config): string[] {
   const warnings: string[] = [...noEffect];
-  for (const { name, servers, placement, isPlacementGiven } of pools) {
+  for (const { name, servers, placement, isPlacementGiven, handoffMs, login } of pools) {
     const count = servers.length;
     if (count < 2) continue;
     if (server.mode === "sidecar" && !isPlacementGiven) {
       warnings.push(
         `a sidecar over ${count} servers places keys by ${placement.type}: that must be the caller's placement too (hash = "…" says which), or it fills servers that the caller does not ask`,
       );
+    }
+    if (handoffMs > 0 && (placement.type === "random" || login?.kind === "sasl")) {
+      const reason = login?.kind === "sasl" ? 'auth = "sasl" has no leases' : 'hash = "random" has no server for a key';
+      warnings.push(`pool ${name}: handoff has no effect: ${reason}`);
     }
     if (placement.type === "random") {
       warnings.push(`pool ${name}: hash = "random" finds what it stored only where all servers reach the same items`);

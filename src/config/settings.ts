@@ -298,7 +298,7 @@ export const targetSettings = {
     default: null,
     example: "srv:_memcache._tcp.cache.example",
     meaning:
-      "Where the list of servers comes from, and is followed: `elasticache:HOST:PORT` (the configuration endpoint of ElastiCache or Memorystore), `srv:NAME` (SRV records), `dns:NAME:PORT` (all addresses of a name), or `file:PATH` (a server per line). `servers` is used until a list is found.",
+      "Where the list of servers comes from, and is followed: `elasticache:HOST:PORT` (the configuration endpoint of ElastiCache or Memorystore), `srv:NAME` (SRV records), `dns:NAME:PORT` (all IPv4 addresses of a name, else all IPv6 addresses), or `file:PATH` (a server per line). `servers` is used until a list is found.",
   },
   discover_interval: {
     field: "discoverIntervalMs",

@@ -51,14 +51,16 @@ export class SrvDiscoverer implements Discoverer {
   }
 }
 
-/** All addresses of a name. */
+/**
+ * All IPv4 addresses of a name; all IPv6 addresses if it has none. A host with both would be two servers otherwise.
+ */
 export class AddressDiscoverer implements Discoverer {
   readonly watch = null;
   private readonly host: string;
   private readonly port: number;
   private readonly dnsServer: string | null;
-  /** Number of addresses of each family in the last answer. */
-  private readonly last = { A: 0, AAAA: 0 };
+  /** True if the last answer had IPv4 addresses. */
+  private hadIpv4 = false;
 
   constructor(host: string, port: number, dnsServer: string | null) {
     this.host = host;
@@ -69,28 +71,24 @@ export class AddressDiscoverer implements Discoverer {
   async look(): Promise<FoundServers> {
     const dns = resolver(this.dnsServer);
     const [four, six] = await Promise.allSettled([dns.resolve4(this.host), dns.resolve6(this.host)]);
-    const addresses = [...this.addressesOf("A", four, six), ...this.addressesOf("AAAA", six, four)];
-    if (four.status === "fulfilled") this.last.A = four.value.length;
-    if (six.status === "fulfilled") this.last.AAAA = six.value.length;
-    const servers = addresses.map((host): PoolServer => {
+    const servers = this.addressesOf(four, six).map((host): PoolServer => {
       return { address: { type: "tcp", host, port: this.port, isTls: false }, weight: 1, name: null };
     });
     return { servers: sortServers(servers), isDoubtful: false };
   }
 
-  /**
-   * The addresses of one family. If its query fails, the answer is incomplete, unless the other family has an answer
-   * and this one never had one.
-   */
-  private addressesOf(
-    family: keyof AddressDiscoverer["last"],
-    own: PromiseSettledResult<string[]>,
-    other: PromiseSettledResult<string[]>,
-  ): readonly string[] {
-    if (own.status === "fulfilled") return own.value;
-    const isNone = nothing.has((own.reason as NodeJS.ErrnoException).code ?? "");
-    const isOtherGiven = other.status === "fulfilled" && other.value.length > 0;
-    if (isOtherGiven && (isNone || this.last[family] === 0)) return [];
-    throw own.reason;
+  private addressesOf(four: Addresses, six: Addresses): readonly string[] {
+    if (four.status === "fulfilled" && four.value.length > 0) {
+      this.hadIpv4 = true;
+      return four.value;
+    }
+    const isNone = four.status === "fulfilled" || nothing.has((four.reason as NodeJS.ErrnoException).code ?? "");
+    // A query that failed says nothing about addresses that were there.
+    if (!isNone && (this.hadIpv4 || six.status === "rejected")) throw four.reason;
+    if (six.status === "rejected") throw six.reason;
+    this.hadIpv4 = false;
+    return six.value;
   }
 }
+
+type Addresses = PromiseSettledResult<string[]>;

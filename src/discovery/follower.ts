@@ -10,7 +10,14 @@
  * when a connection to a server was lost.
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { DiscoveryConfig, PoolConfig, PoolServer } from "../config/config.ts";
+import { reachesListener } from "../config/address.ts";
+import {
+  addressText,
+  type DiscoveryConfig,
+  type ListenAddress,
+  type PoolConfig,
+  type PoolServer,
+} from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Discoverer, FoundServers } from "./discoverer.ts";
 import type { KeptLists } from "./kept-lists.ts";
@@ -40,6 +47,8 @@ export interface FollowerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Addresses of this process, which are not allowed as servers. */
+  readonly own: () => readonly ListenAddress[];
   /** `null` if lists are not kept on disk. */
   readonly kept: KeptLists | null;
   /** Another list is in use. Not called for the first look. */
@@ -82,7 +91,9 @@ export class Follower {
 
   get state(): DiscoveryState {
     const { changes, failures, error } = this;
-    const ageSeconds = Math.floor((this.options.clock.nowMs() - this.answeredMs) / 1000);
+    // A place that reports changes itself is not asked as long as there are none.
+    const isCurrent = this.unwatch !== null && error === null;
+    const ageSeconds = isCurrent ? 0 : Math.floor((this.options.clock.nowMs() - this.answeredMs) / 1000);
     return { pool: this.pool.name, servers: this.servers.length, ageSeconds, changes, failures, error };
   }
 
@@ -143,12 +154,19 @@ export class Follower {
     let found: FoundServers;
     try {
       found = await this.options.discoverer.look(this.servers);
-      if (found.servers.length === 0) throw new Error("the list is empty");
+      this.check(found.servers);
     } catch (error) {
       if (!this.isStopped) this.failed(error as Error);
       return;
     }
     if (!this.isStopped) this.take(found);
+  }
+
+  private check(servers: readonly PoolServer[]): void {
+    if (servers.length === 0) throw new Error("the list is empty");
+    const own = this.options.own();
+    const loop = servers.find(({ address }) => own.some((listen) => reachesListener(address, listen)));
+    if (loop !== undefined) throw new Error(`${addressText(loop.address)} is one of Platypus' own addresses`);
   }
 
   private failed({ message }: Error): void {

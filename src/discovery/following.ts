@@ -3,7 +3,7 @@
  * lists in place of the servers of these pools; a change of a list is a reload of that configuration.
  */
 import type { Clock } from "../clock.ts";
-import type { Config, PoolConfig } from "../config/config.ts";
+import type { Config, ListenAddress, PoolConfig } from "../config/config.ts";
 import { withServers } from "../config/native-placement.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Discoverer } from "./discoverer.ts";
@@ -29,6 +29,8 @@ export class Following {
     { readonly identity: string; readonly follower: Follower; readonly discoverer: Discoverer }
   >();
 
+  private own: readonly ListenAddress[] = [];
+
   constructor(options: FollowingOptions) {
     this.options = options;
   }
@@ -39,6 +41,7 @@ export class Following {
    */
   async follow(config: Config): Promise<void> {
     const { stateFolder } = config.server;
+    this.own = config.server.listen;
     const wanted = new Map(
       config.pools.flatMap((pool) =>
         pool.discovery === null ? [] : [[pool.name, identityOf(pool, stateFolder)] as const],
@@ -63,7 +66,17 @@ export class Following {
       }
       const discoverer = createDiscoverer(pool.discovery!, pool.tls);
       const kept = stateFolder === null ? null : new KeptLists(stateFolder);
-      const follower = new Follower({ pool, discoverer, clock, random, log, kept, changed: () => changed(pool.name) });
+      const own = () => this.own;
+      const follower = new Follower({
+        pool,
+        discoverer,
+        clock,
+        random,
+        log,
+        own,
+        kept,
+        changed: () => changed(pool.name),
+      });
       this.followers.set(pool.name, { identity, follower, discoverer });
       begun.push(follower.begin());
     }
@@ -89,9 +102,9 @@ export class Following {
     if (following?.discoverer.watch === null) following.follower.lookSoon();
   }
 
-  /** Another process has found a change. */
+  /** Another process has found a change: a file is complete by now. */
   look(pool: string): void {
-    this.lost(pool);
+    this.followers.get(pool)?.follower.lookSoon();
   }
 
   /** One entry for each followed pool. */

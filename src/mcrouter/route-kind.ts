@@ -35,6 +35,8 @@ export interface TreeContext {
   readonly spool: DeleteSpool;
   /** All pools that the tree names, by name. */
   readonly pools: ReadonlyMap<string, PoolRoute>;
+  /** The route to a pool, if it is not the pool itself. */
+  readonly entranceOf?: (pool: PoolRoute) => Route;
 }
 
 /** Dependencies of a route. */

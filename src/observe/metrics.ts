@@ -361,6 +361,15 @@ const discoveries: readonly Metric[] = [
   ofDiscovery("gauge", "age", "s", "Time since `discover` last answered.", ({ ageSeconds }) => ageSeconds),
   ofDiscovery("counter", "changes", "{change}", "Changes of the followed list.", ({ changes }) => changes),
   ofDiscovery("counter", "failures", "{look}", "Looks at `discover` without an answer.", ({ failures }) => failures),
+  {
+    kind: "counter",
+    name: "platypus.handoff.keys",
+    unit: "{key}",
+    meaning:
+      "Keys looked up at their former server after a change of the servers (`handoff`), by result: `copied`; `absent`: not there; `overtaken`: a client wrote meanwhile; `failed`.",
+    attributes: ["result"],
+    read: ({ handoffs }) => byName({ ...handoffs }),
+  },
 ];
 
 const fills: readonly Metric[] = [

@@ -14,6 +14,7 @@ import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Filler } from "../refresh/filler.ts";
+import type { HandoffCounters } from "../refresh/handoff/copier.ts";
 import type { Rules } from "../refresh/rules.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { BuiltSource } from "../sources/build.ts";
@@ -70,6 +71,7 @@ export interface CountingParts {
   readonly reports: Reports;
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
+  readonly handoffs: HandoffCounters;
   /** The followed lists of servers. */
   readonly discoveries: () => readonly DiscoveryNumbers[];
   readonly readiness: () => Readiness;
@@ -123,6 +125,7 @@ export class OwnSnapshot {
       servers: serverNumbers(running().pools),
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
+      handoffs: { ...this.parts.handoffs },
       asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
     };
   }
@@ -274,10 +277,11 @@ function since(now: ClientCounts, base: ClientCounts): ClientCounts {
 }
 
 /** Lists each server once. */
-function serverNumbers({ members, backends }: BuiltPools): ServerNumbers[] {
+function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers[] {
   const poolsOf = new Map<Backend, string[]>();
-  for (const [name, all] of members) {
-    for (const backend of new Set(all)) poolsOf.set(backend, [...(poolsOf.get(backend) ?? []), name]);
+  const left = [...former].map(([name, lists]) => [name, lists.flatMap((list) => list.members)] as const);
+  for (const [name, all] of [...members, ...left]) {
+    for (const backend of new Set(all)) poolsOf.set(backend, [...new Set([...(poolsOf.get(backend) ?? []), name])]);
   }
   return [...backends.values()].map((backend): ServerNumbers => {
     const { operations, results, ...counters } = backend.counters;

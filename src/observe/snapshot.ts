@@ -14,6 +14,7 @@ import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { StateChange } from "../proxy/backend/backend.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { StoreCounters } from "../proxy/store/item-store.ts";
+import type { HandoffCounters } from "../refresh/handoff/copier.ts";
 import type { RuleCounters } from "../refresh/rules.ts";
 import type { TrackedKey } from "../refresh/schedule.ts";
 import type { BreakerState } from "../sources/breaker.ts";
@@ -295,6 +296,8 @@ const countedRows = {
   pools: list(fields(poolRows), ({ name }) => name),
   servers: list(fields(serverRows), ({ pool, name }) => `${pool} ${name}`),
   routes: sumsOf<RouteCounters>(),
+  /** Keys that changes of the servers have moved. */
+  handoffs: sumsOf<HandoffCounters>(),
   /** mcrouter's log of deletes. */
   asyncLog: sumsOf<Record<"requests" | "spooled", number>>(),
 };

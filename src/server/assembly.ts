@@ -41,6 +41,7 @@ import { Turn } from "../proxy/wire/turn.ts";
 import { FailedKeys } from "../refresh/failed-keys.ts";
 import { type FillObserver, observedEvents, observedLog } from "../refresh/fill-observer.ts";
 import { Filler } from "../refresh/filler.ts";
+import { newHandoffCounters } from "../refresh/handoff/copier.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { Scheduler } from "../refresh/scheduler.ts";
 import { UnsettledWrites } from "../refresh/unsettled-writes.ts";
@@ -149,6 +150,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const routes = newRouteCounters();
   const host = hostId();
   const events = new RunningEvents();
+  const unsettled = new UnsettledWrites(clock);
   const building: RunningContext = {
     clock,
     turn,
@@ -160,6 +162,8 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     counters: routes,
     marks: new ReadMarks(),
     cluster: new ClusterAnswer(clock),
+    unsettled,
+    handoffs: newHandoffCounters(),
     events,
   };
   log.withoutSecrets = (text) => withoutSecrets(text, config);
@@ -181,7 +185,6 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     port: now.running.port,
     rules: now.running.rules,
   };
-  const unsettled = new UnsettledWrites(clock);
   const failedKeys = new FailedKeys(random);
   const scheduler = new Scheduler({
     ...shared,
@@ -253,6 +256,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     reports,
     openFiles,
     memory,
+    handoffs: building.handoffs,
     discoveries: () => following.states,
     readiness: () => readiness,
     asyncLog: spool?.counters ?? null,

@@ -62,7 +62,7 @@ export async function loadConfig(given: LoadOptions): Promise<Config> {
 }
 
 /** Compiles the routes of a native configuration. */
-async function withTree(config: Config): Promise<Config> {
+export async function withTree(config: Config): Promise<Config> {
   if (config.routes.length === 0) return config;
   return { ...config, tree: (await loadWing()).treeOfRoutes(config.routes) };
 }

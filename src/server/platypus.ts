@@ -3,9 +3,10 @@
  * by running.ts), drains and stops them.
  */
 
-import { systemClock } from "../clock.ts";
+import { systemClock, type Timer } from "../clock.ts";
 import { addressText, type Config, type ListenAddress } from "../config/config.ts";
 import { needsRestart } from "../config/needs-restart.ts";
+import { formatDuration } from "../config/units.ts";
 import { Following } from "../discovery/following.ts";
 import { PlatypusError } from "../errors.ts";
 import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
@@ -13,7 +14,7 @@ import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import type { Snapshot } from "../observe/snapshot.ts";
 import type { TwemproxyStatsServer } from "../observe/stats/twemproxy-server.ts";
-import { isHolding, replaceBackends } from "../proxy/route/pools.ts";
+import { type BuiltPools, isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { RefreshEnd } from "../refresh/scheduler.ts";
 import { retireSources } from "../sources/build.ts";
@@ -53,6 +54,8 @@ export class Platypus {
   private loaded: Config;
   /** True while a new configuration waits for its lists. */
   private isTakingOver = false;
+  /** Set while keys are handed over. */
+  private handoffTimer: Timer | null = null;
 
   private constructor(parts: Assembly, following: Following, loaded: Config) {
     this.parts = parts;
@@ -190,9 +193,35 @@ export class Platypus {
     listeners.renew();
     otlp.replace(previous.config.telemetry, config.telemetry);
     this.useAccessLog(config);
+    this.watchHandoffs(previous.pools, next.pools);
     retireSources(previous.sources, next.sources, (name, error) =>
       log.warn("source", `${name}: not closed: ${String(error)}`),
     );
+  }
+
+  /** Logs handoffs that begin, and ends each one in its time: then nothing of the earlier list is needed any more. */
+  private watchHandoffs(before: BuiltPools, now: BuiltPools): void {
+    const { clock, log } = this.parts;
+    if (this.handoffTimer !== null) clock.clearTimer(this.handoffTimer);
+    this.handoffTimer = null;
+    const ends = [...now.former].map(([pool, [latest, ...earlier]]) => {
+      const { endMs } = latest!;
+      const isNew = before.former.get(pool)?.[0] !== latest;
+      const duration = formatDuration(Math.ceil((endMs - clock.nowMs()) / 1000) * 1000);
+      if (isNew)
+        log.info("pool", `pool ${pool}: keys that have moved are copied from their former server for ${duration}`);
+      return Math.min(endMs, ...earlier.map((each) => each.endMs));
+    });
+    for (const pool of before.former.keys()) {
+      if (!now.former.has(pool)) log.info("pool", `pool ${pool}: the handoff has ended`);
+    }
+    if (ends.length === 0) return;
+    this.handoffTimer = clock.setTimer(Math.max(0, Math.min(...ends) - clock.nowMs()) + 1, () => {
+      this.handoffTimer = null;
+      // The new configuration ends it.
+      if (this.isTakingOver) return;
+      this.replace(this.following.applied(this.loaded));
+    });
   }
 
   /** From now on, fills and refreshes use the port of `running`. */
@@ -238,6 +267,7 @@ export class Platypus {
     const { now, scheduler, unsettled, openFiles, memory, listeners, own, answers, otlp, selfReport, spool } =
       this.parts;
     this.following.stop();
+    if (this.handoffTimer !== null) this.parts.clock.clearTimer(this.handoffTimer);
     scheduler.stop();
     unsettled.stop();
     openFiles.stop();

@@ -19,12 +19,15 @@ import { EmbeddedRoute } from "../proxy/store/embedded-route.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
 import type { Turn } from "../proxy/wire/turn.ts";
 import type { Filler } from "../refresh/filler.ts";
+import { Copier, type Former, type HandoffCounters } from "../refresh/handoff/copier.ts";
+import { HandoffRoute, type HeldKeys } from "../refresh/handoff/handoff-route.ts";
 import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { ReadMarks } from "../refresh/pool/read-marks.ts";
 import { RoutedPoolPort } from "../refresh/pool/routed-pool-port.ts";
 import { type PlainPortOf, TreePoolPort } from "../refresh/pool/tree-pool-port.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../refresh/rules.ts";
+import type { UnsettledWrites } from "../refresh/unsettled-writes.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -41,6 +44,8 @@ export interface Running {
   usePort(): void;
   /** Ports of pools that store keys alone, by the name of the pool. */
   readonly plain: ReadonlyMap<string, PoolPort>;
+  /** By the name of the pool. */
+  readonly held: ReadonlyMap<string, HeldKeys>;
 }
 
 /** Events from routes and sources to parts that are created later. */
@@ -67,7 +72,11 @@ export interface RunningContext {
   readonly marks: ReadMarks;
   readonly events: RunningEvents;
   readonly cluster: ClusterAnswer;
+  readonly unsettled: UnsettledWrites;
+  readonly handoffs: HandoffCounters;
 }
+
+type Handoffs = ReadonlyMap<PoolRoute, HandoffRoute>;
 
 /** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
@@ -83,7 +92,16 @@ export function buildRunning(config: Config, previous: Running | null, context: 
       return { config: rule, source, counters, timings };
     }),
   );
-  return { config, pools, sources, rules, ...buildRoutes(config, pools, previous, context) };
+  const held = new Map(
+    config.pools.map(({ name }) => [name, previous?.held.get(name) ?? (new Map() satisfies HeldKeys)] as const),
+  );
+  const handoffs = new Map(
+    [...pools.routes].flatMap(([name, pool]) => {
+      const route = handoffOf(pool, pools, held.get(name)!, config, context);
+      return route === null ? [] : [[pool, route] as const];
+    }),
+  );
+  return { config, pools, sources, rules, held, ...buildRoutes(config, pools, handoffs, previous, context) };
 }
 
 /**
@@ -93,6 +111,7 @@ export function buildRunning(config: Config, previous: Running | null, context: 
 function buildRoutes(
   config: Config,
   pools: BuiltPools,
+  handoffs: Handoffs,
   previous: Running | null,
   context: RunningContext,
 ): Pick<Running, "leaf" | "port" | "usePort" | "plain"> {
@@ -110,7 +129,9 @@ function buildRoutes(
   };
   if (tree === null) {
     const pool = pools.routes.values().next().value;
-    if (pool !== undefined) return { leaf: pool, port: portOf(pool), usePort: () => {}, plain };
+    if (pool !== undefined) {
+      return { leaf: handoffs.get(pool) ?? pool, port: portOf(pool), usePort: () => {}, plain };
+    }
     if (config.pools.length > 0) {
       const leaf = new NoServersRoute();
       return { leaf, port: new TreePoolPort(leaf, () => null, marks), usePort: () => {}, plain };
@@ -119,7 +140,7 @@ function buildRoutes(
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
     return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain };
   }
-  const { root, plainPools, plainPoolOf } = buildTree(config, tree, pools, context);
+  const { root, plainPools, plainPoolOf } = buildTree(config, tree, pools, handoffs, context);
   for (const pool of plainPools) portOf(pool);
   const plainOf: PlainPortOf = (key) => {
     const pool = plainPoolOf(key);
@@ -145,16 +166,24 @@ interface BuiltTree {
   plainPoolOf(key: string): PoolRoute | null;
 }
 
-function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context: RunningContext): BuiltTree {
+function buildTree(
+  config: Config,
+  tree: TreeConfig,
+  pools: BuiltPools,
+  handoffs: Handoffs,
+  context: RunningContext,
+): BuiltTree {
   const { mcrouter } = config;
   const { TreeBuilder, RootRoute, NativeRoot, plainPoolOf, onlyPoolOf } = loadedWing();
   const log = (line: string) => context.log.debug("route", line);
-  const builder = new TreeBuilder({ ...context, spool: context.spool ?? noSpool, log, pools: pools.routes });
+  const entranceOf = (pool: PoolRoute) => handoffs.get(pool) ?? pool;
+  const spool = context.spool ?? noSpool;
+  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
   const top = routes.get(tree.defaultPrefix)!;
   const all = [...pools.routes.values()];
   if (mcrouter === null) {
-    const root = new NativeRoot(top, all);
+    const root = new NativeRoot(top, all, [...handoffs.values()]);
     const names = new Set(config.routes.map(onlyPoolOf));
     const plainPools = all.filter(({ pool }) => names.has(pool.name));
     return { root, plainPools, plainPoolOf: (key) => root.plainPoolOf(key) };
@@ -167,6 +196,23 @@ function buildTree(config: Config, tree: TreeConfig, pools: BuiltPools, context:
     plainPools: plain === null ? [] : [plain],
     plainPoolOf: (key) => (key.startsWith("/") ? null : plain),
   };
+}
+
+/** The route to a pool whose servers have changed a short time ago. `null` for other pools. */
+function handoffOf(
+  pool: PoolRoute,
+  { former }: BuiltPools,
+  held: HeldKeys,
+  { server }: Config,
+  { marks, clock, unsettled, handoffs }: RunningContext,
+): HandoffRoute | null {
+  const routes = former.get(pool.pool.name) ?? [];
+  if (routes.length === 0) return null;
+  const copier = new Copier(new RoutedPoolPort(pool, server.prefix, marks), clock, unsettled, handoffs);
+  const all = routes.map((servers): Former => {
+    return { servers, port: new RoutedPoolPort(servers.route, server.prefix) };
+  });
+  return new HandoffRoute(pool, all, copier, held);
 }
 
 /** Only trees of mcrouter configurations log failed deletes. */

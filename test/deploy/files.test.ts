@@ -39,7 +39,9 @@ interface Probe {
 describe("the Kubernetes manifests", () => {
   const files = readdirSync(path.join(DEPLOY, "kubernetes"));
   const all = files.map((file) => parse(text(`kubernetes/${file}`), { strict: true }));
-  const one = (kind: string) => all.find((each) => each.kind === kind);
+  const one = (kind: string, name = "platypus") => {
+    return all.find((each) => each.kind === kind && each.metadata.name === name);
+  };
   const pod = one("Deployment").spec.template;
   const container: Container = pod.spec.containers[0];
 
@@ -52,7 +54,14 @@ describe("the Kubernetes manifests", () => {
   }
 
   it("have one object of each kind, and labels that select the pods", () => {
-    expect(all.map(({ kind }) => kind).sort()).toEqual(["ConfigMap", "Deployment", "PodDisruptionBudget", "Service"]);
+    expect(all.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort()).toEqual([
+      "ConfigMap platypus",
+      "Deployment platypus",
+      "PodDisruptionBudget platypus",
+      "Service memcached",
+      "Service platypus",
+      "StatefulSet memcached",
+    ]);
     const { labels } = pod.metadata;
     expect(one("Deployment").spec.selector.matchLabels).toEqual(labels);
     expect(one("PodDisruptionBudget").spec.selector.matchLabels).toEqual(labels);
@@ -69,6 +78,25 @@ describe("the Kubernetes manifests", () => {
     expect(pod.metadata.annotations["prometheus.io/port"]).toBe(String(ports.get("admin")));
     const [{ targetPort }] = one("Service").spec.ports;
     expect(ports.get(targetPort)).toBe(portOf(server.listen[0]));
+  });
+
+  it("let Platypus follow the pods of the StatefulSet by the SRV records of its headless Service", async () => {
+    const { pools } = await config();
+    const service = one("Service", "memcached");
+    const servers = one("StatefulSet", "memcached");
+    const [{ name, targetPort }] = service.spec.ports;
+    expect(pools[0]!.discovery).toMatchObject({
+      type: "srv",
+      name: `_${name}._tcp.${service.metadata.name}.default.svc.cluster.local`,
+    });
+    expect(service.spec.clusterIP).toBe("None");
+    expect(servers.spec.serviceName).toBe(service.metadata.name);
+    expect(servers.spec.selector.matchLabels).toEqual(service.spec.selector);
+    const { terminationGracePeriodSeconds, containers } = servers.spec.template.spec;
+    expect(containers[0].ports.map((port: { name: string }) => port.name)).toContain(targetPort);
+    const [, seconds] = containers[0].lifecycle.preStop.exec.command;
+    expect(Number(seconds) * 1000).toBe(pools[0]!.handoffMs);
+    expect(terminationGracePeriodSeconds).toBeGreaterThan(Number(seconds));
   });
 
   it("allow the time to drain", async () => {

@@ -24,6 +24,7 @@ let changes: number;
 let answer: string | Error;
 let isDoubtful: boolean;
 let follower: Follower;
+const own = [{ type: "tcp", host: "own", port: 1, isTls: false }] as const;
 
 const list = (text: string) =>
   text
@@ -47,7 +48,7 @@ function make({ first = "", isKept = false } = {}): Follower {
   const changed = () => {
     changes++;
   };
-  return new Follower({ pool: pool!, discoverer, clock, random: () => 0, log: log.log, kept, changed });
+  return new Follower({ pool: pool!, discoverer, clock, random: () => 0, log: log.log, own: () => own, kept, changed });
 }
 
 async function next(text: string | Error): Promise<string> {
@@ -153,6 +154,13 @@ describe("a followed list", () => {
     // A change of the configuration's own list is no reason to distrust an answer; the kept list was an answer.
     expect(await next("a")).toBe("a b c d");
     expect(await next("a")).toBe("a");
+  });
+
+  it("does not count if it contains an address of this process", async () => {
+    follower = make();
+    await follower.begin();
+    expect(await next("a b own")).toBe("a b c d");
+    expect(log.lines.at(-1)).toContain("own:1 is one of Platypus' own addresses; the last list of 4 servers stays");
   });
 
   it("is asked for at once after a lost connection, once in a second", async () => {

@@ -1,4 +1,5 @@
 /** [[route]] over real memcacheds: where keys are stored, and what clients see while a server is down. */
+import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
@@ -173,6 +174,28 @@ describe.skipIf(MemcachedProcess.isMissing)("[[route]]", () => {
     // Each fill under a lease adds and deletes one more item.
     const stats = await routed.direct("main", "stats\r\n", "END\r\n");
     expect(/STAT delete_hits (\d+)/.exec(stats)![1]).toBe("1");
+  });
+
+  it("begins and ends with a reload, and clients stay connected", async () => {
+    for (const name of ["main", "other"]) await routed.pool(name);
+    const { PlatypusProcess } = await import("../support/platypus-process.ts");
+    const [main, other] = ["main", "other"].map((name) => routed.servers.get(name)!.port);
+    const one = `[server]\nlisten = "127.0.0.1:0"\n[pool.main]\nservers = "127.0.0.1:${main}"\n`;
+    const both = `${one}[pool.other]\nservers = "127.0.0.1:${other}"\n[[route]]\nprefix = "a"\npool = "other"\n[[route]]\npool = "main"\n`;
+    const process = await PlatypusProcess.start(one);
+    const client = await routed.connect(process.port);
+    const reloaded = async (text: string, count: number) => {
+      await writeFile(process.configFile, text);
+      await expect.poll(() => process.stderr.match(/: reloaded/g)?.length, { timeout: 10_000 }).toBe(count);
+    };
+    await set(client, "k", "v");
+    await reloaded(both, 1);
+    await set(client, "a", "v");
+    expect(await get(client, "a k")).toBe("VALUE a 5 1\r\nv\r\nVALUE k 5 1\r\nv\r\nEND\r\n");
+    expect(await routed.value("other", "a")).toBe("v");
+    await reloaded(one, 2);
+    expect(await get(client, "a k")).toBe(hit("k", "v"));
+    await process.stop();
   });
 
   it("flushes all pools, if flush_all is allowed", async () => {

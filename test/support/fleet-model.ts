@@ -532,7 +532,7 @@ export interface Exploration {
 }
 
 /** What an event reads and writes; two events that share nothing that one of them writes have one effect in either order. */
-interface Footprint {
+export interface Footprint {
   readonly reads: readonly string[];
   readonly writes: readonly string[];
 }
@@ -547,14 +547,31 @@ function areIndependent(a: Footprint, b: Footprint): boolean {
  * are taken once: an event sleeps where another order has already taken it. Source: P. Godefroid, "Partial-Order Methods for
  * the Verification of Concurrent Systems", 1996, sleep sets with state matching.
  */
-export async function explore(scenario: Scenario): Promise<Exploration> {
+export function explore(scenario: Scenario): Promise<Exploration> {
+  return exploreWorlds(() => new World(scenario));
+}
+
+/** A run of a model. */
+export interface ModelWorld {
+  /** Names of what may happen next. */
+  events(): string[];
+  take(event: string): Promise<void>;
+  footprint(event: string): Footprint;
+  /** The same for two runs from here on which everything is the same. */
+  signature(): string;
+  /** What is wrong when nothing more has to happen; `null`: nothing. */
+  verdict(): string | null;
+}
+
+/** `explore` for any model. */
+export async function exploreWorlds(create: () => ModelWorld): Promise<Exploration> {
   /** By state the events that slept there each time. */
   const seen = new Map<string, readonly string[]>();
   const branches: { readonly path: string[]; readonly sleep: readonly string[] }[] = [{ path: [], sleep: [] }];
   let ends = 0;
   while (branches.length > 0) {
     const { path, sleep } = branches.pop()!;
-    const world = new World(scenario);
+    const world = create();
     for (const event of path) await world.take(event);
     let asleep = sleep;
     for (;;) {

@@ -73,14 +73,14 @@ export class KeySelectorRoute implements Route {
     return this.routeOf(chunk, start, end)?.plainPool ?? null;
   }
 
-  /** The pool that alone stores all `keys`. `null` if there is no such pool. */
-  plainPoolOfAll({ bytes, starts, ends }: KeyList): PoolRoute | null {
-    const first = this.plainPoolOf(bytes, starts[0]!, ends[0]!);
-    if (first === null) return null;
+  /** The route to the pool that alone stores all `keys`. `null` if there is no such pool. */
+  plainRouteOfAll({ bytes, starts, ends }: KeyList): Route | null {
+    const first = this.routeOf(bytes, starts[0]!, ends[0]!);
+    if (first?.plainPool == null) return null;
     for (let i = 1; i < starts.length; i++) {
-      if (this.plainPoolOf(bytes, starts[i]!, ends[i]!) !== first) return null;
+      if (this.routeOf(bytes, starts[i]!, ends[i]!)?.target !== first.target) return null;
     }
-    return first;
+    return first.target;
   }
 
   private routeOf(chunk: Buffer, start: number, end: number): TitledRoute | null {

@@ -6,6 +6,7 @@ import type { Request } from "../../proxy/request.ts";
 import { routeKeys } from "../../proxy/route/multi-get.ts";
 import { PoolRoute } from "../../proxy/route/pool-route.ts";
 import type { Root, Route, SeeTarget } from "../../proxy/route/route.ts";
+import type { HandoffRoute } from "../../refresh/handoff/handoff-route.ts";
 import { KeySelectorRoute } from "./key-selector-route.ts";
 
 export class NativeRoot implements Root {
@@ -13,10 +14,12 @@ export class NativeRoot implements Root {
   private readonly target: Route;
   private readonly selector: KeySelectorRoute | null;
   private readonly pools: readonly PoolRoute[];
+  private readonly handoffs: readonly HandoffRoute[];
 
-  /** `pools` holds all pools, for `broadcast`. */
-  constructor(target: Route, pools: readonly PoolRoute[]) {
+  /** `pools` and `handoffs` hold all of them, for `broadcast`. */
+  constructor(target: Route, pools: readonly PoolRoute[], handoffs: readonly HandoffRoute[] = []) {
     this.target = target;
+    this.handoffs = handoffs;
     this.selector = target instanceof KeySelectorRoute ? target : null;
     this.pools = pools;
   }
@@ -27,8 +30,8 @@ export class NativeRoot implements Root {
       this.target.route(request);
       return;
     }
-    const pool = this.selector?.plainPoolOfAll(keys) ?? null;
-    if (pool !== null) pool.route(request);
+    const route = this.selector?.plainRouteOfAll(keys) ?? null;
+    if (route !== null) route.route(request);
     else routeKeys(request, keys, this.target, false);
   }
 
@@ -37,6 +40,8 @@ export class NativeRoot implements Root {
   }
 
   broadcast(request: Request): void {
+    if (this.handoffs.length > 0) request.retain();
+    for (const handoff of this.handoffs) handoff.flushFormer(request);
     PoolRoute.broadcastToAll(request, this.pools);
   }
 

@@ -180,7 +180,7 @@ function buildPool({ pool: name, placement: own }: PoolRouteConfig, context: Bui
   const whole = context.pools.get(name);
   // Only a pool whose servers are discovered may have none.
   if (whole === undefined) return new NoServersRoute();
-  if (own === null && !whole.pool.keepsRoutingPrefix) return whole;
+  if (own === null && !whole.pool.keepsRoutingPrefix) return context.entranceOf?.(whole) ?? whole;
   const config = { ...whole.pool, placement: own ?? whole.pool.placement };
   const { backends } = whole;
   const placement = buildPlacement(config.placement, config.servers, { prefix: NO_PREFIX, random: context.random });

@@ -179,7 +179,8 @@ function connections({ peers }: Snapshot): StatLine[] {
 }
 
 function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ...snapshot }: Snapshot): StatLine[] {
-  const { servers, sources, rules } = snapshot;
+  const { servers, sources, rules, discoveries, handoffs } = snapshot;
+  const hasHandoff = Object.values(handoffs).some((count) => count > 0);
   return [
     ["tracked", work.tracked],
     ["fills_in_flight", work.fills],
@@ -193,6 +194,13 @@ function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ..
     ...Object.entries(own.reportFailures).map(([name, count]): StatLine => [`report:${name}:failures`, count]),
     ["file_limit_hits", own.fileLimitHits],
     ...Object.entries(own.memoryShed).map(([step, count]): StatLine => [`memory_shed:${step}`, count]),
+    ...discoveries.flatMap(({ pool, servers: count, ageSeconds, changes, failures }): StatLine[] => [
+      [`discovery:${pool}:servers`, count],
+      [`discovery:${pool}:age`, ageSeconds],
+      [`discovery:${pool}:changes`, changes],
+      [`discovery:${pool}:failures`, failures],
+    ]),
+    ...Object.entries(hasHandoff ? handoffs : {}).map(([result, count]): StatLine => [`handoff:${result}`, count]),
     ...servers.flatMap(({ name, state, ...server }): StatLine[] => [
       [`backend:${name}:state`, state === "up" ? "up" : "tko"],
       [`backend:${name}:requests`, server.requests],

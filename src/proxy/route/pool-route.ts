@@ -95,6 +95,11 @@ export class PoolRoute implements Root, Lanes {
     return this.placement.locate(chunk, keyStart, keyEnd);
   }
 
+  /** Index of the server of the key in `chunk[start, end)`. */
+  indexAt(chunk: Buffer, start: number, end: number): number {
+    return this.placement.locate(chunk, start, end);
+  }
+
   /** Sends a request of one key on the connection that requests for the key `owner` use. */
   routeAs(owner: Buffer, request: Request): void {
     this.sendTo(this.lane(owner, 0, owner.length), request);

@@ -8,6 +8,7 @@ import { FailOpenGate, Health } from "../backend/health.ts";
 import { HeldEntrance } from "../backend/held-entrance.ts";
 import { buildPlacement } from "../hash/build.ts";
 import { EjectingPlacement } from "../hash/ejecting-placement.ts";
+import { FormerRoute } from "./former-route.ts";
 import type { KeyedBackend } from "./keyed-backend.ts";
 import { type PoolCounters, PoolRoute } from "./pool-route.ts";
 
@@ -21,6 +22,8 @@ export interface BuiltPools {
    * Entrances of pools that moved to an existing backend: in this reload, or earlier if they still hold requests back.
    */
   readonly entrances: readonly HeldEntrance[];
+  /** Servers that pools had before a change, newest first, while keys are handed over. */
+  readonly former: ReadonlyMap<string, readonly FormerRoute[]>;
   /** By the properties that identify a backend. */
   readonly backends: ReadonlyMap<string, Backend>;
   /** By server: all pools with a server share its health. */
@@ -29,16 +32,20 @@ export interface BuiltPools {
   readonly counters: ReadonlyMap<string, PoolCounters>;
   /** By pool and limits: counters of dead servers. */
   readonly gates: ReadonlyMap<string, FailOpenGate>;
+  /** `[server] prefix`. */
+  readonly prefix: string;
 }
 
 export const noPools: BuiltPools = {
   routes: new Map(),
   members: new Map(),
   entrances: [],
+  former: new Map(),
   backends: new Map(),
   healths: new Map(),
   counters: new Map(),
   gates: new Map(),
+  prefix: "",
 };
 
 /** Builds the pools of `config`, and reuses parts of `previous`. The caller closes the rest (`replaceBackends`). */
@@ -52,8 +59,11 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   const membersByPool = new Map<string, readonly Backend[]>();
   const entrances = previous.entrances.filter(({ isHolding }) => isHolding);
   const before = new Set(previous.backends.values());
+  const former = new Map<string, readonly FormerRoute[]>();
   for (const pool of config.pools) {
     if (pool.servers.length === 0) continue;
+    const left = formerRoutes(pool, previous, config.server.prefix, context.clock.nowMs());
+    if (left.length > 0) former.set(pool.name, left);
     const { failOpen } = pool.health;
     // A reused health counts with the gate that it was created with.
     const gateName = JSON.stringify([pool.name, failOpen]);
@@ -87,9 +97,9 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       : place(pool.servers);
     membersByPool.set(pool.name, members);
     const targets: KeyedBackend[] = [...members];
-    const left = previous.members.get(pool.name) ?? [];
+    const old = previous.members.get(pool.name) ?? [];
     for (const [i, backend] of members.entries()) {
-      if (!before.has(backend) || left.includes(backend)) continue;
+      if (!before.has(backend) || old.includes(backend)) continue;
       const entrance = new HeldEntrance(backend, () => {
         targets[i] = backend;
       });
@@ -100,7 +110,54 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
     counters.set(pool.name, own);
     routes.set(pool.name, new PoolRoute(pool, targets, placement, own));
   }
-  return { routes, members: membersByPool, entrances, backends, healths, counters, gates };
+  keepFormer(former, previous, backends, healths);
+  return {
+    routes,
+    members: membersByPool,
+    entrances,
+    former,
+    backends,
+    healths,
+    counters,
+    gates,
+    prefix: config.server.prefix,
+  };
+}
+
+/** Maximum number of different earlier lists that are read for a key. */
+const MAX_FORMER = 32;
+
+/** The earlier lists of a pool that are still read after this change, newest first. */
+function formerRoutes(pool: PoolConfig, previous: BuiltPools, prefix: string, nowMs: number): readonly FormerRoute[] {
+  const before = previous.routes.get(pool.name);
+  if (before === undefined || previous.prefix !== prefix || !canHandOver(pool) || !canHandOver(before.pool)) return [];
+  const placed = ({ servers, placement }: PoolConfig) => JSON.stringify([servers, placement]);
+  const latest = new FormerRoute(before, previous.members.get(pool.name)!, nowMs + pool.handoffMs);
+  const older = (previous.former.get(pool.name) ?? []).filter(({ endMs, isEnded }) => endMs > nowMs && !isEnded);
+  const seen = new Set([placed(pool)]);
+  const former = [latest, ...older].filter(({ route }) => {
+    const place = placed(route.pool);
+    return !seen.has(place) && seen.add(place);
+  });
+  return former.slice(0, MAX_FORMER);
+}
+
+/** A copy needs a lease, which servers without meta commands do not have, and one server for each key. */
+function canHandOver({ handoffMs, login, placement }: PoolConfig): boolean {
+  return handoffMs > 0 && login?.kind !== "sasl" && placement.type !== "random";
+}
+
+/** Backends of earlier lists stay in use. */
+function keepFormer(
+  former: BuiltPools["former"],
+  previous: BuiltPools,
+  backends: Map<string, Backend>,
+  healths: Map<string, Health>,
+): void {
+  const kept = new Set([...former.values()].flat().flatMap(({ members }) => members));
+  if (kept.size === 0) return;
+  for (const [identity, backend] of previous.backends) if (kept.has(backend)) backends.set(identity, backend);
+  for (const [identity, health] of previous.healths) if (!healths.has(identity)) healths.set(identity, health);
 }
 
 /**

@@ -22,6 +22,12 @@ import type { ReadMarks } from "./read-marks.ts";
 
 const CODE_BYTES = 2;
 
+/** An item with everything that a copy of it needs. */
+export interface WholeItem extends PoolValue {
+  /** −1 if it never expires. */
+  readonly ttlSeconds: number;
+}
+
 /** The PoolPort over a pool. */
 export class RoutedPoolPort {
   private readonly route: PoolRoute;
@@ -69,6 +75,28 @@ export class RoutedPoolPort {
 
   cas(owner: string, key: string, value: Buffer, exptime: number, cas: bigint): Promise<WriteResult> {
     return this.write(owner, key, `C${cas} T${exptime} F0`, value);
+  }
+
+  /** The whole item. `null` if there is none, if it is stale, or if the servers do not support meta commands. */
+  item(key: string): Promise<WholeItem | null> {
+    return this.send(Operation.metaGet, key, key, { verb: "mg", rest: "v f t" }, (reply) => {
+      if (reply === notSupported) return null;
+      if (reply.status !== Status.meta) throw failureOf(reply);
+      const answer = new MetaAnswer(reply);
+      if (answer.code !== "VA" || answer.flag("X") !== null) return null;
+      const value = Buffer.from(reply.chunk.subarray(reply.valueStart, reply.valueEnd));
+      return { value, flags: Number(answer.flag("f") ?? 0), ttlSeconds: Number(answer.flag("t") ?? -1) };
+    });
+  }
+
+  /** Like `add`, with client flags. */
+  addItem(key: string, { value, flags }: WholeItem, exptime: number): Promise<WriteResult> {
+    return this.write(key, key, `ME T${exptime} F${flags >>> 0}`, value);
+  }
+
+  /** Deletes the value. Resolves when the server has executed that. */
+  async remove(key: string): Promise<void> {
+    await this.ask(Operation.metaDelete, key, key, { verb: "md", rest: "" });
   }
 
   async touch(key: string, exptime: number): Promise<boolean> {

@@ -1,0 +1,41 @@
+/**
+ * The servers that a pool had before a change of its list, for the time of a handoff: keys that have moved are read from
+ * their former server and copied (`src/refresh/handoff`).
+ */
+import type { Backend } from "../backend/backend.ts";
+import type { PoolRoute } from "./pool-route.ts";
+
+/** Over this number, the former servers are not read any more. */
+const MAX_UNSURE = 10_000;
+
+export class FormerRoute {
+  readonly route: PoolRoute;
+  /** In the order of the servers. They stay connected until the handoff ends. */
+  readonly members: readonly Backend[];
+  readonly endMs: number;
+  /** True after a flush: nothing may be copied any more. */
+  isEnded = false;
+  /** Keys that a client has written and that may still be on their former server: they are not copied. */
+  private readonly unsure = new Set<string>();
+
+  constructor(route: PoolRoute, members: readonly Backend[], endMs: number) {
+    this.route = route;
+    this.members = members;
+    this.endMs = endMs;
+  }
+
+  mayCopy(key: string): boolean {
+    return !this.isEnded && !this.unsure.has(key);
+  }
+
+  /** The delete of `key` on its former server may not have been executed. */
+  doubt(key: string): void {
+    this.unsure.add(key);
+    if (this.unsure.size > MAX_UNSURE) this.isEnded = true;
+  }
+
+  /** The key is deleted on its former server. */
+  trust(key: string): void {
+    this.unsure.delete(key);
+  }
+}
