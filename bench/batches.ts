@@ -39,7 +39,9 @@ async function measure(bench: Bench, hasBatches: boolean): Promise<{ fills: numb
   await once(origin, "listening");
   const url = `http://127.0.0.1:${(origin.address() as AddressInfo).port}`;
   const batch = hasBatches ? `[source.shop.batch]\nurl = "${url}/?ids={1}"\n` : "";
-  const rest = `[get.shop]\nmatch = "shop:(.*)"\nsource = "shop"\nttl = "${TTL}"\nfill_timeout = "10s"\n[source.shop]\ntype = "http"\nurl = "${url}/{1}"\n${batch}`;
+  // The servers keep the values of the other measurement.
+  const prefix = hasBatches ? "batch" : "alone";
+  const rest = `[get.shop]\nmatch = "${prefix}:(.*)"\nsource = "shop"\nttl = "${TTL}"\nfill_timeout = "10s"\n[source.shop]\ntype = "http"\nurl = "${url}/{1}"\n${batch}`;
   const platypus = await bench.competitors.platypus(hasBatches ? "batches" : "single calls", { rest });
   const client = await Client.open(platypus);
   const counts = async () => {
@@ -53,7 +55,7 @@ async function measure(bench: Bench, hasBatches: boolean): Promise<{ fills: numb
   };
   const getAll = async () => {
     for (let n = 0; n < KEYS; n += KEYS_PER_GET) {
-      const keys = Array.from({ length: KEYS_PER_GET }, (_, i) => `shop:${n + i}`);
+      const keys = Array.from({ length: KEYS_PER_GET }, (_, i) => `${prefix}:${n + i}`);
       await client.ask(`get ${keys.join(" ")}\r\n`, "END\r\n");
     }
   };
