@@ -5,9 +5,16 @@ export type { Getter, GetterRequest, GetterResult, GetterValue, ManyGetter, Many
 export {
   createPlatypus,
   type GetterOptions,
+  type LogLine,
   type ManyGetterOptions,
+  type PlatypusEvents,
   type PlatypusServer,
+  type RefreshResult,
   type RouteOptions,
+  type RuleOptions,
   type ServerOptions,
+  type SourceOptions,
   type TargetOptions,
+  type TelemetryOptions,
 } from "./library.ts";
+export type { LibraryStats } from "./observe/stats/library-stats.ts";

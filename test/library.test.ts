@@ -172,3 +172,112 @@ describe("a Platypus created in code", () => {
     expect(await direct.ask("get k", "END\r\n")).toBe("VALUE k 0 1\r\nv\r\nEND\r\n");
   });
 });
+
+describe("getMany", () => {
+  it("calls its function once for the missing keys of one get", async () => {
+    const asked: string[][] = [];
+    const client = await connect(
+      createPlatypus(quiet).getMany(
+        "item/(?<id>\\d+)",
+        (requests) => {
+          asked.push(requests.map(({ captures }) => captures.id!));
+          return new Map(requests.flatMap(({ key }) => (key === "item/2" ? [] : [[key, `value of ${key}`]])));
+        },
+        { ttl: "60s", batch: { max: 10, wait: "5ms" } },
+      ),
+    );
+    const reply = await client.ask("get item/1 item/2 item/3", "END\r\n");
+    expect(reply).toBe("VALUE item/1 0 15\r\nvalue of item/1\r\nVALUE item/3 0 15\r\nvalue of item/3\r\nEND\r\n");
+    expect(asked).toEqual([["1", "2", "3"]]);
+  });
+
+  it("fails one key with an Error, and all keys with an exception or a list of the wrong length", async () => {
+    let result: unknown = ["one", new Error("not this one")];
+    const failed: string[] = [];
+    const platypus = createPlatypus(quiet)
+      .getMany("(.*)", () => result as string[], { name: "all", failureTtl: "0s" })
+      .on("failed", ({ rule, error }) => failed.push(`${rule}: ${(error as Error).message}`));
+    const client = await connect(platypus);
+    expect(await client.ask("get a b", "END\r\n")).toBe("VALUE a 0 3\r\none\r\nEND\r\n");
+    expect(failed).toEqual(["all: source all: not this one"]);
+    result = ["only one"];
+    // The call is repeated in halves, each of two keys.
+    expect(await client.ask("get c d e f", "END\r\n")).toBe("END\r\n");
+    expect(failed.at(-1)).toBe(
+      "all: source all: expected 2 results from fetchMany, in the order of the requests, got 1",
+    );
+  });
+});
+
+describe("a running Platypus of a program", () => {
+  it("refreshes and deletes keys, and reports what happened", async () => {
+    let version = 1;
+    const events: unknown[] = [];
+    const platypus = createPlatypus(quiet)
+      .get("ключ/(.*)", () => `v${version}`, { name: "versions" })
+      .on("filled", (event) => events.push(["filled", event]))
+      .on("refreshed", (event) => events.push(["refreshed", event]));
+    const client = await connect(platypus);
+    const key = Buffer.from("ключ/1").toString("latin1");
+    expect(await client.ask(`get ${key}`, "END\r\n")).toContain("v1");
+    version = 2;
+    expect(await platypus.refresh("ключ/1")).toBe("stored");
+    expect(await client.ask(`get ${key}`, "END\r\n")).toContain("v2");
+    expect(await platypus.refresh("ключ/other")).toBe("gone");
+    expect(events).toEqual([
+      ["filled", { key: "ключ/1", rule: "versions" }],
+      ["refreshed", { key: "ключ/1", rule: "versions", result: "stored" }],
+    ]);
+    expect(platypus.stats()).toMatchObject({
+      tracked: 1,
+      rules: { versions: { filled: 1, refreshed: 1, tracked: 1 } },
+      sources: { versions: { breaker: "closed", counters: { fetches: 2 } } },
+    });
+    expect([await platypus.delete("ключ/1"), await platypus.delete("ключ/1")]).toEqual([true, false]);
+    version = 3;
+    expect(await client.ask(`get ${key}`, "END\r\n")).toContain("v3");
+  });
+
+  it("refuses these calls while it does not listen", async () => {
+    const platypus = createPlatypus(quiet);
+    expect(() => platypus.refresh("a")).toThrow("refresh: it does not listen");
+    expect(() => platypus.stats()).toThrow("stats: it does not listen");
+  });
+
+  it("goes on if a listener throws", async () => {
+    const lines: string[] = [];
+    const platypus = createPlatypus({ logger: ({ level, message }) => lines.push(`${level} ${message}`) })
+      .get("a", () => "value")
+      .on("filled", () => {
+        throw new Error("in the listener");
+      });
+    const client = await connect(platypus);
+    expect(await client.ask("get a", "END\r\n")).toContain("value");
+    expect(lines.join("\n")).toMatch(/error a listener of filled failed: Error: in the listener/);
+  });
+});
+
+describe("sources and rules by their settings", () => {
+  it("are those of the configuration file", async () => {
+    const client = await connect(
+      createPlatypus({ ...quiet, telemetry: { keys: "full" } })
+        .source("greeting", { type: "echo", template: "hello {name}" })
+        .rule("greetings", "hello/(?P<name>.*)", "greeting", { ttl: "5m" }),
+    );
+    expect(await client.ask("get hello/you", "END\r\n")).toContain("hello you");
+  });
+
+  it("are refused together, with the names that code gave them", async () => {
+    const platypus = createPlatypus(quiet)
+      .source("web", { type: "http", batch: { refreshWait: "1s" } })
+      .rule("a", "a/(.*)", "wbe");
+    const error = await platypus.listen("127.0.0.1:0").catch((thrown: unknown) => thrown);
+    expect((error as ConfigError).problems.map(({ message }) => message)).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining("source.web.url: missing"),
+        expect.stringContaining("there is no [source.wbe]"),
+      ]),
+    );
+    expect(() => createPlatypus().rule("a", "a", "x").rule("a", "b", "x")).toThrow("there is a rule a already");
+  });
+});

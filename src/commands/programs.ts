@@ -32,8 +32,6 @@ const nutcrackerOptions = {
 /** Options without effect, and their replacement. */
 const withoutEffect: Readonly<Partial<Record<keyof typeof nutcrackerOptions, string>>> = {
   output: "the log goes to the standard error stream",
-  "stats-port": "statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",
-  "stats-addr": "statistics are at the admin address (PLATYPUS_SERVER_ADMIN)",
   "stats-interval": "statistics are counted when they are asked for",
   "mbuf-size": "buffers grow as they are needed",
 };
@@ -79,12 +77,18 @@ export function translateNutcracker(args: readonly string[]): Translated {
       "-d: Platypus stays in the foreground; start it from systemd, or with setsid and a redirection",
     );
   }
+  if (values["describe-stats"]) {
+    throw new UsageError("-D: docs/migrating/twemproxy.md describes the statistics");
+  }
   const notes = Object.entries(withoutEffect).flatMap(([option, reason]) =>
     Object.hasOwn(values, option) ? [`--${option} has no effect: ${reason}`] : [],
   );
   return {
     args: ["serve", "--config", file],
-    env: { PLATYPUS_SERVER_LOG_LEVEL: levelOf(values.verbose) },
+    env: {
+      PLATYPUS_SERVER_LOG_LEVEL: levelOf(values.verbose),
+      PLATYPUS_SERVER_TWEMPROXY_STATS: statisticsOf(values["stats-addr"], values["stats-port"]),
+    },
     notes,
     pidFile: values["pid-file"] ?? null,
   };
@@ -96,6 +100,14 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message.replaceAll("\n", " "));
   }
+}
+
+/** The address of the statistics. Its defaults are twemproxy's. */
+function statisticsOf(host = "0.0.0.0", port = "22222"): string {
+  if (!(Number(port) > 0 && Number(port) <= 65_535)) {
+    throw new UsageError(`-s: expected a port from 1 to 65535, got ${JSON.stringify(port)}`);
+  }
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** twemproxy's levels go from 0 (emergency) over 4 (warning), 5 (notice, the default) and 6 (information) to 11. */

@@ -5,13 +5,21 @@ import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { resolve as absolute } from "node:path";
 import { systemClock } from "../clock.ts";
-import { addressText, type Config, type ListenAddress, type McrouterConfig, warningsOf } from "../config/config.ts";
+import {
+  type Address,
+  addressText,
+  type Config,
+  type ListenAddress,
+  type McrouterConfig,
+  warningsOf,
+} from "../config/config.ts";
 import { readFailure } from "../config/read-failure.ts";
 import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import { ADMIN_SOCKET, adminError } from "../observe/admin/server.ts";
 import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
+import { TWEMPROXY_STATS_SOCKET, twemproxyStatsError } from "../observe/stats/twemproxy-server.ts";
 import { ownCommand } from "../packaged.ts";
 import { ConfigLoader, type Expected } from "../server/config-loader.ts";
 import { openFilesLimit } from "../server/open-files.ts";
@@ -168,6 +176,8 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   }
   const admin = await openAdminSocket(config, log);
   if (admin !== null) sockets.push(admin);
+  const statistics = config.server.twemproxyStats;
+  if (statistics !== null) sockets.push(await openStatistics(statistics));
   const env = config.server.maxMemoryBytes > 0 ? allocatorSettings(process.env) : {};
   const options = {
     count,
@@ -193,7 +203,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
     await whenStopped;
     return;
   }
-  const listening = socketTexts(sockets.filter((socket) => socket !== admin));
+  const listening = socketTexts(sockets.slice(0, all.length));
   log.info("serve", `platypus ${packageVersion} listens on ${listening}, config ${shown}, ${count} workers`);
   if (admin !== null) log.info("serve", `admin on ${adminText(admin.address)}`);
   logWarnings(config, log);
@@ -214,6 +224,17 @@ async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise
     if (!admin.isDefault) throw told;
     log.warn("admin", `${told.message}; goes on without`);
     return null;
+  }
+}
+
+async function openStatistics(address: Address): Promise<SharedSocket> {
+  try {
+    return await SharedSocket.open(address, TWEMPROXY_STATS_SOCKET);
+  } catch (error) {
+    throw twemproxyStatsError(
+      address,
+      error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error),
+    );
   }
 }
 

@@ -119,6 +119,7 @@ type ReplacedByServer =
   | "advertise"
   | "listen"
   | "admin"
+  | "twemproxyStats"
   | "workers"
   | "tlsCert"
   | "tlsKey"
@@ -133,6 +134,8 @@ export interface ServerConfig extends Omit<Complete<typeof serverSettings>, Repl
   readonly advertise: readonly TcpAddress[];
   /** `null` if there is no admin server. */
   readonly admin: AdminConfig | null;
+  /** Address of twemproxy's statistics. `null` if it is off. */
+  readonly twemproxyStats: Address | null;
   /** Number of processes that share the addresses. */
   readonly workers: number;
   /** Maximum number of connections that wait for accept. */
@@ -153,6 +156,8 @@ export interface ServerConfig extends Omit<Complete<typeof serverSettings>, Repl
   readonly writeTimeoutMs: number;
   /** True if failures have mcrouter's texts. */
   readonly hasMcrouterWords: boolean;
+  /** True if requests carry the IP address of their client, for routes that select by it. */
+  readonly keepsClientAddress: boolean;
   readonly log: LogConfig;
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { isLoopback, parseAddress } from "./address.ts";
-import type { AdminConfig, TelemetryConfig } from "./config.ts";
+import type { Address, AdminConfig, TelemetryConfig } from "./config.ts";
 import { type Problems, readSection, type Section } from "./section.ts";
 import { telemetrySettings } from "./settings.ts";
 
@@ -25,19 +25,30 @@ export function readAdmin(
     const place = section.found.get("admin_token")?.place ?? section.place;
     problems.add(place, "expected at least 16 ASCII characters without blanks");
   }
-  if (text === "off") return null;
+  const address = readPlainAddress(section, "admin", text, folder, problems);
+  if (address === null) return null;
   const found = section.found.get("admin");
-  const address = /^unix:|:\d+$/.test(text) ? parseAddress(text, folder) : null;
-  if (address === null || (address.type === "tcp" && address.isTls)) {
-    const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
-    problems.add(found?.place ?? section.place, message);
-    return null;
-  }
   if (adminToken === null && address.type === "tcp" && !isLoopback(address.host)) {
     const message = "other machines can reach it and read the page; set admin_token, or use a loopback address";
     problems.warn(found?.place ?? section.place, message);
   }
   return { address, isDefault: found === undefined };
+}
+
+/** An address without TLS. `null` for `off`, or if a problem was reported. */
+export function readPlainAddress(
+  section: Section,
+  key: string,
+  text: string,
+  folder: string,
+  problems: Problems,
+): Address | null {
+  if (text === "off") return null;
+  const address = /^unix:|:\d+$/.test(text) ? parseAddress(text, folder) : null;
+  if (address !== null && !(address.type === "tcp" && address.isTls)) return address;
+  const message = `expected host:port, [ipv6]:port, unix:PATH or "off", got ${JSON.stringify(text)}`;
+  problems.add(section.found.get(key)?.place ?? section.place, message);
+  return null;
 }
 
 /** Reads the section, with `env` for its defaults. */

@@ -17,7 +17,7 @@ import { type AwsConnection, isAwsPool, readAwsPool } from "./native-aws.ts";
 import { readAdvertised, readListen, readPool } from "./native-pool.ts";
 import { readRoutes } from "./native-route.ts";
 import { readRule } from "./native-rule.ts";
-import { readAdmin, readTelemetry } from "./native-telemetry.ts";
+import { readAdmin, readPlainAddress, readTelemetry } from "./native-telemetry.ts";
 import { resolveReferences } from "./references.ts";
 import { Problems, readSection, type Section } from "./section.ts";
 import { type SectionKind, sectionsWith, serverSettings, settingsWith } from "./settings.ts";
@@ -160,6 +160,8 @@ function readServer(
     advertise: readAdvertised(section, values.advertise ?? [], folder, problems),
     stateFolder: stateFolder(values.stateFolder, folder, env),
     admin: readAdmin(section, values, folder, problems),
+    twemproxyStats: readPlainAddress(section, "twemproxy_stats", values.twemproxyStats, folder, problems),
+    accessLog: values.accessLog === null ? null : resolve(folder, values.accessLog),
     adminHosts: values.adminHosts.map((host) => host.toLowerCase()),
     workers: values.workers === "auto" ? availableParallelism() : values.workers,
     tls: readServerTls(section, { tlsCert, tlsKey, tlsCa }, listen, { folder, reads }, problems),
@@ -168,6 +170,7 @@ function readServer(
     maxOutstanding: MAX_OUTSTANDING,
     writeTimeoutMs: 0,
     hasMcrouterWords: false,
+    keepsClientAddress: false,
     log: { ...readLogLevels(section, logLevel, problems), form: logForm },
   };
 }

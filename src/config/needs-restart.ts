@@ -5,6 +5,9 @@ import { addressText, type Config } from "./config.ts";
 export function needsRestart(old: Config, next: Config): string[] {
   return [
     ...(adminOf(old) === adminOf(next) ? [] : ["admin needs a restart; the old address stays"]),
+    ...(twemproxyStatsOf(old) === twemproxyStatsOf(next)
+      ? []
+      : ["twemproxy_stats needs a restart; the old address stays"]),
     ...(listensOf(old) === listensOf(next) ? [] : ["listen needs a restart; the old addresses stay"]),
     ...(certificatesOf(old) === certificatesOf(next)
       ? []
@@ -17,6 +20,10 @@ export function needsRestart(old: Config, next: Config): string[] {
 
 function adminOf({ server }: Config): string {
   return server.admin === null ? "off" : addressText(server.admin.address);
+}
+
+function twemproxyStatsOf({ server: { twemproxyStats } }: Config): string {
+  return twemproxyStats === null ? "off" : addressText(twemproxyStats);
 }
 
 /** Addresses that require client certificates. */

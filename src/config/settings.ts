@@ -38,6 +38,12 @@ export const serverSettings = {
     meaning:
       "Address of the admin page, `/metrics`, `/healthz` and `/readyz`: `host:port`, `unix:PATH` or `off`. It has no login.",
   },
+  twemproxy_stats: {
+    type: text,
+    default: "off",
+    meaning:
+      "Address of statistics in twemproxy's form, for its exporters: `host:port`, `unix:PATH` or `off`. It has no login.",
+  },
   admin_hosts: {
     type: list,
     default: [],
@@ -182,6 +188,30 @@ export const serverSettings = {
       "Lowest level that is logged: `error`, `warn`, `info` or `debug`. Levels of single modules may follow: `info,backend=debug`.",
   },
   log_form: { type: choice("text", "json"), default: "text", meaning: "Format of a log line." },
+  access_log: {
+    type: text,
+    default: null,
+    example: "access.log",
+    meaning:
+      "File of the access log: a line per answered request of a client. `[telemetry] keys` says what the lines show of keys.",
+  },
+  access_log_form: { type: choice("json", "text"), default: "json", meaning: "Format of a line of the access log." },
+  access_log_sample: {
+    type: number(0, 1),
+    default: 1,
+    meaning: "Share of the requests in the access log, from 0 to 1.",
+  },
+  access_log_slow: {
+    field: "accessLogSlowMs",
+    type: duration("0s", "1h"),
+    default: "0s",
+    meaning: "Requests slower than this are in the access log even if they are not sampled. `0s` disables this.",
+  },
+  access_log_errors: {
+    type: boolean,
+    default: false,
+    meaning: "Failed requests are in the access log even if they are not sampled.",
+  },
 } as const satisfies Settings;
 
 /** `[telemetry]` */

@@ -8,14 +8,17 @@ import { allMajority } from "./routes/all-majority-route.ts";
 import { allSync } from "./routes/all-sync-route.ts";
 import { asyncLog } from "./routes/async-log-route.ts";
 import { bigValue } from "./routes/big-value-route.ts";
+import { blackhole } from "./routes/blackhole-route.ts";
 import { error } from "./routes/error-handle.ts";
 import { failover } from "./routes/failover-route.ts";
 import { hash } from "./routes/hash-route.ts";
 import { hashStopAllowList } from "./routes/hash-stop-allow-list-route.ts";
 import { hostIdKind } from "./routes/host-id-handle.ts";
+import { keyParse } from "./routes/key-parse-route.ts";
 import { keySelector } from "./routes/key-selector-route.ts";
 import { keySplit } from "./routes/key-split-route.ts";
 import { l1l2Cache } from "./routes/l1l2-cache-route.ts";
+import { l1l2SizeSplit } from "./routes/l1l2-size-split-route.ts";
 import { latencyInjection } from "./routes/latency-injection-route.ts";
 import { latest } from "./routes/latest-handle.ts";
 import { logging } from "./routes/logging-route.ts";
@@ -25,12 +28,14 @@ import { modifyExptime } from "./routes/modify-exptime-route.ts";
 import { modifyKey } from "./routes/modify-key-route.ts";
 import { devNull, nullKind } from "./routes/null-handle.ts";
 import { operationSelector } from "./routes/operation-selector-route.ts";
+import { originalClientHash } from "./routes/original-client-hash-route.ts";
 import { outstandingLimit } from "./routes/outstanding-limit-route.ts";
 import { destination, pool } from "./routes/pool-handle.ts";
 import { prefixSelector } from "./routes/prefix-selector-route.ts";
 import { random } from "./routes/random-route.ts";
 import { rateLimit } from "./routes/rate-limit-route.ts";
 import { shadow } from "./routes/shadow-route.ts";
+import { shardSplit } from "./routes/shard-split-route.ts";
 import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
@@ -53,10 +58,12 @@ export const routeKinds: readonly RouteKind[] = [
   operationSelector,
   prefixSelector,
   keySelector,
+  blackhole,
   nullKind,
   devNull,
   error,
   hostIdKind,
+  originalClientHash,
   latest,
   rateLimit,
   outstandingLimit,
@@ -64,11 +71,14 @@ export const routeKinds: readonly RouteKind[] = [
   modifyExptime,
   logging,
   l1l2Cache,
+  l1l2SizeSplit,
   keySplit,
+  keyParse,
   bigValue,
   latencyInjection,
   hashStopAllowList,
   slowWarmUp,
+  shardSplit,
   asyncLog,
 ];
 

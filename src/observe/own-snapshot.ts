@@ -9,6 +9,7 @@ import type { AsyncLogCounters } from "../mcrouter/report/async-log.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/client-counters.ts";
+import type { PoolClients } from "../proxy/client/listeners.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -33,6 +34,7 @@ import {
   type DiscoveryNumbers,
   MAX_TRACKED_KEYS,
   type Peer,
+  type PoolNumbers,
   type ProcessNumbers,
   type RuleNumbers,
   type Sample,
@@ -57,6 +59,8 @@ export interface CountingParts {
   readonly startedUnixSeconds: number;
   readonly running: () => RunningParts;
   readonly listeners: () => readonly { readonly address: ListenAddress; readonly peers: readonly string[] }[];
+  /** The clients of a pool's addresses; `null`: of the server's addresses. */
+  readonly clientsOf: (pool: string | null) => PoolClients;
   readonly clients: ClientCounters;
   readonly routes: RouteCounters;
   readonly store: ItemStore;
@@ -117,6 +121,7 @@ export class OwnSnapshot {
     const { running, routes, asyncLog } = this.parts;
     return {
       ...this.sampled(),
+      pools: this.pools(),
       servers: serverNumbers(running().pools),
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
@@ -163,6 +168,22 @@ export class OwnSnapshot {
         };
       }),
     };
+  }
+
+  /** The clients of the server's addresses count with the first pool. */
+  private pools(): PoolNumbers[] {
+    const { running, clientsOf } = this.parts;
+    return [...running().pools.routes.values()].map(({ pool, counters }, index): PoolNumbers => {
+      const [own, shared] = [clientsOf(pool.name), index === 0 ? clientsOf(null) : null];
+      return {
+        name: pool.name,
+        ejects: pool.ejectsDeadServers,
+        clients: own.clients + (shared?.clients ?? 0),
+        clientsClosed: own.clientsClosed + (shared?.clientsClosed ?? 0),
+        clientsFailed: own.clientsFailed + (shared?.clientsFailed ?? 0),
+        fragments: counters.fragments,
+      };
+    });
   }
 
   /** Handles `stats reset`. */
@@ -277,6 +298,7 @@ function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers
       failures: backend.failures,
       views: { new: 0, up: 0, down: 0, closed: 0, [viewOf(backend)]: 1 },
       outstanding: backend.outstanding,
+      waiting: backend.waiting,
       connections: backend.connected,
       operations: plainNumbers(operations),
       results: plainNumbers(results),

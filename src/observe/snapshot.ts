@@ -150,8 +150,9 @@ const serverRows = {
   state: worst<StateChange["state"]>("up", "soft TKO", "hard TKO"),
   /** Number of processes that see the server in each of mcrouter's states. */
   views: sumsOf<Record<"new" | "up" | "down" | "closed", number>>(),
-  /** Current requests and connections. */
+  /** Current requests, those of them that wait for a connection, and connections. */
   outstanding: sum,
+  waiting: sum,
   connections: sum,
   requests: sum,
   timeouts: sum,
@@ -161,6 +162,11 @@ const serverRows = {
   outOfStep: sum,
   connects: sum,
   disconnects: sum,
+  closedByServer: sum,
+  connectionErrors: sum,
+  unsent: sum,
+  bytesWritten: sum,
+  bytesRead: sum,
   softTko: sum,
   hardTko: sum,
   operations: sumsByIndex,
@@ -168,6 +174,18 @@ const serverRows = {
   latencyUs: max,
   latency: durations,
   history: changes,
+};
+
+/** A pool, with the clients of its addresses. */
+const poolRows = {
+  name: first<string>(),
+  /** True if dead servers are ejected. */
+  ejects: first<boolean>(),
+  clients: sum,
+  clientsClosed: sum,
+  clientsFailed: sum,
+  /** Commands that gets of many keys were split into. */
+  fragments: sum,
 };
 
 const ruleRows = {
@@ -275,6 +293,7 @@ const discoveryRows = {
 const countedRows = {
   ...sampledRows,
   discoveries: list(fields(discoveryRows), ({ pool }) => pool),
+  pools: list(fields(poolRows), ({ name }) => name),
   servers: list(fields(serverRows), ({ pool, name }) => `${pool} ${name}`),
   routes: sumsOf<RouteCounters>(),
   /** Keys that changes of the servers have moved. */
@@ -310,6 +329,7 @@ export interface ProcessNumbers extends NumbersOf<typeof processRows> {}
 export interface ConfigNumbers extends NumbersOf<typeof configRows> {}
 export interface ClientCounts extends NumbersOf<typeof clientCountRows> {}
 export interface ClientNumbers extends NumbersOf<typeof clientRows> {}
+export interface PoolNumbers extends NumbersOf<typeof poolRows> {}
 export interface ServerNumbers extends NumbersOf<typeof serverRows> {}
 export interface DiscoveryNumbers extends NumbersOf<typeof discoveryRows> {}
 export interface RuleNumbers extends NumbersOf<typeof ruleRows> {}

@@ -13,7 +13,7 @@ import type { Turn } from "./wire/turn.ts";
 const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
 
 /** The data of a client's request for a tracer. */
-function tracedRequest(request: Request): TracedRequest {
+export function tracedRequest(request: Request): TracedRequest {
   const { keys } = request;
   const hasKey = keys === null && request.keyEnd > request.keyStart;
   return {
@@ -51,9 +51,13 @@ function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
 
 /** Ends the span of a request that was answered with `reply`. */
 export function endRequestSpan(span: Span, request: Request, reply: Reply): void {
-  const status = classicStatus(request.operation, reply);
-  const name = statusNames.get(status) ?? "unknown";
+  const name = resultNameOf(request, reply);
   span.set("platypus.result", name);
-  if (isFailure(status)) span.fail(name);
+  if (isFailure(reply.status)) span.fail(name);
   span.end();
+}
+
+/** The name of a request's result: `found`, `missing`, `stored`, `timeout` and others. */
+export function resultNameOf(request: Request, reply: Reply): string {
+  return statusNames.get(classicStatus(request.operation, reply)) ?? "unknown";
 }

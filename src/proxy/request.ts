@@ -220,6 +220,10 @@ export class Request {
   binary: BinaryHeader | null;
   /** `/region/cluster/` from before the key, for servers that must get it. `null` if there was none. */
   routingPrefix: Buffer | null;
+  /** The key whose bucket selects the server, in routes that place buckets. `null`: its own key. */
+  bucketKey: Buffer | null;
+  /** IP address of the client, if routes need it. `null` if it is unknown. */
+  clientAddress: string | null;
   /** For a delete: the observer of its server. `null` if absent. */
   watcher: DeleteWatcher | null;
   /** The reply to the client, whatever the actual reply. `null` uses the actual reply. */
@@ -280,6 +284,8 @@ export class Request {
     this.hasData = false;
     this.binary = null;
     this.routingPrefix = null;
+    this.bucketKey = null;
+    this.clientAddress = null;
     this.watcher = null;
     this.answerInstead = null;
     this.isKept = false;
@@ -375,6 +381,8 @@ export class Request {
     copy.exptime = this.exptime;
     copy.binary = this.binary;
     copy.routingPrefix = this.routingPrefix;
+    copy.bucketKey = this.bucketKey;
+    copy.clientAddress = this.clientAddress;
     copy.span = this.span;
     copy.watcher = this.watcher;
     return copy;

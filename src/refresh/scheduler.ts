@@ -55,6 +55,8 @@ export interface SchedulerOptions {
   readonly unsettled?: UnsettledWrites;
   /** Receives the results of refreshes too. */
   readonly failedKeys?: FailedKeys;
+  /** Called when a refresh ends. */
+  readonly ended?: (key: string, rule: Rule, end: RefreshEnd) => void;
 }
 
 /** The scheduler of a process. */
@@ -67,6 +69,7 @@ export class Scheduler implements FillEvents {
   private readonly log: RefreshLog;
   private readonly unsettled: UnsettledWrites;
   private readonly failedKeys: FailedKeys;
+  private readonly ended: (key: string, rule: Rule, end: RefreshEnd) => void;
   private readonly pickUp: PickUp;
   private timer: Timer | null = null;
   /** The current tick of the monotonic clock: gets are recorded with this precision. */
@@ -93,6 +96,7 @@ export class Scheduler implements FillEvents {
     this.log = options.log;
     this.unsettled = options.unsettled ?? new UnsettledWrites(options.clock);
     this.failedKeys = options.failedKeys ?? new FailedKeys(options.random);
+    this.ended = options.ended ?? (() => {});
     this.schedule = new Schedule({ ...options, dropped: (key) => this.forget(key) });
     this.tracker = this.schedule.tracker;
     this.pickUp = new PickUp(options.bounds.pickUpRate, TICK_MS);
@@ -326,6 +330,7 @@ export class Scheduler implements FillEvents {
         this.log.poolFailed(rule, error, work.span);
         this.schedule.retry(key);
         if (work.isAnnounced) this.changes.add(key);
+        this.ended(key, rule, "failed");
         this.endAsked(key, "failed");
       })
       .finally(() => {
@@ -394,7 +399,9 @@ export class Scheduler implements FillEvents {
   private take(work: Work, outcome: RefreshOutcome, span: Span | null): void {
     const { key, rule, port } = work;
     const { counters } = rule;
-    if (work.isAsked) this.endAsked(key, outcome.type === "stored" && outcome.isUnchanged ? "unchanged" : outcome.type);
+    const end = outcome.type === "stored" && outcome.isUnchanged ? "unchanged" : outcome.type;
+    this.ended(key, rule, end);
+    if (work.isAsked) this.endAsked(key, end);
     const isAnswer = outcome.type !== "failed" || wasAsked(outcome.error);
     // Count the failure even if the key is not tracked any more.
     if (outcome.type === "failed" && isAnswer) {

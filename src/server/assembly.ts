@@ -39,6 +39,7 @@ import { BinaryParser } from "../proxy/wire/binary-parser.ts";
 import { ClassicParser } from "../proxy/wire/classic-parser.ts";
 import { Turn } from "../proxy/wire/turn.ts";
 import { FailedKeys } from "../refresh/failed-keys.ts";
+import { type FillObserver, observedEvents, observedLog } from "../refresh/fill-observer.ts";
 import { Filler } from "../refresh/filler.ts";
 import { newHandoffCounters } from "../refresh/handoff/copier.ts";
 import { ReadMarks } from "../refresh/pool/read-marks.ts";
@@ -66,6 +67,8 @@ export interface PlatypusOptions {
   readonly reports?: Reports;
   /** The other workers of this address. `null` if there are none. */
   readonly siblings?: Siblings | null;
+  /** Receives the events of fills and refreshes. */
+  readonly observer?: FillObserver;
 }
 
 /** The configuration to start with, and the lists of servers that it contains. */
@@ -109,12 +112,12 @@ export interface Assembly {
   readonly reloads: ReloadState;
   readonly readiness: Readiness;
   readonly own: OwnSnapshot;
+  readonly workers: Workers;
   readonly selfReport: SelfReport | null;
   readonly otlp: OtlpExport;
   readonly answers: AdminAnswers;
   readonly control: Control;
   readonly adminControl: AdminControl;
-  readonly workers: Workers;
 }
 
 /** Creates the parts of a Platypus for `config`. If `config` needs mcrouter's wing, it is loaded. */
@@ -174,9 +177,23 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const server = () => now.running.config.server;
   const backends = (): readonly Backend[] => [...now.running.pools.backends.values()];
 
-  const shared = { clock, log: fillLog(bursts), port: now.running.port, rules: now.running.rules };
+  const { observer } = options;
+  const ownLog = fillLog(bursts);
+  const shared = {
+    clock,
+    log: observer === undefined ? ownLog : observedLog(ownLog, observer),
+    port: now.running.port,
+    rules: now.running.rules,
+  };
   const failedKeys = new FailedKeys(random);
-  const scheduler = new Scheduler({ ...shared, random, bounds: config.server, unsettled, failedKeys });
+  const scheduler = new Scheduler({
+    ...shared,
+    random,
+    bounds: config.server,
+    unsettled,
+    failedKeys,
+    ended: (key, rule, end) => observer?.refreshed(key, rule.config.name, end),
+  });
   const sheds = {
     held: () => filler.shedHeld(),
     tracked: (bytes: number) => scheduler.shed(bytes),
@@ -185,7 +202,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const memory = new MemoryBound(() => server().maxMemoryBytes, sheds, clock, bursts);
   const filler = new Filler({
     ...shared,
-    events: scheduler,
+    events: observer === undefined ? scheduler : observedEvents(scheduler, observer),
     holdBytes: config.server.holdBytes,
     refusesFill: () => memory.refusesFill(),
     unsettled,
@@ -228,6 +245,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     startedUnixSeconds,
     running,
     listeners: () => listeners.all,
+    clientsOf: (pool) => listeners.clientsOf(pool),
     clients,
     routes,
     store,
@@ -295,7 +313,9 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     sizes: new ValueSizes(turn),
     local: new LocalCommands(new StatsCommand({ clock, running, workers, cluster: building.cluster })),
     counters: clients,
+    ends: { closed: 0, failed: 0 },
     tracer: null,
+    accessLog: null,
     fault: (error) => {
       bursts.say("error", "client", error.message, `a connection was closed: ${error.stack}`.split("\n"));
     },
@@ -331,11 +351,11 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     reloads,
     readiness,
     own,
+    workers,
     selfReport,
     otlp,
     answers,
     control,
     adminControl,
-    workers,
   };
 }

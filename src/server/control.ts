@@ -7,7 +7,6 @@
 import { parseLogLevels } from "../config/log-levels.ts";
 import type { ControlAnswer, ControlCommand, Counts, Selector } from "../observe/control.ts";
 import type { Filler } from "../refresh/filler.ts";
-import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Running } from "./running.ts";
@@ -84,21 +83,20 @@ export class Control {
   }
 
   private async forget(job: Job, keys: readonly string[]): Promise<void> {
-    const { port } = this.means.running();
     const next = keys[Symbol.iterator]();
     const work = async () => {
-      for (const key of next) ended(job, await this.deleteKey(port, key));
+      for (const key of next) ended(job, await this.deleteKey(key));
     };
     await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));
   }
 
   /** Deletes as a client does: see `FillRoute`. */
-  private async deleteKey(port: PoolPort, key: string): Promise<string> {
-    const { filler, scheduler, log } = this.means;
+  async deleteKey(key: string): Promise<"deleted" | "notFound" | "failed"> {
+    const { filler, scheduler, log, running } = this.means;
     filler.beforeWrite(key);
     scheduler.untrack(key);
     try {
-      return (await port.delete(key)) ? "deleted" : "notFound";
+      return (await running().port.delete(key)) ? "deleted" : "notFound";
     } catch (error) {
       log.debug("rule", `a key could not be forgotten: ${(error as Error).message}`);
       return "failed";

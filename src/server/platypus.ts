@@ -9,10 +9,14 @@ import { needsRestart } from "../config/needs-restart.ts";
 import { formatDuration } from "../config/units.ts";
 import { Following } from "../discovery/following.ts";
 import { PlatypusError } from "../errors.ts";
+import { type AccessLog, createAccessLog } from "../observe/access-log.ts";
 import type { AdminServer } from "../observe/admin/server.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
+import type { Snapshot } from "../observe/snapshot.ts";
+import type { TwemproxyStatsServer } from "../observe/stats/twemproxy-server.ts";
 import { type BuiltPools, isHolding, replaceBackends } from "../proxy/route/pools.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
+import type { RefreshEnd } from "../refresh/scheduler.ts";
 import { retireSources } from "../sources/build.ts";
 import { Log } from "../telemetry/log.ts";
 import { type Assembly, assemble, type PlatypusOptions } from "./assembly.ts";
@@ -41,6 +45,8 @@ export class Platypus {
   /** Reloads that wait for client requests from before them, oldest first. */
   private readonly reloadsDue: DueReload[] = [];
   private admin: AdminServer | null = null;
+  private accessLog: AccessLog | null = null;
+  private twemproxyStats: TwemproxyStatsServer | null = null;
   /** Resolves when the admin server has sent all replies; immediately if it was not asked to leave. */
   private left: Promise<void> = Promise.resolve();
   private readonly following: Following;
@@ -61,6 +67,7 @@ export class Platypus {
     parts.siblings?.onReplaced(() => {
       this.parts.readiness.hasSuccessor = true;
       this.left = this.admin?.leave() ?? this.left;
+      this.twemproxyStats?.close();
     });
   }
 
@@ -78,8 +85,10 @@ export class Platypus {
     platypus = new Platypus(parts, following, config);
     try {
       parts.readiness.greetBackends();
+      platypus.useAccessLog(config);
       await platypus.listen(config);
       await platypus.openAdmin(config);
+      await platypus.openTwemproxyStats(config);
       await parts.otlp.start(config.telemetry);
     } catch (error) {
       await platypus.close();
@@ -94,6 +103,23 @@ export class Platypus {
   /** The admin server's address, with the real port. `null` if absent. */
   get adminAddress(): ListenAddress | null {
     return this.admin?.address ?? null;
+  }
+
+  /** The numbers of this process. */
+  snapshot(): Snapshot {
+    return this.parts.own.take();
+  }
+
+  /** Refreshes a tracked key (one character per byte) now. Resolves with the end; "gone" if the key is not tracked. */
+  refresh(key: string): Promise<RefreshEnd> {
+    return new Promise((resolve) => this.parts.scheduler.refreshNow(key, resolve));
+  }
+
+  /** Deletes a key (one character per byte) from the pool as a client does. False if there was no item. */
+  async delete(key: string): Promise<boolean> {
+    const result = await this.parts.control.deleteKey(key);
+    if (result === "failed") throw new PlatypusError("BACKEND", "the pool cannot delete the key now");
+    return result === "deleted";
   }
 
   /** The listening addresses, with the real ports. */
@@ -166,6 +192,7 @@ export class Platypus {
     listeners.replacePools(config.pools, next.pools.routes);
     listeners.renew();
     otlp.replace(previous.config.telemetry, config.telemetry);
+    this.useAccessLog(config);
     this.watchHandoffs(previous.pools, next.pools);
     retireSources(previous.sources, next.sources, (name, error) =>
       log.warn("source", `${name}: not closed: ${String(error)}`),
@@ -246,9 +273,11 @@ export class Platypus {
     openFiles.stop();
     memory.stop();
     listeners.close();
+    this.twemproxyStats?.close();
     for (const backend of now.running.pools.backends.values()) backend.close();
     own.stop();
     answers.stop();
+    this.accessLog?.flush();
     await Promise.all([
       this.admin?.close(),
       otlp.stop(),
@@ -256,6 +285,15 @@ export class Platypus {
       spool?.close(),
       ...[...now.running.sources.values()].map(({ source }) => source.close()),
     ]);
+  }
+
+  private useAccessLog(config: Config): void {
+    const { clock, context, listeners, building, reports, now } = this.parts;
+    this.accessLog?.flush();
+    const rules = () => now.running.rules;
+    this.accessLog = createAccessLog(config, { clock, random: building.random, nowUnixMs: Date.now, reports, rules });
+    context.accessLog = this.accessLog;
+    listeners.setPoolAccessLog(this.accessLog);
   }
 
   /** Number of fills, refreshes and checks of unsettled writes in progress. */
@@ -305,6 +343,18 @@ export class Platypus {
       if (!isDefault) throw error;
       log.warn("admin", `${(error as Error).message}; goes on without`);
     }
+  }
+
+  private async openTwemproxyStats({ server: { twemproxyStats: address } }: Config): Promise<void> {
+    if (address === null) return;
+    const { siblings, now, workers } = this.parts;
+    const { TWEMPROXY_STATS_SOCKET, TwemproxyStatsServer } = await import("../observe/stats/twemproxy-server.ts");
+    const socket = siblings?.sockets.get(TWEMPROXY_STATS_SOCKET);
+    this.twemproxyStats = await TwemproxyStatsServer.open(address, {
+      workers,
+      config: () => now.running.config,
+      socket,
+    });
   }
 
   private pause(ms: number): Promise<void> {

@@ -11,6 +11,7 @@ import type { LogModule } from "./log-config.ts";
 
 /** For each report: the level and module of its failures in the log, and the beginning of their message. */
 const told = {
+  access_log: ["warn", "telemetry", "a request was not written to the access log"],
   async_log: ["error", "asynclog", "a delete was not kept"],
   kept_config: ["warn", "config", "--config-dump-root: the configuration is not kept"],
   otlp: ["warn", "telemetry", "not sent"],

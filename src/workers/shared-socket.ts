@@ -50,7 +50,12 @@ export class SharedSocket {
     }
     const handle = await bind(address, create);
     const socketName: { port?: number } = {};
-    handle.getsockname?.(socketName);
+    const failure = handle.getsockname?.(socketName) ?? 0;
+    // libuv reports an address in use only now. A worker would listen on another port.
+    if (failure !== 0 && address.type === "tcp") {
+      handle.close();
+      throw bindError(address, failure);
+    }
     const bound = address.type === "tcp" ? { ...address, port: socketName.port ?? address.port } : address;
     return new SharedSocket(name, bound, handle);
   }
@@ -75,8 +80,12 @@ async function bind(address: ListenAddress, createHandle: CreateHandle): Promise
         ? createHandle(null, null, null, address.fd)
         : await bindTcp(address.host, address.port, createHandle);
   if (typeof handle !== "number") return handle;
-  const code = getSystemErrorName(handle);
-  throw listenError(address, Object.assign(new Error(code), { code }));
+  throw bindError(address, handle);
+}
+
+function bindError(address: ListenAddress, failure: number): PlatypusError {
+  const code = getSystemErrorName(failure);
+  return listenError(address, Object.assign(new Error(code), { code }));
 }
 
 async function bindTcp(host: string, port: number, createHandle: CreateHandle): Promise<Handle | number> {

@@ -140,6 +140,18 @@ describe.skipIf(MemcachedProcess.isMissing)("Platypus as mcrouter with a server"
     await expect.poll(async () => [...(await stats(client, "suspect_servers"))]).toEqual([]);
   });
 
+  it("selects servers by the client's address with --retain-source-ip only", async () => {
+    const document = JSON.parse(pool([memcached.port]));
+    const children = ["PoolRoute|A", "PoolRoute|A"];
+    await writeFile(file, JSON.stringify({ ...document, route: { type: "OriginalClientHashRoute", children } }));
+    const client = await start("--retain-source-ip");
+    expect(await client.ask("set k 0 0 1\r\nx")).toBe("STORED\r\n");
+    expect(await client.ask("get none k", "END\r\n")).toBe("VALUE k 0 1\r\nx\r\nEND\r\n");
+    await running[0]!.stop();
+    const other = await start();
+    expect(await other.ask("set k 0 0 1\r\nx")).toBe("SERVER_ERROR Missing IP\r\n");
+  });
+
   it("writes mcrouter's stats files", async () => {
     const client = await start();
     await client.ask("get k", "END\r\n");

@@ -47,6 +47,15 @@ const { tree: trees } = fc.letrec<{ tree: unknown; leaf: unknown }>((tie) => ({
     fc.record({ type: fc.constant("AllSyncRoute"), children: two(tie("tree")) }),
     fc.record({ type: fc.constant("AllInitialRoute"), children: two(tie("tree")) }),
     fc.record({ type: fc.constant("HashRoute"), children: two(tie("tree")) }),
+    fc.record({
+      type: fc.constant("BlackholeRoute"),
+      policies: fc.constantFrom(
+        { key: [{ op: "equals", value: "a" }] },
+        { exptime: [{ op: "not_equals", value: 100 }] },
+      ),
+      default: tie("tree"),
+      blackhole_child: tie("tree"),
+    }),
     fc.record({ type: fc.constant("RandomRoute"), children: two(tie("tree")) }),
     fc.record({ type: fc.constant("LoggingRoute"), target: tie("tree") }),
     fc.record({ type: fc.constant("ModifyKeyRoute"), target: tie("tree"), set_key_suffix: fc.constantFrom("", ":z") }),

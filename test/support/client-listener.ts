@@ -73,7 +73,9 @@ export async function startListener(
       serverLines: (_group, done) => done([]),
     }),
     counters: newClientCounters(),
+    ends: { closed: 0, failed: 0 },
     tracer: null,
+    accessLog: null,
     fault,
   };
   const anyPort = { type: "tcp", isTls: settings.tls !== null, host: "127.0.0.1", port: 0 } as const;

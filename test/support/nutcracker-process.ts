@@ -21,11 +21,14 @@ process.once("exit", () => {
 export class NutcrackerProcess {
   /** True where twemproxy is not installed: suites that need it are skipped. */
   static readonly isMissing: boolean = spawnSync(PROGRAM, ["-V"]).status !== 0;
+  /** Port of its statistics. */
+  readonly statsPort: number;
   private readonly child: ChildProcess;
   private readonly folder: string;
   private readonly ended: Promise<unknown>;
 
-  private constructor(child: ChildProcess, folder: string) {
+  private constructor(child: ChildProcess, folder: string, statsPort: number) {
+    this.statsPort = statsPort;
     this.child = child;
     this.folder = folder;
     this.ended = once(child, "close");
@@ -38,9 +41,11 @@ export class NutcrackerProcess {
     const folder = await mkdtemp(path.join(tmpdir(), "nutcracker-"));
     const file = path.join(folder, "nutcracker.yml");
     await writeFile(file, yaml);
-    const stats = ["-a", "127.0.0.1", "-s", String(await freePort())];
+    const statsPort = await freePort();
+    const stats = ["-a", "127.0.0.1", "-s", String(statsPort)];
     const own = ["-o", path.join(folder, "log"), "-p", path.join(folder, "pid")];
-    const started = new NutcrackerProcess(spawn(PROGRAM, ["-c", file, ...stats, ...own], { stdio: "ignore" }), folder);
+    const child = spawn(PROGRAM, ["-c", file, ...stats, ...own], { stdio: "ignore" });
+    const started = new NutcrackerProcess(child, folder, statsPort);
     for (let i = 0; i < MAX_CONNECTS && started.child.exitCode === null; i++) {
       if (await accepts(port)) return started;
       await delay(CONNECT_RETRY_MS);

@@ -22,6 +22,8 @@ import { routeRefusals } from "./route-refusals.ts";
 /** mcrouter options that apply to routes. */
 export interface RouteOptions {
   readonly isAsyncLogOn: boolean;
+  /** True if `shard_splits` have no effect. */
+  readonly isShardSplitOff: boolean;
   /** Maximum number of shadow requests in flight to one destination. 0 means no limit. */
   readonly maxShadows: number;
 }

@@ -17,6 +17,7 @@ import type { RouteOptions, RouteReader } from "./read-routes.ts";
 
 export function routeOptionsOf(options: McrouterOptions): RouteOptions {
   return {
+    isShardSplitOff: options.toggle("disable_shard_split_route"),
     isAsyncLogOn: !options.toggle("asynclog_disable"),
     maxShadows: options.integer("target_max_shadow_requests"),
   };

@@ -13,11 +13,8 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
     SRRoute: ofFacebook,
     AxonLogRoute: ofFacebook,
     McRefillRoute: ofFacebook,
-    KeyParseRoute: "is not supported; a hash stop (|#|) in a key ends the part that selects the server",
-    BlackholeRoute: "is not supported; PrefixSelectorRoute with NullRoute answers keys with a prefix without a server",
-    OriginalClientHashRoute: "is not supported: Platypus selects servers by the key, not by the client's address",
-    CarbonLookasideRoute: "is not supported: it caches replies of services that speak Carbon",
+    CarbonLookasideRoute:
+      "caches replies in mcrouter's Carbon form, which no memcached client reads; mcrouter itself has it for its tests only",
     LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",
-    L1L2SizeSplitRoute: "needs servers that keep its sentinels from other clients; memcached does not",
   }).map(([name, reason]) => [name, `${name} ${reason}`]),
 );

@@ -77,6 +77,7 @@ export async function serverOf(
     maxOutstanding: options.integer("max_client_outstanding_reqs") || Number.MAX_SAFE_INTEGER,
     writeTimeoutMs: options.integer("client_timeout_ms"),
     hasMcrouterWords: true,
+    keepsClientAddress: options.toggle("retain_source_ip"),
     // The limit of the servers applies, unless the file of rules sets a limit.
     ...(maxValueBytes === DEFAULT_VALUE_BYTES ? { maxValueBytes: MAX_VALUE_BYTES } : {}),
     ...(isQuiet || options.isGiven("verbosity") ? { log: { level: isQuiet ? "error" : level, form: "text" } } : {}),

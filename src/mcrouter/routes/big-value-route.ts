@@ -15,25 +15,19 @@ import type { RouteConfig } from "../../config/config.ts";
 import type { Result } from "../../config/results.ts";
 import { UNBOUNDED } from "../../config/setting.ts";
 import { spooky32 } from "../../proxy/hash/spooky.ts";
-import { isFailure, Reply, Status } from "../../proxy/reply.ts";
+import { isFailure, type Reply, Status } from "../../proxy/reply.ts";
 import { Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply } from "../../proxy/route/default-reply.ts";
-import {
-  getOf,
-  isSendable,
-  keyedRequest,
-  type RoutedKey,
-  routedKeyOf,
-  storeOf,
-} from "../../proxy/route/keyed-request.ts";
+import { getOf, isSendable, type RoutedKey, routed, routedKeyOf, storeOf } from "../../proxy/route/keyed-request.ts";
 import { kindOf, resultOf, severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-import { answerWith, storedValue } from "../../proxy/route/stored-value.ts";
+import { storedValue, withValue } from "../../proxy/route/stored-value.ts";
 import { replyTo } from "../../proxy/wire/command.ts";
 import { hasMetaFlag, lineWords, metaToken, returnedToken } from "../../proxy/wire/meta-line.ts";
 import { object, type RouteInput } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 import { exptimeOf, withData } from "./derived-request.ts";
+import { KeyOrder } from "./key-order.ts";
 
 export interface BigValueRouteConfig extends RouteConfig {
   readonly type: "big-value";
@@ -64,17 +58,6 @@ const BIG_VALUE_FLAG = 0x8000;
 const PART_KEY_TEXT = ":99999:18446744073709551615";
 const MAX_PARTS = 100_000;
 
-/** Requests for a key that wait while its value is stored in parts. */
-interface Waiting {
-  /** In order of arrival. */
-  readonly requests: Request[];
-  isStoring: boolean;
-  /**
-   * True while the waiting requests are being routed: a request that completes at once leaves the rest to that loop.
-   */
-  isGoingOn: boolean;
-}
-
 type BigValueOptions = Pick<BigValueRouteConfig, "thresholdBytes" | "batchSize" | "hidesFlag">;
 
 /** mcrouter's BigValueRoute, above all other routes. */
@@ -82,8 +65,8 @@ export class BigValueRoute implements Route {
   readonly name: string;
   private readonly target: Route;
   private readonly options: BigValueOptions;
-  /** Waiting requests by the key that is being stored in parts. */
-  private readonly storing = new Map<string, Waiting>();
+  /** Requests for a key wait while its value is stored in parts. */
+  private readonly order = new KeyOrder((request) => this.begin(request));
 
   constructor(target: Route, options: BigValueOptions) {
     const { thresholdBytes, batchSize, hidesFlag } = options;
@@ -93,13 +76,7 @@ export class BigValueRoute implements Route {
   }
 
   route(request: Request): void {
-    const waiting = this.storing.size === 0 ? undefined : this.storing.get(orderKeyOf(request));
-    if (waiting === undefined) {
-      this.begin(request);
-    } else {
-      request.retain();
-      waiting.requests.push(request);
-    }
+    if (!this.order.makesWait(request)) this.begin(request);
   }
 
   private begin(request: Request): void {
@@ -128,15 +105,11 @@ export class BigValueRoute implements Route {
 
   private store(request: Request): void {
     request.retain();
-    const orderKey = orderKeyOf(request);
-    const waiting = this.storing.get(orderKey) ?? { requests: [], isStoring: true, isGoingOn: false };
-    waiting.isStoring = true;
-    this.storing.set(orderKey, waiting);
+    const release = this.order.hold(request);
     const complete = (reply: Reply) => {
       // Requests that the reply triggers wait after the others.
       request.complete(reply);
-      waiting.isStoring = false;
-      this.goOn(orderKey, waiting);
+      release();
     };
     const value = request.chunk.subarray(request.dataStart, request.frameEnd - 2);
     const { thresholdBytes } = this.options;
@@ -164,18 +137,6 @@ export class BigValueRoute implements Route {
         this.target.route(withData(request, info, BIG_VALUE_FLAG, owner));
       },
     );
-  }
-
-  /** Routes waiting requests up to one that is itself stored in parts; the rest wait for that one. */
-  private goOn(orderKey: string, waiting: Waiting): void {
-    if (waiting.isGoingOn) return;
-    waiting.isGoingOn = true;
-    for (let next = waiting.requests.shift(); next !== undefined; next = waiting.requests.shift()) {
-      this.begin(next);
-      if (waiting.isStoring) break;
-    }
-    waiting.isGoingOn = false;
-    if (!waiting.isStoring) this.storing.delete(orderKey);
   }
 
   /** Handles the reply to a get: if the value is stored in parts, gets the parts. */
@@ -211,7 +172,7 @@ export class BigValueRoute implements Route {
       () => {
         if (parts.every((part) => part !== null)) {
           const mark = this.options.hidesFlag && isMarked ? BIG_VALUE_FLAG : 0;
-          request.complete(rejoined(request, head, Buffer.concat(parts), mark));
+          request.complete(withValue(request, head, Buffer.concat(parts), (flags) => (flags & ~mark) >>> 0));
         } else if (!isMarked) {
           this.askForMark(request, head);
         } else {
@@ -235,9 +196,7 @@ export class BigValueRoute implements Route {
         request.complete(isValue ? reply : defaultReply(request));
       },
     };
-    const asked = keyedRequest(Operation.metaGet, key.text, { verb: "mg", rest: "f" }, "", owner);
-    asked.routingPrefix = key.routingPrefix;
-    this.target.route(asked);
+    this.target.route(routed(Operation.metaGet, key, { verb: "mg", rest: "f" }, owner));
   }
 
   /** Sends `count` requests, several at a time, and calls `done` after the last reply. */
@@ -298,37 +257,6 @@ function clientFlagsOf(request: Request): number {
   return Number(request.operation === Operation.metaSet ? (metaToken(request, "F") ?? 0) : lineWords(request)[2]);
 }
 
-/** The key that orders requests: it includes the routing prefix. */
-function orderKeyOf(request: Request): string {
-  return `${request.routingPrefix?.toString("latin1") ?? ""} ${request.keyText()}`;
-}
-
 function asksForFlags(request: Request): boolean {
   return request.operation !== Operation.metaGet || hasMetaFlag(request, "f");
-}
-
-/** `reply` to `request` with another value, and flags without `mark`. The other fields are kept. */
-function rejoined(request: Request, reply: Reply, value: Buffer, mark: number): Reply {
-  const flags = (reply.flags & ~mark) >>> 0;
-  const plain = answerWith(request, { value, flags });
-  if (plain !== null && reply.status !== Status.meta) return plain;
-  const line = reply.chunk.toString("latin1", reply.start, reply.valueStart - 2);
-  const oldLength = String(reply.valueEnd - reply.valueStart);
-  const isMeta = reply.status === Status.meta;
-  const words = line.split(" ");
-  const at = isMeta ? 1 : 3;
-  words[at] = String(value.length);
-  if (!isMeta) words[2] = String(flags);
-  const metaWord = (word: string) => {
-    if (word === `s${oldLength}`) return `s${value.length}`;
-    return /^f\d+$/.test(word) ? `f${(Number(word.slice(1)) & ~mark) >>> 0}` : word;
-  };
-  const text = words.map((word, i) => (isMeta && i > 1 ? metaWord(word) : word)).join(" ");
-  const head = Buffer.from(`${text}\r\n`, "latin1");
-  const own = Object.assign(new Reply(), reply);
-  own.replaceHead(Buffer.concat([head, value]), reply.valueEnd);
-  own.valueStart = head.length;
-  own.valueEnd = head.length + value.length;
-  own.flags = flags;
-  return own;
 }

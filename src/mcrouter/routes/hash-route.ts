@@ -60,12 +60,14 @@ export class HashRoute implements Route {
   readonly name: string;
   private readonly children: readonly Route[];
   private readonly placement: Placement;
+  private readonly placesBuckets: boolean;
 
   /** `placement` gives an index into `children`; `type` is the kind of placement. */
   constructor(children: readonly Route[], placement: Placement, type: PlacementConfig["type"]) {
     this.name = `selection|${hashNames[type] ?? type}`;
     this.children = children;
     this.placement = placement;
+    this.placesBuckets = type === "bucketized";
   }
 
   route(request: Request): void {
@@ -81,7 +83,8 @@ export class HashRoute implements Route {
   }
 
   /** Index of the child for a key. */
-  indexOf({ chunk, keyStart, keyEnd }: Request): number {
+  indexOf({ chunk, keyStart, keyEnd, bucketKey }: Request): number {
+    if (bucketKey !== null && this.placesBuckets) return this.placement.locate(bucketKey, 0, bucketKey.length);
     return this.placement.locate(chunk, keyStart, keyEnd);
   }
 

@@ -74,12 +74,22 @@ export class KeySplitRoute implements Route {
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
+    if (request.bucketKey !== null) {
+      request.retain();
+      see(this.child, inBucketOf(request, this.replica, noOwner));
+      return;
+    }
     const key = canBeSplit(request) ? this.keyOf(request, this.replica) : null;
     if (key !== null) request.retain();
     see(this.child, key === null ? request : copyWithKey(request, key, noOwner));
   }
 
   private routeToOwn(request: Request): void {
+    if (request.bucketKey !== null && this.replica > 0) {
+      request.retain();
+      this.child.route(inBucketOf(request, this.replica, { onReply: (_sent, reply) => request.complete(reply) }));
+      return;
+    }
     const key = this.keyOf(request, this.replica);
     this.child.route(key === null ? request : withKey(request, key));
   }
@@ -111,6 +121,7 @@ export class KeySplitRoute implements Route {
   }
 
   private copy(request: Request, replica: number, owner: ReplyOwner): Request {
+    if (request.bucketKey !== null) return inBucketOf(request, replica, owner);
     const key = this.keyOf(request, replica);
     return key === null ? request.again(owner) : copyWithKey(request, key, owner);
   }
@@ -122,6 +133,14 @@ export class KeySplitRoute implements Route {
     const mark = Buffer.from(`${SEPARATOR}${replica}`, "latin1");
     return Buffer.concat([chunk.subarray(keyStart, end), mark, chunk.subarray(end, keyEnd)]);
   }
+}
+
+/** Below KeyParseRoute, a copy has the original key, in another bucket. */
+function inBucketOf(request: Request, replica: number, owner: ReplyOwner): Request {
+  const copy = request.again(owner);
+  const mark = Buffer.from(`${SEPARATOR}${replica}`, "latin1");
+  if (replica > 0) copy.bucketKey = Buffer.concat([request.bucketKey!, mark]);
+  return copy;
 }
 
 function canBeSplit(request: Request): boolean {

@@ -25,6 +25,7 @@ import { latestNode } from "./latest-handle.ts";
 import type { OutstandingLimitRouteConfig } from "./outstanding-limit-route.ts";
 import { rateLimitNode } from "./rate-limit-route.ts";
 import { shadowed } from "./shadow-route.ts";
+import { shardSplitNode } from "./shard-split-route.ts";
 import { warmedUp } from "./slow-warm-up-route.ts";
 
 /** Key → server of a pool. */
@@ -89,7 +90,7 @@ export function serversOf(input: RouteInput): readonly RouteConfig[] {
   return poolOf(input)?.destinations ?? [];
 }
 
-/** A PoolRoute. Same order as in mcrouter, from the inside: outstanding, warm-up, shadows, hash, rates, asynclog. */
+/** A PoolRoute. Same order as in mcrouter, from the inside: outstanding, warm-up, shadows, hash, rates, splits, asynclog. */
 export function poolNode(input: RouteInput): RouteConfig {
   const { fields, reader, spot } = input;
   const named = fields === null ? spot : fields.need("pool");
@@ -116,12 +117,10 @@ export function poolNode(input: RouteInput): RouteConfig {
   if (fields?.has("shadows")) destinations = shadowed(destinations, fields, reader, own);
   let route = hashed(pool, destinations, fields, reader, buckets);
   if (fields !== null) {
-    for (const name of ["shard_splits", "split_shard_fanout"]) {
-      const found = fields.get(name);
-      if (found !== null) reader.complain(found, "shard splits are not supported; use KeySplitRoute for hot keys");
-    }
     const rates = fields.nested("rates");
     if (rates !== null) route = rateLimitNode(route, null, rates);
+    const split = shardSplitNode(route, fields, reader);
+    if (!reader.options.isShardSplitOff) route = split;
   }
   if (!reader.options.isAsyncLogOn || fields?.boolean("asynclog", true) === false) return route;
   return asyncLogNode(route, fields?.string("asynclog_name") ?? fields?.string("name") ?? pool.name);

@@ -135,7 +135,8 @@ function covers({ keys, buckets, keyFraction: [from, to] }: Shadow, request: Req
   const end = routingKeyEnd(chunk, keyStart, keyEnd);
   if (keys !== null) return keys.has(chunk.toString("latin1", keyStart, end));
   if (buckets != null) {
-    const bucket = buckets.of(chunk, keyStart, end);
+    const { bucketKey } = request;
+    const bucket = bucketKey === null ? buckets.of(chunk, keyStart, end) : buckets.of(bucketKey, 0, bucketKey.length);
     return bucket >= Math.trunc(from * (buckets.total - 1)) && bucket <= Math.trunc(to * (buckets.total - 1));
   }
   const hash = spooky32(chunk, keyStart, end, 0);

@@ -24,6 +24,9 @@ export interface ConnectionOptions {
   readonly turn: Turn;
 }
 
+/** The source of a request: a client or a route; a probe of the server; the first commands of a connection. */
+type RequestSource = "client" | "probe" | "greeting";
+
 /** Events of a connection, for its backend. */
 export interface ConnectionEvents extends GreetingEvents {
   /**
@@ -31,12 +34,16 @@ export interface ConnectionEvents extends GreetingEvents {
    * (`classicStatus`), or 0 for requests that are not counted.
    */
   answered(status: Status | 0, sentMs: number): void;
-  /** A request in flight failed with `status`. `isGreeting`: it is the first command of a connection. */
-  failed(status: Status, isGreeting: boolean): void;
+  /** A request in flight failed with `status`. */
+  failed(status: Status, source: RequestSource): void;
   /** A connection was established. */
   opened(): void;
   /** An established connection has ended. */
   closed(): void;
+  /** The server has ended an established connection; `isError`: by an error. Called before `closed`. */
+  lost(isError: boolean): void;
+  written(bytes: number): void;
+  read(bytes: number): void;
   timedOut(): void;
   connectFailed(reason: string): void;
   /** The connection was closed because its order could no longer be trusted. */

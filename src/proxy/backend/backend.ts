@@ -41,6 +41,14 @@ export interface BackendCounters {
   /** Connections that were established, and that ended. */
   connects: number;
   disconnects: number;
+  /** Connections that the server closed, and that ended with an error. */
+  closedByServer: number;
+  connectionErrors: number;
+  /** Requests that were not sent, because the server could not be reached. */
+  unsent: number;
+  /** Bytes on all connections. */
+  bytesWritten: number;
+  bytesRead: number;
   /** By operation, with index `Operation`. */
   operations: Float64Array;
   /** By result, with index `Status`. Replies to meta commands count as their classic equivalents. */
@@ -76,6 +84,11 @@ export class Backend implements HealthEvents {
     outOfStep: 0,
     connects: 0,
     disconnects: 0,
+    closedByServer: 0,
+    connectionErrors: 0,
+    unsent: 0,
+    bytesWritten: 0,
+    bytesRead: 0,
     operations: new Float64Array(OPERATION_COUNT),
     results: new Float64Array(STATUS_COUNT),
     latencyUs: 0,
@@ -166,10 +179,22 @@ export class Backend implements HealthEvents {
         this.counters.disconnects++;
         context.lost?.(this.pool);
       },
-      failed: (status, isGreeting) => {
+      lost: (isError) => {
+        if (isError) this.counters.connectionErrors++;
+        else this.counters.closedByServer++;
+      },
+      written: (bytes) => {
+        this.counters.bytesWritten += bytes;
+      },
+      read: (bytes) => {
+        this.counters.bytesRead += bytes;
+      },
+      failed: (status, source) => {
         this.counters.results[status]!++;
-        const isUnconnected = status === Status.connectError || status === Status.connectTimeout;
-        if (isUnconnected && !isGreeting) this.health.connectionAwaited();
+        const isUnsent = status === Status.connectError || status === Status.connectTimeout;
+        if (!isUnsent || source === "greeting") return;
+        this.health.connectionAwaited();
+        if (source === "client") this.counters.unsent++;
       },
       timedOut: () => {
         this.counters.timeouts++;
@@ -248,6 +273,11 @@ export class Backend implements HealthEvents {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
   }
 
+  /** Those of `outstanding` that wait for a connection. */
+  get waiting(): number {
+    return this.connections.reduce((sum, { isConnected, outstanding }) => sum + (isConnected ? 0 : outstanding), 0);
+  }
+
   /** The state for display: up, soft TKO, hard TKO. */
   get stateName(): (typeof states)[number] {
     return states[this.health.state];
@@ -266,6 +296,7 @@ export class Backend implements HealthEvents {
   send(request: Request, slot: number): void {
     if (this.health.state !== HealthState.up) {
       this.counters.results[Status.tko]! += request.weight;
+      this.counters.unsent += request.weight;
       const { tko, tkoAfterTimeouts } = failures;
       request.complete(this.health.state === HealthState.soft ? tkoAfterTimeouts : tko);
       return;

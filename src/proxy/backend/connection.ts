@@ -14,7 +14,7 @@
  */
 import type { Socket } from "node:net";
 import { failures, isFailure, type Reply, Status } from "../reply.ts";
-import { classicStatus, isMeta, Operation, Request } from "../request.ts";
+import { isMeta, Operation, Request } from "../request.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../wire/input-buffer.ts";
 import { asksForKey } from "../wire/meta-proof.ts";
@@ -27,6 +27,7 @@ import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic, isSaferClassic } from "./classic-pool.ts";
+import { countAnswer } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting } from "./greeting.ts";
 import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
@@ -130,6 +131,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     if (this.unsent !== null) this.queue.restamp(this.unsent, this.options.turn.nowMs());
     this.unsent = null;
     this.gets.end();
+    this.events.written(this.batch.byteLength);
     this.batch.flush(writer);
     if (writer.unsentBytes > MAX_UNSENT_BYTES) this.isSaturated = true;
   }
@@ -202,17 +204,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   private answer(request: Request, reply: Reply): void {
-    if (request.weight === 1) this.events.answered(statusToCount(request, reply), request.sentMs);
-    else this.countKeys(request, reply);
+    countAnswer(this.events, request, reply);
     request.complete(reply);
-  }
-
-  /** Counts each key of a retrieval as a request. */
-  private countKeys({ keys, indexes, sentMs }: Request, { status }: Reply): void {
-    for (const index of indexes!) {
-      const isMiss = status === Status.found && keys!.blocks[index] === null;
-      this.events.answered(isMiss ? Status.missing : status, sentMs);
-    }
   }
 
   /** Lets the next client win what a touch won: marks the item as stale again, if it still has that cas. */
@@ -224,7 +217,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
 
   private failOne(request: Request, reply: Reply, isGreeting = false): void {
     if (request.isAbandoned) return;
-    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status, isGreeting);
+    const source = isGreeting ? "greeting" : request.operation === Operation.version ? "probe" : "client";
+    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status, source);
     request.complete(reply);
   }
 
@@ -329,6 +323,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.socket?.destroy();
     const read = (chunk: Buffer, length: number) => {
       if (this.socket !== socket) return;
+      this.events.read(length);
       this.input.feed(chunk, 0, length, this);
       if (this.queue.head === null) this.keyLog.recycle();
       if (this.retired !== null) this.closeIfRetired();
@@ -357,16 +352,17 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     socket.once("error", (error) => {
       // Network errors have a code; other errors are faults in Platypus.
       if (!("code" in error)) this.tellFault(error);
-      this.lost(socket, error.message);
+      this.lost(socket, error.message, true);
     });
     socket.once("end", () => this.lost(socket, "closed by the server"));
     socket.once("close", () => this.lost(socket, "closed"));
     this.connectDeadline.set(connectTimeoutMs);
   }
 
-  private lost(socket: Socket, reason: string): void {
+  private lost(socket: Socket, reason: string, isError = false): void {
     if (this.socket !== socket) return;
     if (this.isConnected) {
+      this.events.lost(isError);
       this.contain(() => {
         if (this.greeting.isWorthAnother()) this.reopen();
         else this.fail(failures.connectionLost);
@@ -499,10 +495,4 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     // Without waiting requests, the greeting is useless.
     if (this.queue.firstAwaited(this.greeting.asked) === null) this.close();
   }
-}
-
-/** The result of a request for the counters. 0 for a request of the connection itself. */
-function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
-  const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
-  return isOwn ? 0 : classicStatus(operation, reply);
 }

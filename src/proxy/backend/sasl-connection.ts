@@ -283,7 +283,7 @@ export class SaslConnection implements BackendLink, Flushable {
       frame = lost.nextOfBackend;
       lost.nextOfBackend = null;
       if (lost.isAbandoned) continue;
-      this.events.failed(reply.status, false);
+      this.events.failed(reply.status, "client");
       completed.run(() => lost.failed(reply));
     }
     completed.run(() => this.closeIfRetired());

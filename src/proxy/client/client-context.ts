@@ -1,4 +1,5 @@
 /** Dependencies that the client connections of one listener share. */
+import type { AccessObserver } from "../access-observer.ts";
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
 import type { BinaryParser } from "../wire/binary-parser.ts";
@@ -16,8 +17,16 @@ interface ClientLimits extends ClassicLimits {
   readonly maxOutstanding: number;
   /** Timeout of a client that reads no reply bytes. 0 disables the timeout. */
   readonly writeTimeoutMs: number;
+  /** True if requests carry the IP address of their client. Absent: false. */
+  readonly keepsClientAddress?: boolean;
   /** True if the client that was silent longest is closed for a new one. */
   readonly evictsIdle: boolean;
+}
+
+/** Ends of clients since the start: those that closed their connections, and connections with an error. */
+export interface ClientEnds {
+  closed: number;
+  failed: number;
 }
 
 /** Data that the connections of one listener share. A reload replaces `root` and `limits`. */
@@ -31,8 +40,11 @@ export interface ClientContext {
   readonly sizes: ValueSizes;
   readonly local: LocalCommands;
   readonly counters: ClientCounters;
+  readonly ends: ClientEnds;
   /** `null` if traces are off. */
   tracer: Tracer | null;
+  /** `null` if there is no access log. */
+  accessLog: AccessObserver | null;
   /** Called with faults in Platypus that ended a connection. */
   fault(error: Error): void;
 }

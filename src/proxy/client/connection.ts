@@ -18,6 +18,7 @@ import { OutputBatch } from "../wire/output-batch.ts";
 import { adoptSocket, type BytesReader } from "../wire/socket.ts";
 import { SocketWriter } from "../wire/socket-writer.ts";
 import type { Flushable } from "../wire/turn.ts";
+import { ipOf, peerOf } from "./client-address.ts";
 import type { ClientContext } from "./client-context.ts";
 import { countReply } from "./client-counters.ts";
 import type { Gate } from "./gate.ts";
@@ -97,10 +98,14 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.onClosed = onClosed;
     const socket = adoptSocket(accepted, this);
     this.socket = socket;
-    socket.on("end", () => this.finish());
+    socket.on("end", () => {
+      context.ends.closed++;
+      this.finish();
+    });
     socket.on("error", (error) => {
       // Network errors have a code; other errors are faults in Platypus.
       if (!("code" in error)) context.fault(error);
+      context.ends.failed++;
       this.close();
     });
     socket.on("close", () => this.close());
@@ -222,7 +227,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
   }
 
   onReply(request: Request, given: Reply): void {
-    const { counters, turn, tracer, limits } = this.context;
+    const { counters, turn, tracer, accessLog, limits } = this.context;
     const reply = isFailure(given.status) && limits.hasMcrouterWords ? inMcrouterWords(given) : given;
     this.outstanding--;
     const isRead = readsKeys(request.operation);
@@ -235,6 +240,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
     countReply(counters, request, reply, tookMicros);
     if (tracer !== null) traceReply(tracer, request, reply, tookMicros);
+    if (accessLog !== null) accessLog.answered(request, reply, tookMicros, this);
     if (this.isClosed) return;
     if (!request.isNoreply) {
       if (request === this.queue.head) {
@@ -333,6 +339,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const { tracer } = this.context;
     if (tracer !== null) beginRequestSpan(tracer, request, this.context.turn);
     if (!request.isNoreply) this.queue.append(request);
+    if (this.context.limits.keepsClientAddress) request.clientAddress = ipOf(this.socket);
     if (request.hasData) this.context.sizes.note(request.frameEnd - request.dataStart);
     this.context.counters.operations[request.operation]!++;
     if (request.operation === Operation.flushAll) this.context.root.broadcast(request);
@@ -482,10 +489,4 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (!this.isEnding || this.isClosed || this.isStopped || this.outstanding > 0 || this.isJoined) return;
     this.socket.end();
   }
-}
-
-/** Address of a client's socket, as in `ClientConnection.peer`. */
-export function peerOf({ remoteAddress, remotePort }: Socket): string {
-  if (remoteAddress === undefined) return "unix";
-  return remoteAddress.includes(":") ? `tcp6:[${remoteAddress}]:${remotePort}` : `tcp:${remoteAddress}:${remotePort}`;
 }

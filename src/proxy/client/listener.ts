@@ -12,8 +12,9 @@ import { PlatypusError } from "../../errors.ts";
 import { FirstStep } from "../../first-step.ts";
 import { makeFolder } from "../../make-folder.ts";
 import type { Access } from "./access.ts";
-import type { ClientContext } from "./client-context.ts";
-import { ClientConnection, peerOf } from "./connection.ts";
+import { peerOf } from "./client-address.ts";
+import type { ClientContext, ClientEnds } from "./client-context.ts";
+import { ClientConnection } from "./connection.ts";
 import { Gate, type GateEvents } from "./gate.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -101,6 +102,11 @@ export class Listener {
   /** Number of connected clients, including those in their handshake. */
   get clientCount(): number {
     return Math.max(this.clients.size, this.underTls.size);
+  }
+
+  /** Clients that have left. */
+  get ends(): ClientEnds {
+    return this.context.ends;
   }
 
   /** Sets the certificates of later connections. */

@@ -11,6 +11,7 @@ import {
   type TlsConfig,
 } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
+import type { AccessObserver } from "../access-observer.ts";
 import { ErrorRoute } from "../route/null-route.ts";
 import type { Root } from "../route/route.ts";
 import type { Tracer } from "../tracing.ts";
@@ -56,6 +57,13 @@ interface PoolListener {
 /** A pool with its separate addresses. */
 type ServedPool = Pick<PoolConfig, "name" | "listen">;
 
+/** The clients of a pool: the current ones, and `ClientEnds`. */
+export interface PoolClients {
+  readonly clients: number;
+  readonly clientsClosed: number;
+  readonly clientsFailed: number;
+}
+
 /** Answers commands that arrive before the pool of a new address exists. */
 const starting = new ErrorRoute("local_error", "this pool is only starting", false);
 const notServedYet: Root = {
@@ -93,6 +101,20 @@ export class Listeners {
     return this.listeners.some(({ clientCount }) => clientCount > 0);
   }
 
+  /** The clients of a pool's own addresses, or (`null`) those of the server's addresses. */
+  clientsOf(pool: string | null): PoolClients {
+    const own = this.ofPools.filter((one) => one.pool === pool).map(({ listener }) => listener);
+    const ofServer = this.listeners.filter((listener) => !this.ofPools.some((one) => one.listener === listener));
+    const listeners = pool === null ? ofServer : own;
+    // The addresses of the server share one context.
+    const ends = [...new Set(listeners.map((listener) => listener.ends))];
+    return {
+      clients: listeners.reduce((sum, { clientCount }) => sum + clientCount, 0),
+      clientsClosed: ends.reduce((sum, { closed }) => sum + closed, 0),
+      clientsFailed: ends.reduce((sum, { failed }) => sum + failed, 0),
+    };
+  }
+
   /** Listens on `address` for all pools. Rejects with a PlatypusError if it is unavailable. */
   async open(address: ListenAddress, context: ClientContext): Promise<Listener> {
     const { server, clock, maxConnections, connectionsChanged, loginFailed } = this.options;
@@ -110,7 +132,7 @@ export class Listeners {
 
   /** Listens on `address` for pool `name`, whose commands enter at `root`; the rest is as in `shared`. */
   async openForPool(name: string, address: ListenAddress, root: Root, shared: ClientContext): Promise<void> {
-    const context = { ...shared, root };
+    const context = { ...shared, root, ends: { closed: 0, failed: 0 } };
     const listener = await this.open(address, context);
     this.ofPools.push({ pool: name, address: addressText(address), context, listener });
   }
@@ -193,6 +215,11 @@ export class Listeners {
       if (tls !== null) listener.renew(tls);
       listener.renewAccess(Access.of(this.options.access(), address));
     }
+  }
+
+  /** For clients of pools with separate addresses; other clients use the shared context. */
+  setPoolAccessLog(accessLog: AccessObserver | null): void {
+    for (const { context } of this.ofPools) context.accessLog = accessLog;
   }
 
   /** For clients of pools with separate addresses; other clients use the shared context. */

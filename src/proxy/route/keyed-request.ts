@@ -50,15 +50,16 @@ export function keyedRequest(
   return writtenRequest(operation, owner, line, value ?? null, place);
 }
 
-/** A key (one character per byte), and the `/region/cluster/` before it. `null` if there was none. */
+/** A key (one character per byte), and what decides on its way through the tree (see `Request`). */
 export interface RoutedKey {
   readonly text: string;
   readonly routingPrefix: Buffer | null;
+  readonly bucketKey: Buffer | null;
 }
 
 /** The key of a request, for a route's own requests that take the same way through the tree. */
 export function routedKeyOf(request: Request): RoutedKey {
-  return { text: request.keyText(), routingPrefix: request.routingPrefix };
+  return { text: request.keyText(), routingPrefix: request.routingPrefix, bucketKey: request.bucketKey };
 }
 
 /**
@@ -111,8 +112,10 @@ export function storeOf(
   return routed(Operation.metaSet, key, { verb: "ms", rest, value }, owner);
 }
 
-function routed(operation: Operation, { text, routingPrefix }: RoutedKey, words: Words, owner: ReplyOwner): Request {
-  const request = keyedRequest(operation, text, words, "", owner);
-  request.routingPrefix = routingPrefix;
+/** Like `keyedRequest`, on the way of the sendable `key`. */
+export function routed(operation: Operation, key: RoutedKey, words: Words, owner: ReplyOwner): Request {
+  const request = keyedRequest(operation, key.text, words, "", owner);
+  request.routingPrefix = key.routingPrefix;
+  request.bucketKey = key.bucketKey;
   return request;
 }

@@ -44,10 +44,10 @@ type First = Pick<Route, "route" | "passKey" | "lanes">;
 
 /**
  * Sends the keys of `request`, which are `keys`, to `first`. Completes the request once, synchronously or after the last
- * reply. `countsKeys`: backends count each key as a request.
+ * reply. `countsKeys`: backends count each key as a request. Returns the number of commands that were sent together for keys.
  */
-export function routeKeys(request: Request, keys: KeyList, first: First, countsKeys: boolean): void {
-  new ManyKeys(request, keys).send(first, countsKeys);
+export function routeKeys(request: Request, keys: KeyList, first: First, countsKeys: boolean): number {
+  return new ManyKeys(request, keys).send(first, countsKeys);
 }
 
 /** Keys that share a command. */
@@ -107,7 +107,8 @@ class ManyKeys implements ReplyOwner {
     this.keys = keys;
   }
 
-  send(first: First, countsKeys: boolean): void {
+  /** Returns the number of parts. */
+  send(first: First, countsKeys: boolean): number {
     const { request, keys } = this;
     const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
     const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
@@ -146,6 +147,7 @@ class ManyKeys implements ReplyOwner {
       lanes.sendTo(lane, sent);
     }
     this.answered();
+    return parts.length;
   }
 
   partReplied({ request: sent, indexes, watchers }: Part, reply: Reply): void {
@@ -228,6 +230,7 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
   single.keyStart = keys.starts[index]!;
   single.keyEnd = keys.ends[index]!;
   single.isKept = true;
+  single.clientAddress = request.clientAddress;
   single.exptime = request.exptime;
   single.span = request.span;
   return single;

@@ -14,23 +14,33 @@ import { type Lanes, routeKeys } from "./multi-get.ts";
 import type { Root, SeeTarget } from "./route.ts";
 import { WorstReply } from "./worst-reply.ts";
 
+/** Counters of a pool since the start. */
+export interface PoolCounters {
+  /** Commands that gets of many keys were split into. */
+  fragments: number;
+}
+
 export class PoolRoute implements Root, Lanes {
   readonly name: string;
   readonly pool: PoolConfig;
   /** In the order of the pool's servers. */
   readonly backends: readonly KeyedBackend[];
+  readonly counters: PoolCounters;
   private readonly placement: Placement;
   private readonly connections: number;
   private readonly isSingle: boolean;
+  private readonly placesBuckets: boolean;
   readonly lanes: Lanes = this;
 
   /** `placement` returns indexes of `backends`. */
-  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement) {
+  constructor(pool: PoolConfig, backends: readonly KeyedBackend[], placement: Placement, counters = { fragments: 0 }) {
     this.name = `selection|${hashNames[pool.placement.type] ?? pool.placement.type}`;
     this.pool = pool;
     this.backends = backends;
+    this.counters = counters;
     this.placement = placement;
     this.connections = backends[0]!.connectionCount;
+    this.placesBuckets = pool.placement.type === "bucketized";
     this.isSingle = backends.length === 1 && this.connections === 1;
   }
 
@@ -53,7 +63,9 @@ export class PoolRoute implements Root, Lanes {
 
   route(request: Request): void {
     if (request.keys !== null) {
-      routeKeys(request, request.keys, this, false);
+      // Replies may come during the call.
+      const fragments = routeKeys(request, request.keys, this, false);
+      this.counters.fragments += fragments;
       return;
     }
     if (this.isSingle) {
@@ -63,7 +75,7 @@ export class PoolRoute implements Root, Lanes {
       return;
     }
     const { chunk, keyStart, keyEnd } = request;
-    const backend = this.backends[this.placement.locate(chunk, keyStart, keyEnd)]!;
+    const backend = this.backends[this.indexOf(request)]!;
     if (request.watcher !== null) request.watcher.watch(request, backend.name);
     backend.send(request, keySlot(chunk, keyStart, keyEnd, this.connections));
   }
@@ -78,7 +90,8 @@ export class PoolRoute implements Root, Lanes {
   }
 
   /** Index of the server for a request of one key. */
-  indexOf({ chunk, keyStart, keyEnd }: Request): number {
+  indexOf({ chunk, keyStart, keyEnd, bucketKey }: Request): number {
+    if (bucketKey !== null && this.placesBuckets) return this.placement.locate(bucketKey, 0, bucketKey.length);
     return this.placement.locate(chunk, keyStart, keyEnd);
   }
 

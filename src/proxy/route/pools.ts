@@ -10,7 +10,7 @@ import { buildPlacement } from "../hash/build.ts";
 import { EjectingPlacement } from "../hash/ejecting-placement.ts";
 import { FormerRoute } from "./former-route.ts";
 import type { KeyedBackend } from "./keyed-backend.ts";
-import { PoolRoute } from "./pool-route.ts";
+import { type PoolCounters, PoolRoute } from "./pool-route.ts";
 
 /** The pools of a configuration. */
 export interface BuiltPools {
@@ -28,6 +28,8 @@ export interface BuiltPools {
   readonly backends: ReadonlyMap<string, Backend>;
   /** By server: all pools with a server share its health. */
   readonly healths: ReadonlyMap<string, Health>;
+  /** By the name of the pool. */
+  readonly counters: ReadonlyMap<string, PoolCounters>;
   /** By pool and limits: counters of dead servers. */
   readonly gates: ReadonlyMap<string, FailOpenGate>;
   /** `[server] prefix`. */
@@ -41,6 +43,7 @@ export const noPools: BuiltPools = {
   former: new Map(),
   backends: new Map(),
   healths: new Map(),
+  counters: new Map(),
   gates: new Map(),
   prefix: "",
 };
@@ -49,6 +52,7 @@ export const noPools: BuiltPools = {
 export function buildPools(config: Config, previous: BuiltPools, context: BackendContext): BuiltPools {
   const backends = new Map<string, Backend>();
   const healths = new Map<string, Health>();
+  const counters = new Map<string, PoolCounters>();
   const gates = new Map<string, FailOpenGate>();
   const prefix = Buffer.from(config.server.prefix, "latin1");
   const routes = new Map<string, PoolRoute>();
@@ -102,10 +106,22 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
       targets[i] = entrance;
       entrances.push(entrance);
     }
-    routes.set(pool.name, new PoolRoute(pool, targets, placement));
+    const own = previous.counters.get(pool.name) ?? { fragments: 0 };
+    counters.set(pool.name, own);
+    routes.set(pool.name, new PoolRoute(pool, targets, placement, own));
   }
   keepFormer(former, previous, backends, healths);
-  return { routes, members: membersByPool, entrances, former, backends, healths, gates, prefix: config.server.prefix };
+  return {
+    routes,
+    members: membersByPool,
+    entrances,
+    former,
+    backends,
+    healths,
+    counters,
+    gates,
+    prefix: config.server.prefix,
+  };
 }
 
 /** Maximum number of different earlier lists that are read for a key. */

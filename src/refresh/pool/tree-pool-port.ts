@@ -139,5 +139,5 @@ export class TreePoolPort implements PoolPort {
 
 /** A client's key. The root removes its routing prefix, if there is one. */
 function plainKey(text: string): RoutedKey {
-  return { text, routingPrefix: null };
+  return { text, routingPrefix: null, bucketKey: null };
 }

@@ -221,9 +221,11 @@ describe("PoolRoute", () => {
     expect([await logged({ asynclog: false }), await logged({}, options)]).toEqual([null, null]);
   });
 
-  it("refuses shard splits", async () => {
-    expect((await problems({ type: "PoolRoute", pool: "A", shard_splits: {} }))[0]).toMatch(
-      /shard splits are not supported/,
+  it("refuses invalid shard splits", async () => {
+    const splits = { "1": 0, "2": "x", "3": { new_split_size: -1 } };
+    const found = await problems({ type: "PoolRoute", pool: "A", shard_splits: splits });
+    expect(found).toEqual(
+      ["1", "2", "3.new_split_size"].map((name) => expect.stringContaining(`shard_splits.${name}: `)),
     );
   });
 });
@@ -647,7 +649,7 @@ describe("other handles", () => {
     [{ type: "LatencyInjectionRoute", child: "NullRoute" }, /before_latency_ms/],
     [{ type: "ErrorRoute", result: "mc_res_found" }, /expected an error/],
     [{ type: "L1L2CacheRoute", l1: "NullRoute", l2: "NullRoute" }, /upgradingL1Exptime/],
-    [{ type: "L1L2SizeSplitRoute" }, /L1L2SizeSplitRoute/],
+    [{ type: "CarbonLookasideRoute" }, /CarbonLookasideRoute/],
   ])("are refused if invalid: %j", async (route, message) => {
     expect((await problems(route))[0]).toMatch(message);
   });

@@ -77,6 +77,13 @@ const single: Readonly<Record<string, object | string>> = {
   },
   "a pool with no more than one request under way": { type: "PoolRoute", pool: "A", max_outstanding: 1 },
   "HostIdRoute and LatestRoute": { type: "HostIdRoute", children: [{ type: "LatestRoute", children: [A, "Pool|A"] }] },
+  "L1L2SizeSplitRoute below its threshold": {
+    type: "L1L2SizeSplitRoute",
+    l1: A,
+    l2: "PoolRoute|Other",
+    threshold: 100_000,
+  },
+  BlackholeRoute: { type: "BlackholeRoute", policies: { key: [{ op: "equals", value: "none" }] }, default: A },
   "BigValueRoute over its threshold": { type: "BigValueRoute", target: A, split_threshold: 100_000, batch_size: 2 },
   "all of that": {
     type: "FailoverRoute",
@@ -125,6 +132,7 @@ const others: Readonly<Record<string, object | string>> = {
     first_hit: true,
   },
   BigValueRoute: { type: "BigValueRoute", target: A, split_threshold: 50, batch_size: 2 },
+  L1L2SizeSplitRoute: { type: "L1L2SizeSplitRoute", l1: A, l2: "PoolRoute|B", threshold: 50 },
   "FailoverRoute, nested": {
     type: "FailoverRoute",
     failover_tag: true,
