@@ -223,6 +223,7 @@ export function rootOf(running: Running, filler: Filler, isIdle: boolean, contex
   const { server } = running.config;
   const root = entryOf(running, filler, isIdle, context.clock);
   if (server.advertise.length === 0) return root;
+  context.cluster.prepare(server.advertise);
   return new ClusterRoute(root, () => context.cluster.textOf(server.advertise));
 }
 
