@@ -705,7 +705,7 @@ export const routeSettings = {
     default: null,
     example: "old",
     meaning:
-      "Name of the pool that the keys move away from. A miss is read from it and copied with its remaining TTL. Writes go to both pools.",
+      "Name of the pool that the keys move away from. A miss is read from it and copied with its remaining TTL. Writes delete the key there first.",
   },
   strip_prefix: {
     type: text,

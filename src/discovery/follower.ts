@@ -49,6 +49,8 @@ export interface FollowerOptions {
   readonly log: Log;
   /** Addresses of this process, which are not allowed as servers. */
   readonly own: () => readonly ListenAddress[];
+  /** The follower of this pool before a reload. `null` if there was none. */
+  readonly before: Follower | null;
   /** `null` if lists are not kept on disk. */
   readonly kept: KeptLists | null;
   /** Another list is in use. Not called for the first look. */
@@ -62,6 +64,8 @@ export class Follower {
   private readonly discovery: DiscoveryConfig;
   /** The last list that was found or read from disk. `null` if there is none. */
   private list: readonly PoolServer[] | null = null;
+  /** The list of another place before a reload, until there is an answer. */
+  private readonly former: readonly PoolServer[] | null;
   /** A list that must be found again before it counts. */
   private doubted: string | null = null;
   private looking: Promise<void> | null = null;
@@ -82,11 +86,18 @@ export class Follower {
     this.pool = options.pool;
     this.discovery = options.pool.discovery!;
     this.answeredMs = options.clock.nowMs();
+    const { before } = options;
+    const isSamePlace = before !== null && before.discovery.text === this.discovery.text;
+    this.list = isSamePlace ? before.list : null;
+    this.former = before?.list ?? null;
   }
 
-  /** The list in use: found, kept on disk, or that of the configuration. Empty if no list is known yet. */
+  /**
+   * The list in use: found, kept on disk, from another place before a reload, or that of the configuration. Empty if no
+   * list is known yet.
+   */
   get servers(): readonly PoolServer[] {
-    return this.list ?? this.pool.servers;
+    return this.list ?? this.former ?? this.pool.servers;
   }
 
   get state(): DiscoveryState {
@@ -100,8 +111,9 @@ export class Follower {
   /** Looks for the first time. Resolves when there is an answer, or none. */
   async begin(): Promise<void> {
     const { kept, log } = this.options;
-    this.list = (await kept?.read(this.pool.name, this.discovery)) ?? null;
-    if (this.list !== null) log.debug("pool", `${this.title}: ${countText(this.list.length)} kept from an earlier run`);
+    const own = this.list === null ? ((await kept?.read(this.pool.name, this.discovery)) ?? null) : null;
+    this.list ??= own;
+    if (own !== null) log.debug("pool", `${this.title}: ${countText(own.length)} kept from an earlier run`);
     await this.look();
     if (this.isStopped) return;
     this.hasBegun = true;

@@ -47,10 +47,12 @@ export class Following {
         pool.discovery === null ? [] : [[pool.name, identityOf(pool, stateFolder)] as const],
       ),
     );
+    const left = new Map<string, Follower>();
     for (const [name, { identity, follower }] of this.followers) {
       if (wanted.get(name) === identity) continue;
       follower.stop();
       this.followers.delete(name);
+      left.set(name, follower);
     }
     if (wanted.size === 0) return;
     const { createDiscoverer } = await import("./discoverer.ts");
@@ -74,6 +76,7 @@ export class Following {
         random,
         log,
         own,
+        before: left.get(pool.name) ?? null,
         kept,
         changed: () => changed(pool.name),
       });

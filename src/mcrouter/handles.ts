@@ -37,6 +37,7 @@ import { rateLimit } from "./routes/rate-limit-route.ts";
 import { shadow } from "./routes/shadow-route.ts";
 import { shardSplit } from "./routes/shard-split-route.ts";
 import { slowWarmUp } from "./routes/slow-warm-up-route.ts";
+import { warmFrom } from "./routes/warm-from-route.ts";
 import { warmUp } from "./routes/warm-up-route.ts";
 
 /** Same order as in docs/migrating/mcrouter.md. */
@@ -53,6 +54,7 @@ export const routeKinds: readonly RouteKind[] = [
   failover,
   missFailover,
   warmUp,
+  warmFrom,
   migrate,
   shadow,
   operationSelector,

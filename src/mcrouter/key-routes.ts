@@ -18,6 +18,7 @@ import { withLeastExptime } from "./routes/modify-exptime-route.ts";
 import type { ModifyKeyRouteConfig } from "./routes/modify-key-route.ts";
 import type { OperationSelectorRouteConfig } from "./routes/operation-selector-route.ts";
 import type { PoolRouteConfig } from "./routes/pool-handle.ts";
+import type { WarmFromRouteConfig } from "./routes/warm-from-route.ts";
 import type { WarmUpRouteConfig } from "./routes/warm-up-route.ts";
 
 /** The name of the only route at the top of a native tree. */
@@ -38,9 +39,12 @@ export function treeOfRoutes(routes: readonly KeyRouteConfig[]): TreeConfig {
   return { routes: new Map([[TOP, selector]]), defaultPrefix: TOP };
 }
 
-/** The pool that alone stores the keys of a route, as they are. `null` if other settings change the way of the keys. */
-export function onlyPoolOf({ pool, failover, warmFrom, stripPrefix }: KeyRouteConfig): string | null {
-  return failover.length === 0 && warmFrom === null && stripPrefix === "" ? pool : null;
+/**
+ * The pool that alone stores the keys of a route, as they are. `null` if other settings change the way of the keys. A key
+ * that is copied by `warm_from` is stored there too, under its lease.
+ */
+export function onlyPoolOf({ pool, failover, stripPrefix }: KeyRouteConfig): string | null {
+  return failover.length === 0 && stripPrefix === "" ? pool : null;
 }
 
 function nodeOf(route: KeyRouteConfig): RouteConfig {
@@ -62,14 +66,19 @@ function withFailover({ failover, failoverTtlMs }: KeyRouteConfig, target: Route
 }
 
 /**
- * Writes go to both pools, so that neither has an older value than the other: the old pool may be read after an item of
- * the new one is evicted. A delete is answered when both pools have deleted the item.
+ * Without leases, writes go to both pools, so that neither has an older value than the other: the old pool may be read
+ * after an item of the new one is evicted. A delete is answered when both pools have deleted the item.
  */
-function warmed({ warmFrom }: KeyRouteConfig, target: RouteConfig): RouteConfig {
+function warmed(route: KeyRouteConfig, target: RouteConfig): RouteConfig {
+  const { warmFrom } = route;
   if (warmFrom === null) return target;
   const warm = poolNode(warmFrom);
   const reads: WarmUpRouteConfig = { type: "warm-up", cold: target, warm, exptime: null };
-  return byOperation(reads, parent("all-sync", [target, warm]), parent("all-initial", [target, warm]));
+  const both = byOperation(reads, parent("all-sync", [target, warm]), parent("all-initial", [target, warm]));
+  const { pool, failover } = route;
+  if (pool === null || failover.length > 0) return both;
+  const node: WarmFromRouteConfig = { type: "warm-from", pool, warm: warmFrom, otherwise: both };
+  return node;
 }
 
 function stripped({ stripPrefix }: KeyRouteConfig, target: RouteConfig): RouteConfig {

@@ -37,6 +37,8 @@ export interface TreeContext {
   readonly pools: ReadonlyMap<string, PoolRoute>;
   /** The route to a pool, if it is not the pool itself. */
   readonly entranceOf?: (pool: PoolRoute) => Route;
+  /** The route to a pool that takes the keys of `warm` over. `null` if copies cannot have leases. */
+  readonly warmedBy?: (pool: PoolRoute, warm: PoolRoute) => Route | null;
 }
 
 /** Dependencies of a route. */

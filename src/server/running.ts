@@ -9,9 +9,10 @@ import { loadedWing } from "../observe/mcrouter-wing.ts";
 import type { ClusterAnswer } from "../proxy/client/cluster-answer.ts";
 import { ClusterRoute } from "../proxy/route/cluster-route.ts";
 import { FillRoute } from "../proxy/route/fill-route.ts";
+import { FormerRoute } from "../proxy/route/former-route.ts";
 import { NoServersRoute } from "../proxy/route/no-servers-route.ts";
 import type { PoolRoute } from "../proxy/route/pool-route.ts";
-import { type BuiltPools, buildPools, noPools } from "../proxy/route/pools.ts";
+import { type BuiltPools, buildPools, canCopy, noPools } from "../proxy/route/pools.ts";
 import type { Root } from "../proxy/route/route.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import { SidecarRoute } from "../proxy/route/sidecar-route.ts";
@@ -46,6 +47,8 @@ export interface Running {
   readonly plain: ReadonlyMap<string, PoolPort>;
   /** By the name of the pool. */
   readonly held: ReadonlyMap<string, HeldKeys>;
+  /** Pools whose keys other pools take over, by the names of both. */
+  readonly warm: ReadonlyMap<string, FormerRoute>;
 }
 
 /** Events from routes and sources to parts that are created later. */
@@ -77,6 +80,7 @@ export interface RunningContext {
 }
 
 type Handoffs = ReadonlyMap<PoolRoute, HandoffRoute>;
+type WarmedBy = (pool: PoolRoute, warm: PoolRoute) => HandoffRoute | null;
 
 /** Builds the parts for `config`. The caller closes the parts of `previous` that are no longer used. */
 export function buildRunning(config: Config, previous: Running | null, context: RunningContext): Running {
@@ -97,11 +101,27 @@ export function buildRunning(config: Config, previous: Running | null, context: 
   );
   const handoffs = new Map(
     [...pools.routes].flatMap(([name, pool]) => {
-      const route = handoffOf(pool, pools, held.get(name)!, config, context);
+      const route = handoffOf(pool, null, pools, held.get(name)!, config, context);
       return route === null ? [] : [[pool, route] as const];
     }),
   );
-  return { config, pools, sources, rules, held, ...buildRoutes(config, pools, handoffs, previous, context) };
+  const warm = new Map<string, FormerRoute>();
+  const warmedBy: WarmedBy = (pool, other) => {
+    if (!canCopy(pool.pool) || !canCopy(other.pool)) return null;
+    const id = JSON.stringify([pool.pool.name, other.pool.name]);
+    const former = warm.get(id) ?? FormerRoute.ofPool(other, previous?.warm.get(id) ?? null);
+    warm.set(id, former);
+    return handoffOf(pool, former, pools, held.get(pool.pool.name)!, config, context);
+  };
+  return {
+    config,
+    pools,
+    sources,
+    rules,
+    held,
+    warm,
+    ...buildRoutes(config, pools, handoffs, warmedBy, previous, context),
+  };
 }
 
 /**
@@ -112,6 +132,7 @@ function buildRoutes(
   config: Config,
   pools: BuiltPools,
   handoffs: Handoffs,
+  warmedBy: WarmedBy,
   previous: Running | null,
   context: RunningContext,
 ): Pick<Running, "leaf" | "port" | "usePort" | "plain"> {
@@ -140,7 +161,7 @@ function buildRoutes(
     const port = isSameStore ? previous.port : new EmbeddedPoolPort(store, marks);
     return { leaf: new EmbeddedRoute(store), port, usePort: () => {}, plain };
   }
-  const { root, plainPools, plainPoolOf } = buildTree(config, tree, pools, handoffs, context);
+  const { root, plainPools, plainPoolOf } = buildTree(config, tree, pools, handoffs, warmedBy, context);
   for (const pool of plainPools) portOf(pool);
   const plainOf: PlainPortOf = (key) => {
     const pool = plainPoolOf(key);
@@ -171,6 +192,7 @@ function buildTree(
   tree: TreeConfig,
   pools: BuiltPools,
   handoffs: Handoffs,
+  warmedBy: WarmedBy,
   context: RunningContext,
 ): BuiltTree {
   const { mcrouter } = config;
@@ -178,7 +200,7 @@ function buildTree(
   const log = (line: string) => context.log.debug("route", line);
   const entranceOf = (pool: PoolRoute) => handoffs.get(pool) ?? pool;
   const spool = context.spool ?? noSpool;
-  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf });
+  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf, warmedBy });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
   const top = routes.get(tree.defaultPrefix)!;
   const all = [...pools.routes.values()];
@@ -198,21 +220,24 @@ function buildTree(
   };
 }
 
-/** The route to a pool whose servers have changed a short time ago. `null` for other pools. */
+/**
+ * The route to a pool whose servers have changed a short time ago, or that takes the keys of another pool over (`warm`). `null` if
+ * there is nothing to copy from.
+ */
 function handoffOf(
   pool: PoolRoute,
+  warm: FormerRoute | null,
   { former }: BuiltPools,
   held: HeldKeys,
   { server }: Config,
   { marks, clock, unsettled, handoffs }: RunningContext,
 ): HandoffRoute | null {
-  const routes = former.get(pool.pool.name) ?? [];
-  if (routes.length === 0) return null;
+  const lists = former.get(pool.pool.name) ?? [];
+  const all = warm === null ? lists : [...lists, warm];
+  if (all.length === 0) return null;
   const copier = new Copier(new RoutedPoolPort(pool, server.prefix, marks), clock, unsettled, handoffs);
-  const all = routes.map((servers): Former => {
-    return { servers, port: new RoutedPoolPort(servers.route, server.prefix) };
-  });
-  return new HandoffRoute(pool, all, copier, held);
+  const ports = all.map((servers): Former => ({ servers, port: new RoutedPoolPort(servers.route, server.prefix) }));
+  return new HandoffRoute(pool, ports, copier, held);
 }
 
 /** Only trees of mcrouter configurations log failed deletes. */
@@ -223,6 +248,7 @@ export function rootOf(running: Running, filler: Filler, isIdle: boolean, contex
   const { server } = running.config;
   const root = entryOf(running, filler, isIdle, context.clock);
   if (server.advertise.length === 0) return root;
+  context.cluster.prepare(server.advertise);
   return new ClusterRoute(root, () => context.cluster.textOf(server.advertise));
 }
 

@@ -63,7 +63,7 @@ beforeAll(async () => {
   const gone = await freePort();
   const toml = `[server]
 admin = "127.0.0.1:0"
-${targetOf([...servers.map(({ port }) => port), gone])}
+${targetOf([...servers.map(({ port }) => port), gone], `discover = "file:/nowhere"`)}
 [get.page]
 match = "page/(.*)"
 source = "page"

@@ -33,9 +33,9 @@ const list = (text: string) =>
     .map((each) => parseServer(`${each}:1`, "/") as PoolServer);
 const inUse = () => follower.servers.map((server) => serverText(server).replace(":1", "")).join(" ");
 
-function make({ first = "", isKept = false } = {}): Follower {
+function make({ first = "", isKept = false, before = null as Follower | null, place = "srv:x" } = {}): Follower {
   const servers = first === "" ? "" : `servers = ${JSON.stringify(first.split(" ").map((each) => `${each}:1`))}\n`;
-  const [pool] = nativeConfig(`[pool.p]\ndiscover = "srv:x"\n${servers}`).pools;
+  const [pool] = nativeConfig(`[pool.p]\ndiscover = "${place}"\n${servers}`).pools;
   const discoverer: Discoverer = {
     watch: null,
     look: async () => {
@@ -48,7 +48,17 @@ function make({ first = "", isKept = false } = {}): Follower {
   const changed = () => {
     changes++;
   };
-  return new Follower({ pool: pool!, discoverer, clock, random: () => 0, log: log.log, own: () => own, kept, changed });
+  return new Follower({
+    pool: pool!,
+    discoverer,
+    clock,
+    random: () => 0,
+    log: log.log,
+    own: () => own,
+    before,
+    kept,
+    changed,
+  });
 }
 
 async function next(text: string | Error): Promise<string> {
@@ -154,6 +164,24 @@ describe("a followed list", () => {
     // A change of the configuration's own list is no reason to distrust an answer; the kept list was an answer.
     expect(await next("a")).toBe("a b c d");
     expect(await next("a")).toBe("a");
+  });
+
+  it("stays over a reload until there is an answer, also from another place", async () => {
+    follower = make();
+    await follower.begin();
+    follower.stop();
+    answer = new Error("away");
+    follower = make({ before: follower });
+    await follower.begin();
+    expect(inUse()).toBe("a b c d");
+    expect(await next("a")).toBe("a b c d");
+    follower.stop();
+    answer = new Error("away");
+    follower = make({ before: follower, place: "srv:y" });
+    await follower.begin();
+    expect(inUse()).toBe("a b c d");
+    // The list of another place is no reason to doubt.
+    expect(await next("e")).toBe("e");
   });
 
   it("does not count if it contains an address of this process", async () => {

@@ -123,7 +123,7 @@ describe.skipIf(MemcachedProcess.isMissing)("[[route]]", () => {
     expect(await get(client, "k")).toBe(hit("k", "v"));
   });
 
-  it("copies a miss from the pool that keys move away from, with flags and remaining TTL, and writes to both", async () => {
+  it("copies a miss from the pool that keys move away from, with flags and remaining TTL, and deletes there what is written", async () => {
     for (const name of ["new", "old"]) await routed.pool(name);
     const client = await routed.start('[[route]]\npool = "new"\nwarm_from = "old"\n');
     await routed.direct("old", "set k 5 100 3\r\nold\r\n", "\r\n");
@@ -132,7 +132,11 @@ describe.skipIf(MemcachedProcess.isMissing)("[[route]]", () => {
     expect(await ask(client, "mg k v f t\r\n", "\r\nold\r\n")).toMatch(/^VA 3 f5 t(100|9\d)\r\n/);
     expect(await routed.value("new", "k")).toBe("old");
     await set(client, "k", "two");
-    expect([await routed.value("new", "k"), await routed.value("old", "k")]).toEqual(["two", "two"]);
+    expect([await routed.value("new", "k"), await routed.value("old", "k")]).toEqual(["two", null]);
+    await routed.direct("old", "set other 5 0 3\r\nold\r\n", "\r\n");
+    expect(await ask(client, "append other 0 0 1\r\n!\r\n", "\r\n")).toBe("STORED\r\n");
+    expect(await get(client, "other k")).toBe("VALUE other 5 4\r\nold!\r\nVALUE k 5 3\r\ntwo\r\nEND\r\n");
+    await routed.direct("old", "set k 5 0 3\r\nold\r\n", "\r\n");
     await ask(client, "delete k\r\n", "\r\n");
     expect([await routed.value("new", "k"), await routed.value("old", "k")]).toEqual([null, null]);
     expect(await get(client, "k")).toBe("END\r\n");

@@ -28,6 +28,11 @@ describe("the guarantees of rules under routes", () => {
     ]);
   });
 
+  it("are those of the pool if its keys are copied from another pool", () => {
+    const routes = '[[route]]\npool = "main"\nwarm_from = "other"\n';
+    expect(held(routes + rule("any", "(.*)"))).toEqual(["any all other keys"]);
+  });
+
   it("stop at the route that takes all keys of the rule", () => {
     const routes = '[[route]]\nmatch = "c/[0-9]+"\npool = "main"\n[[route]]\npool = "other"\n';
     expect(held(routes + rule("same", "c/[0-9]+") + rule("more", "c/(.*)"))).toEqual([

@@ -120,7 +120,7 @@ class Process {
     const pool = new PoolRoute(poolConfig("pool", 2), backends, at(NEW));
     // Checks of a server that never answers end with the handoff.
     const endMs = world.isFormerDead ? 0 : Number.MAX_SAFE_INTEGER;
-    const former = new FormerRoute(new PoolRoute(poolConfig("pool", 2), backends, at(OLD)), [], endMs);
+    const former = FormerRoute.ofList(new PoolRoute(poolConfig("pool", 2), backends, at(OLD)), [], endMs);
     const unsettled = new UnsettledWrites(clock, CHECKS);
     const copier = new Copier(new RoutedPoolPort(pool, ""), clock, unsettled, newHandoffCounters());
     this.route = new HandoffRoute(pool, [{ servers: former, port: new RoutedPoolPort(former.route, "") }], copier);

@@ -1,6 +1,6 @@
 /**
- * The servers that a pool had before a change of its list, for the time of a handoff: keys that have moved are read from
- * their former server and copied (`src/refresh/handoff`).
+ * The servers that a pool had before a change of its list, for the time of a handoff, or another pool that it takes the keys
+ * of: keys that have moved are read from their former server and copied (`src/refresh/handoff`).
  */
 import type { Backend } from "../backend/backend.ts";
 import type { PoolRoute } from "./pool-route.ts";
@@ -13,15 +13,29 @@ export class FormerRoute {
   /** In the order of the servers. They stay connected until the handoff ends. */
   readonly members: readonly Backend[];
   readonly endMs: number;
+  /** False for a pool that is flushed by the same command: copies go on afterwards. */
+  readonly endsWithFlush: boolean;
   /** True after a flush: nothing may be copied any more. */
   isEnded = false;
   /** Keys that a client has written and that may still be on their former server: they are not copied. */
-  private readonly unsure = new Set<string>();
+  private readonly unsure: Set<string>;
 
-  constructor(route: PoolRoute, members: readonly Backend[], endMs: number) {
+  private constructor(route: PoolRoute, members: readonly Backend[], endMs: number, unsure: Set<string> | null) {
     this.route = route;
     this.members = members;
     this.endMs = endMs;
+    this.endsWithFlush = unsure === null;
+    this.unsure = unsure ?? new Set();
+  }
+
+  /** The servers of a pool before a change. */
+  static ofList(route: PoolRoute, members: readonly Backend[], endMs: number): FormerRoute {
+    return new FormerRoute(route, members, endMs, null);
+  }
+
+  /** Another pool. `before` is the same pool before a reload. */
+  static ofPool(route: PoolRoute, before: FormerRoute | null): FormerRoute {
+    return new FormerRoute(route, [], Number.POSITIVE_INFINITY, before?.unsure ?? new Set());
   }
 
   mayCopy(key: string): boolean {

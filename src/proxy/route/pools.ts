@@ -132,7 +132,7 @@ function formerRoutes(pool: PoolConfig, previous: BuiltPools, prefix: string, no
   const before = previous.routes.get(pool.name);
   if (before === undefined || previous.prefix !== prefix || !canHandOver(pool) || !canHandOver(before.pool)) return [];
   const placed = ({ servers, placement }: PoolConfig) => JSON.stringify([servers, placement]);
-  const latest = new FormerRoute(before, previous.members.get(pool.name)!, nowMs + pool.handoffMs);
+  const latest = FormerRoute.ofList(before, previous.members.get(pool.name)!, nowMs + pool.handoffMs);
   const older = (previous.former.get(pool.name) ?? []).filter(({ endMs, isEnded }) => endMs > nowMs && !isEnded);
   const seen = new Set([placed(pool)]);
   const former = [latest, ...older].filter(({ route }) => {
@@ -143,8 +143,12 @@ function formerRoutes(pool: PoolConfig, previous: BuiltPools, prefix: string, no
 }
 
 /** A copy needs a lease, which servers without meta commands do not have, and one server for each key. */
-function canHandOver({ handoffMs, login, placement }: PoolConfig): boolean {
-  return handoffMs > 0 && login?.kind !== "sasl" && placement.type !== "random";
+export function canCopy({ login, placement }: PoolConfig): boolean {
+  return login?.kind !== "sasl" && placement.type !== "random";
+}
+
+function canHandOver(pool: PoolConfig): boolean {
+  return pool.handoffMs > 0 && canCopy(pool);
 }
 
 /** Backends of earlier lists stay in use. */

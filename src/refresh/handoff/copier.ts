@@ -19,6 +19,8 @@ import type { UnsettledWrites } from "../unsettled-writes.ts";
 
 /** Maximum time that a copy takes (ms), for its lease. */
 const COPY_MS = 1_000;
+/** Maximum time for which a delete at a former server is repeated (ms). */
+const MAX_CHECK_MS = 900_000;
 const MAX_RELATIVE_SECONDS = 30 * 24 * 3600;
 /** Pauses between two looks for the copy of another process (ms). */
 const LOOKS_MS = [5, 10, 20, 40, 80, 160];
@@ -130,7 +132,9 @@ export class Copier {
           await check();
         } catch {
           servers.doubt(key);
-          void this.unsettled.settle(check, { forMs: Math.max(0, servers.endMs - this.clock.nowMs()) });
+          void this.unsettled.settle(check, {
+            forMs: Math.min(MAX_CHECK_MS, Math.max(0, servers.endMs - this.clock.nowMs())),
+          });
         }
       }),
     );

@@ -85,6 +85,7 @@ export class HandoffRoute implements Root, ReplyOwner {
   /** Called before a retained flush of all pools. */
   flushFormer(request: Request): void {
     for (const { servers } of this.former) {
+      if (!servers.endsWithFlush) continue;
       servers.isEnded = true;
       servers.route.broadcast(request.again(noOwner));
     }
