@@ -20,7 +20,7 @@ import { PickUp } from "./pick-up.ts";
 import { freshnessOf } from "./policy.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Stored } from "./populator.ts";
-import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
+import { digestOf, isFetched, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./schedule.ts";
 import { type KnownItem, keyHash, type Tracker } from "./tracker.ts";
@@ -492,11 +492,6 @@ interface Work {
   readonly isAsked: boolean;
   /** `null` if it is not traced, or not yet. */
   span: Span | null;
-}
-
-/** False if the source's current value was not fetched. */
-function isFetched({ type }: RefreshOutcome): boolean {
-  return type !== "busy" && type !== "fresh" && type !== "failed";
 }
 
 /** An item with a known cas only: no bytes equal its bytes. */
