@@ -83,7 +83,7 @@ export async function top(args: readonly string[]): Promise<void> {
   await Promise.all(seen.map((each) => keepFollowing(each, draw)));
 }
 
-/** Follows a process for ever: reconnects a second after it was lost. */
+/** Follows a process, and reconnects a second after its connection was lost. Never resolves. */
 async function keepFollowing(seen: Seen, changed: () => void): Promise<void> {
   for (;;) {
     await follow(seen, () => {
