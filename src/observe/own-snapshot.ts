@@ -23,6 +23,7 @@ import { plainNumbers } from "../telemetry/plain-numbers.ts";
 import type { Reports } from "../telemetry/reports.ts";
 import { packageVersion } from "../version.ts";
 import type { Readiness } from "./admin/readiness.ts";
+import { withoutSecrets } from "./admin/shown-config.ts";
 import type { OpenFilesProbe } from "./open-files-probe.ts";
 import { ProcessMonitor } from "./process-monitor.ts";
 import {
@@ -153,7 +154,8 @@ export class OwnSnapshot {
         };
       }),
       sources: [...sources.values()].map(({ limiter }): SourceNumbers => {
-        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency } = limiter;
+        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency, lastError } =
+          limiter;
         return {
           name,
           type: types.get(name) ?? "",
@@ -164,6 +166,7 @@ export class OwnSnapshot {
           inFlight,
           waiting,
           places,
+          lastError: lastError === null ? null : withoutSecrets(lastError, config),
           latency: latency.read(),
         };
       }),

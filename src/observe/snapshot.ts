@@ -213,6 +213,7 @@ const sourceRows = {
   inFlight: sum,
   waiting: sum,
   places: sum,
+  lastError: firstGiven<string>(),
   latency: durations,
 };
 

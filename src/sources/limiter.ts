@@ -67,6 +67,8 @@ const LATENCY_WEIGHT = 0.1;
 export class Limiter {
   readonly name: string;
   readonly failures: FailureCounts = new Map();
+  /** Message of the latest failure. `null` if the latest call succeeded, or there was none. */
+  lastError: string | null = null;
   /** Durations of ended calls. */
   readonly latency = new Histogram();
   private readonly counts = { fetches: 0, keys: 0, failed: 0, retried: 0, leftAlone: 0, fetchMs: 0 };
@@ -290,6 +292,7 @@ export class Limiter {
     try {
       const result = await this.attempt(ask, abort, deadlineMs);
       this.breaker.succeeded(keys);
+      this.lastError = null;
       return result;
     } catch (error) {
       isOverload = error instanceof SourceError && (error.code === "SOURCE_TIMEOUT" || mayHelp(error));
@@ -339,6 +342,7 @@ export class Limiter {
 
   private judge(key: string, error: unknown): void {
     this.counts.failed++;
+    this.lastError = error instanceof Error ? error.message : String(error);
     const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
     if (!FAULTS.has(code)) this.breaker.cancelled(key);

@@ -164,6 +164,42 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(browser.complaints).toEqual([]);
   });
 
+  it("groups many servers that are down, and sorts and filters them", async () => {
+    const ports = await Promise.all(Array.from({ length: 12 }, () => freePort()));
+    const list = ports.map((port) => `"127.0.0.1:${port}"`).join(", ");
+    const platypus = await start(`${server()}[target]\nservers = [${list}]\n`);
+    const { page } = await open(urlOf(platypus));
+    const client = await connect(platypus.port);
+    for (let i = 0; i < 200; i++) client.send(`get k${i}\r\n`);
+    await says(page, "#troubles summary", /^12 of 12 servers are down$/);
+    await page.locator("#troubles summary").click();
+    await says(page, "#troubles li li", new RegExp(`Server 127.0.0.1:${ports[0]} .*hard TKO since .*ECONNREFUSED`));
+    const rows = page.locator("#servers tbody tr:visible");
+    await page.getByRole("button", { name: "Server", exact: true }).click();
+    await page.locator('#servers th[aria-sort="ascending"]').waitFor();
+    const names = (await rows.locator("th").allTextContents()).map((text) => /127\.0\.0\.1:\d+/.exec(text)![0]);
+    const inOrder = ports.toSorted((a, b) => a - b).map((port) => `127.0.0.1:${port}`);
+    expect(names).toEqual(inOrder);
+    await page.getByRole("searchbox", { name: "Filter Servers" }).fill(String(ports[3]));
+    await expect.poll(() => rows.count()).toBe(1);
+  });
+
+  it("executes commands with the token", async () => {
+    const origin = await startOrigin();
+    const platypus = await start(`${server('admin_token = "a-token-of-a-test"')}${web(origin)}`);
+    const client = await connect(platypus.port);
+    await client.ask("get page/1", "END\r\n");
+    const { page } = await open(urlOf(platypus));
+    await page.getByLabel("Token").fill("wrong-token-of-a-test");
+    await page.getByLabel("Keys: a key").fill("page/*");
+    await page.getByRole("button", { name: "Refresh", exact: true }).click();
+    await says(page, "#commanded", /token of \[server\] admin_token is needed/);
+    await page.getByLabel("Token").fill("a-token-of-a-test");
+    await page.getByRole("button", { name: "Refresh", exact: true }).click();
+    await says(page, "#commanded", /^Refresh: 1 tracked keys: 1 unchanged$/);
+    expect(origin.requests).toHaveLength(2);
+  });
+
   it("names a source that fails, and a configuration that was refused", async () => {
     const origin = await startOrigin();
     origin.handle = (_request, response) => response.writeHead(500).end();
@@ -174,7 +210,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#status", /^Healthy$/);
     const client = await connect(platypus.port);
     for (let i = 0; i < 3; i++) await client.ask(`get page/${i}`, "END\r\n");
-    await says(page, "#troubles", /Source web fails/);
+    await says(page, "#troubles", /Source web fails.*Last error: source web: status 500/);
     await says(page, "#sources tbody", /open.*status 2/);
     await writeFile(platypus.configFile, "[server]\nlissen = 1\n");
     platypus.child.kill("SIGHUP");

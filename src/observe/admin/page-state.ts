@@ -88,7 +88,7 @@ function ruleState(now: RuleNumbers, earlier: RuleNumbers | undefined) {
 }
 
 function sourceState(now: SourceNumbers, earlier: SourceNumbers | undefined) {
-  const { name, type, breaker, breakerOpened, inFlight, waiting, counters } = now;
+  const { name, type, breaker, breakerOpened, inFlight, waiting, counters, lastError } = now;
   return {
     name,
     type,
@@ -100,6 +100,7 @@ function sourceState(now: SourceNumbers, earlier: SourceNumbers | undefined) {
     failed: counters.failed,
     notAsked: counters.overloaded + counters.leftAlone,
     failures: now.failures,
+    lastError,
     ...times(now.latency, earlier?.latency),
   };
 }

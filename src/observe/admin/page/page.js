@@ -287,10 +287,33 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 byId("range").addEventListener("change", ({ target }) => {
   rangeSeconds = Number(target.value);
+  setText(byId("plots-title"), rangeSeconds < 3600 ? `The last ${rangeSeconds / 60} minutes` : "The last hour");
   showPlots();
 });
 
 // Tables.
+
+/** Tables with at least this number of rows have a filter. */
+const FILTERED_ROWS = 8;
+
+/** The number that a cell shows, with its unit: "1.2 k/s", "340 ms". `null` if it shows none. */
+function numberIn(shown) {
+  const [, digits, scale = ""] = /^(-?\d+(?:\.\d+)?)(?![\d.])\s*(µs|ms|s|min|k|M|G|KiB|MiB|GiB)?/.exec(shown) ?? [];
+  if (digits === undefined) return null;
+  const factors = {
+    µs: 1e-3,
+    ms: 1,
+    s: 1e3,
+    min: 6e4,
+    k: 1e3,
+    M: 1e6,
+    G: 1e9,
+    KiB: 1024,
+    MiB: 1024 ** 2,
+    GiB: 1024 ** 3,
+  };
+  return Number(digits) * (factors[scale] ?? 1);
+}
 
 /** A table whose rows stay the same elements for as long as what they are about is there. */
 class Table {
@@ -299,7 +322,16 @@ class Table {
     this.place = place;
     this.empty = element("p", { class: "muted" }, empty);
     this.columns = columns;
-    const heads = columns.map(([name], i) => element("th", { scope: "col", class: i === 0 ? "left" : "" }, name));
+    this.sortedBy = null;
+    this.heads = columns.map(([name], i) => this.head(name, i));
+    const { heads } = this;
+    this.filter = element("input", {
+      type: "search",
+      class: "filter",
+      placeholder: "Filter",
+      "aria-label": `Filter ${label}`,
+    });
+    this.filter.addEventListener("input", () => this.arrange());
     this.body = element("tbody");
     const table = element(
       "table",
@@ -309,7 +341,47 @@ class Table {
     );
     this.table = element("div", { class: "table" }, table);
     this.rows = new Map();
-    place.append(this.empty, this.table);
+    place.append(this.empty, this.filter, this.table);
+  }
+
+  /** A head that sorts the rows: first upwards for names and downwards for numbers, then the other way, then not. */
+  head(name, i) {
+    const button = element("button", { type: "button", class: "sort" }, name);
+    const head = element("th", { scope: "col", class: i === 0 ? "left" : "" }, button);
+    button.addEventListener("click", () => {
+      const first = i === 0 ? "ascending" : "descending";
+      const now = this.sortedBy?.column === i ? this.sortedBy.direction : null;
+      const next = now === null ? first : now === first ? (first === "ascending" ? "descending" : "ascending") : null;
+      this.sortedBy = next === null ? null : { column: i, direction: next };
+      for (const [at, each] of this.heads.entries()) {
+        if (at === i && next !== null) each.setAttribute("aria-sort", next);
+        else each.removeAttribute("aria-sort");
+      }
+      this.arrange();
+    });
+    return head;
+  }
+
+  /** Sorts and filters the rows. */
+  arrange() {
+    const wanted = this.filter.hidden ? "" : this.filter.value.trim().toLowerCase();
+    const rows = [...this.rows.values()];
+    for (const { row, cells } of rows) row.hidden = !cells[0].textContent.toLowerCase().includes(wanted);
+    const ordered = this.sortedBy === null ? rows : rows.toSorted((a, b) => this.compare(a.cells, b.cells));
+    for (const [i, { row }] of ordered.entries()) {
+      if (this.body.children[i] !== row) this.body.insertBefore(row, this.body.children[i] ?? null);
+    }
+  }
+
+  compare(a, b) {
+    const { column, direction } = this.sortedBy;
+    const [one, other] = [a, b].map((cells) => cells[column].textContent);
+    const [x, y] = column === 0 ? [null, null] : [one, other].map(numberIn);
+    const order =
+      x !== null && y !== null
+        ? x - y
+        : (x ?? -1) - (y ?? -1) || one.localeCompare(other, undefined, { numeric: true });
+    return direction === "ascending" ? order : -order;
   }
 
   show(items, nameOf) {
@@ -325,6 +397,8 @@ class Table {
       const { cells } = this.rows.get(nameOf(item)) ?? this.add(nameOf(item));
       for (const [i, [, fill]] of this.columns.entries()) fill(cells[i], item);
     }
+    this.filter.hidden = items.length < FILTERED_ROWS;
+    this.arrange();
   }
 
   add(name) {
@@ -490,21 +564,37 @@ function failureText({ failures: all }) {
 
 // At a glance.
 
+/** More troubles of one kind than this are one line, with the list behind it. */
+const MOST_ALONE = 3;
+
+/** The troubles as groups: a title, and lines. A group of few lines has no title. */
 function troublesOf(state) {
-  const troubles = [];
-  if (state.notReady !== null) troubles.push(`Not ready: ${state.notReady}.`);
-  for (const { pool, name, state: of, history } of state.servers) {
-    if (of !== "up")
-      troubles.push(
-        `Server ${name} of pool ${pool} is left alone (${of}${history.at(-1)?.reason ? `: ${history.at(-1).reason}` : ""}).`,
-      );
-  }
-  for (const { name, breaker } of state.sources) {
-    if (breaker !== "closed") troubles.push(`Source ${name} fails and is left alone for a while (breaker ${breaker}).`);
-  }
-  if (state.reloadError !== null)
-    troubles.push(`The configuration was refused, the one before serves: ${state.reloadError}`);
-  return troubles;
+  const down = state.servers
+    .filter(({ state: of }) => of !== "up")
+    .map(({ pool, name, state: of, history }) => {
+      const last = history.at(-1);
+      const since = last === undefined ? "" : ` since ${clockTime(last.unixSeconds)}`;
+      const reason = last?.reason ? `: ${last.reason}` : "";
+      return `Server ${name} of pool ${pool} is left alone (${of}${since}${reason}). It is probed, and used again when it answers.`;
+    });
+  // A half-open breaker waits for a request: nothing is known to fail.
+  const failing = state.sources
+    .filter(({ breaker }) => breaker === "open")
+    .map(({ name, lastError }) => {
+      const reason = lastError === null ? "" : ` Last error: ${lastError}.`;
+      return `Source ${name} fails and is left alone for a while (breaker open).${reason} It is tried again by itself; platypus breaker close ${name} tries it now.`;
+    });
+  const others = [
+    ...(state.notReady === null ? [] : [`Not ready: ${state.notReady}.`]),
+    ...(state.reloadError === null
+      ? []
+      : [`The configuration was refused, the one before serves: ${state.reloadError}`]),
+  ];
+  return [
+    { title: `${down.length} of ${state.servers.length} servers are down`, lines: down },
+    { title: `${failing.length} of ${state.sources.length} sources fail`, lines: failing },
+    { title: "", lines: others },
+  ].filter(({ lines }) => lines.length > 0);
 }
 
 function showStatus(word, goodness) {
@@ -513,12 +603,22 @@ function showStatus(word, goodness) {
   document.title = `${word} · Platypus`;
 }
 
-function showTroubles(troubles) {
+function showTroubles(groups) {
   const place = byId("troubles");
-  place.hidden = troubles.length === 0;
-  if (place.dataset.text === troubles.join("\n")) return;
-  place.dataset.text = troubles.join("\n");
-  place.replaceChildren(...troubles.map((line) => element("li", {}, line)));
+  place.hidden = groups.length === 0;
+  const told = JSON.stringify(groups);
+  if (place.dataset.text === told) return;
+  place.dataset.text = told;
+  const isOpen = place.querySelector("details")?.open ?? false;
+  place.replaceChildren(
+    ...groups.flatMap(({ title, lines }) => {
+      const items = lines.map((line) => element("li", {}, line));
+      if (lines.length <= MOST_ALONE || title === "") return items;
+      const list = element("details", {}, element("summary", {}, title), element("ul", {}, ...items));
+      list.open = isOpen;
+      return [element("li", {}, list)];
+    }),
+  );
 }
 
 function show({ sample, state }) {
