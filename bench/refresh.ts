@@ -1,13 +1,12 @@
 /**
  * The cost of refreshes: memory and steps of a million tracked keys; refreshes per second of a real process with a real
- * memcached; and hits with twenty rules and all keys tracked, compared with Platypus without rules.
+ * memcached; calls of the source per key; and hits with twenty rules and all keys tracked, compared with Platypus without rules.
  */
 
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { callsPerKey } from "./batches.ts";
 import type { Competitor } from "./competitors.ts";
 import type { Figure } from "./figures.ts";
 import { GeneratorProcess } from "./generator-process.ts";
@@ -18,6 +17,7 @@ import { summarize, type WorkloadReport } from "./report.ts";
 import type { Load, Scenario } from "./scenarios/scenario.ts";
 import { base } from "./scenarios/workloads.ts";
 import { keyCountFor } from "./tape.ts";
+import { Client } from "./text-client.ts";
 
 const MILLION = 1_000_000;
 /** Each key is due a second before its TTL of 3 s ends: about 10,000 refreshes per second. */
@@ -34,7 +34,7 @@ const SHAPES: readonly { readonly name: string; readonly load: Partial<Load> }[]
 
 /** Number of steps of `measureRefresh`, for the progress. */
 export function refreshSteps(length: Length): number {
-  return 2 + SHAPES.length * measureSteps(length, 2);
+  return 3 + SHAPES.length * measureSteps(length, 2);
 }
 
 export async function measureRefresh(
@@ -45,6 +45,8 @@ export async function measureRefresh(
   const figures = millionKeys();
   bench.progress.step("refreshes a second");
   figures.push(await churn(bench));
+  bench.progress.step("calls per key, with batches and without");
+  figures.push(...(await callsPerKey(bench)));
   return { figures, reports: await hitsUnderRules(bench, length) };
 }
 
@@ -117,37 +119,4 @@ async function warmUp({ group }: Bench, competitor: Competitor): Promise<void> {
   client.close();
   await generator.close();
   if (tracked < keys * 0.99) throw new BenchError(`only ${tracked} of ${keys} keys are tracked`);
-}
-
-/** Sends one command at a time. */
-class Client {
-  private readonly socket: Socket;
-
-  private constructor(socket: Socket) {
-    this.socket = socket;
-  }
-
-  static async open({ host, port }: Competitor): Promise<Client> {
-    const socket = connect({ host, port, noDelay: true });
-    await once(socket, "connect");
-    return new Client(socket);
-  }
-
-  async ask(command: string, end: string): Promise<string> {
-    this.socket.write(command);
-    let text = "";
-    while (!text.endsWith(end)) text += String((await once(this.socket, "data"))[0]);
-    return text;
-  }
-
-  /** The numbers of `stats platypus`. */
-  async stats(): Promise<Map<string, number>> {
-    const text = await this.ask("stats platypus\r\n", "END\r\n");
-    const lines = [...text.matchAll(/^STAT (\S+) (\S+)\r$/gm)];
-    return new Map(lines.map(([, name, value]) => [name!, Number(value)]));
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
 }

@@ -58,6 +58,7 @@ export function readTelemetry(section: Section, env: Environment, problems: Prob
     const place = section.found.get("otlp_endpoint")?.place ?? section.place;
     problems.add(place, "expected an http or https URL, such as http://127.0.0.1:4318");
   }
+  checkEnvironment(section, env, problems);
   const isOff = env.OTEL_SDK_DISABLED?.toLowerCase() === "true";
   const urlFor = (signal: "metrics" | "traces") => {
     if (endpoint !== null) return below(endpoint, signal);
@@ -71,6 +72,37 @@ export function readTelemetry(section: Section, env: Environment, problems: Prob
     metricsIntervalMs: values.metricsIntervalMs ?? intervalOf(env) ?? DEFAULT_METRICS_INTERVAL_MS,
     sampledShare: values.sampledShare ?? shareOf(env),
   };
+}
+
+/** What the exporters and the sampler can do for each of OpenTelemetry's variables. Other values are named, not ignored. */
+const supported: readonly (readonly [name: RegExp, values: readonly string[]])[] = [
+  [/^OTEL_EXPORTER_OTLP_((METRICS|TRACES)_)?PROTOCOL$/, ["http/protobuf"]],
+  [/^OTEL_(METRICS|TRACES)_EXPORTER$/, ["otlp", "none"]],
+  [
+    /^OTEL_TRACES_SAMPLER$/,
+    [
+      "always_on",
+      "always_off",
+      "traceidratio",
+      "parentbased_always_on",
+      "parentbased_always_off",
+      "parentbased_traceidratio",
+    ],
+  ],
+  [/^OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE$/, ["cumulative"]],
+];
+
+/** Warns of variables whose value has no effect here, if something is exported. */
+function checkEnvironment(section: Section, env: Environment, problems: Problems): void {
+  const isUsed =
+    section.found.has("otlp_endpoint") || Object.keys(env).some((name) => /^OTEL_EXPORTER_OTLP_.*ENDPOINT$/.test(name));
+  if (!isUsed) return;
+  for (const [name, text = ""] of Object.entries(env).sort()) {
+    const values = supported.find(([pattern]) => pattern.test(name))?.[1];
+    if (values === undefined || text === "" || values.includes(text.toLowerCase())) continue;
+    const place = { file: null, line: null, path: name };
+    problems.warn(place, `${JSON.stringify(text)} has no effect: Platypus supports ${values.join(", ")}`);
+  }
 }
 
 function isHttpUrl(text: string): boolean {

@@ -3,7 +3,7 @@
  * result.
  */
 import { isFailure, type Reply, Status } from "./reply.ts";
-import { classicStatus, isMeta, Operation, type Request } from "./request.ts";
+import { classicStatus, isMeta, type Request, readsKeys } from "./request.ts";
 import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
 import { type Span, TRACEPARENT_LENGTH, type TracedRequest, type Tracer, traceparentOf } from "./tracing.ts";
 import { metaFlags } from "./wire/meta-line.ts";
@@ -36,28 +36,28 @@ export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): 
 
 /** Ends the span of an answered request. An unsampled request is traced too if it was slow or failed. */
 export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
+  // A request that is the client's own mistake has not failed.
+  const hasFailed = isFailure(reply.status) && reply.status !== Status.clientError;
   if (request.span !== null) {
-    endRequestSpan(request.span, request, reply);
-  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && isFailedRequest(request, reply))) {
+    endRequestSpan(request.span, request, reply, hasFailed);
+  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && hasFailed)) {
     const span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
-    if (span !== null) endRequestSpan(span, request, reply);
+    if (span !== null) endRequestSpan(span, request, reply, hasFailed);
   }
 }
 
-/** An invalid line that Platypus answers itself does not count as a failed request. */
-function isFailedRequest({ operation }: Request, { status }: Reply): boolean {
-  return isFailure(status) && !(operation === Operation.local && status === Status.clientError);
-}
-
 /** Ends the span of a request that was answered with `reply`. */
-export function endRequestSpan(span: Span, request: Request, reply: Reply): void {
+export function endRequestSpan(span: Span, request: Request, reply: Reply, hasFailed: boolean): void {
   const name = resultNameOf(request, reply);
   span.set("platypus.result", name);
-  if (isFailure(reply.status)) span.fail(name);
+  if (hasFailed) span.fail(name);
   span.end();
 }
 
 /** The name of a request's result: `found`, `missing`, `stored`, `timeout` and others. */
-export function resultNameOf(request: Request, reply: Reply): string {
-  return statusNames.get(classicStatus(request.operation, reply)) ?? "unknown";
+export function resultNameOf({ operation }: Request, reply: Reply): string {
+  const status = classicStatus(operation, reply);
+  // A get that misses has one name in all protocols.
+  if (status === Status.notFound && readsKeys(operation)) return "missing";
+  return statusNames.get(status) ?? "unknown";
 }

@@ -9,7 +9,7 @@ import { typeOf } from "../sources/types.ts";
 
 /** The program itself: event loop, log, watched files, the channel to the supervisor. */
 const OWN_FILES = 48;
-/** Connections to the admin address (monitoring, open pages). */
+/** Connections to the admin address (monitoring, open pages), and to that of twemproxy's statistics. */
 const ADMIN_FILES = 16;
 /** Files that a source reads at once (libuv has four threads), or connections in addition to its fetches. */
 const FILES_PER_SOURCE = 8;
@@ -29,7 +29,8 @@ export function openFilesLimit(): number | null {
 
 /** File descriptors that one process needs, except those of clients. */
 export function reservedFiles({ server, pools, sources }: Config): number {
-  let files = OWN_FILES + server.listen.length + (server.admin === null ? 0 : ADMIN_FILES);
+  const monitoring = [server.admin, server.twemproxyStats].filter((address) => address !== null);
+  let files = OWN_FILES + server.listen.length + monitoring.length * ADMIN_FILES;
   for (const { servers, connections, listen } of pools) files += servers.length * connections + listen.length;
   for (const source of sources) files += filesOf(source);
   return files;

@@ -17,10 +17,14 @@ import type { Batching, Captures, FetchContext, FetchResult } from "./source.ts"
 
 /** A batch of fills waits again while keys still come, or are known to come: at most this many times in all. */
 const MAX_WAITS = 10;
+/** … and until this share of the timeout is over. */
+const MAX_SHARE = 0.25;
 
 /** The parts of a limiter that batches use. */
 export interface BatchMeans {
   readonly clock: Clock;
+  /** Timeout of a key (ms). */
+  readonly timeoutMs: number;
   /** Number of fills that were admitted and have not come yet. */
   expectedFills(): number;
   timeoutError(): SourceError;
@@ -90,7 +94,10 @@ export class Batches {
         ask.timer = null;
         const error = this.means.timeoutError();
         this.end(batch, ask, error);
-        if (batch.asks.size === 0) batch.abort.abort(error);
+        if (batch.asks.size > 0) return;
+        // Later keys need another batch.
+        this.close(batch);
+        batch.abort.abort(error);
       });
       batch.asks.add(ask);
       batch.grownMs = clock.nowMs();
@@ -121,7 +128,8 @@ export class Batches {
     // The fills of one get, or of pipelined gets, begin in several turns, and their leases come from several servers.
     const isGrowing = this.means.clock.nowMs() - batch.grownMs < this.batching.waitMs / 2;
     const isExpecting = batch.priority === "fill" && (isGrowing || this.means.expectedFills() > 0);
-    if (isExpecting && batch.waits < MAX_WAITS) this.wait(batch);
+    const isEarly = batch.waits < MAX_WAITS && batch.waits * this.batching.waitMs < this.means.timeoutMs * MAX_SHARE;
+    if (isExpecting && isEarly) this.wait(batch);
     else this.depart(batch);
   }
 

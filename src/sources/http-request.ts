@@ -28,8 +28,8 @@ export interface HttpRequest {
   readonly path: string;
   /** The path in a form without secrets. */
   readonly shownPath: string;
-  /** The template of the URL in a form without secrets. */
-  readonly shownUrl: string;
+  /** The template of the path, without the query and without secrets. */
+  readonly template: string;
   readonly headers: Record<string, string>;
   readonly body: Buffer | null;
 }
@@ -54,8 +54,8 @@ export class RequestTemplate {
   private readonly method: Dispatcher.HttpMethod;
   private readonly path: Template;
   private readonly query: Named<Template>;
-  /** URL, path and query in a form without secrets. */
-  private readonly shownUrl: string;
+  private readonly pathTemplate: string;
+  /** Path and query in a form without secrets. */
   private readonly shownPath: Template;
   private readonly shownQuery: Named<Template>;
   private readonly headers: Named<Template>;
@@ -80,8 +80,9 @@ export class RequestTemplate {
       url: shownUrl(config.url),
       query: config.query.map(([name, value]) => [name, withoutLiterals(value)] as const),
     };
-    this.shownUrl = shown.url;
-    this.shownPath = parseTemplate(splitUrl(shown.url).path);
+    const shownPath = splitUrl(shown.url).path;
+    this.pathTemplate = shownPath.split("?")[0]!;
+    this.shownPath = parseTemplate(shownPath);
     this.shownQuery = parseAll(shown.query);
     this.headers = parseAll(config.headers);
     this.authorization = config.authorization;
@@ -107,7 +108,7 @@ export class RequestTemplate {
       method,
       path,
       shownPath: this.withQuery(this.join(this.shownPath, keys, asUrl), this.shownQuery, keys),
-      shownUrl: this.shownUrl,
+      template: this.pathTemplate,
       headers: {
         "accept-encoding": "gzip, br",
         ...(keys.length === 1 && conditionsOf(keys[0]!.tag)),

@@ -110,14 +110,14 @@ export class HttpSource implements Source {
    */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
     const pool = await this.pool;
-    const { shownPath, shownUrl: _, ...sent } = request;
+    const { shownPath, template, ...sent } = request;
     if (span === null) return pool.request({ ...sent, signal });
     const { hostname, port, protocol } = new URL(this.request.origin);
-    const call = span.begin(request.method, SpanKind.client, {
+    const call = span.begin(`${request.method} ${template}`, SpanKind.client, {
       "http.request.method": request.method,
       "server.address": hostname,
       "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
-      "url.template": request.shownUrl,
+      "url.template": template,
     });
     call.setKeyText("url.full", this.request.origin + shownPath);
     try {

@@ -257,6 +257,7 @@ export class Limiter {
     this.keysPerCall = batching.maxKeys;
     this.batches = new Batches(batching, {
       clock: this.clock,
+      timeoutMs: this.limits.timeoutMs,
       expectedFills: () => this.admitted,
       timeoutError: () => this.timeoutError(),
       call: (call) => this.call(call),

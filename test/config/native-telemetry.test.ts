@@ -66,6 +66,22 @@ traces_sample = 0.5
     expect(read("", { ...env, PLATYPUS_TELEMETRY_TRACES_SAMPLE: "0.125" }).telemetry.sampledShare).toBe(0.125);
   });
 
+  it("names OpenTelemetry's variables whose values it does not support", () => {
+    const odd = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4317",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+      OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
+      OTEL_TRACES_SAMPLER: "jaeger_remote",
+      OTEL_METRICS_EXPORTER: "prometheus",
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+    };
+    const { warnings } = read("", odd);
+    expect(warnings).toHaveLength(4);
+    expect(warnings).toContain('OTEL_EXPORTER_OTLP_PROTOCOL "grpc" has no effect: Platypus supports http/protobuf');
+    // Without a receiver the variables are for other programs.
+    expect(read("", { OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }).warnings).toEqual([]);
+  });
+
   it("refuses invalid settings without showing header fields", () => {
     const text = `[telemetry]
 otlp_endpoint = "collector:4318"

@@ -2,8 +2,10 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { packageVersion } from "../../src/version.ts";
@@ -114,11 +116,13 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     const route = { pools: { A: { servers: [`127.0.0.1:${memcached.port}`] } }, route: "PoolRoute|A" };
     writeFileSync(path.join(folder, "m.json"), JSON.stringify(route));
     expect(run("nutcracker", "-t", "-c", "n.yml")).toContain("no problems");
-    await start(context, "nutcracker", ["-c", "n.yml", "-v", "6"], { PLATYPUS_SERVER_ADMIN: "off" });
+    const stats = ["-a", "127.0.0.1", "-s", String(await freePort())];
+    await start(context, "nutcracker", ["-c", "n.yml", "-v", "6", ...stats], { PLATYPUS_SERVER_ADMIN: "off" });
     await start(context, "mcrouter", ["-p", String(mcrouter), "-f", "m.json"]);
     const client = await TextClient.connect(twemproxy);
     context.onTestFinished(() => client.close());
     expect(await client.ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
+    expect(await text(connect(Number(stats[3]), "127.0.0.1"))).toContain('"service":"nutcracker"');
     expect(await get(context, mcrouter, "a")).toBe("VALUE a 0 1\r\nv\r\nEND\r\n");
     expect(spawnSync(path.join(folder, "mcrouter"), [], { env: env() }).status).not.toBe(0);
   });

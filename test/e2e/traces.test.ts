@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { KeptLog } from "../support/kept-log.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
+import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { OtlpCollector, type ReceivedSpan } from "../support/otlp-collector.ts";
 import { TextClient } from "../support/text-client.ts";
@@ -83,7 +83,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     const request = named(spans, "get", SERVER);
     const fill = named(spans, "fill", INTERNAL);
     const fetched = named(spans, "fetch", INTERNAL);
-    const call = named(spans, "GET", CLIENT);
+    const call = named(spans, "GET /p/{1}", CLIENT);
     const backend = named(spans, "get", CLIENT);
     const [lease, populate] = [named(spans, "lease", INTERNAL), named(spans, "populate", INTERNAL)];
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(1);
@@ -109,7 +109,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
       "http.request.method": "GET",
       "http.response.status_code": 200,
       "server.address": "127.0.0.1",
-      "url.template": `${origin.url}/p/{1}`,
+      "url.template": "/p/{1}",
     });
     expect(lease.attributes).toEqual({ "platypus.lease": "taken" });
     expect(populate.attributes).toEqual({ "platypus.result": "stored" });
@@ -132,7 +132,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     const full = await spansOf(`${telemetry('traces_sample = 1\nkeys = "full"')}${web(origin)}`, get);
     expect(named(full, "get", SERVER).attributes).toMatchObject({ "platypus.key": "page/1" });
     expect(named(full, "fill", INTERNAL).attributes).toEqual({ "platypus.rule": "page", "platypus.key": "page/1" });
-    expect(named(full, "GET", CLIENT).attributes).toMatchObject({ "url.full": `${origin.url}/p/1` });
+    expect(named(full, "GET /p/{1}", CLIENT).attributes).toMatchObject({ "url.full": `${origin.url}/p/1` });
   });
 
   it("has one fill for joined requests, which the joining trace records", async () => {
@@ -161,7 +161,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
     });
     const fill = named(spans, "fill", INTERNAL);
     expect(fill).toMatchObject({ status: ERROR, attributes: { "error.type": "SOURCE_STATUS" } });
-    expect(named(spans, "GET", CLIENT)).toMatchObject({ status: ERROR, attributes: { "error.type": "500" } });
+    expect(named(spans, "GET /p/{1}", CLIENT)).toMatchObject({ status: ERROR, attributes: { "error.type": "500" } });
     // The get itself was answered: with a miss.
     expect(named(spans, "get", SERVER)).toMatchObject({ status: 0, attributes: { "platypus.result": "missing" } });
     expect(line).toContain(`trace_id=${fill.traceId} span_id=${fill.spanId}`);
@@ -211,19 +211,35 @@ describe("a refresh", () => {
 });
 
 describe("the sampling of traces", () => {
-  const set = (client: TextClient, key: string) => client.ask(`set ${key} 0 0 1\r\nv`);
-
-  it("with a ratio of zero makes spans only for failures", async () => {
-    const spans = await spansOf(telemetry("traces_sample = 0"), async (client) => {
-      for (let i = 0; i < 50; i++) await set(client, `k${i}`);
-      await client.ask("incr k1 1");
+  it("with a ratio of zero makes spans only for failures, and a client's own mistake is none", async () => {
+    const port = await freePort();
+    const dead = `${telemetry("traces_sample = 0")}${targetOf([port])}`;
+    const spans = await spansOf(dead, async (client) => {
+      await client.ask("version");
+      await client.ask("incr k1 x");
+      await client.ask("set k 0 0 1\r\nv");
     });
     expect(spans).toHaveLength(1);
-    expect(named(spans, "incr", SERVER)).toMatchObject({
+    expect(named(spans, "set", SERVER)).toMatchObject({
       parentId: "",
       status: ERROR,
-      attributes: { "error.type": "clientError", "platypus.sampled_at_end": 1 },
+      attributes: { "platypus.sampled_at_end": 1 },
     });
+  });
+
+  it("shows a client's own mistake without an error in a sampled span", async () => {
+    const spans = await spansOf(telemetry("traces_sample = 1"), async (client) => {
+      await client.ask("set text 0 0 1\r\nv");
+      await client.ask("incr text 1");
+    });
+    expect(named(spans, "incr", SERVER)).toMatchObject({ status: 0, attributes: { "platypus.result": "clientError" } });
+  });
+
+  it.each(["get none", "mg none v"])("names a miss alike in all protocols: %s", async (line) => {
+    const spans = await spansOf(telemetry("traces_sample = 1"), async (client) => {
+      await client.ask(line);
+    });
+    expect(named(spans, "get", SERVER).attributes).toMatchObject({ "platypus.result": "missing" });
   });
 
   it("records slow requests as one span with their duration", async () => {

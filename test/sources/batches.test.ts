@@ -145,6 +145,16 @@ describe("fetches of a source with batches", () => {
     expect(calls[1]!.keys).toEqual(["k2"]);
   });
 
+  it("never wait longer than a quarter of the timeout, apart from one wait", async () => {
+    start({ timeoutMs: 1_000 }, { waitMs: 100 });
+    limiter.admitFill("late");
+    fetch("a");
+    await pass(200);
+    expect(calls).toHaveLength(0);
+    await pass(100);
+    expect(calls).toHaveLength(1);
+  });
+
   it("wait again while keys still come, as of pipelined gets", async () => {
     fetch("a");
     for (const key of "bcde") {

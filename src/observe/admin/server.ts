@@ -9,6 +9,8 @@
 import http from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { hostname } from "node:os";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import type { Clock } from "../../clock.ts";
 import { isLoopback } from "../../config/address.ts";
 import { addressText, type ListenAddress } from "../../config/config.ts";
@@ -51,12 +53,17 @@ interface Asked {
   readonly streams: EventStreams;
   readonly query: URLSearchParams;
   readonly response: http.ServerResponse;
+  readonly takesGzip: boolean;
 }
 
 type Answer = (asked: Asked) => void | Promise<void>;
 
 const answers: Readonly<Record<string, Answer>> = {
-  "/metrics": async ({ facts, response }) => send(response, 200, PROMETHEUS_CONTENT_TYPE, await facts.metrics()),
+  "/metrics": async ({ facts, response, takesGzip }) => {
+    const text = await facts.metrics();
+    const body = takesGzip ? await promisify(gzip)(text) : text;
+    send(response, 200, PROMETHEUS_CONTENT_TYPE, body, takesGzip ? { "content-encoding": "gzip" } : {});
+  },
   "/healthz": ({ response }) => sendText(response, 200, "ok\n"),
   "/readyz": async ({ facts, response }) => {
     const reason = await facts.notReady();
@@ -223,7 +230,7 @@ async function act(
 }
 
 async function handle(
-  { url = "/" }: http.IncomingMessage,
+  { url = "/", headers: given }: http.IncomingMessage,
   response: http.ServerResponse,
   facts: AdminFacts,
   streams: EventStreams,
@@ -236,7 +243,8 @@ async function handle(
     if (file !== null) send(response, 200, file.type, file.content);
     else if (answer !== undefined) {
       const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
-      await answer({ facts, streams, query, response });
+      const takesGzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(String(given["accept-encoding"] ?? ""));
+      await answer({ facts, streams, query, response, takesGzip });
     } else sendText(response, 404, `there is nothing at this path; there are ${Object.keys(answers).join(", ")}\n`);
   } catch (error) {
     if (!response.headersSent) sendText(response, 500, `${(error as Error).message}\n`);
@@ -252,9 +260,15 @@ function sendJson(response: http.ServerResponse, value: unknown): void {
   send(response, 200, "application/json", `${JSON.stringify(value, null, 2)}\n`);
 }
 
-function send(response: http.ServerResponse, status: number, type: string, content: string | Buffer): void {
+function send(
+  response: http.ServerResponse,
+  status: number,
+  type: string,
+  content: string | Buffer,
+  more: http.OutgoingHttpHeaders = {},
+): void {
   const body = typeof content === "string" ? Buffer.from(content, "utf8") : content;
-  response.writeHead(status, { ...headers, "content-type": type, "content-length": body.length });
+  response.writeHead(status, { ...headers, ...more, "content-type": type, "content-length": body.length });
   response.end(body);
 }
 

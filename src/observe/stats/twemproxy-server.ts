@@ -11,7 +11,7 @@ import { type NameOf, twemproxyStats } from "./twemproxy-stats.ts";
 /** Name of the inherited socket of workers. */
 export const TWEMPROXY_STATS_SOCKET = "twemproxy_stats";
 /** Open connections at the same time; more are closed at once. */
-const MAX_CONNECTIONS = 100;
+const MAX_CONNECTIONS = 16;
 /** A client that does not take its reply in this time is closed. */
 const SEND_MS = 10_000;
 

@@ -4,7 +4,7 @@
  * Source of names: OpenTelemetry semantic conventions, "Database client spans".
  */
 import type { Address } from "../../config/config.ts";
-import type { Reply } from "../reply.ts";
+import { isFailure, type Reply } from "../reply.ts";
 import type { ReplyOwner, Request } from "../request.ts";
 import { operationNameOf } from "../request-metrics.ts";
 import { endRequestSpan } from "../request-span.ts";
@@ -30,7 +30,7 @@ export class TracedCall implements ReplyOwner {
   }
 
   onReply(request: Request, reply: Reply): void {
-    endRequestSpan(this.span, request, reply);
+    endRequestSpan(this.span, request, reply, isFailure(reply.status));
     request.complete(reply);
   }
 }

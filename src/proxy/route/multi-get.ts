@@ -44,7 +44,8 @@ type First = Pick<Route, "route" | "passKey" | "lanes">;
 
 /**
  * Sends the keys of `request`, which are `keys`, to `first`. Completes the request once, synchronously or after the last
- * reply. `countsKeys`: backends count each key as a request. Returns the number of commands that were sent together for keys.
+ * reply. `countsKeys`: backends count each key as a request. Returns the number of commands that ask for the keys, except
+ * separate requests.
  */
 export function routeKeys(request: Request, keys: KeyList, first: First, countsKeys: boolean): number {
   return new ManyKeys(request, keys).send(first, countsKeys);

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
+import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { addressText, type ListenAddress } from "../../../src/config/config.ts";
@@ -258,5 +259,26 @@ describe("/readyz", () => {
     expect(await statusOf(platypus, "/readyz")).toEqual([503, "not ready: draining\n"]);
     client.close();
     await drained;
+  });
+});
+
+describe("/metrics", () => {
+  it("is compressed for clients that accept gzip, and plain for others", async () => {
+    const port = await open();
+    const get = (encoding: string) =>
+      new Promise<[string | undefined, Buffer]>((resolve, reject) => {
+        const headers = { "accept-encoding": encoding };
+        http
+          .get({ host: "127.0.0.1", port, path: "/metrics", headers }, async (response) => {
+            const chunks: Buffer[] = [];
+            for await (const chunk of response) chunks.push(chunk as Buffer);
+            resolve([response.headers["content-encoding"], Buffer.concat(chunks)]);
+          })
+          .once("error", reject);
+      });
+    const [plainCoding, plain] = await get("gzip;q=0");
+    const [coding, body] = await get("deflate, gzip");
+    expect([plainCoding, coding]).toEqual([undefined, "gzip"]);
+    expect(gunzipSync(body).toString()).toBe(plain.toString());
   });
 });

@@ -77,12 +77,6 @@ const single: Readonly<Record<string, object | string>> = {
   },
   "a pool with no more than one request under way": { type: "PoolRoute", pool: "A", max_outstanding: 1 },
   "HostIdRoute and LatestRoute": { type: "HostIdRoute", children: [{ type: "LatestRoute", children: [A, "Pool|A"] }] },
-  "L1L2SizeSplitRoute below its threshold": {
-    type: "L1L2SizeSplitRoute",
-    l1: A,
-    l2: "PoolRoute|Other",
-    threshold: 100_000,
-  },
   BlackholeRoute: { type: "BlackholeRoute", policies: { key: [{ op: "equals", value: "none" }] }, default: A },
   "BigValueRoute over its threshold": { type: "BigValueRoute", target: A, split_threshold: 100_000, batch_size: 2 },
   "all of that": {
