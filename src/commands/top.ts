@@ -38,6 +38,8 @@ interface Seen {
 
 const ENTER = "\x1b[?1049h\x1b[?25l";
 const LEAVE = "\x1b[?25h\x1b[?1049l";
+const COLUMNS = 120;
+const ROWS = 40;
 const HOME = "\x1b[H";
 /** Keys that end the view: q, Q and Ctrl-C. */
 const QUIT_KEYS = ["q", "Q", "\x03"];
@@ -55,13 +57,14 @@ export async function top(args: readonly string[]): Promise<void> {
   const isEnough = () => seen.every(({ before, error }) => before !== null || error !== null);
   if (isOnce) {
     await Promise.all(seen.map((each) => follow(each, () => !isEnough())));
-    stdout.write(`${seen.map((each) => lines(each, stdout.columns ?? 120).join("\n")).join("\n\n")}\n`);
+    stdout.write(`${seen.map((each) => lines(each, stdout.columns || COLUMNS).join("\n")).join("\n\n")}\n`);
     if (seen.some(({ error }) => error !== null)) process.exitCode = 1;
     return;
   }
   const draw = () => {
-    const room = stdout.rows - 1;
-    const all = seen.flatMap((each) => [...lines(each, stdout.columns), ""]).slice(0, room);
+    // A terminal may not tell its size.
+    const [width, room] = [stdout.columns || COLUMNS, (stdout.rows || ROWS) - 1];
+    const all = seen.flatMap((each) => [...lines(each, width), ""]).slice(0, room);
     stdout.write(`${HOME + all.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`);
   };
   const quit = () => {
@@ -76,10 +79,11 @@ export async function top(args: readonly string[]): Promise<void> {
   process.on("SIGTERM", quit);
   stdout.on("resize", draw);
   draw();
-  for (const each of seen) void keepFollowing(each, draw);
+  // Never resolves: the process would end.
+  await Promise.all(seen.map((each) => keepFollowing(each, draw)));
 }
 
-/** Follows a process for ever: reconnects a second after it was lost. */
+/** Follows a process, and reconnects a second after its connection was lost. Never resolves. */
 async function keepFollowing(seen: Seen, changed: () => void): Promise<void> {
   for (;;) {
     await follow(seen, () => {

@@ -196,7 +196,7 @@ function checkPools(
 ): void {
   const [route] = routes.values();
   if (isAddition && route !== undefined) {
-    problems.add(route.place, "has no place beside another configuration, which has routes of its own");
+    problems.add(route.place, "cannot be added to another configuration, which has its own routes");
   }
   const second = pools[1];
   if (second === undefined) return;

@@ -50,7 +50,7 @@ export class FileDiscoverer implements Discoverer {
   };
 }
 
-/** Throws an Error that names the line of a server that is none, or that is listed twice. */
+/** Throws an Error that names the line of an invalid server, or of a server that is listed twice. */
 function parseList(path: string, text: string): PoolServer[] {
   const servers: PoolServer[] = [];
   const seen = new Set<string>();

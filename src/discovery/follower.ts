@@ -62,7 +62,7 @@ export class Follower {
   pool: PoolConfig;
   private readonly options: FollowerOptions;
   private readonly discovery: DiscoveryConfig;
-  /** The last list that was found or read from disk. `null` if there is none. */
+  /** The last list that was found or read from disk. `null` if absent. */
   private list: readonly PoolServer[] | null = null;
   /** The list of another place before a reload, until there is an answer. */
   private readonly former: readonly PoolServer[] | null;

@@ -13,7 +13,7 @@ export class KeptLists {
     this.folder = folder;
   }
 
-  /** The list that was kept for the pool and the same place. `null` if there is none. */
+  /** The list that was kept for the pool and the same place. `null` if absent. */
   async read(pool: string, { text }: DiscoveryConfig): Promise<PoolServer[] | null> {
     try {
       const kept: unknown = JSON.parse(await readFile(this.fileOf(pool), "utf8"));

@@ -1,6 +1,8 @@
 /** The events of fills and refreshes, for a program that embeds Platypus. */
+
+import type { RefreshEnd } from "./asked-refreshes.ts";
 import type { FillEvents, FillLog } from "./filler.ts";
-import type { RefreshEnd, Scheduler } from "./scheduler.ts";
+import type { Scheduler } from "./scheduler.ts";
 
 /** Keys have one character per byte. The functions must not throw. */
 export interface FillObserver {

@@ -47,6 +47,11 @@ export type RefreshOutcome =
   /** The source does not have the key, and the rule keeps the item. */
   | { readonly type: "notThere" };
 
+/** False if the source's current value was not fetched. */
+export function isFetched({ type }: RefreshOutcome): boolean {
+  return type !== "busy" && type !== "fresh" && type !== "failed";
+}
+
 interface GoodFor {
   readonly ttlMs: number;
   readonly staleMs: number;

@@ -12,6 +12,7 @@
 import type { Clock, Timer } from "../clock.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
+import { AskedRefreshes, endOf, type RefreshEnd } from "./asked-refreshes.ts";
 import { FailedKeys, wasAsked } from "./failed-keys.ts";
 import { errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
@@ -19,7 +20,7 @@ import { PickUp } from "./pick-up.ts";
 import { freshnessOf } from "./policy.ts";
 import type { PoolPort } from "./pool/pool-port.ts";
 import type { Stored } from "./populator.ts";
-import { digestOf, type RefreshOutcome, refreshKey } from "./refresher.ts";
+import { digestOf, isFetched, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./schedule.ts";
 import { type KnownItem, keyHash, type Tracker } from "./tracker.ts";
@@ -34,9 +35,6 @@ const ASKED_AGAIN_MS = 200;
 /** A key that no rule covers is not checked again for this time. */
 const NOT_COVERED_TICKS = 6_000;
 const MAX_ORIGINS = 1_000;
-
-/** The end of a refresh that was asked for. `gone`: the key is not tracked any more. */
-export type RefreshEnd = RefreshOutcome["type"] | "unchanged";
 
 /** Logs failures. A burst of equal failures is logged as one line. */
 export interface RefreshLog {
@@ -83,8 +81,7 @@ export class Scheduler implements FillEvents {
   private readonly lookedAt = new Set<string>();
   /** Tracked keys, or keys in `lookedAt`, whose source has announced another value that no refresh has fetched yet. */
   private readonly changes = new Set<string>();
-  /** Keys whose refresh was asked for, with the functions that receive its end. */
-  private readonly asked = new Map<string, ((end: RefreshEnd) => void)[]>();
+  private readonly asked = new AskedRefreshes();
   /** `null` if traces are off. */
   tracer: Tracer | null = null;
   /** Keys that a traced request made needed, with its traceparent. */
@@ -150,7 +147,7 @@ export class Scheduler implements FillEvents {
       ended("gone");
       return;
     }
-    this.asked.set(key, [...(this.asked.get(key) ?? []), ended]);
+    this.asked.add(key, ended);
     if (!this.busy.has(key)) this.schedule.arm(slot, 0);
   }
 
@@ -214,7 +211,7 @@ export class Scheduler implements FillEvents {
     this.isStopped = true;
     if (this.timer !== null) this.clock.clearTimer(this.timer);
     this.timer = null;
-    for (const key of [...this.asked.keys()]) if (!this.busy.has(key)) this.endAsked(key, "gone");
+    this.asked.endAll((key) => this.busy.has(key));
   }
 
   /** Drops tracked keys of about this size, the least needed first. Returns the number of bytes that this frees. */
@@ -331,7 +328,7 @@ export class Scheduler implements FillEvents {
         this.schedule.retry(key);
         if (work.isAnnounced) this.changes.add(key);
         this.ended(key, rule, "failed");
-        this.endAsked(key, "failed");
+        this.asked.end(key, "failed");
       })
       .finally(() => {
         if (isAdmitted) source.endRefresh();
@@ -345,7 +342,7 @@ export class Scheduler implements FillEvents {
   private refreshAgain(key: string): void {
     if (!this.asked.has(key)) return;
     const slot = this.tracker.find(key);
-    if (slot < 0 || this.isStopped) this.endAsked(key, "gone");
+    if (slot < 0 || this.isStopped) this.asked.end(key, "gone");
     else this.schedule.arm(slot, 0);
   }
 
@@ -399,9 +396,9 @@ export class Scheduler implements FillEvents {
   private take(work: Work, outcome: RefreshOutcome, span: Span | null): void {
     const { key, rule, port } = work;
     const { counters } = rule;
-    const end = outcome.type === "stored" && outcome.isUnchanged ? "unchanged" : outcome.type;
+    const end = endOf(outcome);
     this.ended(key, rule, end);
-    if (work.isAsked) this.endAsked(key, end);
+    if (work.isAsked) this.asked.end(key, end);
     const isAnswer = outcome.type !== "failed" || wasAsked(outcome.error);
     // Count the failure even if the key is not tracked any more.
     if (outcome.type === "failed" && isAnswer) {
@@ -473,14 +470,7 @@ export class Scheduler implements FillEvents {
     if (this.origins.size > 0) this.origins.delete(key);
     this.changes.delete(key);
     // The refresh in progress still ends.
-    if (!this.busy.has(key)) this.endAsked(key, "gone");
-  }
-
-  private endAsked(key: string, end: RefreshEnd): void {
-    const ended = this.asked.get(key);
-    if (ended === undefined) return;
-    this.asked.delete(key);
-    for (const each of ended) each(end);
+    if (!this.busy.has(key)) this.asked.end(key, "gone");
   }
 
   /** Forgets an announced change of a key that is neither tracked nor about to be. */
@@ -502,11 +492,6 @@ interface Work {
   readonly isAsked: boolean;
   /** `null` if it is not traced, or not yet. */
   span: Span | null;
-}
-
-/** False if the source's current value was not fetched. */
-function isFetched({ type }: RefreshOutcome): boolean {
-  return type !== "busy" && type !== "fresh" && type !== "failed";
 }
 
 /** An item with a known cas only: no bytes equal its bytes. */

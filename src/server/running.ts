@@ -183,7 +183,7 @@ interface BuiltTree {
   readonly root: Root;
   /** Pools that alone store the keys of a route, as they are. */
   readonly plainPools: readonly PoolRoute[];
-  /** The one of them that stores a key (one character per byte). `null` if there is none. */
+  /** The one of them that stores a key (one character per byte). `null` if absent. */
   plainPoolOf(key: string): PoolRoute | null;
 }
 

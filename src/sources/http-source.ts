@@ -215,7 +215,7 @@ function unchanged(known: string, fields: ResponseFields): HttpAnswer {
   return { type: "unchanged", freshness: freshnessOf(kept, fields, Date.now()), tag };
 }
 
-/** In lower case without parameters; "none" if there is none. The last of several lines counts. */
+/** In lower case without parameters; "none" if absent. The last of several lines counts. */
 function contentTypeOf(fields: ResponseFields): string {
   const types = fields.list("content-type").map((type) => type.split(";")[0]!.trim().toLowerCase());
   return types.at(-1) ?? "none";

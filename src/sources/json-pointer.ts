@@ -25,7 +25,7 @@ export function selectJson(document: Buffer, pointer: string, source: string): B
   }
 }
 
-/** The value at `pointer` in a parsed document. `undefined` if there is none. */
+/** The value at `pointer` in a parsed document. `undefined` if absent. */
 export function valueAt(document: unknown, pointer: string): unknown {
   let value = document;
   for (const token of pointer.split("/").slice(1)) {

@@ -1,5 +1,6 @@
 /** An operator's commands: the command line, the admin address and a real memcached. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HttpOrigin } from "../support/http-origin.ts";
@@ -156,6 +157,29 @@ describe("platypus top --once", () => {
     expect(stdout).toMatch(/^items +web +1 /m);
     expect(stdout).toMatch(/^web +http +closed /m);
   });
+});
+
+describe("platypus top in a terminal", () => {
+  it("shows a view that changes, and ends with q", async () => {
+    await start();
+    await get("item/a");
+    const command = `${process.execPath} ${main} top --admin 127.0.0.1:${adminPort()}`;
+    const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
+    undo.push(() => child.kill("SIGKILL"));
+    let screen = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      screen += text;
+    });
+    await expect.poll(() => screen, { timeout: 10_000 }).toMatch(/items +web +1 /);
+    const { length } = screen;
+    await expect.poll(() => screen.length, { timeout: 5_000 }).toBeGreaterThan(length);
+    const ended = once(child, "exit");
+    child.stdin.write("q");
+    const [code] = (await ended) as [number];
+    expect(code).toBe(0);
+    // The terminal is as it was before.
+    expect(screen.endsWith("\x1b[?25h\x1b[?1049l")).toBe(true);
+  }, 30_000);
 });
 
 describe("commands over the admin address", () => {

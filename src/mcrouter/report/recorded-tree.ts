@@ -72,7 +72,7 @@ export class RecordedTree {
     ]);
   }
 
-  /** The name of the pool that alone stores `key`, with `[[route]]`. `null` if there is none. */
+  /** The name of the pool that alone stores `key`, with `[[route]]`. `null` if absent. */
   plainPoolOf(key: string): string | null {
     return this.root instanceof NativeRoot ? (this.root.plainPoolOf(key)?.pool.name ?? null) : null;
   }

@@ -51,7 +51,7 @@ export const l1l2SizeSplit: RouteKind<L1L2SizeSplitRouteConfig> = {
 function read(input: RouteInput): L1L2SizeSplitRouteConfig {
   const { fields, child } = object(input);
   fields.need("threshold");
-  // Of lease-set, which memcached does not have.
+  // mcrouter has this for lease-set, an operation that memcached does not have.
   fields.integer("failure_ttl", 60, 1, MAX_INT32);
   return {
     type: "l1l2-sizesplit",

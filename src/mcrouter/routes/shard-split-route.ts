@@ -176,7 +176,7 @@ function shardEnd({ chunk, keyStart, keyEnd }: Request): number {
   return second < routingEnd && digit >= 0 && digit <= 9 ? second : -1;
 }
 
-/** Position of the first colon. `end` if there is none. */
+/** Position of the first colon. `end` if absent. */
 function colonFrom(chunk: Buffer, start: number, end: number): number {
   let at = start;
   while (at < end && chunk[at] !== COLON) at++;

@@ -13,7 +13,7 @@ import { fixedReply, type Reply, Status } from "../reply.ts";
 /** The key under which engines before 1.4.14 have the list. */
 export const CLUSTER_KEY = "AmazonElastiCache:cluster";
 
-/** Looks up the first IP address of a name. Does not call `found` if there is none. */
+/** Looks up the first IP address of a name. Does not call `found` if the name has no address. */
 export type LookUpIp = (host: string, found: (ip: string) => void) => void;
 
 const lookUpIp: LookUpIp = (host, found) => {
