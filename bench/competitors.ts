@@ -56,6 +56,9 @@ const RULE = 'source = "echo"\nttl = "1h"\nexpiry = "1h"\n';
 const OTHER_RULES = Array.from({ length: 19 }, (_, n) => `[get.other${n}]\nmatch = "other${n}:(.*)"\n${RULE}`);
 const RULES = [...OTHER_RULES, `[get.bench]\nmatch = "bench:(.*)"\n${RULE}`, '[source.echo]\ntype = "echo"\n'];
 
+const ROUTES = `${["session:", "cart:", "page/"].map((prefix) => `[[route]]\nprefix = "${prefix}"\npool = "target"\n`).join("")}
+[[route]]\npool = "target"\n`;
+
 /** By name in workloads. */
 const shapes: Readonly<Record<string, Shape>> = {
   platypus: {},
@@ -67,6 +70,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   [`platypus, ${WORKERS} workers`]: { server: `workers = ${WORKERS}` },
   "platypus, filling": { rest: FILL },
   "platypus, 20 rules": { server: "pickup_rate = 1000000", rest: RULES.join("") },
+  "platypus, 4 routes": { rest: ROUTES },
   "platypus, no telemetry": { server: 'admin = "off"', rest: '[telemetry]\nerrors = false\nslow = "0s"\n' },
   "platypus, traced 1 %": { tracedShare: 0.01 },
   "platypus, all traced": { tracedShare: 1 },

@@ -220,5 +220,5 @@ function svgOf(measured: readonly Measured[]): string {
   const foot = `<text x="${left}" y="${bottom + 24}" ${text}>${END} s; ${RATE.toLocaleString("en")} gets a second, Zipf 1.0 over ${KEYS.toLocaleString("en")} keys</text>`;
   const title = `<text x="8" y="18" ${text}>Gets that were missed or failed</text>`;
   const body = [title, ...ticks, ...marks, ...lines, foot].join("");
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 370">${body}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 370"><title>Gets that were missed or failed while a server is added and removed</title>${body}</svg>\n`;
 }

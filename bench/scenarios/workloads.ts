@@ -115,6 +115,7 @@ export const workloads: readonly Scenario[] = [
     unheld("mcrouter's file, one pool"),
     of("mcrouter's file, all-sync"),
   ),
+  againstOurselves({ name: "four routes", goal: 1.05 }, plain("no routes"), of("platypus, 4 routes")),
   againstOurselves(
     { name: "telemetry", goal: 1.03 },
     unheld("platypus, no telemetry"),

@@ -43,7 +43,9 @@ const place = (i: number) => `127.0.0.1:${memcacheds[i]!.port}`;
 const listOf = (...indexes: number[]) => indexes.map((i) => `${place(i)}\n`).join("");
 
 async function start(target: string, server = ""): Promise<PlatypusProcess> {
-  platypus = await PlatypusProcess.start(`[server]\nlisten = "127.0.0.1:0"\n${server}\n[target]\n${target}\n`);
+  platypus = await PlatypusProcess.start(
+    `[server]\nlisten = "127.0.0.1:0"\n${server}\n[target]\nconnect_timeout = "5s"\nserver_timeout = "5s"\n${target}\n`,
+  );
   return platypus;
 }
 

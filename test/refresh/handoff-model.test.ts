@@ -18,9 +18,13 @@ const scenarios: [name: string, scenario: HandoffScenario][] = [
   ["a get, and a delete through another process", { processes: 2, clients: [[get(0)], [remove(1), get(0)]] }],
   ["a get, and a delete and a get through another process", { processes: 2, clients: [[get(0)], [remove(1), get(1)]] }],
   ["a get, and a set through another process", { processes: 2, clients: [[get(0)], [set(1), get(0)]] }],
-  ["two gets at once, and a delete", { processes: 1, clients: [[get(0)], [get(0)], [remove(0), get(0)]] }],
+  ["two gets at once, and a delete", { processes: 1, clients: [[get(0)], [get(0)], [remove(0)]] }],
   ["a gets, and a delete through another process", { processes: 2, clients: [[gets(0)], [remove(1), get(0)]] }],
   ["a set, and then a delete", { processes: 2, clients: [[get(0)], [set(1), remove(0)]] }],
+  [
+    "a get and a gets while keys are not copied yet, and a delete",
+    { processes: 2, clients: [[get(0)], [gets(0)], [remove(1), get(0)]], isGrace: true },
+  ],
   ["an append, and a delete through another process", { processes: 2, clients: [[append(0)], [remove(1)]] }],
 ];
 

@@ -51,6 +51,8 @@ export interface HandoffScenario {
   readonly loses?: number;
   /** True if the former server refuses all connections. */
   readonly isFormerDead?: boolean;
+  /** True if keys are not copied yet where that is possible. */
+  readonly isGrace?: boolean;
 }
 
 /** A command on its way to a server. */
@@ -120,7 +122,10 @@ class Process {
     const pool = new PoolRoute(poolConfig("pool", 2), backends, at(NEW));
     // Checks of a server that never answers end with the handoff.
     const endMs = world.isFormerDead ? 0 : Number.MAX_SAFE_INTEGER;
-    const former = FormerRoute.ofList(new PoolRoute(poolConfig("pool", 2), backends, at(OLD)), [], endMs);
+    const former = FormerRoute.ofList(new PoolRoute(poolConfig("pool", 2), backends, at(OLD)), [], {
+      copiesFromMs: world.isGrace ? 1 : 0,
+      endMs,
+    });
     const unsettled = new UnsettledWrites(clock, CHECKS);
     const copier = new Copier(new RoutedPoolPort(pool, ""), clock, unsettled, newHandoffCounters());
     this.route = new HandoffRoute(pool, [{ servers: former, port: new RoutedPoolPort(former.route, "") }], copier);
@@ -133,6 +138,7 @@ class Process {
 
 class World implements ModelWorld {
   readonly isFormerDead: boolean;
+  readonly isGrace: boolean;
   private readonly scenario: HandoffScenario;
   private readonly servers = [new Server(), new Server()] as const;
   private readonly processes: Process[];
@@ -151,6 +157,7 @@ class World implements ModelWorld {
   constructor(scenario: HandoffScenario) {
     this.scenario = scenario;
     this.isFormerDead = scenario.isFormerDead ?? false;
+    this.isGrace = scenario.isGrace ?? false;
     this.losses = scenario.loses === undefined ? 0 : 1;
     this.servers[OLD].store.store("set", KEY, Buffer.from("v0"), 7, 0);
     this.processes = Array.from({ length: scenario.processes }, () => new Process(this));

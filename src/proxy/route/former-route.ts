@@ -13,6 +13,11 @@ export class FormerRoute {
   /** In the order of the servers. They stay connected until the handoff ends. */
   readonly members: readonly Backend[];
   readonly endMs: number;
+  /**
+   * Until then, gets are answered from here and nothing is copied if that is possible: processes that see the change later
+   * still write to the former servers.
+   */
+  readonly copiesFromMs: number;
   /** False for a pool that is flushed by the same command: copies go on afterwards. */
   readonly endsWithFlush: boolean;
   /** True after a flush: nothing may be copied any more. */
@@ -20,22 +25,33 @@ export class FormerRoute {
   /** Keys that a client has written and that may still be on their former server: they are not copied. */
   private readonly unsure: Set<string>;
 
-  private constructor(route: PoolRoute, members: readonly Backend[], endMs: number, unsure: Set<string> | null) {
+  private constructor(
+    route: PoolRoute,
+    members: readonly Backend[],
+    times: { readonly copiesFromMs: number; readonly endMs: number },
+    unsure: Set<string> | null,
+  ) {
     this.route = route;
     this.members = members;
-    this.endMs = endMs;
+    this.endMs = times.endMs;
+    this.copiesFromMs = times.copiesFromMs;
     this.endsWithFlush = unsure === null;
     this.unsure = unsure ?? new Set();
   }
 
   /** The servers of a pool before a change. */
-  static ofList(route: PoolRoute, members: readonly Backend[], endMs: number): FormerRoute {
-    return new FormerRoute(route, members, endMs, null);
+  static ofList(
+    route: PoolRoute,
+    members: readonly Backend[],
+    times: { readonly copiesFromMs: number; readonly endMs: number },
+  ): FormerRoute {
+    return new FormerRoute(route, members, times, null);
   }
 
   /** Another pool. `before` is the same pool before a reload. */
   static ofPool(route: PoolRoute, before: FormerRoute | null): FormerRoute {
-    return new FormerRoute(route, [], Number.POSITIVE_INFINITY, before?.unsure ?? new Set());
+    const times = { copiesFromMs: 0, endMs: Number.POSITIVE_INFINITY };
+    return new FormerRoute(route, [], times, before?.unsure ?? new Set());
   }
 
   mayCopy(key: string): boolean {

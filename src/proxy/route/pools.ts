@@ -124,6 +124,8 @@ export function buildPools(config: Config, previous: BuiltPools, context: Backen
   };
 }
 
+/** Time after a change, and after the interval of `discover`, from which on keys are copied (ms). */
+const GRACE_MS = 1_000;
 /** Maximum number of different earlier lists that are read for a key. */
 const MAX_FORMER = 32;
 
@@ -132,7 +134,10 @@ function formerRoutes(pool: PoolConfig, previous: BuiltPools, prefix: string, no
   const before = previous.routes.get(pool.name);
   if (before === undefined || previous.prefix !== prefix || !canHandOver(pool) || !canHandOver(before.pool)) return [];
   const placed = ({ servers, placement }: PoolConfig) => JSON.stringify([servers, placement]);
-  const latest = FormerRoute.ofList(before, previous.members.get(pool.name)!, nowMs + pool.handoffMs);
+  // Other processes see the change within the interval of their looks, or of a reload of all.
+  const graceMs = Math.min(pool.handoffMs / 2, (pool.discovery?.intervalMs ?? 0) + GRACE_MS);
+  const times = { copiesFromMs: nowMs + graceMs, endMs: nowMs + pool.handoffMs };
+  const latest = FormerRoute.ofList(before, previous.members.get(pool.name)!, times);
   const older = (previous.former.get(pool.name) ?? []).filter(({ endMs, isEnded }) => endMs > nowMs && !isEnded);
   const seen = new Set([placed(pool)]);
   const former = [latest, ...older].filter(({ route }) => {

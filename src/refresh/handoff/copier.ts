@@ -73,6 +73,12 @@ export class Copier {
     return null;
   }
 
+  /** False for a short time after a change of the servers: see `FormerRoute.copiesFromMs`. */
+  shouldCopy(former: readonly Former[]): boolean {
+    const nowMs = this.clock.nowMs();
+    return former.every(({ servers }) => servers.copiesFromMs <= nowMs);
+  }
+
   /** A key that was missed is at none of its former servers. */
   noteAbsent(): void {
     this.counters.absent++;

@@ -165,7 +165,8 @@ export class HandoffRoute implements Root, ReplyOwner {
         if (answer !== null) request.complete(answer);
         return answer === null;
       });
-      const isStored = item !== null && (await this.copy(key, former));
+      const isCopied = due.length > 0 || this.copier.shouldCopy(former);
+      const isStored = item !== null && isCopied && (await this.copy(key, former));
       const waiting = this.lookups.get(key)!;
       if (isStored || item === null) {
         this.lookups.delete(key);
