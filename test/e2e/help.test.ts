@@ -4,8 +4,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { COMMANDS } from "../../src/commands/invocation.ts";
+import { run } from "../../src/commands/run.ts";
 import { PlatypusProcess } from "../support/platypus-process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -32,6 +33,21 @@ async function ended(args: readonly string[]) {
   return { code, stdout, stderr };
 }
 
+/** What a command line prints to stdout, within this process: a start for each command would take long. */
+async function printed(args: readonly string[]): Promise<string> {
+  let text = "";
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((piece) => {
+    text += String(piece);
+    return true;
+  });
+  try {
+    await run(args);
+  } finally {
+    write.mockRestore();
+  }
+  return text;
+}
+
 /** What is seen on a terminal, and the exit code. */
 function onTerminal(args: readonly string[], variables: Record<string, string> = {}) {
   // As on a person's machine: on one of a CI Node sees no colours.
@@ -46,8 +62,7 @@ function onTerminal(args: readonly string[], variables: Record<string, string> =
 
 describe("--help", () => {
   it.each(COMMANDS)("of %s has examples to copy and the exit codes", async (command) => {
-    const { code, stdout } = await ended([command, "--help"]);
-    expect(code).toBe(0);
+    const stdout = await printed([command, "--help"]);
     expect(
       stdout.match(new RegExp(`^  platypus ${command === "serve" ? "" : command}.*$`, "gm"))!.length,
     ).toBeGreaterThan(1);
