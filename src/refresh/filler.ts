@@ -158,7 +158,9 @@ export class Filler implements MissFiller, StoredKeys {
     }
     if (this.failedKeys.isPaused(key, nowMs)) {
       match.rule.counters.leftAlone++;
-      return false;
+      // The client gets a miss, as from a fetch that fails, and not the pool's failure.
+      if (hasPoolFailed) waiter.filled(missReply, 0);
+      return hasPoolFailed;
     }
     this.start(key, match, [newWaiting(waiter, nowMs + match.rule.config.fillTimeoutMs, hasPoolFailed)]);
     return true;

@@ -86,6 +86,15 @@ describe("a key whose fetch failed", () => {
     expect(pauseMs()).toBe(10_500);
   });
 
+  it("is a miss also while the pool cannot answer", async () => {
+    miss();
+    await fail();
+    const waiter = new RecordingWaiter();
+    expect(filler.fill("k", waiter, true)).toBe(true);
+    expect(waiter.told).toEqual(["miss"]);
+    expect(source.fetches).toHaveLength(1);
+  });
+
   it("does not affect other keys", async () => {
     miss();
     await fail();
