@@ -17,4 +17,4 @@ export {
   type TargetOptions,
   type TelemetryOptions,
 } from "./library.ts";
-export type { LibraryStats } from "./observe/stats/library-stats.ts";
+export type { LibraryStats } from "./library-stats.ts";

@@ -17,7 +17,8 @@ import {
 } from "./config/settings.ts";
 import { UsageError } from "./errors.ts";
 import type { Getter, ManyGetter } from "./getter.ts";
-import { type LibraryStats, statsOf } from "./observe/stats/library-stats.ts";
+import type { LibraryStats } from "./library-stats.ts";
+import { statsOf } from "./observe/stats/library-stats.ts";
 import { withTree } from "./server/load-config.ts";
 import { Platypus } from "./server/platypus.ts";
 import { sourceTypesOfCode } from "./sources/types.ts";

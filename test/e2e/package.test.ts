@@ -140,6 +140,20 @@ client.once("data", async (data) => {
     );
     const tsc = path.join(root, "node_modules/.bin/tsc");
     expect(execFileSync(tsc, ["-p", folder], { encoding: "utf8" })).toBe("");
+    // A program without Node's types, whose compiler checks the types of its packages too.
+    const alone = `import { createPlatypus, type LibraryStats, type ManyGetter } from "platypus-proxy";
+const getter: ManyGetter = (requests) => requests.map(({ key }) => key);
+const platypus = createPlatypus({ telemetry: { keys: "full" }, logger: ({ message }) => message.length })
+  .getMany("a", getter, { batch: { max: 3 } })
+  .source("echo", { type: "echo" })
+  .rule("rule", "b", "echo", { ttl: "60s" })
+  .on("failed", ({ rule, error }) => [rule, error]);
+export const stats: () => LibraryStats = () => platypus.stats();
+`;
+    await writeFile(path.join(folder, "alone.ts"), alone);
+    const strict = { ...options, types: [], lib: ["es2024", "dom"], skipLibCheck: false };
+    await writeFile(path.join(folder, "alone.json"), JSON.stringify({ compilerOptions: strict, files: ["alone.ts"] }));
+    expect(execFileSync(tsc, ["-p", path.join(folder, "alone.json")], { encoding: "utf8" })).toBe("");
     await writeFile(file, program.replace('ttl: "60s"', "ttl: 60"));
     expect(() => execFileSync(tsc, ["-p", folder], { encoding: "utf8", stdio: "pipe" })).toThrow();
   });
