@@ -290,14 +290,17 @@ export class Filler implements MissFiller, StoredKeys {
       return;
     }
     this.failedKeys.delete(flight.key);
-    // A client that comes now asks the pool and finds the value there, or starts a new flight.
-    this.flights.close(flight);
+    // Without a lease, a client whose get missed just before the value was stored joins until then: its own flight would
+    // fetch again. With a lease, its flight finds the value in the pool.
+    if (right.type !== "own" || flight.isOvertaken) this.flights.close(flight);
     if (flight.isOvertaken) {
       this.rights.giveBack(right, flight);
       this.overtaken(flight);
       return;
     }
-    this.tell(flight, await this.populator.take(flight, result, this.rights.afterReload(right, flight)));
+    const verdict = await this.populator.take(flight, result, this.rights.afterReload(right, flight));
+    this.flights.close(flight);
+    this.tell(flight, verdict);
   }
 
   private tell(flight: Flight, verdict: Verdict): void {
