@@ -173,6 +173,7 @@ function times(config: RuleConfig, canShare: boolean): Line[] {
     ["is refreshed", `${formatDuration(dueMs)} after it was stored, or up to a tenth earlier${fromGets}`],
     ["is needed", `until ${formatDuration(config.expiryMs)} after its last get (expiry)`],
     ["is not there", `is remembered for ${formatDuration(config.negativeTtlMs)} (negative_ttl)`],
+    ["fails", `is not fetched again for ${formatDuration(config.failureTtlMs)} (failure_ttl)`],
     ["one fetch for", config.lease === "fleet" && canShare ? "all processes over the pool (lease)" : "this process"],
   ];
 }
