@@ -5,7 +5,11 @@
  *     forget    tracked keys ─► as a client's delete: flights and leases end, the item is deleted, the key is untracked
  */
 import { parseLogLevels } from "../config/log-levels.ts";
+import { BackendError } from "../errors.ts";
 import type { ControlAnswer, ControlCommand, Counts, Selector } from "../observe/control.ts";
+import { isFailure, type Reply, Status } from "../proxy/reply.ts";
+import { classicStatus, Operation, type Request } from "../proxy/request.ts";
+import { isText, keyedRequest } from "../proxy/route/keyed-request.ts";
 import type { Filler } from "../refresh/filler.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -92,15 +96,34 @@ export class Control {
 
   /** Deletes as a client does: see `FillRoute`. */
   async deleteKey(key: string): Promise<"deleted" | "notFound" | "failed"> {
-    const { filler, scheduler, log, running } = this.means;
+    const { filler, scheduler, log } = this.means;
     filler.beforeWrite(key);
     scheduler.untrack(key);
     try {
-      return (await running().port.delete(key)) ? "deleted" : "notFound";
+      return (await this.sendDelete(key)) ? "deleted" : "notFound";
     } catch (error) {
       log.debug("rule", `a key could not be forgotten: ${(error as Error).message}`);
       return "failed";
     }
+  }
+
+  /**
+   * Sends a delete on the way of a client's delete: a route may have the key in several places, and would copy it back
+   * from one of them. Rejects with a BackendError.
+   */
+  private sendDelete(key: string): Promise<boolean> {
+    const { leaf, config } = this.means.running();
+    const [operation, verb] = isText(key) ? [Operation.delete, "delete"] : [Operation.metaDelete, "md"];
+    return new Promise((resolve, reject) => {
+      const onReply = (request: Request, reply: Reply) => {
+        if (isFailure(reply.status)) {
+          reject(new BackendError(reply.chunk.toString("latin1", reply.start, reply.end - 2)));
+        } else {
+          resolve(classicStatus(request.operation, reply) === Status.deleted);
+        }
+      };
+      leaf.route(keyedRequest(operation, key, { verb, rest: "" }, config.server.prefix, { onReply }));
+    });
   }
 
   private setDrained(server: string, isDrained: boolean): ControlAnswer {

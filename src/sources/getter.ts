@@ -78,7 +78,18 @@ export class GetterSource implements Source {
     return {
       ...this.batch,
       groupOf: () => "",
-      fetchMany: (requests) => this.askMany(many, requests),
+      fetchMany: async (requests) => {
+        const results = new Array<FetchResult | Error>(requests.length);
+        const ask = async (indexes: readonly number[]) => {
+          const found = await this.askMany(
+            many,
+            indexes.map((index) => requests[index]!),
+          );
+          for (const [i, index] of indexes.entries()) results[index] = found[i]!;
+        };
+        await Promise.all(callsOf(requests).map(ask));
+        return results;
+      },
       describe: (requests) => [
         `its function fetchMany with ${requests.map(({ key }) => JSON.stringify(key)).join(", ")}`,
       ],
@@ -170,6 +181,25 @@ export class GetterSource implements Source {
 
 function requestOf({ key, groups, tag, signal }: FetchContext): GetterRequest {
   return { key, captures: Object.fromEntries(groups), tag, signal };
+}
+
+/**
+ * The indexes of the requests for each call. Parts of a merge ask for one key with several captures: these are in separate
+ * calls, because results by key have one value for each key.
+ */
+function callsOf(requests: readonly FetchContext[]): readonly (readonly number[])[] {
+  const calls: number[][] = [];
+  const formsOfKeys = new Map<string, string[]>();
+  for (const [index, { key, groups }] of requests.entries()) {
+    const form = JSON.stringify([...groups]);
+    const forms = formsOfKeys.get(key) ?? [];
+    formsOfKeys.set(key, forms);
+    if (!forms.includes(form)) forms.push(form);
+    const at = forms.indexOf(form);
+    calls[at] ??= [];
+    calls[at].push(index);
+  }
+  return calls;
 }
 
 /** The only result. Throws it if it is an error. */

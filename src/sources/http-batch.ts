@@ -2,6 +2,7 @@
  * One HTTP request for several keys: `[source.NAME.batch]`. The answer is JSON: a list of items with their ids, or an
  * object of items by id. A key whose id the answer lacks is not there.
  */
+import { isAscii } from "node:buffer";
 import { SourceError } from "../errors.ts";
 import { isJsonObject, jsonText, parseJson } from "./exact-json.ts";
 import type { HttpSourceConfig } from "./http.ts";
@@ -19,6 +20,10 @@ export class HttpBatching implements Batching {
   private readonly name: string;
   private readonly batch: HttpBatchConfig;
   private readonly isEmptyValue: boolean;
+  /** The text between two parts, as it is and as a server decodes it. */
+  private readonly separators: readonly string[];
+  /** Number of keys that were kept alone. */
+  private alone = 0;
   private readonly request: RequestTemplate;
   private readonly send: (request: HttpRequest, context: FetchContext) => Promise<HttpAnswer>;
 
@@ -34,6 +39,7 @@ export class HttpBatching implements Batching {
     this.name = config.name;
     this.batch = batch;
     this.isEmptyValue = config.isEmptyValue;
+    this.separators = [batch.join, decoded(batch.join)];
     const { url, method, body, shown } = batch;
     const joining = { name: batch.key, separator: batch.join };
     this.request = new RequestTemplate(
@@ -44,10 +50,16 @@ export class HttpBatching implements Batching {
   }
 
   groupOf(captures: Captures): string {
+    // Two keys may have the same part, and are still fetched alone.
+    return this.request.groupOf(captures) + (this.isAlone(captures) ? ` ${++this.alone}` : "");
+  }
+
+  /** True if the key's part could be lost among others: in a server that splits them, or in the answer. */
+  private isAlone(captures: Captures): boolean {
     const id = partOf(captures, this.batch.key);
-    // A server that splits the joined parts would not see these as one: such a key is fetched alone.
-    const isAlone = id === "" || id.includes(this.batch.join);
-    return this.request.groupOf(captures) + (isAlone ? ` ${id}` : "");
+    if (id === "" || this.separators.some((separator) => (id + separator).indexOf(separator) < id.length)) return true;
+    // Bytes that are not UTF-8 have no text in JSON.
+    return captures.encoding === "latin1" && !isAscii(Buffer.from(id, "utf8"));
   }
 
   describe(requests: readonly FetchContext[]): string[] {
@@ -83,12 +95,22 @@ export class HttpBatching implements Batching {
       if (item === undefined || item === null) return { type: "notThere" };
       const found = valueAt(item, this.batch.value);
       if (found === undefined) return this.failure(`an item of the answer has nothing at ${this.batch.value}`);
-      const value = Buffer.from(jsonText(found), "utf8");
+      const value = this.bytesOf(found);
+      if (value === null) return this.failure("an item of the answer is nested too deeply");
       if (value.length === 0 && !this.isEmptyValue) {
         return this.failure("an item of the answer is empty (a value only with empty = true)");
       }
       return { type: "value", value, tag: null, freshness };
     };
+  }
+
+  /** `null` for a value with too many levels. */
+  private bytesOf(value: unknown): Buffer | null {
+    try {
+      return Buffer.from(jsonText(value), "utf8");
+    } catch {
+      return null;
+    }
   }
 
   /** The items of an answer by their ids as text. */
@@ -106,7 +128,7 @@ export class HttpBatching implements Batching {
     return new Map(
       items.flatMap((item): [string, unknown][] => {
         const found = valueAt(item, id);
-        return found === undefined ? [] : [[jsonText(found), item]];
+        return found === undefined || found === null ? [] : [[jsonText(found), item]];
       }),
     );
   }
@@ -114,4 +136,11 @@ export class HttpBatching implements Batching {
   private failure(why: string, cause?: unknown): SourceError {
     return new SourceError("SOURCE_FAILED", `source ${this.name}: ${why}`, { cause });
   }
+}
+
+/** `text` as a server reads it in a query. */
+function decoded(text: string): string {
+  return text
+    .replaceAll("+", " ")
+    .replace(/%([0-9A-Fa-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

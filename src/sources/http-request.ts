@@ -128,7 +128,8 @@ export class RequestTemplate {
 
   /** Equal for keys that can share a request. Throws a SourceError for a key without a needed part. */
   groupOf(captures: Captures): string {
-    return JSON.stringify(this.others.map((name) => partOf(captures, name)));
+    // The same text in another encoding has other bytes.
+    return JSON.stringify([captures.encoding, ...this.others.map((name) => partOf(captures, name))]);
   }
 
   private bodyOf(keys: readonly FetchContext[]): string | null {

@@ -161,6 +161,16 @@ describe.skipIf(MemcachedProcess.isMissing)("handoff", () => {
     expect(await ask(`get ${one!.key}\r\n`, "END\r\n")).toBe(`VALUE ${one!.key} 0 3\r\nnew\r\nEND\r\n`);
   });
 
+  it("deletes a key on its former server when the program or an operator deletes it", async () => {
+    await start(config(3));
+    await setAll();
+    const [key, other] = (await moved()).map((each) => each.key);
+    platypus.reload(config(4));
+    await platypus.delete(key!);
+    expect(await ask(`get ${key}\r\n`, "END\r\n")).toBe("END\r\n");
+    expect(await ask(`get ${other}\r\n`, "END\r\n")).toContain(`\r\n${other}\r\n`);
+  });
+
   it("copies a key before a command that depends on its item", async () => {
     await start(config(3));
     await setAll();

@@ -186,6 +186,40 @@ describe("a batch of an http source", () => {
     // A server that splits "1,2" would not see one id.
     expect(group("1,2", "a")).not.toBe(group("3", "a"));
     expect(group("", "a")).not.toBe(group("3", "a"));
+    // Several keys may have this part: `x/1,2` and `y/1,2`.
+    expect(group("1,2", "a")).not.toBe(group("1,2", "a"));
+  });
+
+  it.each([
+    ["%2C", "1,2"],
+    ["+", "1 2"],
+    [",,", "1,"],
+  ])("with the separator %s contains no key with the part %s, which a server would split", (join, id) => {
+    const { batching } = sourceOf(withOrigin(`url = "ORIGIN/items?ids={id}"\njoin = "${join}"`));
+    expect(batching!.groupOf(request(id))).not.toBe(batching!.groupOf(request("3")));
+    expect(batching!.groupOf(request("4"))).toBe(batching!.groupOf(request("3")));
+  });
+
+  it("contains no two keys whose different bytes have the same text", () => {
+    const { batching } = sourceOf(withOrigin('url = "ORIGIN/{shop}/items?ids={id}"\nkey = "id"'));
+    const group = (id: string, shop: string, encoding: "utf8" | "latin1") =>
+      batching!.groupOf({ ...request(id, shop), encoding });
+    // The shops C3 A9 and E9: the request for both would have the shop of the first.
+    expect(group("1", "é", "utf8")).not.toBe(group("1", "é", "latin1"));
+    // The ids C3 A9 and E9: the item of the one would be found for the other.
+    expect(group("é", "s", "utf8")).toBe(group("1", "s", "utf8"));
+    expect(group("é", "s", "latin1")).not.toBe(group("1", "s", "latin1"));
+  });
+
+  it("has no item whose id is null for a key with the part null", async () => {
+    answer([{ id: null, error: "not found" }, { id: 1 }]);
+    expect(await fetchMany(sourceOf(withOrigin(byIds)), "1", "null")).toEqual(['{"id":1}', "notThere"]);
+  });
+
+  it("fails only for the key whose item has too many levels", async () => {
+    const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    answer(`{"1": "one", "2": ${deep}}`);
+    expect(await fetchMany(sourceOf(withOrigin(byIds)), "1", "2")).toEqual(["one", "SOURCE_FAILED"]);
   });
 });
 

@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { SourceError } from "../../src/errors.ts";
+import type { ManyGetter } from "../../src/getter.ts";
 import { GetterSource } from "../../src/sources/getter.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import { moduleType } from "../../src/sources/module.ts";
@@ -77,6 +79,26 @@ describe("the module source", () => {
     clock.advance(5_000);
     expect(await fetching).toBe("SOURCE_TIMEOUT");
     await expect.poll(() => limiter.inFlight).toBe(0);
+  });
+
+  it("asks for one key with other captures in another call, since results by key have one value for it", async () => {
+    const calls: string[][] = [];
+    const many: ManyGetter = (requests) => {
+      calls.push(requests.map(({ key, captures }) => `${key} ${captures[1]}`));
+      return new Map(requests.map(({ key, captures }) => [key, `value ${captures[1]}`]));
+    };
+    const source = new GetterSource("own", async () => ({ one: null, many }), batch);
+    const limiter = new Limiter(source, looseLimits, systemClock);
+    const parts = [
+      ["k", "one"],
+      ["k", "two"],
+      ["other", "one"],
+      ["k", "one"],
+    ] as const;
+    const results = await Promise.all(parts.map(([key, part]) => limiter.fetch(contextOf(key, [part]), "fill", null)));
+    const values = results.map((result) => (result.type === "value" ? result.value.toString() : result.type));
+    expect(values).toEqual(["value one", "value two", "value one", "value one"]);
+    expect(calls).toEqual([["k one", "other one", "k one"], ["k two"]]);
   });
 
   it.each([
