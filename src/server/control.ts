@@ -6,6 +6,7 @@
  */
 import { parseLogLevels } from "../config/log-levels.ts";
 import type { ControlAnswer, ControlCommand, Counts, Selector } from "../observe/control.ts";
+import type { NearCache } from "../proxy/near/near-cache.ts";
 import type { Filler } from "../refresh/filler.ts";
 import type { Scheduler } from "../refresh/scheduler.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -20,6 +21,7 @@ export interface ControlMeans {
   running(): Running;
   readonly scheduler: Scheduler;
   readonly filler: Filler;
+  readonly near: NearCache;
   readonly log: Log;
 }
 
@@ -90,9 +92,10 @@ export class Control {
     await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));
   }
 
-  /** Deletes as a client does: see `FillRoute`. */
+  /** Deletes as a client does: see `FillRoute` and `NearRoute`. */
   async deleteKey(key: string): Promise<"deleted" | "notFound" | "failed"> {
-    const { filler, scheduler, log, running } = this.means;
+    const { filler, scheduler, near, log, running } = this.means;
+    near.writtenText(key);
     filler.beforeWrite(key);
     scheduler.untrack(key);
     try {
@@ -100,6 +103,8 @@ export class Control {
     } catch (error) {
       log.debug("rule", `a key could not be forgotten: ${(error as Error).message}`);
       return "failed";
+    } finally {
+      near.writtenText(key);
     }
   }
 
