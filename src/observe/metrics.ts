@@ -400,7 +400,7 @@ const near: readonly Metric[] = [
     "gauge",
     "platypus.near.keys",
     "{key}",
-    "Hot keys: those that clients ask for about four times a second or more. 0 without `near`.",
+    "Hot keys: those that clients ask for about three times a second or more. 0 without `near`.",
     (snapshot) => snapshot.near.keys,
   ),
   single(

@@ -7,6 +7,7 @@ import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
 import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
+import { ScriptedBackend } from "../support/scripted-backend.ts";
 import { TextClient } from "../support/text-client.ts";
 
 let undo: (() => unknown)[];
@@ -149,6 +150,28 @@ describe("a hot key of a pool with `near`", () => {
     await heat("k");
     await set("k", "newer", server);
     expect(await get("k")).toContain("new\r\n");
+  });
+
+  it("is not kept in memory while a write of the time before a reload is in flight", async () => {
+    const former = await ScriptedBackend.start();
+    undo.push(() => former.stop());
+    const timeout = 'server_timeout = "1m"\n';
+    await start(`[pool.main]\nservers = ["127.0.0.1:${former.port}"]\n${timeout}`);
+    await set("k", "old", server);
+    const writer = await connectToPlatypus();
+    writer.send("set k 0 0 3\r\nnew\r\n");
+    const write = await former.command();
+    platypus.reload(configOf(pool() + timeout));
+    await heat("k");
+    const before = await getsOfServer();
+    await get("k");
+    expect(await getsOfServer()).toBe(before + 1);
+    write.reply("STORED\r\n");
+    expect(await writer.until("\r\n")).toBe("STORED\r\n");
+    await heat("k");
+    const after = await getsOfServer();
+    await get("k");
+    expect(await getsOfServer()).toBe(after);
   });
 
   it("is answered to a get of many keys in their order, with the keys of several servers", async () => {

@@ -16,8 +16,8 @@ import { keyHash } from "../hash/key-bytes-hash.ts";
 import { GetSketch } from "./get-sketch.ts";
 import { HOT_KEY_BYTES, HotKey, type HotKeyCounts } from "./hot-key.ts";
 
-/** Estimate of recent gets from which a key is hot. Counts are halved once a second: about four gets per second. */
-const HOT_GETS = 8;
+/** Estimate of recent gets from which a key is hot. Counts are halved once a second: about three gets per second. */
+const HOT_GETS = 6;
 /** A key with fewer recent gets after the halving is not hot any more: about two gets per second. */
 const COOL_GETS = 2;
 const AGE_MS = 1_000;
