@@ -4,8 +4,10 @@
  *
  *     node --expose-gc bench/micro/tracked-keys.ts [KEYS]
  */
+
+import { keyHash } from "../../src/proxy/hash/key-bytes-hash.ts";
 import { TimingWheel } from "../../src/refresh/timing-wheel.ts";
-import { keyHash, Tracker } from "../../src/refresh/tracker.ts";
+import { Tracker } from "../../src/refresh/tracker.ts";
 
 const count = Number(process.argv[2] ?? 1_000_000);
 const KEY_BYTES = 30;

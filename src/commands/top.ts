@@ -131,6 +131,7 @@ function lines(seen: Seen, width: number): string[] {
       : [
           `requests ${rate(sample.requests)}  hits ${share(sample.hits, sample.hits + sample.misses)}  filled ${rate(sample.filled)}  errors ${rate(sample.errors)}  clients ${sample.clients}  p50 ${ms(sample.p50Ms)}  p99 ${ms(sample.p99Ms)}`,
         ];
+  const near = state.near.keys === 0 ? [] : [nearLine(seen, state)];
   const troubles = [
     ...(error === null ? [] : [error]),
     ...(state.notReady === null ? [] : [`not ready: ${state.notReady}`]),
@@ -139,11 +140,13 @@ function lines(seen: Seen, width: number): string[] {
   return [
     head,
     ...numbers,
+    ...near,
     ...troubles.map(red),
     "",
     ...servers(seen, state),
     ...rules(seen, state),
     ...sources(seen, state),
+    ...hotKeys(seen, state),
   ].map((line) => cut(line, width));
 }
 
@@ -197,6 +200,21 @@ function sources(seen: Seen, { sources: all }: State): string[] {
     ];
   });
   return table(["SOURCE", "TYPE", "BREAKER", "FETCH/S", "FAIL/S", "IN FLIGHT", "P50", "P99"], rows);
+}
+
+function nearLine(seen: Seen, { near }: State): string {
+  const before = seen.before?.state.near;
+  const hits = before === undefined ? near.hits : near.hits - before.hits;
+  const gets = before === undefined ? near.gets : near.gets - before.gets;
+  return `near hits ${share(hits, gets)}  hot keys ${near.keys}  ${megabytes(near.bytes)}`;
+}
+
+function hotKeys(seen: Seen, { hotKeys: all }: State): string[] {
+  const rows = all.map(({ key, gets, hits }) => {
+    const before = seen.before?.state.hotKeys.find((each) => each.key === key);
+    return [JSON.stringify(key), rate(perSecond(seen, gets, before?.gets)), String(gets), share(hits, gets)];
+  });
+  return table(["HOT KEY", "GET/S", "GETS", "NEAR HITS"], rows);
 }
 
 function perSecond({ nowMs, beforeMs }: Seen, now: number, before: number | undefined): number {

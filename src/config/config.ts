@@ -176,7 +176,7 @@ export interface TlsConfig {
 
 type PoolSettings = Complete<typeof targetSettings>;
 
-type KeptPoolSettings = "connections" | "serverTimeoutMs" | "connectTimeoutMs" | "handoffMs";
+type KeptPoolSettings = "connections" | "serverTimeoutMs" | "connectTimeoutMs" | "handoffMs" | "nearMs";
 
 export interface PoolConfig extends Pick<PoolSettings, KeptPoolSettings> {
   readonly name: string;
@@ -408,9 +408,22 @@ export interface RuleConfig extends Omit<Complete<typeof ruleSettings>, "keyEnco
   readonly isSourceTtl: boolean;
 }
 
+/** Reason why `near` has no effect in a configuration. `null` if there is none. */
+export function nearObstacle({ server, pools, routes, mcrouter }: Config): string | null {
+  if (server.mode === "sidecar") return 'clients of a sidecar (mode = "sidecar") write past it';
+  if (pools.length === 0) return "the store of this process is in memory already";
+  if (mcrouter !== null) return "keys of a mcrouter configuration may have routing prefixes";
+  if (routes.some(({ stripPrefix }) => stripPrefix !== ""))
+    return "with strip_prefix of a [[route]], an item has several keys";
+  return pools.some(({ listen }) => listen.length > 0) ? "clients of a pool's own address write past it" : null;
+}
+
 /** Warnings about a valid configuration. */
-export function warningsOf({ server, pools, warnings: noEffect }: Config): string[] {
+export function warningsOf(config: Config): string[] {
+  const { server, pools, rules, warnings: noEffect } = config;
   const warnings: string[] = [...noEffect];
+  const obstacle = [...pools, ...rules].some(({ nearMs }) => nearMs > 0) ? nearObstacle(config) : null;
+  if (obstacle !== null) warnings.push(`near has no effect: ${obstacle}`);
   for (const { name, servers, placement, isPlacementGiven, handoffMs, login } of pools) {
     const count = servers.length;
     if (count < 2) continue;

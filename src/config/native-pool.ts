@@ -102,6 +102,7 @@ export function readPool(name: string, section: Section, context: PoolContext, p
     servers,
     discovery,
     handoffMs: values.handoffMs,
+    nearMs: values.nearMs,
     placement: readPlacement(section, values, servers, problems),
     isPlacementGiven: section.found.has("hash"),
     ejectsDeadServers: false,

@@ -163,6 +163,12 @@ export const serverSettings = {
     default: "64MiB",
     meaning: "Maximum size of the in-process store, which serves if no pool is configured.",
   },
+  near_size: {
+    field: "nearBytes",
+    type: size("1MiB", "64GiB"),
+    default: "64MiB",
+    meaning: "Maximum size of the values of hot keys that a process keeps in memory (`near` of rules and pools).",
+  },
   hold: {
     field: "holdBytes",
     type: size("0", "64GiB"),
@@ -318,6 +324,13 @@ export const targetSettings = {
     default: "0s",
     meaning:
       "Time after a change of the servers during which a key that has moved is read from its former server and copied, instead of being missed. `0s` disables this.",
+  },
+  near: {
+    field: "nearMs",
+    type: duration("0s", "1h"),
+    default: "0s",
+    meaning:
+      "Maximum time that gets of a hot key without a rule are answered from this process's memory. Writes through other processes are seen after at most this time. `0s` disables this.",
   },
   hash: {
     type: choice(...placementNames),
@@ -574,6 +587,13 @@ export const ruleSettings = {
       "`rails`: captures and `{key}` are percent-decoded once, and keys that Rails shortened with a digest (over 250 bytes) are not filled. Default: that of `[server]`.",
   },
   ...fillSettings,
+  near: {
+    field: "nearMs",
+    type: duration("0s", "1h"),
+    default: "0s",
+    meaning:
+      "Maximum time that gets of a hot key are answered from this process's memory. Writes through other processes are seen after at most this time. `0s` disables this.",
+  },
   mode: {
     type: choice("on", "observe", "off"),
     default: "on",

@@ -372,6 +372,46 @@ const discoveries: readonly Metric[] = [
   },
 ];
 
+const near: readonly Metric[] = [
+  single(
+    "counter",
+    "platypus.near.hits",
+    "{key}",
+    "Keys of gets that were answered from memory (`near`). They are also counted as hits.",
+    (snapshot) => snapshot.near.hits,
+  ),
+  single(
+    "counter",
+    "platypus.near.stored",
+    "{value}",
+    "Values of hot keys that were read from the pool and kept in memory.",
+    (snapshot) => snapshot.near.stored,
+  ),
+  {
+    kind: "counter",
+    name: "platypus.near.dropped",
+    unit: "{value}",
+    meaning:
+      "Values of hot keys that were dropped from memory early, by reason: `write`: a write through this process, or a read of another value; `size`: to make room.",
+    attributes: ["reason"],
+    read: ({ near: { dropped, evicted } }) => byName({ write: dropped, size: evicted }),
+  },
+  single(
+    "gauge",
+    "platypus.near.keys",
+    "{key}",
+    "Hot keys: those that clients ask for about three times a second or more. 0 without `near`.",
+    (snapshot) => snapshot.near.keys,
+  ),
+  single(
+    "gauge",
+    "platypus.near.size",
+    "By",
+    "Memory of hot keys and their values.",
+    (snapshot) => snapshot.near.bytes,
+  ),
+];
+
 const fills: readonly Metric[] = [
   ofRules("fill.flights", "{fetch}", "Fetches started because of a miss.", "fills"),
   ofRules("fill.joined", "{get}", "Gets that joined a fetch in flight.", "joined"),
@@ -632,6 +672,7 @@ export const metrics: readonly Metric[] = [
   ...clients,
   ...backends,
   ...discoveries,
+  ...near,
   ...fills,
   ...refreshes,
   ...sources,

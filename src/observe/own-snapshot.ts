@@ -10,6 +10,7 @@ import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { PoolClients } from "../proxy/client/listeners.ts";
+import type { NearCache } from "../proxy/near/near-cache.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -33,6 +34,7 @@ import {
   type CountedNumbers,
   type Details,
   type DiscoveryNumbers,
+  MAX_HOT_KEYS,
   MAX_TRACKED_KEYS,
   type Peer,
   type PoolNumbers,
@@ -73,6 +75,7 @@ export interface CountingParts {
   readonly openFiles: OpenFilesProbe;
   readonly memory: { readonly counts: Readonly<Record<string, number>> };
   readonly handoffs: HandoffCounters;
+  readonly near: NearCache;
   /** The followed lists of servers. */
   readonly discoveries: () => readonly DiscoveryNumbers[];
   readonly readiness: () => Readiness;
@@ -113,13 +116,14 @@ export class OwnSnapshot {
       samples: samples(details.hasHistory === true),
       peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
       // Names are omitted if the configuration keeps keys private.
+      hotKeys: showsKeys ? this.parts.near.hottest(MAX_HOT_KEYS) : [],
       trackedKeys: showsKeys ? keys : keys.map((each) => ({ ...each, key: "" })),
     };
   }
 
   /** Numbers that change with requests, fills and refreshes. */
   counted(): CountedNumbers {
-    const { running, routes, asyncLog } = this.parts;
+    const { running, routes, asyncLog, near } = this.parts;
     return {
       ...this.sampled(),
       pools: this.pools(),
@@ -127,6 +131,7 @@ export class OwnSnapshot {
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
       handoffs: { ...this.parts.handoffs },
+      near: { ...near.counters, keys: near.size, bytes: near.byteLength },
       asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
     };
   }

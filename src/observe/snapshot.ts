@@ -12,6 +12,8 @@
 import type { ListenAddress } from "../config/config.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { StateChange } from "../proxy/backend/backend.ts";
+import type { HotKeyCounts } from "../proxy/near/hot-key.ts";
+import type { NearCounters } from "../proxy/near/near-cache.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { StoreCounters } from "../proxy/store/item-store.ts";
 import type { HandoffCounters } from "../refresh/handoff/copier.ts";
@@ -270,6 +272,17 @@ export const MAX_TRACKED_KEYS = 20;
 const mostNeeded: Kind<readonly TrackedKey[]> = (one, other) =>
   [...one, ...other].sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, MAX_TRACKED_KEYS);
 
+/** Maximum number of listed hot keys. */
+export const MAX_HOT_KEYS = 20;
+const hottest: Kind<readonly HotKeyCounts[]> = (one, other) => {
+  const counts = new Map(one.map((each) => [each.key, each]));
+  for (const { key, gets, hits } of other) {
+    const same = counts.get(key);
+    counts.set(key, { key, gets: gets + (same?.gets ?? 0), hits: hits + (same?.hits ?? 0) });
+  }
+  return [...counts.values()].sort((a, b) => b.gets - a.gets).slice(0, MAX_HOT_KEYS);
+};
+
 /** A list for each process. */
 const peers: Kind<readonly (readonly Peer[])[]> = (one, other) => [...one, ...other];
 
@@ -299,6 +312,8 @@ const countedRows = {
   routes: sumsOf<RouteCounters>(),
   /** Keys that changes of the servers have moved. */
   handoffs: sumsOf<HandoffCounters>(),
+  /** Copies of hot keys; `keys` and `bytes` are current sizes. */
+  near: sumsOf<NearCounters & Record<"keys" | "bytes", number>>(),
   /** mcrouter's log of deletes. */
   asyncLog: sumsOf<Record<"requests" | "spooled", number>>(),
 };
@@ -319,6 +334,8 @@ export const snapshotRows = {
   /** Empty unless requested. */
   peers,
   trackedKeys: mostNeeded,
+  /** The keys that clients ask for most. Empty if keys are not shown. */
+  hotKeys: hottest,
 };
 
 export interface Snapshot extends NumbersOf<typeof snapshotRows> {}

@@ -66,6 +66,8 @@ export interface FillerOptions {
   readonly unsettled?: UnsettledWrites;
   readonly failedKeys?: FailedKeys;
   readonly starts?: Starts;
+  /** A fill may have changed the value of `key` in the pool. */
+  readonly written?: (key: string) => void;
 }
 
 /** The MissFiller of a process. */
@@ -93,8 +95,10 @@ export class Filler implements MissFiller, StoredKeys {
     this.starts = options.starts ?? new Starts();
     this.failedKeys = options.failedKeys ?? new FailedKeys(() => 0);
     const { now, flights, standIns } = this;
+    const { written = () => {} } = options;
     this.rights = new FetchRights({ now, clock, standIns, unsettled, log });
-    this.populator = new Populator({ now, clock, events, log, flights, rights: this.rights, standIns, unsettled });
+    const { rights } = this;
+    this.populator = new Populator({ now, clock, events, log, flights, rights, standIns, unsettled, written });
   }
 
   /** Number of flights in progress. */

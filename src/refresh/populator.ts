@@ -89,6 +89,8 @@ export interface PopulatorOptions {
   readonly rights: FetchRights;
   readonly standIns: StandIns;
   readonly unsettled: UnsettledWrites;
+  /** The value of `key` in the pool may have changed. */
+  readonly written: (key: string) => void;
 }
 
 export class Populator {
@@ -100,6 +102,7 @@ export class Populator {
   private readonly rights: FetchRights;
   private readonly standIns: StandIns;
   private readonly unsettled: UnsettledWrites;
+  private readonly written: (key: string) => void;
   /** Recently filled keys, tracked or not. */
   private readonly recent = new ExpiringMap<true>(MAX_RECENT_KEYS, MAX_RECENT_KEYS);
   /** Keys whose value a server has refused. */
@@ -114,6 +117,7 @@ export class Populator {
     this.rights = options.rights;
     this.standIns = options.standIns;
     this.unsettled = options.unsettled;
+    this.written = options.written;
   }
 
   /** True if `key` was filled less than two seconds ago. */
@@ -199,6 +203,7 @@ export class Populator {
     const ending = this.end(flight, right, value, good.ttlMs);
     const span = flight.span?.begin("populate", SpanKind.internal) ?? null;
     const [added, end] = await Promise.all([adding, ending]);
+    this.written(key);
     if ("error" in added) span?.fail(errorCode(added.error));
     else span?.set("platypus.result", added.type);
     span?.end();
@@ -220,6 +225,7 @@ export class Populator {
       const cas = added.cas!;
       void this.unsettled.settle(async () => {
         await port.deleteIf(key, key, cas);
+        this.written(key);
         return true;
       });
     }
@@ -271,7 +277,10 @@ export class Populator {
     const undo = undoAdd(port, key, value);
     const check = async () => (end === null && !flight.isOvertaken ? false : undo());
     flight.isUnsettled = true;
-    void this.unsettled.settle(check).then(() => this.flights.leave(flight));
+    void this.unsettled.settle(check).then(() => {
+      this.written(key);
+      this.flights.leave(flight);
+    });
   }
 
   private tellPopulated(flight: Flight, stored: Stored, port: PoolPort): void {

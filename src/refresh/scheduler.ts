@@ -10,6 +10,7 @@
  * schedule.ts decides when a key is due; this file receives gets and fills, and runs the refreshes.
  */
 import type { Clock, Timer } from "../clock.ts";
+import { keyHash } from "../proxy/hash/key-bytes-hash.ts";
 import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
 import { AskedRefreshes, endOf, type RefreshEnd } from "./asked-refreshes.ts";
@@ -23,7 +24,7 @@ import type { Stored } from "./populator.ts";
 import { digestOf, isFetched, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./schedule.ts";
-import { type KnownItem, keyHash, type Tracker } from "./tracker.ts";
+import type { KnownItem, Tracker } from "./tracker.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
 /** Maximum number of keys that are handled in one tick; others wait for the next tick. */

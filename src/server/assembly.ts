@@ -33,6 +33,7 @@ import { LocalCommands } from "../proxy/client/local-commands.ts";
 import { ValueSizes } from "../proxy/client/read-ahead.ts";
 import { Rounds } from "../proxy/client/rounds.ts";
 import { hostId } from "../proxy/hash/host-id.ts";
+import { NearCache } from "../proxy/near/near-cache.ts";
 import { newRouteCounters } from "../proxy/route/route-counters.ts";
 import { ItemStore } from "../proxy/store/item-store.ts";
 import { BinaryParser } from "../proxy/wire/binary-parser.ts";
@@ -151,6 +152,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
   const host = hostId();
   const events = new RunningEvents();
   const unsettled = new UnsettledWrites(clock);
+  const near = new NearCache();
   const building: RunningContext = {
     clock,
     turn,
@@ -164,6 +166,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     cluster: new ClusterAnswer(clock),
     unsettled,
     handoffs: newHandoffCounters(),
+    near,
     events,
   };
   log.withoutSecrets = (text) => withoutSecrets(text, config);
@@ -192,9 +195,13 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     bounds: config.server,
     unsettled,
     failedKeys,
-    ended: (key, rule, end) => observer?.refreshed(key, rule.config.name, end),
+    ended: (key, rule, end) => {
+      if (end !== "unchanged" && end !== "busy") near.writtenText(key);
+      observer?.refreshed(key, rule.config.name, end);
+    },
   });
   const sheds = {
+    near: () => near.shed(clock.nowMs()),
     held: () => filler.shedHeld(),
     tracked: (bytes: number) => scheduler.shed(bytes),
     clients: (bytes: number) => listeners.cutOffLargest(bytes),
@@ -207,6 +214,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     refusesFill: () => memory.refusesFill(),
     unsettled,
     failedKeys,
+    written: (key) => near.writtenText(key),
   });
   events.lost = (pool) => following.lost(pool);
   events.changed = (key) => {
@@ -257,13 +265,14 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     openFiles,
     memory,
     handoffs: building.handoffs,
+    near,
     discoveries: () => following.states,
     readiness: () => readiness,
     asyncLog: spool?.counters ?? null,
     mcrouter: () => selfReport?.numbers() ?? null,
     samples: (isHour) => answers.samples(isHour),
   });
-  const control = new Control({ running, scheduler, filler, log });
+  const control = new Control({ running, scheduler, filler, near, log });
   const workers = new Workers(siblings, own, {
     listChanged: (pool) => following.look(pool),
     execute: (command) => control.execute(command),

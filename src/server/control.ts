@@ -7,6 +7,7 @@
 import { parseLogLevels } from "../config/log-levels.ts";
 import { BackendError } from "../errors.ts";
 import type { ControlAnswer, ControlCommand, Counts, Selector } from "../observe/control.ts";
+import type { NearCache } from "../proxy/near/near-cache.ts";
 import { isFailure, type Reply, Status } from "../proxy/reply.ts";
 import { classicStatus, Operation, type Request } from "../proxy/request.ts";
 import { isText, keyedRequest } from "../proxy/route/keyed-request.ts";
@@ -24,6 +25,7 @@ export interface ControlMeans {
   running(): Running;
   readonly scheduler: Scheduler;
   readonly filler: Filler;
+  readonly near: NearCache;
   readonly log: Log;
 }
 
@@ -94,9 +96,10 @@ export class Control {
     await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));
   }
 
-  /** Deletes as a client does: see `FillRoute`. */
+  /** Deletes as a client does: see `FillRoute` and `NearRoute`. */
   async deleteKey(key: string): Promise<"deleted" | "notFound" | "failed"> {
-    const { filler, scheduler, log } = this.means;
+    const { filler, scheduler, near, log } = this.means;
+    near.writtenText(key);
     filler.beforeWrite(key);
     scheduler.untrack(key);
     try {
@@ -104,6 +107,8 @@ export class Control {
     } catch (error) {
       log.debug("rule", `a key could not be forgotten: ${(error as Error).message}`);
       return "failed";
+    } finally {
+      near.writtenText(key);
     }
   }
 

@@ -2,7 +2,7 @@
  * The memory limit of a process (`max_memory`). When the memory in use approaches the limit, memory is released in steps,
  * the least important first:
  *
- *     share of the limit   0.70 held values · 0.75 tracked keys · 0.80 fills · 0.83 clients · 0.86 connections
+ *     share of the limit   0.65 copies of hot keys · 0.70 held values · 0.75 tracked keys · 0.80 fills · 0.83 clients · 0.86 connections
  *
  * A step ends when the memory in use has decreased by `HYSTERESIS`. The memory in use is V8's heap, buffers, and the other
  * memory of the process. The resident set is larger: the C library keeps freed memory for reuse. That memory only counts
@@ -17,6 +17,7 @@ import type { BurstLog } from "../telemetry/burst-log.ts";
 
 /** The steps in order, and the share of the limit at which each begins. */
 export const memorySteps = {
+  near: 0.65,
   held: 0.7,
   tracked: 0.75,
   fills: 0.8,
@@ -42,6 +43,7 @@ const LITTLE = 0.02;
 const LEAST_UNKNOWN = 0.5;
 
 const messages: Readonly<Record<MemoryStep, string>> = {
+  near: "the copies of hot keys are dropped",
   held: "values held for the pool are dropped",
   tracked: "the least needed tracked keys are dropped",
   fills: "misses are not filled",
@@ -51,6 +53,8 @@ const messages: Readonly<Record<MemoryStep, string>> = {
 
 /** Releases memory. Each function returns the approximate number of bytes that it released. */
 export interface Sheds {
+  /** Drops all copies of hot keys. */
+  near(): number;
   /** Drops all held values. */
   held(): number;
   /** Drops tracked keys of about this size. */
@@ -70,7 +74,7 @@ export interface MemoryReading {
 /** The memory limit of one process. */
 export class MemoryBound {
   /** Number of times that each step was taken; for `fills` and `connections`, the number of refusals. */
-  readonly counts: Record<MemoryStep, number> = { held: 0, tracked: 0, fills: 0, clients: 0, connections: 0 };
+  readonly counts: Record<MemoryStep, number> = { near: 0, held: 0, tracked: 0, fills: 0, clients: 0, connections: 0 };
   private readonly maxBytes: () => number;
   private readonly sheds: Sheds;
   private readonly clock: Clock;

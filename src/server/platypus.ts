@@ -166,6 +166,9 @@ export class Platypus {
     const previous = now.running;
     for (const line of needsRestart(previous.config, config)) log.warn("config", line);
     const next = buildRunning(config, previous, this.parts.building);
+    const { near } = this.parts.building;
+    // The routes that are being replaced still have writes in flight.
+    near.hold();
     now.running = next;
     now.roomForClients = roomForClients(config, this.parts.filesLimit);
     log.configure(config.server.log);
@@ -181,6 +184,7 @@ export class Platypus {
       end: () => {
         if (isPortDue) this.usePort(next);
         begin();
+        near.release();
       },
     };
     this.reloadsDue.push(due);

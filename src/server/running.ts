@@ -7,6 +7,8 @@ import type { Config, TreeConfig } from "../config/config.ts";
 import type { DeleteSpool } from "../mcrouter/routes/async-log-route.ts";
 import { loadedWing } from "../observe/mcrouter-wing.ts";
 import type { ClusterAnswer } from "../proxy/client/cluster-answer.ts";
+import type { NearCache } from "../proxy/near/near-cache.ts";
+import { NearRoute } from "../proxy/near/near-route.ts";
 import { ClusterRoute } from "../proxy/route/cluster-route.ts";
 import { FillRoute } from "../proxy/route/fill-route.ts";
 import { FormerRoute } from "../proxy/route/former-route.ts";
@@ -22,6 +24,7 @@ import type { Turn } from "../proxy/wire/turn.ts";
 import type { Filler } from "../refresh/filler.ts";
 import { Copier, type Former, type HandoffCounters } from "../refresh/handoff/copier.ts";
 import { HandoffRoute, type HeldKeys } from "../refresh/handoff/handoff-route.ts";
+import { nearPolicyOf } from "../refresh/near-policy.ts";
 import { EmbeddedPoolPort } from "../refresh/pool/embedded-pool-port.ts";
 import type { PoolPort } from "../refresh/pool/pool-port.ts";
 import type { ReadMarks } from "../refresh/pool/read-marks.ts";
@@ -77,6 +80,7 @@ export interface RunningContext {
   readonly cluster: ClusterAnswer;
   readonly unsettled: UnsettledWrites;
   readonly handoffs: HandoffCounters;
+  readonly near: NearCache;
 }
 
 type Handoffs = ReadonlyMap<PoolRoute, HandoffRoute>;
@@ -246,10 +250,17 @@ const noSpool: DeleteSpool = { spool: (_server, _pool, _key, done) => done() };
 /** The entry of client commands. `isIdle` is true if no fill, refresh or check of an unsettled write is in progress. */
 export function rootOf(running: Running, filler: Filler, isIdle: boolean, context: RunningContext): Root {
   const { server } = running.config;
-  const root = entryOf(running, filler, isIdle, context.clock);
+  const root = nearOf(entryOf(running, filler, isIdle, context.clock), running, filler, context);
   if (server.advertise.length === 0) return root;
   context.cluster.prepare(server.advertise);
   return new ClusterRoute(root, () => context.cluster.textOf(server.advertise));
+}
+
+/** `entry`, or the route above it that answers gets of hot keys from memory. The cache is empty afterwards. */
+function nearOf(entry: Root, { config, rules }: Running, filler: Filler, { near, turn }: RunningContext): Root {
+  const policy = nearPolicyOf(config, rules);
+  near.configure(policy);
+  return policy === null ? entry : new NearRoute(entry, near, turn, rules.list.length > 0 ? filler : null);
 }
 
 function entryOf(running: Running, filler: Filler, isIdle: boolean, clock: Clock): Root {

@@ -82,6 +82,7 @@ describe("a native configuration", () => {
         keepsClientAddress: false,
         embeddedBytes: 67_108_864,
         holdBytes: 67_108_864,
+        nearBytes: 67_108_864,
         maxTrackedKeys: 1_000_000,
         pickUpRate: 2_000,
         log: { level: "info", form: "text" },
@@ -109,6 +110,7 @@ describe("a native configuration", () => {
         name: "target",
         discovery: null,
         handoffMs: 0,
+        nearMs: 0,
         servers: [{ address: { type: "tcp", isTls: false, host: "localhost", port: 11212 }, weight: 1, name: null }],
         placement: { type: "ketama", keyHash: "md5", hashTag: "" },
         isPlacementGiven: false,
@@ -146,6 +148,7 @@ describe("a native configuration", () => {
         refreshAfterGets: 1,
         mode: "on",
         notFound: "delete",
+        nearMs: 0,
       },
     ]);
     expect(config.sources).toEqual([

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { keyHash, Tracker } from "../../src/refresh/tracker.ts";
+import { keyHash } from "../../src/proxy/hash/key-bytes-hash.ts";
+import { Tracker } from "../../src/refresh/tracker.ts";
 
 function hashOf(key: string): number {
   const bytes = Buffer.from(`<${key}>`, "latin1");

@@ -22,6 +22,7 @@ export const ruleDefaults: RuleConfig = {
   failureTtlMs: 1_000,
   lease: "fleet",
   fillTimeoutMs: 400,
+  nearMs: 0,
   mode: "on",
   notFound: "delete",
 };

@@ -236,6 +236,7 @@ function readPool(section: Section, problems: Problems): PoolConfig {
     tls: null,
     discovery: null,
     handoffMs: 0,
+    nearMs: 0,
   };
 }
 

@@ -255,6 +255,7 @@ export class PoolReader {
       login: null,
       discovery: null,
       handoffMs: 0,
+      nearMs: 0,
       tls: isTls ? options.tls : null,
     };
   }

@@ -8,6 +8,7 @@ import type { RecordedTree } from "../../mcrouter/report/recorded-tree.ts";
 import { buildPlacement } from "../../proxy/hash/build.ts";
 import { hostId } from "../../proxy/hash/host-id.ts";
 import { MAX_KEY_BYTES } from "../../proxy/key.ts";
+import { nearPolicyOf } from "../../refresh/near-policy.ts";
 import { dueIn, exptimeOf, freshnessOfFetched } from "../../refresh/policy.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../refresh/rules.ts";
 import type { BuiltSource } from "../../sources/build.ts";
@@ -54,7 +55,8 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
       ["key", JSON.stringify(key)],
       ["refused", refusal],
     ];
-  const covered = coveredBy(config, sources, key, rules);
+  const built = rules ?? rulesOf(config, sources);
+  const covered = coveredBy(config, sources, key, built);
   return [
     ["key", JSON.stringify(key)],
     ...(config.server.prefix === "" ? [] : [["on the servers", JSON.stringify(config.server.prefix + key)] as const]),
@@ -62,7 +64,20 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
     ...(covered === null
       ? [["rule", "none covers it: it is forwarded, and a miss is a miss"] as const]
       : rule(config, covered, key)),
+    ...near(config, built, key),
   ];
+}
+
+/** Whether gets of the key may be answered from memory. No line if the configuration has no `near` in effect. */
+function near(config: Config, rules: Rules, key: string): Line[] {
+  const policy = nearPolicyOf(config, rules);
+  if (policy === null) return [];
+  const nearMs = policy.nearMsOf(key);
+  const text =
+    nearMs === 0
+      ? "no: gets always go to the pool"
+      : `while it is hot, for at most ${formatDuration(nearMs)} (near): gets are answered from memory`;
+  return [["is kept near", text]];
 }
 
 /** Reason why clients cannot ask for the key. `null` if they can. */

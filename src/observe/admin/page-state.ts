@@ -9,7 +9,7 @@ import type { RuleNumbers, ServerNumbers, Snapshot, SourceNumbers } from "../sna
 
 /** A JSON value that admin/page/page.js reads. */
 export function pageNow(now: Snapshot, earlier: Snapshot | null, hasCommands: boolean) {
-  const { process: own, config, servers, rules, sources, store } = now;
+  const { process: own, config, servers, rules, sources, store, near, clients } = now;
   return {
     /** `null` during the first second. */
     sample: now.samples.at(-1) ?? null,
@@ -42,6 +42,10 @@ export function pageNow(now: Snapshot, earlier: Snapshot | null, hasCommands: bo
         );
       }),
       store: store === null ? null : { items: store.items, bytes: store.bytes, maxBytes: store.maxBytes },
+      /** `gets` counts all keys of gets, `hits` those that were answered from memory. */
+      near: { ...near, gets: clients.getHits + clients.getMisses },
+      /** Empty if keys are not shown. */
+      hotKeys: now.hotKeys,
       memoryBytes: own.residentBytes,
       showsKeys: config.showsKeys,
       /** True if `[server] admin_token` is set. */

@@ -179,7 +179,8 @@ function connections({ peers }: Snapshot): StatLine[] {
 }
 
 function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ...snapshot }: Snapshot): StatLine[] {
-  const { servers, sources, rules, discoveries, handoffs } = snapshot;
+  const { servers, sources, rules, discoveries, handoffs, near } = snapshot;
+  const hasNear = Object.values(near).some((count) => count > 0);
   const hasHandoff = Object.values(handoffs).some((count) => count > 0);
   return [
     ["tracked", work.tracked],
@@ -201,6 +202,7 @@ function ofPlatypus({ process: own, config, clientsSinceReset: clients, work, ..
       [`discovery:${pool}:failures`, failures],
     ]),
     ...Object.entries(hasHandoff ? handoffs : {}).map(([result, count]): StatLine => [`handoff:${result}`, count]),
+    ...Object.entries(hasNear ? near : {}).map(([name, count]): StatLine => [`near:${name}`, count]),
     ...servers.flatMap(({ name, state, ...server }): StatLine[] => [
       [`backend:${name}:state`, state === "up" ? "up" : "tko"],
       [`backend:${name}:requests`, server.requests],

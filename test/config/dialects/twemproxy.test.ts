@@ -66,6 +66,7 @@ beta:
         name: "alpha",
         discovery: null,
         handoffMs: 0,
+        nearMs: 0,
         listen: [{ ...tcp, host: "127.0.0.1", port: 22121 }],
         servers: [
           { address: { ...tcp, host: "10.0.0.1", port: 11211 }, weight: 1, name: "10.0.0.1" },
@@ -89,6 +90,7 @@ beta:
         name: "beta",
         discovery: null,
         handoffMs: 0,
+        nearMs: 0,
         listen: [{ type: "unix", path: "/tmp/beta.sock" }],
         servers: [
           { address: { type: "unix", path: "/tmp/memcached.sock" }, weight: 1, name: "/tmp/memcached.sock:" },

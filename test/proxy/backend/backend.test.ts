@@ -42,6 +42,7 @@ function make(port: number, changes: Partial<PoolConfig> = {}): Backend {
     tls: null,
     discovery: null,
     handoffMs: 0,
+    nearMs: 0,
     ...changes,
   };
   const turn = new Turn(() => clock.nowMs());

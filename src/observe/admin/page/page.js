@@ -515,6 +515,12 @@ const tables = {
     ["99 %", text(({ p99Ms }) => milliseconds(p99Ms))],
     ["Lag, 99 %", text(({ lagMs }) => milliseconds(lagMs))],
   ]),
+  hotKeys: new Table(byId("hot"), "Hot keys", 'None now, or [telemetry] keys is not "full".', [
+    ["Key", text(({ key }) => key)],
+    ["Gets", text((item) => rateText(rateOf("hotKeys", ({ key }) => key === item.key, "gets")))],
+    ["Since it is hot", text(({ gets }) => amount(gets))],
+    ["From memory", text(({ gets, hits }) => percent(gets === 0 ? null : (100 * hits) / gets))],
+  ]),
   sources: new Table(byId("sources"), "Sources", "There are none.", [
     [
       "Source",
@@ -650,11 +656,25 @@ function show({ sample, state }) {
   tables.servers.show(state.servers, ({ pool, name }) => `${pool} ${name}`);
   tables.rules.show(state.rules, ({ name }) => name);
   tables.sources.show(state.sources, ({ name }) => name);
+  showNear(state);
   showNames(
     "rule",
     state.rules.map(({ name }) => name),
   );
   showCommands(state);
+}
+
+/** `near`: the section is only shown while there are hot keys. */
+function showNear({ near, hotKeys }) {
+  byId("hot").parentElement.hidden = near.keys === 0;
+  const hits = rate((state) => state.near.hits);
+  const gets = rate((state) => state.near.gets);
+  const share = gets > 0 ? ` (${percent((100 * hits) / gets)} of all)` : "";
+  setText(
+    byId("near"),
+    `${amount(near.keys)} keys in ${bytes(near.bytes)}, ${rateText(hits)} gets from memory${share}`,
+  );
+  tables.hotKeys.show(hotKeys, ({ key }) => key);
 }
 
 // The server's word.
