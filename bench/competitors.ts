@@ -69,6 +69,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   "platypus, TLS": { isTls: true },
   [`platypus, ${WORKERS} workers`]: { server: `workers = ${WORKERS}` },
   "platypus, filling": { rest: FILL },
+  "platypus, near 1s": { rest: 'near = "1s"\n' },
   "platypus, 20 rules": { server: "pickup_rate = 1000000", rest: RULES.join("") },
   "platypus, 4 routes": { rest: ROUTES },
   "platypus, no telemetry": { server: 'admin = "off"', rest: '[telemetry]\nerrors = false\nslow = "0s"\n' },

@@ -15,7 +15,8 @@ export interface Job {
   readonly refill: "whenAllAnswered" | "forEachAnswer";
   /**
    * "set" stores each key of the key space, "get" reads them; "mix" is nine gets per set. "meta" and "binary" are gets
-   * in these protocols; "fill" is gets of keys that were never requested.
+   * in these protocols; "fill" is gets of keys that were never requested; "zipf" is gets of a million keys, Zipf-distributed with
+   * exponent 1, and "zipf set" stores those of them that are requested; "one" is gets of one key.
    */
   readonly operation: Operation;
   /** Number of keys per request; 1 for all commands except gets. */
@@ -25,7 +26,7 @@ export interface Job {
   readonly rate: number | null;
 }
 
-type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill";
+type Operation = "get" | "set" | "mix" | "meta" | "binary" | "fill" | "zipf" | "zipf set" | "one";
 
 /** The length of a run: a time, or a number of requests. Requests in flight at the end are awaited. */
 export type Limit = { readonly seconds: number } | { readonly requests: number };

@@ -13,7 +13,7 @@ import { cpuMicrosBetween, processTree, readCpu, residentBytes } from "./process
 import type { ProcessGroup } from "./process-group.ts";
 import type { Progress } from "./progress.ts";
 import { type Contender, contendersOf, type Load, type Scenario, type StartedContender } from "./scenarios/scenario.ts";
-import { fillKey, keyCountFor } from "./tape.ts";
+import { fillKey, keyCountFor, zipfKeyCount } from "./tape.ts";
 
 /** One contender in one round. */
 export interface Sample {
@@ -136,7 +136,8 @@ export class Bench {
 
   /** Stores all keys of the load through the competitor once, and checks that they are stored. */
   async preload(competitor: Competitor, { valueBytes, operation }: Load): Promise<void> {
-    const name = `${competitor.name}/${valueBytes}`;
+    const isZipf = operation === "zipf";
+    const name = `${competitor.name}/${valueBytes}${isZipf ? "/zipf" : ""}`;
     if (operation === "fill" || this.stored.has(name)) return;
     this.stored.add(name);
     const depth = Math.max(1, Math.min(32, Math.floor(100_000 / valueBytes)));
@@ -144,13 +145,13 @@ export class Bench {
       connections: 1,
       depth,
       refill: "forEachAnswer",
-      operation: "set",
+      operation: isZipf ? "zipf set" : "set",
       keysPerRequest: 1,
       valueBytes,
       rate: null,
     };
     const generator = await GeneratorProcess.open(this.group, competitor, load);
-    await generator.run({ requests: keyCountFor(valueBytes) });
+    await generator.run({ requests: isZipf ? zipfKeyCount() : keyCountFor(valueBytes) });
     await generator.close();
   }
 

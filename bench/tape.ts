@@ -9,6 +9,7 @@
  * twemproxy and mcrouter do that.
  */
 
+import { ZipfSampler } from "../src/refresh/zipf.ts";
 import type { Job } from "./job.ts";
 
 /** Number of keys for values of the usual size. Larger values have fewer keys. */
@@ -25,6 +26,10 @@ export interface Tape {
   readonly replyEnds: Uint32Array;
 }
 
+const ZIPF_KEYS = 1_000_000;
+const ZIPF_REQUESTS = 200_000;
+const ONE_KEY_REQUESTS = 10_000;
+
 /** Number of keys for values of this size. Each competitor is preloaded with all of them. */
 export function keyCountFor(valueBytes: number): number {
   return Math.max(8, Math.min(MAX_KEYS, Math.floor(MAX_STORED_BYTES / valueBytes)));
@@ -33,12 +38,13 @@ export function keyCountFor(valueBytes: number): number {
 /** The tape of a job. Each key occurs once, in a shuffled order that is identical in each run. */
 export function buildTape(job: Pick<Job, "operation" | "keysPerRequest" | "valueBytes">): Tape {
   const { operation, keysPerRequest, valueBytes } = job;
-  const order = shuffledKeys(keyCountFor(valueBytes));
+  const order = orderOf(operation, valueBytes);
   const requests: Buffer[] = [];
   const replies: Buffer[] = [];
   for (let first = 0; first + keysPerRequest <= order.length; first += keysPerRequest) {
     const numbers = order.slice(first, first + keysPerRequest);
-    const isSet = operation === "set" || (operation === "mix" && first % (GETS_FOR_A_SET + 1) === 0);
+    const isSet =
+      operation === "set" || operation === "zipf set" || (operation === "mix" && first % (GETS_FOR_A_SET + 1) === 0);
     const [request, reply] = isSet ? setOf(numbers[0]!, valueBytes) : getOf(operation, numbers, valueBytes);
     requests.push(request);
     replies.push(reply);
@@ -123,6 +129,31 @@ function value(n: number, valueBytes: number): string {
   let text = "";
   while (text.length < length) text += String.fromCharCode(97 + (next() % 26));
   return text.repeat(Math.ceil(valueBytes / length)).slice(0, valueBytes);
+}
+
+/** The numbers of the requested keys, in order. */
+function orderOf(operation: Job["operation"], valueBytes: number): number[] {
+  switch (operation) {
+    case "zipf":
+      return zipfKeys();
+    case "zipf set":
+      return [...new Set(zipfKeys())];
+    case "one":
+      return new Array(ONE_KEY_REQUESTS).fill(0);
+    default:
+      return shuffledKeys(keyCountFor(valueBytes));
+  }
+}
+
+/** Number of keys that "zipf" requests. */
+export function zipfKeyCount(): number {
+  return new Set(zipfKeys()).size;
+}
+
+function zipfKeys(): number[] {
+  const next = randomFrom(1);
+  const sampler = new ZipfSampler(ZIPF_KEYS, 1, () => next() / 2 ** 32);
+  return Array.from({ length: ZIPF_REQUESTS }, () => sampler.next());
 }
 
 function shuffledKeys(count: number): number[] {

@@ -128,8 +128,21 @@ export const workloads: readonly Scenario[] = [
     { ...of("platypus", { connections: 200 }), hasGoal: false },
     of("platypus, 2 workers", { connections: 200 }),
   ),
+  ...nearWorkloads("Zipf 1.0 over a million keys", { operation: "zipf" }),
+  ...nearWorkloads("one key", { operation: "one" }),
   againstOurselves({ name: "fills" }, plain("hits"), of("platypus, filling", { operation: "fill" })),
 ];
+
+/** Hot keys, with and without `near`. */
+function nearWorkloads(name: string, load: Partial<Load>): Scenario[] {
+  return [1, 16].map((depth) => {
+    const shape = { name: `${name}${depth === 1 ? "" : `, pipelined ${depth}`}`, goal: 0.6, group: "hot keys" };
+    const contenders = ["platypus, near 1s", "platypus", "twemproxy"].map((competitor) => {
+      return { ...of(competitor, { ...load, depth }), hasGoal: competitor === "platypus, near 1s" };
+    });
+    return scenario(shape, "twemproxy", contenders);
+  });
+}
 
 function bytesText(bytes: number): string {
   if (bytes >= 1_000_000) return `${Math.round(bytes / 2 ** 20)} MiB`;

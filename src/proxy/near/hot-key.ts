@@ -131,6 +131,18 @@ export class HotKey {
     return equalBytes(chunk, start, end, copy.chunk, copy.valueStart);
   }
 
+  /**
+   * Keeps the copy for its time again if the VALUE block `chunk[start, end)`, which the request with the right has read,
+   * has the same value and client flags. Returns false otherwise.
+   */
+  renew(chunk: Buffer, start: number, end: number): boolean {
+    const { copy } = this;
+    if (copy === null || !this.hasFlags || this.isProven) return false;
+    if (end - start !== copy.chunk.length - END.length || !equalBytes(chunk, start, end, copy.chunk, 0)) return false;
+    this.begin();
+    return true;
+  }
+
   /** Stores a copy of the VALUE block `chunk[start, end)`, with its CRLF, which the request with the right has read. */
   storeBlock(chunk: Buffer, start: number, end: number): void {
     const copy = Buffer.allocUnsafeSlow(end - start + END.length);
@@ -159,6 +171,10 @@ export class HotKey {
     this.isProven = isProven;
     this.metaLine = null;
     this.metaReply = null;
+    this.begin();
+  }
+
+  private begin(): void {
     // The server read the value after `sentMs`.
     this.endMs = this.sentMs + this.nearMs;
     this.renewMs = this.endMs - this.nearMs * RENEW_SHARE;

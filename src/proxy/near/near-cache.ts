@@ -24,7 +24,9 @@ const AGE_MS = 1_000;
 /** After this number of seconds without gets, no key is hot. */
 const MAX_AGES = 8;
 const MAX_HOT_KEYS = 65_536;
-const FIRST_BUCKETS = 1024;
+const FIRST_BUCKETS = 4096;
+/** Buckets per hot key, at least: most gets of other keys find an empty bucket. */
+const BUCKETS_PER_KEY = 4;
 /** Maximum size of a value, as a share of the cache. */
 const MAX_VALUE_SHARE = 1 / 16;
 /** Number of hot keys that are looked at to make room for a value. */
@@ -154,6 +156,21 @@ export class NearCache {
     this.counters.stored++;
   }
 
+  /**
+   * Stores the VALUE block `chunk[start, end)` of the request with the right to. `null` as chunk if the pool has no value.
+   */
+  storeBlock(hot: HotKey, chunk: Buffer | null, start: number, end: number, nowMs: number): void {
+    if (chunk !== null && hot.renew(chunk, start, end)) {
+      this.counters.stored++;
+      return;
+    }
+    this.store(hot, end - start, nowMs, () => {
+      if (chunk === null) return false;
+      hot.storeBlock(chunk, start, end);
+      return true;
+    });
+  }
+
   /** Drops all copies because memory is short. Returns their approximate size. */
   shed(nowMs: number): number {
     let bytes = 0;
@@ -187,7 +204,7 @@ export class NearCache {
     const hot = new HotKey(hash, bytes, this.policy.nearMsOf(bytes.toString("latin1")), rate);
     this.usedBytes += ownBytes;
     this.hotKeys.push(hot);
-    if (this.hotKeys.length > this.buckets.length) this.spread(this.buckets.length * 2);
+    if (this.hotKeys.length * BUCKETS_PER_KEY > this.buckets.length) this.spread(this.buckets.length * 2);
     else this.link(hot);
     return hot;
   }

@@ -149,12 +149,13 @@ export class NearRoute implements Root, ReplyOwner {
     if (isFailure(reply.status)) {
       hot.giveBack(request);
     } else if (hot.giveBack(request)) {
-      cache.store(hot, reply.valueEnd - reply.valueStart, this.turn.nowMs(), () => {
-        if (request.operation === Operation.metaGet) return hot.storeMeta(reply);
-        if (reply.status !== Status.found) return false;
-        hot.storeBlock(reply.chunk, reply.start, reply.end - END_BYTES);
-        return true;
-      });
+      const nowMs = this.turn.nowMs();
+      if (request.operation === Operation.metaGet) {
+        cache.store(hot, reply.valueEnd - reply.valueStart, nowMs, () => hot.storeMeta(reply));
+      } else {
+        const chunk = reply.status === Status.found ? reply.chunk : null;
+        cache.storeBlock(hot, chunk, reply.start, reply.end - END_BYTES, nowMs);
+      }
     } else if (hot.hasCopy && isOther(hot, reply)) {
       cache.drop(hot);
     }
@@ -203,14 +204,7 @@ export class NearRoute implements Root, ReplyOwner {
     for (let i = 0; i < keys.count; i++) {
       const hot = cache.find(bytes, starts[i]!, ends[i]!);
       if (hot === null || !hot.giveBack(request) || hasFailed || failed?.has(i)) continue;
-      const block = blocks[i]!;
-      const start = blockStarts[i]!;
-      const end = blockEnds[i]!;
-      cache.store(hot, end - start, this.turn.nowMs(), () => {
-        if (block === null) return false;
-        hot.storeBlock(block, start, end);
-        return true;
-      });
+      cache.storeBlock(hot, blocks[i]!, blockStarts[i]!, blockEnds[i]!, this.turn.nowMs());
     }
   }
 

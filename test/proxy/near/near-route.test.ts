@@ -4,9 +4,11 @@ import { NearRoute } from "../../../src/proxy/near/near-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import { Operation } from "../../../src/proxy/request.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
+import { ZipfSampler } from "../../../src/refresh/zipf.ts";
 import { Asked } from "../../support/asked.ts";
 import { DelayedPool } from "../../support/delayed-pool.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { seededRandom } from "../../support/seeded-random.ts";
 
 const NEAR_MS = 1_000;
 const MIB = 1024 * 1024;
@@ -86,6 +88,25 @@ describe("a hot key", () => {
     expect(cache.hottest(10).map(({ key }) => key)).toEqual(["hot"]);
   });
 
+  it("is found among a hundred thousand keys with a Zipf distribution, and few others are", () => {
+    const [keyCount, perSecond, seconds] = [100_000, 20_000, 6];
+    const sampler = new ZipfSampler(keyCount, 1, seededRandom(1));
+    const gets = new Float64Array(keyCount);
+    for (let i = 0; i < perSecond * seconds; i++) {
+      const n = sampler.next();
+      if (i >= perSecond * 2) gets[n]!++;
+      const key = Buffer.from(`key${n}`);
+      cache.got(key, 0, key.length, (i / perSecond) * 1_000);
+    }
+    const found = new Set(cache.hottest(keyCount).map(({ key }) => Number(key.slice(3))));
+    const rateOf = (n: number) => gets[n]! / (seconds - 2);
+    const [often, rare] = [(n: number) => rateOf(n) >= 8, (n: number) => rateOf(n) <= 1];
+    const all = [...gets.keys()];
+    expect(all.filter((n) => often(n) && !found.has(n))).toEqual([]);
+    expect([...found].filter(rare).length).toBeLessThan(found.size / 20);
+    expect(all.filter(often).length).toBeGreaterThan(100);
+  });
+
   it("is not hot any more when clients ask for it less often", () => {
     set("k", "1");
     heat("k");
@@ -144,6 +165,27 @@ describe("a hot key", () => {
         }
       }),
     ).toBeLessThanOrEqual(20);
+  });
+
+  it("is renewed for its whole time if the pool has the same value", () => {
+    set("k", "1");
+    heat("k");
+    clock.advance(NEAR_MS * 0.8);
+    expect(askedOfPool(() => ask("get k\r\n"))).toBe(1);
+    clock.advance(NEAR_MS * 0.7);
+    expect(askedOfPool(() => ask("get k\r\n"))).toBe(0);
+    clock.advance(NEAR_MS * 0.3);
+    pool.isDelaying = true;
+    expect(begin("get k\r\n").answers).toEqual([]);
+  });
+
+  it("has the client flags of the pool after a renewal", () => {
+    set("k", "1", 1);
+    heat("k");
+    set("k", "1", 2);
+    clock.advance(NEAR_MS * 0.8);
+    ask("get k\r\n");
+    expect(askedOfPool(() => expect(ask("get k\r\n")).toBe("VALUE k 2 1\r\n1\r\nEND\r\n"))).toBe(0);
   });
 
   it("stays answered from memory while a renewal fails, and is forgotten when the pool misses it", () => {
