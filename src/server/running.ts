@@ -204,12 +204,18 @@ function buildTree(
   const log = (line: string) => context.log.debug("route", line);
   const entranceOf = (pool: PoolRoute) => handoffs.get(pool) ?? pool;
   const spool = context.spool ?? noSpool;
-  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf, warmedBy });
+  const warmed = new Set<HandoffRoute>();
+  const recorded: WarmedBy = (pool, warm) => {
+    const route = warmedBy(pool, warm);
+    if (route !== null) warmed.add(route);
+    return route;
+  };
+  const builder = new TreeBuilder({ ...context, spool, log, pools: pools.routes, entranceOf, warmedBy: recorded });
   const routes = new Map([...tree.routes].map(([name, node]) => [name, builder.build(node)] as const));
   const top = routes.get(tree.defaultPrefix)!;
   const all = [...pools.routes.values()];
   if (mcrouter === null) {
-    const root = new NativeRoot(top, all, [...handoffs.values()]);
+    const root = new NativeRoot(top, all, [...handoffs.values(), ...warmed]);
     const names = new Set(config.routes.map(onlyPoolOf));
     const plainPools = all.filter(({ pool }) => names.has(pool.name));
     return { root, plainPools, plainPoolOf: (key) => root.plainPoolOf(key) };

@@ -69,10 +69,11 @@ export class HttpBatching implements Batching {
   async fetchMany(requests: readonly FetchContext[]): Promise<readonly (FetchResult | Error)[]> {
     // A key that cannot stand in the request fails alone.
     const refusals = requests.map((request) => this.refusalOf(request));
-    const sent = requests.filter((_, i) => refusals[i] === null);
+    // A tag belongs to the answer to a request for one key.
+    const sent = requests.flatMap((request, i) => (refusals[i] === null ? [{ ...request, tag: null }] : []));
     const first = sent.find(({ span }) => span) ?? sent[0];
     if (first === undefined) return refusals.map((refusal) => refusal!);
-    const answer = await this.send(this.request.render(sent), { ...first, tag: null });
+    const answer = await this.send(this.request.render(sent), first);
     const find = answer.type === "body" ? this.finder(answer) : (): FetchResult => ({ type: "notThere" });
     return requests.map((request, i) => refusals[i] ?? find(partOf(request, this.batch.key)));
   }

@@ -239,6 +239,19 @@ describe.skipIf(MemcachedProcess.isMissing)("handoff", () => {
     await expect.poll(async () => (await keysOn(3)).size).toBe(0);
   });
 
+  it("leaves nothing of a write that was sent before flush_all", async () => {
+    await start(config(3));
+    await setAll();
+    const keys = (await moved()).map(({ key }) => key);
+    platypus.reload(config(4));
+    const set = (key: string, value: string) => `set ${key} 0 0 1 noreply\r\n${value}\r\n`;
+    const [first, ...others] = keys;
+    client.send(`${keys.map((key) => set(key, "1") + set(key, "2")).join("")}flush_all\r\n${set(first!, "3")}`);
+    expect(await client.until("\r\n")).toBe("OK\r\n");
+    expect(await ask(`get ${others.join(" ")}\r\n`, "END\r\n")).toBe("END\r\n");
+    expect(await ask(`get ${first}\r\n`, "END\r\n")).toBe(`VALUE ${first} 0 1\r\n3\r\nEND\r\n`);
+  });
+
   it("ends after its time, and closes the connections to servers that are gone", async () => {
     await start(config(4, 'handoff = "1s"'));
     await setAll();

@@ -172,6 +172,21 @@ describe("a batch of an http source", () => {
     expect(origin.requests).toEqual(["GET /items?ids=1"]);
   });
 
+  it("sends no condition of an earlier request for one key, even if only this key is left", async () => {
+    answer({ "1": "one" }, { etag: '"1"' });
+    const source = sourceOf(withOrigin(byIds));
+    const one = await source.fetch(request("1"));
+    const tag = one.type === "value" ? one.tag : null;
+    expect(tag).not.toBeNull();
+    let conditions: unknown[] = [];
+    origin.handle = ({ headers }, response) => {
+      conditions = [headers["if-none-match"], headers["if-modified-since"]];
+      response.end('{"1": "one"}');
+    };
+    await source.batching!.fetchMany([{ ...request("1"), tag }, request("..")]);
+    expect(conditions).toEqual([undefined, undefined]);
+  });
+
   it("gives the freshness of the response to all items, and no tag", async () => {
     answer({ "1": "one" }, { "cache-control": "max-age=7", etag: '"all"' });
     const [result] = await sourceOf(withOrigin(byIds)).batching!.fetchMany([request("1"), request("2")]);

@@ -146,6 +146,11 @@ export class Copier {
     );
   }
 
+  /** Deletes the key on its server. Sent before this returns. */
+  remove(key: string): void {
+    this.port.remove(key).catch(() => {});
+  }
+
   /** Ends leases of copies and fills of the key. Sent before this returns. */
   dropLease(key: string): void {
     new Lease(this.port, key).drop();

@@ -31,7 +31,7 @@ interface Missed {
  * Requests that wait for a write of a moved key, in order, by key; each goes on by its own route. The routes to a pool share
  * them over reloads: a key must not be copied while a write of it has not been sent yet, by the route before the reload.
  */
-export type HeldKeys = Map<string, { readonly request: Request; readonly route: HandoffRoute }[]>;
+export type HeldKeys = Map<string, (() => void)[]>;
 
 export class HandoffRoute implements Root, ReplyOwner {
   readonly name: string;
@@ -82,13 +82,21 @@ export class HandoffRoute implements Root, ReplyOwner {
     this.pool.broadcast(request);
   }
 
-  /** Called before a retained flush of all pools. */
+  /** Called before a retained flush of all pools. Writes that are held were sent before it, and must not outlive it. */
   flushFormer(request: Request): void {
+    for (const key of this.held.keys()) this.removeBehindHeld(key);
     for (const { servers } of this.former) {
       if (!servers.endsWithFlush) continue;
       servers.isEnded = true;
       servers.route.broadcast(request.again(noOwner));
     }
+  }
+
+  /** Deletes the key behind all of its requests that are held now. */
+  private removeBehindHeld(key: string): void {
+    const waiting = this.held.get(key);
+    if (waiting === undefined) this.copier.remove(key);
+    else waiting.push(() => this.removeBehindHeld(key));
   }
 
   /** The reply to a retrieval of a moved key. */
@@ -114,7 +122,7 @@ export class HandoffRoute implements Root, ReplyOwner {
     const waiting = this.held.size === 0 ? undefined : this.held.get(request.keyText());
     if (waiting !== undefined) {
       request.retain();
-      waiting.push({ request, route: this });
+      waiting.push(() => this.routeOne(request));
     } else if (!this.isMoved(chunk, keyStart, keyEnd) || operation === Operation.metaDebug) {
       this.pool.route(request);
     } else if (isRead(request)) {
@@ -207,7 +215,7 @@ export class HandoffRoute implements Root, ReplyOwner {
     const waiting = this.held.get(key)!;
     this.held.delete(key);
     // The next write among them waits again, and what follows it waits behind it.
-    for (const next of waiting) next.route.routeOne(next.request);
+    for (const next of waiting) next();
   }
 }
 
