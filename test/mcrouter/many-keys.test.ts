@@ -209,6 +209,13 @@ describe("a get of many keys through a tree", () => {
     );
   });
 
+  it("asks for the key noreply in a command of its own, since a server may read it as the word", async () => {
+    const route = failover("Pool|C", "Pool|S");
+    const tree = await buildTree({ pools, route }, (name) => new FixedLeaf(name));
+    ask(tree.root, "get a noreply b\r\n");
+    expect(tree.sent()["c:1"]).toEqual(["get a b\r\n", "get noreply\r\n"]);
+  });
+
   it("is answered, asks and counts as gets of the single keys", async () => {
     const property = async (
       route: unknown,
