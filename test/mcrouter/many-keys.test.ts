@@ -193,6 +193,29 @@ describe("a get of many keys through a tree", () => {
     expect(tree.counters).toMatchObject({ failoverAll: failed.length, failoverResultErrors: failed.length });
   });
 
+  it("sends failed keys of one server to the next routes of their own ways", async () => {
+    const policies = { a: failover("Pool|C", "PoolRoute|B"), b: failover("Pool|C", "Pool|S") };
+    const route = { type: "PrefixSelectorRoute", policies };
+    const tree = await buildTree({ pools, route }, (name) => new FixedLeaf(name));
+    tree.leaves.get("c:1")!.failure = failures.timeout;
+    for (const leaf of tree.leaves.values()) leaf.items = new Set(["a1", "b1", "a2", "b2"]);
+    const asked = ask(tree.root, "get a1 b1 a2 b2\r\n");
+    settle(tree.leaves, [0]);
+    const { "b:1": first = [], "b:2": second = [], "s:1": spare } = tree.sent();
+    expect([...first, ...second].sort()).toEqual(["get a1\r\n", "get a2\r\n"]);
+    expect(spare).toEqual(["get b1\r\n", "get b2\r\n"]);
+    expect(told(asked)).toBe(
+      `${["a1", "b1", "a2", "b2"].map((key) => `VALUE ${key} 5 4\r\n<${key}>\r\n`).join("")}END\r\n`,
+    );
+  });
+
+  it("asks for the key noreply in a command of its own, since a server may read it as the word", async () => {
+    const route = failover("Pool|C", "Pool|S");
+    const tree = await buildTree({ pools, route }, (name) => new FixedLeaf(name));
+    ask(tree.root, "get a noreply b\r\n");
+    expect(tree.sent()["c:1"]).toEqual(["get a b\r\n", "get noreply\r\n"]);
+  });
+
   it("is answered, asks and counts as gets of the single keys", async () => {
     const property = async (
       route: unknown,
