@@ -146,6 +146,8 @@ export async function refreshKey(
     if (before.isServable) return { type: "failed", error };
     return (await port.deleteIf(key, key, item.cas)) ? { type: "gone" } : { type: "failed", error };
   }
+  // A copy of an older item could replace the value. While the lease is held, there is none in progress.
+  if (port.removeFormer != null) await port.removeFormer(key);
   if (result.type === "notThere") {
     const isKept = config.notFound === "keep";
     const deleting = isKept ? null : port.deleteIf(key, key, item.cas);

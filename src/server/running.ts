@@ -149,6 +149,8 @@ function buildRoutes(
     const { name } = pool.pool;
     const old = isSamePlace ? previous.plain.get(name) : undefined;
     const port = plain.get(name) ?? old ?? new RoutedPoolPort(pool, config.server.prefix, marks);
+    const handoff = handoffs.get(pool);
+    if (port instanceof RoutedPoolPort) port.removeFormer = handoff ? (key) => handoff.removeFormer(key) : null;
     plain.set(name, port);
     return port;
   };

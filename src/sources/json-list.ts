@@ -13,7 +13,8 @@ import { asJson, renderTemplate, type Template } from "./template.ts";
 export interface JsonList {
   readonly before: Template;
   readonly entry: Template;
-  readonly after: Template;
+  /** The rest of the body, which may have another list. */
+  readonly after: Template | JsonList;
 }
 
 /** Finds the list for the part `name` in a template. `null` if the template does not have the part. */
@@ -31,16 +32,18 @@ export function jsonListOf(template: Template, name: string): JsonList | null {
           after: end.rest,
         };
   const isInList = /[[,]\s*$/.test(textBeside(split.before.at(-1))) && /^\s*[\],]/.test(textBeside(split.after[0]));
-  if (isInList) return split;
   const literal = (text: string) => ({ type: "literal", text }) as const;
-  return { ...split, before: [...split.before, literal("[")], after: [literal("]"), ...split.after] };
+  const before = isInList ? split.before : [...split.before, literal("[")];
+  const after = isInList ? split.after : [literal("]"), ...split.after];
+  return { before, entry: split.entry, after: jsonListOf(after, name) ?? after };
 }
 
 /** The body for these keys. Other parts are those of the first key. */
 export function renderJsonList({ before, entry, after }: JsonList, keys: readonly Captures[]): string {
   const render = (template: Template, key: Captures) => renderTemplate(template, key, asJson);
   const entries = keys.map((key) => render(entry, key));
-  return render(before, keys[0]!) + entries.join(",") + render(after, keys[0]!);
+  const rest = "entry" in after ? renderJsonList(after, keys) : render(after, keys[0]!);
+  return render(before, keys[0]!) + entries.join(",") + rest;
 }
 
 function textBeside(part: Template[number] | undefined): string {

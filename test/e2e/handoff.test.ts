@@ -1,6 +1,7 @@
 /** Handoff over real memcacheds: servers are added and removed, and no key is missed. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
+import { HttpOrigin } from "../support/http-origin.ts";
 import { MemcachedProcess } from "../support/memcached-process.ts";
 import { nativeConfig, targetOf } from "../support/native-config.ts";
 import { routedConfig } from "../support/routed-config.ts";
@@ -275,6 +276,40 @@ describe.skipIf(MemcachedProcess.isMissing)("handoff", () => {
     const stats = await ask("stats platypus\r\n", "END\r\n");
     expect(/rule:all:fills (\d+)/.exec(stats)?.[1] ?? stats).toBe("3");
   });
+
+  it("keeps what a refresh has stored when the servers change back, and leaves no old value behind a refresh", async () => {
+    const origin = await HttpOrigin.start();
+    try {
+      let version = 1;
+      let isThere = true;
+      origin.handle = (_request, response) => (isThere ? response.end(`v${version}`) : response.writeHead(404).end());
+      const rule = `\n[get.all]\nmatch = "(key.*)"\nsource = "web"\nttl = "1h"\n[source.web]\ntype = "http"\nurl = "${origin.url}/{1}"\n`;
+      const handoff = 'handoff = "1h"';
+      await start(config(3, handoff, rule));
+      await setAll();
+      const [one, two] = await moved();
+      await ask("flush_all\r\n");
+      const get = (key: string) => ask(`get ${key}\r\n`, "END\r\n");
+      for (const { key } of [one!, two!]) expect(await get(key)).toContain("v1");
+      platypus.reload(config(4, handoff, rule));
+      // The key is copied once copies begin.
+      for (const { key } of [one!, two!]) {
+        await expect.poll(async () => (await get(key)) && (await keysOn(3)).has(key), { timeout: 15_000 }).toBe(true);
+      }
+      version = 2;
+      expect(await platypus.refresh(one!.key)).toBe("stored");
+      expect((await keysOn(one!.former)).has(one!.key)).toBe(false);
+      isThere = false;
+      expect(await platypus.refresh(two!.key)).toBe("gone");
+      expect(await get(two!.key)).toBe("END\r\n");
+      isThere = true;
+      version = 3;
+      platypus.reload(config(3, handoff, rule));
+      expect(await get(one!.key)).toContain("v2");
+    } finally {
+      await origin.close();
+    }
+  }, 40_000);
 
   it("works for the pools of routes", async () => {
     const routed = (count: number) => {

@@ -114,6 +114,13 @@ describe("a batch of an http source", () => {
     expect(() => JSON.parse(bodies[0]!)).not.toThrow();
   });
 
+  it("makes a list in each place of the placeholder", async () => {
+    answer({});
+    const body = 'body = \'{{"ids": ["{id}"], "also": "{id}", "n": [{id}]}}\'\nmethod = "POST"';
+    await fetchMany(sourceOf(body, 'headers = { content-type = "application/json" }'), "1", "2");
+    expect(bodies).toEqual(['{"ids": ["1","2"], "also": ["1","2"], "n": [1,2]}']);
+  });
+
   it("makes a list of numbers without quotes around the placeholder", async () => {
     answer({});
     const body = 'body = \'{{"ids": [{id}]}}\'\nmethod = "POST"';

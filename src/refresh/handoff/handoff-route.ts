@@ -147,6 +147,12 @@ export class HandoffRoute implements Root, ReplyOwner {
   }
 
   /** Former servers of the key, each once, newest first. */
+  /** Deletes a key on its former servers, before a refresh writes it. Never rejects. */
+  async removeFormer(key: string): Promise<void> {
+    const former = this.formerOf(key);
+    if (former.length > 0) await this.copier.removeFormer(key, former);
+  }
+
   private formerOf(key: string): Former[] {
     const bytes = Buffer.from(key, "latin1");
     const seen = new Set([this.pool.backendOf(bytes).name]);

@@ -31,6 +31,11 @@ export interface PoolPort {
   put(owner: string, key: string, value: Buffer, exptime: number): void;
   /** Deletes, without waiting for the reply. */
   drop(owner: string, key: string): void;
+  /**
+   * Deletes the value on the servers from which it may still be copied after a change of the pool's servers. `null` or
+   * absent while there are none. Never rejects.
+   */
+  readonly removeFormer?: ((key: string) => Promise<void>) | null;
   /** Called before a client's write of `key` through this process. */
   noteWrite(key: string): void;
   /** Called before a client's flush. */

@@ -30,6 +30,8 @@ export interface WholeItem extends PoolValue {
 
 /** The PoolPort over a pool. */
 export class RoutedPoolPort {
+  /** See `PoolPort`. A reload sets it. */
+  removeFormer: ((key: string) => Promise<void>) | null = null;
   private readonly route: PoolRoute;
   private readonly prefix: string;
 

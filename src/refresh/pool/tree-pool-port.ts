@@ -43,6 +43,10 @@ export class TreePoolPort implements PoolPort {
     return this.plainOf(owner)?.isShared(owner) ?? false;
   }
 
+  async removeFormer(key: string): Promise<void> {
+    await this.plainOf(key)?.removeFormer?.(key);
+  }
+
   noteWrite(key: string): void {
     this.marks.noteWrite(key);
   }
