@@ -408,7 +408,7 @@ export interface RuleConfig extends Omit<Complete<typeof ruleSettings>, "keyEnco
   readonly isSourceTtl: boolean;
 }
 
-/** Reason why `near` has no effect in a configuration. `null` if there is none. */
+/** Reason why `near` has no effect in a configuration. `null` if it has an effect. */
 export function nearObstacle({ server, pools, routes, mcrouter }: Config): string | null {
   if (server.mode === "sidecar") return 'clients of a sidecar (mode = "sidecar") write past it';
   if (pools.length === 0) return "the store of this process is in memory already";

@@ -68,7 +68,14 @@ export class AccessLog implements AccessObserver {
       accessLogSample === 1 ||
       (accessLogSample > 0 && this.means.random() < accessLogSample);
     if (!isKept) return;
-    const text = this.format(this.lineOf(request, reply, tookMicros, client));
+    let text: string;
+    try {
+      text = this.format(this.lineOf(request, reply, tookMicros, client));
+    } catch (error) {
+      // The client still gets its reply.
+      this.means.reports.failed("access_log", error);
+      return;
+    }
     this.lines.push(text);
     this.length += text.length;
     if (this.length >= FLUSH_LENGTH) this.flush();

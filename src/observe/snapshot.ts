@@ -296,7 +296,7 @@ const sampledRows = {
 const discoveryRows = {
   pool: first<string>(),
   servers: max,
-  /** Of the worker whose last answer is the oldest. */
+  /** The highest age of all workers. */
   ageSeconds: max,
   /** Each worker sees each change. */
   changes: max,

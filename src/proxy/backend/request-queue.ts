@@ -74,7 +74,7 @@ export class RequestQueue<T extends Queued<T>> {
 
   /**
    * Removes `request`, the head, which was answered by its position. A reply to an abandoned request does not end a run
-   * of late ones: if a reply was lost, each reply is taken for that of the previous request, and none is in time.
+   * of late ones: after a lost reply, each later reply seems to answer the request before its own, and none is in time.
    */
   shift(request: T): void {
     this.head = request.nextOfBackend;

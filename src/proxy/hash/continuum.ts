@@ -7,7 +7,7 @@ const LEAST_FIRSTS_BITS = 12;
 const MOST_FIRSTS_BITS = 20;
 const OWNERS = 2 ** 16;
 
-/** A point as one number: a place on the circle, and the index of its owner. These numbers sort like the points. */
+/** A point as one number, from its place on the circle and the index of its owner. The numbers have the order of the points. */
 export function pointOf(place: number, owner: number): number {
   return place * OWNERS + owner;
 }

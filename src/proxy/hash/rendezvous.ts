@@ -79,7 +79,7 @@ abstract class ScoredPlacement implements Placement {
   protected abstract scoreOf(member: number): number;
 }
 
-/** Of equal scores, the last member wins. */
+/** If scores are equal, the last member wins. */
 export class RendezvousPlacement extends ScoredPlacement {
   locate(chunk: Buffer, start: number, end: number): number {
     this.scores.hashKey(chunk, start, end);
@@ -101,7 +101,7 @@ export class RendezvousPlacement extends ScoredPlacement {
   }
 }
 
-/** Of equal scores, the first member wins. */
+/** If scores are equal, the first member wins. */
 export class WeightedRendezvousPlacement extends ScoredPlacement {
   private readonly weights: readonly number[];
 

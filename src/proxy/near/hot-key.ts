@@ -37,7 +37,7 @@ export class HotKey {
   hits = 0;
   /** Time of the last get that was reported to the refreshes. */
   notedMs = Number.NEGATIVE_INFINITY;
-  /** The request whose reply becomes the copy. `null` if there is none. */
+  /** The request whose reply becomes the copy. `null` if no such request is in flight. */
   private filler: Request | null = null;
   /** Time when `filler` was sent. */
   private sentMs = 0;
@@ -152,7 +152,7 @@ export class HotKey {
   }
 
   /**
-   * Stores the value of a reply to an `mg`. Returns false if there is none, or if clients must recache the item: the
+   * Stores the value of a reply to an `mg`. Returns false if the reply has no value, or if clients must recache the item: the
    * server says so to each of them.
    */
   storeMeta(reply: Reply): boolean {
