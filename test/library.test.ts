@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ConfigError, createPlatypus, type PlatypusServer } from "../src/index.ts";
-import { MemcachedProcess } from "./support/memcached-process.ts";
-import { TextClient } from "./support/text-client.ts";
+import { TextClient } from "./support/clients/text-client.ts";
+import { MemcachedProcess } from "./support/servers/memcached-process.ts";
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {

@@ -2,11 +2,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Browser, type BrowserOptions } from "../support/browser.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { Browser, type BrowserOptions } from "../support/clients/browser.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const TIMEOUT_MS = 60_000;
 const SEEN_WITHIN_MS = 20_000;

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const KEYS = Array.from({ length: 24 }, (_, i) => `product/${i}`);
 

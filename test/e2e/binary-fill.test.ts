@@ -1,9 +1,9 @@
 /** Misses of binary clients that a rule fills: the same values in every form of get, with flags 0 and a real cas. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const RULE = `
 [get.hello]

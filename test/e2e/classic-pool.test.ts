@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OldMemcached } from "../support/old-memcached.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OldMemcached } from "../support/servers/old-memcached.ts";
 
 const REFUSED = "CLIENT_ERROR not supported by this pool\r\n";
 const RULE = '[get.echo]\nmatch = "echo/(.*)"\nsource = "echo"\n[source.echo]\ntype = "echo"\ntemplate = "<{1}>"';

@@ -5,11 +5,11 @@
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const GET = 0x00;
 

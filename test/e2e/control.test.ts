@@ -3,10 +3,10 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const TOKEN = "a-token-of-the-tests";
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));

@@ -1,9 +1,9 @@
 /** What memcached's Prometheus exporter reads from `stats`, over a pool and over the store in the process. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const HITS_AND_MISSES = ["get", "delete", "incr", "decr", "cas", "touch"];
 /** It tells of these and fails without, or tells nothing of them. Source: prometheus/memcached_exporter, as facts. */

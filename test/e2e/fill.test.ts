@@ -5,9 +5,9 @@ import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 /** To be undone after the test, last first. */
 let undo: (() => unknown)[] = [];

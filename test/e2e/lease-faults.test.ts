@@ -5,10 +5,10 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 const FAULT = "Error: a buffer lease was released too often";
 

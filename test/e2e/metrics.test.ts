@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OtlpCollector } from "../support/otlp-collector.ts";
-import { type Family, parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
-import { TextClient } from "../support/text-client.ts";
+import { type Family, parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OtlpCollector } from "../support/servers/otlp-collector.ts";
 
 const ADMIN = `admin = "127.0.0.1:0"`;
 const ECHO = `[get.hello]

@@ -4,10 +4,10 @@ import type { Config } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 let undo: (() => unknown)[];
 let memcached: MemcachedProcess;

@@ -5,11 +5,11 @@
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HeldWire } from "../support/held-wire.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { HeldWire } from "../support/servers/held-wire.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late or never", () => {
   const undo: (() => unknown)[] = [];

@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -3,11 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { loadWing } from "../../src/observe/mcrouter-wing.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend, type ScriptedCommand } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { ScriptedBackend, type ScriptedCommand } from "../support/servers/scripted-backend.ts";
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {

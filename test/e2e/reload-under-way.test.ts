@@ -4,11 +4,11 @@ import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", () => {
   const undo: (() => unknown)[] = [];

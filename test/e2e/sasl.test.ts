@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const SASLPASSWD = "/usr/sbin/saslpasswd2";
 const USER = "platypus@memcached";

@@ -1,13 +1,13 @@
 /** Secrets as clients see them: real sockets, a real memcached, the SDK, and a server that checks its signatures. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { awsEnvironment } from "../support/aws-environment.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { ACCESS_KEY, SECRET_KEY, SecretsManagerServer } from "../support/secrets-manager.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { awsEnvironment } from "../support/rigs/aws-environment.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
+import { ACCESS_KEY, SECRET_KEY, SecretsManagerServer } from "../support/servers/secrets-manager.ts";
 
 /** To be undone after the test, last first. */
 let undo: (() => unknown)[] = [];

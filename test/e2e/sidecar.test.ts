@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const FILE = fileURLToPath(new URL("../../config/sidecar.toml", import.meta.url));
 

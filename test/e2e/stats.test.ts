@@ -1,10 +1,10 @@
 /** `stats` over real memcacheds: who says what, in time, and in order. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient } from "../support/binary-client.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const STAT = 0x10;
 

@@ -11,9 +11,9 @@ import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const folder = fileURLToPath(new URL("../support/tls", import.meta.url));
 const file = (name: string) => path.join(folder, name);

@@ -7,12 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { addressText, type Config } from "../../src/config/config.ts";
 import type { Question, Siblings } from "../../src/observe/siblings.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 const RULES = `[get.hello]
 match = "hello/(.*)"

@@ -1,12 +1,12 @@
 /** Traces as a receiver of OTLP sees them: who is whose parent, what is linked to what, and what they say. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OtlpCollector, type ReceivedSpan } from "../support/otlp-collector.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OtlpCollector, type ReceivedSpan } from "../support/servers/otlp-collector.ts";
 
 const [INTERNAL, SERVER, CLIENT] = [1, 2, 3];
 const ERROR = 2;

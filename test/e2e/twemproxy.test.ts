@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { NutcrackerProcess } from "../support/nutcracker-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { NutcrackerProcess } from "../support/servers/nutcracker-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const keys = Array.from({ length: 100 }, (_, i) => `user:{${i % 50}}:${i}`);
 

@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
   let folder: string;

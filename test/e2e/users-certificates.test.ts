@@ -10,9 +10,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const OPENSSL = "/usr/bin/openssl";
 const support = fileURLToPath(new URL("../support/tls", import.meta.url));

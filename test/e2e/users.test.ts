@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, type Frame, words } from "../support/binary-client.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const USERS = `
 [server]

@@ -11,11 +11,11 @@ import { fileURLToPath } from "node:url";
 import { afterEach, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { frameBytes, readAnswers } from "../support/binary-client.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend, type ScriptedConnection } from "../support/scripted-backend.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import { frameBytes, readAnswers } from "../support/clients/binary-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { ScriptedBackend, type ScriptedConnection } from "../support/servers/scripted-backend.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 const RUN_MS = 900;
 const CLIENTS = 12;

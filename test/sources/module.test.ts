@@ -12,10 +12,10 @@ import { Limiter } from "../../src/sources/limiter.ts";
 import { moduleType } from "../../src/sources/module.ts";
 import type { Source } from "../../src/sources/source.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../support/modules/${name}`, import.meta.url));
 const batch = { maxKeys: 50, waitMs: 1, refreshWaitMs: 500 };

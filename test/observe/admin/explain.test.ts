@@ -10,9 +10,9 @@ import { loadWing } from "../../../src/observe/mcrouter-wing.ts";
 import type { Span } from "../../../src/proxy/tracing.ts";
 import { buildSources } from "../../../src/sources/build.ts";
 import { sourceTypes } from "../../../src/sources/types.ts";
-import { HttpOrigin } from "../../support/http-origin.ts";
-import { PlatypusProcess } from "../../support/platypus-process.ts";
-import { treeConfig } from "../../support/tree-config.ts";
+import { treeConfig } from "../../support/rigs/tree-config.ts";
+import { HttpOrigin } from "../../support/servers/http-origin.ts";
+import { PlatypusProcess } from "../../support/servers/platypus-process.ts";
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {

@@ -12,11 +12,11 @@ import type { AdminControl } from "../../../src/observe/admin/actions.ts";
 import { AdminServer } from "../../../src/observe/admin/server.ts";
 import { Platypus } from "../../../src/server/platypus.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { freePort, MemcachedProcess } from "../../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../../support/native-config.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { nativeConfig, targetOf } from "../../support/rigs/native-config.ts";
+import { freePort, MemcachedProcess } from "../../support/servers/memcached-process.ts";
 
 const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
 const facts = {
