@@ -81,14 +81,19 @@ export class PlatypusProcess {
   /** Resolves when `pattern` stands in what was printed; rejects when the process ends before. */
   async printed(pattern: RegExp): Promise<void> {
     const isThere = () => pattern.test(this.stdout) || pattern.test(this.stderr);
-    while (!isThere()) {
-      const isOver = await Promise.race([
-        once(this.child.stdout!, "data").then(() => false),
-        once(this.child.stderr!, "data").then(() => false),
-        this.ended.then(() => true),
-      ]);
-      if (isOver && !isThere()) throw new Error(`ended without printing ${pattern}:\n${this.stdout}${this.stderr}`);
-    }
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (isThere()) settle();
+      };
+      const settle = () => {
+        for (const stream of [this.child.stdout!, this.child.stderr!]) stream.off("data", look);
+        resolve();
+      };
+      for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on("data", look);
+      void this.ended.then(settle);
+      look();
+    });
+    if (!isThere()) throw new Error(`ended without printing ${pattern}:\n${this.stdout}${this.stderr}`);
   }
 
   /** Resolves to the exit code, or the name of the signal that ended it. */
