@@ -5,7 +5,7 @@
  */
 
 import type { BucketCounts } from "../telemetry/durations.ts";
-import { metrics, prometheusName } from "./metrics.ts";
+import { metrics, prometheusKind, prometheusName } from "./metrics.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,7 +22,7 @@ export function prometheusText(snapshot: Snapshot): string {
       });
       if (lines.length === 0) return "";
       const help = metric.meaning.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
-      return `# HELP ${name} ${help}\n# TYPE ${name} ${metric.kind}\n${lines.join("\n")}\n`;
+      return `# HELP ${name} ${help}\n# TYPE ${name} ${prometheusKind(metric)}\n${lines.join("\n")}\n`;
     })
     .join("");
 }
@@ -42,7 +42,7 @@ function histogramLines(name: string, labels: readonly string[], counts: BucketC
 }
 
 function pairs(names: readonly string[], values: readonly string[]): string[] {
-  return names.map((name, i) => `${name}="${escaped(values[i]!)}"`);
+  return names.flatMap((name, i) => (values[i] === "" ? [] : [`${name}="${escaped(values[i]!)}"`]));
 }
 
 function escaped(value: string): string {

@@ -162,16 +162,17 @@ metrics_interval = "1s"
       kind: "sum",
       isMonotonic: true,
       temporality: 2,
-      points: [{ attributes: { rule: "hello" }, value: 2 }],
+      points: [{ attributes: { "platypus.rule": "hello" }, value: 2 }],
     });
     const duration = collector.metrics.get("platypus.client.request.duration")!;
     expect(duration).toMatchObject({ kind: "histogram", unit: "s", temporality: 2 });
-    const gets = duration.points.find(({ attributes }) => attributes.operation === "get")!;
+    const gets = duration.points.find(({ attributes }) => attributes["db.operation.name"] === "get")!;
     expect(gets.value).toBe(3);
     expect(gets.buckets.reduce((sum, count) => sum + count, 0)).toBe(3);
     expect(gets.buckets).toHaveLength(gets.bounds.length + 1);
     expect(collector.metrics.get("platypus.client.connections")).toMatchObject({
-      kind: "gauge",
+      kind: "sum",
+      isMonotonic: false,
       points: [{ value: 1 }],
     });
     const seen = await scrape(platypus);
