@@ -236,7 +236,10 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (this.onQuiet.length > 0) this.idle();
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
     countReply(counters, request, reply, tookMicros);
-    if (tracer !== null) traceReply(tracer, request, reply, tookMicros);
+    if (tracer !== null) {
+      const span = traceReply(tracer, request, reply, tookMicros);
+      if (span !== null) counters.requests.mark(request, tookMicros, span);
+    }
     if (accessLog !== null) accessLog.answered(request, reply, tookMicros, this);
     if (this.isClosed) return;
     if (!request.isNoreply) {
