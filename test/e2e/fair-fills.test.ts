@@ -1,34 +1,13 @@
 /** Fills of a client that asks for many missing keys at once, and of the clients beside it. */
 import type { ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { describe, expect, it } from "vitest";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const KEYS = Array.from({ length: 2_000 }, (_, i) => `page/${i}`);
 /** More turns than Platypus needs to read the commands of one client. */
 const TURNS = 100;
-
-let undo: (() => unknown)[];
-let origin: HttpOrigin;
-let port: number;
-
-beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  undo = [() => origin.close()];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function connect(): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
-}
 
 describe.skipIf(MemcachedProcess.isMissing)("a client that asks for 2,000 missing keys at once", () => {
   const asks = {
@@ -42,11 +21,9 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that asks for 2,000 missin
   };
   for (const [way, commands] of Object.entries(asks)) {
     it(`${way} leaves room in the source's queue, and gets each value`, async () => {
-      const memcached = await MemcachedProcess.start();
-      undo.push(() => memcached.stop());
-      const text = `
-        [target]
-        servers = ["127.0.0.1:${memcached.port}"]
+      const [memcached, origin] = [await startMemcached(), await startOrigin()];
+      const platypus = await startPlatypus(`
+        ${targetOf([memcached.port])}
         [get.pages]
         match = "page/(.*)"
         source = "pages"
@@ -56,15 +33,10 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that asks for 2,000 missin
         url = "${origin.url}/{1}"
         timeout = "60s"
         queue = 400
-      `;
-      const overrides = { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" };
-      const platypus = await Platypus.start(parseNative({ file: null, text, env: {}, overrides, sourceTypes }));
-      undo.push(() => platypus.close());
-      const [address] = platypus.addresses;
-      port = address!.type === "tcp" ? address!.port : 0;
+      `);
       const waiting: ServerResponse[] = [];
       origin.handle = (_request, response) => void waiting.push(response);
-      const [greedy, other] = [await connect(), await connect()];
+      const [greedy, other] = [await connect(platypus), await connect(platypus)];
       greedy.send(`${commands}version\r\n`);
       await origin.received(32);
       for (let turn = 0; turn < TURNS; turn++) await other.ask("mn");

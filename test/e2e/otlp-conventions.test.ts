@@ -1,13 +1,13 @@
 /** Names and values of OTLP metrics and spans, by OpenTelemetry's semantic conventions, at a receiver. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { type Attributes, OtlpCollector } from "../support/otlp-collector.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { type Attributes, OtlpCollector } from "../support/servers/otlp-collector.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 const [SERVER, CLIENT] = [2, 3];
 const SCHEMA_URL = /^https:\/\/opentelemetry\.io\/schemas\/1\.\d+\.0$/;
