@@ -14,7 +14,7 @@ import type { SourceCounters } from "../sources/limiter.ts";
 import { type BucketCounts, shownBuckets } from "../telemetry/durations.ts";
 import type { Counts, DiscoveryNumbers, ServerNumbers, Snapshot, SourceNumbers, StoreNumbers } from "./snapshot.ts";
 
-/** One series: the values of the metric's attributes in order, and its number or its counts. */
+/** One series: the values of the metric's attributes in order ("" if absent), and its number or its counts. */
 type Series<Value> = readonly [attributes: readonly string[], value: Value];
 
 interface MetricBase {
@@ -23,11 +23,18 @@ interface MetricBase {
   /** In UCUM notation: s, By; the counted thing in braces; 1 for a ratio. */
   readonly unit: string;
   readonly meaning: string;
+  /** Labels for Prometheus, a dot as underscore. `otlp/otlp-series.ts` has the attributes for OTLP. */
   readonly attributes: readonly string[];
 }
 
+/**
+ * `updown`: an amount that can be added over processes, such as connections. A gauge for Prometheus, an UpDownCounter for
+ * OTLP.
+ */
+type NumberKind = "counter" | "updown" | "gauge";
+
 export type Metric =
-  | (MetricBase & { readonly kind: "counter" | "gauge"; read(snapshot: Snapshot): Series<number>[] })
+  | (MetricBase & { readonly kind: NumberKind; read(snapshot: Snapshot): Series<number>[] })
   | (MetricBase & { readonly kind: "histogram"; read(snapshot: Snapshot): Series<BucketCounts>[] });
 
 const units: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" };
@@ -37,9 +44,14 @@ export function prometheusName({ name, unit, kind }: Metric): string {
   return `${name.replaceAll(".", "_")}${units[unit] ?? ""}${kind === "counter" ? "_total" : ""}`;
 }
 
-/** A counter or gauge of one series. */
+/** The kind in Prometheus' formats. */
+export function prometheusKind({ kind }: Metric): "counter" | "gauge" | "histogram" {
+  return kind === "updown" ? "gauge" : kind;
+}
+
+/** A number of one series. */
 function single(
-  kind: "counter" | "gauge",
+  kind: NumberKind,
   name: string,
   unit: string,
   meaning: string,
@@ -51,7 +63,7 @@ function single(
 const byBackend = ["pool", "backend"];
 
 function ofBackends(
-  kind: "counter" | "gauge",
+  kind: NumberKind,
   name: string,
   unit: string,
   meaning: string,
@@ -79,7 +91,7 @@ function ofRules(name: string, unit: string, meaning: string, field: keyof RuleC
 }
 
 function ofSources(
-  kind: "counter" | "gauge",
+  kind: NumberKind,
   name: string,
   unit: string,
   meaning: string,
@@ -173,7 +185,7 @@ const server: readonly Metric[] = [
     ({ process: own }) => own.fileLimitHits,
   ),
   single(
-    "gauge",
+    "updown",
     "platypus.process.memory_limit",
     "By",
     "Limit of the resident memory (`max_memory`). 0 if it is not set.",
@@ -190,7 +202,7 @@ const server: readonly Metric[] = [
 ];
 
 const clients: readonly Metric[] = [
-  single("gauge", "platypus.client.connections", "{connection}", "Connected clients.", ({ clients: all }) => {
+  single("updown", "platypus.client.connections", "{connection}", "Connected clients.", ({ clients: all }) => {
     return all.connections;
   }),
   single("counter", "platypus.client.accepted", "{connection}", "Clients that were accepted.", ({ clients: all }) => {
@@ -323,10 +335,10 @@ const backends: readonly Metric[] = [
         [[pool, name, "hard"], hardTko],
       ]),
   },
-  ofBackends("gauge", "outstanding", "{request}", "Requests in flight to a server.", (backend) => {
+  ofBackends("updown", "outstanding", "{request}", "Requests in flight to a server.", (backend) => {
     return backend.outstanding;
   }),
-  ofBackends("gauge", "connections", "{connection}", "Connections to a server.", ({ connections }) => connections),
+  ofBackends("updown", "connections", "{connection}", "Connections to a server.", ({ connections }) => connections),
   ofBackends("counter", "connects", "{connection}", "Connections opened to a server.", ({ connects }) => connects),
   ofBackends(
     "counter",
@@ -340,7 +352,7 @@ const backends: readonly Metric[] = [
 ];
 
 function ofDiscovery(
-  kind: "counter" | "gauge",
+  kind: NumberKind,
   name: string,
   unit: string,
   meaning: string,
@@ -357,7 +369,7 @@ function ofDiscovery(
 }
 
 const discoveries: readonly Metric[] = [
-  ofDiscovery("gauge", "servers", "{server}", "Servers in the followed list (`discover`).", ({ servers }) => servers),
+  ofDiscovery("updown", "servers", "{server}", "Servers in the followed list (`discover`).", ({ servers }) => servers),
   ofDiscovery("gauge", "age", "s", "Time since `discover` last answered.", ({ ageSeconds }) => ageSeconds),
   ofDiscovery("counter", "changes", "{change}", "Changes of the followed list.", ({ changes }) => changes),
   ofDiscovery("counter", "failures", "{look}", "Looks at `discover` without an answer.", ({ failures }) => failures),
@@ -397,14 +409,14 @@ const near: readonly Metric[] = [
     read: ({ near: { dropped, evicted } }) => byName({ write: dropped, size: evicted }),
   },
   single(
-    "gauge",
+    "updown",
     "platypus.near.keys",
     "{key}",
     "Hot keys: those that clients ask for about three times a second or more. 0 without `near`.",
     (snapshot) => snapshot.near.keys,
   ),
   single(
-    "gauge",
+    "updown",
     "platypus.near.size",
     "By",
     "Memory of hot keys and their values.",
@@ -453,7 +465,7 @@ const fills: readonly Metric[] = [
 
 const refreshes: readonly Metric[] = [
   {
-    kind: "gauge",
+    kind: "updown",
     name: "platypus.refresh.tracked",
     unit: "{key}",
     meaning: "Keys that this process tracks and refreshes.",
@@ -461,7 +473,7 @@ const refreshes: readonly Metric[] = [
     read: ({ rules }) => rules.map(({ name, tracked }) => [[name], tracked]),
   },
   {
-    kind: "gauge",
+    kind: "updown",
     name: "platypus.rule.in_flight",
     unit: "{fetch}",
     meaning: "Fetches that run or wait for their source.",
@@ -522,15 +534,15 @@ const sources: readonly Metric[] = [
   counted("retried", "Retries of fetches.", "retried"),
   counted("overloaded", "Fetches not started, because no place was free in time or the queue was full.", "overloaded"),
   counted("left_alone", "Fetches not started, because the circuit breaker was open.", "leftAlone"),
-  ofSources("gauge", "in_flight", "{fetch}", "Fetches in flight.", ({ inFlight }) => inFlight),
+  ofSources("updown", "in_flight", "{fetch}", "Fetches in flight.", ({ inFlight }) => inFlight),
   ofSources(
-    "gauge",
+    "updown",
     "places",
     "{fetch}",
     'Maximum number of fetches in flight: `concurrency`, or what "auto" found.',
     (source) => source.places,
   ),
-  ofSources("gauge", "waiting", "{fetch}", "Fetches that wait for a free place.", ({ waiting }) => waiting),
+  ofSources("updown", "waiting", "{fetch}", "Fetches that wait for a free place.", ({ waiting }) => waiting),
   ofSources("gauge", "breaker", "1", "State of the circuit breaker: 0 closed, 1 half open, 2 open.", (source) => {
     return breakerNumbers[source.breaker];
   }),
@@ -542,6 +554,30 @@ const sources: readonly Metric[] = [
     (source) => source.breakerOpened,
   ),
 ];
+
+/** Requests of http sources. */
+const httpCalls: Metric = {
+  kind: "histogram",
+  name: "http.client.request.duration",
+  unit: "s",
+  meaning: "Time from sending a request of an http source to the head of its response.",
+  attributes: [
+    "source",
+    "http.request.method",
+    "server.address",
+    "server.port",
+    "url.template",
+    "http.response.status_code",
+    "error.type",
+  ],
+  read: (snapshot) =>
+    snapshot.sources.flatMap(({ name, calls }) =>
+      calls.map(({ method, address, port, template, status, error, latency }): Series<BucketCounts> => {
+        const labels = [name, method, address, String(port), template, String(status ?? ""), error ?? ""];
+        return [labels, shownBuckets(latency)];
+      }),
+    ),
+};
 
 const routes: readonly Metric[] = [
   single(
@@ -565,7 +601,7 @@ const routes: readonly Metric[] = [
 ];
 
 function ofStore(
-  kind: "counter" | "gauge",
+  kind: NumberKind,
   name: string,
   unit: string,
   meaning: string,
@@ -582,9 +618,9 @@ function ofStore(
 }
 
 const store: readonly Metric[] = [
-  ofStore("gauge", "items", "{item}", "Items of the in-process store.", ({ items }) => items),
-  ofStore("gauge", "size", "By", "Size of the items of the in-process store.", ({ bytes }) => bytes),
-  ofStore("gauge", "limit", "By", "Maximum size of the in-process store.", ({ maxBytes }) => maxBytes),
+  ofStore("updown", "items", "{item}", "Items of the in-process store.", ({ items }) => items),
+  ofStore("updown", "size", "By", "Size of the items of the in-process store.", ({ bytes }) => bytes),
+  ofStore("updown", "limit", "By", "Maximum size of the in-process store.", ({ maxBytes }) => maxBytes),
   ofStore(
     "counter",
     "evictions",
@@ -614,21 +650,21 @@ const ofProcess: readonly Metric[] = [
     ],
   },
   single(
-    "gauge",
+    "updown",
     "process.memory.usage",
     "By",
     "Resident memory of the process.",
     ({ process: own }) => own.residentBytes,
   ),
   single(
-    "gauge",
+    "updown",
     "platypus.memory.heap",
     "By",
     "Heap memory used by JavaScript objects.",
     (snapshot) => snapshot.process.heapBytes,
   ),
   single(
-    "gauge",
+    "updown",
     "platypus.memory.external",
     "By",
     "Memory of buffers and other objects outside the heap.",
@@ -676,6 +712,7 @@ export const metrics: readonly Metric[] = [
   ...fills,
   ...refreshes,
   ...sources,
+  httpCalls,
   ...routes,
   ...store,
   ...ofProcess,

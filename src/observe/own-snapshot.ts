@@ -11,6 +11,7 @@ import type { Backend } from "../proxy/backend/backend.ts";
 import type { ClientCounters } from "../proxy/client/client-counters.ts";
 import type { PoolClients } from "../proxy/client/listeners.ts";
 import type { NearCache } from "../proxy/near/near-cache.ts";
+import { statusNameOf } from "../proxy/request-span.ts";
 import type { BuiltPools } from "../proxy/route/pools.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
 import type { ItemStore } from "../proxy/store/item-store.ts";
@@ -100,7 +101,7 @@ export class OwnSnapshot {
     const { running, listeners, filler, scheduler, store, mcrouter, samples, readiness } = this.parts;
     if (details.wantsReadiness === true) readiness().greetUnlessConnected();
     const { config } = running();
-    const counted = this.counted();
+    const counted = this.counted(details);
     const { requests: _, ...clients } = counted.clients;
     const showsKeys = config.telemetry.keys === "full";
     const keys =
@@ -122,12 +123,12 @@ export class OwnSnapshot {
   }
 
   /** Numbers that change with requests, fills and refreshes. */
-  counted(): CountedNumbers {
+  counted(details: Details = {}): CountedNumbers {
     const { running, routes, asyncLog, near } = this.parts;
     return {
       ...this.sampled(),
       pools: this.pools(),
-      servers: serverNumbers(running().pools),
+      servers: serverNumbers(running().pools, details),
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
       handoffs: { ...this.parts.handoffs },
@@ -158,7 +159,7 @@ export class OwnSnapshot {
           lag: timings.lag.read(),
         };
       }),
-      sources: [...sources.values()].map(({ limiter }): SourceNumbers => {
+      sources: [...sources.values()].map(({ limiter, source }): SourceNumbers => {
         const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency, lastError } =
           limiter;
         return {
@@ -173,6 +174,7 @@ export class OwnSnapshot {
           places,
           lastError: lastError === null ? null : withoutSecrets(lastError, config),
           latency: latency.read(),
+          calls: source.httpCalls?.read() ?? [],
         };
       }),
     };
@@ -265,7 +267,11 @@ export class OwnSnapshot {
 
 /** A copy of running counters. */
 export function clientNumbers(counters: ClientCounters): ClientNumbers {
-  const requests = counters.requests.all().map((series) => ({ ...series, latency: series.latency.read() }));
+  const requests = counters.requests.all().map(({ failed, ...series }) => ({
+    ...series,
+    latency: series.latency.read(),
+    failed: Object.fromEntries([...failed].map(([status, histogram]) => [statusNameOf(status), histogram.read()])),
+  }));
   return { ...clientCounts(counters), requests };
 }
 
@@ -285,7 +291,7 @@ function since(now: ClientCounts, base: ClientCounts): ClientCounts {
 }
 
 /** Lists each server once. */
-function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers[] {
+function serverNumbers({ members, former, backends }: BuiltPools, details: Details): ServerNumbers[] {
   const poolsOf = new Map<Backend, string[]>();
   const left = [...former].map(([name, lists]) => [name, lists.flatMap((list) => list.members)] as const);
   for (const [name, all] of [...members, ...left]) {
@@ -310,7 +316,8 @@ function serverNumbers({ members, former, backends }: BuiltPools): ServerNumbers
       connections: backend.connected,
       operations: plainNumbers(operations),
       results: plainNumbers(results),
-      latency: backend.latency.read(),
+      latency: backend.durations.answered(),
+      operationDurations: details.hasOperations === true ? backend.durations.all() : [],
       history: [...backend.history],
     };
   });

@@ -12,6 +12,7 @@
 import type { ListenAddress } from "../config/config.ts";
 import type { McrouterNumbers } from "../mcrouter/report/self-report.ts";
 import type { StateChange } from "../proxy/backend/backend.ts";
+import type { OperationNumbers } from "../proxy/backend/operation-durations.ts";
 import type { HotKeyCounts } from "../proxy/near/hot-key.ts";
 import type { NearCounters } from "../proxy/near/near-cache.ts";
 import type { RouteCounters } from "../proxy/route/route-counters.ts";
@@ -20,6 +21,7 @@ import type { HandoffCounters } from "../refresh/handoff/copier.ts";
 import type { RuleCounters } from "../refresh/rules.ts";
 import type { TrackedKey } from "../refresh/schedule.ts";
 import type { BreakerState } from "../sources/breaker.ts";
+import type { HttpCallNumbers } from "../sources/http-calls.ts";
 import type { SourceCounters } from "../sources/limiter.ts";
 import {
   any,
@@ -127,6 +129,8 @@ const requestRows = {
   latency: durations,
   clientErrors: sum,
   serverErrors: sum,
+  /** Of `latency`, the requests that Platypus or a server could not execute, by result. */
+  failed: byName(durations),
 };
 
 const clientRows = {
@@ -138,6 +142,13 @@ const clientRows = {
 const MAX_CHANGES = 20;
 const changes: Kind<readonly StateChange[]> = (one, other) =>
   [...one, ...other].sort((a, b) => a.unixSeconds - b.unixSeconds).slice(-MAX_CHANGES);
+
+/** Requests of one operation to a server, with one error or none. */
+const operationRows = {
+  operation: first<string>(),
+  error: first<string | null>(),
+  latency: durations,
+} satisfies { readonly [Field in keyof OperationNumbers]: Kind<OperationNumbers[Field]> };
 
 /** A server, identified by its pool and name. Most fields are those of `BackendCounters`. */
 const serverRows = {
@@ -175,6 +186,8 @@ const serverRows = {
   results: sumsByIndex,
   latencyUs: max,
   latency: durations,
+  /** By operation and error. Empty unless requested. */
+  operationDurations: list(fields(operationRows), ({ operation, error }) => `${operation} ${error}`),
   history: changes,
 };
 
@@ -203,6 +216,17 @@ const ruleRows = {
   lag: durations,
 };
 
+/** Requests of an HTTP source with one method, path template, status and error. */
+const httpCallRows = {
+  method: first<string>(),
+  address: first<string>(),
+  port: first<number>(),
+  template: first<string>(),
+  status: first<number | null>(),
+  error: first<string | null>(),
+  latency: durations,
+} satisfies { readonly [Field in keyof HttpCallNumbers]: Kind<HttpCallNumbers[Field]> };
+
 const sourceRows = {
   name: first<string>(),
   type: first<string>(),
@@ -217,6 +241,11 @@ const sourceRows = {
   places: sum,
   lastError: firstGiven<string>(),
   latency: durations,
+  /** HTTP requests. */
+  calls: list(
+    fields(httpCallRows),
+    ({ method, template, status, error }) => `${method} ${template} ${status} ${error}`,
+  ),
 };
 
 /** Current number of tracked keys, fills and refreshes. */
@@ -371,6 +400,8 @@ export interface Details {
   readonly hasPeers?: boolean;
   /** The samples of the last hour instead of the last one. */
   readonly hasHistory?: boolean;
+  /** Durations of requests to servers by operation. */
+  readonly hasOperations?: boolean;
   /** Name of the rule whose keys are listed. */
   readonly trackedKeysOf?: string;
 }

@@ -2,6 +2,7 @@
  * Durations and failures of clients' requests, by operation and protocol: plain counters, updated once per request.
  */
 
+import type { TracedIds } from "../telemetry/exemplars.ts";
 import { LatencyHistogram } from "../telemetry/latency-histogram.ts";
 import { isFailure, Status } from "./reply.ts";
 import { isMeta, OPERATION_COUNT, Operation, type Request } from "./request.ts";
@@ -20,7 +21,7 @@ const names: Readonly<Partial<Record<Operation, string>>> = {
 };
 
 /** Names by `Operation`. */
-const operationNames: readonly string[] = Array.from({ length: OPERATION_COUNT }, (_, operation) => {
+export const operationNames: readonly string[] = Array.from({ length: OPERATION_COUNT }, (_, operation) => {
   const [own = "unknown"] = Object.entries(Operation).find(([, number]) => number === operation) ?? [];
   return names[operation as Operation] ?? own;
 });
@@ -49,6 +50,8 @@ export interface RequestSeries {
   /** Requests that were wrong, and requests that Platypus or a server could not execute. */
   clientErrors: number;
   serverErrors: number;
+  /** Of `latency`, the requests that Platypus or a server could not execute, by result. */
+  readonly failed: Map<Status, LatencyHistogram>;
 }
 
 export class RequestMetrics {
@@ -63,8 +66,13 @@ export class RequestMetrics {
     series.latency.add(micros);
     if (isFailure(status)) {
       if (status === Status.clientError) series.clientErrors++;
-      else series.serverErrors++;
+      else countFailure(series, status, micros);
     }
+  }
+
+  /** Says that a request, which was recorded, belongs to a sampled span. */
+  mark(request: Request, micros: number, span: TracedIds): void {
+    this.series[request.operation * protocols.length + protocolOf(request)]?.latency.mark(micros, span);
   }
 
   /** All combinations that have occurred. */
@@ -79,8 +87,16 @@ export class RequestMetrics {
       latency: new LatencyHistogram(),
       clientErrors: 0,
       serverErrors: 0,
+      failed: new Map(),
     };
     this.series[at] = series;
     return series;
   }
+}
+
+function countFailure(series: RequestSeries, status: Status, micros: number): void {
+  series.serverErrors++;
+  const histogram = series.failed.get(status) ?? new LatencyHistogram();
+  series.failed.set(status, histogram);
+  histogram.add(micros);
 }

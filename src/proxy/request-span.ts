@@ -34,16 +34,19 @@ export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): 
   request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
 }
 
-/** Ends the span of an answered request. An unsampled request is traced too if it was slow or failed. */
-export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): void {
+/**
+ * Ends the span of an answered request, and returns it. An unsampled request is traced too if it was slow or failed.
+ * `null` if the request is not traced.
+ */
+export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookMicros: number): Span | null {
   // A request that is the client's own mistake has not failed.
   const hasFailed = isFailure(reply.status) && reply.status !== Status.clientError;
-  if (request.span !== null) {
-    endRequestSpan(request.span, request, reply, hasFailed);
-  } else if (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && hasFailed)) {
-    const span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
-    if (span !== null) endRequestSpan(span, request, reply, hasFailed);
+  let { span } = request;
+  if (span === null && (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && hasFailed))) {
+    span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
   }
+  if (span !== null) endRequestSpan(span, request, reply, hasFailed);
+  return span;
 }
 
 /** Ends the span of a request that was answered with `reply`. */
@@ -59,5 +62,10 @@ export function resultNameOf({ operation }: Request, reply: Reply): string {
   const status = classicStatus(operation, reply);
   // A get that misses has one name in all protocols.
   if (status === Status.notFound && readsKeys(operation)) return "missing";
+  return statusNameOf(status);
+}
+
+/** The name of a `Status`, such as `found` or `timeout`. */
+export function statusNameOf(status: number): string {
   return statusNames.get(status) ?? "unknown";
 }

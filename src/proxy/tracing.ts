@@ -26,8 +26,8 @@ export interface Span {
   about(key: string, rule: string | null): void;
   /** Sets a text that contains parts of the key, as far as the configuration allows. */
   setKeyText(name: string, text: string): void;
-  /** Marks the operation as failed; `reason` is one of a few words. */
-  fail(reason: string): void;
+  /** Marks the operation as failed; `reason` is one of a few words. `message`: a text of a server without keys. */
+  fail(reason: string, message?: string): void;
   end(): void;
 }
 

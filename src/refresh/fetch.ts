@@ -1,5 +1,6 @@
 /** Asks the source of a rule, with metrics and traces. */
 import type { Clock } from "../clock.ts";
+import { BackendError } from "../errors.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
 import type { FetchResult } from "../sources/source.ts";
 import type { Match } from "./rules.ts";
@@ -26,8 +27,15 @@ export async function fetchFor(
   } finally {
     own?.end();
     rule.timings.inFlight--;
-    rule.timings.fetch.add(clock.nowMs() - startMs);
+    const tookMs = clock.nowMs() - startMs;
+    rule.timings.fetch.add(tookMs);
+    if (own !== null) rule.timings.fetch.mark(tookMs, own);
   }
+}
+
+/** The server's message, for spans. Other errors may contain secrets of a source. */
+export function backendMessage(error: unknown): string | undefined {
+  return error instanceof BackendError ? error.message : undefined;
 }
 
 /** The code of an error, by its class. */

@@ -251,7 +251,7 @@ export class Filler implements MissFiller, StoredKeys {
     flight.isOvertaken = false;
     // The flight throws nothing on purpose. After an unexpected error, the clients must still get a reply.
     this.fly(flight)
-      .catch((error: unknown) => this.log.sourceFailed(flight.rule, error))
+      .catch((error: unknown) => this.log.sourceFailed(flight.rule, error, flight.span))
       .finally(() => {
         flight.endAdmission();
         this.flights.end(flight);

@@ -15,7 +15,7 @@ import type { KeyList } from "../proxy/request.ts";
 import type { Span, Tracer } from "../proxy/tracing.ts";
 import { AskedRefreshes, endOf, type RefreshEnd } from "./asked-refreshes.ts";
 import { FailedKeys, wasAsked } from "./failed-keys.ts";
-import { errorCode } from "./fetch.ts";
+import { backendMessage, errorCode } from "./fetch.ts";
 import type { FillEvents } from "./filler.ts";
 import { PickUp } from "./pick-up.ts";
 import { freshnessOf } from "./policy.ts";
@@ -24,7 +24,7 @@ import type { Stored } from "./populator.ts";
 import { digestOf, isFetched, type RefreshOutcome, refreshKey } from "./refresher.ts";
 import type { Match, Rule, Rules } from "./rules.ts";
 import { Schedule, TICK_MS, type TrackedKey, type TrackingBounds } from "./schedule.ts";
-import type { KnownItem, Tracker } from "./tracker.ts";
+import { type Tracker, unknownItem } from "./tracker.ts";
 import { UnsettledWrites } from "./unsettled-writes.ts";
 
 /** Maximum number of keys that are handled in one tick; others wait for the next tick. */
@@ -313,7 +313,8 @@ export class Scheduler implements FillEvents {
       return;
     }
     counters.due++;
-    timings.lag.add(this.schedule.latenessOf(slot));
+    const lagMs = this.schedule.latenessOf(slot);
+    timings.lag.add(lagMs);
     this.busy.add(key);
     const work: Work = {
       key,
@@ -337,6 +338,7 @@ export class Scheduler implements FillEvents {
         this.forgetChange(key);
         this.refreshAgain(key);
       });
+    if (work.span !== null) timings.lag.mark(lagMs, work.span);
   }
 
   /** For a key whose refresh was asked for while another refresh was in progress. */
@@ -376,7 +378,7 @@ export class Scheduler implements FillEvents {
       if (outcome.type === "failed") span?.fail(errorCode(outcome.error));
       this.take(work, outcome, span);
     } catch (error) {
-      span?.fail(errorCode(error));
+      span?.fail(errorCode(error), backendMessage(error));
       throw error;
     } finally {
       span?.end();
@@ -493,9 +495,4 @@ interface Work {
   readonly isAsked: boolean;
   /** `null` if it is not traced, or not yet. */
   span: Span | null;
-}
-
-/** An item with a known cas only: no bytes equal its bytes. */
-function unknownItem(cas: bigint): KnownItem {
-  return { cas, digest: 0n, tag: null };
 }

@@ -33,6 +33,11 @@ export interface KnownItem {
   readonly tag: string | null;
 }
 
+/** An item with a known cas only: no bytes equal its bytes. */
+export function unknownItem(cas: bigint): KnownItem {
+  return { cas, digest: 0n, tag: null };
+}
+
 /** Hash of a key with one character per byte. */
 function keyTextHash(key: string): number {
   return keyHash(Buffer.from(key, "latin1"), 0, key.length);

@@ -12,6 +12,7 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
+import type { Span } from "../proxy/tracing.ts";
 import type { Priority } from "./fetch-queue.ts";
 import type { Batching, Captures, FetchContext, FetchResult } from "./source.ts";
 
@@ -42,10 +43,17 @@ export interface Call<T> {
   /** A key of the call. The circuit breaker refuses some keys early. */
   readonly firstKey: string;
   /** Called when the call has a place. `null` if no key needs it any more. */
-  start(): { readonly keys: readonly string[]; readonly deadlineMs: number } | null;
+  start(): StartedCall | null;
   ask(): Promise<T>;
   /** Aborts `ask`. */
   readonly abort: AbortController;
+}
+
+interface StartedCall {
+  readonly keys: readonly string[];
+  readonly deadlineMs: number;
+  /** Span of a traced key. `null` if there is none. */
+  readonly span: Span | null;
 }
 
 /** One key of a batch. */
@@ -162,7 +170,8 @@ export class Batches {
           this.close(batch);
           asks = [...batch.asks];
           if (asks.length === 0) return null;
-          return { keys: asks.map(({ key }) => key), deadlineMs: Math.max(...asks.map((ask) => ask.deadlineMs)) };
+          const span = asks.find(({ captures }) => captures.span)?.captures.span ?? null;
+          return { keys: asks.map(({ key }) => key), deadlineMs: Math.max(...asks.map((ask) => ask.deadlineMs)), span };
         },
         ask: () => this.ask(asks.map((each) => contextOf(each, batch))),
         abort: batch.abort,

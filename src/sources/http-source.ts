@@ -14,6 +14,7 @@ import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
 import type { HttpSourceConfig } from "./http.ts";
 import { HttpBatching } from "./http-batch.ts";
+import { HttpCalls } from "./http-calls.ts";
 import { markOf, readMark, validatorOf } from "./http-mark.ts";
 import { type HttpRequest, RequestTemplate } from "./http-request.ts";
 import { selectJson } from "./json-pointer.ts";
@@ -48,12 +49,14 @@ export class HttpSource implements Source {
   private readonly config: HttpSourceConfig;
   private readonly request: RequestTemplate;
   readonly batching: Batching | null;
+  readonly httpCalls: HttpCalls;
   private readonly pool: Promise<Pool>;
 
   constructor(config: HttpSourceConfig) {
     this.name = config.name;
     this.config = config;
     this.request = new RequestTemplate(config);
+    this.httpCalls = new HttpCalls(this.request.origin);
     const { batch = null } = config;
     this.batching =
       batch === null ? null : new HttpBatching(config, batch, (request, context) => this.answerTo(request, context));
@@ -106,32 +109,43 @@ export class HttpSource implements Source {
   }
 
   /**
-   * One request to the server. A traced request carries its trace context. The span ends with the head of the response.
+   * One request to the server. A traced request carries its trace context. The span ends with the head of the response,
+   * and so does the recorded duration.
    */
   private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
     const pool = await this.pool;
     const { shownPath, template, ...sent } = request;
-    if (span === null) return pool.request({ ...sent, signal });
-    const { hostname, port, protocol } = new URL(this.request.origin);
-    const call = span.begin(`${request.method} ${template}`, SpanKind.client, {
-      "http.request.method": request.method,
-      "server.address": hostname,
-      "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
+    const { method } = request;
+    const call = span === null ? null : this.beginCall(span, request);
+    const headers = call === null ? request.headers : { ...request.headers, traceparent: call.traceparent };
+    const startMs = performance.now();
+    let status: number | null = null;
+    let error: string | null = null;
+    try {
+      const response = await pool.request({ ...sent, headers, signal });
+      status = response.statusCode;
+      if (status >= 400) error = String(status);
+      return response;
+    } catch (thrown) {
+      error = errorTypeOf(thrown);
+      throw thrown;
+    } finally {
+      this.httpCalls.add({ method, template, status, error }, performance.now() - startMs, call);
+      if (status !== null) call?.set("http.response.status_code", status);
+      if (error !== null) call?.fail(error);
+      call?.end();
+    }
+  }
+
+  private beginCall(span: Span, { method, template, shownPath }: HttpRequest): Span {
+    const call = span.begin(`${method} ${template}`, SpanKind.client, {
+      "http.request.method": method,
+      "server.address": this.httpCalls.address,
+      "server.port": this.httpCalls.port,
       "url.template": template,
     });
     call.setKeyText("url.full", this.request.origin + shownPath);
-    try {
-      const headers = { ...request.headers, traceparent: call.traceparent };
-      const response = await pool.request({ ...sent, headers, signal });
-      call.set("http.response.status_code", response.statusCode);
-      if (response.statusCode >= 400) call.fail(String(response.statusCode));
-      return response;
-    } catch (error) {
-      call.fail(error instanceof Error ? error.name : "unexpected");
-      throw error;
-    } finally {
-      call.end();
-    }
+    return call;
   }
 
   /** Path of a redirect within the origin. `null` if there is no redirect, or if it leaves the origin. */
@@ -184,6 +198,12 @@ export class HttpSource implements Source {
       `source ${this.name}: the content encoding ${codings.join(", ")} was not asked for`,
     );
   }
+}
+
+/** The code of an error, such as `ECONNREFUSED`. */
+function errorTypeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unexpected";
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
 }
 
 /** undici is loaded only for such a source: it is an eighth of Platypus' memory at startup. */

@@ -232,7 +232,7 @@ export class Limiter {
       const result = await this.call({
         priority,
         firstKey: key,
-        start: () => ({ keys: [key], deadlineMs }),
+        start: () => ({ keys: [key], deadlineMs, span: captures.span ?? null }),
         ask: () => this.source.fetch({ ...captures, tag, priority, signal: abort.signal }),
         abort,
       });
@@ -284,7 +284,7 @@ export class Limiter {
       if (started === null) return null;
       throw this.leftAlone();
     }
-    const { keys, deadlineMs } = started;
+    const { keys, deadlineMs, span } = started;
     const startMs = this.clock.nowMs();
     this.counts.fetches++;
     this.counts.keys += keys.length;
@@ -302,6 +302,7 @@ export class Limiter {
       const tookMs = this.clock.nowMs() - startMs;
       this.counts.fetchMs += tookMs;
       this.latency.add(tookMs);
+      if (span !== null) this.latency.mark(tookMs, span);
       this.typicalMs += this.typicalMs === 0 ? tookMs : (tookMs - this.typicalMs) * LATENCY_WEIGHT;
       this.adaptive?.ended(tookMs, this.queue.running, isOverload);
     }

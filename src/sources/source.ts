@@ -1,5 +1,6 @@
 /** The interface of sources. */
 import type { Span } from "../proxy/tracing.ts";
+import type { HttpCallNumbers } from "./http-calls.ts";
 
 /** The parts of a key that a rule's pattern captured. */
 export interface Captures {
@@ -85,6 +86,8 @@ export interface Source {
   describe?(context: FetchContext): string[];
   /** Called when the value of a key (`Captures.cacheKey`) has changed. The user of the source sets it. */
   onChanged?: (key: string) => void;
+  /** Durations of its HTTP requests. Absent for other sources. */
+  readonly httpCalls?: { read(): readonly HttpCallNumbers[] };
   /** Closes connections and files. */
   close(): Promise<void>;
 }

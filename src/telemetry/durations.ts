@@ -2,6 +2,7 @@
  * The counts of a histogram as plain data, for sending to another process, adding, display, and comparison with earlier
  * counts.
  */
+import { type Exemplar, exemplarsByBucket } from "./exemplars.ts";
 import { bucketBoundsMs, quantileMs as quantileMsOf } from "./histogram.ts";
 import { latencyBoundsMs, shownBoundsSeconds, shownCounts } from "./latency-histogram.ts";
 
@@ -15,6 +16,8 @@ export interface Durations {
   readonly sumSeconds: number;
   /** The maximum duration. 0 on the fine scale, which does not record it. */
   readonly maxMs: number;
+  /** Traced durations. Absent if there are none. */
+  readonly exemplars?: readonly Exemplar[];
 }
 
 /** Counts by duration for monitoring systems. */
@@ -24,14 +27,26 @@ export interface BucketCounts {
   readonly counts: readonly number[];
   readonly count: number;
   readonly sumSeconds: number;
+  /** Traced durations by bucket. */
+  readonly exemplars: ReadonlyMap<number, Exemplar>;
 }
 
 const coarseBoundsSeconds = bucketBoundsMs.map((ms) => ms / 1000);
 
 /** The counts between the bounds for monitoring systems. */
-export function shownBuckets({ scale, counts, count, sumSeconds }: Durations): BucketCounts {
-  if (scale === "coarse") return { boundsSeconds: coarseBoundsSeconds, counts, count, sumSeconds };
-  return { boundsSeconds: shownBoundsSeconds, counts: shownCounts(counts), count, sumSeconds };
+export function shownBuckets({ scale, counts, count, sumSeconds, exemplars = [] }: Durations): BucketCounts {
+  const boundsSeconds = shownBoundsOf(scale);
+  return {
+    boundsSeconds,
+    counts: scale === "coarse" ? counts : shownCounts(counts),
+    count,
+    sumSeconds,
+    exemplars: exemplarsByBucket(exemplars, boundsSeconds),
+  };
+}
+
+function shownBoundsOf(scale: Durations["scale"]): readonly number[] {
+  return scale === "coarse" ? coarseBoundsSeconds : shownBoundsSeconds;
 }
 
 /** Adds two histograms with one scale. */
@@ -42,7 +57,23 @@ export function durationsTogether(one: Durations, other: Durations): Durations {
     count: one.count + other.count,
     sumSeconds: one.sumSeconds + other.sumSeconds,
     maxMs: Math.max(one.maxMs, other.maxMs),
+    ...exemplarsTogether(one, other),
   };
+}
+
+/** The durations of `all` without those of `part`, which are among them. */
+export function durationsWithout(all: Durations, part: Durations): Durations {
+  return {
+    ...all,
+    counts: all.counts.map((count, bucket) => count - part.counts[bucket]!),
+    count: all.count - part.count,
+    sumSeconds: all.sumSeconds - part.sumSeconds,
+  };
+}
+
+function exemplarsTogether({ exemplars: some = [], scale }: Durations, { exemplars: others = [] }: Durations) {
+  if (some.length + others.length === 0) return null;
+  return { exemplars: [...exemplarsByBucket([...some, ...others], shownBoundsOf(scale)).values()] };
 }
 
 /** As `quantileMs` of histogram.ts. */

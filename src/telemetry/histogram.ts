@@ -1,5 +1,6 @@
 /** A histogram of durations: counts in fixed buckets, cheap to add to and to read. */
 import type { Durations } from "./durations.ts";
+import { Exemplars, type TracedIds } from "./exemplars.ts";
 import { plainNumbers } from "./plain-numbers.ts";
 
 /** Upper bounds in ms. Longer durations are counted after the last bound. */
@@ -14,6 +15,8 @@ export class Histogram {
   count = 0;
   sumMs = 0;
   maxMs = 0;
+  /** `null` until a duration was traced. */
+  private exemplars: Exemplars | null = null;
 
   /** `bounds` are the ascending upper bounds of the buckets. */
   constructor(bounds: readonly number[] = bucketBoundsMs) {
@@ -31,10 +34,17 @@ export class Histogram {
     if (ms > this.maxMs) this.maxMs = ms;
   }
 
+  /** Says that a duration, which was added, belongs to a sampled span. */
+  mark(ms: number, span: TracedIds): void {
+    this.exemplars ??= new Exemplars(this.boundsMs.map((bound) => bound / 1000));
+    this.exemplars.note(ms / 1000, span);
+  }
+
   /** Requires the default bounds. */
   read(): Durations {
-    const { counts, count, sumMs, maxMs } = this;
-    return { scale: "coarse", counts: plainNumbers(counts), count, sumSeconds: sumMs / 1000, maxMs };
+    const { counts, count, sumMs, maxMs, exemplars } = this;
+    const traced = exemplars === null ? null : { exemplars: exemplars.read() };
+    return { scale: "coarse", counts: plainNumbers(counts), count, sumSeconds: sumMs / 1000, maxMs, ...traced };
   }
 
   quantileMs(share: number): number {

@@ -7,6 +7,7 @@
  * Monitoring systems get two buckets per doubling: fewer numbers, with bounds that are bounds of these buckets too.
  */
 import type { Durations } from "./durations.ts";
+import { Exemplars, type TracedIds } from "./exemplars.ts";
 import { plainNumbers } from "./plain-numbers.ts";
 
 /** Number of buckets per doubling, as a power of two. */
@@ -51,6 +52,8 @@ export class LatencyHistogram {
   count = 0;
   readonly counts = new Float64Array(BUCKETS);
   private sumMicros = 0;
+  /** `null` until a duration was traced. */
+  private exemplars: Exemplars | null = null;
 
   /** Adds a duration in whole microseconds. */
   add(micros: number): void {
@@ -59,9 +62,16 @@ export class LatencyHistogram {
     this.sumMicros += micros;
   }
 
+  /** Says that a duration, which was added, belongs to a sampled span. */
+  mark(micros: number, span: TracedIds): void {
+    this.exemplars ??= new Exemplars(shownBoundsSeconds);
+    this.exemplars.note(micros / 1e6, span);
+  }
+
   read(): Durations {
-    const { counts, count, sumMicros } = this;
-    return { scale: "fine", counts: plainNumbers(counts), count, sumSeconds: sumMicros / 1e6, maxMs: 0 };
+    const { counts, count, sumMicros, exemplars } = this;
+    const traced = exemplars === null ? null : { exemplars: exemplars.read() };
+    return { scale: "fine", counts: plainNumbers(counts), count, sumSeconds: sumMicros / 1e6, maxMs: 0, ...traced };
   }
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 import type { Platypus } from "../../src/server/platypus.ts";
-import { type Family, parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
+import { type Family, parseOpenMetrics, parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
 import { KeptLog } from "../support/fakes/kept-log.ts";
 import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
 import { afterTest, connect, startMemcached, startPlatypus } from "../support/rigs/started.ts";
@@ -110,6 +110,50 @@ describe("/metrics", () => {
   });
 });
 
+describe("/metrics as OpenMetrics", () => {
+  const accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+
+  it("has the samples of the text format, and exemplars that lead to sampled traces", async () => {
+    const collector = await OtlpCollector.start();
+    afterTest(() => collector.close());
+    const telemetry = `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\ntraces_sample = 1\n`;
+    const platypus = await start(`[server]\n${ADMIN}\n${telemetry}${ECHO}`);
+    const client = await connect(platypus);
+    await client.ask("get hello/a", "END\r\n");
+    const response = await fetch(urlOf(platypus, "/metrics"), { headers: { accept } });
+    expect(response.headers.get("content-type")).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    expect(response.headers.get("vary")).toBe("accept, accept-encoding");
+    const { families, exemplars } = parseOpenMetrics(await response.text());
+    const seen = await scrape(platypus);
+    expect([...families.keys()]).toEqual([...seen.keys()]);
+    const labelsOf = (family: Family) => family.samples.map(({ name, labels }) => ({ name, labels }));
+    const name = "platypus_client_request_duration_seconds";
+    expect(labelsOf(families.get(name)!)).toEqual(labelsOf(seen.get(name)!));
+    client.close();
+    await platypus.drain();
+    const spans = new Set(collector.spans.map(({ traceId, spanId }) => `${traceId} ${spanId}`));
+    expect(new Set(exemplars.map(({ bucket }) => bucket.name.replace("_bucket", "")))).toEqual(
+      new Set([name, "platypus_rule_fetch_duration_seconds", "platypus_source_fetch_duration_seconds"]),
+    );
+    for (const { bucket, labels, value } of exemplars) {
+      expect(spans).toContain(`${labels.trace_id} ${labels.span_id}`);
+      expect(value).toBeLessThanOrEqual(Number(bucket.labels.le));
+      expect(bucket.value).toBeGreaterThan(0);
+    }
+  });
+
+  it("has no exemplars of requests that are not sampled", async () => {
+    const collector = await OtlpCollector.start();
+    afterTest(() => collector.close());
+    const telemetry = `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\ntraces_sample = 0\n`;
+    const platypus = await start(`[server]\n${ADMIN}\n${telemetry}${ECHO}`);
+    const client = await connect(platypus);
+    await client.ask("get hello/a", "END\r\n");
+    const text = await (await fetch(urlOf(platypus, "/metrics"), { headers: { accept } })).text();
+    expect(parseOpenMetrics(text).exemplars).toEqual([]);
+  });
+});
+
 describe("the table of metrics", () => {
   it("has valid names, units and descriptions for every format, each once", () => {
     const names = metrics.map(prometheusName);
@@ -143,16 +187,17 @@ metrics_interval = "1s"
       kind: "sum",
       isMonotonic: true,
       temporality: 2,
-      points: [{ attributes: { rule: "hello" }, value: 2 }],
+      points: [{ attributes: { "platypus.rule": "hello" }, value: 2 }],
     });
     const duration = collector.metrics.get("platypus.client.request.duration")!;
     expect(duration).toMatchObject({ kind: "histogram", unit: "s", temporality: 2 });
-    const gets = duration.points.find(({ attributes }) => attributes.operation === "get")!;
+    const gets = duration.points.find(({ attributes }) => attributes["db.operation.name"] === "get")!;
     expect(gets.value).toBe(3);
     expect(gets.buckets.reduce((sum, count) => sum + count, 0)).toBe(3);
     expect(gets.buckets).toHaveLength(gets.bounds.length + 1);
     expect(collector.metrics.get("platypus.client.connections")).toMatchObject({
-      kind: "gauge",
+      kind: "sum",
+      isMonotonic: false,
       points: [{ value: 1 }],
     });
     const seen = await scrape(platypus);

@@ -1,7 +1,7 @@
 /** Replies of the admin server: the snapshot of all workers, and details from this process. */
 import type { Clock } from "../../clock.ts";
 import type { RunningParts } from "../own-snapshot.ts";
-import { prometheusText } from "../prometheus.ts";
+import { type PrometheusFormat, prometheusText } from "../prometheus.ts";
 import type { Workers } from "../siblings.ts";
 import type { Details, Sample, SampledNumbers, Snapshot } from "../snapshot.ts";
 import { Earlier } from "./earlier.ts";
@@ -41,8 +41,8 @@ export class AdminAnswers implements AdminFacts {
     this.past?.stop();
   }
 
-  async metrics(): Promise<string> {
-    return prometheusText(await this.snapshot());
+  async metrics(format: PrometheusFormat): Promise<string> {
+    return prometheusText(await this.snapshot(), format);
   }
 
   notReady(): Promise<string | null> {

@@ -18,7 +18,7 @@ import { PlatypusError } from "../../errors.ts";
 import { FirstStep } from "../../first-step.ts";
 import { makeWay } from "../../proxy/client/listener.ts";
 import type { Reports } from "../../telemetry/reports.ts";
-import { PROMETHEUS_CONTENT_TYPE } from "../prometheus.ts";
+import { formatFor, type PrometheusFormat, prometheusContentTypes } from "../prometheus.ts";
 import { type AdminControl, answerAction } from "./actions.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
@@ -33,8 +33,8 @@ export const ADMIN_SOCKET = "admin";
 
 /** Content of the replies, for all workers. */
 export interface AdminFacts {
-  /** Metrics in Prometheus' text format. */
-  metrics(): Promise<string>;
+  /** Metrics in one of Prometheus' formats. */
+  metrics(format: PrometheusFormat): Promise<string>;
   /** Reason why the process is not ready. `null` if it is ready. */
   notReady(): Promise<string | null>;
   /** The configuration, without secrets. */
@@ -54,15 +54,19 @@ interface Asked {
   readonly query: URLSearchParams;
   readonly response: http.ServerResponse;
   readonly takesGzip: boolean;
+  /** The Accept field. */
+  readonly accept: string;
 }
 
 type Answer = (asked: Asked) => void | Promise<void>;
 
 const answers: Readonly<Record<string, Answer>> = {
-  "/metrics": async ({ facts, response, takesGzip }) => {
-    const text = await facts.metrics();
+  "/metrics": async ({ facts, response, takesGzip, accept }) => {
+    const format = formatFor(accept);
+    const text = await facts.metrics(format);
     const body = takesGzip ? await promisify(gzip)(text) : text;
-    send(response, 200, PROMETHEUS_CONTENT_TYPE, body, takesGzip ? { "content-encoding": "gzip" } : {});
+    const more = { vary: "accept, accept-encoding", ...(takesGzip && { "content-encoding": "gzip" }) };
+    send(response, 200, prometheusContentTypes[format], body, more);
   },
   "/healthz": ({ response }) => sendText(response, 200, "ok\n"),
   "/readyz": async ({ facts, response }) => {
@@ -244,7 +248,7 @@ async function handle(
     else if (answer !== undefined) {
       const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
       const takesGzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(String(given["accept-encoding"] ?? ""));
-      await answer({ facts, streams, query, response, takesGzip });
+      await answer({ facts, streams, query, response, takesGzip, accept: given.accept ?? "" });
     } else sendText(response, 404, `there is nothing at this path; there are ${Object.keys(answers).join(", ")}\n`);
   } catch (error) {
     if (!response.headersSent) sendText(response, 500, `${(error as Error).message}\n`);

@@ -5,22 +5,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DiagLogLevel, diag } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
-import {
-  defaultResource,
-  detectResources,
-  hostDetector,
-  processDetector,
-  type Resource,
-  resourceAttributesEnvDetector,
-  resourceFromAttributes,
-  serviceInstanceIdDetector,
-} from "@opentelemetry/resources";
+import type { Resource } from "@opentelemetry/resources";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { TableProducer } from "./otlp-metrics.ts";
+import { resourceOf, SCHEMA_URL } from "./otlp-resource.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
 
 const STOP_TIMEOUT_MS = 2_000;
@@ -53,7 +45,7 @@ export class OpenTelemetry {
     const { tracesUrl: url, keys } = config;
     this.processor =
       url === null ? null : new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url, headers }) });
-    const instrumentationScope = { name: "platypus", version: options.version };
+    const instrumentationScope = { name: "platypus", version: options.version, schemaUrl: SCHEMA_URL };
     const origin = this.processor === null ? null : { resource, instrumentationScope, keys, processor: this.processor };
     this.tracer = origin === null ? null : new OpenTelemetryTracer(origin, config, options.random);
   }
@@ -85,14 +77,6 @@ function startMetrics(
   });
   reader.setMetricProducer(new TableProducer(resource, take, startedUnixMs));
   return reader;
-}
-
-function resourceOf({ serviceName }: TelemetryConfig, version: string): Resource {
-  const own = resourceFromAttributes({ "service.name": serviceName, "service.version": version });
-  const detected = detectResources({
-    detectors: [hostDetector, processDetector, serviceInstanceIdDetector, resourceAttributesEnvDetector],
-  });
-  return defaultResource().merge(detected).merge(own);
 }
 
 /** The SDK reports failures through one handler for the whole process. */

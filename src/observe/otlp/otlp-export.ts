@@ -39,7 +39,7 @@ export class OtlpExport {
     this.openTelemetry = new OpenTelemetry({
       config,
       version: packageVersion,
-      take: () => own.take({ wantsReadiness: true }),
+      take: () => own.take({ wantsReadiness: true, hasOperations: true }),
       startedUnixMs: startedUnixSeconds * 1000,
       random,
       failed: (message, count) => reports.failed("otlp", message, count),

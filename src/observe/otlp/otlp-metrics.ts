@@ -2,7 +2,7 @@
  * A snapshot → metrics of the OpenTelemetry SDK. A producer replaces the SDK's instruments: these support neither
  * histograms that are read on export, nor counters that other code increments. Sums are cumulative.
  */
-import { type Attributes, type HrTime, ValueType } from "@opentelemetry/api";
+import { type HrTime, ValueType } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
 import {
   AggregationTemporality,
@@ -15,6 +15,8 @@ import {
 import type { BucketCounts } from "../../telemetry/durations.ts";
 import { type Metric, metrics } from "../metrics.ts";
 import type { Snapshot } from "../snapshot.ts";
+import { SCHEMA_URL } from "./otlp-resource.ts";
+import { otlpSeriesOf } from "./otlp-series.ts";
 
 /** Takes a snapshot for each collection. */
 export class TableProducer implements MetricProducer {
@@ -31,7 +33,7 @@ export class TableProducer implements MetricProducer {
   async collect(): Promise<CollectionResult> {
     const snapshot = this.take();
     const times = { startTime: this.startTime, endTime: hrTimeOf(Date.now()) };
-    const scope = { name: "platypus", version: snapshot.process.version };
+    const scope = { name: "platypus", version: snapshot.process.version, schemaUrl: SCHEMA_URL };
     const data = metricData(snapshot, times);
     return { resourceMetrics: { resource: this.resource, scopeMetrics: [{ scope, metrics: data }] }, errors: [] };
   }
@@ -50,19 +52,18 @@ function dataOf(metric: Metric, snapshot: Snapshot, times: Times): MetricData {
     descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
   };
-  const attributesOf = (values: readonly string[]): Attributes =>
-    Object.fromEntries(metric.attributes.map((attribute, i) => [attribute, values[i]!]));
+  const series = otlpSeriesOf(metric, snapshot);
   if (metric.kind === "histogram") {
-    const dataPoints = metric
-      .read(snapshot)
-      .map(([values, counts]) => ({ ...times, attributes: attributesOf(values), value: histogramOf(counts) }));
+    const dataPoints = series.map(([attributes, counts]) => {
+      // The series of a histogram are counts.
+      return { ...times, attributes, value: histogramOf(counts as BucketCounts) };
+    });
     return { ...base, dataPointType: DataPointType.HISTOGRAM, dataPoints };
   }
-  const dataPoints = metric
-    .read(snapshot)
-    .map(([values, value]) => ({ ...times, attributes: attributesOf(values), value }));
+  // Those of the other kinds are numbers.
+  const dataPoints = series.map(([attributes, value]) => ({ ...times, attributes, value: value as number }));
   if (metric.kind === "gauge") return { ...base, dataPointType: DataPointType.GAUGE, dataPoints };
-  return { ...base, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
+  return { ...base, dataPointType: DataPointType.SUM, isMonotonic: metric.kind === "counter", dataPoints };
 }
 
 function histogramOf({ boundsSeconds, counts, count, sumSeconds }: BucketCounts) {

@@ -46,7 +46,7 @@ export class RecordedSpan implements Span, ReadableSpan {
   readonly kind: SpanKind;
   readonly attributes: Attributes;
   readonly parentSpanContext?: SpanContext;
-  status = unset;
+  status: ReadableSpan["status"] = unset;
   ended = false;
   private readonly origin: SpanOrigin;
   private readonly context: SpanContext;
@@ -114,9 +114,9 @@ export class RecordedSpan implements Span, ReadableSpan {
     if (this.origin.keys === "full") this.set(name, text);
   }
 
-  fail(reason: string): void {
+  fail(reason: string, message?: string): void {
     this.set("error.type", reason);
-    this.status = failed;
+    this.status = message === undefined ? failed : { ...failed, message };
   }
 
   end(): void {

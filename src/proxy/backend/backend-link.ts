@@ -5,6 +5,7 @@ import type { Status } from "../reply.ts";
 import type { Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import type { GreetingEvents } from "./greeting.ts";
+import type { SentRequest } from "./operation-durations.ts";
 
 /** Options of all connections of a backend. */
 export interface ConnectionOptions {
@@ -30,12 +31,12 @@ type RequestSource = "client" | "probe" | "greeting";
 /** Events of a connection, for its backend. */
 export interface ConnectionEvents extends GreetingEvents {
   /**
-   * A request sent at `sentMs` was answered. Called before the request is completed. `status` is a classic one
-   * (`classicStatus`), or 0 for requests that are not counted.
+   * `sent` was answered. Called before the request is completed. `status` is a classic one (`classicStatus`), or 0 for
+   * requests that are not counted.
    */
-  answered(status: Status | 0, sentMs: number): void;
+  answered(sent: SentRequest, status: Status | 0): void;
   /** A request in flight failed with `status`. */
-  failed(status: Status, source: RequestSource): void;
+  failed(sent: SentRequest, status: Status, source: RequestSource): void;
   /** A connection was established. */
   opened(): void;
   /** An established connection has ended. */
@@ -44,7 +45,7 @@ export interface ConnectionEvents extends GreetingEvents {
   lost(isError: boolean): void;
   written(bytes: number): void;
   read(bytes: number): void;
-  timedOut(): void;
+  timedOut(sent: SentRequest): void;
   connectFailed(reason: string): void;
   /** The connection was closed because its order could no longer be trusted. */
   outOfStep(reason: string): void;

@@ -2,19 +2,20 @@
  * One memcached server: its connections, and its state.
  */
 import type { Clock, Timer } from "../../clock.ts";
-import { type Address, addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
-import { LatencyHistogram } from "../../telemetry/latency-histogram.ts";
+import { addressText, type PoolConfig, type PoolServer } from "../../config/config.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { OPERATION_COUNT, Operation, type Request } from "../request.ts";
+import type { SpanAttributes } from "../tracing.ts";
 import type { Turn } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { BackendConnection } from "./connection.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
+import { OperationDurations, type SentRequest } from "./operation-durations.ts";
 import { ownRequest } from "./own-request.ts";
 import { SaslConnection } from "./sasl-connection.ts";
-import { TracedCall } from "./traced-call.ts";
+import { callAttributes, TracedCall } from "./traced-call.ts";
 
 /** Dependencies of backends on their process. */
 export interface BackendContext {
@@ -95,8 +96,8 @@ export class Backend implements HealthEvents {
     softTko: 0,
     hardTko: 0,
   };
-  /** Time from sending a request to its reply, for requests that were answered in time. */
-  readonly latency = new LatencyHistogram();
+  /** Time from sending a request to its reply or failure. */
+  readonly durations = new OperationDurations();
   /** The last changes of its state, oldest first. */
   readonly history: StateChange[] = [];
   readonly isTls: boolean;
@@ -109,7 +110,8 @@ export class Backend implements HealthEvents {
    */
   private isClassic = false;
   private readonly isSasl: boolean;
-  private readonly address: Address;
+  /** Attributes of the spans of its calls. */
+  private readonly callAttributes: SpanAttributes;
   /** The pool that it was created for. */
   private readonly pool: string;
   private readonly connections: BackendLink[] = [];
@@ -140,7 +142,7 @@ export class Backend implements HealthEvents {
     context: BackendContext,
   ) {
     this.name = addressText(server.address);
-    this.address = server.address;
+    this.callAttributes = callAttributes(server.address, pool.name);
     this.pool = pool.name;
     this.isTls = pool.tls !== null;
     this.serverTimeoutMs = pool.serverTimeoutMs;
@@ -163,12 +165,12 @@ export class Backend implements HealthEvents {
       turn: context.turn,
     };
     const events: ConnectionEvents = {
-      answered: (status, sentMs) => {
+      answered: (sent, status) => {
         this.health.answered();
         if (status === 0) return;
         const { counters } = this;
-        const tookUs = ((context.turn.nowMs() - sentMs) * 1000) | 0;
-        this.latency.add(tookUs);
+        const tookUs = ((context.turn.nowMs() - sent.sentMs) * 1000) | 0;
+        this.durations.add(sent, status, tookUs);
         counters.results[status]!++;
         counters.latencyUs += (tookUs - counters.latencyUs) * LATENCY_WEIGHT;
       },
@@ -189,15 +191,17 @@ export class Backend implements HealthEvents {
       read: (bytes) => {
         this.counters.bytesRead += bytes;
       },
-      failed: (status, source) => {
+      failed: (sent, status, source) => {
         this.counters.results[status]!++;
+        if (source === "client") this.recordFailure(sent, status);
         const isUnsent = status === Status.connectError || status === Status.connectTimeout;
         if (!isUnsent || source === "greeting") return;
         this.health.connectionAwaited();
         if (source === "client") this.counters.unsent++;
       },
-      timedOut: () => {
+      timedOut: (sent) => {
         this.counters.timeouts++;
+        if (sent.operation !== Operation.version) this.recordFailure(sent, Status.timeout);
         this.counters.results[Status.timeout]!++;
         this.lastReason = TIMEOUTS;
         this.health.timedOut();
@@ -237,6 +241,10 @@ export class Backend implements HealthEvents {
   }
 
   private lastReason = TIMEOUTS;
+
+  private recordFailure(sent: SentRequest, status: Status): void {
+    this.durations.add(sent, status, ((this.clock.nowMs() - sent.sentMs) * 1000) | 0);
+  }
 
   /** False while the server is marked dead (TKO). */
   get isUp(): boolean {
@@ -301,7 +309,7 @@ export class Backend implements HealthEvents {
       request.complete(this.health.state === HealthState.soft ? tkoAfterTimeouts : tko);
       return;
     }
-    if (request.span !== null) request.push(new TracedCall(request.span, request, this.address, this.pool));
+    if (request.span !== null) request.push(new TracedCall(request.span, request, this.callAttributes));
     this.counters.requests += request.weight;
     this.counters.operations[request.operation]! += request.weight;
     if (this.holds === 0 && this.heldBack.length === 0) {

@@ -218,7 +218,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private failOne(request: Request, reply: Reply, isGreeting = false): void {
     if (request.isAbandoned) return;
     const source = isGreeting ? "greeting" : request.operation === Operation.version ? "probe" : "client";
-    for (let i = 0; i < request.weight; i++) this.events.failed(reply.status, source);
+    for (let i = 0; i < request.weight; i++) this.events.failed(request, reply.status, source);
     request.complete(reply);
   }
 
@@ -474,7 +474,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.queue.expire(nowMs, asked, (request) => {
       // A timeout does not end the greeting. Only requests count: no client has asked for the greeting.
       if (request === asked) return;
-      for (let i = 0; i < request.weight; i++) this.events.timedOut();
+      for (let i = 0; i < request.weight; i++) this.events.timedOut(request);
       completed.run(() => request.complete(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));

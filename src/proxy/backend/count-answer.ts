@@ -5,14 +5,14 @@ import type { ConnectionEvents } from "./backend-link.ts";
 
 /** Call before `request` is completed. Each key of a retrieval through a tree counts as a request (`Request.weight`). */
 export function countAnswer(events: ConnectionEvents, request: Request, reply: Reply): void {
-  const { keys, indexes, sentMs, weight } = request;
+  const { keys, indexes, weight } = request;
   if (weight === 1) {
-    events.answered(statusToCount(request, reply), sentMs);
+    events.answered(request, statusToCount(request, reply));
     return;
   }
   for (const index of indexes!) {
     const isMiss = reply.status === Status.found && keys!.blocks[index] === null;
-    events.answered(isMiss ? Status.missing : reply.status, sentMs);
+    events.answered(request, isMiss ? Status.missing : reply.status);
   }
 }
 

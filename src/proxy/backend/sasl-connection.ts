@@ -11,13 +11,14 @@
 import type { Socket } from "node:net";
 import { type Response, Server } from "memjs";
 import { failures, gatheredReply, missReply, Reply, Status } from "../reply.ts";
-import { Request } from "../request.ts";
+import { Operation, Request } from "../request.ts";
 import { BinaryStatus, Opcode, requestFrame } from "../wire/binary-protocol.ts";
 import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wire/command.ts";
 import type { Flushable } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { Deadline } from "./deadline.ts";
+import type { SentRequest } from "./operation-durations.ts";
 import { type Queued, RequestQueue } from "./request-queue.ts";
 
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
@@ -44,12 +45,15 @@ const opcodes: Readonly<Record<Verb, number>> = {
 };
 
 /** A frame that was sent. */
-interface Frame extends Queued<Frame> {
+interface Frame extends Queued<Frame>, SentRequest {
   readonly command: Command;
+  sentMs: number;
   /** Exactly one of the two functions is called, once. */
   readonly answered: (outcome: Outcome) => void;
   readonly failed: (reply: Reply) => void;
 }
+
+type Asked = Omit<SentRequest, "sentMs">;
 
 /** The first request opens the connection; after a loss, the next request opens it again. */
 export class SaslConnection implements BackendLink, Flushable {
@@ -104,6 +108,7 @@ export class SaslConnection implements BackendLink, Flushable {
     // The line of a meta command determines the content of the reply; the reply names the key.
     request.retain();
     this.ask(
+      request,
       command,
       (outcome) => request.complete(replyTo(request, outcome)),
       (failure) => request.complete(failure),
@@ -163,13 +168,18 @@ export class SaslConnection implements BackendLink, Flushable {
         }
         settle();
       };
-      this.ask(command, answered, settle);
+      this.ask(request, command, answered, settle);
     }
   }
 
-  private ask(command: Command, answered: (outcome: Outcome) => void, failed: (reply: Reply) => void): void {
+  private ask(
+    asked: Asked,
+    command: Command,
+    answered: (outcome: Outcome) => void,
+    failed: (reply: Reply) => void,
+  ): void {
     const server = this.server ?? this.open();
-    this.append(server, command, answered, failed);
+    this.append(server, asked, command, answered, failed);
     if (this.isJoined) return;
     this.isJoined = true;
     this.options.turn.join(this);
@@ -177,13 +187,15 @@ export class SaslConnection implements BackendLink, Flushable {
 
   private append(
     server: Server,
+    { operation, span }: Asked,
     command: Command,
     answered: (outcome: Outcome) => void,
     failed: (reply: Reply) => void,
   ): void {
     const opaque = this.opaque++ % 2 ** 32;
     const bytes = frameOf(command, opaque);
-    const frame: Frame = { command, answered, failed, sentMs: 0, isAbandoned: false, nextOfBackend: null };
+    const queued = { sentMs: 0, isAbandoned: false, nextOfBackend: null };
+    const frame: Frame = { operation, span, command, answered, failed, ...queued };
     this.queue.append(frame, this.options.clock.nowMs());
     server.onResponse(opaque, (response) => this.read(server, frame, response));
     server.onError(opaque, (error) => this.lost(server, error));
@@ -202,7 +214,7 @@ export class SaslConnection implements BackendLink, Flushable {
     const greet = (outcome: Outcome) => {
       if (outcome.status === Status.ok) this.events.hello(outcome.text!);
     };
-    this.append(server, { ...HELLO }, greet, () => {});
+    this.append(server, { operation: Operation.version, span: null }, { ...HELLO }, greet, () => {});
     server.sock(false, (socket) => {
       if (this.server !== server) return;
       this.socket = socket;
@@ -245,7 +257,7 @@ export class SaslConnection implements BackendLink, Flushable {
     this.queue.remove(frame);
     if (!frame.isAbandoned) {
       const outcome = outcomeOf(frame.command, response);
-      this.events.answered(outcome.status, frame.sentMs);
+      this.events.answered(frame, outcome.status);
       frame.answered(outcome);
     }
     this.closeIfRetired();
@@ -283,7 +295,7 @@ export class SaslConnection implements BackendLink, Flushable {
       frame = lost.nextOfBackend;
       lost.nextOfBackend = null;
       if (lost.isAbandoned) continue;
-      this.events.failed(reply.status, "client");
+      this.events.failed(lost, reply.status, "client");
       completed.run(() => lost.failed(reply));
     }
     completed.run(() => this.closeIfRetired());
@@ -294,7 +306,7 @@ export class SaslConnection implements BackendLink, Flushable {
     const nowMs = this.options.clock.nowMs();
     const completed = new AllCompleted();
     this.queue.expire(nowMs, null, (late) => {
-      this.events.timedOut();
+      this.events.timedOut(late);
       completed.run(() => late.failed(failures.timeout));
     });
     completed.run(() => this.checkOrder(nowMs));

@@ -253,7 +253,7 @@ describe("a backend that gets several keys of a tree in one command", () => {
     expect(backend.isUp).toBe(false);
     askTogether("get a b\r\n");
     const { requests, operations, results, timeouts } = backend.counters;
-    expect([requests, operations[Operation.get], timeouts, backend.latency.count]).toEqual([6, 6, 3, 3]);
+    expect([requests, operations[Operation.get], timeouts, backend.durations.answered().count]).toEqual([6, 6, 3, 3]);
     const { found, missing, timeout, tko } = Status;
     expect([found, missing, timeout, tko].map((status) => results[status])).toEqual([1, 2, 3, 2]);
   });

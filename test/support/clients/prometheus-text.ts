@@ -53,6 +53,39 @@ export function parsePrometheus(text: string): Map<string, Family> {
   return families;
 }
 
+/** A traced duration beside the bucket of a histogram. */
+export interface ReadExemplar {
+  readonly bucket: Sample;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+  readonly unixSeconds: number;
+}
+
+const EXEMPLAR = /^(.*) # \{(.*)\} ([0-9.e+-]+) ([0-9]+\.[0-9]+)$/;
+
+/** Families of an OpenMetrics text under their names in the text format, and its exemplars. */
+export function parseOpenMetrics(text: string): { families: Map<string, Family>; exemplars: ReadExemplar[] } {
+  if (!text.endsWith("\n# EOF\n")) throw new Error("the last line is not # EOF");
+  const exemplars: ReadExemplar[] = [];
+  const counters = new Set([...text.matchAll(/^# TYPE (\S+) counter$/gm)].map(([, name]) => name!));
+  const lines = text.replace(/# EOF\n$/, "").split("\n");
+  const plain = lines.map((line) => {
+    const [, kind, name = "", rest] = /^# (HELP|TYPE) (\S+) (.*)$/.exec(line) ?? [];
+    if (counters.has(name) && name.endsWith("_total"))
+      throw new Error(`${name}: the family of a counter has no suffix`);
+    if (kind !== undefined) return `# ${kind} ${counters.has(name) ? `${name}_total` : name} ${rest}`;
+    const [, sample, labels, value, time] = EXEMPLAR.exec(line) ?? [];
+    if (sample === undefined) return line;
+    const bucket = parseSample(sample);
+    if (!bucket.name.endsWith("_bucket")) throw new Error(`${line}: only buckets have exemplars here`);
+    if (labels!.length > 128) throw new Error(`${line}: the labels of an exemplar have at most 128 characters`);
+    const { labels: read } = parseSample(`exemplar{${labels}} 1`);
+    exemplars.push({ bucket, labels: read, value: Number(value), unixSeconds: Number(time) });
+    return sample;
+  });
+  return { families: parsePrometheus(plain.join("\n")), exemplars };
+}
+
 /** The value of one series; undefined: there is none. */
 export function sampleValue(
   families: ReadonlyMap<string, Family>,

@@ -43,6 +43,7 @@ export interface ReceivedSpan {
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   /** 0 unset, 1 ok, 2 error. */
   readonly status: number;
+  readonly statusMessage: string;
 }
 
 type Kind = "string" | "bytes" | "varint" | "bool" | "double" | "fixed64" | "fixed32";
@@ -97,7 +98,12 @@ const metricsRequest: Schema = {
     "resources",
     {
       1: ["resource", resource],
-      2: ["scopes", { 1: ["scope", scope], 2: ["metrics", metric, "repeated"] }, "repeated"],
+      2: [
+        "scopes",
+        { 1: ["scope", scope], 2: ["metrics", metric, "repeated"], 3: ["schemaUrl", "string"] },
+        "repeated",
+      ],
+      3: ["schemaUrl", "string"],
     },
     "repeated",
   ],
@@ -118,7 +124,11 @@ const span: Schema = {
 const tracesRequest: Schema = {
   1: [
     "resources",
-    { 1: ["resource", resource], 2: ["scopes", { 1: ["scope", scope], 2: ["spans", span, "repeated"] }, "repeated"] },
+    {
+      1: ["resource", resource],
+      2: ["scopes", { 1: ["scope", scope], 2: ["spans", span, "repeated"], 3: ["schemaUrl", "string"] }, "repeated"],
+      3: ["schemaUrl", "string"],
+    },
     "repeated",
   ],
 };
@@ -131,6 +141,8 @@ export class OtlpCollector {
   /** Of the last request. */
   resource: Attributes = {};
   headers: http.IncomingHttpHeaders = {};
+  /** Of the resources and scopes of the last request. */
+  schemaUrls: readonly unknown[] = [];
   /** Requests for metrics so far. */
   metricRequests = 0;
   private readonly server: http.Server;
@@ -194,6 +206,7 @@ export class OtlpCollector {
 
   private takeResource(message: Message): void {
     this.resource = attributesOf((list(message.resources)[0]!.resource as Message).attributes);
+    this.schemaUrls = [...list(message.resources), ...scopesOf(message)].map(({ schemaUrl }) => schemaUrl);
   }
 }
 
@@ -234,6 +247,7 @@ function spanOf(one: Message): ReceivedSpan {
     attributes: attributesOf(one.attributes),
     links: list(one.links).map(({ traceId, spanId }) => ({ traceId: hex(traceId), spanId: hex(spanId) })),
     status: Number((one.status as Message | undefined)?.code ?? 0),
+    statusMessage: String((one.status as Message | undefined)?.message ?? ""),
   };
 }
 
