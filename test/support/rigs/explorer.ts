@@ -38,11 +38,11 @@ export interface Exploration {
   readonly states: number;
   /** Runs that ended because nothing more could happen. */
   readonly ends: number;
-  /** The events that lead to something wrong, and what it is; `null`: there is no such order. */
+  /** The events that lead to an error, and the error. `null` if no order does. */
   readonly failure: { readonly events: readonly string[]; readonly what: string } | null;
 }
 
-/** What an event reads and writes; two events that share nothing that one of them writes have one effect in either order. */
+/** What an event reads and writes. The order of two events matters only if one of them writes something that both use. */
 export interface Footprint {
   readonly reads: readonly string[];
   readonly writes: readonly string[];
@@ -59,9 +59,9 @@ export interface ModelWorld {
   events(): string[];
   take(event: string): Promise<void>;
   footprint(event: string): Footprint;
-  /** The same for two runs from here on which everything is the same. */
+  /** Equal for two runs that continue in the same way. */
   signature(): string;
-  /** What is wrong when nothing more has to happen; `null`: nothing. */
+  /** The error at the end of a run. `null` if all is right. */
   verdict(): string | null;
 }
 

@@ -46,7 +46,7 @@ type Reload = "nothing" | "the source" | "the pool port";
 export interface Scenario {
   readonly processes: number;
   readonly clients: readonly (readonly Step[])[];
-  /** What the source has by version; `null`: nothing. Versions behind the list have a value. */
+  /** The source's value by version. `null` if it has no value. Versions after the list have one. */
   readonly source?: readonly (string | null)[];
   /** The process whose connection is lost once. */
   readonly loses?: number;
@@ -85,7 +85,7 @@ class Process {
   readonly index: number;
   /** To the server, in order. */
   messages: Message[] = [];
-  /** Of a lost connection, in order. */
+  /** Messages of a lost connection, in order. */
   late: Message[] = [];
   readonly timers = new HeldTimers();
   /** Everything that this process has been told. Two orders that tell it the same leave it in one state. */
@@ -236,7 +236,7 @@ class World implements ModelWorld {
     await runChain(LONGEST_CHAIN);
   }
 
-  /** Of an event that may happen next. */
+  /** The footprint of an event that may happen next. */
   footprint(event: string): Footprint {
     const index = indexOf(event);
     const own = `process ${index}`;
@@ -264,7 +264,7 @@ class World implements ModelWorld {
     }
   }
 
-  /** The same for two runs from here on which everything is the same. */
+  /** Equal for two runs that continue in the same way. */
   signature(): string {
     const { items, processes, positions, isBusy, fetches, version, acknowledged, losses, reloads } = this;
     const ofItems = [...items].map(([key, { value, cas }]) => `${key} ${value} ${cas}`).sort();
@@ -279,7 +279,7 @@ class World implements ModelWorld {
     return hash("sha1", text, "base64");
   }
 
-  /** What is wrong when nothing more has to happen; `null`: nothing. */
+  /** The error at the end of a run. `null` if all is right. */
   verdict(): string | null {
     for (const [key, { value, version }] of this.items) {
       const isOld =
@@ -393,7 +393,7 @@ class World implements ModelWorld {
   }
 }
 
-/** Of a process or a client. */
+/** The index of the process or client of an event. */
 function indexOf(event: string): number {
   return Math.trunc(Number(event.slice(1)));
 }

@@ -12,7 +12,7 @@ const connectionLost = new BackendError("the connection is lost");
 export interface Item {
   readonly value: string;
   readonly cas: bigint;
-  /** Of the source, for a negative result. */
+  /** Version of the source that a negative result stands for. */
   readonly version: number;
 }
 

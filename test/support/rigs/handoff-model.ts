@@ -76,7 +76,7 @@ class Server {
 
 class Process {
   readonly messages: [Message[], Message[]] = [[], []];
-  /** Of the lost connection to the new server. */
+  /** Messages of the lost connection to the new server. */
   late: Message[] = [];
   readonly timers = new HeldTimers();
   /** Everything that this process has been told. */
@@ -251,7 +251,7 @@ class World implements ModelWorld {
     for (const server of [OLD, NEW]) {
       const value = this.servers[server]!.value(KEY);
       if (value !== null && versionOf(value) < this.acknowledged) {
-        // A server that refuses all connections is read by nobody.
+        // No client can read from a server that refuses all connections.
         if (server === OLD && this.isFormerDead) continue;
         return `server ${server} keeps ${value} though version ${this.acknowledged} was written`;
       }
