@@ -1,6 +1,7 @@
 /** The benchmark's command line. */
 
 import { parseArgs } from "node:util";
+import type { ProxyAddress } from "./competitors.ts";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
@@ -30,14 +31,6 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   --page               write the figures into docs/performance.md and docs/performance-all.md
 
 Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;
-
-/** A running proxy named with `--proxy`. */
-export interface ProxyAddress {
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  readonly pid: number;
-}
 
 export interface Options {
   readonly isHelp: boolean;
