@@ -1,22 +1,15 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ConfigError, createPlatypus, type PlatypusServer } from "../src/index.ts";
-import { MemcachedProcess } from "./support/memcached-process.ts";
-import { TextClient } from "./support/text-client.ts";
+import { TextClient } from "./support/clients/text-client.ts";
+import { afterTest, connect, startMemcached, temporaryFolder } from "./support/rigs/started.ts";
+import { MemcachedProcess } from "./support/servers/memcached-process.ts";
 
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function connect(platypus: PlatypusServer): Promise<TextClient> {
-  undo.push(() => platypus.close());
+async function clientOf(platypus: PlatypusServer): Promise<TextClient> {
+  afterTest(() => platypus.close());
   const [address] = await platypus.listen("127.0.0.1:0");
-  const client = await TextClient.connect(Number(address!.split(":").at(-1)));
-  undo.push(() => client.close());
-  return client;
+  return connect(Number(address!.split(":").at(-1)));
 }
 
 const quiet = { logLevel: "error" } as const;
@@ -33,7 +26,7 @@ describe("a Platypus created in code", () => {
 
   it("answers gets from the first getter that matches", async () => {
     const asked: string[] = [];
-    const client = await connect(
+    const client = await clientOf(
       createPlatypus(quiet)
         .get("user/(?<id>\\d+)", ({ captures }) => `user ${captures.id}`)
         .get("user/(.*)", async ({ key, captures }) => {
@@ -49,17 +42,15 @@ describe("a Platypus created in code", () => {
   });
 
   it.skipIf(MemcachedProcess.isMissing)("stores what they give in its target, with their ttl", async () => {
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
-    const client = await connect(
+    const memcached = await startMemcached();
+    const client = await clientOf(
       createPlatypus(quiet)
         .get("a", () => "value", { ttl: "100s" })
         .get("b", () => ({ value: "value", ttl: "50s" }), { ttl: "100s" })
         .target(`memcache://127.0.0.1:${memcached.port}`, { connectTimeout: "1s" }),
     );
     await client.ask("get a b", "END\r\n");
-    const direct = await TextClient.connect(memcached.port);
-    undo.push(() => direct.close());
+    const direct = await connect(memcached.port);
     for (const [key, seconds] of [
       ["a", 101],
       ["b", 51],
@@ -70,7 +61,7 @@ describe("a Platypus created in code", () => {
   });
 
   it("continues after a getter throws", async () => {
-    const client = await connect(
+    const client = await clientOf(
       createPlatypus(quiet).get("(.*)", ({ key }) => {
         if (key === "bad") throw new Error("no");
         return key;
@@ -120,7 +111,7 @@ describe("a Platypus created in code", () => {
 
   it("reports that its address is in use", async () => {
     const first = createPlatypus(quiet);
-    undo.push(() => first.close());
+    afterTest(() => first.close());
     const [address] = await first.listen("127.0.0.1:0");
     await expect(createPlatypus(quiet).listen(address!)).rejects.toThrow(`${address} is in use`);
     await expect(first.listen("127.0.0.1:0")).rejects.toThrow("listen was called already");
@@ -128,20 +119,16 @@ describe("a Platypus created in code", () => {
 
   it("can be closed and started again", async () => {
     const platypus = createPlatypus(quiet).get("a", () => "v");
-    const client = await connect(platypus);
+    const client = await clientOf(platypus);
     expect(await client.ask("get a", "END\r\n")).toContain("VALUE a");
     client.socket.end();
     await platypus.close();
-    expect(await (await connect(platypus)).ask("get a", "END\r\n")).toContain("VALUE a");
+    expect(await (await clientOf(platypus)).ask("get a", "END\r\n")).toContain("VALUE a");
   });
 
   it.skipIf(MemcachedProcess.isMissing)("has several pools and routes", async () => {
-    const [one, two] = [await MemcachedProcess.start(), await MemcachedProcess.start()];
-    undo.push(
-      () => one.stop(),
-      () => two.stop(),
-    );
-    const client = await connect(
+    const [one, two] = [await startMemcached(), await startMemcached()];
+    const client = await clientOf(
       createPlatypus(quiet)
         .pool("one", `127.0.0.1:${one.port}`)
         .pool("two", [`127.0.0.1:${two.port}`], { serverTimeout: "1s" })
@@ -149,26 +136,20 @@ describe("a Platypus created in code", () => {
         .route({ pool: "two" }),
     );
     for (const key of ["a:1", "b:1"]) expect(await client.ask(`set ${key} 0 0 1\r\nv`)).toBe("STORED\r\n");
-    const direct = await TextClient.connect(one.port);
-    undo.push(() => direct.close());
+    const direct = await connect(one.port);
     expect(await direct.ask("get a:1 b:1", "END\r\n")).toBe("VALUE a:1 0 1\r\nv\r\nEND\r\n");
     const platypus = createPlatypus(quiet).pool("one", "127.0.0.1:1").route({ pool: "none" });
     await expect(platypus.listen("127.0.0.1:0")).rejects.toThrow('there is no pool "none"');
   });
 
   it.skipIf(MemcachedProcess.isMissing)("follows the servers of its target", async () => {
-    const memcached = await MemcachedProcess.start();
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-library-"));
-    undo.push(
-      () => memcached.stop(),
-      () => rm(folder, { recursive: true }),
-    );
+    const memcached = await startMemcached();
+    const folder = await temporaryFolder();
     const file = path.join(folder, "servers.txt");
     await writeFile(file, `127.0.0.1:${memcached.port}\n`);
-    const client = await connect(createPlatypus(quiet).target([], { discover: `file:${file}` }));
+    const client = await clientOf(createPlatypus(quiet).target([], { discover: `file:${file}` }));
     expect(await client.ask("set k 0 0 1\r\nv")).toBe("STORED\r\n");
-    const direct = await TextClient.connect(memcached.port);
-    undo.push(() => direct.close());
+    const direct = await connect(memcached.port);
     expect(await direct.ask("get k", "END\r\n")).toBe("VALUE k 0 1\r\nv\r\nEND\r\n");
   });
 });
@@ -176,7 +157,7 @@ describe("a Platypus created in code", () => {
 describe("getMany", () => {
   it("calls its function once for the missing keys of one get", async () => {
     const asked: string[][] = [];
-    const client = await connect(
+    const client = await clientOf(
       createPlatypus(quiet).getMany(
         "item/(?<id>\\d+)",
         (requests) => {
@@ -197,7 +178,7 @@ describe("getMany", () => {
     const platypus = createPlatypus(quiet)
       .getMany("(.*)", () => result as string[], { name: "all", failureTtl: "0s" })
       .on("failed", ({ rule, error }) => failed.push(`${rule}: ${(error as Error).message}`));
-    const client = await connect(platypus);
+    const client = await clientOf(platypus);
     expect(await client.ask("get a b", "END\r\n")).toBe("VALUE a 0 3\r\none\r\nEND\r\n");
     expect(failed).toEqual(["all: source all: not this one"]);
     result = ["only one"];
@@ -217,7 +198,7 @@ describe("a running Platypus of a program", () => {
       .get("ключ/(.*)", () => `v${version}`, { name: "versions" })
       .on("filled", (event) => events.push(["filled", event]))
       .on("refreshed", (event) => events.push(["refreshed", event]));
-    const client = await connect(platypus);
+    const client = await clientOf(platypus);
     const key = Buffer.from("ключ/1").toString("latin1");
     expect(await client.ask(`get ${key}`, "END\r\n")).toContain("v1");
     version = 2;
@@ -251,7 +232,7 @@ describe("a running Platypus of a program", () => {
       .on("filled", () => {
         throw new Error("in the listener");
       });
-    const client = await connect(platypus);
+    const client = await clientOf(platypus);
     expect(await client.ask("get a", "END\r\n")).toContain("value");
     expect(lines.join("\n")).toMatch(/error a listener of filled failed: Error: in the listener/);
   });
@@ -259,7 +240,7 @@ describe("a running Platypus of a program", () => {
 
 describe("sources and rules by their settings", () => {
   it("are those of the configuration file", async () => {
-    const client = await connect(
+    const client = await clientOf(
       createPlatypus({ ...quiet, telemetry: { keys: "full" } })
         .source("greeting", { type: "echo", template: "hello {name}" })
         .rule("greetings", "hello/(?P<name>.*)", "greeting", { ttl: "5m" }),

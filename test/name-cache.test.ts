@@ -1,8 +1,8 @@
 import type dns from "node:dns";
 import { beforeEach, describe, expect, it } from "vitest";
 import { NameCache } from "../src/name-cache.ts";
-import { ManualClock } from "./support/manual-clock.ts";
-import { settled } from "./support/settled.ts";
+import { ManualClock } from "./support/fakes/manual-clock.ts";
+import { settled } from "./support/fakes/settled.ts";
 
 interface LookUp {
   readonly host: string;

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { LookUpAll } from "../src/name-cache.ts";
 import { lookUpBothWays } from "../src/name-lookup.ts";
-import { ManualClock } from "./support/manual-clock.ts";
+import { ManualClock } from "./support/fakes/manual-clock.ts";
 
 type Done = Parameters<LookUpAll>[1];
 

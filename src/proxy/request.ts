@@ -115,6 +115,12 @@ export interface ReplyOwner {
   onReply(request: Request, reply: Reply): void;
 }
 
+/** A client, from the view of fills. */
+export interface FillClient {
+  /** A key for which the client waits is being filled. */
+  fillBegins(): void;
+}
+
 /** The owner of requests whose replies are ignored. */
 export const noOwner: ReplyOwner = { onReply: () => {} };
 
@@ -240,6 +246,8 @@ export class Request {
   exptime: number;
   /** `null` if it is not traced. */
   span: Span | null;
+  /** The client that waits for the reply. `null` if no client does. */
+  client: FillClient | null;
   /** For a client's request: the time when it was read, as `Turn.nowMicros`. */
   readMicros: number;
   /** Monotonic time when it joined a backend's queue (ms); the timeout starts here. */
@@ -294,6 +302,7 @@ export class Request {
     this.weight = 1;
     this.exptime = 0;
     this.span = null;
+    this.client = null;
     this.readMicros = 0;
     this.sentMs = 0;
     this.isAbandoned = false;
@@ -384,6 +393,7 @@ export class Request {
     copy.bucketKey = this.bucketKey;
     copy.clientAddress = this.clientAddress;
     copy.span = this.span;
+    copy.client = this.client;
     copy.watcher = this.watcher;
     return copy;
   }

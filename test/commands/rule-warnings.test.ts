@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ruleWarnings } from "../../src/commands/rule-warnings.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const ECHO = '[source.s]\ntype = "echo"\n';
 

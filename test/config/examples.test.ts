@@ -7,7 +7,7 @@ import { parseNative } from "../../src/config/native.ts";
 import { McrouterOptions } from "../../src/mcrouter/config/options.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { treeProblems } from "../support/tree-config.ts";
+import { treeProblems } from "../support/rigs/tree-config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
 const files = readdirSync(FOLDER).filter((name) => /(?<!\.schema)\.(toml|yml|json)$/.test(name));

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { durationMeant, parseDuration, parseSize, sizeMeant } from "../../src/config/units.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 function problemsOf(text: string): string[] {
   try {

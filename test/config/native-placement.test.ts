@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type PlacementConfig, warningsOf } from "../../src/config/config.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 function placementOf(settings: string, servers = '"a:1", "b:1"'): PlacementConfig {
   return nativeConfig(`[target]\nservers = [${servers}]\n${settings}`).pools[0]!.placement;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { routeText } from "../../src/config/native-route.ts";
 import type { ConfigError } from "../../src/errors.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const pools = ["main", "gutter", "eu"]
   .map((name, i) => `[pool.${name}]\nservers = "127.0.0.1:${20_001 + i}"\n`)

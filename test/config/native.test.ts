@@ -5,7 +5,7 @@ import { noTelemetry } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { fileTypes, sourceTypes } from "../../src/sources/types.ts";
-import { plainRequest } from "../support/source-limits.ts";
+import { plainRequest } from "../support/rigs/source-limits.ts";
 
 interface Layers {
   readonly env?: Record<string, string>;

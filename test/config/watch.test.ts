@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { FileContents } from "../../src/config/files-read.ts";
 import { type ConfigWatcher, type FolderState, type WatchedFiles, watchConfigFiles } from "../../src/config/watch.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
 
 /** Lets everything that is ready run: reads of these tests' files are promises that are. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));

@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { addressText } from "../../src/config/config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { type Family, parsePrometheus } from "../support/prometheus-text.ts";
-import { TextClient } from "../support/text-client.ts";
+import { type Family, parsePrometheus } from "../support/clients/prometheus-text.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../deploy/${path}`, import.meta.url), "utf8");
 

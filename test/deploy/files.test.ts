@@ -11,9 +11,9 @@ import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { Platypus } from "../../src/server/platypus.ts";
 import { packageVersion } from "../../src/version.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
 
 const DEPLOY = fileURLToPath(new URL("../../deploy", import.meta.url));
 const scratch = mkdtempSync(path.join(tmpdir(), "platypus-deploy-"));

@@ -7,8 +7,8 @@ import { AddressDiscoverer, SrvDiscoverer } from "../../src/discovery/dns.ts";
 import { ElastiCacheDiscoverer, readCluster } from "../../src/discovery/elasticache.ts";
 import { FileDiscoverer } from "../../src/discovery/file.ts";
 import { serverText } from "../../src/discovery/server-list.ts";
-import { ClusterEndpoint } from "../support/cluster-endpoint.ts";
-import { DnsServer } from "../support/dns-server.ts";
+import { ClusterEndpoint } from "../support/servers/cluster-endpoint.ts";
+import { DnsServer } from "../support/servers/dns-server.ts";
 
 const texts = ({ servers }: { readonly servers: readonly Parameters<typeof serverText>[0][] }) =>
   servers.map(serverText);

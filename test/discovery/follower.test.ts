@@ -8,10 +8,10 @@ import type { Discoverer } from "../../src/discovery/discoverer.ts";
 import { Follower } from "../../src/discovery/follower.ts";
 import { KeptLists } from "../../src/discovery/kept-lists.ts";
 import { serverText } from "../../src/discovery/server-list.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { settled } from "../support/settled.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const INTERVAL_MS = 10_000;
 

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { RecordedTree } from "../../src/mcrouter/report/recorded-tree.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { routedConfig } from "../support/routed-config.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { routedConfig } from "../support/rigs/routed-config.ts";
 
 const page = readFileSync(fileURLToPath(new URL("../../docs/pools.md", import.meta.url)), "utf8");
 /** The first example below each heading. */

@@ -1,29 +1,21 @@
 /** The admin page in a real browser. */
 import { readFile, writeFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Browser, type BrowserOptions } from "../support/browser.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { describe, expect, it } from "vitest";
+import { Browser, type BrowserOptions } from "../support/clients/browser.ts";
+import { afterTest, connect, startMemcached, startMemcacheds, startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const TIMEOUT_MS = 60_000;
 const SEEN_WITHIN_MS = 20_000;
 /** So soon a dead server has to be seen. */
 const DEAD_WITHIN_MS = 5_000;
 
-let undo: (() => unknown)[] = [];
-beforeEach(() => {
-  undo = [];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
 async function start(toml: string): Promise<PlatypusProcess> {
   const platypus = await PlatypusProcess.start(toml);
-  undo.push(() => platypus.stop());
+  afterTest(() => platypus.stop());
   await platypus.printed(/admin on http/);
   return platypus;
 }
@@ -34,14 +26,8 @@ function urlOf({ stderr }: PlatypusProcess): string {
 
 async function open(url: string, options: BrowserOptions = {}): Promise<{ browser: Browser; page: Page }> {
   const browser = await Browser.start(options);
-  undo.push(() => browser.close());
+  afterTest(() => browser.close());
   return { browser, page: await browser.open(url) };
-}
-
-async function connect(port: number): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
 }
 
 /** Resolves when the element says so. */
@@ -69,18 +55,6 @@ breaker_failures = 2
 `;
 }
 
-async function startOrigin(): Promise<HttpOrigin> {
-  const origin = await HttpOrigin.start();
-  undo.push(() => origin.close());
-  return origin;
-}
-
-async function startServers(count: number): Promise<MemcachedProcess[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => MemcachedProcess.start()));
-  undo.push(() => Promise.all(servers.map((each) => each.stop())));
-  return servers;
-}
-
 function target(servers: readonly MemcachedProcess[]): string {
   return `[target]\nservers = [${servers.map(({ port }) => `"127.0.0.1:${port}"`).join(", ")}]\n`;
 }
@@ -88,7 +62,7 @@ function target(servers: readonly MemcachedProcess[]): string {
 describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page", { timeout: TIMEOUT_MS }, () => {
   it("shows the health and the clients' requests live, without requests to other hosts", async () => {
     const origin = await startOrigin();
-    const servers = await startServers(2);
+    const servers = await startMemcacheds(2);
     const platypus = await start(`${server()}${target(servers)}${web(origin)}`);
     const { browser, page } = await open(urlOf(platypus));
     await says(page, "#status", /^Healthy$/);
@@ -97,7 +71,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     await says(page, "#tiles", /Clients0/);
     const client = await connect(platypus.port);
     const talking = setInterval(() => client.send("get page/1 page/2 other\r\n"), 20);
-    undo.push(() => clearInterval(talking));
+    afterTest(() => clearInterval(talking));
     await says(page, "#tiles", /Clients1/);
     await says(page, "#tiles", /Hit ratio66\.\d %/);
     await says(page, "#tiles", /Requests[1-9]/);
@@ -115,7 +89,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
   });
 
   it("shows within five seconds, without a client, that a server has died, and that it is back", async () => {
-    const [alive, dying] = await startServers(2);
+    const [alive, dying] = await startMemcacheds(2);
     const platypus = await start(`${server()}${target([alive!, dying!])}`);
     const { page } = await open(urlOf(platypus));
     await says(page, "#status", /^Healthy$/);
@@ -125,15 +99,14 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(performance.now() - killedMs).toBeLessThan(DEAD_WITHIN_MS);
     await says(page, "#troubles", new RegExp(`Server 127.0.0.1:${dying!.port} of pool target is left alone`));
     await says(page, "#servers tbody", /hard TKO/);
-    const again = await MemcachedProcess.start({ port: dying!.port });
-    undo.push(() => again.stop());
+    await startMemcached({ port: dying!.port });
     await says(page, "#status", /^Healthy$/);
     await page.locator("#servers summary").click();
     await says(page, "#servers details", /2, last.*up.*hard TKO: connect ECONNREFUSED/);
   });
 
   it("shows within five seconds that a server hangs", async () => {
-    const servers = await startServers(2);
+    const servers = await startMemcacheds(2);
     const platypus = await start(`${server()}${target(servers)}`);
     const { page } = await open(urlOf(platypus));
     await says(page, "#status", /^Healthy$/);
@@ -159,7 +132,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(await page.textContent("#about")).not.toBe(before);
     const client = await connect(second.port);
     const talking = setInterval(() => client.send("get k\r\n"), 20);
-    undo.push(() => clearInterval(talking));
+    afterTest(() => clearInterval(talking));
     await says(page, "#tiles", /Requests[1-9]/);
     expect(browser.complaints).toEqual([]);
   });
@@ -244,7 +217,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
   });
 
   it("fits a phone, supports dark mode, and can be used with the keyboard alone", async () => {
-    const servers = await startServers(2);
+    const servers = await startMemcacheds(2);
     const origin = await startOrigin();
     const platypus = await start(`${server()}${target(servers)}${web(origin)}`);
     const { page } = await open(urlOf(platypus), { width: 360, height: 740, colorScheme: "dark" });
@@ -275,7 +248,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
   });
 
   it("covers all workers", async () => {
-    const servers = await startServers(1);
+    const servers = await startMemcacheds(1);
     const platypus = await start(`${server("workers = 2")}${target(servers)}`);
     const { page } = await open(urlOf(platypus));
     await says(page, "#status", /^Healthy$/);

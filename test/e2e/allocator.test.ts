@@ -1,8 +1,8 @@
 /** The C library's settings of a process with a bound on its memory. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 /** The variables of a running process, as the kernel shows what it began with. */
 function environmentOf(pid: number): readonly string[] {

@@ -1,36 +1,27 @@
 /** Misses of many keys as clients see them: a real memcached, a real origin with a request for several keys. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 
 const KEYS = Array.from({ length: 24 }, (_, i) => `product/${i}`);
 
-let undo: (() => unknown)[];
 let origin: HttpOrigin;
 let client: TextClient;
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  undo = [() => origin.close()];
+  origin = await startOrigin();
   origin.handle = (request, response) => {
     const ids = new URL(`http://origin${request.url}`).searchParams.get("ids")?.split(",") ?? [];
     const products = ids.filter((id) => id !== "7").map((id) => ({ id: Number(id), name: `product ${id}` }));
     response.end(JSON.stringify({ products }));
   };
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
 
 async function start(servers: number, settings = ""): Promise<void> {
   const pool = [];
   for (let i = 0; i < servers; i++) {
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    const memcached = await startMemcached();
     pool.push(`"127.0.0.1:${memcached.port}"`);
   }
   const text = `
@@ -48,12 +39,8 @@ async function start(servers: number, settings = ""): Promise<void> {
     items = "/products"
     ${settings}
   `;
-  const overrides = { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" };
-  const platypus = await Platypus.start(parseNative({ file: null, text, env: {}, overrides, sourceTypes }));
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-  undo.push(() => client.socket.destroy());
+  const platypus = await startPlatypus(text);
+  client = await connect(platypus);
 }
 
 /** The values of a get, by key. */

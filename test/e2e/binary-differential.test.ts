@@ -27,10 +27,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { type Answer, arithmetic, BinaryClient, type Frame, words } from "../support/binary-client.ts";
-import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/differential-trees.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { type Answer, arithmetic, BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
+import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/rigs/differential-trees.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const RUNS = 80;
 

@@ -1,9 +1,9 @@
 /** Misses of binary clients that a rule fills: the same values in every form of get, with flags 0 and a real cas. */
 import { afterEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const RULE = `
 [get.hello]
@@ -16,22 +16,17 @@ template = "Hello, {1}!"
 `;
 const forms = { get: 0x00, getq: 0x09, getk: 0x0c, getkq: 0x0d, gat: 0x1d, gatq: 0x1e, gatk: 0x23, gatkq: 0x24 };
 
-let undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-  undo = [];
-});
+afterEach(async () => {});
 
 /** A client of a Platypus over `count` memcacheds; 0: over its own store. */
 async function clientOver(count: number): Promise<BinaryClient> {
   const servers = await Promise.all(Array.from({ length: count }, () => MemcachedProcess.start()));
-  undo.push(() => Promise.all(servers.map((server) => server.stop())));
+  afterTest(() => Promise.all(servers.map((server) => server.stop())));
   const ports = servers.map(({ port }) => port);
-  const platypus = await Platypus.start(nativeConfig((count === 0 ? "" : targetOf(ports)) + RULE));
-  undo.push(() => platypus.close());
+  const platypus = await startPlatypus((count === 0 ? "" : targetOf(ports)) + RULE);
   const [address] = platypus.addresses;
   const client = await BinaryClient.connect(address?.type === "tcp" ? address.port : 0);
-  undo.push(() => client.close());
+  afterTest(() => client.close());
   return client;
 }
 

@@ -4,13 +4,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import memjs from "memjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const CAPABLE = "/usr/bin/memccapable";
-const DALLI = fileURLToPath(new URL("../support/dalli-session.rb", import.meta.url));
-const PYLIBMC = fileURLToPath(new URL("../support/pylibmc-session.py", import.meta.url));
-const PHP_SESSION = fileURLToPath(new URL("../support/php-memcached-session.php", import.meta.url));
+const DALLI = fileURLToPath(new URL("../support/clients/dalli-session.rb", import.meta.url));
+const PYLIBMC = fileURLToPath(new URL("../support/clients/pylibmc-session.py", import.meta.url));
+const PHP_SESSION = fileURLToPath(new URL("../support/clients/php-memcached-session.php", import.meta.url));
 const PHP = "/usr/bin/php";
 const RUBY = "/usr/bin/ruby";
 const PYTHON = "/usr/bin/python3";

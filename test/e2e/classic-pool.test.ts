@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OldMemcached } from "../support/old-memcached.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OldMemcached } from "../support/servers/old-memcached.ts";
 
 const REFUSED = "CLIENT_ERROR not supported by this pool\r\n";
 const RULE = '[get.echo]\nmatch = "echo/(.*)"\nsource = "echo"\n[source.echo]\ntype = "echo"\ntemplate = "<{1}>"';
@@ -13,23 +13,15 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
   let old: OldMemcached;
   let client: TextClient;
   let port: number;
-  const undo: (() => unknown)[] = [];
 
   beforeEach(async () => {
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    const memcached = await startMemcached();
     old = await OldMemcached.start(memcached.port);
-    undo.push(() => old.stop());
-    const platypus = await Platypus.start(nativeConfig(`${targetOf([old.port])}\n${RULE}`));
-    undo.push(() => platypus.close());
+    afterTest(() => old.stop());
+    const platypus = await startPlatypus(`${targetOf([old.port])}\n${RULE}`);
     const [address] = platypus.addresses;
     port = address!.type === "tcp" ? address!.port : 0;
-    client = await TextClient.connect(port);
-    undo.push(() => client.close());
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    client = await connect(port);
   });
 
   it("are probed once, and never receive a meta command afterwards", async () => {
@@ -81,8 +73,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
     "receive no invalid number, which would close the connection of all their clients: %s",
     async (command) => {
       await client.ask("set a 0 0 1\r\nx");
-      const other = await TextClient.connect(port);
-      undo.push(() => other.close());
+      const other = await connect(port);
       client.send(`${command}\r\n`);
       other.send("get a\r\n");
       expect(await client.until("\r\n")).toMatch(/^CLIENT_ERROR (bad token|duplicate flag|invalid or duplicate)/);
@@ -102,7 +93,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers that know no meta commands"
 
   it("serve binary clients, and report no cas of writes to them", async () => {
     const binary = await BinaryClient.connect(port);
-    undo.push(() => binary.close());
+    afterTest(() => binary.close());
     await binary.ask([{ opcode: 0x00, key: "bin" }]);
     const [stored] = await binary.ask([{ opcode: 0x01, key: "bin", extras: words(9, 0), value: "value" }]);
     expect([stored!.status, stored!.cas]).toEqual([0, 0n]);

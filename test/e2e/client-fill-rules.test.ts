@@ -3,18 +3,18 @@
  * within `fill_timeout`, flags are 0, meta flags come in the order asked, rules match a base64 key as decoded.
  */
 import type { ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, startMemcached, startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const GET = 0x00;
 
 describe.skipIf(MemcachedProcess.isMissing)("a value that Platypus fetched", () => {
-  const undo: (() => unknown)[] = [];
   let origin: HttpOrigin;
   let memcached: MemcachedProcess;
   let client: TextClient;
@@ -22,10 +22,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a value that Platypus fetched", () 
   let direct: TextClient;
 
   beforeEach(async () => {
-    memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
-    origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
+    memcached = await startMemcached();
+    origin = await startOrigin();
     const source = `[source.origin]\ntype = "http"\nurl = "${origin.url}/{1}"\ntimeout = "30s"`;
     const rules = [
       '[get.slow]\nmatch = "slow/(.*)"\nsource = "origin"\nfill_timeout = "20ms"',
@@ -34,16 +32,12 @@ describe.skipIf(MemcachedProcess.isMissing)("a value that Platypus fetched", () 
     const platypus = await Platypus.start(
       nativeConfig([targetOf([memcached.port], 'server_timeout = "10s"'), ...rules, source].join("\n")),
     );
-    undo.push(() => platypus.close());
+    afterTest(() => platypus.close());
     const [address] = platypus.addresses;
     const port = address!.type === "tcp" ? address!.port : 0;
     [client, direct] = [await TextClient.connect(port), await TextClient.connect(memcached.port)];
     binary = await BinaryClient.connect(port);
-    for (const one of [client, direct, binary]) undo.push(() => one.close());
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    for (const one of [client, direct, binary]) afterTest(() => one.close());
   });
 
   it("rule 2: is a miss in every protocol if it is late, and is in the pool afterwards", async () => {

@@ -12,12 +12,13 @@
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const GET = 0x00;
 const SET = 0x01;
@@ -26,8 +27,6 @@ const SETQ = 0x11;
 const VERSION = 0x0b;
 const KEYS = Array.from({ length: 20 }, (_, i) => `key${i}`);
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
 let servers: MemcachedProcess[];
 let port: number;
 /** The keys that the server in trouble has, and those of the others. */
@@ -35,12 +34,11 @@ let lost: string[];
 let held: string[];
 
 beforeEach(async () => {
-  undo = [];
   servers = await Promise.all([1, 2, 3].map(() => MemcachedProcess.start()));
-  undo.push(() => Promise.all(servers.map((server) => server.stop())));
+  afterTest(() => Promise.all(servers.map((server) => server.stop())));
   const origin: Server = createServer((_request, response) => response.writeHead(500).end("no"));
   await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
-  undo.push(() => origin.close());
+  afterTest(() => origin.close());
   const target = targetOf(
     servers.map((server) => server.port),
     'server_timeout = "100ms"',
@@ -55,7 +53,7 @@ type = "http"
 url = "http://127.0.0.1:${(origin.address() as AddressInfo).port}/"
 `),
   );
-  undo.push(() => platypus.close());
+  afterTest(() => platypus.close());
   const [address] = platypus.addresses;
   port = address?.type === "tcp" ? address.port : 0;
   const client = await text(port);
@@ -66,19 +64,15 @@ url = "http://127.0.0.1:${(origin.address() as AddressInfo).port}/"
   held = KEYS.filter((key) => !lost.includes(key));
   expect(lost).not.toHaveLength(0);
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
 
 async function text(to: number): Promise<TextClient> {
-  const client = await TextClient.connect(to);
-  undo.push(() => client.close());
+  const client = await connect(to);
   return client;
 }
 
 async function binary(): Promise<BinaryClient> {
   const client = await BinaryClient.connect(port);
-  undo.push(() => client.close());
+  afterTest(() => client.close());
   return client;
 }
 

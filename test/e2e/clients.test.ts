@@ -4,10 +4,10 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
-const SESSION = fileURLToPath(new URL("../support/pymemcache-session.py", import.meta.url));
+const SESSION = fileURLToPath(new URL("../support/clients/pymemcache-session.py", import.meta.url));
 const PYTHON = "/usr/bin/python3";
 const isPymemcacheMissing = spawnSync(PYTHON, ["-c", "import pymemcache"]).status !== 0;
 

@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
 import { packageVersion } from "../../src/version.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const CONFIG_FOLDER = fileURLToPath(new URL("../../config", import.meta.url));
 const ECHO = `[server]

@@ -2,30 +2,24 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { afterTest, connect, startMemcached, startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import type { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const TOKEN = "a-token-of-the-tests";
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
-let undo: (() => unknown)[];
 let origin: HttpOrigin;
 let memcached: MemcachedProcess;
 let platypus: PlatypusProcess;
 let client: TextClient;
 
 beforeEach(async () => {
-  undo = [];
-  origin = await HttpOrigin.start();
-  undo.push(() => origin.close());
-  memcached = await MemcachedProcess.start();
-  undo.push(() => memcached.stop());
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
+  origin = await startOrigin();
+  memcached = await startMemcached();
 });
 
 async function start(settings = ""): Promise<void> {
@@ -48,10 +42,9 @@ breaker_failures = 1
 breaker_time = "1h"
 retries = 0
   `);
-  undo.push(() => platypus.stop());
+  afterTest(() => platypus.stop());
   await platypus.printed(/admin on http/);
-  client = await TextClient.connect(platypus.port);
-  undo.push(() => client.socket.destroy());
+  client = await connect(platypus.port);
 }
 
 function adminPort(): number {
@@ -107,8 +100,7 @@ describe("platypus forget", () => {
     await start();
     for (const key of ["item/a", "item/b"]) await get(key);
     expect((await run("forget", "item/a")).stdout).toBe("1 tracked key: 1 deleted\n");
-    const direct = await TextClient.connect(memcached.port);
-    undo.push(() => direct.socket.destroy());
+    const direct = await connect(memcached.port);
     expect(await direct.ask("get item/a item/b", "END\r\n")).toMatch(/^VALUE item\/b /);
     expect(await get("item/a")).toBe("value of /a");
     expect(origin.requests).toEqual(["GET /a", "GET /b", "GET /a"]);
@@ -165,7 +157,7 @@ describe("platypus top in a terminal", () => {
     await get("item/a");
     const command = `${process.execPath} ${main} top --admin 127.0.0.1:${adminPort()}`;
     const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
-    undo.push(() => child.kill("SIGKILL"));
+    afterTest(() => child.kill("SIGKILL"));
     let screen = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       screen += text;

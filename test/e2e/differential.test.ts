@@ -28,10 +28,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { type Command, converse, linesOf, plain, type Stream } from "../support/conversation.ts";
-import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/differential-trees.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { type Command, converse, linesOf, plain, type Stream } from "../support/clients/conversation.ts";
+import { DIFFERENTIAL_SERVERS, differentialTrees } from "../support/rigs/differential-trees.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const RUNS = 300;
 

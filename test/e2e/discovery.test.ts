@@ -3,12 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ClusterEndpoint } from "../support/cluster-endpoint.ts";
-import { DnsServer } from "../support/dns-server.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
-import { TextClient } from "../support/text-client.ts";
+import { parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { ClusterEndpoint } from "../support/servers/cluster-endpoint.ts";
+import { DnsServer } from "../support/servers/dns-server.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 let folder: string;
 let file: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const folder = new URL("../../examples/", import.meta.url);
 const needs: Readonly<Record<string, string>> = { rails: "/usr/bin/ruby", sidecar: "/usr/sbin/nutcracker" };

@@ -1,9 +1,9 @@
 /** What memcached's Prometheus exporter reads from `stats`, over a pool and over the store in the process. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { connect, startMemcacheds, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const HITS_AND_MISSES = ["get", "delete", "incr", "decr", "cas", "touch"];
 /** It tells of these and fails without, or tells nothing of them. Source: prometheus/memcached_exporter, as facts. */
@@ -34,21 +34,8 @@ refresh_before = "900ms"
 type = "echo"
 `;
 
-let undo: (() => unknown)[] = [];
-beforeEach(() => {
-  undo = [];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function connect(toml: string): Promise<TextClient> {
-  const platypus = await Platypus.start(nativeConfig(toml));
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-  undo.push(() => client.close());
-  return client;
+async function clientOf(toml: string): Promise<TextClient> {
+  return connect(await startPlatypus(toml));
 }
 
 async function stats(client: TextClient, group = ""): Promise<Map<string, string>> {
@@ -129,9 +116,8 @@ describe("the stats that memcached's exporter reads", () => {
   it.skipIf(MemcachedProcess.isMissing)(
     "are complete and correct for a pool, whatever fills and refreshes do on its servers",
     async () => {
-      const servers = await Promise.all([MemcachedProcess.start(), MemcachedProcess.start()]);
-      undo.push(() => Promise.all(servers.map((server) => server.stop())));
-      const client = await connect(`${targetOf(servers.map(({ port }) => port))}${RULE}`);
+      const servers = await startMemcacheds(2);
+      const client = await clientOf(`${targetOf(servers.map(({ port }) => port))}${RULE}`);
       await use(client);
       // Refreshes write by cas, on the servers.
       await expect.poll(async () => (await stats(client, "platypus")).get("rule:page:unchanged")).not.toBe("0");
@@ -150,7 +136,7 @@ describe("the stats that memcached's exporter reads", () => {
   );
 
   it("are complete and correct for the store in the process", async () => {
-    const client = await connect(RULE);
+    const client = await clientOf(RULE);
     await use(client);
     const seen = await stats(client);
     expectNumbers(seen, general);
@@ -162,7 +148,7 @@ describe("the stats that memcached's exporter reads", () => {
   });
 
   it("start again after `stats reset`", async () => {
-    const client = await connect(RULE);
+    const client = await clientOf(RULE);
     await use(client);
     await client.ask("stats reset");
     const seen = await stats(client);

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { SHORT_PACE } from "../faults/measure.ts";
 import { scenarios } from "../faults/scenarios/all.ts";
 import { Session } from "../faults/session.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const session = new Session(SHORT_PACE, 1);
 

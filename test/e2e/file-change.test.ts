@@ -1,19 +1,15 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { connect, startPlatypus, temporaryFolder } from "../support/rigs/started.ts";
 
 describe("a file that changes", () => {
   let folder: string;
   let client: TextClient;
-  const undo: (() => unknown)[] = [];
 
   beforeEach(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
+    folder = await temporaryFolder();
     await mkdir(path.join(folder, "one"));
     await mkdir(path.join(folder, "two"));
     await writeFile(path.join(folder, "one", "a"), "first");
@@ -24,15 +20,8 @@ describe("a file that changes", () => {
     const rules = ["files", "both"].map(
       (name) => `[get.${name}]\nmatch = "${name}/(.*)"\nsource = "${name}"\nttl = "1h"\n`,
     );
-    const platypus = await Platypus.start(nativeConfig(rules.join("") + files + merge));
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-    undo.push(() => client.close());
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    const platypus = await startPlatypus(rules.join("") + files + merge);
+    client = await connect(platypus);
   });
 
   const get = async (key: string) => (await client.ask(`get ${key}`, "END\r\n")).split("\r\n")[1];

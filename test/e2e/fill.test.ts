@@ -1,35 +1,16 @@
 /** Fill and refresh as clients see them: real sockets, real memcacheds, a real origin. */
 import type { ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Config } from "../../src/config/config.ts";
-import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
 let origin: HttpOrigin;
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  undo = [() => origin.close()];
+  origin = await startOrigin();
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-function configOf(toml: string): Config {
-  return parseNative({
-    file: null,
-    text: toml,
-    env: {},
-    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
-    sourceTypes,
-  });
-}
 
 /** One rule: keys of `stuff/…` from the origin. */
 function stuffRule(settings = "", sourceSettings = ""): string {
@@ -45,33 +26,6 @@ function stuffRule(settings = "", sourceSettings = ""): string {
     url = "${origin.url}/stuff/{1}"
     ${sourceSettings}
   `;
-}
-
-async function startMemcached(options: { port?: number } = {}): Promise<MemcachedProcess> {
-  const memcached = await MemcachedProcess.start(options);
-  undo.push(() => memcached.stop());
-  return memcached;
-}
-
-async function startPlatypus(toml: string): Promise<Platypus> {
-  const platypus = await Platypus.start(configOf(toml));
-  undo.push(() => platypus.close());
-  return platypus;
-}
-
-async function connect(port: number): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
-}
-
-async function connectTo(platypus: Platypus): Promise<TextClient> {
-  const [address] = platypus.addresses;
-  return connect(address?.type === "tcp" ? address.port : 0);
-}
-
-function targetOf(ports: readonly number[], settings = ""): string {
-  return `[target]\nservers = [${ports.map((port) => `"127.0.0.1:${port}"`).join(", ")}]\n${settings}\n`;
 }
 
 /** The remaining TTL of a key as a memcached itself tells it; null: it has no such item. */
@@ -96,7 +50,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("is answered in the first request and stored with the rule's TTL; the next get is a hit", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get stuff/one", "END\r\n")).toBe("VALUE stuff/one 0 19\r\nvalue of /stuff/one\r\nEND\r\n");
     expect(await ttlIn(memcached.port, "stuff/one")).toBeGreaterThanOrEqual(60);
     expect(await ttlIn(memcached.port, "stuff/one")).toBeLessThanOrEqual(61);
@@ -107,7 +61,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("is answered if its key cannot be sent to a server in base64, and its value is never read as commands", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
-    const [client, direct] = [await connectTo(platypus), await connect(memcached.port)];
+    const [client, direct] = [await connect(platypus), await connect(memcached.port)];
     origin.handle = (_request, response) => response.end("md other");
     await direct.ask("set other 0 0 1\r\n1");
     expect(await client.ask(`mg stuff/${"k".repeat(200)}\x01 v`, "other\r\n")).toBe("VA 8\r\nmd other\r\n");
@@ -119,7 +73,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     origin.handle = (_request, response) => response.writeHead(404).end();
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get other")).toBe("END\r\n");
     expect(await client.ask("get stuff/none")).toBe("END\r\n");
     expect(origin.requests).toEqual(["GET /stuff/none"]);
@@ -130,11 +84,11 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const clients = await Promise.all(Array.from({ length: 200 }, () => connectTo(platypus)));
+    const clients = await Promise.all(Array.from({ length: 200 }, () => connect(platypus)));
     for (const client of clients) client.send("get stuff/one\r\n");
     await origin.received(1);
     // A hit of another key behind each get shows that the get has reached its fill.
-    const stats = await connectTo(platypus);
+    const stats = await connect(platypus);
     while (!(await stats.ask("stats platypus", "END\r\n")).includes("STAT rule:stuff:joined 199\r\n"));
     responses[0]!.end("the value");
     for (const client of clients) expect(await client.until("END\r\n")).toContain("\r\nthe value\r\n");
@@ -144,7 +98,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("has the pool's flags, cas and exptime if it is of gets, gat or gats", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     const direct = await connect(memcached.port);
 
     const [, cas] = /^VALUE stuff\/gets 0 20 (\d+)\r\n/.exec(await client.ask("gets stuff/gets", "END\r\n"))!;
@@ -166,7 +120,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("is filled beside the hits of a multiget over several servers, in the order of the keys", async () => {
     const servers = [await startMemcached(), await startMemcached(), await startMemcached()];
     const platypus = await startPlatypus(targetOf(servers.map(({ port }) => port)) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("set stuff/b 7 0 3\r\nhit");
     origin.handle = (request, response) => {
       if (request.url === "/stuff/c") response.writeHead(404).end();
@@ -182,7 +136,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     client.send("gets stuff/a stuff/b stuff/c\r\n");
     await origin.received(3);
     for (const response of responses.reverse()) response.end("v");
@@ -195,7 +149,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const [slow, other] = [await connectTo(platypus), await connectTo(platypus)];
+    const [slow, other] = [await connect(platypus), await connect(platypus)];
     slow.send("get stuff/one\r\nset x 0 0 1\r\n1\r\nget x\r\n");
     await origin.received(1);
     while (!(await other.ask("get x", "END\r\n")).startsWith("VALUE"));
@@ -210,7 +164,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule().replace("10s", "20ms"));
     const responses = holdAnswers();
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get stuff/one")).toBe("END\r\n");
     responses[0]!.end("late");
     const direct = await connect(memcached.port);
@@ -223,7 +177,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("is filled under the pool's prefix, by rules that do not see the prefix", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(`[server]\nprefix = "p:"\n${targetOf([memcached.port])}${stuffRule()}`);
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     for (const command of ["get", "gets", "get"]) {
       expect(await client.ask(`${command} stuff/one`, "END\r\n")).toMatch(/^VALUE stuff\/one 0 19( \d+)?\r\n/);
     }
@@ -236,7 +190,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const value = Buffer.alloc(900_000, "0123456789");
     origin.handle = (_request, response) => response.end(value);
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     for (let i = 0; i < 2; i++) {
       const answer = await client.ask("get stuff/big", "END\r\n");
       expect(answer).toBe(`VALUE stuff/big 0 900000\r\n${value}\r\nEND\r\n`);
@@ -247,7 +201,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a miss", () => {
   it("reaches the origin byte for byte if its key is not UTF-8", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get stuff/a\xff\xfe", "END\r\n")).toContain("VALUE stuff/a\xff\xfe 0 ");
     expect(origin.requests).toEqual(["GET /stuff/a%FF%FE"]);
   });
@@ -258,7 +212,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that leaves during a fetch
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const [gone, other, stays] = [await connectTo(platypus), await connectTo(platypus), await connectTo(platypus)];
+    const [gone, other, stays] = [await connect(platypus), await connect(platypus), await connect(platypus)];
     gone.send("get stuff/one\r\ngets stuff/one other\r\n");
     stays.send("get stuff/one\r\n");
     while (!(await other.ask("stats platypus", "END\r\n")).includes("STAT rule:stuff:joined 2\r\n"));
@@ -274,7 +228,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client that leaves during a fetch
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     client.send("get stuff/one\r\n");
     await origin.received(1);
     await platypus.close();
@@ -288,7 +242,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+    const [reader, writer] = [await connect(platypus), await connect(platypus)];
     reader.send("get stuff/one\r\n");
     await origin.received(1);
     expect(await writer.ask("delete stuff/one")).toBe("NOT_FOUND\r\n");
@@ -306,7 +260,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
       const memcached = await startMemcached();
       const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
       const responses = holdAnswers();
-      const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+      const [reader, writer] = [await connect(platypus), await connect(platypus)];
       reader.send("get stuff/one\r\n");
       await origin.received(1);
       writer.send(`${command}\r\nget stuff/one\r\n`);
@@ -322,7 +276,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
     const memcached = await startMemcached();
     const platypus = await startPlatypus(`[server]\nflush_all = true\n${targetOf([memcached.port])}${stuffRule()}`);
     const responses = holdAnswers();
-    const [reader, writer] = [await connectTo(platypus), await connectTo(platypus)];
+    const [reader, writer] = [await connect(platypus), await connect(platypus)];
     reader.send("get stuff/one\r\n");
     await origin.received(1);
     expect(await writer.ask("flush_all")).toBe("OK\r\n");
@@ -336,7 +290,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a client's write during a fetch", (
 describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
   it("neither withholds the value from the client nor overloads the origin", async () => {
     const platypus = await startPlatypus(targetOf([await freePort()]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     for (let i = 0; i < 5; i++)
       expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
     expect(await client.ask("gat 10 stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
@@ -351,7 +305,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
   it("stores values again when it is back", async () => {
     const port = await freePort();
     const platypus = await startPlatypus(targetOf([port]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get stuff/one", "END\r\n")).toContain("value of");
     await startMemcached({ port });
     while ((await client.ask("set x 0 0 1\r\n1")) !== "STORED\r\n");
@@ -362,7 +316,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a pool that is down", () => {
   it("does not withhold the value from the client if it hangs", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port], 'server_timeout = "50ms"') + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get other");
     memcached.pause();
     expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nvalue of /stuff/one\r\n");
@@ -376,7 +330,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
     let version = 0;
     origin.handle = (_request, response) => response.end(`v${++version}`);
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("get stuff/one", "END\r\n")).toContain("\r\nv1\r\n");
     await origin.received(2);
     // The item was there all the time: nothing but its value changes.
@@ -392,7 +346,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
   it("gets its source's value from the next refresh if a client overwrites it without an exptime", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get stuff/one", "END\r\n");
     expect(await client.ask("set stuff/one 3 0 6\r\nclient")).toBe("STORED\r\n");
     await origin.received(2);
@@ -403,7 +357,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
   it("is deleted by the next refresh if its source no longer has it", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get stuff/one", "END\r\n");
     origin.handle = (_request, response) => response.writeHead(410).end();
     await origin.received(2);
@@ -415,7 +369,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a filled key", () => {
 describe("the embedded store", () => {
   it("is filled and refreshed like a pool", async () => {
     const platypus = await startPlatypus(stuffRule('ttl = "2s"'));
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     expect(await client.ask("gets stuff/one", "END\r\n")).toMatch(/^VALUE stuff\/one 0 19 \d+\r\n/);
     expect(await client.ask("get stuff/one stuff/two", "END\r\n")).toMatch(/stuff\/one\r\n.*\r\n.*stuff\/two\r\n/);
     await origin.received(4);
@@ -427,9 +381,9 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
   it("keeps the items of a removed rule, and fills no more", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get stuff/one", "END\r\n");
-    await platypus.reload(configOf(targetOf([memcached.port])));
+    await platypus.reload(nativeConfig(targetOf([memcached.port])));
     expect(await client.ask("get stuff/one", "END\r\n")).toContain("value of");
     expect(await client.ask("get stuff/two", "END\r\n")).toBe("END\r\n");
     expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT tracked 0\r\n");
@@ -438,9 +392,9 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
   it("keeps tracking keys under the rule of the same name", async () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule('ttl = "2s"'));
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get stuff/one", "END\r\n");
-    await platypus.reload(configOf(targetOf([memcached.port]) + stuffRule('ttl = "1h"')));
+    await platypus.reload(nativeConfig(targetOf([memcached.port]) + stuffRule('ttl = "1h"')));
     expect(await client.ask("stats platypus", "END\r\n")).toContain("STAT tracked 1\r\n");
     await origin.received(2);
     while ((await ttlIn(memcached.port, "stuff/one"))! < 3_600);
@@ -450,22 +404,22 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload", () => {
     const memcached = await startMemcached();
     const platypus = await startPlatypus(targetOf([memcached.port]) + stuffRule());
     const responses = holdAnswers();
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     client.send("get stuff/one\r\n");
     await origin.received(1);
-    await platypus.reload(configOf(targetOf([memcached.port]) + stuffRule("", 'timeout = "9s"')));
+    await platypus.reload(nativeConfig(targetOf([memcached.port]) + stuffRule("", 'timeout = "9s"')));
     responses[0]!.end("v");
     expect(await client.until("END\r\n")).toBe("VALUE stuff/one 0 1\r\nv\r\nEND\r\n");
   });
 
   it("to Rails keys requests the keys that Rails requests, encoded once", async () => {
     const platypus = await startPlatypus(stuffRule());
-    const client = await connectTo(platypus);
+    const client = await connect(platypus);
     await client.ask("get stuff/cl%C3%A9", "END\r\n");
-    platypus.reload(configOf(`[server]\nkey_encoding = "rails"\n${stuffRule()}`));
+    platypus.reload(nativeConfig(`[server]\nkey_encoding = "rails"\n${stuffRule()}`));
     await client.ask("get stuff/na%C3%AFve%2525", "END\r\n");
     expect(await client.ask(`get stuff/x:hash:${"0".repeat(32)}`, "END\r\n")).toBe("END\r\n");
-    platypus.reload(configOf(stuffRule()));
+    platypus.reload(nativeConfig(stuffRule()));
     await client.ask("get stuff/%25", "END\r\n");
     expect(origin.requests).toEqual(["GET /stuff/cl%25C3%25A9", "GET /stuff/na%C3%AFve%2525", "GET /stuff/%2525"]);
   });

@@ -9,12 +9,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { SlowWire } from "../support/slow-wire.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { SlowWire } from "../support/servers/slow-wire.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 const PROCESSES = 3;
 const RUN_FOR_MS = 6_000;

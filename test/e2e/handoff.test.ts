@@ -1,11 +1,11 @@
 /** Handoff over real memcacheds: servers are added and removed, and no key is missed. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { routedConfig } from "../support/routed-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { routedConfig } from "../support/rigs/routed-config.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const KEYS = Array.from({ length: 300 }, (_, i) => `key${i}`);
 const memcacheds: MemcachedProcess[] = [];

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { COMMANDS } from "../../src/commands/invocation.ts";
 import { run } from "../../src/commands/run.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const QUICKSTART = fileURLToPath(new URL("../../config/quickstart.toml", import.meta.url));

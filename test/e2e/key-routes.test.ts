@@ -2,9 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { routedConfig } from "../support/routed-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { routedConfig } from "../support/rigs/routed-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 /** A Platypus over one memcached for each pool. */
 class Routed {
@@ -182,7 +182,7 @@ describe.skipIf(MemcachedProcess.isMissing)("[[route]]", () => {
 
   it("begins and ends with a reload, and clients stay connected", async () => {
     for (const name of ["main", "other"]) await routed.pool(name);
-    const { PlatypusProcess } = await import("../support/platypus-process.ts");
+    const { PlatypusProcess } = await import("../support/servers/platypus-process.ts");
     const [main, other] = ["main", "other"].map((name) => routed.servers.get(name)!.port);
     const one = `[server]\nlisten = "127.0.0.1:0"\n[pool.main]\nservers = "127.0.0.1:${main}"\n`;
     const both = `${one}[pool.other]\nservers = "127.0.0.1:${other}"\n[[route]]\nprefix = "a"\npool = "other"\n[[route]]\npool = "main"\n`;

@@ -4,18 +4,16 @@
  */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startPlatypus } from "../support/rigs/started.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 const FAULT = "Error: a buffer lease was released too often";
 
-const undo: (() => unknown)[] = [];
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const step of undo.splice(0).reverse()) await step();
 });
 
 function answerOf(bytes: number): string {
@@ -25,6 +23,7 @@ function answerOf(bytes: number): string {
 /** Each get is answered with a value that comes in two reads: only those are in leased buffers. */
 async function start(bytes: number) {
   const server = await ScriptedBackend.start();
+  afterTest(() => server.stop());
   const serve = async () => {
     for (;;) {
       const { connection } = await server.command();
@@ -34,19 +33,13 @@ async function start(bytes: number) {
   };
   void serve();
   const { log, lines } = new KeptLog();
-  const platypus = await Platypus.start(nativeConfig(targetOf([server.port])), { log });
-  const [address] = platypus.addresses;
-  const port = address?.type === "tcp" ? address.port : 0;
-  undo.push(
-    () => server.stop(),
-    () => platypus.close(),
-  );
-  const connect = async () => {
-    const client = await TextClient.connect(port);
-    undo.push(() => client.close());
-    return client;
+  const platypus = await startPlatypus(targetOf([server.port]), { log });
+  return {
+    server,
+    client: await connect(platypus),
+    other: await connect(platypus),
+    faults: () => lines.filter(isFault),
   };
-  return { server, client: await connect(), other: await connect(), faults: () => lines.filter(isFault) };
 }
 
 async function isServed(client: TextClient, bytes: number): Promise<boolean> {

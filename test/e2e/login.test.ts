@@ -2,15 +2,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { connect, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", () => {
   let folder: string;
   let memcached: MemcachedProcess;
-  const undo: (() => unknown)[] = [];
 
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
@@ -20,22 +19,17 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
   });
 
   afterAll(async () => {
-    for (const step of undo.reverse()) await step();
     await memcached.stop();
     await rm(folder, { recursive: true });
   });
 
-  async function connect(login: string): Promise<TextClient> {
-    const platypus = await Platypus.start(nativeConfig(`${targetOf([memcached.port])}\nconnections = 2\n${login}`));
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-    undo.push(() => client.close());
-    return client;
+  async function clientOf(login: string): Promise<TextClient> {
+    const platypus = await startPlatypus(`${targetOf([memcached.port])}\nconnections = 2\n${login}`);
+    return connect(platypus);
   }
 
   it("serve clients with the right username and password", async () => {
-    const client = await connect('username = "platypus"\npassword = "a-password"');
+    const client = await clientOf('username = "platypus"\npassword = "a-password"');
     for (let i = 0; i < 20; i++) {
       expect(await client.ask(`set k${i} 0 0 1\r\nv`)).toBe("STORED\r\n");
       expect(await client.ask(`get k${i}`, "END\r\n")).toBe(`VALUE k${i} 0 1\r\nv\r\nEND\r\n`);
@@ -46,7 +40,7 @@ describe.skipIf(MemcachedProcess.isMissing)("servers with text authentication", 
   it.each(["", 'username = "platypus"\npassword = "wrong"'])(
     "refuse other logins without harm to any client (%s)",
     async (login) => {
-      const client = await connect(login);
+      const client = await clientOf(login);
       expect(await client.ask("get k1", "END\r\n")).toBe("END\r\n");
       expect(await client.ask("set k1 0 0 1\r\nx")).toMatch(/^(SERVER_ERROR|CLIENT_ERROR) .*\r\n$/);
       expect(await client.ask("get k1", "END\r\n")).toBe("END\r\n");

@@ -1,55 +1,28 @@
 /** Meta commands as clients rely on them: quiet batches over servers that die, base64 keys, fills, and no two answers mixed up. */
 import type { ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { connect, portOf, startMemcacheds, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
 let origin: HttpOrigin;
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  undo = [() => origin.close()];
+  origin = await startOrigin();
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function connect(port: number): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
-}
-
-async function startMemcacheds(count: number): Promise<MemcachedProcess[]> {
-  const started = await Promise.all(Array.from({ length: count }, () => MemcachedProcess.start()));
-  undo.push(() => Promise.all(started.map((server) => server.stop())));
-  return started;
-}
 
 /** Starts a Platypus over these; returns its port. */
-async function startPlatypus(servers: readonly MemcachedProcess[], toml = "", settings = ""): Promise<number> {
+async function startOver(servers: readonly MemcachedProcess[], toml = "", settings = ""): Promise<number> {
   const target = targetOf(
     servers.map(({ port }) => port),
     settings,
   );
-  const config = parseNative({
-    file: null,
-    text: `${toml.startsWith("[server]") ? "" : target}${toml}${toml.startsWith("[server]") ? `\n${target}` : ""}`,
-    env: {},
-    overrides: { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" },
-    sourceTypes,
-  });
-  const platypus = await Platypus.start(config);
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  return address?.type === "tcp" ? address.port : 0;
+  return portOf(
+    await startPlatypus(
+      `${toml.startsWith("[server]") ? "" : target}${toml}${toml.startsWith("[server]") ? `\n${target}` : ""}`,
+    ),
+  );
 }
 
 /** One rule: keys of `stuff/…` from the origin. */
@@ -79,7 +52,7 @@ function holdAnswers(): ServerResponse[] {
 describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
   it("over three servers of which one is dead is silent for its keys and returns other answers in order, MN last", async () => {
     const servers = await startMemcacheds(3);
-    const port = await startPlatypus(servers);
+    const port = await startOver(servers);
     const client = await connect(port);
     const keys = Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? `key${i}` : base64(`key ${i}`)));
     const flag = (i: number) => (i % 2 === 0 ? "" : " b");
@@ -101,7 +74,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
 
   it("with every server dead returns only MN, and version and mn are answered", async () => {
     const servers = await startMemcacheds(2);
-    const port = await startPlatypus(servers, '[server]\nprefix = "app:"');
+    const port = await startOver(servers, '[server]\nprefix = "app:"');
     for (const server of servers) await server.stop();
     const client = await connect(port);
     client.send("mg a k v q\r\nmg b v f c k q s\r\nmg YQ== b k q\r\nmn\r\n");
@@ -113,7 +86,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
   });
 
   it("of 10,000 sets, gets and deletes keeps two clients in step", async () => {
-    const port = await startPlatypus(
+    const port = await startOver(
       await startMemcacheds(3),
       "",
       'connections = 2\nserver_timeout = "20s"\nconnect_timeout = "20s"',
@@ -137,7 +110,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a quiet batch", () => {
 
 describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read differently", () => {
   it("is refused if it has two q, and the next answer goes to the next command", async () => {
-    const port = await startPlatypus(await startMemcacheds(1));
+    const port = await startOver(await startMemcacheds(1));
     const [client, other] = [await connect(port), await connect(port)];
     await other.ask("ms b 1 T0\r\n1");
     client.send("mg none v q q\r\nms none 1 q T0 q\r\n1\r\nmd none q q\r\nme none q q\r\nmn\r\n");
@@ -149,7 +122,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read dif
 
   it("never has its data taken for commands if it has too many flags", async () => {
     const servers = await startMemcacheds(1);
-    const client = await connect(await startPlatypus(servers));
+    const client = await connect(await startOver(servers));
     await client.ask("ms a 1 T0\r\n1");
     const flags = "k c s t f h l u O1 P L T0 F0 C1 D1 J1 I";
     client.send(`ms x 11 ${flags}\r\nflush_all\r\n\r\nmn\r\n`);
@@ -161,7 +134,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read dif
 
   it("never has its data taken for commands if its base64 key is too long with the prefix", async () => {
     const servers = await startMemcacheds(1);
-    const client = await connect(await startPlatypus(servers, '[server]\nprefix = "app:"'));
+    const client = await connect(await startOver(servers, '[server]\nprefix = "app:"'));
     const direct = await connect(servers[0]!.port);
     await direct.ask("ms other 1 T0\r\n1");
     for (const length of [182, 183, 186]) {
@@ -174,7 +147,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read dif
   });
 
   it("cannot forge the answer to another command with line ends in a base64 key", async () => {
-    const port = await startPlatypus(await startMemcacheds(1));
+    const port = await startOver(await startMemcacheds(1));
     const [client, other] = [await connect(port), await connect(port)];
     await other.ask("ms b 1 T0\r\n1");
     const key = base64("x\r\nVA 6\r\nforged");
@@ -188,7 +161,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read dif
   });
 
   it("removes the old value if it is an ms that is too large, with a base64 key or not", async () => {
-    const client = await connect(await startPlatypus(await startMemcacheds(3)));
+    const client = await connect(await startOver(await startMemcacheds(3)));
     const big = "x".repeat(1_048_577);
     for (const [word, flags] of [
       ["plain", "q"],
@@ -205,10 +178,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a line that a server would read dif
 
 describe("the embedded store", () => {
   it("accepts a key of white space other than blanks", async () => {
-    const platypus = await Platypus.start(nativeConfig());
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    const client = await connect(address?.type === "tcp" ? address.port : 0);
+    const platypus = await startPlatypus("");
+    const client = await connect(platypus);
     for (const key of ["\t", "\xa0", "\x0b\xa0"]) {
       expect(await client.ask(`ms ${key} 1 T0\r\n1`)).toBe("HD\r\n");
       expect(await client.ask(`mg ${key} k s`)).toBe(`HD k${key} s1\r\n`);
@@ -220,7 +191,7 @@ describe("the embedded store", () => {
 describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
   it("names its text's item, on one server, with a prefix and without", async () => {
     for (const toml of ["", '[server]\nprefix = "app:"']) {
-      const client = await connect(await startPlatypus(await startMemcacheds(3), toml, "connections = 2"));
+      const client = await connect(await startOver(await startMemcacheds(3), toml, "connections = 2"));
       for (let i = 0; i < 30; i++) {
         expect(await client.ask(`ms ${base64(`key${i}`)} 2 q b k T0\r\n${10 + i}\r\nmn`, "MN\r\n")).toBe("MN\r\n");
         expect(await client.ask(`get key${i}`, "END\r\n")).toBe(`VALUE key${i} 0 2\r\n${10 + i}\r\nEND\r\n`);
@@ -234,7 +205,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
 
   it("is matched by rules in its decoded form", async () => {
     const servers = await startMemcacheds(1);
-    const client = await connect(await startPlatypus(servers, stuffRule()));
+    const client = await connect(await startOver(servers, stuffRule()));
     expect(await client.ask(`mg ${base64("stuff/a b")} v k b f`, "\r\nvalue of /stuff/a%20b\r\n")).toBe(
       `VA 21 k${base64("stuff/a b")} b f0\r\nvalue of /stuff/a%20b\r\n`,
     );
@@ -245,7 +216,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a base64 key", () => {
 describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
   it("is filled and answered with the flags in the pool, in the requested order", async () => {
     const [memcached] = await startMemcacheds(1);
-    const client = await connect(await startPlatypus([memcached!], stuffRule()));
+    const client = await connect(await startOver([memcached!], stuffRule()));
     const direct = await connect(memcached!.port);
     const value = "\r\nvalue of /stuff/one\r\n";
     const answer = await client.ask("mg stuff/one k s O5 t c f v", value);
@@ -258,7 +229,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
   });
 
   it("is filled without v, and quiet", async () => {
-    const client = await connect(await startPlatypus(await startMemcacheds(1), stuffRule()));
+    const client = await connect(await startOver(await startMemcacheds(1), stuffRule()));
     expect(await client.ask("mg stuff/two s k")).toBe("HD s19 kstuff/two\r\n");
     expect(await client.ask("mg stuff/six q v O1\r\nmn", "MN\r\n")).toBe("VA 19 O1\r\nvalue of /stuff/six\r\nMN\r\n");
     origin.handle = (_request, response) => response.writeHead(404).end();
@@ -266,7 +237,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
   });
 
   it("is not filled with N or R, which give their client the right to fill", async () => {
-    const client = await connect(await startPlatypus(await startMemcacheds(1), stuffRule()));
+    const client = await connect(await startOver(await startMemcacheds(1), stuffRule()));
     expect(await client.ask("mg stuff/r R30 v")).toBe("EN\r\n");
     expect(await client.ask("mg stuff/n N30 s")).toBe("HD s0 W\r\n");
     expect(origin.requests).toEqual([]);
@@ -274,7 +245,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
 
   it("has the fetched value without a pool that answers, with its key as given; its cas is that of no item", async () => {
     const servers = await startMemcacheds(1);
-    const port = await startPlatypus(servers, `[server]\nprefix = "app:"\n${stuffRule()}`);
+    const port = await startOver(servers, `[server]\nprefix = "app:"\n${stuffRule()}`);
     await servers[0]!.stop();
     const client = await connect(port);
     const word = base64("stuff/one");
@@ -295,7 +266,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
   ] as const) {
     it(`loses to ${write.split("\r\n")[0]} during the fetch`, async () => {
       const servers = await startMemcacheds(1);
-      const port = await startPlatypus(servers, stuffRule());
+      const port = await startOver(servers, stuffRule());
       const responses = holdAnswers();
       const [reader, writer] = [await connect(port), await connect(port)];
       const direct = await connect(servers[0]!.port);
@@ -312,7 +283,7 @@ describe.skipIf(MemcachedProcess.isMissing)("an mg of a covered key", () => {
 
 describe.skipIf(MemcachedProcess.isMissing)("a key in base64 that has a line feed", () => {
   it("is returned to its client, and closes no shared connection, also of a counted item", async () => {
-    const port = await startPlatypus(await startMemcacheds(1));
+    const port = await startOver(await startMemcacheds(1));
     const client = await connect(port);
     const key = base64("a\nHD O1\r\nb");
     expect(await client.ask(`ma ${key} b k N0 J9`)).toBe(`HD k${key} b\r\n`);

@@ -1,14 +1,14 @@
 /** Metrics as those who read them see them: Prometheus' text, and OTLP at a receiver. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { metrics, prometheusName } from "../../src/observe/metrics.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OtlpCollector } from "../support/otlp-collector.ts";
-import { type Family, parseOpenMetrics, parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
-import { TextClient } from "../support/text-client.ts";
+import type { Platypus } from "../../src/server/platypus.ts";
+import { type Family, parseOpenMetrics, parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startPlatypus } from "../support/rigs/started.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OtlpCollector } from "../support/servers/otlp-collector.ts";
 
 const ADMIN = `admin = "127.0.0.1:0"`;
 const ECHO = `[get.hello]
@@ -19,26 +19,8 @@ type = "echo"
 template = "Hello, {1}!"
 `;
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
-beforeEach(() => {
-  undo = [];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
-  const platypus = await Platypus.start(nativeConfig(toml), { log: log.log });
-  undo.push(() => platypus.close());
-  return platypus;
-}
-
-async function connect(platypus: Platypus): Promise<TextClient> {
-  const [address] = platypus.addresses;
-  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-  undo.push(() => client.close());
-  return client;
+function start(toml: string, log = new KeptLog()): Promise<Platypus> {
+  return startPlatypus(toml, { log: log.log });
 }
 
 function urlOf(platypus: Platypus, path: string): string {
@@ -108,8 +90,7 @@ describe("/metrics", () => {
   });
 
   it.skipIf(MemcachedProcess.isMissing)("shows each server of a pool, up and down", async () => {
-    const server = await MemcachedProcess.start();
-    undo.push(() => server.stop());
+    const server = await startMemcached();
     const gone = await freePort();
     const platypus = await start(`[server]\n${ADMIN}\n${targetOf([server.port, gone])}`);
     const client = await connect(platypus);
@@ -134,7 +115,7 @@ describe("/metrics as OpenMetrics", () => {
 
   it("has the samples of the text format, and exemplars that lead to sampled traces", async () => {
     const collector = await OtlpCollector.start();
-    undo.push(() => collector.close());
+    afterTest(() => collector.close());
     const telemetry = `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\ntraces_sample = 1\n`;
     const platypus = await start(`[server]\n${ADMIN}\n${telemetry}${ECHO}`);
     const client = await connect(platypus);
@@ -163,7 +144,7 @@ describe("/metrics as OpenMetrics", () => {
 
   it("has no exemplars of requests that are not sampled", async () => {
     const collector = await OtlpCollector.start();
-    undo.push(() => collector.close());
+    afterTest(() => collector.close());
     const telemetry = `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\ntraces_sample = 0\n`;
     const platypus = await start(`[server]\n${ADMIN}\n${telemetry}${ECHO}`);
     const client = await connect(platypus);
@@ -189,7 +170,7 @@ describe("the table of metrics", () => {
 describe("the OTLP export", () => {
   it("has every metric that Prometheus has, with equal numbers", async () => {
     const collector = await OtlpCollector.start();
-    undo.push(() => collector.close());
+    afterTest(() => collector.close());
     const telemetry = `[telemetry]
 otlp_endpoint = "${collector.url}/"
 otlp_headers = { authorization = "Bearer abc" }
@@ -226,9 +207,9 @@ metrics_interval = "1s"
 
   it("is cumulative, as the warning about another preference says", async () => {
     vi.stubEnv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
-    undo.push(() => vi.unstubAllEnvs());
+    afterTest(() => vi.unstubAllEnvs());
     const collector = await OtlpCollector.start();
-    undo.push(() => collector.close());
+    afterTest(() => collector.close());
     const platypus = await start(`[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1s"\n${ECHO}`);
     const client = await connect(platypus);
     await client.ask("get hello/a", "END\r\n");
@@ -241,7 +222,7 @@ metrics_interval = "1s"
 
   it("is sent once more when the process stops", async () => {
     const collector = await OtlpCollector.start();
-    undo.push(() => collector.close());
+    afterTest(() => collector.close());
     const platypus = await start(`[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${ECHO}`);
     const client = await connect(platypus);
     await client.ask("get hello/a", "END\r\n");
@@ -252,7 +233,7 @@ metrics_interval = "1s"
 
   it("changes its destination after a reload that sets another", async () => {
     const [first, second] = [await OtlpCollector.start(), await OtlpCollector.start()];
-    undo.push(() => Promise.all([first.close(), second.close()]));
+    afterTest(() => Promise.all([first.close(), second.close()]));
     const to = (url: string) => `[telemetry]\notlp_endpoint = "${url}"\nmetrics_interval = "1s"\n`;
     const platypus = await start(to(first.url));
     platypus.reload(nativeConfig(to(second.url)));

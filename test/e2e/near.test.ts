@@ -1,54 +1,29 @@
 /** Hot keys over real memcached servers: what clients read, and what the servers are asked. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Config } from "../../src/config/config.ts";
-import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { sourceTypes } from "../../src/sources/types.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Platypus } from "../../src/server/platypus.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
-let undo: (() => unknown)[];
 let memcached: MemcachedProcess;
 let server: TextClient;
 let platypus: Platypus;
 let client: TextClient;
 
 beforeEach(async () => {
-  undo = [];
-  memcached = await MemcachedProcess.start();
-  undo.push(() => memcached.stop());
+  memcached = await startMemcached();
   server = await connect(memcached.port);
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function connect(port: number): Promise<TextClient> {
-  const opened = await TextClient.connect(port);
-  undo.push(() => opened.socket.destroy());
-  return opened;
-}
-
-function configOf(text: string): Config {
-  const overrides = { "server.listen": "127.0.0.1:0", "server.log_level": "error", "server.admin": "off" };
-  return parseNative({ file: null, text, env: {}, overrides, sourceTypes });
-}
 
 function pool(near = "1h"): string {
   return `[server]\nflush_all = true\n[pool.main]\nservers = ["127.0.0.1:${memcached.port}"]\nnear = "${near}"\n`;
 }
 
 async function start(text: string): Promise<void> {
-  platypus = await Platypus.start(configOf(text));
-  undo.push(() => platypus.close());
-  client = await connectToPlatypus();
-}
-
-function connectToPlatypus(): Promise<TextClient> {
-  const [address] = platypus.addresses;
-  return connect(address!.type === "tcp" ? address!.port : 0);
+  platypus = await startPlatypus(text);
+  client = await connect(platypus);
 }
 
 async function ask(to: TextClient, command: string, end: string): Promise<string> {
@@ -90,7 +65,7 @@ describe("a hot key of a pool with `near`", () => {
 
   it("is never older than a write that this process has answered, on any connection", async () => {
     await start(pool());
-    const other = await connectToPlatypus();
+    const other = await connect(platypus);
     await set("k", "0");
     await heat("k");
     let written = 0;
@@ -108,7 +83,7 @@ describe("a hot key of a pool with `near`", () => {
         expect(Number(reply.split("\r\n")[1])).toBeGreaterThanOrEqual(least);
       }
     };
-    const readers = [client, await connectToPlatypus(), await connectToPlatypus()].map(read);
+    const readers = [client, await connect(platypus), await connect(platypus)].map(read);
     await write();
     isDone = true;
     await Promise.all(readers);
@@ -142,9 +117,9 @@ describe("a hot key of a pool with `near`", () => {
     await heat("k");
     await set("k", "new", server);
     expect(await get("k")).toContain("old");
-    platypus.reload(configOf(pool("0s")));
+    platypus.reload(nativeConfig(pool("0s")));
     expect(await get("k")).toContain("new");
-    platypus.reload(configOf(pool()));
+    platypus.reload(nativeConfig(pool()));
     await heat("k");
     await set("k", "newer", server);
     expect(await get("k")).toContain("new\r\n");
@@ -152,14 +127,14 @@ describe("a hot key of a pool with `near`", () => {
 
   it("is not kept in memory while a write of the time before a reload is in flight", async () => {
     const former = await ScriptedBackend.start();
-    undo.push(() => former.stop());
+    afterTest(() => former.stop());
     const timeout = 'server_timeout = "1m"\n';
     await start(`[pool.main]\nservers = ["127.0.0.1:${former.port}"]\n${timeout}`);
     await set("k", "old", server);
-    const writer = await connectToPlatypus();
+    const writer = await connect(platypus);
     writer.send("set k 0 0 3\r\nnew\r\n");
     const write = await former.command();
-    platypus.reload(configOf(pool() + timeout));
+    platypus.reload(nativeConfig(pool() + timeout));
     await heat("k");
     const before = await getsOfServer();
     await get("k");
@@ -173,8 +148,7 @@ describe("a hot key of a pool with `near`", () => {
   });
 
   it("is answered to a get of many keys in their order, with the keys of several servers", async () => {
-    const second = await MemcachedProcess.start();
-    undo.push(() => second.stop());
+    const second = await startMemcached();
     await start(pool().replace('"]', `", "127.0.0.1:${second.port}"]`));
     const keys = Array.from({ length: 30 }, (_, i) => `key${i}`);
     for (const key of keys) if (key !== "key7") await set(key, `value of ${key}`);
@@ -204,8 +178,7 @@ describe("a hot key of a pool with `near`", () => {
 
 describe("a hot key of a rule with `near`", () => {
   it("is filled once, then answered from memory, and filled anew after a delete", async () => {
-    const origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
+    const origin = await startOrigin();
     let version = 0;
     origin.handle = (_request, response) => response.end(`version ${++version}`);
     await start(`
@@ -233,8 +206,7 @@ describe("a hot key of a rule with `near`", () => {
   });
 
   it("has the new value as soon as this process has refreshed it", async () => {
-    const origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
+    const origin = await startOrigin();
     let version = 0;
     origin.handle = (_request, response) => response.end(`version ${++version}`);
     await start(`

@@ -1,44 +1,27 @@
 /** The log at a receiver of OTLP. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { OtlpCollector } from "../support/otlp-collector.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Platypus } from "../../src/server/platypus.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { afterTest, connect, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import { OtlpCollector } from "../support/servers/otlp-collector.ts";
 
-let undo: (() => unknown)[] = [];
 let collector: OtlpCollector;
 beforeEach(async () => {
-  undo = [];
   collector = await OtlpCollector.start();
-  undo.push(() => collector.close());
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
+  afterTest(() => collector.close());
 });
 
 function telemetry(settings = ""): string {
   return `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${settings}\n`;
 }
 
-async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
-  const platypus = await Platypus.start(nativeConfig(toml), { log: log.log });
-  undo.push(() => platypus.close());
-  return platypus;
-}
-
-async function connect(platypus: Platypus): Promise<TextClient> {
-  const [address] = platypus.addresses;
-  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-  undo.push(() => client.close());
-  return client;
+function start(toml: string, log: KeptLog): Promise<Platypus> {
+  return startPlatypus(toml, { log: log.log });
 }
 
 /** A rule whose source fails. */
 async function failingSource(): Promise<string> {
-  const origin = await HttpOrigin.start();
-  undo.push(() => origin.close());
+  const origin = await startOrigin();
   origin.handle = (_request, response) => response.writeHead(500).end();
   return `[get.page]\nmatch = "page/(.*)"\nsource = "web"\n[source.web]\ntype = "http"\nurl = "${origin.url}/p/{1}"\n`;
 }

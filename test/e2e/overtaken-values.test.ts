@@ -3,16 +3,15 @@
  * the source and deletes the key through the other process: the value from before does not stay in the pool.
  */
 import type { ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { HeldWire } from "../support/held-wire.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import { HeldWire } from "../support/servers/held-wire.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late or never", () => {
-  const undo: (() => unknown)[] = [];
   const patience = { timeout: 10_000 };
   let wire: HeldWire;
   let origin: HttpOrigin;
@@ -21,37 +20,21 @@ describe.skipIf(MemcachedProcess.isMissing)("a process whose pool answers late o
   let direct: TextClient;
 
   beforeEach(async () => {
-    const memcached = await MemcachedProcess.start();
+    const memcached = await startMemcached();
     wire = await HeldWire.to(memcached.port);
-    origin = await HttpOrigin.start();
-    undo.push(
-      () => memcached.stop(),
-      () => wire.close(),
-      () => origin.close(),
-    );
+    afterTest(() => wire.close());
+    origin = await startOrigin();
     const start = async (port: number) => {
       const settings = 'server_timeout = "100ms"\ntimeouts_until_tko = 100';
       const rule = '[get.a]\nmatch = "a/(.*)"\nsource = "o"\nttl = "1h"\nfill_timeout = "5s"\nnegative_ttl = "1h"';
       const source = `[source.o]\ntype = "http"\nurl = "${origin.url}/{1}"`;
-      const platypus = await Platypus.start(nativeConfig([targetOf([port], settings), rule, source].join("\n")));
-      undo.push(() => platypus.close());
-      const [address] = platypus.addresses;
-      return connect(address?.type === "tcp" ? address.port : 0);
+      const platypus = await startPlatypus([targetOf([port], settings), rule, source].join("\n"));
+      return connect(platypus);
     };
     first = await start(wire.port);
     second = await start(memcached.port);
     direct = await connect(memcached.port);
   });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
-  });
-
-  async function connect(port: number): Promise<TextClient> {
-    const client = await TextClient.connect(port);
-    undo.push(() => client.close());
-    return client;
-  }
 
   function holdAnswers(): ServerResponse[] {
     const responses: ServerResponse[] = [];

@@ -7,8 +7,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageVersion } from "../../src/version.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const INSTALL_TIMEOUT_MS = 180_000;

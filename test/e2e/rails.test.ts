@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const RUBY = "/usr/bin/ruby";
-const SESSION = fileURLToPath(new URL("../support/rails-session.rb", import.meta.url));
-const LINE = fileURLToPath(new URL("../support/rails-line.rb", import.meta.url));
+const SESSION = fileURLToPath(new URL("../support/clients/rails-session.rb", import.meta.url));
+const LINE = fileURLToPath(new URL("../support/clients/rails-line.rb", import.meta.url));
 const README = fileURLToPath(new URL("../../README.md", import.meta.url));
 const CONFIG = fileURLToPath(new URL("../../config/rails.toml", import.meta.url));
 const isRailsMissing = spawnSync(RUBY, ["-e", "require 'dalli'; require 'active_support'"]).status !== 0;

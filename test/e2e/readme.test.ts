@@ -5,16 +5,15 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { afterTest, connect, startMemcached, startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
-  const undo: (() => unknown)[] = [];
   let readme: string;
   let origin: HttpOrigin;
   let memcached: MemcachedProcess;
@@ -22,26 +21,14 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
 
   beforeEach(async () => {
     readme = await readFile(path.join(ROOT, "README.md"), "utf8");
-    origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
-    memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    origin = await startOrigin();
+    memcached = await startMemcached();
     folder = await mkdtemp(path.join(tmpdir(), "platypus-readme-"));
-    undo.push(() => rm(folder, { recursive: true }));
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    afterTest(() => rm(folder, { recursive: true }));
   });
 
   function block(language: string): string {
     return new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(readme)![1]!;
-  }
-
-  async function connect(port: number): Promise<TextClient> {
-    const client = await TextClient.connect(port);
-    undo.push(() => client.close());
-    return client;
   }
 
   it("has a program that fills from its function and stores in its target", async () => {
@@ -54,7 +41,7 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
     await writeFile(file, `${program}\nconsole.log("started");\n`);
     const child: ChildProcess = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(child, "exit");
-    undo.push(async () => {
+    afterTest(async () => {
       child.kill("SIGKILL");
       await ended;
     });
@@ -75,7 +62,7 @@ describe.skipIf(MemcachedProcess.isMissing)("the README", () => {
       PLATYPUS_SOURCE_USERS_URL: `${origin.url}/users/{id}`,
       PLATYPUS_GET_USER_FILL_TIMEOUT: "10s",
     });
-    undo.push(() => platypus.stop());
+    afterTest(() => platypus.stop());
     await platypus.printed(/listens on/);
     const [client, direct] = [await connect(platypus.port), await connect(memcached.port)];
     const value = "VALUE user/17 0 18\r\nvalue of /users/17\r\nEND\r\n";

@@ -1,18 +1,14 @@
 /** An earlier write of a client never overtakes a later one, whatever a reload replaces between them. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { loadWing } from "../../src/observe/mcrouter-wing.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend, type ScriptedCommand } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
-
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
+import type { Platypus } from "../../src/server/platypus.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startPlatypus } from "../support/rigs/started.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { ScriptedBackend, type ScriptedCommand } from "../support/servers/scripted-backend.ts";
 
 /** How the old configuration has the first write held up, given the server's port. */
 const held: Readonly<Record<string, (port: number) => Promise<Config>>> = {
@@ -42,11 +38,8 @@ function poolOf(port: number) {
 }
 
 async function start(config: Config): Promise<{ platypus: Platypus; client: TextClient }> {
-  const platypus = await Platypus.start(withListen(config), { log: new KeptLog().log });
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  const client = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
-  undo.push(() => client.close());
+  const platypus = await startPlatypus(withListen(config), { log: new KeptLog().log });
+  const client = await connect(platypus);
   return { platypus, client };
 }
 
@@ -76,7 +69,7 @@ describe("a held write", () => {
     "%s reaches the server before the next write, which comes after a reload with %s",
     async (how, change) => {
       const server = await ScriptedBackend.start();
-      undo.push(() => server.stop());
+      afterTest(() => server.stop());
       const { platypus, client } = await start(await held[how]!(server.port));
       // A write of another key uses the limit up. The answer to `version` shows that all before it has been read.
       const blocker = how === "by a limit of requests under way" ? "set other 0 0 1 noreply\r\nx\r\n" : "";

@@ -1,17 +1,17 @@
 /** Reloads of a running Platypus while it fills and refreshes: over one pool and through a routing tree. */
 import type { ServerResponse } from "node:http";
-import { connect } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { connect as connectSocket } from "node:net";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import type { Platypus } from "../../src/server/platypus.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { connect, portOf, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", () => {
-  const undo: (() => unknown)[] = [];
   const patience = { timeout: 10_000 };
   let memcached: MemcachedProcess;
   let origin: HttpOrigin;
@@ -19,24 +19,13 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
   let client: TextClient;
 
   beforeEach(async () => {
-    memcached = await MemcachedProcess.start();
-    origin = await HttpOrigin.start();
-    undo.push(
-      () => memcached.stop(),
-      () => origin.close(),
-    );
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    memcached = await startMemcached();
+    origin = await startOrigin();
   });
 
   async function start(config: Config): Promise<void> {
-    platypus = await Platypus.start(config);
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    client = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
-    undo.push(() => client.close());
+    platypus = await startPlatypus(config);
+    client = await connect(platypus);
   }
 
   const rules = (url = origin.url, ttl = "2s") => `
@@ -94,8 +83,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     const response = await refreshing();
     platypus.reload(await after());
     origin.handle = (_request, later) => later.end("later");
-    const other = await TextClient.connect(memcached.port);
-    undo.push(() => other.close());
+    const other = await connect(memcached.port);
     expect(await client.ask("set a/1 0 0 8\r\nclient's")).toBe("STORED\r\n");
     response.end("fetched before");
     const seen = new Set<string>();
@@ -123,9 +111,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
       const responses = holdAnswers();
       client.send("get a/1\r\n");
       await origin.received(1);
-      const [address] = platypus.addresses;
-      const other = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
-      undo.push(() => other.close());
+      const other = await connect(platypus);
       platypus.reload(await after());
       other.send("set b 0 0 1\r\nx\r\n");
       responses[0]!.end("fetched");
@@ -138,12 +124,10 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
   it("fills through the current pool after two reloads if a client that has left was waiting at the first", async () => {
     await start(overPool(ofProcess()));
     const responses = holdAnswers();
-    const [address] = platypus.addresses;
-    const leaving = connect(address?.type === "tcp" ? address.port : 0, "127.0.0.1");
+    const leaving = connectSocket(portOf(platypus), "127.0.0.1");
     leaving.write("get a/1\r\n");
     await origin.received(1);
-    const direct = await TextClient.connect(memcached.port);
-    undo.push(() => direct.close());
+    const direct = await connect(memcached.port);
     platypus.reload(overPool(ofProcess(), "connections = 2"));
     leaving.resetAndDestroy();
     await expect.poll(() => client.ask("stats", "END\r\n")).toContain("STAT curr_connections 1\r\n");
@@ -156,8 +140,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
   });
 
   it.each(["fill", "refresh"])("does not ask a new source with the ETag of the old one, after a %s", async (kind) => {
-    const other = await HttpOrigin.start();
-    undo.push(() => other.close());
+    const other = await startOrigin();
     other.handle = (request, response) => {
       if (request.headers["if-none-match"] !== undefined) response.writeHead(304).end();
       else response.end("of the new source");
@@ -186,8 +169,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a reload while a key is fetched", (
     platypus.reload(await throughTree());
     responses[0]!.end("v");
     expect(await client.until("END\r\n")).toContain("v");
-    const direct = await TextClient.connect(memcached.port);
-    undo.push(() => direct.close());
+    const direct = await connect(memcached.port);
     expect(await direct.ask("get a/1", "END\r\n")).toContain("v");
   });
 });

@@ -3,12 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, portOf, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const SASLPASSWD = "/usr/sbin/saslpasswd2";
 const USER = "platypus@memcached";
@@ -16,7 +16,6 @@ const USER = "platypus@memcached";
 describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers that require SASL", () => {
   let folder: string;
   let servers: MemcachedProcess[];
-  const undo: (() => unknown)[] = [];
 
   const startServer = (port?: number) =>
     MemcachedProcess.start({ args: ["-S"], env: { SASL_CONF_PATH: folder }, ...(port !== undefined && { port }) });
@@ -31,10 +30,6 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     servers = await Promise.all([startServer(), startServer()]);
   });
 
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
-  });
-
   afterAll(async () => {
     for (const server of servers) await server.stop();
     await rm(folder, { recursive: true });
@@ -44,16 +39,8 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
 
   async function start(settings = login(), rest = "", ports = servers.map(({ port }) => port)): Promise<number> {
     const target = targetOf(ports, `connect_timeout = "1s"\nserver_timeout = "500ms"\n${settings}`);
-    const platypus = await Platypus.start(nativeConfig(`[server]\nflush_all = true\n${target}\n${rest}`));
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    return address!.type === "tcp" ? address!.port : 0;
-  }
-
-  async function connect(port: number): Promise<TextClient> {
-    const client = await TextClient.connect(port);
-    undo.push(() => client.close());
-    return client;
+    const platypus = await startPlatypus(`[server]\nflush_all = true\n${target}\n${rest}`);
+    return portOf(platypus);
   }
 
   it("serve classic commands with flags and cas", async () => {
@@ -176,7 +163,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
 
   it("serve binary clients with flags and cas", async () => {
     const client = await BinaryClient.connect(await start());
-    undo.push(() => client.close());
+    afterTest(() => client.close());
     const extras = words(9, 0);
     const [stored] = await client.ask([{ opcode: 0x01, key: "bin", extras, value: "value" }]);
     expect(stored!.status).toBe(0);
@@ -204,7 +191,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
   it("do not corrupt later answers if they are killed with answers outstanding, or hang", async () => {
     const first = await startServer();
     const { port } = first;
-    undo.push(() => first.stop());
+    afterTest(() => first.stop());
     const client = await connect(await start(`${login()}\ntimeouts_until_tko = 100`, "", [port]));
     expect(await client.ask("set a 0 0 1\r\n1")).toBe("STORED\r\n");
     first.pause();
@@ -217,7 +204,7 @@ describe.skipIf(MemcachedProcess.isMissing || !existsSync(SASLPASSWD))("servers 
     await first.stop();
     expect(await client.until("END\r\nEND\r\n")).toMatch(/^SERVER_ERROR .*\r\nEND\r\nEND\r\n$/);
     const second = await startServer(port);
-    undo.push(() => second.stop());
+    afterTest(() => second.stop());
     await expect.poll(() => client.ask("set a 0 0 1\r\n3"), { timeout: 5_000 }).toBe("STORED\r\n");
     expect(await client.ask("get a b c", "END\r\n")).toBe("VALUE a 0 1\r\n3\r\nEND\r\n");
   });

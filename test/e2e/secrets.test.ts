@@ -1,28 +1,23 @@
 /** Secrets as clients see them: real sockets, a real memcached, the SDK, and a server that checks its signatures. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { awsEnvironment } from "../support/aws-environment.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { ACCESS_KEY, SECRET_KEY, SecretsManagerServer } from "../support/secrets-manager.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { awsEnvironment } from "../support/rigs/aws-environment.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
+import { ACCESS_KEY, SECRET_KEY, SecretsManagerServer } from "../support/servers/secrets-manager.ts";
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
 let server: SecretsManagerServer;
 let kept: KeptLog;
 
 beforeEach(async () => {
   const environment = await awsEnvironment({ AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY });
-  undo = [() => environment.restore()];
+  afterTest(() => environment.restore());
   server = await SecretsManagerServer.start();
-  undo.push(() => server.close());
+  afterTest(() => server.close());
   kept = new KeptLog();
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
 });
 
 /** Two rules over one pool of AWS: whole secrets, and a field of them. */
@@ -57,30 +52,15 @@ function secretRules(settings = ""): string {
   `;
 }
 
-async function startMemcached(): Promise<MemcachedProcess> {
-  const memcached = await MemcachedProcess.start();
-  undo.push(() => memcached.stop());
-  return memcached;
-}
-
-async function startPlatypus(toml: string): Promise<TextClient> {
-  const platypus = await Platypus.start(nativeConfig(toml), { log: kept.log });
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  return connect(address?.type === "tcp" ? address.port : 0);
-}
-
-async function connect(port: number): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
+async function clientOf(toml: string): Promise<TextClient> {
+  return connect(await startPlatypus(toml, { log: kept.log }));
 }
 
 describe("a secret", () => {
   it("is filled, whole or by field, and is a miss if it does not exist", async () => {
     server.put("app/db", '{"user":"me","password":"hunter2"}');
     server.put("app/bytes", Buffer.from([0, 255, 13, 10]));
-    const client = await startPlatypus(secretRules());
+    const client = await clientOf(secretRules());
     expect(await client.ask("get secret/db", "END\r\n")).toContain('{"user":"me","password":"hunter2"}');
     expect(await client.ask("get secret/db#password", "END\r\n")).toBe(
       "VALUE secret/db#password 0 7\r\nhunter2\r\nEND\r\n",
@@ -95,14 +75,14 @@ describe("a secret", () => {
 
   it("is fetched together with others of a get", async () => {
     for (const name of ["a", "b", "c"]) server.put(`app/${name}`, `{"password":"of ${name}"}`);
-    const client = await startPlatypus(secretRules());
+    const client = await clientOf(secretRules());
     const answer = await client.ask("get secret/a secret/b#password secret/c secret/none", "END\r\n");
     expect(answer.match(/of [abc]/g)).toEqual(["of a", "of b", "of c"]);
     expect(server.asked).toEqual(["BatchGetSecretValue app/a app/b app/c app/none"]);
   });
 
   it("is refused without a request if its name is invalid for AWS", async () => {
-    const client = await startPlatypus(secretRules());
+    const client = await clientOf(secretRules());
     for (const key of ["secret/a:b", "secret/../root", "secret/%2e%2e", "secret/a*"]) {
       expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
     }
@@ -114,7 +94,7 @@ describe("a secret", () => {
     server.put("app/bad", '{"passwort":"hunter2"}');
     server.put("app/text", "hunter2");
     server.fail("app/mine", "AccessDeniedException", "not authorized to perform: secretsmanager:GetSecretValue");
-    const client = await startPlatypus(secretRules());
+    const client = await clientOf(secretRules());
     expect(await client.ask("get secret/good#password", "END\r\n")).toContain("hunter2");
     for (const key of ["secret/bad#password", "secret/text#password", "secret/mine"]) {
       expect(await client.ask(`get ${key}`, "END\r\n")).toBe("END\r\n");
@@ -137,7 +117,7 @@ describe("config/secrets.toml", () => {
       PLATYPUS_GET_PASSWORD_FILL_TIMEOUT: "10s",
       PLATYPUS_GET_SECRET_FILL_TIMEOUT: "10s",
     });
-    undo.push(() => platypus.stop());
+    afterTest(() => platypus.stop());
     await platypus.printed(/listens on/);
     const client = await connect(platypus.port);
     expect(await client.ask("get secret/app/db/password", "END\r\n")).toContain(" 0 7\r\nhunter2\r\n");
@@ -151,7 +131,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
   it("is touched by the refresh if its version is unchanged, and written if it has another version", async () => {
     const memcached = await startMemcached();
     server.put("app/one", "first");
-    const client = await startPlatypus(targetOf([memcached.port]) + secretRules('ttl = "2s"'));
+    const client = await clientOf(targetOf([memcached.port]) + secretRules('ttl = "2s"'));
     const direct = await connect(memcached.port);
     expect(await client.ask("get secret/one", "END\r\n")).toContain("first");
     const filled = await direct.ask("mg secret/one c v", "first\r\n");
@@ -170,8 +150,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
     server.put("app/one", "hunter2");
     const toml = targetOf([memcached.port]) + secretRules('ttl = "2s"');
     const first = await PlatypusProcess.start(`[server]\nlisten = "127.0.0.1:0"\nlog_level = "debug"\n${toml}`);
-    undo.push(() => first.stop());
-    const clients = [await connect(first.port), await startPlatypus(toml)] as const;
+    afterTest(() => first.stop());
+    const clients = [await connect(first.port), await clientOf(toml)] as const;
     const answers = await Promise.all(clients.map((client) => client.ask("get secret/one", "END\r\n")));
     for (const answer of answers) expect(answer).toBe("VALUE secret/one 0 7\r\nhunter2\r\nEND\r\n");
     expect(server.calls).toHaveLength(1);
@@ -189,10 +169,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a secret in a pool", () => {
 describe("a reload", () => {
   it("keeps the connection of unchanged sources, and lets other sources use the new one", async () => {
     server.put("app/one", "first");
-    const platypus = await Platypus.start(nativeConfig(secretRules()), { log: kept.log });
-    undo.push(() => platypus.close());
-    const [address] = platypus.addresses;
-    const client = await connect(address?.type === "tcp" ? address.port : 0);
+    const platypus = await startPlatypus(secretRules(), { log: kept.log });
+    const client = await connect(platypus);
     await client.ask("get secret/one", "END\r\n");
     platypus.reload(nativeConfig(secretRules("stale = '1m'").replaceAll('field = "password"', 'field = "user"')));
     await client.ask("get secret/two", "END\r\n");

@@ -1,17 +1,16 @@
 /** A Platypus that another proxy asks after a miss. Its stand-in is a client that reads the pool first, as mcrouter's failover does. */
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/server/load-config.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const FILE = fileURLToPath(new URL("../../config/sidecar.toml", import.meta.url));
 
 describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml has it", () => {
-  const undo: (() => unknown)[] = [];
   let origin: HttpOrigin;
   let pool: TextClient;
   let sidecar: TextClient;
@@ -19,10 +18,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
   const poolGets = async () => Number(/STAT cmd_get (\d+)/.exec(await pool.ask("stats", "END\r\n"))![1]);
 
   beforeEach(async () => {
-    origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    origin = await startOrigin();
+    const memcached = await startMemcached();
     const env = {
       PLATYPUS_SERVER_LISTEN: "127.0.0.1:0",
       PLATYPUS_SERVER_LOG_LEVEL: "error",
@@ -34,17 +31,10 @@ describe.skipIf(MemcachedProcess.isMissing)("a sidecar, as config/sidecar.toml h
       PLATYPUS_GET_USERS_FILL_TIMEOUT: "5s",
       PLATYPUS_GET_USERS_LEASE: "process",
     };
-    const platypus = await Platypus.start(await loadConfig({ path: FILE, env }));
-    undo.push(() => platypus.close());
+    const platypus = await startPlatypus(await loadConfig({ path: FILE, env }));
     const [address] = platypus.addresses;
-    pool = await TextClient.connect(memcached.port);
-    undo.push(() => pool.close());
-    sidecar = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-    undo.push(() => sidecar.close());
-  });
-
-  afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    pool = await connect(memcached.port);
+    sidecar = await connect(address!.type === "tcp" ? address!.port : 0);
   });
 
   const value = "VALUE user/1 0 17\r\nvalue of /users/1\r\nEND\r\n";

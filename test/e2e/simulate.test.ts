@@ -4,25 +4,19 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterTest, connect, startMemcached, startOrigin } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const FLEET = fileURLToPath(new URL("../../config/fleet.toml", import.meta.url));
 
 let folder = "";
-/** To be undone after the test, last first. */
-const undo: (() => unknown)[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "platypus-simulate-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 async function write(name: string, text: string): Promise<string> {
   const file = path.join(folder, name);
@@ -32,7 +26,7 @@ async function write(name: string, text: string): Promise<string> {
 
 async function simulate(...args: string[]) {
   const run = PlatypusProcess.run(["simulate", ...args]);
-  undo.push(() => run.stop());
+  afterTest(() => run.stop());
   return { code: await run.exit(), stdout: run.stdout, stderr: run.stderr };
 }
 
@@ -147,11 +141,9 @@ describe.skipIf(MemcachedProcess.isMissing)("a simulation", () => {
       ...every("once", 9_000, 40),
     ];
     gets.sort((a, b) => a.atMs - b.atMs);
-    const origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
+    const origin = await startOrigin();
     origin.handle = (request, response) => setTimeout(() => response.end(`value of ${request.url}`), LATENCY_MS);
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    const memcached = await startMemcached();
     const platypus = await PlatypusProcess.start(`
       [server]
       listen = "127.0.0.1:0"
@@ -170,9 +162,8 @@ describe.skipIf(MemcachedProcess.isMissing)("a simulation", () => {
       url = "${origin.url}/{1}"
       timeout = "1s"
     `);
-    undo.push(() => platypus.stop());
-    const client = await TextClient.connect(platypus.port);
-    undo.push(() => client.close());
+    afterTest(() => platypus.stop());
+    const client = await connect(platypus.port);
 
     const startMs = performance.now();
     let hits = 0;

@@ -2,9 +2,9 @@
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const FILE = fileURLToPath(new URL("../../config/sources.toml", import.meta.url));
 const user = '{"id": 17}';

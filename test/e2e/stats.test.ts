@@ -1,39 +1,15 @@
 /** `stats` over real memcacheds: who says what, in time, and in order. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient } from "../support/binary-client.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { describe, expect, it } from "vitest";
+import { BinaryClient } from "../support/clients/binary-client.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, portOf, startMemcacheds, startPlatypus } from "../support/rigs/started.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const STAT = 0x10;
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
-beforeEach(() => {
-  undo = [];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function startServers(count: number, args: readonly string[] = []): Promise<MemcachedProcess[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => MemcachedProcess.start({ args })));
-  undo.push(() => Promise.all(servers.map((server) => server.stop())));
-  return servers;
-}
-
-async function startPlatypus(toml: string): Promise<number> {
-  const platypus = await Platypus.start(nativeConfig(toml));
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  return address!.type === "tcp" ? address!.port : 0;
-}
-
-async function connect(port: number): Promise<TextClient> {
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
-  return client;
+async function start(toml: string): Promise<number> {
+  return portOf(await startPlatypus(toml));
 }
 
 function portsOf(servers: readonly MemcachedProcess[]): number[] {
@@ -73,8 +49,8 @@ function max(all: readonly Record<string, string>[], name: string): number {
 
 describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   it("count the clients' activity here, and the servers' items", async () => {
-    const servers = await startServers(3, ["-m", "32"]);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(3, ["-m", "32"]);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     await fill(client, 30);
     expect(await client.ask("get k1 k2 none", "END\r\n")).toContain("VALUE k2");
     expect(await client.ask("delete k3")).toBe("DELETED\r\n");
@@ -105,8 +81,8 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("sum items and slabs of the servers by name, but not sizes and ages", async () => {
-    const servers = await startServers(3);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(3);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     await fill(client, 40, (i) => (i % 2 === 0 ? 10 : 5_000));
     for (const group of ["items", "slabs"]) {
       const seen = await stats(client, group);
@@ -123,20 +99,23 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("sum sizes of the servers too", async () => {
-    const servers = await startServers(2, ["-o", "track_sizes"]);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(2, ["-o", "track_sizes"]);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     await fill(client, 20);
     const each = await statsOfEach(servers, "sizes");
     const seen = await stats(client, "sizes");
     expect(seen["96"]).toBe(String(sum(each, "96")));
     expect(seen["96"]).toBe("20");
-    const plain = await connect(await startPlatypus(targetOf(portsOf(await startServers(2)))));
+    const plain = await connect(await start(targetOf(portsOf(await startMemcacheds(2)))));
     expect(await stats(plain, "sizes")).toEqual({ sizes_status: "disabled" });
   });
 
   it("list our sockets and limits, and the servers' memory, in settings", async () => {
-    const servers = [...(await startServers(1, ["-m", "32", "-I", "2m"])), ...(await startServers(1, ["-m", "64"]))];
-    const port = await startPlatypus(`${targetOf(portsOf(servers))}[server]\nmax_value = "4MiB"\nmax_connections = 77`);
+    const servers = [
+      ...(await startMemcacheds(1, ["-m", "32", "-I", "2m"])),
+      ...(await startMemcacheds(1, ["-m", "64"])),
+    ];
+    const port = await start(`${targetOf(portsOf(servers))}[server]\nmax_value = "4MiB"\nmax_connections = 77`);
     expect(await stats(await connect(port), "settings")).toMatchObject({
       maxconns: "77",
       maxbytes: String(96 * 1024 * 1024),
@@ -154,11 +133,11 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("are equal over binary and text", async () => {
-    const servers = await startServers(2);
-    const port = await startPlatypus(targetOf(portsOf(servers)));
+    const servers = await startMemcacheds(2);
+    const port = await start(targetOf(portsOf(servers)));
     const text = await connect(port);
     const binary = await BinaryClient.connect(port);
-    undo.push(() => binary.close());
+    afterTest(() => binary.close());
     await fill(text, 20);
     for (const group of ["items", "slabs", "settings", "sizes"]) {
       const frames = await binary.ask([{ opcode: STAT, key: group, opaque: 7 }]);
@@ -182,8 +161,8 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("are answered in the order of the client's commands, and reach no other client", async () => {
-    const servers = await startServers(2);
-    const port = await startPlatypus(targetOf(portsOf(servers)));
+    const servers = await startMemcacheds(2);
+    const port = await start(targetOf(portsOf(servers)));
     const clients = await Promise.all([1, 2, 3].map(() => connect(port)));
     await fill(clients[0]!, 10);
     const round = "get k1\r\nstats items\r\nget k2\r\nstats\r\nget k3\r\nstats nonsense\r\nget k4\r\n";
@@ -197,10 +176,10 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("come in time from the others while a server hangs, and are in step when it continues", async () => {
-    const servers = await startServers(3);
+    const servers = await startMemcacheds(3);
     // With longer time-outs than a client has patience.
     const target = targetOf(portsOf(servers), 'server_timeout = "30s"');
-    const client = await connect(await startPlatypus(target));
+    const client = await connect(await start(target));
     await fill(client, 30);
     const each = await statsOfEach(servers);
     servers[0]!.pause();
@@ -213,9 +192,9 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("omit a server whose timeout is over, whose circuit breaker then opens", async () => {
-    const servers = await startServers(2);
+    const servers = await startMemcacheds(2);
     const target = targetOf(portsOf(servers), 'server_timeout = "200ms"\ntimeouts_until_tko = 2');
-    const client = await connect(await startPlatypus(target));
+    const client = await connect(await start(target));
     await fill(client, 20);
     const each = await statsOfEach(servers);
     servers[0]!.pause();
@@ -226,7 +205,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("contain only our part while no server is up", async () => {
-    const client = await connect(await startPlatypus(targetOf([await freePort(), await freePort()])));
+    const client = await connect(await start(targetOf([await freePort(), await freePort()])));
     const seen = await stats(client);
     expect(seen.curr_connections).toBe("1");
     expect(seen).not.toHaveProperty("curr_items");
@@ -235,8 +214,8 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("reset our counters and not the servers'", async () => {
-    const servers = await startServers(1);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(1);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     await fill(client, 5);
     expect(await client.ask("stats reset")).toBe("RESET\r\n");
     expect(await stats(client)).toMatchObject({ cmd_set: "0", curr_connections: "1", total_items: "5" });
@@ -244,7 +223,7 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
   });
 
   it("list our clients for conns", async () => {
-    const port = await startPlatypus(targetOf(portsOf(await startServers(1))));
+    const port = await start(targetOf(portsOf(await startMemcacheds(1))));
     const clients = [await connect(port), await connect(port)];
     for (const client of clients) await client.ask("version");
     expect(Object.values(await stats(clients[0]!, "conns")).toSorted()).toEqual(
@@ -274,8 +253,8 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
     ]),
     ["shutdown", "ERROR: shutdown not enabled"],
   ])("refuse %j with %j, without a request to a server", async (line, answer) => {
-    const servers = await startServers(1);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(1);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     client.send(`${line}\r\nset k 0 0 1\r\nv\r\nget k\r\n`);
     expect(await client.until("END\r\n")).toBe(`${answer}\r\nSTORED\r\nVALUE k 0 1\r\nv\r\nEND\r\n`);
     expect((await statsOfEach(servers, "settings"))[0]).toMatchObject({ detail_enabled: "no", track_sizes: "no" });
@@ -284,8 +263,8 @@ describe.skipIf(MemcachedProcess.isMissing)("stats of a pool", () => {
 
 describe("stats by key prefix, and items of a slab class", () => {
   it("are enabled and disabled on every server, and added up", async () => {
-    const servers = await startServers(2);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(2);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     expect(await client.ask("stats detail on")).toBe("OK\r\n");
     for (const settings of await statsOfEach(servers, "settings"))
       expect(settings).toMatchObject({ detail_enabled: "yes" });
@@ -297,8 +276,8 @@ describe("stats by key prefix, and items of a slab class", () => {
   });
 
   it("are listed server after server, up to the limit", async () => {
-    const servers = await startServers(2);
-    const client = await connect(await startPlatypus(targetOf(portsOf(servers))));
+    const servers = await startMemcacheds(2);
+    const client = await connect(await start(targetOf(portsOf(servers))));
     for (let i = 0; i < 20; i++) await client.ask(`set k${i} 0 0 1\r\nx`);
     const linesOf = async (from: TextClient, limit: number) => {
       const answer = await from.ask(`stats cachedump 1 ${limit}`, "END\r\n");
@@ -323,7 +302,7 @@ describe("stats by key prefix, and items of a slab class", () => {
   });
 
   it("count earlier commands on a connection, and no later ones", async () => {
-    const client = await connect(await startPlatypus(targetOf(portsOf(await startServers(1)))));
+    const client = await connect(await start(targetOf(portsOf(await startMemcacheds(1)))));
     client.send("get a\r\nget b\r\nstats reset\r\nget c\r\nget d\r\nstats\r\nget e\r\n");
     await client.until("RESET\r\nEND\r\nEND\r\n");
     expect(await client.until("END\r\n")).toContain("STAT cmd_get 2\r\n");
@@ -333,7 +312,7 @@ describe("stats by key prefix, and items of a slab class", () => {
 
 describe("stats of the embedded store", () => {
   it("are the store's numbers, in memcached's form", async () => {
-    const client = await connect(await startPlatypus('[server]\nembedded_size = "64KiB"'));
+    const client = await connect(await start('[server]\nembedded_size = "64KiB"'));
     expect(await stats(client, "items")).toEqual({});
     expect(await stats(client, "slabs")).toEqual({ active_slabs: "0", total_malloced: "0" });
     await fill(client, 20, () => 10_000);

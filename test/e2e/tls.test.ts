@@ -1,58 +1,46 @@
 import { once } from "node:events";
 import { copyFileSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
+import type { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, portOf, startMemcached, startPlatypus, temporaryFolder } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 const folder = fileURLToPath(new URL("../support/tls", import.meta.url));
 const file = (name: string) => path.join(folder, name);
 const ca = readFileSync(file("ca.pem"));
 const certificate = `tls_cert = "${file("server.pem")}"\ntls_key = "${file("server.key")}"`;
-const undo: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 function configOf(text: string, listen = "tls:127.0.0.1:0") {
   const overrides = { "server.listen": listen, "server.log_level": "error", "server.admin": "off" };
   return parseNative({ file: null, text, env: {}, overrides, sourceTypes });
 }
 
-async function start(text: string, listen?: string): Promise<Platypus> {
-  const platypus = await Platypus.start(configOf(text, listen));
-  undo.push(() => platypus.close());
-  return platypus;
+function start(text: string, listen?: string): Promise<Platypus> {
+  return startPlatypus(configOf(text, listen));
 }
 
-function portOf(platypus: Platypus, index = 0): number {
-  const address = platypus.addresses[index]!;
-  return address.type === "tcp" ? address.port : 0;
-}
-
-async function connect(port: number, options: tls.ConnectionOptions = {}): Promise<TextClient> {
+async function connectSecurely(port: number, options: tls.ConnectionOptions = {}): Promise<TextClient> {
   const socket = tls.connect({ host: "127.0.0.1", port, ca, ...options });
   await once(socket, "secureConnect");
   const client = TextClient.over(socket);
-  undo.push(() => client.close());
+  afterTest(() => client.close());
   return client;
 }
 
 describe("a tls: address", () => {
   it("serves as other addresses do, including large values and pipelined commands", async () => {
     const platypus = await start(`[server]\n${certificate}`);
-    const client = await connect(portOf(platypus));
+    const client = await connectSecurely(portOf(platypus));
     const large = "x".repeat(1_000_000);
     client.send(`set large 0 0 ${large.length}\r\n${large}\r\nget large\r\nget none\r\nversion\r\n`);
     expect(await client.until("\r\n")).toBe("STORED\r\n");
@@ -64,46 +52,45 @@ describe("a tls: address", () => {
   it("works beside a plain address", async () => {
     const platypus = await start(`[server]\n${certificate}`, "127.0.0.1:0,tls:127.0.0.1:0");
     expect(platypus.addresses.map(addressText)[1]).toMatch(/^tls:127\.0\.0\.1:\d+$/);
-    const plain = await TextClient.connect(portOf(platypus));
-    undo.push(() => plain.close());
-    const secure = await connect(portOf(platypus, 1));
+    const plain = await connect(portOf(platypus));
+    const secure = await connectSecurely(portOf(platypus, 1));
     await plain.ask("set a 0 0 1\r\n1");
     expect(await secure.ask("get a", "END\r\n")).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");
   });
 
   it("refuses clients that speak plain text, and continues", async () => {
     const platypus = await start(`[server]\n${certificate}`);
-    const plain = await TextClient.connect(portOf(platypus));
+    const plain = await connect(platypus);
     plain.send("get a\r\n");
     expect(await plain.end()).not.toContain("END");
-    expect(await (await connect(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
+    expect(await (await connectSecurely(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
   });
 
   it("counts clients from their first byte on, including those in a handshake", async () => {
     const platypus = await start(`[server]\n${certificate}\nmax_connections = 1`);
     const silent = net.connect(portOf(platypus), "127.0.0.1");
-    undo.push(() => silent.destroy());
+    afterTest(() => silent.destroy());
     await once(silent, "connect");
     const second = tls.connect({ host: "127.0.0.1", port: portOf(platypus), ca });
-    undo.push(() => second.destroy());
+    afterTest(() => second.destroy());
     await expect(once(second, "secureConnect")).rejects.toThrow();
     silent.destroy();
-    await expect.poll(async () => (await connect(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
+    await expect.poll(async () => (await connectSecurely(portOf(platypus))).ask("get a", "END\r\n")).toBe("END\r\n");
   });
 
   it("accepts only clients with a certificate of tls_ca", async () => {
     const platypus = await start(`[server]\n${certificate}\ntls_ca = "${file("ca.pem")}"`);
     const client = { cert: readFileSync(file("client.pem")), key: readFileSync(file("client.key")) };
-    expect(await (await connect(portOf(platypus), client)).ask("get a", "END\r\n")).toBe("END\r\n");
+    expect(await (await connectSecurely(portOf(platypus), client)).ask("get a", "END\r\n")).toBe("END\r\n");
     const stranger = tls.connect({ host: "127.0.0.1", port: portOf(platypus), ca });
-    undo.push(() => stranger.destroy());
+    afterTest(() => stranger.destroy());
     stranger.write("get a\r\n");
     await expect(once(stranger, "data")).rejects.toThrow(/certificate required/);
   });
 
   it("answers a client that has ended its side after its last command", async () => {
     const platypus = await start(`[server]\n${certificate}`);
-    const client = await connect(portOf(platypus));
+    const client = await connectSecurely(portOf(platypus));
     client.send("set a 0 0 1\r\n1\r\nget a\r\n");
     client.socket.end();
     expect(await client.end()).toBe("STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
@@ -111,16 +98,16 @@ describe("a tls: address", () => {
 
   it("drains: it answers what was read, and closes a client whose handshake ends later", async () => {
     const platypus = await start(`[server]\n${certificate}\ndrain_timeout = "1h"`);
-    const client = await connect(portOf(platypus));
+    const client = await connectSecurely(portOf(platypus));
     const late = net.connect(portOf(platypus), "127.0.0.1");
-    undo.push(() => late.destroy());
+    afterTest(() => late.destroy());
     await once(late, "connect");
     client.send("set a 0 0 1\r\n1\r\n");
     expect(await client.until("\r\n")).toBe("STORED\r\n");
     const drained = platypus.drain();
     const secure = tls.connect({ socket: late, ca });
     secure.on("error", () => {});
-    undo.push(() => secure.destroy());
+    afterTest(() => secure.destroy());
     await once(secure, "secureConnect");
     await once(secure.resume(), "end");
     expect(await client.end()).toBe("");
@@ -141,7 +128,7 @@ describe("a tls: address", () => {
       await Promise.all(sockets.map((socket) => socket.closed || once(socket, "close")));
     }
     const connections = async () => {
-      const client = await connect(portOf(platypus));
+      const client = await connectSecurely(portOf(platypus));
       const stats = await client.ask("stats", "END\r\n");
       client.close();
       return /STAT curr_connections (\d+)/.exec(stats)![1];
@@ -150,21 +137,20 @@ describe("a tls: address", () => {
   });
 
   it("applies a renewed certificate at a reload, without losing a client", async () => {
-    const own = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(own, { recursive: true }));
+    const own = await temporaryFolder();
     for (const [from, to] of ["server", "client"].flatMap((name) => [[name, name]] as const)) {
       copyFileSync(file(`${from}.pem`), path.join(own, `${to}.pem`));
       copyFileSync(file(`${from}.key`), path.join(own, `${to}.key`));
     }
     const text = `[server]\ntls_cert = "${own}/server.pem"\ntls_key = "${own}/server.key"`;
     const platypus = await start(text);
-    const before = await connect(portOf(platypus));
+    const before = await connectSecurely(portOf(platypus));
     const nameOf = (client: TextClient) => (client.socket as tls.TLSSocket).getPeerCertificate().subject.CN;
     expect(nameOf(before)).toBe("server.test");
     copyFileSync(path.join(own, "client.pem"), path.join(own, "server.pem"));
     copyFileSync(path.join(own, "client.key"), path.join(own, "server.key"));
     platypus.reload(configOf(text));
-    expect(nameOf(await connect(portOf(platypus)))).toBe("client.test");
+    expect(nameOf(await connectSecurely(portOf(platypus)))).toBe("client.test");
     expect(await before.ask("get a", "END\r\n")).toBe("END\r\n");
   });
 });
@@ -198,8 +184,7 @@ describe("certificates in a configuration", () => {
   });
 
   it("never show a key", async () => {
-    const own = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(own, { recursive: true }));
+    const own = await temporaryFolder();
     await writeFile(path.join(own, "server.key"), "not a key but secret");
     const text = `[server]\n${certificate.replace(file("server.key"), path.join(own, "server.key"))}`;
     expect(problemsOf(text)).toMatch(/cannot be used/);
@@ -210,17 +195,13 @@ describe("certificates in a configuration", () => {
 describe.skipIf(MemcachedProcess.isMissing)("servers that speak TLS", () => {
   async function memcached(...more: string[]): Promise<MemcachedProcess> {
     const options = [`ssl_chain_cert=${file("server.pem")}`, `ssl_key=${file("server.key")}`, ...more].join(",");
-    const server = await MemcachedProcess.start({ args: ["-Z", "-o", options] });
-    undo.push(() => server.stop());
-    return server;
+    return startMemcached({ args: ["-Z", "-o", options] });
   }
 
   async function client(server: MemcachedProcess, settings: string): Promise<TextClient> {
     const target = targetOf([server.port], `tls = true\nconnect_timeout = "2s"\nserver_timeout = "2s"\n${settings}`);
     const platypus = await start(target, "127.0.0.1:0");
-    const text = await TextClient.connect(portOf(platypus));
-    undo.push(() => text.close());
-    return text;
+    return connect(platypus);
   }
 
   it("are connected over TLS", async () => {

@@ -3,16 +3,17 @@
  * test/vectors/told are what exporters, dashboards and scripts read: a difference is a change of a contract.
  */
 import net from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { addressText, type Config } from "../../src/config/config.ts";
 import type { Question, Siblings } from "../../src/observe/siblings.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import type { Platypus } from "../../src/server/platypus.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startPlatypus } from "../support/rigs/started.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 const RULES = `[get.hello]
 match = "hello/(.*)"
@@ -25,22 +26,16 @@ template = "Hello, {1}!"
 const groups = ["", "settings", "items", "slabs", "sizes", "conns", "platypus", "nothing"];
 const mcrouterGroups = ["all", "basic", "cmd-error", "servers", "suspect_servers", "external", "version"];
 
-/** To be undone after the test, last first. */
-let undo: (() => unknown)[] = [];
 /** What a port is called in the vectors, whatever it was this time. */
 let ports: Map<string, string>;
 beforeEach(() => {
-  undo = [];
   ports = new Map();
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
 });
 
 /** A server that stores what it is told to, has nothing, and answers `stats` with fixed numbers. */
 async function startServer(): Promise<number> {
   const server = await ScriptedBackend.start();
-  undo.push(() => server.stop());
+  afterTest(() => server.stop());
   server.script = (line, data) => {
     if (line.startsWith("stats")) return "STAT curr_items 7\r\nSTAT limit_maxbytes 100\r\nSTAT threads 4\r\nEND\r\n";
     if (line.startsWith("get")) return "END\r\n";
@@ -55,7 +50,7 @@ async function startServer(): Promise<number> {
 async function twin(): Promise<Siblings> {
   const admin = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => admin.once("listening", resolve));
-  undo.push(() => admin.close());
+  afterTest(() => admin.close());
   let answer: (question: Question) => unknown = () => null;
   const told = (question: Question): unknown => JSON.parse(JSON.stringify(answer(question)));
   return {
@@ -72,13 +67,11 @@ async function twin(): Promise<Siblings> {
 }
 
 async function start(config: Config, siblings: Siblings | null): Promise<{ platypus: Platypus; client: TextClient }> {
-  const platypus = await Platypus.start(config, { log: new KeptLog().log, siblings });
-  undo.push(() => platypus.close());
+  const platypus = await startPlatypus(config, { log: new KeptLog().log, siblings });
   const [address] = platypus.addresses;
   const port = address!.type === "tcp" ? address!.port : 0;
   ports.set(String(port), "LISTEN");
-  const client = await TextClient.connect(port);
-  undo.push(() => client.close());
+  const client = await connect(port);
   ports.set(String((client.socket.address() as net.AddressInfo).port), "CLIENT");
   return { platypus, client };
 }

@@ -1,34 +1,24 @@
 /** Traces as a receiver of OTLP sees them: who is whose parent, what is linked to what, and what they say. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OtlpCollector, type ReceivedSpan } from "../support/otlp-collector.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, startMemcached, startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OtlpCollector, type ReceivedSpan } from "../support/servers/otlp-collector.ts";
 
 const [INTERNAL, SERVER, CLIENT] = [1, 2, 3];
 const ERROR = 2;
 const CALLER_TRACE = "0af7651916cd43dd8448eb211c80319c";
 const CALLER_SPAN = "b7ad6b7169203331";
 
-let undo: (() => unknown)[] = [];
 let collector: OtlpCollector;
 beforeEach(async () => {
-  undo = [];
   collector = await OtlpCollector.start();
-  undo.push(() => collector.close());
+  afterTest(() => collector.close());
 });
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
-async function startOrigin(): Promise<HttpOrigin> {
-  const origin = await HttpOrigin.start();
-  undo.push(() => origin.close());
-  return origin;
-}
 
 function telemetry(settings: string): string {
   return `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\n${settings}\n`;
@@ -72,8 +62,7 @@ url = "${origin.url}/p/{1}"
 
 describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () => {
   it("has each step as a span below its parent, and propagates the trace to the HTTP server", async () => {
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
+    const memcached = await startMemcached();
     const origin = await startOrigin();
     origin.handle = (_request, response) => response.end("value");
     const toml = `${telemetry("traces_sample = 1")}${targetOf([memcached.port])}${web(origin)}`;
@@ -171,7 +160,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a traced get that is filled", () =>
 describe.skipIf(MemcachedProcess.isMissing)("a traced get of several keys", () => {
   it("has a call for each server that was asked", async () => {
     const servers = await Promise.all([MemcachedProcess.start(), MemcachedProcess.start()]);
-    undo.push(() => Promise.all(servers.map((server) => server.stop())));
+    afterTest(() => Promise.all(servers.map((server) => server.stop())));
     const toml = `${telemetry("traces_sample = 1")}${targetOf(servers.map(({ port }) => port))}`;
     const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
     const spans = await spansOf(toml, async (client) => {

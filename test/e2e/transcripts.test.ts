@@ -2,11 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Platypus } from "../../src/server/platypus.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
-const FOLDER = new URL("../support/transcripts/", import.meta.url);
+const FOLDER = new URL("../vectors/transcripts/", import.meta.url);
 
 /** Lines in turns: what is sent at once, and what is answered to it. */
 interface Exchange {

@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { NutcrackerProcess } from "../support/nutcracker-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { afterTest } from "../support/rigs/started.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { NutcrackerProcess } from "../support/servers/nutcracker-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 type Numbers = Record<string, number>;
 interface Stats extends Record<string, unknown> {
@@ -30,17 +31,14 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's statistics port", () =>
   let folder: string;
   let servers: MemcachedProcess[];
   let gone: number;
-  let undo: (() => Promise<void>)[];
 
   beforeEach(async () => {
-    undo = [];
     folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     servers = await Promise.all([MemcachedProcess.start(), MemcachedProcess.start()]);
     gone = await freePort();
   });
 
   afterEach(async () => {
-    for (const step of undo.reverse()) await step();
     await Promise.all(servers.map((server) => server.stop()));
     await rm(folder, { recursive: true });
   });
@@ -67,7 +65,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's statistics port", () =>
     await writeFile(file, yaml(port));
     const stats = { PLATYPUS_SERVER_TWEMPROXY_STATS: `127.0.0.1:${statsPort}` };
     const platypus = PlatypusProcess.run(["--config", file], { ...stats, ...env });
-    undo.push(() => platypus.stop());
+    afterTest(() => platypus.stop());
     await platypus.printed(/listens on/);
     await platypus.printed(/marked hard TKO/);
     return [port, statsPort];
@@ -78,7 +76,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's statistics port", () =>
     async () => {
       const port = await freePort();
       const nutcracker = await NutcrackerProcess.start(yaml(port), port);
-      undo.push(() => nutcracker.stop());
+      afterTest(() => nutcracker.stop());
       const [, statsPort] = await start();
       expect(namesIn(await statsAt(statsPort))).toEqual(namesIn(await statsAt(nutcracker.statsPort)));
     },

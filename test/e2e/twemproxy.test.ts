@@ -2,10 +2,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { NutcrackerProcess } from "../support/nutcracker-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { afterTest, connect } from "../support/rigs/started.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { NutcrackerProcess } from "../support/servers/nutcracker-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const keys = Array.from({ length: 100 }, (_, i) => `user:{${i % 50}}:${i}`);
 
@@ -19,10 +20,8 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
   let folder: string;
   let servers: MemcachedProcess[];
   let socket: string;
-  let undo: (() => Promise<void>)[];
 
   beforeEach(async () => {
-    undo = [];
     folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     socket = path.join(folder, "memcached.sock");
     servers = await Promise.all([
@@ -33,20 +32,13 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
   });
 
   afterEach(async () => {
-    for (const step of undo.reverse()) await step();
     await Promise.all(servers.map((server) => server.stop()));
     await rm(folder, { recursive: true });
   });
 
-  async function connect(port: number): Promise<TextClient> {
-    const client = await TextClient.connect(port);
-    undo.push(async () => client.close());
-    return client;
-  }
-
   async function start(yaml: string): Promise<PlatypusProcess> {
     const platypus = await PlatypusProcess.start(yaml);
-    undo.push(() => platypus.stop());
+    afterTest(() => platypus.stop());
     return platypus;
   }
 
@@ -79,7 +71,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     const theirs = [await freePort(), await freePort()] as const;
     const ours = [await freePort(), await freePort()] as const;
     const nutcracker = await NutcrackerProcess.start(yaml(...theirs), theirs[1]);
-    undo.push(() => nutcracker.stop());
+    afterTest(() => nutcracker.stop());
     const platypus = await start(yaml(...ours));
     expect(platypus.stderr).toContain(`listens on 127.0.0.1:${ours[0]}, 127.0.0.1:${ours[1]}`);
     for (const i of [0, 1] as const) {
@@ -172,7 +164,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     const port = await freePort();
     const [one, two] = servers.map((server) => `127.0.0.1:${server.port}:1`);
     const twemproxy = await NutcrackerProcess.start(pool("alpha", port, [one!, two!]), port);
-    undo.push(() => twemproxy.stop());
+    afterTest(() => twemproxy.stop());
     const platypus = await start(`[server]\nlisten = "127.0.0.1:0"\n[target]\nservers = ["127.0.0.1:${port}"]\n`);
     const client = await connect(platypus.port);
     // It closes over `mn`, which nothing is lost over, and answers a get of many keys in an order of its own.

@@ -5,21 +5,19 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
-import { Platypus } from "../../src/server/platypus.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { afterTest, startMemcached, startPlatypus } from "../support/rigs/started.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 
 describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
   let folder: string;
-  const undo: (() => unknown)[] = [];
 
   beforeEach(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
   });
 
   afterEach(async () => {
-    for (const step of undo.splice(0).reverse()) await step();
     await rm(folder, { recursive: true });
   });
 
@@ -27,20 +25,18 @@ describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
     const text = `[server]\nlisten = "unix:p.sock"\nlog_level = "error"\nadmin = "off"\n[target]\nservers = ${JSON.stringify(servers)}`;
     // Relative paths are taken from the configuration's folder.
     const file = path.join(folder, "platypus.toml");
-    const platypus = await Platypus.start(parseNative({ file, text, env: {}, sourceTypes }));
-    undo.push(() => platypus.close());
+    await startPlatypus(parseNative({ file, text, env: {}, sourceTypes }));
     const socket = net.connect(path.join(folder, "p.sock"));
     await once(socket, "connect");
     const client = TextClient.over(socket);
-    undo.push(() => client.close());
+    afterTest(() => client.close());
     return client;
   }
 
   it("carry clients and servers", async () => {
     const names = ["a.sock", "b.sock"];
     for (const name of names) {
-      const memcached = await MemcachedProcess.start({ path: path.join(folder, name) });
-      undo.push(() => memcached.stop());
+      await startMemcached({ path: path.join(folder, name) });
     }
     const client = await start(["unix:a.sock 2", "unix:b.sock"]);
     const keys = Array.from({ length: 40 }, (_, i) => `key-${i}`);
@@ -58,8 +54,7 @@ describe.skipIf(MemcachedProcess.isMissing)("unix sockets", () => {
     const client = await start(["unix:a.sock"]);
     expect(await client.ask("get a", "END\r\n")).toBe("END\r\n");
     expect(await client.ask("set a 0 0 1\r\n1")).toMatch(/^SERVER_ERROR /);
-    const memcached = await MemcachedProcess.start({ path: socketPath });
-    undo.push(() => memcached.stop());
+    await startMemcached({ path: socketPath });
     await expect.poll(() => client.ask("set a 0 0 1\r\n1"), { timeout: 5_000 }).toBe("STORED\r\n");
   });
 });

@@ -7,17 +7,17 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import type { Platypus } from "../../src/server/platypus.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { afterTest, startPlatypus } from "../support/rigs/started.ts";
 
 const OPENSSL = "/usr/bin/openssl";
 const support = fileURLToPath(new URL("../support/tls", import.meta.url));
 const ca = readFileSync(path.join(support, "ca.pem"));
-const undo: (() => unknown)[] = [];
 let folder: string;
 
 /** Certificates of an authority of the test's own, for each common name. */
@@ -66,10 +66,6 @@ beforeAll(async () => {
   if (existsSync(OPENSSL)) makeCertificates();
 });
 
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
 afterAll(() => rm(folder, { recursive: true }));
 
 function configOf(
@@ -87,8 +83,7 @@ ${users}`);
 }
 
 async function start(config = configOf(), log = new KeptLog()): Promise<{ platypus: Platypus; log: KeptLog }> {
-  const platypus = await Platypus.start(config, { log: log.log });
-  undo.push(() => platypus.close());
+  const platypus = await startPlatypus(config, { log: log.log });
   return { platypus, log };
 }
 
@@ -104,7 +99,7 @@ async function connect(
   const socket = tls.connect({ host: "127.0.0.1", port, ca, ...own, ...options });
   await once(socket, "secureConnect");
   const client = TextClient.over(socket);
-  undo.push(() => client.close());
+  afterTest(() => client.close());
   return client;
 }
 

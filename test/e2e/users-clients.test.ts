@@ -4,9 +4,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import memjs from "memjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { targetOf } from "../support/native-config.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const PYTHON = "/usr/bin/python3";
 const PHP = "/usr/bin/php";
@@ -18,7 +18,7 @@ const hasPhp = canRun(PHP, "-r", "exit(Memcached::HAVE_SASL ? 0 : 1);");
 const hasPymemcache = canRun(PYTHON, "-c", "import pymemcache");
 
 async function run(program: string, script: string, ...args: string[]): Promise<Record<string, unknown>> {
-  const file = fileURLToPath(new URL(`../support/${script}`, import.meta.url));
+  const file = fileURLToPath(new URL(`../support/clients/${script}`, import.meta.url));
   const { stdout } = await promisify(execFile)(program, [file, ...args]);
   return JSON.parse(stdout.trim().split("\n").at(-1)!);
 }

@@ -1,16 +1,15 @@
 /** What users may do, by text and binary, on addresses with options of their own. */
 
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, type Frame, words } from "../support/binary-client.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { describe, expect, it } from "vitest";
+import type { Platypus } from "../../src/server/platypus.ts";
+import { BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { afterTest, connect, portOf, startPlatypus, temporaryFolder } from "../support/rigs/started.ts";
 
 const USERS = `
 [server]
@@ -28,35 +27,22 @@ const KEY = "CLIENT_ERROR access denied: key has none of your prefixes\r\n";
 const READ_ONLY = "CLIENT_ERROR access denied: read only\r\n";
 const OTHERS = "CLIENT_ERROR access denied: concerns keys of others\r\n";
 const AUTH_ERROR = 0x20;
-const undo: (() => unknown)[] = [];
 
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function start(toml = USERS, log?: KeptLog): Promise<Platypus> {
-  const platypus = await Platypus.start(nativeConfig(toml), log === undefined ? {} : { log: log.log });
-  undo.push(() => platypus.close());
-  return platypus;
-}
-
-function portOf(platypus: Platypus): number {
-  const [address] = platypus.addresses;
-  return address!.type === "tcp" ? address!.port : 0;
+function start(toml = USERS, log?: KeptLog): Promise<Platypus> {
+  return startPlatypus(toml, log === undefined ? {} : { log: log.log });
 }
 
 const loginLine = (name: string) => `set any 0 0 ${2 * name.length + 1}\r\n${name} ${name}`;
 
-async function connect(platypus: Platypus, name: string | null = null): Promise<TextClient> {
-  const client = await TextClient.connect(portOf(platypus));
-  undo.push(() => client.close());
-  if (name !== null) expect(await client.ask(loginLine(name))).toBe("STORED\r\n");
+async function connectAs(name: string, platypus: Platypus): Promise<TextClient> {
+  const client = await connect(platypus);
+  expect(await client.ask(loginLine(name))).toBe("STORED\r\n");
   return client;
 }
 
 async function connectBinary(platypus: Platypus, name: string): Promise<BinaryClient> {
   const client = await BinaryClient.connect(portOf(platypus));
-  undo.push(() => client.close());
+  afterTest(() => client.close());
   const answers = await client.ask([{ opcode: 0x21, key: "PLAIN", value: `\0${name}\0${name}` }]);
   expect(answers.map(({ status, value }) => [status, value])).toEqual([[0, "Authenticated"]]);
   return client;
@@ -70,7 +56,7 @@ async function answers(client: TextClient, lines: string): Promise<string> {
 
 describe("a user with prefixes", () => {
   it("can access its keys, in each command", async () => {
-    const client = await connect(await start(), "web");
+    const client = await connectAs("web", await start());
     expect(
       await answers(client, "set app1:a 0 0 1\r\nv\r\nadd app2:n 0 0 1\r\n5\r\nget app1:a app2:n app1:none\r\n"),
     ).toBe("STORED\r\nSTORED\r\nVALUE app1:a 0 1\r\nv\r\nVALUE app2:n 0 1\r\n5\r\nEND\r\n");
@@ -104,9 +90,9 @@ describe("a user with prefixes", () => {
     "me other\r\n",
   ])("cannot send %j, and gets one answer", async (lines) => {
     const platypus = await start();
-    const root = await connect(platypus, "root");
+    const root = await connectAs("root", platypus);
     await root.ask("set kept 0 0 1\r\nv");
-    const client = await connect(platypus, "web");
+    const client = await connectAs("web", platypus);
     expect(await answers(client, lines)).toBe(KEY);
     expect(await root.ask("get kept", "END\r\n")).toContain("VALUE");
   });
@@ -115,16 +101,16 @@ describe("a user with prefixes", () => {
     "cannot send %j, and gets no answer",
     async (lines) => {
       const platypus = await start();
-      const root = await connect(platypus, "root");
+      const root = await connectAs("root", platypus);
       await root.ask("set other 0 0 1\r\n7");
-      const client = await connect(platypus, "web");
+      const client = await connectAs("web", platypus);
       expect(await answers(client, lines)).toBe("");
       expect(await root.ask("get other", "END\r\n")).toBe("VALUE other 0 1\r\n7\r\nEND\r\n");
     },
   );
 
   it("cannot run commands that affect all keys", async () => {
-    const client = await connect(await start(), "web");
+    const client = await connectAs("web", await start());
     const refused = "flush_all\r\nstats reset\r\nstats cachedump 1 0\r\nstats detail dump\r\nstats detail on\r\n";
     expect(await answers(client, refused)).toBe(OTHERS.repeat(5));
     expect(await client.ask("flush_all 0 noreply\r\nversion")).toMatch(/^VERSION/);
@@ -132,7 +118,7 @@ describe("a user with prefixes", () => {
   });
 
   it("is refused byte by byte if its commands arrive so", async () => {
-    const client = await connect(await start(), "web");
+    const client = await connectAs("web", await start());
     for (const byte of "set other 0 0 3\r\nabc\r\nget app1:a other\r\nget app1:a\r\n") {
       client.send(byte);
       await new Promise(setImmediate);
@@ -173,8 +159,8 @@ describe("a user with prefixes", () => {
 describe("a read-only user", () => {
   it("can read", async () => {
     const platypus = await start();
-    await (await connect(platypus, "root")).ask("set a 0 0 1\r\nv");
-    const client = await connect(platypus, "reader");
+    await (await connectAs("root", platypus)).ask("set a 0 0 1\r\nv");
+    const client = await connectAs("reader", platypus);
     expect(await answers(client, "get a b\r\nmg a v f t\r\nme none\r\nversion\r\n")).toMatch(
       /^VALUE a 0 1\r\nv\r\nEND\r\nVA 1 f0 t-1\r\nv\r\nEN\r\nVERSION .*\r\n$/,
     );
@@ -204,9 +190,9 @@ describe("a read-only user", () => {
     "stats detail on\r\n",
   ])("cannot send %j, and gets one answer", async (lines) => {
     const platypus = await start();
-    const root = await connect(platypus, "root");
+    const root = await connectAs("root", platypus);
     await root.ask("set a 0 0 1\r\n7");
-    const client = await connect(platypus, "reader");
+    const client = await connectAs("reader", platypus);
     expect(await answers(client, lines)).toBe(READ_ONLY);
     expect(await root.ask("get a", "END\r\n")).toContain("VALUE a 0 1\r\n7\r\n");
     if (!/ q\r|gat|m[dsg]|ma/.test(lines) && !/stats/.test(lines)) {
@@ -216,7 +202,7 @@ describe("a read-only user", () => {
   });
 
   it("cannot run cache_memlimit and shutdown, like every user", async () => {
-    const client = await connect(await start(), "reader");
+    const client = await connectAs("reader", await start());
     expect(await answers(client, "cache_memlimit 64\r\nshutdown\r\n")).toMatch(/^CLIENT_ERROR.*\r\nERROR.*\r\n$/);
   });
 
@@ -248,22 +234,16 @@ describe("a read-only user", () => {
 });
 
 describe("an address with users", () => {
-  async function folderOf(): Promise<string> {
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
-    return folder;
-  }
-
   async function connectUnix(file: string): Promise<TextClient> {
     const socket = net.connect(file);
     await once(socket, "connect");
     const client = TextClient.over(socket);
-    undo.push(() => client.close());
+    afterTest(() => client.close());
     return client;
   }
 
   it("has a separate list of users, and may be read-only", async () => {
-    const folder = await folderOf();
+    const folder = await temporaryFolder();
     const [own, open] = [path.join(folder, "own"), path.join(folder, "open")];
     const platypus = await start(`${USERS}
 [listen.own]
@@ -278,7 +258,7 @@ login = false
     expect(await client.ask(loginLine("web"))).toBe("CLIENT_ERROR authentication failure\r\n");
     expect(await client.ask(loginLine("root"))).toBe("STORED\r\n");
     expect(await client.ask("set a 0 0 1\r\nv")).toBe(READ_ONLY);
-    expect(await (await connect(platypus, "root")).ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
+    expect(await (await connectAs("root", platypus)).ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
     expect(await client.ask("get a", "END\r\n")).toContain("VALUE");
     expect(await (await connectUnix(open)).ask("set any 0 0 7\r\nweb bad")).toBe("STORED\r\n");
   });
@@ -286,7 +266,7 @@ login = false
   it("checks SASL logins even if it needs no login", async () => {
     const platypus = await start(`${USERS}[listen.a]\naddress = "127.0.0.1:0"\nlogin = false\nreadonly = true\n`);
     const client = await BinaryClient.connect(portOf(platypus));
-    undo.push(() => client.close());
+    afterTest(() => client.close());
     const [wrong, get, right] = await client.ask([
       { opcode: 0x21, key: "PLAIN", value: "\0web\0bad" },
       { opcode: 0x00, key: "other" },
@@ -345,9 +325,9 @@ describe("users", () => {
   it("change on a reload: a user who is removed is disconnected, permissions change at once", async () => {
     const platypus = await start();
     const [web, reader, root, stranger] = [
-      await connect(platypus, "web"),
-      await connect(platypus, "reader"),
-      await connect(platypus, "root"),
+      await connectAs("web", platypus),
+      await connectAs("reader", platypus),
+      await connectAs("root", platypus),
       await connect(platypus),
     ];
     platypus.reload(
@@ -374,7 +354,7 @@ describe("users", () => {
     expect(await before.ask("set a 0 0 1\r\nv")).toBe("STORED\r\n");
     platypus.reload(nativeConfig(USERS));
     expect(await before.end()).toBe("");
-    const web = await connect(platypus, "web");
+    const web = await connectAs("web", platypus);
     const stranger = await connect(platypus);
     expect(await stranger.ask("get a")).toBe("CLIENT_ERROR unauthenticated\r\n");
     platypus.reload(nativeConfig(""));
@@ -383,7 +363,7 @@ describe("users", () => {
 
   it("have commands that were read before a reload refused after it", async () => {
     const platypus = await start();
-    const root = await connect(platypus, "root");
+    const root = await connectAs("root", platypus);
     // More than its share of a turn: the rest is read later.
     root.send("get a\r\n".repeat(5_000));
     await root.until("END\r\n");

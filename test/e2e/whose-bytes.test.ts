@@ -8,23 +8,18 @@ import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterEach, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { Platypus } from "../../src/server/platypus.ts";
-import { frameBytes, readAnswers } from "../support/binary-client.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { ScriptedBackend, type ScriptedConnection } from "../support/scripted-backend.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { treeConfig } from "../support/tree-config.ts";
+import { frameBytes, readAnswers } from "../support/clients/binary-client.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, startPlatypus } from "../support/rigs/started.ts";
+import { treeConfig } from "../support/rigs/tree-config.ts";
+import { ScriptedBackend, type ScriptedConnection } from "../support/servers/scripted-backend.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 const RUN_MS = 900;
 const CLIENTS = 12;
 const GETK = 0x0c;
-
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 type Random = () => number;
 
@@ -47,7 +42,7 @@ function valueFor(fullKey: string): Buffer {
 /** Serves values in pieces; now and then too late, or not to the end. */
 async function startServer(random: Random): Promise<ScriptedBackend> {
   const server = await ScriptedBackend.start();
-  undo.push(() => server.stop());
+  afterTest(() => server.stop());
   const queues = new Map<ScriptedConnection, Promise<void>>();
   const answer = async (connection: ScriptedConnection, line: string) => {
     const { socket } = connection;
@@ -264,8 +259,7 @@ async function stress(
 ): Promise<void> {
   const random = seededRandom(seed);
   const servers = await Promise.all([startServer(random), startServer(random), startServer(random)]);
-  const platypus = await Platypus.start(await config(servers.map(({ port }) => port)));
-  undo.push(() => platypus.close());
+  const platypus = await startPlatypus(await config(servers.map(({ port }) => port)));
   const [address] = platypus.addresses;
   const port = address?.type === "tcp" ? address.port : 0;
   const seen: Seen = { hits: 0, wrong: [] };
@@ -299,7 +293,7 @@ it("values reach the right clients through TLS", async () => {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    undo.push(() => server.close());
+    afterTest(() => server.close());
     return (server.address() as net.AddressInfo).port;
   };
   const settings = `${SETTINGS.replace("60ms", "150ms")}\ntls = true\ntls_ca = "${folder}ca.pem"\nconnections = 2`;

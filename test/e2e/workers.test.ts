@@ -7,11 +7,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { freePort, MemcachedProcess } from "../support/memcached-process.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
-import { parsePrometheus, sampleValue } from "../support/prometheus-text.ts";
-import { ScriptedBackend } from "../support/scripted-backend.ts";
-import { TextClient } from "../support/text-client.ts";
+import { parsePrometheus, sampleValue } from "../support/clients/prometheus-text.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
+import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 
 let memcached: MemcachedProcess;
 let platypus: PlatypusProcess | null;

@@ -1,6 +1,6 @@
 /** Three ways to ask: classic and meta text commands, and binary frames. Each verifies that an answer can be one to its request. */
-import { BinaryClient, type Frame, words } from "../support/binary-client.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
 
 /** An answer that cannot be one to its request. */
 export class WrongAnswer extends Error {}

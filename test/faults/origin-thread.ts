@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { parentPort } from "node:worker_threads";
-import { HttpOrigin } from "../support/http-origin.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
 import { pageValue } from "./checked-keys.ts";
 
 const SLOW_MS = 5_000;

@@ -4,10 +4,10 @@
  * servers come to their senses, and everybody is told the truth again.
  */
 import { Platypus } from "../../src/server/platypus.ts";
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 import { KEY_COUNT, LyingBackend, ownerOf, wholeValue } from "./lying-backend.ts";
 import { Random } from "./random.ts";

@@ -2,8 +2,8 @@
  * Well-behaved clients, one in text and one in binary: keys and values that nobody else uses, and every answer known
  * beforehand to the byte. A byte that is another one means that replies reach the wrong requests.
  */
-import { BinaryClient, words } from "../support/binary-client.ts";
-import { TextClient } from "../support/text-client.ts";
+import { BinaryClient, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 
 /** The rule that canaries, and others, are filled by. */

@@ -1,6 +1,6 @@
 /** A few rounds of `npm run fuzz`, always the same ones. */
 import { describe, expect, it } from "vitest";
-import { MemcachedProcess } from "../support/memcached-process.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { GrammarSide, grammarSetups } from "./grammar-side.ts";

@@ -3,8 +3,8 @@
  * that explains has reached the wrong request. A failure (SERVER_ERROR, a miss) is no wrong answer; where a write fails the
  * key is given up, as nobody can say whether, and when, the server carries it out.
  */
-import { arithmetic, BinaryClient, type Frame, words } from "../support/binary-client.ts";
-import { TextClient } from "../support/text-client.ts";
+import { arithmetic, BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
 import { FuzzFailure } from "./deadline.ts";
 import type { Random } from "./random.ts";
 

@@ -2,7 +2,7 @@
  * Streams as clients might send them, right and wrong: classic and meta commands, binary frames, noise, and mutations of
  * all of these. Their keys are never those of a canary.
  */
-import { arithmetic, type Frame, frameBytes, words } from "../support/binary-client.ts";
+import { arithmetic, type Frame, frameBytes, words } from "../support/clients/binary-client.ts";
 import { mutate } from "./mutate.ts";
 import type { Random } from "./random.ts";
 

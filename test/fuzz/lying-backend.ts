@@ -7,7 +7,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
-import { ScriptedConnection } from "../support/scripted-backend.ts";
+import { ScriptedConnection } from "../support/servers/scripted-backend.ts";
 import { mutate, pieces } from "./mutate.ts";
 import type { Random } from "./random.ts";
 

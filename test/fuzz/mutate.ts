@@ -1,5 +1,5 @@
 /** Ways to break and to cut bytes. */
-import { cutAt } from "../support/parts.ts";
+import { cutAt } from "../support/vectors/parts.ts";
 import type { Random } from "./random.ts";
 
 /** What parsers stumble over. */

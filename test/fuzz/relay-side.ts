@@ -3,9 +3,9 @@
  * all protocols, pipelined and not, may be told of failures, but never anything that is not the answer to their request.
  */
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 import { HonestBinaryClient, type HonestClient, HonestTextClient } from "./honest-client.ts";
 import { LyingRelay } from "./lying-relay.ts";

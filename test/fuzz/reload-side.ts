@@ -4,10 +4,10 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { MemcachedProcess } from "../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
-import { OldMemcached } from "../support/old-memcached.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
+import { MemcachedProcess } from "../support/servers/memcached-process.ts";
+import { OldMemcached } from "../support/servers/old-memcached.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 import { HonestBinaryClient, type HonestClient, HonestTextClient } from "./honest-client.ts";
 import { Random } from "./random.ts";

@@ -1,5 +1,5 @@
 /** What `stats` of a Platypus that nobody asks anything else tells of its queues. */
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 
 /**

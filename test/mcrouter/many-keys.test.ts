@@ -6,9 +6,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { failures, type Reply } from "../../src/proxy/reply.ts";
 import type { Request } from "../../src/proxy/request.ts";
-import { ask, told } from "../support/ask.ts";
-import { buildTree } from "../support/built-tree.ts";
-import { LeafRoute } from "../support/leaf-route.ts";
+import { ask, told } from "../support/fakes/ask.ts";
+import { LeafRoute } from "../support/fakes/leaf-route.ts";
+import { buildTree } from "../support/rigs/built-tree.ts";
 
 const servers = ["a:1", "a:2", "a:3", "b:1", "b:2", "c:1", "s:1"];
 const pools = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ruleGuarantees } from "../../src/mcrouter/rule-guarantees.ts";
-import { nativeConfig } from "../support/native-config.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
 
 const pools = '[pool.main]\nservers = "a:1"\n[pool.other]\nservers = "b:1"\n[source.e]\ntype = "echo"\n';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { failures } from "../../src/proxy/reply.ts";
-import { ask, told } from "../support/ask.ts";
-import { buildTree } from "../support/built-tree.ts";
-import { LeafRoute } from "../support/leaf-route.ts";
-import { valueText } from "../support/recording-route.ts";
+import { ask, told } from "../support/fakes/ask.ts";
+import { LeafRoute } from "../support/fakes/leaf-route.ts";
+import { valueText } from "../support/fakes/recording-route.ts";
+import { buildTree } from "../support/rigs/built-tree.ts";
 
 const silent = (name: string) => new LeafRoute(name);
 const pools = { A: { servers: ["a:1", "a:2", "a:3"] } };

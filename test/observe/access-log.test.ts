@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Platypus } from "../../src/server/platypus.ts";
+import type { TextClient } from "../support/clients/text-client.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startPlatypus } from "../support/rigs/started.ts";
 
-let undo: (() => unknown)[];
 let folder: string;
 let file: string;
 let log: KeptLog;
@@ -19,11 +19,8 @@ let client: TextClient;
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "platypus-access-"));
   file = path.join(folder, "access.log");
-  undo = [() => rm(folder, { recursive: true })];
+  afterTest(() => rm(folder, { recursive: true }));
   log = new KeptLog();
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
 });
 
 function toml(settings: string, keys = "full"): string {
@@ -44,11 +41,8 @@ type = "echo"
 }
 
 async function start(settings = "", keys?: string): Promise<void> {
-  platypus = await Platypus.start(nativeConfig(toml(settings, keys)), { log: log.log });
-  undo.push(() => platypus.close());
-  const [address] = platypus.addresses;
-  client = await TextClient.connect(address?.type === "tcp" ? address.port : 0);
-  undo.push(() => client.socket.destroy());
+  platypus = await startPlatypus(toml(settings, keys), { log: log.log });
+  client = await connect(platypus);
 }
 
 /** The lines, once there are `count`. */

@@ -5,7 +5,7 @@ import type { Sample, ServerNumbers, Snapshot } from "../../src/observe/snapshot
 import { Platypus } from "../../src/server/platypus.ts";
 import { quantileMs } from "../../src/telemetry/durations.ts";
 import { Histogram } from "../../src/telemetry/histogram.ts";
-import { nativeConfig, targetOf } from "../support/native-config.ts";
+import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
 
 const RULES = `[get.hello]
 match = "hello/(.*)"

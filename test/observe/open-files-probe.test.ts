@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { OpenFilesProbe } from "../../src/observe/open-files-probe.ts";
 import { BurstLog } from "../../src/telemetry/burst-log.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
 
 describe("OpenFilesProbe", () => {
   it("counts and reports failures to open a file, until it is stopped", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { routingKeyEnd, routingPrefixLength } from "../../src/proxy/key.ts";
-import { vectors } from "../support/mcrouter-vectors.ts";
+import { vectors } from "../support/vectors/mcrouter-vectors.ts";
 
 /** The prefix and the routing key of a key that lies between other bytes. */
 function partsOf(key: Buffer): [string, string] {

@@ -5,12 +5,12 @@ import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../src/ref
 import { Scheduler } from "../../src/refresh/scheduler.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import type { Source } from "../../src/sources/source.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { settled } from "../support/settled.ts";
-import { SlowPool } from "../support/slow-pool.ts";
-import { looseLimits } from "../support/source-limits.ts";
-import { ruleDefaults } from "../support/test-rules.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { SlowPool } from "../support/fakes/slow-pool.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
+import { ruleDefaults } from "../support/rigs/test-rules.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 const TICK_MS = 100;
 const KEYS = 200;

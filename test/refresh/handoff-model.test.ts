@@ -4,7 +4,7 @@
  * time between adding a copy and deleting it again, as for fills (lease-model.test.ts).
  */
 import { describe, expect, it } from "vitest";
-import { exploreHandoff, type HandoffScenario } from "../support/handoff-model.ts";
+import { exploreHandoff, type HandoffScenario } from "../support/rigs/handoff-model.ts";
 
 const get = (via: number) => ({ does: "get", via }) as const;
 const gets = (via: number) => ({ does: "gets", via }) as const;

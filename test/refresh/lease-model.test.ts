@@ -6,7 +6,7 @@
  * it again.
  */
 import { describe, expect, it } from "vitest";
-import { explore, type Scenario } from "../support/fleet-model.ts";
+import { explore, type Scenario } from "../support/rigs/fleet-model.ts";
 
 const get = (via: number) => ({ does: "get", via }) as const;
 const refresh = (via: number) => ({ does: "refresh", via }) as const;

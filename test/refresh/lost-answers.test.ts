@@ -10,12 +10,12 @@ import { Lease } from "../../src/refresh/lease.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
 import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { RecordingWaiter } from "../support/recording-waiter.ts";
-import { settled } from "../support/settled.ts";
-import { type Fate, SlowPool } from "../support/slow-pool.ts";
-import { testRules } from "../support/test-rules.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { type Fate, SlowPool } from "../support/fakes/slow-pool.ts";
+import { testRules } from "../support/rigs/test-rules.ts";
 
 const TICK_MS = 100;
 const fates: readonly Fate[] = ["done, not answered", "late, not answered", "never done"];

@@ -3,10 +3,10 @@ import { warningsOf } from "../../src/config/config.ts";
 import { explain } from "../../src/observe/admin/explain.ts";
 import { nearPolicyOf } from "../../src/refresh/near-policy.ts";
 import { buildSources } from "../../src/sources/build.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { testRules } from "../support/test-rules.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { testRules } from "../support/rigs/test-rules.ts";
 
 const POOLS = `
 [pool.main]

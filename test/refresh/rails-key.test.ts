@@ -5,7 +5,7 @@ import { SourceError } from "../../src/errors.ts";
 import { Pattern } from "../../src/refresh/pattern.ts";
 import { decodeRailsKey, isRailsDigest } from "../../src/refresh/rails-key.ts";
 import { asFilePath, asHeader, asUrl, type Escape, parseTemplate, renderTemplate } from "../../src/sources/template.ts";
-import { hostileText } from "../support/hostile-text.ts";
+import { hostileText } from "../support/vectors/hostile-text.ts";
 
 /** As ActiveSupport's `normalize_key` escapes bytes, with two digits always. */
 function railsKey(bytes: Buffer): string {

@@ -5,12 +5,12 @@ import { SourceError } from "../../src/errors.ts";
 import { Filler } from "../../src/refresh/filler.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { RecordingWaiter } from "../support/recording-waiter.ts";
-import { settled } from "../support/settled.ts";
-import { SlowPool } from "../support/slow-pool.ts";
-import { testRules } from "../support/test-rules.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { SlowPool } from "../support/fakes/slow-pool.ts";
+import { testRules } from "../support/rigs/test-rules.ts";
 
 const TICK_MS = 100;
 

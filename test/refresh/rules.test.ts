@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { testRules } from "../support/test-rules.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { testRules } from "../support/rigs/test-rules.ts";
 
 function nameOf(key: string, ...configs: Partial<RuleConfig>[]): string | undefined {
   return testRules(new ManualSource(), ...configs).match(key)?.rule.config.name;

@@ -3,11 +3,11 @@ import type { RuleConfig } from "../../src/config/config.ts";
 import type { Stored } from "../../src/refresh/populator.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
 import { Scheduler } from "../../src/refresh/scheduler.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { settled } from "../support/settled.ts";
-import { SlowPool } from "../support/slow-pool.ts";
-import { testRules } from "../support/test-rules.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { SlowPool } from "../support/fakes/slow-pool.ts";
+import { testRules } from "../support/rigs/test-rules.ts";
 
 const TICK_MS = 100;
 const bounds = { maxTrackedKeys: 1_000, pickUpRate: 1_000 };

@@ -5,9 +5,9 @@ import type { SourceConfig } from "../../src/config/source-types.ts";
 import { ItemStore } from "../../src/proxy/store/item-store.ts";
 import { EmbeddedPoolPort } from "../../src/refresh/pool/embedded-pool-port.ts";
 import { type SimulatedGet, type Simulation, simulate } from "../../src/refresh/simulator.ts";
-import { seededRandom } from "../support/seeded-random.ts";
-import { looseLimits } from "../support/source-limits.ts";
-import { ruleDefaults } from "../support/test-rules.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
+import { ruleDefaults } from "../support/rigs/test-rules.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 interface Changes extends Partial<Omit<Simulation, "rule" | "source" | "gets">> {
   rule?: Partial<RuleConfig>;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ZipfSampler } from "../../src/refresh/zipf.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../support/vectors/seeded-random.ts";
 
 const DRAWS = 100_000;
 

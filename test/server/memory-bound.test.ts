@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { MemoryBound, type MemoryStep, memorySteps } from "../../src/server/memory-bound.ts";
 import { BurstLog } from "../../src/telemetry/burst-log.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
 
 const MIB = 1024 * 1024;
 const MAX = 1000 * MIB;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { SecretSources } from "../support/secret-sources.ts";
-import type { SecretsManagerServer } from "../support/secrets-manager.ts";
+import { SecretSources } from "../support/rigs/secret-sources.ts";
+import type { SecretsManagerServer } from "../support/servers/secrets-manager.ts";
 
 let aws: SecretSources;
 let server: SecretsManagerServer;

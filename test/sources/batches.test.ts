@@ -3,9 +3,9 @@ import { SourceError, type SourceErrorCode } from "../../src/errors.ts";
 import type { Priority } from "../../src/sources/fetch-queue.ts";
 import { Limiter, type Limits } from "../../src/sources/limiter.ts";
 import type { Batching, FetchContext, FetchResult, Source } from "../../src/sources/source.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 /** A call of the source: its keys, and how it ends. */
 interface Call {

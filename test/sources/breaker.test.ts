@@ -2,10 +2,10 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { SourceError, type SourceErrorCode } from "../../src/errors.ts";
 import type { Priority } from "../../src/sources/fetch-queue.ts";
 import { Limiter, type Limits } from "../../src/sources/limiter.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 let clock: ManualClock;
 let source: ManualSource;

@@ -7,11 +7,11 @@ import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import { MergeSource, type MergeSourceConfig } from "../../src/sources/merge.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits, plainRequest } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
 
 const base = { ...looseLimits, timeoutMs: 1_000, concurrency: 2, queue: 3 };
 const echo: EchoSourceConfig = { ...base, type: "echo", name: "echo", template: "{key}" };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { EchoSource } from "../../src/sources/echo.ts";
-import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { binaryContextOf, contextOf } from "../support/fakes/fetch-context.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 function sourceOf(template: string): EchoSource {
   return new EchoSource({ type: "echo", name: "echo", template, ...looseLimits });

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { FileWatch, type WatchedFolders } from "../../src/sources/file-watch.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
 
 /** Folders in memory. A watch follows its folder, as a kernel does, and not the path. */
 class FakeFolders implements WatchedFolders {

@@ -5,9 +5,9 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import { FileSource } from "../../src/sources/file.ts";
-import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { binaryContextOf, contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 let folder: string;
 let root: string;

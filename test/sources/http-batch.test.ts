@@ -6,8 +6,8 @@ import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchContext } from "../../src/sources/source.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
 
 let origin: HttpOrigin;
 let open: HttpSource[];

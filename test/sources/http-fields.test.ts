@@ -6,9 +6,9 @@ import type { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { looseLimits, plainRequest } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
 
 type Headers = Readonly<Record<string, string | string[]>>;
 

@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { looseLimits, plainRequest } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
 
 let origin: HttpOrigin;
 let open: HttpSource[];

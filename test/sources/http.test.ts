@@ -6,11 +6,11 @@ import { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
 import { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
-import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
-import { HttpOrigin } from "../support/http-origin.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { looseLimits, plainRequest } from "../support/source-limits.ts";
+import { binaryContextOf, contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
+import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
 
 let origin: HttpOrigin;
 let open: HttpSource[];

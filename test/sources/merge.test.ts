@@ -4,11 +4,11 @@ import type { SourceError } from "../../src/errors.ts";
 import { buildSources } from "../../src/sources/build.ts";
 import { MergeSource, type MergeSourceConfig } from "../../src/sources/merge.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { ManualSource } from "../support/manual-source.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { ManualSource } from "../support/fakes/manual-source.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 let a: ManualSource;
 let b: ManualSource;

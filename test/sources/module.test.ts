@@ -1,8 +1,7 @@
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { parseNative } from "../../src/config/native.ts";
 import { SourceError } from "../../src/errors.ts";
@@ -12,17 +11,14 @@ import { Limiter } from "../../src/sources/limiter.ts";
 import { moduleType } from "../../src/sources/module.ts";
 import type { Source } from "../../src/sources/source.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
+import { temporaryFolder } from "../support/rigs/started.ts";
 
 const file = (name: string) => fileURLToPath(new URL(`../support/modules/${name}`, import.meta.url));
 const batch = { maxKeys: 50, waitMs: 1, refreshWaitMs: 500 };
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 function sourceOf(name = "getter.ts"): Source {
   const config = { type: "module", name: "own", ...looseLimits, path: file(name), version: "1", batch };
@@ -111,8 +107,7 @@ describe("the module source", () => {
 
 describe("a module in a configuration", () => {
   it("must exist, and is a different source after its file has changed", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const read = (name: string) =>
       parseNative({
         file: path.join(folder, "p.toml"),

@@ -2,12 +2,12 @@ import type http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
-import { contextOf } from "../support/fetch-context.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { accessKeys, SecretSources } from "../support/secret-sources.ts";
-import { ACCESS_KEY, type SecretsManagerServer } from "../support/secrets-manager.ts";
-import { settled } from "../support/settled.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { contextOf } from "../support/fakes/fetch-context.ts";
+import { settled } from "../support/fakes/settled.ts";
+import { accessKeys, SecretSources } from "../support/rigs/secret-sources.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
+import { ACCESS_KEY, type SecretsManagerServer } from "../support/servers/secrets-manager.ts";
 
 const ROLE = "arn:aws:iam::123456789012:role/cache";
 

@@ -14,8 +14,8 @@ import {
   renderTemplate,
   templateNames,
 } from "../../src/sources/template.ts";
-import { binaryContextOf, contextOf } from "../support/fetch-context.ts";
-import { hostileText } from "../support/hostile-text.ts";
+import { binaryContextOf, contextOf } from "../support/fakes/fetch-context.ts";
+import { hostileText } from "../support/vectors/hostile-text.ts";
 
 function render(template: string, context: FetchContext, escapeAs: Escape): string {
   return renderTemplate(parseTemplate(template), context, escapeAs);

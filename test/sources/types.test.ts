@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { limitSettings, ruleDefaultSettings } from "../../src/config/settings.ts";
 import { fileTypes, typeOf } from "../../src/sources/types.ts";
-import { looseLimits } from "../support/source-limits.ts";
+import { looseLimits } from "../support/rigs/source-limits.ts";
 
 describe("the table of source types", () => {
   it("has each name once, and finds a type by the first of its names", () => {

@@ -7,9 +7,9 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServiceManager } from "../../src/systemd/notify.ts";
 import { Reports } from "../../src/telemetry/reports.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { PlatypusProcess } from "../support/platypus-process.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
 const ECHO = `[server]
 listen = "127.0.0.1:0"

@@ -7,9 +7,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listenOn, takeSockets } from "../../src/systemd/sockets.ts";
-import { freePort } from "../support/memcached-process.ts";
-import { nativeConfig } from "../support/native-config.ts";
-import { TextClient } from "../support/text-client.ts";
+import { TextClient } from "../support/clients/text-client.ts";
+import { nativeConfig } from "../support/rigs/native-config.ts";
+import { freePort } from "../support/servers/memcached-process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 /** Opens a socket for each name, from descriptor 3 on, prints their ports and becomes the program. */

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { BurstLog } from "../../src/telemetry/burst-log.ts";
 import { Log } from "../../src/telemetry/log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
 
 let clock: ManualClock;
 let lines: string[];

@@ -6,8 +6,8 @@ import { Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Log } from "../../src/telemetry/log.ts";
 import { LogOutput, logFile, streamTarget } from "../../src/telemetry/log-output.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-import { settled } from "../support/settled.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { settled } from "../support/fakes/settled.ts";
 
 let clock: ManualClock;
 beforeEach(() => {

@@ -2,8 +2,8 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { Supervisor } from "../../src/workers/supervisor.ts";
-import { KeptLog } from "../support/kept-log.ts";
-import { ManualClock } from "../support/manual-clock.ts";
+import { KeptLog } from "../support/fakes/kept-log.ts";
+import { ManualClock } from "../support/fakes/manual-clock.ts";
 
 const program = fileURLToPath(new URL("../support/modules/scripted-worker.mjs", import.meta.url));
 let clock: ManualClock;

@@ -177,7 +177,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
         outstanding >= this.context.limits.maxOutstanding ||
         this.queue.heldBytes >= MAX_UNSENT_BYTES ||
         batch.byteLength >= MAX_UNSENT_BYTES ||
-        this.outstandingKeys >= this.readAhead.maxKeys
+        this.outstandingKeys >= this.readAhead.mostKeys
       ) {
         this.stopReading();
         this.wantedBytes = 0;
@@ -231,10 +231,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     const reply = isFailure(given.status) && limits.hasMcrouterWords ? inMcrouterWords(given) : given;
     this.outstanding--;
     const isRead = readsKeys(request.operation);
-    if (isRead) {
-      if (request.keys === null) this.outstandingKeys--;
-      else this.endKeys(request.keys);
-    }
+    if (isRead) this.endKeys(request.keys);
     if (this.stream !== null && this.stream.request === request) this.stream = null;
     if (this.onQuiet.length > 0) this.idle();
     const tookMicros = (turn.nowMicros() - request.readMicros) | 0;
@@ -339,6 +336,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.outstanding++;
     if (readsKeys(request.operation)) this.outstandingKeys += request.keys === null ? 1 : request.keys.count;
     request.readMicros = this.readMicros;
+    request.client = this.readAhead;
     const { tracer } = this.context;
     if (tracer !== null) beginRequestSpan(tracer, request, this.context.turn);
     if (!request.isNoreply) this.queue.append(request);
@@ -438,9 +436,13 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     this.context.turn.join(this);
   }
 
-  private endKeys({ count, isUnknown }: KeyList): void {
+  /** `keys` is `null` for a get of one key. */
+  private endKeys(keys: KeyList | null): void {
+    const count = keys === null ? 1 : keys.count;
     this.outstandingKeys -= count;
-    if (isUnknown) this.context.sizes.endUnknown(count);
+    // A streamed get has counted each of its keys as answered.
+    if (keys === null || this.stream?.request.keys !== keys) this.readAhead.answered(count);
+    if (keys?.isUnknown) this.context.sizes.endUnknown(count);
   }
 
   /** True if no unsent byte was accepted for too long. Checked before each send. */
@@ -475,7 +477,7 @@ export class ClientConnection implements BytesReader, Flushable, FrameReader, Re
     if (
       this.outstanding > (this.waitsForAll ? 0 : this.context.limits.maxOutstanding / 2) ||
       this.queue.heldBytes > 0 ||
-      2 * this.outstandingKeys > this.readAhead.maxKeys ||
+      2 * this.outstandingKeys > this.readAhead.mostKeys ||
       this.writer.unsentBytes > MAX_UNSENT_BYTES
     )
       return;

@@ -1,7 +1,9 @@
 /**
- * Limits the expected size of a client's outstanding replies. The size of a reply is unknown before it arrives, so it
- * is estimated from earlier replies to that client: large replies raise the estimate fast, small ones lower it slowly.
+ * Limits the keys of a client that are in flight: by the expected size of their replies, and after a miss that is being
+ * filled. The size of a reply is unknown before it arrives, so it is estimated from earlier replies to that client:
+ * large replies raise the estimate fast, small ones lower it slowly.
  */
+import type { FillClient } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
@@ -29,6 +31,10 @@ const LEAST_ANSWER_BYTES = 1024;
 const RISE_SHIFT = 1;
 /** A smaller reply lowers the estimate by one part in 2^3 of the difference. */
 const FALL_SHIFT = 3;
+/** Maximum number of keys in flight, whatever the values. */
+const MAX_WINDOW = MAX_SMALL_BYTES / LEAST_ANSWER_BYTES;
+/** The same after a miss that is being filled. */
+const FILL_WINDOW = 128;
 
 /** Records whether clients of this process had large values recently. */
 export class ValueSizes {
@@ -67,19 +73,38 @@ export class ValueSizes {
 }
 
 /** The estimate for one client. */
-export class ReadAhead {
+export class ReadAhead implements FillClient {
   private readonly sizes: ValueSizes;
   private answerBytes = LEAST_ANSWER_BYTES;
   private noted = 0;
   /**
-   * Number of keys in flight at which no further gets are read. Connections to servers are shared: the keys of one
-   * client delay the others.
+   * Number of keys in flight that the expected size of the replies allows. Connections to servers are shared: the keys
+   * of one client delay the others.
    */
-  maxKeys: number;
+  private maxKeys: number;
+  /**
+   * Another such number of keys: few after a miss that is being filled, and one more with each reply since. A fill
+   * takes much more time than a hit, and clients share the queues of the sources.
+   */
+  window = MAX_WINDOW;
 
   constructor(sizes: ValueSizes) {
     this.sizes = sizes;
     this.maxKeys = this.keysOfUnknown;
+  }
+
+  /** Number of keys in flight at which no further gets are read. */
+  get mostKeys(): number {
+    return Math.min(this.maxKeys, this.window);
+  }
+
+  fillBegins(): void {
+    this.window = FILL_WINDOW;
+  }
+
+  /** Call for each reply, with its number of keys. */
+  answered(keys: number): void {
+    if (this.window < MAX_WINDOW) this.window += keys;
   }
 
   /** Call for each read: while the client's values are unknown, `maxKeys` follows the values of the other clients. */

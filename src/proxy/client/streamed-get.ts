@@ -149,6 +149,7 @@ export class StreamedGet implements ReplyOwner {
     const count = request.keys?.count ?? 1;
     this.firstKeys.delete(request);
     this.keysInFlight -= count;
+    this.client.readAhead.answered(count);
     if (!this.isAbandoned) {
       this.states.fill(State.answered, first, first + count);
       if (reply.status === Status.found) this.take(first, request.keys, reply);
@@ -169,6 +170,7 @@ export class StreamedGet implements ReplyOwner {
     if (unsentBytes >= READ_AHEAD_BYTES) return false;
     // The due key is always requested: all others wait for it.
     if (this.isFirst && this.isIdle) return true;
+    if (this.keysInFlight >= readAhead.window) return false;
     return unsentBytes + this.heldBytes + readAhead.expect(this.keysInFlight + 1) <= READ_AHEAD_BYTES;
   }
 

@@ -94,8 +94,10 @@ export class FillRoute implements Root, ReplyOwner {
     } else {
       this.filler.noteGet(request.chunk, request.keyStart, request.keyEnd, false);
       request.retain();
+      const { client } = request;
       const waiter = new Waiter(request, this.child, this.clock, (answer) => request.complete(answer));
-      if (!this.filler.fill(request.keyText(), waiter, isFailure(reply.status))) request.complete(reply);
+      if (this.filler.fill(request.keyText(), waiter, isFailure(reply.status))) client?.fillBegins();
+      else request.complete(reply);
     }
   }
 
@@ -124,7 +126,8 @@ export class FillRoute implements Root, ReplyOwner {
       // Count first: the waiter may be called before `fill` returns.
       due++;
       const hasPoolFailed = isFailure(reply.status) || keys.failed?.has(i);
-      if (!this.filler.fill(single.keyText(), waiter, hasPoolFailed)) due--;
+      if (this.filler.fill(single.keyText(), waiter, hasPoolFailed)) request.client?.fillBegins();
+      else due--;
     }
     if (due > 1) keys.keepBlocks();
     done();

@@ -234,6 +234,7 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
   single.clientAddress = request.clientAddress;
   single.exptime = request.exptime;
   single.span = request.span;
+  single.client = request.client;
   return single;
 }
 

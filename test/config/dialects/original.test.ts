@@ -4,7 +4,7 @@ import { type Config, warningsOf } from "../../../src/config/config.ts";
 import { parseNative } from "../../../src/config/native.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../../src/refresh/rules.ts";
 import { sourceTypes } from "../../../src/sources/types.ts";
-import { ManualSource } from "../../support/manual-source.ts";
+import { ManualSource } from "../../support/fakes/manual-source.ts";
 
 function read(text: string, env: Record<string, string> = {}): Config {
   return parseNative({ file: "config.toml", text, env, sourceTypes });

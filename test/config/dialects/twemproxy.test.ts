@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseTwemproxy } from "../../../src/config/dialects/twemproxy.ts";
 import { ConfigError } from "../../../src/errors.ts";
-import { nativeConfig } from "../../support/native-config.ts";
+import { nativeConfig } from "../../support/rigs/native-config.ts";
 
 const read = (text: string) => parseTwemproxy({ file: "/etc/nutcracker.yml", text, server: nativeConfig().server });
 

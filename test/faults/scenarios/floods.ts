@@ -1,7 +1,7 @@
 /** One client that sends as fast as it can. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { hostileStream } from "../../fuzz/hostile-traffic.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
 import { Crowd, pour } from "../crowd.ts";
 import type { Scenario, Stage } from "../scenario.ts";
 import { STANDARD } from "../setup.ts";

@@ -1,6 +1,6 @@
 /** Answers and values that would fill the memory: many large ones asked for at once, not read, or never finished. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
 import { Crowd } from "../crowd.ts";
 import type { Scenario, Stage } from "../scenario.ts";
 import { type Setup, STANDARD } from "../setup.ts";

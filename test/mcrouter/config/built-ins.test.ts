@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { expand, expanded, mistake } from "../../support/expanded.ts";
+import { expand, expanded, mistake } from "../../support/rigs/expanded.ts";
 
 /** Calls and what they give. */
 const results: readonly (readonly [string, unknown])[] = [

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { expandMcrouterConfig } from "../../../src/mcrouter/config/expand.ts";
 import { plainJson } from "../../../src/mcrouter/config/json-value.ts";
-import { expand, expanded, type Files } from "../../support/expanded.ts";
+import { expand, expanded, type Files } from "../../support/rigs/expanded.ts";
 
 /** Problems as `file:line: message`. */
 async function problems(text: string, files: Files): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { expanded, mistake } from "../../support/expanded.ts";
+import { expanded, mistake } from "../../support/rigs/expanded.ts";
 
 describe("the transform macro", () => {
   it("rebuilds every item of a list, or names and items of an object", async () => {

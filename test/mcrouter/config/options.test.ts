@@ -6,7 +6,7 @@ import {
   McrouterOptions,
   parseMcrouterArguments,
 } from "../../../src/mcrouter/config/options.ts";
-import { treeConfig } from "../../support/tree-config.ts";
+import { treeConfig } from "../../support/rigs/tree-config.ts";
 
 const given = (...args: string[]) => Object.fromEntries(parseMcrouterArguments(args).given);
 const optionsOf = (...args: string[]) => new McrouterOptions(parseMcrouterArguments(args).given);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { expand, expanded, mistake } from "../../support/expanded.ts";
+import { expand, expanded, mistake } from "../../support/rigs/expanded.ts";
 
 /** Problems as `line: message`. */
 async function problems(text: string): Promise<string[]> {

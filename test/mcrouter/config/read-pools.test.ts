@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { addressText, type PoolConfig } from "../../../src/config/config.ts";
-import { treeConfig, treeProblems } from "../../support/tree-config.ts";
+import { treeConfig, treeProblems } from "../../support/rigs/tree-config.ts";
 
 const route = "PoolRoute|A";
 

@@ -3,7 +3,7 @@ import type { RouteConfig } from "../../../src/config/config.ts";
 import type { ParentConfig } from "../../../src/mcrouter/config/route-input.ts";
 import type { AsyncLogRouteConfig } from "../../../src/mcrouter/routes/async-log-route.ts";
 import { isPrefixSelector } from "../../../src/mcrouter/routes/prefix-selector-route.ts";
-import { treeConfig, treeProblems } from "../../support/tree-config.ts";
+import { treeConfig, treeProblems } from "../../support/rigs/tree-config.ts";
 
 const pools = {
   A: { servers: ["10.0.0.1:1", "10.0.0.2:1"] },

@@ -4,8 +4,8 @@ import { answerAdmin } from "../../../src/mcrouter/report/admin.ts";
 import { spooky32 } from "../../../src/proxy/hash/spooky.ts";
 import type { LogConfig } from "../../../src/telemetry/log-config.ts";
 import { packageVersion } from "../../../src/version.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { treeConfig } from "../../support/tree-config.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { treeConfig } from "../../support/rigs/tree-config.ts";
 
 const document = {
   macros: { port: { type: "constDef", result: "11211" } },

@@ -4,7 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { McrouterConfig } from "../../../src/config/config.ts";
 import { dumpConfig, readDump } from "../../../src/mcrouter/report/config-dump.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 let root: string;
 const clock = new ManualClock();

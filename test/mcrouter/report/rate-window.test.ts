@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { RateWindow } from "../../../src/mcrouter/report/rate-window.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 it("rates cover the last four minutes, or the time since the start", () => {
   const clock = new ManualClock();

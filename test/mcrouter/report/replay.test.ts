@@ -5,10 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AsyncLog } from "../../../src/mcrouter/report/async-log.ts";
 import { parseLogLine, replayAsyncLogs } from "../../../src/mcrouter/report/replay.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { freePort, MemcachedProcess } from "../../support/memcached-process.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { freePort, MemcachedProcess } from "../../support/servers/memcached-process.ts";
 
 let root: string;
 

@@ -4,8 +4,8 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { StatsFiles } from "../../../src/mcrouter/report/stats-files.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 const names = ["config_sources_info", "startup_options", "stats"].map((kind) => `libmcrouter.s.r.${kind}`);
 let folder: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AllAsyncRoute } from "../../../src/mcrouter/routes/all-async-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 describe("AllAsyncRoute", () => {
   it.each([

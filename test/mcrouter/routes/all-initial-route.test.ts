@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { AllInitialRoute } from "../../../src/mcrouter/routes/all-initial-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 describe("AllInitialRoute", () => {
   it("sends to all children and answers with the first child's reply, whenever the others answer, or never", () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { AllSyncRoute } from "../../../src/mcrouter/routes/all-sync-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 describe("AllSyncRoute", () => {
   const setUp = (count = 3) => {

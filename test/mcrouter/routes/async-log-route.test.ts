@@ -8,9 +8,9 @@ import { DestinationRoute } from "../../../src/proxy/route/destination-route.ts"
 import { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
 import type { Route } from "../../../src/proxy/route/route.ts";
 import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
-import { ask, base64, binaryGet, told } from "../../support/ask.ts";
-import { frameBytes } from "../../support/binary-client.ts";
-import { leafBackend, poolConfig } from "../../support/pool-config.ts";
+import { frameBytes } from "../../support/clients/binary-client.ts";
+import { ask, base64, binaryGet, told } from "../../support/fakes/ask.ts";
+import { leafBackend, poolConfig } from "../../support/rigs/pool-config.ts";
 
 interface Spooled {
   readonly entry: string;

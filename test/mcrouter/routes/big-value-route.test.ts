@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { BigValueRoute } from "../../../src/mcrouter/routes/big-value-route.ts";
 import { spooky32 } from "../../../src/proxy/hash/spooky.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { StoreLeaf } from "../../support/store-leaf.ts";
+import { ask, base64, binaryGet, binarySet, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { StoreLeaf } from "../../support/fakes/store-leaf.ts";
 
 function setUp(batchSize = 10, thresholdBytes = 4, hidesFlag = false) {
   const leaf = new LeafRoute();

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { ask, base64, told } from "../../support/ask.ts";
-import { buildTree } from "../../support/built-tree.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { treeConfig, treeProblems } from "../../support/tree-config.ts";
+import { ask, base64, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { buildTree } from "../../support/rigs/built-tree.ts";
+import { treeConfig, treeProblems } from "../../support/rigs/tree-config.ts";
 
 const pools = { A: { servers: ["a:1"] } };
 

@@ -8,9 +8,9 @@ import {
 } from "../../../src/mcrouter/routes/derived-request.ts";
 import type { Reply } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
-import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
-import { Asked } from "../../support/asked.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, base64, binaryGet, binarySet, told } from "../../support/fakes/ask.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 function renamer(leaf: LeafRoute, key: string) {
   return { route: (request: Request) => leaf.route(withKey(request, Buffer.from(key, "latin1"))) };

@@ -12,8 +12,8 @@ import { buildIndexPlacement } from "../../../src/proxy/hash/build.ts";
 import { failures, fixedReply, type Reply, Status } from "../../../src/proxy/reply.ts";
 import type { Route } from "../../../src/proxy/route/route.ts";
 import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 type Options = ConstructorParameters<typeof FailoverRoute>[1];
 

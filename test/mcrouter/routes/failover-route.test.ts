@@ -3,9 +3,9 @@ import type { Result } from "../../../src/config/results.ts";
 import { FailoverRoute } from "../../../src/mcrouter/routes/failover-route.ts";
 import { failures, fixedReply, Status } from "../../../src/proxy/reply.ts";
 import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
-import { ask, base64, binaryGet, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, base64, binaryGet, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 type Options = ConstructorParameters<typeof FailoverRoute>[1];
 

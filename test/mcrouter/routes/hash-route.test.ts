@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { HashRoute } from "../../../src/mcrouter/routes/hash-route.ts";
 import { buildIndexPlacement } from "../../../src/proxy/hash/build.ts";
-import { ask, base64 } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { vectors } from "../../support/mcrouter-vectors.ts";
+import { ask, base64 } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 describe("HashRoute", () => {
   const setUp = (count: number) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HashStopAllowListRoute } from "../../../src/mcrouter/routes/hash-stop-allow-list-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 describe("HashStopAllowListRoute", () => {
   it("refuses a key with a hash stop, unless it has one of the allowed prefixes", () => {

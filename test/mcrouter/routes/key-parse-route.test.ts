@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { KeyParseRoute } from "../../../src/mcrouter/routes/key-parse-route.ts";
 import { Buckets } from "../../../src/proxy/hash/buckets.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { buildTree } from "../../support/built-tree.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { treeProblems } from "../../support/tree-config.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { buildTree } from "../../support/rigs/built-tree.ts";
+import { treeProblems } from "../../support/rigs/tree-config.ts";
 
 const servers = Array.from({ length: 20 }, (_, i) => `a:${i + 1}`);
 const pools = { A: { servers, weights: servers.map(() => 1) }, B: { servers: ["b:1"] } };

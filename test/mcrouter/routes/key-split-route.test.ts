@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { KeySplitRoute } from "../../../src/mcrouter/routes/key-split-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, base64, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, base64, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp({ hostId = 1, isAllSync = false, isFirstHit = false } = {}) {
   const leaf = new LeafRoute();

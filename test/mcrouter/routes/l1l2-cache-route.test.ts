@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { L1L2CacheRoute } from "../../../src/mcrouter/routes/l1l2-cache-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp(ncacheUpdatePeriod = 0) {
   const l1 = new LeafRoute("l1");

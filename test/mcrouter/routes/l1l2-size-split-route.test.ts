@@ -1,10 +1,10 @@
 /** Follows mcrouter's own tests (test_mcrouter_basic.py, TestMcrouterBasicL1L2SizeSplit). */
 import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { buildTree } from "../../support/built-tree.ts";
-import { StoreLeaf } from "../../support/store-leaf.ts";
-import { treeProblems } from "../../support/tree-config.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { StoreLeaf } from "../../support/fakes/store-leaf.ts";
+import { buildTree } from "../../support/rigs/built-tree.ts";
+import { treeProblems } from "../../support/rigs/tree-config.ts";
 
 const LARGE = "foo".repeat(200);
 const pools = { L1: { servers: ["l1:1"] }, L2: { servers: ["l2:1"] } };

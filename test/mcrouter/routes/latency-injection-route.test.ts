@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { LatencyInjectionRoute } from "../../../src/mcrouter/routes/latency-injection-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp(times: { beforeMs?: number; afterMs?: number; totalMs?: number }) {
   const clock = new ManualClock();

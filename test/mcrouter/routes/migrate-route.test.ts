@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { MigrateRoute } from "../../../src/mcrouter/routes/migrate-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { vectors } from "../../support/mcrouter-vectors.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 const INTERVAL = 1000;
 

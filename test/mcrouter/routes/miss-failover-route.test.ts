@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { MissFailoverRoute } from "../../../src/mcrouter/routes/miss-failover-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp(returnsBest = false) {
   const leaves = [new LeafRoute(), new LeafRoute(), new LeafRoute()] as const;

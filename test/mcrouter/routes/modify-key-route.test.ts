@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ModifyKeyRoute, type ModifyKeyRouteConfig } from "../../../src/mcrouter/routes/modify-key-route.ts";
-import { ask, base64, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, base64, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 type Options = Omit<ModifyKeyRouteConfig, "type" | "target">;
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { OperationSelectorRoute } from "../../../src/mcrouter/routes/operation-selector-route.ts";
 import { Operation } from "../../../src/proxy/request.ts";
 import { resultOf } from "../../../src/proxy/route/result.ts";
-import { ask, binaryGet, binarySet, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, binaryGet, binarySet, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 function setUp(hasDefault = true) {
   const [get, gat, set, otherwise] = [

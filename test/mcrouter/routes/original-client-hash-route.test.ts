@@ -1,9 +1,9 @@
 /** The expected children are those of mcrouter's own test (OriginalClientHashRouteTest.cpp). */
 import { describe, expect, it } from "vitest";
 import { OriginalClientHashRoute } from "../../../src/mcrouter/routes/original-client-hash-route.ts";
-import { Asked } from "../../support/asked.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { treeConfig, treeProblems } from "../../support/tree-config.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { treeConfig, treeProblems } from "../../support/rigs/tree-config.ts";
 
 function answer(frame: string, address: string | null, offset = 0): string | undefined {
   const leaves = ["a", "b", "c"].map((name) => {

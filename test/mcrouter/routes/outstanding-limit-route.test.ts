@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { OutstandingLimitRoute } from "../../../src/mcrouter/routes/outstanding-limit-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import { errorReply } from "../../../src/proxy/route/default-reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 function setUp(maxWaiting = 100_000) {
   const leaf = new LeafRoute();

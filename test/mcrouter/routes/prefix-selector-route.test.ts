@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { PrefixSelectorRoute } from "../../../src/mcrouter/routes/prefix-selector-route.ts";
-import { ask, base64, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask, base64, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 function setUp(hasWildcard = true) {
   const leaves = new Map(["a", "ab", "user:"].map((prefix) => [prefix, new LeafRoute(prefix)] as const));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RandomRoute } from "../../../src/mcrouter/routes/random-route.ts";
-import { ask } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { ask } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 describe("RandomRoute", () => {
   it("asks one of its children at random, each with the same probability", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { RateLimitRoute } from "../../../src/mcrouter/routes/rate-limit-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 function setUp(hasFallback = false) {
   const clock = new ManualClock();

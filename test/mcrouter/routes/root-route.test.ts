@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, base64, binaryGet, told } from "../../support/ask.ts";
-import { Asked } from "../../support/asked.ts";
-import { buildTree } from "../../support/built-tree.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, base64, binaryGet, told } from "../../support/fakes/ask.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
+import { buildTree } from "../../support/rigs/built-tree.ts";
 
 const pool = (name: string, settings: object = {}) => ({ name, servers: [`${name}:1`], ...settings });
 const poolRoute = (name: string, settings: object = {}) => ({

@@ -3,10 +3,10 @@ import { AsyncLogRoute } from "../../../src/mcrouter/routes/async-log-route.ts";
 import { type Shadow, ShadowRoute } from "../../../src/mcrouter/routes/shadow-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import { DestinationRoute } from "../../../src/proxy/route/destination-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { vectors } from "../../support/mcrouter-vectors.ts";
-import { leafBackend, poolConfig } from "../../support/pool-config.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { leafBackend, poolConfig } from "../../support/rigs/pool-config.ts";
+import { vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 function setUp(shadow: Partial<Shadow> = {}, random: () => number = () => 0) {
   const [child, target] = [new LeafRoute("child"), new LeafRoute("shadow")];

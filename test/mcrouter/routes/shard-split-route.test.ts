@@ -1,11 +1,11 @@
 /** The expected keys and sizes are those of mcrouter's own tests (ShardSplitRouteTest.cpp, ShardSplitterTest.cpp). */
 import { describe, expect, it } from "vitest";
 import { type ShardSplit, ShardSplitRoute } from "../../../src/mcrouter/routes/shard-split-route.ts";
-import { ask, told } from "../../support/ask.ts";
-import { buildTree } from "../../support/built-tree.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
+import { buildTree } from "../../support/rigs/built-tree.ts";
 
 const MOST = 26 * 26 + 1;
 const fixed: ShardSplit = {

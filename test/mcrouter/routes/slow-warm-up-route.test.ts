@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { SlowWarmUpRoute } from "../../../src/mcrouter/routes/slow-warm-up-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp(chance: () => number) {
   const [target, failover] = [new LeafRoute(), new LeafRoute()];

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { WarmUpRoute } from "../../../src/mcrouter/routes/warm-up-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, base64, binaryGet, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, base64, binaryGet, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp(exptime: number | null = 0) {
   const cold = new LeafRoute("cold");

@@ -4,8 +4,8 @@ import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { EventStreams } from "../../../src/observe/admin/event-streams.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 describe("an event stream whose page does not read", () => {
   it("is closed, counted and named in the log", async (test) => {

@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { parseNative } from "../../../src/config/native.ts";
 import { explain } from "../../../src/observe/admin/explain.ts";
@@ -10,14 +9,9 @@ import { loadWing } from "../../../src/observe/mcrouter-wing.ts";
 import type { Span } from "../../../src/proxy/tracing.ts";
 import { buildSources } from "../../../src/sources/build.ts";
 import { sourceTypes } from "../../../src/sources/types.ts";
-import { HttpOrigin } from "../../support/http-origin.ts";
-import { PlatypusProcess } from "../../support/platypus-process.ts";
-import { treeConfig } from "../../support/tree-config.ts";
-
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
+import { afterTest, startOrigin, temporaryFolder } from "../../support/rigs/started.ts";
+import { treeConfig } from "../../support/rigs/tree-config.ts";
+import { PlatypusProcess } from "../../support/servers/platypus-process.ts";
 
 const TOML = `[server]
 prefix = "p:"
@@ -103,17 +97,15 @@ describe("the explanation of a key", () => {
 describe("platypus explain", () => {
   async function run(args: string[], env: Record<string, string> = {}) {
     const child = PlatypusProcess.run(args, env);
-    undo.push(() => child.stop());
+    afterTest(() => child.stop());
     return { code: await child.exit(), stdout: child.stdout, stderr: child.stderr };
   }
 
   it("asks the source with --fetch, and shows everything except the value", async () => {
-    const origin = await HttpOrigin.start();
-    undo.push(() => origin.close());
+    const origin = await startOrigin();
     origin.handle = (_request, response) =>
       response.writeHead(200, { etag: '"1"', "cache-control": "max-age=30" }).end("a secret value");
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const config = path.join(folder, "platypus.toml");
     const toml = `[get.a]\nmatch = "(.*)"\nsource = "web"\n[source.web]\ntype = "http"\nurl = "${origin.url}/{1}"\n`;
     await writeFile(config, toml);
@@ -125,8 +117,7 @@ describe("platypus explain", () => {
   });
 
   it("reports why its source did not answer", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const config = path.join(folder, "platypus.toml");
     await writeFile(
       config,

@@ -4,7 +4,7 @@ import { clientNumbers } from "../../../src/observe/own-snapshot.ts";
 import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Status } from "../../../src/proxy/reply.ts";
 import { Operation, Request } from "../../../src/proxy/request.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 let clock: ManualClock;
 let clients: ReturnType<typeof newClientCounters>;

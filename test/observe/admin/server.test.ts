@@ -1,22 +1,23 @@
 /** The admin server over real HTTP. */
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import http from "node:http";
-import { hostname, tmpdir } from "node:os";
+import { hostname } from "node:os";
 import path from "node:path";
 import { gunzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { addressText, type ListenAddress } from "../../../src/config/config.ts";
 import type { AdminControl } from "../../../src/observe/admin/actions.ts";
 import { AdminServer } from "../../../src/observe/admin/server.ts";
 import { Platypus } from "../../../src/server/platypus.ts";
 import { Reports } from "../../../src/telemetry/reports.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { freePort, MemcachedProcess } from "../../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../../support/native-config.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { nativeConfig, targetOf } from "../../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startPlatypus, temporaryFolder } from "../../support/rigs/started.ts";
+import { freePort, MemcachedProcess } from "../../support/servers/memcached-process.ts";
 
 const ADMIN = `[server]\nadmin = "127.0.0.1:0"\n`;
 const facts = {
@@ -29,17 +30,8 @@ const facts = {
   explain: () => [],
 };
 
-let undo: (() => unknown)[] = [];
-beforeEach(() => {
-  undo = [];
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
-});
-
 async function start(toml: string, log = new KeptLog()): Promise<Platypus> {
-  const platypus = await Platypus.start(nativeConfig(toml), { log: log.log });
-  undo.push(() => platypus.close());
+  const platypus = await startPlatypus(toml, { log: log.log });
   return platypus;
 }
 
@@ -68,7 +60,7 @@ function openAt(
 
 async function open(): Promise<number> {
   const server = await openAt(systemClock);
-  undo.push(() => server.close());
+  afterTest(() => server.close());
   return server.address.type === "tcp" ? server.address.port : 0;
 }
 
@@ -98,7 +90,7 @@ describe("the admin server", () => {
     const address = { type: "tcp", host: "0.0.0.0", port: 0, isTls: false } as const;
     let hosts = ["cache.example.com"];
     const server = await openAt(systemClock, address, () => hosts);
-    undo.push(() => server.close());
+    afterTest(() => server.close());
     const port = server.address.type === "tcp" ? server.address.port : 0;
     const own = [
       "10.1.2.3:80",
@@ -127,10 +119,10 @@ describe("the admin server", () => {
   it("closes a connection that sends no first byte in time, and keeps other connections", async () => {
     const clock = new ManualClock();
     const server = await openAt(clock);
-    undo.push(() => server.close());
+    afterTest(() => server.close());
     const port = server.address.type === "tcp" ? server.address.port : 0;
     const [silent, begun] = [await TextClient.connect(port), await TextClient.connect(port)];
-    undo.push(() => begun.close());
+    afterTest(() => begun.close());
     begun.send("GET /healthz HTTP/1.1\r\n");
     // An answer: what was sent before it has been read by then.
     expect(await ask(port, { path: "/healthz" })).toBe(200);
@@ -141,8 +133,7 @@ describe("the admin server", () => {
   });
 
   it("takes over a socket file that a killed process left behind, and no other file", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
-    undo.push(() => rm(folder, { recursive: true }));
+    const folder = await temporaryFolder();
     const file = path.join(folder, "admin.sock");
     const dead = `require("node:net").createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, "SIGKILL"))`;
     expect(() => execFileSync(process.execPath, ["-e", dead], { stdio: "ignore" })).toThrow();
@@ -202,8 +193,7 @@ describe("the admin server", () => {
     );
     const byDefault = { ...taken, server: { ...taken.server, admin: { ...taken.server.admin!, isDefault: true } } };
     const kept = new KeptLog();
-    const platypus = await Platypus.start(byDefault, { log: kept.log });
-    undo.push(() => platypus.close());
+    const platypus = await startPlatypus(byDefault, { log: kept.log });
     expect(platypus.adminAddress).toBeNull();
     expect(kept.lines.filter((line) => line.includes("admin"))).toHaveLength(1);
   });
@@ -227,8 +217,7 @@ describe("/readyz", () => {
     await log.said(/hard TKO/);
     expect(await statusOf(platypus, "/readyz")).toEqual([503, "not ready: no server has been connected to yet\n"]);
     expect(await statusOf(platypus, "/healthz")).toEqual([200, "ok\n"]);
-    const server = await MemcachedProcess.start({ port });
-    undo.push(() => server.stop());
+    const server = await startMemcached({ port });
     await log.said(/up again/);
     expect(await statusOf(platypus, "/readyz")).toEqual([200, "ready\n"]);
     // Ready it stays: a client of a server that is gone is answered, and filled.
@@ -240,19 +229,15 @@ describe("/readyz", () => {
     const port = await freePort();
     const config = nativeConfig(`${ADMIN}${targetOf([port])}`);
     const pools = config.pools.map((pool) => ({ ...pool, health: { ...pool.health, timeoutsUntilTko: null } }));
-    const platypus = await Platypus.start({ ...config, pools }, { log: new KeptLog().log });
-    undo.push(() => platypus.close());
+    const platypus = await startPlatypus({ ...config, pools }, { log: new KeptLog().log });
     expect((await statusOf(platypus, "/readyz"))[0]).toBe(503);
-    const server = await MemcachedProcess.start({ port });
-    undo.push(() => server.stop());
+    await startMemcached({ port });
     await expect.poll(async () => (await statusOf(platypus, "/readyz"))[0], { timeout: 10_000 }).toBe(200);
   });
 
   it("is not ready while the process drains", async () => {
     const platypus = await start(ADMIN);
-    const [address] = platypus.addresses;
-    const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-    undo.push(() => client.close());
+    const client = await connect(platypus);
     await client.ask("version");
     // The client's end stays open, so that the drain goes on until it is closed here.
     const drained = platypus.drain();

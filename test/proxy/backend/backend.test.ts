@@ -6,11 +6,11 @@ import { Status } from "../../../src/proxy/reply.ts";
 import { Operation, type Request } from "../../../src/proxy/request.ts";
 import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
-import { Asked } from "../../support/asked.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { freePort } from "../../support/memcached-process.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { freePort } from "../../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
 
 const SERVER_TIMEOUT_MS = 250;
 /** The clock is moved by this much while sockets do their work. */

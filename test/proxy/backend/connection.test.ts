@@ -2,12 +2,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import type { ConnectionOptions } from "../../../src/proxy/backend/backend-link.ts";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { freePort } from "../../support/memcached-process.ts";
-import { cutAt, everyCut } from "../../support/parts.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { freePort } from "../../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
+import { cutAt, everyCut } from "../../support/vectors/parts.ts";
 
 let clock: ManualClock;
 let backend: ScriptedBackend;

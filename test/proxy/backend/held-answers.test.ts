@@ -1,10 +1,10 @@
 /** Answers that are not believed before a later one has shown that the connection was in step. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
 
 const WITHOUT_OPAQUES = "VERSION 1.6.12\r\n";
 

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedBackend, type ScriptedCommand } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { ScriptedBackend, type ScriptedCommand } from "../../support/servers/scripted-backend.ts";
 
 const OUT_OF_STEP = "out of step: a reply that does not answer the request";
 

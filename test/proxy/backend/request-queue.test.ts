@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Queued, RequestQueue } from "../../../src/proxy/backend/request-queue.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 interface Named extends Queued<Named> {
   readonly name: string;

@@ -4,9 +4,9 @@ import { SaslConnection } from "../../../src/proxy/backend/sasl-connection.ts";
 import { type Reply, Status } from "../../../src/proxy/reply.ts";
 import { KeyList, Operation, Request } from "../../../src/proxy/request.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
-import { Asked } from "../../support/asked.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedSaslServer } from "../../support/scripted-sasl-server.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { ScriptedSaslServer } from "../../support/servers/scripted-sasl-server.ts";
 
 const SERVER_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_MS = 100;

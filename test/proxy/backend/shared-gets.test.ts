@@ -5,11 +5,11 @@ import type { ConnectionOptions } from "../../../src/proxy/backend/backend-link.
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
 import type { Request } from "../../../src/proxy/request.ts";
 import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
+import { cutAt, cutFractions, everyCut, placesOf } from "../../support/vectors/parts.ts";
 
 const MAX_KEYS = 64;
 

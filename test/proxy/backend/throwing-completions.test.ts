@@ -1,10 +1,10 @@
 /** A fault in what a request's answer is given to: every other request is answered all the same. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, CONNECT_TIMEOUT_MS, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
 
 let clock: ManualClock;
 let backend: ScriptedBackend;

@@ -1,10 +1,10 @@
 /** Requests that wait for the end of the greeting: their order, and a connection that is retired meanwhile. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendConnection } from "../../../src/proxy/backend/connection.ts";
-import { Asked } from "../../support/asked.ts";
-import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/backend-connection.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { backendConnection, SERVER_TIMEOUT_MS } from "../../support/rigs/backend-connection.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
 
 let clock: ManualClock;
 let backend: ScriptedBackend;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Access, hasKey } from "../../../src/proxy/client/access.ts";
-import { nativeConfig } from "../../support/native-config.ts";
+import { nativeConfig } from "../../support/rigs/native-config.ts";
 
 const ADDRESS = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
 const USERS = `

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ClusterAnswer } from "../../../src/proxy/client/cluster-answer.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 const address = (host: string, port: number) => ({ type: "tcp", host, port, isTls: false }) as const;
 

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failures, fixedReply, gatheredReply, MetaCode, Status } from "../../../src/proxy/reply.ts";
 import { Operation } from "../../../src/proxy/request.ts";
-import { type ListenerSettings, type StartedListener, startListener } from "../../support/client-listener.ts";
-import { RecordingRoute, valueText } from "../../support/recording-route.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { RecordingRoute, valueText } from "../../support/fakes/recording-route.ts";
+import { type ListenerSettings, type StartedListener, startListener } from "../../support/rigs/client-listener.ts";
 
 let route: RecordingRoute;
 let started: StartedListener;

@@ -8,8 +8,8 @@ import { ClassicParser, Parsed } from "../../../src/proxy/wire/classic-parser.ts
 import { hostileStream } from "../../fuzz/hostile-traffic.ts";
 import { oddCommand } from "../../fuzz/odd-command.ts";
 import { Random } from "../../fuzz/random.ts";
-import { frameBytes } from "../../support/binary-client.ts";
-import { nativeConfig } from "../../support/native-config.ts";
+import { frameBytes } from "../../support/clients/binary-client.ts";
+import { nativeConfig } from "../../support/rigs/native-config.ts";
 
 const ADDRESS = { type: "tcp", host: "127.0.0.1", port: 0, isTls: false } as const;
 const USERS = `

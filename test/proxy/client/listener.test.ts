@@ -11,11 +11,11 @@ import { systemClock } from "../../../src/clock.ts";
 import { Access } from "../../../src/proxy/client/access.ts";
 import { newClientCounters } from "../../../src/proxy/client/client-counters.ts";
 import { Listener } from "../../../src/proxy/client/listener.ts";
-import { type StartedListener, startListener } from "../../support/client-listener.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { nativeConfig } from "../../support/native-config.ts";
-import { RecordingRoute } from "../../support/recording-route.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { RecordingRoute } from "../../support/fakes/recording-route.ts";
+import { type StartedListener, startListener } from "../../support/rigs/client-listener.ts";
+import { nativeConfig } from "../../support/rigs/native-config.ts";
 
 const MAX_CONNECTIONS = 3;
 let started: StartedListener;

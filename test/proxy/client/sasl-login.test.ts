@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseSaslFrame } from "../../../src/proxy/client/sasl-login.ts";
-import { type Frame, frameBytes } from "../../support/binary-client.ts";
+import { type Frame, frameBytes } from "../../support/clients/binary-client.ts";
 
 const LIST = 0x20;
 const AUTH = 0x21;

@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failures, fixedReply, gatheredReply, missReply, Reply, Status } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
-import { type StartedListener, startListener } from "../../support/client-listener.ts";
-import { RecordingRoute } from "../../support/recording-route.ts";
+import { RecordingRoute } from "../../support/fakes/recording-route.ts";
+import { type StartedListener, startListener } from "../../support/rigs/client-listener.ts";
 
 /** Answers are written here, and overwritten as soon as they were handled. */
 const readBuffer = Buffer.alloc(256 * 1024 * 1024);

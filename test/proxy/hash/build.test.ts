@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { IndexPlacementConfig, PlacementConfig } from "../../../src/config/config.ts";
 import { buildIndexPlacement, buildPlacement } from "../../../src/proxy/hash/build.ts";
-import { located } from "../../support/located.ts";
-import { bareKey, vectors } from "../../support/mcrouter-vectors.ts";
-import { poolServer } from "../../support/twemproxy-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { bareKey, vectors } from "../../support/vectors/mcrouter-vectors.ts";
+import { poolServer } from "../../support/vectors/twemproxy-vectors.ts";
 
 const none = { prefix: Buffer.alloc(0), random: () => 0.99 };
 const { tags, wrv_weights: weights } = vectors;

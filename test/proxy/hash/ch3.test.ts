@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Ch3Placement } from "../../../src/proxy/hash/ch3.ts";
-import { located } from "../../support/located.ts";
-import { routingKey, sumOverManyKeys, vectors } from "../../support/mcrouter-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { routingKey, sumOverManyKeys, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 describe("Ch3", () => {
   it("places keys as mcrouter does", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Ch3Placement } from "../../../src/proxy/hash/ch3.ts";
 import { ConstShardPlacement } from "../../../src/proxy/hash/const-shard.ts";
-import { located } from "../../support/located.ts";
-import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { routingKey, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 describe("ConstShard", () => {
   it("places keys as mcrouter does", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Crc32Placement, crc32 } from "../../../src/proxy/hash/crc32.ts";
-import { located } from "../../support/located.ts";
-import { routingKey, sumOverManyKeys, vectors } from "../../support/mcrouter-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { routingKey, sumOverManyKeys, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 describe("Crc32", () => {
   it("computes the checksum of IEEE 802.3", () => {

@@ -2,12 +2,12 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { DalliRing } from "../../../src/proxy/hash/dalli.ts";
-import { located } from "../../support/located.ts";
-import { seededRandom } from "../../support/seeded-random.ts";
-import { poolServer, vectors } from "../../support/twemproxy-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { seededRandom } from "../../support/vectors/seeded-random.ts";
+import { poolServer, vectors } from "../../support/vectors/twemproxy-vectors.ts";
 
 const RUBY = "/usr/bin/ruby";
-const SCRIPT = fileURLToPath(new URL("../../support/dalli-ring.rb", import.meta.url));
+const SCRIPT = fileURLToPath(new URL("../../support/clients/dalli-ring.rb", import.meta.url));
 const isDalliMissing = spawnSync(RUBY, ["-e", "require 'dalli'"]).status !== 0;
 
 /** As Dalli writes a server, and as Platypus does. */

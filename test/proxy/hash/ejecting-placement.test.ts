@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { buildPlacement } from "../../../src/proxy/hash/build.ts";
 import { EjectingPlacement } from "../../../src/proxy/hash/ejecting-placement.ts";
-import { located } from "../../support/located.ts";
-import { poolServer } from "../../support/twemproxy-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { poolServer } from "../../support/vectors/twemproxy-vectors.ts";
 
 const servers = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"].map((host) => poolServer(host));
 const keys = Array.from({ length: 200 }, (_, i) => Buffer.from(`key:${i}`));

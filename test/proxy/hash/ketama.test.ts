@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { KetamaRing, ketamaLabel, type RingMember } from "../../../src/proxy/hash/ketama.ts";
 import { md5Word } from "../../../src/proxy/hash/md5.ts";
-import { located } from "../../support/located.ts";
-import { poolServer, vectors } from "../../support/twemproxy-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { poolServer, vectors } from "../../support/vectors/twemproxy-vectors.ts";
 
 function member(server: string, weight: number): RingMember {
   return { label: ketamaLabel(poolServer(server, weight)), weight };

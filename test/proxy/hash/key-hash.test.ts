@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { keyHashNames } from "../../../src/config/config.ts";
 import { buildPlacement } from "../../../src/proxy/hash/build.ts";
 import { keyHashes } from "../../../src/proxy/hash/key-hash.ts";
-import { located } from "../../support/located.ts";
-import { serversOf, vectors } from "../../support/twemproxy-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { serversOf, vectors } from "../../support/vectors/twemproxy-vectors.ts";
 
 /** Key hashes, and the placements by them: what twemproxy did with 200 keys. */
 describe("twemproxy's placements", () => {

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { keyHashes } from "../../../src/proxy/hash/key-hash.ts";
 import { ModulaPlacement } from "../../../src/proxy/hash/modula.ts";
-import { located } from "../../support/located.ts";
+import { located } from "../../support/fakes/located.ts";
 
 it("modula counts servers by name, shorter names first, each as often as its weight", () => {
   const members = [

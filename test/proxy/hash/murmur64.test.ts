@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { murmur64, murmur64OfHash } from "../../../src/proxy/hash/murmur64.ts";
-import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
+import { routingKey, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 const SEED = 4_193_360_111;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RendezvousPlacement, WeightedRendezvousPlacement } from "../../../src/proxy/hash/rendezvous.ts";
-import { located } from "../../support/located.ts";
-import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { routingKey, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 const tags = vectors.tags.map((tag) => Buffer.from(tag));
 

@@ -3,7 +3,7 @@ import { Continuum } from "../../../src/proxy/hash/continuum.ts";
 import { KetamaRing } from "../../../src/proxy/hash/ketama.ts";
 import { md5Word } from "../../../src/proxy/hash/md5.ts";
 import { sharedContinuum } from "../../../src/proxy/hash/shared-continuum.ts";
-import { located } from "../../support/located.ts";
+import { located } from "../../support/fakes/located.ts";
 
 describe("a shared continuum", () => {
   it("is built once, and again if other continuums were requested meanwhile", () => {

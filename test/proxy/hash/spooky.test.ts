@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { spooky32, spooky64 } from "../../../src/proxy/hash/spooky.ts";
-import { routingKey, vectors } from "../../support/mcrouter-vectors.ts";
+import { routingKey, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 it("SpookyHash matches mcrouter's for short and long keys", () => {
   const lengths = new Set<number>();

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Ch3Placement } from "../../../src/proxy/hash/ch3.ts";
 import { WeightedCh3Placement } from "../../../src/proxy/hash/weighted-ch3.ts";
-import { located } from "../../support/located.ts";
-import { routingKey, sumOverManyKeys, vectors } from "../../support/mcrouter-vectors.ts";
+import { located } from "../../support/fakes/located.ts";
+import { routingKey, sumOverManyKeys, vectors } from "../../support/vectors/mcrouter-vectors.ts";
 
 describe("WeightedCh3", () => {
   for (const [i, { name, weights }] of vectors.weight_lists.entries()) {

@@ -10,9 +10,9 @@ import { NearRoute } from "../../../src/proxy/near/near-route.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import { Operation, type Request } from "../../../src/proxy/request.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
-import { Asked } from "../../support/asked.ts";
-import { DelayedPool } from "../../support/delayed-pool.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { DelayedPool } from "../../support/fakes/delayed-pool.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
 
 const NEAR_MS = 1_000;
 const keys = ["a", "b"];

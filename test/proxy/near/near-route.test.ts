@@ -5,10 +5,10 @@ import { failures } from "../../../src/proxy/reply.ts";
 import { Operation } from "../../../src/proxy/request.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
 import { ZipfSampler } from "../../../src/refresh/zipf.ts";
-import { Asked } from "../../support/asked.ts";
-import { DelayedPool } from "../../support/delayed-pool.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { seededRandom } from "../../support/seeded-random.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { DelayedPool } from "../../support/fakes/delayed-pool.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { seededRandom } from "../../support/vectors/seeded-random.ts";
 
 const NEAR_MS = 1_000;
 const MIB = 1024 * 1024;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { defaultReply, errorReply } from "../../../src/proxy/route/default-reply.ts";
 import { NullRoute } from "../../../src/proxy/route/null-route.ts";
-import { ask, base64, binaryGet, binarySet, told } from "../../support/ask.ts";
-import { Asked } from "../../support/asked.ts";
-import { frameBytes } from "../../support/binary-client.ts";
+import { frameBytes } from "../../support/clients/binary-client.ts";
+import { ask, base64, binaryGet, binarySet, told } from "../../support/fakes/ask.ts";
+import { Asked } from "../../support/fakes/asked.ts";
 
 describe("the reply of routes without a server", () => {
   it.each([

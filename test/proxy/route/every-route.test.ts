@@ -7,11 +7,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
-import { ask, told } from "../../support/ask.ts";
-import type { Asked } from "../../support/asked.ts";
-import { type BuiltTree, buildTree } from "../../support/built-tree.ts";
-import { StoreLeaf } from "../../support/store-leaf.ts";
-import { treeCommand } from "../../support/tree-commands.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import type { Asked } from "../../support/fakes/asked.ts";
+import { StoreLeaf } from "../../support/fakes/store-leaf.ts";
+import { type BuiltTree, buildTree } from "../../support/rigs/built-tree.ts";
+import { treeCommand } from "../../support/vectors/tree-commands.ts";
 
 const A = "PoolRoute|A";
 const pools = {

@@ -5,10 +5,10 @@ import { FillRoute } from "../../../src/proxy/route/fill-route.ts";
 import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
-import { FaultyRoute } from "../../support/faulty-route.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ManualFiller } from "../../support/manual-filler.ts";
+import { FaultyRoute } from "../../support/fakes/faulty-route.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { ManualFiller } from "../../support/fakes/manual-filler.ts";
 
 const NOW_SECONDS = 1_700_000_000;
 const operations = { get: 1, gets: 2, gat: 3, gats: 4 } as const;

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { failures } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
 import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
-import { ask, told } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
-import { valueText } from "../../support/recording-route.ts";
+import { ask, told } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
+import { valueText } from "../../support/fakes/recording-route.ts";
 
 function setUp() {
   const leaf = new LeafRoute();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DevNullRoute, ErrorRoute, NullRoute } from "../../../src/proxy/route/null-route.ts";
 import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
-import { ask, binaryGet, told } from "../../support/ask.ts";
+import { ask, binaryGet, told } from "../../support/fakes/ask.ts";
 
 describe("NullRoute and DevNullRoute", () => {
   it("answer every command as if the item did not exist, and DevNullRoute counts requests", () => {

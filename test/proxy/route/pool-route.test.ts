@@ -5,12 +5,12 @@ import type { Backend, BackendContext } from "../../../src/proxy/backend/backend
 import type { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools, replaceBackends } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
-import { Asked } from "../../support/asked.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { nativeConfig, targetOf } from "../../support/native-config.ts";
-import { cutAt, cutFractions, placesOf } from "../../support/parts.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { nativeConfig, targetOf } from "../../support/rigs/native-config.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
+import { cutAt, cutFractions, placesOf } from "../../support/vectors/parts.ts";
 
 const SERVER_TIMEOUT_MS = 250;
 

@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BackendContext } from "../../../src/proxy/backend/backend.ts";
 import { type BuiltPools, buildPools, noPools, replaceBackends } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
-import { Asked } from "../../support/asked.ts";
-import { KeptLog } from "../../support/kept-log.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { ScriptedBackend, type ScriptedCommand } from "../../support/scripted-backend.ts";
-import { settled } from "../../support/settled.ts";
-import { treeConfig } from "../../support/tree-config.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { KeptLog } from "../../support/fakes/kept-log.ts";
+import { ManualClock } from "../../support/fakes/manual-clock.ts";
+import { settled } from "../../support/fakes/settled.ts";
+import { treeConfig } from "../../support/rigs/tree-config.ts";
+import { ScriptedBackend, type ScriptedCommand } from "../../support/servers/scripted-backend.ts";
 
 const VERSION = "VERSION 1.6.18\r\n";
 const STEP_MS = 10;

@@ -11,9 +11,9 @@ import {
   results,
   severity,
 } from "../../../src/proxy/route/result.ts";
-import { Asked } from "../../support/asked.ts";
-import { frameBytes, words } from "../../support/binary-client.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { frameBytes, words } from "../../support/clients/binary-client.ts";
+import { Asked } from "../../support/fakes/asked.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 /** The result of a command that a server answers so. */
 function resultOfAnswer(frame: string, answer: string): Result | null {

@@ -4,7 +4,7 @@ import { Status } from "../../../src/proxy/reply.ts";
 import { isMeta, KeyList, Operation, type ReplyOwner, Request } from "../../../src/proxy/request.ts";
 import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../../../src/proxy/wire/backend-parser.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
-import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
+import { cutAt, cutFractions, everyCut, placesOf } from "../../support/vectors/parts.ts";
 
 const nobody: ReplyOwner = { onReply: () => {} };
 const NO_PREFIX = Buffer.alloc(0);

@@ -4,8 +4,8 @@ import type { ReplyOwner, Request } from "../../../src/proxy/request.ts";
 import { BinaryParser } from "../../../src/proxy/wire/binary-parser.ts";
 import { Parsed } from "../../../src/proxy/wire/classic-parser.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
-import { arithmetic, type Frame, frameBytes, readAnswers, words } from "../../support/binary-client.ts";
-import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
+import { arithmetic, type Frame, frameBytes, readAnswers, words } from "../../support/clients/binary-client.ts";
+import { cutAt, cutFractions, everyCut, placesOf } from "../../support/vectors/parts.ts";
 
 const MAX_VALUE = 1_000;
 const owner: ReplyOwner = { onReply() {} };

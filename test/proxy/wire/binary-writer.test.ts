@@ -3,7 +3,7 @@ import { failures, missReply, Reply, Status } from "../../../src/proxy/reply.ts"
 import { Operation, type ReplyOwner, Request } from "../../../src/proxy/request.ts";
 import { Opcode } from "../../../src/proxy/wire/binary-protocol.ts";
 import { binaryAnswer } from "../../../src/proxy/wire/binary-writer.ts";
-import { type Answer, readAnswers } from "../../support/binary-client.ts";
+import { type Answer, readAnswers } from "../../support/clients/binary-client.ts";
 
 const nobody: ReplyOwner = { onReply: () => {} };
 const OPAQUE = 0xfedcba98;

@@ -6,7 +6,7 @@ import { type ClassicLimits, ClassicParser, Parsed } from "../../../src/proxy/wi
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { ServerDialect } from "../../../src/proxy/wire/server-dialect.ts";
-import { cutAt, cutFractions, everyCut, placesOf } from "../../support/parts.ts";
+import { cutAt, cutFractions, everyCut, placesOf } from "../../support/vectors/parts.ts";
 
 const owner: ReplyOwner = { onReply: () => {} };
 const MAX_VALUE_BYTES = 1_000;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { type FrameReader, InputBuffer } from "../../../src/proxy/wire/input-buffer.ts";
-import { cutAt, cutFractions, placesOf } from "../../support/parts.ts";
+import { cutAt, cutFractions, placesOf } from "../../support/vectors/parts.ts";
 
 /** Frames are a length in one byte and that many bytes; `knowsLength`: it says so once it has the first byte. */
 class LengthReader implements FrameReader {

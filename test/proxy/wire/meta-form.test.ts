@@ -3,8 +3,8 @@ import { BackendParser, INCOMPLETE, OUT_OF_STEP } from "../../../src/proxy/wire/
 import { writeRequest } from "../../../src/proxy/wire/backend-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { ServerDialect } from "../../../src/proxy/wire/server-dialect.ts";
-import { binaryGet } from "../../support/ask.ts";
-import { Asked } from "../../support/asked.ts";
+import { binaryGet } from "../../support/fakes/ask.ts";
+import { Asked } from "../../support/fakes/asked.ts";
 
 /** What a server of this version is sent for a frame, and what is made of its answer. */
 function over(version: string | null, knowsMeta: boolean, prefix = "") {

@@ -9,10 +9,10 @@ import { EmbeddedPoolPort } from "../../../src/refresh/pool/embedded-pool-port.t
 import type { PoolPort } from "../../../src/refresh/pool/pool-port.ts";
 import { RoutedPoolPort } from "../../../src/refresh/pool/routed-pool-port.ts";
 import { Log } from "../../../src/telemetry/log.ts";
-import { freePort, MemcachedProcess } from "../../support/memcached-process.ts";
-import { nativeConfig, targetOf } from "../../support/native-config.ts";
-import { ScriptedBackend } from "../../support/scripted-backend.ts";
-import { TextClient } from "../../support/text-client.ts";
+import { TextClient } from "../../support/clients/text-client.ts";
+import { nativeConfig, targetOf } from "../../support/rigs/native-config.ts";
+import { freePort, MemcachedProcess } from "../../support/servers/memcached-process.ts";
+import { ScriptedBackend } from "../../support/servers/scripted-backend.ts";
 
 const undo: (() => unknown)[] = [];
 afterAll(async () => {

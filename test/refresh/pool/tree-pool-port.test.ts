@@ -2,8 +2,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { BackendError } from "../../../src/errors.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import { TreePoolPort } from "../../../src/refresh/pool/tree-pool-port.ts";
-import { base64 } from "../../support/ask.ts";
-import { LeafRoute } from "../../support/leaf-route.ts";
+import { base64 } from "../../support/fakes/ask.ts";
+import { LeafRoute } from "../../support/fakes/leaf-route.ts";
 
 let leaf: LeafRoute;
 let port: TreePoolPort;
