@@ -90,12 +90,14 @@ export interface AdminConfig {
 }
 
 /**
- * `[telemetry]` combined with the environment. `metricsUrl` and `tracesUrl`: OTLP/HTTP destinations; `null` if they are
- * off. `headers` are never logged or shown.
+ * `[telemetry]` combined with the environment. `metricsUrl`, `tracesUrl` and `logsUrl`: OTLP/HTTP destinations; `null`
+ * if they are off. `headers` are never logged or shown.
  */
-export interface TelemetryConfig extends NonNullFields<Omit<Complete<typeof telemetrySettings>, "otlpEndpoint">> {
+export interface TelemetryConfig
+  extends NonNullFields<Omit<Complete<typeof telemetrySettings>, "otlpEndpoint" | "sendsLogs">> {
   readonly metricsUrl: string | null;
   readonly tracesUrl: string | null;
+  readonly logsUrl: string | null;
 }
 
 /** Settings whose default comes from another place. */
@@ -105,6 +107,7 @@ type NonNullFields<T> = { readonly [Key in keyof T]: NonNullable<T[Key]> };
 export const noTelemetry: TelemetryConfig = {
   metricsUrl: null,
   tracesUrl: null,
+  logsUrl: null,
   headers: [],
   serviceName: "platypus",
   metricsIntervalMs: 60_000,

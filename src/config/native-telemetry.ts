@@ -12,6 +12,7 @@ import { telemetrySettings } from "./settings.ts";
 
 const DEFAULT_METRICS_INTERVAL_MS = 60_000;
 
+type Signal = "metrics" | "traces" | "logs";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The admin server's address, from the text of `[server] admin`. `null` if the admin server is off. */
@@ -53,14 +54,14 @@ export function readPlainAddress(
 
 /** Reads the section, with `env` for its defaults. */
 export function readTelemetry(section: Section, env: Environment, problems: Problems): TelemetryConfig {
-  const { otlpEndpoint: endpoint, ...values } = readSection(section, telemetrySettings, problems);
+  const { otlpEndpoint: endpoint, sendsLogs, ...values } = readSection(section, telemetrySettings, problems);
   if (endpoint !== null && !isHttpUrl(endpoint)) {
     const place = section.found.get("otlp_endpoint")?.place ?? section.place;
     problems.add(place, "expected an http or https URL, such as http://127.0.0.1:4318");
   }
   checkEnvironment(section, env, problems);
   const isOff = env.OTEL_SDK_DISABLED?.toLowerCase() === "true";
-  const urlFor = (signal: "metrics" | "traces") => {
+  const urlFor = (signal: Signal) => {
     if (endpoint !== null) return below(endpoint, signal);
     return isOff ? null : urlOfEnvironment(signal, env);
   };
@@ -68,6 +69,7 @@ export function readTelemetry(section: Section, env: Environment, problems: Prob
     ...values,
     metricsUrl: urlFor("metrics"),
     tracesUrl: urlFor("traces"),
+    logsUrl: (sendsLogs ?? !isExporterOff("logs", env)) ? urlFor("logs") : null,
     serviceName: values.serviceName ?? (env.OTEL_SERVICE_NAME || "platypus"),
     metricsIntervalMs: values.metricsIntervalMs ?? intervalOf(env) ?? DEFAULT_METRICS_INTERVAL_MS,
     sampledShare: values.sampledShare ?? shareOf(env),
@@ -76,8 +78,8 @@ export function readTelemetry(section: Section, env: Environment, problems: Prob
 
 /** What the exporters and the sampler can do for each of OpenTelemetry's variables. Other values are named, not ignored. */
 const supported: readonly (readonly [name: RegExp, values: readonly string[]])[] = [
-  [/^OTEL_EXPORTER_OTLP_((METRICS|TRACES)_)?PROTOCOL$/, ["http/protobuf"]],
-  [/^OTEL_(METRICS|TRACES)_EXPORTER$/, ["otlp", "none"]],
+  [/^OTEL_EXPORTER_OTLP_((METRICS|TRACES|LOGS)_)?PROTOCOL$/, ["http/protobuf"]],
+  [/^OTEL_(METRICS|TRACES|LOGS)_EXPORTER$/, ["otlp", "none"]],
   [
     /^OTEL_TRACES_SAMPLER$/,
     [
@@ -114,13 +116,17 @@ function below(endpoint: string, signal: string): string {
 }
 
 /** As the specification requires, an invalid URL is ignored. */
-function urlOfEnvironment(signal: "metrics" | "traces", env: Environment): string | null {
+function urlOfEnvironment(signal: Signal, env: Environment): string | null {
   const name = signal.toUpperCase();
-  if (env[`OTEL_${name}_EXPORTER`] === "none") return null;
+  if (isExporterOff(signal, env)) return null;
   const own = env[`OTEL_EXPORTER_OTLP_${name}_ENDPOINT`];
   if (own !== undefined && isHttpUrl(own)) return own;
   const shared = env.OTEL_EXPORTER_OTLP_ENDPOINT;
   return shared !== undefined && isHttpUrl(shared) ? below(shared, signal) : null;
+}
+
+function isExporterOff(signal: Signal, env: Environment): boolean {
+  return env[`OTEL_${signal.toUpperCase()}_EXPORTER`]?.toLowerCase() === "none";
 }
 
 function intervalOf({ OTEL_METRIC_EXPORT_INTERVAL: text = "" }: Environment): number | null {

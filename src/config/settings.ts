@@ -227,7 +227,7 @@ export const telemetrySettings = {
     default: null,
     example: "http://127.0.0.1:4318",
     meaning:
-      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT` and related variables.",
+      "URL of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`: metrics go to `/v1/metrics` below it, traces to `/v1/traces`, the log to `/v1/logs`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT` and related variables.",
   },
   otlp_headers: {
     field: "headers",
@@ -235,6 +235,14 @@ export const telemetrySettings = {
     default: {},
     meaning:
       "Header fields that are sent to the receiver; secrets best as `${ENV:NAME}`. Those of `OTEL_EXPORTER_OTLP_HEADERS` are sent as well.",
+  },
+  otlp_logs: {
+    field: "sendsLogs",
+    type: boolean,
+    default: null,
+    example: true,
+    meaning:
+      "The log's lines are sent to the receiver too. Default: true, unless `OTEL_LOGS_EXPORTER` is `none`. The log's own output does not change.",
   },
   service_name: {
     type: text,

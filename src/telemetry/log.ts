@@ -16,6 +16,16 @@ const colors = { error: "red", warn: "yellow", info: "cyan", debug: "gray" } as 
 /** Fields of a JSON line in addition to time, level, module and message. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 
+/** A line as data. */
+export interface LogLine {
+  readonly level: LogLevel;
+  readonly module: LogModule;
+  /** Lines that belong together are joined by line ends. Nothing is escaped. */
+  readonly message: string;
+  readonly fields: LogFields;
+  readonly unixMs: number;
+}
+
 /** One line, or several that belong together: in a text log, all lines after the first are indented. */
 export type LogMessage = string | readonly string[];
 
@@ -45,6 +55,8 @@ function fieldsOf(fields: LogFields | undefined): LogFields {
 export class Log {
   /** Removes secrets from lines about sources, whose errors may contain a path or an address. */
   withoutSecrets: (text: string) => string = (text) => text;
+  /** Also gets each line that is written. Must not throw. `null` if there is no such receiver. */
+  receiver: ((line: LogLine) => void) | null = null;
   private config: LogConfig;
   private readonly output: LogOutput;
   private readonly nowIso: () => string;
@@ -106,10 +118,10 @@ export class Log {
   private line(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): void {
     const { config } = this;
     if (order[level] > order[config.modules?.[module] ?? config.level]) return;
-    const lines = typeof message === "string" ? [message] : message;
-    this.output.write(
-      this.render(level, module, module === "source" ? lines.map((line) => this.withoutSecrets(line)) : lines, fields),
-    );
+    const given = typeof message === "string" ? [message] : message;
+    const lines = module === "source" ? given.map((line) => this.withoutSecrets(line)) : given;
+    this.output.write(this.render(level, module, lines, fields));
+    this.receiver?.({ level, module, message: lines.join("\n"), fields: fields ?? {}, unixMs: Date.now() });
   }
 
   private render(level: LogLevel, module: LogModule, message: LogMessage, fields: LogFields | undefined): string {

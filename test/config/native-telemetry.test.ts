@@ -66,6 +66,30 @@ traces_sample = 0.5
     expect(read("", { ...env, PLATYPUS_TELEMETRY_TRACES_SAMPLE: "0.125" }).telemetry.sampledShare).toBe(0.125);
   });
 
+  it("sends the log where it sends metrics and traces, unless it is switched off", () => {
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" };
+    const own = '[telemetry]\notlp_endpoint = "http://own:1"\n';
+    expect(read("").telemetry.logsUrl).toBeNull();
+    expect(read("", env).telemetry.logsUrl).toBe("http://collector:4318/v1/logs");
+    expect(read(own).telemetry.logsUrl).toBe("http://own:1/v1/logs");
+    expect(read("", { OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "http://logs:1/x" }).telemetry).toMatchObject({
+      logsUrl: "http://logs:1/x",
+      metricsUrl: null,
+      tracesUrl: null,
+    });
+    for (const off of [
+      { ...env, OTEL_LOGS_EXPORTER: "none" },
+      { ...env, OTEL_SDK_DISABLED: "true" },
+    ]) {
+      expect(read("", off).telemetry.logsUrl).toBeNull();
+    }
+    expect(read(`${own}otlp_logs = false`).telemetry.logsUrl).toBeNull();
+    expect(read(own, { OTEL_LOGS_EXPORTER: "none" }).telemetry.logsUrl).toBeNull();
+    expect(read(`${own}otlp_logs = true`, { OTEL_LOGS_EXPORTER: "none" }).telemetry.logsUrl).toBe(
+      "http://own:1/v1/logs",
+    );
+  });
+
   it("names OpenTelemetry's variables whose values it does not support", () => {
     const odd = {
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4317",
@@ -73,10 +97,11 @@ traces_sample = 0.5
       OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
       OTEL_TRACES_SAMPLER: "jaeger_remote",
       OTEL_METRICS_EXPORTER: "prometheus",
+      OTEL_LOGS_EXPORTER: "console",
       OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
     };
     const { warnings } = read("", odd);
-    expect(warnings).toHaveLength(4);
+    expect(warnings).toHaveLength(5);
     expect(warnings).toContain('OTEL_EXPORTER_OTLP_PROTOCOL "grpc" has no effect: Platypus supports http/protobuf');
     // Without a receiver the variables are for other programs.
     expect(read("", { OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }).warnings).toEqual([]);

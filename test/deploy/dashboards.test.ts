@@ -13,7 +13,7 @@ const read = (path: string) => readFileSync(new URL(`../../deploy/${path}`, impo
 
 interface Dashboard {
   readonly panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[];
-  readonly templating: { readonly list: readonly { readonly query: unknown }[] };
+  readonly templating: { readonly list: readonly { readonly name: string; readonly query: unknown }[] };
 }
 
 interface Alerts {
@@ -28,6 +28,12 @@ interface Alerts {
 
 const dashboard = JSON.parse(read("grafana/platypus.json")) as Dashboard;
 const alerts = (parse(read("prometheus/alerts.yml")) as Alerts).groups.flatMap(({ rules }) => rules);
+/** Queries of the dashboard's variables: label_values(METRIC{MATCHERS}, LABEL). */
+const variables = dashboard.templating.list.flatMap(({ name, query }) => {
+  const { query: text = "" } = query as { query?: string };
+  const [, expr, label] = /^label_values\((.*), (\w+)\)$/.exec(text) ?? [];
+  return expr === undefined ? [] : [{ name, expr, label: label! }];
+});
 const queries: [what: string, expr: string][] = [
   ...dashboard.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }): [string, string] => [title, expr])),
   ...alerts.map(({ alert, expr }): [string, string] => [alert, expr]),
@@ -111,6 +117,27 @@ describe("the files of deploy/", () => {
     }
   });
 
+  it("include a dashboard whose queries use its variables for job, instance, pool and rule", () => {
+    expect(variables.map(({ name }) => name)).toEqual(["job", "instance", "pool", "rule"]);
+    for (const { name, expr, label } of variables) {
+      expect(label).toBe(name);
+      const [[metric, labels]] = [...namesOf(expr)] as [[string, Set<string>]];
+      const known = [...added, ...Object.keys(families.get(metric)?.samples[0]?.labels ?? {})];
+      for (const each of [...labels, label]) expect(known, expr).toContain(each);
+    }
+    const exprs = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    for (const expr of exprs) {
+      for (const [selector, metric = ""] of expr.matchAll(/([a-z0-9_]+)\{[^}]*\}/g)) {
+        expect(selector, expr).toContain('job=~"$job",instance=~"$instance"');
+        const known = Object.keys(
+          (families.get(metric) ?? families.get(metric.replace(/_(bucket|sum|count)$/, "")))!.samples[0]!.labels,
+        );
+        if (known.includes("pool")) expect(selector, expr).toContain('pool=~"$pool"');
+        if (known.includes("rule") && !expr.includes("get_keys")) expect(selector, expr).toContain('rule=~"$rule"');
+      }
+    }
+  });
+
   it("include alerts that name the affected instance", () => {
     for (const { alert, expr, annotations } of alerts) {
       const used = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label!);
@@ -119,6 +146,17 @@ describe("the files of deploy/", () => {
       const own = Object.keys(families.get(name!)?.samples[0]?.labels ?? {});
       for (const label of used) expect(grouped ?? [...own, "instance"], alert).toContain(label);
     }
+  });
+
+  it("include alerts whose runbook_url leads to their section of docs/runbook.md", () => {
+    const runbook = readFileSync(new URL("../../docs/runbook.md", import.meta.url), "utf8");
+    const sections = [...runbook.matchAll(/^## (\w+)$/gm)].map(([, title]) => title!);
+    expect(sections).toEqual(alerts.map(({ alert }) => alert));
+    for (const { alert, annotations } of alerts) {
+      expect(annotations.runbook_url).toBe(`https://platypus.example/docs/runbook.md#${alert.toLowerCase()}`);
+    }
+    // Metrics that the page tells people to look at.
+    for (const [, name = ""] of runbook.matchAll(/\b(platypus_[a-z_]+)/g)) expect(families.has(name), name).toBe(true);
   });
 
   it("include an alert for a missing Platypus, under the job name of the scrape configuration", () => {

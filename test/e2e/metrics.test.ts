@@ -1,5 +1,5 @@
 /** Metrics as those who read them see them: Prometheus' text, and OTLP at a receiver. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { addressText } from "../../src/config/config.ts";
 import { metrics, prometheusName } from "../../src/observe/metrics.ts";
 import type { Platypus } from "../../src/server/platypus.ts";
@@ -203,6 +203,21 @@ metrics_interval = "1s"
     const seen = await scrape(platypus);
     const inText = metrics.filter((metric) => seen.has(prometheusName(metric))).map(({ name }) => name);
     expect([...collector.metrics.keys()].sort()).toEqual(inText.sort());
+  });
+
+  it("is cumulative, as the warning about another preference says", async () => {
+    vi.stubEnv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
+    afterTest(() => vi.unstubAllEnvs());
+    const collector = await OtlpCollector.start();
+    afterTest(() => collector.close());
+    const platypus = await start(`[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1s"\n${ECHO}`);
+    const client = await connect(platypus);
+    await client.ask("get hello/a", "END\r\n");
+    const flights = () => collector.metrics.get("platypus.fill.flights");
+    await collector.until(() => flights()?.points[0]?.value === 1);
+    const { metricRequests } = collector;
+    await collector.until(() => collector.metricRequests > metricRequests);
+    expect(flights()).toMatchObject({ temporality: 2, points: [{ value: 1 }] });
   });
 
   it("is sent once more when the process stops", async () => {

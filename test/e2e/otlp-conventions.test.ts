@@ -1,10 +1,10 @@
 /** Names and values of OTLP metrics and spans, by OpenTelemetry's semantic conventions, at a receiver. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Platypus } from "../../src/server/platypus.ts";
-import { TextClient } from "../support/clients/text-client.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { TextClient } from "../support/clients/text-client.ts";
 import { KeptLog } from "../support/fakes/kept-log.ts";
-import { nativeConfig, targetOf } from "../support/rigs/native-config.ts";
-import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { targetOf } from "../support/rigs/native-config.ts";
+import { afterTest, connect, startMemcached, startOrigin, startPlatypus } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { type Attributes, OtlpCollector } from "../support/servers/otlp-collector.ts";
 import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
@@ -12,29 +12,20 @@ import { ScriptedBackend } from "../support/servers/scripted-backend.ts";
 const [SERVER, CLIENT] = [2, 3];
 const SCHEMA_URL = /^https:\/\/opentelemetry\.io\/schemas\/1\.\d+\.0$/;
 
-let undo: (() => unknown)[] = [];
 let collector: OtlpCollector;
 beforeEach(async () => {
-  undo = [];
   collector = await OtlpCollector.start();
-  undo.push(() => collector.close());
-});
-afterEach(async () => {
-  for (const step of undo.reverse()) await step();
+  afterTest(() => collector.close());
 });
 
 /** Runs `talk` with a server that traces everything, until it has sent all data. */
 async function report(toml: string, talk: (client: TextClient) => Promise<void>): Promise<void> {
   const telemetry = `[telemetry]\notlp_endpoint = "${collector.url}"\nmetrics_interval = "1h"\ntraces_sample = 1\n`;
-  const platypus = await Platypus.start(nativeConfig(`${telemetry}${toml}`), { log: new KeptLog().log });
-  const [address] = platypus.addresses;
-  const client = await TextClient.connect(address!.type === "tcp" ? address!.port : 0);
-  try {
-    await talk(client);
-  } finally {
-    client.close();
-    await platypus.drain();
-  }
+  const platypus = await startPlatypus(`${telemetry}${toml}`, { log: new KeptLog().log });
+  const client = await connect(platypus);
+  await talk(client);
+  client.close();
+  await platypus.drain();
 }
 
 function pointsOf(name: string): readonly { readonly attributes: Attributes; readonly value: number }[] {
@@ -50,14 +41,13 @@ function spanAttributes(kind: number, like: Attributes): Attributes[] {
 
 async function startBackend(script: ScriptedBackend["script"]): Promise<ScriptedBackend> {
   const server = await ScriptedBackend.start();
-  undo.push(() => server.stop());
+  afterTest(() => server.stop());
   server.script = script;
   return server;
 }
 
-async function startOrigin(handle: HttpOrigin["handle"]): Promise<HttpOrigin> {
-  const origin = await HttpOrigin.start();
-  undo.push(() => origin.close());
+async function originOf(handle: HttpOrigin["handle"]): Promise<HttpOrigin> {
+  const origin = await startOrigin();
   origin.handle = handle;
   return origin;
 }
@@ -153,7 +143,7 @@ describe("the metrics of clients' requests", () => {
 
 describe("the metrics of HTTP sources", () => {
   it("have a method, an address, a path template, a status and an error, as spans have", async () => {
-    const origin = await startOrigin((request, response) => {
+    const origin = await originOf((request, response) => {
       response.writeHead(request.url!.includes("bad") ? 503 : 200).end("value");
     });
     await report(web(origin.url), async (client) => {
@@ -188,7 +178,7 @@ describe("the metrics of HTTP sources", () => {
 
 describe("everything that is sent by OTLP", () => {
   it("has attributes with a namespace, without keys and secrets, and names the version of the conventions", async () => {
-    const origin = await startOrigin((_request, response) => response.end("value"));
+    const origin = await originOf((_request, response) => response.end("value"));
     await report(web(origin.url), async (client) => {
       await client.ask("get page/private none", "END\r\n");
       await client.ask("incr none 1");
@@ -227,9 +217,8 @@ describe("everything that is sent by OTLP", () => {
 
 describe.skipIf(MemcachedProcess.isMissing)("the span of a value that the server refuses to store", () => {
   it("has the server's message", async () => {
-    const memcached = await MemcachedProcess.start();
-    undo.push(() => memcached.stop());
-    const origin = await startOrigin((_request, response) => response.end("v".repeat(1_100_000)));
+    const memcached = await startMemcached();
+    const origin = await originOf((_request, response) => response.end("v".repeat(1_100_000)));
     await report(`${targetOf([memcached.port])}${web(origin.url)}`, async (client) => {
       await client.ask("get page/1", "END\r\n");
     });

@@ -10,7 +10,9 @@ import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
+import type { LogLine } from "../../telemetry/log.ts";
 import type { Snapshot } from "../snapshot.ts";
+import { OtlpLogs } from "./otlp-logs.ts";
 import { TableProducer } from "./otlp-metrics.ts";
 import { resourceOf, SCHEMA_URL } from "./otlp-resource.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
@@ -35,6 +37,7 @@ export class OpenTelemetry {
   readonly tracer: Tracer | null;
   private readonly reader: PeriodicExportingMetricReader | null;
   private readonly processor: BatchSpanProcessor | null;
+  private readonly logs: OtlpLogs | null;
 
   constructor(options: OpenTelemetryOptions) {
     const { config } = options;
@@ -48,6 +51,14 @@ export class OpenTelemetry {
     const instrumentationScope = { name: "platypus", version: options.version, schemaUrl: SCHEMA_URL };
     const origin = this.processor === null ? null : { resource, instrumentationScope, keys, processor: this.processor };
     this.tracer = origin === null ? null : new OpenTelemetryTracer(origin, config, options.random);
+    const { logsUrl } = config;
+    this.logs = logsUrl === null ? null : new OtlpLogs(logsUrl, headers, resource, options.version);
+  }
+
+  /** Receives the log's lines. `null` if logs are off. */
+  get logReceiver(): ((line: LogLine) => void) | null {
+    const { logs } = this;
+    return logs === null ? null : (line) => logs.emit(line);
   }
 
   /** Sends the remaining data and stops, within a few seconds even if the receiver hangs. Never rejects. */
@@ -56,9 +67,11 @@ export class OpenTelemetry {
     await Promise.all([
       this.reader?.shutdown({ timeoutMillis }).catch(() => {}),
       Promise.race([this.processor?.forceFlush().catch(() => {}), delay(timeoutMillis, null, { ref: false })]),
+      Promise.race([this.logs?.flush().catch(() => {}), delay(timeoutMillis, null, { ref: false })]),
     ]);
     // The wait above has already given pending exports their time.
     this.processor?.shutdown().catch(() => {});
+    this.logs?.shutdown().catch(() => {});
   }
 }
 

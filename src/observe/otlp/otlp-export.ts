@@ -1,5 +1,5 @@
 /**
- * Sends metrics and traces by OTLP. The destination is part of the configuration and may change at a reload.
+ * Sends metrics, traces and the log by OTLP. The destination is part of the configuration and may change at a reload.
  */
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
@@ -32,8 +32,8 @@ export class OtlpExport {
   }
 
   async start(config: TelemetryConfig): Promise<void> {
-    if (config.metricsUrl === null && config.tracesUrl === null) return;
-    const { own, startedUnixSeconds, random, reports, setTracer } = this.sources;
+    if (config.metricsUrl === null && config.tracesUrl === null && config.logsUrl === null) return;
+    const { own, startedUnixSeconds, random, log, reports, setTracer } = this.sources;
     own.watchProcess();
     const { OpenTelemetry } = await import("./opentelemetry.ts");
     this.openTelemetry = new OpenTelemetry({
@@ -42,9 +42,16 @@ export class OtlpExport {
       take: () => own.take({ wantsReadiness: true, hasOperations: true }),
       startedUnixMs: startedUnixSeconds * 1000,
       random,
-      failed: (message, count) => reports.failed("otlp", message, count),
+      failed: (message, count) => {
+        // The line about a failed export is not exported: it would cause the next failure.
+        const { receiver } = log;
+        log.receiver = null;
+        reports.failed("otlp", message, count);
+        log.receiver = receiver;
+      },
     });
     setTracer(this.openTelemetry.tracer);
+    log.receiver = this.openTelemetry.logReceiver;
   }
 
   /** Sends to the new destination, and the remaining data to the old one. */
@@ -53,6 +60,7 @@ export class OtlpExport {
     const { log, setTracer } = this.sources;
     const restart = async () => {
       setTracer(null);
+      log.receiver = null;
       await this.openTelemetry?.stop();
       this.openTelemetry = null;
       await this.start(next);

@@ -46,6 +46,18 @@ export interface ReceivedSpan {
   readonly statusMessage: string;
 }
 
+export interface ReceivedLog {
+  readonly unixNs: bigint;
+  /** 9 info, 13 warn, 17 error. */
+  readonly severity: number;
+  readonly severityText: string;
+  readonly body: unknown;
+  readonly attributes: Attributes;
+  /** "": none. */
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
 type Kind = "string" | "bytes" | "varint" | "bool" | "double" | "fixed64" | "fixed32";
 type Field = readonly [name: string, kind: Kind | Schema, isRepeated?: "repeated"];
 interface Schema {
@@ -133,11 +145,43 @@ const tracesRequest: Schema = {
   ],
 };
 
+const logRecord: Schema = {
+  1: ["time", "fixed64"],
+  2: ["severity", "varint"],
+  3: ["severityText", "string"],
+  5: ["body", anyValue],
+  6: ["attributes", keyValue, "repeated"],
+  8: ["flags", "fixed32"],
+  9: ["traceId", "bytes"],
+  10: ["spanId", "bytes"],
+  11: ["observed", "fixed64"],
+};
+const logsRequest: Schema = {
+  1: [
+    "resources",
+    {
+      1: ["resource", resource],
+      2: [
+        "scopes",
+        { 1: ["scope", scope], 2: ["logs", logRecord, "repeated"], 3: ["schemaUrl", "string"] },
+        "repeated",
+      ],
+      3: ["schemaUrl", "string"],
+    },
+    "repeated",
+  ],
+};
+
 /** A running receiver; what came is kept. */
 export class OtlpCollector {
   /** The metrics of the last request, by name. */
   metrics: ReadonlyMap<string, ReceivedMetric> = new Map();
   readonly spans: ReceivedSpan[] = [];
+  readonly logs: ReceivedLog[] = [];
+  /** True: requests are kept, and answered with 400. */
+  isRefusing = false;
+  /** Requests for logs so far. */
+  logRequests = 0;
   /** Headers of the last request. */
   resource: Attributes = {};
   headers: http.IncomingHttpHeaders = {};
@@ -186,7 +230,9 @@ export class OtlpCollector {
     this.headers = request.headers;
     if (request.url === "/v1/metrics") this.takeMetrics(decode(metricsRequest, plain));
     else if (request.url === "/v1/traces") this.takeSpans(decode(tracesRequest, plain));
+    else if (request.url === "/v1/logs") this.takeLogs(decode(logsRequest, plain));
     else response.statusCode = 404;
+    if (this.isRefusing) response.statusCode = 400;
     response.setHeader("content-type", "application/x-protobuf");
     response.end();
     this.wake();
@@ -202,6 +248,12 @@ export class OtlpCollector {
   private takeSpans(message: Message): void {
     this.spans.push(...scopesOf(message).flatMap(({ spans }) => list(spans).map(spanOf)));
     this.takeResource(message);
+  }
+
+  private takeLogs(message: Message): void {
+    this.logs.push(...scopesOf(message).flatMap(({ logs }) => list(logs).map(logOf)));
+    this.takeResource(message);
+    this.logRequests++;
   }
 
   private takeResource(message: Message): void {
@@ -235,20 +287,35 @@ function metricOf(one: Message): ReceivedMetric {
 }
 
 function spanOf(one: Message): ReceivedSpan {
-  const hex = (bytes: unknown) => (bytes === undefined ? "" : (bytes as Buffer).toString("hex"));
   return {
-    traceId: hex(one.traceId),
-    spanId: hex(one.spanId),
-    parentId: hex(one.parentId),
+    traceId: hexOf(one.traceId),
+    spanId: hexOf(one.spanId),
+    parentId: hexOf(one.parentId),
     name: String(one.name),
     kind: Number(one.kind ?? 0),
     startNs: one.start as bigint,
     endNs: one.end as bigint,
     attributes: attributesOf(one.attributes),
-    links: list(one.links).map(({ traceId, spanId }) => ({ traceId: hex(traceId), spanId: hex(spanId) })),
+    links: list(one.links).map(({ traceId, spanId }) => ({ traceId: hexOf(traceId), spanId: hexOf(spanId) })),
     status: Number((one.status as Message | undefined)?.code ?? 0),
     statusMessage: String((one.status as Message | undefined)?.message ?? ""),
   };
+}
+
+function logOf(one: Message): ReceivedLog {
+  return {
+    unixNs: one.time as bigint,
+    severity: Number(one.severity ?? 0),
+    severityText: String(one.severityText ?? ""),
+    body: Object.values((one.body as Message | undefined) ?? {})[0],
+    attributes: attributesOf(one.attributes),
+    traceId: hexOf(one.traceId),
+    spanId: hexOf(one.spanId),
+  };
+}
+
+function hexOf(bytes: unknown): string {
+  return bytes === undefined ? "" : (bytes as Buffer).toString("hex");
 }
 
 function attributesOf(pairs: unknown): Attributes {
