@@ -88,12 +88,12 @@ describe("the problems of a native configuration", () => {
       ],
     ],
     [
-      "a template that is none",
+      "an invalid template",
       stuff.replace("{1}", "{1"),
       ['3: source.stuff.url: "{" at position 28 belongs to no {name}; write {{ for the brace itself'],
     ],
     [
-      "a source type that nobody has",
+      "an unknown source type",
       '[source.s]\ntype = "htpp"',
       [`2: source.s.type: expected ${typeNames}, got "htpp"; did you mean "http"?`],
     ],

@@ -1,9 +1,9 @@
 /**
- * Clients at random over a fleet whose wire to memcached delays and splits: whatever they do, a get is not answered with
- * what was fetched before a write that had been acknowledged when the get was sent, and none of it stays in the pool.
+ * Random clients over a fleet whose connections to memcached delay and split bytes. A get is never answered with a value that
+ * was fetched before a write that had been acknowledged when the get was sent, and no such value stays in the pool.
  *
- * Every value is a number of its own, `base` being the fetch or set it comes from and the rest what incr has added, so
- * that an answer says where it comes from. All sides are in this process and share one count of moments.
+ * Every value is a unique number: `base` is the fetch or set that it comes from, and the rest is what incr has added. So a reply
+ * shows its origin. All sides are in this process and share one counter of moments.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
@@ -37,9 +37,9 @@ type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 interface Write {
   readonly sent: number;
   acknowledged: number;
-  /** The base of what it set; null: it set nothing. */
+  /** The base of the value that it set. `null` if it set nothing. */
   readonly base: number | null;
-  /** What an incr has made of the value; null: nothing. */
+  /** The value after an incr. `null` if there was none. */
   counted: number | null;
 }
 
@@ -128,7 +128,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet with random clients", () =>
     return births.length < value - base ? Number.POSITIVE_INFINITY : Math.max(...births);
   }
 
-  /** A write that was acknowledged before `asked` and that the value is older than; undefined: there is none. */
+  /** A write that was acknowledged before `asked` and is newer than the value. `undefined` if there is no such write. */
   function newerWrite(key: string, value: number, asked: number): Write | undefined {
     const birth = birthOf(key, value);
     return writesTo.get(key)?.find(({ sent, acknowledged, counted }) => {
