@@ -360,7 +360,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
+    const busy = this.connections.filter(({ isBusy }) => isBusy);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();
