@@ -4,8 +4,8 @@ import { parseArgs } from "node:util";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** Parts of the benchmark: requests, refreshes, costs of a proxy apart from requests, and changes of the servers. */
-const parts = ["workloads", "refresh", "figures", "resize"] as const;
+/** Parts of the benchmark: requests, refreshes, traces, costs of a proxy apart from requests, changes of the servers. */
+const parts = ["workloads", "refresh", "figures", "tracing", "resize"] as const;
 const usualParts = ["workloads", "refresh", "figures"] as const;
 type Part = (typeof parts)[number];
 
@@ -15,6 +15,7 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   workloads            requests of many kinds, compared by CPU time per request
   refresh              what keeping keys fresh costs
   figures              latency at a fixed rate, memory, time to start
+  tracing              what traces of one request in a hundred, and of all, cost
   resize               misses while a server is added and removed
                        default: the first three; with --quick or --workload only workloads
 
