@@ -74,7 +74,7 @@ export function startProgram(command, args, port) {
   return start(command, args, port);
 }
 
-/** An HTTP origin. `answer(path)` gives the body; null: there is none. It counts requests, and can die and come back. */
+/** An HTTP origin. `answer(path)` returns the body, or `null` for a 404. It records requests, and can stop and start again. */
 export async function startOrigin(answer) {
   const origin = { port: await freePort(), requests: [], stop, start: listen };
   let server = null;
@@ -97,7 +97,7 @@ export async function startOrigin(answer) {
   return origin;
 }
 
-/** The value of a key, as a memcached client reads it; null: a miss. */
+/** The value of a key, as a memcached client reads it. `null` on a miss. */
 export async function get(port, key) {
   const socket = connect(port, "127.0.0.1");
   socket.write(`get ${key}\r\n`);

@@ -1,5 +1,5 @@
 /**
- * Builds `dist/` from `src/`: what the package runs. npm calls it as `prepare`, also when somebody installs from git. Runs on
+ * Builds `dist/`, which the package runs, from `src/`. npm calls it as `prepare`, also for an installation from git. Runs on
  * Node 20 or newer.
  */
 import { spawnSync } from "node:child_process";

@@ -5,6 +5,7 @@ export type { Getter, GetterRequest, GetterResult, GetterValue, ManyGetter, Many
 export {
   createPlatypus,
   type GetterOptions,
+  type ListenerOptions,
   type LogLine,
   type ManyGetterOptions,
   type PlatypusEvents,
@@ -16,5 +17,6 @@ export {
   type SourceOptions,
   type TargetOptions,
   type TelemetryOptions,
+  type UserOptions,
 } from "./library.ts";
 export type { LibraryStats } from "./library-stats.ts";

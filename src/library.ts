@@ -9,11 +9,13 @@ import { readDocument } from "./config/native.ts";
 import type { Options } from "./config/setting.ts";
 import {
   limitSettings,
+  type listenSettings,
   type routeSettings,
   type ruleSettings,
   type serverSettings,
   type targetSettings,
   type telemetrySettings,
+  type userSettings,
 } from "./config/settings.ts";
 import { UsageError } from "./errors.ts";
 import type { Getter, ManyGetter } from "./getter.ts";
@@ -82,6 +84,12 @@ export interface PlatypusEvents {
 /** Settings of `[[route]]`. */
 export interface RouteOptions extends Options<typeof routeSettings> {}
 
+/** Settings of `[user.NAME]`. */
+export interface UserOptions extends Options<typeof userSettings> {}
+
+/** Settings of `[listen.NAME]`. */
+export interface ListenerOptions extends Options<typeof listenSettings> {}
+
 /** A Platypus, before and after its start. */
 export interface PlatypusServer {
   /**
@@ -107,6 +115,10 @@ export interface PlatypusServer {
   pool(name: string, servers: string | readonly string[], options?: TargetOptions): PlatypusServer;
   /** A route, as `[[route]]`: the first one that takes a key applies. */
   route(options: RouteOptions): PlatypusServer;
+  /** A user, as `[user.NAME]`. With users, clients must log in. */
+  user(name: string, options: UserOptions): PlatypusServer;
+  /** Addresses with options, as `[listen.NAME]`, in addition to those of `listen`. */
+  listener(name: string, options: ListenerOptions): PlatypusServer;
   /**
    * Starts to listen on `host:port` or `unix:PATH`; port 0 takes a free port. Resolves to the addresses. Rejects with a
    * ConfigError that holds all problems of the options, or with a PlatypusError if an address is unavailable.
@@ -144,6 +156,8 @@ class LibraryPlatypus implements PlatypusServer {
   private targetPool: Record<string, unknown> | null = null;
   private readonly pools: Record<string, Record<string, unknown>> = {};
   private readonly routes: Record<string, unknown>[] = [];
+  private readonly users: Record<string, Record<string, unknown>> = {};
+  private readonly listeners: Record<string, Record<string, unknown>> = {};
   private running: Promise<Platypus> | null = null;
   /** `null` while it does not listen. */
   private current: Platypus | null = null;
@@ -185,6 +199,16 @@ class LibraryPlatypus implements PlatypusServer {
 
   route(options: RouteOptions): PlatypusServer {
     this.routes.push(settingsOf(options));
+    return this;
+  }
+
+  user(name: string, options: UserOptions): PlatypusServer {
+    this.users[name] = settingsOf(options);
+    return this;
+  }
+
+  listener(name: string, options: ListenerOptions): PlatypusServer {
+    this.listeners[name] = settingsOf(options);
     return this;
   }
 
@@ -282,6 +306,8 @@ class LibraryPlatypus implements PlatypusServer {
       ...(this.targetPool !== null && { target: this.targetPool }),
       pool: this.pools,
       route: this.routes,
+      user: this.users,
+      listen: this.listeners,
       get: Object.fromEntries(this.given.map(({ name, rule }) => [name, rule])),
       source: Object.fromEntries([...getters, ...this.sources]),
     };

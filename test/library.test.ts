@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import net from "node:net";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { ConfigError, createPlatypus, type PlatypusServer } from "../src/index.ts";
@@ -140,6 +141,26 @@ describe("a Platypus created in code", () => {
     expect(await direct.ask("get a:1 b:1", "END\r\n")).toBe("VALUE a:1 0 1\r\nv\r\nEND\r\n");
     const platypus = createPlatypus(quiet).pool("one", "127.0.0.1:1").route({ pool: "none" });
     await expect(platypus.listen("127.0.0.1:0")).rejects.toThrow('there is no pool "none"');
+  });
+
+  it("has users with their prefixes, and addresses that may only read", async () => {
+    const socket = path.join(await temporaryFolder(), "reports.sock");
+    const platypus = createPlatypus(quiet)
+      .user("app", { password: "secret", prefix: ["app:"] })
+      .listener("reports", { address: [`unix:${socket}`], login: false, readonly: true });
+    afterTest(() => platypus.close());
+    const [address] = await platypus.listen("127.0.0.1:0");
+    const client = await connect(Number(address!.split(":")[1]));
+    const reader = TextClient.over(net.connect(socket));
+    afterTest(() => reader.close());
+    expect(await client.ask("get app:a")).toBe("CLIENT_ERROR unauthenticated\r\n");
+    expect(await client.ask("set login 0 0 10\r\napp secret")).toBe("STORED\r\n");
+    expect(await client.ask("set app:a 0 0 1\r\nv")).toBe("STORED\r\n");
+    expect(await client.ask("get other")).toMatch(/^CLIENT_ERROR access denied/);
+    expect(await reader.ask("get app:a", "END\r\n")).toContain("VALUE app:a");
+    expect(await reader.ask("delete app:a")).toMatch(/^CLIENT_ERROR access denied/);
+    const wrong = createPlatypus(quiet).listener("one", { address: ["127.0.0.1:0"], users: ["ap"] });
+    await expect(wrong.listen()).rejects.toThrow("there is no [user.ap]");
   });
 
   it.skipIf(MemcachedProcess.isMissing)("follows the servers of its target", async () => {

@@ -115,6 +115,11 @@ export const workloads: readonly Scenario[] = [
     unheld("mcrouter's file, one pool"),
     of("mcrouter's file, all-sync"),
   ),
+  againstOurselves(
+    { name: "mcrouter's file: multiget of 24 to two pools at once" },
+    { ...unheld("mcrouter's file, one pool"), load: { ...base, keysPerRequest: 24 } },
+    of("mcrouter's file, all-sync", { keysPerRequest: 24 }),
+  ),
   againstOurselves({ name: "four routes", goal: 1.05 }, plain("no routes"), of("platypus, 4 routes")),
   againstOurselves(
     { name: "telemetry", goal: 1.03 },

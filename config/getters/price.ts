@@ -5,7 +5,7 @@
 interface Request {
   /** Captures of the rule's pattern, by name and by number. */
   readonly captures: Readonly<Record<string, string>>;
-  /** The tag that was returned with the stored value; null if there is none. */
+  /** The tag that was returned with the stored value. `null` if it has no tag. */
   readonly tag: string | null;
   /** Aborted at the source's timeout. Pass it on, for example to `fetch`. */
   readonly signal: AbortSignal;

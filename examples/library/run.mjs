@@ -1,4 +1,4 @@
-// A program that is a memcached server of its own: misses are filled by its functions.
+// A program that is itself a memcached server: its functions fill the misses.
 // In your program: import { createPlatypus } from "platypus-proxy";
 import { createPlatypus } from "../../src/index.ts";
 import { expect, get, say, startMemcached } from "../stage.mjs";

@@ -1,4 +1,4 @@
-// Rails.cache reads an article that nobody has written: Platypus fetches it, keeps it fresh, and serves it while its origin is down.
+// Rails.cache reads an article that is not in the cache: Platypus fetches it, keeps it fresh, and serves it while its origin is down.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";

@@ -27,10 +27,10 @@ const introduction = `# All settings of Platypus, with their defaults and meanin
 interface ExampleSection {
   readonly header: string;
   readonly about: readonly string[];
-  /** Of a source or a pool. */
+  /** The `type` of a source or a pool. */
   readonly type?: string;
   readonly settings: Settings;
-  /** Settings that the file says nothing of. */
+  /** Settings that the file leaves out. */
   readonly without?: readonly string[];
 }
 

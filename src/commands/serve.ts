@@ -19,7 +19,6 @@ import { ConfigError } from "../errors.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import { ADMIN_SOCKET, adminError } from "../observe/admin/server.ts";
 import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
-import { TWEMPROXY_STATS_SOCKET, twemproxyStatsError } from "../observe/stats/twemproxy-server.ts";
 import { ownCommand } from "../packaged.ts";
 import { ConfigLoader, type Expected } from "../server/config-loader.ts";
 import { openFilesLimit } from "../server/open-files.ts";
@@ -228,6 +227,7 @@ async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise
 }
 
 async function openStatistics(address: Address): Promise<SharedSocket> {
+  const { TWEMPROXY_STATS_SOCKET, twemproxyStatsError } = await import("../observe/stats/twemproxy-server.ts");
   try {
     return await SharedSocket.open(address, TWEMPROXY_STATS_SOCKET);
   } catch (error) {

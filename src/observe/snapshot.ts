@@ -129,7 +129,7 @@ const requestRows = {
   latency: durations,
   clientErrors: sum,
   serverErrors: sum,
-  /** Of `latency`, the requests that Platypus or a server could not execute, by result. */
+  /** The part of `latency` that Platypus or a server could not execute, by result. */
   failed: byName(durations),
 };
 

@@ -50,7 +50,7 @@ export interface RequestSeries {
   /** Requests that were wrong, and requests that Platypus or a server could not execute. */
   clientErrors: number;
   serverErrors: number;
-  /** Of `latency`, the requests that Platypus or a server could not execute, by result. */
+  /** The part of `latency` that Platypus or a server could not execute, by result. */
   readonly failed: Map<Status, LatencyHistogram>;
 }
 

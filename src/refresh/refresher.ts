@@ -146,7 +146,7 @@ export async function refreshKey(
     if (before.isServable) return { type: "failed", error };
     return (await port.deleteIf(key, key, item.cas)) ? { type: "gone" } : { type: "failed", error };
   }
-  // A copy of an older item could replace the value. While the lease is held, there is none in progress.
+  // A copy of an older item could replace the value. No copy is in progress while the lease is held.
   if (port.removeFormer != null) await port.removeFormer(key);
   if (result.type === "notThere") {
     const isKept = config.notFound === "keep";

@@ -25,8 +25,27 @@ export function canUnpack(codings: readonly string[]): boolean {
   return codings.length <= MAX_CODINGS && codings.every((coding) => coding === "gzip" || coding === "br");
 }
 
-/** The decoded body. An error of one stage, or the end of the iteration, ends all stages. */
-export function unpack(body: Readable, codings: readonly string[]): AsyncIterable<Buffer> {
+/** Maximum size of a coded body that may be this large decoded: a coding adds little to data that it cannot compress. */
+export function maxPackedBytes(maxBytes: number): number {
+  return maxBytes + Math.ceil(maxBytes / 64) + 1024;
+}
+
+/** The decoded body. `null` if it has more than `maxBytes` bytes. Rejects if the body is not in these codings. */
+export async function unpack(body: Buffer, codings: readonly string[], maxBytes: number): Promise<Buffer | null> {
+  if (codings.length === 0) return body;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of decoded(Readable.from([body]), codings)) {
+    length += chunk.length;
+    // Leaving the loop ends all stages.
+    if (length > maxBytes) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+/** An error of one stage, or the end of the iteration, ends all stages. */
+function decoded(body: Readable, codings: readonly string[]): AsyncIterable<Buffer> {
   let stream = body;
   let previous: string | null = null;
   for (const coding of codings.toReversed()) {

@@ -55,6 +55,7 @@ export function freshnessOf(
   response: ResponseFields,
   nowMs: number,
 ): Freshness | null {
+  if (cacheControl === null && expires === null) return null;
   const directives = new Map((cacheControl ?? "").split(",").map((member) => splitDirective(member)));
   const stale = STALE.map((name) => directives.get(name)).filter((seconds) => seconds != null);
   const staleMs = stale.length === 0 ? null : Math.max(...stale.map(Number)) * 1000;

@@ -5,29 +5,27 @@
  * The configuration defines the meaning of each status: a value, "not there", or a failure. A 304 to a conditional
  * request is "unchanged".
  */
-import type { Dispatcher, Pool } from "undici";
+import type { Pool } from "undici";
 import { SourceError } from "../errors.ts";
 import { names } from "../name-cache.ts";
 import { type Span, SpanKind } from "../proxy/tracing.ts";
 import { MAX_PLACES } from "./adaptive-concurrency.ts";
-import { canUnpack, contentCodingsOf, unpack } from "./content-coding.ts";
+import { canUnpack, contentCodingsOf, maxPackedBytes, unpack } from "./content-coding.ts";
 import { freshnessFieldsOf, freshnessOf, updatedFields } from "./freshness.ts";
 import type { HttpSourceConfig } from "./http.ts";
 import { HttpBatching } from "./http-batch.ts";
 import { HttpCalls } from "./http-calls.ts";
+import { exchange, type HttpResponse } from "./http-exchange.ts";
 import { markOf, readMark, validatorOf } from "./http-mark.ts";
 import { type HttpRequest, RequestTemplate } from "./http-request.ts";
 import { selectJson } from "./json-pointer.ts";
-import { ResponseFields } from "./response-fields.ts";
+import type { ResponseFields } from "./response-fields.ts";
 import type { Batching, FetchContext, FetchedValue, FetchResult, Freshness, Source } from "./source.ts";
 
 const KEEP_ALIVE_MS = 10_000;
 const GRACE_MS = 1_000;
 /** Maximum age of a connection, so that Platypus notices changed addresses of the host name. */
 const CONNECTION_LIFE_MS = 60_000;
-/** Maximum size and time for reading an unwanted body, so that its connection can be reused. */
-const MAX_UNWANTED_BYTES = 16 * 1024;
-const MAX_UNWANTED_MS = 1_000;
 /** Statuses after which an immediate retry may succeed. */
 const TRANSIENT: ReadonlySet<number> = new Set([502, 503, 504]);
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
@@ -93,16 +91,15 @@ export class HttpSource implements Source {
     const { redirects, valueStatuses, notFoundStatuses } = this.config;
     let request = first;
     for (let followed = 0; ; followed++) {
-      const { statusCode, headers, body } = await this.send(request, signal, span);
-      const fields = new ResponseFields(headers);
-      if (valueStatuses.includes(statusCode)) return this.read(statusCode, fields, body);
-      leaveUnread(body);
-      if (notFoundStatuses.includes(statusCode)) return { type: "notThere" };
-      if (statusCode === 304 && tag !== null) return unchanged(tag, fields);
-      const target = REDIRECTS.has(statusCode) && request.body === null ? this.redirectOf(request, fields) : null;
+      const response = await this.send(request, signal, span);
+      const { status, fields } = response;
+      if (valueStatuses.includes(status)) return this.read(response);
+      if (notFoundStatuses.includes(status)) return { type: "notThere" };
+      if (status === 304 && tag !== null) return unchanged(tag, fields);
+      const target = REDIRECTS.has(status) && request.body === null ? this.redirectOf(request, fields) : null;
       if (target === null || followed === redirects) {
-        const isTransient = TRANSIENT.has(statusCode);
-        throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${statusCode}`, { isTransient });
+        const isTransient = TRANSIENT.has(status);
+        throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status}`, { isTransient });
       }
       request = { ...request, path: target, shownPath: target.split("?")[0]! };
     }
@@ -112,28 +109,29 @@ export class HttpSource implements Source {
    * One request to the server. A traced request carries its trace context. The span ends with the head of the response,
    * and so does the recorded duration.
    */
-  private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<Dispatcher.ResponseData> {
+  private async send(request: HttpRequest, signal: AbortSignal, span: Span | null): Promise<HttpResponse> {
     const pool = await this.pool;
-    const { shownPath, template, ...sent } = request;
-    const { method } = request;
+    const { method, path, body, template } = request;
     const call = span === null ? null : this.beginCall(span, request);
     const headers = call === null ? request.headers : { ...request.headers, traceparent: call.traceparent };
     const startMs = performance.now();
-    let status: number | null = null;
-    let error: string | null = null;
-    try {
-      const response = await pool.request({ ...sent, headers, signal });
-      status = response.statusCode;
-      if (status >= 400) error = String(status);
-      return response;
-    } catch (thrown) {
-      error = errorTypeOf(thrown);
-      throw thrown;
-    } finally {
+    const end = (status: number | null, error: string | null) => {
       this.httpCalls.add({ method, template, status, error }, performance.now() - startMs, call);
       if (status !== null) call?.set("http.response.status_code", status);
       if (error !== null) call?.fail(error);
       call?.end();
+    };
+    let hasHead = false;
+    const limitOf = (status: number, fields: ResponseFields) => {
+      hasHead = true;
+      end(status, status >= 400 ? String(status) : null);
+      return this.limitOf(status, fields);
+    };
+    try {
+      return await exchange(pool, { method, path, headers, body }, { signal, limitOf });
+    } catch (error) {
+      if (!hasHead) end(null, errorTypeOf(error));
+      throw error;
     }
   }
 
@@ -156,26 +154,39 @@ export class HttpSource implements Source {
     return target.origin === base.origin ? target.pathname + target.search : null;
   }
 
-  private async read(status: number, fields: ResponseFields, body: Dispatcher.ResponseData["body"]): Promise<HttpBody> {
-    const { maxBodyBytes, contentTypes } = this.config;
-    const type = contentTypeOf(fields);
-    if (contentTypes.length > 0 && !contentTypes.includes(type)) {
-      leaveUnread(body);
+  /** Maximum size of a body as it is sent. `null` if `read` refuses the response whatever its body. */
+  private limitOf(status: number, fields: ResponseFields): number | null {
+    const { maxBodyBytes, valueStatuses } = this.config;
+    if (!valueStatuses.includes(status) || !this.isWantedType(fields)) return null;
+    const codings = contentCodingsOf(fields);
+    if (codings.length === 0) return maxBodyBytes;
+    return canUnpack(codings) ? maxPackedBytes(maxBodyBytes) : null;
+  }
+
+  /** Throws a SourceError. */
+  private async read({ status, fields, body }: HttpResponse): Promise<HttpBody> {
+    if (!this.isWantedType(fields)) {
+      const type = contentTypeOf(fields);
       throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status} with content type ${type}`);
     }
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of this.unpacked(body, fields)) {
-      length += chunk.length;
-      if (length > maxBodyBytes) {
-        // Leaving the loop destroys the body and its connection.
-        throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the body has more than ${maxBodyBytes} bytes`);
-      }
-      chunks.push(chunk);
+    const codings = contentCodingsOf(fields);
+    if (!canUnpack(codings)) {
+      const coding = codings.join(", ");
+      throw new SourceError("SOURCE_STATUS", `source ${this.name}: the content encoding ${coding} was not asked for`);
+    }
+    const { maxBodyBytes } = this.config;
+    const whole = body instanceof Buffer ? await unpack(body, codings, maxBodyBytes) : null;
+    if (whole === null) {
+      throw new SourceError("SOURCE_TOO_LARGE", `source ${this.name}: the body has more than ${maxBodyBytes} bytes`);
     }
     const kept = freshnessFieldsOf(fields);
     const freshness = freshnessOf(kept, fields, Date.now());
-    return { type: "body", body: Buffer.concat(chunks), tag: markOf(validatorOf(fields), kept), freshness };
+    return { type: "body", body: whole, tag: markOf(validatorOf(fields), kept), freshness };
+  }
+
+  private isWantedType(fields: ResponseFields): boolean {
+    const { contentTypes } = this.config;
+    return contentTypes.length === 0 || contentTypes.includes(contentTypeOf(fields));
   }
 
   private valueOf({ body, tag, freshness }: HttpBody): FetchedValue {
@@ -186,23 +197,6 @@ export class HttpSource implements Source {
     }
     return { type: "value", value, tag, freshness };
   }
-
-  /** Throws a SourceError for an encoding that was not requested. */
-  private unpacked(body: Dispatcher.ResponseData["body"], fields: ResponseFields): AsyncIterable<Buffer> {
-    const codings = contentCodingsOf(fields);
-    if (canUnpack(codings)) return unpack(body, codings);
-    leaveUnread(body);
-    throw new SourceError(
-      "SOURCE_STATUS",
-      `source ${this.name}: the content encoding ${codings.join(", ")} was not asked for`,
-    );
-  }
-}
-
-/** The code of an error, such as `ECONNREFUSED`. */
-function errorTypeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "unexpected";
-  return "code" in error && typeof error.code === "string" ? error.code : error.name;
 }
 
 /** undici is loaded only for such a source: it is an eighth of Platypus' memory at startup. */
@@ -221,9 +215,10 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
   });
 }
 
-/** The connection can be reused if the rest of the body is short and arrives soon. */
-function leaveUnread(body: Dispatcher.ResponseData["body"]): void {
-  body.dump({ limit: MAX_UNWANTED_BYTES, signal: AbortSignal.timeout(MAX_UNWANTED_MS) }).catch(() => {});
+/** The code of an error, such as `ECONNREFUSED`. */
+function errorTypeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "unexpected";
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
 }
 
 /** A 304 updates the stored fields of the response that it confirms (RFC 9111 section 4.3.4). */

@@ -2,35 +2,32 @@
  * The header fields of a response by RFC 9110 section 5. Freshness, marks, encodings, redirects and content types read
  * their fields with this class, so that repeated, padded and empty fields have one meaning.
  *
- * - Names are case-insensitive. Surrounding blanks of a value are removed. An empty field counts as absent.
+ * - Surrounding blanks of a value are removed. An empty field counts as absent.
  * - A list field is the list of all of its lines. An empty member counts as absent.
  * - Other fields may be repeated with one value. Contradictory lines have no single value.
  */
 
-/** Header fields as undici gives them: a repeated field is an array of its lines. */
+/** Header fields as undici gives them: names in lower case, and a repeated field as an array of its lines. */
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** A member of a list. A comma in a quoted string does not end it. */
 const MEMBER = /(?:[^",]|"(?:\\.|[^"\\])*"?)+/g;
 
+const NONE: readonly string[] = [];
+
 export class ResponseFields {
-  private readonly fields = new Map<string, string[]>();
+  private readonly headers: Headers;
 
   constructor(headers: Headers) {
-    for (const [name, value] of Object.entries(headers)) {
-      const lines = [value ?? []]
-        .flat()
-        .map(trimmed)
-        .filter((line) => line !== "");
-      if (lines.length === 0) continue;
-      const key = name.toLowerCase();
-      this.fields.set(key, [...this.lines(key), ...lines]);
-    }
+    this.headers = headers;
   }
 
-  /** The lines of a field in the order of arrival. */
+  /** The lines of a field in the order of arrival. `name` is in lower case. */
   lines(name: string): readonly string[] {
-    return this.fields.get(name) ?? [];
+    const value = Object.hasOwn(this.headers, name) ? this.headers[name] : undefined;
+    if (value === undefined) return NONE;
+    const lines = (typeof value === "string" ? [value] : value).map(trimmed);
+    return lines.includes("") ? lines.filter((line) => line !== "") : lines;
   }
 
   /** The value of a field that is not a list. `null` if the field is absent or its lines differ. */

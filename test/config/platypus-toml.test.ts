@@ -19,11 +19,12 @@ import { fileTypes, sourceTypes } from "../../src/sources/types.ts";
 
 const file = fileURLToPath(new URL("../../config/platypus.toml", import.meta.url));
 const text = readFileSync(file, "utf8");
-/** The file with every setting switched on. */
+/** The file with every setting enabled. */
 const switchedOn = text.replace(/^#(?=[a-z[])/gm, "");
-/** Of every source the same, so one example has them; or they have nothing to show. */
+const typeNames = fileTypes.map(({ names: [type] }) => type);
+/** Settings of all sources: the example of one type, http, has them. */
 const shownOnce = ["type", "timeout", "concurrency", "queue", "rate", "breaker_failures", "breaker_time", "retries"];
-/** Of a pool, which the example's source names. */
+/** Settings that the example has in the pool that its source names. */
 const connection = ["region", "profile", "endpoint", "assume_role"];
 const ruleDefaults = [
   "ttl",
@@ -46,7 +47,7 @@ const read = (toml: string) =>
     env: { EXAMPLE_PASSWORD: "secret", EXAMPLE_TOKEN: "a-token-of-an-example" },
     sourceTypes,
   });
-/** Certificates are read, so they are looked for where the tests have some; they have no use without TLS. */
+/** The enabled file with certificates of the tests, which are read. They need a TLS address. */
 const withCertificates = switchedOn
   // The example of a route names pools that the file does not have.
   .replace(/^\[\[route\]\].*?\n\n/ms, "")
@@ -55,7 +56,7 @@ const withCertificates = switchedOn
   .replace("tls = false", "tls = true")
   .replace("client_certificates = false", "client_certificates = true")
   .replace('"getter.ts"', '"../test/support/modules/getter.ts"')
-  // What does not go together.
+  // These settings exclude each other.
   .replace('method = "GET"', 'method = "POST"')
   .replace(/^bearer_token.*$/m, "");
 
@@ -68,7 +69,7 @@ describe("config/platypus.toml", () => {
     const config = read(withCertificates);
     expect(config.pools).toHaveLength(1);
     expect(config.rules).toHaveLength(1);
-    expect(config.sources.map(({ type }) => type)).toEqual(["http", "file", "echo", "merge", "module", "awssm"]);
+    expect(config.sources.map(({ type }) => type).toSorted()).toEqual(typeNames.toSorted());
   });
 
   it("contains every setting with its default", () => {
@@ -82,17 +83,12 @@ describe("config/platypus.toml", () => {
       ["target", document.target, leaveOut(targetSettings, ["host", "port"])],
       ["route", document.route[0], leaveOut(routeSettings, ["match", "replicas", "read"])],
       ["get", document.get.example, ruleSettings],
-      ["source http", document.source.web, { ...source, ...settingsOf("http") }],
-      ["source file", document.source.files, { ...leaveOut(source, shownOnce), ...settingsOf("file") }],
       ["pool", document.pool.aws, awsPoolSettings],
-      [
-        "source awssm",
-        document.source.secrets,
-        leaveOut({ ...leaveOut(source, shownOnce), ...settingsOf("awssm") }, connection),
-      ],
-      ["source echo", document.source.echo, { ...leaveOut(source, shownOnce), ...settingsOf("echo") }],
-      ["source merge", document.source.profile, { ...leaveOut(source, shownOnce), ...settingsOf("merge") }],
-      ["source module", document.source.own, { ...leaveOut(source, shownOnce), ...settingsOf("module") }],
+      ...typeNames.map((type): [string, unknown, Settings] => [
+        `source ${type}`,
+        Object.values<{ type: string }>(document.source).find((shown) => shown.type === type),
+        leaveOut({ ...(type === "http" ? source : leaveOut(source, shownOnce)), ...settingsOf(type) }, connection),
+      ]),
     ];
     for (const [section, shown, settings] of examples) {
       for (const [key, row] of Object.entries<Setting>(settings)) {

@@ -28,6 +28,7 @@ describe("the set of loaded modules", () => {
       const { loadConfig } = await import("./src/server/load-config.ts");
       const { Platypus } = await import("./src/server/platypus.ts");
       const { readInvocation } = await import("./src/commands/invocation.ts");
+      await import("./src/commands/serve.ts");
       const { load } = await readInvocation(["--config", "config/quickstart.toml", "--listen", "127.0.0.1:0"]);
       const config = await loadConfig({ ...load, env: { PLATYPUS_SERVER_ADMIN: "127.0.0.1:0" } });
       const platypus = await Platypus.start(config);

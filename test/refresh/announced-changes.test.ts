@@ -1,20 +1,19 @@
 /** A source announces another value for a key at any moment of a fill, a refresh or a probe: the key is refreshed again. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
-import { Filler } from "../../src/refresh/filler.ts";
+import type { Filler } from "../../src/refresh/filler.ts";
 import { Lease } from "../../src/refresh/lease.ts";
-import { Scheduler } from "../../src/refresh/scheduler.ts";
-import { ManualClock } from "../support/fakes/manual-clock.ts";
-import { ManualSource } from "../support/fakes/manual-source.ts";
-import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
+import type { Scheduler } from "../../src/refresh/scheduler.ts";
+import type { ManualClock } from "../support/fakes/manual-clock.ts";
+import type { ManualSource } from "../support/fakes/manual-source.ts";
 import { settled } from "../support/fakes/settled.ts";
-import { SlowPool } from "../support/fakes/slow-pool.ts";
-import { testRules } from "../support/rigs/test-rules.ts";
+import type { SlowPool } from "../support/fakes/slow-pool.ts";
+import { RefreshRig } from "../support/rigs/refresh-rig.ts";
 
-const TICK_MS = 100;
 /** ttl 1 h: no refresh falls due by itself. */
 const rule: Partial<RuleConfig> = { ttlMs: 3_600_000, expiryMs: 36_000_000 };
 
+let rig: RefreshRig;
 let clock: ManualClock;
 let source: ManualSource;
 let pool: SlowPool;
@@ -24,45 +23,18 @@ let filler: Filler;
 beforeEach(() => start());
 
 function start(changes: Partial<RuleConfig> = {}): void {
-  clock = new ManualClock();
-  source = new ManualSource();
-  pool = new SlowPool(clock);
-  pool.isFleet = true;
-  ({ scheduler, filler } = process(changes));
+  rig = new RefreshRig({ rules: [{ ...rule, ...changes }], isFleet: true });
+  ({ clock, source, pool, scheduler, filler } = rig);
 }
 
-function process(changes: Partial<RuleConfig> = {}) {
-  const rules = testRules(source, { ...rule, ...changes });
-  const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
-  const shared = { rules, port: pool, clock, log };
-  const own = new Scheduler({ ...shared, random: () => 0, bounds: { maxTrackedKeys: 100, pickUpRate: 1_000 } });
-  return { scheduler: own, filler: new Filler({ ...shared, events: own, holdBytes: 1 << 20 }) };
-}
-
-async function get(): Promise<void> {
-  const isHit = pool.value("k") !== null;
-  const bytes = Buffer.from("k", "latin1");
-  filler.noteGet(bytes, 0, bytes.length, isHit);
-  if (!isHit) filler.fill("k", new RecordingWaiter());
-  await settled();
-}
-
-async function answer(value: string): Promise<void> {
-  source.last.answer(value);
-  await settled();
-}
+const get = () => rig.settledGet();
+const pass = (ms: number) => clock.pass(ms);
+const answer = (value: string) => rig.answer(value);
 
 /** As Platypus passes it on. */
 function announce(): void {
   filler.changed("k");
   scheduler.changed("k");
-}
-
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= TICK_MS) {
-    clock.advance(TICK_MS);
-    await settled();
-  }
 }
 
 /** The next fetch is asked for within a moment, and its value is in the pool. */

@@ -1,20 +1,16 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
 import { type PlatypusError, SourceError } from "../../src/errors.ts";
-import { FailedKeys } from "../../src/refresh/failed-keys.ts";
-import { Filler } from "../../src/refresh/filler.ts";
+import type { Filler } from "../../src/refresh/filler.ts";
 import type { Rules } from "../../src/refresh/rules.ts";
-import { Scheduler } from "../../src/refresh/scheduler.ts";
-import { ManualClock } from "../support/fakes/manual-clock.ts";
-import { ManualSource } from "../support/fakes/manual-source.ts";
+import type { ManualClock } from "../support/fakes/manual-clock.ts";
+import type { ManualSource } from "../support/fakes/manual-source.ts";
 import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
 import { settled } from "../support/fakes/settled.ts";
-import { SlowPool } from "../support/fakes/slow-pool.ts";
-import { testRules } from "../support/rigs/test-rules.ts";
+import type { SlowPool } from "../support/fakes/slow-pool.ts";
+import { RefreshRig } from "../support/rigs/refresh-rig.ts";
 
-const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
-const bounds = { maxTrackedKeys: 100, pickUpRate: 0 };
-
+let rig: RefreshRig;
 let clock: ManualClock;
 let source: ManualSource;
 let pool: SlowPool;
@@ -24,13 +20,8 @@ let filler: Filler;
 beforeEach(() => start());
 
 function start(config: Partial<RuleConfig> = {}, random = () => 0): void {
-  clock = new ManualClock();
-  source = new ManualSource();
-  pool = new SlowPool(clock);
-  rules = testRules(source, config);
-  const shared = { rules, port: pool, clock, log, failedKeys: new FailedKeys(random) };
-  const scheduler = new Scheduler({ ...shared, random: () => 0, bounds });
-  filler = new Filler({ ...shared, events: scheduler, holdBytes: 1 << 20 });
+  rig = new RefreshRig({ rules: [config], pickUpRate: 0, random });
+  ({ clock, source, pool, rules, filler } = rig);
 }
 
 /** A client's miss of `key`. True if it started a fetch. */

@@ -1,23 +1,22 @@
-/** The Filler where other processes use the pool too: who fetches, who watches, and what each of them answers. */
+/** Fills of processes that share a pool: which process fetches, and what the clients of the others are answered. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
-import { Filler } from "../../src/refresh/filler.ts";
+import type { Filler } from "../../src/refresh/filler.ts";
 import { Lease } from "../../src/refresh/lease.ts";
-import type { Rules } from "../../src/refresh/rules.ts";
-import { ManualClock } from "../support/fakes/manual-clock.ts";
-import { ManualSource } from "../support/fakes/manual-source.ts";
-import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
+import type { ManualClock } from "../support/fakes/manual-clock.ts";
+import type { ManualSource } from "../support/fakes/manual-source.ts";
+import type { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
 import { settled } from "../support/fakes/settled.ts";
-import { SlowPool } from "../support/fakes/slow-pool.ts";
-import { testRules } from "../support/rigs/test-rules.ts";
+import type { SlowPool } from "../support/fakes/slow-pool.ts";
+import { FillRig } from "../support/rigs/fill-rig.ts";
 
 const FILL_TIMEOUT_MS = 400;
 const FETCH_MS = 5_000;
+let rig: FillRig;
 let clock: ManualClock;
 let source: ManualSource;
 let pool: SlowPool;
 let logged: string[];
-let rules: Rules;
 let filler: Filler;
 /** The lease of "k" as another process has it. */
 let theirs: Lease;
@@ -25,28 +24,13 @@ let theirs: Lease;
 beforeEach(() => start());
 
 function start(config: Partial<RuleConfig> = {}): void {
-  clock = new ManualClock();
-  source = new ManualSource();
-  pool = new SlowPool(clock);
-  pool.isFleet = true;
-  logged = [];
-  rules = testRules(source, { match: "k|other", fillTimeoutMs: FILL_TIMEOUT_MS, ...config });
-  filler = new Filler({
-    rules,
-    port: pool,
-    clock,
-    events: { populated: () => {}, got: () => {}, gotAll: () => {}, isTracked: () => false },
-    log: {
-      sourceFailed: (_rule, error) => logged.push(`source ${(error as Error).message}`),
-      poolFailed: (_rule, error) => logged.push(`pool ${(error as Error).message}`),
-      observed: () => {},
-    },
-    holdBytes: 1 << 22,
-  });
+  const rule = { match: "k|other", fillTimeoutMs: FILL_TIMEOUT_MS, ...config };
+  rig = new FillRig({ rules: [rule], isFleet: true, holdBytes: 1 << 22 });
+  ({ clock, source, pool, logged, filler } = rig);
   theirs = new Lease(pool, "k");
 }
 
-/** Another process has the right to fetch "k", and nothing has been asked of the pool but that. */
+/** Another process takes the lease of "k". */
 async function heldByThem(): Promise<bigint> {
   const proof = await theirs.take(FETCH_MS);
   pool.calls.length = 0;
@@ -55,31 +39,15 @@ async function heldByThem(): Promise<bigint> {
 
 /** A client's get of "k" that missed. */
 async function get(): Promise<RecordingWaiter> {
-  const waiter = new RecordingWaiter();
-  filler.fill("k", waiter);
+  const waiter = rig.get();
   await settled();
   return waiter;
 }
 
-/** A client's delete of "k" through another process. */
-function deletedByThem(): void {
-  theirs.drop();
-  pool.store.delete("k");
-}
-
-async function advance(ms: number): Promise<void> {
-  clock.advance(ms);
-  await settled();
-}
-
-async function answer(value: string | Buffer): Promise<void> {
-  source.last.answer(value);
-  await settled();
-}
-
-function counters() {
-  return rules.list[0]!.counters;
-}
+const deletedByThem = () => rig.deletedElsewhere();
+const advance = (ms: number) => rig.advance(ms);
+const answer = (value: string | Buffer) => rig.answer(value);
+const counters = () => rig.counters;
 
 describe("a miss of a key without a fetch in flight", () => {
   it("takes the lease, fetches, and stores the value and ends the lease in one write", async () => {
@@ -124,7 +92,7 @@ describe("a miss of a key without a fetch in flight", () => {
   it("is fetched without a lease if the pool cannot be asked", async () => {
     pool.isDown = true;
     const waiter = await get();
-    expect(logged).toEqual(["pool the pool is down"]);
+    expect(logged).toEqual(["pool rule the pool is down"]);
     await answer("v");
     expect(waiter.told).toEqual(["value v"]);
     expect(counters()).toMatchObject({ leasesTaken: 0, held: 1 });
@@ -229,7 +197,7 @@ describe("a miss of a key that another process fetches", () => {
     const waiter = await get();
     pool.isDown = true;
     await advance(5);
-    expect(logged).toEqual(["pool the pool is down"]);
+    expect(logged).toEqual(["pool rule the pool is down"]);
     await answer("v");
     expect(waiter.told).toEqual(["value v"]);
     expect(counters()).toMatchObject({ leasesAwaited: 1, leasesTaken: 0, held: 1 });
@@ -382,175 +350,5 @@ describe("the lease of a fetch", () => {
     expect(pool.value("k")).toHaveLength(1_000_001);
     expect(await theirs.look()).toBe("gone");
     expect(counters()).toMatchObject({ held: 0, filled: 1 });
-  });
-});
-
-describe("a client's write through another process", () => {
-  it("ends a negative result long before negative_ttl", async () => {
-    start({ negativeTtlMs: 20_000 });
-    await get();
-    source.last.notThere();
-    await settled();
-    pool.calls.length = 0;
-    expect((await get()).told).toEqual(["miss"]);
-    expect(pool.calls).toEqual(["get lease"]);
-    expect(source.fetches).toHaveLength(1);
-    deletedByThem();
-    const waiter = await get();
-    await answer("created");
-    expect(waiter.told).toEqual(["value created"]);
-    expect(pool.value("k")).toBe("created");
-  });
-
-  it("ends a negative result of a rule that fills in the background", async () => {
-    start({ negativeTtlMs: 20_000, fillTimeoutMs: 0 });
-    await get();
-    source.last.notThere();
-    await settled();
-    await get();
-    expect(source.fetches).toHaveLength(1);
-    deletedByThem();
-    await get();
-    expect(source.fetches).toHaveLength(2);
-  });
-
-  it("ends a negative result held only in this process as soon as the pool answers", async () => {
-    start({ negativeTtlMs: 20_000 });
-    pool.isDown = true;
-    await get();
-    source.last.notThere();
-    await settled();
-    expect((await get()).told).toEqual(["miss"]);
-    expect(source.fetches).toHaveLength(1);
-    pool.isDown = false;
-    await get();
-    expect(source.fetches).toHaveLength(2);
-  });
-
-  it("ends a held value that the pool could not store, as soon as the pool answers", async () => {
-    pool.isDown = true;
-    await get();
-    await answer("held");
-    expect((await get()).told).toEqual(["value held"]);
-    pool.isDown = false;
-    const waiter = await get();
-    expect(waiter.told).toEqual([]);
-    await answer("new");
-    expect(waiter.told).toEqual(["value new"]);
-  });
-
-  it("ends a held value that the pool refuses to store", async () => {
-    const large = "x".repeat(2 << 20);
-    await get();
-    await answer(large);
-    deletedByThem();
-    const waiter = await get();
-    await answer("small");
-    expect(waiter.told).toEqual(["value small"]);
-    expect(pool.value("k")).toBe("small");
-  });
-
-  it("ends the copies that other processes hold", async () => {
-    const large = "x".repeat(2 << 20);
-    const marker = await theirs.keep(await heldByThem(), 5_000);
-    expect(marker).not.toBeNull();
-    const first = await get();
-    await answer(large);
-    expect(first.told).toEqual([`value ${large}`]);
-    expect((await get()).told).toEqual([`value ${large}`]);
-    expect(source.fetches).toHaveLength(1);
-    deletedByThem();
-    await get();
-    expect(source.fetches).toHaveLength(2);
-  });
-
-  it("causes one more fetch if it ends the marker during a fetch", async () => {
-    await theirs.keep(await heldByThem(), 5_000);
-    const waiter = await get();
-    deletedByThem();
-    await answer("old");
-    expect(waiter.told).toEqual([]);
-    await answer("new");
-    expect(waiter.told).toEqual(["value new"]);
-  });
-
-  it("is visible to clients that arrive after it, even if an older poll is in flight", async () => {
-    await theirs.releaseAbsent(await heldByThem(), 20_000);
-    pool.isHolding = true;
-    const early = await get();
-    pool.release();
-    pool.isHolding = true;
-    await settled();
-    expect(pool.calls.at(-1)).toBe("get lease");
-    deletedByThem();
-    const late = await get();
-    pool.release();
-    await settled();
-    expect([early.told, late.told]).toEqual([["miss"], []]);
-    await advance(5);
-    await answer("created");
-    expect(late.told).toEqual(["value created"]);
-  });
-});
-
-describe("a pool that could not answer a client's get", () => {
-  const failedGet = async () => {
-    const waiter = new RecordingWaiter();
-    filler.fill("k", waiter, true);
-    await settled();
-    return waiter.told;
-  };
-
-  it("has the held value answered at once, and is not asked for a lease", async () => {
-    pool.isDown = true;
-    await get();
-    await answer("held");
-    pool.calls.length = 0;
-    expect(await failedGet()).toEqual(["value held"]);
-    expect(pool.calls).toEqual([]);
-  });
-
-  it("has the negative result answered", async () => {
-    await get();
-    source.last.notThere();
-    await settled();
-    pool.calls.length = 0;
-    expect(await failedGet()).toEqual(["miss"]);
-    expect(pool.calls).toEqual([]);
-  });
-});
-
-describe("a client's write through this process", () => {
-  it("ends a held value while the value's marker is read", async () => {
-    const marker = await theirs.keep(await heldByThem(), 5_000);
-    expect(marker).not.toBeNull();
-    await get();
-    pool.isHolding = true;
-    source.last.answer("old");
-    await settled();
-    filler.beforeWrite("k");
-    pool.release();
-    await settled();
-    const waiter = new RecordingWaiter();
-    filler.fill("k", waiter, true);
-    expect(waiter.told).toEqual([]);
-  });
-
-  it("ends the lease of any process before the write is sent", async () => {
-    const proof = await heldByThem();
-    filler.beforeWrite("k");
-    expect(pool.calls).toEqual(["drop lease"]);
-    await settled();
-    expect(await theirs.release(proof)).toBe(false);
-  });
-
-  it.each([
-    ["that no rule covers", {}, "not covered"],
-    ["whose processes fetch for themselves", { lease: "process" }, "k"],
-    ["of a rule that is off", { mode: "off" }, "k"],
-  ] as const)("has no lease to end for a key %s", (_which, config, key) => {
-    start(config);
-    filler.beforeWrite(key);
-    expect(pool.calls).toEqual([]);
   });
 });

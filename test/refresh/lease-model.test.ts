@@ -6,7 +6,7 @@
  * it again.
  */
 import { describe, expect, it } from "vitest";
-import { explore, type Scenario } from "../support/rigs/fleet-model.ts";
+import { exploreFleet, type Scenario } from "../support/rigs/fleet-model.ts";
 
 const get = (via: number) => ({ does: "get", via }) as const;
 const refresh = (via: number) => ({ does: "refresh", via }) as const;
@@ -68,7 +68,7 @@ const reloads = (["nothing", "the source", "the pool port"] as const).flatMap((r
 ]);
 
 async function leavesNothingOld(_name: string, scenario: Scenario): Promise<void> {
-  const { failure, states, ends } = await explore(scenario);
+  const { failure, states, ends } = await exploreFleet(scenario);
   expect(failure).toBeNull();
   expect(states).toBeGreaterThan(10);
   expect(ends).toBeGreaterThan(0);

@@ -5,25 +5,24 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { RuleConfig } from "../../src/config/config.ts";
-import { Filler } from "../../src/refresh/filler.ts";
+import type { Filler } from "../../src/refresh/filler.ts";
 import { Lease } from "../../src/refresh/lease.ts";
-import type { Rules } from "../../src/refresh/rules.ts";
-import { Scheduler } from "../../src/refresh/scheduler.ts";
-import { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
-import { ManualClock } from "../support/fakes/manual-clock.ts";
-import { ManualSource } from "../support/fakes/manual-source.ts";
+import type { Scheduler } from "../../src/refresh/scheduler.ts";
+import type { UnsettledWrites } from "../../src/refresh/unsettled-writes.ts";
+import type { ManualClock } from "../support/fakes/manual-clock.ts";
+import type { ManualSource } from "../support/fakes/manual-source.ts";
 import { RecordingWaiter } from "../support/fakes/recording-waiter.ts";
 import { settled } from "../support/fakes/settled.ts";
-import { type Fate, SlowPool } from "../support/fakes/slow-pool.ts";
-import { testRules } from "../support/rigs/test-rules.ts";
+import type { Fate, SlowPool } from "../support/fakes/slow-pool.ts";
+import { RefreshRig } from "../support/rigs/refresh-rig.ts";
 
 const TICK_MS = 100;
 const fates: readonly Fate[] = ["done, not answered", "late, not answered", "never done"];
 
+let rig: RefreshRig;
 let clock: ManualClock;
 let source: ManualSource;
 let pool: SlowPool;
-let rules: Rules;
 let unsettled: UnsettledWrites;
 let scheduler: Scheduler;
 let filler: Filler;
@@ -31,16 +30,8 @@ let filler: Filler;
 beforeEach(() => start());
 
 function start(config: Partial<RuleConfig> = {}): void {
-  clock = new ManualClock();
-  source = new ManualSource();
-  pool = new SlowPool(clock);
-  pool.isFleet = true;
-  rules = testRules(source, { ttlMs: 30_000, negativeTtlMs: 20_000, ...config });
-  unsettled = new UnsettledWrites(clock);
-  const log = { sourceFailed: () => {}, poolFailed: () => {}, observed: () => {} };
-  const shared = { rules, port: pool, clock, log, unsettled };
-  scheduler = new Scheduler({ ...shared, random: () => 0, bounds: { maxTrackedKeys: 100, pickUpRate: 0 } });
-  filler = new Filler({ ...shared, events: scheduler, holdBytes: 1 << 22 });
+  rig = new RefreshRig({ rules: [{ ttlMs: 30_000, negativeTtlMs: 20_000, ...config }], isFleet: true, pickUpRate: 0 });
+  ({ clock, source, pool, unsettled, scheduler, filler } = rig);
 }
 
 async function get(hasPoolFailed = false): Promise<RecordingWaiter> {
@@ -50,24 +41,10 @@ async function get(hasPoolFailed = false): Promise<RecordingWaiter> {
   return waiter;
 }
 
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= TICK_MS) {
-    clock.advance(TICK_MS);
-    await settled();
-  }
-}
-
-async function answer(value: string | null): Promise<void> {
-  if (value === null) source.last.notThere();
-  else source.last.answer(value);
-  await settled();
-}
-
-/** A client's delete of "k" through another process. */
-function deletedByThem(): void {
-  new Lease(pool, "k").drop();
-  pool.store.delete("k");
-}
+const pass = (ms: number) => clock.pass(ms);
+const answer = (value: string | null) => rig.answer(value);
+const deletedByThem = () => rig.deletedElsewhere();
+const counters = () => rig.counters;
 
 /** The first call named `name` has that fate. */
 function lose(name: string, fate: Fate): void {
@@ -77,10 +54,6 @@ function lose(name: string, fate: Fate): void {
     isLeft = false;
     return fate;
   };
-}
-
-function counters() {
-  return rules.list[0]!.counters;
 }
 
 describe.each(fates)("a lease whose answer is lost: %s", (fate) => {

@@ -63,13 +63,7 @@ function populate(key = "k", value = "v0"): void {
   scheduler.populated(key, rule, storedNow(key, value));
 }
 
-/** Lets time pass as it does, tick by tick, with what hangs on each tick done before the next. */
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= TICK_MS) {
-    clock.advance(Math.min(left, TICK_MS));
-    await settled();
-  }
-}
+const pass = (ms: number) => clock.pass(ms);
 
 function clientGets(key = "k"): void {
   const bytes = Buffer.from(`....${key}..`, "latin1");
@@ -219,101 +213,6 @@ describe("many tracked keys", () => {
     expect(scheduler.tracked).toBe(10);
     await pass(9_100);
     expect(source.fetches).toHaveLength(10);
-  });
-});
-
-describe("another process", () => {
-  it("is detected by the item's TTL after it refreshed the key, which saves a fetch", async () => {
-    start({ ttlMs: 60_000 });
-    populate();
-    await pass(50_000);
-    pool.set("k", "theirs", 61);
-    await pass(5_000);
-    expect(pool.calls).toEqual(["read k"]);
-    expect(source.fetches).toHaveLength(0);
-    // Its item had 57 s left, one of them slack: due 6 s before.
-    await pass(48_500);
-    expect(source.fetches).toHaveLength(0);
-    await pass(2_000);
-    expect(source.fetches).toHaveLength(1);
-  });
-
-  it("has its refresh kept if it refreshes while this process fetches", async () => {
-    populate();
-    await pass(9_100);
-    pool.set("k", "theirs", 11);
-    source.last.answer("ours");
-    await settled();
-    expect(pool.value("k")).toBe("theirs");
-    expect(counters().refreshed).toBe(0);
-    expect(scheduler.tracked).toBe(1);
-  });
-});
-
-describe("a client's write", () => {
-  it("keeps its value, if it arrives during the refresh, until the key is due again", async () => {
-    populate();
-    await pass(9_100);
-    pool.set("k", "client", 3_600);
-    source.last.answer("v1");
-    await settled();
-    expect(pool.value("k")).toBe("client");
-    await pass(8_800);
-    expect(pool.value("k")).toBe("client");
-    await pass(400);
-    source.last.answer("v2");
-    await settled();
-    expect(pool.value("k")).toBe("v2");
-    expect(pool.ttl("k")).toBe(11);
-  });
-
-  it.each([
-    ["for ever", 0],
-    ["for an hour", 3_600],
-  ])("is replaced by the next refresh if its TTL is %s", async (_what, exptime) => {
-    populate();
-    await pass(5_000);
-    pool.set("k", "client", exptime);
-    await pass(4_100);
-    expect(source.fetches).toHaveLength(1);
-    source.last.answer("v1");
-    await settled();
-    expect(pool.value("k")).toBe("v1");
-    expect(pool.ttl("k")).toBe(11);
-  });
-
-  it("does not end refreshing if it changes only the exptime", async () => {
-    populate();
-    for (let i = 1; i <= 5; i++) {
-      pool.store.touch("k", 0);
-      clientGets();
-      await pass(9_100);
-      expect(source.fetches).toHaveLength(i);
-      source.last.answer(`v${i}`);
-      await settled();
-      expect(pool.value("k")).toBe(`v${i}`);
-    }
-  });
-
-  it("ends tracking if it deletes the item; the next get fills it", async () => {
-    populate();
-    await pass(5_000);
-    pool.store.delete("k");
-    await pass(4_100);
-    expect(pool.calls).toEqual(["read k"]);
-    expect(source.fetches).toHaveLength(0);
-    expect(scheduler.tracked).toBe(0);
-    expect(counters().dropped).toBe(1);
-  });
-
-  it("is not undone if it deletes the item during the refresh", async () => {
-    populate();
-    await pass(9_100);
-    pool.store.delete("k");
-    source.last.answer("v1");
-    await settled();
-    expect(pool.value("k")).toBeNull();
-    expect(scheduler.tracked).toBe(0);
   });
 });
 

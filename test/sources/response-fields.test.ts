@@ -3,12 +3,6 @@ import { describe, expect, it } from "vitest";
 import { ResponseFields } from "../../src/sources/response-fields.ts";
 
 describe("ResponseFields", () => {
-  it("finds a field regardless of the case of its name", () => {
-    const fields = new ResponseFields({ ETAG: '"a"', "Cache-Control": ["a"], "cache-control": "b" });
-    expect(fields.single("etag")).toBe('"a"');
-    expect(fields.list("cache-control")).toEqual(["a", "b"]);
-  });
-
   it.each([
     ["is absent", undefined, null],
     ["is empty", "", null],

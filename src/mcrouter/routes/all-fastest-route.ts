@@ -3,11 +3,10 @@
  *
  * Source: mcrouter AllFastestRoute.h, as facts.
  */
-import type { Reply } from "../../proxy/reply.ts";
-import type { ReplyOwner, Request } from "../../proxy/request.ts";
-import { defaultFailoverErrors, resultOf } from "../../proxy/route/result.ts";
+import type { Request } from "../../proxy/request.ts";
+import { type FanOut, type ReplyJoiner, sendJoined } from "../../proxy/route/fan-out.ts";
+import { defaultFailoverErrors } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { type ParentConfig, parentReader } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
@@ -19,37 +18,22 @@ export const allFastest: RouteKind<ParentConfig<"all-fastest">> = {
 
 export class AllFastestRoute implements Route {
   readonly name = "all-fastest";
-  private readonly children: readonly Route[];
+  readonly fanOut: FanOut;
 
   /** At least two children. */
   constructor(children: readonly Route[]) {
-    this.children = children;
+    this.fanOut = { children, joiner: () => fastest };
   }
 
   route(request: Request): void {
-    sendToAll(request, this.children, new FastestReply(request, this.children.length));
+    sendJoined(request, this.fanOut);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
-    for (const child of this.children) see(child, request);
+    for (const child of this.fanOut.children) see(child, request);
   }
 }
 
-class FastestReply implements ReplyOwner {
-  private readonly request: Request;
-  private due: number;
-  private isDone = false;
-
-  constructor(request: Request, due: number) {
-    this.request = request;
-    this.due = due;
-  }
-
-  onReply(_copy: Request, reply: Reply): void {
-    this.due--;
-    if (this.isDone) return;
-    if (this.due > 0 && defaultFailoverErrors.has(resultOf(this.request, reply))) return;
-    this.isDone = true;
-    this.request.complete(reply);
-  }
-}
+const fastest: ReplyJoiner = {
+  take: (_index, result, left) => (left === 0 || !defaultFailoverErrors.has(result) ? "reply" : "wait"),
+};

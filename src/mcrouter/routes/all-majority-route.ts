@@ -6,11 +6,10 @@
  */
 
 import type { Result } from "../../config/results.ts";
-import type { Reply } from "../../proxy/reply.ts";
-import type { ReplyOwner, Request } from "../../proxy/request.ts";
-import { resultOf, severity } from "../../proxy/route/result.ts";
+import type { Request } from "../../proxy/request.ts";
+import { type Choice, type FanOut, type ReplyJoiner, sendJoined } from "../../proxy/route/fan-out.ts";
+import { severity } from "../../proxy/route/result.ts";
 import type { Route, SeeTarget } from "../../proxy/route/route.ts";
-import { sendToAll } from "../../proxy/route/send-to-all.ts";
 import { type ParentConfig, parentReader } from "../config/route-input.ts";
 import type { RouteKind } from "../route-kind.ts";
 
@@ -22,52 +21,47 @@ export const allMajority: RouteKind<ParentConfig<"all-majority">> = {
 
 export class AllMajorityRoute implements Route {
   readonly name = "all-majority";
-  private readonly children: readonly Route[];
+  readonly fanOut: FanOut;
 
   /** At least two children. */
   constructor(children: readonly Route[]) {
-    this.children = children;
+    const majority = Math.floor(children.length / 2) + 1;
+    this.fanOut = { children, joiner: (keys) => new MajorityJoiner(keys, majority) };
   }
 
   route(request: Request): void {
-    sendToAll(request, this.children, new MajorityReply(request, this.children.length));
+    sendJoined(request, this.fanOut);
   }
 
   forEachTarget(request: Request, see: SeeTarget): void {
-    for (const child of this.children) see(child, request);
+    for (const child of this.fanOut.children) see(child, request);
   }
 }
 
-class MajorityReply implements ReplyOwner {
-  private readonly request: Request;
-  private due: number;
-  private readonly majority: number;
-  private readonly counts = new Map<Result, number>();
-  private best: Reply | null = null;
-  private bestResult: Result = "ok";
-  private bestCount = 0;
-  private isDone = false;
+/** The replies to one key. */
+interface Votes {
+  readonly counts: Map<Result, number>;
+  best: Result;
+}
 
-  constructor(request: Request, due: number) {
-    this.request = request;
-    this.due = due;
-    this.majority = Math.floor(due / 2) + 1;
+class MajorityJoiner implements ReplyJoiner {
+  private readonly votes: readonly Votes[];
+  private readonly majority: number;
+
+  constructor(keys: number, majority: number) {
+    this.votes = Array.from({ length: keys }, () => ({ counts: new Map(), best: "ok" }));
+    this.majority = majority;
   }
 
-  onReply(_copy: Request, reply: Reply): void {
-    this.due--;
-    if (this.isDone) return;
-    const result = resultOf(this.request, reply);
-    const count = (this.counts.get(result) ?? 0) + 1;
-    this.counts.set(result, count);
-    const isWorse = count === this.bestCount && severity(result) > severity(this.bestResult);
-    if (count > this.bestCount || isWorse) {
-      this.best = reply.copy();
-      this.bestResult = result;
-      this.bestCount = count;
-    }
-    if (this.bestCount < this.majority && this.due > 0) return;
-    this.isDone = true;
-    this.request.complete(this.best!);
+  take(index: number, result: Result, left: number): Choice {
+    const votes = this.votes[index]!;
+    const { counts, best } = votes;
+    const bestCount = counts.get(best) ?? 0;
+    const count = (counts.get(result) ?? 0) + 1;
+    counts.set(result, count);
+    const isBest = count > bestCount || (count === bestCount && severity(result) > severity(best));
+    if (isBest) votes.best = result;
+    if (left > 0 && Math.max(count, bestCount) < this.majority) return isBest ? "keep" : "wait";
+    return isBest ? "reply" : "kept";
   }
 }

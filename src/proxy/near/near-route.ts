@@ -213,7 +213,7 @@ export class NearRoute implements Root, ReplyOwner {
   }
 }
 
-/** True if `reply` has another value than the copy of `hot`, or says that there is none. */
+/** True if `reply` has another value than the copy of `hot`, or is a miss. */
 function isOther(hot: HotKey, reply: Reply): boolean {
   const { status, code } = reply;
   // The reply to an `mg` that asks for no value.
@@ -229,7 +229,7 @@ function isChange(operation: Operation): boolean {
   );
 }
 
-/** The keys of a get that are not in memory, as a get of its own. Completes the whole get with its reply. */
+/** A get of the keys that are not in memory. Completes the whole get with its reply. */
 class RestOfGet implements ReplyOwner {
   readonly request: Request;
   private readonly whole: Request;

@@ -6,14 +6,17 @@
  *                      server 1 ◄─ get b d        b d ─┴► a b c d END
  *
  * A route that only selects the next route, or that passes most replies on, is passed key by key before anything is
- * sent (`Route.passKey`). Other routes get a separate request for each key. So does a watching route for the keys whose
- * replies it does not pass on: a failover route sends only the failed keys on.
+ * sent (`Route.passKey`). A route that sends each key to all of its children gets its keys together (`Route.fanOut`).
+ * Other routes get a separate request for each key. So does a watching route for the keys whose replies it does not pass
+ * on: a failover route sends only the failed keys on.
  *
  * A failed key is left out of the reply: an error between VALUE lines would put clients out of step.
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
 import { isNoreplyKeyOf } from "../wire/meta-form.ts";
+import { Fan, type FanOut, type FanOwner } from "./fan-out.ts";
+import { resultOf } from "./result.ts";
 import type { Route } from "./route.ts";
 
 /**
@@ -40,7 +43,7 @@ export interface KeyWatcher extends ReplyOwner {
 }
 
 /** The route that receives all keys. */
-type First = Pick<Route, "route" | "passKey" | "lanes">;
+type First = Pick<Route, "route" | "passKey" | "fanOut" | "lanes">;
 
 /**
  * Sends the keys of `request`, which are `keys`, to `first`. Completes the request once, synchronously or after the last
@@ -48,7 +51,7 @@ type First = Pick<Route, "route" | "passKey" | "lanes">;
  * separate requests.
  */
 export function routeKeys(request: Request, keys: KeyList, first: First, countsKeys: boolean): number {
-  return new ManyKeys(request, keys).send(first, countsKeys);
+  return new ManyKeys(request, keys, null).send(first, countsKeys);
 }
 
 /** Keys that share a command. */
@@ -85,35 +88,42 @@ class Part implements ReplyOwner {
   /** True if a key of the lane `lane` can join this part. */
   takes(lanes: Lanes, lane: number, watchers: readonly KeyWatcher[]): boolean {
     if (this.lane !== lane || this.lanes !== lanes || this.indexes.length >= this.maxKeys) return false;
-    const own = this.watchers;
-    if (own.length !== watchers.length) return false;
-    for (let i = 0; i < own.length; i++) if (own[i] !== watchers[i]) return false;
-    return true;
+    return isSame(this.watchers, watchers);
   }
+}
+
+function isSame(some: readonly KeyWatcher[], others: readonly KeyWatcher[]): boolean {
+  if (some.length !== others.length) return false;
+  for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) return false;
+  return true;
 }
 
 const noWatchers: readonly KeyWatcher[] = [];
 
-class ManyKeys implements ReplyOwner {
+class ManyKeys implements ReplyOwner, FanOwner {
   readonly request: Request;
   readonly keys: KeyList;
+  /** The fan that asks for the keys. `null` if the client does. */
+  private readonly fan: Fan | null;
   /** Keys that are requested separately. */
   private readonly singles = new Map<Request, number>();
   /** Replies to wait for. One is for `send`, so that synchronous replies do not complete the request early. */
   private due = 1;
   private hasFound = false;
 
-  constructor(request: Request, keys: KeyList) {
+  constructor(request: Request, keys: KeyList, fan: Fan | null) {
     this.request = request;
     this.keys = keys;
+    this.fan = fan;
   }
 
-  /** Returns the number of parts. */
+  /** Returns the number of parts, with those of fans. */
   send(first: First, countsKeys: boolean): number {
     const { request, keys } = this;
     const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
     const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
     const parts: Part[] = [];
+    const fans: Fan[] = [];
     const watchers: KeyWatcher[] = [];
     const probe = singleOf(request, keys, 0, this);
     const { bytes, starts, ends, count } = keys;
@@ -126,7 +136,11 @@ class ManyKeys implements ReplyOwner {
         next = route.passKey(probe, watchers);
         if (next === null) break;
       }
-      const { lanes } = route;
+      const { lanes, fanOut } = route;
+      if (fanOut !== undefined) {
+        this.addToFan(fans, i, fanOut, watchers);
+        continue;
+      }
       if (lanes === undefined) {
         route.route(this.single(i, watchers, watchers.length));
         continue;
@@ -142,13 +156,29 @@ class ManyKeys implements ReplyOwner {
       }
       parts[at]!.indexes.push(i);
     }
-    this.due += parts.length;
+    this.due += parts.length + fans.length;
     for (const { request: sent, indexes, lanes, lane } of parts) {
       if (countsKeys) sent.weight = indexes.length;
       lanes.sendTo(lane, sent);
     }
+    let commands = parts.length;
+    for (const fan of fans) {
+      fan.begin(keys);
+      for (const child of fan.fanOut.children) {
+        commands += new ManyKeys(request, fan.branch(), fan).send(child, countsKeys);
+      }
+    }
     this.answered();
-    return parts.length;
+    return commands;
+  }
+
+  private addToFan(fans: Fan[], index: number, fanOut: FanOut, watchers: readonly KeyWatcher[]): void {
+    let fan = fans.find((each) => each.fanOut === fanOut && isSame(each.watchers, watchers));
+    if (fan === undefined) {
+      fan = new Fan(this, fanOut, [...watchers]);
+      fans.push(fan);
+    }
+    fan.indexes.push(index);
   }
 
   partReplied({ request: sent, indexes, watchers }: Part, reply: Reply): void {
@@ -158,8 +188,8 @@ class ManyKeys implements ReplyOwner {
       for (const index of indexes) keys.blocks[index] = null;
       this.passBack(sent, indexes, watchers, reply);
     } else {
-      if (watchers.length > 0) this.passBackAll(sent, indexes, watchers, reply);
-      if (reply.status === Status.found) this.keepBlocks(indexes, reply);
+      if (watchers.length > 0 || this.fan !== null) this.passBackAll(sent, indexes, watchers, reply);
+      if (reply.status === Status.found && this.fan === null) this.keepBlocks(indexes, reply);
     }
     this.answered();
   }
@@ -168,12 +198,37 @@ class ManyKeys implements ReplyOwner {
   onReply(single: Request, reply: Reply): void {
     const index = this.singles.get(single)!;
     this.singles.delete(single);
-    if (reply.status === Status.found) {
+    if (reply.status !== Status.found) {
+      this.notFound([index], reply);
+    } else if (this.fan === null) {
       putBlock(this.keys, index, reply);
       this.hasFound = true;
-    } else if (isFailure(reply.status)) {
-      this.fail(index);
+    } else {
+      setBlock(this.keys, index, reply);
+      this.fan.found(this.keys, [index], reply);
     }
+    this.answered();
+  }
+
+  fanFound({ indexes: ofGet, watchers, keys: found }: Fan, indexes: readonly number[]): void {
+    const { keys, fan } = this;
+    const own = indexes.map((index) => ofGet[index]!);
+    for (const [i, index] of own.entries()) {
+      keys.blocks[index] = found.blocks[indexes[i]!]!;
+      keys.blockStarts[index] = found.blockStarts[indexes[i]!]!;
+      keys.blockEnds[index] = found.blockEnds[indexes[i]!]!;
+    }
+    passValuesBack(this.request, watchers, gatheredReply, own.length);
+    if (fan === null) this.hasFound = true;
+    else fan.found(keys, own, gatheredReply);
+  }
+
+  fanNotFound({ indexes: ofGet, watchers }: Fan, indexes: readonly number[], reply: Reply): void {
+    const own = indexes.map((index) => ofGet[index]!);
+    this.passBack(this.request, own, watchers, reply);
+  }
+
+  fanEnded(): void {
     this.answered();
   }
 
@@ -185,12 +240,16 @@ class ManyKeys implements ReplyOwner {
     else this.keys.borrowed = reply.chunk;
   }
 
-  /** Passes the values and the misses of a part back through its watchers. */
+  /** Passes the values and the misses of a part back through its watchers, to the fan if there is one. */
   private passBackAll(sent: Request, indexes: readonly number[], watchers: readonly KeyWatcher[], reply: Reply): void {
+    const { blocks } = this.keys;
     const missing: number[] = [];
-    for (const index of indexes) if (this.keys.blocks[index] === null) missing.push(index);
+    for (const index of indexes) if (blocks[index] === null) missing.push(index);
     const found = indexes.length - missing.length;
-    if (found > 0) for (let at = watchers.length - 1; at >= 0; at--) watchers[at]!.passesBack(sent, reply, found);
+    if (found > 0) passValuesBack(sent, watchers, reply, found);
+    if (found > 0 && this.fan !== null) {
+      this.fan.found(this.keys, found === indexes.length ? indexes : indexes.filter((i) => blocks[i] !== null), reply);
+    }
     if (missing.length > 0) this.passBack(sent, missing, watchers, missReply);
   }
 
@@ -201,8 +260,18 @@ class ManyKeys implements ReplyOwner {
     if (at >= 0) {
       const kept = reply.copy();
       for (const index of indexes) watchers[at]!.onReply(this.single(index, watchers, at), kept);
+    } else {
+      this.notFound(indexes, reply);
+    }
+  }
+
+  /** `reply`, a miss or a failure, is the reply to each of these keys. */
+  private notFound(indexes: readonly number[], reply: Reply): void {
+    if (this.fan !== null) {
+      this.fan.notFound(indexes, reply, resultOf(this.request, reply));
     } else if (isFailure(reply.status)) {
-      for (const index of indexes) this.fail(index);
+      this.keys.failed ??= new Set();
+      for (const index of indexes) this.keys.failed.add(index);
     }
   }
 
@@ -215,14 +284,13 @@ class ManyKeys implements ReplyOwner {
     return single;
   }
 
-  private fail(index: number): void {
-    this.keys.failed ??= new Set();
-    this.keys.failed.add(index);
-  }
-
   private answered(): void {
-    if (--this.due === 0) this.request.complete(this.hasFound ? gatheredReply : missReply);
+    if (--this.due === 0 && this.fan === null) this.request.complete(this.hasFound ? gatheredReply : missReply);
   }
+}
+
+function passValuesBack(sent: Request, watchers: readonly KeyWatcher[], reply: Reply, count: number): void {
+  for (let at = watchers.length - 1; at >= 0; at--) watchers[at]!.passesBack(sent, reply, count);
 }
 
 /** A retrieval of only key `index` of `keys`. */
@@ -240,10 +308,13 @@ export function singleOf(request: Request, keys: KeyList, index: number, owner: 
 
 /** Stores the VALUE block of a reply to a get of one key as the block of key `index`. */
 export function putBlock(keys: KeyList, index: number, answer: Reply): void {
-  const kept = answer.copy();
-  keys.blocks[index] = kept.chunk;
-  keys.blockStarts[index] = kept.start;
-  keys.blockEnds[index] = kept.end - END_BYTES;
+  setBlock(keys, index, answer.copy());
+}
+
+function setBlock(keys: KeyList, index: number, { chunk, start, end }: Reply): void {
+  keys.blocks[index] = chunk;
+  keys.blockStarts[index] = start;
+  keys.blockEnds[index] = end - END_BYTES;
 }
 
 const END_BYTES = "END\r\n".length;

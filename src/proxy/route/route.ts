@@ -2,6 +2,7 @@
  * A node of the routing tree.
  */
 import type { Request } from "../request.ts";
+import type { FanOut } from "./fan-out.ts";
 import type { KeyWatcher, Lanes } from "./multi-get.ts";
 
 /**
@@ -29,6 +30,8 @@ export interface Route {
    * it is unknown.
    */
   failureDomain?(request: Request): number;
+  /** For a route that sends each key to all of its children, and joins their replies. */
+  readonly fanOut?: FanOut;
   /** Connections to servers, for routes that send to servers. */
   readonly lanes?: Lanes;
 }

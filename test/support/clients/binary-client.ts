@@ -116,7 +116,7 @@ export class BinaryClient {
     return new BinaryClient(socket);
   }
 
-  /** Sends bytes in pieces of these lengths, each in a turn of its own. */
+  /** Sends bytes in pieces of these lengths, each in a separate turn. */
   async send(bytes: Buffer, pieces: readonly number[] = [bytes.length]): Promise<void> {
     for (let at = 0, i = 0; at < bytes.length; i++) {
       // Large values are not cut small: the time is better spent on other streams.

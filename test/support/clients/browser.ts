@@ -1,4 +1,4 @@
-/** A real Chromium, with a profile of its own, that reaches nothing but this machine. */
+/** A real Chromium with a new profile that reaches only this machine. */
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

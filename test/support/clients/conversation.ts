@@ -1,8 +1,8 @@
 /**
- * A stream of commands told to a server, and what it answers: the same stream can be told to memcached and to Platypus.
+ * Sends a stream of commands to a server and records the replies, so that memcached and Platypus can be compared.
  *
- * One by one, each command is followed by a `version` whose answer tells that the one before was answered; else a whole
- * section goes at once, cut into pieces.
+ * Commands go one by one, or a whole section at once, cut into pieces. One by one, a `version` follows each command: its
+ * reply shows that the command was answered.
  */
 import net from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
@@ -66,7 +66,7 @@ class Conversation {
     });
   }
 
-  /** Sends `text` in pieces of these lengths, each in a turn of its own. */
+  /** Sends `text` in pieces of these lengths, each in a separate turn. */
   async send(text: string, pieces: readonly number[]): Promise<void> {
     const bytes = Buffer.from(text, "latin1");
     for (let at = 0, i = 0; at < bytes.length; i++) {

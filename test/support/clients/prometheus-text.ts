@@ -1,5 +1,5 @@
 /**
- * A parser of Prometheus' text format that takes nothing for granted: what it does not know is an error.
+ * A strict parser of Prometheus' text format: it throws on everything that it does not know.
  *
  * Source: Prometheus documentation, "Exposition formats" (text format 0.0.4).
  */
@@ -86,7 +86,7 @@ export function parseOpenMetrics(text: string): { families: Map<string, Family>;
   return { families: parsePrometheus(plain.join("\n")), exemplars };
 }
 
-/** The value of one series; undefined: there is none. */
+/** The value of one series. `undefined` if there is no such series. */
 export function sampleValue(
   families: ReadonlyMap<string, Family>,
   name: string,

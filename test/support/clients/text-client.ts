@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import net from "node:net";
 
-/** A connection. Everything received is kept, in pieces until somebody looks at it. */
+/** A connection. It keeps everything that it receives, as chunks until `received` joins them. */
 export class TextClient {
   private chunks: Buffer[] = [];
   readonly socket: net.Socket;
@@ -13,14 +13,14 @@ export class TextClient {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on("error", () => {});
-    // Not `once` of node:events: a reset that nobody waits for would be a rejection that nobody handles.
+    // Not `once` of node:events: its promise would reject unhandled on a reset.
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (chunk) => {
       this.chunks.push(chunk);
     });
   }
 
-  /** What was received and not taken yet. */
+  /** The bytes that were received and not taken yet. */
   get received(): Buffer {
     if (this.chunks.length !== 1) this.chunks = [Buffer.concat(this.chunks)];
     return this.chunks[0]!;
@@ -33,7 +33,7 @@ export class TextClient {
     return new TextClient(socket);
   }
 
-  /** Over a socket that is connected, of whatever kind. */
+  /** A client over a connected socket of any kind. */
   static over(socket: net.Socket): TextClient {
     return new TextClient(socket);
   }
@@ -42,7 +42,7 @@ export class TextClient {
     this.socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
   }
 
-  /** Takes everything up to and with `end` out of what was received; rejects when the connection closes before. */
+  /** Takes the received text up to `end`, inclusive. Rejects if the connection closes before. */
   async until(end: string): Promise<string> {
     const wanted = Buffer.from(end, "latin1");
     for (;;) {
@@ -61,7 +61,7 @@ export class TextClient {
     }
   }
 
-  /** Resolves when more has been received; true: the connection is closed. */
+  /** Resolves when more has been received: to true if the connection is closed. */
   private more(): Promise<boolean> {
     return new Promise((resolve) => {
       this.socket.once("data", () => resolve(false));
@@ -69,7 +69,7 @@ export class TextClient {
     });
   }
 
-  /** Takes that many bytes out of what was received; rejects when the connection closes before. */
+  /** Takes `length` received bytes. Rejects if the connection closes before. */
   async take(length: number): Promise<string> {
     const isShort = () => this.chunks.reduce((sum, chunk) => sum + chunk.length, 0) < length;
     while (isShort()) {
@@ -81,13 +81,13 @@ export class TextClient {
     return text;
   }
 
-  /** Sends one command and takes its answer, which ends with `end`. */
+  /** Sends one command and takes its reply, which ends with `end`. */
   async ask(command: string, end = "\r\n"): Promise<string> {
     this.send(`${command}\r\n`);
     return this.until(end);
   }
 
-  /** Resolves to everything received when the other side has closed. */
+  /** Resolves to all received text when the other side has closed. */
   async end(): Promise<string> {
     await this.closed;
     return this.received.toString("latin1");

@@ -1,14 +1,14 @@
-/** Commands to routes, in short. */
+/** Sends commands to routes and reads their replies, in a few words. */
 import type { Request } from "../../../src/proxy/request.ts";
 import { frameBytes, words } from "../clients/binary-client.ts";
 import { Asked } from "./asked.ts";
 
-/** Asks `route`; what the command was read into is overwritten as soon as it was routed. */
+/** Sends a command to `route`. Its chunk is overwritten as soon as the route has returned. */
 export function ask(route: { route(request: Request): void }, frame: string | Buffer): Asked {
   return new Asked(frame).by((request) => route.route(request));
 }
 
-/** What the client was sent, if it was answered; more than one answer is a mistake of its own. */
+/** The reply to the client. `null` if there is none yet. Throws if there is more than one. */
 export function told(asked: Asked): string | null {
   if (asked.answers.length > 1) throw new Error(`answered ${asked.answers.length} times`);
   return asked.answers[0]?.text ?? null;

@@ -1,4 +1,4 @@
-/** The embedded store as a route that the test can have fail. */
+/** The embedded store as a route that fails when the test says so. */
 
 import type { Reply } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
@@ -6,12 +6,12 @@ import type { Root } from "../../../src/proxy/route/route.ts";
 import { EmbeddedRoute } from "../../../src/proxy/store/embedded-route.ts";
 import { ItemStore } from "../../../src/proxy/store/item-store.ts";
 
-/** Writes down the operations it is asked for, with their keys. */
+/** Records the operations of its requests, with their keys. */
 export class FaultyRoute implements Root {
   readonly name = "faulty";
   readonly store: ItemStore;
   readonly asked: string[] = [];
-  /** What every request is answered with instead of being carried out; null: it is carried out. */
+  /** The reply to every request, which is then not executed. `null` if requests are executed. */
   failure: Reply | null = null;
   private readonly target: EmbeddedRoute;
   private hung: Request[] | null = null;

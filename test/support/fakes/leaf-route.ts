@@ -21,7 +21,7 @@ export class LeafRoute implements Root {
   readonly requests: Request[] = [];
   /** What a server would have been sent for each. */
   readonly sent: string[] = [];
-  /** What each is answered, at once; a failure stands for what a connection says itself. Null: by hand. */
+  /** The reply to each request, given at once; a failure stands for a reply of the connection itself. `null` if the test replies. */
   script: ((sent: string) => string | Reply) | null = null;
   private readonly parser = new BackendParser(MAX_REPLY_BYTES, NO_PREFIX);
 

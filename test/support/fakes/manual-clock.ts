@@ -1,6 +1,10 @@
 /** A clock that stands still until a test moves it. */
 
 import type { Clock, Timer } from "../../../src/clock.ts";
+import { settled } from "./settled.ts";
+
+/** As often as the wheel of a scheduler turns. */
+const TICK_MS = 100;
 
 interface ManualTimer {
   readonly dueMs: number;
@@ -45,6 +49,14 @@ export class ManualClock implements Clock {
       next.run();
     }
     this.#nowMs = endMs;
+  }
+
+  /** Passes `ms` in ticks of 100 ms. What hangs on a tick is done before the next one. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= TICK_MS) {
+      this.advance(Math.min(left, TICK_MS));
+      await settled();
+    }
   }
 
   #next(endMs: number): ManualTimer | undefined {

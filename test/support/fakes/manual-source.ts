@@ -24,13 +24,13 @@ export class ManualSource {
   readonly name = "manual";
   readonly timeoutMs = 5_000;
   hasRoomForRefresh = true;
-  /** True: fetches go on after their signal has told them to give up. */
+  /** True if fetches continue after their signal was aborted. */
   isDeaf = false;
   readonly fetches: ManualFetch[] = [];
-  /** Thrown from within the next `fetch`, before there is a promise. */
+  /** The next `fetch` throws this before it returns a promise. */
   throwNext: Error | null = null;
   closes = 0;
-  /** Set: fills are refused with it. */
+  /** Fills are refused with this error. `null` if they are admitted. */
   refusal: SourceError | null = null;
   /** Fills that were admitted and have neither begun nor ended. */
   admitted = 0;

@@ -1,4 +1,4 @@
-/** A route that writes down what it is asked and answers when, and in the order that, a test wants. */
+/** A route that records its requests, and replies when and in the order that the test says. */
 
 import { Reply, Status } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
@@ -17,7 +17,7 @@ export class RecordingRoute implements Root {
   private wake: () => void = () => {};
 
   route(request: Request): void {
-    // Whoever holds a request copies what it needs of the chunk.
+    // A route that holds a request copies the bytes that it needs of the chunk.
     request.retain();
     this.requests.push(request);
     if (this.answerWith !== null) request.complete(this.answerWith(request));

@@ -1,4 +1,4 @@
-/** Somebody who waits for a fill, and what he was told. */
+/** A client that waits for a fill, and records what it is told. */
 
 import { type Reply, Status } from "../../../src/proxy/reply.ts";
 import type { FillWaiter } from "../../../src/proxy/route/fill-route.ts";
@@ -6,7 +6,7 @@ import type { FillWaiter } from "../../../src/proxy/route/fill-route.ts";
 /** Told once: `value …`, `miss` or `ask again`. */
 export class RecordingWaiter implements FillWaiter {
   readonly told: string[] = [];
-  /** How much longer it might have been made to wait, each time it was told. */
+  /** Remaining time of its fill_timeout (ms), each time that it was told. */
   readonly leftMs: number[] = [];
 
   filled(reply: Reply, leftMs: number): void {

@@ -1,6 +1,6 @@
 /**
- * The embedded store as a pool whose answers the test can keep back, and which can fail. What is asked of it is done at
- * once, as by a server that answers late: later requests for the key find it done.
+ * The embedded store as a pool that can fail, and whose answers the test can hold back. It executes each call at once, as a
+ * server does that answers late: later calls for the key see its effect.
  */
 import { BackendError } from "../../../src/errors.ts";
 import type { PoolItem, PoolValue, WriteResult } from "../../../src/proxy/reply.ts";
@@ -9,7 +9,7 @@ import { EmbeddedPoolPort } from "../../../src/refresh/pool/embedded-pool-port.t
 import type { PoolPort } from "../../../src/refresh/pool/pool-port.ts";
 import type { ManualClock } from "./manual-clock.ts";
 
-/** What becomes of a call; where it is not answered, it fails as if its connection were lost. */
+/** What happens to a call. A call that is not answered fails as if its connection were lost. */
 export type Fate = "answered" | "done, not answered" | "late, not answered" | "never done";
 
 /** A pool of one server. */
@@ -17,11 +17,11 @@ export class SlowPool implements PoolPort {
   readonly store: ItemStore;
   /** Every call so far, such as `add k` or `read k`. */
   readonly calls: string[] = [];
-  /** True: nothing is done and every call fails. */
+  /** True if nothing is executed and every call fails. */
   isDown = false;
-  /** True: other processes use it too. */
+  /** True if other processes use it too. */
   isFleet = false;
-  /** True: calls are done, and not answered before `release`. */
+  /** True if calls are executed, but not answered before `release`. */
   isHolding = false;
   /** Decides about each call, which is given as in `calls`. */
   fate: (call: string) => Fate = () => "answered";
@@ -29,7 +29,7 @@ export class SlowPool implements PoolPort {
   private readonly kept: (() => void)[] = [];
   private readonly late: (() => void)[] = [];
 
-  /** `store`: that of another port to the same servers. */
+  /** `store` is that of another port to the same servers. */
   constructor(clock: ManualClock, store?: ItemStore) {
     this.store = store ?? new ItemStore(1 << 30, 1 << 20, () => clock.unixSeconds());
     this.port = new EmbeddedPoolPort(this.store);
@@ -39,23 +39,23 @@ export class SlowPool implements PoolPort {
 
   noteFlush(): void {}
 
-  /** The value under `key` as text; null: none. */
+  /** The value of `key` as text. `null` if there is no such item. */
   value(key: string): string | null {
     return this.store.get(key)?.value.toString() ?? null;
   }
 
-  /** Whole seconds the item has left; null: there is none. */
+  /** Remaining TTL of the item (whole seconds). `null` if there is no such item. */
   ttl(key: string): number | null {
     const item = this.store.get(key);
     return item === undefined ? null : this.store.remainingSeconds(item);
   }
 
-  /** A client's set, by way of another process. */
+  /** A client's set through another process. */
   set(key: string, value: string, exptime = 0): void {
     this.store.store("set", key, Buffer.from(value), 0, exptime);
   }
 
-  /** Gives the answers kept back, in order. */
+  /** Gives the answers that were held back, in order. */
   release(): void {
     this.isHolding = false;
     for (const give of this.kept.splice(0)) give();

@@ -1,10 +1,10 @@
-/** The part of the environment that the AWS SDK looks at, as a test wants it. */
+/** The environment variables that the AWS SDK reads, as a test needs them. */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-/** Nothing of this machine's own: no files in a home, no instance to ask. */
+/** Excludes this machine: no files of its home folder, no instance metadata. */
 export interface AwsEnvironment {
   /** Puts everything back. */
   restore(): Promise<void>;

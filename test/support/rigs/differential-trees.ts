@@ -5,13 +5,13 @@
 import type { Config } from "../../../src/config/config.ts";
 import { treeConfig } from "./tree-config.ts";
 
-/** Time-outs are no part of this: a machine that is busy must not make a difference. */
+/** Long timeouts, so that a busy machine makes no difference. */
 const patient = { server_timeout_ms: "10000", enable_flush_cmd: "1", asynclog_disable: "1" };
 
-/** Servers that they need, none of which may be used for anything else. */
+/** Number of servers that the trees need. No other test may use these servers. */
 export const DIFFERENTIAL_SERVERS = 4;
 
-/** By name; `ports` are those of so many servers. */
+/** The configurations by name. `ports` are those of DIFFERENTIAL_SERVERS servers. */
 export async function differentialTrees(ports: readonly number[]): Promise<Map<string, Config>> {
   const [alone, one, two, other] = ports as [number, number, number, number];
   const pool = (name: string, port: number, settings: object = {}) => {

@@ -15,34 +15,24 @@
  * A message of a lost connection may be executed late, but before the second check of the write that it carries.
  */
 import { hash } from "node:crypto";
-import type { Clock, Timer } from "../../../src/clock.ts";
 import type { RuleConfig } from "../../../src/config/config.ts";
-import { BackendError } from "../../../src/errors.ts";
-import type { PoolItem, PoolValue, Reply, WriteResult } from "../../../src/proxy/reply.ts";
-import { Status } from "../../../src/proxy/reply.ts";
+import { type Reply, Status } from "../../../src/proxy/reply.ts";
 import { Filler } from "../../../src/refresh/filler.ts";
 import type { PoolPort } from "../../../src/refresh/pool/pool-port.ts";
 import { refreshKey } from "../../../src/refresh/refresher.ts";
 import { newRuleCounters, newRuleTimings, Rules } from "../../../src/refresh/rules.ts";
 import { UnsettledWrites } from "../../../src/refresh/unsettled-writes.ts";
 import type { FetchResult } from "../../../src/sources/source.ts";
+import { type Exploration, explore, type Footprint, HeldTimers, type ModelWorld, runChain } from "./explorer.ts";
+import { type Item, type Message, modelPort, TTL_SECONDS } from "./fleet-pool.ts";
 import { ruleDefaults } from "./test-rules.ts";
 
 const KEY = "k";
-/** One for all: an error with its stack is what costs most. */
-const connectionLost = new BackendError("the connection is lost");
-const TTL_SECONDS = 60;
-/** Timers of clients that wait are longer, and do not fire: a client that gives up gets a miss, which is never wrong. */
-const LONGEST_TIMER_MS = 10_000;
-/** Checks of unsettled writes have pauses from here on; looks for another process' value have shorter ones. */
-const FIRST_CHECK_MS = 100;
 /** Maximum number of looks for another process' value by one process; one where connections are lost. */
 const MAX_LOOKS = 2;
 const CHECKS = 2;
 /** Microtasks that may hang on one event. */
 const LONGEST_CHAIN = 20;
-/** Each process and each client numbers its own items. */
-const CAS_STEP = 1_000n;
 
 /** What a client does, through which process; or that the key falls due there. */
 type Step =
@@ -56,27 +46,12 @@ type Reload = "nothing" | "the source" | "the pool port";
 export interface Scenario {
   readonly processes: number;
   readonly clients: readonly (readonly Step[])[];
-  /** What the source has by version; `null`: nothing. Versions behind the list have a value. */
+  /** The source's value by version. `null` if it has no value. Versions after the list have one. */
   readonly source?: readonly (string | null)[];
   /** The process whose connection is lost once. */
   readonly loses?: number;
   /** One process reloads once. */
   readonly reload?: Reload;
-}
-
-interface Item {
-  readonly value: string;
-  readonly cas: bigint;
-  /** Of the source, for a negative result. */
-  readonly version: number;
-}
-
-interface Message {
-  readonly text: string;
-  /** Executes it; answers if `isAnswered`. */
-  readonly run: (isAnswered: boolean) => void;
-  /** Tells its process that the connection is lost. */
-  readonly fail: () => void;
 }
 
 /** An answer that a client got though a newer write had been acknowledged when it asked. */
@@ -110,10 +85,9 @@ class Process {
   readonly index: number;
   /** To the server, in order. */
   messages: Message[] = [];
-  /** Of a lost connection, in order. */
+  /** Messages of a lost connection, in order. */
   late: Message[] = [];
-  readonly timers: (() => void)[] = [];
-  readonly checks: (() => void)[] = [];
+  readonly timers = new HeldTimers();
   /** Everything that this process has been told. Two orders that tell it the same leave it in one state. */
   heard = "";
   /** Values it has read from the pool. */
@@ -132,16 +106,7 @@ class Process {
 
   constructor(world: World, index: number) {
     this.index = index;
-    const clock: Clock = {
-      nowMs: () => 0,
-      unixSeconds: () => 1_700_000_000,
-      setTimer: (delayMs, run) => {
-        if (delayMs < FIRST_CHECK_MS) this.timers.push(run);
-        else if (delayMs <= LONGEST_TIMER_MS) this.checks.push(run);
-        return run as unknown as Timer;
-      },
-      clearTimer: () => {},
-    };
+    const { clock } = this.timers;
     const rules = rulesOf[index]!;
     const port = world.port(this);
     this.port = port;
@@ -177,7 +142,7 @@ function fail(_rule: unknown, error: unknown): void {
 }
 
 /** One run. */
-class World {
+class World implements ModelWorld {
   readonly suspects: Suspect[] = [];
   private readonly scenario: Scenario;
   private readonly items = new Map<string, Item>();
@@ -208,11 +173,11 @@ class World {
   events(): string[] {
     const events: string[] = [];
     const maxLooks = this.scenario.loses === undefined ? MAX_LOOKS : 1;
-    this.processes.forEach(({ messages, late, timers, checks, looks }, index) => {
+    this.processes.forEach(({ messages, late, timers, looks }, index) => {
       if (messages.length > 0) events.push(`m${index}`);
-      if (timers.length > 0 && looks < maxLooks) events.push(`t${index}`);
+      if (timers.looks.length > 0 && looks < maxLooks) events.push(`t${index}`);
       if (late.length > 0) events.push(`g${index}`, `d${index}`);
-      else if (checks.length > 0) events.push(`s${index}`);
+      else if (timers.checks.length > 0) events.push(`s${index}`);
       if (messages.length > 0 && this.losses > 0 && this.scenario.loses === index) events.push(`x${index}`);
       if (this.reloads > 0) events.push(`r${index}`);
     });
@@ -249,11 +214,11 @@ class World {
       case "t":
         process.looks++;
         process.hear("timer");
-        process.timers.shift()!();
+        process.timers.looks.shift()!();
         break;
       case "s":
         process.hear("check");
-        process.checks.shift()!();
+        process.timers.checks.shift()!();
         break;
       case "r":
         this.reload(process);
@@ -268,10 +233,10 @@ class World {
         end();
       }
     }
-    for (let i = 0; i < LONGEST_CHAIN; i++) await null;
+    await runChain(LONGEST_CHAIN);
   }
 
-  /** Of an event that may happen next. */
+  /** The footprint of an event that may happen next. */
   footprint(event: string): Footprint {
     const index = indexOf(event);
     const own = `process ${index}`;
@@ -299,13 +264,13 @@ class World {
     }
   }
 
-  /** The same for two runs from here on which everything is the same. */
+  /** Equal for two runs that continue in the same way. */
   signature(): string {
     const { items, processes, positions, isBusy, fetches, version, acknowledged, losses, reloads } = this;
     const ofItems = [...items].map(([key, { value, cas }]) => `${key} ${value} ${cas}`).sort();
     const ofProcesses = processes.map(
-      ({ heard, messages, late, timers, checks }) =>
-        `${heard}|${textsOf(messages)}|${textsOf(late)}|${timers.length} ${checks.length}`,
+      ({ heard, messages, late, timers: { looks, checks } }) =>
+        `${heard}|${textsOf(messages)}|${textsOf(late)}|${looks.length} ${checks.length}`,
     );
     const ofFetches = [...fetches.values()].map(({ value }) => value);
     const ofSuspects = this.suspects.map(({ what }) => what).sort();
@@ -314,7 +279,7 @@ class World {
     return hash("sha1", text, "base64");
   }
 
-  /** What is wrong when nothing more has to happen; `null`: nothing. */
+  /** The error at the end of a run. `null` if all is right. */
   verdict(): string | null {
     for (const [key, { value, version }] of this.items) {
       const isOld =
@@ -343,70 +308,7 @@ class World {
   }
 
   port(process: Process): PoolPort {
-    const { items } = this;
-    const call = <T>(text: string, run: () => T): Promise<T> =>
-      new Promise((resolve, reject) => {
-        process.messages.push({
-          text,
-          run: (isAnswered) => {
-            const result = run();
-            if (!isAnswered) return;
-            process.hear(`${text}: ${describe(result)}`);
-            resolve(result);
-          },
-          fail: () => reject(connectionLost),
-        });
-      });
-    const put = (key: string, value: string): WriteResult => {
-      const cas = BigInt(process.index + 1) * CAS_STEP + ++process.writes;
-      items.set(key, { value, cas, version: process.emptyVersion });
-      return { result: "stored", cas };
-    };
-    return {
-      isShared: () => true,
-      noteWrite: () => {},
-      noteFlush: () => {},
-      read: (key) =>
-        call(`read ${key}`, (): PoolItem | null => {
-          const item = items.get(key);
-          return item === undefined ? null : { ttlSeconds: TTL_SECONDS, cas: item.cas };
-        }),
-      get: (_owner, key) => {
-        return call(`get ${key}`, (): PoolValue | null => {
-          const item = items.get(key);
-          if (item === undefined) return null;
-          process.read.add(item.value);
-          return { value: Buffer.from(item.value), flags: 0 };
-        });
-      },
-      delete: (key) => call(`delete ${key}`, () => items.delete(key)),
-      add: (_owner, key, value) => {
-        const text = process.nameOf(value);
-        return call(`add ${key} ${text}`, () => (items.has(key) ? { result: "notStored" as const } : put(key, text)));
-      },
-      cas: (_owner, key, value, _exptime, cas) => {
-        const text = process.nameOf(value);
-        return call(`cas ${key}`, (): WriteResult => {
-          const item = items.get(key);
-          if (item === undefined) return { result: "notFound" };
-          return item.cas === cas ? put(key, text) : { result: "exists" };
-        });
-      },
-      touch: (key) => call(`touch ${key}`, () => items.has(key)),
-      deleteIf: (_owner, key, cas) =>
-        call(`deleteIf ${key} ${cas}`, () => {
-          const item = items.get(key);
-          if (item === undefined || item.cas !== cas) return false;
-          if (key === KEY) this.undone.add(item.value);
-          return items.delete(key);
-        }),
-      put: (_owner, key, value) => {
-        call(`put ${key}`, () => put(key, value.toString())).catch(() => {});
-      },
-      drop: (_owner, key) => {
-        call(`drop ${key}`, () => items.delete(key)).catch(() => {});
-      },
-    };
+    return modelPort(process, KEY, this.items, this.undone);
   }
 
   private reload(process: Process): void {
@@ -491,7 +393,7 @@ class World {
   }
 }
 
-/** Of a process or a client. */
+/** The index of the process or client of an event. */
 function indexOf(event: string): number {
   return Math.trunc(Number(event.slice(1)));
 }
@@ -514,96 +416,7 @@ function valueReply(value: string): Reply {
   return { status: Status.found, chunk, valueStart: 0, valueEnd: chunk.length } as Reply;
 }
 
-function describe(result: unknown): string {
-  if (result === null || typeof result !== "object") return String(result);
-  if ("value" in result) return String(result.value);
-  const { result: word = "", cas = "" } = result as { result?: string; cas?: bigint };
-  return `${word} ${cas}`;
-}
-
-/** What the explorer found. */
-export interface Exploration {
-  /** Different states that were seen. */
-  readonly states: number;
-  /** Runs that ended because nothing more could happen. */
-  readonly ends: number;
-  /** The events that lead to something wrong, and what it is; `null`: there is no such order. */
-  readonly failure: { readonly events: readonly string[]; readonly what: string } | null;
-}
-
-/** What an event reads and writes; two events that share nothing that one of them writes have one effect in either order. */
-export interface Footprint {
-  readonly reads: readonly string[];
-  readonly writes: readonly string[];
-}
-
-function areIndependent(a: Footprint, b: Footprint): boolean {
-  const meets = (one: readonly string[], other: readonly string[]) => one.some((what) => other.includes(what));
-  return !meets(a.writes, b.writes) && !meets(a.writes, b.reads) && !meets(a.reads, b.writes);
-}
-
-/**
- * Takes every order of events of a scenario, and sees each state. Orders that differ only in the order of independent events
- * are taken once: an event sleeps where another order has already taken it. Source: P. Godefroid, "Partial-Order Methods for
- * the Verification of Concurrent Systems", 1996, sleep sets with state matching.
- */
-export function explore(scenario: Scenario): Promise<Exploration> {
-  return exploreWorlds(() => new World(scenario));
-}
-
-/** A run of a model. */
-export interface ModelWorld {
-  /** Names of what may happen next. */
-  events(): string[];
-  take(event: string): Promise<void>;
-  footprint(event: string): Footprint;
-  /** The same for two runs from here on which everything is the same. */
-  signature(): string;
-  /** What is wrong when nothing more has to happen; `null`: nothing. */
-  verdict(): string | null;
-}
-
-/** `explore` for any model. */
-export async function exploreWorlds(create: () => ModelWorld): Promise<Exploration> {
-  /** By state the events that slept there each time. */
-  const seen = new Map<string, readonly string[]>();
-  const branches: { readonly path: string[]; readonly sleep: readonly string[] }[] = [{ path: [], sleep: [] }];
-  let ends = 0;
-  while (branches.length > 0) {
-    const { path, sleep } = branches.pop()!;
-    const world = create();
-    for (const event of path) await world.take(event);
-    let asleep = sleep;
-    for (;;) {
-      const signature = world.signature();
-      const before = seen.get(signature);
-      const events = world.events();
-      const todo = (before ?? events).filter((event) => !asleep.includes(event));
-      if (before === undefined) {
-        // A reload and the loss of a connection may happen, and need not.
-        const isEnd = events.every((event) => event.startsWith("r") || event.startsWith("x"));
-        if (isEnd) {
-          ends++;
-          const what = world.verdict();
-          if (what !== null) return { states: seen.size, ends, failure: { events: path, what } };
-        }
-      } else {
-        asleep = asleep.filter((event) => before.includes(event));
-      }
-      seen.set(signature, asleep);
-      if (todo.length === 0) break;
-      const footprints = new Map(events.map((event) => [event, world.footprint(event)]));
-      const next = todo.map((event, index) => {
-        const done = [...asleep, ...todo.slice(0, index)];
-        const own = footprints.get(event)!;
-        return { event, sleep: done.filter((other) => areIndependent(footprints.get(other)!, own)) };
-      });
-      for (const { event, sleep: slept } of next.slice(1)) branches.push({ path: [...path, event], sleep: slept });
-      const [{ event: first, sleep: slept }] = next as [(typeof next)[number]];
-      path.push(first);
-      asleep = slept;
-      await world.take(first);
-    }
-  }
-  return { states: seen.size, ends, failure: null };
+/** Takes every order of events of a scenario. */
+export function exploreFleet(scenario: Scenario): Promise<Exploration> {
+  return explore(() => new World(scenario));
 }

@@ -1,7 +1,7 @@
 /**
  * Two servers, of which the second has taken a key over from the first, and processes with the real route of a handoff.
  * Every message, every step of a client, every timer and every lost connection is an event, and the explorer of
- * fleet-model.ts takes the events in every possible order.
+ * explorer.ts takes the events in every possible order.
  *
  *     m0.1  server 1 executes process 0's oldest message and answers    t0  process 0 looks for another's copy again
  *     x0    process 0's connection to the new server is lost            s0  process 0 checks an unsettled write again
@@ -12,7 +12,6 @@
  * where a later get would find it.
  */
 import { hash } from "node:crypto";
-import type { Clock, Timer } from "../../../src/clock.ts";
 import type { Placement } from "../../../src/proxy/hash/placement.ts";
 import { failures } from "../../../src/proxy/reply.ts";
 import type { Request } from "../../../src/proxy/request.ts";
@@ -27,7 +26,7 @@ import { RoutedPoolPort } from "../../../src/refresh/pool/routed-pool-port.ts";
 import { UnsettledWrites } from "../../../src/refresh/unsettled-writes.ts";
 import { Asked } from "../fakes/asked.ts";
 import { LeafRoute } from "../fakes/leaf-route.ts";
-import { type Exploration, exploreWorlds, type Footprint, type ModelWorld } from "./fleet-model.ts";
+import { type Exploration, explore, type Footprint, HeldTimers, type ModelWorld, runChain } from "./explorer.ts";
 import { poolConfig } from "./pool-config.ts";
 
 const KEY = "k";
@@ -35,9 +34,6 @@ const OLD = 0;
 const NEW = 1;
 const MAX_LOOKS = 2;
 const CHECKS = 2;
-/** Checks of unsettled writes have pauses from here on; looks for another process' copy have shorter ones. */
-const FIRST_CHECK_MS = 100;
-const LONGEST_TIMER_MS = 10_000;
 /** Microtasks that may hang on one event. */
 const LONGEST_CHAIN = 40;
 
@@ -80,26 +76,16 @@ class Server {
 
 class Process {
   readonly messages: [Message[], Message[]] = [[], []];
-  /** Of the lost connection to the new server. */
+  /** Messages of the lost connection to the new server. */
   late: Message[] = [];
-  readonly timers: (() => void)[] = [];
-  readonly checks: (() => void)[] = [];
+  readonly timers = new HeldTimers();
   /** Everything that this process has been told. */
   heard = "";
   looks = 0;
   readonly route: HandoffRoute;
 
   constructor(world: World) {
-    const clock: Clock = {
-      nowMs: () => 0,
-      unixSeconds: () => 1_700_000_000,
-      setTimer: (delayMs, run) => {
-        if (delayMs < FIRST_CHECK_MS) this.timers.push(run);
-        else if (delayMs <= LONGEST_TIMER_MS) this.checks.push(run);
-        return run as unknown as Timer;
-      },
-      clearTimer: () => {},
-    };
+    const { clock } = this.timers;
     const backends = [OLD, NEW].map((server): KeyedBackend => {
       const leaf = new LeafRoute();
       return {
@@ -167,11 +153,11 @@ class World implements ModelWorld {
 
   events(): string[] {
     const events: string[] = [];
-    this.processes.forEach(({ messages, late, timers, checks, looks }, index) => {
+    this.processes.forEach(({ messages, late, timers, looks }, index) => {
       for (const server of [OLD, NEW]) if (messages[server]!.length > 0) events.push(`m${index}.${server}`);
-      if (timers.length > 0 && looks < MAX_LOOKS) events.push(`t${index}`);
+      if (timers.looks.length > 0 && looks < MAX_LOOKS) events.push(`t${index}`);
       if (late.length > 0) events.push(`g${index}`, `d${index}`);
-      else if (checks.length > 0) events.push(`s${index}`);
+      else if (timers.checks.length > 0) events.push(`s${index}`);
       if (messages[NEW].length > 0 && this.losses > 0 && this.scenario.loses === index) events.push(`x${index}`);
     });
     this.scenario.clients.forEach((steps, index) => {
@@ -210,16 +196,16 @@ class World implements ModelWorld {
       case "t":
         process.looks++;
         process.hear("timer");
-        process.timers.shift()!();
+        process.timers.looks.shift()!();
         break;
       case "s":
         process.hear("check");
-        process.checks.shift()!();
+        process.timers.checks.shift()!();
         break;
       default:
         this.step(index);
     }
-    for (let i = 0; i < LONGEST_CHAIN; i++) await null;
+    await runChain(LONGEST_CHAIN);
   }
 
   footprint(event: string): Footprint {
@@ -253,9 +239,9 @@ class World implements ModelWorld {
       }),
     );
     const leases = this.servers[NEW].store.count;
-    const ofProcesses = processes.map(({ heard, messages, late, timers, checks }) => {
+    const ofProcesses = processes.map(({ heard, messages, late, timers: { looks, checks } }) => {
       const [toOld, toNew] = messages.map((all) => all.map(({ sent }) => this.plain(sent)).join("|"));
-      return [heard, toOld, toNew, late.map(({ sent }) => this.plain(sent)).join("|"), timers.length, checks.length];
+      return [heard, toOld, toNew, late.map(({ sent }) => this.plain(sent)).join("|"), looks.length, checks.length];
     });
     const rest = [positions, isBusy, version, acknowledged, losses, [...undone], suspects, leases];
     return hash("sha1", JSON.stringify([items, ofProcesses, rest]), "base64");
@@ -265,7 +251,7 @@ class World implements ModelWorld {
     for (const server of [OLD, NEW]) {
       const value = this.servers[server]!.value(KEY);
       if (value !== null && versionOf(value) < this.acknowledged) {
-        // A server that refuses all connections is read by nobody.
+        // No client can read from a server that refuses all connections.
         if (server === OLD && this.isFormerDead) continue;
         return `server ${server} keeps ${value} though version ${this.acknowledged} was written`;
       }
@@ -336,5 +322,5 @@ function versionOf(value: string): number {
 
 /** Takes every order of events of a scenario. */
 export function exploreHandoff(scenario: HandoffScenario): Promise<Exploration> {
-  return exploreWorlds(() => new World(scenario));
+  return explore(() => new World(scenario));
 }

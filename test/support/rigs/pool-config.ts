@@ -4,7 +4,7 @@ import type { KeyedBackend } from "../../../src/proxy/route/keyed-backend.ts";
 import { LeafRoute } from "../fakes/leaf-route.ts";
 import { nativeConfig, targetOf } from "./native-config.ts";
 
-/** A pool of so many servers, with mcrouter's placement. */
+/** A pool of `count` servers, with mcrouter's placement. */
 export function poolConfig(name: string, count: number, settings: Partial<PoolConfig> = {}): PoolConfig {
   const [pool] = nativeConfig(targetOf(Array.from({ length: count }, (_, i) => 20_001 + i))).pools;
   return { ...pool!, name, connections: 1, placement: { type: "ch3", salt: "" }, ...settings };

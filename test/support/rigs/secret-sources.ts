@@ -1,4 +1,4 @@
-/** AWS Secrets Manager sources in tests, each with a client of its own, on a server and a clock that are the test's. */
+/** AWS Secrets Manager sources over a server and a clock of the test, each with its own client. */
 
 import { expect } from "vitest";
 import type { AwsConnection } from "../../../src/config/native-aws.ts";
@@ -18,7 +18,7 @@ import { looseLimits } from "./source-limits.ts";
 /** Variables that name the credentials which the server knows. */
 export const accessKeys = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY };
 
-/** Whoever starts it closes it, with its sources, and has the environment back. */
+/** `close` also closes the sources and restores the environment. */
 export class SecretSources {
   readonly server: SecretsManagerServer;
   readonly clock = new ManualClock();

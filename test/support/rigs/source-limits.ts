@@ -1,7 +1,7 @@
-/** Bounds of sources in tests: what a test does not name is out of its way. */
+/** Limits of sources in tests. Limits that a test does not name are too high to matter. */
 import type { Limits } from "../../../src/sources/limiter.ts";
 
-/** What an http source does beyond a plain GET: nothing. */
+/** Settings of an http source that sends a plain GET. */
 export const plainRequest = {
   query: [],
   body: null,

@@ -1,4 +1,4 @@
-/** Rules of tests: what a test does not name has the default of the configuration. */
+/** Rules of tests. Settings that a test does not name have their default. */
 
 import type { RuleConfig } from "../../../src/config/config.ts";
 import { newRuleCounters, newRuleTimings, type Rule, Rules } from "../../../src/refresh/rules.ts";

@@ -1,4 +1,4 @@
-/** A wire to a server that carries what it is given, until a test holds it: then bytes wait, each way for itself. */
+/** A relay to a server. The test can hold each direction, whose bytes then wait. */
 import { once } from "node:events";
 import net from "node:net";
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** Keeps what it was asked; whoever starts one closes it. */
+/** Records its requests. The test that starts it closes it. */
 export class HttpOrigin {
   /** Method and path of every request, in order: `GET /a`. */
   readonly requests: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * A real memcached in a process of its own, the judge of what Platypus answers.
+ * A real memcached, with which Platypus' replies are compared.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -30,13 +30,13 @@ export interface MemcachedOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A memcached on a free port of this machine. Whoever starts one stops it; the end of this process does so too. */
+/** A memcached on a free port of this machine. The test that starts it stops it, and so does the end of this process. */
 export class MemcachedProcess {
-  /** True where memcached is not installed: suites that need it are skipped. */
+  /** True if memcached is not installed. Suites that need it are skipped then. */
   static readonly isMissing: boolean = asked.status !== 0;
-  /** Such as 1.6.18. */
+  /** For example 1.6.18. */
   static readonly version: string = /\d+\.\d+\.\d+/.exec(asked.stdout?.toString() ?? "")?.[0] ?? "";
-  /** Reads lines as 1.6.40 and later do. */
+  /** True if it parses lines as 1.6.40 and later do. */
   static readonly isCurrent: boolean = MemcachedProcess.version.localeCompare("1.6.40", "en", { numeric: true }) >= 0;
   readonly port: number;
   private readonly child: ChildProcess;
@@ -50,12 +50,12 @@ export class MemcachedProcess {
     child.once("close", () => running.delete(child));
   }
 
-  /** Starts one and waits until it accepts connections. `port`: the one to use, for a server that comes back. */
+  /** Starts one and waits until it accepts connections. `port` is for a server that comes back. */
   static async start(options: MemcachedOptions = {}): Promise<MemcachedProcess> {
     const { path: socket, port = -1, program = PROGRAM } = options;
     const where = socket === undefined ? ["-l", "127.0.0.1", "-p", String(port), "-U", "0"] : ["-s", socket];
     const args = ["-u", "root", ...where, "-t", "1", ...(options.args ?? [])];
-    // It chooses the port itself and says which: one that was free a moment ago may be another test's by now.
+    // memcached selects the port and writes it to a file: another test may take a port that was free a moment ago.
     const folder = await mkdtemp(path.join(tmpdir(), "memcached-"));
     const portFile = path.join(folder, "port");
     const env = { ...process.env, ...options.env, MEMCACHED_PORT_FILENAME: portFile };
@@ -94,7 +94,7 @@ export class MemcachedProcess {
   }
 }
 
-/** A port of 127.0.0.1 that nobody listens on. */
+/** A port of 127.0.0.1 that is not in use. */
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -115,7 +115,7 @@ function accepts(where: net.NetConnectOpts): Promise<boolean> {
   });
 }
 
-/** The port that memcached has written to a file; null: it has not yet. */
+/** The port that memcached has written to a file. `null` if it has not yet. */
 function portIn(file: string): number | null {
   try {
     return Number(/INET: (\d+)/.exec(readFileSync(file, "latin1"))?.[1] ?? 0) || null;

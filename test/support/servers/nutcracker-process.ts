@@ -1,5 +1,5 @@
 /**
- * A real twemproxy in a process of its own, to compare with.
+ * A real twemproxy, with which Platypus is compared.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,6 +1,6 @@
 /**
- * A memcached that knows no meta commands, as those before 1.6: a real one behind a door that answers ERROR to them, and
- * to the data that comes after, as such a server does.
+ * A memcached without meta commands, like those before 1.6: a real memcached behind a relay that answers them, and the data
+ * after them, with ERROR.
  */
 import { once } from "node:events";
 import net from "node:net";

@@ -22,7 +22,7 @@ export interface ReceivedMetric {
 
 interface ReceivedPoint {
   readonly attributes: Attributes;
-  /** Of a histogram its count. */
+  /** The value, or the count of a histogram. */
   readonly value: number;
   readonly sum: number;
   readonly bounds: readonly number[];
@@ -184,10 +184,10 @@ export class OtlpCollector {
   isRefusing = false;
   /** Requests for logs so far. */
   logRequests = 0;
-  /** Of the last request. */
+  /** Headers of the last request. */
   resource: Attributes = {};
   headers: http.IncomingHttpHeaders = {};
-  /** Of the resources and scopes of the last request. */
+  /** Schema URLs of the resources and scopes of the last request. */
   schemaUrls: readonly unknown[] = [];
   /** Requests for metrics so far. */
   metricRequests = 0;

@@ -1,5 +1,5 @@
 /**
- * Platypus as users run it: the command line in a process of its own.
+ * Platypus as users run it: a process of the command line.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ process.once("exit", () => {
 });
 const MAIN = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
-/** A running (or ended) command line, everything it printed kept. */
+/** A running or ended command line. It keeps everything that was printed. */
 export class PlatypusProcess {
   stdout = "";
   stderr = "";
@@ -26,7 +26,7 @@ export class PlatypusProcess {
     this.child = child;
     this.folder = folder;
     this.ended = once(child, "close");
-    // Should a test end without stopping it.
+    // It is killed at the end of the tests if a test has not stopped it.
     running.add(child);
     child.once("close", () => running.delete(child));
     child.stdout!.setEncoding("utf8").on("data", (text: string) => {
@@ -38,8 +38,8 @@ export class PlatypusProcess {
   }
 
   /**
-   * Starts the command line with `args`, without an admin server unless `env` says otherwise. `shell` is what a shell does
-   * before, in the same process: limits, redirections.
+   * Starts the command line with `args`, without an admin server unless `env` has one. `shell` are shell commands that run
+   * before it in the same process, for limits and redirections.
    */
   static run(
     args: readonly string[],
@@ -56,7 +56,7 @@ export class PlatypusProcess {
     return new PlatypusProcess(child, folder);
   }
 
-  /** Starts with the configuration `text` (it should listen on port 0) and waits until it listens. `shell`: as for `run`. */
+  /** Starts with the configuration `text`, which listens on port 0, and waits until it listens. `shell` is that of `run`. */
   static async start(text: string, shell = ""): Promise<PlatypusProcess> {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-"));
     const file = path.join(folder, "platypus.toml");
@@ -78,7 +78,7 @@ export class PlatypusProcess {
     return Number(/listens on [^,\s]*:(\d+)/.exec(this.stderr)![1]);
   }
 
-  /** Resolves when `pattern` stands in what was printed; rejects when the process ends before. */
+  /** Resolves when the printed text matches `pattern`. Rejects if the process ends before. */
   async printed(pattern: RegExp): Promise<void> {
     const isThere = () => pattern.test(this.stdout) || pattern.test(this.stderr);
     await new Promise<void>((resolve) => {
@@ -102,7 +102,7 @@ export class PlatypusProcess {
     return this.child.exitCode ?? this.child.signalCode!;
   }
 
-  /** Ends it, whatever it is doing, and removes its folder. */
+  /** Kills it and removes its folder. */
   async stop(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
     await this.ended;

@@ -1,6 +1,6 @@
 /**
- * A memcached server that says what a test makes it say, over real sockets. It takes commands apart as memcached does;
- * when and what is answered is the test's affair, except for `version` and `mn`, which open every connection.
+ * A memcached server over real sockets whose replies the test gives. It separates commands as memcached does. It answers by
+ * itself only the `version` and `mn` that open every connection.
  */
 import { once } from "node:events";
 import net from "node:net";
@@ -9,11 +9,11 @@ import { WireFace } from "./wire-face.ts";
 const STORAGE = /^(?:set|add|replace|append|prepend|cas) \S+ \S+ \S+ (\d+)/;
 const META_SET = /^ms \S+ (\d+)/;
 
-/** A command that was received and waits for its answer. */
+/** A received command that waits for its reply. */
 export interface ScriptedCommand {
   /** The command line without its end. */
   readonly line: string;
-  /** Its data block without its end; null: it has none. */
+  /** Its data block without the line end. `null` if the command has no data. */
   readonly data: string | null;
   readonly connection: ScriptedConnection;
   /** Sends `text` on the connection that the command came on. */
@@ -27,7 +27,7 @@ export class ScriptedConnection {
   readonly closed: Promise<unknown>;
   /** Gives answers the form in which their commands were asked. */
   readonly face = new WireFace();
-  /** Pieces that are being sent; null: none are. */
+  /** Pieces that are being sent. `null` if there are none. */
   private sending: Promise<void> | null = null;
   private unread = Buffer.alloc(0);
 
@@ -49,7 +49,7 @@ export class ScriptedConnection {
     else void this.afterwards(async () => void this.socket.write(bytes));
   }
 
-  /** Sends the pieces of `text`, each in a turn of its own, so that each is a read of its own. */
+  /** Sends the pieces one by one in separate turns, so that each is a separate read. */
   async sendInPieces(pieces: readonly (string | Buffer)[]): Promise<void> {
     await this.afterwards(() => this.sendEach(pieces));
   }
@@ -88,9 +88,9 @@ export class ScriptedBackend {
   /** Every command line received, `version` and its `mn` left out. */
   readonly lines: string[] = [];
   readonly connections: ScriptedConnection[] = [];
-  /** What `version` is answered; null: nothing. */
+  /** The reply to `version`. `null` if it is not answered. */
   version: string | null = "VERSION 1.6.18\r\n";
-  /** What the `mn` behind it is answered; null: nothing. */
+  /** The reply to the `mn` after it. `null` if it is not answered. */
   metaNoop: string | null = "MN\r\n";
   /** True: a connection is closed when `mn` was read. */
   closesOverMeta = false;

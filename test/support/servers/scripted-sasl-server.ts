@@ -1,6 +1,6 @@
 /**
- * A server that lets everybody in by SASL, tells its version, and otherwise says what a test makes it say, in frames of
- * memcached's binary protocol.
+ * A server of memcached's binary protocol that accepts every SASL login and answers `version`. The test gives all other
+ * replies.
  */
 import { once } from "node:events";
 import net from "node:net";

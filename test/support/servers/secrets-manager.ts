@@ -35,12 +35,12 @@ export const SECRET_KEY = "secret/key+of+tests";
 const SESSION_TOKEN = "token-of-a-session";
 const ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:";
 
-/** Keeps what it was asked; whoever starts one closes it. */
+/** Records its calls. The test that starts it closes it. */
 export class SecretsManagerServer {
   readonly calls: AwsCall[] = [];
   /** Why requests were refused before anybody looked at what they ask: none should be. */
   readonly badSignatures: string[] = [];
-  /** Says of a call that it fails, or that it is never answered; null: it is served. */
+  /** Decides whether a call fails or is never answered. `null` if it is served. */
   intercept: (call: AwsCall) => AwsFault | "hang" | null = () => null;
   /** Names that a batch says nothing of. */
   readonly leftOut = new Set<string>();
@@ -134,7 +134,7 @@ export class SecretsManagerServer {
   private batch(ids: readonly string[]): object {
     const answers = ids.filter((id) => !this.leftOut.has(id)).map((id) => [id, this.lookUp(id, "AWSCURRENT")] as const);
     return {
-      // In an order of its own, as AWS may.
+      // In another order than requested, as AWS may.
       SecretValues: answers.flatMap(([, answer]) => ("type" in answer ? [] : [answer])).reverse(),
       Errors: answers.flatMap(([id, answer]) =>
         "type" in answer ? [{ SecretId: id, ErrorCode: answer.type, Message: answer.message }] : [],

@@ -1,5 +1,5 @@
 /**
- * A wire to a server that delays and splits what it carries, each way of each connection for itself and in order, as a
+ * A relay to a server that delays and splits the bytes of each direction of each connection separately and in order, as a
  * network does.
  */
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import net from "node:net";
 const MAX_DELAY_MS = 30;
 const MAX_PIECES = 3;
 
-/** Listens on a free port of this machine; whoever starts one closes it. */
+/** Listens on a free port of this machine. The test that starts it closes it. */
 export class SlowWire {
   /** Delays and cuts are drawn from it. */
   random: () => number = Math.random;

@@ -1,7 +1,6 @@
 /**
- * Between a scripted server and Platypus: shows a test the classic commands that stand behind the forms of the meta protocol
- * in which they are sent, and gives the test's classic answers the opaques that they need. Markers are answered here, each
- * once the command before it has been answered.
+ * Stands between a scripted server and Platypus. It shows the test the classic commands that Platypus sends as meta commands,
+ * and adds the opaques to the test's classic replies. It answers markers itself, each after the command before it.
  */
 
 const OPAQUE = / O(\d+)$/;
@@ -11,7 +10,7 @@ const COUNT = /^ma (\S+) v( MD)? D(\d+)$/;
 const verbs: Readonly<Record<string, string>> = { E: "add", R: "replace", A: "append", P: "prepend" };
 
 interface Pending {
-  /** Null: a marker. */
+  /** `null` for a marker. */
   readonly opaque: string | null;
 }
 
@@ -19,7 +18,7 @@ interface Pending {
 export class WireFace {
   private readonly pending: Pending[] = [];
 
-  /** The line as the test is shown it; null: it is a marker, and `answer` is to be sent for it, where it is not null. */
+  /** The line that the test sees. `null` for a marker, which `answer` answers if it is not `null`. */
   show(line: string): { readonly shown: string } | { readonly shown: null; readonly answer: string | null } {
     if (line === "mn") {
       if (this.pending.length === 0) return { shown: null, answer: "MN\r\n" };

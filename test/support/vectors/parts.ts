@@ -1,4 +1,4 @@
-/** Bytes cut into pieces, for everything that must not care how they arrive. */
+/** Ways to cut bytes into pieces, for code whose result must not depend on the pieces. */
 import fc from "fast-check";
 
 /** The ways to cut `length` bytes that every parser is tried with: whole, byte by byte, and at each single place. */

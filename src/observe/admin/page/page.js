@@ -23,7 +23,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Changes only what is different: what somebody reads, selects or hears stays as it is. */
+/** Sets the text only if it differs, so that a selection and a screen reader are not disturbed. */
 function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
