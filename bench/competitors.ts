@@ -9,7 +9,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
-import type { ProxyAddress } from "./options.ts";
 import { accepting, BenchError, findProgram, freePorts, type ProcessGroup } from "./process-group.ts";
 
 const host = "127.0.0.1";
@@ -33,6 +32,14 @@ export interface Competitor {
   readonly serverPids: readonly number[];
   /** Address of its `/metrics`. `null` if it has none. */
   readonly admin: string | null;
+}
+
+/** A running proxy named with `--proxy`. */
+export interface ProxyAddress {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
 }
 
 interface Server {

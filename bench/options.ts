@@ -1,6 +1,7 @@
 /** The benchmark's command line. */
 
 import { parseArgs } from "node:util";
+import type { ProxyAddress } from "./competitors.ts";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
@@ -34,14 +35,6 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
 
 Where there is a C compiler, "floor" is the least that a proxy on one thread must do (bench/floor.c).
 Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;
-
-/** A running proxy named with `--proxy`. */
-export interface ProxyAddress {
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  readonly pid: number;
-}
 
 export interface Options {
   readonly isHelp: boolean;
