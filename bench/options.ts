@@ -5,8 +5,8 @@ import type { ProxyAddress } from "./competitors.ts";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** Parts of the benchmark: requests, refreshes, costs of a proxy apart from requests, and changes of the servers. */
-const parts = ["workloads", "lived", "refresh", "figures", "resize"] as const;
+/** Parts of the benchmark: requests, refreshes, costs of a proxy apart from requests, traces, changes of the servers. */
+const parts = ["workloads", "lived", "refresh", "figures", "tracing", "resize"] as const;
 const usualParts = ["workloads", "lived", "refresh", "figures"] as const;
 type Part = (typeof parts)[number];
 
@@ -18,8 +18,9 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
                        saturation
   refresh              what keeping keys fresh costs
   figures              latency at a fixed rate, memory, time to start
+  tracing              what traces of one request in a hundred, and of all, cost
   resize               misses while a server is added and removed
-                       default: all but resize; with --quick, --workload or --competitors only workloads and lived
+                       default: the first four; with --quick, --workload or --competitors only workloads and lived
 
   --quick              the short form: ends within two minutes
   --workload PART      only workloads whose name contains PART

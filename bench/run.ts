@@ -22,6 +22,7 @@ import { measureResize } from "./resize.ts";
 import { describeRun, saveResults } from "./results.ts";
 import { contendersOf, type Scenario } from "./scenarios/scenario.ts";
 import { livedWorkloads, workloads } from "./scenarios/workloads.ts";
+import { measureTracing, tracingSteps } from "./tracing.ts";
 
 const QUICK_LIVED_ROUNDS = 3;
 
@@ -44,6 +45,7 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
     turns(fresh).reduce((sum, count) => sum + measureSteps(length, count), 0) +
     turns(lived).reduce((sum, count) => sum + livedSteps(livedLength, count), 0) +
     (options.parts.has("refresh") ? refreshSteps(length) : 0) +
+    (options.parts.has("tracing") ? tracingSteps(length) : 0) +
     (options.parts.has("figures") ? figureSteps(length) : 0);
   const progress = new Progress(steps);
   const bench = new Bench(group, competitors, progress);
@@ -59,6 +61,7 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
       reports.push(...refresh.reports);
       figures.push(...refresh.figures);
     }
+    if (options.parts.has("tracing")) reports.push(...(await measureTracing(bench, length)));
     if (options.parts.has("figures")) figures.push(...(await measureFigures(bench, length)));
   } finally {
     progress.end();

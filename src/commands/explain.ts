@@ -1,8 +1,9 @@
 /**
  * `platypus explain KEY … --config FILE`: explains keys; with `--fetch`, it asks their sources. Keys of one source are
- * fetched together, as those of one get.
+ * fetched together, as those of one get. With `--admin`, a running Platypus explains them, with their state now.
  */
 
+import { json } from "node:stream/consumers";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { formatDuration } from "../config/units.ts";
@@ -10,16 +11,21 @@ import { SourceError, UsageError } from "../errors.ts";
 import { coveredBy, explain as explainKey, type Line } from "../observe/admin/explain.ts";
 import { loadConfig } from "../server/load-config.ts";
 import { type BuiltSource, buildSources } from "../sources/build.ts";
+import { type AdminClient, adminClients } from "./admin-client.ts";
 import { parseOptions } from "./options.ts";
 
 export const EXPLAIN_HELP = `platypus explain KEY … --config FILE [--fetch] [--json]: show the server, rule and source call of a key
+platypus explain KEY … --admin URL [--json]: ask a running Platypus, which also shows the state of the key
 
   platypus explain user/42 --config platypus.toml
   platypus explain user/42 --config platypus.toml --fetch       call its source, and print the result
   platypus explain user/42 user/43 --config platypus.toml --fetch   keys of one get: show the calls for them
   platypus explain user:42 --config /etc/mcrouter/config.json   show its routes
 
+  platypus explain user/42 --admin http://127.0.0.1:11280       also: in the pool, tracked, due, hot; its server and source
+
   --config FILE        TOML, mcrouter's JSON or twemproxy's YAML
+  --admin URL          http://HOST:PORT, HOST:PORT or unix:PATH of a running Platypus; repeat it for a fleet
   --fetch              call the source of the rule; the value is not printed
   --json               one JSON object: { key, lines: [{ name, text }] }; of several keys, a list of such objects
 
@@ -28,28 +34,52 @@ Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuratio
 
 /** Prints the explanation. Throws a UsageError or ConfigError that says what is wrong. */
 export async function explain(args: readonly string[]): Promise<void> {
-  const { path, keys, given, isFetching, isJson } = readOptions(args);
+  const options = await readOptions(args);
+  if ("clients" in options) return explainRemotely(options);
+  const { path, keys, given, isFetching, isJson } = options;
   const config = await loadConfig({ path, env: process.env });
   const sources = buildSources(config.sources, new Map(), systemClock);
   try {
     const blocks = keys.map((key) => explainKey(config, sources, key));
     const fetched = isFetching ? await fetchAll(config, sources, keys) : [];
     for (const [i, lines] of fetched.entries()) blocks[i]!.push(...lines);
-    if (isJson) {
-      const shown = blocks.map((lines, i) => ({ key: given[i], lines: lines.map(([name, text]) => ({ name, text })) }));
-      process.stdout.write(`${JSON.stringify(keys.length === 1 ? shown[0] : shown, null, 2)}\n`);
-      return;
-    }
-    if (keys.length > 1) blocks.push(await callsFor(config, sources, keys));
-    process.stdout.write(
-      blocks
-        .filter((lines) => lines.length > 0)
-        .map(renderLines)
-        .join("\n"),
-    );
+    if (!isJson && keys.length > 1) blocks.push(await callsFor(config, sources, keys));
+    print(blocks, given, isJson);
   } finally {
     await Promise.all([...sources.values()].map(({ source }) => source.close()));
   }
+}
+
+/** Asks each process for each key. Throws a PlatypusError if one is not reached. */
+async function explainRemotely({ clients, given, isJson }: RemoteOptions): Promise<void> {
+  const asked = clients.flatMap((client) => given.map((key) => ({ client, key })));
+  const blocks = await Promise.all(
+    asked.map(async ({ client, key }): Promise<Line[]> => {
+      // The admin server's answer is a list of lines.
+      const lines = (await json(await client.send("GET", `/explain?${new URLSearchParams({ key })}`))) as Line[];
+      return clients.length > 1 ? [["process", client.name], ...lines] : lines;
+    }),
+  );
+  print(
+    blocks,
+    asked.map(({ key }) => key),
+    isJson,
+  );
+}
+
+/** Prints the lines of each key. With one more block than keys, the last one is of all keys. */
+function print(blocks: readonly Line[][], given: readonly string[], isJson: boolean): void {
+  if (isJson) {
+    const shown = blocks.map((lines, i) => ({ key: given[i], lines: lines.map(([name, text]) => ({ name, text })) }));
+    process.stdout.write(`${JSON.stringify(shown.length === 1 ? shown[0] : shown, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(
+    blocks
+      .filter((lines) => lines.length > 0)
+      .map(renderLines)
+      .join("\n"),
+  );
 }
 
 function renderLines(lines: readonly Line[]): string {
@@ -113,17 +143,39 @@ async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSourc
   }
 }
 
-function readOptions(args: readonly string[]) {
+interface RemoteOptions {
+  readonly clients: readonly AdminClient[];
+  readonly given: readonly string[];
+  readonly isJson: boolean;
+}
+
+interface LocalOptions {
+  readonly path: string;
+  readonly keys: readonly string[];
+  readonly given: readonly string[];
+  readonly isFetching: boolean;
+  readonly isJson: boolean;
+}
+
+async function readOptions(args: readonly string[]): Promise<RemoteOptions | LocalOptions> {
   const { values, positionals } = parseOptions(args, {
     config: { type: "string" },
+    admin: { type: "string", multiple: true },
     fetch: { type: "boolean" },
     json: { type: "boolean" },
   });
-  if (positionals.length === 0 || values.config === undefined) {
+  const isRemote = values.admin !== undefined;
+  if (positionals.length === 0 || (values.config === undefined && !isRemote)) {
     throw new UsageError("explain takes keys and a file: platypus explain KEY --config FILE [--fetch]");
+  }
+  if (isRemote) {
+    if (values.fetch === true || values.config !== undefined) {
+      throw new UsageError("--admin asks a running Platypus, which fetches nothing: leave --config and --fetch out");
+    }
+    return { clients: await adminClients({ admin: values.admin! }), given: positionals, isJson: values.json ?? false };
   }
   // The bytes that a client would send.
   const keys = positionals.map((key) => Buffer.from(key, "utf8").toString("latin1"));
   const { fetch: isFetching = false, json: isJson = false } = values;
-  return { path: values.config, keys, given: positionals, isFetching, isJson };
+  return { path: values.config!, keys, given: positionals, isFetching, isJson };
 }

@@ -104,9 +104,9 @@ export class AccessLog implements AccessObserver {
   }
 
   private lineOf(request: Request, reply: Reply, tookMicros: number, client: AnsweringClient): Line {
-    const { operation, protocol, key, keyCount } = tracedRequest(request);
     const { keys } = this.settings;
-    const rule = key === null || keys === "none" ? null : (this.means.rules().match(key)?.rule.config.name ?? null);
+    const { operation, protocol, key, keyCount } = tracedRequest(request, keys !== "none");
+    const rule = key === null ? null : (this.means.rules().match(key)?.rule.config.name ?? null);
     return {
       time: new Date(this.means.nowUnixMs()).toISOString(),
       client: client.peer,

@@ -35,6 +35,7 @@ import {
   type CountedNumbers,
   type Details,
   type DiscoveryNumbers,
+  type KeyNumbers,
   MAX_HOT_KEYS,
   MAX_TRACKED_KEYS,
   type Peer,
@@ -118,6 +119,7 @@ export class OwnSnapshot {
       peers: details.hasPeers === true ? [listeners().flatMap(peersOf)] : [],
       // Names are omitted if the configuration keeps keys private.
       hotKeys: showsKeys ? this.parts.near.hottest(MAX_HOT_KEYS) : [],
+      key: details.stateOfKey === undefined ? null : this.keyNumbers(details.stateOfKey),
       trackedKeys: showsKeys ? keys : keys.map((each) => ({ ...each, key: "" })),
     };
   }
@@ -177,6 +179,24 @@ export class OwnSnapshot {
           calls: source.httpCalls?.read() ?? [],
         };
       }),
+    };
+  }
+
+  private keyNumbers(key: string): KeyNumbers {
+    const { scheduler, filler, near } = this.parts;
+    const tracked = scheduler.stateOf(key);
+    const bytes = Buffer.from(key, "latin1");
+    const hot = near.find(bytes, 0, bytes.length);
+    return {
+      tracking: tracked === null ? 0 : 1,
+      dueMs: tracked?.dueMs ?? null,
+      lastGetMs: tracked?.lastGetMs ?? null,
+      gets: tracked?.gets ?? 0,
+      failures: tracked?.failures ?? 0,
+      fetching: filler.isFetching(key) ? 1 : 0,
+      pausedMs: filler.pausedMs(key),
+      hot: hot === null ? 0 : 1,
+      copies: hot?.hasCopy === true ? 1 : 0,
     };
   }
 

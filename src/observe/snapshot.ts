@@ -312,6 +312,25 @@ const hottest: Kind<readonly HotKeyCounts[]> = (one, other) => {
   return [...counts.values()].sort((a, b) => b.gets - a.gets).slice(0, MAX_HOT_KEYS);
 };
 
+/** A key in the processes that know it. */
+const keyRows = {
+  /** Number of processes that track the key. */
+  tracking: sum,
+  /** In the process that refreshes it first: time until its refresh. `null` if it is refreshed now, or not tracked. */
+  dueMs: nullable(min),
+  lastGetMs: nullable(min),
+  gets: sum,
+  /** Failed refreshes in a row. */
+  failures: max,
+  /** Number of processes that fetch it because of a miss. */
+  fetching: sum,
+  /** Time for which its misses are not fetched, because its last fetch failed. */
+  pausedMs: greatestGiven,
+  /** Number of processes in which it is hot, and of those that have a copy. */
+  hot: sum,
+  copies: sum,
+};
+
 /** A list for each process. */
 const peers: Kind<readonly (readonly Peer[])[]> = (one, other) => [...one, ...other];
 
@@ -363,6 +382,8 @@ export const snapshotRows = {
   /** Empty unless requested. */
   peers,
   trackedKeys: mostNeeded,
+  /** `null` unless requested. */
+  key: nullable(fields(keyRows)),
   /** The keys that clients ask for most. Empty if keys are not shown. */
   hotKeys: hottest,
 };
@@ -381,6 +402,7 @@ export interface ServerNumbers extends NumbersOf<typeof serverRows> {}
 export interface DiscoveryNumbers extends NumbersOf<typeof discoveryRows> {}
 export interface RuleNumbers extends NumbersOf<typeof ruleRows> {}
 export interface SourceNumbers extends NumbersOf<typeof sourceRows> {}
+export interface KeyNumbers extends NumbersOf<typeof keyRows> {}
 export interface StoreNumbers extends NumbersOf<typeof storeRows> {}
 export interface Sample extends NumbersOf<typeof sampleRows> {}
 
@@ -404,4 +426,6 @@ export interface Details {
   readonly hasOperations?: boolean;
   /** Name of the rule whose keys are listed. */
   readonly trackedKeysOf?: string;
+  /** A key with one character per byte. */
+  readonly stateOfKey?: string;
 }

@@ -2,7 +2,7 @@
  * The connection between requests and spans: the data of a request for a tracer, and the end of a span by the request's
  * result.
  */
-import { isFailure, type Reply, Status } from "./reply.ts";
+import { isFailure, type Reply, STATUS_COUNT, Status } from "./reply.ts";
 import { classicStatus, isMeta, type Request, readsKeys } from "./request.ts";
 import { operationNameOf, protocolNameOf } from "./request-metrics.ts";
 import { type Span, TRACEPARENT_LENGTH, type TracedRequest, type Tracer, traceparentOf } from "./tracing.ts";
@@ -10,12 +10,13 @@ import { metaFlags } from "./wire/meta-line.ts";
 import type { Turn } from "./wire/turn.ts";
 
 /** Names of results by `Status`. */
-const statusNames = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
+const statusNames: string[] = new Array(STATUS_COUNT).fill("unknown");
+for (const [name, status] of Object.entries(Status)) statusNames[status] = name;
 
 /** The data of a client's request for a tracer. */
-export function tracedRequest(request: Request): TracedRequest {
+export function tracedRequest(request: Request, showsKeys: boolean): TracedRequest {
   const { keys } = request;
-  const hasKey = keys === null && request.keyEnd > request.keyStart;
+  const hasKey = showsKeys && keys === null && request.keyEnd > request.keyStart;
   return {
     operation: operationNameOf(request),
     protocol: protocolNameOf(request),
@@ -31,7 +32,7 @@ export function beginRequestSpan(tracer: Tracer, request: Request, turn: Turn): 
   const traceparent = mayHaveParent ? traceparentOf(metaFlags(request)) : null;
   if (traceparent === null && !tracer.samples()) return;
   const agoMicros = (turn.nowMicros() - request.readMicros) | 0;
-  request.span = tracer.beginRequest(tracedRequest(request), traceparent, agoMicros);
+  request.span = tracer.beginRequest(tracedRequest(request, tracer.showsKeys), traceparent, agoMicros);
 }
 
 /**
@@ -43,7 +44,7 @@ export function traceReply(tracer: Tracer, request: Request, reply: Reply, tookM
   const hasFailed = isFailure(reply.status) && reply.status !== Status.clientError;
   let { span } = request;
   if (span === null && (tookMicros >= tracer.slowMicros || (tracer.tracesErrors && hasFailed))) {
-    span = tracer.beginUnsampled(tracedRequest(request), tookMicros);
+    span = tracer.beginUnsampled(tracedRequest(request, tracer.showsKeys), tookMicros);
   }
   if (span !== null) endRequestSpan(span, request, reply, hasFailed);
   return span;
@@ -67,5 +68,5 @@ export function resultNameOf({ operation }: Request, reply: Reply): string {
 
 /** The name of a `Status`, such as `found` or `timeout`. */
 export function statusNameOf(status: number): string {
-  return statusNames.get(status) ?? "unknown";
+  return statusNames[status] ?? "unknown";
 }

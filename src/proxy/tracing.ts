@@ -19,7 +19,9 @@ export interface Span {
   readonly spanId: string;
   /** Its trace context as the value of a header field (W3C Trace Context). */
   readonly traceparent: string;
-  /** Starts a child span. */
+  /** False if `about` and `setKeyText` ignore keys. */
+  readonly showsKeys: boolean;
+  /** Starts a child span. Many spans share one object of `attributes`, which does not change. */
   begin(name: string, kind: SpanKind, attributes?: SpanAttributes): Span;
   set(name: string, value: string | number): void;
   /** Sets the key (one character per byte) and its rule, as far as the configuration allows. */
@@ -36,7 +38,7 @@ export interface TracedRequest {
   /** The command in the client's notation, such as `get`. */
   readonly operation: string;
   readonly protocol: "classic" | "meta" | "binary";
-  /** One character per byte. `null` if the request has no key, or several. */
+  /** One character per byte. `null` if the request has no key, or several, or if spans have no keys. */
   readonly key: string | null;
   /** Number of keys of a get of many. `null` for other requests. */
   readonly keyCount: number | null;
@@ -48,6 +50,8 @@ export interface Tracer {
   readonly slowMicros: number;
   /** True if failed requests are traced even if they are not sampled. */
   readonly tracesErrors: boolean;
+  /** False if spans have no keys. */
+  readonly showsKeys: boolean;
   /** True if a trace should begin now. Allocates nothing. */
   samples(): boolean;
   /**

@@ -31,7 +31,12 @@ export class FailedKeys {
 
   /** True if a miss of `key` must not be fetched now. */
   isPaused(key: string, nowMs: number): boolean {
-    return (this.keys.get(key, nowMs)?.pausedUntilMs ?? 0) > nowMs;
+    return this.pausedMs(key, nowMs) > 0;
+  }
+
+  /** Time for which a miss of `key` is not fetched. 0 or less if it may be fetched. */
+  pausedMs(key: string, nowMs: number): number {
+    return (this.keys.get(key, nowMs)?.pausedUntilMs ?? 0) - nowMs;
   }
 
   /** A fetch of `key` has failed with `error`. Has no effect if the source was not asked. */

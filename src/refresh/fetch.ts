@@ -15,7 +15,8 @@ export async function fetchFor(
   span: Span | null,
 ): Promise<FetchResult> {
   const startMs = clock.nowMs();
-  const own = span?.begin("fetch", SpanKind.internal, { "platypus.source": rule.source.name }) ?? null;
+  const own = span?.begin("fetch", SpanKind.internal) ?? null;
+  own?.set("platypus.source", rule.source.name);
   rule.timings.inFlight++;
   try {
     const result = await rule.source.fetch({ ...captures, cacheKey: key, span: own }, priority, tag);

@@ -121,6 +121,17 @@ export class Filler implements MissFiller, StoredKeys {
     return this.standIns.shed();
   }
 
+  /** True if a fetch for a miss of `key` is in flight. */
+  isFetching(key: string): boolean {
+    return this.flights.openOf(key) !== undefined;
+  }
+
+  /** Time for which misses of `key` are not fetched, because its last fetch failed (ms). `null` if they are. */
+  pausedMs(key: string): number | null {
+    const pausedMs = this.failedKeys.pausedMs(key, this.clock.nowMs());
+    return pausedMs > 0 ? pausedMs : null;
+  }
+
   noteTraced(key: string, span: Span): void {
     this.events.traced?.(key, span.traceparent);
   }

@@ -111,15 +111,28 @@ export class Schedule {
     for (const slot of this.tracker.slots()) {
       if (++looks > MAX_LOOKS) break;
       if (this.tracker.rule(slot) !== index) continue;
-      found.push({
-        key: this.tracker.key(slot)!,
-        gets: this.tracker.getCount(slot),
-        lastGetMs: Math.max(0, nowMs - this.tracker.lastGet(slot) * TICK_MS),
-        freshMs: this.tracker.freshUntilTicks(slot) * TICK_MS - nowMs,
-        failures: this.tracker.failureCount(slot),
-      });
+      found.push(this.trackedAt(slot, nowMs));
     }
     return found.sort((a, b) => b.gets - a.gets || a.lastGetMs - b.lastGetMs).slice(0, count);
+  }
+
+  /** `dueMs`: time until its next refresh; `null` while it is refreshed. `null` for a key that is not tracked. */
+  stateOf(key: string): (TrackedKey & { readonly dueMs: number | null }) | null {
+    const slot = this.tracker.find(key);
+    if (slot < 0) return null;
+    const nowMs = this.clock.nowMs();
+    const dueMs = this.wheel.dueMsOf(slot);
+    return { ...this.trackedAt(slot, nowMs), dueMs: dueMs === null ? null : dueMs - nowMs };
+  }
+
+  private trackedAt(slot: number, nowMs: number): TrackedKey {
+    return {
+      key: this.tracker.key(slot)!,
+      gets: this.tracker.getCount(slot),
+      lastGetMs: Math.max(0, nowMs - this.tracker.lastGet(slot) * TICK_MS),
+      freshMs: this.tracker.freshUntilTicks(slot) * TICK_MS - nowMs,
+      failures: this.tracker.failureCount(slot),
+    };
   }
 
   /**

@@ -106,14 +106,17 @@ export class Scheduler implements FillEvents {
     return this.tracker.size;
   }
 
-  /** Number of tracked keys of each rule. */
   trackedByRule(): Map<Rule, number> {
     return this.schedule.trackedByRule();
   }
 
-  /** The most requested keys of a rule, among the examined keys: with very many keys, not all are examined. */
   mostNeeded(ruleName: string, count: number): TrackedKey[] {
     return this.schedule.mostNeeded(ruleName, count);
+  }
+
+  /** The state of a key. `null` if it is not tracked. */
+  stateOf(key: string): ReturnType<Schedule["stateOf"]> {
+    return this.schedule.stateOf(key);
   }
 
   /** Number of refreshes in progress. */
@@ -152,7 +155,6 @@ export class Scheduler implements FillEvents {
     if (!this.busy.has(key)) this.schedule.arm(slot, 0);
   }
 
-  /** Stops tracking a key. */
   untrack(key: string): void {
     const slot = this.tracker.find(key);
     if (slot >= 0) this.schedule.drop(slot);

@@ -59,6 +59,11 @@ export class TimingWheel {
     this.scheduled++;
   }
 
+  /** Time at which `entry` fires (ms). `null` if it is not scheduled. */
+  dueMsOf(entry: number): number | null {
+    return this.previous[entry] === NONE ? null : this.due[entry]! * this.tickMs;
+  }
+
   /** Removes `entry`. Does nothing if it is not scheduled. O(1). */
   cancel(entry: number): void {
     if (this.previous[entry] === NONE) return;

@@ -309,6 +309,7 @@ export function assemble({ config, following }: Followed, options: PlatypusOptio
     readiness,
     workers,
     sampled: () => own.sampled(),
+    port: () => now.running.port,
   });
 
   const clientLimits = () => (memory.refusesLargeValues ? withSmallValues(server()) : server());

@@ -136,12 +136,11 @@ export class HttpSource implements Source {
   }
 
   private beginCall(span: Span, { method, template, shownPath }: HttpRequest): Span {
-    const call = span.begin(`${method} ${template}`, SpanKind.client, {
-      "http.request.method": method,
-      "server.address": this.httpCalls.address,
-      "server.port": this.httpCalls.port,
-      "url.template": template,
-    });
+    const call = span.begin(`${method} ${template}`, SpanKind.client);
+    call.set("http.request.method", method);
+    call.set("server.address", this.httpCalls.address);
+    call.set("server.port", this.httpCalls.port);
+    call.set("url.template", template);
     call.setKeyText("url.full", this.request.origin + shownPath);
     return call;
   }

@@ -35,18 +35,13 @@ const coarseBoundsSeconds = bucketBoundsMs.map((ms) => ms / 1000);
 
 /** The counts between the bounds for monitoring systems. */
 export function shownBuckets({ scale, counts, count, sumSeconds, exemplars = [] }: Durations): BucketCounts {
-  const boundsSeconds = shownBoundsOf(scale);
   return {
-    boundsSeconds,
+    boundsSeconds: scale === "coarse" ? coarseBoundsSeconds : shownBoundsSeconds,
     counts: scale === "coarse" ? counts : shownCounts(counts),
     count,
     sumSeconds,
-    exemplars: exemplarsByBucket(exemplars, boundsSeconds),
+    exemplars: exemplarsByBucket(exemplars),
   };
-}
-
-function shownBoundsOf(scale: Durations["scale"]): readonly number[] {
-  return scale === "coarse" ? coarseBoundsSeconds : shownBoundsSeconds;
 }
 
 /** Adds two histograms with one scale. */
@@ -71,9 +66,9 @@ export function durationsWithout(all: Durations, part: Durations): Durations {
   };
 }
 
-function exemplarsTogether({ exemplars: some = [], scale }: Durations, { exemplars: others = [] }: Durations) {
+function exemplarsTogether({ exemplars: some = [] }: Durations, { exemplars: others = [] }: Durations) {
   if (some.length + others.length === 0) return null;
-  return { exemplars: [...exemplarsByBucket([...some, ...others], shownBoundsOf(scale)).values()] };
+  return { exemplars: [...exemplarsByBucket([...some, ...others]).values()] };
 }
 
 /** As `quantileMs` of histogram.ts. */

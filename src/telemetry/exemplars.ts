@@ -7,6 +7,8 @@
 
 /** A traced duration. */
 export interface Exemplar {
+  /** Index between the bounds for monitoring systems. */
+  readonly bucket: number;
   readonly seconds: number;
   readonly traceId: string;
   readonly spanId: string;
@@ -20,41 +22,39 @@ export interface TracedIds {
   readonly spanId: string;
 }
 
-export class Exemplars {
-  private readonly boundsSeconds: readonly number[];
-  /** By bucket between the bounds for monitoring systems. */
-  private readonly last = new Map<number, Exemplar>();
+interface Noted {
+  readonly seconds: number;
+  readonly span: TracedIds;
+  readonly unixMs: number;
+}
 
-  constructor(boundsSeconds: readonly number[]) {
-    this.boundsSeconds = boundsSeconds;
+export class Exemplars {
+  /** By bucket. The ids are read when they are shown: their texts are made then. */
+  private readonly last: (Noted | null)[];
+
+  constructor(buckets: number) {
+    this.last = new Array(buckets).fill(null);
   }
 
-  note(seconds: number, { traceId, spanId }: TracedIds): void {
-    const bucket = bucketOf(this.boundsSeconds, seconds);
-    this.last.set(bucket, { seconds, traceId, spanId, unixSeconds: Date.now() / 1000 });
+  note(bucket: number, seconds: number, span: TracedIds): void {
+    this.last[bucket] = { seconds, span, unixMs: Date.now() };
   }
 
   read(): Exemplar[] {
-    return [...this.last.values()];
+    return this.last.flatMap((noted, bucket) => {
+      if (noted === null) return [];
+      const { seconds, span, unixMs } = noted;
+      return [{ bucket, seconds, traceId: span.traceId, spanId: span.spanId, unixSeconds: unixMs / 1000 }];
+    });
   }
 }
 
 /** The last exemplar of each bucket. */
-export function exemplarsByBucket(
-  exemplars: readonly Exemplar[],
-  boundsSeconds: readonly number[],
-): ReadonlyMap<number, Exemplar> {
+export function exemplarsByBucket(exemplars: readonly Exemplar[]): ReadonlyMap<number, Exemplar> {
   const byBucket = new Map<number, Exemplar>();
   for (const exemplar of exemplars) {
-    const bucket = bucketOf(boundsSeconds, exemplar.seconds);
-    const other = byBucket.get(bucket);
-    if (other === undefined || other.unixSeconds <= exemplar.unixSeconds) byBucket.set(bucket, exemplar);
+    const other = byBucket.get(exemplar.bucket);
+    if (other === undefined || other.unixSeconds <= exemplar.unixSeconds) byBucket.set(exemplar.bucket, exemplar);
   }
   return byBucket;
-}
-
-/** Index of the first bound that is not below `seconds`. */
-function bucketOf(boundsSeconds: readonly number[], seconds: number): number {
-  const at = boundsSeconds.findIndex((bound) => seconds <= bound);
-  return at < 0 ? boundsSeconds.length : at;
 }

@@ -25,10 +25,7 @@ export class Histogram {
   }
 
   add(ms: number): void {
-    const { boundsMs: bounds } = this;
-    let bucket = 0;
-    while (bucket < bounds.length && ms > bounds[bucket]!) bucket++;
-    this.counts[bucket]!++;
+    this.counts[this.bucketOf(ms)]!++;
     this.count++;
     this.sumMs += ms;
     if (ms > this.maxMs) this.maxMs = ms;
@@ -36,8 +33,8 @@ export class Histogram {
 
   /** Says that a duration, which was added, belongs to a sampled span. */
   mark(ms: number, span: TracedIds): void {
-    this.exemplars ??= new Exemplars(this.boundsMs.map((bound) => bound / 1000));
-    this.exemplars.note(ms / 1000, span);
+    this.exemplars ??= new Exemplars(this.counts.length);
+    this.exemplars.note(this.bucketOf(ms), ms / 1000, span);
   }
 
   /** Requires the default bounds. */
@@ -49,6 +46,13 @@ export class Histogram {
 
   quantileMs(share: number): number {
     return quantileMs(this, share);
+  }
+
+  private bucketOf(ms: number): number {
+    const { boundsMs: bounds } = this;
+    let bucket = 0;
+    while (bucket < bounds.length && ms > bounds[bucket]!) bucket++;
+    return bucket;
   }
 }
 

@@ -64,8 +64,8 @@ export class LatencyHistogram {
 
   /** Says that a duration, which was added, belongs to a sampled span. */
   mark(micros: number, span: TracedIds): void {
-    this.exemplars ??= new Exemplars(shownBoundsSeconds);
-    this.exemplars.note(micros / 1e6, span);
+    this.exemplars ??= new Exemplars(shownBoundsSeconds.length + 1);
+    this.exemplars.note(shownBucket[bucketOf(micros)]!, micros / 1e6, span);
   }
 
   read(): Durations {

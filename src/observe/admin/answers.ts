@@ -1,11 +1,13 @@
 /** Replies of the admin server: the snapshot of all workers, and details from this process. */
 import type { Clock } from "../../clock.ts";
+import type { PoolPort } from "../../refresh/pool/pool-port.ts";
 import type { RunningParts } from "../own-snapshot.ts";
 import { type PrometheusFormat, prometheusText } from "../prometheus.ts";
 import type { Workers } from "../siblings.ts";
 import type { Details, Sample, SampledNumbers, Snapshot } from "../snapshot.ts";
 import { Earlier } from "./earlier.ts";
-import { explain, type Line } from "./explain.ts";
+import { explain, isRefused, type Line } from "./explain.ts";
+import { explainNow } from "./explain-now.ts";
 import { History } from "./history.ts";
 import { pageNow } from "./page-state.ts";
 import type { Readiness } from "./readiness.ts";
@@ -17,6 +19,8 @@ export interface AdminSources {
   readonly clock: Clock;
   readonly running: () => RunningParts;
   readonly readiness: Readiness;
+  /** The pool, as fills and refreshes see it. */
+  readonly port: () => Pick<PoolPort, "read">;
   readonly workers: Workers;
   /** Numbers of this process. */
   readonly sampled: () => SampledNumbers;
@@ -70,9 +74,15 @@ export class AdminAnswers implements AdminFacts {
   }
 
   /** The key as typed by a user. */
-  explain(key: string): Line[] {
+  async explain(typed: string): Promise<Line[]> {
     const { config, sources, rules } = this.sources.running();
-    const lines = explain(config, sources, Buffer.from(key, "utf8").toString("latin1"), rules);
+    const key = Buffer.from(typed, "utf8").toString("latin1");
+    const lines = explain(config, sources, key, rules);
+    if (!isRefused(lines)) {
+      const snapshot = await this.snapshot({ stateOfKey: key });
+      const rule = rules.match(key)?.rule.config ?? null;
+      lines.push(...(await explainNow(key, rule, config, this.sources.port(), snapshot)));
+    }
     return lines.map(([name, text]) => [name, withoutSecrets(text, config)]);
   }
 

@@ -68,6 +68,11 @@ export function explain(config: Config, sources: ReadonlyMap<string, BuiltSource
   ];
 }
 
+/** True if clients cannot ask for the explained key. */
+export function isRefused(lines: readonly Line[]): boolean {
+  return lines.some(([name]) => name === "refused");
+}
+
 /** Whether gets of the key may be answered from memory. No line if the configuration has no `near` in effect. */
 function near(config: Config, rules: Rules, key: string): Line[] {
   const policy = nearPolicyOf(config, rules);
@@ -117,17 +122,34 @@ function treeLines(config: Config, key: string): Line[] {
   return [...operations, ...handles.map((handle, i): Line => [i === 0 ? "route" : "", handle.slice(1)])];
 }
 
+/** Addresses of the servers that a get of the key may ask, as text. Empty for the store in this process. */
+export function serversOf(config: Config, key: string): readonly string[] {
+  const { pools, server } = config;
+  if (config.tree !== null) return treeOf(config).serversOf("get", key);
+  return pools.flatMap((pool) => {
+    const isAny = pool.servers.length > 1 && pool.placement.type === "random";
+    const servers =
+      isAny || pool.servers.length === 0 ? pool.servers : [pool.servers[located(pool, server, key).index]!];
+    return servers.map(({ address }) => addressText(address));
+  });
+}
+
+/** The index of the key's server in `pool`, which has servers, and the hash of the key. */
+function located(pool: PoolConfig, server: ServerConfig, key: string): { index: number; keyHash: number } {
+  const prefix = Buffer.from(server.prefix, "latin1");
+  const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: () => 0 });
+  const bytes = Buffer.from(key, "latin1");
+  return { index: placement.locate(bytes, 0, bytes.length), keyHash: placement.keyHash };
+}
+
 function serverOf(pool: PoolConfig, server: ServerConfig, key: string): string {
   if (pool.servers.length === 0)
     return `those of pool ${pool.name} are found by ${pool.discovery?.text}, which is not asked here`;
   if (pool.servers.length > 1 && pool.placement.type === "random") {
     return `any of the ${pool.servers.length} of pool ${pool.name}`;
   }
-  const prefix = Buffer.from(server.prefix, "latin1");
-  const placement = buildPlacement(pool.placement, pool.servers, { prefix, random: () => 0 });
-  const bytes = Buffer.from(key, "latin1");
-  const index = placement.locate(bytes, 0, bytes.length);
-  const how = `by ${pool.placement.type}, at ${placement.keyHash}`;
+  const { index, keyHash } = located(pool, server, key);
+  const how = `by ${pool.placement.type}, at ${keyHash}`;
   const of = pool.servers.length === 1 ? "" : ` (${index + 1} of ${pool.servers.length} ${how})`;
   return `${addressText(pool.servers[index]!.address)} of pool ${pool.name}${of}`;
 }

@@ -44,8 +44,8 @@ export interface AdminFacts {
   now(): Promise<unknown>;
   /** Tracked keys of a rule. */
   tracked(rule: string): Promise<unknown>;
-  /** Explanation of a key. */
-  explain(key: string): unknown;
+  /** Explanation of a key, and its state now. */
+  explain(key: string): Promise<unknown>;
 }
 
 interface Asked {
@@ -75,7 +75,7 @@ const answers: Readonly<Record<string, Answer>> = {
     else sendText(response, 503, `not ready: ${reason}\n`);
   },
   "/config": ({ facts, response }) => sendJson(response, facts.config()),
-  "/explain": ({ facts, response, query }) => sendJson(response, facts.explain(query.get("key") ?? "")),
+  "/explain": async ({ facts, response, query }) => sendJson(response, await facts.explain(query.get("key") ?? "")),
   "/tracked": async ({ facts, response, query }) => sendJson(response, await facts.tracked(query.get("rule") ?? "")),
   "/events": async ({ streams, response }) => {
     if (streams.isFull) sendText(response, 503, "too many pages are open\n");

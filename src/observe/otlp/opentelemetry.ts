@@ -4,22 +4,27 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DiagLogLevel, diag } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { TraceExporterMetricsHelper } from "@opentelemetry/otlp-transformer";
 import type { Resource } from "@opentelemetry/resources";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import { BatchSpanProcessor } from "@opentelemetry/sdk-trace";
+import { BatchSpanProcessor, type SpanExporter } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Tracer } from "../../proxy/tracing.ts";
 import type { LogLine } from "../../telemetry/log.ts";
 import type { Snapshot } from "../snapshot.ts";
+import { otlpExporter } from "./otlp-exporter.ts";
 import { OtlpLogs } from "./otlp-logs.ts";
 import { TableProducer } from "./otlp-metrics.ts";
 import { resourceOf, SCHEMA_URL } from "./otlp-resource.ts";
 import { OpenTelemetryTracer } from "./otlp-traces.ts";
+import type { RecordedSpan } from "./recorded-span.ts";
+import { SpanEncoder } from "./span-encoder.ts";
 
 const STOP_TIMEOUT_MS = 2_000;
 /** The exporters' default, if the environment sets none. */
 const EXPORT_TIMEOUT_MS = 10_000;
+const MAX_WAITING_SPANS = 8_192;
+const MAX_BATCH_SPANS = 2_048;
 
 export interface OpenTelemetryOptions {
   readonly config: TelemetryConfig;
@@ -47,7 +52,7 @@ export class OpenTelemetry {
     this.reader = config.metricsUrl === null ? null : startMetrics(config.metricsUrl, headers, resource, options);
     const { tracesUrl: url, keys } = config;
     this.processor =
-      url === null ? null : new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url, headers }) });
+      url === null ? null : new BatchSpanProcessor({ exporter: spanExporter(url, headers), ...batchSizes() });
     const instrumentationScope = { name: "platypus", version: options.version, schemaUrl: SCHEMA_URL };
     const origin = this.processor === null ? null : { resource, instrumentationScope, keys, processor: this.processor };
     this.tracer = origin === null ? null : new OpenTelemetryTracer(origin, config, options.random);
@@ -73,6 +78,22 @@ export class OpenTelemetry {
     this.processor?.shutdown().catch(() => {});
     this.logs?.shutdown().catch(() => {});
   }
+}
+
+/** A request of HTTP costs as much as the encoding of 500 spans. `OTEL_BSP_…` has other sizes. */
+function batchSizes(): { maxQueueSize?: number; maxExportBatchSize?: number } {
+  const isSet = Object.keys(process.env).some((name) => /^OTEL_BSP_MAX_/.test(name));
+  return isSet ? {} : { maxQueueSize: MAX_WAITING_SPANS, maxExportBatchSize: MAX_BATCH_SPANS };
+}
+
+function spanExporter(url: string, headers: Record<string, string>): SpanExporter {
+  const exporter = otlpExporter("TRACES", { url, headers }, new SpanEncoder(), TraceExporterMetricsHelper);
+  return {
+    // All spans are those of `OpenTelemetryTracer`.
+    export: (spans, done) => exporter.export(spans as RecordedSpan[], done),
+    forceFlush: () => exporter.forceFlush(),
+    shutdown: () => exporter.shutdown(),
+  };
 }
 
 function startMetrics(

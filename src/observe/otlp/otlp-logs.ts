@@ -5,13 +5,12 @@
  * Source: OpenTelemetry specification, "Logs Data Model" (severity numbers, trace context).
  */
 import { type Attributes, type Logger, ROOT_CONTEXT, SeverityNumber, TraceFlags, trace } from "@opentelemetry/api";
-import { OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
-import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from "@opentelemetry/otlp-exporter-base/node-http";
 import { LogsExporterMetricsHelper, ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Resource } from "@opentelemetry/resources";
-import { BatchLogRecordProcessor, LoggerProvider, type ReadableLogRecord } from "@opentelemetry/sdk-logs";
+import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
 import type { LogLine } from "../../telemetry/log.ts";
 import type { LogLevel } from "../../telemetry/log-config.ts";
+import { otlpExporter } from "./otlp-exporter.ts";
 import { SCHEMA_URL } from "./otlp-resource.ts";
 
 const severities: Readonly<Record<LogLevel, SeverityNumber>> = {
@@ -26,7 +25,7 @@ export class OtlpLogs {
   private readonly logger: Logger;
 
   constructor(url: string, headers: Record<string, string>, resource: Resource, version: string) {
-    const exporter = exporterTo(url, headers);
+    const exporter = otlpExporter("LOGS", { url, headers }, ProtobufLogsSerializer, LogsExporterMetricsHelper);
     this.provider = new LoggerProvider({ resource, processors: [new BatchLogRecordProcessor({ exporter })] });
     this.logger = this.provider.getLogger("platypus", version, { schemaUrl: SCHEMA_URL });
   }
@@ -58,19 +57,4 @@ export class OtlpLogs {
   shutdown(): Promise<void> {
     return this.provider.shutdown();
   }
-}
-
-/** As in the SDK's exporter of logs, whose package only has these lines. */
-function exporterTo(url: string, headers: Record<string, string>): OTLPExporterBase<ReadableLogRecord[]> {
-  const type = { "Content-Type": "application/x-protobuf" };
-  const options = convertLegacyHttpOptions({ url, headers }, "LOGS", "v1/logs", type);
-  return new OTLPExporterBase(
-    createOtlpHttpExportDelegate(
-      options,
-      ProtobufLogsSerializer,
-      "otlp_http_log_exporter",
-      LogsExporterMetricsHelper,
-      undefined,
-    ),
-  );
 }

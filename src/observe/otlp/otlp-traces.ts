@@ -2,16 +2,11 @@
  * Selects the requests and refreshes to trace, and sets the attributes of their spans, by the semantic conventions for
  * database and HTTP calls.
  */
-import {
-  SpanKind as ApiSpanKind,
-  type Attributes,
-  isSpanContextValid,
-  type SpanContext,
-  TraceFlags,
-} from "@opentelemetry/api";
+import { SpanKind as ApiSpanKind, TraceFlags } from "@opentelemetry/api";
 import type { TelemetryConfig } from "../../config/config.ts";
-import type { Span, TracedRequest, Tracer } from "../../proxy/tracing.ts";
+import type { Span, SpanAttributes, TracedRequest, Tracer } from "../../proxy/tracing.ts";
 import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
+import { idsOf, type SpanIds } from "./span-ids.ts";
 
 /** Maximum number of spans per second for requests that were not sampled: with a dead server, each request fails. */
 const MAX_TOLD_PER_SECOND = 50;
@@ -20,11 +15,14 @@ const MAX_TOLD_PER_SECOND = 50;
 export class OpenTelemetryTracer implements Tracer {
   readonly slowMicros: number;
   readonly tracesErrors: boolean;
+  readonly showsKeys: boolean;
   private readonly origin: SpanOrigin;
   private readonly config: TelemetryConfig;
   private readonly random: () => number;
   /** Number of requests until the next sampled one. */
   private untilNext: number;
+  /** Attributes of requests, by operation and protocol. */
+  private readonly attributes = new Map<string, Map<TracedRequest["protocol"], SpanAttributes>>();
   private toldSecond = 0;
   private told = 0;
 
@@ -34,6 +32,7 @@ export class OpenTelemetryTracer implements Tracer {
     this.random = random;
     this.slowMicros = config.slowMs === 0 ? Number.POSITIVE_INFINITY : config.slowMs * 1000;
     this.tracesErrors = config.tracesErrors;
+    this.showsKeys = config.keys === "full";
     this.untilNext = this.nextDistance();
   }
 
@@ -44,7 +43,7 @@ export class OpenTelemetryTracer implements Tracer {
   }
 
   beginRequest(request: TracedRequest, traceparent: string | null, agoMicros: number): Span | null {
-    const parent = traceparent === null ? null : contextOf(traceparent);
+    const parent = traceparent === null ? null : idsOf(traceparent);
     if (parent !== null && (parent.traceFlags & TraceFlags.SAMPLED) === 0) return null;
     return this.server(request, parent, agoMicros / 1000);
   }
@@ -60,23 +59,26 @@ export class OpenTelemetryTracer implements Tracer {
   }
 
   beginRefresh(origin: string | null): Span {
-    const link = origin === null ? null : contextOf(origin);
+    const link = origin === null ? null : idsOf(origin);
     const kind = ApiSpanKind.INTERNAL;
     return new RecordedSpan(this.origin, { name: "refresh", kind, parent: null, link, attributes: {}, agoMs: 0 });
   }
 
-  private server(request: TracedRequest, parent: SpanContext | null, agoMs: number): Span {
+  private server(request: TracedRequest, parent: SpanIds | null, agoMs: number): Span {
     const { operation: name, protocol, key, keyCount } = request;
-    const attributes: Attributes = {
-      "db.system.name": "memcached",
-      "db.operation.name": name,
-      "platypus.protocol": protocol,
-    };
-    if (keyCount !== null) attributes["db.operation.batch.size"] = keyCount;
+    const attributes = this.attributes.get(name)?.get(protocol) ?? this.keepAttributes(name, protocol);
     const kind = ApiSpanKind.SERVER;
     const span = new RecordedSpan(this.origin, { name, kind, parent, link: null, attributes, agoMs });
+    if (keyCount !== null) span.set("db.operation.batch.size", keyCount);
     if (key !== null) span.about(key, null);
     return span;
+  }
+
+  private keepAttributes(name: string, protocol: TracedRequest["protocol"]): SpanAttributes {
+    const attributes = { "db.system.name": "memcached", "db.operation.name": name, "platypus.protocol": protocol };
+    const byProtocol = this.attributes.get(name) ?? new Map<TracedRequest["protocol"], SpanAttributes>();
+    this.attributes.set(name, byProtocol.set(protocol, attributes));
+    return attributes;
   }
 
   /** Distances between samples are geometrically distributed, as for independent decisions. */
@@ -86,11 +88,4 @@ export class OpenTelemetryTracer implements Tracer {
     if (sampledShare <= 0) return Number.MAX_SAFE_INTEGER;
     return Math.max(1, Math.ceil(Math.log(1 - this.random()) / Math.log(1 - sampledShare)));
   }
-}
-
-function contextOf(traceparent: string): SpanContext | null {
-  const [, traceId, spanId, flags] = /^00-(\w{32})-(\w{16})-(\w{2})$/.exec(traceparent) ?? [];
-  if (traceId === undefined) return null;
-  const context = { traceId, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), isRemote: true };
-  return isSpanContextValid(context) ? context : null;
 }

@@ -3,16 +3,16 @@
  * memory (each copies a context and checks its attributes twice), and many spans exist at once, until their batch is
  * sent.
  */
-import { type Attributes, type SpanContext, type SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import { RandomIdGenerator, type ReadableSpan, type SpanProcessor } from "@opentelemetry/sdk-trace";
+import { type Attributes, type SpanKind, SpanStatusCode } from "@opentelemetry/api";
+import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace";
 import type { TelemetryConfig } from "../../config/config.ts";
 import { SpanKind as OwnKind, type Span, type SpanAttributes } from "../../proxy/tracing.ts";
+import { SpanIds } from "./span-ids.ts";
 
-const SAMPLED = 1;
 const MAX_KEY_CHARACTERS = 250;
 
-const ids = new RandomIdGenerator();
 const none: never[] = [];
+const noAttributes: SpanAttributes = {};
 const unset: ReadableSpan["status"] = { code: SpanStatusCode.UNSET };
 const failed: ReadableSpan["status"] = { code: SpanStatusCode.ERROR };
 /** OpenTelemetry's numbers of the kinds. */
@@ -32,10 +32,11 @@ export interface SpanOrigin {
 export interface SpanStart {
   readonly name: string;
   readonly kind: SpanKind;
-  readonly parent: SpanContext | null;
+  readonly parent: SpanIds | null;
   /** Link to another trace. */
-  readonly link: SpanContext | null;
-  readonly attributes: Attributes;
+  readonly link: SpanIds | null;
+  /** Attributes that other spans share. They do not change. */
+  readonly attributes: SpanAttributes;
   /** Time since the real start of the span. */
   readonly agoMs: number;
 }
@@ -44,13 +45,15 @@ export interface SpanStart {
 export class RecordedSpan implements Span, ReadableSpan {
   readonly name: string;
   readonly kind: SpanKind;
-  readonly attributes: Attributes;
-  readonly parentSpanContext?: SpanContext;
+  /** Attributes that other spans share, and those of this span alone. */
+  readonly shared: SpanAttributes;
+  readonly own: Attributes = {};
+  readonly parentSpanContext?: SpanIds;
   status: ReadableSpan["status"] = unset;
   ended = false;
   private readonly origin: SpanOrigin;
-  private readonly context: SpanContext;
-  private readonly link: SpanContext | null;
+  readonly link: SpanIds | null;
+  private readonly ids: SpanIds;
   private readonly startUnixMs: number;
   /** Time of `performance.now()`: changes of the wall clock do not affect durations. */
   private readonly startMs: number;
@@ -62,46 +65,45 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.kind = kind;
     if (parent !== null) this.parentSpanContext = parent;
     this.link = link;
-    this.attributes = attributes;
-    this.context = {
-      traceId: parent === null ? ids.generateTraceId() : parent.traceId,
-      spanId: ids.generateSpanId(),
-      traceFlags: SAMPLED,
-    };
+    this.shared = attributes;
+    this.ids = new SpanIds(parent);
     this.startMs = performance.now() - agoMs;
     this.startUnixMs = Date.now() - agoMs;
   }
 
-  spanContext(): SpanContext {
-    return this.context;
+  spanContext(): SpanIds {
+    return this.ids;
   }
 
   get traceId(): string {
-    return this.context.traceId;
+    return this.ids.traceId;
   }
 
   get spanId(): string {
-    return this.context.spanId;
+    return this.ids.spanId;
   }
 
   get traceparent(): string {
-    return `00-${this.traceId}-${this.spanId}-01`;
+    return this.ids.traceparent;
   }
 
-  begin(name: string, kind: OwnKind, attributes: SpanAttributes = {}): Span {
-    const start = {
+  get showsKeys(): boolean {
+    return this.origin.keys === "full";
+  }
+
+  begin(name: string, kind: OwnKind, attributes: SpanAttributes = noAttributes): Span {
+    return new RecordedSpan(this.origin, {
       name,
       kind: kinds[kind],
-      parent: this.context,
+      parent: this.ids,
       link: null,
-      attributes: { ...attributes },
+      attributes,
       agoMs: 0,
-    };
-    return new RecordedSpan(this.origin, start);
+    });
   }
 
   set(name: string, value: string | number): void {
-    this.attributes[name] = value;
+    this.own[name] = value;
   }
 
   about(key: string, rule: string | null): void {
@@ -125,16 +127,29 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.origin.processor.onEnd(this);
   }
 
+  /** Microseconds since 1970: the precision of a double. */
+  get startMicros(): number {
+    return Math.round(this.startUnixMs * 1000);
+  }
+
+  get endMicros(): number {
+    return Math.round((this.startUnixMs + this.durationMs) * 1000);
+  }
+
   get startTime(): [number, number] {
-    return secondsAndNanos(this.startUnixMs);
+    return secondsAndNanos(this.startMicros);
   }
 
   get endTime(): [number, number] {
-    return secondsAndNanos(this.startUnixMs + this.durationMs);
+    return secondsAndNanos(this.endMicros);
   }
 
   get duration(): [number, number] {
-    return secondsAndNanos(this.durationMs);
+    return secondsAndNanos(Math.round(this.durationMs * 1000));
+  }
+
+  get attributes(): Attributes {
+    return { ...this.shared, ...this.own };
   }
 
   get links(): ReadableSpan["links"] {
@@ -166,9 +181,7 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 }
 
-/** In microseconds, the precision of a double with milliseconds since 1970. */
-function secondsAndNanos(ms: number): [number, number] {
-  const micros = Math.round(ms * 1000);
+function secondsAndNanos(micros: number): [number, number] {
   const seconds = Math.floor(micros / 1e6);
   return [seconds, (micros - seconds * 1e6) * 1000];
 }

@@ -6,7 +6,6 @@ import { addressText, type PoolConfig, type PoolServer } from "../../config/conf
 import type { Log } from "../../telemetry/log.ts";
 import { failures, STATUS_COUNT, Status } from "../reply.ts";
 import { OPERATION_COUNT, Operation, type Request } from "../request.ts";
-import type { SpanAttributes } from "../tracing.ts";
 import type { Turn } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
@@ -15,7 +14,7 @@ import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { OperationDurations, type SentRequest } from "./operation-durations.ts";
 import { ownRequest } from "./own-request.ts";
 import { SaslConnection } from "./sasl-connection.ts";
-import { callAttributes, TracedCall } from "./traced-call.ts";
+import { CallAttributes, TracedCall } from "./traced-call.ts";
 
 /** Dependencies of backends on their process. */
 export interface BackendContext {
@@ -111,7 +110,7 @@ export class Backend implements HealthEvents {
   private isClassic = false;
   private readonly isSasl: boolean;
   /** Attributes of the spans of its calls. */
-  private readonly callAttributes: SpanAttributes;
+  private readonly callAttributes: CallAttributes;
   /** The pool that it was created for. */
   private readonly pool: string;
   private readonly connections: BackendLink[] = [];
@@ -142,7 +141,7 @@ export class Backend implements HealthEvents {
     context: BackendContext,
   ) {
     this.name = addressText(server.address);
-    this.callAttributes = callAttributes(server.address, pool.name);
+    this.callAttributes = new CallAttributes(server.address, pool.name);
     this.pool = pool.name;
     this.isTls = pool.tls !== null;
     this.serverTimeoutMs = pool.serverTimeoutMs;
@@ -360,7 +359,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
+    const busy = this.connections.filter(({ isBusy }) => isBusy);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();

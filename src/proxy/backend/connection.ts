@@ -92,7 +92,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       send: (request) => this.sendFirst(request),
       done: () => this.begin(),
       again: () => this.reopen(),
-      giveUp: () => this.fail(failures.connectError),
+      giveUp: (reply) => this.fail(reply),
     });
     this.held = new HeldAnswers(this.dialect, {
       send: (marker) => this.write(marker),
@@ -104,7 +104,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   get outstanding(): number {
-    return this.queue.length;
+    const { asked } = this.greeting;
+    return this.queue.awaited((request) => request === asked || request.operation === Operation.metaNoop);
+  }
+
+  get isBusy(): boolean {
+    return this.queue.length > 0;
   }
 
   send(request: Request): void {

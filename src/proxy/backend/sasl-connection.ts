@@ -83,7 +83,11 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 
   get outstanding(): number {
-    return this.queue.length;
+    return this.queue.awaited(() => false);
+  }
+
+  get isBusy(): boolean {
+    return this.queue.length > 0;
   }
 
   get isConnected(): boolean {

@@ -5,14 +5,30 @@
  */
 import type { Address } from "../../config/config.ts";
 import { isFailure, type Reply } from "../reply.ts";
-import type { ReplyOwner, Request } from "../request.ts";
+import { OPERATION_COUNT, type ReplyOwner, type Request } from "../request.ts";
 import { operationNameOf } from "../request-metrics.ts";
 import { endRequestSpan } from "../request-span.ts";
 import { type Span, type SpanAttributes, SpanKind } from "../tracing.ts";
 
-/** Attributes of all calls of a server of `pool`. */
-export function callAttributes(address: Address, pool: string): SpanAttributes {
-  return { "db.system.name": "memcached", ...serverAttributes(address), "platypus.pool": pool };
+/** Attributes of the calls of a server, by operation. */
+export class CallAttributes {
+  private readonly common: SpanAttributes;
+  /** `null` for operations that have not been traced. */
+  private readonly byOperation: (SpanAttributes | null)[] = new Array(OPERATION_COUNT).fill(null);
+
+  constructor(address: Address, pool: string) {
+    this.common = { "db.system.name": "memcached", ...serverAttributes(address), "platypus.pool": pool };
+  }
+
+  of(request: Request): SpanAttributes {
+    return this.byOperation[request.operation] ?? this.begin(request);
+  }
+
+  private begin(request: Request): SpanAttributes {
+    const attributes = { ...this.common, "db.operation.name": operationNameOf(request) };
+    this.byOperation[request.operation] = attributes;
+    return attributes;
+  }
 }
 
 export function serverAttributes(address: Address): SpanAttributes {
@@ -23,14 +39,12 @@ export function serverAttributes(address: Address): SpanAttributes {
 export class TracedCall implements ReplyOwner {
   private readonly span: Span;
 
-  /** Begins within `parent`. The sender must push it on `request`. `attributes` are those of all calls of the server. */
-  constructor(parent: Span, request: Request, attributes: SpanAttributes) {
-    const name = operationNameOf(request);
+  /** Begins within `parent`. The sender must push it on `request`. */
+  constructor(parent: Span, request: Request, attributes: CallAttributes) {
     const count = request.indexes?.length ?? request.keys?.count ?? 1;
-    this.span = parent.begin(name, SpanKind.client, attributes);
-    this.span.set("db.operation.name", name);
+    this.span = parent.begin(operationNameOf(request), SpanKind.client, attributes.of(request));
     if (count > 1) this.span.set("db.operation.batch.size", count);
-    if (request.keys === null) this.span.about(request.keyText(), null);
+    if (parent.showsKeys && request.keys === null) this.span.about(request.keyText(), null);
   }
 
   onReply(request: Request, reply: Reply): void {

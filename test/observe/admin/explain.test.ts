@@ -207,18 +207,18 @@ otlp_endpoint = "http://user:login@127.0.0.1:4318"
     expect(JSON.stringify(shownConfig(config))).not.toMatch(leaks);
   });
 
-  it("are in no attribute of a trace", async () => {
+  it("are in no attribute of a trace or of a metric", async () => {
     const told: unknown[] = [];
     const call = {
       traceparent: "00-1-2-01",
       setKeyText: (_name: string, value: string) => told.push(value),
-      set: () => {},
+      set: (_name: string, value: unknown) => told.push(value),
       fail: () => {},
       end: () => {},
     };
     const span = {
-      begin: (_name: string, _kind: unknown, attributes: Record<string, unknown>) => {
-        told.push(...Object.values(attributes));
+      begin: (name: string) => {
+        told.push(name);
         return call;
       },
     };
@@ -227,6 +227,9 @@ otlp_endpoint = "http://user:login@127.0.0.1:4318"
     const context = { key: "KEY", groups, encoding: "utf8", tag: null, priority: "fill", span } as const;
     const abort = AbortSignal.abort();
     await source.fetch({ ...context, signal: abort, span: span as unknown as Span }).catch(() => {});
+    const calls = source.httpCalls!.read();
+    expect(calls).toMatchObject([{ method: "GET", template: "/(hidden)/{1}" }]);
+    told.push(...Object.values(calls[0]!));
     expect(told.join(" ")).toContain(" /(hidden)/{1} ");
     expect(told.join(" ")).toContain("/KEY?token=(hidden)KEY(hidden)&");
     expect(told.join(" ")).not.toMatch(leaks);

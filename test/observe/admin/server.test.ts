@@ -27,7 +27,7 @@ const facts = {
   history: async () => [],
   now: async () => ({}),
   tracked: async () => [],
-  explain: () => [],
+  explain: async () => [],
 };
 
 async function start(toml: string, log = new KeptLog()): Promise<Platypus> {

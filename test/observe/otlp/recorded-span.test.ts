@@ -3,6 +3,7 @@ import { emptyResource } from "@opentelemetry/resources";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RecordedSpan, type SpanStart } from "../../../src/observe/otlp/recorded-span.ts";
+import { idsOf } from "../../../src/observe/otlp/span-ids.ts";
 import { SpanKind } from "../../../src/proxy/tracing.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
@@ -72,8 +73,8 @@ describe("a recorded span", () => {
   });
 
   it("belongs to the trace of its parent, and links to another trace", () => {
-    const other = { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: 1, isRemote: true };
-    expect(begin({ parent: other }).traceId).toBe(other.traceId);
+    const other = idsOf(`00-${"a".repeat(32)}-${"b".repeat(16)}-01`)!;
+    expect(begin({ parent: other }).traceId).toBe("a".repeat(32));
     const linked = begin({ link: other });
     expect(linked.traceId).not.toBe(other.traceId);
     expect(linked.links).toEqual([{ context: other }]);

@@ -44,6 +44,7 @@ export interface ReceivedSpan {
   /** 0 unset, 1 ok, 2 error. */
   readonly status: number;
   readonly statusMessage: string;
+  readonly flags: number;
 }
 
 export interface ReceivedLog {
@@ -132,6 +133,7 @@ const span: Schema = {
   9: ["attributes", keyValue, "repeated"],
   13: ["links", link, "repeated"],
   15: ["status", { 2: ["message", "string"], 3: ["code", "varint"] }],
+  16: ["flags", "fixed32"],
 };
 const tracesRequest: Schema = {
   1: [
@@ -262,6 +264,17 @@ export class OtlpCollector {
   }
 }
 
+/** The content of a request for traces. */
+export function decodedSpans(bytes: Uint8Array) {
+  const message = decode(tracesRequest, Buffer.from(bytes));
+  return {
+    resource: attributesOf((list(message.resources)[0]!.resource as Message).attributes),
+    scope: scopesOf(message)[0]!.scope,
+    schemaUrls: [...list(message.resources), ...scopesOf(message)].map(({ schemaUrl }) => schemaUrl),
+    spans: scopesOf(message).flatMap(({ spans }) => list(spans).map(spanOf)),
+  };
+}
+
 function scopesOf(message: Message): Message[] {
   return list(message.resources).flatMap(({ scopes }) => list(scopes));
 }
@@ -299,6 +312,7 @@ function spanOf(one: Message): ReceivedSpan {
     links: list(one.links).map(({ traceId, spanId }) => ({ traceId: hexOf(traceId), spanId: hexOf(spanId) })),
     status: Number((one.status as Message | undefined)?.code ?? 0),
     statusMessage: String((one.status as Message | undefined)?.message ?? ""),
+    flags: Number(one.flags ?? 0),
   };
 }
 
