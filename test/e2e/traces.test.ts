@@ -53,6 +53,7 @@ function web(origin: HttpOrigin, settings = ""): string {
   return `[get.page]
 match = "page/(.*)"
 source = "web"
+fill_timeout = "10s"
 ${settings}
 [source.web]
 type = "http"
