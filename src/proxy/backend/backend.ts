@@ -359,7 +359,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ isBusy }) => isBusy);
+    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();

@@ -104,12 +104,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   get outstanding(): number {
-    const { asked } = this.greeting;
-    return this.queue.awaited((request) => request === asked || request.operation === Operation.metaNoop);
-  }
-
-  get isBusy(): boolean {
-    return this.queue.length > 0;
+    return this.queue.length;
   }
 
   send(request: Request): void {

@@ -53,15 +53,6 @@ export class RequestQueue<T extends Queued<T>> {
     return this.length >= MAX_OUTSTANDING;
   }
 
-  /** Number of requests whose owners wait, without those for which `isOwn` is true. */
-  awaited(isOwn: (request: T) => boolean): number {
-    let count = 0;
-    for (let request = this.head; request !== null; request = request.nextOfBackend) {
-      if (!request.isAbandoned && !isOwn(request)) count++;
-    }
-    return count;
-  }
-
   append(request: T, nowMs: number): void {
     request.sentMs = nowMs;
     request.nextOfBackend = null;

@@ -83,11 +83,7 @@ export class SaslConnection implements BackendLink, Flushable {
   }
 
   get outstanding(): number {
-    return this.queue.awaited(() => false);
-  }
-
-  get isBusy(): boolean {
-    return this.queue.length > 0;
+    return this.queue.length;
   }
 
   get isConnected(): boolean {
