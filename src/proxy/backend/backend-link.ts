@@ -55,6 +55,8 @@ export interface ConnectionEvents extends GreetingEvents {
 export interface BackendLink {
   /** Number of requests sent or waiting to be sent, without a reply. */
   readonly outstanding: number;
+  /** Those of `outstanding` that are neither probes nor first commands of the connection, and have not timed out. */
+  readonly inFlight: number;
   readonly isConnected: boolean;
   /** False if a get of several keys is not answered as in memcached: then send one key at a time. */
   readonly mayShare: boolean;

@@ -139,6 +139,15 @@ export class RequestQueue<T extends Queued<T>> {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;
   }
 
+  /** Number of requests of clients that wait for a reply: without `patient`, the first command of a new connection. */
+  countAwaited(patient: T | null, isOwn: (request: T) => boolean): number {
+    let count = 0;
+    for (let each = this.head; each !== null; each = each.nextOfBackend) {
+      if (each !== patient && !each.isAbandoned && !isOwn(each)) count++;
+    }
+    return count;
+  }
+
   /** The first request other than `patient` that is neither answered nor abandoned. `null` if absent. */
   firstAwaited(patient: T | null): T | null {
     let request = this.head;
