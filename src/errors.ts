@@ -62,11 +62,18 @@ export class SourceError extends PlatypusError {
   override readonly code: SourceErrorCode;
   /** True if the source says that an immediate retry may help. */
   readonly isTransient: boolean;
+  /** The HTTP status of an answer that is not a value. `null` for other errors. */
+  readonly status: number | null;
 
-  constructor(code: SourceErrorCode, message: string, options: ErrorOptions & { isTransient?: boolean } = {}) {
+  constructor(
+    code: SourceErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly isTransient?: boolean; readonly status?: number } = {},
+  ) {
     super(code, message, options);
     this.code = code;
     this.isTransient = options.isTransient ?? false;
+    this.status = options.status ?? null;
   }
 }
 

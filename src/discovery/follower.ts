@@ -31,6 +31,10 @@ const JITTER = 0.1;
 /** Numbers of one pool, for reports. */
 export interface DiscoveryState {
   readonly pool: string;
+  /** What is followed, as in the configuration. */
+  readonly place: string;
+  /** Addresses of the servers in the list in use. */
+  readonly addresses: readonly string[];
   /** Number of servers in the list in use. */
   readonly servers: number;
   /** Seconds since the last answer. */
@@ -105,7 +109,10 @@ export class Follower {
     // A place that reports changes itself is not asked as long as there are none.
     const isCurrent = this.unwatch !== null && error === null;
     const ageSeconds = isCurrent ? 0 : Math.floor((this.options.clock.nowMs() - this.answeredMs) / 1000);
-    return { pool: this.pool.name, servers: this.servers.length, ageSeconds, changes, failures, error };
+    const { servers } = this;
+    const addresses = servers.map(({ address }) => addressText(address));
+    const { text: place } = this.discovery;
+    return { pool: this.pool.name, place, addresses, servers: servers.length, ageSeconds, changes, failures, error };
   }
 
   /** Looks for the first time. Resolves when there is an answer, or none. */

@@ -38,6 +38,7 @@ import {
   type KeyNumbers,
   MAX_HOT_KEYS,
   MAX_TRACKED_KEYS,
+  type MoveNumbers,
   type Peer,
   type PoolNumbers,
   type ProcessNumbers,
@@ -133,6 +134,7 @@ export class OwnSnapshot {
       servers: serverNumbers(running().pools, details),
       discoveries: this.parts.discoveries().map((state) => ({ ...state })),
       routes: { ...routes },
+      moves: this.moves(),
       handoffs: { ...this.parts.handoffs },
       near: { ...near.counters, keys: near.size, bytes: near.byteLength },
       asyncLog: { requests: asyncLog?.requests ?? 0, spooled: asyncLog?.spooled ?? 0 },
@@ -162,13 +164,15 @@ export class OwnSnapshot {
         };
       }),
       sources: [...sources.values()].map(({ limiter, source }): SourceNumbers => {
-        const { name, counters, failures, breakerState, breakerOpened, inFlight, waiting, places, latency, lastError } =
+        const { name, counters, failures, statuses, breakerState, breakerOpened, inFlight, waiting, places, latency } =
           limiter;
+        const { lastError } = limiter;
         return {
           name,
           type: types.get(name) ?? "",
           counters: { ...counters },
           failures: Object.fromEntries(failures),
+          statuses: Object.fromEntries(statuses),
           breaker: breakerState,
           breakerOpened,
           inFlight,
@@ -180,6 +184,19 @@ export class OwnSnapshot {
         };
       }),
     };
+  }
+
+  /** Handoffs under way. Those of a pool that is warmed from another do not end and are not listed. */
+  private moves(): MoveNumbers[] {
+    const { clock, running } = this.parts;
+    const { former, members } = running().pools;
+    const namesOf = (backends: readonly Backend[]) => [...new Set(backends.map(({ name }) => name))];
+    return [...former].flatMap(([pool, lists]) => {
+      const [latest] = lists.filter(({ isEnded, endMs }) => !isEnded && endMs > clock.nowMs());
+      if (latest === undefined) return [];
+      const to = namesOf(members.get(pool) ?? []);
+      return [{ pool, from: namesOf(latest.members), to, leftMs: latest.endMs - clock.nowMs() }];
+    });
   }
 
   private keyNumbers(key: string): KeyNumbers {
@@ -331,7 +348,7 @@ function serverNumbers({ members, former, backends }: BuiltPools, details: Detai
       state: backend.stateName,
       failures: backend.failures,
       views: { new: 0, up: 0, down: 0, closed: 0, [viewOf(backend)]: 1 },
-      outstanding: backend.outstanding,
+      outstanding: backend.inFlight,
       waiting: backend.waiting,
       connections: backend.connected,
       operations: plainNumbers(operations),

@@ -231,8 +231,9 @@ const sourceRows = {
   name: first<string>(),
   type: first<string>(),
   counters: sumsOf<SourceCounters>(),
-  /** By error code. */
+  /** By error code, and by HTTP status of answers that are not values. */
   failures: sums,
+  statuses: sums,
   breaker: worst<BreakerState>("closed", "half open", "open"),
   breakerOpened: sum,
   /** Current fetches. */
@@ -343,6 +344,10 @@ const sampledRows = {
 /** The followed list of servers of a pool. */
 const discoveryRows = {
   pool: first<string>(),
+  /** What is followed, such as `dns:cache.example:11211`. */
+  place: first<string>(),
+  /** The list in use. */
+  addresses: first<readonly string[]>(),
   servers: max,
   /** The highest age of all workers. */
   ageSeconds: max,
@@ -352,12 +357,24 @@ const discoveryRows = {
   error: firstGiven<string>(),
 };
 
+/** A change of a pool's servers whose keys are being moved. */
+const moveRows = {
+  pool: first<string>(),
+  /** Addresses of the servers before and after the change. */
+  from: first<readonly string[]>(),
+  to: first<readonly string[]>(),
+  /** Time until the handoff ends. */
+  leftMs: max,
+};
+
 const countedRows = {
   ...sampledRows,
   discoveries: list(fields(discoveryRows), ({ pool }) => pool),
   pools: list(fields(poolRows), ({ name }) => name),
   servers: list(fields(serverRows), ({ pool, name }) => `${pool} ${name}`),
   routes: sumsOf<RouteCounters>(),
+  /** Changes of servers under way (`handoff`). */
+  moves: list(fields(moveRows), ({ pool }) => pool),
   /** Keys that changes of the servers have moved. */
   handoffs: sumsOf<HandoffCounters>(),
   /** Copies of hot keys; `keys` and `bytes` are current sizes. */
@@ -399,6 +416,7 @@ export interface ClientCounts extends NumbersOf<typeof clientCountRows> {}
 export interface ClientNumbers extends NumbersOf<typeof clientRows> {}
 export interface PoolNumbers extends NumbersOf<typeof poolRows> {}
 export interface ServerNumbers extends NumbersOf<typeof serverRows> {}
+export interface MoveNumbers extends NumbersOf<typeof moveRows> {}
 export interface DiscoveryNumbers extends NumbersOf<typeof discoveryRows> {}
 export interface RuleNumbers extends NumbersOf<typeof ruleRows> {}
 export interface SourceNumbers extends NumbersOf<typeof sourceRows> {}

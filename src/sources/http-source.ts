@@ -99,7 +99,7 @@ export class HttpSource implements Source {
       const target = REDIRECTS.has(status) && request.body === null ? this.redirectOf(request, fields) : null;
       if (target === null || followed === redirects) {
         const isTransient = TRANSIENT.has(status);
-        throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status}`, { isTransient });
+        throw new SourceError("SOURCE_STATUS", `source ${this.name}: status ${status}`, { isTransient, status });
       }
       request = { ...request, path: target, shownPath: target.split("?")[0]! };
     }

@@ -67,6 +67,8 @@ const LATENCY_WEIGHT = 0.1;
 export class Limiter {
   readonly name: string;
   readonly failures: FailureCounts = new Map();
+  /** Of these, the answers with an unexpected HTTP status, by status. */
+  readonly statuses = new Map<number, number>();
   /** Message of the latest failure. `null` if the latest call succeeded, or there was none. */
   lastError: string | null = null;
   /** Durations of ended calls. */
@@ -346,6 +348,8 @@ export class Limiter {
     this.lastError = error instanceof Error ? error.message : String(error);
     const code = error instanceof SourceError ? error.code : "SOURCE_FAILED";
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
+    const status = error instanceof SourceError ? error.status : null;
+    if (status !== null) this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
     if (!FAULTS.has(code)) this.breaker.cancelled(key);
     else if (this.breaker.failed(key)) this.queue.refuseAll(() => this.leftAlone());
   }

@@ -76,7 +76,10 @@ export function quantileMs(durations: Durations, share: number): number {
   return quantileMsOf({ ...durations, boundsMs: boundsMsOf(durations) }, share);
 }
 
-/** Quantile `share` (0 … 1) of the durations since `before`, in ms. `null` if there were none. */
+/**
+ * Quantile `share` (0 … 1) of the durations since `before`, in ms: interpolated within its bucket, as Prometheus'
+ * histogram_quantile does. `null` if there were none.
+ */
 export function quantileSince(now: Durations, before: Durations | null, share: number): number | null {
   const boundsMs = boundsMsOf(now);
   // A worker that ends takes its counts away.
@@ -84,8 +87,14 @@ export function quantileSince(now: Durations, before: Durations | null, share: n
   let left = share * counts.reduce((sum, count) => sum + count, 0);
   if (left <= 0) return null;
   for (const [bucket, count] of counts.entries()) {
-    left -= count;
-    if (left <= 0) return boundsMs[Math.min(bucket, boundsMs.length - 1)]!;
+    if (left > count || count === 0) {
+      left -= count;
+      continue;
+    }
+    const upper = boundsMs[bucket];
+    if (upper === undefined) break;
+    const lower = boundsMs[bucket - 1] ?? 0;
+    return lower + (upper - lower) * (left / count);
   }
   return boundsMs.at(-1)!;
 }

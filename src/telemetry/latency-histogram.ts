@@ -1,6 +1,6 @@
 /**
  * A histogram of frequent durations, up to 100,000 per second. Each doubling has four buckets, found by counting
- * leading zeros. A quantile is at most a quarter too high, from a microsecond to half an hour, in under a kilobyte.
+ * leading zeros. A quantile is at most a quarter off, from a microsecond to half an hour, in under a kilobyte.
  *
  *     µs    0  1  2  3  4  5  6  7  8 10 12 14 16 20 24 28 32 …      (lower bounds of the buckets)
  *

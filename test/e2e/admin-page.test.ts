@@ -1,9 +1,17 @@
 /** The admin page in a real browser. */
 import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { Browser, type BrowserOptions } from "../support/clients/browser.ts";
-import { afterTest, connect, startMemcached, startMemcacheds, startOrigin } from "../support/rigs/started.ts";
+import {
+  afterTest,
+  connect,
+  startMemcached,
+  startMemcacheds,
+  startOrigin,
+  temporaryFolder,
+} from "../support/rigs/started.ts";
 import type { HttpOrigin } from "../support/servers/http-origin.ts";
 import { freePort, MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { PlatypusProcess } from "../support/servers/platypus-process.ts";
@@ -97,11 +105,11 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     const killedMs = performance.now();
     await says(page, "#status", /^Degraded$/);
     expect(performance.now() - killedMs).toBeLessThan(DEAD_WITHIN_MS);
-    await says(page, "#troubles", new RegExp(`Server 127.0.0.1:${dying!.port} of pool target is left alone`));
+    await says(page, "#troubles", new RegExp(`Server 127.0.0.1:${dying!.port} of pool target is marked down`));
     await says(page, "#servers tbody", /hard TKO/);
     await startMemcached({ port: dying!.port });
     await says(page, "#status", /^Healthy$/);
-    await page.locator("#servers summary").click();
+    await page.locator("#servers tbody summary").click();
     await says(page, "#servers details", /2, last.*up.*hard TKO: connect ECONNREFUSED/);
   });
 
@@ -135,6 +143,59 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     afterTest(() => clearInterval(talking));
     await says(page, "#tiles", /Requests[1-9]/);
     expect(browser.complaints).toEqual([]);
+  });
+
+  it("explains the columns of its tables, and shows the time at the pointer on a plot", async () => {
+    const platypus = await start(`${server()}${target([await startMemcached()])}`);
+    const { page } = await open(urlOf(platypus));
+    await says(page, "#servers tbody", /up/);
+    const head = page.locator("#servers thead button", { hasText: "In flight" });
+    expect(await head.getAttribute("title")).toContain("Probes do not count.");
+    await page.locator("#servers .legend summary").click();
+    await says(page, "#servers .legend dd", /hard TKO: marked down because no connection could be established/);
+    // Nobody uses the server: the page's own connection and probes do not count.
+    expect(await page.locator("#servers tbody td[data-label='In flight']").textContent()).toBe("0");
+    await says(page, "#tiles", /Clients0/);
+    const plot = page.locator("#plots .u-over").first();
+    await plot.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = (await plot.boundingBox())!;
+    await page.mouse.move(x + width - 3, y + height / 2, { steps: 5 });
+    await says(page, "#plots figcaption time", /^\d+:\d\d:\d\d/);
+  });
+
+  it("shows a followed list of servers, and a handoff after its change", async () => {
+    const [one, other] = await startMemcacheds(2);
+    const list = path.join(await temporaryFolder(), "servers");
+    await writeFile(list, `127.0.0.1:${one!.port}\n`);
+    const toml = `[target]\ndiscover = "file:${list}"\nhandoff = "10m"\n`;
+    const platypus = await start(`${server()}${toml}`);
+    const { page } = await open(urlOf(platypus));
+    await says(page, "#discoveries tbody", new RegExp(`target.*file:${list}.*now`));
+    expect(await page.locator("#moves").isVisible()).toBe(false);
+    await writeFile(list, `127.0.0.1:${other!.port}\n`);
+    await says(
+      page,
+      "#moves tbody",
+      new RegExp(`target.*127.0.0.1:${other!.port}.*127.0.0.1:${one!.port}.*in (9|10) min`),
+    );
+    await page.locator("#discoveries tbody summary").click();
+    await says(page, "#discoveries tbody li", new RegExp(`127.0.0.1:${other!.port}`));
+  });
+
+  it("says which bad answers a source gave", async () => {
+    const origin = await startOrigin();
+    let count = 0;
+    origin.handle = (_request, response) => response.writeHead(count++ === 0 ? 500 : 403).end();
+    const platypus = await start(
+      `${server()}${target([await startMemcached()])}${web(origin)}breaker_failures = 1000\n`.replace(
+        "breaker_failures = 2\n",
+        "",
+      ),
+    );
+    const client = await connect(platypus.port);
+    for (const name of ["a", "b", "c"]) await client.ask(`get page/${name}`, "END\r\n");
+    const { page } = await open(urlOf(platypus));
+    await says(page, "#sources tbody", /3 bad answers \(2 × status 403, 1 × status 500\)/);
   });
 
   it("groups many servers that are down, and sorts and filters them", async () => {
@@ -184,7 +245,7 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     const client = await connect(platypus.port);
     for (let i = 0; i < 3; i++) await client.ask(`get page/${i}`, "END\r\n");
     await says(page, "#troubles", /Source web fails.*Last error: source web: status 500/);
-    await says(page, "#sources tbody", /open.*status 2/);
+    await says(page, "#sources tbody", /open.*2 bad answers \(2 × status 500\)/);
     await writeFile(platypus.configFile, "[server]\nlissen = 1\n");
     platypus.child.kill("SIGHUP");
     await says(page, "#troubles", /configuration was refused.*lissen/);

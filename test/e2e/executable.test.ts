@@ -75,7 +75,7 @@ describe.skipIf(!isPossible || MemcachedProcess.isMissing)("the executable file"
     });
     expect(await get(context, port, "quickstart/hello")).toContain("VALUE quickstart/hello 0");
     expect(await get(context, port, "file/about.txt")).toContain("This value came from a file");
-    for (const name of ["", "page.css", "page.js", "uplot.js", "uplot.css"]) {
+    for (const name of ["", "page.css", "page.js", "tables.js", "uplot.js", "uplot.css"]) {
       expect((await fetch(`http://127.0.0.1:${admin}/${name}`)).status, name).toBe(200);
     }
   });

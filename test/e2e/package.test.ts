@@ -99,7 +99,7 @@ describe("the npm package", () => {
       const client = await TextClient.connect(port);
       expect(await client.ask("get quickstart/hello", "END\r\n")).toContain("VALUE quickstart/hello 0");
       client.close();
-      for (const path of ["", "page.css", "page.js", "icon.svg", "uplot.js", "uplot.css"]) {
+      for (const path of ["", "page.css", "page.js", "tables.js", "icon.svg", "uplot.js", "uplot.css"]) {
         expect((await fetch(`http://127.0.0.1:${admin}/${path}`)).status, path).toBe(200);
       }
     } finally {

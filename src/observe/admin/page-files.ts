@@ -15,11 +15,14 @@ const types = {
 
 const own = (name: string) => codeFile(`observe/admin/page/${name}`);
 
+/** The page's scripts: `page.js` imports the others. */
+const modules = ["page.js", "dom.js", "format.js", "plots.js", "seen.js", "table.js", "tables.js"] as const;
+
 /** Type and reader by URL path. */
 const places: Readonly<Record<string, readonly [keyof typeof types, () => Buffer]>> = {
   "/": ["html", () => own("index.html")],
   "/page.css": ["css", () => own("page.css")],
-  "/page.js": ["js", () => own("page.js")],
+  ...Object.fromEntries(modules.map((name) => [`/${name}`, ["js", () => own(name)] as const])),
   "/icon.svg": ["svg", () => own("icon.svg")],
   "/uplot.css": ["css", () => dependencyFile("uplot/dist/uPlot.min.css")],
   "/uplot.js": ["js", () => dependencyFile("uplot/dist/uPlot.iife.min.js")],

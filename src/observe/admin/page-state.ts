@@ -41,6 +41,10 @@ export function pageNow(now: Snapshot, earlier: Snapshot | null, hasCommands: bo
           earlier?.sources.find(({ name }) => name === source.name),
         );
       }),
+      discoveries: now.discoveries,
+      /** Handoffs under way, and what has become of the keys since the start. */
+      moves: now.moves,
+      handoffs: now.handoffs,
       store: store === null ? null : { items: store.items, bytes: store.bytes, maxBytes: store.maxBytes },
       /** `gets` counts all keys of gets, `hits` those that were answered from memory. */
       near: { ...near, gets: clients.getHits + clients.getMisses },
@@ -104,6 +108,7 @@ function sourceState(now: SourceNumbers, earlier: SourceNumbers | undefined) {
     failed: counters.failed,
     notAsked: counters.overloaded + counters.leftAlone,
     failures: now.failures,
+    statuses: now.statuses,
     lastError,
     ...times(now.latency, earlier?.latency),
   };

@@ -53,10 +53,10 @@ export interface ConnectionEvents extends GreetingEvents {
 
 /** The operations of a connection, for all protocols. */
 export interface BackendLink {
-  /** Number of requests and probes without a reply, sent or waiting to be sent. The greeting and markers do not count. */
+  /** Number of requests sent or waiting to be sent, without a reply. */
   readonly outstanding: number;
-  /** True if replies are due, also those to requests that have timed out. */
-  readonly isBusy: boolean;
+  /** Those of `outstanding` that are neither probes nor first commands of the connection, and have not timed out. */
+  readonly inFlight: number;
   readonly isConnected: boolean;
   /** False if a get of several keys is not answered as in memcached: then send one key at a time. */
   readonly mayShare: boolean;

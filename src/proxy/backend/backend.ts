@@ -280,9 +280,14 @@ export class Backend implements HealthEvents {
     return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
   }
 
-  /** Those of `outstanding` that wait for a connection. */
+  /** Number of clients' requests that wait for a reply, without probes and requests that have timed out. */
+  get inFlight(): number {
+    return this.connections.reduce((sum, connection) => sum + connection.inFlight, 0);
+  }
+
+  /** Those of `inFlight` that wait for a connection. */
   get waiting(): number {
-    return this.connections.reduce((sum, { isConnected, outstanding }) => sum + (isConnected ? 0 : outstanding), 0);
+    return this.connections.reduce((sum, { isConnected, inFlight }) => sum + (isConnected ? 0 : inFlight), 0);
   }
 
   /** The state for display: up, soft TKO, hard TKO. */
@@ -359,7 +364,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ isBusy }) => isBusy);
+    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();

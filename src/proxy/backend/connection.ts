@@ -27,7 +27,7 @@ import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic, isSaferClassic } from "./classic-pool.ts";
-import { countAnswer } from "./count-answer.ts";
+import { countAnswer, isOwnCommand } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting } from "./greeting.ts";
 import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
@@ -47,7 +47,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   private readonly input = new InputBuffer(true);
   private readonly parser: BackendParser;
   private socket: Socket | null = null;
-  /** Writer of `socket`. */
   private writer: SocketWriter | null = null;
   isConnected = false;
   private isSaturated = false;
@@ -104,12 +103,11 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   get outstanding(): number {
-    const { asked } = this.greeting;
-    return this.queue.awaited((request) => request === asked || request.operation === Operation.metaNoop);
+    return this.queue.length;
   }
 
-  get isBusy(): boolean {
-    return this.queue.length > 0;
+  get inFlight(): number {
+    return this.queue.countAwaited(this.greeting.asked, isOwnCommand);
   }
 
   send(request: Request): void {
@@ -244,7 +242,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     return refusal;
   }
 
-  /** Queues `request` without writing it. */
   private wait(request: Request): void {
     request.retain();
     this.waitingBytes += request.frameEnd - request.frameStart;

@@ -17,7 +17,11 @@ export function countAnswer(events: ConnectionEvents, request: Request, reply: R
 }
 
 /** The result of a request for the counters. 0 for a request of the connection itself. */
-function statusToCount({ operation }: Request, reply: Reply): Status | 0 {
-  const isOwn = operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
-  return isOwn ? 0 : classicStatus(operation, reply);
+function statusToCount(request: Request, reply: Reply): Status | 0 {
+  return isOwnCommand(request) ? 0 : classicStatus(request.operation, reply);
+}
+
+/** True for probes, first commands of a connection, markers, and `stats`, which Platypus asks of each server. */
+export function isOwnCommand({ operation }: { readonly operation: Operation }): boolean {
+  return operation === Operation.version || operation === Operation.metaNoop || operation === Operation.stats;
 }

@@ -168,7 +168,20 @@ describe("the admin server", () => {
 
   it("serves the files of the page and no others, with a policy that blocks external content", async () => {
     const port = await open();
-    for (const path of ["/", "/page.css", "/page.js", "/icon.svg", "/uplot.js", "/uplot.css"]) {
+    for (const path of [
+      "/",
+      "/page.css",
+      "/page.js",
+      "/dom.js",
+      "/format.js",
+      "/plots.js",
+      "/seen.js",
+      "/table.js",
+      "/tables.js",
+      "/icon.svg",
+      "/uplot.js",
+      "/uplot.css",
+    ]) {
       const response = await fetch(`http://127.0.0.1:${port}${path}`);
       expect([response.status, path]).toEqual([200, path]);
       expect(response.headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self';/);

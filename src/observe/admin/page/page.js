@@ -1,108 +1,10 @@
-/**
- * The admin page: shows what the server tells every second. All text is put in as text, so that no key, name or message can
- * be markup.
- */
-
-const MAX_SECONDS = 3600;
-/** Rates are over the last few states, so that they do not flicker. */
-const RATE_STATES = 5;
-
-/** Samples by second, oldest first. */
-let samples = [];
-/** The last states with the time they came at. */
-let states = [];
-let rangeSeconds = 300;
-
-const byId = (id) => document.getElementById(id);
-
-/** An element with what it has: `class`, other attributes, children. */
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-/** Sets the text only if it differs, so that a selection and a screen reader are not disturbed. */
-function setText(target, text) {
-  if (target.textContent !== text) target.textContent = text;
-}
-
-function setClass(target, name) {
-  if (target.className !== name) target.className = name;
-}
-
-// Numbers, as people read them.
-
-function amount(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  if (value >= 1e6) return `${(value / 1e6).toFixed(value >= 1e7 ? 0 : 1)}M`;
-  if (value >= 1e4) return `${(value / 1e3).toFixed(value >= 1e5 ? 0 : 1)}k`;
-  if (value >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
-  return value.toFixed(1);
-}
-
-function rateText(value) {
-  return value === null ? "–" : `${amount(value)}/s`;
-}
-
-function milliseconds(value) {
-  if (value === null || value === undefined) return "–";
-  if (value === 0) return "0";
-  if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
-  if (value >= 1_000) return `${(value / 1000).toFixed(1)} s`;
-  if (value >= 10) return `${value.toFixed(0)} ms`;
-  if (value >= 1) return `${value.toFixed(1)} ms`;
-  return `${Math.round(value * 1000)} µs`;
-}
-
-function percent(value) {
-  if (value === null || value === undefined) return "–";
-  return `${Number(value.toFixed(1))} %`;
-}
-
-function bytes(value) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, value)) / 10));
-  return `${(value / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
-}
-
-function duration(seconds) {
-  const [days, hours, minutes] = [seconds / 86_400, (seconds / 3600) % 24, (seconds / 60) % 60].map(Math.floor);
-  if (days > 0) return `${days} d ${hours} h`;
-  if (hours > 0) return `${hours} h ${minutes} min`;
-  return minutes > 0 ? `${minutes} min` : `${Math.floor(seconds)} s`;
-}
-
-function clockTime(unixSeconds) {
-  return new Date(unixSeconds * 1000).toLocaleTimeString();
-}
-
-function minute(unixSeconds) {
-  return new Date(unixSeconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-}
-
-function hitRatio({ hits, misses }) {
-  return hits + misses > 0 ? (100 * hits) / (hits + misses) : null;
-}
-
-// Rates of what is told as amounts since the start.
-
-/** `amountOf(state)` per second. `null` if it is unknown. A restarted server begins at 0 again. */
-function rate(amountOf) {
-  if (states.length < 2) return null;
-  const [first, last] = [states[0], states.at(-1)];
-  const [before, now] = [amountOf(first.state), amountOf(last.state)];
-  if (before === undefined || now === undefined || now < before) return null;
-  return (now - before) / ((last.atMs - first.atMs) / 1000);
-}
-
-function rateOf(list, isSame, field) {
-  return rate((state) => {
-    const item = state[list].find(isSame);
-    return item === undefined ? undefined : item[field];
-  });
-}
+/** The admin page: shows what the server tells every second. */
+import { byId, element, setClass, setText } from "./dom.js";
+import { amount, bytes, clockTime, duration, hitRatio, milliseconds, percent, rateText } from "./format.js";
+import { showPlots } from "./plots.js";
+import { MAX_SECONDS, note, rate, seen } from "./seen.js";
+import { named, Table, text, trouble } from "./table.js";
+import { tables } from "./tables.js";
 
 // Tiles.
 
@@ -117,12 +19,12 @@ const tiles = [
     (last) => percent(hitRatio(last)),
     (last) => `${amount(last.hits)} hits, ${amount(last.misses)} misses a second`,
   ],
-  ["Latency, median", (last) => milliseconds(last.p50Ms), (last) => `99 % under ${milliseconds(last.p99Ms)}`],
+  ["Latency, median", (last) => milliseconds(last.p50Ms), (last) => `99 %: ${milliseconds(last.p99Ms)}`],
   ["Filled", (last) => rateText(last.filled), (last) => `${amount(last.fetches)}/s asked of sources`],
   [
     "Refreshed",
     (last) => rateText(last.refreshes),
-    (_last, state) => `${amount(sum(state.rules, "tracked"))} keys kept fresh`,
+    (_last, state) => `${amount(sum(state.rules, "tracked"))} keys tracked`,
   ],
   ["Clients", (last) => amount(last.clients), (_last, state) => `${bytes(state.memoryBytes)} of memory`],
 ];
@@ -138,7 +40,7 @@ function sum(list, field) {
 
 function showTiles(state) {
   // Three seconds together: one second of a quiet server says little.
-  const lately = samples.slice(-3);
+  const lately = seen.samples.slice(-3);
   if (lately.length === 0) return;
   const last = lately.at(-1);
   const mean = (field) => lately.reduce((total, sample) => total + sample[field], 0) / lately.length;
@@ -150,422 +52,6 @@ function showTiles(state) {
     setText(tileParts[i].value, value(shown, state));
     setText(tileParts[i].note, note(shown, state));
   }
-}
-
-// Plots.
-
-const plotKinds = [
-  {
-    title: "Requests a second",
-    series: [
-      ["all", "one", ({ requests }) => requests, rateText],
-      ["failed", "two", ({ errors }) => errors, rateText],
-    ],
-  },
-  {
-    title: "Hit ratio",
-    max: 100,
-    tick: percent,
-    series: [["of gets", "one", hitRatio, percent]],
-  },
-  {
-    title: "Latency",
-    tick: milliseconds,
-    series: [
-      ["median", "one", ({ p50Ms }) => p50Ms, milliseconds],
-      ["99 %", "two", ({ p99Ms }) => p99Ms, milliseconds],
-    ],
-  },
-  {
-    title: "Sources",
-    series: [
-      ["fetches", "one", ({ fetches }) => fetches, rateText],
-      ["refreshes", "three", ({ refreshes }) => refreshes, rateText],
-    ],
-  },
-  {
-    title: "Refresh lag",
-    tick: milliseconds,
-    series: [["99 %", "two", ({ lagMs }) => lagMs, milliseconds]],
-  },
-  {
-    title: "Clients",
-    series: [["connected", "one", ({ clients }) => clients, amount]],
-  },
-];
-
-const plots = plotKinds.map((kind) => {
-  const keys = kind.series.map(([name, colour]) => {
-    const value = element("b", {}, "–");
-    return { value, label: element("span", { class: `key ${colour}` }, `${name} `, value) };
-  });
-  const place = element("div", { class: "plot", "aria-hidden": "true" });
-  const caption = element("figcaption", {}, element("strong", {}, kind.title), ...keys.map(({ label }) => label));
-  byId("plots").append(element("figure", {}, caption, place));
-  return { kind, keys, place, plot: null, data: [] };
-});
-
-function colourOf(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
-
-function makePlot(shown) {
-  const { kind, place } = shown;
-  shown.plot?.destroy();
-  const axis = {
-    stroke: colourOf("muted"),
-    grid: { stroke: colourOf("line"), width: 1 },
-    ticks: { show: false },
-    font: "12px system-ui",
-  };
-  shown.plot = new window.uPlot(
-    {
-      width: place.clientWidth,
-      height: place.clientHeight,
-      legend: { show: false },
-      cursor: { sync: { key: "time" }, y: false, points: { size: 6 } },
-      scales: {
-        x: { range: () => [nowSeconds() - rangeSeconds, nowSeconds()] },
-        y: { range: (_plot, _min, max) => [0, kind.max ?? Math.max(1, (max ?? 0) * 1.1)] },
-      },
-      axes: [
-        { ...axis, grid: { show: false }, space: 70, size: 30, values: (_plot, ticks) => ticks.map(minute) },
-        {
-          ...axis,
-          size: 56,
-          space: 32,
-          values: (_plot, ticks) => ticks.map(kind.tick ?? amount),
-        },
-      ],
-      series: [
-        {},
-        ...kind.series.map(([, colour]) => ({
-          stroke: colourOf(colour),
-          fill: kind.series.length === 1 ? `${colourOf(colour)}22` : undefined,
-          width: 1.5,
-          points: { show: false },
-          spanGaps: false,
-        })),
-      ],
-      hooks: { setCursor: [(plot) => showKeys(shown, plot.cursor.idx)] },
-    },
-    shown.data,
-    place,
-  );
-}
-
-function nowSeconds() {
-  return samples.at(-1)?.unixSeconds ?? Math.floor(Date.now() / 1000);
-}
-
-/** The values at a place of the plot; those of now where the pointer is elsewhere. */
-function showKeys({ kind, keys, data }, index) {
-  const at = index ?? (data[0]?.length ?? 0) - 1;
-  for (const [i, [, , , text]] of kind.series.entries()) setText(keys[i].value, text(data[i + 1]?.[at] ?? null));
-}
-
-function showPlots() {
-  const since = nowSeconds() - rangeSeconds;
-  const first = samples.findIndex(({ unixSeconds }) => unixSeconds >= since);
-  const visible = first < 0 ? [] : samples.slice(first);
-  for (const shown of plots) {
-    shown.data = [
-      visible.map(({ unixSeconds }) => unixSeconds),
-      ...shown.kind.series.map(([, , value]) => visible.map(value)),
-    ];
-    if (shown.plot === null) makePlot(shown);
-    else shown.plot.setData(shown.data);
-    showKeys(shown, shown.plot.cursor.idx);
-  }
-}
-
-new ResizeObserver(() => {
-  for (const { plot, place } of plots) plot?.setSize({ width: place.clientWidth, height: place.clientHeight });
-}).observe(byId("plots"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const shown of plots) if (shown.plot !== null) makePlot(shown);
-});
-byId("range").addEventListener("change", ({ target }) => {
-  rangeSeconds = Number(target.value);
-  setText(byId("plots-title"), rangeSeconds < 3600 ? `The last ${rangeSeconds / 60} minutes` : "The last hour");
-  showPlots();
-});
-
-// Tables.
-
-/** Tables with at least this number of rows have a filter. */
-const FILTERED_ROWS = 8;
-
-/** The number that a cell shows, with its unit: "1.2 k/s", "340 ms". `null` if it shows none. */
-function numberIn(shown) {
-  const [, digits, scale = ""] = /^(-?\d+(?:\.\d+)?)(?![\d.])\s*(µs|ms|s|min|k|M|G|KiB|MiB|GiB)?/.exec(shown) ?? [];
-  if (digits === undefined) return null;
-  const factors = {
-    µs: 1e-3,
-    ms: 1,
-    s: 1e3,
-    min: 6e4,
-    k: 1e3,
-    M: 1e6,
-    G: 1e9,
-    KiB: 1024,
-    MiB: 1024 ** 2,
-    GiB: 1024 ** 3,
-  };
-  return Number(digits) * (factors[scale] ?? 1);
-}
-
-/** A table whose rows stay the same elements for as long as what they are about is there. */
-class Table {
-  /** `columns`: label, and what fills a cell with what a row is about. The first one names the row. */
-  constructor(place, label, empty, columns) {
-    this.place = place;
-    this.empty = element("p", { class: "muted" }, empty);
-    this.columns = columns;
-    this.sortedBy = null;
-    this.heads = columns.map(([name], i) => this.head(name, i));
-    const { heads } = this;
-    this.filter = element("input", {
-      type: "search",
-      class: "filter",
-      placeholder: "Filter",
-      "aria-label": `Filter ${label}`,
-    });
-    this.filter.addEventListener("input", () => this.arrange());
-    this.body = element("tbody");
-    const table = element(
-      "table",
-      { "aria-label": label },
-      element("thead", {}, element("tr", {}, ...heads)),
-      this.body,
-    );
-    this.table = element("div", { class: "table" }, table);
-    this.rows = new Map();
-    place.append(this.empty, this.filter, this.table);
-  }
-
-  /** A head that sorts the rows: first upwards for names and downwards for numbers, then the other way, then not. */
-  head(name, i) {
-    const button = element("button", { type: "button", class: "sort" }, name);
-    const head = element("th", { scope: "col", class: i === 0 ? "left" : "" }, button);
-    button.addEventListener("click", () => {
-      const first = i === 0 ? "ascending" : "descending";
-      const now = this.sortedBy?.column === i ? this.sortedBy.direction : null;
-      const next = now === null ? first : now === first ? (first === "ascending" ? "descending" : "ascending") : null;
-      this.sortedBy = next === null ? null : { column: i, direction: next };
-      for (const [at, each] of this.heads.entries()) {
-        if (at === i && next !== null) each.setAttribute("aria-sort", next);
-        else each.removeAttribute("aria-sort");
-      }
-      this.arrange();
-    });
-    return head;
-  }
-
-  /** Sorts and filters the rows. */
-  arrange() {
-    const wanted = this.filter.hidden ? "" : this.filter.value.trim().toLowerCase();
-    const rows = [...this.rows.values()];
-    for (const { row, cells } of rows) row.hidden = !cells[0].textContent.toLowerCase().includes(wanted);
-    const ordered = this.sortedBy === null ? rows : rows.toSorted((a, b) => this.compare(a.cells, b.cells));
-    for (const [i, { row }] of ordered.entries()) {
-      if (this.body.children[i] !== row) this.body.insertBefore(row, this.body.children[i] ?? null);
-    }
-  }
-
-  compare(a, b) {
-    const { column, direction } = this.sortedBy;
-    const [one, other] = [a, b].map((cells) => cells[column].textContent);
-    const [x, y] = column === 0 ? [null, null] : [one, other].map(numberIn);
-    const order =
-      x !== null && y !== null
-        ? x - y
-        : (x ?? -1) - (y ?? -1) || one.localeCompare(other, undefined, { numeric: true });
-    return direction === "ascending" ? order : -order;
-  }
-
-  show(items, nameOf) {
-    this.empty.hidden = items.length > 0;
-    this.table.hidden = items.length === 0;
-    const names = new Set(items.map(nameOf));
-    for (const [name, { row }] of this.rows) {
-      if (names.has(name)) continue;
-      row.remove();
-      this.rows.delete(name);
-    }
-    for (const item of items) {
-      const { cells } = this.rows.get(nameOf(item)) ?? this.add(nameOf(item));
-      for (const [i, [, fill]] of this.columns.entries()) fill(cells[i], item);
-    }
-    this.filter.hidden = items.length < FILTERED_ROWS;
-    this.arrange();
-  }
-
-  add(name) {
-    const cells = this.columns.map(([label], i) =>
-      i === 0 ? element("th", { scope: "row", class: "left" }) : element("td", { "data-label": label }),
-    );
-    const made = { cells, row: element("tr", {}, ...cells) };
-    this.rows.set(name, made);
-    this.body.append(made.row);
-    return made;
-  }
-}
-
-/** A cell of text. */
-const text = (of) => (cell, item) => setText(cell, of(item));
-
-/** A cell of text that is bad news unless it is nothing. */
-const trouble = (of, isNothing) => (cell, item) => {
-  setText(cell, of(item));
-  setClass(cell, isNothing(item) ? "" : "hot");
-};
-
-/** A cell with a name, and what there is to say of it below. */
-const named = (name, below) => (cell, item) => {
-  if (cell.firstChild === null) cell.append(element("span", { class: "mono" }), element("span", { class: "sub" }));
-  setText(cell.firstChild, name(item));
-  setText(cell.lastChild, below(item));
-  cell.lastChild.title = below(item);
-};
-
-const badge = (of, goodness) => (cell, item) => {
-  if (cell.firstChild === null) cell.append(element("span"));
-  setText(cell.firstChild, of(item));
-  setClass(cell.firstChild, `badge ${goodness(item)}`);
-};
-
-const same = (item) => (other) => other.name === item.name && other.pool === item.pool;
-
-function changesCell(cell, { history }) {
-  const latest = history.at(-1);
-  const id = `${history.length} ${latest?.unixSeconds}`;
-  if (cell.dataset.id === id) return;
-  cell.dataset.id = id;
-  if (latest === undefined) {
-    cell.replaceChildren("none");
-    return;
-  }
-  const isOpen = cell.querySelector("details")?.open ?? false;
-  const lines = history.toReversed().map(({ unixSeconds, state, reason }) => {
-    return element("li", {}, `${clockTime(unixSeconds)} ${state}${reason === null ? "" : `: ${reason}`}`);
-  });
-  const details = element(
-    "details",
-    {},
-    element("summary", {}, `${history.length}, last ${clockTime(latest.unixSeconds)}`),
-    element("ul", {}, ...lines),
-  );
-  details.open = isOpen;
-  cell.replaceChildren(details);
-}
-
-const tables = {
-  servers: new Table(byId("servers"), "Servers", "There are none.", [
-    [
-      "Server",
-      named(
-        ({ name }) => name,
-        ({ pool, version }) => `pool ${pool}${version === null ? "" : `, memcached ${version}`}`,
-      ),
-    ],
-    [
-      "State",
-      badge(
-        ({ state }) => state,
-        ({ state }) => (state === "up" ? "good" : "bad"),
-      ),
-    ],
-    ["Requests", text((item) => rateText(rateOf("servers", same(item), "requests")))],
-    [
-      "Failed",
-      trouble(
-        (item) => rateText(rateOf("servers", same(item), "failed")),
-        (item) => !rateOf("servers", same(item), "failed"),
-      ),
-    ],
-    ["Median", text(({ p50Ms }) => milliseconds(p50Ms))],
-    ["99 %", text(({ p99Ms }) => milliseconds(p99Ms))],
-    ["Under way", text(({ outstanding }) => amount(outstanding))],
-    ["Connections", text(({ connections }) => amount(connections))],
-    ["Changes of state", changesCell],
-  ]),
-  rules: new Table(byId("rules"), "Rules", "There are none: misses are forwarded.", [
-    [
-      "Rule",
-      named(
-        ({ name }) => name,
-        ({ match, source, mode }) => `${match} from ${source}${mode === "on" ? "" : `, mode = ${mode}`}`,
-      ),
-    ],
-    ["Kept fresh", text(({ tracked }) => `${amount(tracked)} keys`)],
-    ["Filled", text((item) => rateText(rateOf("rules", same(item), "answered")))],
-    ["Fetches", text((item) => rateText(rateOf("rules", same(item), "fills")))],
-    ["Joined", text((item) => rateText(rateOf("rules", same(item), "joined")))],
-    ["Too late", text((item) => rateText(rateOf("rules", same(item), "timedOut")))],
-    ["Refreshed", text((item) => rateText(rateOf("rules", same(item), "refreshes")))],
-    [
-      "Failed",
-      trouble(
-        (item) => rateText(failures(item)),
-        (item) => !failures(item),
-      ),
-    ],
-    ["Median", text(({ p50Ms }) => milliseconds(p50Ms))],
-    ["99 %", text(({ p99Ms }) => milliseconds(p99Ms))],
-    ["Lag, 99 %", text(({ lagMs }) => milliseconds(lagMs))],
-  ]),
-  hotKeys: new Table(byId("hot"), "Hot keys", 'None now, or [telemetry] keys is not "full".', [
-    ["Key", text(({ key }) => key)],
-    ["Gets", text((item) => rateText(rateOf("hotKeys", ({ key }) => key === item.key, "gets")))],
-    ["Since it is hot", text(({ gets }) => amount(gets))],
-    ["From memory", text(({ gets, hits }) => percent(gets === 0 ? null : (100 * hits) / gets))],
-  ]),
-  sources: new Table(byId("sources"), "Sources", "There are none.", [
-    [
-      "Source",
-      named(
-        ({ name }) => name,
-        ({ type }) => type,
-      ),
-    ],
-    [
-      "Breaker",
-      badge(
-        ({ breaker }) => breaker,
-        ({ breaker }) => ({ closed: "good", open: "bad" })[breaker] ?? "warn",
-      ),
-    ],
-    ["Fetches", text((item) => rateText(rateOf("sources", same(item), "fetches")))],
-    [
-      "Failed",
-      trouble(
-        (item) => rateText(rateOf("sources", same(item), "failed")),
-        (item) => !rateOf("sources", same(item), "failed"),
-      ),
-    ],
-    ["Not asked", text((item) => rateText(rateOf("sources", same(item), "notAsked")))],
-    ["Median", text(({ p50Ms }) => milliseconds(p50Ms))],
-    ["99 %", text(({ p99Ms }) => milliseconds(p99Ms))],
-    [
-      "Under way",
-      text(({ inFlight, waiting }) => `${amount(inFlight)}${waiting > 0 ? `, ${amount(waiting)} wait` : ""}`),
-    ],
-    ["Times opened", text(({ opened }) => amount(opened))],
-    ["Failures so far", text((item) => failureText(item))],
-  ]),
-};
-
-function failures(rule) {
-  const [fills, refreshes] = ["failed", "refreshFailed"].map((field) => rateOf("rules", same(rule), field));
-  return fills === null ? null : fills + refreshes;
-}
-
-function failureText({ failures: all }) {
-  const parts = Object.entries(all).map(
-    ([code, count]) => `${code.replace("SOURCE_", "").toLowerCase().replaceAll("_", " ")} ${amount(count)}`,
-  );
-  return parts.length === 0 ? "none" : parts.join(", ");
 }
 
 // At a glance.
@@ -581,7 +67,7 @@ function troublesOf(state) {
       const last = history.at(-1);
       const since = last === undefined ? "" : ` since ${clockTime(last.unixSeconds)}`;
       const reason = last?.reason ? `: ${last.reason}` : "";
-      return `Server ${name} of pool ${pool} is left alone (${of}${since}${reason}). It is probed, and used again when it answers.`;
+      return `Server ${name} of pool ${pool} is marked down (${of}${since}${reason}). It is probed, and used again when it answers.`;
     });
   // A half-open breaker waits for a request: nothing is known to fail.
   const failing = state.sources
@@ -629,12 +115,7 @@ function showTroubles(groups) {
 
 function show({ sample, state }) {
   document.body.classList.remove("stale");
-  // A server that was started anew: what it counted before is of no use.
-  if (states.length > 0 && state.uptimeSeconds < states.at(-1).state.uptimeSeconds) states = [];
-  states.push({ atMs: performance.now(), state });
-  if (states.length > RATE_STATES) states.shift();
-  if (sample !== null && sample.unixSeconds > (samples.at(-1)?.unixSeconds ?? 0)) samples.push(sample);
-  if (samples.length > MAX_SECONDS) samples.splice(0, samples.length - MAX_SECONDS);
+  note({ sample, state });
 
   const troubles = troublesOf(state);
   if (state.notReady !== null) showStatus("Not ready", "bad");
@@ -657,11 +138,25 @@ function show({ sample, state }) {
   tables.rules.show(state.rules, ({ name }) => name);
   tables.sources.show(state.sources, ({ name }) => name);
   showNear(state);
+  showMoves(state);
   showNames(
     "rule",
     state.rules.map(({ name }) => name),
   );
   showCommands(state);
+}
+
+/** Followed lists, and handoffs: shown only if there are any. */
+function showMoves({ discoveries, moves, handoffs }) {
+  byId("discoveries").parentElement.hidden = discoveries.length === 0;
+  tables.discoveries.show(discoveries, ({ pool }) => pool);
+  byId("moves").parentElement.hidden = moves.length === 0;
+  tables.moves.show(moves, ({ pool }) => pool);
+  const { copied, absent, overtaken, failed } = handoffs;
+  setText(
+    byId("moved"),
+    `Keys looked up at their former server since the start: ${amount(copied)} copied, ${amount(absent)} not there, ${amount(overtaken)} written by a client meanwhile, ${amount(failed)} failed.`,
+  );
 }
 
 /** `near`: the section is only shown while there are hot keys. */
@@ -685,8 +180,8 @@ function listen() {
     const told = JSON.parse(data);
     // A server that was started anew knows nothing of the time before; this page does.
     const first = told[0]?.unixSeconds ?? Number.POSITIVE_INFINITY;
-    samples = [...samples.filter(({ unixSeconds }) => unixSeconds < first), ...told].slice(-MAX_SECONDS);
-    states = [];
+    seen.samples = [...seen.samples.filter(({ unixSeconds }) => unixSeconds < first), ...told].slice(-MAX_SECONDS);
+    seen.states = [];
   });
   source.addEventListener("now", ({ data }) => show(JSON.parse(data)));
   source.addEventListener("error", () => {
@@ -734,7 +229,7 @@ byId("tracked").addEventListener("submit", async (event) => {
   try {
     const keys = await ask("/tracked", { rule: byId("rule").value });
     place.replaceChildren();
-    const table = new Table(place, "Keys kept fresh", "There are none.", [
+    const table = new Table(place, "Tracked keys", "There are none.", [
       [
         "Key",
         named(
