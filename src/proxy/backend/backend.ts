@@ -203,7 +203,7 @@ export class Backend implements HealthEvents {
         if (sent.operation !== Operation.version) this.recordFailure(sent, Status.timeout);
         this.counters.results[Status.timeout]!++;
         this.lastReason = TIMEOUTS;
-        this.health.timedOut();
+        this.health.timedOut(sent.operation === Operation.version);
       },
       connectFailed: (reason) => {
         this.counters.connectFailures++;
