@@ -34,13 +34,20 @@ class SlowestFirst extends BaseSequencer {
   }
 }
 
-/** Tests that start processes, use much of the machine or measure it: each file in a fresh process. */
+/** Each of these files runs in a fresh process. */
 const alone = [
+  // They start processes.
   "test/e2e/**/*.test.ts",
   "test/faults/**/*.test.ts",
   "test/fuzz/**/*.test.ts",
+  // They take long, or measure the memory of their process.
   "test/refresh/lease-model.test.ts",
   "test/refresh/tracked-keys-memory.test.ts",
+  // They test buffers that a process shares, or replace a module.
+  "test/proxy/wire/buffer-lease.test.ts",
+  "test/proxy/wire/output-batch.test.ts",
+  "test/proxy/wire/socket.test.ts",
+  "test/proxy/wire/socket-writer.test.ts",
 ];
 
 export default defineConfig({
@@ -48,8 +55,9 @@ export default defineConfig({
     env: { PLATYPUS_POISON_READ_BUFFER: "1" },
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Only a test that hangs takes so long, also on a busy machine.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     sequence: { sequencer: SlowestFirst },
     projects: [
       { extends: true, test: { name: "alone", include: alone } },

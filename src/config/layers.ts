@@ -160,9 +160,7 @@ function reportUnknownSections(
     if (known.some((kind) => kind === key)) continue;
     problems.add(
       placeOf([key]),
-      isTable(value)
-        ? `unknown section${suggestion(key, known)}`
-        : "stands in no section; expected [server], [get.NAME] …",
+      isTable(value) ? `unknown section${suggestion(key, known)}` : "is in no section; expected [server], [get.NAME] …",
     );
   }
 }

@@ -104,7 +104,7 @@ function hintFor(own: string, column: number, found: string | null): string {
   if (/^[,;]/.test(rest) && before.includes("=")) return NO_END;
   if (/^\s*[\w.-]+\s*$/.test(before) && found === ":") return `; a setting is NAME = VALUE: ${before.trim()} = …`;
   const isUnquoted = /^\s*[\w.-]+\s*=\s*[\w.-]*$/.test(before) && found !== null && !/\s/.test(found);
-  return isUnquoted ? `; text stands in quotes: ${before.split("=")[0]!.trim()} = "…"` : "";
+  return isUnquoted ? `; text needs quotes: ${before.split("=")[0]!.trim()} = "…"` : "";
 }
 
 const COMMENT = '; a comment begins with "#"';

@@ -173,7 +173,7 @@ function isYaml(text: string): boolean {
 async function loadTwemproxy(options: LoadOptions, file: string, text: string): Promise<Config> {
   const { env, overrides = {} } = options;
   if (overrides["server.listen"] !== undefined) {
-    const message = "--listen has no place here: every pool listens where the file says";
+    const message = "--listen cannot be used here: the file sets the address of every pool";
     throw new ConfigError([{ file, line: null, message }]);
   }
   const { server, telemetry } = parseNative({ file: null, text: "", env, overrides, sourceTypes, isAddition: true });

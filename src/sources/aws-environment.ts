@@ -17,7 +17,7 @@ export async function awsProblems({ region, profile }: AwsConnection, env: Envir
   const files = configFile + credentialsFile;
   const profiles = [...files.matchAll(/^\s*\[\s*(?:profile\s+)?([^\]]*?)\s*\]/gm)].map((match) => match[1]);
   if (isSet(name) && !profiles.includes(name)) {
-    problems.push(`the AWS profile ${JSON.stringify(name)} stands in none of the shared files`);
+    problems.push(`the AWS profile ${JSON.stringify(name)} is in none of the shared files`);
   }
   const variables = [
     "AWS_ACCESS_KEY_ID",

@@ -86,7 +86,7 @@ describe("preflight", () => {
       const config = parseNative({ file: null, text, env: {}, sourceTypes });
       return preflight(config, { env: {}, filesLimit: limit });
     };
-    // 48 of its own, 1 that it listens on, 2 servers, 100 + 8 for the source.
+    // 48 in reserve, 1 address, 2 servers, 100 + 8 for the source.
     expect(await warnings(10_159)).toEqual([]);
     expect(await warnings(10_158)).toEqual([
       "max_connections = 10000 does not fit the limit of 10158 open files: 9999 clients do, beside 159 files for servers, sources and the admin address; raise the limit (ulimit -n, LimitNOFILE) to 10159, or lower max_connections",

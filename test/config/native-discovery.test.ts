@@ -43,12 +43,8 @@ describe("discover", () => {
       'discover = "svr:a"',
       '2: target.discover: expected "elasticache:HOST:PORT" or "srv:_SERVICE._tcp.NAME" or "dns:NAME:PORT" or "file:PATH", got "svr:a"; did you mean "srv"?',
     ],
-    [
-      "a name that is none",
-      'discover = "srv:a b"',
-      '2: target.discover: expected "srv:_SERVICE._tcp.NAME", got "srv:a b"',
-    ],
-    ["a port that is none", 'discover = "dns:a:0"', '2: target.discover: expected "dns:NAME:PORT", got "dns:a:0"'],
+    ["an invalid name", 'discover = "srv:a b"', '2: target.discover: expected "srv:_SERVICE._tcp.NAME", got "srv:a b"'],
+    ["an invalid port", 'discover = "dns:a:0"', '2: target.discover: expected "dns:NAME:PORT", got "dns:a:0"'],
     ["no path", 'discover = "file:"', '2: target.discover: expected "file:PATH", got "file:"'],
     [
       "a DNS server by name",

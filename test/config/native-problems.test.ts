@@ -37,7 +37,7 @@ describe("the problems of a native configuration", () => {
   });
 
   const cases: [name: string, text: string, expected: string[]][] = [
-    ["a setting outside any section", "ttl = 1", ["1: ttl: stands in no section; expected [server], [get.NAME] …"]],
+    ["a setting outside any section", "ttl = 1", ["1: ttl: is in no section; expected [server], [get.NAME] …"]],
     ["a value where a section belongs", "server = 3", ["1: server: expected a section [server], got 3"]],
     ["a rule without a name", '[get]\nmatch = "a"', ['2: get.match: expected a section [get.NAME] around it, got "a"']],
     ["a name with blanks", '[get."a b"]', ["1: get.a b: expected a name of at most 64 letters, digits, - and _"]],
@@ -88,12 +88,12 @@ describe("the problems of a native configuration", () => {
       ],
     ],
     [
-      "a template that is none",
+      "an invalid template",
       stuff.replace("{1}", "{1"),
       ['3: source.stuff.url: "{" at position 28 belongs to no {name}; write {{ for the brace itself'],
     ],
     [
-      "a source type that nobody has",
+      "an unknown source type",
       '[source.s]\ntype = "htpp"',
       [`2: source.s.type: expected ${typeNames}, got "htpp"; did you mean "http"?`],
     ],
@@ -260,10 +260,10 @@ describe("the problems of a native configuration", () => {
       '3: syntax error at column 7: unexpected "\\n"; the header has no closing bracket',
     ]);
     expect(problems("[get.a]\nmatch = a(.*)\n")).toEqual([
-      '2: syntax error at column 9: unexpected "a"; text stands in quotes: match = "…"',
+      '2: syntax error at column 9: unexpected "a"; text needs quotes: match = "…"',
     ]);
     expect(problems("[get.a]\nttl = 60s\n")).toEqual([
-      '2: syntax error at column 9: unexpected "s"; text stands in quotes: ttl = "…"',
+      '2: syntax error at column 9: unexpected "s"; text needs quotes: ttl = "…"',
     ]);
     expect(problems("a = 1\na = 2")).toEqual(["2: a is defined twice; the first is in line 1"]);
   });

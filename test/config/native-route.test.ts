@@ -80,7 +80,7 @@ describe("[[route]]", () => {
       ["3: route[0].match: does not go together with prefix; keep one of them"],
     ],
     [
-      "a pattern that is none",
+      "an invalid pattern",
       '[[route]]\nmatch = "("\npool = "main"\n[[route]]\npool = "main"',
       [expect.stringMatching(/^2: route\[0\]\.match: error parsing regexp/)],
     ],

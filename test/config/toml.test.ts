@@ -14,7 +14,7 @@ function problems(...lines: string[]): string[] {
 }
 
 const NO_QUOTES = (column: number, found: string, key: string) =>
-  `syntax error at column ${column}: unexpected "${found}"; text stands in quotes: ${key} = "…"`;
+  `syntax error at column ${column}: unexpected "${found}"; text needs quotes: ${key} = "…"`;
 
 describe("TOML with syntax errors", () => {
   it("gives the tables of a document without errors", () => {

@@ -110,7 +110,7 @@ describe("ElastiCache discovery", () => {
     endpoint = await ClusterEndpoint.start();
   });
 
-  it("fails with a reason if the answer is none", async () => {
+  it("fails with a reason if the answer is not a list", async () => {
     for (const [garbage, message] of [
       ["SERVER_ERROR busy\r\n", "unexpected answer"],
       ["CONFIG cluster 0 7\r\nx\na|b|1\r\nEND\r\n", "expected a version"],

@@ -22,7 +22,7 @@
  * - a body shorter than its key: memcached waits for the bytes of the key before it says so. Generated with short keys.
  * - incr and decr with a cas: the embedded store looks at the cas before the number. Not generated.
  * - flush with a delay: memcached 1.6.18 forgets an earlier flush over it. Not generated.
- * - with several connections to a server a flush keeps no order with commands on the others. It has a batch of its own.
+ * - with several connections to a server, a flush keeps no order with commands on the others. It is sent in a separate batch.
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

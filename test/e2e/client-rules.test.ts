@@ -41,7 +41,7 @@ beforeEach(async () => {
   afterTest(() => origin.close());
   const target = targetOf(
     servers.map((server) => server.port),
-    'server_timeout = "100ms"',
+    'server_timeout = "400ms"',
   );
   const platypus = await Platypus.start(
     nativeConfig(`${target}

@@ -221,7 +221,7 @@ const keyless = fc
       "add",
     ],
   )
-  // 1.6.40 and later skip the data of that `cas`, which is none.
+  // 1.6.40 and later skip the data of that invalid `cas`.
   .filter((text) => !(isCurrent && (text.includes("\0") || text.startsWith("cas "))));
 const line = fc
   .tuple(

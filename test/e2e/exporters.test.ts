@@ -11,7 +11,7 @@ const general =
   `uptime time cas_badval cmd_flush cmd_set rusage_user rusage_system bytes limit_maxbytes curr_items total_items
 bytes_read bytes_written curr_connections total_connections rejected_connections conn_yields listen_disabled_num evictions
 reclaimed accepting_conns`.split(/\s+/);
-/** Of the servers' own housekeeping, which the store in the process has nothing of. */
+/** Numbers about the servers' background threads, which the embedded store does not have. */
 const ofServers =
   `store_too_large store_no_memory lru_crawler_starts direct_reclaims crawler_items_checked crawler_reclaimed
 moves_to_cold moves_to_warm moves_within_lru`.split(/\s+/);

@@ -28,7 +28,7 @@ function stuffRule(settings = "", sourceSettings = ""): string {
   `;
 }
 
-/** The remaining TTL of a key as a memcached itself tells it; null: it has no such item. */
+/** The remaining TTL of a key, asked of memcached directly. `null` if there is no such item. */
 async function ttlIn(port: number, key: string): Promise<number | null> {
   const client = await connect(port);
   const answer = await client.ask(`mg ${key} t f`);

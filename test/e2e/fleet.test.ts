@@ -60,7 +60,7 @@ class Fleet {
     return this.connectTo(this.memcacheds[server]!.port);
   }
 
-  /** So many clients, over all processes in turn. */
+  /** `size` clients, over all processes in turn. */
   crowd(size: number): Promise<TextClient[]> {
     return Promise.all(Array.from({ length: size }, (_, i) => this.connect(i % this.processes.length)));
   }
@@ -103,7 +103,7 @@ async function inTime<T>(promise: Promise<T>): Promise<T> {
   const abort = new AbortController();
   const late = delay(HANGS_MS, null, { signal: abort.signal }).then(
     () => {
-      throw new Error("nobody answered");
+      throw new Error("no process answered");
     },
     () => new Promise<never>(() => {}),
   );
@@ -146,7 +146,7 @@ async function leasesLeft(fleet: Fleet): Promise<string[]> {
 describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
   let fleet: Fleet;
   let id = 0;
-  /** A key that nobody has asked for yet. */
+  /** A key that no client has asked for yet. */
   let key = "";
 
   beforeAll(async () => {

@@ -1,6 +1,6 @@
 /**
  * Clients that set, delete, read and count at random, while servers are added and removed all the time: no get is answered
- * with a value that is older than an acknowledged write, and keys that nobody deletes are never missed.
+ * with a value that is older than an acknowledged write, and keys that no client deletes are never missed.
  *
  * The time between adding a copy and deleting it again is excepted, after a delete that came in between: what is read then
  * is gone at the next look.

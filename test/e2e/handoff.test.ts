@@ -24,7 +24,7 @@ afterEach(async () => {
   for (const each of memcacheds.splice(0)) await each.stop();
 });
 
-/** The first so many servers, with a handoff. */
+/** A configuration with the first `count` servers and a handoff. */
 function config(count: number, settings = 'handoff = "1h"', more = "") {
   const ports = memcacheds.slice(0, count).map(({ port }) => port);
   return nativeConfig(`[server]\nflush_all = true\n${targetOf(ports, settings)}${more}`);

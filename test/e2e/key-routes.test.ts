@@ -38,7 +38,7 @@ class Routed {
     return ask(await this.connect(this.servers.get(pool)!.port), command, end);
   }
 
-  /** The value of a key on the pool's server; null if there is none. */
+  /** The value of a key on the pool's server. `null` if it has none. */
   async value(pool: string, key: string): Promise<string | null> {
     const text = await this.direct(pool, `get ${key}\r\n`, "END\r\n");
     return /\r\n(.*)\r\nEND/.exec(text)?.[1] ?? null;

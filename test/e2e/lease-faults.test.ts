@@ -1,6 +1,6 @@
 /**
- * Large values go from a server's socket to a client's in one buffer, which goes back when the last who uses it has released
- * it. A fault of ours in that may have sent another's bytes: whoever it shows itself on is closed, and nobody else.
+ * Large values go from a server's socket to a client's in one buffer, which is reused when its last user has released it. A bug
+ * of Platypus there may send the bytes of another value: the connection on which it shows is closed, and no other.
  */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BufferLease } from "../../src/proxy/wire/buffer-lease.ts";

@@ -50,7 +50,7 @@ class Scene {
     return child;
   }
 
-  /** A pool of memcached's form, with so many workers. */
+  /** A Platypus with `workers` workers over a memcached. */
   async native(workers: number): Promise<string[]> {
     const file = path.join(this.folder, "platypus.toml");
     await writeFile(
@@ -67,7 +67,7 @@ class Scene {
     return ["-p", String(this.port), "--listen-addresses=127.0.0.1", "-f", file, "-L", log];
   }
 
-  /** What a new connection is answered, to the end of a line. Empty: nobody is there. */
+  /** The first line that a new connection receives. Empty if Platypus does not answer. */
   async ask(text: string): Promise<string> {
     try {
       const client = await TextClient.connect(this.port);

@@ -182,7 +182,7 @@ const tooManyFlags = fc
   .map((flags) => flags.join(" "));
 
 const isQuietCreation = (line: string) => / N/.test(line) && / q/.test(line);
-/** Of `ms`, with such a flag 1.6.40 and later read the data as commands. */
+/** Flags of `ms` with which 1.6.40 and later read the data as commands. */
 const hasOddLetter = (line: string) => / [^A-Za-z0-9!=+-]| -( |$)/.test(line.slice(3));
 const isIncrementWithTtl = (line: string) => / T[1-9]/.test(line) && !/ M[D-]/.test(line);
 

@@ -1,6 +1,6 @@
 /**
- * Keys that are kept fresh, over a real memcached and a real origin. Each test has servers of its own, and they run side by
- * side: what takes time here is ttls of whole seconds.
+ * Keys that are kept fresh, over a real memcached and a real origin. The tests mostly wait for ttls of whole seconds, so they
+ * run side by side, each with its own servers.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
@@ -73,7 +73,7 @@ class Scene {
     return client;
   }
 
-  /** Cas and TTL of an item as memcached itself tells them; null: there is none. */
+  /** Cas and TTL of an item, asked of memcached directly. `null` if there is no such item. */
   async item(key: string): Promise<{ cas: string; ttl: number } | null> {
     const answer = await this.direct.ask(`mg ${key} c t`);
     const [, cas, ttl] = /^HD c(\d+) t(-?\d+)\r\n$/.exec(answer) ?? [];
@@ -87,7 +87,7 @@ class Scene {
   }
 }
 
-/** The value of a key; null: a miss. */
+/** The value of a key. `null` on a miss. */
 async function get(client: TextClient, key: string): Promise<string | null> {
   const answer = await client.ask(`get ${key}`, "END\r\n");
   return /^VALUE \S+ 0 \d+\r\n(.*)\r\nEND\r\n$/.exec(answer)?.[1] ?? null;
@@ -198,7 +198,7 @@ describe.skipIf(MemcachedProcess.isMissing)("a refresh", { timeout: 25_000, conc
     const client = await scene.connect(await scene.start(rule));
     const seen: (string | null)[] = [];
     await until(async () => seen[seen.push(await get(client, "k/1")) - 1] !== "value 1");
-    // Whoever asked got a value each time, and nobody waited for one.
+    // Each get was a hit, so no client waited.
     expect([seen[0], seen.at(-1)]).toEqual(["value 1", "value 2"]);
     expect(await stat(client, "rule:rule:picked_up")).toBe(1);
     expect(await stat(client, "rule:rule:refreshed")).toBe(1);

@@ -21,7 +21,7 @@ const held: Readonly<Record<string, (port: number) => Promise<Config>>> = {
     }),
 };
 
-/** What the new configuration has of its own. */
+/** The part that differs in the new configuration. */
 const changes: Readonly<Record<string, (port: number) => Promise<Config>>> = {
   "the same": async (port) => nativeConfig(targetOf([port], 'server_timeout = "10s"')),
   "another time-out": async (port) => nativeConfig(targetOf([port], 'server_timeout = "9s"')),

@@ -33,7 +33,7 @@ it("Platypus serves while every file, message and export fails", async (test) =>
     config,
     JSON.stringify({ pools, routes: Object.entries(prefixes).map(([alias, route]) => ({ aliases: [alias], route })) }),
   );
-  // Below a file there is no folder, whoever asks.
+  // Below a file there is no folder, also for root.
   const inTheWay = path.join(folder, "file");
   await writeFile(inTheWay, "");
   const below = path.join(inTheWay, "below");

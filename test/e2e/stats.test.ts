@@ -26,7 +26,7 @@ async function stats(client: TextClient, group = ""): Promise<Record<string, str
   return linesOf(await client.ask(`stats ${group}`.trim(), "END\r\n"));
 }
 
-/** What each server says to a client of its own. */
+/** The stats of each server, asked directly. */
 async function statsOfEach(servers: readonly MemcachedProcess[], group = ""): Promise<Record<string, string>[]> {
   const direct = await Promise.all(servers.map(({ port }) => connect(port)));
   return Promise.all(direct.map((client) => stats(client, group)));

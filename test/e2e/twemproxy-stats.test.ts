@@ -127,7 +127,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's statistics port", () =>
       const env = { PLATYPUS_SERVER_TWEMPROXY_STATS: `127.0.0.1:${port}`, PLATYPUS_SERVER_WORKERS: workers };
       const platypus = PlatypusProcess.run(["--config", file], env);
       expect(await platypus.exit()).not.toBe(0);
-      expect(platypus.stderr).toContain(`the statistics address 127.0.0.1:${port} cannot be had`);
+      expect(platypus.stderr).toContain(`the statistics address 127.0.0.1:${port} cannot be opened`);
     }
     other.close();
   });

@@ -167,7 +167,7 @@ describe.skipIf(MemcachedProcess.isMissing)("twemproxy's file", () => {
     afterTest(() => twemproxy.stop());
     const platypus = await start(`[server]\nlisten = "127.0.0.1:0"\n[target]\nservers = ["127.0.0.1:${port}"]\n`);
     const client = await connect(platypus.port);
-    // It closes over `mn`, which nothing is lost over, and answers a get of many keys in an order of its own.
+    // twemproxy closes the connection after `mn`, which loses no request, and answers a get of many keys in another order.
     expect(await client.ask("set first 0 0 1\r\n1")).toBe("STORED\r\n");
     await setAll(platypus.port, "value");
     await client.ask(`get ${keys.join(" ")}`, "END\r\n");

@@ -256,7 +256,7 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
     await writeFile(file, toml(`127.0.0.1:${port}`));
     const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
     const env = { ...process.env, PLATYPUS_SERVER_ADMIN: "off" };
-    // Detached: a process group of its own, as a shell makes one.
+    // Detached: a new process group, as a shell makes one.
     const stdio = ["ignore", "ignore", "pipe"] as const;
     const child = spawn(process.execPath, [main, "--config", file], { env, detached: true, stdio: [...stdio] });
     let said = "";

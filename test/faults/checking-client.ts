@@ -9,10 +9,10 @@ import { ConnectionClosed, ConnectionRefused, type Dialect, dialects, type Outco
 import type { Tally } from "./tally.ts";
 
 const INTERVAL_MS = 10;
-/** No answer after this time is none. Far beyond the time-outs that scenarios configure. */
+/** A reply that takes longer counts as lost. This is far beyond the timeouts of the scenarios. */
 const LOST_MS = 20_000;
 const RECONNECT_MS = 20;
-/** A connection is left after so many requests, and another one opened. */
+/** Number of requests after which a client changes to a new connection. */
 const REQUESTS_PER_CONNECTION = 3_000;
 const PAGES = 200;
 

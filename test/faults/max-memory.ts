@@ -5,7 +5,7 @@ const MEBIBYTE = 2 ** 20;
 /** The process may take so much of its bound. */
 const TOLERANCE = 1.1;
 
-/** `setup` with a bound of so many MiB, and the maximum resident memory (bytes) that it promises. */
+/** `setup` with a limit of `mebibytes` MiB, and the maximum resident memory (bytes) that it guarantees. */
 export function withMaxMemory(
   setup: Setup,
   mebibytes: number,

@@ -99,7 +99,7 @@ export class Performance implements Stage {
 export async function runScenario(rig: Rig, scenario: Scenario, pace: Pace, seed: number): Promise<Result> {
   const { checkers } = rig;
   await sleep(pace.warmMs);
-  // What earlier scenarios left behind is none of this one.
+  // Results of earlier scenarios do not count.
   await checkers.untilQuiet(Date.now(), pace.quietMs, pace.boundMs);
   await checkers.take();
   await sleep(pace.beforeMs);
@@ -143,7 +143,7 @@ export async function runScenario(rig: Rig, scenario: Scenario, pace: Pace, seed
   }
 }
 
-/** What clients saw that nobody may see, or that this scenario does not allow. */
+/** Results of clients that are never allowed, or not in this scenario. */
 export function brokenPromises({ allows }: Pick<Scenario, "allows">, ...reports: readonly Report[]): string[] {
   return reports.flatMap((report) => {
     const kinds = (["wrong", "unanswered"] as const).filter((kind) => report[kind] > 0) as string[];

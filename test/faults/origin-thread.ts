@@ -1,5 +1,5 @@
 /**
- * The origin of the pages, in a thread of its own. Pages below /page/bad: fail always; all others follow the mode, which
+ * The origin of the pages, in a separate thread. Pages below /page/bad always fail. All others follow the mode that
  * `/mode/NAME` sets.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -13,7 +13,7 @@ let mode = "well";
 
 const origin = await HttpOrigin.start();
 origin.handle = (request: IncomingMessage, response: ServerResponse) => {
-  // A run is long, and nobody asks for these.
+  // A run is long, and these records are not used.
   origin.requests.length = 0;
   origin.headers.length = 0;
   const path = decodeURIComponent(request.url!.slice(1));

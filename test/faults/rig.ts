@@ -1,4 +1,4 @@
-/** Everything that a scenario runs on: a Platypus in a process of its own, real servers, an origin and checking clients. */
+/** The environment of a scenario: a Platypus process, real servers, an origin and checking clients. */
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { LyingRelay } from "../fuzz/lying-relay.ts";

@@ -1,6 +1,6 @@
 /**
- * Well-behaved clients, one in text and one in binary: keys and values that nobody else uses, and every answer known
- * beforehand to the byte. A byte that is another one means that replies reach the wrong requests.
+ * Well-behaved clients, one in text and one in binary, with keys and values that no other client uses. Each reply is known in
+ * advance. A different byte shows that a reply has reached the wrong request.
  */
 import { BinaryClient, words } from "../support/clients/binary-client.ts";
 import { TextClient } from "../support/clients/text-client.ts";

@@ -17,14 +17,14 @@ import { pieces } from "./mutate.ts";
 import { Random } from "./random.ts";
 import { idle } from "./stats.ts";
 
-/** What Platypus stands before; null memcacheds: nothing, it stores itself. */
+/** The servers of Platypus. Without memcacheds, it uses its embedded store. */
 export const clientSetups = [
   { name: "the embedded store", memcacheds: 0 },
   { name: "a memcached", memcacheds: 1 },
   { name: "three memcacheds", memcacheds: 3 },
 ] as const;
 
-/** What may be kept is soon full, so that memory that goes on growing is a leak. */
+/** Small limits, which are soon reached: memory that continues to grow is a leak. */
 const BOUNDS = '[server]\nembedded_size = "4MiB"\nhold = "1MiB"\nmax_tracked = 1000\n';
 
 /** A Platypus that is fuzzed from the clients' side. */
@@ -114,7 +114,7 @@ export class ClientSide {
 
 const MANNERS = ["reads", "reads", "reads late", "breaks off", "resets"] as const;
 
-/** Sends `parts`, each in a turn of its own; resolves when the connection is closed. */
+/** Sends `parts`, each in a separate turn. Resolves when the connection is closed. */
 async function play(port: number, parts: readonly Buffer[], manner: (typeof MANNERS)[number]): Promise<void> {
   const socket = net.connect({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true });
   socket.on("error", () => {});

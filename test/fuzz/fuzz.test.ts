@@ -1,14 +1,11 @@
 /** A few rounds of `npm run fuzz`, always the same ones. */
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { BackendSide } from "./backend-side.ts";
 import { ClientSide, clientSetups } from "./client-side.ts";
 import { GrammarSide, grammarSetups } from "./grammar-side.ts";
 import { RelaySide, WITHOUT_OPAQUES } from "./relay-side.ts";
 import { ReloadSide } from "./reload-side.ts";
-
-// Rounds have their own deadlines; on a busy machine, many of them take long.
-vi.setConfig({ testTimeout: 120_000 });
 
 const ROUNDS = 100;
 const FEW_ROUNDS = 10;

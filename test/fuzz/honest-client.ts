@@ -1,7 +1,7 @@
 /**
- * Clients that know what they may be told. Each has keys of its own and remembers what they can hold; an answer that none of
- * that explains has reached the wrong request. A failure (SERVER_ERROR, a miss) is no wrong answer; where a write fails the
- * key is given up, as nobody can say whether, and when, the server carries it out.
+ * Clients that check their replies. Each client has its own keys and remembers which values they can have. A reply that does
+ * not fit has reached the wrong request. A failure (SERVER_ERROR, a miss) is not a wrong reply. After a failed write the client
+ * no longer uses the key, because the server may execute the write later.
  */
 import { arithmetic, BinaryClient, type Frame, words } from "../support/clients/binary-client.ts";
 import { TextClient } from "../support/clients/text-client.ts";
@@ -31,11 +31,11 @@ const NO_CAS = "999999999999";
 interface Key {
   readonly name: string;
   value: string | null;
-  /** As the server last told it; null: it is not known, or was one of another value. */
+  /** The cas that the server last returned. `null` if it is unknown or belongs to another value. */
   cas: string | null;
   /** What was asked to be written to it. */
   readonly written: string[];
-  /** Nobody knows what it holds. */
+  /** True if its value is unknown. */
   isLost: boolean;
 }
 
@@ -61,7 +61,7 @@ class Keys {
     return Array.from({ length: 2 + this.random.below(5) }, () => this.pick());
   }
 
-  /** Puts another key in the place of one that nobody knows about any more. */
+  /** Replaces a key whose value is unknown by a new key. */
   giveUp(key: Key): void {
     key.isLost = true;
     const at = this.keys.indexOf(key);
@@ -150,7 +150,7 @@ export abstract class HonestClient {
     return true;
   }
 
-  /** A get of `key` was answered with `told`; null: a miss. */
+  /** A get of `key` returned `told`. `null` on a miss. */
   protected got(key: Key, sent: string, told: string | null): void {
     if (key.isLost || (told === null && !this.isStrict)) return;
     if (told === key.value) return;
@@ -178,7 +178,7 @@ export class HonestTextClient extends HonestClient {
   async ask(): Promise<number> {
     const count = this.random.oneIn(2) ? 1 : 1 + this.random.below(20);
     const steps: Step[] = [];
-    // Of one key what it holds is known when the answers to the commands before have come: commands for it keep their order.
+    // Commands for one key keep their order, so its value is known when the replies to the commands before have come.
     for (let i = 0; i < count; i++) steps.push(this.isMeta ? this.metaStep() : this.classicStep());
     this.client.send(steps.map(({ sent }) => sent).join(""));
     for (const { take } of steps) await take(this.client);
@@ -262,7 +262,7 @@ export class HonestTextClient extends HonestClient {
       take: async (client) => {
         const told = (await readValues(client, [key.name], sent)).get(0)?.value ?? null;
         if (key.isLost) return;
-        // A write that nobody is told of may have failed, and may still be carried out.
+        // A write without a reply may have failed, and may still be executed.
         if (told === null || (told === key.value && told !== next)) this.failed(key, sent, String(told));
         else if (told !== next && !this.isStrict && isOfKey(key, told)) this.keys.giveUp(key);
         else if (told !== next) throw wrong(sent, told, next);

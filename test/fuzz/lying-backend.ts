@@ -17,7 +17,7 @@ export function wholeValue(key: string): string {
   return `<${key}|${"v".repeat(7 * number)}|${key}>`;
 }
 
-/** The key that `value` is the whole value of; null: it is nobody's. */
+/** The key whose whole value is `value`. `null` if there is no such key. */
 export function ownerOf(value: string): string | null {
   const key = /^<([^|]*)\|v*\|\1>$/.exec(value)?.[1] ?? null;
   return key !== null && wholeValue(key) === value ? key : null;
@@ -29,7 +29,7 @@ interface Answers {
 }
 
 export class LyingBackend {
-  /** What lies are made with; null: it tells the truth. */
+  /** Source of randomness for falsified replies. `null` if all replies are correct. */
   lies: Random | null = null;
   readonly port: number;
   private readonly server: net.Server;

@@ -1,10 +1,10 @@
 /**
- * Stands between Platypus and a real memcached, and lies about one answer in ten: it doubles it, drops it, delays it,
- * swaps it with a later one, cuts it off or invents another. What is asked reaches the server as it is.
+ * Stands between Platypus and a real memcached, and falsifies one reply in ten: it doubles it, drops it, delays it, swaps it
+ * with a later one, cuts it off or invents another. Requests reach the server unchanged.
  *
- * Two lies together may look like the truth (docs/protocols.md, "What cannot be verified"). So on a connection there is none
- * for a while behind an answer that was cut off: what comes next may make up exactly what is missing of a value, and an error
- * that was invented stand in its place. Nor is there behind any lie of a server without opaques: markers are answered alike.
+ * Two falsified replies together may look correct (docs/protocols.md, "These cases cannot be verified"). So after a reply that
+ * was cut off, the connection tells the truth for a while: later bytes could complete the value exactly, and an invented error
+ * could stand in its place. The same holds after any falsified reply of a server without opaques, whose markers are all alike.
  */
 import { once } from "node:events";
 import net from "node:net";
@@ -12,7 +12,7 @@ import type { Random } from "./random.ts";
 
 /** Answers that are true behind such a lie. */
 const TRUTHS_BEHIND_LIE = 60;
-/** One answer in so many is a lie. */
+/** One reply in this many is falsified. */
 const LIES_ONCE_IN = 10;
 const INVENTED: readonly string[] = [
   ...["STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED", "TOUCHED", "OK", "END", "7", "MN", "HD", "EN", "NF"],
@@ -31,9 +31,9 @@ interface LateAnswer {
 /** A relay to the server on `serverPort`. */
 export class LyingRelay {
   readonly port: number;
-  /** What lies are made with; null: everything is passed on. */
+  /** Source of randomness for falsified replies. `null` if all replies are passed on unchanged. */
   random: Random | null = null;
-  /** What `version` is answered; null: what the server says. */
+  /** The reply to `version`. `null` for the server's reply. */
   version: string | null = null;
   /** Lies told, by their kind. */
   readonly told: Record<Lie, number> = { double: 0, drop: 0, delay: 0, swap: 0, cut: 0, invent: 0 };

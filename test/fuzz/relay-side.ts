@@ -39,7 +39,7 @@ export class RelaySide {
     this.port = address?.type === "tcp" ? address.port : 0;
   }
 
-  /** `version`: what the server says that it is; null: what it is. */
+  /** `version` is the version that the server reports. `null` for its real version. */
   static async start(version: string | null = null): Promise<RelaySide> {
     const server = await MemcachedProcess.start();
     const relay = await LyingRelay.start(server.port);

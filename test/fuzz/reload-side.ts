@@ -20,7 +20,7 @@ interface Server {
 
 const SERVERS = 3;
 const BATCHES = 15;
-/** That many where each command is a round trip of its own. */
+/** Number of commands if each one is a separate round trip. */
 const OLD_BATCHES = 4;
 
 /** A Platypus before several servers, with a prefix. */

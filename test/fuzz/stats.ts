@@ -1,4 +1,4 @@
-/** What `stats` of a Platypus that nobody asks anything else tells of its queues. */
+/** The queues of a Platypus without other clients, as `stats` shows them. */
 import { TextClient } from "../support/clients/text-client.ts";
 import { FuzzFailure, within } from "./deadline.ts";
 

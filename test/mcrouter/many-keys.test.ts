@@ -209,7 +209,7 @@ describe("a get of many keys through a tree", () => {
     );
   });
 
-  it("asks for the key noreply in a command of its own, since a server may read it as the word", async () => {
+  it("asks for the key noreply in a separate command, since a server may read it as the option", async () => {
     const route = failover("Pool|C", "Pool|S");
     const tree = await buildTree({ pools, route }, (name) => new FixedLeaf(name));
     ask(tree.root, "get a noreply b\r\n");

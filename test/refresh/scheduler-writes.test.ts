@@ -118,7 +118,7 @@ describe("a client's write", () => {
   });
 
   it.each([
-    ["for ever", 0],
+    ["without an end", 0],
     ["for an hour", 3_600],
   ])("is replaced by the next refresh if its TTL is %s", async (_what, exptime) => {
     populate();

@@ -99,7 +99,7 @@ describe("a populated key", () => {
       if (scheduler.inFlight > 0) source.last.answer(`v${i}`);
       await settled();
     }
-    // Due after 9 s and 18 s; after 27 s nobody has asked for longer than 25 s.
+    // Due after 9 s and 18 s. At 27 s, the last get is more than 25 s ago.
     expect(source.fetches).toHaveLength(2);
     expect(scheduler.tracked).toBe(0);
     expect(counters().dropped).toBe(1);

@@ -65,7 +65,7 @@ describe("loading a configuration", () => {
     expect(config.server).toMatchObject({ listen: [], maxValueBytes: 2_097_152 });
     expect(config.pools).toMatchObject([{ name: "alpha", listen: [{ port: 1 }] }]);
     const listening = loadConfig({ path, env, overrides: { "server.listen": "a:1" } });
-    await expect(listening).rejects.toThrow("--listen has no place here");
+    await expect(listening).rejects.toThrow("--listen cannot be used here");
   });
 
   it.each([

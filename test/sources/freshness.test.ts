@@ -11,7 +11,7 @@ type Headers = Readonly<Record<string, string | string[]>>;
 
 const nowMs = Date.parse("2026-11-30T12:00:00Z");
 
-/** An HTTP date so many seconds from now. */
+/** An HTTP date `seconds` from now. */
 function at(seconds: number): string {
   return new Date(nowMs + seconds * 1000).toUTCString();
 }

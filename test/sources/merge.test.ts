@@ -202,7 +202,7 @@ merge = [{ source = "one", to = "." }, { source = "two", to = "x.y" }]
       ],
     });
     expect(flat).toMatchObject({ type: "merge", parts: [{ path: [] }, { path: ["x", "y"] }] });
-    // The least of its own and its parts'.
+    // The smallest ttl of the merge and its parts.
     expect(rules[0]!.ttlMs).toBe(4_000);
   });
 

@@ -68,7 +68,7 @@ export function readPlacement(
 const DEFAULT_WEIGHT = 0.5;
 
 const refusals: Readonly<Record<string, string>> = {
-  LoadBalancer: "LoadBalancer goes by the load that servers report, and memcached servers report none",
+  LoadBalancer: "LoadBalancer needs the load that servers report, and memcached servers do not report it",
   WeightedCh3Rv: "WeightedCh3Rv takes weights from Facebook's runtime variables; use WeightedCh3 with weights",
 };
 
@@ -99,7 +99,7 @@ export function readTags(fields: Fields, count: number): readonly string[] {
   if (tags !== null && tags.length === count) return tags;
   const found = tags === null ? "none" : `${tags.length}`;
   if (tags !== null || !fields.has("tags")) {
-    fields.complain(`this hash goes by tags: expected "tags" with one for each of the ${count} members, got ${found}`);
+    fields.complain(`this hash needs tags: expected "tags" with one for each of the ${count} members, got ${found}`);
   }
   return Array.from({ length: count }, (_, index) => String(index));
 }

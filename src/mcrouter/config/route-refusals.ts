@@ -15,6 +15,6 @@ export const routeRefusals: Readonly<Record<string, string>> = Object.fromEntrie
     McRefillRoute: ofFacebook,
     CarbonLookasideRoute:
       "caches replies in mcrouter's Carbon form, which no memcached client reads; mcrouter itself has it for its tests only",
-    LoadBalancerRoute: "goes by the load that servers report, and memcached servers report none",
+    LoadBalancerRoute: "needs the load that servers report, and memcached servers do not report it",
   }).map(([name, reason]) => [name, `${name} ${reason}`]),
 );

@@ -199,7 +199,7 @@ function listen(server: http.Server, address: ListenAddress, socket: unknown): P
 /** The reason why the address is unavailable, and the remedy. */
 export function adminError(address: ListenAddress, error: Error): PlatypusError {
   const where = addressText(address);
-  const text = `the admin address ${where} cannot be had: ${error.message}; set [server] admin to another one, or to "off"`;
+  const text = `the admin address ${where} cannot be opened: ${error.message}; set [server] admin to another one, or to "off"`;
   return new PlatypusError("LISTEN", text, { cause: error });
 }
 

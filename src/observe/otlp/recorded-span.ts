@@ -59,7 +59,12 @@ export class RecordedSpan implements Span, ReadableSpan {
   private readonly startMs: number;
   private durationMs = 0;
 
-  constructor(origin: SpanOrigin, { name, kind, parent, link, attributes, agoMs }: SpanStart) {
+  /** `above` is the parent if it is a span of this process. Both use the same reading of the wall clock. */
+  constructor(
+    origin: SpanOrigin,
+    { name, kind, parent, link, attributes, agoMs }: SpanStart,
+    above: RecordedSpan | null = null,
+  ) {
     this.origin = origin;
     this.name = name;
     this.kind = kind;
@@ -68,7 +73,7 @@ export class RecordedSpan implements Span, ReadableSpan {
     this.shared = attributes;
     this.ids = new SpanIds(parent);
     this.startMs = performance.now() - agoMs;
-    this.startUnixMs = Date.now() - agoMs;
+    this.startUnixMs = above === null ? Date.now() - agoMs : above.startUnixMs + (this.startMs - above.startMs);
   }
 
   spanContext(): SpanIds {
@@ -92,14 +97,8 @@ export class RecordedSpan implements Span, ReadableSpan {
   }
 
   begin(name: string, kind: OwnKind, attributes: SpanAttributes = noAttributes): Span {
-    return new RecordedSpan(this.origin, {
-      name,
-      kind: kinds[kind],
-      parent: this.ids,
-      link: null,
-      attributes,
-      agoMs: 0,
-    });
+    const start = { name, kind: kinds[kind], parent: this.ids, link: null, attributes, agoMs: 0 };
+    return new RecordedSpan(this.origin, start, this);
   }
 
   set(name: string, value: string | number): void {

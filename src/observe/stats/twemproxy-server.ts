@@ -61,7 +61,7 @@ export class TwemproxyStatsServer {
 
 /** The reason why the address is unavailable, and the remedy. */
 export function twemproxyStatsError(address: Address, error: Error): PlatypusError {
-  const text = `the statistics address ${addressText(address)} cannot be had: ${error.message}; set [server] twemproxy_stats (nutcracker: -a and -s) to another one, or to "off"`;
+  const text = `the statistics address ${addressText(address)} cannot be opened: ${error.message}; set [server] twemproxy_stats (nutcracker: -a and -s) to another one, or to "off"`;
   return new PlatypusError("LISTEN", text, { cause: error });
 }
 

@@ -19,7 +19,7 @@ function problems(text: string): string {
   }
 }
 
-/** Source and captures of a key; null: no rule covers it. */
+/** Source and captures of a key. `null` if no rule covers it. */
 function coveredBy(config: Config, key: string): [source: string, captures: Record<string, string>] | null {
   const source = new ManualSource();
   const list = config.rules.map((rule) => ({

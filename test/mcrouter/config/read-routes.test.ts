@@ -44,7 +44,7 @@ describe("forms of a handle", () => {
     [{ type: "PoolRoot", pool: "A" }, /Unknown RouteHandle: PoolRoot.*PoolRoute/],
     ["Nonsense", /Unknown RouteHandle: Nonsense/],
     [{ type: "StagingRoute" }, /StagingRoute needs servers or tools that only Facebook has/],
-    [{ type: "LoadBalancerRoute", children: [] }, /memcached servers report none/],
+    [{ type: "LoadBalancerRoute", children: [] }, /memcached servers do not report it/],
   ])("are otherwise refused with their line: %j", async (route, message) => {
     expect(await problems(route as object)).toEqual([expect.stringMatching(new RegExp(`^1[45]: .*${message.source}`))]);
   });
@@ -242,7 +242,7 @@ describe("hash functions of a HashRoute", () => {
 
   it.each([
     [{ hash_func: "Ch4" }, /Unknown hash function: Ch4/],
-    [{ hash_func: "LoadBalancer" }, /memcached servers report none/],
+    [{ hash_func: "LoadBalancer" }, /memcached servers do not report it/],
     [{ hash_func: "WeightedCh3", weights: [1, 2] }, /weights\[1\]: expected a weight from 0 to 1/],
   ])("are otherwise refused: %j", async (settings, message) => {
     expect((await problems({ type: "HashRoute", children: "Pool|A", ...settings }))[0]).toMatch(message);

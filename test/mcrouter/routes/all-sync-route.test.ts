@@ -36,7 +36,7 @@ describe("AllSyncRoute", () => {
       const { leaves, route } = setUp();
       const asked = ask(route, "get k\r\n");
       leaves[1]!.answer(0, valueText("k", "first"), isLarge);
-      // The reply object of that connection is used for somebody else's answer.
+      // The connection uses its reply object for the answer to another request.
       const other = ask(leaves[1]!, "get k2\r\n");
       leaves[1]!.answer(1, valueText("k2", "of another"), isLarge);
       leaves[0]!.answer(0, valueText("k", "second"));

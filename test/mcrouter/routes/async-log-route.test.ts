@@ -30,7 +30,7 @@ function setUp(targetOf?: (servers: readonly Route[]) => Route) {
   const pool = new PoolRoute(config, backends, buildIndexPlacement({ type: "ch3", salt: "" }, 2));
   const route = new AsyncLogRoute(targetOf?.(servers) ?? pool, "A", spool);
   const leaves = backends.map(({ leaf }) => leaf);
-  /** Answers whoever was asked last. */
+  /** Answers the last request. */
   const answer = (text: Parameters<(typeof leaves)[0]["answer"]>[1]) => {
     for (const leaf of leaves) if (leaf.requests.length > 0) leaf.answer(leaf.requests.length - 1, text);
   };

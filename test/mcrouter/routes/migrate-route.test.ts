@@ -13,7 +13,7 @@ function setUp() {
   const startUnixSeconds = clock.unixSeconds() + 100;
   const [from, to] = [new LeafRoute("from"), new LeafRoute("to")];
   const route = new MigrateRoute(from, to, { startUnixSeconds, intervalSeconds: INTERVAL }, clock);
-  /** Moves to so many seconds behind the start. */
+  /** Moves the clock to `seconds` after the start. */
   const moveTo = (seconds: number) => clock.advance((startUnixSeconds + seconds - clock.unixSeconds()) * 1000);
   return { from, to, route, moveTo };
 }

@@ -5,7 +5,7 @@ import type { Backend } from "../../../src/proxy/backend/backend.ts";
 const NOT_CONNECTED = "no server has been connected to yet";
 const silent = { version: null, isUp: false } as unknown as Backend;
 
-/** `others`: whether a server of any worker has been connected to; null: there are no others. */
+/** `others` is true if a worker has connected to a server. `null` if there are no other workers. */
 function readiness(backends: readonly Backend[], others: boolean | null = null): Readiness {
   return new Readiness(() => backends, others === null ? null : () => Promise.resolve(others));
 }

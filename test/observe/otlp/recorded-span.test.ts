@@ -61,6 +61,22 @@ describe("a recorded span", () => {
     expect(span.endTime).toEqual([START_MS / 1000, 20_000_000]);
   });
 
+  it("has times that fit those of its child spans even if the wall clock changes", () => {
+    const span = begin();
+    vi.advanceTimersByTime(5);
+    vi.setSystemTime(START_MS + 3_600_000);
+    const below = span.begin("call", SpanKind.client) as RecordedSpan;
+    vi.advanceTimersByTime(10);
+    below.end();
+    span.end();
+    const seconds = START_MS / 1000;
+    expect([below.startTime, below.endTime, span.endTime]).toEqual([
+      [seconds, 5_000_000],
+      [seconds, 15_000_000],
+      [seconds, 15_000_000],
+    ]);
+  });
+
   it("has child spans in its trace", () => {
     const span = begin();
     const below = span.begin("call", SpanKind.client, { "server.port": 1 }) as RecordedSpan;

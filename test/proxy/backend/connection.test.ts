@@ -305,7 +305,7 @@ describe("a backend connection that cannot be trusted", () => {
     first.onAnswer = () => {
       second = ask("get a\r\n");
     };
-    // Both are there when the event loop looks next: the answer first, then what nobody asked for.
+    // Both arrive in one turn of the event loop: the answer, then the bytes that no request asked for.
     reply("END\r\n");
     (await backend.connection(0)).send("END\r\n");
     await first.answer();

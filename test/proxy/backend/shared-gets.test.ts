@@ -260,7 +260,7 @@ describe("a reply to shared gets", () => {
 
   it.each([
     ["names a key that none of them asked for", "VALUE x 0 1\r\n1\r\nEND\r\n"],
-    ["has a word in it that is none", "VALUE a 0 1\r\n1\r\nVALUF b 0 1\r\n2\r\nEND\r\n"],
+    ["has an unknown word in it", "VALUE a 0 1\r\n1\r\nVALUF b 0 1\r\n2\r\nEND\r\n"],
     ["has a value whose end is not where it should be", "VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n234\r\nEND\r\n"],
   ])("closes the connection and fails the unanswered gets when it %s", async (_, answer) => {
     const asked = ["get a", "get b", "get c"].map(ask);

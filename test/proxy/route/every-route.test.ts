@@ -2,7 +2,7 @@
  * Laws of all routes, over servers that are embedded stores and answer late, each in the order that it was asked, and one
  * after the other in any order:
  * - a request is completed once, and by a tree that comes to one server in the end with what that server would have said;
- * - whatever fails, answers at once, late or never: nobody gets another's answer.
+ * - no request gets the answer of another one, whether a server fails or answers at once, late or never.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -82,7 +82,7 @@ describe("a server that hangs on the second request of a get", () => {
     expect(sent.answers).toEqual([]);
     clock.advance(1);
     expect(sent.answers).toEqual([answer]);
-    // What comes later is nobody's.
+    // A later reply belongs to no request.
     hung[0]!.complete(failures.timeout);
     clock.advance(10_000);
     expect(sent.answers).toEqual([answer]);

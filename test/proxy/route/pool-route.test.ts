@@ -20,9 +20,13 @@ let servers: ScriptedBackend[];
 let pools: BuiltPools;
 let pool: PoolRoute;
 
+function target(ports: readonly number[], settings = ""): string {
+  return targetOf(ports, `server_timeout = "${SERVER_TIMEOUT_MS}ms"\n${settings}`);
+}
+
 function configOf(settings = "", server = ""): Config {
   const ports = servers.map(({ port }) => port);
-  return nativeConfig(`[server]\n${server}\n${targetOf(ports, settings)}`);
+  return nativeConfig(`[server]\n${server}\n${target(ports, settings)}`);
 }
 
 function build(config: Config): void {
@@ -247,7 +251,7 @@ describe("a PoolRoute after a reload", () => {
     const commands = [await servers[0]!.command(), await servers[1]!.command()];
     const old = pools;
     const ports = [servers[0]!.port, servers[2]!.port];
-    pools = buildPools(nativeConfig(targetOf(ports)), old, context);
+    pools = buildPools(nativeConfig(target(ports)), old, context);
     pool = pools.routes.values().next().value!;
     replaceBackends(old, pools)();
     commands[0]!.reply(answerOf(commands[0]!.line, new Set()));
@@ -262,7 +266,7 @@ describe("a PoolRoute after a reload", () => {
 
   it("counts the servers that are down together with those that it takes over", () => {
     const withBounds = (ports: readonly number[]): Config => {
-      const config = nativeConfig(targetOf(ports));
+      const config = nativeConfig(target(ports));
       const health = { ...config.pools[0]!.health, failOpen: { upper: 1, lower: 1 } };
       return { ...config, pools: [{ ...config.pools[0]!, health }] };
     };

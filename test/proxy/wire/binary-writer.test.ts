@@ -32,7 +32,7 @@ const count: Asked = { opcode: Opcode.increment, operation: Operation.metaArithm
 const countQ: Asked = { opcode: Opcode.incrementQ, isQuiet: true, operation: Operation.metaArithmetic };
 const local = (opcode: number): Asked => ({ opcode, operation: Operation.local });
 
-/** What a client that asked `asked` of the key `key` is told when its server said `reply`; null: nothing. */
+/** The reply to a client's `asked` for the key `key` if its server answers `reply`. `null` if there is none. */
 function told({ opcode, isQuiet = false, hasKey = false, operation }: Asked, reply: Reply): Answer[] | null {
   const request = new Request(operation, nobody, Buffer.from("key"));
   request.keyEnd = 3;

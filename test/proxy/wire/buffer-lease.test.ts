@@ -29,7 +29,7 @@ describe("a buffer lease", () => {
     lease.release();
     expect(() => lease.release()).toThrow("a buffer lease was released too often");
     expect(BufferLease.take(20_000).buffer).not.toBe(lease.buffer);
-    // Whoever came too late to hold it does not bring it back.
+    // A user that comes too late does not bring it back.
     lease.retain();
     lease.retain();
     expect(() => lease.release()).toThrow("a buffer lease was released too often");

@@ -8,7 +8,7 @@ import { cutAt, cutFractions, placesOf } from "../../support/vectors/parts.ts";
 class LengthReader implements FrameReader {
   wantedBytes = 0;
   readonly frames: string[] = [];
-  /** Frames that were handed out as bytes nobody will overwrite, to be looked at later. */
+  /** Frames that were passed as bytes that are never overwritten, to be compared later. */
   readonly kept: Buffer[] = [];
   /** Stops reading before this many frames have been read, until it is raised. */
   limit = Number.POSITIVE_INFINITY;
@@ -162,7 +162,7 @@ function largeFrame(letter: string, bytes: number): Buffer {
   return Buffer.concat([head, Buffer.alloc(bytes, letter)]);
 }
 
-/** Feeds `stream` as a socket does that reads into `room` where there is one; pieces are of so many bytes at most. */
+/** Feeds `stream` as a socket does that reads into `room` if there is one, in pieces of at most `pieceBytes` bytes. */
 function pump(input: InputBuffer, reader: FrameReader, stream: Buffer, pieceBytes: number): number {
   const shared = Buffer.alloc(pieceBytes);
   let inPlace = 0;

@@ -26,7 +26,7 @@ function sentFor(request: Request, prefix = "", version = "1.6.18"): string {
   return batch.take().toString("latin1");
 }
 
-/** What the client of `frame` is told when the server answers `answer`; null: that is not the answer to it. */
+/** The client's reply to `frame` if the server answers `answer`. `null` if the answer does not fit. */
 function toldOf(frame: string, answer: string, prefix = "", version = "1.6.18"): string | null {
   const request = parse(frame, prefix);
   sentFor(request, prefix, version);

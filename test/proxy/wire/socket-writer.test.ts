@@ -38,8 +38,6 @@ async function writerWithoutBinding(): Promise<typeof SocketWriter> {
   vi.doMock("../../../src/proxy/wire/stream-binding.ts", () => ({ streamBinding: null }));
   const { SocketWriter: Writer } = await import("../../../src/proxy/wire/socket-writer.ts");
   vi.doUnmock("../../../src/proxy/wire/stream-binding.ts");
-  // The next test file in this process gets modules with the binding.
-  vi.resetModules();
   return Writer;
 }
 

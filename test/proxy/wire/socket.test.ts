@@ -31,8 +31,6 @@ async function socketsWithoutBinding(): Promise<Sockets> {
   vi.doMock("../../../src/proxy/wire/stream-binding.ts", () => ({ streamBinding: null }));
   const module = await import("../../../src/proxy/wire/socket.ts");
   vi.doUnmock("../../../src/proxy/wire/stream-binding.ts");
-  // The next test file in this process gets modules with the binding.
-  vi.resetModules();
   return module;
 }
 

@@ -20,8 +20,14 @@ export function nativeConfig(toml = ""): Config {
   return config;
 }
 
-/** `[target]` with the memcacheds on these ports. */
+/**
+ * `[target]` with the memcacheds on these ports. Its timeouts are long, unless `settings` has them: a server that is late only
+ * because the machine is busy counts as up.
+ */
 export function targetOf(ports: readonly number[], settings = ""): string {
   const servers = ports.map((port) => `"127.0.0.1:${port}"`).join(", ");
-  return `[target]\nservers = [${servers}]\n${settings}\n`;
+  const patience = ["server_timeout", "connect_timeout"]
+    .filter((name) => !settings.includes(name))
+    .map((name) => `${name} = "5s"\n`);
+  return `[target]\nservers = [${servers}]\n${settings}\n${patience.join("")}`;
 }

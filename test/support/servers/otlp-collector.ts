@@ -184,7 +184,7 @@ export class OtlpCollector {
   isRefusing = false;
   /** Requests for logs so far. */
   logRequests = 0;
-  /** Headers of the last request. */
+  /** Resource and headers of the last request. */
   resource: Attributes = {};
   headers: http.IncomingHttpHeaders = {};
   /** Schema URLs of the resources and scopes of the last request. */
