@@ -47,8 +47,7 @@ export default defineConfig({
   test: {
     env: { PLATYPUS_POISON_READ_BUFFER: "1" },
     pool: "forks",
-    // One more than the cores of CI: many end-to-end tests wait for processes.
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     sequence: { sequencer: SlowestFirst },

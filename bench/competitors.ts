@@ -4,11 +4,11 @@
  * starts when a workload first needs it, and again after `stopProxies`.
  */
 
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
-import type { ProxyAddress } from "./options.ts";
 import { accepting, BenchError, findProgram, freePorts, type ProcessGroup } from "./process-group.ts";
 
 const host = "127.0.0.1";
@@ -23,6 +23,7 @@ const tlsFolder = resolve(import.meta.dirname, "../test/support/tls");
 export interface Competitor {
   readonly name: string;
   readonly host: string;
+  /** 0 if `host` is the path of a Unix socket. */
   readonly port: number;
   readonly isTls: boolean;
   /** The process whose CPU and memory count, including its child processes. */
@@ -31,6 +32,14 @@ export interface Competitor {
   readonly serverPids: readonly number[];
   /** Address of its `/metrics`. `null` if it has none. */
   readonly admin: string | null;
+}
+
+/** A running proxy named with `--proxy`. */
+export interface ProxyAddress {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
 }
 
 interface Server {
@@ -45,6 +54,8 @@ interface Shape {
   /** Number of addresses in the pool. Default: one per server. */
   readonly poolSize?: number;
   readonly isTls?: boolean;
+  /** True if it listens on a Unix socket. */
+  readonly isUnix?: boolean;
   /** Share of the traced requests. The spans go to a receiver that discards them. */
   readonly tracedShare?: number;
 }
@@ -67,6 +78,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   "platypus, 30 servers": { poolSize: 30 },
   "platypus, 100 servers": { poolSize: 100 },
   "platypus, TLS": { isTls: true },
+  "platypus, Unix socket": { isUnix: true },
   [`platypus, ${WORKERS} workers`]: { server: `workers = ${WORKERS}` },
   "platypus, filling": { rest: FILL },
   "platypus, near 1s": { rest: 'near = "1s"\n' },
@@ -90,6 +102,9 @@ const trees: Readonly<Record<string, unknown>> = {
   },
   "mcrouter's file, all-sync": { type: "AllSyncRoute", children: [MAIN_POOL, SPARE_POOL] },
 };
+
+/** Takes part where there is a C compiler. */
+const FLOOR = "floor";
 
 /** Programs other than Platypus and twemproxy, by the environment variable with their path. */
 export const givenPrograms: Readonly<Record<string, string>> = {
@@ -117,7 +132,8 @@ export class Competitors {
   /** Available proxies for comparisons with peers: given by a variable, or running. */
   given(): string[] {
     const programs = Object.entries(givenPrograms).flatMap(([name, variable]) => (process.env[variable] ? [name] : []));
-    return [...programs, ...this.proxies.map(({ name }) => name)];
+    const floor = findProgram("cc") === null ? [] : [FLOOR];
+    return [...floor, ...programs, ...this.proxies.map(({ name }) => name)];
   }
 
   /** Starts the competitor unless it is running. Rejects with a BenchError that names missing programs. */
@@ -169,6 +185,10 @@ export class Competitors {
         return this.startTwemproxy(name, SERVER_COUNT);
       case "twemproxy, 100 servers":
         return this.startTwemproxy(name, 100);
+      case "twemproxy, Unix socket":
+        return this.startTwemproxy(name, SERVER_COUNT, join(this.folder, "twemproxy.sock"));
+      case FLOOR:
+        return this.startFloor();
       case "direct": {
         const [first] = await this.pool();
         return { name, host, port: first!.port, isTls: false, pid: first!.pid, serverPids: [], admin: null };
@@ -185,12 +205,13 @@ export class Competitors {
   private async startPlatypus(name: string, shape: Shape): Promise<Competitor> {
     if (!existsSync(platypus)) throw new BenchError(`${platypus} does not exist`);
     const servers = await this.pool();
-    const { server = "", rest = "", poolSize = SERVER_COUNT, isTls = false, tracedShare } = shape;
+    const { server = "", rest = "", poolSize = SERVER_COUNT, isTls = false, isUnix = false, tracedShare } = shape;
     const [port, adminPort] = await freePorts(2);
+    const path = join(this.folder, "platypus.sock");
     const isSilent = server.includes("admin");
     const own = [
       "[server]",
-      `listen = "${isTls ? "tls:" : ""}${host}:${port}"`,
+      `listen = "${isUnix ? `unix:${path}` : `${isTls ? "tls:" : ""}${host}:${port}`}"`,
       ...(isSilent ? [] : [`admin = "${host}:${adminPort}"`]),
       ...(isTls ? [`tls_cert = "${tlsFolder}/server.pem"`, `tls_key = "${tlsFolder}/server.key"`] : []),
       server,
@@ -201,7 +222,8 @@ export class Competitors {
     ];
     const config = this.write(`${name.replaceAll(/\W+/g, "-")}.toml`, own);
     const pid = this.group.start(name, process.execPath, [platypus, "--config", config]);
-    return behind(name, port!, pid, servers, { isTls, admin: isSilent ? null : `${host}:${adminPort}` });
+    const started = behind(name, port!, pid, servers, { isTls, admin: isSilent ? null : `${host}:${adminPort}` });
+    return isUnix ? { ...started, host: path, port: 0 } : started;
   }
 
   private async traced(share: number): Promise<string[]> {
@@ -228,14 +250,15 @@ export class Competitors {
     return behind(name, port!, pid, servers);
   }
 
-  private async startTwemproxy(name: string, poolSize: number): Promise<Competitor> {
+  /** `path` of a Unix socket to listen on. "" listens on a port. */
+  private async startTwemproxy(name: string, poolSize: number, path = ""): Promise<Competitor> {
     const nutcracker = program("nutcracker", "nutcracker");
     const servers = await this.pool();
     const [port, statsPort] = await freePorts(2);
     const file = name.replaceAll(/\W+/g, "-");
     const config = this.write(`${file}.yml`, [
       "bench:",
-      `  listen: ${host}:${port}`,
+      `  listen: ${path === "" ? `${host}:${port}` : path}`,
       "  hash: md5",
       "  distribution: ketama",
       "  auto_eject_hosts: false",
@@ -248,7 +271,18 @@ export class Competitors {
     // Node raises its limit of open files itself, and so does memcached.
     const command = `ulimit -n $(ulimit -Hn); exec ${nutcracker} -m 16384 -v 0 ${stats} ${files}`;
     const pid = this.group.start(name, "/bin/sh", ["-c", command]);
-    return behind(name, port!, pid, servers);
+    const started = behind(name, port!, pid, servers);
+    return path === "" ? started : { ...started, host: path, port: 0 };
+  }
+
+  /** Compiles and starts floor.c, which shows how little a proxy can cost. */
+  private async startFloor(): Promise<Competitor> {
+    const servers = await this.pool();
+    const [port] = await freePorts(1);
+    const binary = join(this.folder, "floor");
+    execFileSync("cc", ["-O2", "-o", binary, join(import.meta.dirname, "floor.c")]);
+    const pid = this.group.start(FLOOR, binary, [port, ...servers.map((server) => server.port)].map(String));
+    return behind(FLOOR, port!, pid, servers);
   }
 
   /** Requires a memcached built with `--enable-proxy`; memcached/doc, "proxy". */

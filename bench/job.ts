@@ -6,6 +6,7 @@
 /** A load, fixed for the lifetime of a generator process. */
 export interface Job {
   readonly host: string;
+  /** 0 if `host` is the path of a Unix socket. */
   readonly port: number;
   readonly isTls: boolean;
   readonly connections: number;

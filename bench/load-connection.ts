@@ -60,7 +60,8 @@ export class LoadConnection {
 
   #connectPlain(): Socket {
     const onread = { buffer: readBuffer, callback: (bytes: number) => this.#onRead(bytes) };
-    return connect({ host: this.#job.host, port: this.#job.port, noDelay: true, onread });
+    const { host, port } = this.#job;
+    return port === 0 ? connect({ path: host, onread }) : connect({ host, port, noDelay: true, onread });
   }
 
   /** The certificate is a test certificate: accept any. */

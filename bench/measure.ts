@@ -8,11 +8,10 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import type { Competitor, Competitors } from "./competitors.ts";
 import { GeneratorProcess } from "./generator-process.ts";
-import type { JobResult, Limit } from "./job.ts";
 import { cpuMicrosBetween, processTree, readCpu, residentBytes } from "./process-cost.ts";
 import type { ProcessGroup } from "./process-group.ts";
 import type { Progress } from "./progress.ts";
-import { type Contender, contendersOf, type Load, type Scenario, type StartedContender } from "./scenarios/scenario.ts";
+import { type Contender, contendersOf, type Load, type Scenario } from "./scenarios/scenario.ts";
 import { fillKey, keyCountFor, zipfKeyCount } from "./tape.ts";
 
 /** One contender in one round. */
@@ -52,10 +51,15 @@ export function measureSteps({ rounds, starts }: Length, contenders: number): nu
   return contenders * (rounds + starts);
 }
 
-/** A contender with a running process, and its load. */
-interface Running {
-  readonly contender: StartedContender;
+/** A running process under a load. */
+export interface Opened {
+  readonly load: Load;
+  readonly started: Competitor;
   readonly generator: GeneratorProcess;
+}
+
+interface Running extends Opened {
+  readonly contender: Contender;
   readonly samples: Sample[];
 }
 
@@ -91,7 +95,7 @@ export class Bench {
       const running: Running[] = [];
       for (const { contender, samples } of measured) {
         this.progress.step(`${scenario.name}: warming up ${contender.name}`);
-        running.push({ ...(await this.start(contender)), samples });
+        running.push({ ...(await this.open(contender)), contender, samples });
       }
       await prepare();
       for (const each of running) await this.warmUp(each, Math.max(seconds, WARM_UP_SECONDS));
@@ -102,15 +106,15 @@ export class Bench {
     return measured;
   }
 
-  private async start(contender: Contender): Promise<Omit<Running, "samples">> {
-    const started = await this.competitors.get(contender.competitor);
-    await this.preload(started, contender.load);
-    const generator = await GeneratorProcess.open(this.group, started, contender.load);
-    return { contender: { ...contender, started }, generator };
+  /** Starts the contender's competitor unless it is running, and opens the connections of its load. */
+  async open({ competitor, load }: Contender): Promise<Opened> {
+    const started = await this.competitors.get(competitor);
+    await this.preload(started, load);
+    return { load, started, generator: await GeneratorProcess.open(this.group, started, load) };
   }
 
   /** Sends the load for this time; a load that ends by itself is repeated. */
-  private async warmUp(running: Running, seconds: number): Promise<void> {
+  private async warmUp(running: Opened, seconds: number): Promise<void> {
     const untilMs = performance.now() + seconds * 1000;
     do await this.sample(running, seconds);
     while (performance.now() < untilMs);
@@ -155,18 +159,14 @@ export class Bench {
     await generator.close();
   }
 
-  private async run({ generator, contender: { load } }: Running, seconds: number): Promise<JobResult> {
-    const limit: Limit = load.operation === "fill" ? { requests: keyCountFor(load.valueBytes) } : { seconds };
-    return await generator.run(limit);
-  }
-
-  private async sample(running: Running, seconds: number): Promise<Sample> {
-    const { contender } = running;
-    const { pid, serverPids } = contender.started;
-    if (contender.load.operation === "fill") await this.forgetFilled(keyCountFor(contender.load.valueBytes));
+  /** Sends the load for this time, or once if it ends by itself. */
+  async sample({ load, started, generator }: Opened, seconds: number): Promise<Sample> {
+    const { pid, serverPids } = started;
+    const keys = keyCountFor(load.valueBytes);
+    if (load.operation === "fill") await this.forgetFilled(keys);
     const before = readCpu(processTree(pid));
     const serversBefore = readCpu(serverPids);
-    const result = await this.run(running, seconds);
+    const result = await generator.run(load.operation === "fill" ? { requests: keys } : { seconds });
     const cpuMicros = cpuMicrosBetween(before, readCpu(processTree(pid)));
     const serverCpuMicros = cpuMicrosBetween(serversBefore, readCpu(serverPids));
     return {

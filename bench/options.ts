@@ -1,23 +1,26 @@
 /** The benchmark's command line. */
 
 import { parseArgs } from "node:util";
+import type { ProxyAddress } from "./competitors.ts";
 import type { Length } from "./measure.ts";
 import { BenchError } from "./process-group.ts";
 
-/** Parts of the benchmark: requests, refreshes, traces, costs of a proxy apart from requests, changes of the servers. */
-const parts = ["workloads", "refresh", "figures", "tracing", "resize"] as const;
-const usualParts = ["workloads", "refresh", "figures"] as const;
+/** Parts of the benchmark: requests, refreshes, costs of a proxy apart from requests, traces, changes of the servers. */
+const parts = ["workloads", "lived", "refresh", "figures", "tracing", "resize"] as const;
+const usualParts = ["workloads", "lived", "refresh", "figures"] as const;
 type Part = (typeof parts)[number];
 
 /** Shown for `--help`. */
 export const usage = `npm run bench -- [${parts.join("] [")}] [options]
 
   workloads            requests of many kinds, compared by CPU time per request
+  lived                the main workloads, in processes that have served all of them for a while; latency at 70 % of
+                       saturation
   refresh              what keeping keys fresh costs
   figures              latency at a fixed rate, memory, time to start
   tracing              what traces of one request in a hundred, and of all, cost
   resize               misses while a server is added and removed
-                       default: the first three; with --quick or --workload only workloads
+                       default: the first four; with --quick, --workload or --competitors only workloads and lived
 
   --quick              the short form: ends within two minutes
   --workload PART      only workloads whose name contains PART
@@ -30,15 +33,8 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   --against FILE       compare with an earlier run, a file in bench/results; exit code 1 if something became slower
   --page               write the figures into docs/performance.md and docs/performance-all.md
 
+Where there is a C compiler, "floor" is the least that a proxy on one thread must do (bench/floor.c).
 Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;
-
-/** A running proxy named with `--proxy`. */
-export interface ProxyAddress {
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  readonly pid: number;
-}
 
 export interface Options {
   readonly isHelp: boolean;
@@ -61,7 +57,7 @@ export function readOptions(args: readonly string[]): Options {
   if (unknown.length > 0) throw new BenchError(`unexpected ${unknown.join(" ")}\n\n${usage}`);
   const isQuick = values.quick ?? false;
   const some =
-    isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads"] : usualParts;
+    isQuick || values.workload !== undefined || values.competitors !== undefined ? ["workloads", "lived"] : usualParts;
   const rounds = whole("--rounds", values.rounds ?? "7");
   const starts = whole("--starts", values.starts ?? String(isQuick ? 1 : Math.min(3, rounds)));
   if (starts > rounds)

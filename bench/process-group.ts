@@ -123,7 +123,7 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-/** Resolves when connections are accepted; rejects after ten seconds. */
+/** Resolves when connections are accepted; rejects after ten seconds. `port` is 0 if `host` is the path of a Unix socket. */
 export async function accepting(name: string, host: string, port: number): Promise<void> {
   const startMs = performance.now();
   while (!(await canConnect(host, port))) {
@@ -136,7 +136,7 @@ export async function accepting(name: string, host: string, port: number): Promi
 
 function canConnect(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port }, () => {
+    const socket = connect(port === 0 ? { path: host } : { host, port }, () => {
       socket.destroy();
       resolve(true);
     });

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { comparable, readReports, regressions } from "./against.ts";
 import { Competitors } from "./competitors.ts";
 import { type Figure, figureSteps, formatFigures, measureFigures } from "./figures.ts";
+import { livedSteps, measureLived } from "./lived.ts";
 import { Bench, measureSteps } from "./measure.ts";
 import { type Options, readOptions, usage } from "./options.ts";
 import { writePage } from "./page.ts";
@@ -20,8 +21,10 @@ import { formatTable, summarize, type WorkloadReport } from "./report.ts";
 import { measureResize } from "./resize.ts";
 import { describeRun, saveResults } from "./results.ts";
 import { contendersOf, type Scenario } from "./scenarios/scenario.ts";
-import { workloads } from "./scenarios/workloads.ts";
+import { livedWorkloads, workloads } from "./scenarios/workloads.ts";
 import { measureTracing, tracingSteps } from "./tracing.ts";
+
+const QUICK_LIVED_ROUNDS = 3;
 
 interface Outcome {
   readonly reports: readonly WorkloadReport[];
@@ -31,10 +34,16 @@ interface Outcome {
 async function runAll(group: ProcessGroup, folder: string, options: Options): Promise<Outcome> {
   const competitors = new Competitors(group, folder, options.proxies);
   const { length } = options;
-  const scenarios = options.parts.has("workloads") ? chosenScenarios(options, competitors.given()) : [];
-  const turns = scenarios.map((scenario) => contendersOf(scenario, competitors.given(), options.competitors).length);
+  const given = competitors.given();
+  const fresh = options.parts.has("workloads") ? chosen(workloads, options, given) : [];
+  const livedLength = { ...length, rounds: options.isQuick ? QUICK_LIVED_ROUNDS : length.rounds };
+  const lived = options.parts.has("lived") ? chosen(livedWorkloads, options, given) : [];
+  if (options.parts.has("workloads") && fresh.length + lived.length === 0) throw nothingLeft(options);
+  const turns = (some: readonly Scenario[]) =>
+    some.map((scenario) => contendersOf(scenario, given, options.competitors).length);
   const steps =
-    turns.reduce((sum, count) => sum + measureSteps(length, count), 0) +
+    turns(fresh).reduce((sum, count) => sum + measureSteps(length, count), 0) +
+    turns(lived).reduce((sum, count) => sum + livedSteps(livedLength, count), 0) +
     (options.parts.has("refresh") ? refreshSteps(length) : 0) +
     (options.parts.has("tracing") ? tracingSteps(length) : 0) +
     (options.parts.has("figures") ? figureSteps(length) : 0);
@@ -43,9 +52,10 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
   const reports: WorkloadReport[] = [];
   const figures: Figure[] = [];
   try {
-    for (const scenario of scenarios) {
+    for (const scenario of fresh) {
       reports.push(summarize(scenario, await bench.measure(scenario, length, options.competitors)));
     }
+    if (lived.length > 0) reports.push(...(await measureLived(bench, lived, livedLength, options.competitors)));
     if (options.parts.has("refresh")) {
       const refresh = await measureRefresh(bench, length);
       reports.push(...refresh.reports);
@@ -59,17 +69,20 @@ async function runAll(group: ProcessGroup, folder: string, options: Options): Pr
   return { reports, figures };
 }
 
-function chosenScenarios(options: Options, given: readonly string[]): Scenario[] {
-  const named = workloads.filter(({ name }) => name.toLowerCase().includes(options.workload));
-  if (named.length === 0) {
-    throw new BenchError(`--workload: expected part of one of\n  ${workloads.map(({ name }) => name).join("\n  ")}`);
-  }
-  const scenarios = named.filter((scenario) => {
+function chosen(all: readonly Scenario[], options: Options, given: readonly string[]): Scenario[] {
+  return all.filter((scenario) => {
     const isChosen = scenario.isQuick || !options.isQuick;
-    return isChosen && contendersOf(scenario, given, options.competitors).length > 0;
+    const isNamed = scenario.name.toLowerCase().includes(options.workload);
+    return isChosen && isNamed && contendersOf(scenario, given, options.competitors).length > 0;
   });
-  if (scenarios.length === 0) throw new BenchError("--workload, --competitors, --quick: nothing is left to measure");
-  return scenarios;
+}
+
+function nothingLeft({ workload }: Options): BenchError {
+  const names = [...workloads, ...livedWorkloads].map(({ name }) => name);
+  if (names.some((name) => name.toLowerCase().includes(workload))) {
+    return new BenchError("--workload, --competitors, --quick: nothing is left to measure");
+  }
+  return new BenchError(`--workload: expected part of one of\n  ${names.join("\n  ")}`);
 }
 
 /** Rejects when a signal ends the benchmark. Later signals do not disturb the shutdown. */

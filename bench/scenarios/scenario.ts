@@ -1,5 +1,5 @@
 /** The subjects of the benchmark: contenders with one load each, side by side in one workload. */
-import { type Competitor, givenPrograms } from "../competitors.ts";
+import { givenPrograms } from "../competitors.ts";
 import type { Job } from "../job.ts";
 
 /** A load without its destination. */
@@ -33,11 +33,6 @@ export interface Scenario {
   readonly isQuick: boolean;
   /** True if other available proxies also take part. */
   readonly hasGivenPeers: boolean;
-}
-
-/** A contender with its competitor. */
-export interface StartedContender extends Contender {
-  readonly started: Competitor;
 }
 
 /**

@@ -138,6 +138,25 @@ export const workloads: readonly Scenario[] = [
   againstOurselves({ name: "fills" }, plain("hits"), of("platypus, filling", { operation: "fill" })),
 ];
 
+/** Workloads for processes that have lived, with values as in production. */
+export const livedWorkloads: readonly Scenario[] = [
+  lived("single gets, 50 connections", 0.85, {}),
+  lived("pipelined 16, 50 connections", 0.5, { depth: 16 }),
+  lived("multiget of 24 keys over 3 servers", 0.85, { keysPerRequest: 24 }),
+  lived("1,000 connections", 0.9, { connections: 1_000 }),
+  lived("nine gets for each set", 0.8, { operation: "mix" }),
+  lived("single gets over Unix sockets", 0.85, {}, ", Unix socket"),
+];
+
+/** `variant` of Platypus and twemproxy, whose names end with it. */
+function lived(name: string, goal: number, load: Partial<Load>, variant = ""): Scenario {
+  const kib = { valueBytes: 1_024, ...load };
+  const [own, peer] = [`platypus${variant}`, `twemproxy${variant}`];
+  const contenders = [of(own, kib), ...[peer, "direct"].map((each) => ({ ...of(each, kib), hasGoal: false }))];
+  const shape = { name: `lived: ${name}, 1 KiB`, goal, group: "lived", isQuick: load.keysPerRequest !== undefined };
+  return { ...scenario(shape, peer, contenders), hasGivenPeers: variant === "" };
+}
+
 /** Hot keys, with and without `near`. */
 function nearWorkloads(name: string, load: Partial<Load>): Scenario[] {
   return [1, 16].map((depth) => {

@@ -12,22 +12,22 @@ import { parseOptions } from "./options.ts";
 import { preflight } from "./preflight.ts";
 import { ruleWarnings } from "./rule-warnings.ts";
 
-export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: say everything that is wrong with a configuration, and run nothing
+export const CHECK_HELP = `platypus check FILE [--rules FILE] [--json]: list the errors of a configuration, without running it
 
   platypus check platypus.toml
-  platypus check nutcracker.yml                   twemproxy's; what has no effect here is a warning
+  platypus check nutcracker.yml                   twemproxy's file; directives without effect are warnings
   platypus check mcrouter.json --rules rules.toml
   platypus check mcrouter.json --route-prefix /east/main/
   platypus check platypus.toml && systemctl reload platypus
 
   --rules FILE         TOML with rules and sources that are added to a mcrouter configuration
-  mcrouter's options   those that its configuration is run with
+  mcrouter's options   the options that mcrouter runs with
   --json               one JSON object: { ok, file, problems: [{ file, line, message }], warnings, pools, rules, sources,
                        guarantees: [{ rule, route, text }] }
 
-Each problem is a line of FILE:LINE: what is wrong, and what would be right.
+Each problem is one line: FILE:LINE, the error, and how to correct it.
 
-Exit codes: 0 it can be used (there may be warnings), 2 it cannot, or wrong usage.
+Exit codes: 0 the configuration can be used (there may be warnings), 2 it has errors, or wrong usage.
 `;
 
 /**

@@ -46,7 +46,7 @@ export const DRAIN_HELP = helpOf(
     "platypus drain 10.0.0.2:11211 --config platypus.toml",
     "platypus drain 10.0.0.2:11211 --admin http://10.0.0.5:11280",
   ],
-  `Its keys go where they go when it is dead: to failover pools, or they are misses. It is not probed until platypus undrain
+  `Its keys are treated as if it were down: they go to failover pools, or are misses. It is not probed until platypus undrain
 or a restart. SERVER is the address as platypus top and the page show it. [server] admin_token must be set.`,
 );
 

@@ -14,19 +14,19 @@ import { type BuiltSource, buildSources } from "../sources/build.ts";
 import { type AdminClient, adminClients } from "./admin-client.ts";
 import { parseOptions } from "./options.ts";
 
-export const EXPLAIN_HELP = `platypus explain KEY … --config FILE [--fetch] [--json]: what would happen to a key
-platypus explain KEY … --admin URL [--json]: the same by a running Platypus, and the state of the key now
+export const EXPLAIN_HELP = `platypus explain KEY … --config FILE [--fetch] [--json]: show the server, rule and source call of a key
+platypus explain KEY … --admin URL [--json]: ask a running Platypus, which also shows the state of the key
 
   platypus explain user/42 --config platypus.toml
-  platypus explain user/42 --config platypus.toml --fetch       ask its source, and say how it went
-  platypus explain user/42 user/43 --config platypus.toml --fetch   keys of one get: in how many calls they are fetched
-  platypus explain user:42 --config /etc/mcrouter/config.json   where the routes send it
+  platypus explain user/42 --config platypus.toml --fetch       call its source, and print the result
+  platypus explain user/42 user/43 --config platypus.toml --fetch   keys of one get: show the calls for them
+  platypus explain user:42 --config /etc/mcrouter/config.json   show its routes
 
   platypus explain user/42 --admin http://127.0.0.1:11280       also: in the pool, tracked, due, hot; its server and source
 
   --config FILE        TOML, mcrouter's JSON or twemproxy's YAML
   --admin URL          http://HOST:PORT, HOST:PORT or unix:PATH of a running Platypus; repeat it for a fleet
-  --fetch              ask the source of the rule; the value itself is not shown
+  --fetch              call the source of the rule; the value is not printed
   --json               one JSON object: { key, lines: [{ name, text }] }; of several keys, a list of such objects
 
 Exit codes: 0 done, 1 the source failed (--fetch), 2 wrong usage or configuration.

@@ -17,19 +17,19 @@ import {
 
 export const INIT_HELP = `platypus init [FILE] [--for KIND] [--servers LIST]: write a commented starter configuration
 
-  platypus init                                       for what is found on this host, as platypus.toml
+  platypus init                                       for the programs found on this host, as platypus.toml
   platypus init --for pool --servers 10.0.0.1:11211,10.0.0.2:11211
   platypus init --for rails config/platypus.toml
   platypus init --for twemproxy --from /etc/nutcracker.yml
-  platypus init --print                               show it, write nothing
+  platypus init --print                               print it instead of writing a file
 
-  --for KIND           pool, rails, mcrouter or twemproxy; left out: what is found (a running mcrouter or nutcracker, their
+  --for KIND           pool, rails, mcrouter or twemproxy; default: what is found (a running mcrouter or nutcracker, their
                        files in /etc, a Gemfile with rails), else pool
-  --from FILE          the configuration of that mcrouter or twemproxy
-  --servers LIST       the memcached servers, with commas between them (127.0.0.1:11211)
-  --print              write it to the terminal
+  --from FILE          the configuration of mcrouter or twemproxy
+  --servers LIST       the memcached servers, separated by commas (127.0.0.1:11211)
+  --print              print the configuration instead of writing a file
 
-A file that exists is not written over.
+An existing file is not overwritten.
 
 Exit codes: 0 done, 1 the file could not be written, 2 wrong usage.
 `;

@@ -6,17 +6,17 @@ import type { ReplayResult } from "../mcrouter/report/replay.ts";
 import { loadWing } from "../observe/mcrouter-wing.ts";
 import { parseOptions } from "./options.ts";
 
-export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]: do the deletes that were kept while a server was down
+export const REPLAY_HELP = `platypus replay-asynclog FOLDER [--dry-run]: repeat the deletes that were kept while a server was down
 
-  Does the deletes that mcrouter or Platypus has kept below FOLDER (--async-dir) because a server was down. Lines that were
-  done are taken out; lines whose server still does not answer stay for the next time.
+  Repeats the deletes that mcrouter or Platypus kept below FOLDER (--async-dir) because a server was down. Lines of completed
+  deletes are removed; lines whose server still does not answer stay for the next run.
 
-  --dry-run    only count
+  --dry-run    only count the deletes
 
   platypus replay-asynclog /var/spool/mcrouter --dry-run
   platypus replay-asynclog /var/spool/mcrouter
 
-Exit codes: 0 everything is done, 1 something is left, 2 wrong usage.
+Exit codes: 0 all deletes are done, 1 some are left, 2 wrong usage.
 `;
 
 /** Throws a UsageError for wrong arguments or a folder that cannot be read. */

@@ -12,20 +12,20 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
   platypus                         run the quickstart: an in-process store and three example sources
   platypus --config FILE           run with a configuration
   platypus init                    write a starter configuration: for a pool, Rails, mcrouter or twemproxy
-  platypus check FILE              say everything that is wrong with a configuration, and run nothing
+  platypus check FILE              list the errors of a configuration, without running it
   platypus explain KEY --config FILE
-                                   a key's server, rule, source call and times; --fetch asks its source
-  platypus simulate FILE           what a fleet would ask of a rule's source, with and without refresh
-  platypus top                     a live view of a running Platypus
+                                   show a key's server, rule, source call and times; --fetch calls the source
+  platypus simulate FILE           predict the calls of a rule's source, with and without refreshes
+  platypus top                     show a live view of a running Platypus
   platypus refresh PATTERN         fetch tracked keys again now
   platypus forget PATTERN          delete tracked keys from the pool
   platypus drain SERVER            take a memcached server out of use
-  platypus undrain SERVER          use it again
+  platypus undrain SERVER          use the server again
   platypus breaker close SOURCE    close the circuit breaker of a source
   platypus log-level LEVEL         change the level of the log
-  platypus replay-asynclog FOLDER  do the deletes that were kept while a server was down
-  platypus completion SHELL        a script for bash or zsh that completes commands, options and files
-  platypus -p PORT -f FILE         run as mcrouter would with these options; all of its options are known
+  platypus replay-asynclog FOLDER  repeat the deletes that were kept while a server was down
+  platypus completion SHELL        print a script for bash or zsh that completes commands, options and files
+  platypus -p PORT -f FILE         run with mcrouter's options and configuration
 
   --config FILE        TOML (docs/configuration.md lists every setting), mcrouter's JSON, or twemproxy's YAML
   --rules FILE         TOML with rules and sources to add to a mcrouter configuration
@@ -34,11 +34,11 @@ const HELP = `Platypus ${packageVersion}: a memcached proxy that fills its own m
 
 Every setting can also be given as an environment variable, such as PLATYPUS_SERVER_LISTEN.
 
-  SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
-  SIGHUP               read the configuration again (a changed file is noticed by itself)
+  SIGTERM, SIGINT      answer the requests that were read, then exit with 0; a second signal exits at once
+  SIGHUP               reload the configuration (a changed file is also reloaded without it)
 
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration. With mcrouter's options, as there: 2 what may be
-another time (an address in use, no file), 3 what will not (wrong options, a configuration that cannot be used).
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration. With mcrouter's options: 2
+if a retry may help (an address in use, a missing file), 3 if not (wrong options, an unusable configuration).
 `;
 
 interface Command {

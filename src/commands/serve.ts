@@ -42,7 +42,7 @@ import { takeSignals } from "./signals.ts";
 
 const DEFAULT_SETTLE_MS = 1_000;
 
-export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until it is told to stop
+export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until a signal stops it
 
   platypus                                                 the quickstart
   platypus --config platypus.toml
@@ -55,16 +55,16 @@ export const SERVE_HELP = `platypus [serve] [--config FILE] [options]: run until
   --listen ADDRESS     host:port, tls:host:port, unix:PATH or fd:NUMBER instead of [server] listen; may be repeated
   --rules FILE         TOML with rules and sources to add to a mcrouter configuration
 
-  SIGTERM, SIGINT      answer what was read, then exit 0; a second one exits at once
-  SIGHUP               read the configuration again
-  SIGUSR2              with workers: replace them one after the other; else nothing
-  SIGTTIN, SIGTTOU     one level more in the log, one level less, until the next reload
-  SIGUSR1              nothing
+  SIGTERM, SIGINT      answer the requests that were read, then exit with 0; a second signal exits at once
+  SIGHUP               reload the configuration
+  SIGUSR2              with workers: replace them one after another; otherwise no effect
+  SIGTTIN, SIGTTOU     log one level more, one level less, until the next reload
+  SIGUSR1              no effect
 
-Where systemd starts it: sockets that it hands over are listened on, and it is told of readiness, reloads and stopping.
+Under systemd, it uses the sockets that systemd passes, and reports readiness, reloads and stopping.
 
 Exit codes: 0 stopped by a signal, 1 failed while starting or running, 2 wrong usage or configuration; with mcrouter's
-options 2 what may be another time, 3 what will not.
+options 2 if a retry may help, 3 if not.
 `;
 
 /** Starts, and returns when Platypus has stopped. Throws the error that prevents the start. */
@@ -117,7 +117,7 @@ export async function serve(args: readonly string[]): Promise<void> {
         onChange: () => manager.reload(onChange),
         onError: (error) => log.warn("config", `${shown}: ${readFailure(error)}; the configuration in use stays`),
         onUnwatched: (folder, error) =>
-          log.warn("config", `${folder} cannot be watched (${error.message}); its files are looked at every 2 s`),
+          log.warn("config", `${folder} cannot be watched (${error.message}); its files are checked every 2 s`),
       });
     }
     // Resolves when no reload is in progress.
@@ -141,7 +141,7 @@ export async function serve(args: readonly string[]): Promise<void> {
       manager.ready(`serves on ${platypus.addresses.map(addressText).join(", ")}`);
     }
     if (link === null && mcrouter !== null)
-      log.info("serve", "mcrouter's options say where to listen: all addresses, where none are given");
+      log.info("serve", "mcrouter's options set the addresses: all interfaces, unless they name one");
     await whenStopped;
     link?.close();
     await origin?.close();
@@ -221,7 +221,7 @@ async function openAdminSocket({ server: { admin } }: Config, log: Log): Promise
       error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error),
     );
     if (!admin.isDefault) throw told;
-    log.warn("admin", `${told.message}; goes on without`);
+    log.warn("admin", `${told.message}; Platypus runs without the admin server`);
     return null;
   }
 }
@@ -251,7 +251,7 @@ function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): 
         return;
       }
       isStopping = true;
-      log.info("serve", `${signal}: the workers answer what they have read, then stop`);
+      log.info("serve", `${signal}: the workers answer the requests that they have read, then stop`);
       manager.stopping();
       void supervisor.stop("SIGTERM").then(() => {
         clearInterval(alive);
@@ -407,7 +407,7 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
         process.exit(1);
       }
       isStopping = true;
-      log.info("serve", `${signal}: answering what was read, then stopping`);
+      log.info("serve", `${signal}: answering the requests that were read, then stopping`);
       manager.stopping();
       watcher?.close();
       void platypus.drain().then(() => {

@@ -27,30 +27,30 @@ import { buildSources } from "../sources/build.ts";
 import { parseOptions } from "./options.ts";
 import { renderPlot } from "./simulation-plot.ts";
 
-export const SIMULATE_HELP = `platypus simulate FILE [options]: what a fleet would ask of a rule's source, with and without refresh
+export const SIMULATE_HELP = `platypus simulate FILE [options]: predict the calls of a rule's source, with and without refreshes
 
   platypus simulate platypus.toml --rate 1000 --keys 100000 --duration 1h --latency 80ms --processes 4
   platypus simulate platypus.toml --rule users --trace gets.csv
 
-  --rule NAME          the rule to simulate; left out: the first of the file
-  --trace FILE         gets to play: lines of TIME,KEY in the order of time, TIME in seconds; those of keys that the
-                       rule does not match are left out. Without it gets are made up:
-  --rate N             gets a second (1000)
-  --keys N             different keys (10000), asked for by Zipf's law
-  --zipf S             its exponent (1); 0: all keys alike
-  --duration TIME      how long (10m)
-  --key TEMPLATE       key number {n}, such as "user/{n}"; left out: made from the rule's match where that is TEXT(.*)
-                       or the like
-  --latency TIME       how long the source takes (50ms)
+  --rule NAME          the rule to simulate (the first of the file)
+  --trace FILE         gets to play: lines of TIME,KEY in order, TIME in seconds; keys that the rule does not match
+                       are skipped. Without a trace, gets are generated:
+  --rate N             gets per second (1000)
+  --keys N             number of keys (10000); their popularity follows Zipf's law
+  --zipf S             exponent of Zipf's law (1); with 0 all keys are equally popular
+  --duration TIME      simulated time (10m)
+  --key TEMPLATE       key number {n}, such as "user/{n}"; derived from the rule's match if that has a form like
+                       TEXT(.*)
+  --latency TIME       latency of the source (50ms)
   --capacity N         calls that the source handles at once; more calls make it slower (no limit)
   --failures SHARE     share of its calls that fail (0)
   --processes N        Platypus processes over the pool (1)
-  --seed N             the same seed, the same gets (1)
-  --only WITH          with or without: play only with refresh, or only without
+  --seed N             equal seeds generate equal gets (1)
+  --only WITH          with or without: simulate only the variant with refreshes, or without
   --json               one JSON object with the numbers of both
   --svg FILE           draw the source's calls over time
 
-While it runs, a line every five seconds says how far it is.
+It prints its progress every five seconds.
 
 Exit codes: 0 done, 2 wrong usage or configuration.
 `;

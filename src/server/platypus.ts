@@ -345,7 +345,7 @@ export class Platypus {
     } catch (error) {
       // Another program uses the default admin address: run without it.
       if (!isDefault) throw error;
-      log.warn("admin", `${(error as Error).message}; goes on without`);
+      log.warn("admin", `${(error as Error).message}; Platypus runs without the admin server`);
     }
   }
 

@@ -71,7 +71,7 @@ export class ServiceManager {
     if (watchdogMs < SHORT_WATCHDOG_MS) {
       this.log.warn(
         "serve",
-        `WatchdogSec= is ${watchdogMs} ms: a process is started twice in each; 10 s or more costs nothing`,
+        `WatchdogSec= is ${watchdogMs} ms: each report starts a process, twice per interval; use 10 s or more`,
       );
     }
     this.beat(watchdogMs / 2);
@@ -96,7 +96,7 @@ export class ServiceManager {
 
   /** Reports that the process finishes its requests and then ends. */
   stopping(): void {
-    this.send("STOPPING=1", "STATUS=answering what was read, then stopping");
+    this.send("STOPPING=1", "STATUS=answering the requests that were read, then stopping");
   }
 
   /** Resolves when all messages are sent. No watchdog message follows. */

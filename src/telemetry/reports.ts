@@ -18,7 +18,7 @@ const told = {
   page: ["warn", "admin", "a page was closed"],
   pid_file: ["warn", "options", "--pid-file"],
   stats_files: ["warn", "stats", "stats files are not written"],
-  systemd: ["warn", "serve", "systemd is not told how we are"],
+  systemd: ["warn", "serve", "systemd gets no status messages"],
 } as const satisfies Readonly<Record<string, readonly ["error" | "warn", LogModule, string]>>;
 
 export type ReportName = keyof typeof told;

@@ -18,6 +18,8 @@ const isPylibmcMissing = spawnSync(PYTHON, ["-c", "import pylibmc"]).status !== 
 const isPhpMissing = spawnSync(PHP, ["-r", "new Memcached();"]).status !== 0;
 const isDalliMissing = spawnSync(RUBY, ["-e", "require 'dalli'"]).status !== 0;
 
+const inTurn = { concurrent: false };
+
 const RULES = `
 [get.hello]
 match = "hello/(?P<name>.*)"
@@ -32,7 +34,7 @@ async function run(program: string, args: string[]): Promise<string> {
   return stdout + stderr;
 }
 
-/** What a session sees of a memcached that it has to itself. */
+/** The result of a session with a memcached that no other client uses. */
 async function ofMemcached(session: (port: string) => Promise<string>): Promise<Record<string, unknown>> {
   const direct = await MemcachedProcess.start({ args: ["-I", "4m"] });
   try {
@@ -64,21 +66,27 @@ describe.skipIf(MemcachedProcess.isMissing)("binary clients over", () => {
     await Promise.all(servers.map((memcached) => memcached.stop()));
   });
 
-  describe.each(["one server", "three servers", "the embedded store"])("%s", (name) => {
-    it.skipIf(!existsSync(CAPABLE)).each(["-a", "-b"])("pass memccapable %s completely", async (protocol) => {
+  // Each has its own servers. Tests of one of them share keys, so they run one after another.
+  describe.concurrent.each(["one server", "three servers", "the embedded store"])("%s", (name) => {
+    it.skipIf(!existsSync(CAPABLE)).each(["-a", "-b"])("pass memccapable %s completely", inTurn, async (protocol) => {
       const said = await run(CAPABLE, ["-h", "127.0.0.1", "-p", String(processes.get(name)!.port), protocol]);
       expect(said).toMatch(/All tests passed/);
     });
 
-    it.skipIf(isDalliMissing)("work with Dalli as over memcached, and read the values of the source", async () => {
-      const expected = await ofMemcached((port) => run(RUBY, [DALLI, port]));
-      const seen = JSON.parse(await run(RUBY, [DALLI, String(processes.get(name)!.port)]));
-      expect(expected.filled).toEqual([null, ["n"]]);
-      expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", ["hello/Tim", "n"]] });
-    });
+    it.skipIf(isDalliMissing)(
+      "work with Dalli as over memcached, and read the values of the source",
+      inTurn,
+      async () => {
+        const expected = await ofMemcached((port) => run(RUBY, [DALLI, port]));
+        const seen = JSON.parse(await run(RUBY, [DALLI, String(processes.get(name)!.port)]));
+        expect(expected.filled).toEqual([null, ["n"]]);
+        expect(seen).toEqual({ ...expected, filled: ["Hello, Bob!", ["hello/Tim", "n"]] });
+      },
+    );
 
     it.skipIf(isPylibmcMissing).each(["text", "binary"])(
       "work with pylibmc (%s) as over memcached",
+      inTurn,
       async (protocol) => {
         const expected = await ofMemcached((port) => run(PYTHON, [PYLIBMC, port, protocol]));
         const seen = JSON.parse(await run(PYTHON, [PYLIBMC, String(processes.get(name)!.port), protocol]));
@@ -89,6 +97,7 @@ describe.skipIf(MemcachedProcess.isMissing)("binary clients over", () => {
 
     it.skipIf(isPhpMissing).each(["text", "binary"])(
       "work with php-memcached (%s) as over memcached",
+      inTurn,
       async (protocol) => {
         const expected = await ofMemcached((port) => run(PHP, [PHP_SESSION, port, protocol]));
         const seen = JSON.parse(await run(PHP, [PHP_SESSION, String(processes.get(name)!.port), protocol]));
@@ -101,7 +110,7 @@ describe.skipIf(MemcachedProcess.isMissing)("binary clients over", () => {
       },
     );
 
-    it("work with memjs, which sets, gets in parallel, counts and is filled", async () => {
+    it("work with memjs, which sets, gets in parallel, counts and is filled", inTurn, async () => {
       const client = memjs.Client.create(`127.0.0.1:${processes.get(name)!.port}`, { timeout: 5 });
       await client.set("memjs", "value", { expires: 60 });
       const keys = ["memjs", "memjs none", "hello/Bob", "hello/Ann"];

@@ -1,4 +1,7 @@
-/** Files that a configuration is made of: each one that changes is a new configuration, unless it is a broken one. */
+/**
+ * Files that a configuration is made of: each one that changes is a new configuration, unless it is a broken one. Each test has its
+ * own folder and processes. They mostly wait for the watch, so several run at a time.
+ */
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
@@ -59,7 +62,7 @@ class Scene {
     return answer;
   }
 
-  /** Resolves when so many reloads were taken over or refused. */
+  /** Resolves when `count` reloads were applied or refused. */
   async reloads(count: number): Promise<void> {
     const seen = () => this.process!.stderr.match(/: (not )?reloaded/g)?.length ?? 0;
     await expect.poll(seen, patience).toBe(count);
@@ -68,7 +71,7 @@ class Scene {
 
 const native = (port: number, rest: string) => `[server]\nlisten = "127.0.0.1:${port}"\n${rest}`;
 
-describe("a file beside the configuration", () => {
+describe.concurrent("a file beside the configuration", () => {
   const rule = (value: string) =>
     `[get.a]\nmatch = "(.*)"\nsource = "s"\n[source.s]\ntype = "echo"\ntemplate = "${value}"\n`;
 
@@ -175,7 +178,7 @@ describe("a file beside the configuration", () => {
   });
 });
 
-describe("a configuration that was emptied or truncated", () => {
+describe.concurrent("a configuration that was emptied or truncated", () => {
   it.for<[what: string, text: string]>([
     ["is empty", ""],
     ["has only a comment", "# to be continued\n"],

@@ -74,7 +74,7 @@ it("Platypus serves while every file, message and export fails", async (test) =>
     /telemetry: not sent: .*ECONNREFUSED/,
     /--pid-file: ENOSPC/,
     /stats files are not written: ENOTDIR/,
-    /systemd is not told how we are: systemd-notify: there is no such program/,
+    /systemd gets no status messages: systemd-notify: there is no such program/,
   ]) {
     expect(platypus.stderr).toMatch(line);
   }

@@ -304,9 +304,9 @@ describe.skipIf(MemcachedProcess.isMissing)("workers", () => {
       client.send("get a\r\n");
       const command = await server.command();
       for (const pid of await workersOf(started)) process.kill(pid, "SIGTERM");
-      await started.printed(/answering what was read[\s\S]*answering what was read/);
+      await started.printed(/answering the requests that were read[\s\S]*answering the requests that were read/);
       started.child.kill("SIGTERM");
-      await started.printed(/the workers answer what they have read/);
+      await started.printed(/the workers answer the requests that they have read/);
       await started.printed(/stopped/);
       command.reply("VALUE a 0 1\r\n1\r\nEND\r\n");
       expect(await client.end()).toBe("VALUE a 0 1\r\n1\r\nEND\r\n");

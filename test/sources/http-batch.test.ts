@@ -1,26 +1,20 @@
 /** Requests of an http source for several keys, to a real HTTP server. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { parseNative } from "../../src/config/native.ts";
 import type { ConfigError, SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
-import { HttpSource } from "../../src/sources/http-source.ts";
+import type { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchContext } from "../../src/sources/source.ts";
 import { sourceTypes } from "../../src/sources/types.ts";
 import { contextOf } from "../support/fakes/fetch-context.ts";
-import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { openSource } from "../support/rigs/http-sources.ts";
+import { startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 
 let origin: HttpOrigin;
-let open: HttpSource[];
-let bodies: string[];
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  open = [];
-  bodies = [];
-});
-afterEach(async () => {
-  for (const source of open) await source.close();
-  await origin.close();
+  origin = await startOrigin();
 });
 
 /** The source of a configuration whose rule matches `SHOP/ID`. */
@@ -37,9 +31,7 @@ function sourceOf(batch: string, settings = ""): HttpSource {
     ${batch}
   `;
   const { sources } = parseNative({ file: "p.toml", text, env: {}, sourceTypes });
-  const source = new HttpSource(sources[0] as HttpSourceConfig);
-  open.push(source);
-  return source;
+  return openSource(sources[0] as HttpSourceConfig);
 }
 
 function problemsOf(batch: string, settings = ""): string[] {
@@ -69,17 +61,7 @@ async function fetchMany(source: HttpSource, ...ids: string[]): Promise<string[]
 }
 
 function answer(body: unknown, headers: Record<string, string> = {}): void {
-  origin.handle = (incoming, response) => {
-    let text = "";
-    incoming.setEncoding("utf8");
-    incoming.on("data", (piece) => {
-      text += piece;
-    });
-    incoming.on("end", () => {
-      bodies.push(text);
-      response.writeHead(200, headers).end(typeof body === "string" ? body : JSON.stringify(body));
-    });
-  };
+  origin.answer(typeof body === "string" ? body : JSON.stringify(body), headers);
 }
 
 const byIds = 'url = "ORIGIN/items?ids={id}"';
@@ -98,7 +80,7 @@ describe("a batch of an http source", () => {
       "GET /batch/1,2",
       "POST /items/1,2?ids=1,2",
     ]);
-    expect(bodies.at(-1)).toBe("ids=1,2");
+    expect(origin.bodies.at(-1)).toBe("ids=1,2");
   });
 
   it.each([
@@ -110,22 +92,22 @@ describe("a batch of an http source", () => {
     answer({});
     const body = `body = '${template}'\nmethod = "POST"`;
     await fetchMany(sourceOf(body, 'headers = { content-type = "application/json" }'), "1", 'a"b');
-    expect(bodies).toEqual([sent]);
-    expect(() => JSON.parse(bodies[0]!)).not.toThrow();
+    expect(origin.bodies).toEqual([sent]);
+    expect(() => JSON.parse(origin.bodies[0]!)).not.toThrow();
   });
 
   it("makes a list in each place of the placeholder", async () => {
     answer({});
     const body = 'body = \'{{"ids": ["{id}"], "also": "{id}", "n": [{id}]}}\'\nmethod = "POST"';
     await fetchMany(sourceOf(body, 'headers = { content-type = "application/json" }'), "1", "2");
-    expect(bodies).toEqual(['{"ids": ["1","2"], "also": ["1","2"], "n": [1,2]}']);
+    expect(origin.bodies).toEqual(['{"ids": ["1","2"], "also": ["1","2"], "n": [1,2]}']);
   });
 
   it("makes a list of numbers without quotes around the placeholder", async () => {
     answer({});
     const body = 'body = \'{{"ids": [{id}]}}\'\nmethod = "POST"';
     await fetchMany(sourceOf(body, 'headers = { content-type = "application/json" }'), "1", "22");
-    expect(bodies).toEqual(['{"ids": [1,22]}']);
+    expect(origin.bodies).toEqual(['{"ids": [1,22]}']);
   });
 
   it("finds items in a list by their ids, which may be numbers with many digits", async () => {

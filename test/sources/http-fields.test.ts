@@ -1,44 +1,26 @@
 /** What an http source makes of header fields that come twice, padded, empty or in capitals, and of a 304. */
 import type http from "node:http";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
-import { HttpSource } from "../../src/sources/http-source.ts";
+import type { HttpSource } from "../../src/sources/http-source.ts";
 import type { FetchResult } from "../../src/sources/source.ts";
 import { contextOf } from "../support/fakes/fetch-context.ts";
-import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
-import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { plainSource } from "../support/rigs/http-sources.ts";
+import { startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 
 type Headers = Readonly<Record<string, string | string[]>>;
 
 let origin: HttpOrigin;
-let open: HttpSource[];
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  open = [];
-});
-afterEach(async () => {
-  for (const source of open) await source.close();
-  await origin.close();
+  origin = await startOrigin();
 });
 
 function sourceOf(config: Partial<HttpSourceConfig> = {}): HttpSource {
-  const source = new HttpSource({
-    type: "http",
-    name: "web",
-    ...looseLimits,
-    ...plainRequest,
-    url: `${origin.url}/a`,
-    method: "GET",
-    headers: [],
-    maxBodyBytes: 100_000,
-    isEmptyValue: false,
-    ...config,
-  });
-  open.push(source);
-  return source;
+  return plainSource(`${origin.url}/a`, config);
 }
 
 /** Has the origin answer with these fields, each line as it is. */

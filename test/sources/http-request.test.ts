@@ -3,43 +3,23 @@ import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
-import { HttpSource } from "../../src/sources/http-source.ts";
+import type { HttpSource } from "../../src/sources/http-source.ts";
 import { contextOf } from "../support/fakes/fetch-context.ts";
-import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
-import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { plainSource } from "../support/rigs/http-sources.ts";
+import { startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 
 let origin: HttpOrigin;
-let open: HttpSource[];
-let bodies: string[];
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  open = [];
-  bodies = [];
-});
-afterEach(async () => {
-  for (const source of open) await source.close();
-  await origin.close();
+  origin = await startOrigin();
 });
 
 function sourceOf(config: Partial<HttpSourceConfig> = {}): HttpSource {
-  const source = new HttpSource({
-    type: "http",
-    name: "web",
-    ...looseLimits,
-    ...plainRequest,
-    url: `${origin.url}/a`,
-    method: "GET",
-    headers: [],
-    maxBodyBytes: 100_000,
-    isEmptyValue: false,
-    ...config,
-  });
-  open.push(source);
-  return source;
+  return plainSource(`${origin.url}/a`, config);
 }
 
 /** Value, "not there", "unchanged", or the error's code. */
@@ -51,21 +31,6 @@ async function outcome(source: HttpSource, part = "k", tag: string | null = null
     expect(error).toBeInstanceOf(SourceError);
     return (error as SourceError).code;
   }
-}
-
-/** Keeps the bodies that are sent. */
-function keepBodies(): void {
-  origin.handle = (request, response) => {
-    let body = "";
-    request.setEncoding("utf8");
-    request.on("data", (text: string) => {
-      body += text;
-    });
-    request.on("end", () => {
-      bodies.push(body);
-      response.end("v");
-    });
-  };
 }
 
 describe("the query of a request", () => {
@@ -99,34 +64,34 @@ describe("the body of a request", () => {
   const post = { method: "POST" } as const;
 
   it("keeps parts of the key inside the strings of JSON", async () => {
-    keepBodies();
+    origin.answer("v");
     const headers = [["Content-Type", "application/json; charset=utf-8"]] as const;
     const source = sourceOf({ ...post, headers, body: '{{"id": "{1}", "é": 1}}' });
     for (const part of ['a"b', "a\\", 'x", "admin": "true', "zeile\r\nzwei", "ключ"]) {
       await outcome(source, part);
-      expect(JSON.parse(bodies.at(-1)!)).toEqual({ id: part, é: 1 });
+      expect(JSON.parse(origin.bodies.at(-1)!)).toEqual({ id: part, é: 1 });
     }
   });
 
   it("keeps parts of the key inside the fields of a form", async () => {
-    keepBodies();
+    origin.answer("v");
     const headers = [["content-type", "application/x-www-form-urlencoded"]] as const;
     await outcome(sourceOf({ ...post, headers, body: "id={1}&x=1" }), "a&x=2 ");
-    expect(bodies).toEqual(["id=a%26x%3D2%20&x=1"]);
+    expect(origin.bodies).toEqual(["id=a%26x%3D2%20&x=1"]);
   });
 
   it("accepts no control characters if it is neither JSON nor a form", async () => {
-    keepBodies();
+    origin.answer("v");
     const source = sourceOf({ ...post, body: "id {1}" });
     expect(await outcome(source, "a\nb")).toBe("SOURCE_REFUSED");
     expect(await outcome(source, "a b")).toBe("v");
-    expect(bodies).toEqual(["id a b"]);
+    expect(origin.bodies).toEqual(["id a b"]);
   });
 });
 
 describe("the login of a request", () => {
   it("is sent as configured, and never after a redirect to another origin", async () => {
-    const other = await HttpOrigin.start();
+    const other = await startOrigin();
     origin.handle = (request, response) => {
       if (request.url === "/a") response.writeHead(302, { location: `${other.url}/b` });
       response.end();
@@ -134,7 +99,6 @@ describe("the login of a request", () => {
     expect(await outcome(sourceOf({ authorization: "Bearer abc" }))).toBe("SOURCE_STATUS");
     expect(origin.headers[0]!.authorization).toBe("Bearer abc");
     expect(other.requests).toEqual([]);
-    await other.close();
   });
 });
 

@@ -1,27 +1,23 @@
 import { once } from "node:events";
 import type http from "node:http";
 import net, { type AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { SourceError } from "../../src/errors.ts";
 import type { HttpSourceConfig } from "../../src/sources/http.ts";
-import { HttpSource } from "../../src/sources/http-source.ts";
+import type { HttpSource } from "../../src/sources/http-source.ts";
 import { Limiter } from "../../src/sources/limiter.ts";
 import { binaryContextOf, contextOf } from "../support/fakes/fetch-context.ts";
 import { ManualClock } from "../support/fakes/manual-clock.ts";
+import { openSource } from "../support/rigs/http-sources.ts";
 import { looseLimits, plainRequest } from "../support/rigs/source-limits.ts";
-import { HttpOrigin } from "../support/servers/http-origin.ts";
+import { startOrigin } from "../support/rigs/started.ts";
+import type { HttpOrigin } from "../support/servers/http-origin.ts";
 import { freePort } from "../support/servers/memcached-process.ts";
 
 let origin: HttpOrigin;
-let open: HttpSource[];
 
 beforeEach(async () => {
-  origin = await HttpOrigin.start();
-  open = [];
-});
-afterEach(async () => {
-  for (const source of open) await source.close();
-  await origin.close();
+  origin = await startOrigin();
 });
 
 function configOf(config: Partial<HttpSourceConfig>): HttpSourceConfig {
@@ -40,9 +36,7 @@ function configOf(config: Partial<HttpSourceConfig>): HttpSourceConfig {
 }
 
 function sourceOf(config: Partial<HttpSourceConfig> = {}): HttpSource {
-  const source = new HttpSource(configOf(config));
-  open.push(source);
-  return source;
+  return openSource(configOf(config));
 }
 
 /** What a fetch of `part` ends with: the value's text, "not there" or the error's code. */

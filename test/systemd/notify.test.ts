@@ -99,10 +99,10 @@ describe("systemd notification", () => {
 
   it("continues with one warning without the program", async () => {
     const platypus = run({ ...env, PATH: "/nonexistent" });
-    await platypus.printed(/systemd is not told how we are: systemd-notify: there is no such program/);
+    await platypus.printed(/systemd gets no status messages: systemd-notify: there is no such program/);
     platypus.child.kill("SIGTERM");
     expect(await platypus.exit()).toBe(0);
-    expect(platypus.stderr.split("is not told").length).toBe(2);
+    expect(platypus.stderr.split("gets no status messages").length).toBe(2);
   });
 
   it.skipIf(!hasReal)("is understood by the real socket", async () => {
@@ -169,7 +169,7 @@ describe("the systemd watchdog", () => {
     }).toBe(true);
     await closing;
     expect(kept.lines).toEqual([
-      expect.stringContaining("systemd is not told how we are: systemd-notify: ended with SIGKILL"),
+      expect.stringContaining("systemd gets no status messages: systemd-notify: ended with SIGKILL"),
     ]);
   });
 

@@ -10,6 +10,7 @@ import type { Turn } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { BackendConnection } from "./connection.ts";
+import { isOwnCommand } from "./count-answer.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { OperationDurations, type SentRequest } from "./operation-durations.ts";
 import { ownRequest } from "./own-request.ts";
@@ -277,17 +278,20 @@ export class Backend implements HealthEvents {
 
   /** Number of requests sent and not answered yet, on all connections. */
   get outstanding(): number {
-    return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
+    return this.connections.reduce((sum, connection) => sum + connection.awaited(() => false), 0);
   }
 
   /** Number of clients' requests that wait for a reply, without probes and requests that have timed out. */
   get inFlight(): number {
-    return this.connections.reduce((sum, connection) => sum + connection.inFlight, 0);
+    return this.connections.reduce((sum, connection) => sum + connection.awaited(isOwnCommand), 0);
   }
 
   /** Those of `inFlight` that wait for a connection. */
   get waiting(): number {
-    return this.connections.reduce((sum, { isConnected, inFlight }) => sum + (isConnected ? 0 : inFlight), 0);
+    return this.connections.reduce(
+      (sum, connection) => sum + (connection.isConnected ? 0 : connection.awaited(isOwnCommand)),
+      0,
+    );
   }
 
   /** The state for display: up, soft TKO, hard TKO. */
@@ -364,7 +368,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
+    const busy = this.connections.filter(({ isBusy }) => isBusy);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();

@@ -27,7 +27,7 @@ import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic, isSaferClassic } from "./classic-pool.ts";
-import { countAnswer, isOwnCommand } from "./count-answer.ts";
+import { countAnswer } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting } from "./greeting.ts";
 import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
@@ -91,7 +91,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       send: (request) => this.sendFirst(request),
       done: () => this.begin(),
       again: () => this.reopen(),
-      giveUp: () => this.fail(failures.connectError),
+      giveUp: (reply) => this.fail(reply),
     });
     this.held = new HeldAnswers(this.dialect, {
       send: (marker) => this.write(marker),
@@ -102,12 +102,14 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
-  get outstanding(): number {
-    return this.queue.length;
+  awaited(isOwn: (request: Request) => boolean): number {
+    return this.queue.awaited(
+      (each) => each === this.greeting.asked || each.operation === Operation.metaNoop || isOwn(each),
+    );
   }
 
-  get inFlight(): number {
-    return this.queue.countAwaited(this.greeting.asked, isOwnCommand);
+  get isBusy(): boolean {
+    return this.queue.length > 0;
   }
 
   send(request: Request): void {

@@ -7,7 +7,7 @@
  *                               └ the server closes: the next socket; after two of them, ready without meta
  */
 import type { Login } from "../../config/config.ts";
-import { type Reply, Status } from "../reply.ts";
+import { failures, type Reply, Status } from "../reply.ts";
 import { Operation, type Request } from "../request.ts";
 import type { ServerDialect } from "../wire/server-dialect.ts";
 import { isMetaNoop, isUnknownCommand } from "./classic-pool.ts";
@@ -34,8 +34,8 @@ export interface GreetingSteps {
   done(): void;
   /** The greeting needs a new socket. */
   again(): void;
-  /** The server refuses this client: the socket is useless. */
-  giveUp(): void;
+  /** The server refuses this client: the socket is useless, and `reply` is the reply to the requests that wait. */
+  giveUp(reply: Reply): void;
 }
 
 /** The greetings of one connection. Each socket has a new greeting. */
@@ -75,7 +75,7 @@ export class Greeting {
     this.ask(Operation.set, `set auth 0 0 ${word.length}`, word, (reply) => {
       if (reply.status === Status.clientError) {
         this.events.refused("the server refused username and password");
-        this.steps.giveUp();
+        this.steps.giveUp(failures.connectError);
       } else {
         this.askVersion();
       }
@@ -110,7 +110,8 @@ export class Greeting {
           this.steps.done();
         } else {
           this.events.refused(line);
-          this.steps.giveUp();
+          // An error of the server is the answer to any request. A missing login is not the mistake of the client.
+          this.steps.giveUp(reply.status === Status.serverError ? reply.copy() : failures.connectError);
         }
         return;
       }

@@ -17,7 +17,6 @@ import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wi
 import type { Flushable } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
-import { isOwnCommand } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import type { SentRequest } from "./operation-durations.ts";
 import { type Queued, RequestQueue } from "./request-queue.ts";
@@ -83,12 +82,12 @@ export class SaslConnection implements BackendLink, Flushable {
     });
   }
 
-  get outstanding(): number {
-    return this.queue.length;
+  awaited(isOwn: (request: Frame) => boolean): number {
+    return this.queue.awaited(isOwn);
   }
 
-  get inFlight(): number {
-    return this.queue.countAwaited(null, isOwnCommand);
+  get isBusy(): boolean {
+    return this.queue.length > 0;
   }
 
   get isConnected(): boolean {

@@ -174,7 +174,7 @@ export class Listeners {
     this.drainSome(gone.map(({ listener }) => listener));
     for (const { pool, listener } of gone) {
       const address = addressText(listener.address);
-      this.options.log.warn("config", `pool ${pool} is gone: ${address} takes no more clients`);
+      this.options.log.warn("config", `pool ${pool} is gone: ${address} accepts no more clients`);
     }
   }
 

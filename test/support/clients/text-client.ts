@@ -7,6 +7,8 @@ import net from "node:net";
 /** A connection. It keeps everything that it receives, as chunks until `received` joins them. */
 export class TextClient {
   private chunks: Buffer[] = [];
+  /** Called once, when bytes have been received or the connection has closed. */
+  private waiting: ((isClosed: boolean) => void)[] = [];
   readonly socket: net.Socket;
   private readonly closed: Promise<unknown>;
 
@@ -17,7 +19,9 @@ export class TextClient {
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     socket.on("data", (chunk) => {
       this.chunks.push(chunk);
+      this.wake(false);
     });
+    void this.closed.then(() => this.wake(true));
   }
 
   /** The bytes that were received and not taken yet. */
@@ -61,12 +65,16 @@ export class TextClient {
     }
   }
 
+  private wake(isClosed: boolean): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve(isClosed);
+  }
+
   /** Resolves when more has been received: to true if the connection is closed. */
   private more(): Promise<boolean> {
-    return new Promise((resolve) => {
-      this.socket.once("data", () => resolve(false));
-      void this.closed.then(() => resolve(true));
-    });
+    if (this.socket.closed) return Promise.resolve(true);
+    return new Promise((resolve) => this.waiting.push(resolve));
   }
 
   /** Takes `length` received bytes. Rejects if the connection closes before. */

@@ -9,6 +9,8 @@ export class HttpOrigin {
   /** Method and path of every request, in order: `GET /a`. */
   readonly requests: string[] = [];
   readonly headers: http.IncomingHttpHeaders[] = [];
+  /** Bodies of the requests that `answer` has answered, in order. */
+  readonly bodies: string[] = [];
   /** Connections accepted so far. */
   connections = 0;
   /** Answers a request; by default 200 with `value of PATH`. */
@@ -48,6 +50,21 @@ export class HttpOrigin {
   /** `http://127.0.0.1:PORT` */
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Answers each request after its body has arrived. */
+  answer(body: string | Buffer, headers: http.OutgoingHttpHeaders = {}): void {
+    this.handle = (request, response) => {
+      let text = "";
+      request.setEncoding("utf8");
+      request.on("data", (piece: string) => {
+        text += piece;
+      });
+      request.on("end", () => {
+        this.bodies.push(text);
+        response.writeHead(200, headers).end(body);
+      });
+    };
   }
 
   /** Resolves when this many requests have come and been handed to `handle`. */
