@@ -103,9 +103,8 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
   }
 
   awaited(isOwn: (request: Request) => boolean): number {
-    return this.queue.awaited(
-      (each) => each === this.greeting.asked || each.operation === Operation.metaNoop || isOwn(each),
-    );
+    const { asked } = this.greeting;
+    return this.queue.awaited((each) => each === asked || each.operation === Operation.metaNoop || isOwn(each));
   }
 
   get isBusy(): boolean {
@@ -273,7 +272,6 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     for (let request = this.takeWaiting(); request !== null; ) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
-      // A timed-out request is not sent.
       const refusal = request.isAbandoned ? null : this.writeOrFail(request, completed);
       if (refusal !== null) refused.push({ request, refusal });
       request = next;
