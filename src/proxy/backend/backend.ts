@@ -54,6 +54,8 @@ export interface BackendCounters {
   operations: Float64Array;
   /** By result, with index `Status`. Replies to meta commands count as their classic equivalents. */
   results: Float64Array;
+  /** Of `results`, the failures of probes and of first commands of connections. */
+  ownFailures: number;
   /** Smoothed time from sending a request to its reply (µs). */
   latencyUs: number;
   /** Number of times it was marked soft TKO. */
@@ -92,6 +94,7 @@ export class Backend implements HealthEvents {
     bytesRead: 0,
     operations: new Float64Array(OPERATION_COUNT),
     results: new Float64Array(STATUS_COUNT),
+    ownFailures: 0,
     latencyUs: 0,
     softTko: 0,
     hardTko: 0,
@@ -194,6 +197,7 @@ export class Backend implements HealthEvents {
       failed: (sent, status, source) => {
         this.counters.results[status]!++;
         if (source === "client") this.recordFailure(sent, status);
+        else this.counters.ownFailures++;
         const isUnsent = status === Status.connectError || status === Status.connectTimeout;
         if (!isUnsent || source === "greeting") return;
         this.health.connectionAwaited();
@@ -201,7 +205,8 @@ export class Backend implements HealthEvents {
       },
       timedOut: (sent) => {
         this.counters.timeouts++;
-        if (sent.operation !== Operation.version) this.recordFailure(sent, Status.timeout);
+        if (sent.operation === Operation.version) this.counters.ownFailures++;
+        else this.recordFailure(sent, Status.timeout);
         this.counters.results[Status.timeout]!++;
         this.lastReason = TIMEOUTS;
         this.health.timedOut();
