@@ -21,6 +21,7 @@ import { type McrouterOptions, routePrefixOf } from "./options.ts";
 import { PoolReader } from "./read-pools.ts";
 import { RouteReader } from "./read-routes.ts";
 import { readTree, registerNamed, routeOptionsOf } from "./read-tree.ts";
+import { readRuntimeVars } from "./runtime-vars.ts";
 import { poolOptionsOf, readListen, type ServerDefaults, serverOf } from "./server-options.ts";
 
 const FILE_PREFIX = "file:";
@@ -88,7 +89,9 @@ export async function loadMcrouterConfig(
     problems,
     warn,
   );
-  const reader = new RouteReader(pools, routeOptionsOf(options), problems, warn);
+  const varsFile = options.optionalText("runtime_vars_file");
+  const runtimeVars = await readRuntimeVars(varsFile, read, context.warn);
+  const reader = new RouteReader(pools, routeOptionsOf(options, runtimeVars), problems, warn);
   registerNamed(fields, reader);
   const tree = readTree(fields, reader, options);
   const statsPools = await readStatsPools(options, fromDisk);
@@ -131,7 +134,7 @@ export async function loadMcrouterConfig(
     isFromDump: readFrom !== null,
     statsPools,
   };
-  const own = file === null ? [] : [path.resolve(file)];
+  const own = [file, varsFile].flatMap((name) => (name === null ? [] : [path.resolve(name)]));
   return {
     file: file === null ? null : path.resolve(file),
     files: [...own, ...expanded.files, ...poolFiles.digests.keys(), ...(server.tls?.files ?? [])],

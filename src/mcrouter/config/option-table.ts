@@ -40,7 +40,7 @@ const rows: readonly (readonly [string, OptionKind, string, string, string, Opti
   ["fibers_stack_size", "integer", "24576", "fibers-stack-size", "", "none"],
   ["fibers_record_stack_size_every", "integer", "100000", "fibers-record-stack-size-every", "", "none"],
   ["fibers_use_guard_pages", "toggle", "true", "disable-fibers-use-guard-pages", "", "none"],
-  ["runtime_vars_file", "string", "", "runtime-vars-file", "", "none"],
+  ["runtime_vars_file", "string", "", "runtime-vars-file", "", "works"],
   ["file_observer_poll_period_ms", "integer", "100", "file-observer-poll-period-ms", "", "none"],
   ["file_observer_sleep_before_update_ms", "integer", "1000", "file-observer-sleep-before-update-ms", "", "none"],
   ["fibers_pool_resize_period_ms", "integer", "60000", "fibers-pool-resize-period-ms", "", "none"],

@@ -9,6 +9,7 @@
  *
  * Source: mcrouter lib/config/RouteHandleFactory-inl.h, as facts.
  */
+
 import type { BucketsConfig, RouteConfig } from "../../config/config.ts";
 import { suggestion } from "../../config/nearest-name.ts";
 import type { Problems } from "../../config/section.ts";
@@ -18,6 +19,7 @@ import { describeJson, type JsonObject, jsonString } from "./json-value.ts";
 import type { PoolReader } from "./read-pools.ts";
 import { nothing } from "./route-input.ts";
 import { routeRefusals } from "./route-refusals.ts";
+import type { RuntimeVars } from "./runtime-vars.ts";
 
 /** mcrouter options that apply to routes. */
 export interface RouteOptions {
@@ -26,6 +28,7 @@ export interface RouteOptions {
   readonly isShardSplitOff: boolean;
   /** Maximum number of shadow requests in flight to one destination. 0 means no limit. */
   readonly maxShadows: number;
+  readonly runtimeVars: RuntimeVars;
 }
 
 /** Reads the routes of one configuration. */

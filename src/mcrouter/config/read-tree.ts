@@ -3,6 +3,7 @@
  *
  * Source: mcrouter ProxyConfig-inl.h, as facts.
  */
+
 import type { Config, RouteConfig, TreeConfig } from "../../config/config.ts";
 import { loggedOf } from "../routes/async-log-route.ts";
 import type { BigValueRouteConfig } from "../routes/big-value-route.ts";
@@ -14,12 +15,14 @@ import type { Fields } from "./fields.ts";
 import { describeJson, type Json } from "./json-value.ts";
 import { type McrouterOptions, routePrefixOf } from "./options.ts";
 import type { RouteOptions, RouteReader } from "./read-routes.ts";
+import type { RuntimeVars } from "./runtime-vars.ts";
 
-export function routeOptionsOf(options: McrouterOptions): RouteOptions {
+export function routeOptionsOf(options: McrouterOptions, runtimeVars: RuntimeVars): RouteOptions {
   return {
     isShardSplitOff: options.toggle("disable_shard_split_route"),
     isAsyncLogOn: !options.toggle("asynclog_disable"),
     maxShadows: options.integer("target_max_shadow_requests"),
+    runtimeVars,
   };
 }
 

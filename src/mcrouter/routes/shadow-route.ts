@@ -181,14 +181,14 @@ function readShadow(
   const target = fields.need("target");
   const [from, to] = range(fields, "index_range", UNBOUNDED) ?? [0, 0];
   const listed = fields.strings("keys_to_shadow") ?? [];
-  const keyFraction = range(fields, "key_fraction_range", 1) ?? [0, 0];
+  const fraction = range(fields, "key_fraction_range", 1);
+  const variable = fields.string("key_fraction_range_rv");
+  const keyFraction = runtimeRange(variable, fields, reader) ?? fraction ?? [0, 0];
+  if (variable !== null && keyFraction === fraction) {
+    reader.warn(spot, `the runtime variables do not have "${variable}"; key_fraction_range counts`);
+  }
   const ranges = ["index_range", "key_fraction_range", "key_fraction_range_rv"].filter((name) => fields.has(name));
   if (listed.length > 0 && ranges.length > 0) fields.complain(`keys_to_shadow does not go together with ${ranges[0]}`);
-  if (fields.has("key_fraction_range_rv")) {
-    const message = "key_fraction_range_rv needs runtime variables, which are not supported";
-    if (fields.has("key_fraction_range")) reader.warn(spot, `${message}; key_fraction_range counts`);
-    else fields.complain(`${message}; use key_fraction_range`);
-  }
   const requestsFraction = fields.number("requests_fraction", 1, 0, 1)!;
   reader.warnOfUnread(fields, "a shadow");
   const messages = problems.all.map(({ message }) => message);
@@ -202,6 +202,17 @@ function readShadow(
   const keys = listed.length === 0 ? null : listed.map(bytesText);
   const maxOutstanding = reader.options.maxShadows === 0 ? UNBOUNDED : reader.options.maxShadows;
   return { from, to, shadow: { target: read, keyFraction, buckets, keys, requestsFraction, maxOutstanding } };
+}
+
+/** The range that the runtime variable `name` sets. `null` if it is not set. */
+function runtimeRange(name: string | null, fields: Fields, reader: RouteReader): [number, number] | null {
+  const range = name === null ? null : reader.options.runtimeVars.keyRange(name);
+  if (typeof range === "string") fields.complain(`key_fraction_range_rv: ${range}`);
+  else if (range !== null) return [...range];
+  else if (name !== null && !fields.has("key_fraction_range")) {
+    fields.complain(`the runtime variables do not have "${name}", and there is no key_fraction_range`);
+  }
+  return null;
 }
 
 function isMessages(read: RouteConfig | readonly string[]): read is readonly string[] {

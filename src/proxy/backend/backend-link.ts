@@ -2,7 +2,7 @@
 import type { Clock } from "../../clock.ts";
 import type { Address, Login, TlsConfig } from "../../config/config.ts";
 import type { Status } from "../reply.ts";
-import type { Operation, Request } from "../request.ts";
+import type { Request } from "../request.ts";
 import type { Turn } from "../wire/turn.ts";
 import type { GreetingEvents } from "./greeting.ts";
 import type { SentRequest } from "./operation-durations.ts";
@@ -53,13 +53,10 @@ export interface ConnectionEvents extends GreetingEvents {
 
 /** The operations of a connection, for all protocols. */
 export interface BackendLink {
-  /**
-   * Number of requests whose owners wait for a reply, sent or waiting to be sent, without those for which `isOwn` is true.
-   * The greeting and markers do not count.
-   */
-  awaited(isOwn: (request: { readonly operation: Operation }) => boolean): number;
-  /** True if replies are due, also those to requests that have timed out. */
-  readonly isBusy: boolean;
+  /** Number of requests sent or waiting to be sent, without a reply. */
+  readonly outstanding: number;
+  /** Those of `outstanding` that are neither probes nor first commands of the connection, and have not timed out. */
+  readonly inFlight: number;
   readonly isConnected: boolean;
   /** False if a get of several keys is not answered as in memcached: then send one key at a time. */
   readonly mayShare: boolean;

@@ -10,7 +10,6 @@ import type { Turn } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { BackendConnection } from "./connection.ts";
-import { isOwnCommand } from "./count-answer.ts";
 import { type Health, type HealthEvents, HealthState } from "./health.ts";
 import { OperationDurations, type SentRequest } from "./operation-durations.ts";
 import { ownRequest } from "./own-request.ts";
@@ -205,11 +204,12 @@ export class Backend implements HealthEvents {
       },
       timedOut: (sent) => {
         this.counters.timeouts++;
-        if (sent.operation === Operation.version) this.counters.ownFailures++;
+        const isProbe = sent.operation === Operation.version;
+        if (isProbe) this.counters.ownFailures++;
         else this.recordFailure(sent, Status.timeout);
         this.counters.results[Status.timeout]!++;
         this.lastReason = TIMEOUTS;
-        this.health.timedOut();
+        this.health.timedOut(isProbe);
       },
       connectFailed: (reason) => {
         this.counters.connectFailures++;
@@ -283,20 +283,17 @@ export class Backend implements HealthEvents {
 
   /** Number of requests sent and not answered yet, on all connections. */
   get outstanding(): number {
-    return this.connections.reduce((sum, connection) => sum + connection.awaited(() => false), 0);
+    return this.connections.reduce((sum, connection) => sum + connection.outstanding, 0);
   }
 
   /** Number of clients' requests that wait for a reply, without probes and requests that have timed out. */
   get inFlight(): number {
-    return this.connections.reduce((sum, connection) => sum + connection.awaited(isOwnCommand), 0);
+    return this.connections.reduce((sum, connection) => sum + connection.inFlight, 0);
   }
 
   /** Those of `inFlight` that wait for a connection. */
   get waiting(): number {
-    return this.connections.reduce(
-      (sum, connection) => sum + (connection.isConnected ? 0 : connection.awaited(isOwnCommand)),
-      0,
-    );
+    return this.connections.reduce((sum, { isConnected, inFlight }) => sum + (isConnected ? 0 : inFlight), 0);
   }
 
   /** The state for display: up, soft TKO, hard TKO. */
@@ -373,7 +370,7 @@ export class Backend implements HealthEvents {
       this.afterHolds.push(() => this.whenAnswered(done));
       return;
     }
-    const busy = this.connections.filter(({ isBusy }) => isBusy);
+    const busy = this.connections.filter(({ outstanding }) => outstanding > 0);
     let due = busy.length + 1;
     const answered = () => {
       if (--due === 0) done();

@@ -27,7 +27,7 @@ import { keyAfter } from "../wire/written-frame.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
 import { asClassic, isSaferClassic } from "./classic-pool.ts";
-import { countAnswer } from "./count-answer.ts";
+import { countAnswer, isOwnCommand } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import { Greeting } from "./greeting.ts";
 import { asksForMany, doubtAfter, HeldAnswers } from "./held-answers.ts";
@@ -102,13 +102,12 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     this.parser = new BackendParser(options.maxReplyBytes, options.prefix);
   }
 
-  awaited(isOwn: (request: Request) => boolean): number {
-    const { asked } = this.greeting;
-    return this.queue.awaited((each) => each === asked || each.operation === Operation.metaNoop || isOwn(each));
+  get outstanding(): number {
+    return this.queue.length;
   }
 
-  get isBusy(): boolean {
-    return this.queue.length > 0;
+  get inFlight(): number {
+    return this.queue.countAwaited(this.greeting.asked, isOwnCommand);
   }
 
   send(request: Request): void {
@@ -272,6 +271,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     for (let request = this.takeWaiting(); request !== null; ) {
       const next: Request | null = request.nextOfBackend;
       request.nextOfBackend = null;
+      // A timed-out request is not sent.
       const refusal = request.isAbandoned ? null : this.writeOrFail(request, completed);
       if (refusal !== null) refused.push({ request, refusal });
       request = next;

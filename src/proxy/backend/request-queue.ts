@@ -53,15 +53,6 @@ export class RequestQueue<T extends Queued<T>> {
     return this.length >= MAX_OUTSTANDING;
   }
 
-  /** Number of requests whose owners wait, without those for which `isOwn` is true. */
-  awaited(isOwn: (request: T) => boolean): number {
-    let count = 0;
-    for (let request = this.head; request !== null; request = request.nextOfBackend) {
-      if (!request.isAbandoned && !isOwn(request)) count++;
-    }
-    return count;
-  }
-
   append(request: T, nowMs: number): void {
     request.sentMs = nowMs;
     request.nextOfBackend = null;
@@ -146,6 +137,15 @@ export class RequestQueue<T extends Queued<T>> {
   /** True if no request was answered in time for so long that the order cannot be trusted. */
   isPastDropLimit(nowMs: number): boolean {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;
+  }
+
+  /** Number of requests of clients that wait for a reply: without `patient`, the first command of a new connection. */
+  countAwaited(patient: T | null, isOwn: (request: T) => boolean): number {
+    let count = 0;
+    for (let each = this.head; each !== null; each = each.nextOfBackend) {
+      if (each !== patient && !each.isAbandoned && !isOwn(each)) count++;
+    }
+    return count;
   }
 
   /** The first request other than `patient` that is neither answered nor abandoned. `null` if absent. */

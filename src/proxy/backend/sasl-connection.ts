@@ -17,6 +17,7 @@ import { type Command, commandOf, type Outcome, replyTo, type Verb } from "../wi
 import type { Flushable } from "../wire/turn.ts";
 import { AllCompleted } from "./all-completed.ts";
 import type { BackendLink, ConnectionEvents, ConnectionOptions } from "./backend-link.ts";
+import { isOwnCommand } from "./count-answer.ts";
 import { Deadline } from "./deadline.ts";
 import type { SentRequest } from "./operation-durations.ts";
 import { type Queued, RequestQueue } from "./request-queue.ts";
@@ -82,12 +83,12 @@ export class SaslConnection implements BackendLink, Flushable {
     });
   }
 
-  awaited(isOwn: (request: Frame) => boolean): number {
-    return this.queue.awaited(isOwn);
+  get outstanding(): number {
+    return this.queue.length;
   }
 
-  get isBusy(): boolean {
-    return this.queue.length > 0;
+  get inFlight(): number {
+    return this.queue.countAwaited(null, isOwnCommand);
   }
 
   get isConnected(): boolean {

@@ -176,20 +176,6 @@ describe("the greeting of a backend connection", () => {
     expect(backend.lines).toEqual([]);
   });
 
-  it("is not an outstanding request, and neither is a marker", async () => {
-    backend.version = null;
-    const asked = ask("set a 0 0 1\r\n1");
-    const server = await backend.connection(0);
-    while (!connection.isConnected) await new Promise((resolve) => setImmediate(resolve));
-    expect(connection.awaited(() => false)).toBe(1);
-    server.send("VERSION 1.6.18\r\n");
-    const command = await backend.command();
-    expect([command.data, connection.awaited(() => false)]).toEqual(["1", 1]);
-    command.reply("HD O1\r\n");
-    await asked.text();
-    expect(connection.awaited(() => false)).toBe(0);
-  });
-
   it("answers the waiting requests with the server's own error if the server only has errors", async () => {
     backend.version = "SERVER_ERROR out of memory\r\n";
     const set = ask("set a 0 0 1\r\n1");
