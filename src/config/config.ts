@@ -240,6 +240,8 @@ export interface SocketConfig {
 export interface HealthConfig {
   /** Number of consecutive timeouts that mark a server soft TKO. `null` disables TKO. */
   readonly timeoutsUntilTko: number | null;
+  /** True if a probe of a server that is up does not count as such a timeout. Absent: false. */
+  readonly ignoresProbes?: boolean;
   /** Time until the first probe. The time grows with each probe, up to `lastProbeMs`. */
   readonly firstProbeMs: number;
   readonly lastProbeMs: number;

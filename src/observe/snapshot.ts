@@ -184,6 +184,7 @@ const serverRows = {
   hardTko: sum,
   operations: sumsByIndex,
   results: sumsByIndex,
+  ownFailures: sum,
   latencyUs: max,
   latency: durations,
   /** By operation and error. Empty unless requested. */

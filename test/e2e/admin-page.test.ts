@@ -107,6 +107,8 @@ describe.skipIf(Browser.isMissing || MemcachedProcess.isMissing)("the admin page
     expect(performance.now() - killedMs).toBeLessThan(DEAD_WITHIN_MS);
     await says(page, "#troubles", new RegExp(`Server 127.0.0.1:${dying!.port} of pool target is marked down`));
     await says(page, "#servers tbody", /hard TKO/);
+    // Only Platypus' own probes fail.
+    expect(await page.locator("#servers tbody td[data-label='Failed']").allTextContents()).toEqual(["0/s", "0/s"]);
     await startMemcached({ port: dying!.port });
     await says(page, "#status", /^Healthy$/);
     await page.locator("#servers tbody summary").click();

@@ -201,6 +201,40 @@ describe("a refresh", () => {
   });
 });
 
+describe("the log line of a traced failure", () => {
+  it("of a refresh has the ids of its span", async () => {
+    const origin = await startOrigin();
+    let asked = 0;
+    origin.handle = (_request, response) => (++asked === 1 ? response.end("value") : response.writeHead(503).end());
+    const rule = web(origin, 'ttl = "1s"\nrefresh_before = "900ms"');
+    let line = "";
+    const spans = await spansOf(`${telemetry("traces_sample = 1")}${rule}retries = 0\n`, async (client, log) => {
+      await client.ask("get page/1", "END\r\n");
+      await log.said(/rule page: .*status 503/);
+      line = log.lines.find((each) => each.includes("status 503"))!;
+    });
+    const refreshes = spans.filter(({ name, status }) => name === "refresh" && status === ERROR);
+    expect(refreshes.map(({ traceId, spanId }) => `trace_id=${traceId} span_id=${spanId}`)).toContain(
+      /trace_id=\w+ span_id=\w+/.exec(line)?.[0],
+    );
+  });
+
+  it.skipIf(MemcachedProcess.isMissing)("of a value that the pool refuses has the ids of its fill", async () => {
+    const memcached = await startMemcached();
+    const origin = await startOrigin();
+    origin.handle = (_request, response) => response.end("v".repeat(1_100_000));
+    const toml = `${telemetry("traces_sample = 1")}${targetOf([memcached.port])}${web(origin)}max_body = "2MiB"\n`;
+    let line = "";
+    const spans = await spansOf(toml, async (client, log) => {
+      await client.ask("get page/1", "END\r\n");
+      await log.said(/rule page: not stored: /);
+      line = log.lines.find((each) => each.includes("not stored"))!;
+    });
+    const fill = named(spans, "fill", INTERNAL);
+    expect(line).toContain(`trace_id=${fill.traceId} span_id=${fill.spanId}`);
+  });
+});
+
 describe("the sampling of traces", () => {
   it("with a ratio of zero makes spans only for failures, and a client's own mistake is none", async () => {
     const port = await freePort();

@@ -223,7 +223,8 @@ function collectPoolFiles(json: Json, into: Map<string, Json>): void {
 async function mainText(options: McrouterOptions, file: string | null, read: ReadText): Promise<string> {
   if (file !== null) {
     return read(file).catch((error: unknown) => {
-      throw problem(file, readFailure(error));
+      // mcrouter's words.
+      throw problem(file, `Can not read config: ${readFailure(error)}`);
     });
   }
   const text = options.optionalText("config") ?? options.optionalText("config_str");

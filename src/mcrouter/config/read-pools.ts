@@ -243,6 +243,7 @@ export class PoolReader {
       connectTimeoutMs,
       health: {
         timeoutsUntilTko: options.isTkoDisabled ? null : options.timeoutsUntilTko,
+        ignoresProbes: true,
         firstProbeMs: options.firstProbeMs,
         lastProbeMs: options.lastProbeMs,
         failOpen: this.failOpen(fields, servers.length),

@@ -171,17 +171,17 @@ export class RouteReader {
     const type = json.type === "object" ? json.members.get("type") : undefined;
     if (type === undefined) this.complain(spot, 'no "type"; expected the name of a route handle');
     else if (type.type !== "string") this.complain(spot, `expected a string as "type", got ${describeJson(type)}`);
-    else return this.ofType(type.value, spot, spot);
+    else return this.ofType(type.value, spot, spot, type.place.line);
     return [nothing];
   }
 
   /** `config` is `null` if nothing follows the type. */
-  private ofType(type: string, config: Spot | null, at: Spot): readonly RouteConfig[] {
+  private ofType(type: string, config: Spot | null, at: Spot, line = at.json.place.line): readonly RouteConfig[] {
     const read = Object.hasOwn(handles, type) ? handles[type] : undefined;
     if (read === undefined) {
       const refusal = Object.hasOwn(routeRefusals, type) ? routeRefusals[type] : undefined;
       const known = Object.keys(handles);
-      this.complain(at, refusal ?? `Unknown RouteHandle: ${type}${suggestion(type, known)}`);
+      this.complain(at, refusal ?? `Unknown RouteHandle: ${type} line: ${line}${suggestion(type, known)}`);
       return [nothing];
     }
     const spot = config ?? { json: { type: "null", place: at.json.place }, path: at.path };

@@ -59,14 +59,14 @@ export function pageNow(now: Snapshot, earlier: Snapshot | null, hasCommands: bo
 }
 
 function serverState(now: ServerNumbers, earlier: ServerNumbers | undefined) {
-  const { pool, name, state, version, requests, results, outstanding, connections, history } = now;
+  const { pool, name, state, version, requests, results, ownFailures, outstanding, connections, history } = now;
   return {
     pool,
     name,
     state,
     version,
     requests,
-    failed: results.slice(Status.serverError).reduce((sum, count) => sum + count, 0),
+    failed: results.slice(Status.serverError).reduce((sum, count) => sum + count, 0) - ownFailures,
     outstanding,
     connections,
     history,

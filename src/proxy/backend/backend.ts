@@ -53,6 +53,8 @@ export interface BackendCounters {
   operations: Float64Array;
   /** By result, with index `Status`. Replies to meta commands count as their classic equivalents. */
   results: Float64Array;
+  /** Of `results`, the failures of probes and of first commands of connections. */
+  ownFailures: number;
   /** Smoothed time from sending a request to its reply (µs). */
   latencyUs: number;
   /** Number of times it was marked soft TKO. */
@@ -91,6 +93,7 @@ export class Backend implements HealthEvents {
     bytesRead: 0,
     operations: new Float64Array(OPERATION_COUNT),
     results: new Float64Array(STATUS_COUNT),
+    ownFailures: 0,
     latencyUs: 0,
     softTko: 0,
     hardTko: 0,
@@ -193,6 +196,7 @@ export class Backend implements HealthEvents {
       failed: (sent, status, source) => {
         this.counters.results[status]!++;
         if (source === "client") this.recordFailure(sent, status);
+        else this.counters.ownFailures++;
         const isUnsent = status === Status.connectError || status === Status.connectTimeout;
         if (!isUnsent || source === "greeting") return;
         this.health.connectionAwaited();
@@ -200,10 +204,12 @@ export class Backend implements HealthEvents {
       },
       timedOut: (sent) => {
         this.counters.timeouts++;
-        if (sent.operation !== Operation.version) this.recordFailure(sent, Status.timeout);
+        const isProbe = sent.operation === Operation.version;
+        if (isProbe) this.counters.ownFailures++;
+        else this.recordFailure(sent, Status.timeout);
         this.counters.results[Status.timeout]!++;
         this.lastReason = TIMEOUTS;
-        this.health.timedOut();
+        this.health.timedOut(isProbe);
       },
       connectFailed: (reason) => {
         this.counters.connectFailures++;

@@ -105,8 +105,9 @@ export class Health {
     this.countFailure();
   }
 
-  /** A request timed out. */
-  timedOut(): void {
+  /** A request or a probe timed out. */
+  timedOut(isProbe = false): void {
+    if (isProbe && this.state === HealthState.up && this.config.ignoresProbes === true) return;
     this.timeouts++;
     this.countFailure();
     const { timeoutsUntilTko } = this.config;

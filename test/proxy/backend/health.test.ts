@@ -29,6 +29,16 @@ describe("Health of a backend", () => {
     expect(states).toEqual([HealthState.soft]);
   });
 
+  it("counts only requests' timeouts while it is up if probes are ignored, as in mcrouter", () => {
+    const health = new Health({ ...CONFIG, timeoutsUntilTko: 1, ignoresProbes: true }, new ManualClock(), () => 0);
+    for (let i = 0; i < 5; i++) health.timedOut(true);
+    expect([health.state, health.failures]).toEqual([HealthState.up, 0]);
+    health.timedOut();
+    expect([health.state, health.failures]).toEqual([HealthState.soft, 1]);
+    health.timedOut(true);
+    expect(health.failures).toBe(2);
+  });
+
   it("stays out of use and unprobed while it is drained, whatever replies say", () => {
     const { health, states, clock, probesMs } = start();
     health.drain();
