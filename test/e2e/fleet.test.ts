@@ -153,8 +153,9 @@ describe.skipIf(MemcachedProcess.isMissing)("a fleet over one pool", () => {
     fleet = await Fleet.start(4, 3, {
       PLATYPUS_SOURCE_PRODUCTS_TIMEOUT: "10s",
       PLATYPUS_SERVER_FLUSH_ALL: "true",
-      // A server that is late only because the machine is busy counts as up.
+      // On a busy machine, servers and fills may be late.
       PLATYPUS_TARGET_SERVER_TIMEOUT: "5s",
+      PLATYPUS_GET_PRODUCTS_FILL_TIMEOUT: "10s",
     });
   });
   afterAll(() => fleet?.stop());
