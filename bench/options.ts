@@ -22,7 +22,7 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   resize               misses while a server is added and removed
                        default: the first four; with --quick, --workload or --competitors only workloads and lived
 
-  --quick              the short form: ends within two minutes
+  --quick              the short form: ends within three minutes
   --workload PART      only workloads whose name contains PART
   --competitors LIST   only these, by their names in the table, with commas between; "platypus, TLS" is "platypus: TLS"
   --proxy NAME=HOST:PORT:PID
@@ -31,7 +31,7 @@ export const usage = `npm run bench -- [${parts.join("] [")}] [options]
   --starts N           times the proxies are started anew in these rounds; default 3, with --quick 1
   --seconds S          time per contender in a round; default 1
   --against FILE       compare with an earlier run, a file in bench/results; exit code 1 if something became slower
-  --page               write the figures into docs/performance.md and docs/performance-all.md
+  --page               write the figures into docs/performance.md (lived) and docs/performance-all.md (all others)
 
 Where there is a C compiler, "floor" is the least that a proxy on one thread must do (bench/floor.c).
 Where they are set, MEMCACHED_PROXY (a memcached built with --enable-proxy) and MCROUTER are measured as well.`;

@@ -1,6 +1,6 @@
 /**
- * Writes the results of a run into the docs, between two marks. Text outside of the marks stays. All workloads go to
- * `docs/performance-all.md`, the main ones also to `docs/performance.md`.
+ * Writes the results of a run into the docs, between two marks. Text outside of the marks stays. Workloads in processes
+ * that have lived go to `docs/performance.md`, all others to `docs/performance-all.md`.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,31 +10,31 @@ import { drawPlots } from "./plots.ts";
 import { BenchError } from "./process-group.ts";
 import type { WorkloadReport } from "./report.ts";
 import type { RunDescription } from "./results.ts";
+import { LIVED } from "./scenarios/workloads.ts";
 
 const docs = resolve(import.meta.dirname, "../docs");
 const BEGIN = "<!-- figures: written by `npm run bench -- --page` -->";
 const END = "<!-- end of figures -->";
 
-/** Workloads in docs/performance.md. */
-const MAIN_WORKLOADS: ReadonlySet<string> = new Set([
-  "single gets, 50 connections",
-  "pipelined 16, 50 connections",
-  "multiget of 24 keys over 3 servers",
-  "1,000 connections",
-  "values of 100 KiB",
-]);
-
-/** Returns the path of the page with all workloads. */
+/** Returns the path of the last page that was written. */
 export function writePage(run: RunDescription, reports: readonly WorkloadReport[], figures: readonly Figure[]): string {
+  const [lived, fresh] = [true, false].map((isLived) => {
+    return reports.filter(({ scenario }) => (scenario.group === LIVED) === isLived);
+  });
+  let page = "";
+  if (lived!.length > 0) {
+    const way = "The programs take turns, and serve all of these workloads in turn without a restart.";
+    page = replaceFigures("performance.md", [about(run, way), table(lived!)]);
+  }
+  if (fresh!.length === 0) return page;
   const images = join(docs, "images");
   mkdirSync(images, { recursive: true });
-  const plots = drawPlots(reports).map(({ name, svg }) => {
+  const plots = drawPlots(fresh!).map(({ name, svg }) => {
     writeFileSync(join(images, `performance-${name}.svg`), svg);
     return `![CPU per request: ${name}](images/performance-${name}.svg)`;
   });
-  const main = reports.filter(({ scenario }) => MAIN_WORKLOADS.has(scenario.name));
-  if (main.length > 0) replaceFigures("performance.md", [about(run), table(main)]);
-  return replaceFigures("performance-all.md", [about(run), ...plots, table(reports), figureList(figures)]);
+  const way = `The programs take turns and are restarted ${run.length.starts} times.`;
+  return replaceFigures("performance-all.md", [about(run, way), ...plots, table(fresh!), figureList(figures)]);
 }
 
 /** Returns the path of the page. */
@@ -48,11 +48,10 @@ function replaceFigures(name: string, parts: readonly string[]): string {
   return path;
 }
 
-function about({ date, machine, versions, length }: RunDescription): string {
+function about({ date, machine, versions, length }: RunDescription, way: string): string {
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `Measured on ${date.slice(0, 10)}: ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel}; ${programs.join(", ")}.
-Medians of ${length.rounds} rounds of ${length.seconds} s. The programs take turns and are restarted ${length.starts} times. The lowest and the highest round are
-in parentheses.`;
+Medians of ${length.rounds} rounds of ${length.seconds} s. ${way} The lowest and the highest round are in parentheses.`;
 }
 
 function table(reports: readonly WorkloadReport[]): string {

@@ -138,6 +138,9 @@ export const workloads: readonly Scenario[] = [
   againstOurselves({ name: "fills" }, plain("hits"), of("platypus, filling", { operation: "fill" })),
 ];
 
+/** The group of `livedWorkloads`. */
+export const LIVED = "lived";
+
 /** Workloads for processes that have lived, with values as in production. */
 export const livedWorkloads: readonly Scenario[] = [
   lived("single gets, 50 connections", 0.85, {}),
@@ -153,7 +156,7 @@ function lived(name: string, goal: number, load: Partial<Load>, variant = ""): S
   const kib = { valueBytes: 1_024, ...load };
   const [own, peer] = [`platypus${variant}`, `twemproxy${variant}`];
   const contenders = [of(own, kib), ...[peer, "direct"].map((each) => ({ ...of(each, kib), hasGoal: false }))];
-  const shape = { name: `lived: ${name}, 1 KiB`, goal, group: "lived", isQuick: load.keysPerRequest !== undefined };
+  const shape = { name: `${LIVED}: ${name}, 1 KiB`, goal, group: LIVED, isQuick: load.keysPerRequest !== undefined };
   return { ...scenario(shape, peer, contenders), hasGivenPeers: variant === "" };
 }
 

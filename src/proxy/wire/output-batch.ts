@@ -15,6 +15,8 @@ import type { OnWritten, SocketWriter } from "./socket-writer.ts";
  */
 const FIRST_BLOCK_BYTES = 1024;
 const BLOCK_BYTES = 16 * 1024;
+/** Size of a block that a full block is copied into, so that an answer of many values is one piece. */
+const LARGE_BLOCK_BYTES = 64 * 1024;
 /** Values from this size that may be kept are sent by reference instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
 /**
@@ -22,19 +24,37 @@ const REFERENCE_BYTES = 8 * 1024;
  */
 const POOLED_BYTES = 4 * 1024 * 1024;
 
-const firstBlocks: Buffer[] = [];
-const blocks: Buffer[] = [];
+/** Free blocks of one size. */
+interface BlockPool {
+  readonly bytes: number;
+  readonly free: Buffer[];
+}
+
+const firstBlocks: BlockPool = { bytes: FIRST_BLOCK_BYTES, free: [] };
+const blocks: BlockPool = { bytes: BLOCK_BYTES, free: [] };
+const largeBlocks: BlockPool = { bytes: LARGE_BLOCK_BYTES, free: [] };
 const EMPTY = Buffer.alloc(0);
 
-/** A pooled block with room for `length`. */
-function takeBlock(length: number, isFirst: boolean): Buffer {
-  if (isFirst && length <= FIRST_BLOCK_BYTES) return firstBlocks.pop() ?? Buffer.allocUnsafeSlow(FIRST_BLOCK_BYTES);
-  return blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+function takeBlock({ bytes, free }: BlockPool): Buffer {
+  return free.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
 function giveBack(block: Buffer): void {
-  const pool = block.length === FIRST_BLOCK_BYTES ? firstBlocks : block.length === BLOCK_BYTES ? blocks : null;
-  if (pool !== null && pool.length * block.length < POOLED_BYTES) pool.push(block);
+  const pool = poolOf(block.length);
+  if (pool !== null && pool.free.length * pool.bytes < POOLED_BYTES) pool.free.push(block);
+}
+
+function poolOf(bytes: number): BlockPool | null {
+  switch (bytes) {
+    case FIRST_BLOCK_BYTES:
+      return firstBlocks;
+    case BLOCK_BYTES:
+      return blocks;
+    case LARGE_BLOCK_BYTES:
+      return largeBlocks;
+    default:
+      return null;
+  }
 }
 
 /** Bytes that wait for the end of the turn. An empty batch holds no memory. */
@@ -150,12 +170,12 @@ export class OutputBatch {
   }
 
   private makeRoom(length: number): void {
-    // A full small block is copied into a large one: one piece is one write, two would be a writev.
-    if (this.block.length === FIRST_BLOCK_BYTES && this.pieces === null && this.used + length <= BLOCK_BYTES) {
-      const small = this.block;
-      this.block = takeBlock(BLOCK_BYTES, false);
-      small.copy(this.block, 0, 0, this.used);
-      giveBack(small);
+    // A full block is copied into a larger one: one piece is one write, two would be a writev.
+    const larger = this.largerBlock(this.used + length);
+    if (larger !== null) {
+      this.block.copy(larger, 0, 0, this.used);
+      giveBack(this.block);
+      this.block = larger;
       return;
     }
     this.cut();
@@ -164,7 +184,7 @@ export class OutputBatch {
       this.blocks.push(this.block);
     }
     if (length <= BLOCK_BYTES) {
-      this.block = takeBlock(length, this.block.length === 0);
+      this.block = takeBlock(length <= FIRST_BLOCK_BYTES && this.block.length === 0 ? firstBlocks : blocks);
     } else {
       const lease = BufferLease.take(length);
       noteAllocation(length);
@@ -174,6 +194,14 @@ export class OutputBatch {
     }
     this.used = 0;
     this.from = 0;
+  }
+
+  /** A block for all bytes so far and more, `length` together. `null` if they cannot be one piece. */
+  private largerBlock(length: number): Buffer | null {
+    const { block } = this;
+    if (this.pieces !== null || length > LARGE_BLOCK_BYTES) return null;
+    if (block.length === FIRST_BLOCK_BYTES) return takeBlock(length <= BLOCK_BYTES ? blocks : largeBlocks);
+    return block.length === BLOCK_BYTES ? takeBlock(largeBlocks) : null;
   }
 
   /** Ends the current piece, so that another can follow. */

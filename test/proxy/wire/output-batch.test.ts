@@ -121,6 +121,31 @@ describe("OutputBatch", () => {
     expect((await end()) === expected).toBe(true);
   });
 
+  it.each([
+    [24, 1_040, 1],
+    [60, 1_040, 1],
+    [3, 15_000, 1],
+    [70, 1_040, 2],
+  ])("passes %i values of %i bytes to the socket in %i pieces: one write costs less than a writev", (count, bytes, pieces) => {
+    const passed: Buffer[] = [];
+    const writer = {
+      unsentBytes: 0,
+      write: (piece: Buffer) => passed.push(Buffer.from(piece)),
+      writeAll: (all: readonly Buffer[]) => passed.push(...all.map((piece) => Buffer.from(piece))),
+    } as unknown as SocketWriter;
+    const batch = new OutputBatch();
+    const expected: Buffer[] = [];
+    for (let i = 0; i < count; i++) {
+      const value = Buffer.alloc(bytes, i);
+      expected.push(Buffer.from(value));
+      batch.copy(value, 0, bytes);
+      value.fill(0xff);
+    }
+    batch.flush(writer);
+    expect(passed).toHaveLength(pieces);
+    expect(Buffer.concat(passed).equals(Buffer.concat(expected))).toBe(true);
+  });
+
   it("writes nothing if it is empty", async () => {
     const { near, writer, end } = await pair();
     new OutputBatch().flush(writer);
