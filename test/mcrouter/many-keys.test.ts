@@ -115,6 +115,15 @@ const verbs = fc.constantFrom("get", "get", "gets", "gat 100");
 const keyLists = fc.array(fc.constantFrom(...keyNames), { minLength: 2, maxLength: 20 });
 const picks = fc.array(fc.nat(20), { minLength: 1, maxLength: 10 });
 
+/**
+ * A value that is the same with and without the suffix of ModifyKeyRoute: of equal replies, AllSyncRoute returns the first
+ * received.
+ */
+function valueBlock(key: string, cas: string): string {
+  const value = `<${key.replace(/(:z)+$/, "")}>`;
+  return `VALUE ${key} 5 ${value.length}${cas}\r\n${value}\r\n`;
+}
+
 /** A server whose items never change. Its replies are due until `answerNext`. */
 class FixedLeaf extends LeafRoute {
   items: ReadonlySet<string> = new Set();
@@ -141,7 +150,7 @@ class FixedLeaf extends LeafRoute {
     const cas = verb === "gets" ? " 7" : "";
     const asked = verb === "gat" ? words.slice(1) : words;
     const found = asked.filter((key) => this.items.has(key));
-    return `${found.map((key) => `VALUE ${key} 5 ${key.length + 2}${cas}\r\n<${key}>\r\n`).join("")}END\r\n`;
+    return `${found.map((key) => valueBlock(key, cas)).join("")}END\r\n`;
   }
 
   /** The commands, with a get of many keys as gets of single keys, sorted. */
