@@ -207,6 +207,8 @@ async function openPool(origin: string, config: HttpSourceConfig): Promise<Pool>
   return new Pool(origin, {
     connections: config.concurrency === "auto" ? MAX_PLACES : config.concurrency,
     pipelining: 1,
+    // A server ends an HTTP/2 session whose responses are often cut off, and with it the other fetches.
+    allowH2: false,
     keepAliveTimeout: KEEP_ALIVE_MS,
     clientTtl: CONNECTION_LIFE_MS,
     connect: { timeout: Math.min(config.connectTimeoutMs, config.timeoutMs), lookup: names.lookup },

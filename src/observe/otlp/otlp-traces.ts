@@ -5,7 +5,7 @@
 import { SpanKind as ApiSpanKind, TraceFlags } from "@opentelemetry/api";
 import type { TelemetryConfig } from "../../config/config.ts";
 import type { Span, SpanAttributes, TracedRequest, Tracer } from "../../proxy/tracing.ts";
-import { RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
+import { noAttributes, RecordedSpan, type SpanOrigin } from "./recorded-span.ts";
 import { idsOf, type SpanIds } from "./span-ids.ts";
 
 /** Maximum number of spans per second for requests that were not sampled: with a dead server, each request fails. */
@@ -61,7 +61,14 @@ export class OpenTelemetryTracer implements Tracer {
   beginRefresh(origin: string | null): Span {
     const link = origin === null ? null : idsOf(origin);
     const kind = ApiSpanKind.INTERNAL;
-    return new RecordedSpan(this.origin, { name: "refresh", kind, parent: null, link, attributes: {}, agoMs: 0 });
+    return new RecordedSpan(this.origin, {
+      name: "refresh",
+      kind,
+      parent: null,
+      link,
+      attributes: noAttributes,
+      agoMs: 0,
+    });
   }
 
   private server(request: TracedRequest, parent: SpanIds | null, agoMs: number): Span {

@@ -12,7 +12,7 @@ import { SpanIds } from "./span-ids.ts";
 const MAX_KEY_CHARACTERS = 250;
 
 const none: never[] = [];
-const noAttributes: SpanAttributes = {};
+export const noAttributes: SpanAttributes = {};
 const unset: ReadableSpan["status"] = { code: SpanStatusCode.UNSET };
 const failed: ReadableSpan["status"] = { code: SpanStatusCode.ERROR };
 /** OpenTelemetry's numbers of the kinds. */

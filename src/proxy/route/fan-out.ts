@@ -166,7 +166,6 @@ export class Fan {
   private decide(indexes: readonly number[]): void {
     if (indexes.length === 0) return;
     const { kept, owner } = this;
-    this.open -= indexes.length;
     const found = indexes.filter((index) => kept[index] === VALUE);
     if (found.length > 0) owner.fanFound(this, found);
     const others = new Set(indexes.map((index) => kept[index]!));
@@ -175,6 +174,7 @@ export class Fan {
       const same = indexes.filter((index) => kept[index] === reply);
       owner.fanNotFound(this, same, reply as Reply);
     }
+    this.open -= indexes.length;
     if (this.open === 0) owner.fanEnded();
   }
 }

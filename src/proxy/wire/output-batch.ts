@@ -60,10 +60,13 @@ function poolOf(bytes: number): BlockPool | null {
 /** Bytes that wait for the end of the turn. An empty batch holds no memory. */
 export class OutputBatch {
   private block: Buffer = EMPTY;
+  /** False if `block` belongs to a lease, which decides who gets the memory next. */
+  private isPooled = false;
   private used = 0;
   private from = 0;
   /** Finished pieces in order, before `block[from, used)`. */
   private pieces: Buffer[] | null = null;
+  /** Full blocks of the pools. */
   private blocks: Buffer[] | null = null;
   private pieceBytes = 0;
   /** Leases of large blocks and pieces: held until the socket has written them. */
@@ -158,10 +161,11 @@ export class OutputBatch {
 
   private reset(isFree: boolean): void {
     if (isFree) {
-      giveBack(this.block);
+      if (this.isPooled) giveBack(this.block);
       if (this.blocks !== null) for (const block of this.blocks) giveBack(block);
     }
     this.block = EMPTY;
+    this.isPooled = false;
     this.used = 0;
     this.from = 0;
     this.pieces = null;
@@ -179,18 +183,20 @@ export class OutputBatch {
       return;
     }
     this.cut();
-    if (this.block.length > 0) {
+    if (this.isPooled) {
       this.blocks ??= [];
       this.blocks.push(this.block);
     }
     if (length <= BLOCK_BYTES) {
       this.block = takeBlock(length <= FIRST_BLOCK_BYTES && this.block.length === 0 ? firstBlocks : blocks);
+      this.isPooled = true;
     } else {
       const lease = BufferLease.take(length);
       noteAllocation(length);
       this.leases ??= [];
       this.leases.push(lease);
       this.block = lease.buffer;
+      this.isPooled = false;
     }
     this.used = 0;
     this.from = 0;
@@ -199,7 +205,7 @@ export class OutputBatch {
   /** A block for all bytes so far and more, `length` together. `null` if they cannot be one piece. */
   private largerBlock(length: number): Buffer | null {
     const { block } = this;
-    if (this.pieces !== null || length > LARGE_BLOCK_BYTES) return null;
+    if (!this.isPooled || this.pieces !== null || length > LARGE_BLOCK_BYTES) return null;
     if (block.length === FIRST_BLOCK_BYTES) return takeBlock(length <= BLOCK_BYTES ? blocks : largeBlocks);
     return block.length === BLOCK_BYTES ? takeBlock(largeBlocks) : null;
   }

@@ -126,24 +126,55 @@ describe("OutputBatch", () => {
     [60, 1_040, 1],
     [3, 15_000, 1],
     [70, 1_040, 2],
-  ])("passes %i values of %i bytes to the socket in %i pieces: one write costs less than a writev", (count, bytes, pieces) => {
-    const passed: Buffer[] = [];
-    const writer = {
-      unsentBytes: 0,
-      write: (piece: Buffer) => passed.push(Buffer.from(piece)),
-      writeAll: (all: readonly Buffer[]) => passed.push(...all.map((piece) => Buffer.from(piece))),
-    } as unknown as SocketWriter;
-    const batch = new OutputBatch();
-    const expected: Buffer[] = [];
-    for (let i = 0; i < count; i++) {
-      const value = Buffer.alloc(bytes, i);
-      expected.push(Buffer.from(value));
-      batch.copy(value, 0, bytes);
-      value.fill(0xff);
+  ])(
+    "passes %i values of %i bytes to the socket in %i pieces: one write costs less than a writev",
+    (count, bytes, pieces) => {
+      const passed: Buffer[] = [];
+      const writer = {
+        unsentBytes: 0,
+        write: (piece: Buffer) => passed.push(Buffer.from(piece)),
+        writeAll: (all: readonly Buffer[]) => passed.push(...all.map((piece) => Buffer.from(piece))),
+      } as unknown as SocketWriter;
+      const batch = new OutputBatch();
+      const expected: Buffer[] = [];
+      for (let i = 0; i < count; i++) {
+        const value = Buffer.alloc(bytes, i);
+        expected.push(Buffer.from(value));
+        batch.copy(value, 0, bytes);
+        value.fill(0xff);
+      }
+      batch.flush(writer);
+      expect(passed).toHaveLength(pieces);
+      expect(Buffer.concat(passed).equals(Buffer.concat(expected))).toBe(true);
+    },
+  );
+
+  it("never shares memory with a lease that it has released, whatever their sizes", () => {
+    const writer = { unsentBytes: 0, write: written, writeAll: written } as unknown as SocketWriter;
+    function written(_bytes: unknown, release?: (error: null) => void): void {
+      release?.(null);
     }
-    batch.flush(writer);
-    expect(passed).toHaveLength(pieces);
-    expect(Buffer.concat(passed).equals(Buffer.concat(expected))).toBe(true);
+    const property = (sizes: readonly number[][], leased: number) => {
+      for (const copies of sizes) {
+        const batch = new OutputBatch();
+        for (const bytes of copies) batch.copy(Buffer.alloc(bytes), 0, bytes);
+        batch.flush(writer);
+      }
+      const [one, other] = [new OutputBatch(), new OutputBatch()];
+      const lease = BufferLease.take(leased);
+      lease.buffer.fill("l");
+      for (let i = 0; i < 60; i++) {
+        one.copy(Buffer.alloc(1_000, "a"), 0, 1_000);
+        other.copy(Buffer.alloc(1_000, "b"), 0, 1_000);
+      }
+      expect(one.take().equals(Buffer.alloc(60_000, "a"))).toBe(true);
+      expect(other.take().equals(Buffer.alloc(60_000, "b"))).toBe(true);
+      expect(lease.buffer.every((byte) => byte === "l".charCodeAt(0))).toBe(true);
+      lease.release();
+    };
+    const size = fc.oneof(fc.nat(2_000), fc.nat(70_000), fc.constantFrom(16_385, 32_769, 40_000, 65_536));
+    const some = fc.array(fc.array(size, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 6 });
+    fc.assert(fc.property(some, fc.integer({ min: 16_385, max: 70_000 }), property), { numRuns: 200 });
   });
 
   it("writes nothing if it is empty", async () => {
