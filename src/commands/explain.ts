@@ -131,7 +131,7 @@ async function fetchOnce(config: Config, sources: ReadonlyMap<string, BuiltSourc
     const { value, tag, freshness } = result;
     const ttlMs = freshness?.ttlMs ?? null;
     const said =
-      ttlMs === null ? "nothing of how long it is good" : `good for ${formatDuration(Math.round(ttlMs / 1000) * 1000)}`;
+      ttlMs === null ? "the source gives no lifetime" : `good for ${formatDuration(Math.round(ttlMs / 1000) * 1000)}`;
     const marked = tag === null ? "" : `; marked ${tag.replaceAll("\n", ", ")}`;
     return [["fetched", `${value.length} bytes ${took()}; ${said}${marked}`]];
   } catch (error) {
