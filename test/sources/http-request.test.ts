@@ -1,6 +1,9 @@
 /** What an http source sends, and what it takes for a value: all that goes beyond a plain GET of a URL. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import net, { type AddressInfo } from "node:net";
+import path from "node:path";
+import tls from "node:tls";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -240,6 +243,32 @@ describe("a conditional request", () => {
   it("is required for a 304 to be accepted", async () => {
     origin.handle = (_request, response) => response.writeHead(304).end();
     expect(await outcome(sourceOf())).toBe("SOURCE_STATUS");
+  });
+});
+
+describe("a request over TLS", () => {
+  it("offers HTTP/1.1 only: a server ends an HTTP/2 session, with all its fetches, if responses are often cut off", async () => {
+    const folder = path.join(import.meta.dirname, "../support/tls");
+    const [cert, key] = ["server.pem", "server.key"].map((name) => readFileSync(path.join(folder, name)));
+    const offered: (readonly string[])[] = [];
+    const server = tls.createServer({
+      cert,
+      key,
+      ALPNCallback: ({ protocols }) => {
+        offered.push(protocols);
+        return protocols[0];
+      },
+    });
+    server.on("tlsClientError", () => {});
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const source = sourceOf({ url: `https://127.0.0.1:${(server.address() as AddressInfo).port}/` });
+    // The certificate is not trusted.
+    expect(await outcome(source)).toBe("SOURCE_UNREACHABLE");
+    await source.close();
+    server.close();
+    await once(server, "close");
+    expect(offered).toEqual([["http/1.1"]]);
   });
 });
 
