@@ -34,7 +34,7 @@ const FALL_SHIFT = 3;
 /** Maximum number of keys in flight, whatever the values. */
 const MAX_WINDOW = MAX_SMALL_BYTES / LEAST_ANSWER_BYTES;
 /** The same after a miss that is being filled. */
-const FILL_WINDOW = 128;
+const FILL_WINDOW = 64;
 
 /** Records whether clients of this process had large values recently. */
 export class ValueSizes {
