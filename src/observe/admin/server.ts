@@ -3,8 +3,8 @@
  * change something.
  *
  * DNS rebinding: an attacker's page may point its own name to this machine. The Host must therefore be an address, or a
- * name that an attacker cannot own (`isOwnName`); on a loopback address it must be a loopback name. Requests from pages
- * of other sites are refused, unless the user followed a link.
+ * name that an attacker cannot own (`isOwnName`); on a loopback address it must be a loopback name. A request from a
+ * page of another site is refused, unless the user followed a link.
  */
 import http from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";

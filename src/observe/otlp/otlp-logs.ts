@@ -1,6 +1,6 @@
 /**
- * Sends the log's lines by OTLP, in addition to the log's own output. The SDK batches them, and drops lines while 2,048
- * of them wait (`OTEL_BLRP_…` changes these numbers).
+ * Sends the log's lines by OTLP, in addition to the log's own output. The SDK batches them. While 2,048
+ * lines wait, it drops further lines (`OTEL_BLRP_…` changes these numbers).
  *
  * Source: OpenTelemetry specification, "Logs Data Model" (severity numbers, trace context).
  */

@@ -1,6 +1,6 @@
 /**
- * The ids of a span: 128 bits of its trace, 64 bits of its own. They are numbers, because most spans are only encoded
- * (span-encoder.ts); the texts are made when they are needed.
+ * The ids of a span: 128 bits of its trace, 64 bits of its own. Most spans are only encoded
+ * (span-encoder.ts), so the ids are numbers. Their texts are made when they are needed.
  *
  * Source: W3C Trace Context, section 3.2.
  */

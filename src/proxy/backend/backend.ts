@@ -53,7 +53,7 @@ export interface BackendCounters {
   operations: Float64Array;
   /** By result, with index `Status`. Replies to meta commands count as their classic equivalents. */
   results: Float64Array;
-  /** Of `results`, the failures of probes and of first commands of connections. */
+  /** Failed probes and failed first commands of connections. `results` includes them. */
   ownFailures: number;
   /** Smoothed time from sending a request to its reply (µs). */
   latencyUs: number;
