@@ -157,6 +157,9 @@ export const gatheredReply = fixedReply(Status.found, "END");
 /** The reply to a meta feature that a server without meta commands does not have. */
 export const notSupported = fixedReply(Status.clientError, "CLIENT_ERROR not supported by this pool");
 
+/** The reply to `stats` with an unknown group. */
+export const unknownStats = fixedReply(Status.clientError, "ERROR");
+
 /** A retrieval that found nothing. */
 export const missReply = fixedReply(Status.missing, "END");
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { inMcrouterWords } from "../../src/proxy/mcrouter-words.ts";
-import { failures, fixedReply, type Reply, Status } from "../../src/proxy/reply.ts";
+import { failures, fixedReply, type Reply, Status, unknownStats } from "../../src/proxy/reply.ts";
 
 const textOf = ({ chunk }: Reply) => chunk.toString("latin1");
 
@@ -24,4 +24,8 @@ it("failures of Platypus have mcrouter's text and the same status", () => {
 it("a server's own errors keep their text", () => {
   const own = fixedReply(Status.timeout, "SERVER_ERROR timeout");
   expect(inMcrouterWords(own)).toBe(own);
+});
+
+it("stats of an unknown group have mcrouter's text", () => {
+  expect(textOf(inMcrouterWords(unknownStats))).toBe("CLIENT_ERROR bad stats command\r\n");
 });

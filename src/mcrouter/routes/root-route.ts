@@ -12,6 +12,7 @@
 import type { Clock } from "../../clock.ts";
 import type { RootConfig } from "../../config/config.ts";
 import { routingPrefixLength } from "../../proxy/key.ts";
+import { inMcrouterWords } from "../../proxy/mcrouter-words.ts";
 import { failures, fixedReply, isFailure, type Reply, Status, valueReply } from "../../proxy/reply.ts";
 import { isRetrieval, type KeyList, noOwner, Operation, type ReplyOwner, type Request } from "../../proxy/request.ts";
 import { defaultReply, errorReply } from "../../proxy/route/default-reply.ts";
@@ -116,7 +117,8 @@ export class RootRoute implements Root, ReplyOwner {
       request.complete(replyTo(request, { status: Status.notFound }));
     } else if (isShownGet(request) && this.options.showsGetErrors) {
       // Clients see a CLIENT_ERROR; other failures of a get are shown as a miss.
-      const text = shown.chunk.toString("latin1", shown.start, shown.end - 2);
+      const { chunk, start, end } = inMcrouterWords(shown);
+      const text = chunk.toString("latin1", start, end - 2);
       request.complete(fixedReply(Status.clientError, text));
     } else {
       request.complete(shown);

@@ -37,6 +37,7 @@ import { RequestQueue } from "./request-queue.ts";
 import { SharedGets } from "./shared-gets.ts";
 
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+const TOO_LATE = "nothing was answered in time up to the drop limit";
 
 /** The first request opens the connection; after a loss, the next request opens it again. */
 export class BackendConnection implements BackendLink, Flushable, FrameReader {
@@ -115,6 +116,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.complete(failures.overloaded);
       return;
     }
+    if (this.isLost(this.options.turn.nowMs())) this.contain(() => this.distrust(TOO_LATE));
     if (this.socket === null) this.open();
     if (!this.isReady) {
       this.wait(request);
@@ -475,21 +477,37 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     const { asked } = this.greeting;
     this.queue.expire(nowMs, asked, (request) => {
       // A timeout does not end the greeting. Only requests count: no client has asked for the greeting.
-      if (request === asked) return;
-      for (let i = 0; i < request.weight; i++) this.events.timedOut(request);
-      completed.run(() => request.complete(failures.timeout));
+      if (request !== asked) this.timeOut(request, completed);
     });
-    completed.run(() => this.checkOrder(nowMs));
+    completed.run(() => this.checkOrder(nowMs, completed));
     this.contain(() => completed.end());
   }
 
-  private checkOrder(nowMs: number): void {
+  private timeOut(request: Request, completed: AllCompleted): void {
+    for (let i = 0; i < request.weight; i++) this.events.timedOut(request);
+    completed.run(() => request.complete(failures.timeout));
+  }
+
+  /** True if the next check of the deadlines would close the connection, and no request waits for it. */
+  private isLost(nowMs: number): boolean {
+    return this.queue.isPastDropLimit(nowMs) && this.queue.firstAwaited(this.greeting.asked) === null;
+  }
+
+  private checkOrder(nowMs: number, completed: AllCompleted): void {
     if (this.retired !== null) this.closeIfRetired();
+    const { asked } = this.greeting;
     if (this.queue.isPastDropLimit(nowMs)) {
-      this.distrust("nothing was answered in time up to the drop limit");
+      // The server does not answer: each request that still waits has timed out. Complete them after the queue has been
+      // emptied, because a completed request may send others.
+      const waiting: Request[] = [];
+      this.queue.expire(Number.POSITIVE_INFINITY, asked, (request) => {
+        if (request !== asked) waiting.push(request);
+      });
+      completed.run(() => this.distrust(TOO_LATE));
+      for (const request of waiting) this.timeOut(request, completed);
       return;
     }
-    if (this.socket !== null) this.queue.setDeadline(nowMs, this.greeting.asked);
+    if (this.socket !== null) this.queue.setDeadline(nowMs, asked);
   }
 
   private closeIfRetired(): void {

@@ -183,6 +183,7 @@ export class SaslConnection implements BackendLink, Flushable {
     answered: (outcome: Outcome) => void,
     failed: (reply: Reply) => void,
   ): void {
+    if (this.isLost(this.options.clock.nowMs())) this.contain(() => this.distrust());
     const server = this.server ?? this.open();
     this.append(server, asked, command, answered, failed);
     if (this.isJoined) return;
@@ -310,18 +311,33 @@ export class SaslConnection implements BackendLink, Flushable {
   private checkDeadlines(): void {
     const nowMs = this.options.clock.nowMs();
     const completed = new AllCompleted();
-    this.queue.expire(nowMs, null, (late) => {
-      this.events.timedOut(late);
-      completed.run(() => late.failed(failures.timeout));
-    });
-    completed.run(() => this.checkOrder(nowMs));
+    this.queue.expire(nowMs, null, (late) => this.timeOut(late, completed));
+    completed.run(() => this.checkOrder(nowMs, completed));
     this.contain(() => completed.end());
   }
 
-  private checkOrder(nowMs: number): void {
+  private timeOut(late: Frame, completed: AllCompleted): void {
+    this.events.timedOut(late);
+    completed.run(() => late.failed(failures.timeout));
+  }
+
+  /** True if the next check of the deadlines would close the connection, and no request waits for it. */
+  private isLost(nowMs: number): boolean {
+    return this.queue.isPastDropLimit(nowMs) && this.queue.firstAwaited(null) === null;
+  }
+
+  private distrust(): void {
+    this.events.outOfStep("nothing was answered in time up to the drop limit");
+    this.fail(failures.connectionLost);
+  }
+
+  private checkOrder(nowMs: number, completed: AllCompleted): void {
     if (this.queue.isPastDropLimit(nowMs)) {
-      this.events.outOfStep("a request stayed unanswered past the drop limit");
-      this.fail(failures.connectionLost);
+      // As in connection.ts.
+      const waiting: Frame[] = [];
+      this.queue.expire(Number.POSITIVE_INFINITY, null, (frame) => waiting.push(frame));
+      completed.run(() => this.distrust());
+      for (const frame of waiting) this.timeOut(frame, completed);
       return;
     }
     this.closeIfRetired();

@@ -1,7 +1,7 @@
 /**
  * Commands that Platypus answers itself: `version`, `stats` and `config get cluster`.
  */
-import { fixedReply, type Reply, Status } from "../reply.ts";
+import { fixedReply, type Reply, Status, unknownStats } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { notHere } from "../wire/classic-parser.ts";
 
@@ -75,7 +75,7 @@ export class LocalCommands {
         request.complete(notHere);
         return;
       default:
-        this.facts.stats(group, (lines) => request.complete(lines === null ? error : statsReply(lines)));
+        this.facts.stats(group, (lines) => request.complete(lines === null ? unknownStats : statsReply(lines)));
     }
   }
 

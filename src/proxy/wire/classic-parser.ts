@@ -46,6 +46,7 @@ const MINUS = 0x2d;
 
 const answers = {
   error: fixedReply(Status.clientError, "ERROR"),
+  malformed: fixedReply(Status.clientError, "CLIENT_ERROR malformed request"),
   badFormat: fixedReply(Status.clientError, "CLIENT_ERROR bad command line format"),
   badKey: fixedReply(Status.clientError, "CLIENT_ERROR bad key"),
   badChunk: fixedReply(Status.clientError, "CLIENT_ERROR bad data chunk"),
@@ -375,7 +376,8 @@ export class ClassicParser {
   }
 
   private refuse(answer: Reply | null): Parsed {
-    this.answer = answer;
+    // mcrouter has no ERROR.
+    this.answer = answer === answers.error && this.limits().hasMcrouterWords ? answers.malformed : answer;
     return Parsed.answer;
   }
 

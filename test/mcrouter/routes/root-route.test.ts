@@ -191,7 +191,7 @@ describe("RootRoute's reply to a failure", () => {
   it("is a miss for a get, or the error if configured", async () => {
     const shown = { miss_on_get_errors: "0" };
     expect(await answers("get k\r\n", failures.timeout)).toBe("END\r\n");
-    expect(await answers("get k\r\n", failures.timeout, shown)).toBe("SERVER_ERROR timeout\r\n");
+    expect(await answers("get k\r\n", failures.timeout, shown)).toBe("SERVER_ERROR Reply timeout\r\n");
     expect(await answers("get k\r\n", "END\r\n", shown)).toBe("END\r\n");
   });
 

@@ -22,6 +22,9 @@ function ask(frame: string): Asked {
   return new Asked(frame).by((request) => connection.send(request));
 }
 
+/** A deadline that has passed is checked in the next turn. */
+const checked = () => new Promise((done) => setImmediate(done));
+
 beforeEach(async () => {
   clock = new ManualClock();
   backend = await ScriptedBackend.start();
@@ -231,6 +234,40 @@ describe("a timeout of a backend connection", () => {
     expect(await next.text()).toBe("END\r\n");
     expect(backend.connections.length).toBe(2);
     expect(happened.filter((what) => what.startsWith("out of step")).length).toBe(1);
+  });
+
+  it("past the drop limit, a request that is less than one timeout old has timed out too", async () => {
+    const slow = ask("get a\r\n");
+    const first = await backend.command();
+    for (let i = 1; i < 4; i++) {
+      clock.advance(SERVER_TIMEOUT_MS);
+      await checked();
+    }
+    expect(await slow.status()).toBe("timeout");
+    clock.advance(SERVER_TIMEOUT_MS / 2);
+    const young = ask("get b\r\n");
+    await backend.command();
+    clock.advance(SERVER_TIMEOUT_MS / 2);
+    expect(await young.status()).toBe("timeout");
+    await first.connection.closed;
+    expect(happened.filter((what) => what === "timed out").length).toBe(2);
+  });
+
+  it("does not send a request to a connection past the drop limit that no other request waits for", async () => {
+    const slow = ask("get a\r\n");
+    const first = await backend.command();
+    clock.advance(SERVER_TIMEOUT_MS);
+    expect(await slow.status()).toBe("timeout");
+    const behind = ask("get b\r\n");
+    await backend.command();
+    clock.advance(SERVER_TIMEOUT_MS);
+    expect(await behind.status()).toBe("timeout");
+    // The deadline has passed, but its check comes after this request.
+    clock.advance(SERVER_TIMEOUT_MS * 2);
+    const next = ask("get c\r\n");
+    await first.connection.closed;
+    (await backend.command()).reply("END\r\n");
+    expect(await next.text()).toBe("END\r\n");
   });
 
   it("closes the connection when a lost reply makes each reply late by one request", async () => {

@@ -108,6 +108,7 @@ function expectAll(rows: Record<string, string | readonly string[]>): void {
 
 const k250 = "k".repeat(250);
 const k251 = "k".repeat(251);
+const malformed = "answer CLIENT_ERROR malformed request";
 const badFormat = "answer CLIENT_ERROR bad command line format";
 
 describe("parsing a retrieval", () => {
@@ -330,12 +331,19 @@ describe("a key that is too long, with mcrouter's texts", () => {
     for (const verb of ["set", "add", "replace", "append", "prepend"]) {
       expect(parse(`${verb} ${long} 0 0 9\r\nflush_all\r\nbogus\r\n`, words)).toEqual([
         "answer CLIENT_ERROR bad key",
-        "answer ERROR",
+        malformed,
       ]);
     }
-    expect(parse(`set ${long} 0 0 3 noreply\r\nabc\r\nbogus\r\n`, words)).toEqual(["answer nothing", "answer ERROR"]);
+    expect(parse(`set ${long} 0 0 3 noreply\r\nabc\r\nbogus\r\n`, words)).toEqual(["answer nothing", malformed]);
   });
 });
+
+it.each(["bogus", "statsdetailed", "", "set k 0", "delete k 0 0 0", "getk"])(
+  "%o is a malformed request in mcrouter's words",
+  (line) => {
+    expect(parse(`${line}\r\nversion\r\n`, { hasMcrouterWords: true })[0]).toBe(malformed);
+  },
+);
 
 describe("a line that memcached 1.6.40 and later parse differently", () => {
   const rows: Record<string, readonly [old: string | readonly string[], current: string | readonly string[]]> = {
