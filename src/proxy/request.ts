@@ -162,15 +162,16 @@ export class KeyList {
     return this.starts.length;
   }
 
-  /** Points the blocks of `indexes` (`null`: all keys) that are in `reply` to `copy`, a copy of it. */
-  moveBlocks(indexes: readonly number[] | null, reply: Reply, copy: Reply): void {
+  /** The bytes of `reply` are now at `start` of `chunk`: moves the blocks of `indexes` (`null`: all keys) there. */
+  moveBlocks(indexes: readonly number[] | null, reply: Reply, chunk: Buffer, start: number): void {
     const count = indexes === null ? this.count : indexes.length;
+    const shift = start - reply.start;
     for (let i = 0; i < count; i++) {
       const index = indexes === null ? i : indexes[i]!;
       if (this.blocks[index] !== reply.chunk) continue;
-      this.blocks[index] = copy.chunk;
-      this.blockStarts[index]! += copy.start - reply.start;
-      this.blockEnds[index]! += copy.start - reply.start;
+      this.blocks[index] = chunk;
+      this.blockStarts[index]! += shift;
+      this.blockEnds[index]! += shift;
     }
   }
 
@@ -180,16 +181,23 @@ export class KeyList {
   /** True if the size of the client's values is unknown: see client/read-ahead.ts. */
   isUnknown = false;
 
-  /** The buffer of blocks that are only valid while the reply is being handled. `null` if all blocks may be kept. */
-  borrowed: Buffer | null = null;
+  /** Buffers whose blocks are only valid while the reply is being handled. `null` if all blocks may be kept. */
+  borrowed: Buffer[] | null = null;
+
+  /** Marks the blocks in `chunk` as valid only while the reply is being handled. */
+  borrow(chunk: Buffer): void {
+    if (this.borrowed === null) this.borrowed = [chunk];
+    else this.borrowed.push(chunk);
+  }
 
   /** Copies the borrowed blocks, so that they outlive the reply. */
   keepBlocks(): void {
-    const chunk = this.borrowed;
-    if (chunk === null) return;
+    const { borrowed } = this;
+    if (borrowed === null) return;
     this.borrowed = null;
     for (let i = 0; i < this.blocks.length; i++) {
-      if (this.blocks[i] !== chunk) continue;
+      const chunk = this.blocks[i];
+      if (chunk === null || chunk === undefined || !borrowed.includes(chunk)) continue;
       const copy = Buffer.allocUnsafe(this.blockEnds[i]! - this.blockStarts[i]!);
       chunk.copy(copy, 0, this.blockStarts[i]!, this.blockEnds[i]!);
       this.blocks[i] = copy;

@@ -84,7 +84,7 @@ export class HeldAnswers {
   private hold(request: Request, reply: Reply, doubt: string | null): void {
     const kept = reply.copy();
     const { keys, indexes } = request;
-    if (keys !== null && !request.isAbandoned) keys.moveBlocks(indexes, reply, kept);
+    if (keys !== null && !request.isAbandoned) keys.moveBlocks(indexes, reply, kept.chunk, kept.start);
     this.answers.push({ request, reply: kept, doubt });
     if (this.verifier !== null) return;
     const answered = (answer: Reply) => {

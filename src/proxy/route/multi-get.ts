@@ -14,6 +14,8 @@
  */
 import { gatheredReply, isFailure, missReply, type Reply, Status } from "../reply.ts";
 import { type KeyList, Operation, type ReplyOwner, Request } from "../request.ts";
+import { copyBytes } from "../wire/ascii.ts";
+import { BufferLease } from "../wire/buffer-lease.ts";
 import { isNoreplyKeyOf } from "../wire/meta-form.ts";
 import { Fan, type FanOut, type FanOwner } from "./fan-out.ts";
 import { resultOf } from "./result.ts";
@@ -24,6 +26,8 @@ import type { Route } from "./route.ts";
  * closes a connection after 2 KiB of an incomplete line other than get and gets.
  */
 const MAX_GAT_KEYS = 7;
+/** Copies of larger parts are in leased buffers: a new buffer of this size is not in Node's pool. */
+const LEAST_LEASED_BYTES = 4 * 1024;
 
 /** Destinations of keys: a lane is a backend connection. */
 export interface Lanes {
@@ -110,6 +114,8 @@ class ManyKeys implements ReplyOwner, FanOwner {
   /** Replies to wait for. One is for `send`, so that synchronous replies do not complete the request early. */
   private due = 1;
   private hasFound = false;
+  /** Leases of buffers with blocks. `null` if there are none. */
+  private leases: BufferLease[] | null = null;
 
   constructor(request: Request, keys: KeyList, fan: Fan | null) {
     this.request = request;
@@ -232,12 +238,34 @@ class ManyKeys implements ReplyOwner, FanOwner {
     this.answered();
   }
 
-  /** The blocks are in the read buffer. Those of the last reply may stay there: they are handled before the next read. */
+  /** Keeps the blocks of a part until the request has been answered. Those of the last part are handled in place. */
   private keepBlocks(indexes: readonly number[], reply: Reply): void {
+    const { keys } = this;
     this.hasFound = true;
     if (reply.isKept) return;
-    if (this.due > 1) this.keys.moveBlocks(indexes, reply, reply.copy());
-    else this.keys.borrowed = reply.chunk;
+    if (this.due === 1) {
+      keys.borrow(reply.chunk);
+      return;
+    }
+    const { chunk, start, end, lease } = reply;
+    if (lease !== null) {
+      lease.retain();
+      this.hold(lease, chunk);
+    } else if (end - start < LEAST_LEASED_BYTES) {
+      keys.moveBlocks(indexes, reply, Buffer.from(chunk.subarray(start, end)), 0);
+    } else {
+      const own = BufferLease.take(end - start);
+      copyBytes(chunk, start, end, own.buffer, 0);
+      keys.moveBlocks(indexes, reply, own.buffer, 0);
+      this.hold(own, own.buffer);
+    }
+  }
+
+  /** Holds `lease`, whose buffer `chunk` has blocks, until the request has been answered. */
+  private hold(lease: BufferLease, chunk: Buffer): void {
+    this.leases ??= [];
+    this.leases.push(lease);
+    this.keys.borrow(chunk);
   }
 
   /** Passes the values and the misses of a part back through its watchers, to the fan if there is one. */
@@ -285,7 +313,9 @@ class ManyKeys implements ReplyOwner, FanOwner {
   }
 
   private answered(): void {
-    if (--this.due === 0 && this.fan === null) this.request.complete(this.hasFound ? gatheredReply : missReply);
+    if (--this.due > 0 || this.fan !== null) return;
+    this.request.complete(this.hasFound ? gatheredReply : missReply);
+    if (this.leases !== null) for (const lease of this.leases) lease.release();
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * Reusable large buffers: with a new buffer for each value of 100 KiB, garbage collection cost three times as much as
- * passing the value on. Code that needs the bytes for longer than a call retains the lease, and releases it once. A
+ * Reusable buffers: with a new buffer for each value of 100 KiB, garbage collection cost three times as much as passing
+ * the value on. Code that needs the bytes for longer than a call retains the lease, and releases it once. A
  * forgotten lease is left to the garbage collector, never reused.
  */
 import { isPoisoning } from "./poisoning.ts";
 
-/** Smaller buffers are not reused. */
+/** Smaller frames are not read into leased buffers. */
 export const LEAST_LEASED_BYTES = 16 * 1024;
-const SMALLEST_CLASS = 15;
+const SMALLEST_CLASS = 13;
 const LARGEST_CLASS = 21;
 /** Maximum size of all free buffers. Others are left to the garbage collector. */
 const MAX_FREE_BYTES = 32 * 1024 * 1024;

@@ -70,6 +70,9 @@ export function joinBlocks(keys: KeyList, hasEnd: boolean): Buffer {
 /** Appends the blocks in the order of the keys. Adjacent blocks in one buffer are one piece. */
 export function writeBlocks(keys: KeyList, batch: OutputBatch): void {
   const { blocks, blockStarts, blockEnds } = keys;
+  let bytes = END_BYTES;
+  for (let i = 0; i < blocks.length; i++) if (blocks[i] !== null) bytes += blockEnds[i]! - blockStarts[i]!;
+  batch.reserve(bytes);
   for (let i = 0; i < blocks.length; i++) {
     const block = blocks[i];
     if (block === null || block === undefined) continue;

@@ -77,6 +77,11 @@ export class OutputBatch {
     return this.pieceBytes + this.used - this.from;
   }
 
+  /** Makes room for the following `length` bytes, so that they are one piece if that is possible. */
+  reserve(length: number): void {
+    if (length <= LARGE_BLOCK_BYTES && this.used + length > this.block.length) this.makeRoom(length);
+  }
+
   /** Appends a copy of `source[start, end)`. */
   copy(source: Buffer, start: number, end: number): void {
     const length = end - start;
@@ -187,8 +192,10 @@ export class OutputBatch {
       this.blocks ??= [];
       this.blocks.push(this.block);
     }
-    if (length <= BLOCK_BYTES) {
-      this.block = takeBlock(length <= FIRST_BLOCK_BYTES && this.block.length === 0 ? firstBlocks : blocks);
+    const isFirst = this.block.length === 0;
+    if (length <= LARGE_BLOCK_BYTES) {
+      const smaller = isFirst && length <= FIRST_BLOCK_BYTES ? firstBlocks : blocks;
+      this.block = takeBlock(length <= BLOCK_BYTES ? smaller : largeBlocks);
       this.isPooled = true;
     } else {
       const lease = BufferLease.take(length);
