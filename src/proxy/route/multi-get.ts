@@ -136,7 +136,8 @@ class ManyKeys implements ReplyOwner, FanOwner {
     for (let i = 0; i < count; i++) {
       probe.keyStart = starts[i]!;
       probe.keyEnd = ends[i]!;
-      watchers.length = 0;
+      // Setting the length of an array is a call into V8's runtime.
+      if (watchers.length > 0) watchers.length = 0;
       let route = first;
       for (let next: Route | null; route.passKey !== undefined; route = next) {
         next = route.passKey(probe, watchers);
