@@ -232,10 +232,23 @@ export class BackendParser {
         if (last >= 0 && this.prefix.length > 0 && !request.isAbandoned) this.dropPrefixes(request);
         return last >= 0 && request.isFollowed ? at : last;
       }
-      let nameEnd = at + 6;
-      while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
-      if (nameEnd >= end) return this.parsePartOfBlock(at, end);
       let index = -1;
+      let nameEnd = end;
+      if (next < asked) {
+        // Usually it is the next key, and its end need not be searched.
+        const due = indexes === null ? next : indexes[next]!;
+        const keyStart = keys.starts[due]!;
+        nameEnd = at + 6 + this.prefix.length + keys.ends[due]! - keyStart;
+        if (nameEnd < end && this.isName(at, nameEnd, keys.bytes, keyStart)) {
+          index = due;
+          next++;
+        }
+      }
+      if (index < 0) {
+        nameEnd = at + 6;
+        while (nameEnd < end && chunk[nameEnd] !== SPACE) nameEnd++;
+        if (nameEnd >= end) return this.parsePartOfBlock(at, end);
+      }
       while (index < 0 && next < asked) {
         const due = indexes === null ? next : indexes[next]!;
         next++;

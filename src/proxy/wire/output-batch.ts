@@ -9,52 +9,40 @@ import { copyBytes, writeDecimal } from "./ascii.ts";
 import { BufferLease } from "./buffer-lease.ts";
 import type { OnWritten, SocketWriter } from "./socket-writer.ts";
 
-/**
- * Size of a batch's first block, enough for most replies: the replies to a thousand clients in one turn fit into the
- * CPU cache.
- */
-const FIRST_BLOCK_BYTES = 1024;
+/** Blocks have 2^i bytes. Small ones let the replies to a thousand clients in one turn fit into the CPU cache. */
+const SMALLEST_CLASS = 10;
+const LARGEST_CLASS = 16;
+const LARGEST_BLOCK_BYTES = 1 << LARGEST_CLASS;
+/** Size of a block that follows a piece. */
 const BLOCK_BYTES = 16 * 1024;
-/** Size of a block that a full block is copied into, so that an answer of many values is one piece. */
-const LARGE_BLOCK_BYTES = 64 * 1024;
+/** A full block is copied into one that is larger by this factor, so that an answer of many values is one piece. */
+const GROWTH = 4;
 /** Values from this size that may be kept are sent by reference instead of being copied. */
 const REFERENCE_BYTES = 8 * 1024;
 /**
- * Maximum size of pooled blocks, for each block size. After a burst, further blocks are left to the garbage collector.
+ * Maximum size of the free blocks. After a burst, further blocks are left to the garbage collector. If the blocks of a
+ * usual turn had no room, it would run several times a second.
  */
-const POOLED_BYTES = 4 * 1024 * 1024;
+const MAX_FREE_BYTES = 16 * 1024 * 1024;
 
-/** Free blocks of one size. */
-interface BlockPool {
-  readonly bytes: number;
-  readonly free: Buffer[];
-}
-
-const firstBlocks: BlockPool = { bytes: FIRST_BLOCK_BYTES, free: [] };
-const blocks: BlockPool = { bytes: BLOCK_BYTES, free: [] };
-const largeBlocks: BlockPool = { bytes: LARGE_BLOCK_BYTES, free: [] };
+/** Free blocks of 2^i bytes. */
+const free: Buffer[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
+let freeBytes = 0;
 const EMPTY = Buffer.alloc(0);
 
-function takeBlock({ bytes, free }: BlockPool): Buffer {
-  return free.pop() ?? Buffer.allocUnsafeSlow(bytes);
+/** A block of at least `bytes`, at most LARGEST_BLOCK_BYTES. */
+function takeBlock(bytes: number): Buffer {
+  const size = Math.max(SMALLEST_CLASS, 32 - Math.clz32(bytes - 1));
+  const block = free[size]!.pop();
+  if (block === undefined) return Buffer.allocUnsafeSlow(1 << size);
+  freeBytes -= block.length;
+  return block;
 }
 
 function giveBack(block: Buffer): void {
-  const pool = poolOf(block.length);
-  if (pool !== null && pool.free.length * pool.bytes < POOLED_BYTES) pool.free.push(block);
-}
-
-function poolOf(bytes: number): BlockPool | null {
-  switch (bytes) {
-    case FIRST_BLOCK_BYTES:
-      return firstBlocks;
-    case BLOCK_BYTES:
-      return blocks;
-    case LARGE_BLOCK_BYTES:
-      return largeBlocks;
-    default:
-      return null;
-  }
+  if (freeBytes + block.length > MAX_FREE_BYTES) return;
+  freeBytes += block.length;
+  free[31 - Math.clz32(block.length)]!.push(block);
 }
 
 /** Bytes that wait for the end of the turn. An empty batch holds no memory. */
@@ -79,7 +67,7 @@ export class OutputBatch {
 
   /** Makes room for the following `length` bytes, so that they are one piece if that is possible. */
   reserve(length: number): void {
-    if (length <= LARGE_BLOCK_BYTES && this.used + length > this.block.length) this.makeRoom(length);
+    if (length <= LARGEST_BLOCK_BYTES && this.used + length > this.block.length) this.makeRoom(length);
   }
 
   /** Appends a copy of `source[start, end)`. */
@@ -179,42 +167,33 @@ export class OutputBatch {
   }
 
   private makeRoom(length: number): void {
-    // A full block is copied into a larger one: one piece is one write, two would be a writev.
-    const larger = this.largerBlock(this.used + length);
-    if (larger !== null) {
-      this.block.copy(larger, 0, 0, this.used);
-      giveBack(this.block);
+    const { block, used } = this;
+    // One piece is one write, two would be a writev.
+    if (used + length <= LARGEST_BLOCK_BYTES && this.pieces === null && (this.isPooled || used === 0)) {
+      const larger = takeBlock(Math.max(used + length, Math.min(GROWTH * block.length, LARGEST_BLOCK_BYTES)));
+      if (used > 0) block.copy(larger, 0, 0, used);
+      if (this.isPooled) giveBack(block);
       this.block = larger;
+      this.isPooled = true;
       return;
     }
     this.cut();
     if (this.isPooled) {
       this.blocks ??= [];
-      this.blocks.push(this.block);
+      this.blocks.push(block);
     }
-    const isFirst = this.block.length === 0;
-    if (length <= LARGE_BLOCK_BYTES) {
-      const smaller = isFirst && length <= FIRST_BLOCK_BYTES ? firstBlocks : blocks;
-      this.block = takeBlock(length <= BLOCK_BYTES ? smaller : largeBlocks);
-      this.isPooled = true;
+    this.isPooled = length <= LARGEST_BLOCK_BYTES;
+    if (this.isPooled) {
+      this.block = takeBlock(Math.max(length, BLOCK_BYTES));
     } else {
       const lease = BufferLease.take(length);
       noteAllocation(length);
       this.leases ??= [];
       this.leases.push(lease);
       this.block = lease.buffer;
-      this.isPooled = false;
     }
     this.used = 0;
     this.from = 0;
-  }
-
-  /** A block for all bytes so far and more, `length` together. `null` if they cannot be one piece. */
-  private largerBlock(length: number): Buffer | null {
-    const { block } = this;
-    if (!this.isPooled || this.pieces !== null || length > LARGE_BLOCK_BYTES) return null;
-    if (block.length === FIRST_BLOCK_BYTES) return takeBlock(length <= BLOCK_BYTES ? blocks : largeBlocks);
-    return block.length === BLOCK_BYTES ? takeBlock(largeBlocks) : null;
   }
 
   /** Ends the current piece, so that another can follow. */
