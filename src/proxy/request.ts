@@ -13,6 +13,7 @@
 
 import { MetaCode, type Reply, Status } from "./reply.ts";
 import type { Span } from "./tracing.ts";
+import type { BufferLease } from "./wire/buffer-lease.ts";
 
 /**
  * The operation of a command. Retrievals come first, then storage commands, then the rest: see the predicates below.
@@ -278,6 +279,8 @@ export class Request {
   held: Buffer | null;
   heldStart: number;
   heldEnd: number;
+  /** Lease of `held`. `null` if the reply is not held, or if its bytes are never overwritten. */
+  heldLease: BufferLease | null;
   /** Pushed frames. The first has a separate field, because most requests have only one. */
   private depth: number;
   private firstFrame: ReplyOwner | null;
@@ -323,6 +326,7 @@ export class Request {
     this.held = null;
     this.heldStart = 0;
     this.heldEnd = 0;
+    this.heldLease = null;
     this.depth = 0;
     this.firstFrame = null;
     this.laterFrames = null;

@@ -4,17 +4,19 @@
  *     head ─► request ─► request (held) ─► request ─► tail
  *       └ its reply is written immediately; replies to later requests are held until it is their turn
  *
- * A held reply is kept with its request. Small replies are copied one after another into a block, which is reused from
- * its start when no reply is held.
+ * A held reply is kept with its request. Replies are copied one after another into leased blocks. A block is free again
+ * when its last reply has been written.
  */
 import type { Reply } from "../reply.ts";
 import type { Request } from "../request.ts";
 import { copyBytes } from "../wire/ascii.ts";
-import { answerTo, joinBlocks } from "../wire/classic-writer.ts";
+import { BufferLease } from "../wire/buffer-lease.ts";
+import { answerTo, blocksBytes, copyBlocks } from "../wire/classic-writer.ts";
 import type { OutputBatch } from "../wire/output-batch.ts";
 
 const BLOCK_BYTES = 8 * 1024;
-const EMPTY = Buffer.alloc(0);
+/** A longer reply has a block of its own. */
+const LONG_BYTES = BLOCK_BYTES / 2;
 
 export class ReplyQueue {
   /** The request whose reply is written next. `null` if none is awaited. */
@@ -22,7 +24,8 @@ export class ReplyQueue {
   /** Size of all held replies. */
   heldBytes = 0;
   private tail: Request | null = null;
-  private block = EMPTY;
+  /** The block of the next reply. `null` if it is full, or if no reply is held. */
+  private block: BufferLease | null = null;
   private used = 0;
 
   append(request: Request): void {
@@ -41,29 +44,52 @@ export class ReplyQueue {
   /** Keeps the reply to a request other than the head. Returns its size in bytes. */
   hold(request: Request, reply: Reply): number {
     const answer = answerTo(request, reply);
-    if (answer === null || answer.isKept) {
-      request.held = answer === null ? joinBlocks(request.keys!, true) : answer.chunk;
-      request.heldStart = answer === null ? 0 : answer.start;
-      request.heldEnd = answer === null ? request.held.length : answer.end;
-    } else {
-      const length = answer.end - answer.start;
-      if (this.used + length > this.block.length) {
-        this.block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, length));
-        this.used = 0;
+    if (answer !== null && (answer.isKept || answer.lease !== null)) {
+      if (!answer.isKept) {
+        answer.lease!.retain();
+        request.heldLease = answer.lease;
       }
-      request.held = this.block;
-      request.heldStart = this.used;
-      this.used = copyBytes(answer.chunk, answer.start, answer.end, this.block, this.used);
-      request.heldEnd = this.used;
+      request.held = answer.chunk;
+      request.heldStart = answer.start;
+      request.heldEnd = answer.end;
+    } else {
+      // Gathered blocks are followed by END, the bytes of their reply.
+      const { chunk, start: from, end } = answer ?? reply;
+      const keyBytes = answer === null ? blocksBytes(request.keys!) : 0;
+      const length = keyBytes + end - from;
+      const start = this.place(request, length);
+      if (keyBytes > 0) copyBlocks(request.keys!, request.held!, start);
+      copyBytes(chunk, from, end, request.held!, start + keyBytes);
+      request.heldStart = start;
+      request.heldEnd = start + length;
     }
     const length = request.heldEnd - request.heldStart;
     this.heldBytes += length;
     return length;
   }
 
+  /** Gives `request` a lease with room for `length` bytes. Returns the position of the room. */
+  private place(request: Request, length: number): number {
+    if (length > LONG_BYTES) {
+      request.heldLease = BufferLease.take(length);
+      request.held = request.heldLease.buffer;
+      return 0;
+    }
+    if (this.block === null || this.used + length > BLOCK_BYTES) {
+      this.block?.release();
+      this.block = BufferLease.take(BLOCK_BYTES);
+      this.used = 0;
+    }
+    this.block.retain();
+    request.heldLease = this.block;
+    request.held = this.block.buffer;
+    this.used += length;
+    return this.used - length;
+  }
+
   /** Forgets all requests: the client has disconnected. */
   clear(): void {
-    this.block = EMPTY;
+    this.block = null;
     this.head = null;
     this.tail = null;
   }
@@ -72,12 +98,22 @@ export class ReplyQueue {
   private release(batch: OutputBatch): void {
     let request = this.head;
     while (request !== null && request.held !== null) {
-      if (request.held === this.block) batch.copy(request.held, request.heldStart, request.heldEnd);
-      else batch.reference(request.held, request.heldStart, request.heldEnd);
-      this.heldBytes -= request.heldEnd - request.heldStart;
+      const { held, heldStart, heldEnd, heldLease } = request;
+      this.heldBytes -= heldEnd - heldStart;
+      if (heldLease === null) {
+        batch.reference(held, heldStart, heldEnd);
+      } else {
+        request.held = null;
+        request.heldLease = null;
+        batch.lend(heldLease, held, heldStart, heldEnd);
+        heldLease.release();
+      }
       request = request.nextOfClient;
     }
-    if (this.heldBytes === 0) this.used = 0;
+    if (this.heldBytes === 0 && this.block !== null) {
+      this.block.release();
+      this.block = null;
+    }
     this.head = request;
     if (request === null) this.tail = null;
   }

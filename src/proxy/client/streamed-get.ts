@@ -13,7 +13,7 @@
 import { fixedReply, missReply, type Reply, Status } from "../reply.ts";
 import { KeyList, type ReplyOwner, type Request } from "../request.ts";
 import { singleOf } from "../route/multi-get.ts";
-import { END_BYTES, joinBlocks } from "../wire/classic-writer.ts";
+import { blocksBytes, END_BYTES, joinBlocks } from "../wire/classic-writer.ts";
 import { READ_AHEAD_BYTES, type ReadAhead, type ValueSizes } from "./read-ahead.ts";
 import { MAX_KEYS_PER_ROUND } from "./rounds.ts";
 
@@ -197,7 +197,7 @@ export class StreamedGet implements ReplyOwner {
   private take(first: number, group: KeyList | null, reply: Reply): void {
     const { client, keys, states } = this;
     const count = group === null ? 1 : group.count;
-    const bytes = group === null ? reply.end - reply.start - END_BYTES : blockBytes(group);
+    const bytes = group === null ? reply.end - reply.start - END_BYTES : blocksBytes(group);
     client.readAhead.note(bytes, count);
     this.hasFound = true;
     const isDue = first === this.due;
@@ -205,7 +205,7 @@ export class StreamedGet implements ReplyOwner {
       if (group === null) client.writeValue(reply);
       else client.writeGathered(group);
     } else if (isDue || this.heldBytes + bytes <= MAX_HELD_BYTES) {
-      this.held.set(first, group === null ? valueBlock(reply) : joinBlocks(group, false));
+      this.held.set(first, group === null ? valueBlock(reply) : joinBlocks(group));
       this.heldBytes += bytes;
     } else {
       states.fill(State.unasked, first, first + count);
@@ -237,13 +237,6 @@ export class StreamedGet implements ReplyOwner {
     this.hasEnded = true;
     this.request.complete(this.hasFound ? endReply : missReply);
   }
-}
-
-/** Size of the gathered values. */
-function blockBytes({ blocks, blockStarts, blockEnds }: KeyList): number {
-  let bytes = 0;
-  for (let i = 0; i < blocks.length; i++) if (blocks[i] !== null) bytes += blockEnds[i]! - blockStarts[i]!;
-  return bytes;
 }
 
 /** A copy of the VALUE block in the reply to a get of one key. */

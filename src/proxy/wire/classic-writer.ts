@@ -5,9 +5,10 @@
  */
 import { gatheredReply, isFailure, MetaCode, missReply, Reply, Status } from "../reply.ts";
 import { isRetrieval, type KeyList, Operation, type Request } from "../request.ts";
+import { copyBytes } from "./ascii.ts";
 import { binaryAnswer } from "./binary-writer.ts";
 import { metaMiss } from "./meta-line.ts";
-import { OutputBatch } from "./output-batch.ts";
+import type { OutputBatch } from "./output-batch.ts";
 
 export const END_BYTES = gatheredReply.end;
 
@@ -59,26 +60,51 @@ export function writeBytes({ chunk, isKept, lease }: Reply, start: number, end: 
   else batch.copy(chunk, start, end);
 }
 
-/** The gathered blocks in a new buffer, with the END line if `hasEnd`. */
-export function joinBlocks(keys: KeyList, hasEnd: boolean): Buffer {
-  const batch = new OutputBatch();
-  writeBlocks(keys, batch);
-  if (hasEnd) batch.copy(gatheredReply.chunk, 0, gatheredReply.end);
-  return batch.take();
+/** The gathered blocks in a new buffer. */
+export function joinBlocks(keys: KeyList): Buffer {
+  const joined = Buffer.allocUnsafe(blocksBytes(keys));
+  copyBlocks(keys, joined, 0);
+  return joined;
 }
 
-/** Appends the blocks in the order of the keys. Adjacent blocks in one buffer are one piece. */
+/** Appends the blocks in the order of the keys. */
 export function writeBlocks(keys: KeyList, batch: OutputBatch): void {
   const { blocks, blockStarts, blockEnds } = keys;
-  let bytes = END_BYTES;
-  for (let i = 0; i < blocks.length; i++) if (blocks[i] !== null) bytes += blockEnds[i]! - blockStarts[i]!;
-  batch.reserve(bytes);
+  batch.reserve(blocksBytes(keys) + END_BYTES);
   for (let i = 0; i < blocks.length; i++) {
     const block = blocks[i];
     if (block === null || block === undefined) continue;
     const start = blockStarts[i]!;
-    let stop = blockEnds[i]!;
-    while (i + 1 < blocks.length && blocks[i + 1] === block && blockStarts[i + 1] === stop) stop = blockEnds[++i]!;
-    batch.copy(block, start, stop);
+    i = lastOfRun(keys, i);
+    batch.copy(block, start, blockEnds[i]!);
   }
+}
+
+/** Copies the blocks in the order of the keys to `target` at `at`. Returns the end in `target`. */
+export function copyBlocks(keys: KeyList, target: Buffer, at: number): number {
+  const { blocks, blockStarts, blockEnds } = keys;
+  let end = at;
+  for (let i = 0; i < blocks.length; i++) {
+    const block = blocks[i];
+    if (block === null || block === undefined) continue;
+    const start = blockStarts[i]!;
+    i = lastOfRun(keys, i);
+    end = copyBytes(block, start, blockEnds[i]!, target, end);
+  }
+  return end;
+}
+
+/** Size of the blocks. */
+export function blocksBytes({ blocks, blockStarts, blockEnds }: KeyList): number {
+  let bytes = 0;
+  for (let i = 0; i < blocks.length; i++) if (blocks[i] !== null) bytes += blockEnds[i]! - blockStarts[i]!;
+  return bytes;
+}
+
+/** Index of the last block that follows block `i` in the same buffer without a gap: they can be copied at once. */
+function lastOfRun({ blocks, blockStarts, blockEnds }: KeyList, i: number): number {
+  let last = i;
+  while (last + 1 < blocks.length && blocks[last + 1] === blocks[i] && blockStarts[last + 1] === blockEnds[last])
+    last++;
+  return last;
 }

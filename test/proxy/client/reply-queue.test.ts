@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ReplyQueue } from "../../../src/proxy/client/reply-queue.ts";
 import { Reply, Status } from "../../../src/proxy/reply.ts";
 import { Operation, Request } from "../../../src/proxy/request.ts";
+import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { writeReply } from "../../../src/proxy/wire/classic-writer.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 
@@ -12,24 +13,30 @@ function request(): Request {
   return new Request(Operation.set, { onReply: () => {} }, EMPTY);
 }
 
+type Bytes = "kept" | "borrowed" | "leased";
+const bytesOf = fc.constantFrom<Bytes>("kept", "borrowed", "leased");
+
 /** Answers as a client's connection does; what a reply only borrows is overwritten when the call has returned. */
-function answer(queue: ReplyQueue, batch: OutputBatch, asked: Request, text: string, isKept: boolean): void {
+function answer(queue: ReplyQueue, batch: OutputBatch, asked: Request, text: string, bytes: Bytes): void {
   const reply = new Reply();
+  const lease = bytes === "leased" ? BufferLease.take(Math.max(1, text.length)) : null;
   reply.status = Status.stored;
-  reply.chunk = Buffer.from(text);
-  reply.end = reply.chunk.length;
-  reply.isKept = isKept;
+  reply.chunk = lease?.buffer ?? Buffer.alloc(text.length);
+  reply.end = reply.chunk.write(text);
+  reply.lease = lease;
+  reply.isKept = bytes === "kept";
   if (asked === queue.head) {
     writeReply(asked, reply, batch);
     queue.shift(asked, batch);
   } else {
     expect(queue.hold(asked, reply)).toBe(text.length);
   }
-  if (!isKept) reply.chunk.fill(0xff);
+  if (bytes === "borrowed") reply.chunk.fill(0xff);
+  lease?.release();
 }
 
 const answersOf = fc.array(
-  fc.record({ bytes: fc.oneof(fc.nat(30), fc.nat(20_000)), isKept: fc.boolean(), turn: fc.double({ noNaN: true }) }),
+  fc.record({ bytes: fc.oneof(fc.nat(30), fc.nat(20_000)), kind: bytesOf, turn: fc.double({ noNaN: true }) }),
   { maxLength: 12 },
 );
 
@@ -40,12 +47,12 @@ describe("ReplyQueue", () => {
         const queue = new ReplyQueue();
         for (const answers of rounds) {
           const batch = new OutputBatch();
-          const asked = answers.map(({ bytes, isKept, turn }, i) => {
-            return { request: request(), text: `${i}:`.padEnd(bytes, "abcdef"), isKept, turn };
+          const asked = answers.map(({ bytes, kind, turn }, i) => {
+            return { request: request(), text: `${i}:`.padEnd(bytes, "abcdef"), kind, turn };
           });
           for (const each of asked) queue.append(each.request);
           for (const each of asked.toSorted((a, b) => a.turn - b.turn)) {
-            answer(queue, batch, each.request, each.text, each.isKept);
+            answer(queue, batch, each.request, each.text, each.kind);
           }
           expect(batch.take().toString()).toBe(asked.map(({ text }) => text).join(""));
           expect([queue.head, queue.heldBytes]).toEqual([null, 0]);
@@ -59,10 +66,10 @@ describe("ReplyQueue", () => {
     const batch = new OutputBatch();
     const asked = [request(), request(), request()];
     for (const each of asked) queue.append(each);
-    answer(queue, batch, asked[2]!, "third", false);
-    answer(queue, batch, asked[1]!, "second", true);
+    answer(queue, batch, asked[2]!, "third", "borrowed");
+    answer(queue, batch, asked[1]!, "second", "kept");
     expect([queue.heldBytes, batch.byteLength]).toEqual([11, 0]);
-    answer(queue, batch, asked[0]!, "first", false);
+    answer(queue, batch, asked[0]!, "first", "borrowed");
     expect([queue.heldBytes, batch.take().toString()]).toEqual([0, "firstsecondthird"]);
   });
 

@@ -52,7 +52,7 @@ export class Asked implements ReplyOwner {
     const shown = answerTo(request, reply);
     const text =
       shown === null
-        ? joinBlocks(request.keys!, true).toString("latin1")
+        ? `${joinBlocks(request.keys!).toString("latin1")}END\r\n`
         : shown.chunk.toString("latin1", shown.start, shown.end);
     const answer = { status: reply.status, text };
     this.answers.push(answer);
