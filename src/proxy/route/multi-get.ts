@@ -109,8 +109,8 @@ class ManyKeys implements ReplyOwner, FanOwner {
   readonly keys: KeyList;
   /** The fan that asks for the keys. `null` if the client does. */
   private readonly fan: Fan | null;
-  /** Keys that are requested separately. */
-  private readonly singles = new Map<Request, number>();
+  /** Keys that are requested separately. `null` if there are none. */
+  private singles: Map<Request, number> | null = null;
   /** Replies to wait for. One is for `send`, so that synchronous replies do not complete the request early. */
   private due = 1;
   private hasFound = false;
@@ -131,17 +131,20 @@ class ManyKeys implements ReplyOwner, FanOwner {
     const parts: Part[] = [];
     const fans: Fan[] = [];
     const watchers: KeyWatcher[] = [];
-    const probe = singleOf(request, keys, 0, this);
+    let probe: Request | null = null;
     const { bytes, starts, ends, count } = keys;
     for (let i = 0; i < count; i++) {
-      probe.keyStart = starts[i]!;
-      probe.keyEnd = ends[i]!;
       // Setting the length of an array is a call into V8's runtime.
       if (watchers.length > 0) watchers.length = 0;
       let route = first;
-      for (let next: Route | null; route.passKey !== undefined; route = next) {
-        next = route.passKey(probe, watchers);
-        if (next === null) break;
+      if (route.passKey !== undefined) {
+        probe ??= singleOf(request, keys, 0, this);
+        probe.keyStart = starts[i]!;
+        probe.keyEnd = ends[i]!;
+        for (let next: Route | null; route.passKey !== undefined; route = next) {
+          next = route.passKey(probe, watchers);
+          if (next === null) break;
+        }
       }
       const { lanes, fanOut } = route;
       if (fanOut !== undefined) {
@@ -203,8 +206,9 @@ class ManyKeys implements ReplyOwner, FanOwner {
 
   /** The reply to a request of one key. */
   onReply(single: Request, reply: Reply): void {
-    const index = this.singles.get(single)!;
-    this.singles.delete(single);
+    const singles = this.singles!;
+    const index = singles.get(single)!;
+    singles.delete(single);
     if (reply.status !== Status.found) {
       this.notFound([index], reply);
     } else if (this.fan === null) {
@@ -308,6 +312,7 @@ class ManyKeys implements ReplyOwner, FanOwner {
   private single(index: number, watchers: readonly KeyWatcher[], count: number): Request {
     const single = singleOf(this.request, this.keys, index, this);
     for (let i = 0; i < count; i++) single.push(watchers[i]!);
+    this.singles ??= new Map();
     this.singles.set(single, index);
     this.due++;
     return single;

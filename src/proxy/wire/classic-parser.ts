@@ -184,6 +184,9 @@ export class ClassicParser {
   private readonly limits: () => ClassicLimits;
   private readonly isCurrent: () => boolean;
   private readonly line = new CommandLine();
+  /** For `parseKeys`, which fills them anew for each line: arrays that grow cost more than copies of the right size. */
+  private readonly starts: number[] = [];
+  private readonly ends: number[] = [];
 
   /**
    * `limits` is called for each command that needs it, so that limits may change. `isCurrent` is called for unusual
@@ -236,20 +239,24 @@ export class ClassicParser {
    */
   private parseKeys(chunk: Buffer, start: number, firstEnd: number, end: number): boolean {
     const from = start + 3;
-    const starts = [1];
-    const ends = [firstEnd - from];
+    const last = Math.min(end, start + MAX_FORWARDED_LINE_BYTES + 1);
+    const { starts, ends } = this;
+    starts[0] = 1;
+    ends[0] = firstEnd - from;
+    let count = 1;
     let keyStart = firstEnd + 1;
     let i = keyStart;
     for (;;) {
-      while (i < end && chunk[i]! > SPACE) i++;
-      if (i >= end || i === keyStart) return false;
-      starts.push(keyStart - from);
-      ends.push(i - from);
+      while (i < last && chunk[i]! > SPACE) i++;
+      if (i >= last || i === keyStart) return false;
+      starts[count] = keyStart - from;
+      ends[count] = i - from;
+      count++;
       if (chunk[i] !== SPACE) break;
       keyStart = ++i;
     }
-    if (chunk[i] !== CR || i + 1 >= end || chunk[i + 1] !== LF || i - start > MAX_FORWARDED_LINE_BYTES) return false;
-    for (let key = 0; key < starts.length; key++) if (!this.isLegal(ends[key]! - starts[key]!)) return false;
+    if (chunk[i] !== CR || i + 1 >= end || chunk[i + 1] !== LF) return false;
+    for (let key = 0; key < count; key++) if (!this.isLegal(ends[key]! - starts[key]!)) return false;
     const request = new Request(Operation.get, this.owner, chunk);
     request.keyStart = start + 4;
     request.keyEnd = firstEnd;
@@ -259,7 +266,7 @@ export class ClassicParser {
     request.frameEnd = i + 2;
     const bytes = Buffer.allocUnsafe(i - from);
     chunk.copy(bytes, 0, from, i);
-    request.keys = new KeyList(bytes, starts, ends);
+    request.keys = new KeyList(bytes, starts.slice(0, count), ends.slice(0, count));
     this.request = request;
     this.next = i + 2;
     return true;

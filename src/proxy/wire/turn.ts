@@ -10,9 +10,14 @@ export interface Flushable {
   flush(): void;
 }
 
+/** In the places of former members, which may be closed connections. */
+const nobody: Flushable = { flush: () => {} };
+
 /** The current turn; one per process. */
 export class Turn {
+  /** The members are the first `count` elements. The length stays, so that most turns allocate nothing. */
   private joined: Flushable[] = [];
+  private count = 0;
   private spare: Flushable[] = [];
   private readonly clockNowMs: () => number;
   private cachedNowMs = 0;
@@ -25,14 +30,17 @@ export class Turn {
 
   /** Calls `member.flush` at the end of this turn. The caller joins at most once per turn. */
   join(member: Flushable): void {
-    if (this.joined.push(member) === 1) setImmediate(this.end);
+    if (this.count === 0) setImmediate(this.end);
+    if (this.count === this.joined.length) this.joined.push(member);
+    else this.joined[this.count] = member;
+    this.count++;
   }
 
   /** Monotonic time (ms), read at most once in a turn that sends: late by at most one turn. */
   nowMs(): number {
     if (!this.isNowCached) {
       this.cachedNowMs = this.clockNowMs();
-      this.isNowCached = this.joined.length > 0;
+      this.isNowCached = this.count > 0;
     }
     return this.cachedNowMs;
   }
@@ -46,11 +54,15 @@ export class Turn {
   }
 
   private flush(): void {
-    const members = this.joined;
+    const { joined: members, count } = this;
     this.joined = this.spare;
     this.spare = members;
+    this.count = 0;
     this.isNowCached = false;
-    for (let i = 0; i < members.length; i++) members[i]!.flush();
-    members.length = 0;
+    for (let i = 0; i < count; i++) {
+      const member = members[i]!;
+      members[i] = nobody;
+      member.flush();
+    }
   }
 }
