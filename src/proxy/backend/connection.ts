@@ -116,7 +116,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.complete(failures.overloaded);
       return;
     }
-    if (this.isLost(this.options.turn.nowMs())) this.contain(() => this.distrust(TOO_LATE));
+    if (this.queue.isLate && this.isLost(this.options.turn.nowMs())) this.contain(() => this.distrust(TOO_LATE));
     if (this.socket === null) this.open();
     if (!this.isReady) {
       this.wait(request);

@@ -134,6 +134,11 @@ export class RequestQueue<T extends Queued<T>> {
     }
   }
 
+  /** True within a run of timed-out requests. */
+  get isLate(): boolean {
+    return this.lateSinceMs !== null;
+  }
+
   /** True if no request was answered in time for so long that the order cannot be trusted. */
   isPastDropLimit(nowMs: number): boolean {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;

@@ -183,7 +183,7 @@ export class SaslConnection implements BackendLink, Flushable {
     answered: (outcome: Outcome) => void,
     failed: (reply: Reply) => void,
   ): void {
-    if (this.isLost(this.options.clock.nowMs())) this.contain(() => this.distrust());
+    if (this.queue.isLate && this.isLost(this.options.clock.nowMs())) this.contain(() => this.distrust());
     const server = this.server ?? this.open();
     this.append(server, asked, command, answered, failed);
     if (this.isJoined) return;
