@@ -15,7 +15,7 @@ import { answerTo, blocksBytes, copyBlocks } from "../wire/classic-writer.ts";
 import type { OutputBatch } from "../wire/output-batch.ts";
 
 const BLOCK_BYTES = 8 * 1024;
-/** A longer reply has a block of its own. */
+/** A reply that is longer than this is kept in its own block. */
 const LONG_BYTES = BLOCK_BYTES / 2;
 
 export class ReplyQueue {

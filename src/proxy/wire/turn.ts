@@ -10,8 +10,8 @@ export interface Flushable {
   flush(): void;
 }
 
-/** In the places of former members, which may be closed connections. */
-const nobody: Flushable = { flush: () => {} };
+/** Replaces a flushed member in the list, so that the list keeps no closed connection in memory. */
+const emptySlot: Flushable = { flush: () => {} };
 
 /** The current turn; one per process. */
 export class Turn {
@@ -61,7 +61,7 @@ export class Turn {
     this.isNowCached = false;
     for (let i = 0; i < count; i++) {
       const member = members[i]!;
-      members[i] = nobody;
+      members[i] = emptySlot;
       member.flush();
     }
   }
