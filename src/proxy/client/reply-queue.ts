@@ -44,10 +44,12 @@ export class ReplyQueue {
   /** Keeps the reply to a request other than the head. Returns its size in bytes. */
   hold(request: Request, reply: Reply): number {
     const answer = answerTo(request, reply);
-    if (answer !== null && (answer.isKept || answer.lease !== null)) {
+    // A small reply is copied: it would keep the large buffer of a whole read in memory.
+    const lease = answer !== null && answer.end - answer.start > LONG_BYTES ? answer.lease : null;
+    if (answer !== null && (answer.isKept || lease !== null)) {
       if (!answer.isKept) {
-        answer.lease!.retain();
-        request.heldLease = answer.lease;
+        lease!.retain();
+        request.heldLease = lease;
       }
       request.held = answer.chunk;
       request.heldStart = answer.start;

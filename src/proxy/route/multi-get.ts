@@ -253,11 +253,11 @@ class ManyKeys implements ReplyOwner, FanOwner {
       return;
     }
     const { chunk, start, end, lease } = reply;
-    if (lease !== null) {
+    if (end - start < LEAST_LEASED_BYTES) {
+      keys.moveBlocks(indexes, reply, Buffer.from(chunk.subarray(start, end)), 0);
+    } else if (lease !== null) {
       lease.retain();
       this.hold(lease, chunk);
-    } else if (end - start < LEAST_LEASED_BYTES) {
-      keys.moveBlocks(indexes, reply, Buffer.from(chunk.subarray(start, end)), 0);
     } else {
       const own = BufferLease.take(end - start);
       copyBytes(chunk, start, end, own.buffer, 0);

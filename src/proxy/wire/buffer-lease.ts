@@ -3,21 +3,21 @@
  * the value on. Code that needs the bytes for longer than a call retains the lease, and releases it once. A
  * forgotten lease is left to the garbage collector, never reused.
  */
+import { BufferPool } from "./buffer-pool.ts";
 import { isPoisoning } from "./poisoning.ts";
 
 /** Smaller frames are not read into leased buffers. */
 export const LEAST_LEASED_BYTES = 16 * 1024;
 const SMALLEST_CLASS = 13;
 const LARGEST_CLASS = 21;
+const LARGEST_BYTES = 1 << LARGEST_CLASS;
 /** Maximum size of all free buffers. Others are left to the garbage collector. */
 const MAX_FREE_BYTES = 32 * 1024 * 1024;
 
 /** Count of a lease with a free buffer: so negative that a later retain does not make it positive. */
 const RELEASED = -1_000_000;
 
-/** Free buffers of 2^i bytes. */
-const free: Buffer[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
-let freeBytes = 0;
+const pool = new BufferPool(SMALLEST_CLASS, LARGEST_CLASS, MAX_FREE_BYTES);
 /** Buffers that may still be in use after too many releases: they are never reused. */
 const doubted = new WeakSet<Buffer>();
 
@@ -32,13 +32,10 @@ export class BufferLease {
 
   /** A lease with one holder, on a buffer of at least this size. The content of the buffer is undefined. */
   static take(bytes: number): BufferLease {
-    const size = Math.max(SMALLEST_CLASS, 32 - Math.clz32(bytes - 1));
-    if (size > LARGEST_CLASS) return new BufferLease(Buffer.allocUnsafeSlow(bytes));
-    for (let buffer = free[size]!.pop(); buffer !== undefined; buffer = free[size]!.pop()) {
-      freeBytes -= buffer.length;
-      if (!doubted.has(buffer)) return new BufferLease(buffer);
-    }
-    return new BufferLease(Buffer.allocUnsafeSlow(1 << size));
+    if (bytes > LARGEST_BYTES) return new BufferLease(Buffer.allocUnsafeSlow(bytes));
+    let buffer = pool.take(bytes);
+    while (doubted.has(buffer)) buffer = pool.take(bytes);
+    return new BufferLease(buffer);
   }
 
   retain(): void {
@@ -58,9 +55,8 @@ export class BufferLease {
       throw new Error("a buffer lease was released too often");
     }
     this.holders = RELEASED;
-    if (buffer.length > 1 << LARGEST_CLASS || freeBytes + buffer.length > MAX_FREE_BYTES) return;
+    if (buffer.length > LARGEST_BYTES) return;
     if (isPoisoning) buffer.fill(0xff);
-    free[31 - Math.clz32(buffer.length)]!.push(buffer);
-    freeBytes += buffer.length;
+    pool.giveBack(buffer);
   }
 }

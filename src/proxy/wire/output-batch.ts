@@ -7,6 +7,7 @@
 import { noteAllocation } from "./allocations.ts";
 import { copyBytes, writeDecimal } from "./ascii.ts";
 import { BufferLease } from "./buffer-lease.ts";
+import { BufferPool } from "./buffer-pool.ts";
 import type { OnWritten, SocketWriter } from "./socket-writer.ts";
 
 /** Blocks have 2^i bytes. Small ones let the replies to a thousand clients in one turn fit into the CPU cache. */
@@ -25,25 +26,8 @@ const REFERENCE_BYTES = 8 * 1024;
  */
 const MAX_FREE_BYTES = 16 * 1024 * 1024;
 
-/** Free blocks of 2^i bytes. */
-const free: Buffer[][] = Array.from({ length: LARGEST_CLASS + 1 }, () => []);
-let freeBytes = 0;
+const pool = new BufferPool(SMALLEST_CLASS, LARGEST_CLASS, MAX_FREE_BYTES);
 const EMPTY = Buffer.alloc(0);
-
-/** A block of at least `bytes`, at most LARGEST_BLOCK_BYTES. */
-function takeBlock(bytes: number): Buffer {
-  const size = Math.max(SMALLEST_CLASS, 32 - Math.clz32(bytes - 1));
-  const block = free[size]!.pop();
-  if (block === undefined) return Buffer.allocUnsafeSlow(1 << size);
-  freeBytes -= block.length;
-  return block;
-}
-
-function giveBack(block: Buffer): void {
-  if (freeBytes + block.length > MAX_FREE_BYTES) return;
-  freeBytes += block.length;
-  free[31 - Math.clz32(block.length)]!.push(block);
-}
 
 /** Bytes that wait for the end of the turn. An empty batch holds no memory. */
 export class OutputBatch {
@@ -154,8 +138,8 @@ export class OutputBatch {
 
   private reset(isFree: boolean): void {
     if (isFree) {
-      if (this.isPooled) giveBack(this.block);
-      if (this.blocks !== null) for (const block of this.blocks) giveBack(block);
+      if (this.isPooled) pool.giveBack(this.block);
+      if (this.blocks !== null) for (const block of this.blocks) pool.giveBack(block);
     }
     this.block = EMPTY;
     this.isPooled = false;
@@ -170,9 +154,9 @@ export class OutputBatch {
     const { block, used } = this;
     // One piece is one write, two would be a writev.
     if (used + length <= LARGEST_BLOCK_BYTES && this.pieces === null && (this.isPooled || used === 0)) {
-      const larger = takeBlock(Math.max(used + length, Math.min(GROWTH * block.length, LARGEST_BLOCK_BYTES)));
+      const larger = pool.take(Math.max(used + length, Math.min(GROWTH * block.length, LARGEST_BLOCK_BYTES)));
       if (used > 0) block.copy(larger, 0, 0, used);
-      if (this.isPooled) giveBack(block);
+      if (this.isPooled) pool.giveBack(block);
       this.block = larger;
       this.isPooled = true;
       return;
@@ -184,7 +168,7 @@ export class OutputBatch {
     }
     this.isPooled = length <= LARGEST_BLOCK_BYTES;
     if (this.isPooled) {
-      this.block = takeBlock(Math.max(length, BLOCK_BYTES));
+      this.block = pool.take(Math.max(length, BLOCK_BYTES));
     } else {
       const lease = BufferLease.take(length);
       noteAllocation(length);

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { BufferLease } from "../../../src/proxy/wire/buffer-lease.ts";
 import { OutputBatch } from "../../../src/proxy/wire/output-batch.ts";
 import { SocketWriter } from "../../../src/proxy/wire/socket-writer.ts";
@@ -231,5 +231,35 @@ describe("OutputBatch", () => {
     const next = BufferLease.take(300_000);
     expect(next.buffer).toBe(lease.buffer);
     next.release();
+  });
+});
+
+describe("the blocks of output batches", () => {
+  /** One turn in which each client gets a reply of this size. Returns the number of new blocks. */
+  const turn = (clients: number, bytes: number): number => {
+    const allocate = vi.spyOn(Buffer, "allocUnsafeSlow");
+    const reply = Buffer.alloc(bytes, "v");
+    const batches = Array.from({ length: clients }, () => new OutputBatch());
+    for (const batch of batches) batch.copy(reply, 0, bytes);
+    for (const batch of batches) batch.clear();
+    const count = allocate.mock.calls.length;
+    allocate.mockRestore();
+    return count;
+  };
+
+  it.each([
+    [4000, 100],
+    [4000, 1060],
+    [1000, 5000],
+    [400, 17_000],
+  ])("of %i clients with replies of %i bytes are used again in the next turn", (clients, bytes) => {
+    turn(clients, bytes);
+    expect(turn(clients, bytes)).toBe(0);
+  });
+
+  it("of one size find room after a burst of another size", () => {
+    turn(400, 60_000);
+    turn(1000, 1060);
+    expect(turn(1000, 1060)).toBe(0);
   });
 });
