@@ -65,7 +65,8 @@ class Scene {
   /** Resolves when `count` reloads were applied or refused. */
   async reloads(count: number): Promise<void> {
     const seen = () => this.process!.stderr.match(/: (not )?reloaded/g)?.length ?? 0;
-    await expect.poll(seen, patience).toBe(count);
+    // The global `expect` does not know which of several running tests calls it.
+    await this.test.expect.poll(seen, patience).toBe(count);
   }
 }
 
