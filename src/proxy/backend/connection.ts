@@ -116,7 +116,7 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
       request.complete(failures.overloaded);
       return;
     }
-    if (this.queue.isLate && this.isLost(this.options.turn.nowMs())) this.contain(() => this.distrust(TOO_LATE));
+    if (this.queue.isLost(this.options.turn, this.greeting.asked)) this.contain(() => this.distrust(TOO_LATE));
     if (this.socket === null) this.open();
     if (!this.isReady) {
       this.wait(request);
@@ -488,21 +488,13 @@ export class BackendConnection implements BackendLink, Flushable, FrameReader {
     completed.run(() => request.complete(failures.timeout));
   }
 
-  /** True if the next check of the deadlines would close the connection, and no request waits for it. */
-  private isLost(nowMs: number): boolean {
-    return this.queue.isPastDropLimit(nowMs) && this.queue.firstAwaited(this.greeting.asked) === null;
-  }
-
   private checkOrder(nowMs: number, completed: AllCompleted): void {
     if (this.retired !== null) this.closeIfRetired();
     const { asked } = this.greeting;
     if (this.queue.isPastDropLimit(nowMs)) {
       // The server does not answer: each request that still waits has timed out. Complete them after the queue has been
       // emptied, because a completed request may send others.
-      const waiting: Request[] = [];
-      this.queue.expire(Number.POSITIVE_INFINITY, asked, (request) => {
-        if (request !== asked) waiting.push(request);
-      });
+      const waiting = this.queue.abandonAll(asked);
       completed.run(() => this.distrust(TOO_LATE));
       for (const request of waiting) this.timeOut(request, completed);
       return;

@@ -134,14 +134,25 @@ export class RequestQueue<T extends Queued<T>> {
     }
   }
 
-  /** True within a run of timed-out requests. */
-  get isLate(): boolean {
-    return this.lateSinceMs !== null;
-  }
-
   /** True if no request was answered in time for so long that the order cannot be trusted. */
   isPastDropLimit(nowMs: number): boolean {
     return this.lateSinceMs !== null && nowMs - this.lateSinceMs >= this.timeoutMs * DROP_AFTER_TIMEOUTS;
+  }
+
+  /** True past the drop limit if no request but `patient` waits: the next check of the deadlines closes the connection. */
+  isLost(clock: { nowMs(): number }, patient: T | null): boolean {
+    // The time is only read within a run of late requests.
+    if (this.lateSinceMs === null) return false;
+    return this.isPastDropLimit(clock.nowMs()) && this.firstAwaited(patient) === null;
+  }
+
+  /** Abandons all requests except `patient`. Returns those that were waiting. */
+  abandonAll(patient: T | null): T[] {
+    const waiting: T[] = [];
+    this.expire(Number.POSITIVE_INFINITY, patient, (request) => {
+      if (request !== patient) waiting.push(request);
+    });
+    return waiting;
   }
 
   /** Number of requests of clients that wait for a reply: without `patient`, the first command of a new connection. */

@@ -183,7 +183,7 @@ export class SaslConnection implements BackendLink, Flushable {
     answered: (outcome: Outcome) => void,
     failed: (reply: Reply) => void,
   ): void {
-    if (this.queue.isLate && this.isLost(this.options.clock.nowMs())) this.contain(() => this.distrust());
+    if (this.queue.isLost(this.options.clock, null)) this.contain(() => this.distrust());
     const server = this.server ?? this.open();
     this.append(server, asked, command, answered, failed);
     if (this.isJoined) return;
@@ -321,11 +321,6 @@ export class SaslConnection implements BackendLink, Flushable {
     completed.run(() => late.failed(failures.timeout));
   }
 
-  /** True if the next check of the deadlines would close the connection, and no request waits for it. */
-  private isLost(nowMs: number): boolean {
-    return this.queue.isPastDropLimit(nowMs) && this.queue.firstAwaited(null) === null;
-  }
-
   private distrust(): void {
     this.events.outOfStep("nothing was answered in time up to the drop limit");
     this.fail(failures.connectionLost);
@@ -334,8 +329,7 @@ export class SaslConnection implements BackendLink, Flushable {
   private checkOrder(nowMs: number, completed: AllCompleted): void {
     if (this.queue.isPastDropLimit(nowMs)) {
       // As in connection.ts.
-      const waiting: Frame[] = [];
-      this.queue.expire(Number.POSITIVE_INFINITY, null, (frame) => waiting.push(frame));
+      const waiting = this.queue.abandonAll(null);
       completed.run(() => this.distrust());
       for (const frame of waiting) this.timeOut(frame, completed);
       return;
