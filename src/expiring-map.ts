@@ -1,6 +1,9 @@
 /** A map of entries that expire, limited in entries and bytes. The oldest entries are evicted first. */
 
-interface Entry<T> {
+import { type Aged, AgeList } from "./age-list.ts";
+
+interface Entry<T> extends Aged<Entry<T>> {
+  readonly key: string;
   readonly value: T;
   readonly untilMs: number;
   readonly bytes: number;
@@ -9,6 +12,7 @@ interface Entry<T> {
 /** Values by key, until a time of the monotonic clock. */
 export class ExpiringMap<T> {
   private readonly entries = new Map<string, Entry<T>>();
+  private readonly ages = new AgeList<Entry<T>>();
   private readonly maxEntries: number;
   private readonly maxBytes: number;
   private usedBytes = 0;
@@ -31,10 +35,12 @@ export class ExpiringMap<T> {
   set(key: string, value: T, untilMs: number, bytes: number): void {
     this.delete(key);
     if (bytes > this.maxBytes) return;
-    this.entries.set(key, { value, untilMs, bytes });
+    const entry: Entry<T> = { key, value, untilMs, bytes, older: null, newer: null };
+    this.entries.set(key, entry);
+    this.ages.add(entry);
     this.usedBytes += bytes;
     while (this.entries.size > this.maxEntries || this.usedBytes > this.maxBytes) {
-      this.delete(this.entries.keys().next().value!);
+      this.delete(this.ages.oldest!.key);
     }
   }
 
@@ -51,11 +57,13 @@ export class ExpiringMap<T> {
     const entry = this.entries.get(key);
     if (entry === undefined) return;
     this.entries.delete(key);
+    this.ages.remove(entry);
     this.usedBytes -= entry.bytes;
   }
 
   clear(): void {
     this.entries.clear();
+    this.ages.clear();
     this.usedBytes = 0;
   }
 }

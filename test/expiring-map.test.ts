@@ -25,6 +25,39 @@ describe("an expiring map", () => {
     expect([map.get("a", 0), map.get("b", 0)]).toEqual([undefined, "other"]);
   });
 
+  it("evicts in the order of the last writes, whatever was deleted, expired or cleared before", () => {
+    const steps = fc.array(
+      fc.record({
+        type: fc.constantFrom("set", "set", "set", "delete", "expire", "clear"),
+        key: fc.constantFrom("a", "b", "c", "d", "e", "f", "g"),
+      }),
+      { maxLength: 100 },
+    );
+    fc.assert(
+      fc.property(steps, (script) => {
+        const map = new ExpiringMap<string>(4, 100);
+        let byAge: string[] = [];
+        for (const { type, key } of script) {
+          if (type === "clear") {
+            map.clear();
+            byAge = [];
+            continue;
+          }
+          byAge = byAge.filter((each) => each !== key);
+          if (type === "set") {
+            map.set(key, key, 100, 1);
+            byAge = [...byAge, key].slice(-4);
+          } else if (type === "delete") map.delete(key);
+          else map.get(key, 100);
+          expect(["a", "b", "c", "d", "e", "f", "g"].filter((each) => map.get(each, 0) === each)).toEqual(
+            byAge.toSorted(),
+          );
+          expect(map.size).toBe(byAge.length);
+        }
+      }),
+    );
+  });
+
   it("never exceeds its bounds and never returns deleted or expired entries", () => {
     const steps = fc.array(
       fc.record({

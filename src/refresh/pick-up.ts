@@ -12,8 +12,9 @@ const PERIOD_TICKS = 300;
 /** Maximum number of unused reads that can be saved for later. */
 const MAX_CREDIT = 100;
 const SHARE_OF_GETS = 0.1;
-/** Keys that were read recently. Over the limit the oldest are forgotten. */
+/** Keys that were read recently. Over the limit, this share of the oldest is forgotten. */
 const MAX_LOOKED_AT = 200_000;
+const FORGOTTEN_SHARE = 1 / 16;
 
 export class PickUp {
   /** Maximum number of reads per second. */
@@ -58,7 +59,16 @@ export class PickUp {
   rest(hash: number, untilTicks: number): void {
     this.lookedAt.delete(hash);
     this.lookedAt.set(hash, untilTicks);
-    if (this.lookedAt.size > MAX_LOOKED_AT) this.lookedAt.delete(this.lookedAt.keys().next().value!);
+    if (this.lookedAt.size > MAX_LOOKED_AT) this.forgetOldest();
+  }
+
+  /** Many at once: finding the oldest key of a Map takes long (age-list.ts), and a list needs much more memory. */
+  private forgetOldest(): void {
+    let left = MAX_LOOKED_AT * FORGOTTEN_SHARE;
+    for (const hash of this.lookedAt.keys()) {
+      if (left-- <= 0) return;
+      this.lookedAt.delete(hash);
+    }
   }
 
   private passTime(ticks: number): void {

@@ -5,6 +5,7 @@
  * Sources: memcached doc/protocol.txt; memcached.c (do_add_delta, do_store_item, realtime) for special cases.
  */
 
+import { type Aged, AgeList } from "../../age-list.ts";
 import { parseUnsigned } from "./c-number.ts";
 
 /** Exptimes up to this many seconds are relative; larger ones are Unix times. */
@@ -15,7 +16,8 @@ const MAX_RELATIVE_SECONDS = 60 * 60 * 24 * 30;
 const ITEM_OVERHEAD_BYTES = 48 + 8;
 const FLAGS_BYTES = 4;
 
-export interface Item {
+export interface Item extends Aged<Item> {
+  readonly key: string;
   readonly value: Buffer;
   readonly flags: number;
   /** Unix seconds. 0 means never. */
@@ -79,6 +81,8 @@ export class ItemStore {
   /** Maximum size of all items, including overhead. */
   readonly maxBytes: number;
   private readonly items = new Map<string, Item>();
+  /** By last use. */
+  private readonly ages = new AgeList<Item>();
   private readonly maxItemBytes: number;
   private readonly unixSeconds: () => number;
   private usedBytes = 0;
@@ -108,8 +112,8 @@ export class ItemStore {
 
   /** Seconds since the last get of the least recently used item. 0 if there are no items. */
   get ageSeconds(): number {
-    const oldest = this.items.values().next().value;
-    return oldest === undefined ? 0 : this.unixSeconds() - oldest.lastGetAt;
+    const { oldest } = this.ages;
+    return oldest === null ? 0 : this.unixSeconds() - oldest.lastGetAt;
   }
 
   resetCounters(): void {
@@ -120,7 +124,7 @@ export class ItemStore {
   get(key: string): Item | undefined {
     const item = this.live(key);
     if (item !== undefined) {
-      this.bump(key, item);
+      this.bump(item);
       item.isFetched = true;
     }
     return item;
@@ -155,14 +159,14 @@ export class ItemStore {
     const old = this.live(key);
     if (this.itemBytes(key, value.length, flags) > this.maxItemBytes) {
       // Otherwise clients would read a value that its writer believes replaced.
-      if (verb === "set" && old !== undefined) this.remove(key, old);
+      if (verb === "set" && old !== undefined) this.remove(old);
       return { result: "tooLarge", cas: 0 };
     }
     switch (verb) {
       case "add":
         if (old !== undefined) {
           // Not a fetch, but a sign of use.
-          this.bump(key, old);
+          this.bump(old);
           return { result: "notStored", cas: old.cas };
         }
         break;
@@ -197,7 +201,7 @@ export class ItemStore {
     const item = this.live(key);
     if (item === undefined) return "notFound";
     if (cas !== undefined && item.cas !== cas) return "exists";
-    this.remove(key, item);
+    this.remove(item);
     return "deleted";
   }
 
@@ -232,6 +236,7 @@ export class ItemStore {
       // As in memcached, it uses a cas number: the next stored item has another number than a fresh server's first.
       this.lastCas++;
       this.items.clear();
+      this.ages.clear();
       this.usedBytes = 0;
       this.flushAt = 0;
     } else {
@@ -245,9 +250,9 @@ export class ItemStore {
   }
 
   /** Makes the item the most recently used. */
-  private bump(key: string, item: Item): void {
-    this.items.delete(key);
-    this.items.set(key, item);
+  private bump(item: Item): void {
+    this.ages.remove(item);
+    this.ages.add(item);
     item.lastGetAt = this.unixSeconds();
   }
 
@@ -256,7 +261,7 @@ export class ItemStore {
     const item = this.items.get(key);
     if (item === undefined) return undefined;
     if (item.expiresAt !== 0 && item.expiresAt <= this.unixSeconds()) {
-      this.remove(key, item);
+      this.remove(item);
       return undefined;
     }
     return item;
@@ -265,19 +270,19 @@ export class ItemStore {
   private carryOutFlush(): void {
     const flushAt = this.flushAt;
     this.flushAt = 0;
-    for (const [key, item] of this.items) if (item.storedAt < flushAt) this.remove(key, item);
+    for (const item of this.items.values()) if (item.storedAt < flushAt) this.remove(item);
   }
 
   private put(key: string, value: Buffer, flags: number, expiresAt: number): StoreOutcome {
     const old = this.items.get(key);
-    if (old !== undefined) this.remove(key, old);
+    if (old !== undefined) this.remove(old);
     const cas = ++this.lastCas;
     const now = this.unixSeconds();
     this.counters.stored++;
     if (expiresAt !== 0 && expiresAt <= now) return { result: "stored", cas };
     const bytes = this.itemBytes(key, value.length, flags);
-    const unmarked = { isFetched: false, isStale: false, isTokenSent: false, isBinaryKey: false };
-    this.items.set(key, {
+    const item: Item = {
+      key,
       value: alone(value),
       flags,
       expiresAt,
@@ -285,13 +290,20 @@ export class ItemStore {
       storedAt: now,
       bytes,
       lastGetAt: now,
-      ...unmarked,
-    });
+      isFetched: false,
+      isStale: false,
+      isTokenSent: false,
+      isBinaryKey: false,
+      older: null,
+      newer: null,
+    };
+    this.items.set(key, item);
+    this.ages.add(item);
     this.usedBytes += bytes;
     while (this.usedBytes > this.maxBytes) {
-      const [oldest, item] = this.items.entries().next().value!;
-      this.remove(oldest, item);
-      this.countDropped(item, now);
+      const oldest = this.ages.oldest!;
+      this.remove(oldest);
+      this.countDropped(oldest, now);
     }
     return { result: "stored", cas };
   }
@@ -309,8 +321,9 @@ export class ItemStore {
     counters.evictedSeconds = now - item.lastGetAt;
   }
 
-  private remove(key: string, item: Item): void {
-    this.items.delete(key);
+  private remove(item: Item): void {
+    this.items.delete(item.key);
+    this.ages.remove(item);
     this.usedBytes -= item.bytes;
   }
 

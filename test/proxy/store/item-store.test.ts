@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ItemStore } from "../../../src/proxy/store/item-store.ts";
+import { ItemStore, type StoreVerb } from "../../../src/proxy/store/item-store.ts";
 
 const START_SECONDS = 1_700_000_000;
 const MONTH_SECONDS = 30 * 86_400;
@@ -189,6 +189,46 @@ describe("the memory limit of an ItemStore", () => {
     expect(["a", "b", "c", "d"].map((key) => store.get(key) !== undefined)).toEqual([true, false, true, true]);
     expect(store.counters.evicted).toBe(1);
     expect(store.byteLength).toBeLessThanOrEqual(1_000);
+  });
+
+  it("evicts in the order of the last uses, whatever was deleted, expired or flushed before", () => {
+    const keys = ["a", "b", "c", "d", "e", "f", "g"];
+    const steps = fc.array(
+      fc.record({
+        verb: fc.constantFrom("set", "set", "get", "add", "append", "delete", "expire", "flush"),
+        key: fc.constantFrom(...keys),
+      }),
+      { maxLength: 100 },
+    );
+    fc.assert(
+      fc.property(steps, (script) => {
+        // Four items have room.
+        const store = storeOf(1_000);
+        let byUse: string[] = [];
+        for (const { verb, key } of script) {
+          const isStored = byUse.includes(key);
+          const others = byUse.filter((each) => each !== key);
+          if (verb === "flush") {
+            store.flushAll(0);
+            byUse = [];
+          } else if (verb === "delete") {
+            store.delete(key);
+            byUse = others;
+          } else if (verb === "expire") {
+            const item = store.peek(key);
+            if (item !== undefined) store.expire(item, -1);
+            byUse = others;
+          } else if (verb === "get") {
+            store.get(key);
+            if (isStored) byUse = [...others, key];
+          } else {
+            store.store(verb as StoreVerb, key, Buffer.alloc(verb === "append" ? 0 : 180), 0, 0);
+            if (isStored || verb !== "append") byUse = [...others, key].slice(-4);
+          }
+          expect(keys.filter((each) => store.peek(each) !== undefined)).toEqual(byUse.toSorted());
+        }
+      }),
+    );
   });
 
   it("subtracts overwritten, deleted, expired and flushed items", () => {
