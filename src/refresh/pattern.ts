@@ -9,8 +9,10 @@ import type { Captures } from "../sources/source.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The rest of a key, as most patterns capture it: `page/(.*)`, `user:(?P<id>[^/]+)`. */
+/** A literal and the rest of a key, as most patterns have them: `page/(.*)`, `user:(?P<id>[^/]+)`, `page/.*`, `(page/.*)`. */
 interface Rest {
+  readonly literal: string;
+  readonly captured: "rest" | "key" | "nothing";
   readonly name: string | null;
   readonly isEmptyAllowed: boolean;
   /** A character that the rest must not contain. */
@@ -31,8 +33,8 @@ export class Pattern {
     this.regex = RE2JS.compile(text);
     this.names = Object.entries(this.regex.namedGroups());
     this.groupCount = this.regex.groupCount();
-    this.literalPrefix = literalPrefix(text);
-    this.rest = restOf(text, this.literalPrefix);
+    this.rest = restOf(text);
+    this.literalPrefix = this.rest?.literal ?? literalPrefix(text);
   }
 
   /** Captures of the whole `key` (one character per byte). `null` if the pattern does not match. */
@@ -48,21 +50,36 @@ export class Pattern {
     return { key: text ?? key, groups, encoding: text === null ? "latin1" : "utf8" };
   }
 
-  private matchRest(text: string, { name, isEmptyAllowed, excluded }: Rest, isBytes: boolean): Captures | null {
-    const rest = text.slice(this.literalPrefix.length);
+  private matchRest(text: string, { literal, captured, name, isEmptyAllowed, excluded }: Rest, isBytes: boolean) {
+    const rest = text.slice(literal.length);
     if ((rest === "" && !isEmptyAllowed) || rest.includes(excluded)) return null;
-    const groups = new Map([["1", rest]]);
-    if (name !== null) groups.set(name, rest);
-    return { key: text, groups, encoding: isBytes ? "latin1" : "utf8" };
+    const groups = new Map<string, string>();
+    if (captured !== "nothing") groups.set("1", captured === "key" ? text : rest);
+    if (name !== null) groups.set(name, captured === "key" ? text : rest);
+    return { key: text, groups, encoding: isBytes ? "latin1" : "utf8" } as const;
   }
 }
 
-/** The rest in a pattern of a literal and one group to the end. `null` for other patterns. */
-function restOf(text: string, literal: string): Rest | null {
-  const group = /^\((?:\?P?<(\w+)>)?(\.\*|\.\+|\[\^\/\]\+)\)$/.exec(text.slice(literal.length));
-  if (group === null || !text.startsWith(literal)) return null;
-  const [, name = null, body] = group;
-  return { name, isEmptyAllowed: body === ".*", excluded: body === "[^/]+" ? "/" : "\n" };
+const WHOLE_GROUP = /^\((?:\?P?<(\w+)>)?([^()]*)\)$/;
+const REST = /^(\((?:\?P?<(\w+)>)?)?(\.\*|\.\+|\[\^\/\]\+)(\))?$/;
+
+/** The parts of a pattern of a literal and the rest, with at most one group. `null` for other patterns. */
+function restOf(text: string): Rest | null {
+  const whole = WHOLE_GROUP.exec(text);
+  const inner = whole?.[2] ?? text;
+  const literal = literalPrefix(inner);
+  const rest = REST.exec(inner.slice(literal.length));
+  if (rest === null) return null;
+  const [, open, restName = null, body, close] = rest;
+  // WHOLE_GROUP has no group within.
+  if ((open === undefined) !== (close === undefined)) return null;
+  return {
+    literal,
+    captured: whole !== null ? "key" : open === undefined ? "nothing" : "rest",
+    name: whole?.[1] ?? restName,
+    isEmptyAllowed: body === ".*",
+    excluded: body === "[^/]+" ? "/" : "\n",
+  };
 }
 
 /** Bytes as UTF-8 text. `null` if they are not UTF-8. */

@@ -311,21 +311,19 @@ export class Limiter {
   }
 
   /** The place becomes free when the source's operation ends, even if this is after the timeout. */
-  private async attempt<T>(ask: () => Promise<T>, abort: AbortController, deadlineMs: number): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = this.clock.setTimer(Math.max(1, deadlineMs - this.clock.nowMs()), () => {
-      const error = this.timeoutError();
-      reject(error);
-      abort.abort(error);
+  private attempt<T>(ask: () => Promise<T>, abort: AbortController, deadlineMs: number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.setTimer(Math.max(1, deadlineMs - this.clock.nowMs()), () => {
+        const error = this.timeoutError();
+        reject(error);
+        abort.abort(error);
+      });
+      const asking = this.askWithRetries(ask, abort.signal, deadlineMs).finally(() => {
+        this.clock.clearTimer(timer);
+        this.leave();
+      });
+      asking.then(resolve, reject);
     });
-    const asking = this.askWithRetries(ask, abort.signal, deadlineMs).finally(() => this.leave());
-    try {
-      return await Promise.race([asking, late]);
-    } finally {
-      this.clock.clearTimer(timer);
-      // After the timeout, no caller waits for this promise.
-      asking.catch(() => {});
-    }
   }
 
   private async askWithRetries<T>(ask: () => Promise<T>, signal: AbortSignal, deadlineMs: number): Promise<T> {

@@ -45,7 +45,7 @@ export function keyedRequest(
   if (isBase64 && word.length > MAX_KEY_BYTES) {
     throw new BackendError("the key is too long for a server in base64", { isRefused: true });
   }
-  const line = [verb, word, ...(rest === "" ? [] : [rest]), ...(isBase64 ? ["b"] : [])].join(" ");
+  const line = `${verb} ${word}${rest === "" ? "" : ` ${rest}`}${isBase64 ? " b" : ""}`;
   const place = isBase64 ? decodedKey(Buffer.from(key, "latin1")) : keyAfter(verb, key.length);
   return writtenRequest(operation, owner, line, value ?? null, place);
 }

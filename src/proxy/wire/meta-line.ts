@@ -21,10 +21,11 @@ export function lineWords({ chunk, frameStart, lineEnd }: Request): string[] {
 }
 
 function wordsOf(chunk: Buffer, start: number, end: number): string[] {
-  return chunk
-    .toString("latin1", start, end)
-    .split(" ")
-    .filter((word) => word !== "");
+  return wordsIn(chunk.toString("latin1", start, end));
+}
+
+function wordsIn(line: string): string[] {
+  return line.split(" ").filter((word) => word !== "");
 }
 
 /** Index of the first flag in the words of a meta line: after verb and key; for `ms`, also after the length. */
@@ -47,10 +48,14 @@ export function metaToken(request: Request, letter: string): string | null {
   return tokenOf(metaFlags(request), letter);
 }
 
+/** The line of a meta reply without its end. */
+export function replyLine({ chunk, start, end, code, valueStart }: Reply): string {
+  return chunk.toString("latin1", start, (code === MetaCode.VA ? valueStart : end) - CRLF.length);
+}
+
 /** Flags in a meta reply. The reply must not contain a key. */
-export function returnedFlags({ chunk, start, end, code, valueStart }: Reply): string[] {
-  const hasValue = code === MetaCode.VA;
-  return wordsOf(chunk, start, (hasValue ? valueStart : end) - CRLF.length).slice(hasValue ? 2 : 1);
+export function returnedFlags(reply: Reply): string[] {
+  return wordsIn(replyLine(reply)).slice(reply.code === MetaCode.VA ? 2 : 1);
 }
 
 /** The token of a flag in a meta reply. `null` if it is absent. The reply must not contain a key. */

@@ -6,8 +6,9 @@
  * The request owns the bytes, so it may be kept.
  */
 import { type Operation, type ReplyOwner, Request } from "../request.ts";
+import { CR, copyBytes, LF } from "./ascii.ts";
 
-const CRLF = Buffer.from("\r\n", "latin1");
+const CRLF_BYTES = 2;
 const NOTHING = Buffer.alloc(0);
 
 /** The key of a frame: its position in the line, or its bytes after the frame if the line has it in base64. */
@@ -41,18 +42,32 @@ export function decodedKey(bytes: Buffer): FrameKey {
  */
 export function writeFrame(request: Request, line: string, value: Buffer | null, key: FrameKey): void {
   const { start, length, behind } = key;
-  const head = Buffer.from(`${line}\r\n`, "latin1");
-  if (value !== null) request.chunk = Buffer.concat([head, value, CRLF, behind]);
-  else request.chunk = length > 0 && start < 0 ? Buffer.concat([head, behind]) : head;
+  const lineEnd = line.length;
+  const dataStart = lineEnd + CRLF_BYTES;
+  const frameEnd = value === null ? dataStart : dataStart + value.length + CRLF_BYTES;
+  const chunk = Buffer.allocUnsafe(frameEnd + behind.length);
+  chunk.write(line, "latin1");
+  writeCrlf(chunk, lineEnd);
+  if (value !== null) {
+    copyBytes(value, 0, value.length, chunk, dataStart);
+    writeCrlf(chunk, frameEnd - CRLF_BYTES);
+  }
+  copyBytes(behind, 0, behind.length, chunk, frameEnd);
+  request.chunk = chunk;
   request.frameStart = 0;
-  request.lineEnd = head.length - CRLF.length;
-  request.dataStart = head.length;
-  request.frameEnd = request.chunk.length - behind.length;
+  request.lineEnd = lineEnd;
+  request.dataStart = dataStart;
+  request.frameEnd = frameEnd;
   request.keyStart = start < 0 ? request.frameEnd : start;
   request.keyEnd = request.keyStart + length;
   request.hasData = value !== null;
   request.isVerbatim = true;
   request.isKept = true;
+}
+
+function writeCrlf(chunk: Buffer, at: number): void {
+  chunk[at] = CR;
+  chunk[at + 1] = LF;
 }
 
 /** A request with a frame of this kind. */

@@ -17,7 +17,7 @@ import {
 import { Operation, type Request } from "../../proxy/request.ts";
 import { isText, keyedRequest, type Words } from "../../proxy/route/keyed-request.ts";
 import type { PoolRoute } from "../../proxy/route/pool-route.ts";
-import { returnedFlags, tokenOf } from "../../proxy/wire/meta-line.ts";
+import { replyLine } from "../../proxy/wire/meta-line.ts";
 import type { ReadMarks } from "./read-marks.ts";
 
 const CODE_BYTES = 2;
@@ -198,19 +198,24 @@ export class RoutedPoolPort {
   }
 }
 
-/** Code and flags of a meta reply, copied from the reply. */
+/** Code and flags of a meta reply without a key, copied from the reply. */
 class MetaAnswer {
-  readonly code: string;
-  private readonly flags: readonly string[];
+  private readonly line: string;
 
   constructor(reply: Reply) {
-    this.code = reply.chunk.toString("latin1", reply.start, reply.start + CODE_BYTES);
-    this.flags = returnedFlags(reply);
+    this.line = replyLine(reply);
+  }
+
+  get code(): string {
+    return this.line.slice(0, CODE_BYTES);
   }
 
   /** The value of a flag. `null` if the reply does not have the flag. */
   flag(letter: string): string | null {
-    return tokenOf(this.flags, letter);
+    const before = this.line.indexOf(` ${letter}`);
+    if (before < 0) return null;
+    const end = this.line.indexOf(" ", before + 1);
+    return this.line.slice(before + 2, end < 0 ? this.line.length : end);
   }
 
   /** Throws a BackendError if the reply has no cas. */
