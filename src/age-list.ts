@@ -12,9 +12,10 @@ export interface Aged<T> {
 }
 
 export class AgeList<T extends Aged<T>> {
-  /** `null` if the list is empty. */
+  /** `oldest` and `newest` are `null` if the list is empty. */
   oldest: T | null = null;
-  private newest: T | null = null;
+  newest: T | null = null;
+  count = 0;
 
   /** Adds `entry`, which is in no list, as the newest. */
   add(entry: T): void {
@@ -23,6 +24,7 @@ export class AgeList<T extends Aged<T>> {
     if (this.newest === null) this.oldest = entry;
     else this.newest.newer = entry;
     this.newest = entry;
+    this.count++;
   }
 
   /** Removes `entry`, which is in this list. */
@@ -34,10 +36,12 @@ export class AgeList<T extends Aged<T>> {
     else newer.older = older;
     entry.older = null;
     entry.newer = null;
+    this.count--;
   }
 
   clear(): void {
     this.oldest = null;
     this.newest = null;
+    this.count = 0;
   }
 }

@@ -165,7 +165,11 @@ export class AwsSecretsManagerSource implements Source {
     if (!Object.hasOwn(fields, field)) {
       throw this.refused(`secret ${name} has no field ${JSON.stringify(field)}`);
     }
-    return Buffer.from(jsonText(fields[field]), "utf8");
+    try {
+      return Buffer.from(jsonText(fields[field]), "utf8");
+    } catch {
+      throw this.refused(`secret ${name} has a field ${JSON.stringify(field)} that is nested too deeply`);
+    }
   }
 
   private refused(why: string): SourceError {

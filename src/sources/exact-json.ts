@@ -31,9 +31,43 @@ export function parseJson(document: string | Uint8Array): unknown {
   );
 }
 
-/** The text of a parsed value: the characters of a string, or JSON for other values. */
+/**
+ * Maximum number of levels of arrays and objects. Node 24 and earlier overflow the stack at several thousand, and parsers
+ * of clients at 100 to 1,000.
+ */
+const MAX_LEVELS = 1_000;
+
+/**
+ * The text of a parsed value: the characters of a string, or JSON for other values. Throws a RangeError if the value has
+ * more than 1,000 levels.
+ */
 export function jsonText(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value === "string") return value;
+  const text = JSON.stringify(value);
+  if (mayBeDeep(text) && levelsOf(text) > MAX_LEVELS) throw new RangeError(`more than ${MAX_LEVELS} levels of JSON`);
+  return text;
+}
+
+/** False if the text does not have enough brackets for too many levels. Much faster than `levelsOf`. */
+function mayBeDeep(text: string): boolean {
+  let brackets = 0;
+  for (const bracket of "[{") {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
+      if (++brackets > MAX_LEVELS) return true;
+    }
+  }
+  return false;
+}
+
+/** Number of levels in the text of a JSON value. */
+function levelsOf(text: string): number {
+  let level = 0;
+  let most = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/g)) {
+    if (token === "[" || token === "{") most = Math.max(most, ++level);
+    else if (token === "]" || token === "}") level--;
+  }
+  return most;
 }
 
 /** True if a parsed value is a JSON object. */

@@ -2,6 +2,7 @@
  * The places and the rate of a source, and the calls that wait for them. Fills go before refreshes. A refresh uses any
  * place that fills leave free, and at most half of the rate. If the queue is full, a fill replaces the newest refresh.
  */
+import { type Aged, AgeList } from "../age-list.ts";
 import type { Clock, Timer } from "../clock.ts";
 import { SourceError } from "../errors.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -18,7 +19,7 @@ export interface QueueLimits {
   readonly patienceMs: number;
 }
 
-interface Waiting {
+interface Waiting extends Aged<Waiting> {
   readonly priority: Priority;
   readonly start: () => void;
   readonly refuse: (error: SourceError) => void;
@@ -40,8 +41,8 @@ export class FetchQueue {
   private readonly refreshRate: TokenBucket | null;
   /** Created once, so that a refusal is cheap. */
   private readonly full: SourceError;
-  private readonly fills: Waiting[] = [];
-  private readonly refreshes: Waiting[] = [];
+  private readonly fills = new AgeList<Waiting>();
+  private readonly refreshes = new AgeList<Waiting>();
   /** Timer for the next token. */
   private rateTimer: Timer | null = null;
   private rateTimerMs = 0;
@@ -60,14 +61,14 @@ export class FetchQueue {
 
   /** Number of calls that wait for a place. */
   get waiting(): number {
-    return this.fills.length + this.refreshes.length;
+    return this.fills.count + this.refreshes.count;
   }
 
   /** Returns the reason if there is no room for a fill beside `admitted` calls that come later, else `null`. */
   refusalOf(admitted: number): SourceError | null {
-    const isFree = this.fills.length === 0 && this.tokenWaitMs("fill") === 0;
+    const isFree = this.fills.count === 0 && this.tokenWaitMs("fill") === 0;
     const free = isFree ? Math.max(0, this.places() - this.running) : 0;
-    if (admitted + this.fills.length < free + this.limits.queue) return null;
+    if (admitted + this.fills.count < free + this.limits.queue) return null;
     this.overloaded++;
     return this.full;
   }
@@ -83,27 +84,35 @@ export class FetchQueue {
   /** Resolves with a place, which the caller must `leave`. Rejects with a SourceError if there is none in time. */
   async enter(priority: Priority): Promise<void> {
     const queue = priority === "fill" ? this.fills : this.refreshes;
-    if (queue.length === 0 && this.hasPlace() && this.tokenWaitMs(priority) === 0) {
+    if (queue.count === 0 && this.hasPlace() && this.tokenWaitMs(priority) === 0) {
       this.occupy(priority);
       return;
     }
     if (this.waiting >= this.limits.queue) {
-      const last = priority === "fill" ? this.refreshes.pop() : undefined;
-      if (last === undefined) {
+      const last = priority === "fill" ? this.refreshes.newest : null;
+      if (last === null) {
         this.overloaded++;
         throw this.full;
       }
+      this.refreshes.remove(last);
       this.refuse(last, this.noPlace("a fill took its place in the queue"));
     }
     await new Promise<void>((resolve, reject) => {
-      const waiting: Waiting = { priority, start: resolve, refuse: reject, timer: null };
+      const waiting: Waiting = {
+        priority,
+        start: resolve,
+        refuse: reject,
+        timer: null,
+        older: null,
+        newer: null,
+      };
       const { patienceMs } = this.limits;
       waiting.timer = this.clock.setTimer(patienceMs, () => {
         waiting.timer = null;
-        queue.splice(queue.indexOf(waiting), 1);
+        queue.remove(waiting);
         this.refuse(waiting, this.noPlace(`no place within ${patienceMs} ms`));
       });
-      queue.push(waiting);
+      queue.add(waiting);
       this.startNext();
     });
   }
@@ -116,7 +125,12 @@ export class FetchQueue {
 
   /** Refuses all calls that wait. `error` is called for each. */
   refuseAll(error: () => SourceError): void {
-    for (const waiting of [...this.fills.splice(0), ...this.refreshes.splice(0)]) this.refuse(waiting, error());
+    for (const queue of [this.fills, this.refreshes]) {
+      for (let { oldest } = queue; oldest !== null; oldest = queue.oldest) {
+        queue.remove(oldest);
+        this.refuse(oldest, error());
+      }
+    }
   }
 
   private refuse(waiting: Waiting, error: SourceError): void {
@@ -149,13 +163,13 @@ export class FetchQueue {
   private startNext(): void {
     let waitMs = Number.POSITIVE_INFINITY;
     for (const queue of [this.fills, this.refreshes]) {
-      while (queue.length > 0 && this.hasPlace()) {
-        const tokenMs = this.tokenWaitMs(queue[0]!.priority);
+      for (let next = queue.oldest; next !== null && this.hasPlace(); next = queue.oldest) {
+        const tokenMs = this.tokenWaitMs(next.priority);
         if (tokenMs > 0) {
           waitMs = Math.min(waitMs, tokenMs);
           break;
         }
-        const next = queue.shift()!;
+        queue.remove(next);
         if (next.timer !== null) this.clock.clearTimer(next.timer);
         this.occupy(next.priority);
         next.start();

@@ -96,22 +96,14 @@ export class HttpBatching implements Batching {
       if (item === undefined || item === null) return { type: "notThere" };
       const found = valueAt(item, this.batch.value);
       if (found === undefined) return this.failure(`an item of the answer has nothing at ${this.batch.value}`);
-      const value = this.bytesOf(found);
-      if (value === null) return this.failure("an item of the answer is nested too deeply");
+      const text = textOf(found);
+      if (text === null) return this.failure("an item of the answer is nested too deeply");
+      const value = Buffer.from(text, "utf8");
       if (value.length === 0 && !this.isEmptyValue) {
         return this.failure("an item of the answer is empty (a value only with empty = true)");
       }
       return { type: "value", value, tag: null, freshness };
     };
-  }
-
-  /** `null` for a value with too many levels. */
-  private bytesOf(value: unknown): Buffer | null {
-    try {
-      return Buffer.from(jsonText(value), "utf8");
-    } catch {
-      return null;
-    }
   }
 
   /** The items of an answer by their ids as text. */
@@ -129,13 +121,23 @@ export class HttpBatching implements Batching {
     return new Map(
       items.flatMap((item): [string, unknown][] => {
         const found = valueAt(item, id);
-        return found === undefined || found === null ? [] : [[jsonText(found), item]];
+        const text = found === undefined || found === null ? null : textOf(found);
+        return text === null ? [] : [[text, item]];
       }),
     );
   }
 
   private failure(why: string, cause?: unknown): SourceError {
     return new SourceError("SOURCE_FAILED", `source ${this.name}: ${why}`, { cause });
+  }
+}
+
+/** `null` for a value with too many levels. */
+function textOf(value: unknown): string | null {
+  try {
+    return jsonText(value);
+  } catch {
+    return null;
   }
 }
 

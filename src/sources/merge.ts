@@ -9,7 +9,7 @@ import { describeValue, isTable, type Place } from "../config/section.ts";
 import { type Complete, choice, parts, type Settings } from "../config/setting.ts";
 import type { SourceConfig } from "../config/source-types.ts";
 import { SourceError } from "../errors.ts";
-import { isJsonObject, parseJson } from "./exact-json.ts";
+import { isJsonObject, jsonText, parseJson } from "./exact-json.ts";
 import type { FetchContext, FetchResult, Freshness, Source } from "./source.ts";
 import type { PartSource, SourceInput, SourceType } from "./source-type.ts";
 import { asBytes, parseTemplate, renderTemplate, type Template } from "./template.ts";
@@ -173,7 +173,15 @@ export class MergeSource implements Source {
       }
     }
     const soonest = soonestOf(freshness);
-    return { type: "value", value: Buffer.from(JSON.stringify(value), "utf8"), tag: null, freshness: soonest };
+    return { type: "value", value: this.bytesOf(value), tag: null, freshness: soonest };
+  }
+
+  private bytesOf(value: unknown): Buffer {
+    try {
+      return Buffer.from(jsonText(value), "utf8");
+    } catch {
+      throw new SourceError("SOURCE_FAILED", `source ${this.name}: the merged value is nested too deeply`);
+    }
   }
 
   describe(context: FetchContext): string[] {

@@ -94,6 +94,7 @@ describe("a field", () => {
     ["a secret without it", '{"user":"hidden"}', "has no field"],
     ["a list", '["hidden"]', "is no JSON object"],
     ["plain text", "hidden", "is no JSON object"],
+    ["a field of too many levels", `{"password":${"[".repeat(2_000)}${"]".repeat(2_000)}}`, "nested too deeply"],
     ["half an object", '{"password":"hidden', "is no JSON object"],
     ["a number", "1", "is no JSON object"],
     ["bytes", Buffer.from('{"password":"hidden"}'), "is binary"],

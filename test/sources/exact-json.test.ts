@@ -21,6 +21,28 @@ const numbers = [
   "9007199254740993",
 ];
 
+function levels(count: number, inner = ""): string {
+  return `${"[".repeat(count)}${inner}${"]".repeat(count)}`;
+}
+
+describe("jsonText", () => {
+  it("writes up to 1,000 levels, and refuses more in every Node", () => {
+    for (const text of [levels(1_000), `${'{"a":'.repeat(1_000)}1${"}".repeat(1_000)}`]) {
+      expect(jsonText(JSON.parse(text))).toBe(text);
+    }
+    for (const text of [levels(1_001), `${'{"a":'.repeat(1_001)}1${"}".repeat(1_001)}`, levels(100_000)]) {
+      expect(() => jsonText(JSON.parse(text))).toThrow(RangeError);
+    }
+  });
+
+  it("counts levels, not brackets", () => {
+    const many = `[${Array.from({ length: 2_000 }, () => "[[]]").join(",")}]`;
+    const quoted = JSON.stringify([`${levels(2_000)}"\\`, "[".repeat(2_000), "\\", "{".repeat(2_000)]);
+    for (const text of [many, quoted]) expect(jsonText(JSON.parse(text))).toBe(text);
+    expect(() => jsonText(JSON.parse(`[${quoted},${levels(1_000)}]`))).toThrow(RangeError);
+  });
+});
+
 describe("parseJson", () => {
   it.each(numbers)("keeps the digits of %s, at any depth", (number) => {
     for (const text of [number, `[${number}]`, `{"a":{"b":[1,${number},"x"]}}`]) {

@@ -225,6 +225,12 @@ describe("a batch of an http source", () => {
     answer(`{"1": "one", "2": ${deep}}`);
     expect(await fetchMany(sourceOf(withOrigin(byIds)), "1", "2")).toEqual(["one", "SOURCE_FAILED"]);
   });
+
+  it("leaves out an item whose id has too many levels", async () => {
+    const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    answer(`[{"id": 1}, {"id": ${deep}}]`);
+    expect(await fetchMany(sourceOf(withOrigin(byIds)), "1", "2")).toEqual(['{"id":1}', "notThere"]);
+  });
 });
 
 describe("the settings of a batch", () => {

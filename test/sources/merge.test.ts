@@ -61,6 +61,12 @@ describe("the merge source", () => {
     expect(result.type === "value" && result.value.toString()).toBe('{"x":1.0,"price":10.50}');
   });
 
+  it("fails if the merged value has too many levels", async () => {
+    const deep = `${"[".repeat(1_000)}${"]".repeat(1_000)}`;
+    expect(await outcome(sourceOf({ path: ["x"] }), () => a.last.answer(deep))).toBe("SOURCE_FAILED");
+    expect(await outcome(sourceOf({ path: ["x"] }), () => a.last.answer(deep.slice(1, -1)))).toHaveProperty("x");
+  });
+
   it("puts no number at the top, and nothing below a number", async () => {
     const top = await outcome(sourceOf({}), () => a.last.answer("1.0"));
     expect(top).toBe("SOURCE_FAILED");
