@@ -16,6 +16,7 @@ import {
 import { readFailure } from "../config/read-failure.ts";
 import { type ConfigWatcher, watchConfigFiles } from "../config/watch.ts";
 import { ConfigError } from "../errors.ts";
+import { leave } from "../leave.ts";
 import type { ReadText } from "../mcrouter/config/config.ts";
 import { ADMIN_SOCKET, adminError } from "../observe/admin/server.ts";
 import { loadedWing, loadWing } from "../observe/mcrouter-wing.ts";
@@ -196,7 +197,7 @@ async function supervise({ config, sockets: given, args, shown, log, manager, ex
   } catch (error) {
     if (!(error instanceof WorkerFailed)) throw error;
     // The worker has logged the reason.
-    process.exit(error.exitCode);
+    leave(error.exitCode);
   }
   if (!isStarted) {
     await whenStopped;
@@ -247,7 +248,7 @@ function supervised(supervisor: Supervisor, log: Log, manager: ServiceManager): 
     const stop = (signal: NodeJS.Signals) => {
       if (isStopping) {
         log.warn("serve", `${signal} again: stopping at once`);
-        void supervisor.stop("SIGKILL").then(() => process.exit(1));
+        void supervisor.stop("SIGKILL").then(() => leave(1));
         return;
       }
       isStopping = true;
@@ -404,7 +405,7 @@ function stopped({ platypus, watcher, look, log, manager, isWorker }: Stoppable)
       if (isStopping) {
         if (isWorker) return;
         log.warn("serve", `${signal} again: stopping at once`);
-        process.exit(1);
+        leave(1);
       }
       isStopping = true;
       log.info("serve", `${signal}: answering the requests that were read, then stopping`);

@@ -8,6 +8,6 @@ export async function start(args: readonly string[]): Promise<void> {
   const { run } = await import("./run.ts");
   await run(args);
   // Handles that a user's getters left open, such as database connections, do not keep the process alive.
-  const { leave } = await import("./leave.ts");
+  const { leave } = await import("../leave.ts");
   leave();
 }

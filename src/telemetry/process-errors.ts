@@ -2,6 +2,7 @@
  * Logs warnings of Node and uncaught errors: while Platypus serves, only the log writes to stderr.
  */
 import { systemClock } from "../clock.ts";
+import { leave } from "../leave.ts";
 import { BurstLog } from "./burst-log.ts";
 import type { Log } from "./log.ts";
 
@@ -13,6 +14,6 @@ export function logProcessErrors(log: Log): void {
   process.on("warning", ({ name, message }) => bursts.say("warn", "serve", name, `${name}: ${message}`));
   process.on("uncaughtException", (error: unknown) => {
     log.error("serve", `unexpected error: ${error instanceof Error ? error.stack : String(error)}`.split("\n"));
-    process.exit(1);
+    leave(1);
   });
 }

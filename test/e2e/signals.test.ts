@@ -3,19 +3,20 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { TextClient } from "../support/clients/text-client.ts";
 import { MemcachedProcess } from "../support/servers/memcached-process.ts";
 import { PlatypusProcess } from "../support/servers/platypus-process.ts";
 
-describe("a process that stops", () => {
-  it("does not wait for a thread that hangs", async ({ onTestFinished }) => {
+describe("a process with a thread that hangs", () => {
+  /** A started process, whose getter reads a pipe that nothing writes to, then does `then`; and a client. */
+  async function hanging(then: string) {
     const folder = await mkdtemp(path.join(tmpdir(), "platypus-stop-"));
     onTestFinished(() => rm(folder, { recursive: true }));
     const pipe = path.join(folder, "pipe");
     execFileSync("/usr/bin/mkfifo", [pipe]);
     const getter = `import fs from "node:fs";
-      export default () => { fs.readFile(${JSON.stringify(pipe)}, () => {}); return "v"; };`;
+      export default () => { fs.readFile(${JSON.stringify(pipe)}, () => {}); ${then} };`;
     await writeFile(path.join(folder, "getter.mjs"), getter);
     const rule = '[get.a]\nmatch = ".*"\nsource = "s"\n[source.s]\ntype = "module"\npath = ';
     const text = `[server]\nlisten = "127.0.0.1:0"\n${rule}"${path.join(folder, "getter.mjs")}"\n`;
@@ -23,11 +24,34 @@ describe("a process that stops", () => {
     onTestFinished(() => platypus.stop());
     const client = await TextClient.connect(platypus.port);
     onTestFinished(() => client.close());
+    return { platypus, client };
+  }
+
+  it("stops", async () => {
+    const { platypus, client } = await hanging('return "v";');
     expect(await client.ask("get a", "END\r\n")).toContain("VALUE a");
     client.close();
     platypus.child.kill("SIGTERM");
     expect(await platypus.exit()).toBe(0);
     expect(platypus.stderr).toMatch(/serve: stopped\n$/);
+  });
+
+  it("stops at once at a second signal", async () => {
+    const { platypus, client } = await hanging('console.error("asked"); return new Promise(() => {});');
+    client.send("get a\r\n");
+    await platypus.printed(/asked/);
+    platypus.child.kill("SIGTERM");
+    await platypus.printed(/answering the requests that were read, then stopping/);
+    platypus.child.kill("SIGTERM");
+    expect(await platypus.exit()).toBe(1);
+    expect(platypus.stderr).toMatch(/SIGTERM again: stopping at once\n$/);
+  });
+
+  it("ends with an uncaught error", async () => {
+    const { platypus, client } = await hanging('setTimeout(() => { throw new Error("broken"); }); return "v";');
+    client.send("get a\r\n");
+    expect(await platypus.exit()).toBe(1);
+    expect(platypus.stderr).toContain("unexpected error: Error: broken");
   });
 });
 
