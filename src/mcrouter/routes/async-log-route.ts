@@ -52,6 +52,7 @@ function isAsyncLog(node: RouteConfig): node is AsyncLogRouteConfig {
 /** The async log of mcrouter's PoolRoute. */
 export class AsyncLogRoute implements Route, DeleteWatcher {
   readonly name: string;
+  readonly passesAlike = true;
   readonly target: Route;
   private readonly pool: string;
   private readonly log: DeleteSpool;

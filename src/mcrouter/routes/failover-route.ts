@@ -74,6 +74,7 @@ const unreachable: ReadonlySet<Result> = new Set<Result>(["tko", "connect_error"
 
 export class FailoverRoute implements Route, KeyWatcher {
   readonly name: string;
+  readonly passesAlike = true;
   readonly children: readonly Route[];
   readonly maxErrorTries: number;
   readonly order: FailoverOrder;
@@ -109,13 +110,13 @@ export class FailoverRoute implements Route, KeyWatcher {
     // For a retrieval, the key is enough to ask again, and the key is valid until the reply.
     if (!isRetrieval(request.operation)) request.retain();
     request.push(this);
-    this.limiter?.countRequest();
+    this.limiter?.countRequests(1);
     this.children[0]!.route(request);
   }
 
-  passKey(_request: Request, watchers: KeyWatcher[]): Route {
+  passKey(_request: Request, watchers: KeyWatcher[], count: number): Route {
     watchers.push(this);
-    this.limiter?.countRequest();
+    this.limiter?.countRequests(count);
     return this.children[0]!;
   }
 
@@ -290,8 +291,8 @@ class FailoverLimiter {
     this.tokens = burst;
   }
 
-  countRequest(): void {
-    this.tokens = Math.min(this.burst, this.tokens + this.rate);
+  countRequests(count: number): void {
+    this.tokens = Math.min(this.burst, this.tokens + this.rate * count);
   }
 
   take(): boolean {

@@ -39,6 +39,7 @@ function read(input: RouteInput): RouteConfig {
 
 export class MissFailoverRoute implements Route, KeyWatcher {
   readonly name = "miss-failover";
+  readonly passesAlike = true;
   readonly children: readonly Route[];
   readonly returnsBestOnError: boolean;
 

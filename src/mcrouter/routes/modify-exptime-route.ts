@@ -47,6 +47,7 @@ function exptimeNode(target: RouteConfig, action: "set" | "min", exptime: number
 
 export class ModifyExptimeRoute implements Route {
   readonly name: string;
+  readonly passesAlike = true;
   private readonly target: Route;
   private readonly changed: (exptime: number) => number;
 

@@ -88,6 +88,7 @@ function byGroup(input: RouteInput): readonly RouteConfig[] {
 
 export class OperationSelectorRoute implements Route {
   readonly name = "operation-selector";
+  readonly passesAlike = true;
   /** Routes by classic operation. */
   private readonly policies: ReadonlyMap<Operation, Route>;
   private readonly otherwise: Route | null;

@@ -38,6 +38,7 @@ const missingAddress = errorReply("local_error", "Missing IP");
 
 export class OriginalClientHashRoute implements Route {
   readonly name = "OriginalClientHashRoute";
+  readonly passesAlike = true;
   private readonly children: readonly Route[];
   private readonly offset: number;
   /** By address. */

@@ -86,10 +86,12 @@ export class RootRoute implements Root, ReplyOwner {
     const { keys } = request;
     if (keys === null) {
       this.routeOne(request);
-    } else if (this.plainPool !== null && !hasSpecialKey(keys)) {
+    } else if (hasSpecialKey(keys)) {
+      routeKeys(request, keys, this.top, true);
+    } else if (this.plainPool !== null) {
       this.plainPool.route(request);
     } else {
-      routeKeys(request, keys, this.top, true);
+      routeKeys(request, keys, this.defaultRoute, true);
     }
   }
 

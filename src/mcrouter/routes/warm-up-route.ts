@@ -53,6 +53,7 @@ function read(input: RouteInput): WarmUpRouteConfig {
 
 export class WarmUpRoute implements Route, KeyWatcher {
   readonly name = "warm-up";
+  readonly passesAlike = true;
   readonly cold: Route;
   readonly warm: Route;
   readonly exptime: number | null;

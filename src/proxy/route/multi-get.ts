@@ -5,8 +5,8 @@
  *     get a b c d      server 0 ◄─ get a c        a c ─┐
  *                      server 1 ◄─ get b d        b d ─┴► a b c d END
  *
- * A route that only selects the next route, or that passes most replies on, is passed key by key before anything is
- * sent (`Route.passKey`). A route that sends each key to all of its children gets its keys together (`Route.fanOut`).
+ * A route that only selects the next route, or that passes most replies on, is passed before anything is sent, key by
+ * key (`Route.passKey`), or with all keys at once if they take the same way (`Route.passesAlike`). A route that sends each key to all of its children gets its keys together (`Route.fanOut`).
  * Other routes get a separate request for each key. So does a watching route for the keys whose replies it does not pass
  * on: a failover route sends only the failed keys on.
  *
@@ -47,7 +47,7 @@ export interface KeyWatcher extends ReplyOwner {
 }
 
 /** The route that receives all keys. */
-type First = Pick<Route, "route" | "passKey" | "fanOut" | "lanes">;
+type First = Pick<Route, "route" | "passKey" | "passesAlike" | "fanOut" | "lanes">;
 
 /**
  * Sends the keys of `request`, which are `keys`, to `first`. Completes the request once, synchronously or after the last
@@ -97,6 +97,7 @@ class Part implements ReplyOwner {
 }
 
 function isSame(some: readonly KeyWatcher[], others: readonly KeyWatcher[]): boolean {
+  if (some === others) return true;
   if (some.length !== others.length) return false;
   for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) return false;
   return true;
@@ -131,18 +132,20 @@ class ManyKeys implements ReplyOwner, FanOwner {
     const parts: Part[] = [];
     const fans: Fan[] = [];
     const watchers: KeyWatcher[] = [];
+    const top = this.passAll(first, watchers);
+    const watchersOfAll = watchers.length === 0 ? noWatchers : [...watchers];
     let probe: Request | null = null;
     const { bytes, starts, ends, count } = keys;
     for (let i = 0; i < count; i++) {
       // Setting the length of an array is a call into V8's runtime.
-      if (watchers.length > 0) watchers.length = 0;
-      let route = first;
+      if (watchers.length > watchersOfAll.length) watchers.length = watchersOfAll.length;
+      let route = top;
       if (route.passKey !== undefined) {
         probe ??= singleOf(request, keys, 0, this);
         probe.keyStart = starts[i]!;
         probe.keyEnd = ends[i]!;
         for (let next: Route | null; route.passKey !== undefined; route = next) {
-          next = route.passKey(probe, watchers);
+          next = route.passKey(probe, watchers, 1);
           if (next === null) break;
         }
       }
@@ -155,14 +158,16 @@ class ManyKeys implements ReplyOwner, FanOwner {
         route.route(this.single(i, watchers, watchers.length));
         continue;
       }
+      const isUsual = watchers.length === watchersOfAll.length;
+      const own = isUsual ? watchersOfAll : watchers;
       const lane = lanes.lane(bytes, starts[i]!, ends[i]!);
       // Within a line, the key would be read as the word `noreply`.
       const isAlone = isNoreplyKeyOf(keys, i);
       let at = isAlone ? parts.length : 0;
-      while (at < parts.length && !parts[at]!.takes(lanes, lane, watchers)) at++;
+      while (at < parts.length && !parts[at]!.takes(lanes, lane, own)) at++;
       if (at === parts.length) {
         const maxKeys = lanes.mayShare(lane) && !isAlone ? most : 1;
-        parts.push(new Part(this, lanes, lane, maxKeys, watchers.length === 0 ? noWatchers : [...watchers]));
+        parts.push(new Part(this, lanes, lane, maxKeys, isUsual ? watchersOfAll : [...watchers]));
       }
       parts[at]!.indexes.push(i);
     }
@@ -180,6 +185,17 @@ class ManyKeys implements ReplyOwner, FanOwner {
     }
     this.answered();
     return commands;
+  }
+
+  /** Passes the routes that treat all keys alike. Returns the route behind them, which gets each key. */
+  private passAll(first: First, watchers: KeyWatcher[]): First {
+    let route = first;
+    while (route.passesAlike) {
+      const next = route.passKey!(this.request, watchers, this.keys.count);
+      if (next === null) break;
+      route = next;
+    }
+    return route;
   }
 
   private addToFan(fans: Fan[], index: number, fanOut: FanOut, watchers: readonly KeyWatcher[]): void {

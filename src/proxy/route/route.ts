@@ -22,9 +22,13 @@ export interface Route {
    * The part of `route` before the next route, for a retrieval of one of many keys. Returns the next route, which gets
    * the request unchanged; if this route must see the reply, it is the last of `watchers`. Returns `null`, and has no
    * effect, if the key needs `route`. `request` is retained, and only valid during the call. Absent if each key needs
-   * `route`.
+   * `route`. `count`: number of keys that the call is for, 1 unless `passesAlike`.
    */
-  passKey?(request: Request, watchers: KeyWatcher[]): Route | null;
+  passKey?(request: Request, watchers: KeyWatcher[], count: number): Route | null;
+  /**
+   * True if `passKey` treats all keys of a request alike, and does not read the key: one call is enough for all of them.
+   */
+  readonly passesAlike?: boolean;
   /**
    * For a route to servers: the failure domain of the request's server, which names the servers that fail together. 0 if
    * it is unknown.

@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { Result } from "../../../src/config/results.ts";
 import { FailoverRoute } from "../../../src/mcrouter/routes/failover-route.ts";
 import { failures, fixedReply, Status } from "../../../src/proxy/reply.ts";
+import type { Request } from "../../../src/proxy/request.ts";
+import { routeKeys } from "../../../src/proxy/route/multi-get.ts";
 import { newRouteCounters } from "../../../src/proxy/route/route-counters.ts";
 import { ask, base64, binaryGet, told } from "../../support/fakes/ask.ts";
 import { LeafRoute } from "../../support/fakes/leaf-route.ts";
@@ -134,6 +136,15 @@ describe("FailoverRoute", () => {
       expect(told(ask(route, "set k 0 0 1\r\nx\r\n"))).toBe("STORED\r\n");
     }
     expect(counters.failoverRateLimited).toBe(2);
+  });
+
+  it("lets each key of a get of many earn failovers", () => {
+    const { leaves, route } = setUp({ limit: { rate: 0.5, burst: 1 } });
+    leaves[0]!.script = () => failures.timeout;
+    leaves[1]!.script = (sent) => valueText(/ (\S+)\r/.exec(sent)![1]!, "x");
+    const many = { route: (request: Request) => routeKeys(request, request.keys!, route, true) };
+    const answers = ["a b", "c d", "e f"].map((keys) => told(ask(many, `get ${keys}\r\n`)));
+    expect(answers).toEqual([valueText("a", "x"), valueText("c", "x"), valueText("e", "x")]);
   });
 
   it("marks keys with a hash stop on the way to the next child, if there is room", () => {
