@@ -14,6 +14,7 @@ import { defaultPort } from "../../config/address.ts";
 import { addressText, type PoolServer } from "../../config/config.ts";
 import { Continuum, pointOf } from "./continuum.ts";
 import type { KeyHash } from "./key-hash.ts";
+import { md5Word, md5Words } from "./md5.ts";
 import type { Placement } from "./placement.ts";
 import { sharedContinuum } from "./shared-continuum.ts";
 
@@ -55,6 +56,14 @@ export class KetamaRing implements Placement {
   locate(chunk: Buffer, start: number, end: number): number {
     this.keyHash = this.hash(chunk, start, end);
     return this.continuum.ownerFrom(this.keyHash);
+  }
+
+  locateAll(chunk: Buffer, starts: readonly number[], ends: readonly number[], owners: Uint32Array): void {
+    const { hash, continuum } = this;
+    const count = starts.length;
+    if (hash === md5Word) md5Words(chunk, starts, ends, owners);
+    else for (let i = 0; i < count; i++) owners[i] = hash(chunk, starts[i]!, ends[i]!);
+    for (let i = 0; i < count; i++) owners[i] = continuum.ownerFrom(owners[i]!);
   }
 }
 

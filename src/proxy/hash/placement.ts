@@ -6,6 +6,11 @@
 export interface Placement {
   /** Index of the member that owns key bytes `chunk[start, end)`. Stores a hash of the key in `keyHash`. */
   locate(chunk: Buffer, start: number, end: number): number;
+  /**
+   * `locate` of each key `chunk[starts[i], ends[i])`, in `owners`. `keyHash` is unchanged. Absent if it would not be
+   * faster than `locate`.
+   */
+  locateAll?(chunk: Buffer, starts: readonly number[], ends: readonly number[], owners: Uint32Array): void;
   /** Hash of the last located key: an unsigned 32-bit number that selects a connection. */
   readonly keyHash: number;
 }

@@ -34,6 +34,8 @@ export interface Lanes {
   /** False if each key must be requested by a separate command. */
   mayShare(lane: number): boolean;
   lane(chunk: Buffer, start: number, end: number): number;
+  /** `lane` of each key, in `lanes`. Absent if it would not be faster than `lane`. */
+  lanesOf?(keys: KeyList, lanes: Uint32Array): void;
   sendTo(lane: number, request: Request): void;
 }
 
@@ -104,12 +106,21 @@ function isSame(some: readonly KeyWatcher[], others: readonly KeyWatcher[]): boo
 }
 
 const noWatchers: readonly KeyWatcher[] = [];
+/** The lane of each key of the request that is being divided. */
+let lanesOfKeys = new Uint32Array(128);
+
+/** Maximum number of keys in a command. */
+function mostKeys(operation: Operation): number {
+  return operation === Operation.gat || operation === Operation.gats ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
+}
 
 class ManyKeys implements ReplyOwner, FanOwner {
   readonly request: Request;
   readonly keys: KeyList;
   /** The fan that asks for the keys. `null` if the client does. */
   private readonly fan: Fan | null;
+  /** Watchers that see the replies to all keys. */
+  private watchersOfAll = noWatchers;
   /** Keys that are requested separately. `null` if there are none. */
   private singles: Map<Request, number> | null = null;
   /** Replies to wait for. One is for `send`, so that synchronous replies do not complete the request early. */
@@ -127,13 +138,47 @@ class ManyKeys implements ReplyOwner, FanOwner {
   /** Returns the number of parts, with those of fans. */
   send(first: First, countsKeys: boolean): number {
     const { request, keys } = this;
-    const isTouch = request.operation === Operation.gat || request.operation === Operation.gats;
-    const most = isTouch ? MAX_GAT_KEYS : Number.POSITIVE_INFINITY;
     const parts: Part[] = [];
     const fans: Fan[] = [];
     const watchers: KeyWatcher[] = [];
     const top = this.passAll(first, watchers);
-    const watchersOfAll = watchers.length === 0 ? noWatchers : [...watchers];
+    if (watchers.length > 0) this.watchersOfAll = [...watchers];
+    if (top.passKey !== undefined || top.lanes === undefined) this.sendEach(top, watchers, parts, fans);
+    else this.divide(top.lanes, parts);
+    this.due += parts.length + fans.length;
+    for (const { request: sent, indexes, lanes, lane } of parts) {
+      if (countsKeys) sent.weight = indexes.length;
+      lanes.sendTo(lane, sent);
+    }
+    let commands = parts.length;
+    for (const fan of fans) {
+      fan.begin(keys);
+      for (const child of fan.fanOut.children) {
+        commands += new ManyKeys(request, fan.branch(), fan).send(child, countsKeys);
+      }
+    }
+    this.answered();
+    return commands;
+  }
+
+  /** Adds all keys to the parts of `lanes`. */
+  private divide(lanes: Lanes, parts: Part[]): void {
+    const { keys, watchersOfAll } = this;
+    const { bytes, starts, ends, count } = keys;
+    if (lanes.lanesOf === undefined) {
+      for (let i = 0; i < count; i++) {
+        this.addToPart(parts, i, lanes, lanes.lane(bytes, starts[i]!, ends[i]!), watchersOfAll);
+      }
+      return;
+    }
+    if (lanesOfKeys.length < count) lanesOfKeys = new Uint32Array(count);
+    lanes.lanesOf(keys, lanesOfKeys);
+    for (let i = 0; i < count; i++) this.addToPart(parts, i, lanes, lanesOfKeys[i]!, watchersOfAll);
+  }
+
+  /** Passes each key through the routes from `top` on. `watchers` has `watchersOfAll`. */
+  private sendEach(top: First, watchers: KeyWatcher[], parts: Part[], fans: Fan[]): void {
+    const { request, keys, watchersOfAll } = this;
     let probe: Request | null = null;
     const { bytes, starts, ends, count } = keys;
     for (let i = 0; i < count; i++) {
@@ -152,39 +197,13 @@ class ManyKeys implements ReplyOwner, FanOwner {
       const { lanes, fanOut } = route;
       if (fanOut !== undefined) {
         this.addToFan(fans, i, fanOut, watchers);
-        continue;
-      }
-      if (lanes === undefined) {
+      } else if (lanes === undefined) {
         route.route(this.single(i, watchers, watchers.length));
-        continue;
-      }
-      const isUsual = watchers.length === watchersOfAll.length;
-      const own = isUsual ? watchersOfAll : watchers;
-      const lane = lanes.lane(bytes, starts[i]!, ends[i]!);
-      // Within a line, the key would be read as the word `noreply`.
-      const isAlone = isNoreplyKeyOf(keys, i);
-      let at = isAlone ? parts.length : 0;
-      while (at < parts.length && !parts[at]!.takes(lanes, lane, own)) at++;
-      if (at === parts.length) {
-        const maxKeys = lanes.mayShare(lane) && !isAlone ? most : 1;
-        parts.push(new Part(this, lanes, lane, maxKeys, isUsual ? watchersOfAll : [...watchers]));
-      }
-      parts[at]!.indexes.push(i);
-    }
-    this.due += parts.length + fans.length;
-    for (const { request: sent, indexes, lanes, lane } of parts) {
-      if (countsKeys) sent.weight = indexes.length;
-      lanes.sendTo(lane, sent);
-    }
-    let commands = parts.length;
-    for (const fan of fans) {
-      fan.begin(keys);
-      for (const child of fan.fanOut.children) {
-        commands += new ManyKeys(request, fan.branch(), fan).send(child, countsKeys);
+      } else {
+        const own = watchers.length === watchersOfAll.length ? watchersOfAll : watchers;
+        this.addToPart(parts, i, lanes, lanes.lane(bytes, starts[i]!, ends[i]!), own);
       }
     }
-    this.answered();
-    return commands;
   }
 
   /** Passes the routes that treat all keys alike. Returns the route behind them, which gets each key. */
@@ -196,6 +215,18 @@ class ManyKeys implements ReplyOwner, FanOwner {
       route = next;
     }
     return route;
+  }
+
+  private addToPart(parts: Part[], index: number, lanes: Lanes, lane: number, watchers: readonly KeyWatcher[]): void {
+    // Within a line, the key would be read as the word `noreply`.
+    const isAlone = isNoreplyKeyOf(this.keys, index);
+    let at = isAlone ? parts.length : 0;
+    while (at < parts.length && !parts[at]!.takes(lanes, lane, watchers)) at++;
+    if (at === parts.length) {
+      const maxKeys = lanes.mayShare(lane) && !isAlone ? mostKeys(this.request.operation) : 1;
+      parts.push(new Part(this, lanes, lane, maxKeys, watchers === this.watchersOfAll ? watchers : [...watchers]));
+    }
+    parts[at]!.indexes.push(index);
   }
 
   private addToFan(fans: Fan[], index: number, fanOut: FanOut, watchers: readonly KeyWatcher[]): void {

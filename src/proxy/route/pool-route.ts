@@ -6,7 +6,7 @@ import type { PoolConfig } from "../../config/config.ts";
 import { hashNames } from "../hash/hash-names.ts";
 import type { Placement } from "../hash/placement.ts";
 import { Status } from "../reply.ts";
-import type { Request } from "../request.ts";
+import type { KeyList, Request } from "../request.ts";
 import { replyTo } from "../wire/command.ts";
 import { DestinationRoute } from "./destination-route.ts";
 import { type KeyedBackend, keySlot } from "./keyed-backend.ts";
@@ -125,6 +125,20 @@ export class PoolRoute implements Root, Lanes {
     if (this.isSingle) return 0;
     const server = this.placement.locate(chunk, start, end);
     return server * this.connections + keySlot(chunk, start, end, this.connections);
+  }
+
+  lanesOf({ bytes, starts, ends }: KeyList, lanes: Uint32Array): void {
+    const { placement, connections } = this;
+    const count = starts.length;
+    if (placement.locateAll === undefined) {
+      for (let i = 0; i < count; i++) lanes[i] = this.lane(bytes, starts[i]!, ends[i]!);
+      return;
+    }
+    placement.locateAll(bytes, starts, ends, lanes);
+    if (connections === 1) return;
+    for (let i = 0; i < count; i++) {
+      lanes[i] = lanes[i]! * connections + keySlot(bytes, starts[i]!, ends[i]!, connections);
+    }
   }
 
   mayShare(lane: number): boolean {

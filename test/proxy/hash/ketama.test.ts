@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KetamaRing, ketamaLabel, type RingMember } from "../../../src/proxy/hash/ketama.ts";
+import { keyHashes } from "../../../src/proxy/hash/key-hash.ts";
 import { md5Word } from "../../../src/proxy/hash/md5.ts";
 import { located } from "../../support/fakes/located.ts";
 import { poolServer, vectors } from "../../support/vectors/twemproxy-vectors.ts";
@@ -26,6 +27,21 @@ describe("ketama", () => {
       expect(place(members, vectors.keys_hex)).toEqual(index);
     });
   }
+
+  it.each(["md5", "fnv1a_64"] as const)("places many keys at once as one by one, with %s", (hash) => {
+    const members = Array.from({ length: 5 }, (_, i) => member(`10.0.0.${i + 1}:12000`, 1));
+    const ring = new KetamaRing(members, keyHashes[hash]);
+    const keys = vectors.keys_hex.map((hex) => Buffer.from(hex, "hex"));
+    const ends = keys.map((_, i) => keys.slice(0, i + 1).reduce((sum, { length }) => sum + length, 0));
+    const owners = new Uint32Array(keys.length);
+    ring.locateAll(
+      Buffer.concat(keys),
+      keys.map(({ length }, i) => ends[i]! - length),
+      ends,
+      owners,
+    );
+    expect([...owners]).toEqual(keys.map((key) => located(ring, key)));
+  });
 
   it("moves only keys to an added server, about one in n", () => {
     const keys = Array.from({ length: 2_000 }, (_, i) => Buffer.from(`key:${i}`).toString("hex"));

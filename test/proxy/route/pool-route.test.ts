@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/config.ts";
 import type { Backend, BackendContext } from "../../../src/proxy/backend/backend.ts";
+import { KeyList } from "../../../src/proxy/request.ts";
 import type { PoolRoute } from "../../../src/proxy/route/pool-route.ts";
 import { type BuiltPools, buildPools, noPools, replaceBackends } from "../../../src/proxy/route/pools.ts";
 import { Turn } from "../../../src/proxy/wire/turn.ts";
@@ -276,5 +277,25 @@ describe("a PoolRoute after a reload", () => {
     [...pools.healths.values()][1]!.connectFailed();
     const { backends } = pools.routes.values().next().value!;
     expect(backends.map((backend) => (backend as Backend).isUp)).toEqual([false, true]);
+  });
+});
+
+describe("the lanes of many keys", () => {
+  it.each([
+    ["", ""],
+    ["connections = 3", ""],
+    ['hash = "modula"', ""],
+    ['hash_tag = "{}"', ""],
+    ["", 'prefix = "app:"'],
+  ])("are those of each key, with %j and %j", (settings, server) => {
+    build(configOf(settings, server));
+    const names = Array.from({ length: 201 }, (_, i) => `k{${i}}${"x".repeat((7 * i) % 90)}`);
+    const bytes = Buffer.from(names.join(""));
+    const ends = names.map((_, i) => names.slice(0, i + 1).join("").length);
+    const starts = names.map(({ length }, i) => ends[i]! - length);
+    const lanes = new Uint32Array(names.length);
+    pool.lanesOf(new KeyList(bytes, starts, ends), lanes);
+    expect([...lanes]).toEqual(names.map((_, i) => pool.lane(bytes, starts[i]!, ends[i]!)));
+    expect(new Set(lanes).size).toBe(pool.laneCount);
   });
 });
