@@ -18,8 +18,13 @@ import { HOT_KEY_BYTES, HotKey, type HotKeyCounts } from "./hot-key.ts";
 
 /** Estimate of recent gets from which a key is hot. Counts are halved once a second: about three gets per second. */
 const HOT_GETS = 6;
-/** A key with fewer recent gets after the halving is not hot any more: about two gets per second. */
-const COOL_GETS = 2;
+/**
+ * Among very many gets, a hot key has at least this share of them. The memory of more keys does not fit into the CPU cache,
+ * and costs more time than their gets save.
+ */
+const HOT_SHARE = 1 / 20_000;
+/** A key stops being hot at this share of the rate that makes a key hot. */
+const COOL_SHARE = 2 / 3;
 const AGE_MS = 1_000;
 /** After this number of seconds without gets, no key is hot. */
 const MAX_AGES = 8;
@@ -63,6 +68,8 @@ export class NearCache {
   private readonly hotKeys: HotKey[] = [];
   private usedBytes = 0;
   private nextAgeMs = Number.NEGATIVE_INFINITY;
+  /** Recent gets of all keys: halved once a second, as all counts. */
+  private recentGets = 0;
   /** Position in `hotKeys` from which room is made. */
   private hand = 0;
   private holds = 0;
@@ -103,11 +110,12 @@ export class NearCache {
     const { sketch } = this;
     if (sketch === null || this.holds > 0) return null;
     if (nowMs >= this.nextAgeMs) this.age(nowMs, sketch);
+    this.recentGets++;
     const hash = keyHash(chunk, start, end);
     let hot = this.findHash(hash, chunk, start, end);
     if (hot === null) {
       const estimate = sketch.add(hash);
-      if (estimate < HOT_GETS) return null;
+      if (estimate < HOT_GETS || estimate < this.recentGets * HOT_SHARE) return null;
       hot = this.admit(hash, chunk, start, end, estimate);
       if (hot === null) return null;
     }
@@ -226,12 +234,15 @@ export class NearCache {
   private age(nowMs: number, sketch: GetSketch): void {
     const seconds = this.nextAgeMs === Number.NEGATIVE_INFINITY ? 1 : Math.floor((nowMs - this.nextAgeMs) / AGE_MS) + 1;
     const ages = Math.min(MAX_AGES, seconds);
+    this.recentGets >>>= ages;
+    // The halved counts are the gets of one second.
+    const least = COOL_SHARE * Math.max(HOT_GETS / 2, this.recentGets * HOT_SHARE);
     this.nextAgeMs = nowMs + AGE_MS;
     for (let i = 0; i < ages; i++) sketch.halve();
     let kept = 0;
     for (const hot of this.hotKeys) {
       hot.rate >>>= ages;
-      if (hot.rate >= COOL_GETS) this.hotKeys[kept++] = hot;
+      if (hot.rate >= least) this.hotKeys[kept++] = hot;
       else this.forget(hot);
     }
     if (kept === this.hotKeys.length) return;

@@ -64,6 +64,27 @@ describe("a hot key", () => {
     expect(all.filter(often).length).toBeGreaterThan(100);
   });
 
+  it("is one get in 20,000 or more, among very many gets", () => {
+    const got = (name: string, times: number) => {
+      const key = Buffer.from(name);
+      for (let i = 0; i < times; i++) cache.got(key, 0, key.length, clock.nowMs());
+    };
+    const hottest = () => cache.hottest(10).map(({ key }) => key);
+    for (let second = 0; second < 4; second++) {
+      clock.advance(1_000);
+      got("most", 400_000);
+      got("more", 40);
+      got("some", 8);
+    }
+    expect(hottest()).toEqual(["most", "more"]);
+    for (let second = 0; second < 20; second++) {
+      clock.advance(1_000);
+      got("more", 40);
+      got("some", 8);
+    }
+    expect(hottest()).toEqual(["more", "some"]);
+  });
+
   it("is not hot any more when clients ask for it less often", () => {
     set("k", "1");
     heat("k");
