@@ -20,6 +20,7 @@ import { makeWay } from "../../proxy/client/listener.ts";
 import type { Reports } from "../../telemetry/reports.ts";
 import { formatFor, type PrometheusFormat, prometheusContentTypes } from "../prometheus.ts";
 import { type AdminControl, answerAction } from "./actions.ts";
+import { Connections } from "./connections.ts";
 import { EventStreams } from "./event-streams.ts";
 import { pageFile } from "./page-files.ts";
 
@@ -110,11 +111,13 @@ export interface AdminOptions {
 export class AdminServer {
   private readonly server: http.Server;
   private readonly streams: EventStreams;
+  private readonly connections: Connections;
   private bound: ListenAddress;
 
   private constructor(server: http.Server, streams: EventStreams, address: ListenAddress) {
     this.server = server;
     this.streams = streams;
+    this.connections = new Connections(server);
     this.bound = address;
   }
 
@@ -169,7 +172,7 @@ export class AdminServer {
   /** Stops accepting connections. Resolves when the requests in flight are answered. */
   leave(): Promise<void> {
     this.streams.close();
-    return new Promise((resolve) => this.server.close(() => resolve()));
+    return this.connections.leave();
   }
 
   /** Closes the server and all connections. */
